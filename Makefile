@@ -84,7 +84,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing segue and its tools into $(VENV) (a few minutes the first time)"
-	$(PIP_INSTALL) --editable '.[dev,train,synth,keras,onnx,web,cluster]'
+	$(PIP_INSTALL) --editable '.[dev,train,synth,onnx,web,cluster]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-mutate: $(VENV)/.installed-dev

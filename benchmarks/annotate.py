@@ -41,7 +41,7 @@ def main() -> None:
 
 def clicks(path: Path) -> None:
     """First and further clicks, as the process behind the page answers them."""
-    tools = Tools(Video(path), ("stcn-lite", None), "segue-prompt", "cpu")
+    tools = Tools(path, None, ("stcn-lite", None), "segue-prompt", "cpu")
     tools.prepare(0)
     height, width = tools.video.size
     first, further, generator = [], [], np.random.default_rng(0)

@@ -18,6 +18,7 @@ from segue.batch import Ledger
 from segue.batch import run as running
 from segue.batch.places import RESULT
 from segue.batch.publish import digest_of, mark_data, stamp_of
+from segue.batch.workers import IDENTITY
 from segue.cli import main as segue
 
 FILES = 3
@@ -82,7 +83,7 @@ def timed(name: str, act: Callable[[], None]) -> None:
 def write_results(output: Path) -> None:
     """Give every video of the ledger its results, as workers would."""
     with Ledger(output / ".segue-batch/ledger.sqlite") as ledger:
-        batch = ledger.identity("")
+        batch = (output / ".segue-batch" / IDENTITY).read_text()
         for task in ledger.tasks("queued"):
             folder = output / task.name
             (folder / "masks").mkdir(parents=True)
@@ -90,7 +91,7 @@ def write_results(output: Path) -> None:
                 (folder / f"masks/{number:05}.png").write_bytes(b"mask")
             digest = digest_of(folder)
             (folder / RESULT).write_bytes(mark_data(batch, task.name, digest))
-            ledger.done(task.name, "simulated", FILES, 0.1, digest, stamp_of(folder))
+            ledger.update(task.name, state="done", frames=FILES, digest=digest, stamp=stamp_of(folder))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ import torch.nn.functional as F
 
 import segue
 from one_network import Case, film, squares
-from segue.layers.tuning import Tuner
 from segue.registry import MODELS
 from segue.sessions.instances import WindowOptions
 
@@ -49,12 +48,11 @@ def _whole(query: torch.Tensor, key: torch.Tensor, values: torch.Tensor) -> torc
 
 
 FORMS: dict[str, dict[str, object]] = {
-    "winograd": {"segue.layers.tuning.can_tune": lambda *_: False},
+    "winograd": {"segue.layers.wide.is_wide": lambda *_: False},
     "fused": {
-        "segue.layers.tuning.can_tune": lambda *_: False,
-        "segue.layers.tuning.can_fuse": lambda: False,
+        "segue.layers.wide.is_wide": lambda *_: False,
+        "segue.layers.wide.can_fuse": lambda: False,
     },
-    "timing": {"segue.layers.tuning.tuner": lambda: Tuner(None, times=False)},
     "folding": {"segue.layers.running.fold_batch_norms": _no_fold},
     "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},
     "composing": {"segue.layers.running.Composable": type("Never", (), {})},
@@ -70,7 +68,7 @@ FORMS: dict[str, dict[str, object]] = {
         for module in ("stm", "seqformer.network", "seqformer.encoder")
     },
     "queries": {"segue.layers.attention.QUERIES": 1 << 30},
-    "window": {"segue.models.lite_parts.Window.around": lambda *_: None},
+    "window": {"segue.models.lite_tracker.Window.around": lambda *_: None},
 }
 """What replaces each form, by where it is; see docs/benchmarks.md."""
 
@@ -116,7 +114,7 @@ def gains(name: str, forms: list[str], case: Case, frames: int) -> dict[str, lis
                 begun = time.process_time()
                 step(frame.image, None if frame.index else mask)
                 times[form] = time.process_time() - begun
-        if frame.index >= 3:  # layers choose their forms before
+        if frame.index >= 3:  # layers arrange their weights before
             for form in forms:
                 found[form].append(times[form] / times[None])
     return found

@@ -2,8 +2,7 @@
 
 The film shows squares that move over a textured scene. Seconds are those of the processor, on one thread, so
 that other programs on the machine matter little. Memory is the largest resident size of the process, with
-interpreter, libraries and weights. Weights are random where none are in the package. Where layers time their
-forms for the first time on this machine, what is measured then does not count, and a second process measures.
+interpreter, libraries and weights. Weights are random where none are in the package.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ import torch
 import segue
 from machine import resident_peak
 from segue.allocation import prepare_process
-from segue.layers.tuning import tuner
 from segue.registry import MODELS
 from segue.types import Frame
 
@@ -74,18 +72,14 @@ def cost(case: Case, limit: float) -> Cost | None:
         RuntimeError: the network failed.
     """
     words = [sys.executable, __file__, json.dumps(asdict(case))]
-    for _ in range(2):  # where layers chose their forms, time and memory are not those of a frame
-        try:
-            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=limit)
-        except subprocess.TimeoutExpired:
-            return None
-        if done.returncode:
-            said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]  # -9: out of memory
-            raise RuntimeError(f"{case.name}: {said[-1]}")
-        found = json.loads(done.stdout)
-        if not found["chose"]:
-            break
-    return Cost(**found["cost"])
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]  # -9: out of memory
+        raise RuntimeError(f"{case.name}: {said[-1]}")
+    return Cost(**json.loads(done.stdout))
 
 
 def squares(case: Case) -> list[tuple[slice, slice]]:
@@ -162,9 +156,7 @@ def main() -> None:
     )
     parser.add_argument("case", help="a case in JSON")
     case = Case(**json.loads(parser.parse_args().case))
-    known = len(tuner().choices)
-    found = measure(case)
-    print(json.dumps({"cost": asdict(found), "chose": len(tuner().choices) > known}))
+    print(json.dumps(asdict(measure(case))))
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ class PlainSTCN(PlainLoop):
         """Key side of a prepared picture (1, 3, H', W')."""
         network = self.network
         assert isinstance(network, STCN)
-        f16, f8, f4 = network.key_encoder(image)
+        f4, f8, f16 = network.key_encoder(image)
         return Query(image, network.key_proj(f16), (f16, network.key_comp(f16), f8, f4))
 
     def encode_memory(self, query: Query, masks: Tensor) -> Memory:
@@ -251,7 +251,7 @@ class PlainSTM(PlainLoop):
 
     def encode_query(self, image: Tensor) -> Query:
         """Query side of a prepared picture (1, 3, H', W')."""
-        r4, r3, r2 = self.network.Encoder_Q(image)
+        r2, r3, r4 = self.network.Encoder_Q(image)
         key, value = self.network.KV_Q_r4(r4)
         return Query(image, key, (value, r3, r2))
 

@@ -29,9 +29,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # PyMatting is compiled for fifty seconds when it is first used; not compiled it needs two for these images.
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
-# Choices of layers by time would make the last digits depend on the load of the machine.
-os.environ.setdefault("SEGUE_TUNE", "off")
-
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -25,24 +25,6 @@ def lively_lite() -> STCNLite:
     return network.eval()
 
 
-def with_parts(
-    *, learned: bool, weighting: bool = True, sensory: bool = True, summaries: bool = True
-) -> STCNLite:
-    """The lively network with further parts; ``learned`` ones change what is found."""
-    torch.manual_seed(0)
-    network = STCNLite(weighting=weighting, sensory=sensory, summaries=summaries)
-    network.load_state_dict(network.state_dict() | lively_lite().state_dict())
-    if learned:
-        with torch.no_grad():
-            if network.sensory is not None:
-                network.sensory.read.weight.normal_(std=0.1)
-            if network.summaries is not None:
-                network.summaries.out.weight.normal_(std=0.05)
-            if network.weighting is not None:
-                network.weighting.proj.weight.normal_(std=0.02)
-    return network.eval()
-
-
 def lively_instances(parts: str = "") -> MSSTSVISLite:
     """A network in evaluation mode on the detector that comes with segue, that finds something everywhere."""
     torch.manual_seed(0)

@@ -35,10 +35,7 @@ _heap: Any = None
 
 
 def prepare_process() -> None:
-    """Set what makes sessions fast in a process that belongs to segue: waiting threads and freed memory.
-
-    The command line and its workers call it first; a program of yours may, before it imports PyTorch.
-    """
+    """Set threads and allocation for fast sessions, before PyTorch is imported; the commands do so."""
     global _heap
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -57,10 +54,7 @@ def release_freed_memory() -> None:
 
 @contextmanager
 def apart_from_heap() -> Iterator[None]:
-    """Inside, a prepared process takes large pieces from the system one by one, apart from the heap.
-
-    Weights between the maps of frames would leave holes of many sizes, which together touch much more memory.
-    """
+    """Inside, large pieces come from the system one by one: weights would leave holes in the heap."""
     if _heap is None:
         yield
         return

@@ -20,10 +20,9 @@ and whoever started a process passes on what it got itself. Ctrl-C is pressed tw
 
 
 class CancelToken:
-    """Says to the loops of a run that it is to stop; once said it is not taken back.
+    """Asks the loops of a run to stop, from any thread or handler of signals; it is not taken back.
 
-    Any thread may ask and any thread may look; :meth:`cancel` may also be called by a handler of signals. A
-    loop looks at :attr:`cancelled` after each frame, saves, and ends.
+    A loop looks at :attr:`cancelled` after each frame, saves, and ends.
     """
 
     def __init__(self) -> None:
@@ -52,10 +51,9 @@ class CancelToken:
         return self._cancelled
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
-        """Have something called when the run is to stop, such as what ends a wait for a camera.
+        """Call something once when the run is to stop, in the thread that cancels, or at once after that.
 
-        It is called once, in the thread that cancels, and at once where that has happened already. It must be
-        quick and take no lock, for that thread may be in a handler of signals.
+        It must be quick and take no lock, for that thread may be in a handler of signals.
         """
         self._callbacks.append(callback)
         if self.cancelled:
@@ -69,12 +67,10 @@ class CancelToken:
 
 @contextmanager
 def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]:
-    """Have the first signal of those that ask to stop cancel a token; the second one interrupts at once.
+    """The first signal to stop (Ctrl-C, SIGTERM, SIGHUP, Ctrl-Break) cancels a token; the second interrupts.
 
-    These are Ctrl-C, SIGTERM, SIGHUP and Ctrl-Break. What comes within :data:`ONE_REQUEST_SECONDS` of the
-    first is no second one, but for Ctrl-C after Ctrl-C. What the caller of this process ignores, as nohup
-    does with SIGHUP, stays ignored. Outside the main thread, which alone can take signals, the token is as it
-    was given.
+    Within :data:`ONE_REQUEST_SECONDS` only Ctrl-C after Ctrl-C is a second one. Ignored signals, as under
+    nohup, stay ignored; outside the main thread nothing changes.
     """
     token = token or CancelToken()
     if threading.current_thread() is not threading.main_thread():
@@ -106,10 +102,9 @@ def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]
 
 @contextmanager
 def interrupt_on_signals() -> Iterator[None]:
-    """Have the signals that ask to stop raise KeyboardInterrupt, as Ctrl-C does, where they would end Python.
+    """Signals to stop raise KeyboardInterrupt, as Ctrl-C does, where nothing looks at a token.
 
-    What is open is then given up in order while a run begins or ends, where nothing looks at a
-    :class:`CancelToken`. Signals that are ignored or handled stay so, and so do all outside the main thread.
+    Signals that are ignored or handled stay so, and so do all outside the main thread.
     """
     deadly: list[signal.Signals] = []
     if threading.current_thread() is threading.main_thread():

@@ -31,10 +31,7 @@ TOLERANCE = 8  # pixels by which a box may differ
 
 
 def facts() -> Iterator[tuple[str, str]]:
-    """Names and values, in the order in which they are shown; nothing private but the cache folder.
-
-    A part that fails says so in place of its values, and the others follow.
-    """
+    """Names and values to show, nothing private but the cache folder; a part that fails says so."""
     yield "segue", segue.__version__
     yield "python", f"{platform.python_version()} ({sys.executable})"
     yield "system", platform.platform()
@@ -57,7 +54,7 @@ def _packages() -> Facts:
 def _processor() -> Facts:
     import torch
 
-    from segue.layers.tuning import processor
+    from segue.system import processor
 
     yield "processor", f"{processor()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
     yield "threads", str(torch.get_num_threads())
@@ -79,18 +76,8 @@ def _device() -> Facts:
 
 def _layers() -> Facts:
     from segue.layers.onednn import can_fuse
-    from segue.layers.tuning import tuner
 
     yield "fused layers", _yes(can_fuse())
-    known = tuner()
-    yield "tuned layers", f"{len(known.choices)} ({known.path or 'kept nowhere'})"
-
-
-def tuned_layers() -> Facts:
-    """The form that each kind of layer was found to be fastest in, by its kind and size."""
-    from segue.layers.tuning import tuner
-
-    yield from sorted(tuner().choices.items())
 
 
 def summary() -> str:

@@ -125,17 +125,7 @@ class Entry:
     tags: Mapping[str, WeightFile] = field(default_factory=dict)
 
     def tagged(self, tag: str) -> Entry:
-        """Make the entry of one of the network's further weight files.
-
-        Args:
-            tag: key of :attr:`tags`.
-
-        Returns:
-            The same network, called ``name.tag``, with the file, licence and threshold of the tag.
-
-        Raises:
-            KeyError: there is no such tag.
-        """
+        """The entry of one of the network's further weight files, called ``name.tag``."""
         file = self.tags[tag]
         return replace(
             self,
@@ -161,26 +151,11 @@ class Entry:
         return f"segue weights get {self.name}"
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Give the tensors of a weight file the names of the network.
-
-        Args:
-            tensors: by their names in the file.
-
-        Returns:
-            By their names in the network; the same mapping where no renaming is needed.
-        """
+        """Tensors of a weight file by their names in the network."""
         return tensors if self.rename is None else self.rename(tensors)
 
     def recognises(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Tell whether tensors come from a weight file of this network.
-
-        Args:
-            tensors: by their names in the file.
-
-        Returns:
-            True where the signature is there, in its shape and with ``required_key`` if the entry names
-            these.
-        """
+        """Whether tensors, by name, come from a weight file of this network."""
         if self.signature is None:
             return False
         found = self.renamed(tensors)

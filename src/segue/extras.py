@@ -25,11 +25,7 @@ def missing_packages(extra: str) -> str | None:
 
 
 def install_command(extra: str) -> str:
-    """The command that adds an extra to segue, from the place that segue was installed from.
-
-    The installer records that place in ``direct_url.json``: a folder, an archive or a repository. Without the
-    record segue came from a package index.
-    """
+    """The command that adds an extra to segue from where it was installed, by its ``direct_url.json``."""
     return f"pip install {_requirement(extra, _direct_url())}"
 
 

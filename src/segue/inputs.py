@@ -15,10 +15,7 @@ from segue.errors import ArgumentError, SegueError
 
 
 def check_file(path: Path, error: type[SegueError], largest: int | None = None) -> None:
-    """See that a path leads to a regular file of at most ``largest`` bytes, which gives them without waiting.
-
-    Raises ``error`` where nothing is there, it is a folder, pipe or device, or the name is impossible.
-    """
+    """Raise ``error`` unless a path leads to a regular file of at most ``largest`` bytes."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -47,10 +44,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
-    """A number from 0 to ``largest`` that is written in digits; None for any other text.
-
-    Python itself refuses texts of more than 4,300 digits with an error that nobody expects.
-    """
+    """A number from 0 to ``largest`` in digits; None for any other text, however long."""
     if not (text.isascii() and text.isdecimal()) or len(text.lstrip("0")) > len(str(largest)):
         return None
     number = int(text[-len(str(largest)) :])

@@ -63,31 +63,14 @@ class Registry(Generic[T]):
     wrap: Callable[[EntryPoint], T] | None = None
 
     def register(self, entry: T) -> T:
-        """Add an entry to this process.
-
-        Args:
-            entry: its name must be free.
-
-        Returns:
-            The same entry.
-
-        Raises:
-            SegueError: the name is taken.
-        """
+        """Add an entry, whose name must be free, to this process."""
         if entry.name in self.names:
             raise self.error(f"there is a {self.noun} called {entry.name!r} already")
         self._known[entry.name] = entry
         return entry
 
     def unregister(self, name: str) -> None:
-        """Remove an entry that :meth:`register` added.
-
-        Args:
-            name: name of the entry.
-
-        Raises:
-            KeyError: nothing was registered under this name in this process.
-        """
+        """Remove an entry that :meth:`register` added."""
         del self._known[name]
 
     @property
@@ -103,15 +86,7 @@ class Registry(Generic[T]):
     def find(self, name: str, fitting: Callable[[], Iterable[str]] | None = None) -> T:
         """Find an entry, and import the package that adds it if need be.
 
-        Args:
-            name: name of the entry; of networks also ``name.tag`` for a further weight file.
-            fitting: gives the names to list where there is none of that name; all by default.
-
-        Returns:
-            The entry.
-
-        Raises:
-            SegueError: of the kind of the registry: there is none, or the package that adds it is broken.
+        ``fitting`` gives the names to list where there is none of that name; all by default.
         """
         if not isinstance(name, str):
             raise self.error(f"{self.noun}: {kind_of(name)}; give a name: {', '.join(self.names)}")
@@ -199,7 +174,7 @@ def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value
 
 
-_WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".npz", ".h5"})
+_WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".npz"})
 
 _NETWORKS = ("segue.weights.catalogue", "segue.sessions.methods")
 

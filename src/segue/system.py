@@ -7,6 +7,7 @@ Nothing else in segue asks which system it runs on for these; tests take the pla
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import sys
 import threading
@@ -36,6 +37,14 @@ _NEW_GROUP = 0x200  # CREATE_NEW_PROCESS_GROUP of Windows
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
+def processor() -> str:
+    """The name that the processor gives itself, or its architecture."""
+    table = Path("/proc/cpuinfo")
+    lines = table.read_text(encoding="utf-8", errors="replace").splitlines() if table.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
 def stop_signals() -> list[signal.Signals]:
     """What asks a program to end: Ctrl-C, SIGTERM, the end of its terminal, Ctrl-Break of Windows."""
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -49,10 +58,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_open_file(descriptor: int) -> None:
-    """Return when what was written to an open file has reached the disk; its buffers must be flushed before.
-
-    On macOS ``fsync`` leaves it in the memory of the disk; see fsync(2) there.
-    """
+    """Return when a flushed open file has reached the disk; on macOS ``fsync`` is not enough."""
     if MACOS:
         import fcntl
 
@@ -82,8 +88,8 @@ def rename(source: Path, target: Path) -> None:
 def remove_lock(lock: FileLock, path: Path) -> None:
     """End a lock that this process holds, and remove its file.
 
-    Elsewhere the file goes first: whoever opened it before finds that it is gone, and does not hold the lock.
-    Windows removes no open file; there who comes in between holds the lock, and its file stays.
+    The file is removed first, so that a process that has opened it does not hold the lock. Windows cannot
+    remove an open file, so it may stay there.
     """
     if WINDOWS:
         lock.release()
@@ -95,10 +101,7 @@ def remove_lock(lock: FileLock, path: Path) -> None:
 
 
 def own_group() -> dict[str, Any]:
-    """Arguments of :class:`subprocess.Popen` for a program that is the first of a group of its own.
-
-    A terminal sends Ctrl-C to all of a group.
-    """
+    """Arguments of :class:`subprocess.Popen` for the first of a group, which no Ctrl-C of ours reaches."""
     return {"creationflags": _NEW_GROUP} if WINDOWS else {"start_new_session": True}
 
 

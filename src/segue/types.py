@@ -312,15 +312,7 @@ class Prompt:
     frame: Annotated[int, Ge(0)] | None = field(default=None, kw_only=True)
 
     def scaled(self, across: float, down: float) -> Prompt:
-        """The same for an image of another size; masks and removals stay as they are.
-
-        Args:
-            across: how much wider that image is.
-            down: how much higher it is.
-
-        Returns:
-            The prompt, its box and points in pixels of that image.
-        """
+        """The same prompt for an image ``across`` times wider and ``down`` times higher, in its pixels."""
         return self
 
 
@@ -363,15 +355,7 @@ class MaskPrompt(Prompt):
 
     @classmethod
     def each(cls, mask: IndexMask, frame: int | None = None) -> list[MaskPrompt]:
-        """One prompt for each object of an index mask.
-
-        Args:
-            mask: index mask, (H, W), of an integer type: 0 background, 1..65535 ids of objects.
-            frame: index of the frame that the mask is for, at least 0.
-
-        Returns:
-            Ids ascending, without labels; empty where there is no object.
-        """
+        """One prompt for each object of an index mask (H, W), by ascending id, for a frame."""
         return [cls(int(i), mask == i, frame=frame) for i in np.unique(mask) if i]
 
 

@@ -44,10 +44,7 @@ class Actor(Protocol):
         """Its solids at a moment in seconds; always as many and in the same order."""
 
     def spheres(self, time: float) -> list[Sphere]:
-        """Shadow casters.
-
-        Returns middle and radius of each sphere, (x, y, z, radius) in metres.
-        """
+        """Middle and radius (x, y, z, radius) in metres of the spheres that cast shadows."""
 
 
 @dataclass(frozen=True)
@@ -153,20 +150,14 @@ class Person:
 
 @dataclass
 class Bag:
-    """A bag that its owner carries, leaves behind at a moment, or takes from where it stood.
-
-    Attributes:
-        changes: moment at which it is put down or taken.
-        left: True if it is put down then, False if it is taken then.
-        known: True if it belonged to the background until it was taken.
-    """
+    """A bag that its owner carries, leaves behind at a moment, or takes from where it stood."""
 
     id: int
     owner: Person
     surface: Surface
-    changes: float
-    left: bool
-    known: bool = False
+    changes: float  # moment at which it is put down or taken
+    left: bool  # True if it is put down then, False if it is taken then
+    known: bool = False  # True if it belonged to the background until it was taken
     kind: str = "bag"
 
     def parts(self, time: float) -> list[Part]:

@@ -18,15 +18,10 @@ NEAR, FAR = 0.08, 60.0
 
 @dataclass(frozen=True)
 class View:
-    """A camera at one moment.
+    """A camera at one moment."""
 
-    Attributes:
-        pose: (3, 4), world to camera, metres; the camera looks along z, x is right and y down.
-        focal: focal length in widths of the image.
-    """
-
-    pose: Float64Array
-    focal: float
+    pose: Float64Array  # (3, 4), world to camera, metres; the camera looks along z, x is right and y down
+    focal: float  # focal length in widths of the image
 
     @property
     def place(self) -> Float64Array:
@@ -44,21 +39,14 @@ class View:
         return perspective(2 * self.focal, 2 * self.focal * width / height, NEAR, FAR) @ whole(self.pose)
 
     def see(self, points: Float64Array, size: tuple[int, int]) -> tuple[Float64Array, Float64Array]:
-        """Project world points into the image.
-
-        ``points``: (N, 3), metres; returns pixels (N, 2), x and y, and distances along the axis (N,) in
-        metres.
-        """
+        """Pixels (N, 2) and distances (N,) along the axis of world points (N, 3) in metres."""
         inside = points @ self.pose[:, :3].T + self.pose[:, 3]
         distance = inside[:, 2]
         flat = inside @ self.intrinsics(size).T
         return flat[:, :2] / np.where(np.abs(distance) < 1e-6, 1e-6, distance)[:, None], distance
 
     def shows(self, points: Float64Array, size: tuple[int, int], nearest: float) -> npt.NDArray[np.bool_]:
-        """Whether world points (N, 3) are inside the image and farther away than ``nearest`` metres.
-
-        Returns (N,), bool.
-        """
+        """Whether world points (N, 3) are inside the image and farther away than ``nearest`` metres, (N,)."""
         pixels, distance = self.see(points, size)
         return (distance > nearest) & (pixels >= 0).all(axis=1) & (pixels < size[::-1]).all(axis=1)
 
@@ -77,10 +65,7 @@ def whole(pose: Float64Array) -> Float64Array:
 def facing(
     place: Float64Array, forward: Float64Array, aside: tuple[float, float, float], roll: float = 0.0
 ) -> Float64Array:
-    """Pose of a camera or lamp that looks in a direction.
-
-    ``place``: (3,), metres; ``forward``: (3,), unit vector; returns (3, 4), float64, world to camera.
-    """
+    """Pose (3, 4), world to camera, at a place (3,) in metres, looking along a unit vector (3,)."""
     right = np.cross(forward, aside)
     right /= np.linalg.norm(right)
     down = np.cross(forward, right)
@@ -90,10 +75,7 @@ def facing(
 
 
 def looking(at: Float64Array, place: Float64Array, focal: float, roll: float = 0.0) -> View:
-    """A camera that looks at a point.
-
-    ``at``: (3,), the point, metres; ``place``: (3,), where it hangs, metres.
-    """
+    """A camera at a place (3,) in metres that looks at a point (3,)."""
     return View(facing(place, (at - place) / np.linalg.norm(at - place), (0, 0, 1), roll), focal)
 
 
@@ -104,10 +86,7 @@ Shake = Callable[[float], Float64Array]
 def smooth_shake(
     rng: np.random.Generator, amplitudes: tuple[float, ...], rates: tuple[float, float]
 ) -> Shake:
-    """Smooth random motion made of sines.
-
-    ``amplitudes`` are those of its axes (root mean square), ``rates`` the limits of its frequencies in Hz.
-    """
+    """Smooth random motion of sines with amplitudes by axis (root mean square) and limits of their Hz."""
     waves = 5
     shape = (len(amplitudes), waves)
     share = rng.dirichlet(np.ones(waves), len(amplitudes))
@@ -118,26 +97,16 @@ def smooth_shake(
 
 @dataclass(frozen=True)
 class CameraPath:
-    """Path of the camera through a clip.
+    """Path of the camera through a clip."""
 
-    Attributes:
-        kind: "static", "jitter", "pan", "steps" or "hand".
-        target: (3,), the point in the middle of the image.
-        focal: in widths of the image.
-        shake: of right, down (radians) and roll, or None.
-        pan: radians to each side and seconds of a whole turn, or None.
-        step: a moment and (right, down, zoom) from then on, or None.
-        bend: radial distortion, see :class:`~.maps.Lens`; 0 for none.
-    """
-
-    kind: str
+    kind: str  # "static", "jitter", "pan", "steps" or "hand"
     place: Float64Array
-    target: Float64Array
-    focal: float
-    shake: Shake | None = None
-    pan: tuple[float, float] | None = None
-    step: tuple[float, tuple[float, float, float]] | None = None
-    bend: float = 0.0
+    target: Float64Array  # (3,), the point in the middle of the image
+    focal: float  # in widths of the image
+    shake: Shake | None = None  # of right, down (radians) and roll
+    pan: tuple[float, float] | None = None  # radians to each side and seconds of a whole turn
+    step: tuple[float, tuple[float, float, float]] | None = None  # moment, and right, down, zoom after it
+    bend: float = 0.0  # radial distortion, see :class:`~.maps.Lens`
 
     def at(self, time: float) -> View:
         """The camera at a moment."""

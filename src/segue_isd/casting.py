@@ -39,23 +39,14 @@ _SITTING_POSES = (figures.SITTING, figures.TYPING, figures.TYPING)
 
 @dataclass(frozen=True)
 class CastOptions:
-    """Probabilities of a preset, in [0, 1].
+    """Probabilities of a preset, in [0, 1]."""
 
-    Attributes:
-        people: limits of their number, the upper one exclusive.
-        present: that somebody is there from the first frame on.
-        camouflage: that somebody looks like the room.
-        stops: that somebody who arrives stays for long.
-        bags: of a bag left or taken.
-        extras: of each kind of pet, robot, trolley, ball and car.
-    """
-
-    people: tuple[int, int] = (1, 5)
-    present: float = 0.35
-    camouflage: float = 0.15
-    stops: float = 0.3
-    bags: float = 0.3
-    extras: float = 0.15
+    people: tuple[int, int] = (1, 5)  # limits of their number, the upper one exclusive
+    present: float = 0.35  # that somebody is there from the first frame on
+    camouflage: float = 0.15  # that somebody looks like the room
+    stops: float = 0.3  # that somebody who arrives stays for long
+    bags: float = 0.3  # of a bag left or taken
+    extras: float = 0.15  # of each kind of pet, robot, trolley, ball and car
 
 
 class Cast:

@@ -44,35 +44,20 @@ class Build:
 
 @dataclass(frozen=True)
 class Pose:
-    """Angles in radians; pairs are left and right.
+    """Angles in radians; pairs are left and right."""
 
-    Attributes:
-        hip: of the thighs, forward.
-        spread: of the thighs, aside.
-        knee: bending.
-        shoulder: of the upper arms, forward.
-        raise_: of the upper arms, aside.
-        elbow: bending.
-        lean: of the trunk, forward.
-        sway: of the trunk, to the left.
-        twist: of the trunk, to the left.
-        look: of the head, to the left.
-        nod: of the head, forward.
-        lift: of the whole body above the floor, metres.
-    """
-
-    hip: tuple[float, float] = (0.0, 0.0)
-    spread: tuple[float, float] = (0.05, 0.05)
-    knee: tuple[float, float] = (0.04, 0.04)
-    shoulder: tuple[float, float] = (0.0, 0.0)
-    raise_: tuple[float, float] = (0.12, 0.12)
-    elbow: tuple[float, float] = (0.2, 0.2)
-    lean: float = 0.02
-    sway: float = 0.0
-    twist: float = 0.0
-    look: float = 0.0
-    nod: float = 0.0
-    lift: float = 0.0
+    hip: tuple[float, float] = (0.0, 0.0)  # of the thighs, forward
+    spread: tuple[float, float] = (0.05, 0.05)  # of the thighs, aside
+    knee: tuple[float, float] = (0.04, 0.04)  # bending
+    shoulder: tuple[float, float] = (0.0, 0.0)  # of the upper arms, forward
+    raise_: tuple[float, float] = (0.12, 0.12)  # of the upper arms, aside
+    elbow: tuple[float, float] = (0.2, 0.2)  # bending
+    lean: float = 0.02  # of the trunk, forward
+    sway: float = 0.0  # of the trunk, to the left
+    twist: float = 0.0  # of the trunk, to the left
+    look: float = 0.0  # of the head, to the left
+    nod: float = 0.0  # of the head, forward
+    lift: float = 0.0  # of the whole body above the floor, metres
 
 
 def blend(first: Pose, second: Pose, share: float) -> Pose:

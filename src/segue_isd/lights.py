@@ -18,23 +18,14 @@ Rgb = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Light:
-    """A light that casts shadows.
+    """A light that casts shadows."""
 
-    Attributes:
-        place: (3,), metres; for the sun a point on the way of its rays to the middle of the room.
-        towards: (3,), unit vector along the middle of its rays.
-        power: linear RGB; what a wall at one metre gets (lamp) or any wall (sun).
-        cone: half angle of a lamp in radians; 0 for the sun.
-        reach: half width of what the sun's shadow map covers, metres.
-        softness: of its shadows, in texels of the map.
-    """
-
-    place: Float64Array
-    towards: Float64Array
-    power: Rgb
-    cone: float
-    reach: float = 0.0
-    softness: float = 1.5
+    place: Float64Array  # (3,), metres; for the sun a point on the way of its rays to the middle of the room
+    towards: Float64Array  # (3,), unit vector along the middle of its rays
+    power: Rgb  # linear RGB; what a wall at one metre gets (lamp) or any wall (sun)
+    cone: float  # half angle of a lamp in radians; 0 for the sun
+    reach: float = 0.0  # half width of what the sun's shadow map covers, metres
+    softness: float = 1.5  # of its shadows, in texels of the map
 
     @property
     def is_sun(self) -> bool:
@@ -55,43 +46,26 @@ class Light:
 
 @dataclass(frozen=True)
 class Lighting:
-    """The light of a room: its shadow casters, what the walls throw back, and exposure.
-
-    Attributes:
-        lights: at most :data:`~.gl.LIGHTS`.
-        up: linear RGB that comes from below, as ``down`` does from above.
-        exposure: factor before the tone curve.
-        tint: colour cast of the camera's white balance.
-    """
+    """The light of a room: its shadow casters, what the walls throw back, and exposure."""
 
     name: str
-    lights: tuple[Light, ...]
-    up: Rgb
+    lights: tuple[Light, ...]  # at most :data:`~.gl.LIGHTS`
+    up: Rgb  # linear RGB that comes from below, as ``down`` does from above
     down: Rgb
-    exposure: float
-    tint: Rgb = (1.0, 1.0, 1.0)
+    exposure: float  # factor before the tone curve
+    tint: Rgb = (1.0, 1.0, 1.0)  # colour cast of the camera's white balance
 
 
 @dataclass(frozen=True)
 class LightEvent:
-    """A change of light.
+    """A change of light."""
 
-    Attributes:
-        kind: "switch" (to a share of the power and back), "flicker", "drift" (slow wave), "flash" (short
-            glare as of a passing headlight) or "screen" (glow of a changing screen).
-        light: number of the light, or -1 for all light.
-        start: seconds.
-        length: seconds until the end of a switch or flash, or of one period.
-        strength: change relative to full power.
-        phase: radians.
-    """
-
-    kind: str
-    light: int
-    start: float
-    length: float
-    strength: float
-    phase: float = 0.0
+    kind: str  # "switch" and back, "flicker", "drift" (slow wave), "flash" (short glare) or "screen"
+    light: int  # number of the light, or -1 for all light
+    start: float  # seconds
+    length: float  # seconds until the end of a switch or flash, or of one period
+    strength: float  # change relative to full power
+    phase: float = 0.0  # radians
 
     def gain(self, time: float) -> float:
         """Factor at a moment in seconds."""

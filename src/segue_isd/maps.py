@@ -9,42 +9,28 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.datasets.labels import MOTION, SHADOW, UNKNOWN, Labels
 from segue_isd.parts import UNDECIDED
 
 MIRRORED = 4096
 """Added to the id where a mirror shows something of the foreground."""
-BACKGROUND, SHADOW, UNKNOWN, FOREGROUND = 0, 50, 170, 255
-"""Labels of CDnet2014 that the generator gives; none is outside of the region of interest."""
 SHADOW_SHARE = 0.10
 """Share of the light that a shadow takes at least."""
 BORDER = (0.05, 0.95)
 """Shares of coverage between which a pixel is neither foreground nor background."""
 
-Labels = npt.NDArray[np.uint8]
-"""(H, W), uint8, labels of CDnet2014."""
-
 
 @dataclass(frozen=True)
 class Maps:
-    """One rendered frame.
+    """One rendered frame."""
 
-    Attributes:
-        image: RGB, (H, W, 3), uint8.
-        coverage: share of each pixel that foreground covers, (H, W), uint8, 255 = all.
-        normal: camera space (x right, y down, z away), (n + 1) / 2 * 255, (H, W, 3), uint8.
-        shadow: share of the light that foreground takes from the background, (H, W), uint8, 255 = all.
-        depth: distance along the optical axis in metres, (H, W), float32.
-        ids: (H, W), int32; mirrors are marked by :data:`MIRRORED`.
-        flow: x and y in pixels to the next frame, (H, W, 2), float32.
-    """
-
-    image: npt.NDArray[np.uint8]
-    coverage: npt.NDArray[np.uint8]
-    normal: npt.NDArray[np.uint8]
-    shadow: npt.NDArray[np.uint8]
-    depth: npt.NDArray[np.float32]
-    ids: npt.NDArray[np.int32]
-    flow: npt.NDArray[np.float32]
+    image: npt.NDArray[np.uint8]  # RGB, (H, W, 3)
+    coverage: npt.NDArray[np.uint8]  # share of each pixel that foreground covers, (H, W), 255 = all
+    normal: npt.NDArray[np.uint8]  # camera space (x right, y down, z away), (n + 1) / 2 * 255, (H, W, 3)
+    shadow: npt.NDArray[np.uint8]  # share of the light that foreground takes from the background, (H, W)
+    depth: npt.NDArray[np.float32]  # distance along the optical axis in metres, (H, W)
+    ids: npt.NDArray[np.int32]  # (H, W); mirrors are marked by :data:`MIRRORED`
+    flow: npt.NDArray[np.float32]  # x and y in pixels to the next frame, (H, W, 2)
 
 
 def labels(maps: Maps) -> Labels:
@@ -53,7 +39,7 @@ def labels(maps: Maps) -> Labels:
     truth[maps.shadow > SHADOW_SHARE * 255] = SHADOW
     truth[(maps.ids >= UNDECIDED) | (maps.ids >= MIRRORED)] = UNKNOWN
     truth[maps.coverage > BORDER[0] * 255] = UNKNOWN
-    truth[maps.coverage >= BORDER[1] * 255] = FOREGROUND
+    truth[maps.coverage >= BORDER[1] * 255] = MOTION
     return truth
 
 

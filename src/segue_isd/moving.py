@@ -71,10 +71,7 @@ class Slide:
 
 @dataclass(frozen=True)
 class Turning:
-    """Parts that turn about an axis of a pose, ``about`` x or z.
-
-    ``pivot``: (3, 4), the pose to the world; ``angle``: radians at a moment in seconds.
-    """
+    """Parts that turn about an axis, x or z, of a pose ``pivot`` (3, 4) by an ``angle`` of the time."""
 
     kind: str
     pivot: Float64Array
@@ -111,10 +108,7 @@ def door(rng: np.random.Generator, hinge: Float64Array, solids: Sequence[Part]) 
 def curtain(
     rng: np.random.Generator, width: float, height: float, pose: Float64Array, surface: Surface
 ) -> Still:
-    """A curtain in a draught; ``pose`` is the middle of its lower edge.
-
-    ``pose``: (3, 4), the middle of its lower edge to the world.
-    """
+    """A curtain in a draught; ``pose`` (3, 4) is the middle of its lower edge."""
     hanging = sheet(width, height, chained(pose, placed(0, 0, height / 2)), surface)
     wave = Wave(rng.uniform(0.02, 0.09), rng.uniform(2, 5), rng.uniform(0.6, 3.0), rng.uniform(0, 6))
     return Still("curtain", (replace(hanging, id=MOVING_BACKGROUND, wave=wave),))
@@ -130,10 +124,7 @@ def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Float64Array
 
 
 def hanging_sign(rng: np.random.Generator, place: tuple[float, float, float]) -> Turning:
-    """A sign on two cords below the ceiling.
-
-    ``place``: (x, y, z) where the cords meet the ceiling, metres.
-    """
+    """A sign on two cords that meet the ceiling at ``place``."""
     look = Surface((1, 1, 1), "sign", 0, gloss=0.3)
     cord = Surface((0.2, 0.2, 0.2))
     drop = rng.uniform(0.2, 0.5)

@@ -37,25 +37,15 @@ class Shape(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """Surface of a part.
+    """Surface of a part."""
 
-    Attributes:
-        colour: tint in [0, 1], as displayed (not linear); it multiplies the texture.
-        texture: name of a texture (see :mod:`.textures`).
-        tile: metres that one repeat of the texture covers; 0 fits one repeat to each face.
-        gloss: strength of highlights, in [0, 1].
-        glow: light that the surface sends out by itself; 0 for most.
-        mirror: share of mirrored light, in [0, 1].
-        shift: of the texture, in repeats.
-    """
-
-    colour: Colour = (0.8, 0.8, 0.8)
-    texture: str = "plain"
-    tile: float = 1.0
-    gloss: float = 0.1
-    glow: float = 0.0
-    mirror: float = 0.0
-    shift: tuple[float, float] = (0.0, 0.0)
+    colour: Colour = (0.8, 0.8, 0.8)  # tint in [0, 1], as displayed (not linear); it multiplies the texture
+    texture: str = "plain"  # name of a texture (see :mod:`.textures`)
+    tile: float = 1.0  # metres that one repeat of the texture covers; 0 fits one repeat to each face
+    gloss: float = 0.1  # strength of highlights, in [0, 1]
+    glow: float = 0.0  # light that the surface sends out by itself; 0 for most
+    mirror: float = 0.0  # share of mirrored light, in [0, 1]
+    shift: tuple[float, float] = (0.0, 0.0)  # of the texture, in repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +60,14 @@ class Wave:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One solid of a scene.
+    """One solid of a scene."""
 
-    Attributes:
-        shape: unit shape.
-        pose: (3, 4), unit shape to world, metres; the world's z points up.
-        surface: its look.
-        taper: far radius of a TUBE relative to its near one.
-        id: 0 background, 1.. foreground, see :data:`MOVING_BACKGROUND` and :data:`UNDECIDED`.
-        wave: of a SHEET.
-    """
-
-    shape: Shape
-    pose: Float64Array
-    surface: Surface
-    taper: float = 1.0
-    id: int = 0
-    wave: Wave | None = None
+    shape: Shape  # unit shape
+    pose: Float64Array  # (3, 4), unit shape to world, metres; the world's z points up
+    surface: Surface  # its look
+    taper: float = 1.0  # far radius of a TUBE relative to its near one
+    id: int = 0  # 0 background, 1.. foreground, see :data:`MOVING_BACKGROUND` and :data:`UNDECIDED`
+    wave: Wave | None = None  # of a SHEET
 
 
 def placed(x: float, y: float, z: float = 0.0, turn: float = 0.0) -> Float64Array:
@@ -133,10 +114,7 @@ def ball(radii: Triple, at: Triple, surface: Surface) -> Part:
 
 
 def sheet(width: float, height: float, pose: Float64Array, surface: Surface) -> Part:
-    """Sheet whose middle is at the origin of ``pose``, upright there.
-
-    ``pose``: (3, 4), its frame to the world.
-    """
+    """Sheet whose middle is at the origin of ``pose`` (3, 4), upright there."""
     return Part(Shape.SHEET, chained(pose, scaled((width, 1, height))), surface)
 
 
@@ -148,11 +126,10 @@ def panel(width: float, height: float, at: Triple, surface: Surface) -> Part:
 def stems(
     starts: Float64Array, ends: Float64Array, radii: Float64Array, across: Float64Array
 ) -> Float64Array:
-    """Poses of tubes or cylinders between points.
+    """Poses (N, 3, 4) of tubes or cylinders between points (N, 3) in metres.
 
-    ``starts``: (N, 3), where they begin, metres; ``ends``: (N, 3), where they end, metres; ``radii``: (N, 2),
-    along ``across`` and at a right angle to it, metres; ``across``: (N, 3), directions about at a right angle
-    to the tubes; returns (N, 3, 4), float64.
+    ``radii``: (N, 2), along ``across`` (N, 3), about at a right angle to the tubes, and at a right angle to
+    it.
     """
     axis = ends - starts
     second = np.cross(axis, across)

@@ -21,10 +21,7 @@ Indices = npt.NDArray[np.intp]
 
 
 def nearest_free(point: tuple[float, float], grid: OccupancyGrid) -> Cell | None:
-    """The free cell nearest to a point, or None if there is none.
-
-    ``grid``: (X, Y), bool, True where a cell is taken.
-    """
+    """The free cell nearest to a point, or None if there is none."""
     free = np.argwhere(~grid)
     if not len(free):
         return None
@@ -63,10 +60,7 @@ def _clear(grid: OccupancyGrid, first: Cell, second: Cell) -> bool:
 
 
 def smooth_way(grid: OccupancyGrid, way: list[Cell]) -> Float64Array:
-    """Points (N, 2) in metres along a way without detours, its corners rounded.
-
-    ``grid``: (X, Y), bool, True where a cell is taken.
-    """
+    """Points (N, 2) in metres along a way without detours, its corners rounded."""
     kept, last = [way[0]], 0
     while last < len(way) - 1:
         farther = range(len(way) - 1, last + 1, -1)

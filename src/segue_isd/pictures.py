@@ -24,10 +24,7 @@ V, U = np.mgrid[:SIDE, :SIDE].astype(np.float32) / np.float32(SIDE)
 
 
 def noise(rng: np.random.Generator, power: float, stretch: tuple[float, float] = (1, 1)) -> Field:
-    """Noise that joins at the borders, amplitude falling with frequency to ``power``; deviation 1.
-
-    Returns (SIDE, SIDE), float32.
-    """
+    """Noise (SIDE, SIDE) of deviation 1 that joins at the borders; amplitude is frequency to ``power``."""
     v, u = np.fft.fftfreq(SIDE)[:, None] * stretch[0], np.fft.rfftfreq(SIDE) * stretch[1]
     strength = (np.hypot(v, u) + 1.0 / SIDE) ** -power
     strength[0, 0] = 0
@@ -48,10 +45,7 @@ def tinted(field: Field, low: npt.ArrayLike, high: npt.ArrayLike) -> Picture:
 
 
 def cells(rows: int, columns: int, shift: float = 0.0) -> tuple[npt.NDArray[np.intp], Field]:
-    """Numbers of the cells of a grid, odd rows shifted, and the distance to the cell's border in pixels.
-
-    Returns numbers from 0 row after row, and distances, float32.
-    """
+    """Numbers of the cells of a grid, odd rows shifted, and the distance to the cell's border in pixels."""
     row = (V * rows).astype(int)
     u = (U + shift / columns * (row % 2)) % 1.0
     column = (u * columns).astype(int)
@@ -61,10 +55,7 @@ def cells(rows: int, columns: int, shift: float = 0.0) -> tuple[npt.NDArray[np.i
 
 
 def shelf(rng: np.random.Generator, rows: int, widths: tuple[int, int], depth: float) -> Picture:
-    """Shelves with coloured books.
-
-    Returns (SIDE, SIDE, 3), float32, RGB in [0, 1].
-    """
+    """Shelves with coloured books, (SIDE, SIDE, 3), RGB in [0, 1]."""
     picture = np.full((SIDE, SIDE, 3), 0.12, np.float32)
     step = SIDE // rows
     for row in range(rows):
@@ -109,10 +100,7 @@ def whiteboard(rng: np.random.Generator) -> Picture:
 
 
 def portrait(rng: np.random.Generator) -> Picture:
-    """A print with people on it: they look like people and never move.
-
-    Returns (SIDE, SIDE, 3), float32, RGB.
-    """
+    """A print with people on it, who never move, (SIDE, SIDE, 3), RGB in [0, 1]."""
     low, high = rng.uniform(0.1, 0.9, (2, 3))
     picture = tinted(V + 0.1 * noise(rng, 1.8), low, high)
     for _ in range(rng.integers(1, 4)):
@@ -143,10 +131,7 @@ def landscape(rng: np.random.Generator) -> Picture:
 
 
 def street(rng: np.random.Generator) -> Picture:
-    """View through a window by day.
-
-    Returns (SIDE, SIDE, 3), float32, RGB in [0, 1], within a window's frame.
-    """
+    """View through a window by day, (SIDE, SIDE, 3), RGB in [0, 1]."""
     picture = tinted(V * 1.3 + 0.05 * noise(rng, 2.0), (0.62, 0.78, 1.0), (0.95, 0.97, 1.0))
     for _ in range(5):
         x, width, top = int(rng.integers(-10, SIDE)), int(rng.integers(18, 50)), int(rng.integers(25, 80))
@@ -168,10 +153,7 @@ def _framed(picture: Picture) -> Picture:
 
 
 def night(rng: np.random.Generator) -> Picture:
-    """View through a window by night.
-
-    Returns (SIDE, SIDE, 3), float32, RGB in [0, 1], within a window's frame.
-    """
+    """View through a window by night, (SIDE, SIDE, 3), RGB in [0, 1]."""
     picture = np.full((SIDE, SIDE, 3), (0.03, 0.04, 0.08), np.float32)
     for _ in range(40):
         x, y = rng.integers(0, SIDE, 2).tolist()
@@ -193,10 +175,7 @@ def desktop(rng: np.random.Generator) -> Picture:
 
 
 def broadcast(rng: np.random.Generator) -> Picture:
-    """Moving images of a television; the screen shows parts of it in turn.
-
-    Returns (SIDE, SIDE, 3), float32, RGB in [0, 1].
-    """
+    """Moving images of a television, (SIDE, SIDE, 3); the screen shows parts of it in turn."""
     picture = tinted(0.5 + 0.3 * noise(rng, 1.7), *rng.uniform(0, 1, (2, 3)))
     for _ in range(6):
         centre = rng.integers(0, SIDE, 2).tolist()
@@ -207,10 +186,7 @@ def broadcast(rng: np.random.Generator) -> Picture:
 
 
 def face(rng: np.random.Generator) -> Picture:
-    """Once around a head, lowest row the chin; the face is at u = 0.
-
-    Returns (SIDE, SIDE, 3), float32, factors of the skin's colour.
-    """
+    """Factors of the skin's colour once around a head, (SIDE, SIDE, 3), chin lowest, face at u = 0."""
     picture = grey(0.95 + 0.02 * noise(rng, 1.5))
     for side in (-1, 1):
         x = (side * 11) % SIDE

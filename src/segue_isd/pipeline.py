@@ -53,21 +53,14 @@ Rect = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Sight:
-    """The inputs of a pipeline for one frame.
-
-    Attributes:
-        still: whether the camera never moves.
-        corners: (N, 3), of boxes around all that moves, metres.
-        mirror: plane that all that is drawn lies before, or None.
-        mirrored: what the scene's mirror shows, or None.
-    """
+    """The inputs of a pipeline for one frame."""
 
     view: View
     next_view: View
-    still: bool
-    corners: Float64Array
-    mirror: Float64Array | None = None
-    mirrored: Any = None
+    still: bool  # whether the camera never moves
+    corners: Float64Array  # (N, 3), of boxes around all that moves, metres
+    mirror: Float64Array | None = None  # plane that all that is drawn lies before, or None
+    mirrored: Any = None  # what the scene's mirror shows, or None
 
     def values(self, size: tuple[int, int]) -> dict[str, Uniform]:
         """Camera uniforms of the programs."""

@@ -39,20 +39,14 @@ TRAINED = tuple(name for name in TEMPLATES if name not in {n for names in HELD_O
 
 @dataclass(frozen=True)
 class Preset:
-    """An order: so many clips of ``length`` frames of a size (height, width).
-
-    Attributes:
-        rooms: number of rooms that all clips share, each in turn; None for a room for each clip.
-        lights: conditions of light that all clips share, each in turn, so that the set has so many; None
-            for one for each clip.
-    """
+    """An order: so many clips of ``length`` frames of a size (height, width)."""
 
     clips: int
     length: int
     size: tuple[int, int]
     options: SceneOptions
-    rooms: int | None = None
-    lights: int | None = None
+    rooms: int | None = None  # rooms that all clips share in turn; None: one for each clip
+    lights: int | None = None  # conditions of light that all clips share in turn; None: one each
 
     @property
     def order(self) -> str:

@@ -27,7 +27,7 @@ _CORNERS = tuple(itertools.product((False, True), repeat=3))
 class Renderer:
     """Renders the frames of one scene after another.
 
-    ``exact``: all maps are those of the pixel's centre and of finely cut shapes, without smooth borders.
+    ``exact``: maps of the pixel's centre and of finely cut shapes, without smooth borders.
     """
 
     def __init__(self, size: tuple[int, int], exact: bool = False) -> None:

@@ -23,15 +23,7 @@ NIGHT_GLOW = 0.05
 
 @dataclass
 class Room:
-    """A furnished room of ``size`` (3,) metres; its walls are x = 0, x = width, y = 0, y = depth.
-
-    Attributes:
-        seats: places and directions (x, y, turn) for people, and whether on a chair.
-        taken: (cells along x, along y), True where no feet fit.
-        openings: points (x, y) at doors, just inside.
-        windows: (middle, inward direction) of each, (3,) both.
-        mirror: plane of the mirroring surface or None.
-    """
+    """A furnished room of ``size`` (3,) metres; its walls are x = 0, x = width, y = 0, y = depth."""
 
     template: str
     size: Float64Array
@@ -39,11 +31,11 @@ class Room:
     floor: Surface
     wall: Surface
     movers: list[Mover] = field(default_factory=list)
-    seats: list[tuple[float, float, float, bool]] = field(default_factory=list)
-    taken: np.ndarray = field(default_factory=lambda: np.zeros((1, 1), bool))
-    openings: list[tuple[float, float]] = field(default_factory=list)
-    windows: list[tuple[Float64Array, Float64Array]] = field(default_factory=list)
-    mirror: Float64Array | None = None
+    seats: list[tuple[float, float, float, bool]] = field(default_factory=list)  # x, y, turn, on a chair
+    taken: np.ndarray = field(default_factory=lambda: np.zeros((1, 1), bool))  # cells (x, y) that no feet fit
+    openings: list[tuple[float, float]] = field(default_factory=list)  # x, y just inside of doors
+    windows: list[tuple[Float64Array, Float64Array]] = field(default_factory=list)  # middle, inward
+    mirror: Float64Array | None = None  # plane of the mirroring surface
 
 
 def furnish(rng: np.random.Generator, template: str, liveliness: float, night: bool) -> Room:

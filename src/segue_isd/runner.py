@@ -70,19 +70,19 @@ def generate(
         if any(out.iterdir()) and not resume:
             raise SinkError(f"{out}: is not empty; give --resume to go on, or another folder")
     orders = plan(out, preset, frames)
-    waiting = [order for order in orders if not _complete(order, preset, seed)]
-    if len(waiting) == len(orders):
-        _check_summaries(out, orders)
-    try:
-        _render(waiting, preset, seed, workers, frames, report)
-    except BrokenProcessPool:  # a worker that was killed costs the clips that were in progress
+    for last in (False, True):  # a worker that was killed costs the clips that were in progress, once
         waiting = [order for order in orders if not _complete(order, preset, seed)]
+        if len(waiting) == len(orders):
+            _check_summaries(out, orders)
         try:
             _render(waiting, preset, seed, workers, frames, report)
+            break
         except BrokenProcessPool:
-            raise RendererError(
-                "a worker was ended, perhaps for want of memory; continue with --resume and fewer --workers"
-            ) from None
+            if last:
+                raise RendererError(
+                    "a worker was ended, perhaps for want of memory; "
+                    "continue with --resume and fewer --workers"
+                ) from None
     _summarise(out, orders)
     return [order.folder for order in orders]
 

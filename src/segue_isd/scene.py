@@ -66,20 +66,14 @@ VERSION = 3
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """Scene options of a preset: names with weights, and probabilities in [0, 1].
-
-    Attributes:
-        liveliness: of each kind of moving background.
-        events: of changes of the light.
-        rates: frames a second to choose from.
-    """
+    """Scene options of a preset: names with weights, and probabilities in [0, 1]."""
 
     cast: CastOptions
     lightings: tuple[tuple[str, float], ...]
     cameras: tuple[tuple[str, float], ...]
-    liveliness: float
-    events: float
-    rates: tuple[float, ...]
+    liveliness: float  # of each kind of moving background
+    events: float  # of changes of the light
+    rates: tuple[float, ...]  # frames a second to choose from
     thermal: float
 
 
@@ -90,32 +84,23 @@ light among those of the options, the likeliest first; None for one of its own."
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that a clip shows.
-
-    Attributes:
-        size: height and width of the images.
-        events: of the light.
-        automatic: how far the exposure follows the light, in [0, 1].
-        begin: seconds of the actors' day at frame 0.
-        thermal: whether the camera sees warmth instead of light.
-        tags: sorted names of what makes the clip hard.
-    """
+    """Everything that a clip shows."""
 
     seed: int
-    size: tuple[int, int]
+    size: tuple[int, int]  # height and width of the images
     frames: int
     fps: float
     room: Room
     stage: Stage
     camera: CameraPath
-    events: tuple[LightEvent, ...]
-    automatic: float
+    events: tuple[LightEvent, ...]  # of the light
+    automatic: float  # how far the exposure follows the light, in [0, 1]
     actors: tuple[Actor, ...]
     movers: tuple[Mover, ...]
     sensor: SensorPlan
-    begin: float
-    thermal: bool
-    tags: tuple[str, ...]
+    begin: float  # seconds of the actors' day at frame 0
+    thermal: bool  # whether the camera sees warmth instead of light
+    tags: tuple[str, ...]  # sorted names of what makes the clip hard
 
     def moment(self, index: int) -> Moment:
         """State at a frame."""

@@ -21,39 +21,22 @@ _BANK = 32
 
 @dataclass(frozen=True)
 class SensorPlan:
-    """Sensor parameters, drawn once per clip.
+    """Sensor parameters, drawn once per clip."""
 
-    Attributes:
-        noise: deviation of read noise in grey levels.
-        shot: deviation of shot noise at white, in grey levels.
-        blur: sigma of the lens in pixels; 0 for none.
-        sharpen: strength of the camera's sharpening.
-        vignette: darkening of the corners.
-        hum: amplitude of rolling bands, in shares.
-        grey: whether there is no colour.
-        contrast: factor about the middle grey.
-        saturation: factor of colour.
-        scale: size of the image inside the camera relative to the stored one.
-        interlace: whether odd lines come from the frame before.
-        quality: of the JPEG files.
-        exposures: moments that are averaged to an image, odd; 1 for an image without motion blur.
-        shutter: seconds from the first to the last of them.
-    """
-
-    noise: float
-    shot: float
-    blur: float
-    sharpen: float
-    vignette: float
-    hum: float
-    grey: bool
-    contrast: float
-    saturation: float
-    scale: float
-    interlace: bool
-    quality: int
-    exposures: int = 1
-    shutter: float = 0.0
+    noise: float  # deviation of read noise in grey levels
+    shot: float  # deviation of shot noise at white, in grey levels
+    blur: float  # sigma of the lens in pixels; 0 for none
+    sharpen: float  # strength of the camera's sharpening
+    vignette: float  # darkening of the corners
+    hum: float  # amplitude of rolling bands, in shares
+    grey: bool  # whether there is no colour
+    contrast: float  # factor about the middle grey
+    saturation: float  # factor of colour
+    scale: float  # size of the image inside the camera relative to the stored one
+    interlace: bool  # whether odd lines come from the frame before
+    quality: int  # of the JPEG files
+    exposures: int = 1  # moments that are averaged to an image, odd; 1 for an image without motion blur
+    shutter: float = 0.0  # seconds from the first to the last of them
 
     def thermal(self) -> SensorPlan:
         """The same camera with a thermal sensor: without colour, soft, and as bright everywhere."""
@@ -103,20 +86,14 @@ class Sensor:
         self._seed = int(rng.integers(2**63))
 
     def expose(self, image: Image, index: int, before: Image | None = None) -> Image:
-        """Camera output of a frame; the same index always has the same noise.
-
-        ``image``: as rendered, RGB, (H, W, 3), uint8; returns RGB, (H, W, 3), uint8.
-        """
+        """Camera output of a frame as rendered; the same index always has the same noise."""
         if self._plan.interlace and before is not None:
             image = image.copy()
             image[1::2] = before[1::2]
         return self._noisy(self.clean(image), index)
 
     def clean(self, image: Image) -> Image:
-        """The image through lens and colours, without noise.
-
-        ``image``: as rendered, RGB, (H, W, 3), uint8; returns RGB, (H, W, 3), uint8.
-        """
+        """The image through lens and colours, without noise."""
         plan, (height, width) = self._plan, self._size
         picture: cv2.typing.MatLike = image
         if plan.scale < 1:

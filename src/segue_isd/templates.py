@@ -11,31 +11,19 @@ from segue_isd.parts import Colour
 
 @dataclass(frozen=True)
 class Template:
-    """Template of a kind of room.
+    """Template of a kind of room; lengths are in metres."""
 
-    Attributes:
-        width: limits in metres; so are ``depth`` and ``height``.
-        floors: (texture, colours, metres a repeat, mirror share).
-        walls: (texture, metres a repeat).
-        along: furniture against the walls, each as often as drawn.
-        islands: furniture in rows in the middle.
-        gap: metres between the rows.
-        fill: share of the places along walls that are taken.
-        windows: most windows.
-        tint: colours of the walls.
-    """
-
-    width: tuple[float, float]
+    width: tuple[float, float]  # limits, as are depth and height
     depth: tuple[float, float]
     height: tuple[float, float]
-    floors: tuple[tuple[str, tuple[Colour, ...], float, float], ...]
-    walls: tuple[tuple[str, float], ...]
-    along: tuple[f.Maker, ...]
-    islands: tuple[f.Maker, ...]
-    gap: float
-    fill: float
-    windows: int
-    tint: tuple[Colour, ...]
+    floors: tuple[tuple[str, tuple[Colour, ...], float, float], ...]  # texture, colours, repeat, mirror share
+    walls: tuple[tuple[str, float], ...]  # texture, length of a repeat
+    along: tuple[f.Maker, ...]  # furniture against the walls, each as often as drawn
+    islands: tuple[f.Maker, ...]  # furniture in rows in the middle
+    gap: float  # between the rows
+    fill: float  # share of the places along walls that are taken
+    windows: int  # most windows
+    tint: tuple[Colour, ...]  # colours of the walls
 
 
 _WARM: tuple[Colour, ...] = ((0.9, 0.86, 0.78), (0.86, 0.8, 0.7), (0.8, 0.83, 0.76), (0.93, 0.92, 0.9))

@@ -18,8 +18,9 @@ from PIL import Image as Picture
 from segue.datasets.files import read_rgb
 from segue.datasets.foreground import numbered_files
 from segue.datasets.labels import read_grey
+from segue.datasets.ytvis import track_entry, video_entry
 from segue.errors import SinkError
-from segue.masks import encode_objects, rle_area, rle_box
+from segue.masks import encode_objects
 from segue.video.partial import make_folder, prepare, replacing, write_complete, writing
 from segue_isd.maps import Maps, instances, labels
 from segue_isd.parts import MOVING_BACKGROUND
@@ -145,26 +146,13 @@ def youtube_vis(metas: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[s
     videos: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, meta in enumerate(metas, start=1):
-        frames, (height, width) = meta["frames"], meta["size"]
-        names = [f"{meta['name']}/input/in{i + 1:06d}.jpg" for i in range(frames)]
-        videos.append({"id": number, "width": width, "height": height, "length": frames, "file_names": names})
+        frames, (height, width) = range(meta["frames"]), meta["size"]
+        names = [f"{meta['name']}/input/in{i + 1:06d}.jpg" for i in frames]
+        videos.append(video_entry(number, names, (height, width)))
         for item in meta["instances"]:
-            lengths = [item["segmentations"].get(str(i)) for i in range(frames)]
-            boxes = [rle and rle_box(rle) for rle in lengths]
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "video_id": number,
-                    "category_id": classes.index(item["class"]) + 1,
-                    "iscrowd": 0,
-                    "width": width,
-                    "height": height,
-                    "length": frames,
-                    "segmentations": lengths,
-                    "areas": [rle and rle_area(rle) for rle in lengths],
-                    "bboxes": [[b[0], b[1], b[2] - b[0], b[3] - b[1]] if b else None for b in boxes],
-                }
-            )
+            lengths = [item["segmentations"].get(str(i)) for i in frames]
+            category = classes.index(item["class"]) + 1
+            annotations.append(track_entry(len(annotations) + 1, number, category, lengths, (height, width)))
     categories = [
         {"id": i, "name": name, "supercategory": "foreground"} for i, name in enumerate(classes, start=1)
     ]

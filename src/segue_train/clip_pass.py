@@ -19,9 +19,7 @@ from segue.layers.attention import Similarity, affinity, anisotropic_affinity, a
 from segue.models.base import MemoryNetwork, QueryFeatures, Schedule
 from segue.models.cutie import Cutie
 from segue.models.geometry import aggregate_logits
-from segue.models.lite_parts import ObjectState
 from segue.models.memory.selection import far_apart
-from segue.models.stcn import STCNLite
 from segue.models.xmem import XMem, XMemFeatures
 from segue_train.footage import VOID
 
@@ -32,11 +30,9 @@ Features = TypeVar("Features", bound=QueryFeatures)
 def clip_logits(
     network: MemoryNetwork, frames: Tensor, masks: Tensor, exists: Tensor, schedule: Schedule | None = None
 ) -> Tensor:
-    """Segment frames 1 to T-1 of a batch of clips.
+    """Aggregated log-odds (B, T-1, K+1, H, W), background first, of frames 1 to T-1 of clips (B, T, 3, H, W).
 
-    ``frames``: prepared images, (B, T, 3, H, W); ``masks``: masks of the first frame, (B, K, H, W) in [0,
-    1]; ``exists``: (B, K), 1 where the object slot is in use; returns aggregated log-odds, (B, T-1, K+1, H,
-    W), float32, background first.
+    ``masks``: of the first frame, (B, K, H, W) in [0, 1]; ``exists``: (B, K), 1 where the slot is in use.
     """
     batch, length = frames.shape[:2]
     queries = split(network.encode_query(frames.flatten(0, 1)), batch)
@@ -44,17 +40,12 @@ def clip_logits(
     keys: list[Tensor] = []
     values: list[Tensor] = []
     outputs: list[Tensor] = []
-    state = ObjectState()
     for t in range(1, length):
         key, value = network.encode_memory(queries[t - 1], masks)
         keys.append(queries[t - 1].key if key is None else key)
         values.append(value)
         readout = _read_memory(keys, values, queries[t].key, network.similarity, schedule)
-        if isinstance(network, STCNLite) and network.recurrent:
-            state = network.remember(state, value.flatten(0, 1), masks.flatten(0, 1), keep=True)
-            logits = network.decode(queries[t], readout, state)
-        else:
-            logits = network.decode(queries[t], readout)
+        logits = network.decode(queries[t], readout)
         full = F.interpolate(logits.float(), size=frames.shape[-2:], mode="bilinear")
         merged = aggregate_logits(torch.sigmoid(full) * selector)
         outputs.append(merged)
@@ -68,7 +59,6 @@ def _read_memory(
     """Read the memory of all frames before, in float32: (B, K, V, h, w).
 
     Keys are each (B, C, h, w), or (B, K, C, h, w) where every object has its own, which are read densely.
-    Values are (B, K, V, h, w), the query (B, C, h, w).
     """
     memory, value = (torch.stack(frames, dim=-3).flatten(-3) for frames in (keys, values))
     positions = query.flatten(2)
@@ -95,11 +85,7 @@ def _penalised(scores: Tensor, schedule: Schedule, query: Tensor) -> Tensor:
 
 
 def class_targets(masks: Tensor, exists: Tensor) -> Tensor:
-    """Class of each pixel for the loss: absent objects are background, void stays void.
-
-    ``masks``: ids 0..K and void, (B, T, H, W), int64; ``exists``: non-zero where the object slot is in use,
-    (B, K); returns (B, T, H, W), int64.
-    """
+    """Classes of ids (B, T, H, W): background for objects not in ``exists`` (B, K); void stays void."""
     slots = exists.shape[1]
     classes = torch.zeros(len(masks), VOID + 1, dtype=masks.dtype, device=masks.device)
     classes[:, 1 : slots + 1] = torch.arange(1, slots + 1, device=masks.device) * (exists != 0)
@@ -131,15 +117,10 @@ def split(encoded: Features, batch: int) -> list[Features]:
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """Random choices of a pass.
+    """Random choices of a pass, by frame number."""
 
-    Attributes:
-        references: earlier frames that a frame reads, (B, n) int64 by frame number; None for all.
-        deep: whether a frame has a deep update; the first always has one.
-    """
-
-    references: Callable[[int], Tensor | None]
-    deep: Callable[[int], bool]
+    references: Callable[[int], Tensor | None]  # earlier frames that are read, (B, n); None for all
+    deep: Callable[[int], bool]  # whether a frame has a deep update; the first always has one
 
 
 def random_draws(draw: torch.Generator, batch: int, count: int, *, first: bool) -> Draws:
@@ -182,12 +163,7 @@ def _chosen(frames: Tensor, references: Tensor | None) -> Tensor:
 
 
 def xmem_pass(network: XMem, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws) -> Tensor:
-    """Segment frames 1 to T-1 of a batch of clips (XMem, section 3; release).
-
-    ``frames``: prepared images, (B, T, 3, H, W); ``masks``: masks of the first frame, (B, K, H, W) in [0,
-    1]; ``exists``: (B, K), 1 where the object slot is in use; returns aggregated log-odds, (B, T-1, K+1, H,
-    W), background first.
-    """
+    """Segment frames 1 to T-1 of a batch of clips as :func:`clip_logits` (XMem, section 3; release)."""
     queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
     hidden, memory = _fresh(network.hidden_channels, queries[0], masks), list[Remembered]()
     selector, outputs, length = exists[:, :, None, None].float(), [], frames.shape[1]
@@ -213,8 +189,8 @@ def cutie_pass(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same for Cutie (section 3; release), with the outputs of its auxiliary losses.
 
-    Returns log-odds, (B, T-1, K+1, H, W), background first; those from the recurrent states, (B, T-1, K+1, h,
-    w); and those of the object transformer, (B, T-1, K+1, 4, h, w).
+    These are log-odds of the recurrent states, (B, T-1, K+1, h, w), and of the object transformer, (B, T-1,
+    K+1, 4, h, w).
     """
     queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
     sensory, memory = _fresh(network.sensory_channels, queries[0], masks), list[Remembered]()

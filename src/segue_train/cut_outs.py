@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from segue.arrays import BoolArray
+from segue.prompts.planes import tight_box
 from segue_train.footage import VOID, Footage, object_ids
 from segue_train.warp import Matrix, Picture, Rng, Size, log_uniform, picked, random_part
 
@@ -58,8 +59,8 @@ def _cut_out(pictures: Sequence[Picture], solids: Sequence[BoolArray]) -> CutOut
 
 def _patch(picture: Picture, solid: BoolArray) -> tuple[Picture, Picture]:
     """Image and soft alpha around an object; its rim is eroded, for labels are generous there."""
-    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    x0, y0, x1, y1 = map(int, tight_box(solid))
+    box = slice(y0, y1), slice(x0, x1)
     patch, alpha = picture[box], solid[box].astype(np.uint8) * np.uint8(255)
     shrink = LONGEST / max(alpha.shape)
     if shrink < 1:

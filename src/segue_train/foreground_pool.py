@@ -34,14 +34,7 @@ class Maker(Protocol):
     """A function that draws samples, all of one size."""
 
     def samples(self, rng: Rng) -> Sequence[Sample]:
-        """Draw samples, with their augmentation.
-
-        Args:
-            rng: source of all randomness.
-
-        Returns:
-            Samples of one size.
-        """
+        """Draw samples of one size, with their augmentation."""
 
 
 class Pool:

@@ -33,22 +33,13 @@ _SETTINGS = MedianSettings()
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sample of training, uint8.
+    """One sample of training, uint8; labels, depth and flow are of the current frame."""
 
-    Attributes:
-        window: RGB frames (T, H, W, 3) in the order of time.
-        background: the scene as a session would know it, (H, W, 21), see
-            :class:`~segue.sessions.empty_scene.Scene`, or an RGB image of it alone, (H, W, 3).
-        labels: of the current frame, (H, W), in the values of CDnet and :data:`UNLIT`.
-        depth: map of the current frame, (H, W), see :class:`segue.sessions.extra_inputs.DepthScale`.
-        flow: flow image of the current frame, (H, W, gaps), see :class:`segue.flow.FlowPictures`.
-    """
-
-    window: Picture
-    background: Picture
-    labels: Picture
-    depth: Picture | None = None
-    flow: Picture | None = None
+    window: Picture  # RGB frames (T, H, W, 3) in the order of time
+    background: Picture  # the scene as a session would know it, (H, W, 21), or its RGB image alone
+    labels: Picture  # (H, W), in the values of CDnet and :data:`UNLIT`
+    depth: Picture | None = None  # (H, W)
+    flow: Picture | None = None  # (H, W, gaps)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

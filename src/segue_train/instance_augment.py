@@ -119,10 +119,7 @@ def cropped(clip: InstanceClip, rows: slice, columns: slice) -> InstanceClip:
 
 
 def distorted(rng: Rng, picture: Image) -> Image:
-    """Brightness, contrast, saturation, hue and the order of the channels, each changed half of the time.
-
-    ``picture``: RGB (H, W, 3), uint8; returns (H, W, 3), uint8.
-    """
+    """Brightness, contrast, saturation, hue and order of channels, each changed half of the time."""
     image = picture.astype(np.float32)
     if rng.random() < 0.5:
         image = image + np.float32(rng.uniform(-32, 32))
@@ -158,11 +155,7 @@ BLUR_SHARE, BLUR_SIZES = 0.25, (9, 11)
 def pseudo_clip(
     rng: Rng, picture: Image, masks: BoolArray, labels: npt.NDArray[np.int64], frames: int
 ) -> InstanceClip:
-    """A clip of views of an image.
-
-    ``picture``: RGB (H, W, 3), uint8; ``masks``: of the objects, (K, H, W), at most 254; ``labels``: class of
-    each object, (K,).
-    """
+    """A clip of views of an image (H, W, 3) with at most 254 masks (K, H, W) and labels (K,)."""
     index = np.zeros(picture.shape[:2], np.uint8)
     for number, mask in enumerate(masks, start=1):
         index[mask] = number

@@ -106,10 +106,7 @@ class NamedFootage:
         return coco_number(self.names[number - 1]) if number <= len(self.names) else UNKNOWN
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
-        """A labelled image; what is unlabelled is background.
-
-        Returns RGB (H, W, 3) and index mask (H, W), both uint8.
-        """
+        """Image (H, W, 3) and index mask (H, W), uint8; what is unlabelled is background."""
         picture, mask = self.footage.read(index)
         return picture, np.where(mask == VOID, np.uint8(0), mask)
 
@@ -232,10 +229,7 @@ class InstanceBatches(Batches):
 
 
 def targets(masks: Tensor, labels: Tensor) -> list[ClipTargets]:
-    """Objects of each clip.
-
-    ``masks``: index masks, (N, T, H, W); ``labels``: class of each object, (N, slots).
-    """
+    """Objects of each clip of index masks (N, T, H, W) with labels (N, slots)."""
     ids, found = torch.arange(1, labels.shape[1] + 1, device=masks.device), []
     for clip, own in zip(masks, labels, strict=True):
         planes = clip[None] == ids[:, None, None, None]

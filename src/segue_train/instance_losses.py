@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 from torch.func import functional_call
 
+from segue.models.detection.boxes import areas
 from segue.models.seqformer import Memory, SeqFormer
 from segue.models.seqformer.decoder import Decoded, to_maps
 from segue_train.losses import dice_distance
@@ -45,28 +46,19 @@ class ClipTargets:
 
 
 def corners(boxes: Tensor) -> Tensor:
-    """Boxes by their corners.
-
-    ``boxes``: centre, width and height, (..., 4); returns x0, y0, x1, y1, (..., 4).
-    """
+    """Corners (..., 4) of boxes by centre, width and height."""
     centre, half = boxes[..., :2], boxes[..., 2:] / 2
     return torch.cat((centre - half, centre + half), -1)
 
 
 def centred(boxes: Tensor, size: Sequence[int]) -> Tensor:
-    """Boxes by their centres, relative to a frame.
-
-    ``boxes``: corners in pixels, (..., 4); returns cx, cy, width, height in 0..1, (..., 4).
-    """
+    """Centre, width and height in 0..1 of a frame, (..., 4), of boxes by their corners in pixels."""
     x0, y0, x1, y1 = (boxes / boxes.new_tensor([size[1], size[0]] * 2)).unbind(-1)
     return torch.stack(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0), -1)
 
 
 def tight_boxes(planes: Tensor) -> Tensor:
-    """Boxes around masks.
-
-    ``planes``: (..., H, W), bool; returns corners in pixels, ends exclusive, (..., 4), float32.
-    """
+    """Corners (..., 4) in pixels, ends exclusive, of the boxes around masks (..., H, W)."""
     sides = []
     for axis in (-2, -1):
         line = planes.any(axis).float()
@@ -78,8 +70,7 @@ def tight_boxes(planes: Tensor) -> Tensor:
 def intersection_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Areas that boxes have in common and together. ``a`` and ``b``: corners, (..., 4)."""
     inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
-    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (a, b)]
-    return inner.prod(-1), areas[0] + areas[1] - inner.prod(-1)
+    return inner.prod(-1), areas(a) + areas(b) - inner.prod(-1)
 
 
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -101,10 +92,7 @@ def focal(logits: Tensor, target: Tensor) -> Tensor:
 
 @torch.no_grad()
 def matching_cost(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Tensor:
-    """Cost of matching each query of a clip with each object.
-
-    ``logits``: class logits, (Q, classes); ``boxes``: centre form in 0..1, (T, Q, 4); returns (Q, n).
-    """
+    """Cost (Q, n) of matching queries with logits (Q, classes) and boxes (T, Q, 4) with each object."""
     p = logits.float().sigmoid()[:, targets.labels]
     positive = FOCAL_ALPHA * (1 - p) ** 2 * -(p + 1e-8).log()
     negative = (1 - FOCAL_ALPHA) * p**2 * -(1 - p + 1e-8).log()
@@ -118,11 +106,7 @@ def matching_cost(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Tensor
 
 
 def match(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Matches:
-    """The cheapest assignment of queries to objects.
-
-    ``logits``: class logits, (Q, classes); ``boxes``: centre form in 0..1, (T, Q, 4); returns queries and
-    their objects, (min(Q, n),) both, int64.
-    """
+    """Cheapest assignment of queries to objects: their numbers, (min(Q, n),) both, int64."""
     from scipy.optimize import linear_sum_assignment  # takes as long to import as half of PyTorch
 
     cost = matching_cost(logits, boxes, targets)
@@ -137,10 +121,7 @@ def class_loss(
     count: float,
     counted: Tensor | None = None,
 ) -> Tensor:
-    """Focal loss over all classes and queries, per object.
-
-    ``logits``: (N, Q, classes); ``counted``: which queries count, (N, Q), bool.
-    """
+    """Focal loss over all classes and the queries that count (N, Q), per object."""
     wanted = torch.zeros_like(logits)
     for sample, (clip, (queries, objects)) in enumerate(zip(targets, matches, strict=True)):
         wanted[sample, queries, clip.labels[objects]] = 1.0
@@ -151,10 +132,7 @@ def class_loss(
 def box_losses(
     boxes: Tensor, targets: Sequence[ClipTargets], matches: Sequence[Matches], count: float
 ) -> tuple[Tensor, Tensor]:
-    """L1 and GIoU losses of the matched boxes, means over the frames, per object.
-
-    ``boxes``: centre form in 0..1, (N, T, Q, 4).
-    """
+    """L1 and GIoU losses of matched boxes (N, T, Q, 4) by centre, means over frames, per object."""
     predicted = torch.cat(
         [clip[:, queries].transpose(0, 1) for clip, (queries, _) in zip(boxes, matches, strict=True)]
     )
@@ -168,20 +146,14 @@ def box_losses(
 
 
 def mask_losses(logits: Tensor, wanted: Tensor, count: float) -> tuple[Tensor, Tensor]:
-    """Focal and dice loss of matched masks, over all frames jointly, per object.
-
-    ``logits``: (n, T, h, w); ``wanted``: masks, (n, T, h, w).
-    """
+    """Focal and dice loss of matched masks (n, T, h, w), over all frames jointly, per object."""
     logits, wanted = logits.flatten(1), wanted.flatten(1).to(logits)
     dice = dice_distance(logits.sigmoid(), wanted, 1)
     return focal(logits, wanted).mean(1).sum() / count, dice.sum() / count
 
 
 def mask_targets(targets: Sequence[ClipTargets]) -> list[Tensor]:
-    """Masks at stride 4, on frames padded alike to a multiple of 32.
-
-    Returns of each clip (n, T, h, w), bool.
-    """
+    """Masks (n, T, h, w) of each clip at stride 4, on frames padded alike to a multiple of 32."""
     height, width = (-(-max(clip.size[axis] for clip in targets) // 32) * 32 for axis in (0, 1))
     padded = (F.pad(c.masks, (0, width - c.size[1], 0, height - c.size[0])) for c in targets)
     return [masks[..., 2::4, 2::4] for masks in padded]
@@ -205,9 +177,9 @@ def instance_losses(
 ) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
     """All losses of a forward pass, per object; see :func:`objects_per_device`.
 
-    ``counted`` are the queries that take part in the loss of the classes, (N, Q), bool; None is all. Returns
-    the weighted sum over all decoder layers, each loss unweighted (the last layer without a suffix, layer i
-    before it ``_i``), and the mask logits of the matched queries of the last layer for each sample.
+    ``counted``: queries that take part in the loss of the classes, (N, Q); None is all. Returns the weighted
+    sum over all decoder layers, each loss unweighted (layer i before the last as ``_i``), and the mask logits
+    of the matched queries of the last layer.
     """
     count = objects_per_device(targets)
     wanted_masks = mask_targets(targets)
@@ -239,10 +211,7 @@ ADVERSARIAL_WEIGHT = 0.1  # beside the other losses (our choice; the paper gives
 def separability_losses(
     discriminator: nn.Module, memory: Memory, frames: Tensor, true: Tensor, predicted: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Loss of the network and loss of the discriminator, from one forward pass.
-
-    ``frames``: normalised frames, (N, T, 3, H, W); ``true``: foreground at stride 4, (N, T, h, w), bool.
-    """
+    """Losses of network and discriminator from one pass over frames (N, T, 3, H, W) and masks."""
     levels = to_maps(memory.tokens.flatten(0, 1), memory.levels.shapes, 3)
     size = levels[0].shape[-2:]
     pictures = F.interpolate(frames.flatten(0, 1), size, mode="bilinear", align_corners=False)
@@ -263,11 +232,7 @@ def separability_losses(
 
 
 def soft_union(logits: Sequence[Tensor], like: Tensor) -> Tensor:
-    """Probability that any object has a pixel.
-
-    ``logits``: mask logits of each clip, (n, T, h, w); ``like``: gives the shape and type of the result, (N,
-    T, h, w); returns (N, T, h, w) in [0, 1].
-    """
+    """Probability that any object of a clip, with logits (n, T, h, w), has a pixel: (N, T, h, w)."""
     unions = [
         1 - torch.exp(-F.softplus(masks).sum(0)) if len(masks) else torch.zeros_like(empty)
         for masks, empty in zip(logits, like, strict=True)

@@ -9,7 +9,7 @@ something moves and ``16.118 p`` elsewhere, thus a scaled absolute difference. I
 were passed in a form that this version ignores. Here the loss stands as it was meant, and as it ran.
 
 HOFAM's is absolute difference and focal cross-entropy with a weight for small foregrounds, after the released
-code; see :mod:`segue.layers.class_in_scale`.
+code; see :mod:`segue_train.class_in_scale`.
 
 Cutie's losses look at points: where the two likeliest classes are near to one another they say most about a
 mask (PointRend, Kirillov et al., CVPR 2020, section 3.1; Cutie, section 4.1).
@@ -26,9 +26,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, UNKNOWN
-from segue.layers.class_in_scale import ClassInScale, ClassInScaleWeight, batch_dice
 from segue.layers.colours import PICTURE
 from segue.models.base import foreground_capabilities
+from segue.models.detection.pointrend import point_sample
+from segue_train.class_in_scale import ClassInScale, ClassInScaleWeight, batch_dice
 from segue_train.footage import VOID
 from segue_train.foreground_samples import UNLIT
 from segue_train.recipe import Batch, Loss
@@ -54,8 +55,7 @@ def bootstrap_fraction(iteration: int) -> float:
 def bootstrapped_cross_entropy(logits: Tensor, target: Tensor, exists: Tensor, fraction: float) -> Tensor:
     """Cross-entropy of the hardest pixels, averaged over them and then over the samples.
 
-    ``logits``: aggregated log-odds, (B, K+1, H, W), background first; ``target``: class of each pixel, (B, H,
-    W), int64 in 0..K or void; ``exists``: (B, K), non-zero where the object slot is in use.
+    ``logits``: aggregated log-odds, (B, K+1, H, W); ``target``: (B, H, W), 0..K or void; ``exists``: (B, K).
     """
     absent = F.pad(exists, (1, 0), value=1)[:, :, None, None] == 0
     masked = logits.float().masked_fill(absent, -torch.inf)
@@ -64,10 +64,7 @@ def bootstrapped_cross_entropy(logits: Tensor, target: Tensor, exists: Tensor, f
 
 
 def hardest_mean(losses: Tensor, target: Tensor, fraction: float) -> Tensor:
-    """Mean over the pixels with the largest losses of each image; 0 if no pixel is known.
-
-    ``losses``: (..., H, W), 0 where the pixel is void; ``target``: (..., H, W).
-    """
+    """Mean of the largest losses (..., H, W) of each image, 0 on void; 0 if no pixel is known."""
     pixels, known = losses.flatten(-2), (target != VOID).flatten(-2).sum(-1)
     if fraction < 1:
         known = known.clamp(max=int(fraction * pixels.shape[-1]))
@@ -76,22 +73,14 @@ def hardest_mean(losses: Tensor, target: Tensor, fraction: float) -> Tensor:
 
 
 def dice_loss(logits: Tensor, target: Tensor, exists: Tensor) -> Tensor:
-    """1 - Dice of the object channels, averaged over the objects that exist.
-
-    ``logits``: aggregated log-odds, (B, T, K+1, H, W); ``target``: (B, T, H, W), 0..K or void; ``exists``:
-    (B, K).
-    """
+    """1 - Dice of the channels (B, T, K+1, H, W) of objects that exist (B, K), averaged over them."""
     dice = object_dice(logits, target)
     weight = exists[:, None].expand_as(dice).float()
     return (dice * weight).sum() / weight.sum().clamp(min=1)
 
 
 def object_dice(logits: Tensor, target: Tensor) -> Tensor:
-    """1 - Dice of each object slot; XMem averages over the samples and all slots.
-
-    ``logits``: aggregated log-odds, (..., K+1, H, W); ``target``: class of each pixel, (..., H, W), 0..K or
-    void; returns (..., K).
-    """
+    """1 - Dice (..., K) of each slot of log-odds (..., K+1, H, W); XMem averages over all slots."""
     probability = logits.softmax(-3)[..., 1:, :, :] * (target != VOID)[..., None, :, :]
     ids = torch.arange(1, logits.shape[-3], device=target.device)
     truth = (target[..., None, :, :] == ids[:, None, None]).float()
@@ -105,27 +94,20 @@ def dice_distance(probability: Tensor, truth: Tensor, over: int | tuple[int, ...
 
 
 def point_losses(logits: Tensor, truth: Tensor, points: int, uniform: Uniform) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and Dice at uncertain and random points of the frames of one sample (Cutie).
-
-    ``logits``: aggregated log-odds, (T, K+1, h, w), background first; ``truth``: one plane for each class,
-    (T, K+1, H, W), 0 where the pixel is void.
-    """
+    """Cross-entropy and Dice at uncertain and random points of log-odds (T, K+1, h, w) (Cutie)."""
     with torch.no_grad():
         places = uncertain_points(logits, points, uniform)
-        labels = sample_points(truth, places)
-    values = sample_points(logits, places)
+        labels = point_sample(truth, places)
+    values = point_sample(logits, places)
     entropy = F.cross_entropy(values, labels, reduction="none").sum(0).mean()
     return entropy, dice_distance(values.softmax(1)[:, 1:], labels[:, 1:], 2).sum(0).mean()
 
 
 def uncertain_points(logits: Tensor, points: int, uniform: Uniform) -> Tensor:
-    """The most uncertain of many random points, and some at random (PointRend, section 3.1).
-
-    ``logits``: (T, C, h, w); returns x before y in [0, 1], (T, points, 2).
-    """
+    """Points (T, points, 2), the most uncertain of many and some at random (PointRend, section 3.1)."""
     frames = len(logits)
     drawn = uniform((frames, OVERSAMPLING * points, 2)).to(logits)
-    values = sample_points(logits, drawn)
+    values = point_sample(logits, drawn)
     if values.shape[1] == 2:
         doubt = -values[:, 1].abs()
     else:
@@ -137,38 +119,20 @@ def uncertain_points(logits: Tensor, points: int, uniform: Uniform) -> Tensor:
     return torch.cat([best, uniform((frames, points - certain, 2)).to(logits)], 1)
 
 
-def sample_points(planes: Tensor, places: Tensor) -> Tensor:
-    """Bilinear samples, zero outside.
-
-    ``planes``: (T, C, h, w); ``places``: x before y in [0, 1], (T, P, 2); returns (T, C, P).
-    """
-    grid = 2 * places[:, :, None] - 1
-    return F.grid_sample(planes, grid, align_corners=False)[..., 0]
-
-
 def foreground_target(labels: Tensor) -> Tensor:
-    """1 where something moves; shadow is 0.
-
-    ``labels``: labels of CDnet 2014, (N, H, W); returns (N, H, W), float32.
-    """
+    """1 where something moves, else 0, of labels (N, H, W) of CDnet 2014; shadow is 0."""
     return (labels == MOTION).float()
 
 
 def known(labels: Tensor) -> Tensor:
-    """1 where the label counts: 0 outside of the region of interest and where nobody knows.
-
-    ``labels``: labels of CDnet 2014, (N, H, W); returns (N, H, W), float32.
-    """
+    """0 outside of the region of interest and where nobody knows, else 1, of labels (N, H, W)."""
     return ((labels != OUTSIDE) & (labels != UNKNOWN)).float()
 
 
 def weighted_cross_entropy(
     logits: Tensor, target: Tensor, weight: Tensor, foreground: Tensor | None = None
 ) -> Tensor:
-    """Binary cross-entropy, averaged over the weight of the batch; 0 where nothing counts.
-
-    ``logits``: (N, H, W); ``target``: (N, H, W) in [0, 1]; ``weight``: of each pixel, (N, H, W).
-    """
+    """Binary cross-entropy (N, H, W), averaged over the weight of the batch; 0 where nothing counts."""
     losses = F.binary_cross_entropy_with_logits(
         logits.float(), target, reduction="none", pos_weight=foreground
     )
@@ -179,22 +143,18 @@ def tversky_loss(
     logits: Tensor,
     target: Tensor,
     weight: Tensor,
-    alpha: float = 0.3,
-    beta: float = 0.7,
-    smooth: float = 1.0,
+    alpha: float,
+    beta: float,
     *,
     pooled: bool = False,
 ) -> Tensor:
-    """1 - Tversky index (Salehi et al. 2017), averaged over images.
-
-    ``logits``: (N, H, W); ``target``: (N, H, W) in [0, 1]; ``weight``: of each pixel, (N, H, W).
-    """
+    """1 - Tversky index (Salehi et al. 2017) of logits (N, H, W), smoothed by 1, averaged over images."""
     probability = torch.sigmoid(logits.float())
     over = (0, 1, 2) if pooled else (1, 2)
     hits = (weight * probability * target).sum(over)
     alarms = (weight * probability * (1 - target)).sum(over)
     misses = (weight * (1 - probability) * target).sum(over)
-    index = (hits + smooth) / (hits + alpha * alarms + beta * misses + smooth)
+    index = (hits + 1) / (hits + alpha * alarms + beta * misses + 1)
     return 1 - index.mean()
 
 
@@ -215,10 +175,9 @@ def foreground_loss(
 ) -> Loss:
     """Cross-entropy and Tversky loss of foreground, and of shadow where a network finds it.
 
-    ``tversky`` are the prices of false alarms and misses, ``shadow`` is the weight of pixels in shadow in the
-    loss of foreground. With ``pooled`` the Tversky index is computed over the batch instead of averaged over
-    images. ``background`` tells whether the network takes an image of the empty scene, and
-    ``class_in_scale`` when rare foreground weighs more in the cross-entropy, as in HOFAM.
+    ``tversky`` are the prices of false alarms and misses, ``shadow`` is the weight of pixels in shadow;
+    ``pooled`` computes the Tversky index over the batch, ``background`` says whether the network takes the
+    empty scene, and ``class_in_scale`` when rare foreground weighs more, as in HOFAM.
     """
     logits, labels = _logits(network, batch, background), batch["labels"]
     overlap = partial(tversky_loss, alpha=tversky[0], beta=tversky[1], pooled=pooled)
@@ -267,21 +226,14 @@ def fgsegnet_loss(
     kind: Kind = "bce",
     class_weight: ClassWeight = "none",
 ) -> Tensor:
-    """Mean over the known pixels of the batch; 0 where none is known.
-
-    ``probability``: of foreground, (N, H, W) in [0, 1]; ``target``: 1 where something moves, else 0, (N, H,
-    W); ``known``: 0 where a pixel takes no part, else 1, (N, H, W).
-    """
+    """Mean loss of probabilities (N, H, W) over the known pixels of the batch; 0 where none is known."""
     losses = cross_entropy(probability, target) if kind == "bce" else cross_entropy(target, probability)
     weight = known * balanced_weights(target, known) if class_weight == "balanced" else known
     return (losses * weight).sum() / known.sum().clamp(min=1)
 
 
 def balanced_weights(target: Tensor, known: Tensor) -> Tensor:
-    """Weights of the pixels: classes count equally in each image, and the weights have mean 1.
-
-    ``target``: 0 or 1, (N, H, W); ``known``: 1 where the label counts, (N, H, W); returns (N, H, W), float32.
-    """
+    """Weights (N, H, W) by which classes count equally in each image, with mean 1."""
     pixels = known.sum((-1, -2), keepdim=True)
     moving = (known * target).sum((-1, -2), keepdim=True)
     own = torch.where(target > 0, moving, pixels - moving)
@@ -301,10 +253,7 @@ def hofam_loss(
     gamma: float = 0.0,
     balance_batch: int | None = None,
 ) -> Loss:
-    """Weighted sum of the mean absolute difference and the mean focal loss; Dice is reported with them.
-
-    ``probability``: of foreground, (N, H, W) in [0, 1]; ``target``: (N, H, W) in [0, 1].
-    """
+    """Weighted mean absolute difference and mean focal loss of (N, H, W); Dice is reported with them."""
     y = torch.where(target > BINARISE, target, 0.0)
     absolute = ABSOLUTE * (y - probability).abs().mean()
     dice = batch_dice(probability, y)
@@ -314,10 +263,7 @@ def hofam_loss(
 
 
 def focal_loss(probability: Tensor, y: Tensor, scale: Tensor, gamma: float) -> Tensor:
-    """Mean of ``(α·scale·y + (1 - α)(1 - y)) (1 - p_t)^γ`` times the cross-entropy.
-
-    ``probability``: (N, H, W) in [0, 1]; ``y``: target in [0, 1], (N, H, W).
-    """
+    """Mean of ``(α·scale·y + (1 - α)(1 - y)) (1 - p_t)^γ`` times the cross-entropy of (N, H, W)."""
     losses = cross_entropy(probability, y) * (ALPHA * scale * y + (1 - ALPHA) * (1 - y))
     if gamma:
         right = y * probability + (1 - y) * (1 - probability)

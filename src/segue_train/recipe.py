@@ -43,52 +43,19 @@ class Recipe(Protocol):
         """Build the initialised network as attribute ``network`` of a module.
 
         Its ``forward(batch, progress, step)`` returns the loss and its parts by name; ``progress`` in [0, 1).
-
-        Returns:
-            The module that the training loop calls.
         """
 
     def batches(self, count: int, seed: int) -> Dataset[Batch]:
-        """Make the data set of a training.
-
-        Args:
-            count: number of batches.
-            seed: of all random draws; batch ``i`` depends on it and on ``i`` alone.
-
-        Returns:
-            A map-style data set of ``count`` whole batches.
-        """
+        """Map-style data set of ``count`` batches; batch ``i`` depends on ``seed`` and ``i`` alone."""
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """Divide the parameters into groups.
-
-        Args:
-            network: what :meth:`network` returned.
-
-        Returns:
-            Groups in PyTorch's form, each with its base learning rate as ``lr``.
-        """
+        """Groups of parameters in PyTorch's form, each with its base learning rate as ``lr``."""
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Make the optimiser.
-
-        Args:
-            groups: what :meth:`parameter_groups` returned.
-
-        Returns:
-            The optimiser over these groups.
-        """
+        """The optimiser over the groups of :meth:`parameter_groups`."""
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """Schedule the learning rate.
-
-        Args:
-            progress: share of the training that is done, in [0, 1).
-            step: number of the step, from 0.
-
-        Returns:
-            Factor on the base learning rates.
-        """
+        """Factor on the base learning rates at a share of the training, in [0, 1), and a step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,15 +146,10 @@ def draw_light(rng: Rng, size: Size, switched: bool) -> Light:
 
 @dataclass(frozen=True, slots=True)
 class Haze:
-    """Fog after Koschmieder's law: light of the scene times its transmission, the rest is light of the air.
+    """Fog after Koschmieder: light of the scene times its transmission, the rest is light of the air."""
 
-    Attributes:
-        transmission: share of the scene's light that comes through, (H, W) in [0, 1].
-        air: colour of the fog, (3,).
-    """
-
-    transmission: Float32Array
-    air: Float32Array
+    transmission: Float32Array  # share of the scene's light that comes through, (H, W) in [0, 1]
+    air: Float32Array  # colour of the fog, (3,)
 
     def act(self, canvas: Picture) -> Picture:
         """A canvas seen through the fog."""
@@ -219,18 +214,12 @@ class Exposure:
     """Blur and skew of the frames of a shaken camera as a session sees them, which aligns them.
 
     While the shutter is open the camera moves on its path, and rows are read one after the other.
-
-    Attributes:
-        reach: spread of the length of the path during an exposure, in pixels.
-        turn: spread of the angle by which the camera turns meanwhile, in degrees.
-        skew: spread of the shift between the first and the last row, in pixels.
-        seed: of the paths of all frames.
     """
 
-    reach: float
-    turn: float
-    skew: float
-    seed: int
+    reach: float  # spread of the length of the path during an exposure, in pixels
+    turn: float  # spread of the angle by which the camera turns meanwhile, in degrees
+    skew: float  # spread of the shift between the first and the last row, in pixels
+    seed: int  # of the paths of all frames
 
     def act(self, picture: Picture, time: int) -> Picture:
         """An image or plane, (H, W, 3) or (H, W), as it is exposed at a time."""
@@ -287,11 +276,7 @@ class Sensor:
     seed: int  # of the noise
 
     def expose(self, view: Picture, time: int, noise: npt.NDArray[np.int8]) -> Picture:
-        """The frame of a time; ``noise`` is a stock of unit normal noise times 32.
-
-        ``view``: RGB (H, W, 3), uint8, without noise; ``noise``: unit normal noise times 32, int8, (K,) with
-        K above the values of the frame; returns RGB (H, W, 3), uint8.
-        """
+        """The frame of a time; ``noise`` (K,) is a stock of unit normal noise times 32, larger than it."""
         blurred = cv2.GaussianBlur(view, (0, 0), self.blur) if self.blur else view
         picture: npt.NDArray[Any] = np.asarray(cv2.LUT(blurred, self.tone))
         if self.grey:
@@ -345,9 +330,6 @@ def draw_dim_sensor(rng: Rng) -> Sensor:
 
 
 def noise_stock(count: int = 1 << 21) -> npt.NDArray[np.int8]:
-    """Unit normal noise times 32, to be cut at random places; drawing it anew costs more than all else.
-
-    Returns (count,), int8.
-    """
+    """Unit normal noise (count,), int8, times 32, to be cut; drawing it anew costs more than all else."""
     normal = np.random.default_rng(0).standard_normal(count, np.float32)
     return np.asarray(np.clip(normal * 32, -127, 127), np.int8)

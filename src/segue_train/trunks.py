@@ -31,8 +31,7 @@ def load_mobilenet(
 ) -> None:
     """Fill a trunk in place from an ImageNet classifier in torchvision's layout.
 
-    It was trained with input in [-1, 1] (``unit``), or as torchvision's own files with [0, 1] less the
-    ImageNet mean over its deviation (``imagenet``), which the stem takes up.
+    Its input was in [-1, 1] (``unit``), or normalised by the ImageNet statistics, which the stem takes up.
     """
     state = read_checkpoint(path).tensors
     try:

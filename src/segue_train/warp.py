@@ -102,10 +102,7 @@ def displacement(rng: Rng, side: int, strength: float) -> Float32Array:
 def apply(
     picture: Picture, matrix: Matrix, side: int, field: Float32Array | None = None, *, mask: bool = False
 ) -> Picture:
-    """Warp an image or an index mask to a square.
-
-    Images are reflected at the border; a mask is 0 outside and never interpolated.
-    """
+    """Warp to a square: images are reflected at the border, a mask is 0 outside and never interpolated."""
     flags = cv2.INTER_NEAREST if mask else cv2.INTER_LINEAR
     border = cv2.BORDER_CONSTANT if mask else cv2.BORDER_REFLECT_101
     if field is None:

@@ -58,15 +58,7 @@ class ClipSource(Protocol):
         """Clips of an epoch."""
 
     def draw(self, rng: Rng, place: int) -> InstanceClip | None:
-        """Draw a clip and augment it.
-
-        Args:
-            rng: source of all randomness.
-            place: place in the epoch.
-
-        Returns:
-            The clip, or None where it shows too little or too much.
-        """
+        """The clip of a place of the epoch, augmented; None where it shows too little or too much."""
 
 
 class VideoClips:
@@ -210,10 +202,7 @@ def clip_targets(batch: Mapping[str, Tensor]) -> list[ClipTargets]:
 
 
 def valid_places(sizes: Tensor, height: int, width: int) -> Tensor:
-    """Valid regions of the padded frames of each clip.
-
-    ``sizes``: height and width of each, (N, 2); returns (N, H, W), bool.
-    """
+    """Valid regions (N, H, W) of the padded frames of clips with heights and widths (N, 2)."""
     rows = torch.arange(height, device=sizes.device) < sizes[:, :1]
     columns = torch.arange(width, device=sizes.device) < sizes[:, 1:]
     return rows[:, :, None] & columns[:, None]

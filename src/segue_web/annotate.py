@@ -15,11 +15,11 @@ from segue.registry import DETECTORS, MODELS
 from segue.weights.download import is_available
 from segue_web import messages
 from segue_web.edits import Edits
-from segue_web.exports import export_job, free_path, remove_unfinished, snapshot, steps
+from segue_web.exports import FORMATS, export_job, free_path, remove_unfinished, snapshot, steps
 from segue_web.exports.matting import need_matting
 from segue_web.importing import Effect, Import, effects, read_import, store, summary
 from segue_web.job_runner import Job, JobRunner
-from segue_web.project import Mark, Project
+from segue_web.project import FrameAnnotation, Project
 from segue_web.server import Backend
 from segue_web.shared import SharedProject
 from segue_web.store import UPLOAD
@@ -28,6 +28,14 @@ from segue_web.video import Video
 from segue_web.worker import Worker
 
 UPLOADS = (".png", ".zip", ".json", ".xml")
+
+STEPS = {
+    "category": "class",
+    "visible": "hiding or showing",
+    "locked": "locking",
+    "attributes": "attribute",
+}
+"""Changes of fields of an object in the history, as a person would say; others by their own names."""
 
 KEPT_IMPORTS = 4
 """Uploaded files that wait until a person has seen what they would change."""
@@ -85,21 +93,12 @@ class AnnotateBackend(Backend):
             raise SegueError(f"there is no frame {frame}; the last one is {self.video.count - 1}")
         if isinstance(message, messages.Score):
             raise SegueError("there is nothing to compare with here; use `segue view`")
-        if not isinstance(message, messages.Hello | messages.Look | messages.Settings):
-            self._refuse_while_reading()
         method = self._handlers.get(type(message)) or getattr(self, f"_{type(message).__name__.lower()}")
         if inspect.iscoroutinefunction(method):
             return await method(message) or {}
         return await self._shared.run(partial(method, message)) or {}
 
-    def _refuse_while_reading(self) -> None:
-        if not self.video.exact:
-            raise SegueError(
-                f"the video is still being read through ({self.video.progress:.0%}); look around meanwhile"
-            )
-
     async def import_file(self, name: str, path: Path) -> dict[str, Any]:
-        self._refuse_while_reading()
         # Not in the thread of the project, which all pages wait for.
         given = await asyncio.to_thread(read_import, path, self.video, name)
         self._uploads += 1
@@ -169,6 +168,10 @@ class AnnotateBackend(Backend):
             "interrupted": interrupted,
             "folder": str(self.project.folder),
             "classes": self._classes,
+            "formats": [
+                {"id": form, "group": about.group, "name": about.name, "text": about.text}
+                for form, about in FORMATS.items()
+            ],
         }
 
     async def _look(self, message: messages.Look) -> dict[str, Any]:
@@ -200,13 +203,13 @@ class AnnotateBackend(Backend):
             values["attributes"] = message.attributes
         if self._classes and message.category and message.category not in self._classes:
             raise SegueError(f"{message.category} is none of the classes: {', '.join(self._classes)}")
-        with self._shared.change(", ".join(values)):
+        with self._shared.change(", ".join(STEPS.get(name, name) for name in values)):
             for number in (message.object, *message.also):
                 self.project.set_object(number, **values)
 
     def _remove(self, message: messages.Remove) -> None:
         self._runner.refuse_while_running("remove an object")
-        with self._shared.change("remove"):
+        with self._shared.change("removal of an object"):
             self.project.remove_object(message.object)
 
     def _undo(self, message: messages.Undo) -> dict[str, Any]:
@@ -240,6 +243,8 @@ class AnnotateBackend(Backend):
         await self._runner.stop()
 
     async def _export(self, message: messages.Export) -> dict[str, Any]:
+        if message.format not in FORMATS:
+            raise SegueError(f"format {message.format!r}: choose one of {', '.join(FORMATS)}")
         with self._runner.beginning("export"):
             if message.soft:
                 need_matting()
@@ -255,10 +260,10 @@ class AnnotateBackend(Backend):
         return {"found": await self._worker.ask("find", message.frame, message.detector, message.text)}
 
     def _adopt(self, message: messages.Adopt) -> None:
-        with self._shared.change("add suggestions"):
+        with self._shared.change("suggestions"):
             for item in message.chosen:
                 plane = messages.plane_of(item.counts, "a suggestion", *self.video.size)
-                mark = Mark("given", 1.0 if item.score is None else item.score)
+                mark = FrameAnnotation("given", 1.0 if item.score is None else item.score)
                 self.project.put(message.frame, {self.project.add_object(item.label): (plane, mark)})
 
 

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from segue.arrays import BoolArray
 from segue.errors import PromptError
 from segue.prompts import Prompts
 from segue.types import Box
 from segue_web import messages
-from segue_web.interpolation import filled, interpolated, neighbours
-from segue_web.project import Mark
+from segue_web.interpolation import brushed, filled, interpolated, neighbours
+from segue_web.project import FrameAnnotation
 from segue_web.shared import SharedProject
 from segue_web.video import Video
 from segue_web.worker import Worker
@@ -36,10 +38,10 @@ class Edits:
         points, box = message.within(*self._video.size)
         previous, added = await self._shared.run(lambda: self._corrected_by(message, points, box))
         on, off = ([(x, y) for x, y, inside in points if inside is wanted] for wanted in (True, False))
-        prompts = Prompts(box, on, off, mask=previous, extent=message.extent)
+        prompts = Prompts(box, on, off, mask=previous, granularity=message.granularity)
         bound = None if any(inside for _, _, inside in added) else previous
         clicked = await self._worker.ask("click", message.frame, prompts, bound)
-        shown = {"extent": clicked.extent, "extents": clicked.extents}
+        shown = {"granularity": clicked.granularity, "granularities": clicked.granularities}
         data = {"points": points, "box": box, **shown}
 
         def give() -> dict[str, Any]:
@@ -65,12 +67,18 @@ class Edits:
 
     def stroke(self, message: messages.StrokeEdit) -> dict[str, Any]:
         """Add the pixels of a stroke to an object, or take them away."""
-        stroke = messages.plane_of(message.counts, "the stroke", *self._video.size)
         if message.object is None and not message.add:
             raise PromptError("choose an object before you erase")
+        path = np.array(message.path)
+        if message.width is None:
+            label, stroke = "polygon", filled(path, self._video.size)
+        else:
+            label, stroke = "brush stroke", brushed(path, message.width, self._video.size)
+        if not stroke.any():
+            raise PromptError(f"the {label} holds no pixel of the video; draw it anew")
         if message.add:
-            return self._give(message, "brush", lambda plane: plane | stroke)
-        return self._give(message, "eraser", lambda plane: plane & ~stroke)
+            return self._give(message, label, lambda plane: plane | stroke)
+        return self._give(message, "eraser stroke", lambda plane: plane & ~stroke)
 
     def polygon(self, message: messages.PolygonEdit) -> dict[str, Any]:
         """Save a polygon, and the interpolated masks between it and the neighbouring polygons."""
@@ -82,7 +90,7 @@ class Edits:
             raise PromptError("the polygon holds no pixel of the video; draw it anew")
         with self._shared.change("polygon"):
             number = message.object or project.add_object()
-            project.put(frame, {number: (plane, Mark("given"))})
+            project.put(frame, {number: (plane, FrameAnnotation("given"))})
             project.set_prompt(frame, number, {"points": [], "box": None, "polygon": corners.tolist()})
             count = self._interpolate(number, frame, refuses=True)
         return {"object": number, "frames": count}
@@ -112,7 +120,7 @@ class Edits:
             for index in sorted(inside & set(range(first + 1, last))):
                 share = (index - first) / (last - first)
                 plane = filled(interpolated(keys[first], keys[last], share), self._video.size)
-                project.put(index, {number: (plane, Mark("interpolated"))})
+                project.put(index, {number: (plane, FrameAnnotation("interpolated"))})
                 project.set_prompt(index, number, None)
         return len(inside)
 
@@ -120,7 +128,7 @@ class Edits:
         """Save that an object is not on a frame, or that nothing is known of it there."""
         self._project.check_edit(message.frame, message.seen, message.object)
         frame, number = message.frame, message.object
-        with self._shared.change("hide" if message.hidden else "clear"):
+        with self._shared.change("“Not visible”" if message.hidden else "“Clear mask”"):
             self._project.clear(frame, number)
             if message.hidden:
                 self._project.hide(frame, number)
@@ -140,7 +148,7 @@ class Edits:
         with self._shared.change(label):
             number = message.object or project.add_object()
             plane = change(project.plane(frame, number))
-            project.put(frame, {number: (plane, Mark("given", score))})
+            project.put(frame, {number: (plane, FrameAnnotation("given", score))})
             # A polygon stays what is interpolated, whatever is painted over it here.
             polygon = project.prompts(frame).get(number, {}).get("polygon")
             if polygon is not None:

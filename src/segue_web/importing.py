@@ -15,7 +15,7 @@ from segue.errors import DatasetError, PromptError
 from segue.masks import encode_rle
 from segue_web.label_files import read_labels
 from segue_web.labels import LONGEST_NAME, MAX_SECONDS, Labels
-from segue_web.project import Mark, Project
+from segue_web.project import FrameAnnotation, Project
 from segue_web.video import Video
 
 MOST_RANGES = 4
@@ -121,7 +121,7 @@ def store(project: Project, given: Import, wanted: Sequence[Effect]) -> None:
             project.set_object(number, attributes=about, **({"group": group} if group else {}))
         for index in (*effect.added, *effect.replaced):
             counts, area = given.masks[effect.number][index]
-            mark = Mark("imported", labels.score(index, effect.number), area)
+            mark = FrameAnnotation("imported", labels.score(index, effect.number), area)
             project.replace_mask(index, number, counts, mark)
 
 

@@ -1,10 +1,11 @@
-"""Polygons between two that a person drew: corners are matched, and move in straight lines."""
+"""Drawn polygons and strokes as masks; polygons between two: corners are matched, and move in lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +17,10 @@ Corners = npt.NDArray[np.float64]
 
 SAMPLES = 256
 """Places on two outlines that are compared, where these have unequal numbers of corners."""
+
+
+FRACTION = 4
+"""Bits behind the point of places of a brush."""
 
 
 class Shown(NamedTuple):
@@ -47,6 +52,15 @@ def interpolated(first: Corners, last: Corners, share: float) -> Corners:
 def filled(corners: Corners, size: tuple[int, int]) -> BoolArray:
     """The mask of a polygon, as COCO draws it."""
     return RleTrack.parse([[corners.ravel().tolist()]], size).decode(0)
+
+
+def brushed(path: Corners, width: float, size: tuple[int, int]) -> BoolArray:
+    """The mask of a round brush that is moved along a path."""
+    plane = np.zeros(size, np.uint8)
+    # OpenCV takes whole numbers with bits behind the point, from the centres of the pixels on.
+    points = np.round((path - 0.5) * (1 << FRACTION)).astype(np.int32)
+    cv2.polylines(plane, [np.concatenate([points, points[-1:]])], False, 1, round(width), shift=FRACTION)
+    return plane > 0
 
 
 def shown(keys: Mapping[int, Corners], frame: int, *, between: bool) -> Shown:

@@ -106,22 +106,19 @@ class JobRunner:
         """Save a tracked frame, in the tracking's own step of the history while that is the last."""
         project = self._shared.project
         alive = {i: tracked[i] for i in project.unlocked(tracked)}
-        with self._shared.change("track", job.entry if job.entry == project.last_entry else None):
+        with self._shared.change("tracking", job.entry if job.entry == project.last_entry else None):
             project.put(index, alive)
         job.entry = project.last_entry
         project.note_job(job.row, done=job.done, at=index)
 
     async def _end(self, job: Job | None, state: str, error: str | None = None) -> None:
         self.job = None
-        interrupted = None
         if job is not None and job.row:
             try:
                 await self._shared.run(partial(self._shared.project.note_job, job.row, state=state))
             except SegueError as failed:
                 error = error or str(failed)
-            if state == "stopped":
-                interrupted = {"done": job.done, "total": job.total, "direction": job.what}
-        self._shared.send({"event": "ended", "state": state, "error": error, "interrupted": interrupted})
+        self._shared.send({"event": "ended", "state": state, "error": error})
 
     def _progress(self, job: Job) -> None:
         self._shared.send({"event": "progress", **job.progress})

@@ -19,17 +19,12 @@ from pydantic import (
 from segue.errors import DatasetError, PromptError, SegueError
 from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
-from segue.prompts.extents import Extent
+from segue.prompts.granularity import Granularity
 from segue.types import Box
 from segue_web.text import first_problem, without_controls
 
 MAX_BYTES = 4 << 20
 """Longest message."""
-
-ExportFormat = Literal[
-    "davis", "coco", "coco_images", "ytvis", "yolo", "mot", "mots", "cvat", "labelstudio", "overlay",
-    "prores", "vp9", "png",
-]  # fmt: skip
 
 Number = Annotated[int, Field(ge=1, le=65535)]
 Index = Annotated[int, Field(ge=0, le=2**31)]
@@ -107,7 +102,7 @@ class ClickEdit(Edit):
     op: Literal["click"]
     points: Annotated[list[tuple[Coordinate, Coordinate, bool]], Field(max_length=200)] = []
     box: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
-    extent: Extent = "whole"
+    granularity: Granularity = "whole"
 
     def within(self, height: int, width: int) -> tuple[list[tuple[float, float, bool]], Box | None]:
         """Points and box inside a frame of that size."""
@@ -124,11 +119,12 @@ class ClickEdit(Edit):
 
 
 class StrokeEdit(Edit):
-    """Pixels added to the object or taken from it: a brush, an eraser, a polygon."""
+    """Pixels added to the object or taken from it: along a path, or without a width the area inside."""
 
     op: Literal["stroke"]
     add: bool
-    counts: Runs
+    path: Annotated[list[tuple[Coordinate, Coordinate]], Field(min_length=1, max_length=100_000)]
+    width: Annotated[float, Field(ge=1, le=1000)] | None
 
 
 class PolygonEdit(Edit):
@@ -235,7 +231,7 @@ class Export(Message):
     """Write the masks of some frames for another program; ``soft`` gives cut-outs soft edges."""
 
     op: Literal["export"]
-    format: ExportFormat
+    format: Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
     objects: Annotated[list[Number], Field(max_length=1000)] | None = None
     all_frames: bool = False
     first: Index = 0

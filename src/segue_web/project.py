@@ -19,7 +19,7 @@ from segue.types import IndexMask
 from segue_web.interpolation import Corners
 from segue_web.store import POLYGON, Row, StaleError, Store
 
-Kind = Literal["given", "tracked", "found", "imported", "interpolated"]
+Kind = Literal["given", "tracked", "imported", "interpolated"]
 """Origin of the mask of an object on a frame; ``given`` masks are a person's and are kept."""
 
 COLOURS = ("#f2495c", "#ffb020", "#37c978", "#35b6f2", "#b877f2", "#f277b6", "#8fd14f", "#f28b54", "#5c7cfa",
@@ -32,7 +32,7 @@ MOST_ATTRIBUTES = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class FrameAnnotation:
     """Origin and confidence of the mask of an object on a frame."""
 
     kind: Kind
@@ -40,7 +40,7 @@ class Mark:
     area: int = 0  # pixels
 
 
-MarkedMask = tuple[BoolArray, Mark]
+MarkedMask = tuple[BoolArray, FrameAnnotation]
 """The mask of one object on one frame, (H, W), and what is known of it."""
 
 _TIMELINE = "frame, object, kind, score, area"
@@ -90,10 +90,10 @@ class Project(Store):
             list(row) for row in self._db.execute(f"SELECT {_TIMELINE} FROM marks ORDER BY frame, object")
         ]
 
-    def marks(self, frame: int) -> dict[int, Mark]:
+    def marks(self, frame: int) -> dict[int, FrameAnnotation]:
         """Marks of the objects of a frame."""
         rows = self._db.execute(f"SELECT {_TIMELINE} FROM marks WHERE frame=?", (frame,))
-        return {row["object"]: Mark(*tuple(row)[2:]) for row in rows}
+        return {row["object"]: FrameAnnotation(*tuple(row)[2:]) for row in rows}
 
     def prompts(self, frame: int) -> dict[int, Row]:
         """Clicks, boxes and polygons that a person gave on a frame."""
@@ -216,12 +216,12 @@ class Project(Store):
             area = int(np.count_nonzero(plane))
             self._put(frame, number, encode_rle(plane)["counts"] if area else "", replace(mark, area=area))
 
-    def _put(self, frame: int, number: int, counts: str, mark: Mark) -> None:
+    def _put(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         row = {"frame": frame, "object": number, "mask": counts, **asdict(mark)}
         self._set("marks", (frame, number), row)
         self._changed.frames.add(frame)
 
-    def replace_mask(self, frame: int, number: int, counts: str, mark: Mark) -> None:
+    def replace_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         """Replace a mask, also one that a person gave, and forget its clicks, inside :meth:`change`."""
         self._put(frame, number, counts, mark)
         if (known := self.prompts(frame).get(number)) is not None:
@@ -230,7 +230,7 @@ class Project(Store):
 
     def hide(self, frame: int, number: int) -> None:
         """Say that an object is not visible on a frame, inside :meth:`change`."""
-        self.put(frame, {number: (np.zeros(self.size, np.bool_), Mark("given"))})
+        self.put(frame, {number: (np.zeros(self.size, np.bool_), FrameAnnotation("given"))})
 
     def clear(self, frame: int, number: int) -> None:
         """Forget the mask and the prompts of an object on a frame, inside :meth:`change`."""

@@ -44,8 +44,6 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
         device=job.device,
         classes=job.classes,
     )
-    if job.imports:
-        video.wait()  # files name frames by number
     for path in job.imports:
         given = read_import(path, video)
         wanted = effects(backend.project, given)

@@ -70,20 +70,18 @@ def make_app(backend: Backend, token: str) -> FastAPI:
     async def life(_: FastAPI) -> AsyncIterator[None]:
         backend.send = send
         backend.open()
-        reading = asyncio.create_task(_report_index(backend))
         yield
-        reading.cancel()
         backend.close()
 
     app = guarded_app(token, "index.html", life)
 
     @app.get(f"/{token}/frame/{{index}}.jpg")
-    def frame(index: int, near: bool = False, exact: bool = True) -> Response:
+    def frame(index: int, near: bool = False) -> Response:
         try:
             data = backend.video.jpeg(index, near=near)
         except SegueError as error:
             raise HTTPException(404, str(error)) from None
-        cache = "private, max-age=3600" if exact and not near else "no-store"
+        cache = "no-store" if near else "private, max-age=3600"
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": cache})
 
     @app.get(f"/{token}/exports/{{name}}")
@@ -138,13 +136,6 @@ def make_app(backend: Backend, token: str) -> FastAPI:
             sender.cancel()
 
     return app
-
-
-async def _report_index(backend: Backend) -> None:
-    """Tell all pages how far a long video is read through, and its exact length in the end."""
-    while not backend.video.exact:
-        await asyncio.sleep(0.5)
-        backend.send({"event": "video", "video": backend.video.describe()})
 
 
 async def _forward(queue: asyncio.Queue[str], page: WebSocket) -> None:

@@ -10,7 +10,7 @@ from dataclasses import astuple
 from typing import Any, TypeVar
 
 from segue_web.interpolation import Corners, shown
-from segue_web.project import Mark, Project
+from segue_web.project import FrameAnnotation, Project
 from segue_web.server import Send
 from segue_web.store import Changed
 
@@ -69,7 +69,9 @@ class SharedProject:
             "marks": {i: astuple(mark) for i, mark in marks.items()},
         }
 
-    def _polygon(self, keys: Mapping[int, Corners], index: int, mark: Mark | None) -> dict[str, Any]:
+    def _polygon(
+        self, keys: Mapping[int, Corners], index: int, mark: FrameAnnotation | None
+    ) -> dict[str, Any]:
         """The polygon of an object that a page offers to be moved."""
         corners, kind = shown(keys, index, between=mark is not None and mark.kind == "interpolated")
         return {"corners": corners.round(1).tolist(), "kind": kind}

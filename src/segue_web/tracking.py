@@ -14,7 +14,7 @@ from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
 from segue.types import Frame, IndexMask, MaskPrompt, Segmentation
 from segue_web.messages import Track
-from segue_web.project import Mark, MarkedMask, Project
+from segue_web.project import FrameAnnotation, MarkedMask, Project
 from segue_web.video import Video
 from segue_web.worker import Tools
 
@@ -120,7 +120,10 @@ def track_job(
     for result in results:
         if result.index in kept:
             scores = {item.id: item.score for item in result.objects if item.id in objects}
-            found = {i: (np.asarray(result.mask == i), Mark("tracked", score)) for i, score in scores.items()}
+            found = {
+                i: (np.asarray(result.mask == i), FrameAnnotation("tracked", score))
+                for i, score in scores.items()
+            }
             yield result.index, found
 
 

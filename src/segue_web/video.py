@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -16,6 +15,7 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from segue.errors import SourceError
+from segue.notices import notice
 from segue.types import Frame, Image
 from segue.video.decode import (
     Decoded,
@@ -31,8 +31,8 @@ from segue.video.images import IMAGE_SUFFIXES, list_images, read_image
 from segue.video.readers import DEFAULT_FPS, DamageError
 from segue.video.sinks import frame_name
 
-SCAN_BYTES = 256 << 20
-"""Files without an index of their frames are read through when they open; larger ones meanwhile."""
+LONG_BYTES = 256 << 20
+"""Files without an index of their frames are read through when they open; larger ones are announced."""
 
 CHUNK_BYTES = 256 << 20
 """Decoded frames that :meth:`Video.walk` holds when it runs backwards."""
@@ -56,11 +56,7 @@ class Video:
         self._files: list[Path] = []
         self.names: tuple[str, ...] | None = None
         self._next = -1
-        self._closed = False
         self.index = index
-        self._scanner: threading.Thread | None = None
-        self.exact = True
-        self.progress = 1.0
         if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
             self._open_pictures(path)
         elif path.exists():
@@ -96,43 +92,13 @@ class Video:
         self.fps = float(self._stream.average_rate or DEFAULT_FPS)
         self._matrix: DisplayMatrix | None = None
         self._frames: Iterator[av.VideoFrame] = iter(())
-        index = self.index or _indexed(self._stream)
-        if index is None and path.stat().st_size <= SCAN_BYTES:
-            index = _scanned(path)
-        self.exact = index is not None
-        self._take(index or _guessed(self._container, self._stream, self.fps))
-        self.size = self._decode(0).shape[:2]
-        if not self.exact:
-            self.progress = 0.0
-            self._scanner = threading.Thread(target=self._scan, daemon=True, name="segue-video-index")
-            self._scanner.start()
-
-    def wait(self) -> None:
-        """Return once index and time belong together for sure."""
-        if self._scanner is not None:
-            self._scanner.join()
-
-    def _take(self, index: FrameOrder) -> None:
-        self.index = index
-        self._pts, self._keys = np.array(index.stamps, np.int64), index.keys
+        self.index = self.index or _indexed(self._stream) or _scanned(path)
+        self._pts, self._keys = np.array(self.index.stamps, np.int64), self.index.keys
         self.count = len(self._pts)
         if not self.count:
-            raise SourceError(f"{self.path}: has no frames that can be decoded")
+            raise SourceError(f"{path}: has no frames that can be decoded")
         self._times = (self._pts - self._pts[0]) * self._base
-
-    def _scan(self) -> None:
-        size = max(self.path.stat().st_size, 1)
-
-        def report(position: int) -> None:
-            if self._closed:
-                raise _ClosedError
-            self.progress = position / size
-
-        with suppress(_ClosedError):
-            index = _scanned(self.path, report)
-            with self._lock:
-                self._take(index)
-                self._next, self.exact, self.progress = -1, True, 1.0
+        self.size = self._decode(0).shape[:2]
 
     def frame_name(self, index: int) -> str:
         """Stem of the files of a frame: as its image, else its number."""
@@ -179,12 +145,9 @@ class Video:
             "height": self.size[0],
             "frames": self.count,
             "fps": self.fps,
-            "exact": self.exact,
-            "progress": round(self.progress, 3),
         }
 
     def close(self) -> None:
-        self._closed = True
         with self._lock:
             if self._container is not None:
                 self._container.close()
@@ -247,20 +210,9 @@ def _indexed(stream: VideoStream) -> FrameOrder | None:
     return FrameOrder(tuple((times - times[0] + first).tolist()), tuple(keys.tolist()))
 
 
-class _ClosedError(Exception):
-    """The video was closed while it was read through."""
-
-
-def _scanned(path: Path, report: Callable[[int], None] | None = None) -> FrameOrder:
+def _scanned(path: Path) -> FrameOrder:
     """By reading all packets."""
+    if path.stat().st_size > LONG_BYTES:
+        notice(f"{path}: has no index of its frames; reading it once ...")
     with open_container(f"file:{path}", str(path)) as container:
-        return FrameOrder.of(container, video_stream(container), report)
-
-
-def _guessed(container: av.container.InputContainer, stream: VideoStream, fps: float) -> FrameOrder:
-    """From the length and the frame rate of the header; every second counts as a place to seek to."""
-    base = float(stream.time_base or 1)
-    seconds = float(stream.duration * base) if stream.duration else (container.duration or 0) / av.time_base
-    count = max(1, round(seconds * fps))
-    pts = (stream.start_time or 0) + np.round(np.arange(count) / fps / base).astype(np.int64)
-    return FrameOrder(tuple(pts.tolist()), tuple(range(0, count, max(1, round(fps)))))
+        return FrameOrder.of(container, video_stream(container))

@@ -164,7 +164,6 @@ class ViewBackend(Backend):
         self, video: Video, results: Path, against: Path | None = None, measure: str | None = None
     ) -> None:
         super().__init__(video)
-        video.wait()  # results name frames by number
         self._names = distinct_ends(results, against) if against else (results.name, "")
         self._first = read_labels(results, video)
         self._comparison: Comparison | None = None
@@ -223,9 +222,7 @@ class ViewBackend(Backend):
     def _marks(self, index: int, mask: IndexMask) -> dict[int, list[Any]]:
         """Kind, score and area by object, as a project has them."""
         extents = measure(mask).items()
-        return {
-            i: ["imported", self._first.score(index, i), extent.area, None, None] for i, extent in extents
-        }
+        return {i: ["imported", self._first.score(index, i), extent.area] for i, extent in extents}
 
     def _frame(self, index: int) -> dict[str, Any]:
         mask = self._first.mask(index, self.video.size)

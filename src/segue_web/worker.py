@@ -22,7 +22,7 @@ from segue.allocation import prepare_process
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle
-from segue.prompts import Answer, Extent, MakePrompter, PicturePrompter, Prompts, find_prompter
+from segue.prompts import Answer, Granularity, MakePrompter, PicturePrompter, Prompts, find_prompter
 from segue.prompts.motion import MotionPrompter
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
@@ -51,21 +51,22 @@ KEPT_ANSWERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Clicked:
-    """The mask (H, W) that clicks mean, its predicted IoU if known, and its extent among others."""
+    """The mask (H, W) that clicks mean, its predicted IoU if known, and its granularity among others."""
 
     plane: BoolArray
     iou: float | None
-    extent: Extent
-    extents: tuple[Extent, ...]
+    granularity: Granularity
+    granularities: tuple[Granularity, ...]
 
 
 class Tools:
     """State of the process between requests: the video, the networks, and features of frames."""
 
-    def __init__(self, video: Video | None, model: Model, prompter: str, device: str | None) -> None:
+    def __init__(
+        self, path: Path, index: FrameOrder | None, model: Model, prompter: str, device: str | None
+    ) -> None:
         self.device = device
-        if video is not None:
-            self.video = video
+        self._path, self._index = path, index
         self._model, self._prompter_name = model, prompter
         self.prompter = lru_cache(KEPT_FRAMES)(self._prompter)
         self._detector = lru_cache(KEPT_DETECTORS)(partial(detector, device=device))
@@ -75,11 +76,7 @@ class Tools:
     @cached_property
     def video(self) -> Video:
         """Opened by the first request: where it was moved away meanwhile, that one fails."""
-        return self._open_video_file()
-
-    def use(self, path: Path, index: FrameOrder | None) -> None:
-        """Use a video, with the index that the server has read."""
-        self._open_video_file = partial(Video, path, index)
+        return Video(self._path, self._index)
 
     @cached_property
     def network(self) -> Any:
@@ -116,7 +113,7 @@ class Tools:
         levels = (answer.probability * 255).astype(np.uint8)
         np.maximum(levels, answer.mask * np.uint8(128), out=levels)  # so that the mask stays the same
         self._answers.append((index, levels))
-        return Clicked(answer.mask, _iou(answer), answer.extent, answer.extents)
+        return Clicked(answer.mask, _iou(answer), answer.granularity, answer.granularities)
 
     def _probability(self, index: int, mask: BoolArray) -> Float32Array | BoolArray:
         """Probabilities of a mask if it was computed here, which correct it better, else the mask."""
@@ -159,10 +156,10 @@ def _iou(answer: Answer) -> float | None:
     return None if math.isnan(iou) else iou
 
 
-def work(connection: Connection, model: Model, prompter: str, device: str | None) -> None:
+def work(connection: Connection, *arguments: Any) -> None:
     """Answer requests until the connection ends: name of a method of :class:`Tools`, and its arguments."""
     prepare_process()
-    tools = Tools(None, model, prompter, device)
+    tools = Tools(*arguments)
     with suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
         while True:
             method, arguments = connection.recv()
@@ -184,8 +181,7 @@ class Worker:
     """The other process, seen from the server; one request at a time, and a new process if it has ended."""
 
     def __init__(self, video: Video, model: Model, prompter: str, device: str | None) -> None:
-        self._video = video
-        self._arguments = (model, prompter, device)
+        self._arguments = (video.path, video.index, model, prompter, device)
         self._thread = ThreadPoolExecutor(1, "segue-worker")
         self._process: Any = None
 
@@ -196,7 +192,6 @@ class Worker:
         self._process = context.Process(target=work, args=(theirs, *self._arguments), daemon=True)
         self._process.start()
         theirs.close()
-        self._has_video = False
 
     async def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of :class:`Tools` in the process, after what was asked before."""
@@ -225,13 +220,10 @@ class Worker:
             self._process.join(5)
 
     def _call(self, method: str, arguments: tuple[Any, ...]) -> tuple[Any, str | None]:
-        """Ask the process, and tell it before the first request which video: its index is exact by then."""
+        """Ask the process, or a new one if it has ended."""
         if self._process is None or not self._process.is_alive():
             self.start()
         try:
-            if not self._has_video:
-                self._connection.send(("use", (self._video.path, self._video.index)))
-                self._has_video = bool(self._connection.recv())
             self._connection.send((method, arguments))
             answer: tuple[Any, str | None] = self._connection.recv()
         except (EOFError, OSError):

@@ -526,10 +526,10 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         PromptError,
         "scribble",
     ),
-    "extent": (
-        lambda: prompter_of_the_first()(points=[(5, 5)], extent="all"),  # type: ignore[arg-type]
+    "granularity": (
+        lambda: prompter_of_the_first()(points=[(5, 5)], granularity="all"),  # type: ignore[arg-type]
         PromptError,
-        "extent",
+        "granularity",
     ),
     "mask of large numbers": (
         lambda: prompter_of_the_first()(mask=FIRST * 255.0),

@@ -58,7 +58,7 @@ def test_every_video_gets_its_results_or_one_line_that_says_why_not(
     masks = results(tmp_path / "out")
     assert len(masks) == 12 + 18 + 24
     with Ledger(tmp_path / "out/.segue-batch/ledger.sqlite") as ledger:
-        rows = {row.name: row for row in ledger.rows()}
+        rows = {row.name: row for row in ledger.tasks()}
     assert {name: row.frames for name, row in rows.items()} == {"a": 12, "b": 18, "inner/c": 24, "rotten": 0}
     assert "not a video" in (rows["rotten"].error or "")
     page = (tmp_path / "out/report.html").read_text()
@@ -235,7 +235,7 @@ def test_a_wrong_option_of_one_video_is_reported_with_its_name(
 
 def names_and_states(output: Path) -> dict[str, str]:
     with Ledger(output / ".segue-batch/ledger.sqlite", create=False) as ledger:
-        return {row.name: row.state for row in ledger.rows()}
+        return {row.name: row.state for row in ledger.tasks()}
 
 
 def test_videos_that_would_share_a_folder_are_an_error_before_anything_is_written(

@@ -27,7 +27,7 @@ from segue.batch.data_sets import (
 from segue.batch.work import JobConfig
 from segue.errors import DatasetError, SourceError
 from segue.jobs.parts import Model, VideoSource
-from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, from_json
+from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob
 from segue.masks import read_index_mask
 from segue.metrics.data_sets import Request
 from tests.cli.running import FRAMES
@@ -82,7 +82,7 @@ def test_all_videos_are_there_before_the_first_one_begins(tmp_path: Path) -> Non
     assert [(task.name, task.source, task.arguments) for task in tasks] == [
         (name, str(tmp_path / name), ()) for name in ("a", "b")
     ]
-    assert from_json(tasks[1].job) == DatasetVideo("b", tmp_path / "b").job(template)
+    assert tasks[1].job == DatasetVideo("b", tmp_path / "b").job(template)
     with pytest.raises(SourceError, match="c: no such file or folder"):
         tasks_of(request, [DatasetVideo(name, tmp_path / name) for name in ("a", "c")], template)
 
@@ -220,7 +220,7 @@ def test_all_arguments_of_run_reach_its_videos_and_its_score(
     assert (got["output"], got["observer"]) == (Path("out"), watch)
     how = got["how"]
     assert (how.command, how.output, how.workers, how.resume) == ("track", "out", 3, True)
-    job = from_json(got["tasks"][0].job)
+    job = got["tasks"][0].job
     assert isinstance(job, TrackJob)
     assert (job.device, job.fast, job.options.mem_every) == ("cpu", True, 4)
     assert got["scored"] == (got["request"], "out", 2)
@@ -228,7 +228,7 @@ def test_all_arguments_of_run_reach_its_videos_and_its_score(
     run("davis", tmp_path, output=tmp_path / "plain")
     assert got["request"] == Request(data=tmp_path)
     assert (got["how"].workers, got["how"].resume) == (None, False)
-    job = from_json(got["tasks"][0].job)
+    job = got["tasks"][0].job
     assert isinstance(job, TrackJob)
     assert (job.device, job.fast) == (None, False)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from segue.batch import Ledger, Task
-from segue.batch.ledger import STATES
 from segue.errors import SegueError
+from segue.jobs.parts import Model, VideoSource
+from segue.jobs.values import ForegroundJob
 from segue.video.identity import SourceIdentity
 
 
@@ -21,18 +22,20 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def test_the_same_list_twice_adds_nothing_and_a_name_that_is_taken_is_an_error(ledger: Ledger) -> None:
     ledger.add([Task("clip", "one/clip.mp4"), Task("two/clip", "two/clip.mp4")])
-    ledger.add([Task("clip", "one/clip.mp4"), Task("third", "one/clip.mp4", ("--box", "1,2,3,4"))])
-    assert [row.name for row in ledger.rows()] == ["clip", "two/clip", "third"]
+    listed = [Task("clip", "one/clip.mp4"), Task("third", "one/clip.mp4", ("--box", "1,2,3,4"))]
+    assert ledger.unknown(listed) == listed[1:]
+    ledger.add(listed[1:])
+    assert [row.name for row in ledger.tasks()] == ["clip", "two/clip", "third"]
     for name in ("clip", "two", "clip/inner"):
         with pytest.raises(SegueError, match=r"clip|two"):
             ledger.add([Task(name, "another.mp4")])
-    assert [row.name for row in ledger.rows()] == ["clip", "two/clip", "third"]
+    assert [row.name for row in ledger.tasks()] == ["clip", "two/clip", "third"]
 
 
 def test_what_was_in_work_at_a_crash_is_queued_again(ledger: Ledger, tmp_path: Path) -> None:
     ledger.add([Task(name, name) for name in "abc"])
-    ledger.begun("a")
-    ledger.failed("b", "rotten")
+    ledger.update("a", state="running", tries=1)
+    ledger.update("b", state="failed", error="rotten")
     ledger.save()
 
     with Ledger(tmp_path / "ledger.sqlite", create=False) as later:
@@ -52,21 +55,19 @@ def test_a_batch_goes_on_only_with_the_settings_it_was_begun_with(ledger: Ledger
 
 def read_all(path: Path) -> None:
     with Ledger(path) as ledger:
-        ledger.identity("one")
-        ledger.tasks(*STATES)
-        ledger.rows()
+        ledger.settle({"do": "track"})
+        ledger.tasks()
 
 
 def test_names_that_are_no_text_are_kept_byte_by_byte(ledger: Ledger, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     ledger.add([Task(name, name + ".mp4", ("--mask", name))])
-    ledger.begun(name)
-    ledger.done(name, "w", 4, 1.0, "d", None)
+    ledger.update(name, state="done", worker="w", frames=4, seconds=1.0, digest="d")
 
-    (row,) = ledger.rows()
+    (row,) = ledger.tasks()
     (task,) = ledger.tasks("done")
-    ledger.failed(name, f"{name} is another")
-    assert [row.error for row in ledger.rows()] == [f"{name} is another"]
+    ledger.update(name, state="failed", error=f"{name} is another")
+    assert [row.error for row in ledger.tasks()] == [f"{name} is another"]
 
     assert (row.name, row.source, row.state, row.frames) == (name, name + ".mp4", "done", 4)
     assert (task.name, task.source, task.arguments) == (name, name + ".mp4", ("--mask", name))
@@ -91,14 +92,16 @@ def test_a_ledger_of_another_version_is_refused(ledger: Ledger, tmp_path: Path) 
 
 def test_a_video_comes_back_as_it_was_planned(ledger: Ledger, tmp_path: Path) -> None:
     known = SourceIdentity("a.mp4", "file", 12, 34, "digest")
-    task = Task("a", "a.mp4", ("--box", "1,2,3,4"), known, '{"kind": "track"}')
+    job = ForegroundJob(source=VideoSource(place="a.mp4"), model=Model(name="median"))
+    task = Task("a", "a.mp4", ("--box", "1,2,3,4"), known, job)
     ledger.add([task, Task("b", "b.mp4")])
     ledger.save()
     with Ledger(tmp_path / "ledger.sqlite", create=False) as later:
         assert list(later.tasks("queued")) == [task, Task("b", "b.mp4")]
         assert list(later.tasks("done", "failed")) == []
-        later.begun("b")
+        later.update("b", state="running")
         assert [found.name for found in later.tasks("queued", "running")] == ["a", "b"]
+        assert later.jobs() == [job]
         assert list(later.tasks("queued")) == [task]
 
 
@@ -114,13 +117,15 @@ def test_a_video_comes_back_as_it_was_planned(ledger: Ledger, tmp_path: Path) ->
         "update videos set state = 'lost'",
         "update videos set frames = 'many'",
         "update videos set job = x'ff'",
+        "update videos set job = '{}'",
+        """update videos set job = '{"kind": "export", "model": {"name": "stcn"}, "folder": "a"}'""",
         "drop table settings",
         "drop table videos",
         "alter table videos drop column job",
     ],
 )
 def test_an_edited_ledger_is_reported_in_one_line(ledger: Ledger, tmp_path: Path, change: str) -> None:
-    ledger.add([Task("a", "a.mp4", ("--fit",), SourceIdentity("a.mp4", "file", 1, 2, "d"), "{}")])
+    ledger.add([Task("a", "a.mp4", ("--fit",), SourceIdentity("a.mp4", "file", 1, 2, "d"))])
     ledger.close()
     with sqlite3.connect(tmp_path / "ledger.sqlite") as base:
         base.execute(change)
@@ -154,4 +159,4 @@ def test_a_limit_of_the_size_of_files_is_reported(tmp_path: Path, limit: int) ->
 
 def write_many(path: Path) -> None:
     with Ledger(path) as ledger:
-        ledger.add(Task(f"video {n}", f"{n}.mp4", job="x" * 100) for n in range(2000))
+        ledger.add(Task(f"video {n}", f"{n}.mp4", arguments=("x" * 100,)) for n in range(2000))

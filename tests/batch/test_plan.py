@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from segue.batch import Task, plan, read_tasks
-from segue.batch.plan import check_name, check_names, errors_of, identity_now, in_threads
+from segue.batch.plan import check_name, check_names, identity_now, in_threads
+from segue.batch.work import JobConfig
+from segue.cli.batch import with_jobs
 from segue.errors import SegueError, SourceError
 from segue.video.identity import SourceIdentity
 
@@ -163,13 +165,10 @@ def test_films_of_a_remote_folder_are_named_by_their_place_there(monkeypatch: py
 
 
 def test_an_error_of_one_video_has_its_name_and_one_of_all_has_none() -> None:
-    with (
-        pytest.raises(SegueError, match=r"^a \(s3://b/a.mp4\): wrong$"),
-        errors_of(Task("a", "s3://me:secret@b/a.mp4", ("--box", "x"))),
-    ):
-        raise SegueError("wrong")
-    with pytest.raises(SegueError, match=r"^wrong$"), errors_of(Task("a", "a.mp4")):
-        raise SegueError("wrong")
+    with pytest.raises(SegueError, match=r"^a \(s3://b/a.mp4\): box 'x' is"):
+        with_jobs([Task("a", "s3://me:secret@b/a.mp4", ("--box", "x"))], JobConfig())
+    with pytest.raises(SegueError, match=r"^box 'x' is"):
+        with_jobs([Task("a", "a.mp4")], JobConfig(options=("--box", "x")))
 
 
 def test_a_list_that_is_no_text_or_not_there_is_told(tmp_path: Path) -> None:

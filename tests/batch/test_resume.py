@@ -34,16 +34,17 @@ def ledger(tmp_path: Path, output: Path) -> Ledger:
         for path in [tmp_path / f"{name}.mp4"]
     )
     for name in NAMES[:3]:
-        made.begun(name)
+        made.update(name, state="running")
     (tmp_path / "work").mkdir()
     (tmp_path / "work/0.png").write_bytes(b"mask")
-    made.done("done", "w", 3, 1.0, *publish(tmp_path / "work", str(output), "done", "mine"))
-    made.failed("failed", "rotten")
+    digest, stamp = publish(tmp_path / "work", str(output), "done", "mine")
+    made.update("done", state="done", frames=3, digest=digest, stamp=stamp)
+    made.update("failed", state="failed", error="rotten")
     return made
 
 
 def states(ledger: Ledger) -> dict[str, str]:
-    return {row.name: row.state for row in ledger.rows()}
+    return {row.name: row.state for row in ledger.tasks()}
 
 
 def known(ledger: Ledger, output: object, *, batch: str = "mine", retry_failed: bool = False) -> list[str]:
@@ -70,12 +71,12 @@ def test_a_video_with_another_film_has_failed_until_it_is_asked_for_again(
     reason = "its source is another than the batch was begun with: its size was 4 bytes, now it is 12"
     assert sorted(said) == sorted(f"{name}: {reason}" for name in ("done", "running", "queued"))
     assert set(states(ledger).values()) == {"failed"}
-    (row,) = (row for row in ledger.rows() if row.name == "done")
+    (row,) = (row for row in ledger.tasks() if row.name == "done")
     assert row.error == f"{reason}; --retry-failed does it anew"
     assert known(ledger, output) == [], "it is reported once"
     assert known(ledger, output, retry_failed=True) == []
     assert set(states(ledger).values()) == {"queued"}
-    assert {row.error for row in ledger.rows()} == {None}
+    assert {row.error for row in ledger.tasks()} == {None}
     assert known(ledger, output) == [], "the video is the new one from now on"
     assert set(states(ledger).values()) == {"queued"}
 

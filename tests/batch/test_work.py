@@ -19,7 +19,7 @@ from segue.batch.work import JobConfig, ProgressRecorder, attempt
 from segue.cancel import CancelToken
 from segue.errors import ResumeError, SourceError
 from segue.jobs.parts import Model, Outputs, VideoSource
-from segue.jobs.values import ExportJob, ForegroundJob, TrackJob, VideoJob, to_json
+from segue.jobs.values import ForegroundJob, TrackJob, VideoJob
 from segue.sessions import ForegroundSession
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video.images import write_picture
@@ -48,7 +48,7 @@ def median(source: object, **fields: Any) -> Task:
         outputs=Outputs(folder="elsewhere", formats=("png",)),
         **fields,
     )
-    return Task("in/clip", str(source), job=to_json(job))
+    return Task("in/clip", str(source), job=job)
 
 
 def done(task: Task, order: JobConfig) -> Outcome:
@@ -118,13 +118,6 @@ def test_a_video_whose_film_has_changed_meanwhile_begins_anew(
     assert [Path(name).stem for name in results(tmp_path / "out")] == [f"{index:05d}" for index in range(4)]
 
 
-def test_a_batch_does_videos_only(film: Path, order: JobConfig) -> None:
-    job = ExportJob(model=Model(name="stcn-lite"), folder=Path("graphs"))
-    outcome = attempt(Task("clip", str(film), job=to_json(job)), order, CancelToken())
-    assert outcome.state == "failed"
-    assert "clip: a batch does videos, not a job of the kind export" in outcome.error
-
-
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[VideoJob]:
     """The jobs that are run, in place of running them; each writes one file."""
@@ -166,7 +159,7 @@ def test_what_lies_elsewhere_is_fetched_and_gone_afterwards(
         model=Model(name="stcn-lite"),
         prompts=(MaskPrompt(4, "s3://b/first.png"), MaskPrompt(0, "/here.png", frame=9), *said),
     )
-    done(Task("clip", "s3://b/film.mp4", job=to_json(job)), order)
+    done(Task("clip", "s3://b/film.mp4", job=job), order)
     (found,) = seen
     assert isinstance(found, TrackJob)
     here = tmp_path / "scratch/fetched" / key_of("clip")

@@ -24,7 +24,7 @@ from segue.batch.workers import IDENTITY, LocalWorkers
 from segue.cancel import CancelToken
 from segue.errors import SegueError
 from segue.jobs.parts import Model, VideoSource
-from segue.jobs.values import ForegroundJob, to_json
+from segue.jobs.values import ForegroundJob
 from segue.video.identity import SourceIdentity
 from tests.batch.conftest import Script
 
@@ -40,22 +40,22 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def states(ledger: Ledger) -> dict[str, str]:
-    return {row.name: row.state for row in ledger.rows()}
+    return {row.name: row.state for row in ledger.tasks()}
 
 
 def test_a_video_whose_worker_dies_is_tried_again_so_often(ledger: Ledger, tmp_path: Path) -> None:
     died = BrokenExecutor("killed")
-    workers = Script({"a": [died, died], "b": [died]})
+    workers: Any = Script({"a": [died, died], "b": [died]})
     run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path)
     assert states(ledger) == {"a": "failed", "b": "done", "c": "done"}
-    (row,) = ledger.rows("failed")
+    (row,) = ledger.tasks("failed")
     assert (row.error, row.tries) == ("its worker died (killed)", 2)
 
 
 def test_a_worker_that_can_do_no_video_ends_the_batch_with_everything_kept(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    workers = Script({"b": [Outcome("refused", error="another folder")]})
+    workers: Any = Script({"b": [Outcome("refused", error="another folder")]})
     with pytest.raises(SegueError, match="another folder"):
         run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path)
     assert states(ledger) == {"a": "done", "b": "running", "c": "queued"}
@@ -64,7 +64,7 @@ def test_a_worker_that_can_do_no_video_ends_the_batch_with_everything_kept(
 
 def test_an_interrupted_batch_queues_what_is_in_work(ledger: Ledger, tmp_path: Path) -> None:
     token = CancelToken()
-    workers = Script({"b": [Outcome("stopped")]})
+    workers: Any = Script({"b": [Outcome("stopped")]})
 
     def stop(news: News) -> None:
         if news:
@@ -99,7 +99,7 @@ def waits_for_the_end(task: Task, order: JobConfig) -> Outcome:
 
 def task_on(device: str | None) -> Task:
     job = ForegroundJob(source=VideoSource(place="x"), model=Model(name="median"), device=device)
-    return Task("a", "a", job=to_json(job))
+    return Task("a", "a", job=job)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_killed_process_costs_its_own_video_one_try(
     monkeypatch.setattr(engines, "_attempt_here", dies_once)
     workers = LocalWorkers(JobConfig(output=str(tmp_path), tries=2), 2, None)
     run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path)
-    assert {row.name: (row.state, row.tries) for row in ledger.rows()} == dict.fromkeys("abc", ("done", 2))
+    assert {row.name: (row.state, row.tries) for row in ledger.tasks()} == dict.fromkeys("abc", ("done", 2))
 
 
 def test_workers_stop_when_they_are_asked_and_end_when_they_are_closed(
@@ -161,7 +161,7 @@ def test_workers_stop_when_they_are_asked_and_end_when_they_are_closed(
     monkeypatch.setattr(engines, "_attempt_here", waits_for_the_end)
     workers = LocalWorkers(JobConfig(), 2, None)
     first, second = (workers.submit(Task(name, name)) for name in "ab")
-    processes = [process for pool in workers._pools.values() for process in pool._processes.values()]
+    processes = [process for pool in workers._pools for process in pool._processes.values()]
     workers.interrupt()
     assert (first.result(60).state, second.result(60).state) == ("stopped", "stopped")
     workers.close()
@@ -182,12 +182,12 @@ def test_a_node_that_has_another_folder_there_refuses_to_work(tmp_path: Path) ->
 def test_the_page_of_a_batch_shows_times_errors_and_no_secrets(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         ledger.add(Task(name, f"s3://user:secret@host/{name}.mp4", ()) for name in ("a", "b", "c"))
-        ledger.done("a", "host:3", 30, 4.0, "digest", None)
-        ledger.failed("b", "no \x1b[31mpicture")
+        ledger.update("a", state="done", worker="host:3", frames=30, seconds=4.0, digest="digest")
+        ledger.update("b", state="failed", error="no \x1b[31mpicture")
         (tmp_path / "pictures").mkdir()
         for name in "ab":
             (tmp_path / "pictures" / f"{key_of(name)}.jpg").write_bytes(b"jpeg")
-        write_batch_report(ledger, tmp_path / "pictures", tmp_path / "batch.html")
+        write_batch_report(ledger, "mine", tmp_path / "pictures", tmp_path / "batch.html")
     page = (tmp_path / "batch.html").read_text("utf-8")
     assert all(f">{text}<" in page for text in ("30", "4.0", "7.5", "host:3"))
     assert "picture" in page

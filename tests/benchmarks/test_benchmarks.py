@@ -11,6 +11,7 @@ import torch
 
 from segue.models.base import Schedule
 from segue.models.stcn import STCN, STCNLite
+from segue.models.stm import STM
 from tests.clips import clip
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
@@ -37,7 +38,6 @@ def assert_same_results(network: Network, schedule: Schedule, objects: int, memo
         np.testing.assert_array_equal(ours[clear], theirs[clear])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("objects", "top_k"), [(3, 20), (1, None)])
 def test_plain_stcn_and_the_session_agree(stcn_network: STCN, objects: int, top_k: int | None) -> None:
     assert_same_results(stcn_network, Schedule(mem_every=2, top_k=top_k), objects)
@@ -46,3 +46,7 @@ def test_plain_stcn_and_the_session_agree(stcn_network: STCN, objects: int, top_
 def test_plain_loop_around_stcn_lite_and_the_session_agree() -> None:
     torch.manual_seed(0)
     assert_same_results(STCNLite().eval(), Schedule(mem_every=2, include_last=True), objects=2)
+
+
+def test_plain_stm_and_the_session_agree(stm_network: STM) -> None:
+    assert_same_results(stm_network, Schedule(mem_every=2, top_k=None, include_last=True), objects=2)

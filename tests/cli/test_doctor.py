@@ -12,7 +12,6 @@ import torch
 
 import segue
 from segue import doctor
-from segue.layers.tuning import machine_digest
 from tests.cli.running import Command
 
 
@@ -27,7 +26,7 @@ def test_says_what_a_bug_report_needs(
     assert said["torch"] == importlib.metadata.version("torch")
     assert "h264" in said["decodes"]
     assert said["cache folder"].startswith(str(tmp_path / "cache"))
-    assert {"system", "processor", "threads", "default device", "tuned layers", "extra web"} <= said.keys()
+    assert {"system", "processor", "threads", "default device", "fused layers", "extra web"} <= said.keys()
     assert "self-test" not in said
     assert outcome.out.splitlines()[-1].startswith("summary: everything that segue needs is there")
 
@@ -77,12 +76,6 @@ def test_a_machine_without_pytorch_gets_its_report() -> None:
     assert said["processor"].startswith("not known (ModuleNotFoundError")
     assert said["self-test"].startswith("FAILED (")
     assert {"segue", "python", "decodes", "extra web", "cache folder"} <= said.keys()
-
-
-def test_a_source_tree_that_is_not_installed_knows_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = machine_digest()
-    monkeypatch.setattr(importlib.metadata, "version", no_metadata)
-    assert machine_digest() == before
 
 
 def test_the_bundled_video_is_followed() -> None:

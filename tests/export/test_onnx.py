@@ -26,7 +26,7 @@ from segue.types import Frame
 from segue.weights import write_checkpoint
 from tests.clips import clip
 from tests.fill import fill, fill_plainly
-from tests.lite import lively_lite, with_parts
+from tests.lite import lively_lite
 
 pytest.importorskip("onnx", reason="the extra export is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra export is not installed")
@@ -67,29 +67,6 @@ def test_the_tracker_wants_frames_of_one_size(graphs: Path) -> None:
         tracker.step(np.zeros((40, 64, 3), np.uint8))
 
 
-PARTS = ("weighting", "sensory", "summaries")
-
-
-@pytest.mark.parametrize("parts", [PARTS, *(pytest.param((part,), marks=pytest.mark.slow) for part in PARTS)])
-def test_the_tracker_follows_with_the_parts_of_a_network(parts: tuple[str, ...], tmp_path: Path) -> None:
-    network = with_parts(learned=True, **{name: name in parts for name in PARTS})
-    export_onnx(network, tmp_path)
-    about = json.loads((tmp_path / "graphs.json").read_text("utf-8"))
-    states = {"sensory": "sensory", "summaries": "sums"}
-    assert set(about["states"]) == {states[name] for name in parts if name in states}
-    frames, masks = clip(5, 12, 48, 64, 2)
-    tracker, session = follow.Tracker(tmp_path), TrackSession(network, device="cpu")
-    plain = TrackSession(lively_lite(), device="cpu")
-    differs = 0.0
-    for t, image in enumerate(frames):
-        first = masks[0] if t == 0 else None
-        result = session.step(Frame(t, t / 10, image), first)
-        assert (tracker.step(image, first) != result.mask).mean() <= 1e-3, f"frame {t}"
-        without = plain.step(Frame(t, t / 10, image), first)
-        differs = max(differs, np.abs(np.asarray(result.probabilities) - without.probabilities).max())
-    assert differs > 0.02, "the parts do something"
-
-
 def test_the_written_tracker_runs_without_torch(graphs: Path, tmp_path: Path) -> None:
     frames, masks = clip(5, 3, 48, 64, 2)
     np.savez(tmp_path / "clip.npz", frames=frames, mask=masks[0])
@@ -118,7 +95,7 @@ def test_graphs_json_names_inputs_and_the_schedule(graphs: Path) -> None:
 FOREGROUND: dict[str, Callable[[], nn.Module]] = {
     "mustan-lite": MustanLite,
     "mustan2": partial(MUSTAN2, width=0.25),
-    "mustan2 with a scene": partial(MUSTAN2, width=0.1, background=True, ranges=True),
+    "mustan2 with a scene": partial(MUSTAN2, width=0.1, background=True),
     "mustan1": partial(MUSTAN1, width=0.1, background=True),
 }
 

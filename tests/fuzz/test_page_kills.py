@@ -33,7 +33,7 @@ import asyncio, hashlib, json, random, sys
 from pathlib import Path
 import numpy as np
 from segue.errors import SegueError
-from segue.masks import encode_rle, write_index_mask
+from segue.masks import write_index_mask
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.video import Video
@@ -59,12 +59,10 @@ async def run():
         frame, number = chance.randrange(video.count), None
         if backend.project.objects():
             number = chance.choice(backend.project.objects())["id"]
-        plane = np.zeros(video.size, bool)
-        y, x = chance.randrange(30), chance.randrange(40)
-        plane[y : y + 9, x : x + 9] = True
-        counts = encode_rle(plane)["counts"]
+        path = [(chance.randrange(40), chance.randrange(30))]
         say("begin", frame)
-        await ask("stroke", frame=frame, object=number, add=True, counts=counts, seen=await revision(frame))
+        seen = await revision(frame)
+        await ask("stroke", frame=frame, object=number, add=True, path=path, width=9, seen=seen)
         mask = backend.project.mask(frame)
         say("saved", frame, hashlib.sha256(np.ascontiguousarray(mask).astype(np.uint16)).hexdigest())
 

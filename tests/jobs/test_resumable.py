@@ -14,7 +14,7 @@ import pytest
 from segue.cancel import CancelToken
 from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
 from segue.jobs import loop
-from segue.jobs.loop import FIRST_PASS, STATE, first_pass, forget_state, run_frames
+from segue.jobs.loop import FIRST_PASS, STATE, FrameRun, first_pass, forget_state
 from segue.masks import read_index_mask
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -87,9 +87,8 @@ def taken(
 
     frames = iter(source) if pictures is None else pictures(iter(source))
     with outputs.sink as sink:
-        run_frames(
-            opened(session, prompts, resume, endless), frames, sink, outputs.paths["png"], note, cancel
-        )
+        job = opened(session, prompts, resume, endless)
+        FrameRun(job, sink, outputs.paths["png"], note).run(frames, cancel)
     return written
 
 
@@ -179,8 +178,8 @@ def test_a_run_is_saved_now_and_then_but_saving_takes_a_twentieth_of_the_time(
 
     session = Slow()
     frames = (Frame(index, index / 10, PICTURES[0]) for index in range(20))
-    sink = SimpleNamespace(write=lambda *_: None, flush=lambda: None)
-    run_frames(opened(session), frames, sink, tmp_path, lambda *_: None)
+    sink: Any = SimpleNamespace(write=lambda *_: None, flush=lambda: None)
+    FrameRun(opened(session), sink, tmp_path, lambda *_: None).run(frames)
     # At 30, the first time beyond 20; saved at 33, and not before 60 seconds later.
     assert saved == [3, 10, 17]
 

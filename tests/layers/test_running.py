@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from segue.layers.linear import ActivatedLinear
 from segue.layers.running import has_bfloat16, inference_copy, weights_apart
-from segue.layers.tuning import Tuner
 from segue.models.segue_prompt import SeguePrompt
 from segue.prompts.prompter import prepared
 from segue.sessions import TrackSession
@@ -74,8 +73,7 @@ def test_two_sessions_in_two_threads_give_the_bytes_of_one_after_the_other() -> 
 
 
 @torch.no_grad()
-def test_threads_share_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGUE_TUNE", "off")  # Winograd, whose layers share memory
+def test_threads_share_a_copy() -> None:
     network = inference_copy(Mixed(), CPU, torch.float32)
     inputs = [torch.randn(1 + n % 3, 3, 40 + 8 * (n % 2), 64) for n in range(12)]
 
@@ -90,13 +88,10 @@ def test_threads_share_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
             assert all(map(torch.equal, pool.map(run, inputs), alone))
 
 
-@pytest.mark.parametrize("chosen", [torch.float32, torch.bfloat16])
-def test_a_processor_without_matrix_units_takes_the_precision_that_was_faster(
-    chosen: torch.dtype, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("has", [True, False])
+def test_a_processor_without_matrix_units_needs_products_in_bfloat16(
+    has: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
-    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
-    times = Tuner(None, times=False)
-    times.choices["precision"] = str(chosen)
-    monkeypatch.setattr("segue.layers.running.tuner", lambda: times)
-    assert has_bfloat16(CPU) == (chosen == torch.bfloat16)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: has)
+    assert has_bfloat16(CPU) == has

@@ -120,9 +120,9 @@ def rows_of(frames: Sequence[Frame]) -> list[Row]:
     return [row for frame in frames for row in frame.rows]
 
 
-def read(store: MemoryTable, ids: Sequence[int], *, count: bool = True) -> Tensor:
+def read(store: MemoryTable, ids: Sequence[int]) -> Tensor:
     key, selection = query()
-    return store.read(key, ids, selection, count=count)
+    return store.read(key, ids, selection)
 
 
 def query() -> tuple[Tensor, Tensor]:
@@ -136,7 +136,7 @@ def assert_reads(
 ) -> None:
     key, selection = query()
     expected = torch.stack([expected_read(rows, i, key, selection, top_k) for i in ids])
-    found = store.read(key, ids, selection, count=False)
+    found = store.read(key, ids, selection)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -199,12 +199,14 @@ def test_a_tracker_reads_what_it_wrote_and_counts_the_reads_of_frames_that_it_ta
     key, selection = query()
     asked = SimpleNamespace(key=key, selection=selection)
     expected = [expected_read(rows_of(frames), i, key, selection, None) for i in (3, 1)]
-    for commit in (False, True):
-        plan = FramePlan(None, tracking.ids, keep=False, commit=commit)
+    plan = FramePlan(None, tracking.ids, keep=False)
+    for taken in (False, True):
         found = tracking.read(0, asked, (3, 1), plan)
         torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-5)
+        if not taken:
+            tracking.memories[0].discard_usage()
         tracking.write(0, None, plan)
-        assert bool(tracking.memories[0].tables[0].usage().any()) == commit
+        assert bool(tracking.memories[0].tables[0].usage().any()) == taken
     pinned = [frame.number for frame in tracking.memories[0].tables[0].frames if frame.pinned]
     assert pinned == [1], "the frame with a given mask"
 

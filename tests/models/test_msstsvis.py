@@ -14,7 +14,7 @@ from segue.models.msstsvis import network as network_module
 from segue.models.msstsvis.network import SplitAttention
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.encoder import Levels
-from segue.models.seqformer.observing import EncoderAttention
+from segue.models.seqformer.observing import observe_encoder
 from tests.fill import fill_plainly
 from tests.golden_arrays import best_golden
 from tests.models.test_seqformer import (
@@ -118,11 +118,30 @@ def test_places_give_in_pieces_what_they_give_at_once(parts: Parts, monkeypatch:
     tokens = torch.randn(2, 3, 51, 32, generator=torch.Generator().manual_seed(1))
     levels = Levels(shapes, None, torch.ones(2, 3, 2))
     monkeypatch.setattr(network_module, "JOINT_TOKENS", 12)  # the smallest scale alone
-    whole, pieces = EncoderAttention(), EncoderAttention()
     with torch.inference_mode():
-        expected = attention(tokens, levels, whole)
+        expected = attention(tokens, levels)
         monkeypatch.setattr(network_module, "PLACES", 4)
-        torch.testing.assert_close(attention(tokens, levels, pieces), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(attention(tokens, levels), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("parts", READINGS)
+def test_what_the_encoder_reads_is_the_same_in_pieces(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, frames = built(parts), torch.rand(1, 3, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    places, seen = network_module.PLACES, []
+    for most in (places, 4):
+        monkeypatch.setattr(network_module, "PLACES", most)
+        with torch.inference_mode(), observe_encoder(network) as attention:
+            memory = network.encode(frames)
+        seen.append(attention)
+    whole, pieces = seen
+    assert [len(maps) for maps in (whole.within, whole.between)] == [len(memory.levels.shapes)] * 2
     for kind in ("within", "between"):
-        for one, other in zip(getattr(whole, kind), getattr(pieces, kind), strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+        for shape, one, other in zip(whole.shapes, getattr(whole, kind), getattr(pieces, kind), strict=True):
+            assert one.shape[:3] == (1, 3, shape[0] * shape[1])
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+            totals = one.flatten(3).sum(-1)
+            torch.testing.assert_close(totals, torch.ones_like(totals))
+    assert whole.places.shape[:2] == whole.weights.shape[:2] == (3, sum(memory.levels.areas))
+    layer = network.detr.transformer.encoder.layers[-1]
+    assert layer.self_attn.watch is None
+    assert layer.ms_sts.intra_attn.watch is None, "nothing is kept afterwards"

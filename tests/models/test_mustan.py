@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segue.layers.folding import fold_batch_norms
 from segue.models.base import Features, ForegroundNetwork
-from segue.models.mustan import MUSTAN1, MUSTAN2, SCENE, WindowNetwork
+from segue.models.mustan import MUSTAN1, MUSTAN2, WindowNetwork
 from tests.fill import fill
 from tests.golden_arrays import Golden
 
@@ -72,13 +72,6 @@ def test_units_give_the_golden_numbers(mustan1: MUSTAN1, mustan2: MUSTAN2, golde
         expected.check("frm0", mustan1.frm[0](f2, [f2, 0.5 * f2, 0.2 * f2]))
 
 
-def with_hints(network: MUSTAN2) -> MUSTAN2:
-    """The network as if it had learned to look at the ranges."""
-    for hint in network.hints:
-        torch.nn.init.normal_(hint.weight, std=0.1)
-    return network
-
-
 VARIANTS: dict[str, Callable[[], WindowNetwork]] = {
     "mustan1": MUSTAN1,
     "mustan1, early, with background": lambda: MUSTAN1(context="early", background=True),
@@ -87,16 +80,13 @@ VARIANTS: dict[str, Callable[[], WindowNetwork]] = {
     ),
     "mustan2, five frames": lambda: MUSTAN2(5),
     "mustan2, causal, with background": lambda: MUSTAN2(causal=True, background=True),
-    "mustan2, causal, with ranges": lambda: with_hints(MUSTAN2(causal=True, background=True, ranges=True)),
-    "mustan2, shared encoder, with ranges": lambda: with_hints(
-        MUSTAN2(share_encoders=True, background=True, ranges=True)
-    ),
+    "mustan2, shared encoder, with background": lambda: MUSTAN2(share_encoders=True, background=True),
     "mustan2, shared encoder, concat": lambda: MUSTAN2(share_encoders=True, frm="concat"),
     "mustan2, no context": lambda: MUSTAN2(frm="none"),
 }
 
 
-SLOW = {"mustan2, five frames", "mustan2, causal, with background", "mustan2, shared encoder, with ranges"}
+SLOW = {"mustan2, five frames", "mustan2, shared encoder, with background"}
 """Their parts are in the other variants; ``make test-slow`` runs all."""
 
 
@@ -107,7 +97,7 @@ def test_a_stream_gives_what_whole_windows_give(variant: str) -> None:
     torch.manual_seed(0)
     network = VARIANTS[variant]().eval()
     video = torch.rand(6, 3, 32, 40)
-    scene = torch.rand(1, 21 if network.background == SCENE else 3, 32, 40) if network.background else None
+    scene = torch.rand(1, 3, 32, 40) if network.background else None
     with torch.inference_mode():
         streamed = list(stream(network, video, scene))
         for t, logits in enumerate(streamed):
@@ -163,7 +153,6 @@ def own_encoder(network: WindowNetwork) -> str:
         (lambda: MUSTAN1(context="now"), "late or early"),  # type: ignore[arg-type]
         (lambda: MUSTAN1(frm="none", background=True), "choose one"),
         (lambda: MUSTAN2(share_encoders=True, depth_channels=1), "choose one"),
-        (lambda: MUSTAN2(ranges=True), "take both"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segue.layers.attention import affinity, attend, read
 from segue.layers.running import inference_copy
-from segue.layers.tuning import FORMS, Tuner
+from segue.layers.winograd import Tile
 from segue.models.base import QueryFeatures
 from segue.models.stcn import STCN
 from tests.clips import clip
@@ -118,24 +118,17 @@ def test_every_part_gives_the_published_numbers(parts: dict[str, Tensor], golden
         expected.check(key, measured)
 
 
-class Preferring(Tuner):
-    """Takes one form of a convolution wherever a layer has it, and counts these."""
-
-    def __init__(self, form: str) -> None:
-        super().__init__(None, times=False)
-        self.form, self.taken = form, 0
-
-    def choose(self, key: str, forms: Mapping[str, Callable[[], object]], fallback: str) -> str:
-        self.taken += self.form in forms
-        return self.form if self.form in forms else fallback
-
-
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [None, 2, 4])
 def test_log_odds_are_the_published_ones_with_every_form_of_a_convolution(
-    stcn_network: STCN, form: str, monkeypatch: pytest.MonkeyPatch
+    stcn_network: STCN, form: Tile | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chooser = Preferring(form)
-    monkeypatch.setattr("segue.layers.tuning.tuner", lambda: chooser)
+    taken = []
+
+    def take(pairs: int, positions: int) -> Tile | None:
+        taken.append(positions)
+        return form
+
+    monkeypatch.setattr("segue.layers.wide.tile_for", take)
     network = inference_copy(stcn_network, torch.device("cpu"), torch.float32)
     frames, ids = clip(7, 4, 96, 128, 2)
     with torch.inference_mode():
@@ -146,5 +139,5 @@ def test_log_odds_are_the_published_ones_with_every_form_of_a_convolution(
         weights = attend(affinity(keys, last.key.flatten(2), network.similarity), 20)
         readout = read(weights, torch.cat([value.flatten(2) for value in values], dim=2))
         logits = network.decode(last, readout.view(2, 512, 6, 8))
-    assert chooser.taken > 5
+    assert len(taken) > 5
     best_golden("stcn_modules").check("dec_pred_top20", logits)

@@ -14,7 +14,8 @@ from segue.errors import PromptError
 from segue.models.dino import DINO
 from segue.prompts.detectors import DiscoveryDetector, FeatureMaps
 from segue.prompts.lost import box_of_patches, discover, pixels_of_patches
-from segue.prompts.selection import Rules, nearest_detections, select
+from segue.prompts.selection import Rules, select
+from segue.reproduce.stcn_report import nearest_detections
 from segue.types import Frame
 from tests.fill import fill_plainly
 from tests.golden_arrays import Golden, best_golden, load_golden
@@ -119,10 +120,9 @@ def test_detections_become_the_published_objects(selection: Golden) -> None:
 
 
 def test_known_boxes_get_the_published_detections(selection: Golden) -> None:
-    boxes = (selection["boxes_gt"], selection["boxes_det"], selection["scores"])
-    assert nearest_detections(*boxes) == selection["choice"].tolist()
-    assert nearest_detections(*boxes, unique=True) == selection["choice_unique"].tolist()
-    assert nearest_detections(*boxes, least=2.0) == [None] * len(selection["boxes_gt"])
+    wanted, boxes, scores = selection["boxes_gt"], selection["boxes_det"], selection["scores"]
+    assert nearest_detections(wanted, boxes, scores) == selection["choice"].tolist()
+    assert nearest_detections(wanted, boxes, scores * 0) == [None] * len(wanted)
 
 
 def test_only_wanted_classes_become_objects() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segue.arrays import BoolArray
-from segue.prompts import Answer, Extent, Prompts
+from segue.prompts import Answer, Granularity, Prompts
 from segue.prompts.motion import MotionPrompter
 from segue.types import Image
 
@@ -47,11 +47,11 @@ class Stub:
     def answer(self, prompts: Prompts) -> Answer:
         self.asked.append(prompts)
         box = self.clicked if prompts.box is None else prompts.box
-        extents: tuple[Extent, ...] = ("whole", "group")
-        extent: Extent = prompts.extent if prompts.box is None else "whole"
+        granularities: tuple[Granularity, ...] = ("whole", "group")
+        granularity: Granularity = prompts.granularity if prompts.box is None else "whole"
         planes = filled(box)[None].astype(np.float32)
         iou = np.array([self.expected], np.float32)
-        return Answer(SIZE, (0, 0, SIZE[1], SIZE[0]), iou, planes, extent, extents)
+        return Answer(SIZE, (0, 0, SIZE[1], SIZE[0]), iou, planes, granularity, granularities)
 
 
 def overlap(found: BoolArray, truth: BoolArray) -> float:
@@ -63,7 +63,7 @@ def test_a_click_on_a_part_means_what_moves_with_it(shift: int) -> None:
     answer = MotionPrompter(Stub(), scene(0), lambda: scene(shift)).answer(Prompts(points=[(160, 60)]))
     assert overlap(answer.mask, filled(SHIRT)) < 0.5
     assert overlap(answer.mask, filled(BODY)) > 0.7
-    assert answer.extents == ("whole", "part", "group")
+    assert answer.granularities == ("whole", "part", "group")
 
 
 def test_the_part_and_the_group_of_the_picture_alone_stay_available() -> None:
@@ -71,15 +71,15 @@ def test_the_part_and_the_group_of_the_picture_alone_stay_available() -> None:
     prompter = MotionPrompter(stub, scene(0), lambda: scene(5))
     whole = prompter.answer(Prompts(points=[(160, 60)]))
     asked = len(stub.asked)
-    part = prompter.answer(Prompts(points=[(160, 60)], extent="part"))
-    assert part.extent == "part"
+    part = prompter.answer(Prompts(points=[(160, 60)], granularity="part"))
+    assert part.granularity == "part"
     assert np.array_equal(part.mask, filled(SHIRT))
     again = prompter.answer(Prompts(points=[(160, 60)]))
     assert np.array_equal(again.mask, whole.mask)
     assert len(stub.asked) == asked, "the same clicks are not asked again"
-    group = prompter.answer(Prompts(points=[(160, 60)], extent="group"))
-    assert group.extent == "group"
-    assert group.extents == part.extents == ("whole", "part", "group")
+    group = prompter.answer(Prompts(points=[(160, 60)], granularity="group"))
+    assert group.granularity == "group"
+    assert group.granularities == part.granularities == ("whole", "part", "group")
     other = prompter.answer(Prompts(points=[(161, 60)]))
     assert len(stub.asked) > asked + 1
     assert overlap(other.mask, filled(BODY)) > 0.7
@@ -100,7 +100,7 @@ def test_the_mask_of_the_picture_stays_where_motion_says_nothing(
 ) -> None:
     answer = MotionPrompter(Stub(), scene(0), neighbour).answer(Prompts(points=[(160, 60)]))
     assert np.array_equal(answer.mask, filled(SHIRT))
-    assert answer.extents == ("whole", "group")
+    assert answer.granularities == ("whole", "group")
 
 
 def test_a_mask_of_all_that_moves_stays() -> None:

@@ -13,7 +13,7 @@ import torch
 from segue.errors import PromptError
 from segue.masks import read_index_mask
 from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
-from segue.prompts import Answer, Extent, Prompter, Prompts
+from segue.prompts import Answer, Granularity, Prompter, Prompts
 from segue.prompts.planes import tight_box
 from segue.prompts.prompter import CLICK_SIDE, SIDE
 from segue.types import Frame, Image
@@ -98,16 +98,18 @@ class Nested(Watched):
         return planes, torch.tensor([[2.0, 1.0, 0.5]])
 
 
-@pytest.mark.parametrize(("extent", "number"), [("part", 0), ("whole", 1), ("group", 2)])
-def test_a_click_gives_the_whole_and_a_part_or_a_group_on_demand(extent: Extent, number: int) -> None:
+@pytest.mark.parametrize(("granularity", "number"), [("part", 0), ("whole", 1), ("group", 2)])
+def test_a_click_gives_the_whole_and_a_part_or_a_group_on_demand(
+    granularity: Granularity, number: int
+) -> None:
     network = Nested(PREVIOUS)
-    answer = Prompter(picture(), network)(points=[(160, 120)], extent=extent)
+    answer = Prompter(picture(), network)(points=[(160, 120)], granularity=granularity)
     x0, y0, x1, y1 = network.boxes[number]
     truth = np.zeros((240, 320), np.bool_)
     truth[y0:y1, x0:x1] = True
     assert overlap(answer.mask, truth) > 0.85
-    assert answer.extent == extent
-    assert answer.extents == ("whole", "part", "group")
+    assert answer.granularity == granularity
+    assert answer.granularities == ("whole", "part", "group")
 
 
 class Greedy(Watched):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from segue.arrays import Float64Array
+from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue_isd.casting import CastOptions
-from segue_isd.maps import BACKGROUND, FOREGROUND, UNKNOWN, Lens, Maps, averaged, labels
+from segue_isd.maps import Lens, Maps, averaged, labels
 from segue_isd.presets import COMMON
 from segue_isd.scene import build_scene
 
@@ -35,7 +36,7 @@ def _maps(coverage: float = 0, shadow: float = 0, image: float = 0) -> Maps:
 
 @pytest.mark.parametrize(
     ("shares", "label"),
-    [((1, 1, 1), FOREGROUND), ((1, 0, 1), UNKNOWN), ((0, 0, 1), UNKNOWN), ((0, 0, 0), BACKGROUND)],
+    [((1, 1, 1), MOTION), ((1, 0, 1), UNKNOWN), ((0, 0, 1), UNKNOWN), ((0, 0, 0), STATIC)],
 )
 def test_what_foreground_covers_for_part_of_the_exposure_is_unknown(
     shares: tuple[float, ...], label: int

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from segue.datasets.labels import MOTION, UNKNOWN
 from segue_isd.camera import looking
 from segue_isd.lights import Gains, Light, Lighting
-from segue_isd.maps import FOREGROUND, UNKNOWN, Maps, labels
+from segue_isd.maps import Maps, labels
 from segue_isd.parts import Part, Shape, Surface, box, chained, placed, scaled
 from segue_isd.renderer import Renderer
 from segue_isd.scene import Moment, Stage
@@ -95,7 +96,7 @@ def test_smooth_borders_are_unknown_and_insides_foreground(smooth: Renderer) -> 
     partial = (maps.coverage > 0) & (maps.coverage < 255)
     assert partial.any()
     assert (truth[partial] == UNKNOWN).all()
-    assert (truth[maps.coverage == 255] == FOREGROUND).all()
+    assert (truth[maps.coverage == 255] == MOTION).all()
 
 
 def test_a_frame_is_the_same_whatever_was_rendered_before(smooth: Renderer) -> None:

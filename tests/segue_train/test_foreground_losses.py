@@ -25,7 +25,7 @@ def test_both_losses_are_the_golden_ones(golden: Callable[[str], Golden]) -> Non
     logits, labels = torch.from_numpy(arrays["logits"])[:, 0], torch.from_numpy(arrays["labels"])[:, 0]
     target, weight = foreground_target(labels), known(labels)
     entropy = weighted_cross_entropy(logits, target, weight)
-    overlap = tversky_loss(logits, target, weight)
+    overlap = tversky_loss(logits, target, weight, 0.3, 0.7)
     assert float(entropy) == pytest.approx(float(arrays["bce"]), abs=1e-6)
     assert float(overlap) == pytest.approx(float(arrays["tversky_a03_b07_s1"]), abs=1e-6)
     assert float(entropy + overlap) == pytest.approx(float(arrays["total"]), abs=1e-6)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.layers.class_in_scale import class_scale
+from segue_train.class_in_scale import class_scale
 from segue_train.losses import BINARISE, hofam_loss
 from tests.golden_arrays import Golden
 

@@ -111,16 +111,14 @@ def test_mustan2_learns_from_a_pool_and_sees_the_past(root: Path, tmp_path: Path
     pool = tmp_path / "pool"
     fill(pool, [(Noise(), 1)], 1, 0, {"offsets": [-6, -3, 0]}, print)
     command = ("mustan2", "--pool", pool, "--width", 0.1, "--batch", 2, "--steps", 2, "--workers", 0)
-    past = (*command, "--causal", "--background", "--ranges", "--size", "32x40")
+    past = (*command, "--causal", "--background", "--size", "32x40")
     run(*past, "--device", "cpu", "--out", tmp_path / "run")
     network = segue.load("mustan2", weights=tmp_path / "run/mustan2.safetensors")
     assert isinstance(network, MUSTAN2)
-    assert network.capabilities.temporal_quantiles
+    assert network.background == "past"
     video = np.random.default_rng(0).integers(0, 256, (3, 32, 40, 3), np.uint8)
     assert len(list(segue.foreground(video, model=network))) == 3
 
-    with pytest.raises(TrainingError, match="videos do not tell the ranges"):
-        run("mustan2", "--data", f"cdnet={root}", "--background", "--ranges", "--out", tmp_path / "videos")
     with pytest.raises(DatasetError, match=r"frames \[-6, -3, 0\]; this network takes \[-3, 0, 3\]"):
         run(*command, "--size", "32x40", "--out", tmp_path / "both")
     with pytest.raises(DatasetError, match="samples of 36x40 pixels; 240x320 is too large"):

@@ -11,11 +11,11 @@ from segue.sessions import TrackSession
 from segue.types import Frame
 from segue_train.clip_pass import clip_logits, object_masks
 from tests.clips import clip
-from tests.lite import with_parts
+from tests.lite import lively_lite
 
 
-def test_states_of_objects_move_on_as_in_a_session() -> None:
-    network = with_parts(learned=True)
+def test_a_clip_is_read_as_in_a_session() -> None:
+    network = lively_lite()
     frames, masks = clip(21, 4, 96, 112, 2)
     schedule = replace(
         network.schedule, max_jump=None, mem_every=1, last_window=None, penalty=1.0, last_penalty=1.0

@@ -18,7 +18,7 @@ from segue.video.images import write_picture
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import matting, snapshot
-from segue_web.project import Mark, MarkedMask, Project
+from segue_web.project import FrameAnnotation, MarkedMask, Project
 from segue_web.store import StaleError
 from segue_web.video import Video
 from segue_web.worker import Clicked, Tools
@@ -41,9 +41,9 @@ class CircleWorker:
             plane = cv2.circle(mask, (10 + frame, 10), 5, 1, -1) > 0
             return [{"counts": encode_rle(plane)["counts"], "label": asked, "score": 0.5}]
         x, y = [*asked.points, *asked.negative][0] if asked.box is None else asked.box[:2]
-        radius = 2 if asked.extent == "part" else 5
+        radius = 2 if asked.granularity == "part" else 5
         plane = cv2.circle(mask, (int(x), int(y)), radius, 1, -1) > 0
-        return Clicked(plane, 0.75, asked.extent, ("whole", "part"))
+        return Clicked(plane, 0.75, asked.granularity, ("whole", "part"))
 
     def steps(self, make: Any, *arguments: Any) -> AsyncGenerator[Any, None]:
         self.jobs.append(arguments)
@@ -107,8 +107,8 @@ def test_a_click_makes_an_object_and_is_saved_with_its_prompt(backend: AnnotateB
         1: {
             "points": [[20.0, 30.0, True]],
             "box": None,
-            "extent": "whole",
-            "extents": ["whole", "part"],
+            "granularity": "whole",
+            "granularities": ["whole", "part"],
         }
     }
     assert [row["name"] for row in backend.project.objects()] == ["Object 1"]
@@ -126,19 +126,19 @@ def test_a_click_means_what_moves_with_it(
     monkeypatch.setattr("segue_web.worker.find_prompter", lambda *_, **__: lambda _: Stub())
     for index, shift in enumerate(shifts):
         write_picture(tmp_path / "video" / f"{index}.png", scene(shift))
-    tools = Tools(Video(tmp_path / "video"), ("stcn-lite", None), "segue-prompt", None)
+    tools = Tools(tmp_path / "video", None, ("stcn-lite", None), "segue-prompt", None)
 
     clicked = tools.click(frame, Prompts(points=[(160, 60)]), None)
-    part = tools.click(frame, Prompts(points=[(160, 60)], extent="part"), None)
+    part = tools.click(frame, Prompts(points=[(160, 60)], granularity="part"), None)
 
     assert overlap(clicked.plane, filled(BODY)) > 0.7
-    assert clicked.extents == ("whole", "part", "group")
+    assert clicked.granularities == ("whole", "part", "group")
     assert np.array_equal(part.plane, filled(SHIRT))
 
 
 def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path) -> None:
     video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
-    grabcut = Tools(video, ("stcn-lite", None), "grabcut", None)
+    grabcut = Tools(video.path, None, ("stcn-lite", None), "grabcut", None)
 
     clicked = grabcut.click(0, Prompts(box=(4, 4, 40, 40)), None)
 
@@ -172,7 +172,7 @@ def test_a_correction_sees_how_sure_the_mask_was_as_long_as_it_is_the_one_that_w
     tmp_path: Path,
 ) -> None:
     video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
-    tools, doubting = Tools(video, ("stcn-lite", None), "grabcut", None), Doubting(video.size)
+    tools, doubting = Tools(video.path, None, ("stcn-lite", None), "grabcut", None), Doubting(video.size)
     tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]
     mask = tools.click(0, Prompts(points=[(20, 20)]), None).plane
     painted = mask.copy()
@@ -195,12 +195,10 @@ def test_a_page_may_look_at_a_frame_as_it_was_before_its_last_change(
     number = click(ask, 3, 20, 30)
     first = encode_rle(backend.project.mask(3) == number)["counts"]
     assert ask("before", frame=3) == {"label": "click", "masks": {}}
-    plane = np.zeros(backend.video.size, np.bool_)
-    plane[:4, :4] = True
     seen = ask("look", frames=[3])["frames"][0]["revision"]
-    ask("stroke", frame=3, object=number, add=True, counts=encode_rle(plane)["counts"], seen=seen)
+    ask("stroke", frame=3, object=number, add=True, path=[(2, 2)], width=4, seen=seen)
     click(ask, 5, 20, 30, number)
-    assert ask("before", frame=3) == {"label": "brush", "masks": {number: first}}
+    assert ask("before", frame=3) == {"label": "brush stroke", "masks": {number: first}}
     ask("undo")
     ask("undo")
     assert ask("before", frame=3) == {"label": "click", "masks": {}}, "what was undone does not count"
@@ -214,11 +212,11 @@ def test_the_page_may_ask_for_a_part_and_hears_what_else_is_to_be_had(
     whole = np.sum(backend.project.mask(3) == number)
     seen = ask("look", frames=[3])["frames"][0]["revision"]
     given = {"frame": 3, "object": number, "points": [(20, 30, True)], "seen": seen}
-    answer = ask("click", **given, extent="part")
-    assert (answer["extent"], list(answer["extents"])) == ("part", ["whole", "part"])
+    answer = ask("click", **given, granularity="part")
+    assert (answer["granularity"], list(answer["granularities"])) == ("part", ["whole", "part"])
     assert 0 < np.sum(backend.project.mask(3) == number) < whole
-    with pytest.raises(SegueError, match="extent"):
-        ask("click", **given, extent="half")
+    with pytest.raises(SegueError, match="granularity"):
+        ask("click", **given, granularity="half")
 
 
 def clicks(backend: AnnotateBackend, ask: Ask, frame: int, *points: tuple[float, float, bool]) -> Any:
@@ -273,19 +271,44 @@ def test_soft_edges_without_the_extra_are_one_line(ask: Ask, monkeypatch: pytest
 def test_strokes_add_and_erase(backend: AnnotateBackend, ask: Ask) -> None:
     plane = np.zeros(backend.video.size, np.bool_)
     plane[10:20, 10:20] = True
-    ask("stroke", frame=0, object=None, add=True, counts=encode_rle(plane)["counts"], seen=0)
-    hole = np.zeros_like(plane)
-    hole[12:14, 12:14] = True
+    ask("stroke", frame=0, object=None, add=True, path=square(10, 20), width=None, seen=0)
+    assert np.array_equal(backend.project.mask(0) == 1, plane)
+    plane[12:14, 12:14] = False
     seen = backend.project.frame_revision(0)
-    ask("stroke", frame=0, object=1, add=False, counts=encode_rle(hole)["counts"], seen=seen)
+    ask("stroke", frame=0, object=1, add=False, path=square(12, 14), width=None, seen=seen)
+    assert np.array_equal(backend.project.mask(0) == 1, plane)
 
-    assert np.array_equal(backend.project.mask(0) == 1, plane & ~hole)
+
+def square(first: int, end: int) -> list[tuple[int, int]]:
+    return [(first, first), (end, first), (end, end), (first, end)]
+
+
+def test_a_brush_paints_what_lies_within_half_its_width_of_its_path(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    ask("stroke", frame=0, object=None, add=True, path=[(20.5, 24), (40.5, 24)], width=12, seen=0)
+    rows, columns = np.indices(backend.video.size) + 0.5
+    distance = np.hypot(rows - 24, columns - np.clip(columns, 20.5, 40.5))
+    painted = backend.project.mask(0) == 1
+    assert painted[distance < 5].all()
+    assert not painted[distance > 7].any()
+
+
+@pytest.mark.parametrize(
+    ("path", "width"), [([], 4), ([(900, 900)], 4), ([(1e9, 0)], 4), ([(5, 5)], 0), (square(900, 950), None)]
+)
+def test_a_stroke_that_cannot_be_changes_nothing(
+    backend: AnnotateBackend, ask: Ask, path: list[tuple[float, float]], width: float | None
+) -> None:
+    with pytest.raises(SegueError):
+        ask("stroke", frame=0, object=None, add=True, path=path, width=width, seen=0)
+    assert backend.project.objects() == []
 
 
 @pytest.mark.parametrize("counts", ["", "zzz", "0", "\u00e9", "1" * 1000])
-def test_a_damaged_stroke_changes_nothing(backend: AnnotateBackend, ask: Ask, counts: str) -> None:
+def test_a_damaged_mask_changes_nothing(backend: AnnotateBackend, ask: Ask, counts: str) -> None:
     with pytest.raises(SegueError):
-        ask("stroke", frame=0, object=None, add=True, counts=counts, seen=0)
+        ask("adopt", frame=0, chosen=[{"counts": counts, "label": None, "score": None}])
     assert backend.project.objects() == []
 
 
@@ -464,7 +487,7 @@ def with_job(
 def tracked(backend: AnnotateBackend, x: int) -> dict[int, MarkedMask]:
     plane = np.zeros(backend.video.size, np.bool_)
     plane[10:20, x : x + 5] = True
-    return {1: (plane, Mark("tracked", 0.6))}
+    return {1: (plane, FrameAnnotation("tracked", 0.6))}
 
 
 async def step(backend: AnnotateBackend, index: int, x: int) -> None:
@@ -491,7 +514,7 @@ def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(
     assert sorted({row[0] for row in backend.project.timeline()}) == [4, 5, 6]
     assert backend.project.marks(6)[1].score == 0.6
     ended = next(event for event in events if event["event"] == "ended")
-    assert ended["interrupted"] == {"done": 2, "total": 7, "direction": "forward"}
+    assert ended["state"] == "stopped"
     answer = ask("track", direction="forward", frame=0, resume=True)
     assert (answer["start"], answer["stop"]) == (6, 11)
     corrected = backend._worker.jobs[-1][0]  # type: ignore[attr-defined]
@@ -518,7 +541,7 @@ def test_an_edit_during_a_tracking_is_a_step_of_its_own(backend: AnnotateBackend
     labels = []
     while (done := backend.project.undo()) is not None:
         labels.append(done[0])
-    assert labels == ["track", "click", "track", "click"]
+    assert labels == ["tracking", "click", "tracking", "click"]
 
 
 def test_a_full_disk_stops_the_tracking_with_one_line(

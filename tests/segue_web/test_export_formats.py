@@ -21,7 +21,7 @@ from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
 from segue_web.exports.outlines import parts_of, single_outline
 from segue_web.importing import effects, read_import
-from segue_web.project import Mark, Project
+from segue_web.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.segue_web.videos import numbered, write_video
 
@@ -49,7 +49,7 @@ def project(video: Video, tmp_path_factory: pytest.TempPathFactory) -> Project:
     with project.change("draw"):
         ids = [project.add_object(name) for name in ("person", "<box> & co")]
         for index in FRAMES:
-            marked = [(plane, Mark("given")) for plane in planes(index)]
+            marked = [(plane, FrameAnnotation("given")) for plane in planes(index)]
             project.put(index, dict(zip(ids, marked, strict=True)))
     return project
 
@@ -244,7 +244,9 @@ def test_attributes_and_groups_go_where_a_format_has_a_place(video: Video, tmp_p
     project = Project(tmp_path / "p", video.describe(), video.size)
     with project.change("draw"):
         ids = [project.add_object(name) for name in ("person", "car")]
-        project.put(1, dict(zip(ids, [(plane, Mark("given")) for plane in planes(1)], strict=True)))
+        project.put(
+            1, dict(zip(ids, [(plane, FrameAnnotation("given")) for plane in planes(1)], strict=True))
+        )
         project.set_object(ids[0], group="left", attributes={"pose": "sits & <reads>"})
     taken = snapshot(project, None)
     project.close()
@@ -277,7 +279,9 @@ def test_attributes_and_groups_come_back(form: str, video: Video, tmp_path: Path
     project = Project(tmp_path / "p", video.describe(), video.size)
     with project.change("draw"):
         ids = [project.add_object(name) for name in ("person", "car")]
-        project.put(1, dict(zip(ids, [(plane, Mark("given")) for plane in planes(1)], strict=True)))
+        project.put(
+            1, dict(zip(ids, [(plane, FrameAnnotation("given")) for plane in planes(1)], strict=True))
+        )
         project.set_object(ids[0], group="left", attributes={"pose": "sits & <reads>", "empty": ""})
     path = exported(video, snapshot(project, None), form, tmp_path)
     project.close()

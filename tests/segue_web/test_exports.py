@@ -32,7 +32,7 @@ from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, remove_unfinished, snapshot
 from segue_web.importing import effects, read_import
 from segue_web.label_files import read_labels
-from segue_web.project import Mark, Project
+from segue_web.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.segue_web.videos import numbered, write_video
 
@@ -226,9 +226,11 @@ def test_frames_of_which_nothing_is_known_stay_out_of_data_sets(video: Video, tm
     plane[10:20, 10:20] = True
     with project.change("draw"):
         one, other = project.add_object("cat"), project.add_object("dog")
-        project.put(1, {one: (plane, Mark("given"))})
-        project.put(2, {one: (np.zeros(SIZE, np.bool_), Mark("given"))})  # known to be out of sight
-        project.put(4, {other: (plane, Mark("given"))})
+        project.put(1, {one: (plane, FrameAnnotation("given"))})
+        project.put(
+            2, {one: (np.zeros(SIZE, np.bool_), FrameAnnotation("given"))}
+        )  # known to be out of sight
+        project.put(4, {other: (plane, FrameAnnotation("given"))})
     taken = {
         "cat": snapshot(project, [one]),
         "both": snapshot(project, None),
@@ -282,9 +284,11 @@ def test_an_export_comes_back_as_the_same_objects_or_as_new_ones(
     one[5:30, 5:30], two[20:40, 20:45] = True, True
     with project.change("make"):
         first, second = project.add_object("ring"), project.add_object("box")
-        project.put(0, {first: (one, Mark("given")), second: (two, Mark("given"))})
-        project.put(1, {first: (one, Mark("tracked", 0.8)), second: (two, Mark("tracked", 0.6))})
-        project.put(2, {first: (one, Mark("tracked", 0.8))})
+        project.put(0, {first: (one, FrameAnnotation("given")), second: (two, FrameAnnotation("given"))})
+        project.put(
+            1, {first: (one, FrameAnnotation("tracked", 0.8)), second: (two, FrameAnnotation("tracked", 0.6))}
+        )
+        project.put(2, {first: (one, FrameAnnotation("tracked", 0.8))})
         project.hide(2, second)
         project.set_object(second, name="crate")
     before = {i: (project.masks(i), project.marks(i)) for i in range(video.count)}
@@ -326,8 +330,8 @@ def test_imported_objects_keep_their_order(form: str, video: Video, tmp_path: Pa
     plane[5:30, 5:30] = True
     with project.change("make"):
         first, second = project.add_object("below"), project.add_object("above")
-        project.put(0, {second: (plane, Mark("given"))})
-        project.put(1, {first: (plane, Mark("given")), second: (plane, Mark("given"))})
+        project.put(0, {second: (plane, FrameAnnotation("given"))})
+        project.put(1, {first: (plane, FrameAnnotation("given")), second: (plane, FrameAnnotation("given"))})
     target = tmp_path / f"p{FORMATS[form].suffix}"
     list(export_job(SimpleNamespace(video=video), snapshot(project, None), form, target))
     given = read_import(target, video)

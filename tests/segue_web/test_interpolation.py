@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError
-from segue.masks import encode_rle
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import export_job, snapshot
@@ -79,14 +78,13 @@ def test_two_polygons_fill_the_frames_between_them_in_one_step(backend: Annotate
 
 
 def test_what_was_corrected_between_two_polygons_stays(backend: AnnotateBackend, ask: Ask) -> None:
-    stroke = np.zeros(backend.video.size, np.bool_)
-    stroke[40:44, 50:60] = True
+    stroke = [(50, 40), (60, 40), (60, 44), (50, 44)]
     draw(ask, 2, 10, None)
     draw(ask, 6, 30)
-    ask("stroke", frame=3, object=1, add=True, counts=encode_rle(stroke)["counts"])
+    ask("stroke", frame=3, object=1, add=True, path=stroke, width=None)
     corrected = backend.project.mask(3)
     assert corrected[41, 55] == 1
-    ask("stroke", frame=6, object=1, add=True, counts=encode_rle(stroke)["counts"])
+    ask("stroke", frame=6, object=1, add=True, path=stroke, width=None)
     draw(ask, 8, 30)
     assert kinds(backend) == "..ggiigig..."
     assert np.array_equal(backend.project.mask(3), corrected)
@@ -132,11 +130,9 @@ def test_clearing_a_frame_between_far_polygons_leaves_what_lies_between_empty(
     assert kinds(backend) == "g..........g", "ten frames between are more than five"
 
 
-def strip(backend: AnnotateBackend, left: int, right: int) -> str:
-    """Run lengths of a strip across the polygons of :func:`draw`."""
-    stroke = np.zeros(backend.video.size, np.bool_)
-    stroke[8:11, left:right] = True
-    return encode_rle(stroke)["counts"]
+def strip(left: int, right: int) -> list[tuple[int, int]]:
+    """Corners of a strip across the polygons of :func:`draw`."""
+    return [(left, 8), (right, 8), (right, 11), (left, 11)]
 
 
 def test_cvat_gets_polygons_with_their_keyframes_and_masks_elsewhere(
@@ -144,8 +140,8 @@ def test_cvat_gets_polygons_with_their_keyframes_and_masks_elsewhere(
 ) -> None:
     draw(ask, 2, 10, None)
     draw(ask, 6, 30)
-    ask("stroke", frame=4, object=1, add=True, counts=strip(backend, 0, 5))
-    ask("stroke", frame=3, object=None, add=True, counts=strip(backend, 0, 20))  # lies over the polygon
+    ask("stroke", frame=4, object=1, add=True, path=strip(0, 5), width=None)
+    ask("stroke", frame=3, object=None, add=True, path=strip(0, 20), width=None)  # lies over the polygon
     ask("object", object=1, attributes={"pose": "sits"})
     path = tmp_path / "a.xml"
     list(export_job(SimpleNamespace(video=backend.video), snapshot(backend.project, None), "cvat", path))  # type: ignore[arg-type]

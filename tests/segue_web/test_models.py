@@ -97,8 +97,6 @@ def test_what_the_page_clicks_and_tracks_is_what_the_networks_say(
     found: dict[int, Any] = {}
 
     def say(ask: Callable[..., dict[str, Any]]) -> None:
-        while not video.exact:
-            time.sleep(0.05)
         seen = ask("look", frames=[START])["frames"][0]["revision"]
         ask("click", frame=START, object=None, points=[(*CLICK, True)], seen=seen)
         for direction in ("forward", "back"):

@@ -15,7 +15,7 @@ import pytest
 
 from segue.errors import SegueError, SinkError, SourceError
 from segue_web import project as project_module
-from segue_web.project import Mark, Project
+from segue_web.project import FrameAnnotation, Project
 from segue_web.store import UPLOAD
 
 SIZE = (20, 30)
@@ -35,7 +35,7 @@ def project(tmp_path: Path) -> Project:
 
 def give(project: Project, frame: int, number: int, mask: np.ndarray, kind: str = "given") -> None:
     with project.change("click"):
-        project.put(frame, {number: (mask, Mark(kind, 0.5 if kind == "tracked" else 1.0))})
+        project.put(frame, {number: (mask, FrameAnnotation(kind, 0.5 if kind == "tracked" else 1.0))})
 
 
 def new(project: Project) -> int:
@@ -51,7 +51,7 @@ def reopened(project: Project) -> Project:
 def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
     number = new(project)
     with project.change("click"):
-        project.put(3, {number: (plane(2), Mark("given"))})
+        project.put(3, {number: (plane(2), FrameAnnotation("given"))})
         project.set_prompt(3, number, {"points": [[4, 5, True]], "box": None})
     with project.change("name"):
         project.set_object(
@@ -74,7 +74,7 @@ def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
         }
     ]
     assert np.array_equal(again.mask(3), plane(2).astype(np.uint8))
-    assert again.marks(3) == {1: Mark("given", 1.0, 80)}
+    assert again.marks(3) == {1: FrameAnnotation("given", 1.0, 80)}
     assert again.prompts(3) == {1: {"points": [[4, 5, True]], "box": None}}
     assert again.settings() == {"theme": "dark"}
     assert again.frames_of([1]) == [3]
@@ -296,7 +296,7 @@ def _write_for_ever(folder: Path, sender: object) -> None:
     for turn in range(10**6):
         for frame in range(50):
             with project.change("track"):
-                project.put(frame, {1: (plane((frame + turn) % 20), Mark("tracked"))})
+                project.put(frame, {1: (plane((frame + turn) % 20), FrameAnnotation("tracked"))})
             sender.send((turn, frame))  # type: ignore[attr-defined]
 
 

@@ -14,7 +14,7 @@ import segue
 from segue.errors import PromptError
 from segue.sessions import TrackSession
 from segue.types import Frame
-from segue_web.project import Mark, Project
+from segue_web.project import FrameAnnotation, Project
 from segue_web.tracking import Corrected, corrected_frames, follow, track_job
 from segue_web.video import Video
 from tests.clips import clip
@@ -69,7 +69,7 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
         for index in (0, 3):
             for number in (1, 2):
                 number = number if index else project.add_object()
-                mark = Mark("given", 0.4 if number == 1 else 1.0)  # the second is drawn by hand
+                mark = FrameAnnotation("given", 0.4 if number == 1 else 1.0)  # the second is drawn by hand
                 project.put(index, {number: (masks[index] == number, mark)})
     spec = {"objects": [1, 2], "start": 0, "stop": 3}
     doubted = corrected_frames(project, spec)

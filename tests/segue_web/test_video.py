@@ -33,44 +33,34 @@ def test_any_order_gives_the_frames_of_the_source(kind: str, request: pytest.Fix
     video = Video(path)
 
     assert video.count == len(expected) == 40
-    assert video.exact
     for index in [0, 39, 3, 4, 5, 38, 12, 11, 13, 0, 25]:
         frame = video.frame(index)
         assert np.array_equal(frame.image, expected[index].image), index
         assert frame.time == pytest.approx(expected[index].time, abs=1e-6)
 
 
-def test_a_long_video_without_an_index_opens_at_once_and_is_exact_later(
-    varying: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_long_video_without_an_index_is_announced_and_read_through(
+    varying: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = [frame.image for frame in open_source(varying)]
-    monkeypatch.setattr(video_module, "SCAN_BYTES", 0)
-    threads = []
-    monkeypatch.setattr(video_module.threading.Thread, "start", lambda thread: threads.append(thread))
+    monkeypatch.setattr(video_module, "LONG_BYTES", 0)
 
     video = Video(varying)
-    assert not video.exact
-    assert video.frame(2).image.shape == (48, 64, 3)
-    video._scan()
 
-    assert video.exact
+    assert "reading it once" in capsys.readouterr().err
     assert video.count == 40
     assert np.array_equal(video.frame(31).image, expected[31])
-    assert len(threads) == 1
 
 
 def test_another_process_that_gets_the_index_shows_the_same_frames(
     varying: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By itself it would guess, and clicks and masks would land on other frames."""
     expected = [frame.image for frame in open_source(varying)]
-    monkeypatch.setattr(video_module, "SCAN_BYTES", 0)
     video = Video(varying)
-    video.wait()
+    monkeypatch.setattr(video_module, "_scanned", None)
 
     other = Video(varying, video.index)
 
-    assert other.exact
     assert other.count == 40
     assert all(np.array_equal(frame.image, expected[frame.index]) for frame in other.walk(0, 39))
 

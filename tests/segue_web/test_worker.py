@@ -64,17 +64,15 @@ def frames_of(tools: Any) -> Iterator[int]:
 
 def test_a_video_that_was_moved_away_is_told_to_each_request(video: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone.mp4"
-    use = ("use", (gone, None))
-    asking = Asking(use, ("find", (0, "motion")), ("begin", (frames_of, ())), ("step", ()))
-    work(asking, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
+    asking = Asking(("find", (0, "motion")), ("begin", (frames_of, ())), ("step", ()))
+    work(asking, gone, None, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
     reason = f"{gone}: no such file or folder"
-    assert asking.sent == [(None, None), (None, reason), (None, None), (None, reason)]
+    assert asking.sent == [(None, reason), (None, None), (None, reason)]
 
 
 def test_a_text_finds_what_it_names() -> None:
     with resources.as_file(resources.files("segue") / "assets" / "sample" / "video.mp4") as video:
-        tools = Tools(None, ("stcn-lite", None), "grabcut", "cpu")
-        tools.use(video, None)
+        tools = Tools(video, None, ("stcn-lite", None), "grabcut", "cpu")
         for name in ("motion", "nanodet"):
             assert tools.find(0, name, "person") == []
         with pytest.raises(PromptError, match="text"):
@@ -84,8 +82,7 @@ def test_a_text_finds_what_it_names() -> None:
 def test_a_click_where_the_pointer_rested_is_answered_already(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     with resources.as_file(resources.files("segue") / "assets" / "sample" / "video.mp4") as video:
-        tools = Tools(None, ("stcn-lite", None), "segue-prompt", "cpu")
-        tools.use(video, None)
+        tools = Tools(video, None, ("stcn-lite", None), "segue-prompt", "cpu")
         tools.prepare(0, (100.0, 60.0))
         answer = Prompter.answer
         monkeypatch.setattr(Prompter, "answer", lambda *given: asked.append(given) or answer(*given))
@@ -96,7 +93,6 @@ def test_a_click_where_the_pointer_rested_is_answered_already(monkeypatch: pytes
 
 
 def test_the_process_uses_the_index_of_the_server(video: Path) -> None:
-    """Of a long video without an index it would otherwise guess which frame a number means."""
     known = Video(video)
     assert known.index is not None
     known.index = replace(known.index, stamps=known.index.stamps[:7], keys=known.index.keys[:1])
@@ -137,7 +133,7 @@ def test_a_job_computes_one_step_ahead_and_answers_between_steps(video: Path, tm
 
 def test_a_defect_shows_no_exception_of_python(video: Path) -> None:
     asking = Asking(("begin", (failing, ())), ("step", ()))
-    work(asking, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
+    work(asking, video, None, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
     assert asking.sent == [(None, None), (None, DEFECT)]
 
 

@@ -56,7 +56,7 @@ def random_frames(
     return entries
 
 
-def write_entry(bank: Memory, frame: MemoryEntry, **arguments: bool) -> None:
+def write_entry(bank: Memory, frame: MemoryEntry, **arguments: Any) -> None:
     """Write a frame into a bank."""
     bank.write(
         sorted(frame.values),

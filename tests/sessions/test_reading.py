@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -13,8 +14,7 @@ from torch import Tensor
 from segue.layers.attention import Similarity, affinity
 from segue.models.memory import table
 from segue.models.memory.selection import top_k
-from segue.models.memory.similarity import key_rows, query_rows
-from tests.sessions.banks import filled_bank, random_frames, reference
+from tests.sessions.banks import filled_bank, new_bank, random_frames, reference, write_entry
 
 few = settings(max_examples=60, deadline=None)
 similarities = st.sampled_from(["l2", "dot"])
@@ -86,6 +86,41 @@ def test_the_last_frame_is_read_within_its_window(
 
 
 @few
+@given(
+    frames=st.integers(1, 4),
+    size=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    radius=st.integers(0, 3),
+    count=st.none() | st.integers(1, 30),
+    seed=seeds,
+)
+def test_far_from_the_objects_one_position_in_four_is_read_and_counts_for_two(
+    frames: int, size: tuple[int, int], radius: int, count: int | None, seed: int
+) -> None:
+    entries = random_frames(seed, frames, 1, size)
+    bank = new_bank(top_k=count, dense_radius=radius)
+    rows, columns = torch.meshgrid(*map(torch.arange, size), indexing="ij")
+    query = torch.randn(1, 4, *size, generator=torch.Generator().manual_seed(seed))
+    scores, values = [], []
+    for t, entry in enumerate(entries):
+        y, x = seed % size[0], (seed + t) % size[1]
+        near = ((rows - y).abs() <= radius) & ((columns - x).abs() <= radius)
+        occupied = torch.zeros(size, dtype=torch.bool)
+        occupied[y, x] = True
+        write_entry(bank, entry, occupied=occupied)
+        key, asked = entry.keys[0].flatten(1), query[0].flatten(1)
+        affinities = (2 * key.T @ asked - key.square().sum(0)[:, None]) / 2 + (~near.flatten())[
+            :, None
+        ] * math.log(2)
+        read = (near | ((rows % 2 == 0) & (columns % 2 == 0))).flatten()
+        scores.append(affinities[read])
+        values.append(entry.values[1].flatten(1)[:, read])
+    together = torch.cat(scores)
+    best, index = together.topk(min(count or len(together), len(together)), dim=0)
+    expected = (torch.cat(values, 1)[:, index] * best.softmax(0)).sum(1).view(1, 3, *size)
+    torch.testing.assert_close(bank.read(query, [1]), expected, rtol=1e-4, atol=1e-5)
+
+
+@few
 @given(rows=st.integers(1, 4), columns=st.integers(1, 700), count=st.integers(1, 12), seed=seeds)
 def test_top_k_finds_the_values_that_torch_finds(rows: int, columns: int, count: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -96,16 +131,6 @@ def test_top_k_finds_the_values_that_torch_finds(rows: int, columns: int, count:
     assert torch.equal(best.sort(1).values, torch.topk(scores, count, dim=1).values.flip(1))
     assert torch.equal(scores.gather(1, places), best)
     assert all(len(set(row)) == count for row in places.tolist())
-
-
-def test_a_penalty_on_weighted_keys_grows_with_the_sharpness_of_the_query() -> None:
-    memory, query = torch.randn(2, 6, 2, 3, generator=torch.Generator().manual_seed(4))
-    memory[-2].abs_()  # shrinkage of the memory, the last but one
-    plain = key_rows(memory, "weighted") @ query_rows(query, "weighted").T
-    torch.testing.assert_close(plain, affinity(memory.flatten(1), query.flatten(1), "weighted"))
-    less = key_rows(memory, "weighted", penalty=0.5) @ query_rows(query, "weighted").T
-    sharpness = query[-1].flatten()  # the selection of the query, the last channel
-    torch.testing.assert_close(plain - less, (0.5 * sharpness).expand(6, 6))
 
 
 @pytest.mark.parametrize("count", [None, 7])

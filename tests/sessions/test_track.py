@@ -408,7 +408,7 @@ SCHEDULES = [
     Schedule(),
     Schedule(mem_every=2, include_last=True, memory_frames=2),
     Schedule(mem_every=2, top_k=None, memory_frames=2, memory_policy="fifo"),
-    Schedule(mem_every=2, include_last=True, last_window=1, short_side=30),
+    Schedule(mem_every=2, include_last=True, last_window=1, dense_radius=1, short_side=30),
 ]
 
 
@@ -582,6 +582,27 @@ def test_peeking_changes_nothing(lite: STCNLite, plain: list[Segmentation]) -> N
             assert all(torch.equal(after.tensors[name], value) for name, value in before.tensors.items())
         results.append(session.step(frame(t), FIRST if t == 0 else None))
     assert_same(results, whole)
+
+
+def test_a_frame_that_was_peeked_at_is_not_predicted_again(
+    lite: STCNLite, plain: list[Segmentation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, calls = new_session(lite), []
+    encode = session.tracker.network.encode_query
+
+    def counted(image: torch.Tensor) -> object:
+        calls.append(image.shape)
+        return encode(image)
+
+    monkeypatch.setattr(session.tracker.network, "encode_query", counted)
+    results = follow(session, {0: FIRST}, end=4)
+    before = len(calls)
+    session.peek(frame(4))
+    looked = len(calls)
+    session.forget([])
+    results.append(session.step(frame(4)))
+    assert len(calls) == looked > before
+    assert_same(results, plain[:5])
 
 
 def test_an_array_that_is_filled_again_after_a_look_is_a_new_picture(

@@ -155,7 +155,7 @@ def test_what_is_neither_a_folder_nor_a_repository_is_refused() -> None:
 
 @dataclass
 class Hub:
-    """A repository ``someone/lite`` with two commits: what the server has, and what it was asked for."""
+    """A repository ``someone/lite`` with two commits: what the server has, and the files it was asked for."""
 
     commits: dict[str, dict[str, bytes]]
     branches: dict[str, str]
@@ -176,10 +176,10 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         hub = self.hub
-        hub.asked.append(f"{self.command} {self.path}")
         parts = unquote(self.path).strip("/").split("/")
-        if parts[:3] != ["someone", "lite", "resolve"]:
+        if parts[:3] != ["someone", "lite", "resolve"]:  # huggingface_hub also reads lists of its own
             return self._fail("RepoNotFound")
+        hub.asked.append(f"{self.command} {self.path}")
         commit = hub.branches.get(parts[3], parts[3])
         if commit not in hub.commits:
             return self._fail("RevisionNotFound")

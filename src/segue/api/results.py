@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar, cast
@@ -85,13 +84,13 @@ class Results(Iterator[Segmentation], Generic[S]):
         self.source = opened.source
         self.frames = opened.frames
         self.names = opened.names
-        self._opened, self._progress = opened, progress
-        self._state = _State()
+        self._opened = opened
         self._thread: ThreadPoolExecutor | None = None
-        self._pairs = _counted(opened, self._state, progress)
+        self._watch = _Watch(opened.source, progress)
+        self._pairs = _pairs_of(opened, self._watch)
 
     def __iter__(self) -> Results[S]:
-        if self._state.over:
+        if inspect.getgeneratorstate(self._pairs) == inspect.GEN_CLOSED:
             raise SegueError(
                 "these results are used up or closed; call the function again, or keep list(results)"
             )
@@ -132,7 +131,6 @@ class Results(Iterator[Segmentation], Generic[S]):
 
     def close(self) -> None:
         """Close the source before the last result."""
-        self._state.over = True
         if self._thread is not None:
             self._thread.shutdown()
             self._thread = None
@@ -184,32 +182,17 @@ class Results(Iterator[Segmentation], Generic[S]):
         side_by_side: bool = False,
         resume: bool = False,
     ) -> dict[str, Path]:
-        """Write the results while they are computed, and their job.
+        """Write the results while they are computed, and their job; see :func:`segue.save` for the arguments.
 
-        This runs like the commands: Ctrl-C finishes the current frame, and the same call with ``resume=True``
-        continues. ``job.json`` records the run, and :func:`segue.jobs.run` repeats it. If you have iterated
-        over some results, only the remaining ones are written, without ``job.json``.
-
-        Args:
-            path: folder for all formats, or the file itself for a single one that is a file.
-            formats: as for :func:`segue.save`.
-            overwrite: replace what is there.
-            side_by_side: put the plain frame beside the drawn one.
-            resume: continue an interrupted run of the same call into the same folder.
-
-        Returns:
-            The file or folder of each format.
-
-        Raises:
-            RunInterrupted: interrupted; all earlier results are saved.
-            SinkError: the output exists, cannot be written, or cannot be resumed.
-            SegueError: the results have been iterated.
+        This runs like the commands: Ctrl-C finishes the current frame and raises RunInterrupted, and the same
+        call with ``resume=True`` continues. ``job.json`` records the run, and :func:`segue.jobs.run` repeats
+        it. If you have iterated over some results, only the remaining ones are written, without ``job.json``.
         """
         self.__iter__()
         chosen = as_formats(formats)
         if not isinstance(path, (str, os.PathLike)):
             raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
-        if self._state.begun:
+        if inspect.getgeneratorstate(self._pairs) != inspect.GEN_CREATED:
             if resume:
                 raise SegueError("resume continues a whole run; save before any result is taken")
             return write_results(
@@ -225,11 +208,9 @@ class Results(Iterator[Segmentation], Generic[S]):
             folder=Path(path), formats=chosen, side_by_side=side_by_side, overwrite=overwrite, resume=resume
         )
         self.job = self.job.model_copy(update={"outputs": outputs})
-        self._state.begun = True
+        self._opened.job = self.job
         try:
-            watch = _Watch(self.source, self._progress)
-            self._opened.job = self.job
-            return run_open(self._opened, watch).paths
+            return run_open(self._opened, self._watch).paths
         finally:
             self.close()
 
@@ -269,14 +250,6 @@ def _in_json(value: object) -> bool:
     return value is None or isinstance(value, (str, os.PathLike))
 
 
-@dataclass
-class _State:
-    """Progress of an iteration over results, kept apart so that the loop does not hold the results."""
-
-    begun: bool = False
-    over: bool = False
-
-
 class _Watch(Observer):
     """Calls the caller's function after each result that is written."""
 
@@ -288,20 +261,13 @@ class _Watch(Observer):
         self._progress(self._done, self._source.frame_count)
 
 
-def _counted(
-    opened: OpenJob, state: _State, progress: Progress
-) -> Generator[tuple[Frame, Segmentation], None, None]:
-    state.begun = True
-    watch = _Watch(opened.source, progress)
-    try:
-        with opened.source:
-            loop = FrameLoop(opened.session, opened.step, required=opened.required)
-            for frame, result in loop.over(opened.own_pictures(opened.frames)):
-                watch.frame(frame, result, "")
-                yield frame, result
-            opened.finish()
-    finally:
-        state.over = True
+def _pairs_of(opened: OpenJob, watch: _Watch) -> Generator[tuple[Frame, Segmentation], None, None]:
+    with opened.source:
+        loop = FrameLoop(opened.session, opened.step, required=opened.required)
+        for frame, result in loop.over(opened.own_pictures(opened.frames)):
+            watch.frame(frame, result, "")
+            yield frame, result
+        opened.finish()
 
 
 def as_formats(formats: Sequence[str] | str) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from segue.jobs.parts import (
     checked,
 )
 from segue.jobs.plan import check_needs
-from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob, to_json
+from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.masks import write_index_mask
 from segue.metrics.data_sets import (
     Kind,
@@ -239,7 +239,7 @@ def tasks_of(request: Request, videos: Iterable[DatasetVideo], template: VideoJo
         check_classes(request, template.model)
     jobs = [(video.name, video.job(template)) for video in videos]
     check_needs([job for _, job in jobs])
-    return [Task(name, str(job.source.place), job=to_json(job)) for name, job in jobs]
+    return [Task(name, str(job.source.place), job=job) for name, job in jobs]
 
 
 def check_classes(request: Request, model: Model) -> None:

@@ -6,28 +6,27 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from segue.batch.places import hide_secrets
-from segue.batch.plan import Task, check_name, check_names, unique
+from segue.batch.plan import State, Task, check_name, check_names, jobs_of, unique
 from segue.errors import SegueError, SourceError
 from segue.inputs import parse_json
+from segue.jobs.values import VideoJob, from_json, to_json
 from segue.system import sync_folder
 from segue.video.identity import SourceIdentity
 
-State = Literal["queued", "running", "done", "failed"]
-
 STATES: tuple[State, ...] = get_args(State)
 
-VERSION = 4
+VERSION = 5
 """Version of the tables, as SQLite's ``user_version``."""
 
 _SCHEMA = f"""
 create table settings (key text primary key, value text not null);
 create table videos (
-    name text primary key, source text not null, arguments text not null, job text not null, identity text,
+    name text primary key, source text not null, arguments text not null, identity text, job text,
     state text not null default 'queued', worker text, tries integer not null default 0, error text,
     frames integer not null default 0, seconds real, digest text, stamp text
 );
@@ -36,40 +35,9 @@ create index by_state on videos (state);
 pragma user_version = {VERSION};
 """
 
-_TASK = "name, source, arguments, job, identity"
-_KINDS = (str, str, str, str | None, int, str | None, int, float | None, str | None, str | None)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One video of the ledger.
-
-    Attributes:
-        name: name of its results.
-        source: where it comes from.
-        state: queued, running, done or failed.
-        worker: host and process that did it.
-        tries: how often it was begun.
-        error: why it failed, one line.
-        frames: frames with results.
-        seconds: time that its last try took.
-        digest: SHA-256 over names and contents of its results.
-        stamp: SHA-256 over names, sizes and times of its results, None at an address.
-    """
-
-    name: str
-    source: str
-    state: State
-    worker: str | None
-    tries: int
-    error: str | None
-    frames: int
-    seconds: float | None
-    digest: str | None
-    stamp: str | None
-
-
-_ROW = ", ".join(item.name for item in fields(Row))
+_COLUMNS = ", ".join(item.name for item in fields(Task))
+_OUTCOME = (str, str | None, int, str | None, int, float | None, str | None, str | None)
+"""Types of the columns from ``state`` on."""
 
 
 class Ledger(AbstractContextManager["Ledger"]):
@@ -92,6 +60,7 @@ class Ledger(AbstractContextManager["Ledger"]):
         if not create and not path.is_file():
             raise SegueError(f"{path}: there is no batch here")
         self._path = path
+        self._jobs: dict[str, VideoJob] = {}
         with self._errors("used"):
             if not path.exists():
                 path.touch(mode=0o600)
@@ -133,9 +102,6 @@ class Ledger(AbstractContextManager["Ledger"]):
         with self._errors("read" if statement.startswith("select") else "written"):
             return self._base.execute(statement, values).fetchall()
 
-    def _set(self, name: str, changes: str, *values: object) -> None:
-        self._all(f"update videos set {changes} where name = cast(? as text)", *values, _bytes(name))
-
     def settle(self, settings: dict[str, Any]) -> None:
         """Store the settings of a new batch, or check that they equal those of the resumed one.
 
@@ -147,28 +113,14 @@ class Ledger(AbstractContextManager["Ledger"]):
         """
         for key, value in settings.items():
             text = json.dumps(value)
-            if (known := self._setting(key, text)) != text:
-                before, now = hide_secrets(known), hide_secrets(text)
+            self._all("insert or ignore into settings values (?, ?)", key, text)
+            ((known,),) = self._all("select value from settings where key = ?", key)
+            if known != text:
+                before, now = hide_secrets(str(known)), hide_secrets(text)
                 raise SegueError(
                     f"this batch was begun with {key} {before}, not {now}; give the same to go on, or "
                     "choose another output"
                 )
-
-    def identity(self, new: str) -> str:
-        """Give the identity of the batch.
-
-        Args:
-            new: identity to store if there is none yet.
-
-        Returns:
-            The stored identity.
-        """
-        return self._setting("identity", new)
-
-    def _setting(self, key: str, new: str) -> str:
-        """A stored value; ``new`` is stored if there is none."""
-        self._all("insert or ignore into settings values (?, ?)", key, new)
-        return str(self._all("select value from settings where key = ?", key)[0][0])
 
     def unknown(self, tasks: Iterable[Task]) -> list[Task]:
         """Select the videos that the ledger does not have, each once; other arguments make another video.
@@ -177,32 +129,38 @@ class Ledger(AbstractContextManager["Ledger"]):
             tasks: videos in the order of the list.
 
         Returns:
-            Videos that :meth:`add` would add.
+            Videos for :meth:`add`.
         """
         known = set(self._all("select source, arguments from videos"))
         return [task for task in unique(tasks) if (task.source, json.dumps(task.arguments)) not in known]
 
     def add(self, tasks: Iterable[Task]) -> None:
-        """Queue videos that are not known yet.
+        """Queue new videos.
 
         Args:
-            tasks: videos in the order of the list.
+            tasks: videos that :meth:`unknown` gave, in the order of the list.
 
         Raises:
             SegueError: two videos would write to one folder, or into one another's.
         """
-        new = self.unknown(tasks)
+        new = list(tasks)
         check_names([*(row[0] for row in self._all("select name from videos")), *(task.name for task in new)])
+        jobs = jobs_of(new)
+        texts = {id(job): to_json(job) for job in jobs}
+        self._jobs.update(zip(texts.values(), jobs, strict=True))
         rows = [
             (
-                *(_bytes(task.name), _bytes(task.source), json.dumps(task.arguments), task.job),
+                *(_bytes(task.name), _bytes(task.source), json.dumps(task.arguments)),
                 None if task.identity is None else json.dumps(task.identity.to_json()),
+                texts.get(id(task.job)),
             )
             for task in new
         ]
         with self._errors("written"), self._base:
             self._base.executemany(
-                f"insert into videos ({_TASK}) values (cast(? as text), cast(? as text), ?, ?, ?)", rows
+                "insert into videos (name, source, arguments, identity, job)"
+                " values (cast(? as text), cast(? as text), ?, ?, ?)",
+                rows,
             )
 
     def recover(self) -> None:
@@ -214,32 +172,56 @@ class Ledger(AbstractContextManager["Ledger"]):
         """Read the videos in some states.
 
         Args:
-            states: such as ``"queued"``.
+            states: such as ``"queued"``; without any, all videos are read.
 
         Returns:
-            Videos in the order of the list.
+            Videos in the order of the list; those with equal jobs share one.
         """
-        found, jobs = [], dict[str, str]()  # most videos share one text
-        marks = ", ".join("?" * len(states))
-        for name, source, arguments, job, identity in self._all(
-            f"select {_TASK} from videos where state in ({marks}) order by rowid", *states
+        found = []
+        where = f"where state in ({', '.join('?' * len(states))})" if states else ""
+        for name, source, arguments, identity, job, *outcome in self._all(
+            f"select {_COLUMNS} from videos {where} order by rowid", *states
         ):
             with self._errors(f"read at the video {name!r}"):
                 check_name(name, SourceError)
                 known = None if identity is None else SourceIdentity.from_json(parse_json(identity))
                 given = tuple(parse_json(arguments))
-                if not all(isinstance(text, str) for text in (source, job, *given)):
-                    raise TypeError("an entry is no text")
-            found.append(Task(name, source, given, known, jobs.setdefault(job, job)))
+                texts = all(isinstance(text, str) for text in (source, *given))
+                if not (texts and outcome[0] in STATES and all(map(isinstance, outcome, _OUTCOME))):
+                    raise TypeError("an entry is of another type")
+                found.append(Task(name, source, given, known, self._job(job), *outcome))
         return found
 
-    def jobs(self) -> list[str]:
+    def jobs(self) -> list[VideoJob]:
         """Read the jobs of all videos.
 
         Returns:
-            JSON texts, each once.
+            Jobs, each once.
         """
-        return [str(row[0]) for row in self._all("select distinct job from videos")]
+        with self._errors("read"):
+            found = [self._job(text) for (text,) in self._all("select distinct job from videos")]
+        return [job for job in found if job is not None]
+
+    def _job(self, text: str | None) -> VideoJob | None:
+        """A stored job; each is read once, and those that were added are not read at all."""
+        if text is not None and text not in self._jobs:
+            job = from_json(text)
+            if not isinstance(job, VideoJob):
+                raise TypeError(f"a batch does videos, not a job of the kind {job.kind}")
+            self._jobs[text] = job
+        return None if text is None else self._jobs[text]
+
+    def update(self, name: str, **changes: str | float | None) -> None:
+        """Record what has become of a video.
+
+        Args:
+            name: name of the video.
+            changes: new values by the attributes of :class:`Task` from ``state`` on.
+        """
+        # Columns of numbers take texts as numbers.
+        columns = ", ".join(f"{column} = cast(? as text)" for column in changes)
+        values = [_bytes(value) if isinstance(value, str) else value for value in changes.values()]
+        self._all(f"update videos set {columns} where name = cast(? as text)", *values, _bytes(name))
 
     def again(self, name: str, identity: SourceIdentity | None = None) -> None:
         """Queue a video in any state.
@@ -248,54 +230,9 @@ class Ledger(AbstractContextManager["Ledger"]):
             name: name of the video.
             identity: identity of its source now; None keeps the stored one.
         """
-        self._set(
-            name,
-            "state = 'queued', error = null, digest = null, stamp = null, tries = 0,"
-            " identity = coalesce(?, identity)",
-            None if identity is None else json.dumps(identity.to_json()),
-        )
-
-    def begun(self, name: str) -> None:
-        """Record that a video was given to the workers.
-
-        Args:
-            name: name of the video.
-        """
-        self._set(name, "state = 'running', tries = tries + 1")
-
-    def done(
-        self, name: str, worker: str, frames: int, seconds: float, digest: str, stamp: str | None
-    ) -> None:
-        """Record that a video is done.
-
-        Args:
-            name: name of the video.
-            worker: host and process that did it.
-            frames: number of its frames.
-            seconds: time that it took.
-            digest: SHA-256 over names and contents of the results.
-            stamp: SHA-256 over names, sizes and times of the results, None at an address.
-        """
-        changes = "state = 'done', worker = ?, frames = ?, seconds = ?, digest = ?, stamp = ?, error = null"
-        self._set(name, changes, worker, frames, seconds, digest, stamp)
-
-    def failed(self, name: str, error: str) -> None:
-        """Record that a video has failed, even if it was done before.
-
-        Args:
-            name: name of the video.
-            error: message.
-        """
-        self._set(name, "state = 'failed', error = cast(? as text)", _bytes(error))
-
-    def stamped(self, name: str, stamp: str) -> None:
-        """Record other times of the same results, which were copied for example.
-
-        Args:
-            name: name of the video.
-            stamp: SHA-256 over names, sizes and times of the results.
-        """
-        self._set(name, "stamp = ?", stamp)
+        if identity is not None:
+            self.update(name, identity=json.dumps(identity.to_json()))
+        self.update(name, state="queued", tries=0, error=None, digest=None, stamp=None)
 
     def save(self) -> None:
         """Write what was recorded since the last time."""
@@ -310,24 +247,6 @@ class Ledger(AbstractContextManager["Ledger"]):
         """
         found = dict(self._all("select state, count(*) from videos group by state"))
         return {state: found.get(state, 0) for state in STATES}
-
-    def rows(self, state: State | None = None) -> list[Row]:
-        """Read the records of videos.
-
-        Args:
-            state: only videos in this state; None reads all.
-
-        Returns:
-            Records in the order of the list.
-        """
-        where = "where state = ?" if state else ""
-        found = self._all(f"select {_ROW} from videos {where} order by rowid", *([state] if state else []))
-        for row in found:
-            if row[2] not in STATES or not all(map(isinstance, row, _KINDS)):
-                raise SegueError(
-                    f"{self._path}: the ledger is damaged at the video {row[0]!r}; choose another output"
-                )
-        return [Row(*row) for row in found]
 
 
 def _bytes(text: str) -> bytes:

@@ -10,14 +10,15 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from segue.batch.places import files_below, hide_secrets, is_result, remote_identity
 from segue.errors import SegueError, SourceError
+from segue.jobs.values import VideoJob
 from segue.naming import first_few, natural_key
 from segue.system import WINDOWS
 from segue.video.addresses import is_url
@@ -41,10 +42,12 @@ KNOWN_COLUMNS = frozenset({"source", "name", "auto", "options", *PROMPTS, *PLACE
 
 Value = TypeVar("Value")
 
+State = Literal["queued", "running", "done", "failed"]
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One video that is to be done.
+    """One video of a batch: what is to be done, and what came of it.
 
     Attributes:
         name: name of its results, a relative path without a suffix.
@@ -52,14 +55,30 @@ class Task:
         arguments: options that are its own, such as prompts, as a list has them; with the source they tell it
             from the other videos.
         identity: what the source was known by when the video was planned; None where that is not known.
-        job: what is done with it, as JSON of a :data:`segue.jobs.values.Job`, whatever its source says.
+        job: what is done with it, whatever its source says; None where only the list was read.
+        state: queued, running, done or failed.
+        worker: host and process that did it.
+        tries: how often it was begun.
+        error: why it failed, one line.
+        frames: frames with results.
+        seconds: time that its last try took.
+        digest: SHA-256 over names and contents of its results.
+        stamp: SHA-256 over names, sizes and times of its results, None at an address.
     """
 
     name: str
     source: str
     arguments: tuple[str, ...] = ()
     identity: SourceIdentity | None = None
-    job: str = ""
+    job: VideoJob | None = None
+    state: State = "queued"
+    worker: str | None = None
+    tries: int = 0
+    error: str | None = None
+    frames: int = 0
+    seconds: float | None = None
+    digest: str | None = None
+    stamp: str | None = None
 
     @property
     def size(self) -> int:
@@ -82,7 +101,7 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
 
     Returns:
         One task for each pair of source and options, at least one, in the order of ``sources``; the videos of
-        a local folder or a pattern are in natural order. ``identity`` is None and ``job`` is empty.
+        a local folder or a pattern are in natural order. ``identity`` and ``job`` are None.
 
     Raises:
         SourceError: nothing is there, a list cannot be read or has a wrong row, or a source is a result of
@@ -132,15 +151,9 @@ def key_of(name: str) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
-@contextmanager
-def errors_of(task: Task) -> Iterator[None]:
-    """Errors from within name the video, where they may come of options of its own."""
-    try:
-        yield
-    except SegueError as error:
-        if not task.arguments:
-            raise
-        raise SegueError(f"{task.name} ({hide_secrets(task.source)}): {error}") from None
+def jobs_of(tasks: Iterable[Task]) -> list[VideoJob]:
+    """The jobs of videos, each once: most videos share one."""
+    return list({id(task.job): task.job for task in tasks if task.job is not None}.values())
 
 
 def in_threads(function: Callable[[Task], Value], tasks: Sequence[Task]) -> Iterator[tuple[Task, Value]]:

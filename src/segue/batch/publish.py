@@ -49,17 +49,13 @@ def check_free(output: str, name: str, batch: str) -> Path:
     """The place of a video's results on this machine; nobody else has anything there."""
     final, root = Path(output) / name, Path(output).resolve()
     with writing(final):
-        inside = final.parent.resolve().is_relative_to(root)
-        link, there = final.is_symlink(), os.path.lexists(final)
-        blocked = next(
-            (p for p in final.parents if p != Path(output) and p.exists() and not p.is_dir()), None
-        )
-        empty = final.is_dir() and not link and next(final.iterdir(), None) is None
-    if link or not inside:
-        raise SinkError(f"{final}: a link leads out of the output; remove it, or choose another output")
-    if blocked is not None:
-        raise SinkError(f"{blocked}: is a file where a folder of results is wanted; choose another output")
-    if there and not empty and not is_own(final, batch, name):
+        if final.is_symlink() or not final.parent.resolve().is_relative_to(root):
+            raise SinkError(f"{final}: a link leads out of the output; remove it, or choose another output")
+        there = next(path for path in final.parents if path.exists())
+        if not there.is_dir():
+            raise SinkError(f"{there}: is a file where a folder of results is wanted; choose another output")
+        empty = not final.exists() or (final.is_dir() and not any(final.iterdir()))
+    if not empty and not is_own(final, batch, name):
         raise SinkError(
             f"{final}: exists already, and this batch did not write it; choose another output or name"
         )

@@ -12,12 +12,11 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
-from typing import Protocol
 from urllib.parse import quote
 
-from segue.batch.ledger import Ledger, Row
+from segue.batch.ledger import Ledger
 from segue.batch.places import SUBFOLDER, hide_secrets, one_line
-from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, key_of, unique
+from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, jobs_of, key_of, unique
 from segue.batch.publish import MOVING, check_free, digest_of, is_own, stamp_of
 from segue.batch.work import JobConfig, Outcome
 from segue.batch.workers import IDENTITY, LocalWorkers, RayTasks, gpus_of
@@ -26,7 +25,7 @@ from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError, SinkError
 from segue.inputs import printable
 from segue.jobs.identity import model_digest
-from segue.jobs.values import Job, VideoJob, from_json
+from segue.jobs.values import Job
 from segue.video.addresses import is_url
 from segue.video.identity import SourceIdentity
 from segue.video.partial import locked, remove_partial, write_complete, writing
@@ -47,25 +46,7 @@ SHOWN = 2000
 
 News = list[tuple[Task, Outcome]]
 
-
-class Workers(Protocol):
-    """Local processes or tasks of a cluster."""
-
-    tries: int
-    """A video is submitted so often if its worker dies."""
-
-    @property
-    def room(self) -> int:
-        """Number of videos that can be in work."""
-
-    def submit(self, task: Task) -> Future[Outcome]:
-        """Give a video to a worker; the future raises an error if the worker dies."""
-
-    def interrupt(self) -> None:
-        """Ask all workers to stop after the frame in work."""
-
-    def close(self) -> None:
-        """End all workers at once; takes at most seconds."""
+Workers = LocalWorkers | RayTasks
 
 
 class BatchObserver:
@@ -98,11 +79,12 @@ def run_tasks(tasks: Iterable[Task], how: JobConfig, observer: BatchObserver) ->
         for folder in (home, home / "pictures"):  # what a killed batch has left
             remove_partial(folder)
         remove_partial(home.parent, home.parent / REPORT)
-        how = replace(how, batch=ledger.identity(token_hex(16)))
-        write_complete(home / IDENTITY, how.batch.encode())
+        if not (home / IDENTITY).exists():
+            write_complete(home / IDENTITY, token_hex(16).encode())
+        how = replace(how, batch=(home / IDENTITY).read_text("utf-8"))
         if not is_url(how.output):
             shutil.rmtree(Path(how.output, MOVING), ignore_errors=True)
-        models = {job.model for job in _jobs([*ledger.jobs(), *(task.job for task in tasks)])}
+        models = {job.model for job in (*ledger.jobs(), *jobs_of(tasks))}
         used = {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
         ledger.settle({"do": how.command, "options": list(how.options), "weights": used})
         ledger.add(
@@ -127,14 +109,14 @@ def _run_waiting(
             run_batch(ledger, waiting, workers, pictures=home / "pictures", show=show)
     finally:
         report = _report_path(how, home)
-        write_batch_report(ledger, home / "pictures", report)
+        write_batch_report(ledger, how.batch, home / "pictures", report)
         observer.notice(printable(f"report: {report}"))
 
 
 def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
     """Processes of this machine, one a GPU or a core, or with an address the tasks of a Ray cluster."""
     # Jobs that name a device run there: their processes see all GPUs.
-    named = {job.device for job in _jobs(task.job for task in tasks)} - {None, "cuda"}
+    named = {job.device for job in jobs_of(tasks)} - {None, "cuda"}
     if how.address is not None:
         return RayTasks(replace(how, gpus=0) if named == {"cpu"} else how, how.address)
     gpus = [] if named else gpus_of(how)
@@ -165,7 +147,8 @@ def run_batch(
             stopping = token.cancelled
             while queue and not stopping and len(running) < workers.room:
                 task = queue.pop()
-                ledger.begun(task.name)
+                tries = task.tries + losses[task.name] + 1
+                ledger.update(task.name, state="running", tries=tries)
                 running[workers.submit(task)] = task
             ledger.save()
             if stopping:
@@ -199,9 +182,18 @@ def _record(ledger: Ledger, task: Task, outcome: Outcome, pictures: Path) -> Non
     if outcome.state == "refused":
         raise SegueError(outcome.error)
     if outcome.state == "failed":
-        ledger.failed(task.name, outcome.error)
+        ledger.update(task.name, state="failed", error=outcome.error)
         return
-    ledger.done(task.name, outcome.worker, outcome.frames, outcome.seconds, outcome.digest, outcome.stamp)
+    ledger.update(
+        task.name,
+        state="done",
+        worker=outcome.worker,
+        error=None,
+        frames=outcome.frames,
+        seconds=outcome.seconds,
+        digest=outcome.digest,
+        stamp=outcome.stamp,
+    )
     if outcome.picture:
         place = pictures / f"{key_of(task.name)}.jpg"
         with writing(place):
@@ -216,34 +208,34 @@ def check_known(ledger: Ledger, how: JobConfig) -> Iterator[str]:
     if how.retry_failed:
         for task, now in in_threads(identity_now, ledger.tasks("failed")):
             ledger.again(task.name, now)
-    done = {} if is_url(how.output) else {row.name: row for row in ledger.rows("done")}
 
     def look(task: Task) -> tuple[SourceIdentity | None, str | None]:
-        return identity_now(task), stamp_of(Path(how.output, task.name)) if task.name in done else None
+        """The source and the local results of a video as they are now."""
+        results = task.state == "done" and not is_url(how.output)
+        return identity_now(task), stamp_of(Path(how.output, task.name)) if results else None
 
     for task, (now, stamp) in in_threads(look, known):
-        row = done.get(task.name)
         difference = task.identity and now and task.identity.difference(now)
         if difference:
             error = f"its source is another than the batch was begun with: {difference}"
-            ledger.failed(task.name, f"{error}; --retry-failed does it anew")
+            ledger.update(task.name, state="failed", error=f"{error}; --retry-failed does it anew")
             yield f"{task.name}: {error}"
-        elif row is not None and (wrong := _problem(ledger, row, stamp, how)):
+        elif task.state == "done" and (wrong := _problem(ledger, task, stamp, how)):
             ledger.again(task.name)
             yield f"{task.name}: its results {wrong}; it is done again"
     ledger.save()
 
 
-def _problem(ledger: Ledger, row: Row, stamp: str | None, how: JobConfig) -> str | None:
+def _problem(ledger: Ledger, task: Task, stamp: str | None, how: JobConfig) -> str | None:
     """Problems of the results of a video; files are read only if names, sizes or times differ."""
-    folder = Path(how.output, row.name)
-    if stamp is not None and stamp == row.stamp:
+    folder = Path(how.output, task.name)
+    if is_url(how.output) or (stamp is not None and stamp == task.stamp):
         return None
-    if not is_own(folder, how.batch, row.name):
+    if not is_own(folder, how.batch, task.name):
         return "are gone"
-    if stamp is None or digest_of(folder) != row.digest:
+    if stamp is None or digest_of(folder) != task.digest:
         return "have changed"
-    ledger.stamped(row.name, stamp)
+    ledger.update(task.name, stamp=stamp)
     return None
 
 
@@ -251,7 +243,7 @@ def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
     """See that networks and options are there, and that no video writes where one writes or reads."""
     # Sources and mask files are not looked for: one that is missing costs its own line, not the batch.
     check_names(task.name for task in tasks)
-    jobs = _jobs(task.job for task in tasks)
+    jobs = jobs_of(tasks)
     if how.address is None:  # else they are read on other machines
         from segue.jobs.plan import check_needs  # late: it imports PyTorch
 
@@ -274,12 +266,6 @@ def check_single_files(job: Job) -> None:
             raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
 
 
-def _jobs(texts: Iterable[str]) -> list[VideoJob]:
-    """The jobs of videos, each once: most videos share one."""
-    jobs = map(from_json, dict.fromkeys(texts))
-    return [job for job in jobs if isinstance(job, VideoJob)]
-
-
 def _absolute(place: str) -> str:
     """A path that means the same in every process; addresses do anyway."""
     return place if is_url(place) or place.startswith(os.sep) else str(Path(place).absolute())
@@ -300,10 +286,10 @@ def _report_path(how: JobConfig, home: Path) -> Path:
     return beside if free else home / REPORT
 
 
-def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
+def write_batch_report(ledger: Ledger, batch: str, pictures: Path, path: Path) -> None:
     """The page of a batch: what is done, what failed and why, how fast it went, an image a video."""
     counts = ledger.counts()
-    done = ledger.rows("done")
+    done = ledger.tasks("done")
     shown = done[:SHOWN]
     frames, seconds = sum(row.frames for row in done), sum(row.seconds or 0.0 for row in done)
     facts = [(state, str(counts[state])) for state in ("done", "failed", "running", "queued")]
@@ -313,13 +299,13 @@ def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
     write_page(
         path,
         "batch.html",
-        batch=ledger.identity(""),
+        batch=batch,
         title="Batch – segue",
         counts=counts,
         facts=facts,
         failed=[
             (printable(row.name), [public(row.source), str(row.tries), printable(row.error or "")])
-            for row in ledger.rows("failed")
+            for row in ledger.tasks("failed")
         ],
         done=[_cells(row) for row in shown],
         more=max(0, len(done) - SHOWN),
@@ -331,7 +317,7 @@ def write_batch_report(ledger: Ledger, pictures: Path, path: Path) -> None:
     )
 
 
-def _cells(row: Row) -> tuple[str, list[str]]:
+def _cells(row: Task) -> tuple[str, list[str]]:
     speed = f"{row.frames / row.seconds:.1f}" if row.seconds else "–"
     return printable(row.name), [str(row.frames), f"{row.seconds or 0:.1f}", speed, row.worker or ""]
 

@@ -23,7 +23,7 @@ from segue.batch.publish import publish
 from segue.cancel import CancelToken
 from segue.errors import ResumeError, SegueError
 from segue.jobs.observer import Observer
-from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, from_json
+from segue.jobs.values import ForegroundJob, TrackJob, VideoJob
 from segue.masks import overlay
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video.addresses import is_url
@@ -167,9 +167,8 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Outcome:
 
 def _placed(task: Task, fetched: Path, work: Path) -> VideoJob:
     """The job on this machine: with what is elsewhere brought here, and its results in the scratch folder."""
-    job = from_json(task.job)
-    if not isinstance(job, VideoJob):
-        raise SegueError(f"{task.name}: a batch does videos, not a job of the kind {job.kind}")
+    job = task.job
+    assert job is not None
 
     def here(place: str) -> str:
         return str(fetch(place, fetched)) if is_url(place) else place

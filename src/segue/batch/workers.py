@@ -26,7 +26,7 @@ from segue.video.addresses import is_url
 from segue.video.decode import open_container, video_stream
 
 IDENTITY = "identity"
-"""File in the batch's folder of the output by which nodes see that they share the output."""
+"""File with the identity of a batch, beside its ledger; nodes see by it that they share the output."""
 
 MEMORY = 2**30
 """Bytes that a task takes with PyTorch and a small network; requests are multiples of it."""
@@ -51,18 +51,19 @@ class LocalWorkers:
         self._order, self._gpus = order, gpus
         self._context = multiprocessing.get_context("spawn")
         self._stopped, self._stop = self._context.Pipe(duplex=False)
-        self._pools: dict[int, ProcessPoolExecutor] = {}
-        self._last: dict[int, Future[Outcome]] = {}
+        self._pools = [self._pool(number) for number in range(count)]
+        self._last: list[Future[Outcome] | None] = [None] * count
 
     def submit(self, task: Task) -> Future[Outcome]:
         """Give a video to an idle worker."""
-        number = next(n for n in range(self.room) if n not in self._last or self._last[n].done())
+        number = next(n for n, last in enumerate(self._last) if last is None or last.done())
         try:
-            self._last[number] = self._submit(number, task)
-        except (KeyError, BrokenExecutor):  # it is the first, or has died since
-            self._pools[number] = self._started(number)
-            self._last[number] = self._submit(number, task)
-        return self._last[number]
+            future = self._submit(number, task)
+        except BrokenExecutor:  # it has died since
+            self._pools[number] = self._pool(number)
+            future = self._submit(number, task)
+        self._last[number] = future
+        return future
 
     def _submit(self, number: int, task: Task) -> Future[Outcome]:
         # The pool starts its process with its first video. Until the process leaves the group of the terminal
@@ -77,13 +78,13 @@ class LocalWorkers:
     def close(self) -> None:
         """End all workers at once."""
         self._stop.close()
-        for pool in self._pools.values():
+        for pool in self._pools:
             for process in list((pool._processes or {}).values()):
                 process.kill()
             pool.shutdown(cancel_futures=True)
         self._stopped.close()
 
-    def _started(self, number: int) -> ProcessPoolExecutor:
+    def _pool(self, number: int) -> ProcessPoolExecutor:
         threads = self._order.threads or max(1, (os.cpu_count() or 1) // self.room)
         environment = {"OMP_NUM_THREADS": str(threads)}
         if self._gpus is not None:

@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 
 from segue.batch.ledger import Ledger
 from segue.batch.places import hide_secrets
-from segue.batch.plan import Task, errors_of, read_tasks
+from segue.batch.plan import Task, read_tasks
 from segue.batch.run import LEDGER, BatchObserver, News, check_single_files, home_of, run_tasks
 from segue.batch.work import JobConfig
 from segue.cli.main import load_command
@@ -23,7 +23,7 @@ from segue.cli.running import parse_job
 from segue.errors import SegueError
 from segue.inputs import printable
 from segue.jobs.processes import value_of
-from segue.jobs.values import TrackJob, check_prompts, to_json
+from segue.jobs.values import TrackJob, VideoJob, check_prompts
 from segue.reports.terminal import bars
 
 WORKERS_OWN = ("--output", "-o", "--overwrite", "--resume", "--quiet", "-q")  # each worker sets them
@@ -172,19 +172,27 @@ class Terminal(BatchObserver):
 
 def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
     """The videos with their jobs: what the options of the batch and their own mean."""
-    found, jobs = [], dict[tuple[str, ...], str]()
+    found, jobs = [], dict[tuple[str, ...], VideoJob]()
     for task in tasks:
-        if not task.job and task.arguments not in jobs:
-            with errors_of(task):
-                check_words((*how.options, *task.arguments))
-                words = [task.source, *how.options, *task.arguments, "--quiet"]
-                job = parse_job(how.command, words)
-                check_single_files(job)
-                if isinstance(job, TrackJob):
-                    check_prompts(job)
-            jobs[task.arguments] = to_json(job)
+        if task.job is None and task.arguments not in jobs:
+            try:
+                jobs[task.arguments] = _job_of(task, how)
+            except SegueError as error:
+                if not task.arguments:  # the options of all are wrong
+                    raise
+                raise SegueError(f"{task.name} ({hide_secrets(task.source)}): {error}") from None
         found.append(replace(task, job=task.job or jobs[task.arguments]))
     return found
+
+
+def _job_of(task: Task, how: JobConfig) -> VideoJob:
+    check_words((*how.options, *task.arguments))
+    job = parse_job(how.command, [task.source, *how.options, *task.arguments])
+    assert isinstance(job, VideoJob)
+    check_single_files(job)
+    if isinstance(job, TrackJob):
+        check_prompts(job)
+    return job
 
 
 def check_words(words: Sequence[str]) -> None:
@@ -200,6 +208,6 @@ def _report(how: JobConfig) -> None:
             typer.echo(json.dumps({"event": "status", **ledger.counts()}))
             return
         typer.echo(", ".join(f"{count} {state}" for state, count in ledger.counts().items()))
-        for row in ledger.rows("failed"):
+        for row in ledger.tasks("failed"):
             text = f"{row.name} ({hide_secrets(row.source)}), {row.tries} tries: {row.error}"
             typer.echo(printable(f"failed: {text}"))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segue.doctor import facts, self_test, summary, tuned_layers
+from segue.doctor import facts, self_test, summary
 from segue.inputs import printable
 
 
@@ -16,7 +16,6 @@ def doctor(
     bench: Annotated[
         bool, typer.Option(help="Time networks on the bundled video and print a table.")
     ] = False,
-    verbose: Annotated[bool, typer.Option(help="Also show the tuned form of each layer.")] = False,
 ) -> None:
     """Show what a bug report needs: versions, devices, codecs, extras, layers, and a self-test.
 
@@ -28,8 +27,6 @@ def doctor(
     """
     for name, value in facts():
         typer.echo(printable(f"{name}: {value}"))
-    for name, value in tuned_layers() if verbose else ():
-        typer.echo(f"  {name}: {value}")
     failed = False
     if test:
         try:

@@ -13,6 +13,7 @@ import typer
 from segue.cli.options import Options, Values, command
 from segue.cli.run import run_videos, score_videos, template_of
 from segue.cli.running import show
+from segue.jobs.observer import Observer
 from segue.reports.terminal import Files, print_remarks, print_table, print_title
 from segue.reproduce import TABLES, Table, tables_of
 from segue.reproduce.asked import How, read
@@ -75,7 +76,8 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
         raise typer.Exit(1)
 
 
-FACE = Face(run_videos, score_videos, partial(show, how={"quiet": True}), partial(typer.echo, err=True))
+UNSEEN = partial(show, watched=lambda _: contextlib.nullcontext(Observer()))
+FACE = Face(run_videos, score_videos, UNSEEN, partial(typer.echo, err=True))
 
 reproduce = command(
     _reproduce,

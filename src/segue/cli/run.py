@@ -117,7 +117,7 @@ def template_of(request: Request, how: JobConfig) -> TrackJob | ForegroundJob | 
     """The job of every video of a request, as the options say; its source is still to be named."""
     protocol = protocol_of(request.dataset)
     check_words(how.options)
-    options = [*how.options, *SCORED[protocol.command], "--quiet"]
+    options = [*how.options, *SCORED[protocol.command]]
     if protocol.model is not None and value_of(options, "--model") is None:
         options += ["--model", protocol.model]
     template = parse_job(protocol.command, ["", *options])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
-from functools import cache
+from contextlib import AbstractContextManager, closing, nullcontext
+from contextvars import copy_context
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from annotated_types import Ge, Le
@@ -23,13 +24,14 @@ from segue.jobs.observer import Observer
 from segue.jobs.parts import DEFAULT_FORMATS, checked
 from segue.jobs.plan import check_needs
 from segue.jobs.values import ForegroundJob, InstancesJob, Job, TrackJob, VideoJob, check_prompts
-from segue.notices import notice
+from segue.notices import be_quiet, notice
 from segue.options import nested
 from segue.prompts.parse import typed_prompts
 from segue.registry import COMMANDS, DETECTORS, MODELS, SINKS
 from segue.reports.terminal import bars
 
 if TYPE_CHECKING:
+    from segue.jobs.running import RunResult
     from segue.types import Frame, Segmentation
     from segue.video import Source
     from segue.video.zones import Zone
@@ -38,16 +40,16 @@ if TYPE_CHECKING:
 COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
+Watched = Callable[["Console"], AbstractContextManager[Observer]]
+"""What receives the progress of a run, given what shows it on the terminal."""
+
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
 
 
-def _display(
-    quiet: bool = False, live: bool = False, port: Annotated[int, Ge(0), Le(65535)] = 0, browser: bool = True
-) -> None:
-    """Progress output of a command.
+def _page(live: bool = False, port: Annotated[int, Ge(0), Le(65535)] = 0, browser: bool = True) -> None:
+    """The page of a command.
 
     Args:
-        quiet: no progress.
         live: show image, masks, zones and events in the browser while the run goes on.
         port: port of the page of --live; 0 takes a free one.
         browser: open that page in the browser.
@@ -63,7 +65,7 @@ def job_command(
 ) -> Callable[..., None]:
     """A command that carries out a job; ``parse`` changes what is typed otherwise than the job has it.
 
-    It is given the values of all options by their places in the job, those of each group, and ``quiet``.
+    It is given the values of all options by their places in the job, and those of each group.
     """
     formats, detectors = ", ".join(SINKS.names), ", ".join(DETECTORS.names)
     text = {
@@ -75,27 +77,38 @@ def job_command(
     own = Fields(kind, tuple(without), defaults, text)
 
     def parsed(*given: Any) -> VideoJob:
-        *others, values, how = given
-        chosen: ChosenOptions = {place: value for place, value in values.items() if value is not None}
-        parse(chosen, *others, quiet=how["quiet"])
-        return checked(kind, nested(chosen))
+        *others, values, _ = given
+        options = chosen(values)
+        parse(options, *others)
+        return checked(kind, nested(options))
 
-    def carry_out(*values: Values) -> None:
-        show(cast(Job, parsed(*values)), values[-1])
+    def carry_out(*given: Any) -> None:
+        live, port, browser = given[-1].values()
+        page: Watched = nullcontext
+        if live:
+            page = partial(resolve_name("segue_web.running:live_page"), port=port, browser=browser)
+        show(parsed(*given), page)
 
     parsed.__doc__ = carry_out.__doc__ = parse.__doc__
-    shown = Options(_display, "quiet:quiet,q live port browser", panel="Output")
+    shown = Options(_page, "live port browser", panel="Output")
     made = command(carry_out, *groups, own, shown)
     made.parse = command(parsed, *groups, own, shown)  # type: ignore[attr-defined]
     return made
 
 
+def chosen(values: ChosenOptions) -> ChosenOptions:
+    """The options that are given."""
+    return {place: value for place, value in values.items() if value is not None}
+
+
 def parse_job(name: str, words: Sequence[str]) -> Job:
-    """The job that a command line means, without carrying it out."""
+    """The job that a command line means, without carrying it out or saying anything."""
     if "--live" in words:
         raise SegueError("--live shows one run alone; leave it out")
+    context, parser = copy_context(), _parser(name)
+    context.run(be_quiet)
     try:
-        found: Any = _parser(name).main(list(words), prog_name=f"segue {name}", standalone_mode=False)
+        found: Any = context.run(parser.main, list(words), prog_name=f"segue {name}", standalone_mode=False)
     except COMMAND_LINE_ERROR as error:
         raise SegueError(f"segue {name}: {error.format_message()}") from None
     if isinstance(found, (int, type(None))):
@@ -114,7 +127,7 @@ def _parser(name: str) -> Any:
     return typer.main.get_command(app)
 
 
-def show(job: Job, how: Values | None = None) -> None:
+def show(job: Job | VideoJob, watched: Watched = nullcontext) -> RunResult:
     """Carry out a job, and show how it goes on; ends the program with 130 where it is interrupted."""
     if isinstance(job, TrackJob):
         check_prompts(job)
@@ -122,26 +135,19 @@ def show(job: Job, how: Values | None = None) -> None:
         check_needs([job])
     from segue.jobs.running import run  # imports PyTorch
 
-    how = how or {}
-    with closing(Console(quiet=bool(how.get("quiet")))) as console:
-        try:
-            page = nullcontext(console)
-            if how.get("live"):
-                page = resolve_name("segue_web.running:live_page")(console, how["port"], how["browser"])
-            with page as observer:
-                run(job, observer)
-        except KeyboardInterrupt as interrupted:
-            console.close()
-            typer.echo(str(interrupted) or "interrupted", err=True)
-            raise typer.Exit(130) from None
+    try:
+        with closing(Console()) as console, watched(console) as observer:
+            return run(job, observer)
+    except KeyboardInterrupt as interrupted:
+        typer.echo(str(interrupted) or "interrupted", err=True)
+        raise typer.Exit(130) from None
 
 
 class Console(Observer):
     """Shows on a terminal how a job goes on."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._quiet = quiet
-        self._bars = bars("note", quiet=quiet)
+    def __init__(self) -> None:
+        self._bars = bars("note")
         self._task: TaskID | None = None
         self._begun = 0.0
         self._done = 0
@@ -153,8 +159,7 @@ class Console(Observer):
         self._bars.stop()
 
     def notice(self, text: str) -> None:
-        if not self._quiet:
-            notice(text)
+        notice(text)
 
     def ready(self, source: Source, zones: Sequence[Zone]) -> None:
         self._source = source
@@ -185,10 +190,9 @@ class Console(Observer):
 
     def end(self, frames: int, seconds: float) -> None:
         self.close()
-        if not self._quiet:
-            dropped = self._source.dropped if self._source is not None else 0
-            left_out = f", {dropped} frames dropped" if dropped else ""
-            notice(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s){left_out}")
+        dropped = self._source.dropped if self._source is not None else 0
+        left_out = f", {dropped} frames dropped" if dropped else ""
+        notice(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s){left_out}")
 
     def written(self, name: str, path: Path) -> None:
         self.close()
@@ -215,7 +219,7 @@ def _what(
     """
 
 
-def _track(values: ChosenOptions, what: Values, *, quiet: bool) -> None:
+def _track(values: ChosenOptions, what: Values) -> None:
     """Follow objects through a video of any length.
 
     Say what to follow with a mask, a box or points on any frame, or have the objects found with --text or
@@ -286,7 +290,7 @@ def demo(
             shutil.copyfile(sample / name, output / name)
 
 
-def _foreground(values: ChosenOptions, *, quiet: bool) -> None:
+def _foreground(values: ChosenOptions) -> None:
     """Find what moves or does not belong to the scene.
 
     The result is a mask for every frame, 1 where something is in front of the background, and an overlay
@@ -330,7 +334,7 @@ foreground = job_command(
 )
 
 
-def _instances(values: ChosenOptions, *, quiet: bool) -> None:
+def _instances(values: ChosenOptions) -> None:
     """Find, classify and follow every instance of a video.
 
     The result is an index mask for every frame, whose ids stay the same through the video, and an overlay
@@ -354,7 +358,7 @@ def _instances(values: ChosenOptions, *, quiet: bool) -> None:
     """
     if ("model", "name") not in values:
         weights, whole = values.get(("model", "weights")), values.get(("whole",), False)
-        values["model", "name"] = _default_model(weights, detectors=not whole, quiet=quiet)
+        values["model", "name"] = _default_model(weights, detectors=not whole)
 
 
 instances = job_command(
@@ -365,12 +369,12 @@ instances = job_command(
 )
 
 
-def _default_model(weights: Path | None, *, detectors: bool, quiet: bool) -> str:
+def _default_model(weights: Path | None, *, detectors: bool) -> str:
     """The network that is taken where none is named, which is reported."""
     from segue.weights.available import DEFAULT_INSTANCES, default_model
 
     found = default_model(weights, detectors=detectors)
-    if not quiet and (weights is None or found != DEFAULT_INSTANCES):
+    if weights is None or found != DEFAULT_INSTANCES:
         why = f"that of {weights}" if weights else "whose weights are available; --model chooses another"
-        typer.echo(f"model: {found}, {why}", err=True)
+        notice(f"model: {found}, {why}")
     return found

@@ -57,15 +57,10 @@ FOLDS = 4
 
 
 def open_cdnet(root: Path | str) -> ForegroundFolder:
-    """Open CDnet2014, or any folder in its layout.
+    """Open CDnet2014, or any folder in its layout: videos by ``category/video`` in natural order.
 
     Args:
         root: folder of the categories, or the folder above it that holds them in ``dataset``.
-
-    Returns:
-        The videos, by ``category/video``, categories and videos in natural order. Images are RGB,
-        (H, W, 3), uint8; labels are (H, W), uint8, with the values 0, 50, 85, 170 and 255 of CDnet2014. Each
-        video has its region of interest and its first and last frame number that count.
 
     Raises:
         DatasetError: a video lacks one of its files, a file does not fit, or there is no video.

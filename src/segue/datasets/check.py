@@ -222,19 +222,13 @@ ENTRIES = (
 
 @dataclass(frozen=True, slots=True)
 class DataCheck:
-    """The parts of data set ``kind`` in the folder ``root``.
-
-    Attributes:
-        videos: every video that is there, in order.
-        missing: names of videos that the data set has and the folder has not.
-        problems: what is wrong with the data set as a whole.
-    """
+    """The parts of data set ``kind`` in the folder ``root``."""
 
     kind: str
     root: Path
-    videos: tuple[CheckedVideo, ...]
-    missing: tuple[str, ...]
-    problems: tuple[str, ...]
+    videos: tuple[CheckedVideo, ...]  # every video that is there, in order
+    missing: tuple[str, ...]  # names of videos that the data set has and the folder has not
+    problems: tuple[str, ...]  # what is wrong with the data set as a whole
 
     @property
     def origin(self) -> DatasetEntry:

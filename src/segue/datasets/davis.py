@@ -70,10 +70,7 @@ class Sequence:
 
     @cached_property
     def binary(self) -> bool:
-        """Whether the masks are 0/255 with 255 as the object (DAVIS 2016), instead of ids with 255 as void.
-
-        The first mask with any pixel set decides for the whole sequence.
-        """
+        """Whether masks are 0/255 with 255 as object (DAVIS 2016), as the first that is not empty shows."""
         for path in self.annotations.values():
             mask = read_index_mask(path)
             if mask.any():
@@ -81,31 +78,11 @@ class Sequence:
         return False
 
     def read_image(self, i: int) -> RgbImage:
-        """Read the image of a frame.
-
-        Args:
-            i: index of the frame.
-
-        Returns:
-            RGB (H, W, 3), uint8.
-
-        Raises:
-            DatasetError: it cannot be read.
-        """
+        """RGB image (H, W, 3), uint8, of frame ``i``."""
         return read_rgb(self.frames[i])
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Read the index mask of a frame.
-
-        Args:
-            i: index of the frame.
-
-        Returns:
-            (H, W), uint8, of the image's size; a 0/255 mask comes as 0/1, in others 255 is void.
-
-        Raises:
-            DatasetError: the frame is not annotated, or its mask cannot be read or has another size.
-        """
+        """Index mask (H, W), uint8, of frame ``i``; a 0/255 mask comes as 0/1, in others 255 is void."""
         if i not in self.annotations:
             raise DatasetError(f"sequence {self.name}: frame {i} has no annotation")
         mask = read_mask_of(self.frames[i], self.annotations[i])
@@ -114,17 +91,7 @@ class Sequence:
         return mask
 
     def read_boxes(self, i: int) -> dict[int, Box]:
-        """Compute the boxes around the objects of a frame, void left out.
-
-        Args:
-            i: index of the frame.
-
-        Returns:
-            ``(x0, y0, x1, y1)`` in pixels by id, ends exclusive.
-
-        Raises:
-            DatasetError: the frame is not annotated, or its mask cannot be read.
-        """
+        """Boxes around the objects of frame ``i``, void left out, by id, in pixels, ends exclusive."""
         extents = measure(self.read_mask(i))
         return {number: extent.box for number, extent in extents.items() if number != 255}
 
@@ -218,45 +185,18 @@ class ImageMaskFolder:
         return tuple(path.stem for path in self.images)
 
     def read_image(self, i: int) -> RgbImage:
-        """Read an image.
-
-        Args:
-            i: its number.
-
-        Returns:
-            RGB (H, W, 3), uint8.
-
-        Raises:
-            DatasetError: it cannot be read.
-        """
+        """RGB image (H, W, 3), uint8, by its number."""
         return read_rgb(self.images[i])
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Read the index mask of an image.
-
-        Args:
-            i: number of the image.
-
-        Returns:
-            (H, W), uint8, of the image's size; a 0/255 mask comes as 0/1, in others 255 is void.
-
-        Raises:
-            DatasetError: the mask cannot be read or has another size than the image.
-        """
+        """Index mask (H, W), uint8, by its number; a 0/255 mask comes as 0/1, in others 255 is void."""
         mask = read_mask_of(self.images[i], self.masks[i])
         if _is_binary(mask):
             mask[mask == 255] = 1
         return mask
 
     def check(self, i: int) -> None:
-        """Check by their headers that an image and its mask have one size.
-
-        Args:
-            i: number of the image.
-
-        Raises:
-            DatasetError: they have not, or one cannot be read.
-        """
+        """DatasetError if the headers of an image and its mask differ in size."""
         check_sizes(self.images[i], self.masks[i])
 
 

@@ -42,10 +42,7 @@ def read_text(path: Path) -> str:
 
 
 def read_mask_file(file: Path | BytesIO, where: str = "") -> StoredMask:
-    """Read the stored values of a mask, ignoring its palette.
-
-    Returns (H, W), uint8 or (16-bit files) uint16.
-    """
+    """Stored values (H, W) of a mask, uint8 or (16-bit files) uint16, ignoring its palette."""
     try:
         return read_stored_mask(file, where or str(file))
     except SourceError as error:
@@ -121,17 +118,7 @@ class ByName(Generic[Video]):
         return self._videos[name]
 
     def select(self, names: Collection[str]) -> ByName[Video]:
-        """Select videos by name.
-
-        Args:
-            names: names of the videos; they keep this order.
-
-        Returns:
-            The chosen videos.
-
-        Raises:
-            DatasetError: there is no such video.
-        """
+        """The videos of these names, in this order; DatasetError if there is none of a name."""
         chosen: ByName[Video] = ByName()
         chosen.noun, chosen.root, chosen.split = self.noun, self.root, "selection"
         chosen._videos = {name: self[name] for name in names}

@@ -66,18 +66,7 @@ class ForegroundSequence:
         category: str = "",
         **more: Any,
     ) -> ForegroundSequence:
-        """Make a video of files by number.
-
-        Args:
-            name: name of the video.
-            pictures: image file by number, in order.
-            truths: label file by number.
-            category: category of the video, or "".
-            more: further attributes by name.
-
-        Returns:
-            The video.
-        """
+        """A video of image and label files by number, and further attributes by name."""
         return cls(name, category, tuple(pictures.values()), tuple(pictures), truths, **more)
 
     def __len__(self) -> int:
@@ -106,48 +95,20 @@ class ForegroundSequence:
         return height, width
 
     def read_image(self, i: int) -> RgbImage:
-        """Read the image of a frame.
-
-        Args:
-            i: index of the frame.
-
-        Returns:
-            RGB (H, W, 3), uint8.
-
-        Raises:
-            DatasetError: it cannot be read.
-        """
+        """RGB image (H, W, 3), uint8, of frame ``i``."""
         return self.decode_image(self.frames[i])
 
     def read_labels(self, i: int) -> Labels:
-        """Read the labels of a frame.
+        """Labels (H, W), uint8, of frame ``i``; DatasetError if it is not labelled.
 
-        Args:
-            i: index of the frame.
-
-        Returns:
-            (H, W), uint8: 0 background, 50 shadow, 85 outside the region of interest, 170 unknown, 255
-            foreground.
-
-        Raises:
-            DatasetError: the frame is not labelled, or its labels cannot be read.
+        0 background, 50 shadow, 85 outside the region of interest, 170 unknown, 255 foreground.
         """
         if i not in self.labels:
             raise DatasetError(f"{self.key}: frame {i} has no labels")
         return self.decode_labels(self.labels[i])
 
     def read_roi(self, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
-        """Read the region of interest.
-
-        Args:
-            size: height and width of the result in pixels; None takes the size of the images.
-
-        Returns:
-            (H, W), bool, true inside; everywhere true where there is no region.
-
-        Raises:
-            DatasetError: it cannot be read.
-        """
+        """Region of interest (H, W), bool, true inside, at ``size`` or the size of the images."""
         size = size or self.size
         return np.ones(size, np.bool_) if self.roi is None else read_region(self.roi, size)
 
@@ -182,17 +143,7 @@ class ForegroundFolder(ByName[ForegroundSequence]):
         return next(iter(found))
 
     def select(self, names: Iterable[str]) -> ForegroundFolder:
-        """Select videos by key, name or category; the order of the data set stays.
-
-        Args:
-            names: keys, names or categories.
-
-        Returns:
-            The chosen videos.
-
-        Raises:
-            DatasetError: no video has one of them.
-        """
+        """The videos with these keys, names or categories, in the order of the data set."""
         wanted = set(names)
         chosen = [video for video in self if not wanted.isdisjoint((video.key, video.name, video.category))]
         unknown = wanted - {name for video in chosen for name in (video.key, video.name, video.category)}
@@ -231,10 +182,6 @@ def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
     Args:
         root: folder of the videos.
         binary: labels are foreground where they are not black, instead of values of CDnet2014.
-
-    Returns:
-        The videos, by the names of their folders, in natural order. Images are RGB, (H, W, 3), uint8;
-        labels are (H, W), uint8: 0 or 255 with ``binary``, else the grey values of the file.
 
     Raises:
         DatasetError: a file does not fit, or there is no video.

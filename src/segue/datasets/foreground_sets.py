@@ -78,13 +78,9 @@ def open_sbi(root: Path | str, masks: Path | str | None = None) -> ForegroundFol
         masks: folder with one folder of masks for each video, whose name may end in ``_a``; default, also for
             videos that have none there: ``groundtruth`` beside ``input``.
 
-    Returns:
-        The videos, by their names without ``_a``, in the order of ``SBI_VIDEOS``. Images are RGB,
-        (H, W, 3), uint8; labels are (H, W), uint8: 0 background, 170 unknown, 255 foreground.
-
     Raises:
-        DatasetError: a video lacks its images or masks or is there twice, a file does not fit, or there is
-            no video.
+        DatasetError: a video lacks its images or masks or is there twice, a file does not fit, or there is no
+            video.
     """
     root = Path(root)
     mask_folders = {} if masks is None else {_scene_name(path): path for path in subfolders(Path(masks))}
@@ -127,20 +123,15 @@ _PICTURES = frozenset({".bmp", ".png", ".jpg"})
 
 
 def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> ForegroundFolder:
-    """Open LASIESTA.
+    """Open LASIESTA: videos by ``category/video`` such as ``I_SI/I_SI_01``, in natural order.
 
     Args:
         root: folder of the videos, which lie in it or at most two levels below.
         static_as: what a moving object that stays still counts as: ``foreground``, ``background`` or
             ``ignore``, which are the labels 255, 0 and 170.
 
-    Returns:
-        The videos, by ``category/video`` such as ``I_SI/I_SI_01``, in natural order of their names. Images
-        are RGB, (H, W, 3), uint8; labels are (H, W), uint8: 0 background, 170 unknown, 255 foreground.
-
     Raises:
-        DatasetError: a video lacks its labels or is there twice, a file does not fit, there is no video, or
-            ``static_as`` has another value.
+        DatasetError: a video lacks its labels or is there twice, a file does not fit, or there is no video.
     """
     root = Path(root)
     check_choice("static_as", static_as, StaticAs, DatasetError)
@@ -207,20 +198,14 @@ _LIMU = {
 
 
 def open_limu(root: Path | str, manifest: Path | str | None = None) -> ForegroundFolder:
-    """Open the videos of a manifest whose images are there.
+    """Open the videos of a manifest whose images are there; some frames may have no labels.
 
     Args:
         root: folder that the patterns of the manifest start from.
         manifest: JSON file; default: the one that comes with segue.
 
-    Returns:
-        The videos, by their names in the manifest and in its order. Images are RGB, (H, W, 3), uint8;
-        labels are (H, W), uint8: 255 where the file has the grey value ``positive`` of the manifest, else 0.
-        A video may have frames without labels.
-
     Raises:
-        DatasetError: there is no folder, the manifest has another form, a file does not fit, or there is no
-            video.
+        DatasetError: the manifest has another form, a file does not fit, or there is no video.
     """
     root = Path(root)
     if not root.is_dir():
@@ -272,21 +257,15 @@ def is_hofam(folder: Path) -> bool:
 
 
 def open_hofam(folder: Path | str) -> ForegroundFolder:
-    """Open a folder of composite images as one video, or each folder in it where it holds none itself.
+    """Open a folder of composite images, frame, flow and labels side by side, or each folder in it.
 
     Neighbouring numbers may be of different scenes.
 
     Args:
         folder: folder of PNG files whose names end in a number, or of folders with such files.
 
-    Returns:
-        The videos, by the names of their folders. An image is the left third of a composite, RGB, (H, W, 3),
-        uint8; its labels are the right third, (H, W), uint8: 0 background, 255 foreground. Every frame has
-        labels.
-
     Raises:
-        DatasetError: there is no folder or no image, or an image has no number or the number of another
-            one.
+        DatasetError: there is no image, or one has no number or the number of another one.
     """
     folder = Path(folder)
     inner = subfolders(folder)

@@ -17,21 +17,13 @@ MAX_CLIP_BYTES = 2**32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Instance:
-    """An annotated object.
-
-    Attributes:
-        id, category: numbers of the annotation and of its category.
-        masks: its masks, one for each frame of the video.
-        mean_area: mean area in pixels over the frames where it is seen, as the file has it; benchmarks sort
-            objects into small, medium and large ones by it.
-        crowd: whether it is a group that is not annotated one by one.
-    """
+    """An annotated object."""
 
     id: int
     category: int
-    masks: RleTrack
-    mean_area: float
-    crowd: bool = False
+    masks: RleTrack  # one for each frame of the video
+    mean_area: float  # over the frames where it is seen, as the file has it; benchmarks sort objects by it
+    crowd: bool = False  # a group that is not annotated one by one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,24 +37,14 @@ class DetectedInstance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipInstances:
-    """Decoded instances of K objects on T frames.
+    """Decoded instances of K objects on T frames."""
 
-    Attributes:
-        ids: numbers of the annotations, (K,), int64.
-        labels: numbers of the categories, (K,), int64.
-        crowd: whether each is a group, (K,), bool.
-        masks: (K, T, H, W), bool.
-        boxes: tight ``(x0, y0, x1, y1)`` in pixels, exclusive at the far side, (K, T, 4), float32; zeros
-            where the object is not visible.
-        visible: whether any pixel is set, (K, T), bool.
-    """
-
-    ids: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
-    crowd: npt.NDArray[np.bool_]
-    masks: npt.NDArray[np.bool_]
-    boxes: npt.NDArray[np.float32]
-    visible: npt.NDArray[np.bool_]
+    ids: npt.NDArray[np.int64]  # of the annotations, (K,)
+    labels: npt.NDArray[np.int64]  # numbers of the categories, (K,)
+    crowd: npt.NDArray[np.bool_]  # (K,)
+    masks: npt.NDArray[np.bool_]  # (K, T, H, W)
+    boxes: npt.NDArray[np.float32]  # tight, in pixels, far side exclusive, (K, T, 4); zeros where not visible
+    visible: npt.NDArray[np.bool_]  # whether any pixel is set, (K, T)
 
 
 def decode_clip(instances: Iterable[Instance], frames: Sequence[int], size: tuple[int, int]) -> ClipInstances:

@@ -49,13 +49,7 @@ class _NamedFrames(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Number of items to check.
-
-    Attributes:
-        parts: a check of each video by its name; a DatasetError is a problem of that video.
-        expected: names of the videos of the complete data set, as far as known.
-        problems: what is wrong with the data set as a whole.
-    """
+    """What to check of a data set: a check for each video, expected names, and problems as a whole."""
 
     parts: Mapping[str, Callable[[], CheckedVideo]]
     expected: tuple[str, ...] = ()

@@ -36,35 +36,24 @@ _MAX_FLOW = 2**31
 
 
 class ClipMeta(BaseModel):
-    """Metadata of a clip.
-
-    Attributes:
-        camera: "static", "jitter", "pan", "steps" or "hand".
-        light: "day", "evening", "night", "mixed" or "neon".
-        tags: what makes it hard.
-    """
+    """Metadata of a clip."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     template: str
-    camera: str
-    light: str
-    tags: tuple[str, ...]
+    camera: str  # "static", "jitter", "pan", "steps" or "hand"
+    light: str  # "day", "evening", "night", "mixed" or "neon"
+    tags: tuple[str, ...]  # what makes it hard
     fps: float = Field(gt=0, le=1000)
     frames: int = Field(ge=1)
 
 
 def open_isd(root: Path | str) -> ForegroundFolder:
-    """Open a data set, its splits being categories, or one split of it.
+    """Open a data set, its splits being categories, or one split of it; clips in natural order.
 
     Args:
         root: folder of the data set, which holds ``index.csv``, or of one split.
-
-    Returns:
-        The clips in natural order, by ``split/clip`` for a data set and by ``clip`` for one split. Images
-        are RGB, (H, W, 3), uint8; labels are (H, W), uint8, with the values 0, 50, 85, 170 and 255 of
-        CDnet2014.
 
     Raises:
         DatasetError: a file does not fit, or there is no clip.

@@ -74,49 +74,19 @@ class Results:
         return isinstance(sequence, str) and bool(self._matches(sequence))
 
     def names(self, sequence: str) -> tuple[str, ...]:
-        """List the masks of a sequence.
-
-        Args:
-            sequence: name of the sequence.
-
-        Returns:
-            Names without ending, in natural order.
-        """
+        """Names of the masks of a sequence without ending, in natural order."""
         return tuple(self._find(sequence))
 
     def read(self, sequence: str, name: str) -> StoredMask:
-        """Read the stored values of a mask.
-
-        Args:
-            sequence: name of the sequence.
-            name: name of the mask, without ending.
-
-        Returns:
-            (H, W), uint8 or (16-bit files) uint16: palette indices or grey values.
-        """
+        """Stored values (H, W) of a mask, uint8 or (16-bit files) uint16: palette indices or grey values."""
         return read_mask_file(*self._file(sequence, name))
 
     def read_grey(self, sequence: str, name: str) -> Labels:
-        """Read the grey values of a mask.
-
-        Args:
-            sequence: name of the sequence.
-            name: name of the mask, without ending.
-
-        Returns:
-            (H, W), uint8; a palette gives its colours, not its indices.
-        """
+        """Grey values (H, W), uint8, of a mask; a palette gives its colours, not its indices."""
         return read_grey(*self._file(sequence, name))
 
     def only(self, sequence: str) -> Results:
-        """Select one sequence, to hand it to another process.
-
-        Args:
-            sequence: name of the sequence.
-
-        Returns:
-            The results of this sequence.
-        """
+        """The results of one sequence, to hand it to another process."""
         folder = self._folder(sequence)
         return Results(self._store, {folder: self._folders[folder]})
 

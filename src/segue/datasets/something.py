@@ -63,13 +63,9 @@ class _Frame(Record):
 
 @dataclass(frozen=True)
 class BoxSequence:
-    """One video whose objects are known by their boxes.
+    """One video whose objects are known by their boxes, from the first image on that has one.
 
-    Attributes:
-        frames: images, from the first one on that has a box.
-        annotations: for each frame, the box of every object that is there by its id. Ids count the boxes of
-            the first frame; objects that come later are left out.
-        labels: category of each object.
+    Ids count the boxes of the first frame; objects that come later are left out.
     """
 
     name: str

@@ -59,53 +59,21 @@ class StillImages(Protocol):
         """Names of the images, in order."""
 
     def read_image(self, i: int) -> Image:
-        """Read an image.
-
-        Args:
-            i: its number.
-
-        Returns:
-            RGB (H, W, 3), uint8.
-
-        Raises:
-            DatasetError: it cannot be read.
-        """
+        """RGB image (H, W, 3), uint8, by its number."""
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Read the index mask of an image.
-
-        Args:
-            i: number of the image.
-
-        Returns:
-            (H, W), uint8: 0 background, 1, 2, ... objects, 255 void.
-
-        Raises:
-            DatasetError: it cannot be read.
-        """
+        """Index mask (H, W), uint8, by its number: 0 background, 1, 2, ... objects, 255 void."""
 
     def check(self, i: int) -> None:
-        """Check by their headers that an image and its mask can be read and have one size.
-
-        Args:
-            i: number of the image.
-
-        Raises:
-            DatasetError: they cannot, or have not.
-        """
+        """DatasetError if an image or its mask cannot be read or their headers differ in size."""
 
 
 @dataclass(frozen=True, slots=True)
 class StillPairs:
-    """Images and mask files.
+    """Images and mask files."""
 
-    Attributes:
-        pairs: an image and its mask each.
-        kind: what the values of a mask say.
-    """
-
-    pairs: tuple[tuple[Path, Path], ...]
-    kind: MaskKind
+    pairs: tuple[tuple[Path, Path], ...]  # an image and its mask each
+    kind: MaskKind  # what the values of a mask say
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -173,14 +141,10 @@ class CocoStills:
 
 
 def open_stills(folder: str | Path) -> StillImages:
-    """Open a folder of still images in the first layout that fits.
+    """Open a folder of still images and their masks in the first layout that fits.
 
     Args:
         folder: folder in one of the layouts of :mod:`segue.datasets.stills`.
-
-    Returns:
-        The images, at least one, with their masks. Images are RGB, (H, W, 3), uint8; masks are (H, W),
-        uint8: 0 background, 1, 2, ... objects, 255 void. Both are read when asked for.
 
     Raises:
         DatasetError: no layout fits, a mask or image has no partner, or there is none at all.

@@ -24,7 +24,7 @@ from segue.datasets.files import read_rgb
 from segue.datasets.instances import ClipInstances, DetectedInstance, Instance, decode_clip
 from segue.datasets.json_files import Record, entries, entry_at, read_json_text, validated
 from segue.errors import DatasetError
-from segue.masks.rle import check_size
+from segue.masks.rle import Rle, check_size, rle_area, rle_box
 from segue.masks.tracks import RleTrack
 from segue.naming import first_few
 from segue.types import Image
@@ -113,18 +113,12 @@ class _Result(Record):
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One video, by its number.
-
-    Attributes:
-        name: folder of its images, or the number where that would not tell videos apart.
-        size: height and width in pixels.
-        file_names: images in order, as paths below the folder of images.
-    """
+    """One video, by its number."""
 
     id: int
-    name: str
-    size: tuple[int, int]
-    file_names: tuple[str, ...]
+    name: str  # folder of its images, or the number where that would not tell videos apart
+    size: tuple[int, int]  # height and width in pixels
+    file_names: tuple[str, ...]  # images in order, as paths below the folder of images
 
     def __len__(self) -> int:
         return len(self.file_names)
@@ -215,62 +209,22 @@ class YTVISDataset:
         return iter(self._by_id.values())
 
     def video(self, number: int) -> Video:
-        """Find a video by its number.
-
-        Args:
-            number: id of the video in the annotation file.
-
-        Returns:
-            The video.
-
-        Raises:
-            DatasetError: there is none.
-        """
+        """A video by its number; DatasetError if there is none."""
         if number not in self._by_id:
             known = first_few(str(item) for item in self._by_id)
             raise DatasetError(f"no video {number} in {self.path}; there are {known}")
         return self._by_id[number]
 
     def annotations(self, video: Video) -> tuple[Instance, ...]:
-        """Give all annotated instances of a video.
-
-        Args:
-            video: one of ``videos``.
-
-        Returns:
-            Instances in the order of the file, their masks compressed.
-        """
+        """All annotated instances of a video, in the order of the file, their masks compressed."""
         return tuple(self._instances.get(video.id, ()))
 
     def instances(self, video: Video, frames: Sequence[int]) -> ClipInstances:
-        """Decode the instances that are visible on some frames.
-
-        Args:
-            video: one of ``videos``.
-            frames: indices of the frames.
-
-        Returns:
-            Masks, boxes and categories of the instances that are visible on one of the frames or more.
-
-        Raises:
-            DatasetError: the masks would be too large.
-        """
+        """Masks, boxes and categories of the instances that are visible on one of the frames or more."""
         return decode_clip(self.annotations(video), frames, video.size)
 
     def read_image(self, video: Video, frame: int) -> Image:
-        """Read the image of a frame.
-
-        Args:
-            video: one of ``videos``.
-            frame: index of the frame.
-
-        Returns:
-            RGB (H, W, 3), uint8.
-
-        Raises:
-            DatasetError: there is no folder of images, the name of this one leads out of it, it cannot be
-                read, or it has another size than the annotations.
-        """
+        """RGB image (H, W, 3), uint8, of a frame of a video."""
         path = self.picture_path(video, frame)
         image = read_rgb(path)
         if image.shape[:2] != video.size:
@@ -281,18 +235,7 @@ class YTVISDataset:
         return image
 
     def picture_path(self, video: Video, frame: int) -> Path:
-        """Give the file of a frame's image, which need not exist.
-
-        Args:
-            video: one of ``videos``.
-            frame: index of the frame.
-
-        Returns:
-            A path below ``images``.
-
-        Raises:
-            DatasetError: there is no folder of images, or the name of this one leads out of it.
-        """
+        """File of a frame's image below ``images``, which need not exist."""
         root, name = self.images, video.file_names[frame]
         if root is None:
             raise DatasetError("no folder of images was given, so that none can be read; give one")
@@ -387,6 +330,38 @@ class CocoImages(YTVISDataset):
     _frames_key: ClassVar[str] = "images"
     _video_record = _Image
     _annotation_record = _ImageAnnotation
+
+
+def video_entry(number: int, names: Sequence[str], size: tuple[int, int]) -> dict[str, Any]:
+    """The entry of a video whose frames have these names, for an annotation file."""
+    height, width = size
+    return {
+        "id": number,
+        "width": width,
+        "height": height,
+        "length": len(names),
+        "file_names": [*names],
+    }
+
+
+def track_entry(
+    number: int, video: int, category: int, lengths: Sequence[Rle | None], size: tuple[int, int]
+) -> dict[str, Any]:
+    """The annotation of an object with run lengths, or None, for each frame of a video."""
+    height, width = size
+    boxes = [rle and rle_box(rle) for rle in lengths]
+    return {
+        "id": number,
+        "video_id": video,
+        "category_id": category,
+        "iscrowd": 0,
+        "width": width,
+        "height": height,
+        "length": len(lengths),
+        "segmentations": [*lengths],
+        "areas": [rle and rle_area(rle) for rle in lengths],
+        "bboxes": [box and [box[0], box[1], box[2] - box[0], box[3] - box[1]] for box in boxes],
+    }
 
 
 def read_class_names(path: Path | str) -> dict[int, str]:

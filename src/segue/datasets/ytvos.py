@@ -72,31 +72,11 @@ class YtvosVideo:
     required: tuple[str, ...] = ()
 
     def read_image(self, name: str) -> Image:
-        """Read the image of a frame.
-
-        Args:
-            name: name of the frame, such as ``00005``.
-
-        Returns:
-            RGB (H, W, 3), uint8.
-
-        Raises:
-            DatasetError: there is none or it cannot be read.
-        """
+        """RGB image (H, W, 3), uint8, of a frame by its name, such as ``00005``."""
         return read_rgb(self._path(self.frames, name))
 
     def read_mask(self, name: str) -> UInt8Array:
-        """Read the index mask of a frame.
-
-        Args:
-            name: name of the frame, such as ``00005``.
-
-        Returns:
-            (H, W), uint8, of the image's size.
-
-        Raises:
-            DatasetError: there is none, it cannot be read, or it has another size than the image.
-        """
+        """Index mask (H, W), uint8, of a frame by its name, such as ``00005``."""
         return read_mask_of(self._path(self.frames, name), self._path(self.annotations, name))
 
     def _path(self, files: Mapping[str, Path], name: str) -> Path:
@@ -170,14 +150,7 @@ def all_frames_folder(part: Path | str) -> Path | None:
 
 
 def read_categories(path: Path | str) -> frozenset[str]:
-    """Names of categories from a ``meta.json`` or from the lines of a text file.
-
-    Args:
-        path: a ``meta.json`` of YouTube-VOS, known by the ending ``.json``, or a text file in UTF-8 with one
-            category a line; empty lines do not count.
-
-    Returns:
-        The names, at least one. Spaces around the lines of a text file are removed.
+    """Names of categories, at least one, from a ``meta.json`` or from the lines of a text file.
 
     Raises:
         DatasetError: the file cannot be read or names none.

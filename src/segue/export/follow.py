@@ -39,8 +39,6 @@ class Tracker:
     def __init__(self, folder: str | Path, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
         about = json.loads((Path(folder) / "graphs.json").read_text("utf-8"))
         self.plan, self.fine, self.padding = about["schedule"], about["features"], about["padding"]
-        self.weighted, self.shapes = about["similarity"] == "weighted", about["states"]
-        self.states: dict[str, Array] = {}  # of the objects, where the network has some beside its memory
         graphs = ("encode", "read", "decode", "remember")
         files = [str(Path(folder) / f"{name}.onnx") for name in graphs]
         sessions = [onnxruntime.InferenceSession(file, providers=list(providers)) for file in files]
@@ -61,12 +59,11 @@ class Tracker:
         if mask is not None:
             self.ids = np.array([int(i) for i in np.unique(mask) if i])
             self.memory, self.seen, self.reads, self.kept_at = [], 0, 0, 0
-            self.states = {name: self._no_state(shape, key) for name, shape in self.shapes.items()}
             classes = merge((np.pad(mask, around) == self.ids[:, None, None]).astype(np.float32))
         else:
             features = dict(zip(self.fine, finer, strict=True))
             readout = self._read(key)
-            (logits,) = self._run("decode", readout=readout, thin=thin, **features, **self.states)
+            (logits,) = self._run("decode", readout=readout, thin=thin, **features)
             if self.plan["max_jump"] is not None:
                 max_jump = round(self.plan["max_jump"] * math.hypot(*logits.shape[1:]))
                 pairs = zip(logits, self.before, strict=True)
@@ -135,9 +132,7 @@ class Tracker:
             rates = [item["usage"] / max(self.reads - item["since"], 1) for item in self.memory[1:]]
             del self.memory[1 + int(np.argmin(rates))]
         item = {"keys": rows, "kept": keep, "usage": 0.0, "since": self.reads}
-        given_states = self.states | ({"keep": np.array(keep)} if "sums" in self.states else {})
-        found = self._run("remember", image=image, joint=joint, masks=masks, **given_states)
-        item["values"], self.states = found[0], dict(zip(self.states, found[1:], strict=True))
+        (item["values"],) = self._run("remember", image=image, joint=joint, masks=masks)
         self.memory.append(item)
         self.kept_at = self.seen if keep else self.kept_at
         self.seen += 1
@@ -145,17 +140,8 @@ class Tracker:
     def _rows(self, key: Array, penalty: float) -> Array:
         """A key (C, h, w) as rows of the memory, in which the confidence penalty of the frame stands."""
         rows = key.reshape(len(key), -1).T
-        if not self.weighted:
-            extra = np.square(rows).sum(1, keepdims=True) + penalty * math.sqrt(len(key))
-            return np.concatenate([rows, extra], 1)
-        rows, sharp = rows[:, :-2], rows[:, -2:-1]
-        extra = sharp * np.square(rows).sum(1, keepdims=True) + penalty * math.sqrt(rows.shape[1])
-        return np.concatenate([sharp * rows, extra, sharp], 1)
-
-    def _no_state(self, shape: Sequence[int], key: Array) -> Array:
-        """Initial states of new objects; a map has half the size of the key (C, h, w)."""
-        half = (key.shape[1] // 2, key.shape[2] // 2) if len(shape) == 1 else ()
-        return np.zeros((len(self.ids), *shape, *half), np.float32)
+        extra = np.square(rows).sum(1, keepdims=True) + penalty * math.sqrt(len(key))
+        return np.concatenate([rows, extra], 1)
 
     def _run(self, graph: str, **inputs: Array) -> list[Array]:
         outputs: list[Array] = self.graphs[graph].run(None, inputs)

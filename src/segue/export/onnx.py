@@ -27,7 +27,6 @@ from torch import Tensor, nn
 from segue.errors import SegueError
 from segue.export import EXPORTED
 from segue.extras import install_command
-from segue.layers.attention import weighted_keys
 from segue.layers.colours import MEAN, normalise
 from segue.layers.folding import fold_batch_norms
 from segue.models.base import (
@@ -36,7 +35,6 @@ from segue.models.base import (
     QueryFeatures,
     track_capabilities,
 )
-from segue.models.lite_parts import SENSORY, SIDES, ObjectState
 from segue.models.stcn import STCN, STCNLite
 from segue.sessions.empty_scene import PLANES
 from segue.video.partial import PartialFile, writing
@@ -46,11 +44,7 @@ SAMPLE = 96, 128  # height and width of the images that the graphs are traced wi
 
 
 def encode(network: STCN | STCNLite, image: Tensor) -> tuple[Tensor, ...]:
-    """Encode an image.
-
-    ``image``: (H, W, 3), see :func:`prepared`; returns key (64, h, w), with weighting two channels more,
-    features thin and joint, and two finer ones.
-    """
+    """Key, features thin and joint, and two finer ones of an image (H, W, 3), see :func:`prepared`."""
     seen = network.encode_query(prepared(network, image))
     joint, thin, *finer = seen.features
     return (seen.key[0], thin, joint, *finer)
@@ -66,30 +60,6 @@ def read(
     """
     rows = keys.flatten(0, 1)
     affinity = (2 * query @ rows[:, :-1].T - rows[:, -1]) / math.sqrt(query.shape[1])
-    return read_best(top_k, affinity, keys, values, start, width, window)
-
-
-def read_weighted(
-    top_k: int, keys: Tensor, values: Tensor, query: Tensor, start: Tensor, width: Tensor, window: Tensor
-) -> tuple[Tensor, Tensor]:
-    """:func:`read` with the similarity ``weighted``, see :func:`segue.layers.attention.weighted_keys`.
-
-    ``keys``: (T, P, C+2): keys times their sharpness s, ``s |k|²`` and the confidence penalty, and s;
-    ``values``: (K, T, P, V); ``query``: (Q, C+2): keys, and their sharpness as memory and as query; returns
-    readouts (K, Q, V), and attention by frame (T,).
-    """
-    affinity = weighted_keys(query.T, query.T)[1].T @ keys.flatten(0, 1).T
-    return read_best(top_k, affinity, keys, values, start, width, window)
-
-
-def read_best(
-    top_k: int, affinity: Tensor, keys: Tensor, values: Tensor, start: Tensor, width: Tensor, window: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Values at the positions with the highest affinity; see :func:`read`.
-
-    ``affinity``: (Q, T*P); ``keys``: (T, P, C); ``values``: (K, T, P, V); returns readouts (K, Q, V), and
-    attention by frame (T,).
-    """
     own = start + torch.arange(affinity.shape[0])
     place = torch.arange(keys.shape[1])
     far = ((own // width)[:, None] - place // width).abs() > window
@@ -104,62 +74,20 @@ def read_best(
     return readout, received.sum((0, 1)) * values.shape[0]
 
 
-def decode(
-    network: STCN | STCNLite, states: Sequence[str], readout: Tensor, thin: Tensor, *rest: Tensor
-) -> Tensor:
-    """Decode readouts with features of the frame, and with the states of the objects.
-
-    ``readout``: (K, V, h, w); ``rest``: two finer features, then the states, (K, ...); returns log-odds (K,
-    H/n, W/n), n 2 or (STCN) 4.
-    """
-    query = QueryFeatures(thin, thin, (thin, thin, *rest[:2]))  # of which decoders see features alone
-    if not states:
-        return network.decode(query, readout)
-    known = ObjectState(**dict(zip(states, rest[2:], strict=True)))
-    return cast(STCNLite, network).decode(query, readout, known)
+def decode(network: STCN | STCNLite, readout: Tensor, thin: Tensor, *finer: Tensor) -> Tensor:
+    """Log-odds (K, H/n, W/n) of readouts (K, V, h, w) and features of the frame."""
+    query = QueryFeatures(thin, thin, (thin, thin, *finer))  # of which decoders see features alone
+    return network.decode(query, readout)
 
 
-def remember(
-    network: STCN | STCNLite,
-    states: Sequence[str],
-    image: Tensor,
-    joint: Tensor,
-    masks: Tensor,
-    *rest: Tensor,
-) -> Tensor | tuple[Tensor, ...]:
-    """Encode a frame with its masks, and move the states of the objects on.
-
-    ``image``: (H, W, 3), see :func:`prepared`; ``masks``: soft masks (K, H, W), in [0, 1]; ``rest``: the
-    states, (K, ...); returns values (K, P, V), and the next states.
-    """
+def remember(network: STCN | STCNLite, image: Tensor, joint: Tensor, masks: Tensor) -> Tensor:
+    """Values (K, P, V) of an image (H, W, 3) with masks (K, H, W)."""
     seen = QueryFeatures(prepared(network, image), joint, (joint,))
-    values = network.encode_memory(seen, masks)[1]
-    rows = values.flatten(2).transpose(1, 2)
-    if not states:
-        return rows
-    before = ObjectState(**dict(zip(states, rest[: len(states)], strict=True)))
-    after = cast(STCNLite, network).remember(before, values, masks, keep=True)
-    found = {"sensory": after.sensory, "sums": after.sums}
-    if before.sums is not None and after.sums is not None:
-        found["sums"] = torch.where(rest[-1], after.sums, before.sums)
-    return (rows, *(cast(Tensor, found[name]) for name in states))
-
-
-def object_states(network: STCN | STCNLite) -> dict[str, tuple[int, ...]]:
-    """States of an object besides the memory."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    if isinstance(network, STCNLite) and network.sensory is not None:
-        shapes["sensory"] = (SENSORY,)
-    if isinstance(network, STCNLite) and network.summaries is not None:
-        shapes["sums"] = (2 * SIDES, network.value_channels + 1)
-    return shapes
+    return network.encode_memory(seen, masks)[1].flatten(2).transpose(1, 2)
 
 
 def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int, *maps: Tensor) -> Tensor:
-    """Decode maps of the current frame, of those around it and of the empty scene.
-
-    Returns (1, channels, H, W), in [0, 1].
-    """
+    """Decode maps of the current frame, of those around it and of the empty scene: (1, channels, H, W)."""
     rest = iter(maps)
     current, *others = (tuple(itertools.islice(rest, count)) for count in counts)
     context = others[: len(network.context)]
@@ -169,10 +97,7 @@ def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int,
 
 
 def prepared(network: STCN | STCNLite, image: Tensor) -> Tensor:
-    """Normalise an image as the network takes it.
-
-    ``image``: (H, W, 3), values of 0 to 255, padded to multiples of 16; returns (1, 3, H, W), float32.
-    """
+    """Normalise an image (H, W, 3), padded to multiples of 16, to (1, 3, H, W), float32."""
     if isinstance(network, STCNLite):
         return image.permute(2, 0, 1)[None].float() / 127.5 - 1
     return normalise(image)
@@ -204,44 +129,28 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
     fine = ("f4", "f2") if lite else ("f8", "f4")
     with torch.inference_mode():
         key, thin, joint, *finer = encode(network, image)
-        values = remember(network, (), image, joint, masks)
-    assert isinstance(values, Tensor)
+        values = remember(network, image, joint, masks)
     positions = values.shape[1]
     row = key.flatten(1).T
-    weighted = network.similarity == "weighted"
-    keys = (row if weighted else torch.cat([row, row[:, :1]], 1))[None].repeat(2, 1, 1)
+    keys = torch.cat([row, row[:, :1]], 1)[None].repeat(2, 1, 1)
     memory = values[:, None].repeat(1, 2, 1, 1)
-    shapes, half = object_states(network), (key.shape[1] // 2, key.shape[2] // 2)
-    states = {
-        name: torch.rand(2, *shape, *(half if len(shape) == 1 else ())) for name, shape in shapes.items()
-    }
-    kept = {"keep": torch.tensor(True)} if "sums" in states else {}
     numbers = {"start": torch.tensor(16), "width": torch.tensor(width // stride), "window": torch.tensor(12)}
     readout = torch.zeros(2, values.shape[2], height // stride, width // stride)
     encoded = {"image": image}
     recalled = {"keys": keys, "values": memory, "query": row[16 : positions - 8]} | numbers
-    decoded = {"readout": readout, "thin": thin} | dict(zip(fine, finer, strict=True)) | states
-    remembered = {"image": image, "joint": joint, "masks": masks} | states | kept
-    names, best = tuple(states), partial(read_weighted if weighted else read, schedule.top_k)
+    decoded = {"readout": readout, "thin": thin} | dict(zip(fine, finer, strict=True))
+    remembered = {"image": image, "joint": joint, "masks": masks}
     graphs = {
         "encode": _Graph(network, partial(encode, network), encoded, "key", "thin", "joint", *fine),
-        "read": _Graph(network, best, recalled, "readout", "usage"),
-        "decode": _Graph(network, partial(decode, network, names), decoded, "logits"),
-        "remember": _Graph(
-            network,
-            partial(remember, network, names),
-            remembered,
-            "values",
-            *(f"next_{name}" for name in names),
-        ),
+        "read": _Graph(network, partial(read, schedule.top_k), recalled, "readout", "usage"),
+        "decode": _Graph(network, partial(decode, network), decoded, "logits"),
+        "remember": _Graph(network, partial(remember, network), remembered, "values"),
     }
     about = {
         "network": "stcn-lite" if lite else "stcn",
         "schedule": asdict(schedule),
         "features": fine,
         "padding": "edge" if lite else [255 * mean for mean in MEAN],
-        "similarity": network.similarity,
-        "states": shapes,
     }
     return _write(graphs, folder, about, (resources.files("segue") / "export" / "follow.py").read_bytes())
 
@@ -288,11 +197,7 @@ class _Graph(nn.Module):
 def _write(
     graphs: Mapping[str, _Graph], folder: Path, about: dict[str, Any], program: bytes | None = None
 ) -> list[Path]:
-    """Trace and write graphs, ``graphs.json`` that tells their inputs and outputs, and what runs them.
-
-    All get their names when the last one is traced, and ``graphs.json``, without which nothing reads the
-    others, is never there beside graphs of another export.
-    """
+    """Trace and write graphs and what runs them; ``graphs.json`` last, so that exports never mix."""
     index = folder / "graphs.json"
     with ExitStack() as stack, writing(folder):
 

@@ -38,14 +38,7 @@ _WHITE = 250
 def read_flow(path: str | Path) -> Flow:
     """Motion in pixels, (H, W, 2), float32, right and down, of a ``.flo`` file or a PNG of KITTI.
 
-    It is 0 where the file does not know it.
-
-    Args:
-        path: file of Middlebury with the ending ``.flo``; any other ending is read as a PNG with three
-            channels of 16 bits. It has at most 2^26 pixels.
-
-    Returns:
-        Motion of each pixel, (H, W, 2), float32, in pixels of the file: first to the right, then down.
+    It is 0 where the file does not know it. A file has at most 2^26 pixels.
 
     Raises:
         FlowError: it cannot be read, or is something else.
@@ -59,14 +52,8 @@ def read_flow(path: str | Path) -> Flow:
 def read_flow_picture(path: str | Path) -> Image:
     """The network input from a file, uint8: (H, W, 3) for a flow image, (H, W, 1) for one flow.
 
-    Args:
-        path: flow image (a PNG with three channels of 8 bits), ``.flo`` file or PNG of KITTI, of at most
-            2^26 pixels.
-
-    Returns:
-        Lengths of motion as grey values, 0..255. A flow image comes as it is stored, (H, W, 3). Flow
-        becomes (H, W, 1): its lengths are counted in pixels of an image of 256 x 256, and 20 pixels or more
-        are 255.
+    A flow image comes as it is stored. The lengths of flow are counted in pixels of an image of 256 x 256,
+    and 20 pixels or more are 255.
 
     Raises:
         FlowError: it cannot be read, or shows flow by a colour wheel, which does not tell lengths in pixels.

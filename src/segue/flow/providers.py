@@ -104,15 +104,7 @@ class RAFT:
 
 
 def flow_provider(name: FlowName | str | Path, weights: str | os.PathLike[str] | None = None) -> FlowProvider:
-    """A provider by its name: ``dis``, ``farneback``, or ``raft``, which needs weights.
-
-    Args:
-        name: ``dis``, ``farneback`` or ``raft``.
-        weights: weight file of torchvision's ``raft_small``; only ``raft`` reads it.
-
-    Returns:
-        A function of two images of one size, RGB, (H, W, 3), uint8. It gives the flow from the first to the
-        second, (H, W, 2), float32, x and y in pixels. ``raft`` runs on the CPU.
+    """A provider by its name: ``dis``, ``farneback``, or ``raft``, which needs weights and the CPU.
 
     Raises:
         FlowError: there is none of this name, or something that it needs is missing.
@@ -153,38 +145,18 @@ class FlowPictures:
     scale: float = SCALE  # whatever the gap
 
     def __call__(self, current: Image, earlier: Sequence[Image]) -> Image:
-        """Flow image of a frame.
+        """Flow image (H, W, gaps), uint8, of a frame; the largest gap is the first channel (red).
 
-        Args:
-            current: the frame, RGB (H, W, 3), uint8.
-            earlier: the frames of the gaps before it, growing, at the start of a video the oldest there is.
-
-        Returns:
-            (H, W, gaps), uint8; the largest gap is the first channel (red).
+        ``earlier``: frames of the gaps before it, growing, at the start of a video the oldest there is.
         """
         return self.picture(self.flows(current, earlier))
 
     def flows(self, current: Image, earlier: Sequence[Image]) -> list[Flow]:
-        """Flow of a frame to earlier ones.
-
-        Args:
-            current: the frame, RGB (H, W, 3), uint8.
-            earlier: the frames of the gaps before it, growing.
-
-        Returns:
-            (H, W, 2), float32, in pixels of the frame, largest gap first.
-        """
+        """Flow (H, W, 2) of a frame to earlier ones by growing gap, in pixels; largest gap first."""
         return [self.provider(current, picture) for picture in reversed(earlier)]
 
     def picture(self, flows: Sequence[Flow]) -> Image:
-        """Flow image of what :meth:`flows` gives.
-
-        Args:
-            flows: (H, W, 2) each, in pixels.
-
-        Returns:
-            Lengths, (H, W, gaps), uint8, in the order of ``flows``.
-        """
+        """Flow image, lengths (H, W, gaps), uint8, of what :meth:`flows` gives."""
         height, width = flows[0].shape[:2]
         unit = np.array((SIDE / width, SIDE / height), np.float32)
         return np.stack([lengths(flow * unit, self.scale) for flow in flows], axis=2)

@@ -15,14 +15,7 @@ INLIER = 1.0  # pixels by which flow may differ from the camera's and still coun
 
 
 def against_scene(flow: Flow) -> Float32Array:
-    """Distance in pixels between the flow (H, W, 2) of each pixel and the motion of the scene, (H, W).
-
-    Args:
-        flow: (H, W, 2), float32, in pixels.
-
-    Returns:
-        (H, W), float32, in pixels.
-    """
+    """Distance (H, W) in pixels between the flow (H, W, 2) of each pixel and the motion of the scene."""
     height, width = flow.shape[:2]
     y, x = np.mgrid[:height, :width]
     place = np.stack((x, y), -1).astype(np.float32)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from segue.jobs.running import RunResult as RunResult
     from segue.jobs.running import run as run
     from segue.jobs.values import AnnotateJob as AnnotateJob
+    from segue.jobs.values import DetectJob as DetectJob
     from segue.jobs.values import ExportJob as ExportJob
     from segue.jobs.values import ForegroundJob as ForegroundJob
     from segue.jobs.values import InstancesJob as InstancesJob
@@ -46,8 +47,8 @@ _MODULES = {
     "segue.jobs.parts": "Finding Given Model Outputs VideoSource",
     "segue.jobs.plan": "check_plan",
     "segue.jobs.running": "RunResult RunInterrupted run",
-    "segue.jobs.values": "AnnotateJob ExportJob ForegroundJob InstancesJob Job TrackJob TrainJob VideoJob "
-    "from_json to_json",
+    "segue.jobs.values": "AnnotateJob DetectJob ExportJob ForegroundJob InstancesJob Job TrackJob TrainJob "
+    "VideoJob from_json to_json",
 }
 
 __all__ = [*" ".join(_MODULES.values()).split()]

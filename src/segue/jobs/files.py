@@ -47,12 +47,8 @@ def read_job(path: str | Path) -> Job:
     path = Path(path)
     check_file(path, ArgumentError, LARGEST)
     try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise ArgumentError(f"{path}: no text ({error})") from None
-    try:
-        return from_json(text)
-    except ArgumentError as error:
+        return from_json(path.read_text("utf-8"))
+    except (ArgumentError, UnicodeDecodeError) as error:
         raise ArgumentError(f"{path}: {error}") from None
 
 

@@ -102,41 +102,6 @@ class FrameLoop:
             yield self.waiting.popleft(), result
 
 
-def run_frames(
-    opened: OpenJob,
-    frames: Iterator[Frame],
-    sink: Sink,
-    folder: Path | None,
-    report: Report,
-    cancel: CancelToken | None = None,
-) -> None:
-    """Take all frames of a job through its session into the sink.
-
-    The session is saved into ``folder`` now and then, when the run is interrupted and when a frame cannot be
-    read or prompted, always after the results before it are written; then the sink is suspended. On Ctrl-C,
-    SIGTERM and SIGHUP the current frame is finished first; a second Ctrl-C does not wait for it.
-    """
-    job, endless = _Run(opened, sink, folder, report), opened.source.endless
-    if folder is not None and opened.job.outputs.resume and (folder / STATE).exists():
-        job.catch_up(folder, frames)
-    elif folder is not None:
-        (folder / STATE).unlink(missing_ok=True)
-    with cancel_on_signals(cancel) as token:
-        try:
-            for frame, result in job.loop.take(_until_cancelled(frames, token), _now_and_then(job.save)):
-                job.write(frame, result)
-        except (SourceError, PromptError) as error:  # they come before the session has taken the frame
-            if endless and isinstance(error, SourceError):
-                job.finish()
-            else:
-                job.suspend()
-            raise
-        if token.cancelled and not endless:
-            job.suspend()
-            raise KeyboardInterrupt
-        job.finish()
-
-
 def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
     """The frames until the run is to stop."""
     while not token.cancelled:
@@ -146,62 +111,83 @@ def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Fr
         yield frame
 
 
-class _Run:
-    """A run under way: what is done, and which frames wait for their results."""
+class FrameRun(FrameLoop):
+    """A frame loop whose results are written, and which can be saved and resumed."""
 
     def __init__(self, opened: OpenJob, sink: Sink, folder: Path | None, report: Report) -> None:
-        self._session, self._sink, self._folder, self._report = opened.session, sink, folder, report
-        self._sparse = opened.required is not None
-        self.loop = FrameLoop(opened.session, opened.step, required=opened.required)
-        self._done = 0
+        super().__init__(opened.session, opened.step, required=opened.required)
+        self._opened, self._sink, self._folder, self._report = opened, sink, folder, report
+        self.done = 0  # results that are written
 
-    def save(self) -> None:
+    def run(self, frames: Iterator[Frame], cancel: CancelToken | None = None) -> None:
+        """Take all frames of a job through its session into the sink; what stops before the end is saved."""
+        folder, endless = self._folder, self._opened.source.endless
+        if folder is not None and self._opened.job.outputs.resume and (folder / STATE).exists():
+            self._catch_up(folder, frames)
+        elif folder is not None:
+            (folder / STATE).unlink(missing_ok=True)
+        with cancel_on_signals(cancel) as token:  # the current frame is finished first
+            try:
+                for frame, result in self.take(_until_cancelled(frames, token), _now_and_then(self._save)):
+                    self._write(frame, result)
+            except (SourceError, PromptError) as error:  # they come before the session has taken the frame
+                if endless and isinstance(error, SourceError):
+                    self._write_rest()
+                else:
+                    self._suspend()
+                raise
+            if token.cancelled and not endless:
+                self._suspend()
+                raise KeyboardInterrupt
+            self._write_rest()
+
+    def _save(self) -> None:
         """Save the session after the results before it are written."""
-        if self._folder is None or self.loop.taken is None:
+        if self._folder is None or self.taken is None:
             return
         self._sink.flush()
         state = self._session.state(copy=False)
         progress = {
-            "next_frame": self.loop.waiting[0].index if self.loop.waiting else self.loop.taken + 1,
-            "waiting": len(self.loop.waiting),
-            "taken": self.loop.taken,
-            "done": self._done,
+            "next_frame": self.waiting[0].index if self.waiting else self.taken + 1,
+            "waiting": len(self.waiting),
+            "taken": self.taken,
+            "done": self.done,
         }
         replace(state, values={**state.values, **progress}).save(self._folder / STATE)
 
-    def suspend(self) -> None:
+    def _suspend(self) -> None:
         """Save the session, and complete what shows the results so far."""
-        self.save()
+        self._save()
         self._sink.suspend()
 
-    def finish(self) -> None:
+    def _write_rest(self) -> None:
         """Write the results that are due after the last frame."""
-        for frame, result in self.loop.finish():
-            self.write(frame, result)
+        for frame, result in self.finish():
+            self._write(frame, result)
 
-    def catch_up(self, folder: Path, frames: Iterator[Frame]) -> None:
+    def _catch_up(self, folder: Path, frames: Iterator[Frame]) -> None:
         """Restore the session, and write the results before it once more."""
         with _damaged(folder / STATE) as state:
-            next_frame, done, waiting, self.loop.taken = (
+            next_frame, done, waiting, self.taken = (
                 int(state.values[name]) for name in ("next_frame", "done", "waiting", "taken")
             )
             self._session.restore(state)
-        reached = None
-        for frame, result in replayed(folder, frames, next_frame, sparse=self._sparse):
-            self.write(frame, result)
+        reached, sparse = None, self._required is not None
+        for frame, result in replayed(folder, frames, next_frame, sparse=sparse):
+            self._write(frame, result)
             reached = frame.index
-        if self._sparse and reached != self.loop.taken:  # frames without a result that the session has taken
-            next((frame for frame in frames if frame.index == self.loop.taken), None)
-        if missing := done - self._done:
+        if sparse and reached != self.taken:  # frames without a result that the session has taken
+            next((frame for frame in frames if frame.index == self.taken), None)
+        if missing := done - self.done:
             raise ResumeError(
                 f"{folder}: {missing} masks of the interrupted run are missing; give --overwrite"
             )
-        self.loop.waiting.extend(itertools.islice(frames, max(waiting, 0)))
+        self.waiting.extend(itertools.islice(frames, max(waiting, 0)))
 
-    def write(self, frame: Frame, result: Segmentation) -> None:
+    def _write(self, frame: Frame, result: Segmentation) -> None:
         self._sink.write(frame, result)
         self._report(frame, result)
-        self._done += 1
+        self.done += 1
 
 
 def first_pass(

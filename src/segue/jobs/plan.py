@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,8 +16,9 @@ from segue.errors import (
     SourceError,
 )
 from segue.inputs import exists
-from segue.jobs.parts import Outputs
+from segue.jobs.parts import Outputs, VideoSource
 from segue.jobs.values import (
+    DetectJob,
     ExportJob,
     ForegroundJob,
     InstancesJob,
@@ -90,16 +91,19 @@ def outputs_of(job: Job) -> Iterator[Path]:
             yield from (path for path in others if path is not None)
     elif isinstance(job, (TrainJob, ExportJob)):
         yield job.folder
+    elif isinstance(job, DetectJob):
+        yield from (path for path in (job.folder, job.json_file) if path is not None)
 
 
 def inputs_of(job: Job) -> Iterator[Path]:
     """Files and folders that a job reads, as far as it names them."""
-    if isinstance(job, VideoJob):
+    if isinstance(job, (VideoJob, DetectJob)):
         place = job.source.place
         if place is not None and not is_url(place) and not place.isdecimal():
             yield Path(place)
-        if job.model.weights is not None:
-            yield job.model.weights
+        weights = job.finding.weights if isinstance(job, DetectJob) else job.model.weights
+        if weights is not None:
+            yield weights
 
 
 def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:
@@ -117,14 +121,19 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
             SINKS.find(name)
     if not sources:
         return
-    missing = [job.source.place for job in jobs if job.source.place and not _is_there(job.source.place)]
-    if missing:
-        raise SourceError(_counted("no such file or folder", missing))
+    check_sources([job.source for job in jobs])
     prompts = [item for job in jobs if isinstance(job, TrackJob) for item in job.prompts]
     files = dict.fromkeys(item.path for item in prompts if isinstance(item, MaskPrompt) and item.path)
     lost = [path for path in files if not is_url(path) and not exists(Path(path))]
     if lost:
         raise PromptError(_counted("no such mask file", lost))
+
+
+def check_sources(sources: Iterable[VideoSource]) -> None:
+    """See that what sources name is there."""
+    missing = [source.place for source in sources if source.place and not _is_there(source.place)]
+    if missing:
+        raise SourceError(_counted("no such file or folder", missing))
 
 
 def _counted(what: str, places: Sequence[str]) -> str:

@@ -13,12 +13,13 @@ from segue.errors import SinkError, SourceError
 from segue.jobs.describing import FramesDigest
 from segue.jobs.files import write_record
 from segue.jobs.identity import identified, result_settings
-from segue.jobs.loop import first_pass, forget_state, run_frames
+from segue.jobs.loop import FrameRun, first_pass, forget_state
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Explains, Inputs, OpenJob, check_inputs, first_frame
 from segue.jobs.processes import export, train
 from segue.jobs.values import (
     AnnotateJob,
+    DetectJob,
     ExportJob,
     ForegroundJob,
     InstancesJob,
@@ -90,6 +91,10 @@ def run(
     if isinstance(job, AnnotateJob):
         resolve_name("segue_web.running:run_job")(job, observer)  # until the page is closed
         return RunResult()
+    if isinstance(job, DetectJob):
+        from segue.jobs.detecting import detect  # a job needs the detectors of its own kind alone
+
+        return detect(job, observer)
     if isinstance(job, InstancesJob) and job.whole:
         from segue.jobs.instances import run_whole  # a job needs the sessions of its own kind alone
 
@@ -151,14 +156,12 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
     states = masks if resumable and getattr(opened.session, "restorable", True) else None
     taken = FramesDigest()
     frames = opened.own_pictures(frames)
-    begun, count = time.perf_counter(), 0
+    begun = time.perf_counter()
     lost: SourceError | None = None
     cancel.on_cancel(source.stop)
     observer.ready(source, opened.zones)
 
     def report(frame: Frame, result: Segmentation) -> None:
-        nonlocal count
-        count += 1
         if opened.in_memory:
             taken.add(frame)
         # A run that is resumed goes through its first results again, without a strip.
@@ -167,6 +170,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
                 write_picture(explain / f"{result.index:06d}{kind}.png", picture)
         observer.frame(frame, result, opened.note(result))
 
+    loop = FrameRun(opened, sink, states, report)
     try:
         with interrupt_on_signals(), sink:
             if passes is not None:
@@ -176,7 +180,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
                 begun = time.perf_counter()
             observer.begin("frames", opened.total)
             try:
-                run_frames(opened, frames, sink, states, report, cancel)
+                loop.run(frames, cancel)
             except SourceError as error:
                 if not source.endless:
                     raise
@@ -193,7 +197,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
                 observer.written(name, path)
         raise RunInterrupted(_hint(source, masks, states is not None)) from None
     seconds = time.perf_counter() - begun
-    observer.end(count, seconds)
+    observer.end(loop.done, seconds)
     for name, path in written.items():
         observer.written(name, path)
     if lost is not None:
@@ -203,7 +207,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
         written[name] = path
     if text := opened.summary():
         observer.notice(text)
-    return RunResult(written, count, seconds)
+    return RunResult(written, loop.done, seconds)
 
 
 def _open_sink(opened: OpenJob, part: float | None, written: dict[str, Path], observer: Observer) -> Sink:

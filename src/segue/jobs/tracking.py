@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,7 +14,7 @@ from segue.errors import ArgumentError, PromptError, SourceError
 from segue.jobs.detecting import DEFAULT_NOTICE, make_detector
 from segue.jobs.loop import step_required
 from segue.jobs.opened import Inputs, OpenJob, first_frame
-from segue.jobs.parts import AnyPrompt, Finding, SettingValue, TrackOptions
+from segue.jobs.parts import AnyPrompt, Finding, SettingValue, TrackOptions, error_text
 from segue.jobs.values import TrackJob, check_prompts
 from segue.masks import resize_mask
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
@@ -72,17 +72,9 @@ def checked_settings(published: Schedule, given: Mapping[str, SettingValue]) -> 
             raise ArgumentError(f"setting {name}: this network has none of that name; it has {known}")
         try:
             found[name] = TypeAdapter(types[name]).validate_python(value, strict=True)
-        except ValidationError:
-            raise ArgumentError(f"setting {name} is {value!r}, but must be {in_words(types[name])}") from None
+        except ValidationError as errors:
+            raise ArgumentError(f"setting {name}{error_text(errors)}") from None
     return found
-
-
-def in_words(kind: Any) -> str:
-    """Possible values of a schedule's type."""
-    if get_origin(kind) is Literal:
-        return f"one of {', '.join(map(str, get_args(kind)))}"
-    words = {bool: "true or false", int: "a whole number", float: "a number", type(None): "none"}
-    return " or ".join(words[part] for part in get_args(kind) or (kind,))
 
 
 def plan_prompts(job: TrackJob, first: Frame, size: tuple[int, int]) -> dict[int, list[Prompt]]:

@@ -161,6 +161,29 @@ class InstancesJob(VideoJob):
     options: InstanceOptions = InstanceOptions()
 
 
+class DetectJob(Value):
+    """Find the objects of an image, or of one frame of a video: ``segue detect``."""
+
+    kind: Literal["detect"] = "detect"
+    source: VideoSource
+    """Image or video; its first frame is looked at."""
+
+    finding: Finding = Finding()
+    """What finds the objects."""
+
+    folder: FilePath | None = option(None, "Output", "output,o")
+    """Output folder.  [default: segue-out/NAME]"""
+
+    json_file: FilePath | None = option(None, "Output", "json")
+    """Write the objects as JSON into this file."""
+
+    overwrite: bool = option(False, "Output")
+    """Replace existing output."""
+
+    device: str | None = option(None, "Model")
+    """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
+
+
 TrainSetting = str | int | float | bool | None | tuple[str, ...]
 
 
@@ -241,7 +264,7 @@ class AnnotateJob(Value):
 
 
 Job = Annotated[
-    TrackJob | ForegroundJob | InstancesJob | TrainJob | ExportJob | AnnotateJob,
+    TrackJob | ForegroundJob | InstancesJob | DetectJob | TrainJob | ExportJob | AnnotateJob,
     Field(discriminator="kind"),
 ]
 """One run of any kind; :func:`segue.jobs.run` carries it out."""

@@ -18,23 +18,18 @@ from torch import Tensor, nn
 from segue.layers.linear import ActivatedLinear
 from segue.layers.pieces import joined
 
-Similarity = Literal["l2", "dot", "weighted"]
+Similarity = Literal["l2", "dot"]
 
 
 def affinity(memory_key: Tensor, query_key: Tensor, similarity: Similarity) -> Tensor:
     """Similarity of every memory position to every query position, in float32.
 
     ``l2`` is the negative squared distance without the term ``|q|²``, which is the same for all memory
-    positions and vanishes in the softmax (STCN, section 3.3); ``dot`` is the dot product (STM, section 3.2);
-    ``weighted`` is the negative squared distance times a sharpness of the memory position and one of the
-    query position, which are the last two channels of both keys, see :func:`weighted_keys`. Keys (..., C, N)
-    and (..., C, P), whose leading dimensions broadcast, give (..., N, P).
+    positions and vanishes in the softmax (STCN, section 3.3); ``dot`` is the dot product (STM, section 3.2).
+    Keys (..., C, N) and (..., C, P), whose leading dimensions broadcast, give (..., N, P).
     """
     with torch.autocast(memory_key.device.type, enabled=False):
         memory, query = memory_key.float(), query_key.float()
-        if similarity == "weighted":
-            memory, query = weighted_keys(memory, query)
-            return memory.transpose(-1, -2) @ query
         scores = memory.transpose(-1, -2) @ query
         if similarity == "l2":
             scores = 2 * scores - memory.square().sum(-2).unsqueeze(-1)
@@ -61,15 +56,6 @@ def anisotropic_affinity(
             constant = (chosen * query.square()).sum(-2, keepdim=True)
             scores = (2 * products - squares - constant) / math.sqrt(memory.shape[-2])
         return scores if shrinkage is None else scores * shrinkage.float().transpose(-1, -2)
-
-
-def weighted_keys(memory: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-    """Vectors whose dot product is ``-s e |m - q|² / sqrt(C)``, (..., C + 2, N) → (..., C + 2, N)."""
-    key, shrinkage = memory[..., :-2, :], memory[..., -2:-1, :]
-    wanted, selection = query[..., :-2, :], query[..., -1:, :] / math.sqrt(query.shape[-2] - 2)
-    memory = torch.cat([shrinkage * key, shrinkage * key.square().sum(-2, keepdim=True), shrinkage], dim=-2)
-    square = wanted.square().sum(-2, keepdim=True)
-    return memory, torch.cat([2 * selection * wanted, -selection, -selection * square], dim=-2)
 
 
 def attend(scores: Tensor, top_k: int | None = None) -> Tensor:

@@ -45,9 +45,7 @@ PAST = (16, 24, 32, 32)  # channels of the maps of the past at strides 2, 4, 8 a
 PICTURE = slice(3, 6)  # the planes of a scene that are its image
 
 
-def past_cues(
-    frame: Tensor, planes: Tensor, context: Sequence[Tensor], *, noise_units: bool = False
-) -> Tensor:
+def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tensor:
     """Signed differences of a frame to its past, and what is known of each pixel.
 
     The frame (N, 3, H, W), the planes (N, 21, H, W), see :class:`segue.sessions.empty_scene.Scene`, and the K
@@ -66,8 +64,7 @@ def past_cues(
         *(frame - other for other in context),
     ]
     # All at once: each copy of so many planes at full resolution is felt.
-    more = [noise_cues(frame, planes)] if noise_units else []
-    cues = torch.cat([*differences, shares, *more], 1)
+    cues = torch.cat([*differences, shares, noise_cues(frame, planes)], 1)
     cues[:, : sum(each.shape[1] for each in differences)].mul_(CONTRAST)
     return cues
 
@@ -90,9 +87,9 @@ def noise_cues(frame: Tensor, planes: Tensor) -> Tensor:
 class PastPyramid(nn.Module):
     """Cues at full resolution → maps at strides 2, 4, 8 and 16."""
 
-    def __init__(self, context: int, more: int = 0) -> None:
+    def __init__(self, context: int) -> None:
         super().__init__()
-        pairs = itertools.pairwise((17 + 3 * context + more, *PAST))
+        pairs = itertools.pairwise((17 + 3 * context + NOISE_CUES, *PAST))
         self.stages = Stages(ConvNormReLU(cin, cout, 3, stride=2) for cin, cout in pairs)
 
     def forward(self, cues: Tensor) -> list[Tensor]:

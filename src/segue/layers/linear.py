@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch.nn.functional as F
@@ -31,6 +32,21 @@ class ActivatedLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """(..., cin) to (..., cout)."""
         return _ACTIVATIONS[self.activation][0](super().forward(x))
+
+
+class Perceptron(nn.Sequential):
+    """Linear layers with an activation between them, (..., widths[0]) to (..., widths[-1]).
+
+    Names are those of the releases of SeqFormer and SAM 2, ``layers.0``, ``layers.1``, ...
+    """
+
+    layers: nn.Sequential
+
+    def __init__(self, widths: Sequence[int], activation: LinearActivation = "relu") -> None:
+        super().__init__()
+        *inner, last = pairwise(widths)
+        hidden = (ActivatedLinear(cin, cout, activation) for cin, cout in inner)
+        self.layers = nn.Sequential(*hidden, ActivatedLinear(*last))
 
 
 def composed(first: ActivatedLinear, second: ActivatedLinear) -> ActivatedLinear:

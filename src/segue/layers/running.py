@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from threading import RLock
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.allocation import apart_from_heap, release_freed_memory
@@ -20,7 +18,7 @@ from segue.layers.folding import fold_batch_norms, fold_weights
 from segue.layers.fused import use_fused
 from segue.layers.linear import use_fused_linear
 from segue.layers.onednn import can_fuse
-from segue.layers.tuning import tuner, use_tuned
+from segue.layers.wide import use_inference_forms
 
 Network = TypeVar("Network")
 
@@ -56,23 +54,18 @@ def choose_device(device: str | torch.device | None) -> torch.device:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: on recent GPUs, with AMX, or by a timed convolution."""
+    """Whether bfloat16 is faster than float32 here: on recent GPUs, with AMX, and with AVX512-BF16."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     if device.type != "cpu":
         return False
-    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
-        return True
-    if not getattr(torch.cpu, "_is_avx512_bf16_supported", bool)():
-        return False
-    forms = {str(dtype): partial(_convolve, dtype) for dtype in (torch.float32, torch.bfloat16)}
-    return tuner().choose("precision", forms, str(torch.float32)) == str(torch.bfloat16)
+    units = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, unit, bool)() for unit in units)
 
 
-def _convolve(dtype: torch.dtype) -> Tensor:
-    """A convolution like those of the small networks, in one precision."""
-    image = torch.ones(1, 64, 96, 96, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    return F.conv2d(image, torch.ones(64, 64, 3, 3, dtype=dtype), padding=1)
+def choose_dtype(device: torch.device, fast: bool) -> torch.dtype:
+    """bfloat16 where it is asked for and faster, else float32."""
+    return torch.bfloat16 if fast and has_bfloat16(device) else torch.float32
 
 
 def prepare_for_inference(
@@ -80,7 +73,7 @@ def prepare_for_inference(
 ) -> tuple[Network, torch.device, torch.dtype]:
     """A copy of a network for running, where it runs, and in which precision: ``fast`` asks for bfloat16."""
     place = choose_device(device)
-    dtype = torch.bfloat16 if fast and has_bfloat16(place) else torch.float32
+    dtype = choose_dtype(place, fast)
     return inference_copy(network, place, dtype), place, dtype
 
 
@@ -100,19 +93,19 @@ def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.M
     compilation = wanted_compilation(device)
     on_cpu = device.type == "cpu"
     fuses = on_cpu and compilation is None
-    tunes = fuses and dtype == torch.float32
-    copy = fold_batch_norms(module, later=tunes)
+    exact = fuses and dtype == torch.float32
+    copy = fold_batch_norms(module, later=exact)
     for part in copy.modules():
         if isinstance(part, Composable):
             part.compose_layers()
     copy = copy.to(device, dtype)
-    if tunes:
-        use_tuned(copy)
+    if exact:
+        use_inference_forms(copy)
         fold_weights(copy)
     _own_storage(copy, module)
     # The types of PyTorch do not know this way of calling it.
     copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    if tunes and can_fuse():
+    if exact and can_fuse():
         use_fused_linear(copy)
     elif fuses and can_fuse():
         use_fused(copy)

@@ -5,9 +5,8 @@ for a kernel ``g`` and a tile ``d`` of inputs, each transform as one product ove
 
 For tiles of 4x4 the points of the paper, {0, ±1, ±2, ∞}, lose digits. Ours are the same times 3/4, which lose
 fewer, and the constants of the input transform are still exact. Tiles of 2x2 are evaluated at {0, ±1, ∞}, as
-in the paper, and tiles of 6x6 at {0, ±1/2, ±1, ±2, ∞}. For 128 channels and 30x54 positions of random numbers
-the largest error in float32 over the largest output is 2.6e-7 directly, 4.3e-7 with tiles of 2x2, 2.4e-6 with
-those of 4x4 and 1.2e-5 with those of 6x6.
+in the paper. For 128 channels and 30x54 positions of random numbers the largest error in float32 over the
+largest output is 2.6e-7 directly, 4.3e-7 with tiles of 2x2 and 2.4e-6 with those of 4x4.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from segue.layers.activated import ActivatedConv2d, Activation
 from segue.layers.folding import folded_weight
 from segue.layers.fused import InferenceConv2d
 
-POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 0.75, -0.75, 1.5, -1.5), 6: (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0)}
+POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 0.75, -0.75, 1.5, -1.5)}
 """Finite points at which tiles of outputs of each size are evaluated; ∞ is one more."""
 
 STRIP_TILES = 108  # tiles to work on at a time: many for efficient products, few to stay near the cache
@@ -33,7 +32,7 @@ PIECE_COLUMNS = 56 << 8  # of these, tiles times input channels that are transfo
 STRIP_BYTES = 16 << 20  # largest transformed inputs of a strip
 KERNEL_BYTES = 20 << 20  # largest transformed kernel, or part of one
 
-Tile = Literal[2, 4, 6]
+Tile = Literal[2, 4]
 """Rows and columns of outputs that are computed together."""
 
 

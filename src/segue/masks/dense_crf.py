@@ -31,11 +31,7 @@ class CrfParameters:
 
 
 def refine(mask: IndexMask, image: Image) -> IndexMask:
-    """Draw a rough index mask to the edges of its image.
-
-    ``mask``: index mask (H, W); ``image``: RGB (H, W, 3), uint8; returns (H, W), of the mask's type, with the
-    same ids.
-    """
+    """Draw a rough index mask (H, W) to the edges of its image; ids stay."""
     ids = np.unique(mask[mask != 0])
     if len(ids) == 0:
         return np.array(mask)
@@ -51,10 +47,7 @@ def refine(mask: IndexMask, image: Image) -> IndexMask:
 
 
 def mean_field(unary: Float64Array, image: Image, parameters: CrfParameters) -> Float64Array:
-    """Run the mean-field steps of a dense CRF with Potts compatibility (Krähenbühl and Koltun, 2011).
-
-    ``unary`` are negative log probabilities (L, N) of the N pixels of an RGB image (H, W, 3), row by row.
-    """
+    """Mean-field steps of a dense CRF (Krähenbühl and Koltun, 2011); ``unary``: -log p (L, N)."""
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width].reshape(2, -1).astype(np.float64)
     place = np.stack((x, y), 1)

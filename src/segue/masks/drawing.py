@@ -70,11 +70,7 @@ def overlay(
 def attention_strip(
     image: Image, mask: IndexMask, maps: npt.NDArray[np.floating], ids: Sequence[int]
 ) -> Image:
-    """An image with its objects, and beside it once for each object, by id, with what is attended to for it.
-
-    The image is RGB, (h, w, 3), uint8, the strip (h, (K + 1) w, 3). The mask may have any size, and so may
-    the ``maps`` (K, rows, columns) of what counts for each of the K ``ids``, which are not negative.
-    """
+    """An image with its objects, and beside it once for each object what is attended to for it."""
     size = image.shape[1], image.shape[0]
     whole = np.asarray(cv2.resize(fold_ids(mask), size, interpolation=cv2.INTER_NEAREST), np.uint8)
     strip = [overlay(image, whole)]
@@ -90,11 +86,7 @@ def attention_strip(
 
 
 def heated(image: Image, plane: FloatingArray, most: float | None = None) -> Image:
-    """Tint an image where a map is high: blue is low, red is the most, and 0 leaves it as it is.
-
-    ``image``: RGB, (h, w, 3), uint8; ``plane``: (rows, columns) of any size, not negative; returns RGB, (h,
-    w, 3), uint8.
-    """
+    """Tint an image where a map is high: blue is low, red is the most, and 0 leaves it as it is."""
     size = image.shape[1], image.shape[0]
     heat = cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_CUBIC).clip(0)
     heat = (heat / max(float(heat.max()) if most is None else most, 1e-9)).clip(max=1)

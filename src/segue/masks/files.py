@@ -20,11 +20,8 @@ from segue.types import IndexMask
 def davis_palette() -> npt.NDArray[np.uint8]:
     """Colour of every id, (256, 3), uint8, RGB; 0 is black.
 
-    The bit rule of the PASCAL VOC development kit: the three lowest bits of the id become the highest
-    bits of red, green and blue, the next three the second highest, and so on.
-
-    Returns:
-        A new array, (256, 3), uint8; row ``i`` is red, green and blue of id ``i``, each 0..255.
+    The bit rule of the PASCAL VOC development kit: the three lowest bits of the id become the highest bits of
+    red, green and blue, the next three the second highest, and so on.
     """
     ids = np.arange(256)
     palette = np.zeros((256, 3), np.uint8)
@@ -40,15 +37,7 @@ DAVIS_PALETTE.setflags(write=False)
 
 
 def fold_ids(mask: IndexMask) -> npt.NDArray[np.uint8]:
-    """Palette entries for an index mask of any integer type: ids beyond 255 start again at 1, never at 0.
-
-    Args:
-        mask: index mask, (H, W), any integer type.
-
-    Returns:
-        Entries of the palette, (H, W), uint8: 0 where the mask is 0 or negative, else 1 to 255. It is
-        ``mask`` itself, not a copy, if that is uint8.
-    """
+    """Palette entries (H, W), uint8, for an index mask: ids beyond 255 start again at 1, never at 0."""
     if mask.dtype == np.uint8:
         return np.asarray(mask, np.uint8)
     folded = np.where(mask > 0, (mask.astype(np.int64) - 1) % 255 + 1, 0)
@@ -96,10 +85,7 @@ def read_index_mask(path: str | Path) -> StoredMask:
 
 
 def index_values(picture: Image.Image, where: str) -> StoredMask:
-    """The index mask of a decoded image, as :func:`read_index_mask` gives it.
-
-    Returns (H, W), uint8 or uint16.
-    """
+    """The index mask (H, W) of a decoded image, as :func:`read_index_mask` gives it."""
     values = _stored_values(picture, where)
     is_object = values == 255
     indices = picture.mode == "P" and _grey_levels(picture) is None
@@ -112,18 +98,10 @@ def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
     """Values of a mask file as they are stored, (H, W), uint8 or (16-bit files) uint16.
 
     A grey image gives its values, 0/255 too, and so does a palette image whose palette is grey; another
-    palette image gives its indices; one bit a pixel gives 0/1.
-
-    Args:
-        file: path of the file, or a binary stream of its bytes; BMP, PNG, PPM, TIFF or WebP.
-        where: its name for messages.
-
-    Returns:
-        Stored values, (H, W), uint8 (0 to 255) or uint16 (0 to 65535).
+    palette image gives its indices; one bit a pixel gives 0/1. ``where`` names the file in messages.
 
     Raises:
-        SourceError: the file is missing or damaged, is a colour image, has more than 2**28 pixels or values
-            outside 0 to 65535, or was stored as JPEG.
+        SourceError: as :func:`read_index_mask`.
     """
     with _opened(file, where) as picture:
         return _stored_values(picture, where)
@@ -201,13 +179,7 @@ def encode_png(values: npt.NDArray[Any], palette: bytes | None = None) -> bytes:
 
 
 def write_index_mask(path: str | Path, mask: IndexMask) -> None:
-    """Write an index mask, (H, W), as indexed PNG, or as 16-bit grey PNG if an id is beyond 255.
-
-    The indexed PNG has the colours of :data:`DAVIS_PALETTE`.
-
-    Args:
-        path: PNG file to write, with any suffix; its folder must exist, and an old file is replaced.
-        mask: index mask, (H, W), any integer type; ids from 0 to 65535.
+    """Write an index mask, (H, W), as PNG with :data:`DAVIS_PALETTE`, or 16-bit grey for ids beyond 255.
 
     Raises:
         SinkError: an id is negative or larger than 65535, or the file cannot be written.

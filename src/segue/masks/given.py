@@ -33,11 +33,7 @@ def is_mask_like(value: object) -> bool:
 
 
 def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
-    """A mask of a caller as an array of whole numbers or booleans.
-
-    A mask (H, W) whose only values are 0 and 255, as images of masks are stored, is one object with the id
-    1, and a :class:`PromptWarning` says so.
-    """
+    """A caller's mask as whole numbers or booleans; of 0 and 255 alone it is one object, with a warning."""
     if isinstance(value, (str, os.PathLike)):
         return read_index_mask(Path(value))
     given = value

@@ -35,15 +35,9 @@ def least_area(size: tuple[int, ...]) -> float:
 
 
 def measure(mask: IndexMask) -> dict[int, ObjectExtent]:
-    """Area and box of every id that occurs in an index mask, (H, W), without 0, in order of id.
+    """Area and box of every id in an index mask (H, W), without 0, in ascending order of id.
 
     The image is read once for all objects together, by the runs of equal neighbours in its rows.
-
-    Args:
-        mask: index mask, (H, W), any integer type; 0 is background.
-
-    Returns:
-        Area and box of each object in pixels, by id in ascending order; empty if the mask is all background.
     """
     last = np.ones(mask.shape, np.bool_)  # of a run
     np.not_equal(mask[:, 1:], mask[:, :-1], out=last[:, :-1])
@@ -72,13 +66,6 @@ def fill_boxes(boxes: Mapping[int, Box], size: tuple[int, int]) -> npt.NDArray[n
     """Index mask, (H, W), of whole boxes by id; later ones cover earlier ones.
 
     Corners are cut down to whole pixels, as in the STCN report. What lies beside the image is left out.
-
-    Args:
-        boxes: ``(x0, y0, x1, y1)`` in pixels, ``x1`` and ``y1`` exclusive, by id, 1 to 255.
-        size: height and width of the image in pixels.
-
-    Returns:
-        Index mask, (H, W), uint8; 0 where no box is.
     """
     mask = np.zeros(size, np.uint8)
     for number, box in boxes.items():
@@ -90,15 +77,8 @@ def fill_boxes(boxes: Mapping[int, Box], size: tuple[int, int]) -> npt.NDArray[n
 def resize_mask(mask: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
     """Index mask, (H, W), brought to ``size`` (height, width) by the nearest pixel centre.
 
-    Enlarging and reducing again to the old size gives the old mask back.
-
-    Args:
-        mask: mask, (H, W), any type.
-        size: new height and width in pixels.
-
-    Returns:
-        Mask of shape ``size`` and of the type of ``mask``, with no value that ``mask`` does not have. It is
-        ``mask`` itself, not a copy, if that has this size already.
+    Enlarging and reducing again to the old size gives the old mask back. It is ``mask`` itself, not a copy,
+    if that has this size already.
     """
     if mask.shape == size:
         return mask

@@ -13,21 +13,13 @@ from segue.arrays import BoolArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pieces:
-    """The pieces of a mask, 8-connected, with the numbers from 1 on; 0 is what belongs to none.
+    """The pieces of a mask, 8-connected, with the numbers from 1 on; 0 is what belongs to none."""
 
-    Attributes:
-        labels: the number of the piece of each pixel, (h, w), inside the window alone.
-        areas: pixels of each piece by its number, (n + 1,), 0 for number 0.
-        boxes: left, top, width and height of each piece in the window, (n + 1, 4).
-        window: the part of the image that holds all pieces.
-        size: height and width of the image.
-    """
-
-    labels: npt.NDArray[np.int32]
-    areas: npt.NDArray[np.int32]
-    boxes: npt.NDArray[np.int32]
-    window: tuple[slice, slice]
-    size: tuple[int, int]
+    labels: npt.NDArray[np.int32]  # the number of the piece of each pixel, (h, w), inside the window alone
+    areas: npt.NDArray[np.int32]  # pixels of each piece by its number, (n + 1,), 0 for number 0
+    boxes: npt.NDArray[np.int32]  # left, top, width and height of each piece in the window, (n + 1, 4)
+    window: tuple[slice, slice]  # the part of the image that holds all pieces
+    size: tuple[int, int]  # height and width of the image
 
     @classmethod
     def of(cls, mask: BoolArray) -> Pieces:

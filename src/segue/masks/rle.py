@@ -38,10 +38,7 @@ def check_size(height: object, width: object) -> tuple[int, int]:
 
 
 def check_runs(counts: Sequence[bytes], pixels: int) -> npt.NDArray[np.bool_]:
-    """Check compressed run lengths of masks of one size, all masks at once.
-
-    Gives whether each mask, (masks,), is free of empty runs inside, at which pycocotools may stop too early.
-    """
+    """Whether run lengths are free of empty runs inside, at which pycocotools may stop too early."""
     if not counts:
         return np.zeros(0, np.bool_)
     if not all(counts):
@@ -116,10 +113,9 @@ def compress_runs(counts: Sequence[Any], size: tuple[int, int]) -> bytes:
 
 
 def fill_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> bytes:
-    """Fill polygons to one mask.
+    """Fill polygons, pairs of finite numbers that are checked against ``size``, to one mask.
 
-    A polygon of fewer than three corners covers nothing. They are checked: pairs of finite numbers, none far
-    outside the frame, no outline longer than any mask of this ``size`` (height, width) can have.
+    A polygon of fewer than three corners covers nothing.
     """
     corners = [_corners(polygon, size) for polygon in polygons]
     areas = [polygon.ravel().tolist() for polygon in corners if len(polygon) >= 3]
@@ -172,69 +168,30 @@ def stored_mask(value: object) -> str | Rle:
 
 
 def encode_rle(mask: npt.NDArray[np.generic]) -> Rle:
-    """Run lengths of the pixels of ``mask`` (H, W) that are true or non-zero.
-
-    Args:
-        mask: one mask, (H, W), bool or a number type.
-
-    Returns:
-        Compressed run lengths: ``size`` is ``[H, W]``, ``counts`` an ASCII string. A mask without such a
-        pixel has run lengths too.
-    """
+    """Compressed run lengths of the pixels of ``mask`` (H, W) that are true or non-zero."""
     binary = np.asfortranarray(mask != 0).view(np.uint8)
     encoded = coco_mask.encode(binary)
     return Rle(size=[int(side) for side in encoded["size"]], counts=encoded["counts"].decode("ascii"))
 
 
 def encode_objects(mask: IndexMask, ids: Iterable[int]) -> dict[int, Rle]:
-    """Run lengths of each of ``ids`` in an index mask, (H, W).
-
-    Args:
-        mask: index mask, (H, W), any integer type.
-        ids: ids of objects; they need not occur in the mask.
-
-    Returns:
-        Compressed run lengths by id, in the order of ``ids``. Those of an id that does not occur have no
-        foreground pixel.
-    """
+    """Compressed run lengths by id of each of ``ids`` in an index mask (H, W); empty ones too."""
     columns = np.asfortranarray(mask)
     return {number: encode_rle(columns == number) for number in ids}
 
 
 def decode_rle(rle: Rle) -> npt.NDArray[np.bool_]:
-    """Binary mask, (H, W), bool, of compressed run lengths.
-
-    Args:
-        rle: compressed run lengths of COCO; ``size`` is height and width in pixels. They are not checked
-            here.
-
-    Returns:
-        Mask of this size, (H, W), bool: true inside the object.
-    """
+    """Binary mask (H, W), bool, of compressed run lengths, which are not checked."""
     return cast("npt.NDArray[np.bool_]", coco_mask.decode(rle).astype(bool))
 
 
 def rle_area(rle: Rle) -> int:
-    """Number of pixels, without decoding.
-
-    Args:
-        rle: compressed run lengths, as :func:`encode_rle` gives them; they are not checked.
-
-    Returns:
-        Number of foreground pixels, from 0 to the pixels of the mask.
-    """
+    """Number of foreground pixels of run lengths, without decoding."""
     return int(coco_mask.area(rle))
 
 
 def rle_box(rle: Rle) -> Box | None:
-    """Tight ``(x0, y0, x1, y1)``, exclusive at the far side, or None if there is no pixel.
-
-    Args:
-        rle: compressed run lengths, as :func:`encode_rle` gives them; they are not checked.
-
-    Returns:
-        Box of the foreground pixels, four floats with whole values, in pixels; None if the mask is empty.
-    """
+    """Tight ``(x0, y0, x1, y1)`` in pixels, exclusive at the far side; None if there is no pixel."""
     if rle_area(rle) == 0:
         return None
     x, y, width, height = (float(value) for value in coco_mask.toBbox(rle))

@@ -19,17 +19,11 @@ Forms = Literal["any", "compressed"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RleTrack:
-    """Masks of one object, one for each frame; make it with :meth:`parse`, which checks them.
+    """Masks of one object, one for each frame; make it with :meth:`parse`, which checks them."""
 
-    Attributes:
-        size: height and width of all frames.
-        counts: compressed run lengths by frame; None where the object is absent.
-        areas: pixels by frame, (T,), int64; 0 where the object is absent or its mask is empty.
-    """
-
-    size: tuple[int, int]
-    counts: tuple[bytes | None, ...]
-    areas: npt.NDArray[np.int64]
+    size: tuple[int, int]  # height and width of all frames
+    counts: tuple[bytes | None, ...]  # compressed run lengths by frame; None where the object is absent
+    areas: npt.NDArray[np.int64]  # pixels by frame, (T,)
 
     @classmethod
     def parse(cls, segmentations: Sequence[Any], size: tuple[int, int], *, forms: Forms = "any") -> RleTrack:
@@ -74,10 +68,7 @@ class RleTrack:
         return np.asarray(coco_mask.decode(self.rle(frame)), np.bool_)
 
     def box(self, frame: int) -> npt.NDArray[np.float32]:
-        """Tight box of a frame.
-
-        Returns ``(x0, y0, x1, y1)`` in pixels, exclusive at the far side, (4,), float32.
-        """
+        """Tight box ``(x0, y0, x1, y1)`` of a frame in pixels, exclusive at the far side, (4,), float32."""
         if not self.areas[frame]:
             return np.zeros(4, np.float32)
         x, y, width, height = coco_mask.toBbox(self.rle(frame))

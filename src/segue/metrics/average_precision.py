@@ -32,27 +32,15 @@ _CEILING = 1 - 1e-10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
-    """The D detections and G annotated objects of one category in one video.
+    """The D detections, highest score first, and G annotated objects of one category in one video."""
 
-    Attributes:
-        order: place of each detection in the list given, highest score first, (D,).
-        scores: of the detections in that order, (D,), float64.
-        overlaps: IoU of detections and objects, (D, G), float64.
-        matched: object of each detection, or -1, (groups, thresholds, D), see
-            :data:`segue.metrics.track_groups.GROUPS`.
-        ignored: detections that count neither as right nor as wrong, of the same shape, bool.
-        counted: objects that must be found, (groups, G), bool.
-        frame_overlaps: IoU of each object with its detection at the lowest threshold, (G, T), float64; 0 if
-            nothing was matched, NaN where neither is visible.
-    """
-
-    order: npt.NDArray[np.intp]
-    scores: Float64Array
-    overlaps: Float64Array
-    matched: npt.NDArray[np.intp]
-    ignored: BoolArray
-    counted: BoolArray
-    frame_overlaps: Float64Array
+    order: npt.NDArray[np.intp]  # place of each detection in the list given, (D,)
+    scores: Float64Array  # (D,), float64
+    overlaps: Float64Array  # IoU of detections and objects, (D, G)
+    matched: npt.NDArray[np.intp]  # object of each detection, or -1, (groups, thresholds, D)
+    ignored: BoolArray  # detections that are neither right nor wrong, of that shape
+    counted: BoolArray  # objects that must be found, (groups, G)
+    frame_overlaps: Float64Array  # IoU at the lowest threshold, (G, T); NaN where neither is visible
 
 
 def match_tracks(detections: Sequence[DetectedInstance], objects: Sequence[Instance]) -> Matches:
@@ -110,8 +98,8 @@ def _track_overlaps(
 def _match(overlaps: Float64Array, left_out: BoolArray, crowd: BoolArray) -> npt.NDArray[np.intp]:
     """Object of each detection, or -1, (groups, thresholds, D).
 
-    A detection takes, of the objects that are free and overlap enough, one that must be found before one
-    that is left out, then the one of largest overlap, then the last. Crowds are always free.
+    A detection takes, of the objects that are free and overlap enough, one that must be found before one that
+    is left out, then the one of largest overlap, then the last. Crowds are always free.
     """
     detections, objects = overlaps.shape
     ranges, thresholds = len(GROUPS), np.minimum(IOU_THRESHOLDS, _CEILING)
@@ -165,17 +153,11 @@ _EPSILON = np.spacing(1.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CategoryScore:
-    """Precision and recall of one category; NaN in a group without objects to be found.
+    """Precision and recall of one category; NaN in a group without objects to be found."""
 
-    Attributes:
-        precision: (groups, thresholds, recall points), float64.
-        recall: (groups, thresholds), float64.
-        limited_recall: over all areas with each of `RECALL_LIMITS`, (limits, thresholds), float64.
-    """
-
-    precision: Float64Array
-    recall: Float64Array
-    limited_recall: Float64Array
+    precision: Float64Array  # (groups, thresholds, recall points), float64
+    recall: Float64Array  # (groups, thresholds), float64
+    limited_recall: Float64Array  # over all areas with each of `RECALL_LIMITS`, (limits, thresholds), float64
 
 
 @dataclass(frozen=True)
@@ -217,14 +199,7 @@ class TrackScores:
         }
 
     def category(self, number: int) -> TrackScores:
-        """Select one category.
-
-        Args:
-            number: number of the category.
-
-        Returns:
-            Scores of that category alone; empty where nothing of it has to be found.
-        """
+        """Scores of one category alone; empty where nothing of it has to be found."""
         return TrackScores({key: score for key, score in self.categories.items() if key == number})
 
     def _means(self) -> dict[str, float]:

@@ -100,15 +100,7 @@ def compare(
 
 
 def paired_interval(differences: npt.NDArray[np.float64], *, seed: int = 0) -> Interval:
-    """Mean of differences, (sequences,), with its bootstrap interval; NaN entries take no part.
-
-    Args:
-        differences: (sequences,), float64.
-        seed: seed of the bootstrap.
-
-    Returns:
-        Mean, and bounds of the middle 95 % of 10,000 resampled means.
-    """
+    """Mean of differences (sequences,) with its bootstrap interval; NaN entries take no part."""
     known = differences[~np.isnan(differences)]
     count = len(known)
     if count < 2:

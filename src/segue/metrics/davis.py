@@ -68,13 +68,12 @@ class DavisAccumulator:
         """Take the next annotated frame; call it for all of them, the first and the last included.
 
         Args:
-            prediction: index mask (H, W), any integer type. None is accepted for a frame that is not scored:
-                the first and the last one, except in ``2016-toolkit``.
+            prediction: index mask (H, W); None for a frame that is not scored: the first and the last one,
+                except in ``2016-toolkit``.
             truth: index mask (H, W); 255 is void.
 
         Raises:
-            DatasetError: sizes differ, the first truth holds no object, or the prediction holds an id
-                that the first truth does not have.
+            DatasetError: sizes differ, or the first truth has no object or lacks an id of the prediction.
         """
         if self._frames == 0:
             _check_mask(truth, self._name)
@@ -92,11 +91,7 @@ class DavisAccumulator:
         self._frames += 1
 
     def score(self) -> SequenceScore:
-        """Score the frames so far, the latest one taken as the last.
-
-        Returns:
-            J and F, (K, T) in [0, 1], by object and scored frame, with their statistics (mean, recall, decay)
-            for each object.
+        """Score the frames so far, the latest one taken as the last: J and F, (K, T), with their statistics.
 
         Raises:
             DatasetError: fewer than three annotated frames, so that no frame is scored.
@@ -204,8 +199,8 @@ class UnsupervisedAccumulator:
         """Take the next annotated frame.
 
         Args:
-            prediction: index mask (H, W), any integer type, with proposals from 1 to ``MAX_PROPOSALS``; ids
-                may differ from the annotated ones.
+            prediction: index mask (H, W) with proposals from 1 to ``MAX_PROPOSALS``; ids may differ from
+                ``truth``.
             truth: index mask (H, W); 255 is void.
 
         Raises:
@@ -230,11 +225,7 @@ class UnsupervisedAccumulator:
         self._contour.append(contour_table(result, reference, *size, self._bound_th))
 
     def score(self) -> SequenceScore:
-        """Score the frames so far, with the assignment of proposals to objects that has the best sum of J&F.
-
-        Returns:
-            J and F, (K, T) in [0, 1], by object and frame, with their statistics. Row k belongs to the k-th
-            of the matched proposals in their order.
+        """Score the frames so far, with the assignment of proposals to objects of the best sum of J&F.
 
         Raises:
             DatasetError: there was no frame.

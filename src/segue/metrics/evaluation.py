@@ -146,10 +146,7 @@ def find_results(
 def object_series(
     region: Scores, contour: Scores, frames: tuple[str, ...], ids: list[int]
 ) -> dict[str, Series]:
-    """J and F over time, averaged over the scored objects, and of each object if there are several.
-
-    Both are (objects, frames), NaN where an object is not scored.
-    """
+    """J and F (objects, frames) over time, averaged over the objects, and of each if there are several."""
     series = {}
     for measure, table in (("J", region), ("F", contour)):
         series[measure] = Series(frames, np.nanmean(table, axis=0))

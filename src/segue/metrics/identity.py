@@ -32,29 +32,18 @@ _Frames = Sequence[tuple[Integers, Integers, Float64Array]]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Identity scores of a video.
+    """Identity scores of a video, in 0..1."""
 
-    Attributes:
-        hota: geometric mean of detection and association, mean over ``ALPHAS``, in 0..1.
-        deta, assa: accuracy of detection and of association, in 0..1.
-        idf1: F1 score of the best one-to-one assignment of ids over the whole video, in 0..1.
-        switches: number of times that a true object was matched with another id than before.
-        objects: true objects, summed over the frames.
-    """
-
-    hota: float
-    deta: float
-    assa: float
-    idf1: float
-    switches: int
-    objects: int
+    hota: float  # geometric mean of detection and association, mean over ``ALPHAS``
+    deta: float  # accuracy of detection
+    assa: float  # accuracy of association
+    idf1: float  # F1 of the best one-to-one assignment of ids over the whole video
+    switches: int  # times that a true object was matched with another id than before
+    objects: int  # true objects, summed over the frames
 
 
 def identity(truth: Iterable[IndexMask], results: Iterable[IndexMask]) -> Identity:
-    """Compare the ids of two videos of index masks, frame by frame; classes are ignored.
-
-    ``truth``: true masks, (H, W) each, 0 is background.
-    """
+    """Compare the ids of two videos of index masks (H, W), frame by frame; classes are ignored."""
     frames = [_similarity(a, b) for a, b in zip(truth, results, strict=True)]
     none = np.zeros(0, np.intp)
     true_ids, true = np.unique(np.concatenate([none, *(a for a, _, _ in frames)]), return_counts=True)

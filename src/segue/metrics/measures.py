@@ -79,10 +79,7 @@ def contour_accuracy(
 
 
 def tolerance_squared(shape: tuple[int, ...], bound_th: float) -> int:
-    """Square of the matching radius in pixels for images of ``shape`` (H, W), rounded down.
-
-    Squared distances on the grid are integers, so rounding down changes nothing.
-    """
+    """Square of the matching radius in pixels for images of ``shape`` (H, W), rounded down."""
     if not (math.isfinite(bound_th) and bound_th > 0):
         raise DatasetError(f"bound_th is {bound_th}; it must be positive: pixels or a share of the diagonal")
     diagonal_squared = shape[0] ** 2 + shape[1] ** 2
@@ -186,10 +183,7 @@ _Positions = npt.NDArray[np.intp]
 
 
 def count_pairs(prediction: IndexMask, truth: IndexMask, proposals: int, objects: int) -> Counts:
-    """Number of pixels with each pair of ids, (proposals + 1, objects + 1).
-
-    The masks may have any shape, both the same; their ids go up to ``proposals`` and ``objects``.
-    """
+    """Number of pixels with each pair of ids, (proposals + 1, objects + 1), in masks of any one shape."""
     size = (proposals + 1, objects + 1)
     smallest = np.min_scalar_type(size[0] * size[1] - 1)  # narrow numbers make this the cheap part of a frame
     if size == (2, 2) and 0 < prediction.size < 2**31:
@@ -243,10 +237,7 @@ def contour_table(
     objects: int,
     bound_th: float = DEFAULT_BOUND_TH,
 ) -> Scores:
-    """F of every proposal with every object, (proposals, objects); each contour is found and grown once.
-
-    The index masks (H, W) have ids up to ``proposals`` and ``objects``.
-    """
+    """F of every proposal with every object, (proposals, objects), of index masks (H, W)."""
     radius_squared = tolerance_squared(truth.shape, bound_th)
     found = [_contour(prediction == k) for k in range(1, proposals + 1)]
     real = [_contour(truth == k) for k in range(1, objects + 1)]

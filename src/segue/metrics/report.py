@@ -17,17 +17,11 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """A measure over time or over objects.
+    """A measure over time or over objects."""
 
-    Attributes:
-        mean: average, in [0, 1].
-        recall: share of the frames above 0.5.
-        decay: mean of the first quarter minus mean of the last one; positive when quality drops.
-    """
-
-    mean: float
-    recall: float
-    decay: float
+    mean: float  # average, in [0, 1]
+    recall: float  # share of the frames above 0.5
+    decay: float  # mean of the first quarter minus mean of the last one; positive when quality drops
 
 
 class _HasStatistics(Protocol):
@@ -95,23 +89,14 @@ class _Averaged(_Scored):
 
 @dataclass(frozen=True)
 class SequenceScore(_Averaged):
-    """All scores of one sequence.
-
-    Attributes:
-        name: name of the sequence.
-        region_frames: J, (objects, scored frames), float64; row k belongs to ``objects[k]``.
-        contour_frames: F, of the same shape.
-        objects: statistics of each object, in the order of the official tables.
-        missing: ids of objects that the result never shows; they were scored as empty masks.
-        match: in the unsupervised task the id of the proposal and of the object of each row.
-    """
+    """All scores of one sequence."""
 
     name: str
-    region_frames: Scores
-    contour_frames: Scores
+    region_frames: Scores  # J, (objects, scored frames); row k belongs to ``objects[k]``
+    contour_frames: Scores  # F, of the same shape
     objects: tuple[ObjectScore, ...]
-    missing: tuple[int, ...] = ()
-    match: tuple[tuple[int, int], ...] = ()
+    missing: tuple[int, ...] = ()  # ids that the result never shows; scored as empty masks
+    match: tuple[tuple[int, int], ...] = ()  # unsupervised: ids of proposal and object of each row
 
 
 @dataclass(frozen=True)
@@ -134,20 +119,12 @@ class DavisReport(_Averaged):
         return tuple(item for sequence in self.sequences for item in sequence.objects)
 
     def global_csv(self) -> str:
-        """Format the scores of the set as the official ``global_results-<set>.csv``.
-
-        Returns:
-            Two lines: names of the measures, and their values with three decimals.
-        """
+        """The scores of the set as the official ``global_results-<set>.csv``."""
         measures = self.measures
         return f"{','.join(measures)}\n{','.join(map(_three_decimals, measures.values()))}\n"
 
     def per_sequence_csv(self) -> str:
-        """Format the scores as the official ``per-sequence_results-<set>.csv``.
-
-        Returns:
-            A heading and one line for each object: its name, J and F with three decimals.
-        """
+        """The scores of each object as the official ``per-sequence_results-<set>.csv``."""
         rows = (
             f"{item.name},{_three_decimals(item.region.mean)},{_three_decimals(item.contour.mean)}\n"
             for item in self.objects

@@ -18,13 +18,7 @@ Property = Literal["area", "stillness", "aspect_change"]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Tracks whose property lies between two bounds, both included.
-
-    Attributes:
-        name: name of the group.
-        of: the property: mean area in pixels, see :func:`stillness`, or see :func:`aspect_change`.
-        low, high: the bounds.
-    """
+    """Tracks whose property lies between two bounds, both included: mean area, stillness or aspect change."""
 
     name: str
     of: Property

@@ -77,17 +77,7 @@ class YTVISAccumulator:
         return self._videos[video]
 
     def score(self, videos: Iterable[int] | None = None) -> TrackScores:
-        """Score all videos so far, or some of them.
-
-        Args:
-            videos: numbers of the videos; None takes all.
-
-        Returns:
-            AP and AR in [0, 1] for each category and over all.
-
-        Raises:
-            DatasetError: one of ``videos`` was not added.
-        """
+        """Scores of all videos so far, or of those with these numbers; DatasetError if one was not added."""
         chosen = sorted(self._videos if videos is None else set(videos))
         if missing := [str(number) for number in chosen if number not in self._videos]:
             raise DatasetError(f"no video {first_few(missing)} was added")

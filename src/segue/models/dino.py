@@ -59,12 +59,6 @@ class DINO(nn.Module):
         """Tokens (B, 1 + gh·gw, C), class token first, and the grid (gh, gw), of RGB (B, 3, H, W) in [0, 1].
 
         The normalised image is filled up with zeros to whole patches at the right and the bottom.
-
-        Args:
-            images: RGB (B, 3, H, W) in [0, 1].
-
-        Returns:
-            Tokens, and rows and columns of the grid.
         """
         height, width = images.shape[-2:]
         padded = F.pad(normalise_planes(images), (0, -width % self.patch, 0, -height % self.patch))
@@ -89,10 +83,7 @@ class DINO(nn.Module):
         return torch.cat((self.pos_embed[:, :1], resized.flatten(2).transpose(1, 2)), 1)
 
     def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
-        """Keys, queries or values of the last block for every patch: (B, gh·gw, C) and the grid.
-
-        Heads are joined; the class token is left out. Of the last block only what is asked for is computed.
-        """
+        """Keys, queries or values of the last block for every patch, (B, gh·gw, C), and the grid."""
         tokens, grid = self.embed(images)
         *blocks, last = self.blocks
         for block in blocks:

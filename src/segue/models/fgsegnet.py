@@ -176,10 +176,7 @@ class WholeNorm(nn.Module):
 
 
 def resize_from_corner(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize as TensorFlow 1 does it: position i comes from i · h / H.
-
-    ``x``: (..., h, w); returns (..., H, W).
-    """
+    """Bilinear resize of (..., h, w) as TensorFlow 1 does it: position i comes from i · h / H."""
     for axis, length in zip((-2, -1), size, strict=True):
         have = x.shape[axis]
         place = torch.arange(length, device=x.device, dtype=torch.float32) * (have / length)

@@ -36,10 +36,7 @@ def unpad(x: Tensor, size: Shape) -> Tensor:
 
 
 def reduced_to(image: Image, long_side: int) -> Image:
-    """An image reduced by averaging, if it is larger.
-
-    ``image``: RGB (H, W, 3), uint8; returns (h, w, 3), uint8.
-    """
+    """An image reduced by averaging, if it is larger."""
     height, width = image.shape[:2]
     scale = min(1.0, long_side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -87,10 +84,7 @@ class ResizePadGeometry:
         return self.working[0] + top + bottom, self.working[1] + left + right
 
     def to_network(self, image: Image) -> npt.NDArray[Any]:
-        """Reduce an image to the working size.
-
-        ``image``: RGB (H, W, 3), uint8; returns (h, w, 3), uint8, or float32 if it is interpolated.
-        """
+        """Reduce an image (H, W, 3) to the working size, float32 if it is interpolated."""
         if not self.resizes:
             return image
         height, width = self.working
@@ -102,10 +96,7 @@ class ResizePadGeometry:
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
     def mask_to_network(self, mask: Tensor) -> Tensor:
-        """Bring an index mask to the padded size, by nearest neighbour.
-
-        ``mask``: index mask (H, W); returns (h', w'), of the same type.
-        """
+        """Bring an index mask (H, W) to the padded size (h', w'), by nearest neighbour."""
         if not self.resizes:
             return self.pad(mask)
         small = F.interpolate(mask[None, None].float(), size=self.working, mode=self.mask_mode)[0, 0]
@@ -118,10 +109,7 @@ class ResizePadGeometry:
         return self.pad(small)
 
     def pad(self, x: Tensor) -> Tensor:
-        """Add zeros around, from the working size to the padded size.
-
-        ``x``: (..., h, w); returns (..., h', w').
-        """
+        """Add zeros around, from the working size (..., h, w) to the padded size (..., h', w')."""
         return F.pad(x, padding(*self.working, self.stride))
 
     def unpad(self, x: Tensor) -> Tensor:
@@ -129,10 +117,7 @@ class ResizePadGeometry:
         return unpad(x, self.working)
 
     def to_image(self, probabilities: Tensor) -> Tensor:
-        """Resize probabilities from the padded size to the image, bilinear.
-
-        ``probabilities``: (C, h', w'); returns (C, H, W).
-        """
+        """Resize probabilities (C, h', w') from the padded size to the image, (C, H, W), bilinear."""
         cut = self.unpad(probabilities)
         if not self.resizes:
             return cut
@@ -140,22 +125,15 @@ class ResizePadGeometry:
 
 
 def other_masks(masks: Tensor, total: Tensor | None = None) -> Tensor:
-    """For each object the sum of the masks of the others.
-
-    ``masks``: soft masks (..., K, H, W); ``total``: sum of the masks of all objects, (..., 1, H, W), for
-    calls that hold only some of them; returns (..., K, H, W).
-    """
+    """For each object the sum of the masks (..., K, H, W) of the others; ``total`` is the sum of all."""
     return (masks.sum(-3, keepdim=True) if total is None else total) - masks
 
 
 def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
-    """Soft aggregation of independent object probabilities (STM paper, section 3.4).
+    """Soft aggregation of object probabilities (K, H, W) to (K+1, H, W) (STM paper, section 3.4).
 
     The odds of ``prod(1 - p_i)`` and of each ``p_i``, divided by their sum; object channels of the network
     beyond K count as empty objects.
-
-    ``probabilities``: of each object by itself, (K, H, W) in [0, 1]; returns (K+1, H, W) of (K, H, W),
-    float32, background first.
     """
     merged = probabilities.new_empty(probabilities.shape[0] + 1, *probabilities.shape[1:])
     torch.prod(1 - probabilities, dim=0, out=merged[0])
@@ -169,11 +147,7 @@ def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
 
 
 def aggregate_logits(probabilities: Tensor) -> Tensor:
-    """Log-odds of background and objects; see :func:`aggregate`.
-
-    ``probabilities``: of each object by itself, (..., K, H, W) in [0, 1]; returns (..., K+1, H, W),
-    background first.
-    """
+    """Log-odds (..., K+1, H, W), background first, of probabilities (..., K, H, W); see :func:`aggregate`."""
     background = torch.prod(1 - probabilities, dim=-3, keepdim=True)
     merged = torch.cat([background, probabilities], dim=-3).clamp(EPSILON, 1 - EPSILON)
     return torch.log(merged / (1 - merged))

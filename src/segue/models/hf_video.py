@@ -238,15 +238,7 @@ class HFVideo(nn.Module):
         return self._held[0]
 
     def state_dict(self, *arguments: Any, **named: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Give the weights of the model, by which sessions know it.
-
-        Args:
-            arguments: passed on to :meth:`torch.nn.Module.state_dict`.
-            named: passed on too.
-
-        Returns:
-            Tensors by name.
-        """
+        """The weights of the model by name, by which sessions know it."""
         return self.model.state_dict(*arguments, **named)
 
 

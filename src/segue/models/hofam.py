@@ -106,56 +106,23 @@ class HOFAM(nn.Module):
         self.apply(_initialise)
 
     def forward(self, frames: Tensor, flow: Tensor) -> Tensor:
-        """Logits of foreground.
-
-        Args:
-            frames: RGB (N, 3, H, W) in [0, 1].
-            flow: images of flow (N, 3 or 1, H, W) in [0, 1].
-
-        Returns:
-            Logits (N, 1, H, W).
-
-        Raises:
-            ValueError: the sides are no multiples of ``size_multiple``.
-        """
+        """Logits (N, 1, H, W) of frames (N, 3, H, W) and images of flow (N, 3 or 1, H, W), both in [0, 1]."""
         return self.decode(self.encode_frame(frames), self.encode_flow(flow))
 
     def encode_frame(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Encode the frame.
-
-        Args:
-            frames: RGB (N, 3, H, W) in [0, 1]; sides are multiples of ``size_multiple``.
-
-        Returns:
-            A map for each level, strides 2, 4, 8, ..., each (N, C, h, w).
-        """
+        """A map (N, C, h, w) for each level, strides 2, 4, 8, ..., of frames (N, 3, H, W) in [0, 1]."""
         self._check(frames)
         return self.enc_rgb(2 * frames - 1)
 
     def encode_flow(self, flow: Tensor) -> tuple[Tensor, ...]:
-        """Encode images of flow.
-
-        Args:
-            flow: (N, 3 or 1, H, W) in [0, 1]; sides are multiples of ``size_multiple``.
-
-        Returns:
-            A map for each level, as :meth:`encode_frame`.
-        """
+        """A map for each level of images of flow (N, 3 or 1, H, W) in [0, 1]."""
         self._check(flow)
         if self.flow_mode == "single":
             flow = flow.expand(-1, 3, -1, -1)
         return self.enc_flow(2 * flow - 1)
 
     def decode(self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]) -> Tensor:
-        """Decode the maps of both encoders.
-
-        Args:
-            frame: as :meth:`encode_frame` returned them.
-            flow: as :meth:`encode_flow` returned them.
-
-        Returns:
-            Logits (N, 1, H, W).
-        """
+        """Logits (N, 1, H, W) of the maps of both encoders."""
         return self._decode(frame, flow)[0]
 
     def filtered_flow(self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]) -> list[FilteredFlow]:
@@ -178,16 +145,9 @@ class HOFAM(nn.Module):
 
     @torch.no_grad()
     def probability(self, frames: Tensor, flow: Tensor, *, mc_dropout: int = 0) -> Tensor:
-        """Probability of foreground, the mean over several passes with dropout.
+        """Probability (N, 1, H, W) of foreground, the mean over ``mc_dropout`` passes with dropout.
 
-        Args:
-            frames: RGB (N, 3, H, W) in [0, 1].
-            flow: images of flow (N, 3 or 1, H, W) in [0, 1].
-            mc_dropout: number of passes with dropout; 0 is one pass without (ours). The release takes one
-                with dropout, so that its output is random.
-
-        Returns:
-            (N, 1, H, W) in [0, 1].
+        0 is one pass without (ours); the release takes one with dropout, so that its output is random.
         """
         features = self.encode_frame(frames), self.encode_flow(flow)
         drops = [module for module in self.modules() if isinstance(module, nn.Dropout)]

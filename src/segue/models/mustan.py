@@ -7,7 +7,7 @@ frame's features, refinement of the localisation, a decoder; several encoders jo
 MUSTAN2), the losses and the size of MUSTAN2, 40.85 million parameters. The layers inside of the parts are our
 reading; with them MUSTAN2 has 40,849,952.
 
-Depth and what is known of the empty scene, as further inputs, are ours: the paper leaves them open.
+Depth and an image of the empty scene, as further inputs, are ours: the paper leaves them open.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import BatchNormReLU
-from segue.layers.colours import PAST, PICTURE, PastPyramid, normalise_planes, past_cues
+from segue.layers.colours import normalise_planes
 from segue.layers.gates import FRM, FuseBlock, PositionGate
 from segue.layers.resnet import ResNet18, scaled
 from segue.models.base import Features, ForegroundCapabilities, Shape
@@ -32,9 +32,6 @@ STRIDE = 3
 
 MOST_FRAMES = 15
 """Largest window; the paper asks for 3, 5 and 7 frames."""
-
-SCENE = "scene"
-"""Role of the background with its statistics; an image alone has the role of the past."""
 
 ENCODERS = {"past": "enc_past", "current": "enc_cur", "future": "enc_fut"}
 """Encoders of MUSTAN2 by role."""
@@ -54,10 +51,8 @@ def window_offsets(frames: int, *, causal: bool = False) -> tuple[int, ...]:
 class WindowNetwork(nn.Module, ABC):
     """Shared parts of MUSTAN1 and MUSTAN2: windows of frames, refined localisation, the decoder.
 
-    Attributes:
-        offsets: times of the frames of a window, in frames from the current one.
-        options: what the network was built with, by name; ``own`` are those that the other does not have.
-        widths: channels of the feature maps at strides 2, 4, 8, 16 and 32.
+    ``widths`` are the channels at strides 2, 4, 8, 16 and 32; ``own`` are the options that the other does not
+    have.
     """
 
     context: tuple[tuple[int, str], ...]
@@ -112,16 +107,7 @@ class WindowNetwork(nn.Module, ABC):
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> list[Tensor]:
-        """Features of the current frame, refined by the other frames, one map per stride.
-
-        Args:
-            current: what :meth:`encode` gave of the current frame.
-            context: what it gave of each frame of the context.
-            background: what it gave of the empty scene, or None.
-
-        Returns:
-            Maps (N, C, h, w) at strides 2, 4, 8, 16 and 32.
-        """
+        """Maps (N, C, h, w) of the current frame at strides 2 to 32, refined by the other frames."""
 
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
@@ -138,15 +124,10 @@ class WindowNetwork(nn.Module, ABC):
     def forward(
         self, window: Tensor, background: Tensor | None = None, depth: Tensor | None = None
     ) -> Tensor:
-        """Logits (N, 1, H, W) of the current frames of windows.
+        """Logits (N, 1, H, W) of windows (N, T, 3, H, W) at ``self.offsets``, H and W at least 32.
 
-        Args:
-            window: RGB frames (N, T, 3, H, W) in [0, 1] at ``self.offsets``; H and W at least 32.
-            background: images of the empty scene, (N, 3, H, W) in [0, 1].
-            depth: of the current frame, (N, 1, H, W), 1st to 99th percentile of the sequence as [0, 1].
-
-        Raises:
-            ValueError: the window has another length, or an image is missing or not wanted.
+        ``background``: (N, 3, H, W); ``depth``: (N, 1, H, W), 1st to 99th percentile of the sequence; all in
+        [0, 1]. A window of another length, or an image that is missing or not wanted, is a ValueError.
         """
         if window.shape[1] != len(self.offsets):
             raise ValueError(f"a window of {window.shape[1]} frames; this network takes {len(self.offsets)}")
@@ -246,9 +227,6 @@ class MUSTAN2(WindowNetwork):
         causal: no frame after the current one.
         frm: how context changes the features; none is the ablation, without the encoders of the context.
         background: an image of the empty scene joins the past.
-        ranges: temporal quantile ranges of each pixel, as in mustan-lite, are a hint on the features of
-            the frame; wants ``background``, whose planes are then all that is known of the empty scene. The
-            hint is zero in a fresh network.
         depth_channels: 1 to take a depth map of the current frame.
         rlim: refine the localisation.
         share_encoders: one encoder for all frames, so that a stream encodes each frame once.
@@ -265,7 +243,6 @@ class MUSTAN2(WindowNetwork):
         causal: bool = False,
         frm: Refinement = "attention",
         background: bool = False,
-        ranges: bool = False,
         depth_channels: Literal[0, 1] = 0,
         rlim: bool = True,
         share_encoders: bool = False,
@@ -273,35 +250,25 @@ class MUSTAN2(WindowNetwork):
     ) -> None:
         if share_encoders and depth_channels:
             raise ValueError("share_encoders encodes a frame for all roles, depth is for one: choose one")
-        if ranges and not background:
-            raise ValueError("ranges are those of the empty scene, which only background brings: take both")
         if frames < 3 and frm != "none":
             raise ValueError(f"frames is {frames}; MUSTAN2 takes a past and a future, 3 or more")
-        own = {"ranges": ranges, "share_encoders": share_encoders}
-        super().__init__(frames, causal, frm, background, depth_channels, rlim, width, **own)
+        super().__init__(
+            frames, causal, frm, background, depth_channels, rlim, width, share_encoders=share_encoders
+        )
         past, future = (self.current, self.current) if share_encoders else ("past", "future")
         others = [offset for offset in self.offsets if offset]
         self.older = len(others) // 2
         self.context = tuple((offset, past if i < self.older else future) for i, offset in enumerate(others))
-        self.background = SCENE if ranges else past if background else None
-        self.capabilities = replace(self.capabilities, temporal_quantiles=ranges)
-        self._encoders = ENCODERS | {SCENE: ENCODERS[past]}
+        self.background = past if background else None
         self.enc_cur = ResNet18(depth_channels=depth_channels, width=width)
         if frm != "none":
             if not share_encoders:
                 self.enc_past, self.enc_fut = ResNet18(width=width), ResNet18(width=width)
             self.fuse = nn.ModuleList(FuseBlock(c, attention=frm == "attention") for c in self.widths[1:])
-        if ranges:
-            self.past = PastPyramid(len(self.context))
-            pairs = zip(PAST, self.widths, strict=False)
-            self.hints = nn.ModuleList(nn.Conv2d(cin, cout, 1) for cin, cout in pairs)
-            for parameter in self.hints.parameters():
-                nn.init.zeros_(parameter)
 
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
-        picture = frames[:, PICTURE] if role == SCENE else frames
-        maps: Features = getattr(self, self._encoders[role])(normalise_planes(picture), depth)
-        return (frames, *maps) if self.capabilities.temporal_quantiles else maps
+        maps: Features = getattr(self, ENCODERS[role])(normalise_planes(frames), depth)
+        return maps
 
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
@@ -309,12 +276,6 @@ class MUSTAN2(WindowNetwork):
         """The finest map as it is, the others fused with the means of past and future."""
         if not context:
             return list(current)
-        if self.capabilities.temporal_quantiles and background is not None:
-            # Pixels come first.
-            cues = past_cues(current[0], background[0], [pixels for pixels, *_ in context])
-            hints = zip(self.hints, current[1:], self.past(cues), strict=False)
-            current = (*(own + hint(memory) for hint, own, memory in hints), current[-1])
-            context, background = [tuple(maps) for _, *maps in context], background[1:]
         before = [*context[: self.older], *([] if background is None else [background])]
         past, future = mean_maps(before), mean_maps(context[self.older :])
         fused = zip(self.fuse, past[1:], current[1:], future[1:], strict=True)

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from segue.layers.activated import ConvNormReLU
 from segue.layers.colours import (
-    NOISE_CUES,
     PAST,
     PICTURE,
     CuesByScene,
@@ -79,7 +78,7 @@ class MustanLite(nn.Module):
         self.flow_name = flow
         self.options: dict[str, bool | str] = {}
         self.encoder = MobileNetV2Trunk()
-        self.past = PastPyramid(len(self.context), NOISE_CUES)
+        self.past = PastPyramid(len(self.context))
         self.cues: CuesByScene | None = None
         self.fuse = nn.ModuleList(
             ConvNormReLU(2 * cin + past, cout)
@@ -183,7 +182,7 @@ class MustanLite(nn.Module):
         cues = self._cues_of(frame)
         if cues is None:
             beside = [pixels for (pixels,) in context]
-            return self.past(past_cues(frame, known[0], beside, noise_units=True))
+            return self.past(past_cues(frame, known[0], beside))
         own = [parts[place] for place, parts in enumerate(context)]
         return self.past.after_first(cues(frame, own, known))
 
@@ -218,10 +217,7 @@ class Decoder(nn.Module):
     def forward(
         self, fused: Sequence[Tensor], more: Callable[[int, Tensor | None], Tensor] | None = None
     ) -> Tensor:
-        """Logits at stride 2.
-
-        ``fused``: maps (N, C, h, w), fine to coarse; returns (N, channels, H/2, W/2).
-        """
+        """Logits (N, channels, H/2, W/2) of maps (N, C, h, w), fine to coarse."""
         *skips, x = fused
         if more is not None:
             x = x + more(len(skips), None)

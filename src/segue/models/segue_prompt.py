@@ -63,25 +63,13 @@ class SeguePrompt(nn.Module):
         self.judge = nn.Sequential(nn.Linear(w16 + 2 * w8 + _STATISTICS, 64), nn.ReLU(), nn.Linear(64, 1))
 
     def encode(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """Features of crops.
-
-        Args:
-            pictures: RGB (N, 3, S, S) in [0, 1]; S is a multiple of 32.
-
-        Returns:
-            Maps at strides 2, 4, 8, 16 and 32, each (N, C, h, w).
-        """
+        """Maps (N, C, h, w) at strides 2 to 32 of crops (N, 3, S, S) in [0, 1]; S is a multiple of 32."""
         return self.encoder(pictures * 2 - 1)
 
     def decode(self, features: tuple[Tensor, ...], prompts: Tensor) -> tuple[Tensor, Tensor]:
-        """Masks of what the prompts point at.
+        """Logits (N, 3, S/2, S/2) of the best guess and two others, and logits (N, 3) of their IoU.
 
-        Args:
-            features: as :meth:`encode` returned them.
-            prompts: planes (N, 4, S, S) in [0, 1], 0 where there is no prompt; see :data:`POSITIVE`.
-
-        Returns:
-            Logits (N, 3, S/2, S/2) of the best guess and two others, and logits of their IoU (N, 3).
+        ``prompts``: planes (N, 4, S, S) in [0, 1], 0 where there is no prompt; see :data:`POSITIVE`.
         """
         f2, f4, f8, f16, f32 = features
         p2, p4, p8, p16 = self.prompt(prompts)
@@ -96,15 +84,7 @@ class SeguePrompt(nn.Module):
         return masks, self._judged(masks.detach(), x16, x8)
 
     def forward(self, pictures: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
-        """:meth:`encode` and :meth:`decode`.
-
-        Args:
-            pictures: RGB (N, 3, S, S) in [0, 1].
-            prompts: planes (N, 4, S, S) in [0, 1].
-
-        Returns:
-            Logits (N, 3, S/2, S/2), and logits of their IoU (N, 3).
-        """
+        """:meth:`encode` and :meth:`decode`."""
         return self.decode(self.encode(pictures), prompts)
 
     def _judged(self, masks: Tensor, x16: Tensor, x8: Tensor) -> Tensor:
@@ -122,10 +102,7 @@ class SeguePrompt(nn.Module):
 
 
 def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
-    """Cosine similarity of keys to the mean key under each kind of prompt.
-
-    ``keys``: (N, C, h, w); ``prompts``: planes (N, 4, S, S) in [0, 1]; returns (N, 4, h, w) in [-1, 1].
-    """
+    """Cosine similarity (N, 4, h, w) of keys (N, C, h, w) to the mean key under prompts (N, 4, S, S)."""
     weights = F.adaptive_avg_pool2d(prompts.float(), (keys.shape[2], keys.shape[3])).flatten(2)
     given = (weights.amax(2, keepdim=True) > 0).float()
     kinds = [weights[:, k : k + 1] for k in range(PLANES)]

@@ -21,7 +21,7 @@ from segue.layers.residual import JointResBlock, ResBlock, add_conv_of_frame, jo
 from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, ResidualTrunk
 from segue.models.base import QueryFeatures, Schedule, TrackCapabilities, Tracker
 from segue.models.geometry import padding
-from segue.models.lite_parts import LiteTracker, ObjectState, ObjectSummaries, SensoryState, Weighting
+from segue.models.lite_tracker import LiteTracker
 from segue.models.memory import BicubicTracker, MemoryTracker
 from segue.models.memory.published import PublishedNetwork
 
@@ -36,10 +36,7 @@ right and down puts its receptive fields over the cells of the mask."""
 
 
 class CorrespondenceNetwork(PublishedNetwork):
-    """Shared parts of STCN and stcn-lite: keys from the image alone, values from image and mask.
-
-    The features of a query are what the value encoder sees of the frame, then what the decoder does.
-    """
+    """Shared parts of STCN and stcn-lite: keys from the image alone, values from image and mask."""
 
     value_encoder: Any
     decoder: Any
@@ -50,31 +47,14 @@ class CorrespondenceNetwork(PublishedNetwork):
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
     ) -> tuple[None, Tensor]:
-        """Encode frames with the soft masks of their objects.
-
-        Args:
-            query: what :meth:`encode_query` gave for the frames.
-            masks: ([B,] K, H, W) in [0, 1].
-            total: sum of the masks of all objects, ([B,] 1, H, W), for calls that hold only some of them.
-
-        Returns:
-            None, as the query key serves as memory key, and values ([B,] K, Cv, h, w).
-        """
+        """None, for the query key serves, and values ([B,] K, Cv, h, w) of masks ([B,] K, H, W)."""
         values: Tensor = self.value_encoder(
             query.image, query.features[0], self.mask_planes(masks, total).flatten(0, -4)
         )
         return None, values.view(*masks.shape[:-2], *values.shape[1:])
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        """Decode what each object read from memory.
-
-        Args:
-            query: what :meth:`encode_query` gave for the frames.
-            readout: values that were read, ([B,] K, Cv, h, w).
-
-        Returns:
-            Log-odds of each object, ([B,] K, H/4, W/4).
-        """
+        """Log-odds ([B,] K, H/4, W/4) of readouts ([B,] K, Cv, h, w)."""
         logits: Tensor = self.decoder(readout.flatten(0, -4), *query.features[1:])
         return logits.view(*readout.shape[:-3], *logits.shape[-2:])
 
@@ -108,14 +88,7 @@ class STCN(CorrespondenceNetwork):
         self.decoder = Decoder()
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
-        """Encode prepared images, (B, 3, H, W); key (B, 64, H/16, W/16).
-
-        Args:
-            image: (B, 3, H, W), from :meth:`prepare`.
-
-        Returns:
-            Key, and the features that decoder and value encoder take of the frame.
-        """
+        """Features of prepared images (B, 3, H, W), with key (B, 64, H/16, W/16)."""
         f4, f8, f16 = self.key_encoder(image)
         return QueryFeatures(image, self.key_proj(f16), (f16, self.key_comp(f16), f8, f4))
 
@@ -202,12 +175,6 @@ class STCNLite(CorrespondenceNetwork):
     The differences are ours: the memory is read at stride 8, where small objects still have a few cells, and
     the decoder ends at stride 2. Images are RGB scaled to [-1, 1] and padded to multiples of 16 by
     replicating the border; the joint feature, keys and values are at stride 8.
-
-    Args:
-        weighting: weigh memory positions, see :class:`segue.models.lite_parts.Weighting`. Like the others,
-            this part changes nothing until it has learned.
-        sensory: keep a recurrent state of each object, see :class:`segue.models.lite_parts.SensoryState`.
-        summaries: keep sums of its features, see :class:`segue.models.lite_parts.ObjectSummaries`.
     """
 
     schedule = Schedule(
@@ -215,6 +182,7 @@ class STCNLite(CorrespondenceNetwork):
         top_k=20,
         include_last=True,
         last_window=12,
+        dense_radius=5,
         penalty=1.0,
         last_penalty=2.0,
         memory_frames=5,
@@ -228,7 +196,7 @@ class STCNLite(CorrespondenceNetwork):
     read_stride = 8
     value_channels = 128
 
-    def __init__(self, *, weighting: bool = False, sensory: bool = False, summaries: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.key_encoder = MobileNetV2Trunk()
         _, _, c8, c16 = self.key_encoder.channels
@@ -236,82 +204,14 @@ class STCNLite(CorrespondenceNetwork):
         self.key_comp = nn.Conv2d(c8 + c16, 64, 3, padding=1)
         self.value_encoder = LiteValueEncoder(c8 + c16, self.value_channels)
         self.decoder = LiteDecoder(self.value_channels, 64, self.key_encoder.channels)
-        values, width = self.value_channels, LiteDecoder.width
-        self.weighting = Weighting(c8 + c16) if weighting else None
-        self.sensory = SensoryState(values, width) if sensory else None
-        self.summaries = ObjectSummaries(values, width) if summaries else None
-        if weighting:
-            self.similarity = "weighted"
-        built = {"weighting": weighting, "sensory": sensory, "summaries": summaries}
-        self.options = {name: True for name, given in built.items() if given}
-
-    @property
-    def recurrent(self) -> bool:
-        """Whether objects have a state beside the memory."""
-        return self.sensory is not None or self.summaries is not None
-
-    def remember(self, state: ObjectState, values: Tensor, masks: Tensor, *, keep: bool) -> ObjectState:
-        """Move the state of objects on by a frame.
-
-        Args:
-            state: before it; None or zeros at the beginning.
-            values: of the frame, (N, Cv, h, w).
-            masks: soft masks, (N, H, W).
-            keep: the frame stays in memory; only such frames count in the summaries.
-
-        Returns:
-            The state after the frame.
-        """
-        sensory, sums = state.sensory, state.sums
-        if self.sensory is not None:
-            sensory = self.sensory.update(sensory, values)
-        if self.summaries is not None and (keep or sums is None):
-            gathered = self.summaries.gather(values, masks)
-            sums = gathered if sums is None else sums + gathered
-        return ObjectState(sensory, sums)
-
-    def decode(self, query: QueryFeatures, readout: Tensor, state: ObjectState | None = None) -> Tensor:
-        """Decode readouts, with the state of the objects.
-
-        Args:
-            query: what :meth:`encode_query` gave for the frame.
-            readout: ([B,] K, Cv, h, w).
-            state: recurrent state and summaries; None decodes without them.
-
-        Returns:
-            Log-odds ([B,] K, H'/2, W'/2).
-        """
-        _, thin, f4, f2 = query.features
-        x = self.decoder.compress(readout.flatten(0, -4), thin)
-        if state is not None and state.sensory is not None and self.sensory is not None:
-            x = x + self.sensory(state.sensory)
-        if state is not None and state.sums is not None and self.summaries is not None:
-            x = x + self.summaries(x, state.sums)
-        logits = self.decoder.refine(x, f4, f2)
-        return logits.view(*readout.shape[:-3], *logits.shape[-2:])
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Scale an image to [-1, 1] and pad it, (H, W, 3) uint8 → (1, 3, H', W').
-
-        Args:
-            image: RGB, (H, W, 3), 0 to 255.
-
-        Returns:
-            (1, 3, H', W') in [-1, 1], with sides in multiples of 16.
-        """
+        """Scale an image (H, W, 3) to [-1, 1] and pad it to (1, 3, H', W'), in multiples of 16."""
         x = image.permute(2, 0, 1)[None].float() / 127.5 - 1
         return F.pad(x, padding(x.shape[2], x.shape[3], self.stride), mode="replicate")
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
-        """Encode prepared images, (B, 3, H, W); key (B, 64, H/8, W/8).
-
-        Args:
-            image: (B, 3, H, W), from :meth:`prepare`.
-
-        Returns:
-            Key at stride 8, with weighting two channels more, and the features that the decoder takes of the
-            frame.
-        """
+        """Features of prepared images (B, 3, H, W), with key (B, 64, H/8, W/8)."""
         height, width = image.shape[-2:]
         kept = image[..., : height - SHIFT, : width - SHIFT]
         shifted = F.pad(kept, (SHIFT, 0, SHIFT, 0), mode="replicate")
@@ -319,8 +219,6 @@ class STCNLite(CorrespondenceNetwork):
         f16 = F.interpolate(f16, size=f8.shape[-2:], mode="bilinear")
         joint = torch.cat([F.normalize(f8, dim=1), F.normalize(f16, dim=1)], dim=1)
         key = self.key_proj(joint)
-        if self.weighting is not None:
-            key = torch.cat([key, self.weighting(joint)], dim=1)
         joint = joint * FEATURE_GAIN
         return QueryFeatures(image, key, (joint, self.key_comp(joint), f4, f2))
 
@@ -362,14 +260,7 @@ class LiteDecoder(nn.Module):
 
     def forward(self, readout: Tensor, thin: Tensor, f4: Tensor, f2: Tensor) -> Tensor:
         """(B*K, Cv, h, w), (B, Ct, h, w), (B, c4, 2h, 2w), (B, c2, 4h, 4w) → (B*K, 1, 4h, 4w)."""
-        return self.refine(self.compress(readout, thin), f4, f2)
-
-    def refine(self, x: Tensor, f4: Tensor, f2: Tensor) -> Tensor:
-        """Features of the objects at stride 8, (B*K, 96, h, w), to log-odds at stride 2.
-
-        ``f4``: of the frames, (B, C, 2h, 2w), at stride 4; ``f2``: of the frames, (B, C', 4h, 4w), at stride
-        2; returns (B*K, 1, 4h, 4w), log-odds.
-        """
+        x = self.compress(readout, thin)
         x = F.interpolate(self.reduce4(x), scale_factor=2.0, mode="bilinear")
         x = self.refine4(add_conv_of_frame(x, self.skip4, f4))
         x = F.interpolate(self.reduce2(x), scale_factor=2.0, mode="bilinear")

@@ -59,14 +59,7 @@ class STM(PublishedNetwork):
         self.Decoder = Decoder(256)
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
-        """Encode prepared images, (B, 3, H, W); key (B, 128, H/16, W/16).
-
-        Args:
-            image: (B, 3, H, W), from :meth:`prepare`.
-
-        Returns:
-            Key, and the value with the features that the decoder takes of the frame.
-        """
+        """Features of prepared images (B, 3, H, W), with key (B, 128, H/16, W/16)."""
         r2, r3, r4 = self.Encoder_Q(image)
         key, value = self.KV_Q_r4(r4)
         return QueryFeatures(image, key, (value, r3, r2))
@@ -74,16 +67,7 @@ class STM(PublishedNetwork):
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Keys and values, ([B,] K, 128 and 512, H/16, W/16), of soft masks ([B,] K, H, W) in [0, 1].
-
-        Args:
-            query: the encoded frame.
-            masks: ([B,] K, H, W), soft masks of the objects in [0, 1].
-            total: sum of the masks of all objects, where ``masks`` are some of them; None sums these.
-
-        Returns:
-            Keys with 128 channels and values with 512, ([B,] K, C, H/16, W/16).
-        """
+        """Keys and values, ([B,] K, 128 and 512, H/16, W/16), of soft masks ([B,] K, H, W) in [0, 1]."""
         others = other_masks(masks, total).clamp(0, 1)
         r4 = self.Encoder_M(query.image, masks.flatten(0, -3)[:, None], others.flatten(0, -3)[:, None])
         key, value = self.KV_M_r4(r4)
@@ -93,15 +77,7 @@ class STM(PublishedNetwork):
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
         """Decode readouts, ([B,] K, 512, H/16, W/16), to log-odds, ([B,] K, H/4, W/4).
 
-        The published network predicts two classes and applies their softmax after upsampling; as upsampling
-        is linear, that is the sigmoid of the difference, which is returned here.
-
-        Args:
-            query: the encoded frame.
-            readout: ([B,] K, 512, H/16, W/16), what the objects read from the memory.
-
-        Returns:
-            ([B,] K, H/4, W/4), log-odds.
+        The published softmax of two classes after the linear upsampling is the sigmoid of the difference.
         """
         scores: Tensor = self.Decoder(readout.flatten(0, -4), *query.features)
         log_odds = scores[:, 1] - scores[:, 0]
@@ -182,10 +158,7 @@ class Refine(nn.Module):
         self.ResMM = ResBlock(channels, channels)
 
     def of_frame(self, skip: Tensor) -> Tensor:
-        """The part of the features that all objects of a frame share.
-
-        ``skip``: the query's feature, (B, skip, 2h, 2w); returns (B, channels, 2h, 2w).
-        """
+        """The part (B, channels, 2h, 2w) of the features that all objects of a frame share."""
         refined: Tensor = self.ResFS(self.convFS(skip))
         return refined
 

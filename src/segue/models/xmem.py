@@ -77,7 +77,7 @@ class XMemTracker(LongTermTracker):
     ) -> Tensor:
         shallow = self.schedule.deep_update_every >= 0 or not self.deep_update(plan)
         hidden = self.hidden(view, query, ids)
-        logits, moved = self.network.decode(query, readout, hidden, update=plan.commit and shallow)
+        logits, moved = self.network.decode(query, readout, hidden, update=shallow)
         if moved is not None:
             self.keep_states(view, SENSORY, ids, moved)
         return logits
@@ -141,14 +141,7 @@ class XMem(PublishedNetwork):
         self.decoder = Decoder(hidden_channels)
 
     def encode_query(self, image: Tensor) -> XMemFeatures:
-        """Encode prepared images, (B, 3, H, W); key (B, 64, H/16, W/16).
-
-        Args:
-            image: (B, 3, H, W), from :meth:`prepare`.
-
-        Returns:
-            Key with shrinkage and selection, and the features at strides 16, 8 and 4.
-        """
+        """Features of prepared images (B, 3, H, W), with key (B, 64, H/16, W/16)."""
         f4, f8, f16 = self.key_encoder(image)
         key, shrinkage, selection = self.key_proj(f16)
         return XMemFeatures(image, key, (f16, f8, f4), shrinkage, selection)
@@ -162,18 +155,7 @@ class XMem(PublishedNetwork):
         *,
         update: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Encode frames with soft masks.
-
-        Args:
-            query: what :meth:`encode_query` gave for the frames.
-            masks: ([B,] K, H, W) in [0, 1].
-            total: sum of the masks of all objects, (1, H, W), for calls that hold only some of them.
-            hidden: recurrent states ([B,] K, 64, H/16, W/16).
-            update: whether to move the states on.
-
-        Returns:
-            Values ([B,] K, 512, H/16, W/16), and the new states or None.
-        """
+        """Values ([B,] K, 512, h, w) of masks ([B,] K, H, W), and new states, None without ``update``."""
         lead, planes = masks.shape[:-2], self.mask_planes(masks, total)
         value: Tensor = self.value_encoder(query.image, query.features[0], planes.flatten(0, -4))
         moved = None
@@ -184,17 +166,7 @@ class XMem(PublishedNetwork):
     def decode(
         self, query: QueryFeatures, readout: Tensor, hidden: Tensor | None = None, *, update: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """Decode readouts, ([B,] K, 512, h, w), with the recurrent states, ([B,] K, 64, h, w).
-
-        Args:
-            query: what :meth:`encode_query` gave for the frame.
-            readout: ([B,] K, 512, h, w).
-            hidden: recurrent states ([B,] K, 64, h, w); None for the network without them.
-            update: move the recurrent states on.
-
-        Returns:
-            Log-odds ([B,] K, 4h, 4w), and the new states where ``update`` asks for them, else None.
-        """
+        """Log-odds ([B,] K, 4h, 4w) of readouts ([B,] K, 512, h, w), and new states with ``update``."""
         own = readout if hidden is None else torch.cat([readout, hidden.to(readout.dtype)], dim=-3)
         logits, (g16, g8, g4) = self.decoder(own.flatten(0, -4), *query.features)
         moved = None

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from segue.prompts.answers import MakePrompter as MakePrompter
     from segue.prompts.answers import PicturePrompter as PicturePrompter
     from segue.prompts.answers import Prompts as Prompts
-    from segue.prompts.extents import Extent as Extent
     from segue.prompts.grabcut import GrabCut as GrabCut
+    from segue.prompts.granularity import Granularity as Granularity
     from segue.prompts.motion import MotionPrompter as MotionPrompter
     from segue.prompts.parse import parse_box as parse_box
     from segue.prompts.parse import parse_boxes as parse_boxes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "segue.prompts.annotation": "resolve",
     "segue.prompts.answers": "Answer MakePrompter PicturePrompter Prompts",
-    "segue.prompts.extents": "Extent",
+    "segue.prompts.granularity": "Granularity",
     "segue.prompts.grabcut": "GrabCut",
     "segue.prompts.motion": "MotionPrompter",
     "segue.prompts.parse": "parse_box parse_boxes parse_point",

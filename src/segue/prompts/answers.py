@@ -19,7 +19,7 @@ from segue.arrays import Float32Array, as_array
 from segue.errors import PromptError
 from segue.inputs import check_choice, kind_of
 from segue.masks.given import as_points
-from segue.prompts.extents import Extent
+from segue.prompts.granularity import Granularity
 from segue.prompts.parse import box_of, check_points, clip_box, points_of
 from segue.types import Box, Image, Point
 
@@ -38,7 +38,7 @@ class Prompts:
         scribble: strokes on it, each a sequence of points.
         mask: where it was taken to be so far, (H, W): probability in [0, 1], booleans, or whole numbers that
             are 0 outside.
-        extent: how much is meant where only clicks are given; one that is not available gives the whole.
+        granularity: how much is meant where only clicks are given; one that is not available gives the whole.
     """
 
     box: Box | None = None
@@ -46,7 +46,7 @@ class Prompts:
     negative: Sequence[Point] = ()
     scribble: Sequence[Stroke] = ()
     mask: npt.NDArray[Any] | None = None
-    extent: Extent = "whole"
+    granularity: Granularity = "whole"
 
     @property
     def positive(self) -> list[Point]:
@@ -66,7 +66,7 @@ class Prompts:
             PromptError: nothing says where the object is, something lies outside the image, or has another
                 form than is expected.
         """
-        check_choice("extent", self.extent, Extent, PromptError)
+        check_choice("granularity", self.granularity, Granularity, PromptError)
         prompts = replace(
             self,
             box=None if self.box is None else clip_box(box_of(self.box, "box"), size),
@@ -110,16 +110,16 @@ class Answer:
         window: part of the image ``(x0, y0, x1, y1)`` in pixels that contains all masks.
         iou: predicted IoU of each mask with what was meant, (K,), in [0, 1].
         planes: probability of each mask in the window, at any resolution, (K, h, w).
-        extent: what of :data:`Extent` the masks show.
-        extents: those that are available, the whole first; more than that only where clicks alone are given.
+        granularity: what of :data:`Granularity` the masks show.
+        granularities: those that are available, the whole first; others only of clicks alone.
     """
 
     size: tuple[int, int]
     window: PixelWindow
     iou: Float32Array
     planes: Float32Array = field(repr=False)
-    extent: Extent = "whole"
-    extents: tuple[Extent, ...] = ("whole",)
+    granularity: Granularity = "whole"
+    granularities: tuple[Granularity, ...] = ("whole",)
 
     def __len__(self) -> int:
         return len(self.iou)

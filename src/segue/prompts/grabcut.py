@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
 from segue.prompts.answers import Answer, Prompts
 from segue.prompts.planes import around, pixels, tight_box
@@ -55,7 +56,8 @@ def refine_box(
     labels = _box_labels(small.shape[:2], [(x0 - left, y0 - top), (x1 - left, y1 - top)], scale)
     _draw_points(labels, [(x - left, y - top) for x, y in positive], scale, cv2.GC_FGD)
     _draw_points(labels, [(x - left, y - top) for x, y in negative], scale, cv2.GC_BGD)
-    found = _enlarge(_without_specks(_cut(small, labels)), crop.shape[:2])
+    pieces = Pieces.of(_cut(small, labels))
+    found = _enlarge(pieces.where(pieces.areas >= SPECK * pieces.areas.max()), crop.shape[:2])
     mask = np.zeros((height, width), np.bool_)
     mask[y0:y1, x0:x1] = found[y0 - top : y1 - top, x0 - left : x1 - left]
     return mask
@@ -77,9 +79,10 @@ def refine_points(
     labels[to_object < CORE * to_background] = cv2.GC_FGD
     _draw_points(labels, negative, scale, cv2.GC_BGD)
     _draw_points(labels, positive, scale, cv2.GC_FGD)
-    _, pieces = cv2.connectedComponents(_cut(small, labels).astype(np.uint8))
-    held = np.setdiff1d(pieces[seeds], [0])
-    return _enlarge(np.isin(pieces, held), image.shape[:2])
+    clicked = np.zeros(size, np.bool_)
+    clicked[seeds] = True
+    pieces = Pieces.of(_cut(small, labels))
+    return _enlarge(pieces.where(pieces.count(clicked) > 0), image.shape[:2])
 
 
 def _shrink(image: Image, side: int) -> tuple[Image, float]:
@@ -122,15 +125,6 @@ def _cut(image: Image, labels: Labels) -> npt.NDArray[np.bool_]:
     background, foreground, no_box = np.zeros((1, 65)), np.zeros((1, 65)), (0, 0, 0, 0)
     cv2.grabCut(image, labels, no_box, background, foreground, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-
-
-def _without_specks(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    if count == 1:
-        return mask
-    areas = stats[:, cv2.CC_STAT_AREA].copy()
-    areas[0] = 0
-    return np.asarray((areas >= SPECK * areas.max())[pieces] & mask)
 
 
 def _colour_graph(image: Image) -> csr_matrix:

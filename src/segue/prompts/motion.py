@@ -17,9 +17,10 @@ import numpy as np
 from segue.arrays import BoolArray, Float32Array
 from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
+from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
 from segue.prompts.answers import Answer, MakePrompter, PicturePrompter, Prompts
-from segue.prompts.extents import Extent
+from segue.prompts.granularity import Granularity
 from segue.prompts.planes import tight_box
 from segue.types import Box, Image
 
@@ -49,17 +50,16 @@ def moves_with(mask: BoolArray, motion: Float32Array) -> BoolArray | None:
     moving = cv2.morphologyEx(
         (motion > LEAST_SHARE * typical).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
     )
-    count, numbers = cv2.connectedComponents(moving)
-    shared = np.bincount(numbers[mask], minlength=count)
-    shared[0] = 0
-    return np.asarray(numbers == shared.argmax()) if shared.any() else None
+    pieces = Pieces.of(np.asarray(moving, np.bool_))
+    shared = pieces.count(mask)
+    return pieces.where(np.arange(len(shared)) == shared.argmax()) if shared.any() else None
 
 
 class MotionPrompter:
     """A prompter that extends a clicked part to all that moves with it.
 
     Only where clicks alone are given: a box, or an earlier mask, says how much is meant. The mask of the
-    image alone is then the ``part`` of :data:`~segue.prompts.extents.Extent`.
+    image alone is then the ``part`` of :data:`~segue.prompts.granularity.Granularity`.
 
     Args:
         prompter: answers prompts on the image.
@@ -72,7 +72,7 @@ class MotionPrompter:
         self, prompter: PicturePrompter, image: Image, neighbour: Callable[[], Image | None]
     ) -> None:
         self._prompter, self._image, self._neighbour = prompter, image, neighbour
-        # For another extent of the same clicks.
+        # For another granularity of the same clicks.
         self._last: tuple[Prompts, Answer, Answer | None] | None = None
 
     def answer(self, prompts: Prompts) -> Answer:
@@ -90,21 +90,21 @@ class MotionPrompter:
         prompts = prompts.checked((self._image.shape[0], self._image.shape[1]))
         if prompts.box is not None or prompts.mask is not None:
             return self._prompter.answer(prompts)
-        clicks = replace(prompts, extent="whole")
+        clicks = replace(prompts, granularity="whole")
         if self._last is None or self._last[0] != clicks:
             still = self._prompter.answer(clicks)
             self._last = clicks, still, self._extended(clicks, still)
         _, still, moving = self._last
         if moving is None:
-            return still if prompts.extent == "whole" else self._prompter.answer(prompts)
-        extents: tuple[Extent, ...] = ("whole", "part")
-        if "group" in still.extents:
-            extents = (*extents, "group")
-        if prompts.extent not in extents or prompts.extent == "whole":
-            return replace(moving, extents=extents)
-        if prompts.extent == "part":
-            return replace(still, extent="part", extents=extents)
-        return replace(self._prompter.answer(prompts), extents=extents)
+            return still if prompts.granularity == "whole" else self._prompter.answer(prompts)
+        granularities: tuple[Granularity, ...] = ("whole", "part")
+        if "group" in still.granularities:
+            granularities = (*granularities, "group")
+        if prompts.granularity not in granularities or prompts.granularity == "whole":
+            return replace(moving, granularities=granularities)
+        if prompts.granularity == "part":
+            return replace(still, granularity="part", granularities=granularities)
+        return replace(self._prompter.answer(prompts), granularities=granularities)
 
     def _extended(self, prompts: Prompts, still: Answer) -> Answer | None:
         """Refined mask of regions that move with a first mask; None if they add little."""

@@ -18,7 +18,7 @@ from segue.arrays import Float32Array
 from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import Answer, PixelWindow, Prompts, Stroke
-from segue.prompts.extents import Extent, related, whole_of
+from segue.prompts.granularity import Granularity, related, whole_of
 from segue.prompts.looks import calibration_of, cut_off, evidence, expected_iou, joined
 from segue.prompts.planes import (
     Window,
@@ -97,10 +97,10 @@ class Prompter:
         negative: Sequence[Point] = (),
         scribble: Sequence[Stroke] = (),
         mask: npt.NDArray[np.generic] | None = None,
-        extent: Extent = "whole",
+        granularity: Granularity = "whole",
     ) -> Answer:
         """:meth:`answer` to these :class:`Prompts`."""
-        return self.answer(Prompts(box, points, negative, scribble, mask, extent))
+        return self.answer(Prompts(box, points, negative, scribble, mask, granularity))
 
     def answer(self, prompts: Prompts) -> Answer:
         """Segment the object that prompts point at.
@@ -144,8 +144,8 @@ class Prompter:
     def _answer(self, prompts: Prompts) -> Answer:
         kind = calibration_of(prompts)
         new = kind == "box" or prompts.mask is None
-        extent: Extent = "whole"
-        extents: tuple[Extent, ...] = (extent,)
+        granularity: Granularity = "whole"
+        granularities: tuple[Granularity, ...] = (granularity,)
         if prompts.box is None and prompts.mask is None:
             windows = _click_crops(prompts.positive, self._size)
             tried = [self._ask(prompts, window, "find") for window in windows]
@@ -153,9 +153,9 @@ class Prompter:
             if not first.mask.any():
                 return first
             choices = _choices(tried, first, prompts.positive)
-            extents = tuple(choices)
-            extent = prompts.extent if prompts.extent in choices else "whole"
-            prompts = replace(prompts, mask=choices[extent])
+            granularities = tuple(choices)
+            granularity = prompts.granularity if prompts.granularity in choices else "whole"
+            prompts = replace(prompts, mask=choices[granularity])
         found = self._ask(prompts, self._window(prompts), "around")
         if new and found.mask.any():  # once more, to mend its own mask
             found = self._ask(replace(prompts, mask=found.probability), found.window, "around")
@@ -166,7 +166,12 @@ class Prompter:
             found = self._ask(prompts, self._window(prompts), "around")
         if found.mask.any():
             found = joined(found, self._closer(prompts, found))
-        return replace(found, iou=expected_iou(kind, evidence(found)), extent=extent, extents=extents)
+        return replace(
+            found,
+            iou=expected_iou(kind, evidence(found)),
+            granularity=granularity,
+            granularities=granularities,
+        )
 
     def _closer(self, prompts: Prompts, found: Answer) -> Answer:
         """Look once more at what was found, in a crop that shows little else, after each click."""
@@ -182,13 +187,13 @@ class Prompter:
 
     def _window(self, prompts: Prompts) -> Window:
         """Crop around box, mask and points with some margin; reuses a known crop if it fits."""
-        extents = [] if prompts.box is None else [prompts.box]
+        boxes = [] if prompts.box is None else [prompts.box]
         if prompts.mask is not None:
-            extents.append(tight_box(prompts.mask > 0.5))
+            boxes.append(tight_box(prompts.mask > 0.5))
 
         def shown(margin: float) -> Box:
             places = [(x, y, x + 1, y + 1) for x, y in (*prompts.positive, *prompts.negative)]
-            return around([*places, *(grown(extent, margin) for extent in extents)])
+            return around([*places, *(grown(box, margin) for box in boxes)])
 
         window = box_window(shown(MASK_MARGIN if prompts.box is None else BOX_MARGIN), self._size)
         if prompts.mask is None:
@@ -271,7 +276,9 @@ def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[Window]
     return windows
 
 
-def _choices(tried: Sequence[Answer], first: Answer, points: Sequence[Point]) -> dict[Extent, Float32Array]:
+def _choices(
+    tried: Sequence[Answer], first: Answer, points: Sequence[Point]
+) -> dict[Granularity, Float32Array]:
     """Probabilities (H, W) of what clicks may mean: the first mask of ``first``, a part and a group of it."""
     size = first.size
     masks: list[npt.NDArray[np.bool_]] = []
@@ -283,11 +290,11 @@ def _choices(tried: Sequence[Answer], first: Answer, points: Sequence[Point]) ->
             if all(mask[int(y * rows / size[0]), int(x * columns / size[1])] for x, y in points):
                 masks.append(mask)
                 sources.append((answer, k))
-    choices: dict[Extent, Float32Array] = {"whole": first.probability}
+    choices: dict[Granularity, Float32Array] = {"whole": first.probability}
     scores = [float(answer.iou[k]) for answer, k in sources]
-    for extent, number in related(_small(first, 0), masks, scores).items():
+    for granularity, number in related(_small(first, 0), masks, scores).items():
         answer, k = sources[number]
-        choices[extent] = answer.probability_of(k)
+        choices[granularity] = answer.probability_of(k)
     return choices
 
 

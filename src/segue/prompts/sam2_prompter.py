@@ -16,7 +16,7 @@ from segue.models.sam2.network import SAM2
 from segue.models.sam2.pictures import points_on_square, still_picture
 from segue.models.sam2.values import IMAGE_SIDE, LOW, Constants, Encoded
 from segue.prompts.answers import Answer, Prompts
-from segue.prompts.extents import Extent, related
+from segue.prompts.granularity import Granularity, related
 from segue.prompts.planes import thinned
 from segue.types import Image
 
@@ -86,7 +86,7 @@ class SAM2Prompter:
     def answer(self, prompts: Prompts) -> Answer:
         """The object that ``prompts`` point at, the masks in order of their predicted IoU.
 
-        The mask of ``prompts.extent`` comes first, if a click has one.
+        The mask of ``prompts.granularity`` comes first, if a click has one.
         """
         size = self.image.shape[0], self.image.shape[1]
         prompts = prompts.checked(size)
@@ -108,16 +108,16 @@ class SAM2Prompter:
         order = iou[0].argsort(descending=True, stable=True)
         planes, quality = large[order].sigmoid().cpu().numpy(), iou[0, order].cpu().numpy()
         masks = (large[order] > 0).cpu().numpy()
-        choices: dict[Extent, int] = {"whole": 0}
+        choices: dict[Granularity, int] = {"whole": 0}
         choices |= {
-            extent: 1 + number
-            for extent, number in related(masks[0], list(masks[1:]), quality[1:].tolist()).items()
+            granularity: 1 + number
+            for granularity, number in related(masks[0], list(masks[1:]), quality[1:].tolist()).items()
         }
-        extent = prompts.extent if prompts.extent in choices else "whole"
-        first = choices[extent]
+        granularity = prompts.granularity if prompts.granularity in choices else "whole"
+        first = choices[granularity]
         turned = [first, *(number for number in range(len(planes)) if number != first)]
         window = (0, 0, size[1], size[0])
-        return Answer(size, window, quality[turned], planes[turned], extent, tuple(choices))
+        return Answer(size, window, quality[turned], planes[turned], granularity, tuple(choices))
 
     def _earlier(self, mask: npt.NDArray[np.float32]) -> Tensor:
         """A mask so far, (H, W), in [0, 1], as logits on the square, (1, 1, side/4, side/4)."""

@@ -123,29 +123,3 @@ def _resolved(
     alive = (areas > 0) & (areas >= least)
     ids = np.append(0, alive.cumsum() * alive).astype(np.uint8)
     return ids[owner], np.array(kept)[alive].tolist()
-
-
-def nearest_detections(
-    wanted: FloatingArray,
-    boxes: FloatingArray,
-    scores: FloatingArray,
-    *,
-    least: float = 0.01,
-    unique: bool = False,
-) -> list[int | None]:
-    """Index of the detection assigned to each known box (K, 4), or None: the rule of the STCN report.
-
-    Of the detections, boxes (N, 4), that score at least ``least`` it is the one whose numbers are nearest,
-    and with ``unique`` no detection is assigned twice.
-    """
-    from scipy.optimize import linear_sum_assignment  # late, for a quick start
-
-    usable = np.flatnonzero(scores >= least)
-    chosen: list[int | None] = [None] * len(wanted)
-    if len(usable) == 0 or len(wanted) == 0:
-        return chosen
-    distance = np.linalg.norm(wanted[:, None] - boxes[usable][None], axis=-1)
-    rows, columns = linear_sum_assignment(distance) if unique else (range(len(wanted)), distance.argmin(1))
-    for row, column in zip(rows, columns, strict=True):
-        chosen[row] = int(usable[column])
-    return chosen

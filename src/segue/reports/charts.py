@@ -92,10 +92,7 @@ def timeline(series: Mapping[str, Series]) -> Element:
 def write_percentiles(
     path: Path, title: str, measure: str, lines: Mapping[str, npt.NDArray[np.float64]]
 ) -> dict[str, list[float]]:
-    """Draw how values in [0, 1] are distributed: over each percentile stands the value below which it is.
-
-    Gives for each line the values at 0, 10, ... 100 percent; NaN is left out.
-    """
+    """Draw how values in [0, 1] are distributed; gives each line's values at 0, 10, ... 100 percent."""
     width, height, left, top, row = 480, 300, 46, 30, 18
     floor = top + height
     parts = [

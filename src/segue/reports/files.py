@@ -22,14 +22,8 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
     """All scores as values that JSON can hold; None is a measure without a value.
 
     The keys are ``protocol``, ``headline``, ``global`` (measures of the whole set by their official names),
-    ``sequences``, ``objects``, ``categories`` and ``groups`` (measures by name), ``remarks`` and
-    ``segue version``.
-
-    Args:
-        evaluation: scores to convert; its series, files and view are left out.
-
-    Returns:
-        Dictionaries, lists, strings, floats in full precision and None, fit for :func:`write_json`.
+    ``sequences``, ``objects``, ``categories`` and ``groups`` (measures by name), ``remarks`` and ``segue
+    version``.
     """
     return {
         "protocol": evaluation.protocol,
@@ -45,19 +39,12 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def comparison_values(comparison: Comparison) -> dict[str, Any]:
-    """A comparison as values that JSON can hold.
+    """A comparison as values that JSON can hold; each ``difference`` is second minus first.
 
     The keys are ``protocol``, ``headline``, ``results`` (names of the two), ``global`` and ``sequences``
     (``first``, ``second`` and ``difference`` of each measure), ``bootstrap`` (``resamples``, ``confidence``,
     ``seed`` and, of each measure, ``mean``, ``low``, ``high`` and number of ``sequences``), ``remarks`` and
     ``segue version``.
-
-    Args:
-        comparison: two evaluations with their intervals, as :func:`segue.metrics.compare` gives them.
-
-    Returns:
-        Dictionaries, lists, strings, numbers in full precision and None (no value), fit for
-        :func:`write_json`. Each ``difference`` is second minus first.
     """
     first, second = comparison.first, comparison.second
     return {
@@ -84,17 +71,10 @@ def comparison_values(comparison: Comparison) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write values as JSON; the file appears under its name only when it is complete.
-
-    Args:
-        path: file to write; folders that are missing are made, an old file is replaced.
-        values: what JSON can hold, without NaN and infinities, such as the result of
-            :func:`evaluation_values`.
+    """Write values without NaN and infinities as JSON; the file appears when it is complete.
 
     Raises:
         SinkError: it cannot be written.
-        ValueError: ``values`` hold NaN or an infinity.
-        TypeError: ``values`` hold something that JSON cannot hold.
     """
     prepare(path)
     write_complete(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode("ascii"))
@@ -102,13 +82,6 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 def write_csv(folder: Path, evaluation: Evaluation) -> list[Path]:
     """Write the official result files, byte for byte as the official tool does; gives their paths.
-
-    Args:
-        folder: where to write; folders that are missing are made, old files of these names are replaced.
-        evaluation: scores with the texts of the official files in ``files``.
-
-    Returns:
-        Paths of the written files, in the order of ``evaluation.files``.
 
     Raises:
         SinkError: the protocol has no official files, or they cannot be written.

@@ -92,10 +92,6 @@ def write_comparison(comparison: Comparison, path: Path | str) -> None:
     intervals and the headline of each sequence in both results. The chart shows at most :data:`CHARTS`
     sequences, those that differ most.
 
-    Args:
-        comparison: what to show.
-        path: file to write; folders that are missing are made, an old file is replaced.
-
     Raises:
         SinkError: the page cannot be written.
     """

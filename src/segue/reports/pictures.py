@@ -72,10 +72,7 @@ def _lowest(values: npt.NDArray[np.float64]) -> list[int]:
 
 
 def colour_errors(view: FrameView) -> Image:
-    """Every pixel in one of :data:`COLOURS` by its outcome, over the dimmed image if there is one.
-
-    Returns RGB (H, W, 3), uint8.
-    """
+    """Every pixel in one of :data:`COLOURS` by its outcome, over the dimmed image if there is one."""
     truth, result = view.truth, view.result
     if not truth.shape == result.shape == view.ignored.shape:
         raise SegueError(f"truth is {truth.shape}, result {result.shape}; they must have one size")

@@ -12,18 +12,7 @@ __all__ = ["SPEED", "TABLES", "Table", "TableRow", "Training", "tables_of"]
 
 
 def tables_of(paper: str, names: Sequence[str] = ()) -> list[Table]:
-    """The tables of a paper, or only the named ones.
-
-    Args:
-        paper: name of the paper, such as ``stm``.
-        names: names of tables of this paper; empty is all.
-
-    Returns:
-        The tables in the order of ``names``, or all of them in the order of ``TABLES``.
-
-    Raises:
-        SegueError: there is no such paper or table.
-    """
+    """The tables of a paper, all or the named ones in their order; SegueError for an unknown name."""
     found = {table.name: table for table in TABLES if table.paper == paper}
     if not found:
         papers = dict.fromkeys(table.paper for table in TABLES)

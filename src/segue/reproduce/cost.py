@@ -16,7 +16,7 @@ import torch
 
 from segue.allocation import prepare_process
 from segue.jobs.running import open_job
-from segue.jobs.values import ForegroundJob, from_json
+from segue.jobs.values import ForegroundJob, VideoJob
 from segue.layers.running import choose_device
 from segue.sessions.session import Session
 from segue.types import Frame
@@ -27,26 +27,20 @@ FRAMES, WARM_UP = 60, 10
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Time and memory of a network.
+    """Time and memory of a network."""
 
-    Attributes:
-        milliseconds: time of a frame, without reading and writing, see :func:`seconds_of`.
-        mebibytes: peak memory: of tensors on a GPU, otherwise of the process above its start.
-    """
-
-    milliseconds: float
-    mebibytes: float
+    milliseconds: float  # time of a frame, without reading and writing, see :func:`seconds_of`
+    mebibytes: float  # peak memory: of tensors on a GPU, otherwise of the process above its start
 
 
-def cost_of(job: str) -> Cost:
+def cost_of(job: VideoJob | None) -> Cost:
     """Measure the network of a foreground job, in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_measured, job).result()
 
 
-def _measured(text: str) -> Cost:
+def _measured(job: VideoJob | None) -> Cost:
     prepare_process()
-    job = from_json(text)
     assert isinstance(job, ForegroundJob)
     device = choose_device(job.device)
     cuda = device.type == "cuda"

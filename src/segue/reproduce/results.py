@@ -22,31 +22,18 @@ from segue.reproduce.tables import COSTS, PACE, SPEED, Table, TableRow
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Result of a row: scores and frames per second of one worker, or what is missing.
-
-    Attributes:
-        row, model: what was done.
-        evaluation: the scores, or None where there are none.
-        speed: frames a second of one worker, or NaN.
-        folder: the results, or the file of them that a server scores.
-        lacks: what must be there first.
-        failed: videos that failed.
-        notes: what a reader must know of this row.
-        ended: what was wrong, where it ended before it had scores.
-        random: what the paper begins the training from, where it began at random.
-        cost: time and memory of its network, where the table has them.
-    """
+    """Result of a row: scores and frames per second of one worker, or what is missing."""
 
     row: TableRow
     model: str
     evaluation: Evaluation | None = None
     speed: float = math.nan
-    folder: Path | None = None
-    lacks: tuple[str, ...] = ()
-    failed: int = 0
-    notes: tuple[str, ...] = ()
-    ended: str | None = None
-    random: str | None = None
+    folder: Path | None = None  # the results, or the file of them that a server scores
+    lacks: tuple[str, ...] = ()  # what must be there first
+    failed: int = 0  # videos that failed
+    notes: tuple[str, ...] = ()  # what a reader must know of this row
+    ended: str | None = None  # what was wrong, where it ended before it had scores
+    random: str | None = None  # what the paper begins the training from, where it began at random
     cost: Cost | None = None
 
     @property
@@ -57,13 +44,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Results of a table.
-
-    Attributes:
-        table, rows, remarks: the table, the rows that were done, and the notes below it.
-        percentiles: of the curve at 0, 10, ... 100 percent by row.
-        broken: what ended it before its last row, such as Ctrl-C.
-    """
+    """Results of a table: its rows that were done, and the notes below it."""
 
     table: Table
     rows: tuple[Done, ...]

@@ -50,19 +50,11 @@ from segue.weights import load
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Runs the videos of a data set, scores them, and trains.
-
-    Attributes:
-        run_videos: runs a model over the videos of a request, or over those that are given; gives the number
-            of those that failed.
-        score_videos: scores what was written; given the number of those that failed.
-        train: carries out a training.
-        notice: called with a line of text.
-    """
+    """Runs the videos of a data set, gives the number that failed, scores them, and trains."""
 
     run_videos: Callable[[Request, JobConfig, Iterable[DatasetVideo] | None], int]
     score_videos: Callable[[Request, JobConfig, int], Evaluation]
-    train: Callable[[TrainJob], None]
+    train: Callable[[TrainJob], object]
     notice: Callable[[str], None]
 
 
@@ -240,7 +232,7 @@ def _first_line(error: BaseException) -> str:
 def _speed_and_reasons(folder: Path) -> tuple[float, list[str]]:
     """Frames a second of one worker, NaN where no video was done, and why others failed."""
     with Ledger(folder / SUBFOLDER / LEDGER, create=False) as ledger:
-        rows = list(ledger.rows("done"))
-        reasons = [f"{row.name}: {row.error}" for row in ledger.rows("failed")]
+        rows = ledger.tasks("done")
+        reasons = [f"{row.name}: {row.error}" for row in ledger.tasks("failed")]
     seconds = sum(row.seconds or 0.0 for row in rows)
     return sum(row.frames for row in rows) / seconds if seconds else math.nan, reasons

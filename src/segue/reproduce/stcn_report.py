@@ -24,7 +24,6 @@ from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.pointrend import PointRend
 from segue.prompts.detectors import Detector, NetworkDetector
 from segue.prompts.grabcut import refine_box
-from segue.prompts.selection import nearest_detections
 from segue.registry import DETECTORS
 from segue.reproduce.papers import DISCOVERIES, FRONTS, INSTANCES, SEVERAL, Front, Truth
 from segue.sessions.detecting import detector
@@ -143,9 +142,23 @@ def nearest_regions(find: Detector, start: Start, *, show: Show | None = None) -
     return _nearest(start, found.planes.astype(np.float32), boxes, scores)
 
 
+def nearest_detections(
+    wanted: FloatingArray, boxes: FloatingArray, scores: FloatingArray
+) -> list[int] | list[None]:
+    """Index of the detection whose numbers are nearest to each known box (K, 4): the rule of the STCN report.
+
+    Of the detections, boxes (N, 4), those that score less than :data:`LEAST_SCORE` are left out.
+    """
+    usable = np.flatnonzero(scores >= LEAST_SCORE)
+    if len(usable) == 0 or len(wanted) == 0:
+        return [None] * len(wanted)
+    distance = np.linalg.norm(wanted[:, None] - boxes[usable][None], axis=-1)
+    return [int(i) for i in usable[distance.argmin(1)]]
+
+
 def _nearest(start: Start, planes: FloatingArray, boxes: FloatingArray, scores: FloatingArray) -> Chosen:
     wanted = np.array(list(start.boxes.values()))
-    chosen = nearest_detections(wanted, boxes, scores, least=LEAST_SCORE)
+    chosen = nearest_detections(wanted, boxes, scores)
     candidates = {}
     for number, i in zip(start.boxes, chosen, strict=True):
         if i is not None:
@@ -209,11 +222,7 @@ def cut_boxes(start: Start, chosen: Chosen) -> UInt8Array:
 
 
 def filtering_picture(start: Start, found: FloatingArray, chosen: IndexMask) -> Image:
-    """A first frame three times, as figure 3 of the report: all that was found, what was chosen, the truth.
-
-    ``found``: probabilities (N, H, W) in [0, 1] of all that was found, the best first; ``chosen``: index mask
-    (H, W) that is followed.
-    """
+    """A first frame three times, as figure 3 of the report: what was found, what was chosen, the truth."""
     everything = np.zeros(start.truth.shape, np.uint16)
     for i in reversed(range(len(found))):
         everything[found[i] >= 0.5] = i + 1

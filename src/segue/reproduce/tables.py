@@ -147,15 +147,7 @@ class Table:
         return self.dataset + (f" ({', '.join(learnt)})" if learnt else "")
 
     def measured(self, overall: Measures, categories: Mapping[str, Measures]) -> dict[str, float]:
-        """Select the numbers of a row from the scores of an evaluation.
-
-        Args:
-            overall: measures over the whole data set, by name.
-            categories: measures of each category, by its name.
-
-        Returns:
-            Numbers by heading of the column, in the unit of the published ones (percent or shares).
-        """
+        """Numbers of a row by heading, from the measures of an evaluation overall and by category."""
         scale = 100 if self.percent else 1
         found = {}
         for heading, key in self.columns.items():
@@ -166,15 +158,7 @@ class Table:
         return found
 
     def show(self, heading: str, value: float | None) -> str:
-        """Format a number as the paper prints it.
-
-        Args:
-            heading: heading of the column.
-            value: the number, in the unit of :meth:`measured`.
-
-        Returns:
-            Text; empty where the value is None or NaN.
-        """
+        """Format a number as the paper prints it; empty for None and NaN."""
         if value is None or math.isnan(value):
             return ""
         digits = {SPEED: 1, PACE: 2, "ms": 1, "MiB": 0}.get(heading, 1 if self.percent else 4)

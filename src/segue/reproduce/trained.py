@@ -23,21 +23,13 @@ from segue.weights import read_checkpoint
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """The training of a row.
+    """The training of a row."""
 
-    Attributes:
-        row: the row, which has one.
-        model: the network that runs what is trained.
-        how: what the user asked for.
-        train: carries out a training.
-        notice: called with a line of text.
-    """
-
-    row: TableRow
-    model: str
-    how: How
-    train: Callable[[TrainJob], None]
-    notice: Callable[[str], None]
+    row: TableRow  # the row, which has one
+    model: str  # the network that runs what is trained
+    how: How  # what the user asked for
+    train: Callable[[TrainJob], object]  # carries out a training
+    notice: Callable[[str], None]  # called with a line of text
 
     def videos(self, videos: Iterator[DatasetVideo]) -> Iterator[DatasetVideo]:
         """The videos of CDnet2014, each with the weights of a training that left out its fold."""

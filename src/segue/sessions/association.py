@@ -174,11 +174,7 @@ def match(
     appearances: Float32Array,
     at: int,
 ) -> dict[int, int]:
-    """Assign detections to tracks, all at once.
-
-    Around the masks of the tracks are the boxes ``shown``, None where one is out of sight; boxes, labels and
-    ``appearances`` of the detections, (N, C), have unit length.
-    """
+    """Assign detections to tracks at once; ``shown`` are boxes around their masks, None out of sight."""
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
     if not tracks or not boxes:
@@ -248,9 +244,7 @@ NO_APPEARANCES: Float32Array = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float3
 def appearance_of(image: Image, box: Box) -> Float32Array:
     """Colours of the upper and lower half of a box, (512,), unit length; products are Bhattacharyya's.
 
-    The image is RGB (H, W, 3), uint8; of the box only the ellipse inside counts.
-
-    ``box``: ``(x0, y0, x1, y1)`` in pixels.
+    Of the box only the ellipse inside counts.
     """
     height, width = image.shape[:2]
     x0, y0 = max(int(box[0]), 0), max(int(box[1]), 0)

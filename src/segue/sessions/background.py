@@ -107,15 +107,7 @@ class MaskedMedian(Background):
         self._reorder()
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
-        """Take the next frame.
-
-        Args:
-            frame: RGB, (H, W, 3), uint8; all of one size.
-            foreground: (H, W), true or non-zero where something was in front of the background.
-
-        Raises:
-            SourceError: frame or mask has another size than the frames before.
-        """
+        """Take the next frame (H, W, 3), and where something was in front of the background, (H, W)."""
         if self._frames and frame.shape[:2] != self._frames[0].shape[1:]:
             raise SourceError(
                 f"background: a frame of {_size(frame)} after frames of {_size(self._hidden[0])}"

@@ -43,29 +43,14 @@ class SessionState:
 
     @classmethod
     def joined(cls, parts: Mapping[str, SessionState], values: dict[str, Any]) -> SessionState:
-        """Join the states of several parts to one; :meth:`part` gives them back.
-
-        Args:
-            parts: state by the name of the part. A tensor ``key`` of a part becomes ``name.key``.
-            values: JSON values of the whole.
-
-        Returns:
-            The joined state; it shares the tensors of the parts.
-        """
+        """Join the states of parts by name to one; :meth:`part` gives them back, with the same tensors."""
         tensors = {
             f"{name}.{key}": tensor for name, part in parts.items() for key, tensor in part.tensors.items()
         }
         return cls(tensors, {**values, "parts": {name: part.values for name, part in parts.items()}})
 
     def part(self, name: str) -> SessionState:
-        """Take the state of one part out of a joined one.
-
-        Args:
-            name: name that the part had in :meth:`joined`.
-
-        Returns:
-            The state of the part; it shares its tensors with this one.
-        """
+        """The state of one part of a joined one, with the same tensors."""
         start = f"{name}."
         tensors = {
             key.removeprefix(start): tensor for key, tensor in self.tensors.items() if key.startswith(start)
@@ -73,14 +58,7 @@ class SessionState:
         return SessionState(tensors, self.values["parts"][name])
 
     def require(self, origin: Mapping[str, Any]) -> None:
-        """Check that the state was saved with the same model and settings.
-
-        Args:
-            origin: values by name that a session of now has, such as the digest of its weights.
-
-        Raises:
-            CheckpointError: one of the values of ``origin`` is another.
-        """
+        """Check that the state was saved with the same model and settings; CheckpointError if not."""
         for name, value in origin.items():
             if name not in self.values:
                 raise ResumeError(f"the state is one of another kind of session: it has no {name}")
@@ -89,14 +67,7 @@ class SessionState:
                 raise ResumeError(f"the session was saved with {name} {saved}, not {value}")
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file; it appears under its name only when complete.
-
-        Args:
-            path: file to write; an existing one is replaced.
-
-        Raises:
-            SinkError: it cannot be written.
-        """
+        """Write a safetensors file, complete or not at all; an existing one is replaced."""
         with replacing(Path(path)) as partial, partial.open("wb") as stream:
             self._write(stream)
 
@@ -118,13 +89,7 @@ class SessionState:
 
     @classmethod
     def load(cls, path: str | Path) -> SessionState:
-        """Read what :meth:`save` wrote.
-
-        Args:
-            path: the file; it may come from anywhere, nothing of it is executed.
-
-        Returns:
-            The saved state, its tensors on the CPU.
+        """Read what :meth:`save` wrote, to the CPU; it may come from anywhere, nothing of it is executed.
 
         Raises:
             CheckpointError: the file is missing, damaged or not a session.
@@ -159,11 +124,9 @@ def checkpointed() -> Any:
 class Checkpointable:
     """Can be saved: the attributes declared with :func:`checkpointed`, of the class and of its bases.
 
-    They are JSON values, arrays, tensors, collections and dataclasses of them, or checkpointable themselves.
-
-    Attributes:
-        state_fields: the names of these attributes.
-        state_types: dataclasses that occur in them; fields that do not compare are left out.
+    They are JSON values, arrays, tensors, collections and dataclasses of them, whose fields count if they
+    compare, or checkpointable themselves. ``state_fields`` are their names, ``state_types`` the dataclasses
+    in them.
     """
 
     state_fields: ClassVar[tuple[str, ...]] = ()
@@ -186,14 +149,7 @@ class Checkpointable:
         """Clear what the state does not contain, before :meth:`restore` sets what it contains."""
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`.
-
-        Args:
-            copy: False lets tensors of parts share their memory, to be used before the next step.
-
-        Returns:
-            Tensors and JSON values by name.
-        """
+        """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
         tensors: dict[str, Tensor] = {}
         parts: dict[str, SessionState] = {}
         values: dict[str, Any] = {}
@@ -208,14 +164,7 @@ class Checkpointable:
         return SessionState({**joined.tensors, **tensors}, joined.values)
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called.
-
-        Args:
-            state: what :meth:`state` returned, or :meth:`SessionState.load` read.
-
-        Raises:
-            CheckpointError: it was saved with other settings, or by something else.
-        """
+        """Go on from where :meth:`state` was called; see :meth:`Session.restore`."""
         as_state(state).require(self._config_fingerprint())
         self._reset_transient_state()
         kinds = {kind.__name__: kind for kind in (*self.state_types, Frame, ObjectInfo, Segmentation)}

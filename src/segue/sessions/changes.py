@@ -135,10 +135,7 @@ def shown_share(frame: Float32Array, scene: Float32Array) -> float:
 
 
 def is_shown(scene: Image | None, image: Image) -> bool:
-    """Whether a part of the empty scene is seen, so that what hides the rest stands before it.
-
-    ``scene``: the empty scene, RGB (H, W, 3), uint8.
-    """
+    """Whether a part of the empty scene is seen, so that what hides the rest stands before it."""
     return scene is not None and shown_share(reduced(image), reduced(scene)) > SHOWN
 
 

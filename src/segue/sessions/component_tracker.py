@@ -65,11 +65,7 @@ class ComponentTracker(Checkpointable):
     def update(
         self, mask: BoolArray, time: float, probability: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
-        """Take the foreground of the next frame.
-
-        ``mask``: (H, W), bool; ``probability``: of the foreground, (H, W), float32, in [0, 1]; returns index
-        mask (H, W), uint8 or uint16, and the objects that are followed.
-        """
+        """Index mask (H, W) and objects of the foreground (H, W) of the next frame."""
         count, labelled = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
         pieces = np.asarray(labelled, np.int32)
         for track in self._tracks.values():

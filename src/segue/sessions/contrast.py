@@ -24,21 +24,16 @@ MIDDLE = 118.0  # level to which the middle of a scene is brought
 
 @dataclass(frozen=True, slots=True)
 class Tone:
-    """A gain around a level that becomes :data:`MIDDLE`, the same for all colours.
+    """A gain around a level that becomes :data:`MIDDLE`, the same for all colours."""
 
-    Attributes:
-        gain: at least 1.
-        level: middle of the scene, 0 to 255.
-    """
-
-    gain: float
-    level: float
+    gain: float  # at least 1
+    level: float  # middle of the scene, 0 to 255
 
     def act(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Levels of any shape, uint8, in this tone."""
         levels = (np.arange(256) - self.level) * self.gain + MIDDLE
         table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-        return np.asarray(table[values], np.uint8)
+        return np.asarray(cv2.LUT(values, table), np.uint8)
 
     def of_scene(self, scene: Scene) -> Scene:
         """Background statistics in this contrast."""

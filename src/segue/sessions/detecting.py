@@ -14,7 +14,7 @@ import torch
 from segue.detectors import DEFAULT
 from segue.errors import ArgumentError, CheckpointError, PromptError
 from segue.inputs import kind_of
-from segue.layers.running import choose_device, has_bfloat16, prepare_for_inference
+from segue.layers.running import choose_device, choose_dtype, prepare_for_inference
 from segue.models.base import MemoryNetwork
 from segue.models.detection.released import OWLV2, RELEASED, SAM3_VIDEO, Released
 from segue.prompts.answers import MakePrompter
@@ -269,7 +269,7 @@ def concept_session(
 
     model, processor = read_model(_folder_of(weights, SAM3_VIDEO), SAM3_VIDEO.types, video=True)
     place = choose_device(device)
-    dtype = torch.bfloat16 if fast and has_bfloat16(place) else torch.float32
+    dtype = choose_dtype(place, fast)
     phrases = [phrase.text for phrase in parse_phrases(text)]
     return ConceptSession(
         model.to(place, dtype).eval(), processor, phrases, score=score, max_objects=max_objects

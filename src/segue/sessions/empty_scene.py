@@ -71,7 +71,7 @@ class Scene:
         """The scene brighter or darker by factors of red, green and blue."""
         planes = self.planes.copy()
         for channel, gain in enumerate(gains):
-            planes[channel:18:3] = gain_table(gain)[planes[channel:18:3]]
+            planes[channel:18:3] = cv2.LUT(planes[channel:18:3], gain_table(gain))
         return Scene(planes)
 
 
@@ -202,10 +202,9 @@ class TemporalQuantileBuffer:
 
 
 def scene_planes(frames: UInt8Array, hidden: BoolArray, least: int) -> UInt8Array:
-    """Temporal statistics of each pixel, (21, H, W), uint8; see :meth:`TemporalQuantileBuffer.planes`.
+    """Temporal statistics (21, H, W) of frames (n, 3, H, W); see :meth:`TemporalQuantileBuffer.planes`.
 
-    Frames are (n, 3, H, W), 255 at most, in the order of time; ``hidden``, (n, H, W), is where something was
-    in front of the background.
+    ``hidden``, (n, H, W), is where something was in front of the background.
     """
     count, height, width = hidden.shape
     past, planes = TemporalQuantileBuffer((height, width), count), np.empty((PLANES, height, width), np.uint8)
@@ -221,10 +220,7 @@ def ranks(count: Any) -> tuple[Any, Any, Any]:
 
 
 def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> BoolArray:
-    """Mask of pixels that were background in too few of ``frames`` kept frames.
-
-    ``visible``: (H, W), in how many frames a pixel was background; returns (H, W), bool.
-    """
+    """Mask (H, W) of pixels that were background in too few of ``frames`` kept frames."""
     return np.asarray(visible < (least if frames >= DOUBT_FROM else 1))
 
 

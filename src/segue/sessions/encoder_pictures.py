@@ -27,10 +27,7 @@ def draw_encoder(
     mask: IndexMask,
     ids: Sequence[int],
 ) -> dict[str, Image]:
-    """Draw all that an encoder attends to for a frame.
-
-    ``image``: the frame as the network saw it, RGB (h, w, 3), uint8.
-    """
+    """Draw all that an encoder attends to for a frame, with ``image`` as the network saw it."""
     pictures = {"-scales": draw_scales(attention, frame, image, mask, ids)}
     if attention.within or attention.between:
         pictures["-frames"] = draw_frames(attention, frame, images)
@@ -40,10 +37,7 @@ def draw_encoder(
 def draw_scales(
     attention: EncoderAttention, frame: int, image: Image, mask: IndexMask, ids: Sequence[int]
 ) -> Image:
-    """Draw where a frame is read by its own places, one row a scale that is read, fine to coarse.
-
-    ``image``: the frame as the network saw it, RGB (h, w, 3), uint8.
-    """
+    """Draw where a frame is read by its own places, one row a scale that is read, fine to coarse."""
     shapes = attention.shapes
     whole = torch.as_tensor(mask.astype(np.int32))
     columns: list[tuple[str, Tensor | None]] = [("all", None)]
@@ -71,10 +65,7 @@ def draw_scales(
 
 
 def draw_frames(attention: EncoderAttention, frame: int, images: Sequence[Image]) -> Image:
-    """Draw which frames of its window a frame reads, one column a frame.
-
-    ``images``: all frames of the window as the network saw them, RGB (h, w, 3), uint8.
-    """
+    """Draw which frames of its window a frame reads, one column a frame."""
     rows: list[tuple[str, Float32Array, float]] = []
     shapes = list(
         zip(attention.shapes, (_stride(images[0], shape) for shape in attention.shapes), strict=True)

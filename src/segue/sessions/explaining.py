@@ -25,21 +25,13 @@ LEAST_MOTION = 1.0  # pixels: slower flow is not brought to full colour, or nois
 
 @dataclass(slots=True)
 class Explanation:
-    """Intermediate maps of a network for a frame; missing ones are empty.
+    """Intermediate maps of a network for a frame, fine to coarse; missing ones are empty."""
 
-    Attributes:
-        context: maps of the context, (h, w), fine to coarse.
-        motion: flow to earlier frames, (h, w, 2) in pixels, largest gap first.
-        lengths: lengths of flow as the network was given them, (h, w, gaps) in [0, 1].
-        filtered: image and flow joined, means over channels of what they amount to, (h, w), fine to coarse.
-        attention: the weights of these, means over channels in (0, 1), (h, w), fine to coarse.
-    """
-
-    context: list[Float32Array] = field(default_factory=list)
-    motion: list[Float32Array] = field(default_factory=list)
-    lengths: Float32Array | None = None
-    filtered: list[Float32Array] = field(default_factory=list)
-    attention: list[Float32Array] = field(default_factory=list)
+    context: list[Float32Array] = field(default_factory=list)  # (h, w)
+    motion: list[Float32Array] = field(default_factory=list)  # to earlier frames, (h, w, 2), by falling gap
+    lengths: Float32Array | None = None  # of flow, as the network takes them, (h, w, gaps) in [0, 1]
+    filtered: list[Float32Array] = field(default_factory=list)  # means over channels, (h, w)
+    attention: list[Float32Array] = field(default_factory=list)  # its weights, means over channels, (h, w)
 
     @classmethod
     def of(
@@ -67,10 +59,7 @@ class Explanation:
 
 
 def draw(image: Image, scene: Scene | None, foreground: FloatingArray, explanation: Explanation) -> Image:
-    """One image of several in rows, RGB, each of the size of the frame; what is short is filled with black.
-
-    ``image``: the frame, RGB (H, W, 3), uint8; ``foreground``: probability of foreground, (H, W), in [0, 1].
-    """
+    """One RGB image of several in rows, each of the size of the frame; what is short is filled with black."""
     height, width = image.shape[:2]
     empty = [] if scene is None else [scene.picture, *(planes.transpose(1, 2, 0) for planes in scene.range)]
 
@@ -100,10 +89,7 @@ def draw(image: Image, scene: Scene | None, foreground: FloatingArray, explanati
 
 
 def colour_wheel(flow: Float32Array, most: float) -> Image:
-    """Flow as colours: hue is the direction, right is red; white stands still, full colour moves by ``most``.
-
-    ``flow``: (H, W, 2) in pixels to the right and down; returns RGB, (H, W, 3), uint8.
-    """
+    """Flow (H, W, 2) as colours: hue is the direction, right is red; full colour moves by ``most``."""
     angle = np.degrees(np.arctan2(flow[..., 1], flow[..., 0])) % 360
     speed = np.clip(np.linalg.norm(flow, axis=2) / most, 0, 1)
     colours = np.dstack([angle, speed, np.ones_like(speed)]).astype(np.float32)

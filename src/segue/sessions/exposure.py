@@ -34,10 +34,7 @@ class Exposure(Stage):
 
 
 def exposure(image: Image, background: Image) -> tuple[float, float, float] | None:
-    """Gain of a frame over the background for red, green and blue.
-
-    ``image``: RGB (H, W, 3), uint8; ``background``: RGB (H, W, 3), uint8.
-    """
+    """Gain of a frame over the background for red, green and blue."""
     frame, empty = reduced(image), reduced(background)
     _, altered = structure(frame, empty)
     if altered.mean() > ALTERED:
@@ -51,10 +48,7 @@ def exposure(image: Image, background: Image) -> tuple[float, float, float] | No
 
 
 def relit(background: Image, image: Image, hidden: npt.NDArray[np.bool_]) -> Image:
-    """The background after a frame: the frame itself, and the old background where it is hidden.
-
-    Images are RGB (H, W, 3), uint8; ``hidden`` (H, W) is where something stands before the background.
-    """
+    """The background after a frame: the frame itself, and the old background where it is hidden."""
     if not hidden.any() or hidden.all():
         return np.array(image)
     sigma = max(image.shape[:2]) / 16

@@ -67,19 +67,10 @@ class FlowNetwork(nn.Module):
         self.context = () if provider is None else tuple((-gap, PICTURE) for gap in self.gaps)
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
-        """Resize frames, and encode them in the current role.
+        """Resize frames (N, 3, H, W), and encode those in the current role, with ``flow`` if they bring it.
 
-        Args:
-            frames: RGB (N, 3, H, W), float in [0, 1].
-            role: ``self.current`` for frames that get a result, anything else for context.
-            flow: (N, gaps, H, W), float in [0, 1], where the network has no flow provider.
-
-        Returns:
-            For the current role the resized frames and the encoder's maps, or, where the frames bring their
-            flow, the maps of the frames and of the flow; for context the resized frames alone, (N, 3, h, w).
-
-        Raises:
-            FlowError: a frame should bring its flow, (N, gaps, H, W) in [0, 1], and does not.
+        For context it gives the resized frames alone. A frame that should bring its flow, (N, gaps, H, W) in
+        [0, 1], and does not, is a FlowError.
         """
         size = tuple(self._side(side) for side in frames.shape[-2:])
         resized = F.interpolate(frames, size, mode="bilinear", antialias=True)
@@ -100,35 +91,14 @@ class FlowNetwork(nn.Module):
         background: Features | None,
         size: tuple[int, int],
     ) -> Tensor:
-        """Decode the maps of frames, with the flow to their context, to logits.
-
-        Args:
-            current: features of the frames, as :meth:`encode` returned them.
-            context: resized earlier frames in the order of ``self.context``; empty where frames bring their
-                flow.
-            background: not used; the network looks at no empty scene.
-            size: height and width of the logits in pixels.
-
-        Returns:
-            Logits (N, 1, H, W) at ``size``; above 0 is foreground.
-        """
+        """Logits (N, 1, *size) of frames, with the flow to their context; above 0 is foreground."""
         frame, flow, _ = self._maps(current, context)
         return F.interpolate(self.network.decode(frame, flow), size, mode="bilinear")
 
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> tuple[list[Tensor], list[FilteredFlow]]:
-        """Features of the flow of a frame.
-
-        Args:
-            current: features of the frames, as :meth:`encode` returned them.
-            context: resized earlier frames in the order of ``self.context``.
-            background: not used.
-
-        Returns:
-            The flow to each earlier frame, largest gap first, (N, 2, h, w) in pixels; none where
-            the frames bring their flow. Then the filtered flow of each level of the decoder, fine to coarse.
-        """
+        """Flow to each earlier frame, (N, 2, h, w), largest gap first, and filtered flow of each level."""
         frame, flow, motion = self._maps(current, context)
         return motion, self.network.filtered_flow(frame, flow)
 
@@ -164,10 +134,7 @@ class ComputedFlow(nn.Module):
         self.context = (*network.context, *((-gap, PICTURE) for gap in able.flow_gaps))
 
     def encode(self, frames: Tensor, role: str) -> Features:
-        """As the network; the current frame comes as it is, and is encoded when its flow is known.
-
-        ``frames``: (N, 3, H, W), as the network takes them.
-        """
+        """As the network; the current frame comes as it is, and is encoded when its flow is known."""
         return (frames,) if role in (PICTURE, self.current) else self.network.encode(frames, role)
 
     def decode(
@@ -177,10 +144,7 @@ class ComputedFlow(nn.Module):
         background: Features | None,
         size: tuple[int, int],
     ) -> Tensor:
-        """Foreground of the current frame, as of a network that takes no flow.
-
-        Returns logits (N, channels, *size).
-        """
+        """Logits (N, channels, *size) of the current frame, as of a network that takes no flow."""
         found, _ = self._encoded(current, context)
         return self.network.decode(found, context[: self._own], background, size)
 
@@ -210,11 +174,9 @@ class ComputedFlow(nn.Module):
 def compute_flow(
     pictures: FlowPictures, frames: Tensor, earlier: Sequence[Tensor]
 ) -> tuple[Tensor, list[Tensor]]:
-    """Compute the flow from frames to earlier ones; largest gap first.
+    """Flow images (N, gaps, H, W) from frames to earlier ones, and flow by gap, (N, 2, H, W); largest first.
 
     Frames, and those before them by growing gap, are (N, 3, H, W) in [0, 1].
-
-    Returns flow images (N, gaps, H, W) in [0, 1], and flow by gap, (N, 2, H, W) in pixels.
     """
     windows = torch.stack([frames, *earlier], 1)
     flows = [pictures.flows(now, before) for now, *before in map(_pictures, windows)]

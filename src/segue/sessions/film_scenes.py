@@ -38,31 +38,14 @@ class FilmScenes(Checkpointable):
 
     @classmethod
     def of(cls, scene: Scene) -> FilmScenes:
-        """One scene for all frames.
-
-        Args:
-            scene: the empty scene.
-
-        Returns:
-            A video with this scene from frame 0 on.
-        """
+        """One scene for all frames, from frame 0 on."""
         scenes = cls()
         scenes.add(0, scene)
         return scenes
 
     @classmethod
     def load(cls, path: str | Path) -> FilmScenes:
-        """Read what :meth:`save` wrote; the file may come from anywhere.
-
-        Args:
-            path: the file.
-
-        Returns:
-            The scenes of the video.
-
-        Raises:
-            CheckpointError: it is missing, damaged, or holds something else.
-        """
+        """Read what :meth:`save` wrote; CheckpointError for anything else."""
         scenes, state = cls(), SessionState.load(path)
         try:
             scenes.restore(state)
@@ -76,24 +59,11 @@ class FilmScenes(Checkpointable):
         return scenes
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file.
-
-        Args:
-            path: file to write; an existing one is replaced.
-
-        Raises:
-            SinkError: it cannot be written.
-        """
+        """Write a safetensors file, an existing one is replaced; SinkError if that fails."""
         self.state().save(path)
 
     def add(self, first: int, scene: Scene, change: Change = Change.none) -> None:
-        """Append a scene that holds from a frame on.
-
-        Args:
-            first: index of that frame; larger than those of the scenes before.
-            scene: the empty scene.
-            change: what happened to the image as a whole on that frame.
-        """
+        """Append a scene that holds from a frame on, and what happened to the image there."""
         self._firsts.append(first)
         self._begun_by.append(change.value)
         self._planes.append(scene.planes)
@@ -102,36 +72,15 @@ class FilmScenes(Checkpointable):
         return len(self._firsts)
 
     def number_at(self, index: int) -> int:
-        """Find the scene that holds on a frame.
-
-        Args:
-            index: index of the frame in the source.
-
-        Returns:
-            Number of the scene, from 0.
-        """
+        """Number, from 0, of the scene that holds on a frame of the source."""
         return max(0, bisect.bisect_right(self._firsts, index) - 1)
 
     def begun_by(self, number: int) -> Change:
-        """Tell what happened to the image as a whole where a scene begins.
-
-        Args:
-            number: number of the scene, from 0.
-
-        Returns:
-            The kind of change; ``Change.none`` for the first scene.
-        """
+        """What happened to the image as a whole where a scene begins; none for the first."""
         return Change(self._begun_by[number])
 
     def scene(self, number: int) -> Scene:
-        """Give a scene by its number.
-
-        Args:
-            number: from 0, see :meth:`number_at`.
-
-        Returns:
-            The empty scene.
-        """
+        """A scene by its number."""
         return Scene(self._planes[number])
 
 

@@ -149,14 +149,7 @@ class ForegroundSession(ExplainedSession):
         self._segmenter.explains = True
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """A copy of what :meth:`restore` needs, due results with masks alone; if :attr:`restorable`.
-
-        Args:
-            copy: without effect; the tensors are always copies.
-
-        Returns:
-            Tensors and JSON values by name.
-        """
+        """As :meth:`Session.state`, due results with masks alone; only if :attr:`restorable`."""
         return super().state()  # a segmenter of somebody else knows no copy
 
     def _config_fingerprint(self) -> dict[str, Any]:

@@ -79,22 +79,11 @@ class ForegroundMasks(Checkpointable):
         self._crowded = False
 
     def settle(self, threshold: float) -> None:
-        """Take the threshold of a model, if none was given.
-
-        Args:
-            threshold: probability in (0, 1) from which on a pixel is foreground.
-        """
+        """Take the threshold of a model, in (0, 1), if none was given."""
         self._threshold = threshold if self._given is None else self._given
 
     def check(self, size: tuple[int, int]) -> None:
-        """Check that the region of interest fits the frames.
-
-        Args:
-            size: height and width of the frames in pixels.
-
-        Raises:
-            PromptError: it has another shape.
-        """
+        """Check that the region of interest fits frames of a size; PromptError if not."""
         if self._roi is not None and not same_shape(size, self._roi.shape):
             (height, width), (rows, columns) = size, self._roi.shape
             raise PromptError(
@@ -112,18 +101,9 @@ class ForegroundMasks(Checkpointable):
             self._tracker.reset()
 
     def result(self, index: int, time: float, size: tuple[int, int], maps: Maps) -> Segmentation:
-        """Make the result of a frame from its probability maps.
+        """Result of a frame from probability maps (C, h, w): foreground, then shadow if there is one.
 
-        Args:
-            index: index of the frame in the source.
-            time: time stamp of the frame in seconds.
-            size: height and width of the result in pixels.
-            maps: probability maps (C, h, w) in [0, 1] at the working size: foreground, then shadow if there
-                is one.
-
-        Returns:
-            Index mask (H, W), uint8 or uint16, with its objects; shadow has the id 2, or is background where
-            shadows are not told.
+        Shadow has the id 2, or is background where shadows are not told.
         """
         inside = partial(_inside, size=size, roi=self._roi)
         foreground = inside(maps[0])
@@ -151,16 +131,7 @@ class ForegroundMasks(Checkpointable):
         return Segmentation(index, time, both, _summary(both, scores), lazily)
 
     def nothing(self, index: int, time: float, size: tuple[int, int]) -> Segmentation:
-        """Make an empty result, for a frame on which the model still learns.
-
-        Args:
-            index: index of the frame in the source.
-            time: time stamp of the frame in seconds.
-            size: height and width of the result in pixels.
-
-        Returns:
-            A black mask (H, W), uint8, without objects.
-        """
+        """An empty result of a size, for a frame on which the model still learns."""
         return Segmentation(index, time, np.zeros(size, np.uint8))
 
 

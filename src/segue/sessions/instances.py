@@ -17,8 +17,9 @@ from segue.inputs import whole_number
 from segue.layers.running import prepare_for_inference, weights_apart
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
-from segue.models.base import InstanceNetwork, instance_capabilities
-from segue.models.seqformer.observing import EncoderAttention, ObservableNetwork
+from segue.models.base import InstanceNetwork
+from segue.models.seqformer import SeqFormer
+from segue.models.seqformer.observing import EncoderAttention, observe_encoder
 from segue.sessions.base import checkpointed
 from segue.sessions.encoder_pictures import draw_encoder
 from segue.sessions.instance_tracks import Instances, InstanceTrack, Tracks, suppress
@@ -161,9 +162,8 @@ class InstanceSession(ExplainedSession):
     def _segment_window(self, keep: int) -> None:
         """Segment the window, queue the results of its new frames, and keep its last ``keep`` frames."""
         network, options = self._network, self.options
-        observer = EncoderAttention() if self._observes and network.relates_frames else None
         with weights_apart(network):
-            memory = self._encode(observer)
+            memory = self._encode()
             decoded = network.decode(memory)
             logits = network.class_logits(decoded)[0].float()
             queries = best_queries(logits, 2 * options.top, options.score, options.classes)
@@ -187,35 +187,34 @@ class InstanceSession(ExplainedSession):
             if looks is not None:
                 mask = result.mask
                 pictures = {"": attention_strip(pending.picture, mask, looks[:, t], ids)}
-                # Of frames that are encoded alone each has its own.
-                encoder, number = (pending.attention, 0) if observer is None else (observer, t)
-                if encoder is not None:
+                if pending.attention is not None:
                     images = [item.picture for item in self._frames]
-                    pictures |= draw_encoder(encoder, number, pending.picture, images, mask, ids)
+                    number = t if network.relates_frames else 0
+                    pictures |= draw_encoder(pending.attention, number, pending.picture, images, mask, ids)
             self._due.append((result, pictures))
         self._frames = self._frames[len(self._frames) - keep :]
         self._shared = keep
 
-    @property
-    def _observes(self) -> bool:
-        """Whether it is kept what the encoder attends to."""
-        return self._explains and instance_capabilities(self._network).observes_encoder
-
-    def _encode(self, observer: EncoderAttention | None) -> Any:
+    def _encode(self) -> Any:
         """Encoded frames of the window; frames of an earlier window are not encoded again."""
         network = self._network
         if network.relates_frames:
-            return self._encoded(torch.cat([self._tensor(pending) for pending in self._frames], 1), observer)
+            return self._encoded(self._frames)
         for pending in self._frames:
             if pending.memory is None:
-                pending.attention = EncoderAttention() if self._observes else None
-                pending.memory = self._encoded(self._tensor(pending), pending.attention)
+                pending.memory = self._encoded([pending])
         return network.join([pending.memory for pending in self._frames])
 
-    def _encoded(self, frames: Tensor, observer: EncoderAttention | None) -> Any:
-        if observer is None:
-            return self._network.encode(frames)
-        return cast(ObservableNetwork, self._network).encode(frames, observer=observer)
+    def _encoded(self, frames: Sequence[_Pending]) -> Any:
+        """Encode frames together, and keep what the encoder attends to if that is explained."""
+        clip = torch.cat([self._tensor(pending) for pending in frames], 1)
+        if not self._explains or not isinstance(self._network, SeqFormer):
+            return self._network.encode(clip)
+        with observe_encoder(self._network) as attention:
+            memory = self._network.encode(clip)
+        for pending in frames:
+            pending.attention = attention
+        return memory
 
     def _tensor(self, pending: _Pending) -> Tensor:
         return as_tensor([pending.picture], self.device, self._dtype)

@@ -48,10 +48,9 @@ class Lights(Stage):
 def without_lights(
     foreground: Float32Array, threshold: float, image: Image, empty: Float32Array
 ) -> Float32Array:
-    """Probabilities without the pieces that are light on a dark scene.
+    """Probabilities (h, w) without the pieces that are light on a dark scene.
 
-    ``foreground``: (h, w), float32 in [0, 1]; ``image``: the frame, RGB (h, w, 3), uint8; ``empty``: smoothed
-    brightness of the empty scene, (h, w), float32 in [0, 255]; returns (h, w), float32.
+    ``empty``: smoothed brightness of the empty scene, (h, w), float32 in [0, 255].
     """
     pieces = Pieces.of(foreground >= threshold)
     lights = np.zeros(len(pieces) + 1, np.bool_)

@@ -55,10 +55,7 @@ class MotionDetector:
         return found_in(_without_gaps(self.there_and_back(first, later[0], cut) if cut.any() else rough))
 
     def moving(self, first: Image, *later: Image) -> npt.NDArray[np.uint8]:
-        """Rough index mask (H, W) of what moves from the first image to each of the later ones.
-
-        ``first``: RGB (H, W, 3), uint8.
-        """
+        """Rough index mask (H, W) of what moves from the first image to each of the later ones."""
         size = first.shape[:2]
         if min(size) < LEAST_SIDE:
             return np.zeros(size, np.uint8)
@@ -83,10 +80,7 @@ class MotionDetector:
 
 
 def cut_out(image: Image, mask: IndexMask, make: MakePrompter) -> npt.NDArray[np.uint8]:
-    """Objects of a rough index mask (H, W), each drawn anew by a prompter; the first keep their pixels.
-
-    ``image``: RGB (H, W, 3), uint8.
-    """
+    """Objects of a rough index mask (H, W), each drawn anew by a prompter; the first keep their pixels."""
     cut = np.zeros(mask.shape, np.uint8)
     prompter = make(image)
     for number in measure(mask):

@@ -103,10 +103,7 @@ def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
 
 
 def seen_from(picture: Image, matrix: Homography, fill: Image) -> Image:
-    """An image as another one of its size, ``fill``, sees it; where it shows nothing, ``fill`` itself.
-
-    Both are (H, W, 3) or (H, W), uint8; the matrix leads from ``picture`` to ``fill``.
-    """
+    """``picture`` as ``fill``, of its size, sees it by the matrix to it; ``fill`` where it shows nothing."""
     return warped(picture, matrix, cv2.BORDER_TRANSPARENT, flags=cv2.INTER_LINEAR, onto=fill.copy())
 
 
@@ -129,8 +126,7 @@ def motion_between(
 def scene_around(current: Image, others: Sequence[tuple[Image, Mask, Homography]]) -> Scene:
     """The empty scene as a frame sees it: from frames near it, and the frame itself where they show nothing.
 
-    ``current``: RGB (H, W, 3), uint8; ``others``: frames of the same form in the order of time, with their
-    foreground, (H, W), and the motion from each to ``current``.
+    ``others``: frames in the order of time, with their foreground, (H, W), and the motion to ``current``.
     """
     if not others:
         return Scene.of(current, 1)

@@ -20,10 +20,7 @@ class ObjectNamer:
         self._detector = detector
 
     def __call__(self, image: Image, box: Box) -> tuple[str, float] | None:
-        """Label of the object in a box.
-
-        ``image``: RGB, (H, W, 3), uint8, with the object and something of its surroundings.
-        """
+        """Label and score of the object in a box, seen with something of its surroundings."""
         found = self._detector(Frame(0, 0.0, image)).objects
         named = [(item.label, item.score, item.box) for item in found if item.label and item.box]
         if not named:

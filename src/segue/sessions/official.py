@@ -90,10 +90,7 @@ def video_records(
 def clip_records(
     network: InstanceNetwork, frames: Iterable[Tensor], size: tuple[int, int], video_id: int, top: int = 10
 ) -> Records:
-    """Entries for one clip, equal to the published inference.
-
-    The frames are (1, 1, 3, H, W) each, ``size`` is that of the masks.
-    """
+    """Entries for one clip of frames (1, 1, 3, H, W), equal to the published inference."""
     with weights_apart(network):
         memory = encode_frames(network, frames)
         decoded = network.decode(memory)
@@ -134,10 +131,7 @@ class BestEntries:
 
 
 def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
-    """A frame reduced or enlarged to a short side, as the published inference does (Pillow, bilinear).
-
-    ``image``: RGB (H, W, 3), uint8.
-    """
+    """A frame brought to a short side, as the published inference does (Pillow, bilinear)."""
     height, width = image.shape[:2]
     short, long = min(height, width), max(height, width)
     if short == short_side:
@@ -154,10 +148,7 @@ def as_tensor(images: Sequence[Image], device: torch.device, dtype: torch.dtype)
 
 
 def encode_frames(network: InstanceNetwork, frames: Iterable[Tensor]) -> Any:
-    """Encode the frames of one clip.
-
-    ``frames``: (1, 1, 3, H, W) each, float in [0, 1].
-    """
+    """Encode the frames (1, 1, 3, H, W), float in [0, 1], of one clip."""
     if network.relates_frames:
         return network.encode(torch.cat(list(frames), 1))
     return network.join([network.encode(frame) for frame in frames])
@@ -176,10 +167,7 @@ def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = Non
 
 
 def best_queries(logits: Tensor, top: int, least: float, allowed: Collection[int] | None = None) -> Tensor:
-    """At most ``top`` queries, (n,), int64, best first, whose best class has at least the score ``least``.
-
-    ``logits``: (Q, classes).
-    """
+    """At most ``top`` queries, (n,), of logits (Q, classes), best first, whose score is ``least`` or more."""
     found = best_entries(logits, logits.numel(), allowed)
     sure = found.queries[found.scores >= least].tolist()
     return found.queries.new_tensor(list(dict.fromkeys(sure))[:top])

@@ -11,15 +11,10 @@ from segue.types import Frame
 
 
 class Passes(Iterable[Frame]):
-    """The frames of a video for the last pass; the one before is made when they are asked for.
+    """The frames of a video for the last pass; the one before is made when they are asked for."""
 
-    Attributes:
-        title: name of the pass before, for the progress.
-        total: expected number of its frames; None takes the video's.
-    """
-
-    title: ClassVar[str] = "first pass"
-    total: int | None = None
+    title: ClassVar[str] = "first pass"  # name of the pass before, for the progress
+    total: int | None = None  # expected number of its frames; None takes the video's
 
     def __iter__(self) -> Iterator[Frame]:
         for _ in self.learning():

@@ -70,11 +70,7 @@ class Precipitation(Stage):
         frame.foreground = self.lasting(frame.foreground, self._threshold)
 
     def look(self, image: Image, picture: Image | None, hidden: BoolArray | None) -> Image:
-        """Take the next frame.
-
-        ``image``: RGB (H, W, 3), uint8; ``picture``: the empty scene, RGB (H, W, 3), uint8, or None as long
-        as there is none; ``hidden``: where objects were on the frame before, (H, W).
-        """
+        """Take the next frame, with the empty scene if known, and where objects were on the frame before."""
         self._past.append(image)
         grey = [_grey(each) for each in list(self._past)[-3:]]
         if len(grey) == 3:

@@ -72,19 +72,7 @@ class ImageProcessor:
 
     @classmethod
     def from_pretrained(cls, where: str | os.PathLike[str], **options: Any) -> ImageProcessor:
-        """The processor of a folder or repository; see :func:`segue.from_pretrained` for its arguments.
-
-        Args:
-            where: folder, id of a repository, or name of a network in the package.
-            options: ``revision``, ``cache_dir``, ``token`` and ``local_files_only``.
-
-        Returns:
-            The processor; no weights are loaded into memory.
-
-        Raises:
-            CheckpointError, DownloadError: as :func:`segue.from_pretrained`.
-            ArgumentError: the network is of a kind that has no processor.
-        """
+        """The processor of a folder, repository or name, as :func:`segue.from_pretrained` takes it."""
         return cls(read_config(pretrained_folder(where, **options)).skeleton())
 
     def __call__(self, images: FrameLike | Iterable[FrameLike]) -> ProcessedInputs:

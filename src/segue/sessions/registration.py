@@ -39,10 +39,7 @@ def warped(
     flags: int = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     onto: Image | None = None,
 ) -> npt.NDArray[Any]:
-    """An image moved by a matrix that leads to it or, without ``WARP_INVERSE_MAP``, from it.
-
-    ``picture``: (H, W) or (H, W, C).
-    """
+    """An image moved by a matrix that leads to it or, without ``WARP_INVERSE_MAP``, from it."""
     height, width = picture.shape[:2]
     warp: Any = cv2.warpAffine if len(matrix) == 2 else cv2.warpPerspective
     values = (outside,) * 3
@@ -93,10 +90,7 @@ def difference(reference: Float32Array, view: Float32Array, matrix: Movement) ->
 
 
 def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
-    """In what share of the parts of an image a movement explains what has changed, 0 to 1.
-
-    Two normalised images, (h, w), are compared in 6 by 8 parts.
-    """
+    """Share of 6 by 8 parts of two normalised images, (h, w), in which a movement explains the change."""
     still, shown = residual_of(reference, view, _IDENTITY)
     moved, reached = residual_of(reference, view, matrix)
     shown &= reached

@@ -43,15 +43,10 @@ _AROUND = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A frame of the video with those that the network wants beside it.
+    """A frame of the video with those that the network wants beside it."""
 
-    Attributes:
-        image: RGB (H, W, 3), uint8.
-        context: frames by their offset, such as -3, of the same size.
-    """
-
-    image: Image
-    context: Mapping[int, Image]
+    image: Image  # RGB (H, W, 3), uint8
+    context: Mapping[int, Image]  # frames by their offset, such as -3, of the same size
 
 
 Probe = Callable[[Sample, Scene], Float32Array]
@@ -147,10 +142,7 @@ def _agree(one: Image, other: Image, levels: int = AGREE) -> BoolArray:
 
 
 def _outline_contrasts(piece: BoolArray, pictures: Iterable[Image]) -> list[float] | None:
-    """Edge strength along the outline of a piece in each of several images.
-
-    ``piece``: (H, W); ``pictures``: RGB (H, W, 3), uint8.
-    """
+    """Edge strength along the outline of a piece (H, W) in each of several images."""
     smooth = cv2.GaussianBlur(piece.astype(np.float32), (0, 0), 1.5)
     across = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)])
     steepness = np.linalg.norm(across, axis=0)

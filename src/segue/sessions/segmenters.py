@@ -97,14 +97,7 @@ class Segmenter(Protocol):
         return maps
 
     def drain(self, scene: Scene) -> Maps | None:
-        """Give the maps of the next frame that is still due after the last frame.
-
-        Args:
-            scene: the empty scene.
-
-        Returns:
-            Probability maps (C, h, w), float32 in [0, 1], or None after the last frame.
-        """
+        """Maps (C, h, w) of the next frame that is still due after the last one; None after all of them."""
         return None
 
     def pause(self) -> None:
@@ -116,22 +109,11 @@ class Segmenter(Protocol):
         return
 
     def state(self) -> SessionState:
-        """All that :meth:`restore` needs; only if ``restorable``.
-
-        Returns:
-            Tensors and JSON values.
-        """
+        """All that :meth:`restore` needs; only if ``restorable``."""
         return SessionState({}, {})
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called.
-
-        Args:
-            state: what :meth:`state` returned.
-
-        Raises:
-            CheckpointError: it was saved with another network or other settings.
-        """
+        """Go on from where :meth:`state` was called; CheckpointError if the network or settings differ."""
         return
 
 
@@ -202,17 +184,10 @@ class NetworkSegmenter(Checkpointable, Segmenter):
         tone: Tone | None = None,
         context: Mapping[int, Image] | None = None,
     ) -> Maps | None:
-        """Take the next frame.
+        """Maps of the frame ``lag`` frames before, or None; see :meth:`Segmenter.step`.
 
-        Args:
-            image: RGB (h, w, 3), uint8; all of one size.
-            scene: the empty scene for the frame whose result is due; another object if it has changed.
-            plane: the frame's ``extra``, uint8, if it has one.
-            tone: contrast in which that frame and those beside it are seen; ``scene`` has it already.
-            context: frames beside it by their distance, instead of those that were taken.
-
-        Returns:
-            Maps of the frame ``lag`` frames before, or None if there is none.
+        ``tone``: contrast in which that frame and those beside it are seen, ``scene`` has it already;
+        ``context``: frames beside it by their distance, instead of those that were taken.
         """
         self._taken[self._seen] = _Taken(image, plane)
         self._seen += 1
@@ -339,10 +314,7 @@ def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
 
 
 def extended(planes: Tensor, multiple: int) -> Tensor:
-    """Planes (N, C, h, w) whose border is repeated, right and below, up to multiples of a number.
-
-    Returns (N, C, H, W).
-    """
+    """Planes (N, C, h, w) whose border is repeated, right and below, up to multiples of a number."""
     height, width = planes.shape[-2:]
     rows, columns = padded_size((height, width), multiple)
     if (rows, columns) == (height, width):

@@ -130,21 +130,7 @@ class FindingSession(Checkpointable, Session):
     def step(
         self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
     ) -> Segmentation | None:
-        """Take the next frame, and give the result that is due, if any.
-
-        Args:
-            frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
-                the index after the last one.
-            prompts: None; here the objects are found.
-
-        Returns:
-            The result of the frame ``lag`` frames before, with its mask (H, W) at the size of that frame,
-            uint8, or uint16 where an object has an id above 255; 0 is background. None while there is none.
-
-        Raises:
-            PromptError: there are prompts, or what comes with the frame does not fit it or the model.
-            SourceError: the frame has another size than those before; a :class:`ForegroundSession` takes it.
-        """
+        """Take the next frame, and give the result that is due, if any; see :meth:`Session.step`."""
         frame = as_frame(frame, self._next_index)
         if prompts is not None:
             raise PromptError(
@@ -158,11 +144,7 @@ class FindingSession(Checkpointable, Session):
         return self._give()
 
     def finish(self) -> Iterator[Segmentation]:
-        """Give the results that are still due after the last frame.
-
-        Returns:
-            An iterator over the results, in order of frames.
-        """
+        """Give the results that are still due after the last frame."""
         self._end()
         while (result := self._give()) is not None:
             yield result

@@ -33,11 +33,9 @@ class Shadows(Stage):
 
 
 def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: Image) -> Float32Array:
-    """Probabilities of foreground and shadow without the shadow in it (Horprasert et al., 1999).
+    """Probabilities of foreground and shadow, (2, h, w), without the shadow in it (Horprasert et al., 1999).
 
-    ``maps``: foreground and shadow, (2, h, w), float32 in [0, 1]; ``image``: the frame, RGB (h, w, 3), uint8;
-    ``scene``: the empty scene, RGB (h, w, 3), uint8; returns (2, h, w), float32, with foreground 0 where
-    there is shadow.
+    Foreground is 0 where there is shadow.
     """
     foreground, shadow = maps
     likely = (foreground >= threshold) & (shadow > foreground)

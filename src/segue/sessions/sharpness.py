@@ -29,17 +29,11 @@ _LEAST_ENERGY = 4.0  # mean square of a derivative, in levels, below which nothi
 
 @dataclass(frozen=True, slots=True)
 class Blur:
-    """A straight motion during the exposure, or a blur in all directions.
+    """A straight motion during the exposure, or a blur in all directions."""
 
-    Attributes:
-        right: way in pixels to the right, 0 for a blur in all directions.
-        down: way downwards.
-        spread: sigma in pixels of a blur in all directions.
-    """
-
-    right: float = 0.0
-    down: float = 0.0
-    spread: float = 0.0
+    right: float = 0.0  # way in pixels to the right, 0 for a blur in all directions
+    down: float = 0.0  # way downwards
+    spread: float = 0.0  # sigma in pixels of a blur in all directions
 
     @property
     def reach(self) -> float:
@@ -102,11 +96,7 @@ def motion_kernel(right: float, down: float) -> Kernel:
 
 
 def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | None) -> Blur | None:
-    """By what the frame is less sharp than the empty scene, or None if it is as sharp.
-
-    ``image``: RGB (H, W, 3), uint8, aligned with the scene; ``hidden``: (H, W), true where something is in
-    front of the scene.
-    """
+    """By what a frame, aligned with the scene, is less sharp than the scene; None if it is as sharp."""
     frame, still = (np.asarray(half_grey(picture), np.float32) for picture in (image, scene))
     open_ = np.ones(frame.shape, bool)
     if hidden is not None:

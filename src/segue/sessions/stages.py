@@ -32,47 +32,26 @@ class Change(Enum):
 
 @dataclass(slots=True, eq=False)
 class WorkFrame:
-    """A frame on its way through a session; what does not compare is needed within one step only.
+    """A frame on its way through a session; what does not compare is needed within one step only."""
 
-    Attributes:
-        index: index in the source.
-        time: time stamp in seconds.
-        size: height and width of the frame.
-        image: RGB (h, w, 3), uint8, at the working size, aligned, without rain.
-        plane: depth or flow at the working size, if the frame brings it.
-        matrix: from the reference to the frame, (2, 3); None where both are the same.
-        pans: whether the camera pans and is followed.
-        known: whether the foreground is known from a pass before.
-        empty: whether the mask stays empty, because the session warms up.
-        maps: probabilities (C, h, w), float32, foreground first; None before the network has seen the frame.
-        picture: explanation of the result, if it is kept.
-        event: what happened to the image as a whole.
-        moving: share of the image that is not as on the frame before.
-        hidden: where objects were on the last frame that was done, grown, (h, w).
-        scene: the empty scene as the network compares the frame with it.
-        tone: contrast in which the network sees the frame and those beside it.
-        context: frames beside it by their distance, brought onto it; None takes them as they are.
-        learned: probability of pixels that the background must not learn, (h, w); None takes ``maps``.
-    """
-
-    index: int
-    time: float
-    size: tuple[int, int]
-    image: Image
-    plane: UInt8Array | None = None
-    matrix: npt.NDArray[np.float32] | None = None
-    pans: bool = False
-    known: bool = False
-    empty: bool = False
-    maps: Float32Array | None = None
-    picture: Image | None = None
-    event: Change = field(default=Change.none, compare=False)
-    moving: float = field(default=0.0, compare=False)
-    hidden: BoolArray | None = field(default=None, compare=False)
-    scene: Scene | None = field(default=None, compare=False)
-    tone: Tone | None = field(default=None, compare=False)
-    context: Mapping[int, Image] | None = field(default=None, compare=False)
-    learned: Float32Array | None = field(default=None, compare=False)
+    index: int  # in the source
+    time: float  # in seconds
+    size: tuple[int, int]  # height and width of the frame
+    image: Image  # RGB (h, w, 3), uint8, at the working size, aligned, without rain
+    plane: UInt8Array | None = None  # depth or flow at the working size, if the frame brings it
+    matrix: npt.NDArray[np.float32] | None = None  # from the reference to the frame, (2, 3)
+    pans: bool = False  # the camera pans and is followed
+    known: bool = False  # the foreground is known from a pass before
+    empty: bool = False  # the mask stays empty: the session warms up
+    maps: Float32Array | None = None  # probabilities (C, h, w), foreground first
+    picture: Image | None = None  # explanation of the result
+    event: Change = field(default=Change.none, compare=False)  # of the image as a whole
+    moving: float = field(default=0.0, compare=False)  # share of the image that changed
+    hidden: BoolArray | None = field(default=None, compare=False)  # by objects on the frame before
+    scene: Scene | None = field(default=None, compare=False)  # as the network compares it
+    tone: Tone | None = field(default=None, compare=False)  # contrast for the network
+    context: Mapping[int, Image] | None = field(default=None, compare=False)  # None: as they are
+    learned: Float32Array | None = field(default=None, compare=False)  # not to be learnt
 
     @property
     def foreground(self) -> Float32Array:

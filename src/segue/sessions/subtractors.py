@@ -78,14 +78,7 @@ class Subtractor(Segmenter):
         return np.stack([_filtered(labels == value, self._median) for value in (255, SHADOW)])
 
     def apply(self, image: Image) -> Image:
-        """Let the model learn from a frame and classify its pixels.
-
-        Args:
-            image: RGB (h, w, 3), uint8.
-
-        Returns:
-            OpenCV's labels (h, w), uint8: 0 background, 127 shadow, 255 foreground.
-        """
+        """Learn from a frame, and give OpenCV's labels (h, w): 0 background, 127 shadow, 255 foreground."""
         self._seen += 1
         return np.asarray(self._model.apply(_bgr(image), learningRate=self._learning_rate), np.uint8)
 
@@ -95,19 +88,11 @@ class Subtractor(Segmenter):
         return _bgr(np.asarray(self._model.getBackgroundImage(), np.uint8)) if self._seen else None
 
     def state(self) -> SessionState:
-        """Not possible: OpenCV does not give out its models.
-
-        Raises:
-            SegueError: always.
-        """
+        """Always a SegueError: OpenCV does not give out its models."""
         raise SegueError(f"{self.name} cannot be saved")
 
     def restore(self, state: SessionState) -> None:
-        """Not possible, see :meth:`state`.
-
-        Raises:
-            SegueError: always.
-        """
+        """Always a SegueError, see :meth:`state`."""
         raise SegueError(f"{self.name} cannot be restored")
 
 

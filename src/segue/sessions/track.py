@@ -117,25 +117,14 @@ class TrackSession(Checkpointable, Session):
         return self.tracker.requires_update
 
     def skip(self, frame: Frame) -> None:
-        """Let a frame pass whose result nobody needs; it counts for the schedule.
-
-        Args:
-            frame: the next frame, of the same size as those before.
-
-        Raises:
-            SourceError: the frame has another size than those before.
-        """
+        """Let a frame pass whose result nobody needs; it counts for the schedule."""
         self.check_size(frame)
         self.tracker.skip()
         self._size, self._next_index = frame.size, frame.index + 1
 
     @torch.inference_mode()
     def forget(self, ids: Collection[int]) -> None:
-        """Follow objects no longer; a prompt for one of them on the next frame begins anew.
-
-        Args:
-            ids: ids of the objects.
-        """
+        """Follow objects no longer; a prompt for one of them on the next frame begins anew."""
         self.tracker.forget(ids)
         self._labels = {i: label for i, label in self._labels.items() if i not in ids}
         self._first = {i: iou for i, iou in self._first.items() if i not in ids}
@@ -211,18 +200,7 @@ class TrackSession(Checkpointable, Session):
 
     @torch.inference_mode()
     def peek(self, frame: FrameLike) -> Segmentation:
-        """Predict the objects on the next frame without advancing; :meth:`step` comes after.
-
-        Args:
-            frame: as for :meth:`step`.
-
-        Returns:
-            The result of this frame, as :meth:`step` returns it.
-
-        Raises:
-            PromptError: no object is followed.
-            SourceError: the frame has another size than those before.
-        """
+        """Predict the objects on the next frame without advancing, as :meth:`step` does; that comes after."""
         frame = as_frame(frame, self._next_index)
         self.check_size(frame)
         if not self.ids:
@@ -230,15 +208,7 @@ class TrackSession(Checkpointable, Session):
         return self._result(frame, self.tracker.peek(frame.image), {})
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """All that :meth:`restore` needs to go on identically.
-
-        Args:
-            copy: True copies the tensors to the CPU; False lets them share the session's memory, to be used
-                before its next step.
-
-        Returns:
-            Tensors and JSON values by name; :meth:`segue.sessions.base.SessionState.save` writes them.
-        """
+        """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
         tensors, tracker = self.tracker.state()
         if copy:
             tensors = {name: value.to("cpu", copy=True) for name, value in tensors.items()}
@@ -246,14 +216,7 @@ class TrackSession(Checkpointable, Session):
 
     @torch.inference_mode()
     def restore(self, state: SessionState) -> None:
-        """Go on from a state that was saved with the same network, weights, schedule and precision.
-
-        Args:
-            state: what :meth:`state` returned, or :meth:`segue.sessions.base.SessionState.load` read.
-
-        Raises:
-            CheckpointError: it was saved with another network, weights, schedule or precision.
-        """
+        """Go on from a state of the same network, weights, schedule and precision."""
         super().restore(state)
         self.tracker.restore(state.tensors, state.values["tracker"])
 
@@ -269,29 +232,11 @@ class TrackSession(Checkpointable, Session):
         }
 
     def check_size(self, frame: Frame) -> None:
-        """See that a frame can be the next one.
-
-        Args:
-            frame: the frame; the session does not change.
-
-        Raises:
-            SourceError: the frame has another size than those before.
-        """
+        """SourceError if a frame cannot be the next one; the session does not change."""
         check_size(frame, self._size)
 
     def resolve(self, frame: Frame, given: PromptsLike) -> FramePrompts:
-        """Make masks of the prompts for the next frame, without taking it.
-
-        Args:
-            frame: the next frame.
-            given: its prompts, as for :meth:`step`.
-
-        Returns:
-            The prompts for :meth:`step`; their mask is (H, W), int32.
-
-        Raises:
-            PromptError: a prompt does not fit the frame, or an object to remove is not followed.
-        """
+        """Make masks (H, W), int32, of the prompts for the next frame, for :meth:`step`."""
         prompts = as_prompts(given, f"prompts of frame {frame.index}")
         known: dict[int, npt.NDArray[np.float32]] = {}
         if isinstance(prompts, Sequence) and "point" not in self.native:

@@ -35,11 +35,7 @@ class _View:
 
 
 class BestViews:
-    """Keeps the largest view of each object and labels it on request.
-
-    Args:
-        name: labels a box of an image; called at most once per :meth:`name`.
-    """
+    """Keeps the largest view of each object and labels it by ``name``, at most once per :meth:`name`."""
 
     def __init__(self, name: Name) -> None:
         self._name = name

@@ -6,7 +6,7 @@ import heapq
 import itertools
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
@@ -94,10 +94,7 @@ def describe(error: BaseException) -> str:
 
 
 def decode(container: av.container.InputContainer, stream: VideoStream) -> Iterator[Decoded]:
-    """All frames of the stream in order of presentation; lost and damaged frames keep their positions.
-
-    A demuxer that cannot go on at all raises the error of PyAV.
-    """
+    """All frames of the stream in order of presentation; lost and damaged frames keep their positions."""
     # Frame threads give an error back late and drop good frames with it; slice threads do not.
     stream.thread_type = "SLICE"
     lost: list[int] = []
@@ -155,10 +152,7 @@ def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
 
 
 def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix | None) -> Image:
-    """Apply a display matrix to the nearest multiple of 90 degrees, mirroring included.
-
-    ``image``: RGB (h, w, 3), uint8.
-    """
+    """Apply a display matrix to the nearest multiple of 90 degrees, mirroring included."""
     if matrix is None:
         return image
     (a, b), (c, d) = matrix[:2, :2].astype(np.int64).tolist()
@@ -185,38 +179,24 @@ def promised_duration(stream: VideoStream) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class FrameOrder:
-    """Index of the frames of a video stream, made from its packets without decoding.
+    """Index of the frames of a video stream, made from its packets without decoding."""
 
-    Attributes:
-        stamps: time stamp of each frame in order of presentation, without repetition.
-        keys: indices of the key frames, in order.
-        base: seconds of a tick of the stamps.
-        sure: whether decoding gives exactly these frames; False of damaged and of ambiguous packets.
-    """
-
-    stamps: tuple[int, ...] = ()
-    keys: tuple[int, ...] = ()
-    base: float = 0.0
-    sure: bool = False
+    stamps: tuple[int, ...] = ()  # of each frame in order of presentation, without repetition
+    keys: tuple[int, ...] = ()  # indices of the key frames, in order
+    base: float = 0.0  # seconds of a tick of the stamps
+    sure: bool = False  # whether decoding gives these frames; not for damaged or ambiguous packets
 
     @classmethod
-    def of(
-        cls,
-        container: av.container.InputContainer,
-        stream: VideoStream,
-        report: Callable[[int], None] | None = None,
-    ) -> FrameOrder:
-        """Read all packets of a stream, and decode its first frame; ``report`` gets positions in the file."""
+    def of(cls, container: av.container.InputContainer, stream: VideoStream) -> FrameOrder:
+        """Read all packets of a stream, and decode its first frame."""
         stamps: list[int] = []
         keys: list[int] = []
         first: int | None = None
         base, sure = stream.time_base, True
         try:
-            for number, packet in enumerate(container.demux(stream)):
+            for packet in container.demux(stream):
                 if packet.size == 0:
                     continue
-                if report is not None and number % 500 == 0:
-                    report(packet.pos or 0)
                 sure = sure and not (packet.pts is None or packet.is_corrupt or packet.is_discard)
                 if packet.pts is None or packet.is_discard:
                     continue

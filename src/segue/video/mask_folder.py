@@ -249,11 +249,7 @@ class PngSink(MaskFolderSink):
         self._end()
 
     def completed_frames(self) -> list[int]:
-        """List the frames whose masks are in the folder.
-
-        Returns:
-            Indices of the frames in the source, in order.
-        """
+        """Indices of the frames whose masks are in the folder, in order."""
         return sorted(read_records(self._folder))
 
     def _begin(self) -> IO[str]:
@@ -307,14 +303,7 @@ def frame_number(name: str, index: int) -> int:
 
 
 def read_marker(folder: Path) -> dict[str, Any] | None:
-    """Content of the marker of a mask folder (``complete``, ``settings``), or None.
-
-    Args:
-        folder: mask folder of a run.
-
-    Returns:
-        ``complete``: bool, False for an interrupted run; ``settings``: what the masks depend on, JSON values
-        by name. None if the folder has no marker or does not exist.
+    """Marker of a mask folder, or None: ``complete``, False for an interrupted run, and ``settings``.
 
     Raises:
         SinkError: it is damaged.
@@ -378,10 +367,6 @@ def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentati
     Args:
         folder: a folder that :class:`PngSink` wrote.
         before: stop at this frame index, which is not included; None takes all frames.
-
-    Returns:
-        An iterator over the results, whose masks are (H, W), uint8 or uint16, as they are in the files.
-        Frames without a mask file are left out. Files are read while it is iterated.
 
     Raises:
         SourceError: a mask or the record of it is damaged.

@@ -42,9 +42,8 @@ Deliver = Callable[[bytes], None]
 class Notifier:
     """Sends values as JSON, in a thread and in order, so that nobody waits for the answer.
 
-    Args:
-        address: where to: ``http://`` or ``https://``; ``mqtt://HOST/TOPIC`` or, encrypted, ``mqtts://``,
-            with ``USER:PASSWORD@`` before the host where the broker wants it.
+    The address is ``http(s)://``, ``mqtt://HOST/TOPIC`` or ``mqtts://``, with ``USER:PASSWORD@`` where
+    needed.
     """
 
     def __init__(self, address: str) -> None:

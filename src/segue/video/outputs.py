@@ -40,17 +40,10 @@ class OpenSinks:
 
 
 def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
-    """File or folder of each format.
+    """File or folder of each format, in order; nothing is created.
 
     ``output`` is a folder that holds all of them under the names of their entries (``masks/``,
     ``overlay.mp4`` ...), or, if it has the ending of the only format, that file itself.
-
-    Args:
-        output: folder, or file of the only format; it need not exist.
-        formats: names of formats, such as ``png`` or ``overlay``; at least one.
-
-    Returns:
-        Path by name of format, each format once, in the order of ``formats``. Nothing is created.
 
     Raises:
         SinkError: a format is unknown or there is none, or ``output`` has an ending that does not fit.

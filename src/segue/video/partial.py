@@ -47,10 +47,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 class PartialFile:
-    """Path to write to in place of ``final``; renamed by :meth:`commit`, removed by :meth:`discard`.
-
-    Paths are unique, so two runs never write into one file.
-    """
+    """Unique path to write to in place of ``final``; :meth:`commit` renames, :meth:`discard` removes it."""
 
     def __init__(self, final: Path) -> None:
         self.final = final
@@ -117,10 +114,7 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(paths: Iterable[Path]) -> Iterator[None]:
-    """Lock outputs for this run; partial files of earlier runs are removed.
-
-    The locks end with the process. If another run has one, a SinkError is raised.
-    """
+    """Lock outputs until the process ends or SinkError; partial files of earlier runs are removed."""
     with ExitStack() as stack:
         for path in sorted(paths):
             lock = path.with_name(f".{_stem(path)}.lock")
@@ -139,10 +133,7 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
 
 
 def remove_partial(folder: Path, final: Path | None = None) -> None:
-    """Remove the partial files of a killed run: of one file, or of all files of a folder.
-
-    The caller must hold the lock of that file or folder.
-    """
+    """Remove the partial files of a killed run, of a file or a folder whose lock the caller holds."""
     start = "." if final is None else f".{_stem(final)}."
     with suppress(OSError):
         for entry in list(folder.iterdir()):

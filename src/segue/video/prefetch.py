@@ -19,11 +19,8 @@ CLOSE_SECONDS = 2.0
 class Prefetcher(Generic[Item]):
     """Iterator over ``items`` that takes them in a thread, at most ``depth`` ahead.
 
-    :meth:`close` stops the thread: at once if it waits for room, otherwise when ``items`` returns, for
-    which ``on_close`` is called.
-
-    Attributes:
-        dropped: number of items that were dropped.
+    :meth:`close` stops the thread: at once if it waits for room, otherwise when ``items`` returns, for which
+    ``on_close`` is called. ``dropped`` counts the items that were dropped.
     """
 
     def __init__(

@@ -27,17 +27,11 @@ class DamageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One image of a source, not decoded yet.
+    """One image of a source, not decoded yet."""
 
-    Attributes:
-        index: position in the source, from 0.
-        time: seconds from the start of the source.
-        load: gives RGB, (H, W, 3), uint8; may raise :class:`DamageError`. Valid until the next image.
-    """
-
-    index: int
-    time: float
-    load: Callable[[], Image]
+    index: int  # position in the source, from 0
+    time: float  # seconds from the start of the source
+    load: Callable[[], Image]  # RGB, (H, W, 3), uint8, or DamageError; valid until the next image
 
 
 class Reader:
@@ -71,10 +65,7 @@ class Reader:
         return False
 
     def pictures(self, start: int | float = 0) -> Iterator[Picture]:
-        """The images in order; those before ``start``, an index or a time in seconds, may be left out.
-
-        They are decoded when they are loaded. Raises a SourceError where the source breaks.
-        """
+        """Images in order, decoded when loaded; those before ``start``, an index or time, may be left out."""
         raise NotImplementedError
 
     def delay(self, time: float) -> float | None:
@@ -91,10 +82,7 @@ def check_pixels(height: int, width: int, where: str) -> None:
 
 
 def as_rgb(value: Any, where: str) -> Image:
-    """An image as RGB, (H, W, 3), uint8.
-
-    ``value``: array or tensor, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8, or a PIL image.
-    """
+    """RGB image (H, W, 3), uint8, of an array, a tensor or a PIL image, perhaps grey or with alpha."""
     if isinstance(value, PillowImage.Image):
         if value.mode.startswith(("I", "F")):
             raise SourceError(

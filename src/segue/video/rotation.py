@@ -12,12 +12,9 @@ from segue.video.sinks import Sink
 
 
 class RotatingSink(Sink):
-    """Writes to one sink after another; each is completed before the next one is opened.
+    """Writes to one sink after another, each for ``seconds`` by the times of the frames.
 
-    Args:
-        open_part: opens the sink of the part that begins at a time in seconds; the first one begins at 0
-            and is opened now.
-        seconds: length of a part, by the times of the frames.
+    ``open_part`` opens the sink of the part that begins at a time; the first one is opened now.
     """
 
     def __init__(self, open_part: Callable[[float], Sink], seconds: float) -> None:

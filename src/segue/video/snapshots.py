@@ -82,17 +82,10 @@ class _Clip:
 
 
 class Snapshots:
-    """Writes ``00007-enter-3.jpg`` and ``.mp4`` for the seventh event, about object 3.
+    """Writes ``00007-enter-3.jpg`` and ``.mp4``, encoded in a thread, for the seventh event, about object 3.
 
-    Clips are encoded in a thread.
-
-    Args:
-        folder: where they go; made if it is not there.
-        fps: mean frames a second, a hint for players.
-        replace: remove what an earlier run left there.
-        live: drop clips rather than wait for the encoder.
-        on_clip: called by :meth:`close` with the number of clips that are encoded, 0 first, and of those that
-            were left to encode; not where none was left.
+    A ``live`` run drops clips rather than wait for the encoder. ``on_clip`` is called by :meth:`close` with
+    the number of clips that are encoded, 0 first, and of those that were left, if any.
     """
 
     def __init__(

@@ -48,13 +48,7 @@ _Read = tuple[int, float, Image | DamageError]
 
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
-    """Arguments of :func:`open_source`, for the record of a run.
-
-    Attributes:
-        place: path, pattern, address or camera number; None for images in memory.
-        start, end, stride, duration, max_size, fps, on_damage, when_late: see :func:`open_source`.
-        type: class of what was given, with its module.
-    """
+    """Arguments of :func:`open_source`, for the record of a run; ``place`` is None for images in memory."""
 
     place: str | None
     start: int | float | str | None = None
@@ -168,23 +162,12 @@ class Source(AbstractContextManager["Source"]):
         self.close()
 
     def stop(self) -> None:
-        """End the iterations that are under way before their next frame, for good.
-
-        It takes no lock and waits for nothing, so that a handler of signals may call it.
-        """
+        """End the iterations under way before their next frame, for good; a signal handler may call it."""
         self._stopped.cancel()
         self._reader.interrupt()
 
     def part(self, start: int, end: int) -> Source:
-        """The same frames from one index up to but without another, for a source that can be read again.
-
-        Args:
-            start: index of a frame that this source gives.
-            end: index before which it ends, at the latest where this source does.
-
-        Returns:
-            A source of its own, with the same stride and size of images.
-        """
+        """The frames from index ``start`` up to but without ``end``, for a source that can be read again."""
         span = self._span
         if span.duration is not None and self._first_time is None:
             next(iter(self))  # tells the time from which the duration counts

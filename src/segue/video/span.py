@@ -88,22 +88,7 @@ class Span:
         stride: int,
         duration: float | str | None = None,
     ) -> Span:
-        """Check the limits that a caller gave.
-
-        Args:
-            start: first frame: an index as int or digits, or a time: seconds as float, or text such as
-                ``12.5s`` or ``1:30``; None is the first one.
-            end: frame before which to stop, in the same forms; None goes to the end.
-            stride: take every ``stride``-th frame.
-            duration: seconds, or text such as ``90s``, ``10min`` or ``1:30``, counted from the first frame
-                that is taken; None sets no limit.
-
-        Returns:
-            The checked span.
-
-        Raises:
-            SourceError: a value cannot be read, the stride is below 1, or the end is not after the start.
-        """
+        """Check the limits that a caller gave, as :func:`segue.open_source` takes them."""
         first = parse_position(0 if start is None else start, "start")
         last = None if end is None else parse_position(end, "end")
         if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
@@ -115,27 +100,11 @@ class Span:
         return cls(first, last, stride, None if duration is None else parse_duration(duration))
 
     def is_before(self, index: int, time: float) -> bool:
-        """Tell whether a frame lies before the start.
-
-        Args:
-            index: index of the frame in the source.
-            time: its time stamp in seconds.
-
-        Returns:
-            True before the start.
-        """
+        """Whether a frame, by its index and time in seconds, lies before the start."""
         return (time if isinstance(self.start, float) else index) < self.start
 
     def is_past(self, index: int, time: float) -> bool:
-        """Tell whether a frame lies at or after the end; the duration does not count here.
-
-        Args:
-            index: index of the frame in the source.
-            time: its time stamp in seconds.
-
-        Returns:
-            True at or after the end; never where the span has none.
-        """
+        """Whether a frame lies at or after the end; the duration does not count here."""
         if self.until is not None and time >= self.until:
             return True
         if self.end is None:
@@ -143,26 +112,11 @@ class Span:
         return (time if isinstance(self.end, float) else index) >= self.end
 
     def is_last(self, index: int) -> bool:
-        """Tell whether no later frame belongs to the span, so that reading can stop.
-
-        Args:
-            index: index of the frame in the source.
-
-        Returns:
-            True where the end is an index and the next frame reaches it.
-        """
+        """Whether no later frame belongs to the span, so that reading can stop."""
         return isinstance(self.end, int) and index + 1 >= self.end
 
     def count(self, total: int | None, fps: float | None) -> int | None:
-        """Compute how many frames of a source the span takes.
-
-        Args:
-            total: number of frames of the source; None where it is not known.
-            fps: mean frames a second, to convert times; None where it is not known.
-
-        Returns:
-            Expected number of frames, or None where it is not known.
-        """
+        """Expected number of frames that the span takes of a source; None where it is not known."""
         first = _as_index(self.start, fps)
         last = total if self.end is None else _as_index(self.end, fps)
         if first is None or last is None:

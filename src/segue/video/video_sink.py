@@ -133,10 +133,7 @@ def encoding(path: Path) -> Iterator[None]:
 
 
 def even_sides(picture: Image, border: int = cv2.BORDER_REPLICATE) -> Image:
-    """An image whose odd sides are extended by one pixel, as codecs with reduced colour want it.
-
-    ``picture``: (h, w, C), uint8.
-    """
+    """An image whose odd sides are extended by one pixel, as codecs with reduced colour want it."""
     height, width = picture.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
         return np.ascontiguousarray(picture)

@@ -19,15 +19,10 @@ _ZONE = re.compile(rf"([^=\s][^=]{{0,99}})=\s*({_NUMBER},{_NUMBER}(?:[\s;]+{_NUM
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A named polygon, or with two points a line that can be crossed in two directions.
+    """A named polygon, or with two points a line that can be crossed in two directions."""
 
-    Attributes:
-        name: what events call it.
-        points: corners in pixels of the source, in order.
-    """
-
-    name: str
-    points: tuple[Point, ...]
+    name: str  # what events call it
+    points: tuple[Point, ...]  # corners in pixels of the source, in order
 
     @classmethod
     def parse(cls, text: str) -> Zone:

@@ -24,7 +24,7 @@ from segue.naming import first_few
 from segue.video.partial import PartialFile
 from segue.weights.available import weight_file
 from segue.weights.detectron import read_detectron
-from segue.weights.tensorflow import HDF5, read_keras, read_npz
+from segue.weights.tensorflow import read_npz
 
 Option = bool | int | float | str
 
@@ -37,6 +37,9 @@ WRAPPERS = ("network", "model", "teacher", "weights")
 SAFE: list[Any] = [Namespace, Counter]
 """Beside the weights SeqFormer's checkpoints keep the arguments of the training and the milestones of its
 schedule. Both classes only hold values, and restoring them runs no code of the file."""
+
+READERS = {".npz": read_npz, ".pkl": read_detectron}
+"""Formats of other programs by the ending of the file."""
 
 FORMAT_VERSION = 1
 """Version of our own files, in their metadata under ``segue_format``."""
@@ -58,7 +61,7 @@ class Checkpoint:
 def read_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> Checkpoint:
     """Read a safetensors file, a PyTorch state dict, or what another program saved.
 
-    These are FgSegNet_v2 of Keras, HOFAM's variables as ``.npz``, and Detectron 2's arrays as ``.pkl``.
+    These are HOFAM's variables as ``.npz``, and Detectron 2's arrays as ``.pkl``.
 
     Training checkpoints (see ``WRAPPERS``) and the prefix ``module.`` of parallel training are unwrapped.
 
@@ -69,8 +72,8 @@ def read_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> Checkp
             not read where its format allows that.
 
     Returns:
-        Tensors by name; for safetensors files the metadata too. Files of Keras and ``.npz`` files
-        get the names and layout of segue's networks; other names stay those of the file.
+        Tensors by name; for safetensors files the metadata too. ``.npz`` files get the names and layout of
+        segue's networks; other names stay those of the file.
 
     Raises:
         CheckpointError: the file is missing, damaged, needs unpickling, or holds anything but tensors.
@@ -84,11 +87,9 @@ def read_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> Checkp
         raise CheckpointError(f"{path}: cannot read the weights: {error.strerror}") from error
     if path.suffix == ".safetensors" or start[8:] == b"{":
         return _read_safetensors(path, device)
-    by_suffix = {".npz": read_npz, ".pkl": read_detectron}
-    read = read_keras if start.startswith(HDF5) else by_suffix.get(path.suffix)
-    if read is None:
+    if path.suffix not in READERS:
         return Checkpoint(_read_torch(path, device))
-    return Checkpoint({name: tensor.to(device) for name, tensor in read(path).items()})
+    return Checkpoint({name: tensor.to(device) for name, tensor in READERS[path.suffix](path).items()})
 
 
 def write_checkpoint(

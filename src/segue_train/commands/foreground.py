@@ -251,7 +251,7 @@ def mustan1(data: VideosOrPool, network: Values, recipe: Values, run: Values) ->
     VIDEOS_OR_POOL,
     Options(
         MUSTAN2,
-        "frames causal frm background ranges depth_channels:depth rlim share_encoders width",
+        "frames causal frm background depth_channels:depth rlim share_encoders width",
         **_OF_MUSTAN,
     ),
     _MUSTAN_RECIPE,
@@ -275,7 +275,7 @@ def mustan2(data: VideosOrPool, network: Values, recipe: Values, run: Values) ->
         segue train mustan2 --data cdnet=CDNET --frame-list published --labelled 25 --init resnet18.pth
         --out runs/few
 
-        segue train mustan2 --pool runs/lite/pool --causal --background --ranges --size 144x192
+        segue train mustan2 --pool runs/lite/pool --causal --background --size 144x192
         --out runs/past
     """
     return _mustan("mustan2", data, network, recipe)
@@ -368,7 +368,7 @@ def fgsegnet(data: Scenes, options: Values, run: Values) -> Prepared:
 
         segue train fgsegnet CDNET/baseline/highway --frames 50 --init vgg16.pth --out runs/highway
 
-        segue train fgsegnet CDNET/baseline/highway --start published.h5 --loss l1_as_run
+        segue train fgsegnet CDNET/baseline/highway --start other.safetensors --loss l1_as_run
         --class-weight none --out runs/highway
 
         segue train fgsegnet --data cdnet=CDNET --fold 0 --frames 25 --init vgg16.pth --out runs/fold0

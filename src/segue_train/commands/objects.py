@@ -244,10 +244,7 @@ def stm(clips: Clips, options: Values, run: Values) -> Prepared:
 @training(
     "stcn-lite",
     CLIPS,
-    Options(
-        stcn_lite_recipe.STCNLiteRecipe,
-        "backbone:init scaling:init-scaling start reading weighting sensory summaries",
-    ),
+    Options(stcn_lite_recipe.STCNLiteRecipe, "backbone:init scaling:init-scaling start reading"),
     begins=MOBILENET,
     **LITE,
     steps=stcn_lite_recipe.STEPS,

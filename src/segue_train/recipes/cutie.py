@@ -126,11 +126,7 @@ class CutieRecipe(StagedRecipe):
 def cutie_loss(
     outputs: Sequence[Tensor], target: Tensor, exists: Tensor, points: int, uniform: Uniform
 ) -> Loss:
-    """Cross-entropy and Dice at points: of the masks, and weakly of the states and the queries.
-
-    ``target``: class of each pixel there, (B, T-1, H, W), 0..K or void; ``exists``: (B, K), 1 where the slot
-    is in use.
-    """
+    """Cross-entropy and Dice at points: of the masks, and weakly of the states and the queries."""
     logits, sensory, queries = outputs
     parts: dict[str, Tensor] = {}
     batch = len(target)

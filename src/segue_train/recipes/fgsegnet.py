@@ -62,7 +62,7 @@ class FgSegNetRecipe(CommonRecipe):
     Attributes:
         scenes: videos with their frames.
         trunk: VGG-16 of torchvision; with neither it nor weights all layers start at random and learn.
-        start: weights of a network for some scene, such as a published one, to start from.
+        start: weights of a network for another scene, to start from.
         loss: as meant, or as the release ran.
         class_weight: as meant, or none as the release ran.
     """

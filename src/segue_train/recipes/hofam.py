@@ -26,10 +26,10 @@ from segue.datasets.labels import MOTION
 from segue.errors import DatasetError, TrainingError
 from segue.flow import FlowFiles, FlowPictures
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, FlowProvider, flow_provider
-from segue.layers.class_in_scale import ClassInScale
 from segue.models.hofam import HOFAM
 from segue.sessions.extra_inputs import FlowNetwork
 from segue.weights import load_strict
+from segue_train.class_in_scale import ClassInScale
 from segue_train.losses import hofam_loss
 from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, in_passes, stacked
 from segue_train.warp import Picture

@@ -83,13 +83,11 @@ class InstanceObjective(nn.Module):
 def asked(
     clips: Sequence[ClipTargets], decoded: DecodedTubes, logits: Tensor, complete: Tensor
 ) -> tuple[list[ClipTargets], Tensor]:
-    """Targets of queries that start from detections, and the queries that count as matched.
+    """Targets of queries that start from detections, and the queries (N, Q) that count as matched.
 
     Objects that no query is about are not asked for. Those of unknown class have the one that the query says
-    which is most about them. Where a clip is not complete, queries that are about no object may be right.
-
-    ``logits``: class logits of the detections, (N, Q, classes); ``complete``: whether all objects of a clip
-    are annotated, (N,); returns the objects, and which queries count, (N, Q), bool.
+    which is most about them. Where a clip is not complete (N,), queries that are about no object may be
+    right.
     """
     wanted, counted = [], []
     for clip, boxes, scores, whole in zip(clips, decoded.references[0], logits, complete, strict=True):
@@ -103,10 +101,7 @@ def asked(
 
 
 def overlaps(objects: Tensor, boxes: Tensor) -> Tensor:
-    """Mean IoU of objects with boxes over the frames that show the object.
-
-    ``objects``: centre form, (n, T, 4); ``boxes``: centre form, (T, Q, 4); returns (n, Q) in [0, 1].
-    """
+    """Mean IoU (n, Q) of objects (n, T, 4) with boxes (T, Q, 4) over the frames that show the object."""
     there = (objects[..., 2] > 0).float()[:, None]
     common, union = intersection_union(corners(objects)[:, None], corners(boxes).transpose(0, 1)[None])
     return (common / union.clamp(min=1e-9) * there).sum(-1) / there.sum(-1).clamp(min=1)

@@ -72,8 +72,6 @@ class MustanRecipe(CommonRecipe):
             raise TrainingError(f"rate is {self.rate}; it must be above 0")
         if self.pool is None and not (self.sources and all(self.sources)):
             raise TrainingError("no videos to train on")
-        if self.pool is None and self.options.get("ranges"):
-            raise TrainingError("videos do not tell the ranges of the past; learn from a pool of mustan-lite")
 
     def build(self) -> MUSTAN1 | MUSTAN2:
         """The network with random weights."""

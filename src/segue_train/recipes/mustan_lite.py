@@ -20,11 +20,11 @@ from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from segue.flow.providers import FlowName, FlowProvider, flow_provider
-from segue.layers.class_in_scale import ClassInScale
 from segue.models.base import ForegroundNetwork
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.extra_inputs import ComputedFlow
 from segue.weights.checkpoint import match
+from segue_train.class_in_scale import ClassInScale
 from segue_train.foreground_pool import Pool, PoolBatches
 from segue_train.losses import foreground_loss
 from segue_train.recipe import CommonRecipe, Objective, warmed_cosine
@@ -111,10 +111,7 @@ class MustanLiteRecipe(CommonRecipe):
 
 
 def start_from(network: MustanLite, path: Path) -> None:
-    """Start from other weights, or from those that come with segue if the path is ``shipped``.
-
-    The attention to flow begins anew where they have none, adding nothing.
-    """
+    """Start from a file, or from the shipped weights; flow attention that they lack adds nothing at first."""
     found = tensors_to_start_from(path, "mustan-lite")
     for name, value in network.state_dict().items():
         if name.startswith("flow_attention."):

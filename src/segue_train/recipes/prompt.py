@@ -131,14 +131,11 @@ class PromptObjective(nn.Module):
 
 
 def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor) -> Loss:
-    """Loss of masks and of their predicted IoU.
+    """Loss of mask logits (N, 3, S/2, S/2) and of their predicted IoU (N, 3).
 
     The first mask answers for itself; of the two others only the better one learns, a third as much, so that
     they come to hold what else the prompt may mean. Pixels near edges count up to seven times, clicked ones
     three times.
-
-    ``logits``: (N, 3, S/2, S/2); ``quality``: logits of the IoU, (N, 3); ``targets``: (N, S, S), 0, 1 or
-    void; ``planes``: prompt planes (N, 4, S, S), uint8.
     """
     known = (targets != VOID).float()
     truth = (targets == 1).float()

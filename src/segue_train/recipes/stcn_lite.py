@@ -37,7 +37,6 @@ SLOW_SHARE = 0.6
 HARDEST = 0.25  # share of the pixels that count in the end
 LONGER = ((3, 192), (4, 192), (5, 192), (3, 256))  # frames of a clip and sides of the crop, drawn at random
 SLOW = ((5, 192), (6, 192), (8, 160))
-NEW = ("network.weighting.", "network.sensory.", "network.summaries.")  # learn from nothing
 PIXELS_PER_STEP = 12 * 192 * 192  # of one batch with one object; larger and longer clips are fewer
 
 
@@ -52,12 +51,6 @@ class STCNLiteRecipe(CommonRecipe):
         scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
         reading: how a clip's memory is read: ``dense`` takes the softmax over all of it, ``session`` what a
             session reads by the network's schedule (best positions, penalties, window).
-        weighting: learn how sharply each position of the memory and of the image is read, as in XMem;
-            weights to start from may lack it.
-        sensory: add a recurrent state of each object, updated on every frame, as in XMem; weights to start
-            from may lack it.
-        summaries: add means of each object's values over all frames kept, as in Cutie; weights to start
-            from may lack them.
     """
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-2)
@@ -67,9 +60,6 @@ class STCNLiteRecipe(CommonRecipe):
     start: Path | None = None
     scaling: Literal["unit", "imagenet"] = "unit"
     reading: Literal["dense", "session"] = "dense"
-    weighting: bool = False
-    sensory: bool = False
-    summaries: bool = False
     name: str = "stcn-lite"
     gradient_clip: ClassVar[float | None] = 3.0
     average_decay: ClassVar[float | None] = 0.998
@@ -78,7 +68,6 @@ class STCNLiteRecipe(CommonRecipe):
     factors: ClassVar[dict[str, float]] = {
         "network.key_encoder.": 0.2,
         "network.key_proj.": 0.3,
-        **dict.fromkeys(NEW, 3.0),
         "": 1.0,
     }
 
@@ -87,9 +76,10 @@ class STCNLiteRecipe(CommonRecipe):
         return ClipSampler(self.videos, self.stills)
 
     def network(self) -> nn.Module:
-        network = STCNLite(weighting=self.weighting, sensory=self.sensory, summaries=self.summaries)
+        network = STCNLite()
         if self.start is not None:
-            start_from(network, self.start)
+            tensors = tensors_to_start_from(self.start, self.name)
+            network.load_state_dict(match(self.start, tensors, network.state_dict()))
         elif self.backbone is not None:
             load_mobilenet(network.key_encoder, self.backbone, self.scaling)
             initialise_key(network, self.sampler())
@@ -116,14 +106,6 @@ class STCNLiteRecipe(CommonRecipe):
         warm = min(1.0, (step + 1) / 60)
         decay = 0.5 + 0.5 * math.cos(math.pi * max(0.0, progress - 0.3) / 0.7)
         return warm * (0.03 + 0.97 * decay)
-
-
-def start_from(network: STCNLite, path: Path) -> None:
-    """Load weights from a file; parts that the file lacks keep theirs."""
-    own, tensors = network.state_dict(), tensors_to_start_from(path, "stcn-lite")
-    begins = tuple(prefix.removeprefix("network.") for prefix in NEW)
-    missing = {name: value for name, value in own.items() if name.startswith(begins) and name not in tensors}
-    network.load_state_dict(match(path, {**tensors, **missing}, own))
 
 
 def curriculum(progress: float, rng: Rng) -> Curriculum:

@@ -81,10 +81,7 @@ def frames_in_order(rng: Rng, count: int, max_gap: int) -> list[int]:
 
 @torch.no_grad()
 def load_trunk(network: STM, resnet50: Path) -> None:
-    """Start both encoders from an ImageNet ResNet-50 in torchvision's layout.
-
-    The stems that see masks keep their random start.
-    """
+    """Start both encoders from torchvision's ResNet-50; the stems that see masks keep their random start."""
     for encoder in (network.Encoder_Q, network.Encoder_M):
         layers = {f"res{stage + 1}.": f"layer{stage}." for stage in (1, 2, 3)}
         wanted = {

@@ -28,27 +28,57 @@ __all__ = [
 
 
 class Format(NamedTuple):
-    """Options of an export."""
+    """An export, and what the page says of it."""
 
     suffix: str  # none for a folder
     write: Writer
+    group: str
+    name: str
+    text: str
     known_only: bool = False  # can leave out frames without annotation
 
 
+_SETS, _TOOLS, _VIDEOS = "Data sets", "Annotation tools", "Videos"
+
 FORMATS = {
-    "davis": Format("", data_sets.davis, known_only=True),
-    "coco": Format(".json", data_sets.coco, known_only=True),
-    "coco_images": Format("", data_sets.coco_images, known_only=True),
-    "ytvis": Format(".json", data_sets.ytvis),
-    "yolo": Format("", data_sets.yolo, known_only=True),
-    "mot": Format("", data_sets.mot, known_only=True),
-    "mots": Format("", data_sets.mots, known_only=True),
-    "cvat": Format(".xml", cvat),
-    "labelstudio": Format("", annotation_tools.labelstudio, known_only=True),
-    "overlay": Format(".mp4", videos.overlay),
-    "prores": Format(".mov", videos.prores),
-    "vp9": Format(".webm", videos.vp9),
-    "png": Format("", videos.pictures),
+    "davis": Format(
+        "", data_sets.davis, _SETS, "DAVIS folder", "indexed PNG, JPEG and lists", known_only=True
+    ),
+    "coco": Format(
+        ".json", data_sets.coco, _SETS, "COCO", "one JSON, run lengths for each frame", known_only=True
+    ),
+    "coco_images": Format(
+        "",
+        data_sets.coco_images,
+        _SETS,
+        "COCO with images",
+        "the same, and the frames as JPEG",
+        known_only=True,
+    ),
+    "ytvis": Format(".json", data_sets.ytvis, _SETS, "YouTube-VIS", "one JSON, a track for each object"),
+    "yolo": Format(
+        "",
+        data_sets.yolo,
+        _SETS,
+        "YOLO segmentation",
+        "images and outlines, for ultralytics",
+        known_only=True,
+    ),
+    "mot": Format("", data_sets.mot, _SETS, "MOT Challenge", "boxes in gt.txt, with images", known_only=True),
+    "mots": Format("", data_sets.mots, _SETS, "MOTS", "run lengths in gt.txt, with images", known_only=True),
+    "cvat": Format(".xml", cvat, _TOOLS, "CVAT for video 1.1", "one XML of masks and polygons"),
+    "labelstudio": Format(
+        "",
+        annotation_tools.labelstudio,
+        _TOOLS,
+        "Label Studio",
+        "brush labels, images, set-up",
+        known_only=True,
+    ),
+    "overlay": Format(".mp4", videos.overlay, _VIDEOS, "Overlay video", "mp4 with the masks drawn over it"),
+    "prores": Format(".mov", videos.prores, _VIDEOS, "Cut-out, ProRes 4444", "mov with transparency"),
+    "vp9": Format(".webm", videos.vp9, _VIDEOS, "Cut-out, VP9", "webm with transparency"),
+    "png": Format("", videos.pictures, _VIDEOS, "Cut-out, PNG sequence", "images with transparency"),
 }
 
 

@@ -8,8 +8,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from segue.datasets.ytvis import track_entry, video_entry
 from segue.errors import SegueError
-from segue.masks import encode_objects, measure, rle_area, rle_box, write_index_mask
+from segue.masks import encode_objects, measure, rle_box, write_index_mask
 from segue.video import CocoSink
 from segue.video.file_sinks import info
 from segue.video.partial import write_complete
@@ -89,7 +90,6 @@ def coco_images(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
 
 def ytvis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """An annotation file of YouTube-VIS: videos, annotations, and the objects' names as categories."""
-    height, width = video.size
     tracks: dict[int, list[Any]] = {i: [] for i in taken.names}
     span = taken.span(video)
     for done, index in enumerate(span, 1):
@@ -98,31 +98,19 @@ def ytvis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
             track.append(lengths.get(i))
         yield done
     categories = taken.categories()
-    annotations = [
-        {
-            "id": i,
-            "video_id": 1,
-            "category_id": categories[taken.names[i][0]],
-            "iscrowd": 0,
-            "width": width,
-            "height": height,
-            "length": 1,
-            "segmentations": track,
-            "areas": [entry and rle_area(entry) for entry in track],
-            "bboxes": [entry and _left_top_width_height(rle_box(entry)) for entry in track],
-            **({"attributes": taken.attributes[i]} if i in taken.attributes else {}),
-        }
-        for i, track in tracks.items()
-    ]
+    annotations = []
+    for i, track in tracks.items():
+        entry = track_entry(i, 1, categories[taken.names[i][0]], track, video.size)
+        about = taken.attributes.get(i)
+        annotations.append({**entry, "attributes": about} if about else entry)
     names = [f"{video.name}/{video.file_name(index)}" for index in span]
-    entry = {"id": 1, "width": width, "height": height, "length": len(span), "file_names": names}
     listed = [{"id": n, "name": name, "supercategory": "object"} for name, n in categories.items()]
-    found = {"videos": [entry], "categories": listed, "annotations": annotations}
+    found = {
+        "videos": [video_entry(1, names, video.size)],
+        "categories": listed,
+        "annotations": annotations,
+    }
     write_complete(target, json.dumps({"info": info(), "licenses": [], **found}).encode())
-
-
-def _left_top_width_height(box: tuple[float, float, float, float] | None) -> list[float] | None:
-    return box and [box[0], box[1], box[2] - box[0], box[3] - box[1]]
 
 
 def yolo(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:

@@ -29,8 +29,8 @@ async function onState(online) {
 
 function begin(known) {
   const first = state.mode === "loading";
-  const { mode, objects, timeline, settings, history = state.history, revision = 0, running = null, interrupted = null, names = [], classes = [] } = known;
-  Object.assign(state, { mode, history, revision, running, interrupted, names, classes, video: state.index ?? known.video });
+  const { mode, video, objects, timeline, settings, history = state.history, revision = 0, running = null, interrupted = null, names = [], classes = [], formats = [] } = known;
+  Object.assign(state, { mode, history, revision, running, names, classes, formats, video });
   Object.assign(state.settings, settings);
   document.body.dataset.mode = mode;
   state.setObjects(objects);
@@ -53,17 +53,6 @@ function begin(known) {
   go(state.frame);
 }
 
-/** The video is read through, or a part of it is: only then are frame numbers exact. */
-function readIndex(video) {
-  state.saved = video.exact ? "" : `reading the video's index, ${Math.round(100 * video.progress)} %`;
-  if (!video.exact) return;
-  state.index = video;
-  if (state.mode === "loading") return;
-  state.video = video;
-  view.reset();
-  go(state.frame);
-}
-
 function onEvent(event) {
   if (event.event === "changed") {
     state.revision = event.revision;
@@ -76,13 +65,10 @@ function onEvent(event) {
       void look([state.frame]);
     }
     state.saved = "Saved";
-  } else if (event.event === "video") {
-    readIndex(event.video);
   } else if (event.event === "progress") {
     state.running = event;
   } else if (event.event === "ended") {
     state.running = null;
-    state.interrupted = event.interrupted;
     if (event.error) notice(event.error, "bad");
   } else if (event.event === "exported") {
     const anchor = make("a", { href: `exports/${encodeURIComponent(event.name)}`, textContent: "Download", download: "" });

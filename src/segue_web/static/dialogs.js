@@ -6,29 +6,6 @@ import { ask } from "./link.js";
 import { state } from "./state.js";
 import { TOOLS } from "./tools.js";
 
-/** what is exported, by group: id, name, what it is */
-const FORMATS = {
-  "Data sets": [
-    ["davis", "DAVIS folder", "indexed PNG, JPEG and lists"],
-    ["coco", "COCO", "one JSON, run lengths for each frame"],
-    ["coco_images", "COCO with images", "the same, and the frames as JPEG"],
-    ["ytvis", "YouTube-VIS", "one JSON, a track for each object"],
-    ["yolo", "YOLO segmentation", "images and outlines, for ultralytics"],
-    ["mot", "MOT Challenge", "boxes in gt.txt, with images"],
-    ["mots", "MOTS", "run lengths in gt.txt, with images"],
-  ],
-  "Annotation tools": [
-    ["cvat", "CVAT for video 1.1", "one XML of masks and polygons"],
-    ["labelstudio", "Label Studio", "brush labels, images, set-up"],
-  ],
-  Videos: [
-    ["overlay", "Overlay video", "mp4 with the masks drawn over it"],
-    ["prores", "Cut-out, ProRes 4444", "mov with transparency"],
-    ["vp9", "Cut-out, VP9", "webm with transparency"],
-    ["png", "Cut-out, PNG sequence", "images with transparency"],
-  ],
-};
-
 /** objects of a file that are listed before it is imported */
 const MOST_LISTED = 200;
 
@@ -50,9 +27,9 @@ export function exportDialog() {
     const [first, end] = [from, to].map((input) => Math.min(last, Math.max(0, Math.round(Number(input.value) || 0))));
     void start("export", { format, objects: [...chosen], all_frames: whole.box.checked, first, last: end, soft: soft.box.checked });
   };
-  const groups = Object.entries(FORMATS).flatMap(([title, formats]) => [
+  const groups = [...new Set(state.formats.map(({ group }) => group))].flatMap((title) => [
     make("h3", { textContent: title }),
-    make("div", { className: "choices" }, formats.map(([id, name, text]) => make("button", { "data-format": id, onclick: () => choose(id) }, [make("b", { textContent: name }), span(text)]))),
+    make("div", { className: "choices" }, state.formats.filter(({ group }) => group === title).map(({ id, name, text }) => make("button", { "data-format": id, onclick: () => choose(id) }, [make("b", { textContent: name }), span(text)]))),
   ]);
   const box = dialog("Export", [
     make("div", { className: "row" }, [make("label", {}, ["Frames from", from]), make("label", {}, ["to", to])]),

@@ -1,29 +1,23 @@
 // What a person says of an object on a frame goes to the server, one change after the other.
 
 import { notice } from "./dom.js";
-import { complain, inTurn, look, request, tell } from "./link.js";
+import { complain, look, request, tell } from "./link.js";
 import { go, hold } from "./playback.js";
 import { state } from "./state.js";
 
-const EXTENTS = { whole: "the object", part: "a part of it", group: "more than it" };
+const GRANULARITIES = { whole: "the object", part: "a part of it", group: "more than it" };
 
-/** what the steps of the history are, as a person would say */
-const STEPS = {
-  click: "click", brush: "brush stroke", eraser: "eraser stroke", polygon: "polygon", hide: "“Not visible”", clear: "“Clear mask”",
-  track: "tracking", remove: "removal of an object", import: "import", "add suggestions": "suggestions",
-  name: "name", category: "class", group: "group", colour: "colour", visible: "hiding or showing", locked: "locking", attributes: "attribute",
-};
-
-/** whether what was asked for last has made a step */
+/** what was asked for last @type {Promise<any>} */
+let queue = Promise.resolve();
+/** whether it has made a step */
 let lastMade = Promise.resolve(true);
-
-export const stepName = (label) => label.split(", ").map((part) => STEPS[part] ?? part).join(", ");
 
 /** A change goes after those before it, so that it is made on what they left. @returns {Promise<any>} */
 function change(make) {
   state.pending++;
   state.changed();
-  const turn = inTurn(make).finally(() => { state.pending--; state.changed(); });
+  const turn = queue.then(make, make).finally(() => { state.pending--; state.changed(); });
+  queue = turn;
   lastMade = turn.then((answer) => answer !== null, () => false);
   return turn.catch(complain);
 }
@@ -40,17 +34,17 @@ function edit(make) {
   });
 }
 
-/** Clicks, or a box; nothing is asked where the extent that is meant is null. */
-export function click(points, box, extent) {
+/** Clicks, or a box; nothing is asked where the granularity that is meant is null. */
+export function click(points, box, granularity) {
   return edit(async (about, known) => {
     const before = about.object === null ? null : known?.prompts[about.object] ?? null;
     const all = box ? [] : [...(before?.points ?? []), ...points];
-    const meant = extent ? extent(before) : before?.extent ?? "whole";
+    const meant = granularity ? granularity(before) : before?.granularity ?? "whole";
     if (meant === null) return null;
-    const answer = await request("click", { ...about, points: all, box: box ?? before?.box ?? null, extent: meant });
-    if (answer.extents.length > 1 && (extent || !before)) {
-      const others = answer.extents.filter((name) => name !== answer.extent).map((name) => EXTENTS[name]);
-      notice(`This is ${EXTENTS[answer.extent]}; O shows ${others.join(", then ")}.`);
+    const answer = await request("click", { ...about, points: all, box: box ?? before?.box ?? null, granularity: meant });
+    if (answer.granularities.length > 1 && (granularity || !before)) {
+      const others = answer.granularities.filter((name) => name !== answer.granularity).map((name) => GRANULARITIES[name]);
+      notice(`This is ${GRANULARITIES[answer.granularity]}; O shows ${others.join(", then ")}.`);
     }
     return answer;
   });
@@ -65,18 +59,19 @@ export function rest(at) {
 /** What clicks alone may mean on this frame, if there is a choice. */
 export function meant() {
   const given = state.object === null ? null : state.look?.prompts[state.object];
-  return given?.extent && given.extents && given.extents.length > 1 ? { extent: given.extent, extents: given.extents } : null;
+  return given?.granularity && given.granularities && given.granularities.length > 1 ? { granularity: given.granularity, granularities: given.granularities } : null;
 }
 
-export function otherExtent() {
+export function otherGranularity() {
   void click([], null, (before) => {
-    const extents = before?.extents ?? [];
-    return extents.length > 1 ? extents[(extents.indexOf(before?.extent ?? "whole") + 1) % extents.length] : null;
+    const granularities = before?.granularities ?? [];
+    return granularities.length > 1 ? granularities[(granularities.indexOf(before?.granularity ?? "whole") + 1) % granularities.length] : null;
   });
 }
 
-export function stroke(counts, add) {
-  void edit((about) => request("stroke", { ...about, counts, add }));
+/** A stroke along a path, or without a width the area inside. */
+export function stroke(path, width, add) {
+  void edit((about) => request("stroke", { ...about, path, width, add }));
 }
 
 /** A polygon of this frame, which those on other frames are interpolated to. */
@@ -98,7 +93,7 @@ export async function undo(op) {
   const before = state.pending && op === "undo" ? lastMade : true;
   const answer = await change(async () => await before ? request(op) : {});
   if (!answer?.label) return;
-  notice(`${op === "undo" ? "Undone" : "Redone"}: ${stepName(answer.label)}`);
+  notice(`${op === "undo" ? "Undone" : "Redone"}: ${answer.label}`);
   if (answer.frames.length === 1 && answer.frames[0] !== state.frame) go(answer.frames[0]);
 }
 

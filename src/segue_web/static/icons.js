@@ -40,12 +40,7 @@ const PATHS = {
 };
 
 export function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("class", "i");
-  svg.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", PATHS[name]);
-  svg.append(path);
-  return svg;
+  const holder = document.createElement("template");
+  holder.innerHTML = `<svg viewBox="0 0 24 24" class="i" aria-hidden="true"><path d="${PATHS[name]}"></path></svg>`;
+  return holder.content.firstElementChild;
 }

@@ -7,6 +7,9 @@ import { view } from "./view.js";
 
 /** @typedef {{x: number, y: number}} Point */
 
+/** where the browser tells what lies at a place: nothing is drawn here */
+const sheet = document.createElement("canvas").getContext("2d");
+
 class Keyframes {
   constructor() {
     /** what is being moved: a corner, or with -1 all of it @type {{corner: number, at: Point, moved: boolean} | null} */
@@ -49,9 +52,10 @@ class Keyframes {
     }
     let moved = false;
     if (corner < 0) {
-      const side = corners.findIndex((_, i) => distance(at, corners[i], corners[(i + 1) % corners.length]) < near / 2);
+      sheet.lineWidth = near;
+      const side = corners.findIndex((from, i) => sheet.isPointInStroke(new Path2D(`M${from}L${corners[(i + 1) % corners.length]}`), at.x, at.y));
       if (side >= 0) { corner = side + 1; corners.splice(corner, 0, [at.x, at.y]); moved = true; }
-      else if (!inside(at, corners)) return false;
+      else if (!sheet.isPointInPath(new Path2D(`M${corners.join("L")}Z`), at.x, at.y, "evenodd")) return false;
     }
     this.held = { corner, at, moved };
     this.corners = corners;
@@ -112,20 +116,3 @@ class Keyframes {
 }
 
 export const keyframes = new Keyframes();
-
-/** From a point to a side. */
-function distance(at, [x0, y0], [x1, y1]) {
-  const [dx, dy] = [x1 - x0, y1 - y0];
-  const share = Math.min(1, Math.max(0, ((at.x - x0) * dx + (at.y - y0) * dy) / Math.max(dx * dx + dy * dy, 1e-9)));
-  return Math.hypot(at.x - x0 - share * dx, at.y - y0 - share * dy);
-}
-
-/** By the even-odd rule. */
-function inside(at, corners) {
-  let found = false;
-  corners.forEach(([x0, y0], i) => {
-    const [x1, y1] = corners[(i + 1) % corners.length];
-    if (y0 > at.y !== y1 > at.y && at.x < x0 + ((at.y - y0) / (y1 - y0)) * (x1 - x0)) found = !found;
-  });
-  return found;
-}

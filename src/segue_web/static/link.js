@@ -14,8 +14,6 @@ class Refused extends Error {
 /** what is called with the answers that are due, by the number of the request */
 const waiting = new Map();
 let [number, tries] = [0, 0];
-/** what was asked last of what goes one after the other @type {Promise<any>} */
-let queue = Promise.resolve();
 /** @type {WebSocket | null} */
 let socket = null;
 
@@ -55,13 +53,6 @@ export const ask = (op, fields) => request(op, fields).catch(complain);
 
 /** Say something of little weight, of which an answer is not needed. */
 export const tell = (op, fields) => void request(op, fields).catch(() => undefined);
-
-/** Ask one after the other. */
-export function inTurn(change) {
-  const turn = queue.then(change, change);
-  queue = turn.catch(() => undefined);
-  return turn;
-}
 
 /** Ask for frames, again where the answer is from before a change that the page has heard of. */
 export async function look(frames) {

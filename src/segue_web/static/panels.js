@@ -7,8 +7,8 @@ import { DIFFERENCE } from "./paint.js";
 import { go } from "./playback.js";
 import { state } from "./state.js";
 
-const KINDS = { given: "corrected by you", tracked: "tracked", found: "found", imported: "imported", interpolated: "interpolated between two polygons" };
-const EXTENT_NAMES = { part: "Part", whole: "Object", group: "More" };
+const KINDS = { given: "corrected by you", tracked: "tracked", imported: "imported", interpolated: "interpolated between two polygons" };
+const GRANULARITY_NAMES = { part: "Part", whole: "Object", group: "More" };
 
 /** when the list of what to look at next was made */
 let nextShown = 0;
@@ -16,7 +16,7 @@ let nextShown = 0;
 export function showPanels() {
   showObjects();
   showHere();
-  showExtents();
+  showGranularities();
   showFound();
   if (performance.now() - nextShown <= (state.running ? 1000 : 0)) return;
   nextShown = performance.now();
@@ -114,12 +114,12 @@ function showHere() {
 }
 
 /** What clicks may mean, as choices. */
-function showExtents() {
+function showGranularities() {
   const given = meant();
-  element("extents").hidden = !given;
-  fill(element("extents"), given, () => (given?.extents ?? []).map((extent) => make("button", {
-    role: "radio", "aria-checked": extent === given.extent, textContent: EXTENT_NAMES[extent],
-    title: "What the clicks mean (O: the next)", onclick: () => click([], null, () => extent),
+  element("granularities").hidden = !given;
+  fill(element("granularities"), given, () => (given?.granularities ?? []).map((granularity) => make("button", {
+    role: "radio", "aria-checked": granularity === given.granularity, textContent: GRANULARITY_NAMES[granularity],
+    title: "What the clicks mean (O: the next)", onclick: () => click([], null, () => granularity),
   })));
 }
 

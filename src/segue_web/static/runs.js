@@ -21,21 +21,6 @@ function decodeRuns(text) {
   return runs;
 }
 
-function encodeRuns(runs) {
-  let text = "";
-  runs.forEach((run, i) => {
-    let value = i > 2 ? run - runs[i - 2] : run;
-    for (let more = true; more; ) {
-      let group = value & 31;
-      value >>= 5;
-      more = group & 16 ? value !== -1 : value !== 0;
-      if (more) group |= 32;
-      text += String.fromCharCode(group + 48);
-    }
-  });
-  return text;
-}
-
 /** The pixels of a mask, column by column: x, and y from and to. */
 function spans(text, height) {
   const found = [];
@@ -68,21 +53,4 @@ export function maskBox(text, height) {
   const labels = new Uint16Array(width * (bottom - top));
   for (const [x, from, to] of columns) for (let y = from; y < to; y++) labels[(y - top) * width + x - left] = 1;
   return { labels, x: left, y: top, width, height: bottom - top };
-}
-
-/** Run lengths of what is opaque in a picture. */
-export function runsOfAlpha(image) {
-  const { width, height, data } = image;
-  const runs = [0];
-  let inside = false;
-  let area = 0;
-  for (let x = 0; x < width; x++) {
-    for (let y = 0; y < height; y++) {
-      const now = data[4 * (y * width + x) + 3] > 127;
-      if (now !== inside) { runs.push(0); inside = now; }
-      runs[runs.length - 1]++;
-      if (now) area++;
-    }
-  }
-  return { counts: encodeRuns(runs), area };
 }

@@ -1,14 +1,14 @@
 // What the page knows, and who wants to hear of it.
 
 /**
- * @typedef {{name: string, width: number, height: number, frames: number, fps: number, exact: boolean, progress: number}} Video
+ * @typedef {{name: string, width: number, height: number, frames: number, fps: number}} Video
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?: string,
- *   attributes?: Record<string, string>}} Thing
- * @typedef {{kind: string, score: number, area: number}} Mark
- * @typedef {{points: [number, number, boolean][], box: number[] | null, extent?: string, extents?: string[]}} Prompts
+ *   attributes?: Record<string, string>}} TrackedObject
+ * @typedef {{kind: string, score: number, area: number}} FrameAnnotation
+ * @typedef {{points: [number, number, boolean][], box: number[] | null, granularity?: string, granularities?: string[]}} Prompts
  * @typedef {{corners: [number, number][], kind: "key" | "between" | "near"}} Polygon
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
- *   prompts: Record<string, Prompts>, polygons?: Record<string, Polygon>, marks: Record<string, [string, number, number]>}} Look
+ *   prompts: Record<string, Prompts>, polygons?: Record<string, Polygon>, marks: Record<string, [string, number, number]>}} FrameData
  * @typedef {{frame: number, label: string | null, masks: Record<string, string>}} Before
  * @typedef {{event: string, what: string, done: number, total: number, rate: number}} Running
  * @typedef {{counts: string, label: string | null, score: number | null}} Found
@@ -20,32 +20,30 @@ const DOUBTFUL = 0.5;
 class State {
   constructor() {
     this.mode = "loading";
-    this.video = { name: "", width: 1, height: 1, frames: 1, fps: 25, exact: true, progress: 1 };
-    /** @type {Thing[]} */
+    this.video = { name: "", width: 1, height: 1, frames: 1, fps: 25 };
+    /** @type {TrackedObject[]} */
     this.objects = [];
-    /** marks by object, then frame @type {Map<number, Map<number, Mark>>} */
+    /** marks by object, then frame @type {Map<number, Map<number, FrameAnnotation>>} */
     this.marks = new Map();
-    /** @type {Map<number, Look>} */
+    /** @type {Map<number, FrameData>} */
     this.looks = new Map();
     /** the project's last change that the page has heard of */
     this.revision = 0;
     /** looks from before this change are out of date, and shown only until there are newer ones */
     this.forgotten = 0;
     this.history = { undo: null, redo: null };
-    /** the video once it was read through while the page was open @type {Video | null} */
-    this.index = null;
     /** @type {Running | null} */
     this.running = null;
-    /** @type {{done: number, total: number, direction: string} | null} */
-    this.interrupted = null;
     /** what an object may be; empty where it may be anything @type {string[]} */
     this.classes = [];
+    /** what the project can be exported to @type {{id: string, group: string, name: string, text: string}[]} */
+    this.formats = [];
     this.frame = 0;
     /** what edits are of; without an id a new object, that of all edits with this target, perhaps asked for by a person */
     this.target = { id: null, fresh: false };
     /** changes that the server has not answered yet */
     this.pending = 0;
-    /** what stands beside the buttons while there are none: whether all is saved, or how far the video is read */
+    /** what stands beside the buttons while there are none */
     this.saved = "";
     /** whether a tracking or an export was asked for and has not begun yet */
     this.starting = false;
@@ -176,7 +174,7 @@ class State {
 
   /** whether the project can be changed now */
   get editable() {
-    return this.mode === "annotate" && this.online && this.video.exact;
+    return this.mode === "annotate" && this.online;
   }
 
   /** the object that is chosen */
@@ -230,7 +228,7 @@ class State {
     const limit = Number(this.settings.threshold);
     const all = [];
     for (const object of this.objects) {
-      /** @type {{frame: number, object: Thing, value: number}[]} */
+      /** @type {{frame: number, object: TrackedObject, value: number}[]} */
       const kept = [];
       const candidates = [];
       for (const [frame, mark] of this.marksOf(object.id)) {

@@ -4,7 +4,6 @@ import { showAbout } from "./about.js";
 import { commands } from "./commands.js";
 import { written } from "./dialogs.js";
 import { all, clock, commandButton as button, element } from "./dom.js";
-import { stepName } from "./edits.js";
 import { icon } from "./icons.js";
 import { showPanels } from "./panels.js";
 import { state } from "./state.js";
@@ -29,7 +28,7 @@ function showCommands() {
   }
   for (const name of ["undo", "redo"]) {
     const label = state.history[name];
-    const title = `${commands[name].name}${label ? `: ${stepName(label)}` : ""} (${written(commands[name].keys ?? "")})`;
+    const title = `${commands[name].name}${label ? `: ${label}` : ""} (${written(commands[name].keys ?? "")})`;
     if (button(name).title !== title) button(name).title = title;
   }
   button("stop").hidden = !state.running;

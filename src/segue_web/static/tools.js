@@ -5,7 +5,6 @@ import { keyframes } from "./keyframes.js";
 import { look } from "./link.js";
 import { along, disk, outline, point } from "./paint.js";
 import { hold } from "./playback.js";
-import { runsOfAlpha } from "./runs.js";
 import { state } from "./state.js";
 import { view } from "./view.js";
 
@@ -240,20 +239,9 @@ class Tools {
     if (tool === "box") {
       const box = boxOf(path[0], path[path.length - 1]);
       if (box[2] - box[0] > 2 && box[3] - box[1] > 2) void click([], box);
-    } else this.rasterise((context) => this.trace(context, "#000"), tool === "brush");
+    } else stroke(path.map(rounded), Number(state.settings.brush), tool === "brush");
     this.path = [];
     state.changed();
-  }
-
-  rasterise(draw, add) {
-    const { width, height } = state.video;
-    const sheet = document.createElement("canvas");
-    sheet.width = width;
-    sheet.height = height;
-    const context = sheet.getContext("2d", { willReadFrequently: true });
-    draw(context);
-    const { counts, area } = runsOfAlpha(context.getImageData(0, 0, width, height));
-    if (area) stroke(counts, add);
   }
 
   corner(at) {
@@ -283,11 +271,8 @@ class Tools {
     const keyframe = this.tool === "keyframe";
     this.cancel();
     if (corners.length < 3) return;
-    if (keyframe) { void savePolygon(corners.map(({ x, y }) => [x, y])); return; }
-    this.rasterise((context) => {
-      along(context, corners.map(({ x, y }) => [x, y]));
-      context.fill();
-    }, true);
+    if (keyframe) void savePolygon(corners.map(({ x, y }) => [x, y]));
+    else stroke(corners.map(rounded), null, true);
   }
 
   /** Give up what is being drawn. */

@@ -138,14 +138,11 @@ class View {
     const key = near ? -1 - index : index;
     const running = this.loading.get(key);
     if (running) return running;
-    const exact = state.video.exact;
-    let work = Promise.resolve();
-    work = (async () => {
+    const work = (async () => {
       try {
-        const answer = await fetch(`frame/${index}.jpg?exact=${exact}${near ? "&near=true" : ""}`);
+        const answer = await fetch(`frame/${index}.jpg${near ? "?near=true" : ""}`);
         if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || `frame ${index} cannot be read`);
         const bitmap = await createImageBitmap(await answer.blob());
-        if (exact !== state.video.exact) return;  // it may be another frame than that of the number now
         if (near) {
           if (state.frame === index && !this.bitmaps.has(index)) this.shown = bitmap;
         } else {
@@ -156,7 +153,7 @@ class View {
       } catch (error) {
         if (!near && state.online) notice(error.message, "bad");
       } finally {
-        if (this.loading.get(key) === work) this.loading.delete(key);
+        this.loading.delete(key);
       }
     })();
     this.loading.set(key, work);
@@ -173,15 +170,6 @@ class View {
         this.bitmaps.delete(index);
       }
     }
-  }
-
-  /** Forget all pictures, as when the video's index has become exact. */
-  reset() {
-    this.bitmaps.clear();
-    this.loading.clear();
-    this.masks.clear();
-    this.painted = 0;
-    this.compared.key = "";
   }
 
   draw() {

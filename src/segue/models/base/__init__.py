@@ -11,7 +11,7 @@ from segue.models.base.foreground import (
     Shape,
     foreground_capabilities,
 )
-from segue.models.base.instances import InstanceCapabilities, InstanceNetwork, instance_capabilities
+from segue.models.base.instances import InstanceNetwork
 from segue.models.base.memory import MemoryNetwork, QueryFeatures
 from segue.models.base.tracking import (
     FramePrompts,
@@ -33,7 +33,6 @@ __all__ = [
     "ForegroundCapabilities",
     "ForegroundNetwork",
     "FramePrompts",
-    "InstanceCapabilities",
     "InstanceNetwork",
     "MemoryNetwork",
     "QueryFeatures",
@@ -45,6 +44,5 @@ __all__ = [
     "TrackOutput",
     "Tracker",
     "foreground_capabilities",
-    "instance_capabilities",
     "track_capabilities",
 ]

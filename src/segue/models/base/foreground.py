@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -59,26 +58,9 @@ class ForegroundCapabilities:
 
 
 def foreground_capabilities(network: object) -> ForegroundCapabilities:
-    """The capabilities that a foreground network declares.
-
-    Args:
-        network: the network. Where it has no ``capabilities``, the attributes ``takes_depth`` and
-            ``takes_flow`` that stood there before are read for one release, with a warning.
-
-    Returns:
-        The declared capabilities.
-    """
+    """The ``capabilities`` that a foreground network declares, or the defaults."""
     declared = getattr(network, "capabilities", None)
-    if isinstance(declared, ForegroundCapabilities):
-        return declared
-    warnings.warn(
-        f"{type(network).__name__} declares no capabilities = ForegroundCapabilities(...); "
-        "its attributes takes_depth and takes_flow are read instead, in this release only",
-        DeprecationWarning,
-        stacklevel=2,
-    )
-    old = vars(type(network)) | vars(network)
-    return ForegroundCapabilities(bool(old.get("takes_depth")), bool(old.get("takes_flow")))
+    return declared if isinstance(declared, ForegroundCapabilities) else ForegroundCapabilities()
 
 
 @runtime_checkable
@@ -159,29 +141,13 @@ class ExplainedFlow(ForegroundNetwork, Protocol):
     """A foreground network that takes flow and shows what it makes of it; it declares ``explains_flow``."""
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
-        """Encode frames for one role.
-
-        Args:
-            frames: RGB (N, 3, H, W), float in [0, 1].
-            role: what the frames are, such as ``self.current``.
-            flow: flow images of current frames, (N, gaps, H, W), float in [0, 1].
-
-        Returns:
-            Input of :meth:`decode`.
-        """
+        """As :meth:`ForegroundNetwork.encode`, with flow images (N, gaps, H, W) of current frames."""
 
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> tuple[list[Tensor], list[FilteredFlow]]:
-        """Features of the flow of a frame.
+        """Flow of a frame to earlier ones, and the filtered flow of each scale, fine to coarse.
 
-        Args:
-            current: features of the frame.
-            context: features of the other frames, in the order of ``self.context``.
-            background: features of the empty scene, for networks that take it.
-
-        Returns:
-            The flow to each earlier frame, largest gap first, (N, 2, h, w) in pixels to the right
-            and down; none where the frames bring their flow. Then the filtered flow of each scale, fine to
-            coarse.
+        Arguments are those of :meth:`ForegroundNetwork.decode`. Flow is (N, 2, h, w), largest gap first; none
+        where the frames bring theirs.
         """

@@ -42,9 +42,8 @@ class MemoryNetwork(TrackNetwork, Protocol):
     read_stride: int
     """Pixels per memory position in each direction."""
 
-    similarity: Literal["l2", "dot", "weighted"]
-    """``l2``: negative squared distance (STCN); ``dot``: scaled dot product (STM); ``weighted``: ``l2`` times
-    a sharpness of each position, see :func:`segue.layers.attention.affinity`."""
+    similarity: Literal["l2", "dot"]
+    """``l2``: negative squared distance (STCN); ``dot``: scaled dot product (STM)."""
 
     shared_keys: bool
     """Whether one memory key serves all objects (STCN) or each object has its own (STM)."""
@@ -79,11 +78,11 @@ class MemoryNetwork(TrackNetwork, Protocol):
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
     ) -> tuple[Tensor | None, Tensor]:
-        """Encode a frame with the soft masks of its objects, (K, H', W') in [0, 1].
+        """Encode a frame with the soft masks of its objects.
 
         Args:
             query: what :meth:`encode_query` gave for the frame.
-            masks: as above.
+            masks: (K, H', W') in [0, 1].
             total: sum of the masks of all objects, (1, H', W'), for calls that hold only some of them.
 
         Returns:

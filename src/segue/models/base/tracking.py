@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -25,6 +24,9 @@ class Schedule:
         last_window: how far from its own place, in memory positions, a position may read in the previous
             frame; None for anywhere. Objects move little from one frame to the next, look-alikes elsewhere
             in the image do not move to them.
+        dense_radius: how far from the objects, in memory positions, all positions of a permanent memory frame
+            are read; farther away one in four is, which counts for two. None reads all of them, as a GPU
+            does, and images that are read from coarse to fine. Only for L2.
         penalty: confidence penalty, taken off the affinities of kept frames unless their masks were given:
             other masks are predictions, whose errors would otherwise feed on themselves. Only for L2.
         last_penalty: the same for the previous frame.
@@ -41,8 +43,7 @@ class Schedule:
         window: on frames that do not become permanent memory, read and decode only a window around the
             objects: their last masks and this part of the short side of the network's image on each side. The
             whole image is read where an object is out of sight or reaches the window's border. None always
-            reads the whole image, as a GPU does. Only for stcn-lite without ``--sensory``, ``--summaries``,
-            ``--weighting``.
+            reads the whole image, as a GPU does. Only for stcn-lite.
         flip_tta: track in the mirrored image as well, with a memory of its own, and take the mean of both
             log-odds; both memories keep what they agreed on. Takes twice the time.
     """
@@ -51,6 +52,7 @@ class Schedule:
     top_k: int | None = 20
     include_last: bool = False
     last_window: int | None = None
+    dense_radius: int | None = None
     penalty: float = 0.0
     last_penalty: float = 0.0
     uncertainty_penalty: float = 0.0
@@ -217,28 +219,9 @@ class TrackCapabilities:
 
 
 def track_capabilities(network: object) -> TrackCapabilities:
-    """The declared capabilities of a tracking network, or the defaults.
-
-    Args:
-        network: the network. An attribute ``confidence``, which was there before ``capabilities``, is read
-            for one release, with a warning.
-
-    Returns:
-        The declared capabilities.
-    """
+    """The ``capabilities`` that a tracking network declares, or the defaults."""
     declared = getattr(network, "capabilities", None)
-    if isinstance(declared, TrackCapabilities):
-        return declared
-    old = vars(type(network)) | vars(network)
-    if "confidence" not in old:
-        return TrackCapabilities()
-    warnings.warn(
-        f"{type(network).__name__} has an attribute confidence; it belongs into "
-        "capabilities = TrackCapabilities(confidence=...), and is read in this release only",
-        DeprecationWarning,
-        stacklevel=2,
-    )
-    return TrackCapabilities(old["confidence"])
+    return declared if isinstance(declared, TrackCapabilities) else TrackCapabilities()
 
 
 class TrackNetwork(Protocol):

@@ -76,15 +76,7 @@ class Cutie(PublishedNetwork):
         self.aux_computer = nn.ModuleDict({"sensory_aux": SensoryProjection()})
 
     def encode_query(self, image: Tensor) -> CutieFeatures:
-        """Encode prepared images, (B, 3, H, W); key (B, 64, H/16, W/16).
-
-        Args:
-            image: (B, 3, H, W), from :meth:`prepare`.
-
-        Returns:
-            Key (B, 64, H/16, W/16) with shrinkage and selection, and what decoder and fusion take of the
-            frame.
-        """
+        """Features of prepared images (B, 3, H, W), with key (B, 64, H/16, W/16)."""
         f4, f8, f16 = self.pixel_encoder(image)
         to_skips = self.mask_decoder.decoder_feat_proc["transforms"].children()
         skips = [to_skip(map_) for to_skip, map_ in zip(to_skips, (f8, f4), strict=True)]
@@ -100,18 +92,7 @@ class Cutie(PublishedNetwork):
         *,
         update: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Encode frames with soft masks.
-
-        Args:
-            query: what :meth:`encode_query` gave for the frames.
-            masks: ([B,] K, H, W) in [0, 1].
-            total: sum of the masks of all objects, (1, H, W), for calls that hold only some of them.
-            sensory: recurrent states ([B,] K, 256, H/16, W/16).
-            update: whether to move the states on.
-
-        Returns:
-            Values ([B,] K, 256, H/16, W/16), and the new states or None.
-        """
+        """Values and new states, ([B,] K, 256, H/16, W/16) both, of soft masks ([B,] K, H, W) in [0, 1]."""
         planes = self.mask_planes(masks, total, most=1.0)
         value: Tensor = self.mask_encoder(query.image, query.features[0], planes.flatten(0, -4))
         moved = None
@@ -120,30 +101,12 @@ class Cutie(PublishedNetwork):
         return value.view(*masks.shape[:-2], *value.shape[1:]), moved
 
     def summarise(self, values: Tensor, masks: Tensor) -> Tensor:
-        """Pool values under masks, for the object queries.
-
-        Args:
-            values: ([B,] K, 256, h, w).
-            masks: soft masks ([B,] K, h, w) in [0, 1].
-
-        Returns:
-            Weighted sums and, in the last channel, their weights, ([B,] K, 16, 257).
-        """
+        """Sums of values ([B,] K, 256, h, w) under masks, then their weights: ([B,] K, 16, 257)."""
         sums: Tensor = self.object_summarizer(values.flatten(0, -4), masks.flatten(0, -3))
         return sums.view(*masks.shape[:-2], *sums.shape[1:])
 
     def fuse(self, query: QueryFeatures, readout: Tensor, sensory: Tensor, last_masks: Tensor) -> Tensor:
-        """Join what objects read with their states and last masks, and with the frame.
-
-        Args:
-            query: what :meth:`encode_query` gave for the frames.
-            readout: what the objects read from memory, ([B,] K, 256, h, w).
-            sensory: their recurrent states, ([B,] K, 256, h, w).
-            last_masks: masks on the frame before, reduced to memory positions, ([B,] K, h, w).
-
-        Returns:
-            ([B,] K, 256, h, w).
-        """
+        """Join readouts, states, last masks ([B,] K, h, w) and the frame: ([B,] K, 256, h, w)."""
         planes = self.mask_planes(last_masks, most=1.0)
         known = torch.cat([sensory, planes.to(sensory.dtype)], dim=-3)
         own = readout.flatten(0, -4) + self.pixel_fuser["sensory_compress"](known.flatten(0, -4))
@@ -157,34 +120,17 @@ class Cutie(PublishedNetwork):
         selector: Tensor | None = None,
         parts: Sequence[slice] = (slice(None),),
     ) -> tuple[Tensor, Tensor]:
-        """Run the object transformer, see :class:`ObjectTransformer`.
+        """Run the object transformer on pixel features ([B,] K, 256, h, w) and summaries ([B,] K, 16, 257).
 
-        Args:
-            pixel: pixel features ([B,] K, 256, h, w).
-            summaries: what :meth:`summarise` gave, summed over frames, ([B,] K, 16, 257).
-            selector: ([B,] K), 1 for objects that are there, 0 for empty places of a batch; None takes all.
-            parts: objects that go through together, as slices over K.
-
-        Returns:
-            Pixel features of the same shape, and the log-odds of the masks that steered the attention, ([B,]
-            K, 4, h, w).
+        ``selector``: ([B,] K), 0 for empty places; ``parts``: objects that go through together. Returns
+        features of the same shape and mask logits ([B,] K, 4, h, w).
         """
         return self.object_transformer(pixel, summaries, selector, parts)
 
     def decode(
         self, query: QueryFeatures, pixel: Tensor, sensory: Tensor, *, update: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """Decode what the transformer gave, ([B,] K, 256, h, w), with the recurrent states.
-
-        Args:
-            query: what :meth:`encode_query` gave for the frame.
-            pixel: pixel features after the transformer, ([B,] K, 256, h, w).
-            sensory: recurrent states, ([B,] K, 256, h, w).
-            update: move the recurrent states on.
-
-        Returns:
-            Log-odds ([B,] K, 4h, 4w), and the new states where ``update`` asks for them, else None.
-        """
+        """Log-odds ([B,] K, 4h, 4w) and new states of pixel features and states ([B,] K, 256, h, w)."""
         own = pixel.flatten(0, -4)
         logits, p8, p4 = self.mask_decoder(own, *query.features[1:])
         moved = None

@@ -94,18 +94,14 @@ class CutieTracker(LongTermTracker):
         return aggregate_then_upsample
 
     def sensory_due(self) -> bool:
-        """Tell whether the decoder moves the recurrent states on, on the next frame.
-
-        Returns:
-            True on ``stagger_updates`` frames, evenly spread, of those between two that become memory.
-        """
+        """Whether the decoder moves the recurrent states on, on the next frame."""
         every, times = self.schedule.mem_every, self.schedule.stagger_updates
         if times >= every:
             return 1 <= self.since_memory <= every
         return self.since_memory in np.round(np.linspace(1, every, times)).astype(int)
 
     def predict(self, view: int, query: QueryFeatures, plan: FramePlan) -> Tensor:
-        update = plan.commit and self.sensory_due()
+        update = self.sensory_due()
         logits: dict[int, Tensor] = {}
         for table in self.memories[view].tables:
             for ids in self._chunks(table.ids):
@@ -126,7 +122,7 @@ class CutieTracker(LongTermTracker):
         update: bool,
     ) -> tuple[Tensor, Tensor]:
         """Log-odds (K, 4h, 4w) of objects that see one another, and their recurrent states."""
-        readout = table.read(query.key, ids, query.selection, count=plan.commit).to(self._setup.dtype)
+        readout = table.read(query.key, ids, query.selection).to(self._setup.dtype)
         sensory = self._sensory(view, query, ids)
         masks = self.states_of(view, LAST_MASK, self._read_as(ids), query.key[0, 0].float() * 0)
         pixel = self.network.fuse(query, readout, sensory, masks)
@@ -213,10 +209,6 @@ class CutieTracker(LongTermTracker):
 
 
 def aggregate_then_upsample(logits: Tensor, size: Shape) -> Tensor:
-    """Merge objects at the size of their log-odds, then enlarge the result.
-
-    ``logits``: log-odds of each object by itself, (K, h, w); returns probabilities (K+1, H', W'), background
-    first.
-    """
+    """Merge log-odds (K, h, w), then enlarge them to probabilities (K+1, H', W'), background first."""
     odds = aggregate_logits(logits.sigmoid())
     return F.interpolate(odds[None], size=size, mode="bilinear")[0].softmax(0)

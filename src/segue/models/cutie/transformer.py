@@ -37,10 +37,7 @@ def inverse_frequencies(channels: int) -> Tensor:
 
 @lru_cache(maxsize=4)
 def position_encoding(height: int, width: int, device: torch.device) -> Tensor:
-    """Sines and cosines of the place in the image.
-
-    Returns (height, width, 256): 128 channels of the column, then 128 of the row.
-    """
+    """Sine code (height, width, 256) of the place: 128 channels of the column, then 128 of the row."""
     frequencies = inverse_frequencies(WIDTH // 2).to(device)
 
     def encoded(count: int) -> Tensor:
@@ -102,10 +99,7 @@ class Attention(nn.Module):
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
     def heads(self, *inputs: Tensor) -> list[Tensor]:
-        """Projected queries, keys and values, (B, heads, n, 32) each.
-
-        ``inputs``: queries, keys and values, (B, n, 256) each.
-        """
+        """Projected queries, keys and values, (B, heads, n, 32) each, of inputs (B, n, 256)."""
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         return [
             F.linear(x, weight, bias).unflatten(-1, (HEADS, -1)).transpose(1, 2)

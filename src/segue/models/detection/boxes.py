@@ -31,10 +31,7 @@ def cell_anchors(size: float, ratios: Sequence[float] = (0.5, 1.0, 2.0), *, roun
 
 
 def grid_anchors(cell: Tensor, shape: tuple[int, int], stride: tuple[int, int]) -> Tensor:
-    """Anchors at every place of a map, row by row, then by anchor.
-
-    ``cell``: anchors around the origin, (A, 4); returns (h·w·A, 4), corners in pixels.
-    """
+    """Anchors (h·w·A, 4) at every place of a map, row by row, from ``cell`` (A, 4) around the origin."""
     y = torch.arange(shape[0], device=cell.device) * stride[0]
     x = torch.arange(shape[1], device=cell.device) * stride[1]
     rows, columns = torch.meshgrid(y, x, indexing="ij")
@@ -43,11 +40,7 @@ def grid_anchors(cell: Tensor, shape: tuple[int, int], stride: tuple[int, int]) 
 
 
 def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
-    """Move and scale boxes by predicted deltas (R-CNN, appendix C).
-
-    ``deltas``: dx, dy, dw, dh, (N, ..., 4); ``boxes``: corners in pixels, (N, 4); returns corners in pixels,
-    (N, ..., 4).
-    """
+    """Move and scale boxes (N, 4) by deltas (N, ..., 4) to boxes (N, ..., 4) (R-CNN, appendix C)."""
     size = boxes[:, 2:] - boxes[:, :2]
     centre = boxes[:, :2] + size / 2
     shape = (len(boxes), *(1,) * (deltas.ndim - 2), 2)
@@ -59,10 +52,7 @@ def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, fl
 
 
 def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cut boxes at the border of an image.
-
-    ``boxes``: corners in pixels, (..., 4); returns (..., 4), x in 0..width and y in 0..height.
-    """
+    """Cut boxes (..., 4), in pixels, at the border of an image."""
     height, width = size
     x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
     return torch.stack((x[..., 0], y[..., 0], x[..., 1], y[..., 1]), -1)
@@ -74,11 +64,9 @@ def areas(boxes: Tensor) -> Tensor:
 
 
 def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
-    """Non-maximum suppression within groups.
+    """Non-maximum suppression of boxes (N, 4) with scores (N,) within groups (N,).
 
-    A box goes when its overlap (intersection over union) with a better one of its group that stays is above
-    the threshold. Of equal scores the earlier box is the better one. ``boxes``: corners, (N, 4); ``scores``:
-    (N,); ``groups``: number of the group of each box, such as its class, (N,).
+    Of equal scores the earlier box is the better one.
     """
     order = torch.sort(scores, descending=True, stable=True).indices
     # One download of all: each makes the processor wait for the device.
@@ -110,11 +98,7 @@ REGIONS_AT_ONCE = 256
 
 
 def pool_levels(maps: Sequence[Tensor], boxes: Tensor, side: int, ratio: int, aligned: bool) -> Tensor:
-    """Features of boxes, each from the level of the pyramid that fits its size (FPN, equation 1).
-
-    ``maps``: levels 2 to 5 of one image, each (1, C, h, w); ``boxes``: corners in pixels of the image,
-    (R, 4); returns (R, C, side, side).
-    """
+    """Features (R, C, side, side) of boxes (R, 4), each of the level that fits it (FPN, equation 1)."""
     size = areas(boxes).sqrt() / 224
     # Each of the originals rounds areas at the bound of two levels in its own way.
     level = 4 + torch.log2(size + 1e-8) if aligned else 4 + torch.log2(size) + 1e-6
@@ -128,10 +112,7 @@ def pool_levels(maps: Sequence[Tensor], boxes: Tensor, side: int, ratio: int, al
 
 
 def roi_align(features: Tensor, boxes: Tensor, side: int, ratio: int, aligned: bool) -> Tensor:
-    """Means of bilinear samples of a map in boxes (Mask R-CNN, section 3).
-
-    ``features``: map (C, h, w); ``boxes``: corners in cells of the map, (R, 4); returns (R, C, side, side).
-    """
+    """Means of bilinear samples of a map (C, h, w) in boxes (R, 4) in its cells: (R, C, side, side)."""
     start = boxes[:, :2] - (0.5 if aligned else 0.0)
     extent = boxes[:, 2:] - boxes[:, :2]
     if not aligned:

@@ -76,14 +76,10 @@ class Detections:
 
 
 class RegionDetector(nn.Module, ABC):
-    """Finds objects in an image: their boxes as Faster R-CNN does, their masks as a subclass does.
+    """Finds boxes as Faster R-CNN does, and masks as a subclass does.
 
-    Args:
-        backbone: gives feature maps of an image.
-        rpn: proposes boxes on them.
-        heads: ``box_head`` and ``box_predictor``, and what the subclass draws masks with.
-        least_score: detections must be above it.
-        short_side: short side of resized images in pixels; the long side is bounded too.
+    ``backbone`` gives feature maps, ``rpn`` proposes boxes, and ``heads`` are ``box_head`` and
+    ``box_predictor``, and what the subclass draws masks with.
     """
 
     convention: ClassVar[Convention]
@@ -101,30 +97,12 @@ class RegionDetector(nn.Module, ABC):
 
     @abstractmethod
     def masks(self, pyramid: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
-        """Probabilities of the labelled classes in boxes, (N, m, m).
-
-        Args:
-            pyramid: feature maps, finest first.
-            boxes: (N, 4), in pixels of the network's input.
-            labels: (N,), numbers of their classes.
-
-        Returns:
-            (N, m, m), in [0, 1].
-        """
+        """Probabilities (N, m, m) of classes ``labels`` (N,) in boxes (N, 4) of the network's input."""
 
     @staticmethod
     @abstractmethod
     def paste(masks: Tensor, boxes: Tensor, size: Shape) -> Tensor:
-        """Masks (N, m, m) of boxes (N, 4) laid over an image, (N, H, W).
-
-        Args:
-            masks: (N, m, m), in [0, 1].
-            boxes: (N, 4), x0, y0, x1, y1 in pixels of the image.
-            size: height and width of the image.
-
-        Returns:
-            (N, H, W), 0 outside of the boxes.
-        """
+        """Masks (N, m, m) of boxes (N, 4) laid over an image, (N, H, W)."""
 
     def forward(self, image: Tensor) -> Detections:
         """Objects of an image (3, H, W), RGB in [0, 1]."""
@@ -142,31 +120,13 @@ class RegionDetector(nn.Module, ABC):
         return Detections(boxes, scores, labels, self.paste(masks, boxes, original))
 
     def pool(self, pyramid: list[Tensor], boxes: Tensor, side: int = 7) -> Tensor:
-        """Features of boxes (R, 4) for the heads, (R, 256, side, side).
-
-        Args:
-            pyramid: feature maps, finest first.
-            boxes: (R, 4), in pixels of the network's input.
-            side: of the pooled maps.
-
-        Returns:
-            (R, 256, side, side); the size of a box chooses its level.
-        """
+        """Features (R, 256, side, side) of boxes (R, 4); the size of a box chooses its level."""
         return pool_levels(pyramid[:4], boxes, side, self.convention.samples, self.convention.aligned)
 
     def classify(
         self, pyramid: list[Tensor], proposals: Tensor, size: Shape
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes (N, 4), scores (N,) and class numbers (N,) of an image, best first.
-
-        Args:
-            pyramid: feature maps, finest first.
-            proposals: (R, 4), in pixels of the network's input.
-            size: height and width of the network's input before the padding.
-
-        Returns:
-            Boxes in pixels of the network's input, scores in [0, 1] and numbers of classes.
-        """
+        """Boxes (N, 4), scores (N,) and class numbers (N,) of proposals (R, 4), best first."""
         heads = self.roi_heads
         logits, deltas = heads["box_predictor"](heads["box_head"](self.pool(pyramid, proposals)))
         first = self.convention.background + 1
@@ -351,19 +311,13 @@ class BoxPredictor(nn.Module):
 
 
 def scale_to(short_side: int, image: Tensor) -> float:
-    """Factor that brings an image to a short side, its long side bounded in the published proportion.
-
-    ``image``: image (..., h, w).
-    """
+    """Factor that brings an image (..., h, w) to a short side, its long side bounded as published."""
     sides = image.shape[-2:]
     return min(short_side / min(sides), LONG_SIDE * short_side / SHORT_SIDE / max(sides))
 
 
 def padded(images: Tensor) -> Tensor:
-    """Add zeros at the right and the bottom, to sides that are multiples of :data:`MULTIPLE`.
-
-    ``images``: (B, 3, h, w); returns (B, 3, h', w').
-    """
+    """Add zeros to images (B, 3, h, w) at the right and the bottom, to multiples of :data:`MULTIPLE`."""
     return F.pad(images, (0, -images.shape[-1] % MULTIPLE, 0, -images.shape[-2] % MULTIPLE))
 
 

@@ -79,14 +79,7 @@ class NanoDetPlus(nn.Module):
         return self.head(self.fpn(self.backbone(images)))
 
     def features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Backbone features at strides 8 to 32 and the 96-channel levels at strides 8 to 64.
-
-        Args:
-            images: (B, 3, H, W), from :func:`prepare`.
-
-        Returns:
-            Three maps of the trunk and four of the pyramid, finest first.
-        """
+        """Backbone features of images (B, 3, H, W) at strides 8 to 32, and levels at strides 8 to 64."""
         trunk = self.backbone(images)
         return trunk, self.fpn(trunk)
 
@@ -137,11 +130,7 @@ def network_size(height: int, width: int) -> tuple[int, int]:
 
 
 def prepare(image: Image, size: tuple[int, int] | None = None) -> Tensor:
-    """Resize and normalise an image.
-
-    ``image``: RGB (H, W, 3), uint8; returns blue, green, red, (1, 3, h, w), float32, less :data:`MEAN`, in
-    parts of :data:`STD`.
-    """
+    """Resize an image (H, W, 3) and normalise it as blue, green, red: (1, 3, h, w), float32."""
     rows, columns = size or network_size(*image.shape[:2])
     if image.shape[0] > 2 * rows and image.shape[1] > 2 * columns:
         # Bilinear resizing reads two pixels a side and would skip the others.
@@ -154,11 +143,10 @@ def prepare(image: Image, size: tuple[int, int] | None = None) -> Tensor:
 
 
 def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Boxes and class logits of all cells, level by level, row by row.
+    """Boxes (N, 4) in pixels and class logits (N, 80) of all cells, level by level, row by row.
 
     A cell (i, j) of stride s stands for the point (j·s, i·s), without half a cell; a distance is s times the
-    mean of its distribution over 0..7 (Generalized Focal Loss, section 3.2). Returns corners (N, 4) in
-    pixels, and class logits (N, 80).
+    mean of its distribution over 0..7 (Generalized Focal Loss, section 3.2).
     """
     boxes, logits = [], []
     for stride, output in zip(STRIDES, outputs, strict=True):
@@ -355,18 +343,12 @@ class NanoDetTrunk(NanoDetPlus):
         return tuple(self.levels(images)[1])
 
     def levels(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Features of the backbone at stride 8, and the levels.
-
-        ``images``: (B, 3, H, W), RGB where the detector takes BGR.
-        """
+        """Features at stride 8 and the levels, of RGB (B, 3, H, W) where the detector takes BGR."""
         trunk, levels = self.features(images.flip(1))
         return trunk[0], levels
 
     def edges(self, images: Tensor) -> Tensor:
-        """Input of the first layer, at stride 2.
-
-        ``images``: (B, 3, H, W), RGB where the detector takes BGR; returns (B, C, H/2, W/2).
-        """
+        """Input (B, C, H/2, W/2) of the first layer, of RGB (B, 3, H, W) where the detector takes BGR."""
         return self.backbone.conv1(images.flip(1))
 
 

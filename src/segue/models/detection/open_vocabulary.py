@@ -54,9 +54,7 @@ def ask_phrases(
 ) -> Callable[[Image], dict[str, Any]]:
     """A function from an image to the boxes, scores, labels and perhaps masks that phrases find in it.
 
-    Returns the function, for :class:`segue.prompts.own_detectors.FunctionDetector`. It takes RGB (H, W, 3),
-    uint8, and returns boxes (N, 4) in pixels, scores (N,) in [0, 1], phrases as labels, and from SAM 3 masks
-    (N, H, W), bool.
+    The function is one for :class:`segue.prompts.own_detectors.FunctionDetector`; only SAM 3 gives masks.
     """
     model = model.to(device).eval()
     ask = _concepts if model.config.model_type in CONCEPTS else _zero_shot

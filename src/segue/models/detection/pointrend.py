@@ -45,10 +45,7 @@ MASK_STRIDE = 4
 
 
 def point_sample(features: Tensor, points: Tensor) -> Tensor:
-    """Bilinear samples of maps; zero outside.
-
-    ``features``: (N, C, h, w); ``points``: x and y in 0..1, (N, P, 2); returns (N, C, P).
-    """
+    """Bilinear samples (N, C, P) of maps (N, C, h, w) at points (N, P, 2) in 0..1; zero outside."""
     return F.grid_sample(features, 2 * points[:, :, None] - 1, align_corners=False)[..., 0]
 
 
@@ -60,11 +57,7 @@ def regular_grid(count: int, side: int, like: Tensor) -> Tensor:
 
 
 def uncertain_points(uncertainty: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The most uncertain cells of maps (PointRend, section 3.1).
-
-    ``uncertainty``: larger where less certain, (N, 1, h, w); returns indices (N, P), int64, and centres x, y
-    in 0..1, (N, P, 2).
-    """
+    """Indices (N, P) and centres (N, P, 2) of the most uncertain cells of (N, 1, h, w), in 0..1."""
     height, width = uncertainty.shape[-2:]
     chosen = uncertainty.flatten(1).topk(min(count, height * width), dim=1).indices
     points = torch.stack(((chosen % width + 0.5) / width, (chosen // width + 0.5) / height), -1)
@@ -72,11 +65,7 @@ def uncertain_points(uncertainty: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def sample_in_boxes(features: Tensor, boxes: Tensor, points: Tensor, stride: int = MASK_STRIDE) -> Tensor:
-    """Samples of one image's map at points of boxes.
-
-    ``features``: (1, C, h, w); ``boxes``: corners in pixels of the image, (R, 4); ``points``: x and y in
-    0..1 of each box, (R, P, 2); returns (R, C, P).
-    """
+    """Samples (R, C, P) of a map (1, C, h, w) at points (R, P, 2), in 0..1 of boxes (R, 4)."""
     height, width = features.shape[-2:]
     places = points * (boxes[:, None, 2:] - boxes[:, None, :2]) + boxes[:, None, :2]
     scaled = places / places.new_tensor((width * stride, height * stride))
@@ -148,10 +137,7 @@ class PointMaskHead(nn.Module):
         return side, steps
 
     def coarse(self, features: Tensor, boxes: Tensor) -> Tensor:
-        """Coarse logits (R, classes, 7, 7) of regions of a map (1, C, h, w) at stride 4.
-
-        ``boxes``: (R, 4), in pixels of the network's input.
-        """
+        """Coarse logits (R, classes, 7, 7) of boxes (R, 4) of a map (1, C, h, w) at stride 4."""
         grid = regular_grid(len(boxes), 2 * COARSE_SIDE, boxes)
         pooled = sample_in_boxes(features, boxes, grid)
         return self.coarse_head(pooled.unflatten(2, (2 * COARSE_SIDE, 2 * COARSE_SIDE)))
@@ -222,10 +208,7 @@ class PointRend(RegionDetector):
 
 
 def normalised(images: Tensor) -> Tensor:
-    """Subtract the mean of the training images and pad.
-
-    ``images``: blue, green, red, (B, 3, H, W), 0..255; returns (B, 3, H', W').
-    """
+    """Subtract the mean from blue, green, red (B, 3, H, W) in 0..255, and pad to (B, 3, H', W')."""
     return padded(images - images.new_tensor(MEAN_BGR).view(3, 1, 1))
 
 

@@ -25,11 +25,7 @@ ROUNDS = 12
 
 
 def suppress_distant_components(logits: Tensor, before: Tensor, max_jump: int) -> Tensor:
-    """Lower the log-odds of small components that nothing of the previous mask is near to.
-
-    ``logits``: log-odds of the objects, (K, h, w), float32; ``before``: their masks on the frame before, (K,
-    h, w), bool; returns (K, h, w).
-    """
+    """Lower the log-odds (K, h, w) of small components far from the masks (K, h, w) before."""
     if logits.device.type != "cpu":
         return logits.masked_fill(_distant(logits > LIKELY, before, max_jump), UNLIKELY)
     kernel = np.ones((2 * max_jump + 1,) * 2, np.uint8)
@@ -67,10 +63,7 @@ def _distant(likely: Tensor, before: Tensor, max_jump: int) -> Tensor:
 
 
 def label_components(likely: Tensor) -> Tensor:
-    """Number positions by the component of their plane, joined over corners too, without waiting.
-
-    ``likely``: (K, h, w), bool; returns (K, h, w), int64, equal where a component is.
-    """
+    """Number positions (K, h, w) by their component, joined over corners too, without waiting."""
     parents = torch.arange(likely.numel(), device=likely.device)
     first = parents.view_as(likely)[:, :1, :1]
     for _ in range(ROUNDS):

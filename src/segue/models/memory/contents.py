@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from segue.layers.attention import Similarity
@@ -16,6 +18,9 @@ from segue.types import MemoryPolicy
 
 RESERVE_BYTES = 1 << 30
 """Address space for tables of full size from the start; others grow, which takes old and new at once."""
+
+SPARSE_COUNTS = 2.0
+"""For how many positions each of the sparse ones far from all objects counts; with 4, background wins."""
 
 FRESH = 1e-7
 """Age of a new row, so that usage over age exists before the first read."""
@@ -56,6 +61,8 @@ class TableContents:
         last_window: radius within which the frame that was written last is read; None for all of it.
         penalty: confidence penalty, taken off the affinities of kept frames that are not pinned.
         last_penalty: the same for the previous frame.
+        dense_radius: how far from the objects all positions of a kept frame are read; farther away one in
+            four is, which counts for two. None reads all; only for L2, and not from coarse to fine.
         uncertainty_penalty: the same times the uncertainty of the frame's masks.
         official: compress as XMem's release does: the first values of objects that entered later end up
             beside keys of another frame, or vanish (docs/systems/xmem.md).
@@ -70,6 +77,7 @@ class TableContents:
     last_window: int | None = None
     penalty: float = 0.0
     last_penalty: float = 0.0
+    dense_radius: int | None = None
     uncertainty_penalty: float = 0.0
     official: bool = False
     frames: list[MemoryFrame] = field(default_factory=list)
@@ -79,7 +87,7 @@ class TableContents:
     """Number of prototypes."""
     _tables: dict[str, Rows] = field(default_factory=dict)
     """``keys``, ``use`` (attention received) and ``life`` (reads since it was written) of all rows,
-    ``selection`` and ``coarse`` (pooled keys) of frames, and ``value.<id>``."""
+    ``selection``, ``coarse`` (pooled keys) and ``read`` (which are read) of frames, and ``value.<id>``."""
     _grid: tuple[int, int] = (0, 0)
     _writes: int = 0
     _received: Tensor | None = None
@@ -110,20 +118,13 @@ class TableContents:
         keep: bool = True,
         pinned: bool = False,
         uncertainty: float = 0.0,
+        occupied: Tensor | None = None,
     ) -> None:
-        """Remember a frame; the previous frame that was written with ``keep=False`` is dropped.
+        """Remember keys (1, C, h, w) and values (K, Cv, h, w) of a frame, until the next one if not ``keep``.
 
-        Reads that were not committed do not count.
-
-        Args:
-            ids: objects, in the order of ``values``; all that are known are among them.
-            key: (1, C, h, w).
-            values: (K, Cv, h, w).
-            shrinkage: (1, 1, h, w), for the anisotropic similarity.
-            selection: (1, C, h, w), for the same.
-            keep: remember it until it must make room, not only until the next frame.
-            pinned: spare it as long as possible, and penalise it never.
-            uncertainty: of its masks, in [0, 1].
+        ``shrinkage`` (1, 1, h, w) and ``selection`` (1, C, h, w) are for the anisotropic similarity; a
+        ``pinned`` frame is spared as long as possible and never penalised. Reads that were not committed do
+        not count. ``occupied`` says where its objects are, (h, w), bool, for ``dense_radius``.
         """
         if self.frames and not self.frames[-1].kept:
             self._keep_frames(range(len(self.frames) - 1))
@@ -138,6 +139,8 @@ class TableContents:
         self.objects |= {i: MemoryObject(frame.number) for i in new}
         penalty = self.uncertainty_penalty * uncertainty + (self.penalty if keep else self.last_penalty)
         rows = self._rows(key, shrinkage, 0.0 if pinned else penalty)
+        if self.dense_radius is not None and not self._is_coarse:
+            rows["read"] = self._thin(rows["keys"], occupied, self.dense_radius)
         if selection is not None:
             rows["selection"] = selection[0].flatten(1).T.float()
         rows |= {f"value.{i}": value.flatten(1).T for i, value in zip(ids, values, strict=True)}
@@ -166,11 +169,12 @@ class TableContents:
 
     def forget(self, ids: Iterable[int]) -> None:
         """Remove objects, and rows that no object needs any longer; unknown ids are ignored."""
+        self._received = None
         for i in ids:
             self.objects.pop(i, None)
             self._tables.pop(f"value.{i}", None)
         if not self.objects:
-            self.frames, self.long, self._tables, self._received = [], 0, {}, None
+            self.frames, self.long, self._tables = [], 0, {}
             return
         first = min(known.entered for known in self.objects.values())
         self._keep_frames([n for n, frame in enumerate(self.frames) if frame.number >= first])
@@ -178,10 +182,7 @@ class TableContents:
         self.keep_long(torch.arange(self.long - long, self.long, device=self._tables["keys"].rows.device))
 
     def temporary(self) -> list[int]:
-        """Places of the frames that make room first, from old to new: those that are not pinned.
-
-        With ``spare_pinned`` nor the oldest one, nor those on which objects entered (but see ``official``).
-        """
+        """Places of the frames that make room first, from old to new: those that are not pinned."""
         stay = {frame.number for frame in self.frames if frame.pinned}
         by_time = self._by_time()
         if self.spare_pinned:
@@ -244,6 +245,17 @@ class TableContents:
                 rows["coarse"] = pool_keys(key[0], self.similarity, penalty)
         fresh = torch.zeros(len(rows["keys"]), device=key.device)
         return rows | {"use": fresh, "life": fresh + FRESH}
+
+    def _thin(self, keys: Tensor, occupied: Tensor | None, radius: int) -> Tensor:
+        """Which positions of a frame are read, (h*w,), bool; sparse ones get a larger affinity, in place."""
+        if occupied is None or not occupied.any():
+            return torch.ones(len(keys), dtype=torch.bool, device=keys.device)
+        near = F.max_pool2d(occupied[None].float(), 2 * radius + 1, 1, radius)[0] > 0
+        one_in_four = torch.zeros_like(near)
+        one_in_four[::2, ::2] = True
+        sparse = (one_in_four & ~near).flatten()
+        keys[sparse, -1] -= math.log(SPARSE_COUNTS) * math.sqrt(keys.shape[1] - 1)
+        return near.flatten() | sparse
 
     def _before_frames(self, name: str) -> int:
         """Rows of a table before the rows of frames: the prototypes."""

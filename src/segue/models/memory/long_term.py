@@ -99,23 +99,13 @@ class LongTermTracker(MemoryTracker):
         return plan.given is not None and self.schedule.permanent == "given"
 
     def compress(self, table: MemoryTable) -> None:
-        """Make prototypes of frames where the memory of frames is full.
-
-        Args:
-            table: of one view, after a frame was added.
-        """
+        """Make prototypes of frames where the memory of frames is full."""
         if len(table.temporary()) >= self.schedule.max_mid_term_frames - 1:
             self.evict(table)
             table.compress(self.schedule.num_prototypes, self.schedule.min_mid_term_frames - 1)
 
     def evict(self, table: MemoryTable) -> None:
-        """Thin out a long-term memory that has no room for more prototypes, as XMem does.
-
-        All elements whose usage equals the last evicted one are evicted.
-
-        Args:
-            table: of one view, before prototypes are added.
-        """
+        """Remove the elements of least usage, as XMem does: all whose usage equals the last one's."""
         room = self.schedule.max_long_term_elements - self.schedule.num_prototypes
         surplus = table.long - room
         if surplus > 0:
@@ -128,7 +118,7 @@ def _check(schedule: LongTermSchedule) -> None:
     """Refuse what cannot work."""
     if schedule.include_last:
         raise SegueError("include_last: networks with a recurrent state do not also read the previous frame")
-    for name in ("last_window", "penalty", "last_penalty"):
+    for name in ("last_window", "dense_radius", "penalty", "last_penalty"):
         if getattr(schedule, name):
             raise SegueError(f"{name}: XMem and Cutie have none; leave it out")
     if schedule.official and schedule.permanent == "given":

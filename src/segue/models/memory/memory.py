@@ -26,10 +26,7 @@ class Memory:
         self.tables: list[MemoryTable] = []
 
     def write(self, ids: Sequence[int], key: Tensor, values: Tensor, **how: Any) -> None:
-        """Remember a frame of the objects ``ids``, see :meth:`segue.models.memory.MemoryTable.write`.
-
-        Keys are (1, C, h, w), or (K, C, h, w) where no objects share them.
-        """
+        """Remember a frame of objects; keys are (1, C, h, w), or (K, C, h, w) where no objects share them."""
         known = [(table, table.ids) for table in self.tables]
         new = [i for i in ids if not any(i in members for _, members in known)]
         for own in self._groups(new):
@@ -52,16 +49,15 @@ class Memory:
         ids: Sequence[int],
         selection: Tensor | None = None,
         *,
-        count: bool = True,
         at: tuple[int, int] = (0, 0),
     ) -> Tensor:
         """Readout of the objects, (K, Cv, h, w), see :meth:`segue.models.memory.MemoryTable.read`."""
         if len(self.tables) == 1:
-            return self.tables[0].read(key, ids, selection, count=count, at=at)
+            return self.tables[0].read(key, ids, selection, at=at)
         found: dict[int, Tensor] = {}
         for table in self.tables:
             if members := [i for i in ids if i in table.objects]:
-                read = table.read(key, members, selection, count=count, at=at)
+                read = table.read(key, members, selection, at=at)
                 found |= zip(members, read, strict=True)
         return torch.stack([found[i] for i in ids])
 

@@ -16,18 +16,12 @@ class ObjectStates:
         self._coming: dict[str, dict[int, Tensor]] = {}
 
     def of(self, name: str, ids: Sequence[int], fresh: Tensor) -> Tensor:
-        """States of objects, from the frame in progress if it has any.
-
-        Returns states (K, ...), in the order of ``ids``.
-        """
+        """States (K, ...) of objects, from the frame in progress if it has any."""
         known = self.kept.get(name, {}) | self._coming.get(name, {})
         return torch.stack([known.get(i, fresh) for i in ids])
 
     def keep(self, name: str, ids: Sequence[int], states: Tensor) -> None:
-        """Keep states from :meth:`commit` on, instead of earlier ones.
-
-        ``states``: (K, ...), in the order of ``ids``.
-        """
+        """Keep states (K, ...) of objects from :meth:`commit` on, instead of earlier ones."""
         self._coming.setdefault(name, {}).update(zip(ids, states.unbind(), strict=True))
 
     def commit(self) -> None:

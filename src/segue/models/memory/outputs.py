@@ -16,11 +16,7 @@ ToProbabilities = Callable[[Tensor, Shape], Tensor]
 
 
 def upsample_then_aggregate(logits: Tensor, size: Shape, *, aggregate: Callable[[Tensor], Tensor]) -> Tensor:
-    """Sigmoids of enlarged log-odds, merged at full size, as STM, STCN and XMem do.
-
-    ``logits``: log-odds of each object by itself, (K, h, w); ``aggregate``: merges probabilities (K, H, W) to
-    those of classes (K+1, H, W); returns probabilities (K+1, H, W), background first.
-    """
+    """Enlarge log-odds (K, h, w), then merge their sigmoids to (K+1, H, W), as STM, STCN and XMem do."""
     full = F.interpolate(logits[None], size=size, mode="bilinear")[0]
     return aggregate(full.sigmoid_())
 
@@ -37,10 +33,7 @@ class ToImage:
 
 
 def uncertainty(probabilities: Tensor) -> float:
-    """Uncertainty of the masks of a frame: 1 at even odds, 0 if all pixels are certain.
-
-    ``probabilities``: (K+1, H, W), background first.
-    """
+    """Uncertainty of probabilities (K+1, H, W): 1 at even odds, 0 if all pixels are certain."""
     best, owner = probabilities.max(0)
     taken = best[owner > 0]
     return min(1.0, 2 * float((1 - taken).mean())) if len(taken) else 1.0

@@ -40,14 +40,7 @@ class PublishedNetwork(nn.Module):
     """Whether images are padded with black before they are normalised, instead of with zeros after it."""
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Normalise and pad an image, (H, W, 3) uint8 → (1, 3, H', W').
-
-        Args:
-            image: RGB, (H, W, 3), 0 to 255.
-
-        Returns:
-            (1, 3, H', W'), with sides in multiples of ``stride``.
-        """
+        """Normalise an image (H, W, 3) and pad it to (1, 3, H', W'), in multiples of ``stride``."""
         sides = padding(image.shape[0], image.shape[1], self.stride)
         if not self.pads_black:
             return F.pad(normalise(image), sides)

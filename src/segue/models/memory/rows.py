@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 GRAIN = 1024
@@ -29,6 +30,10 @@ class Rows:
         """All rows, and after them others that mean nothing, up to a multiple of ``GRAIN``; a view."""
         assert self._table is not None
         return self._table[: -(-self._count // GRAIN) * GRAIN]
+
+    def taken(self, places: Tensor) -> Tensor:
+        """The rows at some places, int64, and after them others, up to a multiple of ``GRAIN``."""
+        return self.rows[F.pad(places, (0, -len(places) % GRAIN))]
 
     @property
     def nbytes(self) -> int:

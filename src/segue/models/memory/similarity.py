@@ -14,19 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.attention import Similarity, weighted_keys
+from segue.layers.attention import Similarity
 
 
 def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0, *, penalised: bool = False) -> Tensor:
     """A memory key (C, h, w) as float32 rows (h*w, C'); their product with those of a query is the affinity.
 
-    The penalty, taken off all affinities to this key, goes into the extra channel of L2 and costs nothing;
-    where the similarity is ``weighted``, it grows with the sharpness of the query.
+    The penalty goes into the extra channel of L2.
     """
-    if similarity == "weighted":
-        columns, _ = weighted_keys(key.float().flatten(1), key.new_zeros(key.shape[0], 1).float())
-        columns[-2] += penalty * math.sqrt(key.shape[0] - 2)
-        return columns.T.contiguous()
     rows = key.float().flatten(1).T
     if similarity == "l2":
         extra = rows.square().sum(1, keepdim=True) + penalty * math.sqrt(rows.shape[1])
@@ -39,8 +34,6 @@ def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0, *, penal
 
 def query_rows(key: Tensor, similarity: Similarity, *, penalised: bool = False) -> Tensor:
     """A query key (C, h, w) as float32 rows (h*w, C'), see :func:`key_rows`."""
-    if similarity == "weighted":
-        return weighted_keys(key.new_zeros(key.shape[0], 1).float(), key.float().flatten(1))[1].T.contiguous()
     rows = key.float().flatten(1).T
     scale = 1 / math.sqrt(rows.shape[1])
     if similarity == "l2":
@@ -79,12 +72,10 @@ def keys_of(rows: Tensor) -> tuple[Tensor, Tensor]:
 def potentiate(
     rows: Tensor, selection: Tensor, chosen: Tensor, present: Sequence[int]
 ) -> tuple[Tensor, list[Tensor]]:
-    """Make prototypes of N candidates (XMem, section 3.3).
+    """Make prototypes of N candidates at ``chosen`` places (XMem, section 3.3).
 
-    ``chosen`` are the places of the prototypes among the candidates, whose rows are (N, 2C+1) and selections
-    (N, C); ``present`` says of how many, the last ones, each group of objects has values. Gives rows of the
-    prototypes, whose shrinkages are read with the weights of the first group, and for each group the weights
-    (p, n) of its n candidates in those p prototypes that are among them.
+    Candidates have rows (N, 2C+1) and selections (N, C); of the last ``present`` ones each group of objects
+    has values. Returns rows of the prototypes, and for each group the weights (p, n) of its candidates.
     """
     key, shrinkage = keys_of(rows)
     scores = anisotropic_query_rows(key[chosen], selection[chosen]) @ rows.T

@@ -38,6 +38,23 @@ class ReadGroup:
     long: int
 
 
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """The rows of frames that a query may read.
+
+    Attributes:
+        index: places of the rows, (N,), int64, ascending; None for all.
+        starts: where the rows of each frame begin among them, and their number.
+        last: place of the frame that was written last.
+        far: what masks the rows of the last frame outside its window, by row and by column of the query.
+    """
+
+    index: Tensor | None
+    starts: list[int]
+    last: int
+    far: tuple[Tensor, Tensor] | None
+
+
 class MemoryTable(TableContents):
     """Keys and values of remembered frames and prototypes, which objects read."""
 
@@ -47,61 +64,52 @@ class MemoryTable(TableContents):
         ids: Sequence[int],
         selection: Tensor | None = None,
         *,
-        count: bool = True,
         at: tuple[int, int] = (0, 0),
     ) -> Tensor:
-        """Read what objects remember of the query's surroundings.
+        """Values (K, Cv, h, w), channels last, that objects remember where a key (1, C, h, w) asks.
 
-        Each query position takes the softmax over its ``top_k`` best positions, over all frames together, and
-        the values there weighted by it.
-
-        Args:
-            key: query key, (1, C, h, w).
-            ids: objects, all of them known.
-            selection: weights of its channels, (1, C, h, w), for the anisotropic similarity.
-            count: whether the read counts as usage, once :meth:`commit_usage` is called.
-            at: row and column of its first position, for a key of a part of the image.
-
-        Returns:
-            (K, Cv, h, w), channels last in memory.
+        Each query position takes the softmax over its ``top_k`` best positions, over all frames together.
+        The read counts as usage at :meth:`commit_usage`; ``at`` is the row and column of the key's first
+        position.
         """
         height, width = key.shape[-2:]
         query = self._query(key[0], selection)
         sample = self._tables[f"value.{ids[0]}"].rows
         out = sample.new_empty(len(ids), len(query), sample.shape[-1])
-        count = count and (self.similarity != "anisotropic" or self.ids[0] in ids)
-        if count and self._received is None:
+        if self._received is None and (self.similarity != "anisotropic" or self.ids[0] in ids):
             self._received = torch.zeros_like(self._tables["use"].rows)
         groups = self._groups(ids)
         cells = self._cells(query, height, width) if self._is_coarse else None
         asking = None if cells is None else cell_members(height, width, 1, query.device)
         asked = query if cells is None else cells.mean(1)
         table = self._tables["keys" if cells is None else "coarse"]
-        rows = table.padded
-        far = self._far_apart(height, width, at, 1 if cells is None else 2, query.device)
+        cell = 1 if cells is None else 2
+        at = at[0] // cell, at[1] // cell
+        readable = self._readable((height // cell, width // cell), at, cell)
+        rows = table.padded if readable.index is None else table.taken(readable.index)
         size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(rows), BLOCK_ROWS)
         compare = product_with(rows, min(size, len(asked)))
         for start in range(0, len(asked), size):
             block = slice(start, start + size)
-            affinity = compare(asked[block])[:, : len(table)]
+            affinity = compare(asked[block])[:, : self.long + readable.starts[-1]]
             for group in groups:
                 scores = affinity[:, self.long - group.long :]
-                if group.absent or far is not None:
-                    scores = self._masked(scores if len(groups) == 1 else scores.clone(), group, far, start)
+                if group.absent or readable.far is not None:
+                    scores = scores if len(groups) == 1 else scores.clone()
+                    scores = self._masked(scores, group, readable, start)
                 if cells is None or asking is None:
                     places: slice | Tensor = block
-                    weights, index = self._choose(scores, group)
+                    weights, index = self._choose(scores, group, readable)
                 else:
                     places = asking[block].flatten()
                     weights, index = self._choose_fine(scores, group, cells[block])
-                self._gather(weights, index, group, ids, out, places, count=count)
+                self._gather(weights, index, group, ids, out, places)
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
 
     def compress(self, prototypes: int, recent: int) -> None:
         """Replace temporary frames but for the ``recent`` last by prototypes (XMem, section 3.3).
 
-        Prototypes are the rows of largest usage; their values and shrinkages are read from all that is
-        replaced, with a softmax over all of it ("potentiation").
+        Prototypes are the rows of largest usage, read from all that is replaced ("potentiation").
         """
         temporary = self.temporary()
         moved = temporary[: len(temporary) - recent]
@@ -152,46 +160,55 @@ class MemoryTable(TableContents):
         cells = query.view(height // 2, 2, width // 2, 2, -1).transpose(1, 2)
         return cells.reshape(-1, 4, query.shape[1])
 
-    def _far_apart(
-        self, height: int, width: int, at: tuple[int, int], cell: int, device: torch.device
-    ) -> tuple[Tensor, Tensor] | None:
-        """Masks of row and column pairs outside the window of the last frame, in cells."""
-        if self.last_window is None:
-            return None
-        radius = self.last_window // cell
-        rows, columns = (far_apart(length // cell, radius, device) for length in self._grid)
-        top, left = at[0] // cell, at[1] // cell
-        return rows[top : top + height // cell], columns[left : left + width // cell]
+    def _readable(self, size: tuple[int, int], at: tuple[int, int], cell: int) -> Readable:
+        """Choose the rows that a query of some size at some place reads, in cells of 1 or 2 positions."""
+        height, width = (length // cell for length in self._grid)
+        count = height * width
+        frames = len(self.frames)
+        starts, index, far = [n * count for n in range(frames + 1)], None, None
+        place = torch.arange(count, device=self._tables["keys"].rows.device)
+        last = self._by_time()[-1]
+        if cell == 1 and "read" in self._tables:
+            chosen = self._tables["read"].rows.view(frames, count)
+            starts = [0, *chosen.sum(1).cumsum(0).tolist()]
+            index, place = chosen.flatten().nonzero().flatten(), place[chosen[last]]
+        if self.last_window is not None:
+            reach = self.last_window // cell
+            down, across = (
+                far_apart(length, reach, place.device)[start : start + asked][:, axis]
+                for length, start, asked, axis in zip(
+                    (height, width), at, size, (place // width, place % width), strict=True
+                )
+            )
+            far = down, across
+        return Readable(index, starts, last, far)
 
-    def _masked(
-        self, scores: Tensor, group: ReadGroup, far: tuple[Tensor, Tensor] | None, start: int
-    ) -> Tensor:
+    def _masked(self, scores: Tensor, group: ReadGroup, readable: Readable, start: int) -> Tensor:
         """Set scores (Q, N) of query rows from ``start`` on to -inf where a group must not read, in place."""
-        by_frame = scores[:, group.long :].unflatten(1, (len(self.frames), -1))
+        by_frame = [group.long + begin for begin in readable.starts]
         for n in group.absent:
-            by_frame[:, n] = -torch.inf
+            scores[:, by_frame[n] : by_frame[n + 1]] = -torch.inf
         # Where the frame with the window is all that there is to read, it is read whole.
-        if far is not None and len(self.frames) - len(group.absent) > 1:
-            rows, columns = far
-            windowed = by_frame[:, self._by_time()[-1]].unflatten(1, (rows.shape[1], columns.shape[1]))
+        if readable.far is not None and len(self.frames) - len(group.absent) > 1:
+            rows, columns = readable.far
+            windowed = scores[:, by_frame[readable.last] : by_frame[readable.last + 1]]
             places = torch.arange(start, start + len(scores), device=scores.device)
-            windowed += rows[places // len(columns), :, None]
-            windowed += columns[places % len(columns), None, :]
+            windowed += rows[places // len(columns)]
+            windowed += columns[places % len(columns)]
         return scores
 
-    def _choose(self, scores: Tensor, group: ReadGroup) -> tuple[Tensor, Tensor | None]:
+    def _choose(self, scores: Tensor, group: ReadGroup, readable: Readable) -> tuple[Tensor, Tensor | None]:
         """Weights (Q, k) of the best rows and their places, or of all rows (Q, N) and None."""
-        present = scores.shape[1] - len(group.absent) * self.positions
+        starts = readable.starts
+        present = scores.shape[1] - sum(starts[n + 1] - starts[n] for n in group.absent)
         if self.top_k is None or self.top_k >= present:
-            return scores.softmax(1), None
+            every = readable.index
+            return scores.softmax(1), None if every is None else every.expand(len(scores), -1)
         best, index = top_k(scores, self.top_k)
-        return best.softmax(1), index
+        return best.softmax(1), index if readable.index is None else readable.index[index]
 
     def _choose_fine(self, scores: Tensor, group: ReadGroup, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """Top-k among the positions of the cells that match best at half resolution.
-
-        Gives weights (4 Q, k) and places in the memory.
-        """
+        """Weights (4 Q, k) and places of the top-k among the cells that match best at half resolution."""
         members = cell_members(*self._grid, len(self.frames), scores.device)
         present = (len(self.frames) - len(group.absent)) * self.positions // 4
         wanted = min(max(COARSE_CELLS, -(-(self.top_k or 0) // 4)), present)
@@ -211,11 +228,9 @@ class MemoryTable(TableContents):
         ids: Sequence[int],
         out: Tensor,
         places: slice | Tensor,
-        *,
-        count: bool,
     ) -> None:
         """Write weighted values into places of the output (K, P, Cv), and count the attention."""
-        if count and self._received is not None and (readers := self._readers(group)):
+        if self._received is not None and (readers := self._readers(group)):
             received = self._received[self.long - group.long :]
             if index is None:
                 received.add_(weights.sum(0), alpha=readers)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.base import FramePrompts, Setup, TrackOutput
@@ -32,6 +33,25 @@ MIRRORED = "mirror."
 
 OBJECT = "object."
 """Begins the names of what is kept of single objects in a state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen of an image, before anything of it is remembered.
+
+    Attributes:
+        pixels: the image at the working size.
+        asked: the plan of the frame.
+        plan: the same, with the window that was taken.
+        views: query features.
+        logits: log-odds of the objects in the whole image, (K, h, w), float32; None where none were wanted.
+    """
+
+    pixels: npt.NDArray[Any]
+    asked: FramePlan
+    plan: FramePlan
+    views: Views
+    logits: Tensor | None
 
 
 class MemoryTracker(FrameSteps):
@@ -68,7 +88,6 @@ class MemoryTracker(FrameSteps):
 
     def __init__(self, network: Any, setup: Setup) -> None:
         super().__init__(network, setup)
-        self._encoded: tuple[Window | None, npt.NDArray[Any], Views] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -77,14 +96,11 @@ class MemoryTracker(FrameSteps):
         self.object_states = [ObjectStates() for _ in range(views)]
         self.ids = ()
         self._previous_masks: Tensor | None = None
+        self._peeked: Look | None = None
         self._seen = self._last_memory = 0
 
     def new_memory(self) -> Memory:
-        """Make an empty memory of one view.
-
-        Returns:
-            The memory, as the schedule says.
-        """
+        """An empty memory of one view."""
         schedule, network = self.schedule, self.network
         table = functools.partial(
             MemoryTable,
@@ -94,11 +110,20 @@ class MemoryTracker(FrameSteps):
             policy=schedule.memory_policy,
             coarse_above=COARSE_ABOVE if network.read_stride < 16 else None,
             last_window=schedule.last_window if schedule.include_last else None,
+            dense_radius=self._dense_radius,
             penalty=schedule.penalty,
             last_penalty=schedule.last_penalty,
             uncertainty_penalty=schedule.uncertainty_penalty,
         )
         return Memory(table, "all" if network.shared_keys else "object")
+
+    @property
+    def _dense_radius(self) -> int | None:
+        """That of the schedule; a GPU loses more by waiting for the positions than it gains."""
+        schedule = self.schedule
+        if schedule.dense_radius is None or schedule.flip_tta or self._setup.device.type != "cpu":
+            return None
+        return schedule.dense_radius if self.network.similarity == "l2" else None
 
     @property
     def requires_update(self) -> bool:
@@ -114,14 +139,11 @@ class MemoryTracker(FrameSteps):
         return self._seen - self._last_memory
 
     def skip(self) -> None:
+        self._peeked = None
         self._seen += 1
 
     def finish(self, plan: FramePlan) -> None:
-        """Count the frame.
-
-        Args:
-            plan: what happened on the frame.
-        """
+        """Count the frame."""
         if plan.keep:
             self._last_memory = self._seen
         self._seen += 1
@@ -131,19 +153,23 @@ class MemoryTracker(FrameSteps):
         plan = FramePlan(given, ids, keep=given is not None or self._keeps)
         geometry = self.geometry(image.shape[:2])
         wanted = bool(self.ids) and predict and (given is None or self.needs_prediction(given))
-        plan, views, logits = self._look(image, geometry, plan, wanted=wanted)
+        look = self._look(image, geometry, plan, wanted=wanted)
+        plan = look.plan
         if given is None:
-            assert logits is not None
-            tracked, seen = self._tracked(logits, geometry)
+            assert look.logits is not None
+            tracked, seen = self._tracked(look.logits, geometry)
         else:
-            seen, shown = self._merge(logits, given, geometry, ids)
+            seen, shown = self._merge(look.logits, given, geometry, ids)
             tracked = TrackOutput(ids, shown)
         before = None if self.schedule.max_jump is None else seen[1:] > 0.5
         if self.schedule.uncertainty_penalty > 0:
             plan = replace(plan, uncertainty=uncertainty(seen))
+        if plan.keep and self._dense_radius is not None:
+            touched = F.max_pool2d(seen[1:].amax(0, keepdim=True), self.network.read_stride)[0] > 0.5
+            plan = replace(plan, occupied=touched)
         # All that may fail is done before anything changes, so that a step that failed can be taken again.
-        entries = self._entries(views, seen, geometry, plan)
-        self.ids, self._previous_masks = ids, before
+        entries = self._entries(look.views, seen, geometry, plan)
+        self.ids, self._previous_masks, self._peeked = ids, before, None
         for states in self.object_states:
             states.commit()
         for view, entry in enumerate(entries):
@@ -153,12 +179,15 @@ class MemoryTracker(FrameSteps):
 
     def peek(self, image: Image) -> TrackOutput:
         geometry = self.geometry(image.shape[:2])
-        plan = FramePlan(None, self.ids, keep=self._keeps, commit=False)
-        logits = self._look(image, geometry, plan, wanted=True)[2]
-        assert logits is not None
-        return self._tracked(logits, geometry)[0]
+        look = self._look(image, geometry, FramePlan(None, self.ids, keep=self._keeps), wanted=True)
+        self._peeked = look
+        assert look.logits is not None
+        return self._tracked(look.logits, geometry)[0]
 
     def forget(self, ids: Collection[int]) -> None:
+        if not set(ids) & set(self.ids):
+            return
+        self._peeked = None
         stay = [i not in ids for i in self.ids]
         self.ids = tuple(i for i in self.ids if i not in ids)
         self._previous_masks = None if self._previous_masks is None else self._previous_masks[stay]
@@ -195,42 +224,36 @@ class MemoryTracker(FrameSteps):
         self.object_states[view].restore(_taken(tensors, OBJECT))
         self.memories[view].restore(tensors, values)
 
-    def _look(
-        self, image: Image, geometry: ResizePadGeometry, plan: FramePlan, *, wanted: bool
-    ) -> tuple[FramePlan, Views, Tensor | None]:
-        """Encode an image and predict all objects, in a window where that suffices.
-
-        Gives the plan with the window that was taken, the features of that, and log-odds of the whole image,
-        (K, h, w), float32, None where no prediction is wanted.
-        """
+    def _look(self, image: Image, geometry: ResizePadGeometry, plan: FramePlan, *, wanted: bool) -> Look:
+        """What is seen of an image; memory and states change only when the frame is done."""
+        pixels, peeked = self.resized(image, geometry), self._peeked
+        # By content: a caller may fill one array with image after image.
+        if peeked is not None and not np.array_equal(peeked.pixels, pixels):
+            peeked = None
+        if peeked is not None and peeked.asked == plan and wanted:
+            return peeked
         for memory, states in zip(self.memories, self.object_states, strict=True):
             memory.discard_usage()
             states.discard()
-        # A copy, because PyTorch complains of images that are read-only.
-        pixels = self.resized(image, geometry)
+        known = {} if peeked is None else {peeked.plan.window: peeked.views}
+
+        def encode(window: Window | None = None) -> Views:
+            if window not in known:
+                known[window] = self.encode(pixels, window)
+            return known[window]
+
         if not wanted:
-            return plan, self._views(pixels, plan), None
+            return Look(pixels, plan, plan, encode(), None)
         for window in self.choose_windows(plan):
             inside = replace(plan, window=window)
             # What stays in memory is the whole image.
-            views = self._views(pixels, plan if plan.keep else inside)
+            views = encode() if plan.keep else encode(window)
             logits = self._predict([window.part(query) for query in views] if plan.keep else views, inside)
             if not window.is_left(logits, LIKELY):
-                return plan if plan.keep else inside, views, self._without_jumps(window.paste(logits))
+                taken = plan if plan.keep else inside
+                return Look(pixels, plan, taken, views, self._without_jumps(window.paste(logits)))
             self.memories[0].discard_usage()
-        views = self._views(pixels, plan)
-        return plan, views, self._without_jumps(self._predict(views, plan))
-
-    def _views(self, pixels: npt.NDArray[Any], plan: FramePlan) -> Views:
-        """Features of an image; those of the last call are used again for the same image."""
-        known = self._encoded
-        # By content: a caller may fill one array with image after image.
-        if known is not None and known[0] == plan.window and np.array_equal(known[1], pixels):
-            views = known[2]
-        else:
-            views = self.encode(pixels, plan.window)
-        self._encoded = None if plan.commit else (plan.window, pixels, views)
-        return views
+        return Look(pixels, plan, plan, encode(), self._without_jumps(self._predict(encode(), plan)))
 
     def _predict(self, views: Views, plan: FramePlan) -> Tensor:
         """Log-odds of all objects, (K, h, w), float32, of the image or the window."""
@@ -258,11 +281,7 @@ class MemoryTracker(FrameSteps):
     def _merge(
         self, logits: Tensor | None, given: FramePrompts, geometry: ResizePadGeometry, ids: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """Put given masks into the prediction; ``ids`` are all objects, also those new to the tracker.
-
-        Gives probabilities at the padded size for the memory, and at the image's for the result, which
-        holds the masks as they were given even where the network sees the image reduced.
-        """
+        """Prediction with given masks, padded for the memory and at the image's size for the result."""
         predicted = None
         if logits is not None:
             predicted = self.class_probabilities()(logits, geometry.padded)

@@ -21,15 +21,15 @@ from torch import Tensor, nn
 
 from segue.arrays import Float32Array
 from segue.layers.activated import ConvNormReLU
+from segue.layers.linear import Perceptron
 from segue.models.detection.boxes import suppress
 from segue.models.detection.classes import COCO_NAMES
 from segue.models.detection.nanodet import CLASSES, MULTIPLE, WIDTH, NanoDetTrunk, decode
 from segue.models.msstsvis.network import MSSTSVIS, Parts
 from segue.models.segue_prompt import Join, Separable
 from segue.models.seqformer import Memory
-from segue.models.seqformer.decoder import CHANNELS, MLP, Decoded, relative_masks, to_maps
+from segue.models.seqformer.decoder import CHANNELS, Decoded, relative_masks, to_maps
 from segue.models.seqformer.network import Size
-from segue.models.seqformer.observing import EncoderAttention
 
 PER_FRAME = 20
 """Detections of a frame that are linked."""
@@ -111,7 +111,7 @@ class MSSTSVISLite(MSSTSVIS):
         width = LITE_SIZE.width
         del self.detr.transformer.reference_points, self.detr.query_embed, self.mask_head
         sure = [nn.Linear(width, 1) for _ in range(LITE_SIZE.decoder_layers)]
-        for layer in (*sure, cast(MLP, self.detr.bbox_embed[0]).linears[-1]):
+        for layer in (*sure, cast(nn.Linear, cast(Perceptron, self.detr.bbox_embed[0]).layers[-1])):
             # At the start it says what the detector says.
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -129,9 +129,7 @@ class MSSTSVISLite(MSSTSVIS):
     def detector(self) -> NanoDetTrunk:
         return cast(NanoDetTrunk, self.backbone.body)
 
-    def encode(
-        self, frames: Tensor, valid: Tensor | None = None, observer: EncoderAttention | None = None
-    ) -> Memory:
+    def encode(self, frames: Tensor, valid: Tensor | None = None) -> Memory:
         if valid is not None:
             raise ValueError("msstsvis-lite takes clips of one size, without padding")
         samples, count = frames.shape[:2]
@@ -144,7 +142,7 @@ class MSSTSVISLite(MSSTSVIS):
         sources = [
             projection(level) for projection, level in zip(self.detr.input_proj, maps[1:], strict=True)
         ]
-        tokens, levels = self.relate(sources, None, samples, observer)
+        tokens, levels = self.relate(sources, None, samples)
         features = self.mask_features(
             to_maps(tokens, levels.shapes, 1)[0], torch.cat((maps[0], fine), 1), self.detector.edges(pixels)
         )
@@ -194,10 +192,7 @@ class MSSTSVISLite(MSSTSVIS):
 
 @torch.no_grad()
 def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int]) -> Tensor:
-    """The detections of each frame with the highest scores, apart from one another.
-
-    ``maps``: features of each level, (B, 96, h, w).
-    """
+    """The detections of each frame with the highest scores, from maps (B, 96, h, w) of each level."""
     looks = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1)
     scale = looks.new_tensor((size[1], size[0]) * 2, dtype=torch.float32)
     rows = []
@@ -231,10 +226,7 @@ def tubes(found: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def waves(boxes: Tensor) -> Tensor:
-    """Sines and cosines of boxes at doubling rates.
-
-    ``boxes``: (..., 4) in 0..1; returns (..., 8·WAVES) in [-1, 1].
-    """
+    """Sines and cosines (..., 8·WAVES) of boxes (..., 4) in 0..1, at doubling rates."""
     rates = math.pi * 2.0 ** torch.arange(WAVES, device=boxes.device)
     angles = (boxes[..., None] * rates).flatten(-2)
     return torch.cat((angles.sin(), angles.cos()), -1)

@@ -13,7 +13,6 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -27,7 +26,6 @@ from segue.layers.pieces import joined
 from segue.models.base import Shape
 from segue.models.seqformer.encoder import Levels
 from segue.models.seqformer.network import BackboneName, SeqFormer, Size
-from segue.models.seqformer.observing import EncoderAttention
 
 IntraMode = Literal["position", "joint", "none"]
 InterMode = Literal["sequence", "channel", "none"]
@@ -58,26 +56,12 @@ class Parts:
     decoder_attention: bool = True
 
     def text(self) -> str:
-        """Format the parts for a weight file; :meth:`parse` reads them.
-
-        Returns:
-            JSON.
-        """
+        """The parts as JSON, for a weight file."""
         return json.dumps(asdict(self))
 
     @classmethod
     def parse(cls, text: str) -> Parts:
-        """Read the parts from a weight file.
-
-        Args:
-            text: what :meth:`text` returned.
-
-        Returns:
-            The parts.
-
-        Raises:
-            ValueError: it is damaged, or asks for what there is not.
-        """
+        """Read the parts from a weight file; ValueError if they are damaged or unknown."""
         try:
             parts = cls(**json.loads(text))
         except (TypeError, ValueError):
@@ -123,10 +107,7 @@ class ReleasedMSSTSVIS(SeqFormer):
 
 
 class BoxQueryAttention(SelfAttention):
-    """Attention of each box query over its other frames, (N, T, Q, C) → residual of the same shape.
-
-    The output starts at zero, so that a network begins as SeqFormer (our reading).
-    """
+    """Attention of each box query (N, T, Q, C) over its other frames; zero at first (our reading)."""
 
     def __init__(self, width: int = 256, heads: int = 8) -> None:
         super().__init__(width, heads)
@@ -145,28 +126,19 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
+        self.watch: Callable[[Tensor], None] | None = None
         self.q, self.k, self.v = (ActivatedLinear(width, width) for _ in range(3))
         self.proj = ActivatedLinear(width, width)
 
-    def forward(
-        self,
-        query: Tensor,
-        key: Tensor,
-        masked: Tensor | None = None,
-        observe: Callable[[Tensor], None] | None = None,
-    ) -> Tensor:
-        """Queries (B, n, C) read keys (B, m, C).
-
-        ``masked``: (B, m), True on keys that nobody may see; ``observe``: receives what each key counts for
-        each query, (B, n, m), means over the heads.
-        """
+    def forward(self, query: Tensor, key: Tensor, masked: Tensor | None = None) -> Tensor:
+        """Queries (B, n, C) read keys (B, m, C); ``masked``: (B, m), True on keys that nobody may see."""
         q, k, v = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.q, query), (self.k, key), (self.v, key))
         )
         allowed = None if masked is None else ~masked[:, None, None]
-        if observe is not None:
-            observe(_weights(q.float(), k.float(), allowed).mean(1))
+        if self.watch is not None:  # what each key counts for each query, (B, n, m), means over the heads
+            self.watch(_weights(q.float(), k.float(), allowed).mean(1).detach())
         if masked is None and key.shape[1] == 1:
             attended = v.expand_as(q)
         elif masked is None and q.dtype == torch.bfloat16:
@@ -233,7 +205,7 @@ class SplitAttention(nn.Module):
             )
             self.intra_linear = nn.Identity()
 
-    def forward(self, tokens: Tensor, levels: Levels, observer: EncoderAttention | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, levels: Levels) -> Tensor:
         """Tokens with their position code (N, T, S, C) → (N, T, S, C)."""
         raw = torch.split(tokens, levels.areas, 2)
         padding: list[Tensor | None] = [None] * len(raw)
@@ -241,8 +213,7 @@ class SplitAttention(nn.Module):
             padding = list(torch.split(levels.padding[:: tokens.shape[1]], levels.areas, 1))
         related = list(raw)
         if self.intra_mode != "none":
-            related = [self._intra(level, mask, observer) for level, mask in zip(raw, padding, strict=True)]
-        observe = None if observer is None else partial(observer.take_between, len(tokens))
+            related = [self._intra(level, mask) for level, mask in zip(raw, padding, strict=True)]
         projected = []
         for number, shape in enumerate(levels.shapes):
             level = related.pop(0)  # what is large is let go as soon as nobody needs it
@@ -251,39 +222,31 @@ class SplitAttention(nn.Module):
                 below = min(number + 1, len(raw) - 1)
                 partner = related[0] if related else raw[-1]
                 resized = self._resized(partner, padding[below], levels.shapes[below], shape)
-                level = self._by_places(self._inter, observe, level, resized)
+                level = self._by_places(self._inter, level, resized)
             projected.append(self.out_proj(level))
         return torch.cat(projected, 2)
 
-    def _by_places(
-        self, relate: Callable[..., Tensor], observe: Callable[[Tensor], None] | None, *scales: Tensor
-    ) -> Tensor:
+    def _by_places(self, relate: Callable[..., Tensor], *scales: Tensor) -> Tensor:
         """Apply ``relate`` to scales (N, T, HW, C) whose positions are independent."""
         own = scales[0]
         if self.training or own.device.type != "cpu" or own.shape[2] <= PLACES:
-            return relate(*scales, observe)
-        seen: list[Tensor] = []
-        watch = None if observe is None else seen.append
+            return relate(*scales)
         pieces = zip(*(scale.split(PLACES, 2) for scale in scales), strict=True)
-        related = joined([relate(*piece, watch) for piece in pieces], 2)
-        if observe is not None:
-            observe(joined([weights.unflatten(0, (len(own), -1)) for weights in seen], 1).flatten(0, 1))
-        return related
+        return joined([relate(*piece) for piece in pieces], 2)
 
-    def _intra(self, u: Tensor, padding: Tensor | None, observer: EncoderAttention | None) -> Tensor:
+    def _intra(self, u: Tensor, padding: Tensor | None) -> Tensor:
         """Relate the frames of one scale, (N, T, HW, C) → the same."""
-        samples, frames, places, _ = u.shape
-        observe = None if observer is None else partial(observer.take_within, samples, frames)
+        _, frames, places, _ = u.shape
         if self.intra_mode == "joint" and frames * places <= JOINT_TOKENS:
             flat = self.intra_linear(u).flatten(1, 2)
             masked = None if padding is None else padding.repeat(1, frames)
-            return self._intra_forward(u, self.intra_attn(flat, flat, masked, observe).view_as(u))
-        return self._by_places(self._intra_places, observe, u)
+            return self._intra_forward(u, self.intra_attn(flat, flat, masked).view_as(u))
+        return self._by_places(self._intra_places, u)
 
-    def _intra_places(self, u: Tensor, observe: Callable[[Tensor], None] | None) -> Tensor:
+    def _intra_places(self, u: Tensor) -> Tensor:
         """Relate the frames of each place by itself, (N, T, HW, C) → the same."""
         columns = _columns(self.intra_linear(u))
-        attended = self.intra_attn(columns, columns, observe=observe)
+        attended = self.intra_attn(columns, columns)
         return self._intra_forward(u, attended.unflatten(0, (len(u), -1)).transpose(1, 2))
 
     def _intra_forward(self, u: Tensor, attended: Tensor) -> Tensor:
@@ -304,7 +267,7 @@ class SplitAttention(nn.Module):
         maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
         return maps.flatten(2).transpose(1, 2).reshape(samples, frames, -1, p.shape[-1])
 
-    def _inter(self, own: Tensor, partner: Tensor, observe: Callable[[Tensor], None] | None) -> Tensor:
+    def _inter(self, own: Tensor, partner: Tensor) -> Tensor:
         """Relate a scale to its partner of the same size, both (N, T, HW, C)."""
         samples, frames, places, _ = own.shape
         s = self.inter_own(own)
@@ -316,7 +279,7 @@ class SplitAttention(nn.Module):
             normed = [self.inter_norm(tokens).transpose(1, 2) for tokens in (s, partner)]
             keys = torch.cat(normed, 2).flatten(0, 1)
             queries = keys[:, :frames].contiguous()
-        attended = self.inter_attn(queries, keys, observe=observe)
+        attended = self.inter_attn(queries, keys)
         attended = attended.view(samples, places, frames, -1).transpose(1, 2)
         d = own + self.inter_dropout(attended)
         return d + self.inter_ffn(self.inter_ffn_norm(d))
@@ -356,15 +319,10 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, frames: Tensor, masks: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Judge patches of frames with their masks.
+        """Logits (B, 1, ⌈h/4⌉, ⌈w/4⌉) of "this is the true mask"; the release applies a sigmoid.
 
-        Args:
-            frames: normalised images, (B, 3, h, w).
-            masks: foreground in 0..1, (B, 1, h, w).
-            features: three neighbouring levels, (B, C, h, w), (B, C, ⌈h/2⌉, ⌈w/2⌉), (B, C, ⌈h/4⌉, ⌈w/4⌉).
-
-        Returns:
-            Logits (B, 1, ⌈h/4⌉, ⌈w/4⌉) of "this is the true mask"; the release applies a sigmoid.
+        ``frames``: normalised images, (B, 3, h, w); ``masks``: foreground in 0..1, (B, 1, h, w);
+        ``features``: three neighbouring levels, (B, C, h, w), (B, C, ⌈h/2⌉, ⌈w/2⌉), (B, C, ⌈h/4⌉, ⌈w/4⌉).
         """
         fine, middle, coarse = features
         x = self.conv1(torch.cat((frames, fine, masks), 1))

@@ -226,15 +226,7 @@ class FilmPredictor:
 
     @torch.inference_mode()
     def unprompt(self, frame: int, id: int) -> None:
-        """Withdraw all prompts of an object on a frame; what was found there counts as tracked.
-
-        Args:
-            frame: number of the frame.
-            id: id of the object.
-
-        Raises:
-            PromptError: there is no such object.
-        """
+        """Withdraw all prompts of an object on a frame; what was found there counts as tracked."""
         self._check_known(id)
         one = self._objects[id]
         for records in one.waiting.values():
@@ -247,14 +239,7 @@ class FilmPredictor:
             one.passed.pop(frame, None)
 
     def remove(self, id: int) -> None:
-        """Stop following an object.
-
-        Args:
-            id: id of the object.
-
-        Raises:
-            PromptError: there is no such object.
-        """
+        """Stop following an object; PromptError if it is not known."""
         self._check_known(id)
         del self._objects[id]
 
@@ -355,10 +340,7 @@ class FilmPredictor:
 
 
 def without_overlap(logits: Tensor) -> Tensor:
-    """Let at most one object have a pixel: only its largest logit stays above ``OVERLAPPED``.
-
-    ``logits``: of the objects, (K, H, W); returns (K, H, W).
-    """
+    """Logits (K, H, W) of which at most one stays above ``OVERLAPPED`` at each pixel: the largest."""
     if len(logits) < 2:
         return logits
     largest = torch.zeros_like(logits, dtype=torch.bool).scatter_(0, logits.argmax(0, keepdim=True), True)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import LayerNorm2d
-from segue.models.sam2.trunk import Mlp
+from segue.layers.linear import Perceptron
 
 WIDTH = 256
 HEADS = 8
@@ -81,11 +81,7 @@ class PromptEncoder(nn.Module):
         self.no_mask_embed = nn.Embedding(1, WIDTH)
 
     def points(self, points: Tensor, labels: Tensor, side: int, *, pad: bool = True) -> Tensor:
-        """Tokens of points.
-
-        ``points``: (B, N, 2), x before y, in pixels of the image that the network sees; ``labels``: (B, N),
-        see ``POSITIVE`` and its neighbours; returns (B, N, 256), or (B, N + 1, 256) with ``pad``.
-        """
+        """Tokens (B, N, 256), one more with ``pad``, of points (B, N, 2) in pixels with labels (B, N)."""
         if pad:
             points = torch.cat([points, points.new_zeros(len(points), 1, 2)], 1)
             labels = torch.cat([labels, labels.new_full((len(labels), 1), NOT_A_POINT)], 1)
@@ -129,7 +125,7 @@ class TwoWayBlock(nn.Module):
         self.norm1 = nn.LayerNorm(WIDTH)
         self.cross_attn_token_to_image = Attention()
         self.norm2 = nn.LayerNorm(WIDTH)
-        self.mlp = Mlp((WIDTH, HIDDEN, WIDTH), "relu")
+        self.mlp = Perceptron((WIDTH, HIDDEN, WIDTH))
         self.norm3 = nn.LayerNorm(WIDTH)
         self.norm4 = nn.LayerNorm(WIDTH)
         self.cross_attn_image_to_token = Attention()
@@ -168,19 +164,12 @@ class TwoWayTransformer(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Output of the mask decoder for B prompts.
+    """Output of the mask decoder for B prompts."""
 
-    Attributes:
-        logits: masks at stride 4, (B, 4, 4g, 4g); the first is for plain prompts.
-        iou: predicted IoU of each, (B, 4), in [0, 1].
-        tokens: mask tokens after the transformer, (B, 4, 256).
-        score: logit of the object being there, (B, 1).
-    """
-
-    logits: Tensor
-    iou: Tensor
-    tokens: Tensor
-    score: Tensor
+    logits: Tensor  # masks at stride 4, (B, 4, 4g, 4g); the first is for plain prompts
+    iou: Tensor  # predicted IoU of each, (B, 4), in [0, 1]
+    tokens: Tensor  # mask tokens after the transformer, (B, 4, 256)
+    score: Tensor  # logit of the object being there, (B, 1)
 
     def stability(self) -> Tensor:
         """Stability of each mask against its threshold, (B, 4), in [0, 1]."""
@@ -227,19 +216,18 @@ class MaskDecoder(nn.Module):
         self.conv_s0 = nn.Conv2d(WIDTH, WIDTH // 8, 1)
         self.conv_s1 = nn.Conv2d(WIDTH, WIDTH // 4, 1)
         self.output_hypernetworks_mlps = nn.ModuleList(
-            Mlp((WIDTH, WIDTH, WIDTH, WIDTH // 8), "relu") for _ in range(MASKS)
+            Perceptron((WIDTH, WIDTH, WIDTH, WIDTH // 8)) for _ in range(MASKS)
         )
-        self.iou_prediction_head = Mlp((WIDTH, WIDTH, WIDTH, MASKS), "relu")
-        self.pred_obj_score_head = Mlp((WIDTH, WIDTH, WIDTH, 1), "relu")
+        self.iou_prediction_head = Perceptron((WIDTH, WIDTH, WIDTH, MASKS))
+        self.pred_obj_score_head = Perceptron((WIDTH, WIDTH, WIDTH, 1))
 
     def forward(
         self, image: Tensor, grid: Tensor, sparse: Tensor, dense: Tensor, fine: tuple[Tensor, Tensor]
     ) -> Decoded:
         """Masks of B prompts on one image, or on B conditioned maps of it.
 
-        ``grid``: positions of its cells, (1, 256, g, g); ``sparse``: tokens of points, (B, N, 256);
-        ``dense``: code of a mask, (B or 1, 256, g, g) or (1, 256, 1, 1); ``fine``: maps of strides 4 and 8,
-        (1, 32, 4g, 4g) and (1, 64, 2g, 2g).
+        ``grid``: (1, 256, g, g); ``sparse``: (B, N, 256); ``dense``: (B or 1, 256, g, g) or (1, 256, 1, 1);
+        ``fine``: strides 4 and 8, (1, 32, 4g, 4g) and (1, 64, 2g, 2g).
         """
         learnt = torch.cat([self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([learnt.expand(len(sparse), -1, -1), sparse], 1)

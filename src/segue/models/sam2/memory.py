@@ -25,10 +25,7 @@ PICTURE_POSITION = 0.1
 
 
 def rotary(side: int, device: torch.device | None = None) -> Tensor:
-    """Axial rotary code of a square grid: half the channels turn with x, half with y.
-
-    Returns (side², 128), complex64, of absolute value 1.
-    """
+    """Axial rotary code (side², 128), complex64: half the channels turn with x, half with y."""
     pairs = WIDTH // 4
     frequency = ROTARY_THETA ** (-4 * torch.arange(pairs, dtype=torch.float32) / WIDTH)
     cell = torch.arange(side * side)
@@ -39,11 +36,7 @@ def rotary(side: int, device: torch.device | None = None) -> Tensor:
 
 
 def rotate(x: Tensor, code: Tensor) -> Tensor:
-    """Turn tokens by the code of their cells.
-
-    ``x``: (B, n·P, 256), of n frames; ``code``: of the P cells, (P, 128), complex; returns (B, n·P, 256), of
-    the type of ``x``.
-    """
+    """Turn tokens (B, n·P, 256) of n frames by the code (P, 128) of their cells."""
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
     turned = pairs.unflatten(1, (-1, len(code))) * code
     return torch.view_as_real(turned).flatten(-2).flatten(1, 2).to(x.dtype)
@@ -60,10 +53,7 @@ class RotaryAttention(nn.Module):
         self.out_proj = nn.Linear(WIDTH, WIDTH)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, code: Tensor, fixed: int = 0) -> Tensor:
-        """Read values where keys are like queries.
-
-        ``query``: (B, P, 256); ``key``: (B, N, C); ``value``: (B, N, C); returns (B, P, 256).
-        """
+        """Read values (B, N, C) where keys (B, N, C) are like queries (B, P, 256): (B, P, 256)."""
         q, placed = rotate(self.q_proj(query), code), key.shape[1] - fixed
         in_blocks = q.device.type == "cpu" and q.dtype == torch.float32 and value.shape[-1] < WIDTH
         if in_blocks and placed >= LEAST_MAPS * len(code):
@@ -92,20 +82,12 @@ class MemoryAttentionLayer(nn.Module):
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(WIDTH) for _ in range(3))
 
     def look(self, x: Tensor, code: Tensor) -> Tensor:
-        """The first step, which knows no memory.
-
-        ``x``: (B, P, 256), the places of the image; ``code``: rotary code of the P cells, (P, 128),
-        complex; returns (B, P, 256).
-        """
+        """The first step, on the places (B, P, 256) of the image alone; ``code``: (P, 128), complex."""
         normed = self.norm1(x)
         return x + self.self_attn(normed, normed, normed, code)
 
     def recall(self, x: Tensor, memory: Tensor, placed: Tensor, code: Tensor, pointers: int) -> Tensor:
-        """The second step and the MLP; ``placed`` is the memory with its position.
-
-        ``x``: (B, P, 256), from :meth:`look`; ``memory``: (B, N, 64); ``placed``: (B, N, 64), the memory with
-        its position; ``code``: rotary code of the P cells, (P, 128), complex; returns (B, P, 256).
-        """
+        """The second step and the MLP on memory (B, N, 64), with its position ``placed``: (B, P, 256)."""
         x = x + self.cross_attn_image(self.norm2(x), placed, memory, code, pointers)
         return x + self.linear2(self.linear1(self.norm3(x)))
 
@@ -119,18 +101,14 @@ class MemoryAttention(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
 
     def begin(self, picture: Tensor, position: Tensor, code: Tensor) -> Tensor:
-        """Image part of the first layer, (1, P, 256), shared by all objects.
-
-        ``code``: rotary code of the P cells, (P, 128), complex.
-        """
+        """Image part of the first layer, (1, P, 256), shared by all objects; ``code``: (P, 128), complex."""
         return cast(MemoryAttentionLayer, self.layers[0]).look(picture + PICTURE_POSITION * position, code)
 
     def forward(self, begun: Tensor, memory: Tensor, position: Tensor, code: Tensor, pointers: int) -> Tensor:
-        """Condition an image on the memories of K objects.
+        """Condition an image, ``begun`` (1, P, 256), on the memories of K objects: (K, P, 256).
 
-        ``begun``: what :meth:`begin` gave, (1, P, 256); ``memory``: (K, N, 64), maps of P cells each, and at
-        the end tokens of object pointers; ``position``: (K, N, 64), added where the memory serves as keys;
-        returns (K, P, 256).
+        ``memory``: (K, N, 64), maps of P cells each, then tokens of object pointers; ``position``: (K, N,
+        64), added where the memory serves as keys.
         """
         placed = memory + position
         x = begun.expand(len(memory), -1, -1)
@@ -182,9 +160,6 @@ class MemoryEncoder(nn.Module):
 
 
 def sine_distance(distance: Tensor) -> Tensor:
-    """Sine code of distances in time: sines, then cosines; each wavelength twice.
-
-    ``distance``: (n,); returns (n, 256).
-    """
+    """Sine code (n, 256) of distances in time (n,): sines, then cosines; each wavelength twice."""
     angle = sine_angles(distance, WIDTH // 2)
     return torch.cat([angle.sin(), angle.cos()], 1)

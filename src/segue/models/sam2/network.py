@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.linear import Perceptron
 from segue.models.base import Schedule, Tracker
 from segue.models.sam2.masks import NOT_A_POINT, WIDTH, Decoded, MaskDecoder, PromptEncoder
 from segue.models.sam2.memory import MEMORY_WIDTH, MemoryAttention, MemoryEncoder, rotary
 from segue.models.sam2.sizes import SIZES, SizeName
 from segue.models.sam2.tracker import SAM2Schedule, SAM2Tracker
-from segue.models.sam2.trunk import NECK_CHANNELS, ImageEncoder, Lateral, Mlp, sine_position
+from segue.models.sam2.trunk import NECK_CHANNELS, ImageEncoder, Lateral, sine_position
 from segue.models.sam2.values import (
     ABSENT,
     LOW,
@@ -57,21 +58,11 @@ class SAM2(nn.Module):
         self.memory_encoder = MemoryEncoder()
         self.sam_prompt_encoder = PromptEncoder()
         self.sam_mask_decoder = MaskDecoder()
-        self.obj_ptr_proj = Mlp((WIDTH, WIDTH, WIDTH, WIDTH), "relu")
+        self.obj_ptr_proj = Perceptron((WIDTH, WIDTH, WIDTH, WIDTH))
         self.obj_ptr_tpos_proj = nn.Linear(WIDTH, MEMORY_WIDTH)
 
     def constants(self, side: int) -> Constants:
-        """Compute what is the same for all images of a size, such as position codes.
-
-        Args:
-            side: side of the square image in pixels, a multiple of 32.
-
-        Returns:
-            Position codes and folded weights, on the network's device.
-
-        Raises:
-            ValueError: the side is no multiple of 32.
-        """
+        """Position codes and folded weights for square images of a side, a multiple of 32."""
         if side < STRIDE or side % STRIDE:
             raise ValueError(f"the side is {side} pixels; it must be a multiple of {STRIDE}")
         place, dtype = self.no_mem_embed.device, self.no_mem_embed.dtype
@@ -95,47 +86,25 @@ class SAM2(nn.Module):
         )
 
     def encode(self, picture: Tensor, constants: Constants) -> Encoded:
-        """Encode a normalised image.
+        """Coarse map (1, 256, g, g), g = side / 16, and two fine maps of an image (1, 3, side, side).
 
         The neck and the 1x1 convolutions of the decoder that follow it on the fine levels are both linear;
         their product is applied at once.
-
-        Args:
-            picture: (1, 3, side, side).
-            constants: for its side.
-
-        Returns:
-            The coarse map (1, 256, g, g) with g = side / 16, and the two fine maps of the decoder.
         """
         maps = self.image_encoder.trunk(picture, constants.trunk)
         fine = [F.linear(maps[level], *constants.fine[level]).permute(0, 3, 1, 2) for level in (0, 1)]
         return Encoded(self.image_encoder.neck.coarse(maps), (fine[0], fine[1]))
 
     def without_memory(self, coarse: Tensor) -> Tensor:
-        """Prepare the map of an image for which nothing is remembered.
-
-        Args:
-            coarse: coarse map of the image, (1, 256, g, g).
-
-        Returns:
-            (1, 256, g, g).
-        """
+        """Prepare the map (1, 256, g, g) of an image for which nothing is remembered."""
         return coarse + self.no_mem_embed[0, 0, :, None, None]
 
     def with_memory(
         self, encoded: Encoded, memory: Tensor, position: Tensor, pointers: int, constants: Constants
     ) -> Tensor:
-        """Condition the map of an image on memory; see :class:`MemoryAttention`.
+        """Condition the map of an image on memory, (K, 256, g, g); see :class:`MemoryAttention`.
 
-        Args:
-            encoded: what :meth:`encode` returned.
-            memory: remembered tokens of K objects, (K, N, 64): cells of maps, then object pointers.
-            position: their position codes, (K, N, 64).
-            pointers: how many of the last tokens are pointers.
-            constants: for the side of the image.
-
-        Returns:
-            (K, 256, g, g).
+        ``memory``, ``position``: (K, N, 64), cells of maps, then as many object pointers as ``pointers``.
         """
         if encoded.begun is None:
             cells = encoded.coarse.flatten(2).transpose(1, 2)
@@ -152,19 +121,10 @@ class SAM2(nn.Module):
         labels: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Decoded:
-        """Masks of B prompts.
+        """Masks of B prompts on a map (1 or B, 256, g, g), without or with memory.
 
-        Args:
-            image: map of the image, without or with memory, (1 or B, 256, g, g).
-            encoded: what :meth:`encode` gave for it.
-            constants: for its side.
-            points: (B, N, 2), x before y, in pixels of the square; None gives no token at all.
-            labels: (B, N).
-            mask: logits of the mask so far, (B, 1, side/4, side/4).
-
-        Returns:
-            Mask logits (B, 4, side/4, side/4), predicted IoU (B, 4) in [0, 1], mask tokens (B, 4, 256), and
-            the logit of the object being there, (B, 1).
+        ``points``: (B, N, 2), x before y, in pixels of the square, None gives no token at all; ``labels``:
+        (B, N); ``mask``: logits so far, (B, 1, side/4, side/4).
         """
         encoder = self.sam_prompt_encoder
         dtype = image.dtype
@@ -187,20 +147,10 @@ class SAM2(nn.Module):
         multimask: bool,
         dynamic: bool,
     ) -> Answered:
-        """One mask of each of K objects, and its pointer: the head of the tracker.
+        """One mask of each of K objects, and its pointer: the head of the tracker; see :meth:`decode`.
 
-        Args:
-            image: see :meth:`decode`.
-            encoded: see :meth:`decode`.
-            constants: see :meth:`decode`.
-            mask: see :meth:`decode`.
-            points: see :meth:`decode`; None is the padding point.
-            labels: of the points.
-            multimask: take the best of the three masks for prompts with several meanings.
-            dynamic: take it as well where the mask for plain prompts is not stable.
-
-        Returns:
-            Logits of the mask at stride 4, its predicted IoU, the object score and the pointer.
+        ``multimask`` takes the best of the three masks for prompts with several meanings; ``dynamic`` takes
+        it as well where the mask for plain prompts is not stable. None as ``points`` is the padding point.
         """
         if points is None or labels is None:
             place = image.device
@@ -218,16 +168,7 @@ class SAM2(nn.Module):
         return Answered(low, iou[:, 0], decoded.score[:, 0], pointer)
 
     def answer_mask(self, mask: Tensor, encoded: Encoded, constants: Constants) -> Answered:
-        """Make the head's answer of a mask that was given.
-
-        Args:
-            mask: (1, 1, side, side), 0 or 1, float32.
-            encoded: what :meth:`encode` gave for the image.
-            constants: for its side.
-
-        Returns:
-            The mask as logits, with IoU 1, and the pointer of the object.
-        """
+        """The head's answer, with IoU 1, of a mask (1, 1, side, side), 0 or 1, that was given."""
         low = F.interpolate(
             mask * 2 * MASK_LOGIT - MASK_LOGIT,
             size=(constants.side // LOW,) * 2,
@@ -242,16 +183,7 @@ class SAM2(nn.Module):
         return Answered(low, torch.ones_like(answered.iou), score, pointer)
 
     def remember(self, encoded: Encoded, answered: Answered, binary: bool) -> Tensor:
-        """Encode an image with the masks of K objects for memory.
-
-        Args:
-            encoded: the image.
-            answered: the masks, and whether the objects are there.
-            binary: remember the masks, not their probabilities.
-
-        Returns:
-            Rows of the memory, (K, g², 64).
-        """
+        """Rows of the memory, (K, g², 64), of an image with masks, or their probabilities, of K objects."""
         low = answered.low
         logits = F.interpolate(low, scale_factor=float(LOW), mode="bilinear")
         mask = (logits > 0).to(logits.dtype) if binary else logits.sigmoid()

@@ -70,19 +70,13 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Record of one object on one frame.
+    """Record of one object on one frame."""
 
-    Attributes:
-        pointer: what the object is, (1, 256).
-        features: memory, (g², 64); None where it is not encoded yet, or needed no longer.
-        low: mask logits at stride 4, (1, 1, h, w); None where they are needed no longer.
-    """
-
-    pointer: Tensor
+    pointer: Tensor  # what the object is, (1, 256)
     score: Tensor
     iou: Tensor
-    features: Tensor | None = None
-    low: Tensor | None = None
+    features: Tensor | None = None  # memory, (g², 64); None where it is not encoded yet, or needed no longer
+    low: Tensor | None = None  # mask logits at stride 4, (1, 1, h, w); None where they are needed no longer
 
     @property
     def expected(self) -> Tensor:
@@ -188,10 +182,7 @@ def nearest(
 
 
 def fill_holes(low: Tensor, area: int) -> Tensor:
-    """Logits in which small background regions, joined over corners too, are object.
-
-    ``low``: (1, 1, h, w); returns (1, 1, h, w).
-    """
+    """Logits (1, 1, h, w) in which small background regions, joined over corners too, are object."""
     if area <= 0:
         return low
     background = (low[0, 0] <= 0).cpu().numpy().astype(np.uint8)
@@ -231,11 +222,7 @@ class ObjectSteps:
     def click(
         self, encoded: Encoded, points: Tensor, labels: Tensor, previous: Tensor | None, view: View | None
     ) -> Record:
-        """Find the object by points; its memory is not encoded yet.
-
-        ``points``: (1, N, 2), x before y, in pixels of the square; ``labels``: (1, N); ``previous``: mask
-        logits so far, (1, 1, side/4, side/4), on this frame.
-        """
+        """Find the object by points (1, N, 2) on the square and perhaps ``previous`` logits at stride 4."""
         image = self._conditioned(encoded, [self.assemble(view or View((), (), 1))])
         mask = None if previous is None else previous.clamp(-LIMIT, LIMIT)
         answered = self._answer(encoded, image, points, labels, mask)

@@ -17,19 +17,13 @@ from segue.types import Box, Image, Point
 
 
 def film_picture(image: Image, side: int) -> Tensor:
-    """A frame as the release's video loader gives it: Pillow's bicubic resizing, which rounds to 8 bits.
-
-    ``image``: RGB (H, W, 3), uint8; returns (1, 3, side, side), float32, normalised.
-    """
+    """A frame as (1, 3, side, side), by Pillow's bicubic resizing to 8 bits, as the release has it."""
     resized = PIL.Image.fromarray(image).resize((side, side), PIL.Image.Resampling.BICUBIC)
     return _normalised(torch.from_numpy((np.asarray(resized) / 255.0).astype(np.float32)))
 
 
 def still_picture(image: Image, side: int) -> Tensor:
-    """An image as the release's image predictor gives it: bilinear, antialiased.
-
-    ``image``: RGB (H, W, 3), uint8; returns (1, 3, side, side), float32, normalised.
-    """
+    """An image as (1, 3, side, side), bilinear, antialiased, as the release's image predictor gives it."""
     planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
     resized = F.interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
     return _normalised(resized[0].permute(1, 2, 0))
@@ -41,10 +35,7 @@ def _normalised(rgb: Tensor) -> Tensor:
 
 
 def square_mask(mask: Tensor, side: int) -> Tensor:
-    """A binary mask on the square that the network sees.
-
-    ``mask``: (H, W); returns (1, 1, side, side), 0 or 1, float32.
-    """
+    """A binary mask (H, W) on the square that the network sees, (1, 1, side, side), float32."""
     plane = mask[None, None].float()
     if mask.shape != (side, side):
         plane = (F.interpolate(plane, size=(side, side), mode="bilinear", antialias=True) >= 0.5).float()
@@ -64,11 +55,7 @@ def points_on_square(
     side: int,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """Points in pixels of the square and their labels, the corners of the box first.
-
-    ``positive``: clicks on the object, ``(x, y)`` in pixels of the video; returns points (1, N, 2), float32,
-    and labels (1, N), int64.
-    """
+    """Points (1, N, 2) in pixels of the square and labels (1, N), the corners of the box first."""
     corners = [] if box is None else [(box[:2], TOP_LEFT), (box[2:], BOTTOM_RIGHT)]
     marks = [*corners, *((p, POSITIVE) for p in positive), *((p, NEGATIVE) for p in negative)]
     return labelled(
@@ -83,10 +70,7 @@ def labelled(
     side: int,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """Points in pixels of the video, on the square.
-
-    ``points``: x and y, (N, 2); returns points (1, N, 2), float32, and labels (1, N), int64.
-    """
+    """Points (N, 2) in pixels of the video as points (1, N, 2) on the square, with labels (1, N)."""
     scale = torch.tensor([size[1], size[0]], dtype=torch.float32)
     places = torch.from_numpy(points).view(1, -1, 2) / scale * side
     return places.to(device), torch.tensor([list(labels)], device=device)

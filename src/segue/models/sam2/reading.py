@@ -24,11 +24,7 @@ LEAST_MAPS = 3
 
 
 class RunningSoftmax:
-    """Softmax attention of a block of queries to keys that come block by block.
-
-    Args:
-        query: (C, P), for its dtype and number of queries.
-    """
+    """Softmax attention of queries (C, P) to keys that come block by block."""
 
     def __init__(self, query: Tensor, channels: int) -> None:
         self._top = query.new_full((1, query.shape[1]), -math.inf)
@@ -50,10 +46,7 @@ class RunningSoftmax:
 
 
 def attend_blocks(query: Tensor, key: Tensor, values: Tensor) -> Tensor:
-    """Softmax attention of one head.
-
-    ``query``: (P, C); ``key``: (N, C); ``values``: (N, V); returns (P, V).
-    """
+    """Softmax attention (P, V) of one head: ``query`` (P, C), ``key`` (N, C), ``values`` (N, V)."""
     blocks = list(zip(key.split(KEY_BLOCK), values.split(KEY_BLOCK), strict=True))
     found = []
     for part in (query.T / math.sqrt(query.shape[1])).split(QUERY_BLOCK, 1):
@@ -67,11 +60,10 @@ def attend_blocks(query: Tensor, key: Tensor, values: Tensor) -> Tensor:
 def attend_maps(
     query: Tensor, placed: Tensor, values: Tensor, projection: tuple[Tensor, Tensor], code: Tensor
 ) -> Tensor:
-    """Softmax attention of one head to the cells of maps, and to tokens after them that have no place.
+    """Softmax attention (P, v) of one head to the cells of maps, and to tokens after them without a place.
 
-    ``query``: turned queries, (P, 256); ``placed``: n maps of g² cells each, row by row, then tokens without
-    a place, (N, c); ``values``: (N, v); ``projection``: weight (256, c) and bias (256) that make keys of
-    ``placed``; ``code``: rotary code of the cells, complex64, (g², 128); returns (P, v).
+    ``query``: turned, (P, 256); ``placed``: n maps of g² cells, row by row, then tokens, (N, c); ``values``:
+    (N, v); ``projection``: weight (256, c) and bias (256) of the keys; ``code``: complex64, (g², 128).
     """
     side, cells = math.isqrt(len(code)), len(placed) // len(code) * len(code)
     weight, bias = projection
@@ -99,11 +91,7 @@ def attend_maps(
 
 
 def turned(weight: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
-    """Projections turned by each column and by each row of a grid.
-
-    ``weight``: (256, c); ``code``: rotary code of the grid, complex, (g², 128); returns by column and by row,
-    (g, c, 128) both.
-    """
+    """Projections (256, c) turned by each column and by each row of a code (g², 128): (g, c, 128) both."""
     side = math.isqrt(len(code))
     pairs = torch.view_as_complex(weight.T.reshape(weight.shape[1], -1, 2).contiguous())
     grid = code.view(side, side, 1, -1)

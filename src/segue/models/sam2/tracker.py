@@ -281,11 +281,9 @@ def clicks_by_object(
 
 
 def merged(low: Tensor, size: tuple[int, int]) -> Tensor:
-    """Probabilities of background and objects from mask logits.
+    """Probabilities (K+1, H, W), background first, from mask logits (1, K, h, w).
 
-    A softmax over the logits and 0 for the background: the object with the largest logit above 0 has a pixel,
-    as in the release with ``non_overlap_masks``. ``low``: (1, K, h, w); returns (K+1, H, W), background
-    first.
+    A softmax over the logits and 0 for the background, as in the release with ``non_overlap_masks``.
     """
     logits = film_logits(low, size)
     return torch.cat([torch.zeros_like(logits[:1]), logits]).softmax(0)

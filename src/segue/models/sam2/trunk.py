@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.linear import ActivatedLinear, LinearActivation
+from segue.layers.linear import ActivatedLinear, Perceptron
 from segue.models.sam2.sizes import TrunkSize
 
 NECK_CHANNELS = 256
@@ -24,21 +23,6 @@ EPSILON = 1e-6
 
 STRIP = 2048
 """Tokens of a map that go through a block at once on a processor."""
-
-
-class Mlp(nn.Module):
-    """Linear layers with an activation between them, (..., C) to (..., outputs)."""
-
-    def __init__(self, widths: Sequence[int], activation: LinearActivation) -> None:
-        super().__init__()
-        *inner, last = pairwise(widths)
-        self.layers = nn.ModuleList(ActivatedLinear(cin, cout, activation) for cin, cout in inner)
-        self.layers.append(ActivatedLinear(*last))
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = layer(x)
-        return x
 
 
 class WindowAttention(nn.Module):
@@ -95,8 +79,7 @@ def pooled(x: Tensor) -> Tensor:
 class Block(nn.Module):
     """Attention and MLP after norms, with residuals; the first of a stage widens and pools.
 
-    On a processor a map goes through in strips of whole windows, so that what is computed in between stays in
-    the cache: the hidden map of the first stage alone has 100 MB at the size of the release.
+    On a processor a map goes through in strips of whole windows, to stay in the cache.
     """
 
     def __init__(self, cin: int, cout: int, heads: int, window: int) -> None:
@@ -105,7 +88,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(cin, EPSILON)
         self.attn = WindowAttention(cin, cout, heads, window, pool=cin != cout)
         self.norm2 = nn.LayerNorm(cout, EPSILON)
-        self.mlp = Mlp((cout, 4 * cout, cout), "gelu")
+        self.mlp = Perceptron((cout, 4 * cout, cout), "gelu")
         if cin != cout:
             self.proj = ActivatedLinear(cin, cout)
 
@@ -118,10 +101,7 @@ class Block(nn.Module):
         return torch.cat([self.transform(self.attend(strip)) for strip in strips(x, self._window)], 1)
 
     def attend(self, x: Tensor) -> Tensor:
-        """The map, pooled where this is the first block of a stage, plus what attention finds.
-
-        ``x``: (B, h, w, C); returns (B, h', w', C'), half as large where it is pooled.
-        """
+        """The map (B, h, w, C), pooled in the first block of a stage, plus what attention finds."""
         normed = self.norm1(x)
         if hasattr(self, "proj"):
             x = pooled(self.proj(normed))
@@ -133,10 +113,7 @@ class Block(nn.Module):
 
 
 def strips(x: Tensor, window: int) -> Sequence[Tensor]:
-    """Parts of a map, whole rows of windows each, with about ``STRIP`` tokens.
-
-    ``x``: (B, H, W, C); returns views (B, h, W, C).
-    """
+    """Views (B, h, W, C) of a map (B, H, W, C), whole rows of windows, with about ``STRIP`` tokens each."""
     rows = max(STRIP // (x.shape[2] * window), 1) * window
     return x.split(rows, 1)
 
@@ -231,10 +208,7 @@ class ImageEncoder(nn.Module):
 
 
 def sine_position(height: int, width: int, channels: int) -> Tensor:
-    """Sine code of a map: half the channels for rows, half for columns.
-
-    Returns (1, channels, height, width), float32.
-    """
+    """Sine code (1, channels, height, width): half the channels for rows, half for columns."""
 
     def code(length: int) -> Tensor:
         place = torch.arange(1, length + 1, dtype=torch.float32) / (length + EPSILON) * 2 * math.pi

@@ -30,52 +30,31 @@ MEMORY_SCALE, MEMORY_SHIFT = 20.0, -10.0
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """Constants for given weights and image size, computed once.
-
-    Attributes:
-        trunk: position of its patches, (1, side/4, side/4, C).
-        picture: sine position of the map, (1, g², 256).
-        memory: sine position of a memory map, (g², 64).
-        grid: position of its cells for the decoder, (1, 256, g, g).
-        rotary: code of its cells, complex64, (g², 128).
-    """
+    """Constants for given weights and image size, computed once."""
 
     side: int
-    trunk: Tensor
-    picture: Tensor
-    memory: Tensor
-    grid: Tensor
-    rotary: Tensor
+    trunk: Tensor  # position of its patches, (1, side/4, side/4, C)
+    picture: Tensor  # sine position of the map, (1, g², 256)
+    memory: Tensor  # sine position of a memory map, (g², 64)
+    grid: Tensor  # position of its cells for the decoder, (1, 256, g, g)
+    rotary: Tensor  # code of its cells, complex64, (g², 128)
     fine: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(slots=True)
 class Encoded:
-    """Features of one image.
+    """Features of one image."""
 
-    Attributes:
-        coarse: map of stride 16, (1, 256, g, g).
-        fine: maps of strides 4 and 8, (1, 32, 4g, 4g) and (1, 64, 2g, 2g).
-        begun: first step of memory attention, (1, g², 256); computed when the first object needs it.
-    """
-
-    coarse: Tensor
-    fine: tuple[Tensor, Tensor]
-    begun: Tensor | None = None
+    coarse: Tensor  # map of stride 16, (1, 256, g, g)
+    fine: tuple[Tensor, Tensor]  # strides 4 and 8, (1, 32, 4g, 4g) and (1, 64, 2g, 2g)
+    begun: Tensor | None = None  # first step of memory attention, (1, g², 256), once an object needs it
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Output of the tracker's head for K objects on one image.
+    """Output of the tracker's head for K objects on one image."""
 
-    Attributes:
-        low: mask logits at stride 4, (K, 1, side/4, side/4), float32; ``ABSENT`` everywhere without object.
-        iou: predicted IoU of the masks, (K,), in [0, 1].
-        score: logits of the objects being there, (K,).
-        pointer: what the objects are, (K, 256).
-    """
-
-    low: Tensor
-    iou: Tensor
-    score: Tensor
-    pointer: Tensor
+    low: Tensor  # mask logits, (K, 1, side/4, side/4); ``ABSENT`` everywhere without object
+    iou: Tensor  # predicted IoU of the masks, (K,), in [0, 1]
+    score: Tensor  # logits of the objects being there, (K,)
+    pointer: Tensor  # what the objects are, (K, 256)

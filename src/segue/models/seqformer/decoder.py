@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -52,11 +51,10 @@ class MaskFeatures(nn.Module):
 
 
 def dynamic_masks(features: Tensor, parameters: Tensor, centres: Tensor) -> Tensor:
-    """Mask logits of queries in the frames of one clip (SeqFormer, section 3.3).
+    """Mask logits (K, T, 2h, 2w), at stride 4, of queries in one clip (SeqFormer, section 3.3).
 
-    ``features``: (T, 8, h, w), at stride 8; ``parameters``: numbers of the networks, (K, 169): all weights,
-    then all biases; ``centres``: x and y of the queries in pixels, (K, T, 2); returns (K, T, 2h, 2w), at
-    stride 4.
+    ``features``: (T, 8, h, w), at stride 8; ``parameters``: weights, then biases, (K, 169); ``centres``: x
+    and y of the queries in pixels, (K, T, 2).
     """
     h, w = features.shape[-2:]
     x = torch.arange(w, device=features.device, dtype=features.dtype) * STRIDE + STRIDE // 2
@@ -65,11 +63,7 @@ def dynamic_masks(features: Tensor, parameters: Tensor, centres: Tensor) -> Tens
 
 
 def relative_masks(features: Tensor, parameters: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """Mask logits of queries by tiny networks of their own, at the places of the features.
-
-    ``across``: how far each column is from the query, in pixels, (K, T, w); ``down``: how far each row is,
-    (K, T, h); returns (K, T, h, w).
-    """
+    """Mask logits (K, T, h, w) by tiny networks; ``across`` and ``down`` are distances in pixels."""
     (frames, _, h, w), queries = features.shape, len(parameters)
     if queries == 0:
         return features.new_zeros(0, frames, h, w)
@@ -89,10 +83,7 @@ def relative_masks(features: Tensor, parameters: Tensor, across: Tensor, down: T
 
 
 def upsample_aligned(x: Tensor, factor: int = 2) -> Tensor:
-    """Enlarge so that the value of a cell lands in the middle of its block.
-
-    ``x``: (N, C, h, w); returns (N, C, factor·h, factor·w).
-    """
+    """Enlarge (N, C, h, w) so that the value of a cell lands in the middle of its block."""
     h, w = x.shape[-2:]
     x = F.pad(x, (0, 1, 0, 1), mode="replicate")
     x = F.interpolate(x, (factor * h + 1, factor * w + 1), mode="bilinear", align_corners=True)
@@ -102,34 +93,12 @@ def upsample_aligned(x: Tensor, factor: int = 2) -> Tensor:
 
 
 def to_maps(tokens: Tensor, shapes: Sequence[tuple[int, int]], count: int) -> list[Tensor]:
-    """The first levels of tokens as maps.
-
-    ``tokens``: (B, S, C), level after level; returns maps (B, C, h, w).
-    """
+    """The first levels of tokens (B, S, C) as maps (B, C, h, w)."""
     pieces = torch.split(tokens, [h * w for h, w in shapes], 1)
     return [
         piece.transpose(1, 2).unflatten(2, shape)
         for piece, shape in zip(pieces[:count], shapes[:count], strict=True)
     ]
-
-
-class MLP(nn.Module):
-    """Three linear layers with ReLU between them."""
-
-    def __init__(self, cin: int, hidden: int, cout: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((cin, hidden, hidden, cout)))
-
-    @property
-    def linears(self) -> list[nn.Linear]:
-        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., cin) to (..., cout)."""
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = F.relu(layer(x))
-        return last(x)
 
 
 @dataclass(frozen=True)
@@ -175,10 +144,7 @@ class DecoderLayer(nn.Module):
         memory: Tensor,
         levels: Levels,
     ) -> tuple[Tensor, Tensor]:
-        """Instance queries (N, Q, C) and box queries (N, T, Q, C), refined.
-
-        ``box``: (N, 1, Q, C) in the first layer, (N, T, Q, C) in the others; ``memory``: (N, T, S, C).
-        """
+        """Refine queries (N, Q, C) and box queries (N, T or 1, Q, C) by memory (N, T, S, C)."""
         instance = self._among_queries(self.self_attn, self.norm2, instance, query_position)
         box = self.box_among_queries(box, query_position)
         samples, frames = memory.shape[:2]
@@ -202,22 +168,14 @@ class DecoderLayer(nn.Module):
         return norm(queries + self.dropout(attention(keys, keys, queries, need_weights=False)[0]))
 
     def box_among_queries(self, box: Tensor, position: Tensor) -> Tensor:
-        """Self-attention of the box queries of a frame, then over the other frames.
-
-        ``box``: (N, T, Q, C), box queries; ``position``: (N, Q, C), their position, the same for all frames;
-        returns (N, T, Q, C).
-        """
+        """Self-attention of the box queries (N, T, Q, C) of a frame, then over the other frames."""
         position = position.repeat_interleave(box.shape[1], 0)
         flat = self._among_queries(self.self_attn_box, self.norm2_box, box.flatten(0, 1), position)
         box = flat.view_as(box)
         return box if self.temporal_attn is None else box + self.dropout(self.temporal_attn(box))
 
     def asked(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-        """Offsets and weights of the box queries in each of the N·T frames.
-
-        ``box``: (N, T, Q, C), or (N, 1, Q, C) where they are the same on all frames; ``query_position``: (N,
-        Q, C); returns offsets (N*T, Q, M, L, P, 2) and weights (N*T, Q, M, L, P).
-        """
+        """Offsets (N·T, Q, M, L, P, 2) and weights (N·T, Q, M, L, P) of box queries (N, T or 1, Q, C)."""
         asked = self.cross_attn.plan(box + query_position[:, None])
         offsets, weights = (each.expand(-1, frames, *each.shape[2:]).flatten(0, 1) for each in asked)
         return offsets, weights
@@ -237,10 +195,7 @@ class Decoder(nn.Module):
     def forward(
         self, content: Tensor, query_position: Tensor, reference: Tensor, memory: Tensor, levels: Levels
     ) -> Decoded:
-        """Refine initial queries (N, Q, C) at points (N, Q, 2) or at the boxes of each frame (N, T, Q, 4).
-
-        References are in 0..1, ``memory`` is (N, T, S, C), and all frames of a sample share its levels.
-        """
+        """Refine queries (N, Q, C) at points (N, Q, 2) or boxes (N, T, Q, 4) by memory (N, T, S, C)."""
         frames = memory.shape[1]
         per_frame = levels.repeat(frames)
         decoded = Decoded([], [], [], [], content, query_position)
@@ -275,10 +230,7 @@ def refine(delta: Tensor, reference: Tensor) -> Tensor:
 
 @torch.no_grad()
 def attention_maps(layer: DecoderLayer, levels: Levels, decoded: Decoded, queries: Tensor) -> Tensor:
-    """Attention of the last layer at each position, for queries of the first clip.
-
-    ``queries``: numbers of queries, (K,), int64; returns (K, T, h, w), float32, of the finest level.
-    """
+    """Attention (K, T, h, w) of the last layer on the finest level, for queries (K,) of the first clip."""
     box = decoded.boxes[-2] if len(decoded.boxes) > 1 else decoded.start[:, None]
     references = scaled_references(decoded.references[-1], levels).flatten(0, 1)
     frames = decoded.boxes[-1].shape[1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,6 @@ from torch import Tensor, nn
 from segue.layers.attention import sample_levels
 from segue.layers.linear import ActivatedLinear
 from segue.layers.pieces import joined, one_by_one
-from segue.models.seqformer.observing import EncoderAttention
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class DeformableAttention(nn.Module):
         self.value_proj = ActivatedLinear(width, width)
         self.output_proj = ActivatedLinear(width, width)
         self.output_proj_box = ActivatedLinear(width, width)
+        self.watch: Callable[[Tensor, Tensor, Any], None] | None = None  # receives what :meth:`read` reads
         self.asking: ActivatedLinear | None = None  # in inference, in place of the first two
         self.reset_parameters()
 
@@ -68,10 +70,7 @@ class DeformableAttention(nn.Module):
             nn.init.zeros_(projection.bias)
 
     def values(self, memory: Tensor, padding: Tensor | None) -> Tensor:
-        """Values, (B, S, C) → (B, S, M, D); zero in the padding.
-
-        ``padding``: (B, S), bool, True where there is no image.
-        """
+        """Values (B, S, M, D) of memory (B, S, C); zero in the padding (B, S)."""
         values: Tensor = self.value_proj(memory)
         if padding is not None:
             values = values.masked_fill(padding[..., None], 0.0)
@@ -109,30 +108,19 @@ class DeformableAttention(nn.Module):
         return by_axis.movedim(-4, -1), weights.unflatten(-1, inner)
 
     def read(
-        self,
-        offsets: Tensor,
-        weights: Tensor,
-        references: Tensor,
-        values: Tensor,
-        levels: Levels,
-        observer: EncoderAttention | None = None,
+        self, offsets: Tensor, weights: Tensor, references: Tensor, values: Tensor, levels: Levels
     ) -> Tensor:
         """Read :meth:`values` as :meth:`plan` asks around reference points, (B, Q, C) before any projection.
 
         References are (B, Q, L, 2) centres x, y or (B, Q, L, 4) with width and height, in 0..1 of the level.
-        ``offsets``: (B, Q, M, L, P, 2), from :meth:`plan`; ``weights``: (B, Q, M, L, P), from :meth:`plan`;
-        ``values``: (B, S, M, D), from :meth:`values`.
         """
         places = self.places(offsets, references, levels)
-        if observer is not None:
-            observer.take_points(places, weights, levels.shapes)
+        if self.watch is not None:
+            self.watch(places.detach(), weights.detach(), levels.shapes)
         return sample_levels(values, levels.shapes, places, weights)
 
     def places(self, offsets: Tensor, references: Tensor, levels: Levels) -> Tensor:
-        """Points that are read, (B, Q, M, L, P, 2), in pixels of each level; 0 is the centre of the first.
-
-        ``references``: (B, Q, L, 2) or (B, Q, L, 4), in [0, 1] of the level.
-        """
+        """Points that are read, (B, Q, M, L, P, 2), in pixels of each level; 0 is the centre of the first."""
         size = references.new_tensor([(w, h) for h, w in levels.shapes])
         if references.shape[-1] == 4:
             reach = (references[..., 2:] * size * (0.5 / self.points))[:, :, None, :, None]
@@ -144,10 +132,7 @@ class DeformableAttention(nn.Module):
 
 
 def sine_position(valid: Tensor, features: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Sine code of the place in a frame (Deformable DETR, appendix), without any code of time.
-
-    ``valid``: True where the frame is, not its padding, (B, h, w); returns (B, 2·features, h, w), rows first.
-    """
+    """Sine code (B, 2·features, h, w) of the place in a frame, rows first (Deformable DETR, appendix)."""
     rows, columns = valid.cumsum(1, dtype=torch.float32), valid.cumsum(2, dtype=torch.float32)
     two_pi = 2 * torch.pi
     y = (rows - 0.5) / (rows[:, -1:] + 1e-6) * two_pi
@@ -160,10 +145,7 @@ def sine_position(valid: Tensor, features: int, dtype: torch.dtype = torch.float
 
 
 def reference_points(levels: Levels) -> Tensor:
-    """Centre of every token as seen from every level.
-
-    Returns x and y in 0..1 of the padded level, (B, S, L, 2).
-    """
+    """Centre (B, S, L, 2) of every token as seen from every level, in 0..1 of the padded level."""
     valid = levels.valid
     points = []
     for i, (h, w) in enumerate(levels.shapes):
@@ -196,43 +178,27 @@ class EncoderLayer(nn.Module):
         references: Tensor,
         levels: Levels,
         frames: int = 1,
-        observer: EncoderAttention | None = None,
     ) -> Tensor:
         """Refine tokens (B, S, C); ``frames`` neighbours along B belong to one clip."""
         position = position.expand_as(tokens)
         parts = one_by_one(self, tokens)
-        seen = [None if observer is None else EncoderAttention() for _ in parts]
         attended = joined(
             [
-                self._attended(tokens[part], position[part], references[part], levels.of(part), watching)
-                for part, watching in zip(parts, seen, strict=True)
+                self._attended(tokens[part], position[part], references[part], levels.of(part))
+                for part in parts
             ]
         )
-        if observer is not None:
-            found = [each for each in seen if each is not None]
-            places, weights = (
-                joined([each.places for each in found]),
-                joined([each.weights for each in found]),
-            )
-            observer.take_points(places, weights, levels.shapes)
         if self.ms_sts is not None:
             query = (tokens + position).unflatten(0, (-1, frames))
-            attended = self.ms_sts(query, levels, observer).flatten(0, 1).add_(attended)
+            attended = self.ms_sts(query, levels).flatten(0, 1).add_(attended)
         return joined([self._forwarded(tokens[part], attended[part]) for part in parts])
 
-    def _attended(
-        self,
-        tokens: Tensor,
-        position: Tensor,
-        references: Tensor,
-        levels: Levels,
-        observer: EncoderAttention | None,
-    ) -> Tensor:
+    def _attended(self, tokens: Tensor, position: Tensor, references: Tensor, levels: Levels) -> Tensor:
         """Attention output of tokens (B, S, C) in their own frames, (B, S, C)."""
         attention = self.self_attn
         values = attention.values(tokens, levels.padding)
         asked = attention.plan(tokens + position)
-        attended: Tensor = attention.output_proj(attention.read(*asked, references, values, levels, observer))
+        attended: Tensor = attention.output_proj(attention.read(*asked, references, values, levels))
         return attended
 
     def _forwarded(self, tokens: Tensor, attended: Tensor) -> Tensor:
@@ -250,21 +216,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
 
-    def forward(
-        self,
-        tokens: Tensor,
-        position: Tensor,
-        levels: Levels,
-        frames: int = 1,
-        observer: EncoderAttention | None = None,
-    ) -> Tensor:
-        """Tokens (B, S, C) of B frames, ``frames`` of them a clip → memory (B, S, C).
-
-        ``position`` is (B or 1, S, C), and ``levels`` describes the B frames.
-        """
-        observed = None if observer is None else range(len(self.layers))[observer.layer]
+    def forward(self, tokens: Tensor, position: Tensor, levels: Levels, frames: int = 1) -> Tensor:
+        """Memory (B, S, C) of tokens (B, S, C) of B frames, ``frames`` of them a clip."""
         references = reference_points(levels)
-        for number, layer in enumerate(self.layers):
-            watching = observer if number == observed else None
-            tokens = layer(tokens, position, references, levels, frames, watching)
+        for layer in self.layers:
+            tokens = layer(tokens, position, references, levels, frames)
         return tokens

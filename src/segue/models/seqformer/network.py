@@ -19,14 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.colours import normalise_planes
+from segue.layers.linear import Perceptron
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.pieces import joined, one_by_one
 from segue.layers.resnet import BasicBlock, Bottleneck, ResidualTrunk
 from segue.layers.swin import SwinTrunk
-from segue.models.base import InstanceCapabilities
 from segue.models.detection.nanodet import NanoDetTrunk
 from segue.models.seqformer.decoder import (
-    MLP,
     PARTS,
     Decoded,
     Decoder,
@@ -43,7 +42,6 @@ from segue.models.seqformer.encoder import (
     Levels,
     sine_position,
 )
-from segue.models.seqformer.observing import EncoderAttention
 
 BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "nanodet"]
 
@@ -131,18 +129,7 @@ class Memory:
     def of(
         cls, clips: Tensor, levels: Levels, tokens: Tensor, features: Tensor, found: Tensor | None = None
     ) -> Memory:
-        """Group what was made of single frames by clips.
-
-        Args:
-            clips: the clips, (N, T, 3, H, W).
-            levels: layout of the tokens.
-            tokens: (N·T, S, C).
-            features: mask features (N·T, 8, h, w).
-            found: what a detector found, (N·T, P, C), if there is one.
-
-        Returns:
-            The memory of the N clips.
-        """
+        """Group tokens (N·T, S, C) and features (N·T, 8, h, w) of single frames by clips (N, T, 3, H, W)."""
         clip = clips.shape[:2]
         known = None if found is None else found.unflatten(0, clip)
         size = clips.shape[-2], clips.shape[-1]
@@ -166,7 +153,8 @@ class Detector(nn.Module):
     def __init__(self, backbone: Backbone, size: Size) -> None:
         super().__init__()
         layer = (size.width, size.hidden, size.dropout, size.levels, size.heads, size.points)
-        boxes = nn.ModuleList(MLP(size.width, size.width, 4) for _ in range(size.decoder_layers))
+        widths = (size.width, size.width, size.width, 4)
+        boxes = nn.ModuleList(Perceptron(widths) for _ in range(size.decoder_layers))
         encoder = Encoder([EncoderLayer(*layer) for _ in range(size.encoder_layers)])
         # The decoder refines with the heads that also predict: they are in the file twice.
         decoder = Decoder([DecoderLayer(*layer) for _ in range(size.decoder_layers)], boxes)
@@ -197,7 +185,6 @@ class SeqFormer(nn.Module):
 
     short_side = 360
     score = 0.3
-    capabilities = InstanceCapabilities(observes_encoder=True)
 
     def __init__(self, backbone: BackboneName = "r50", size: Size | None = None) -> None:
         super().__init__()
@@ -206,7 +193,7 @@ class SeqFormer(nn.Module):
         self.options: dict[str, str] = {}
         trunk = Backbone(backbone)
         self.detr = Detector(trunk, self.size)
-        self.controller = MLP(self.size.width, self.size.width, sum(PARTS))
+        self.controller = Perceptron((*[self.size.width] * 3, sum(PARTS)))
         self.mask_head = MaskFeatures(self.size.width, self.size.width // 4)
         self.reset_parameters()
 
@@ -223,25 +210,18 @@ class SeqFormer(nn.Module):
     def relates_frames(self) -> bool:
         return any(layer.ms_sts is not None for layer in self.detr.transformer.encoder.layers)
 
-    def encode(
-        self, frames: Tensor, valid: Tensor | None = None, observer: EncoderAttention | None = None
-    ) -> Memory:
-        """Encode the frames of clips.
+    def encode(self, frames: Tensor, valid: Tensor | None = None) -> Memory:
+        """Tokens (N, T, S, C) and mask features at stride 8 of clips (N, T, 3, H, W) in [0, 1].
 
-        Args:
-            frames: (N, T, 3, H, W), RGB in [0, 1].
-            valid: (N, H, W), True where the frames of a sample are, False in their padding; None: everywhere.
-            observer: keeps what a layer of the encoder attends to; None keeps nothing.
-
-        Returns:
-            Tokens of the encoder, (N, T, S, C), and mask features at stride 8.
+        ``valid``: (N, H, W), False in the padding, None for no padding; ``observer`` keeps what a layer
+        attends to.
         """
         samples, count = frames.shape[:2]
         pictures = self.normalise(frames.flatten(0, 1), valid, count)
         parts = one_by_one(self, pictures)
         levels_of_parts = zip(*(self.project(pictures[part]) for part in parts), strict=True)
         sources = [joined(list(level)) for level in levels_of_parts]
-        tokens, levels = self.relate(sources, valid, samples, observer)
+        tokens, levels = self.relate(sources, valid, samples)
         maps = to_maps(tokens, levels.shapes, 3)
         features = joined([self.mask_head(*(level[part] for level in maps)) for part in parts])
         return Memory.of(frames, levels, tokens, features)
@@ -251,19 +231,8 @@ class SeqFormer(nn.Module):
         sources: Sequence[Tensor],
         valid: Tensor | None,
         samples: int,
-        observer: EncoderAttention | None = None,
     ) -> tuple[Tensor, Levels]:
-        """Run the encoder over all levels of each frame.
-
-        Args:
-            sources: one map (N·T, C, h, w) for each level.
-            valid: (N, H, W), true where an image is, false in its padding; None: everywhere.
-            samples: number N of clips.
-            observer: keeps what a layer attends to; None keeps nothing.
-
-        Returns:
-            Tokens (N·T, S, C), and their layout.
-        """
+        """Tokens (N·T, S, C) of maps (N·T, C, h, w) of all levels of ``samples`` clips, and their layout."""
         first, count = sources[0], len(sources[0]) // samples
         shapes = tuple((source.shape[-2], source.shape[-1]) for source in sources)
         masks = [
@@ -286,7 +255,7 @@ class SeqFormer(nn.Module):
             ratios = torch.stack(share, 1)
         levels = Levels(shapes, padding, ratios)
         encoder = self.detr.transformer.encoder
-        return encoder(tokens, position, levels.repeat(count), count, observer), levels
+        return encoder(tokens, position, levels.repeat(count), count), levels
 
     def decode(self, memory: Memory) -> Decoded:
         transformer = self.detr.transformer
@@ -315,15 +284,7 @@ class SeqFormer(nn.Module):
         return attention_maps(layer, memory.levels, decoded, queries)
 
     def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
-        """Classify the queries after a decoder layer.
-
-        Args:
-            decoded: what :meth:`decode` returned.
-            layer: number of the decoder layer.
-
-        Returns:
-            Class scores before the sigmoid, (N, Q, classes).
-        """
+        """Class scores (N, Q, classes) of the queries after a decoder layer, before the sigmoid."""
         return self.detr.class_embed[layer](decoded.instances[layer])
 
     def mask_logits(
@@ -335,18 +296,9 @@ class SeqFormer(nn.Module):
         layer: int = -1,
         size: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Compute the masks of chosen queries.
+        """Masks (K, T, 2·⌈H/8⌉, 2·⌈W/8⌉) of queries (K,) of a clip, at stride 4, before the sigmoid.
 
-        Args:
-            memory: what :meth:`encode` returned.
-            decoded: what :meth:`decode` returned.
-            sample: which of the N clips.
-            queries: (K,), indices.
-            layer: decoder layer.
-            size: height and width of the frames without padding; None: as in ``memory``.
-
-        Returns:
-            Masks (K, T, 2·⌈H/8⌉, 2·⌈W/8⌉) at stride 4, before the sigmoid.
+        ``size``: height and width of the frames without padding; None: as in ``memory``.
         """
         height, width = size or memory.size
         centres = decoded.references[layer][sample, :, queries, :2].transpose(0, 1)
@@ -357,30 +309,14 @@ class SeqFormer(nn.Module):
         )
 
     def normalise(self, frames: Tensor, valid: Tensor | None, count: int) -> Tensor:
-        """Normalise frames as the trunk wants them.
-
-        Args:
-            frames: RGB (N·T, 3, H, W), float in [0, 1].
-            valid: (N, H, W), true where an image is; None: everywhere.
-            count: number T of frames in each clip.
-
-        Returns:
-            (N·T, 3, H, W), 0 in the padding.
-        """
+        """Normalise frames (N·T, 3, H, W) in [0, 1]; 0 where ``valid`` (N, H, W) is False."""
         scaled = frames * 2 - 1 if self.backbone.symmetric_input else normalise_planes(frames)
         if valid is None:
             return scaled
         return scaled * valid.repeat_interleave(count, 0)[:, None]
 
     def project(self, frames: Tensor) -> list[Tensor]:
-        """Run the trunk, and bring its levels to one width.
-
-        Args:
-            frames: normalised, (B, 3, H, W).
-
-        Returns:
-            One map (B, C, h, w) for each level, fine to coarse.
-        """
+        """One map (B, C, h, w) for each level, fine to coarse, of normalised frames (B, 3, H, W)."""
         maps = self.backbone(frames)
         projections = self.detr.input_proj
         sources = [projection(level) for projection, level in zip(projections, maps, strict=False)]
@@ -406,17 +342,15 @@ class SeqFormer(nn.Module):
         for head in detr.class_embed:
             nn.init.constant_(cast(nn.Linear, head).bias, -math.log((1 - FOCAL_PRIOR) / FOCAL_PRIOR))
         for i, mlp in enumerate(detr.bbox_embed):
-            last = cast(MLP, mlp).linears[-1]
+            last = cast(nn.Linear, cast(Perceptron, mlp).layers[-1])
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
             if i == 0:
                 last.bias[2:] = -2.0
-        affine: list[nn.Linear | nn.Conv2d] = [*self.controller.linears]
-        affine += [module for module in detr.input_proj.modules() if isinstance(module, nn.Conv2d)]
-        for layer in affine:
-            nn.init.xavier_uniform_(layer.weight)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+        for layer in (*self.controller.modules(), *detr.input_proj.modules()):
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.get_parameter("bias"))
 
 
 def _projections(channels: tuple[int, ...], size: Size) -> list[nn.Sequential]:

@@ -67,7 +67,6 @@ ENTRIES = (
         build=LazyCallable("segue.models.fgsegnet:FgSegNetV2"),
         signature="fpm.pool_proj.weight",
         paper="Lim and Keles, Pattern Analysis and Applications 2019 (arXiv 1808.01477)",
-        licence="that of the release, https://github.com/lim-anggun/FgSegNet_v2",
-        source="one .h5 file for each scene, https://github.com/lim-anggun/FgSegNet_v2",
+        licence="none are published",
     ),
 )

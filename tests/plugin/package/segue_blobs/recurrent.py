@@ -25,9 +25,8 @@ class FadingTracker(MemoryTracker):
     ) -> Tensor:
         seen = self.states_of(view, "seen", ids, torch.zeros(query.key.shape[-2:]))
         logits: Tensor = self.network.decode(query, readout)
-        if plan.commit:
-            share = F.avg_pool2d(logits.sigmoid(), STRIDE)
-            self.keep_states(view, "seen", ids, torch.lerp(seen, share, self.network.pace.detach()))
+        share = F.avg_pool2d(logits.sigmoid(), STRIDE)
+        self.keep_states(view, "seen", ids, torch.lerp(seen, share, self.network.pace.detach()))
         unseen = F.interpolate(1 - seen[None], scale_factor=STRIDE)[0]
         return logits - FadingMemory.doubt * unseen
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Extent = Literal["whole", "part", "group"]
+Granularity = Literal["whole", "part", "group"]
 """Granularity of clicks: the object, a part of it, or a group, such as rider and horse."""
 
 CONTAINED = 0.85  # share of a part that lies in the whole, and of the whole in a group
@@ -35,19 +35,19 @@ def whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) ->
 
 def related(
     whole: npt.NDArray[np.bool_], masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]
-) -> dict[Extent, int]:
+) -> dict[Granularity, int]:
     """The best part and the best group of a mask (h, w) among others (h, w), as far as there are any."""
-    best: dict[Extent, int] = {}
+    best: dict[Granularity, int] = {}
     area = int(whole.sum())
     for number, (mask, score) in enumerate(zip(masks, scores, strict=True)):
         own, shared = int(mask.sum()), int((mask & whole).sum())
-        extent: Extent
+        granularity: Granularity
         if 0 < own <= PART_AREA * area and shared >= CONTAINED * own:
-            extent = "part"
+            granularity = "part"
         elif own >= GROUP_AREA * area and shared >= CONTAINED * area:
-            extent = "group"
+            granularity = "group"
         else:
             continue
-        if score >= (scores[best[extent]] if extent in best else LEAST_IOU):
-            best[extent] = number
+        if score >= (scores[best[granularity]] if granularity in best else LEAST_IOU):
+            best[granularity] = number
     return dict(sorted(best.items(), reverse=True))

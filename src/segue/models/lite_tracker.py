@@ -1,0 +1,117 @@
+"""The tracker of stcn-lite: on a processor it predicts and encodes objects in windows around them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segue.models.base import QueryFeatures
+from segue.models.memory import FramePlan, MemoryTracker
+from segue.models.memory.components import LIKELY
+from segue.models.memory.window import Window
+
+LAST = "last.key", "last.values"
+"""Names in a state of what the last frame wrote."""
+
+WIDER = 2
+"""Margin of the window where objects left the first one, in its margins."""
+
+
+class LiteTracker(MemoryTracker):
+    """Follows objects in a window around them where that suffices."""
+
+    def choose_windows(self, plan: FramePlan) -> Sequence[Window]:
+        masks, margin = self._previous_masks, self._margin(plan)
+        if masks is None or margin is None:
+            return ()
+        windows = Window.around(masks, margin), Window.around(masks, WIDER * margin)
+        return [window for window in windows if window is not None]
+
+    def reset(self) -> None:
+        super().reset()
+        self._seen_last: tuple[Tensor, Tensor] | None = None
+
+    def write(self, view: int, entry: Any, plan: FramePlan) -> None:
+        super().write(view, entry, plan)
+        if self.schedule.window is not None:
+            self._seen_last = None if entry is None else (entry[0].key, entry[1])
+
+    def forget(self, ids: Collection[int]) -> None:
+        if self._seen_last is not None:
+            key, values = self._seen_last
+            stay = values[[i not in ids for i in self.ids]]
+            self._seen_last = key, stay.contiguous(memory_format=torch.channels_last)
+        super().forget(ids)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, values = super().state()
+        if self._seen_last is not None:
+            tensors |= zip(LAST, self._seen_last, strict=True)
+        return tensors, values
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        rest = {name: tensor for name, tensor in tensors.items() if name not in LAST}
+        super().restore(rest, values)
+        if LAST[0] in tensors:
+            # The layout of the network's outputs: sums over channels are the same to the last bit.
+            key, last = (
+                tensors[name].to(self._setup.device).contiguous(memory_format=torch.channels_last)
+                for name in LAST
+            )
+            self._seen_last = key, last
+
+    def decode(
+        self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
+    ) -> Tensor:
+        masks, margin = self._previous_masks, self._margin(plan)
+        if len(self.ids) == 1 or masks is None or margin is None:
+            return super().decode(view, query, readout, ids, plan)
+        masks = masks[[self.ids.index(i) for i in ids]]
+        windows = Window.around_each(masks if plan.window is None else plan.window.cut(masks), margin)
+        decoded = zip(readout.split(1), windows, strict=True)
+        return torch.cat([self._decode_one(query, own, window) for own, window in decoded])
+
+    def _decode_one(self, query: QueryFeatures, readout: Tensor, window: Window | None) -> Tensor:
+        """Log-odds (1, h, w) of an object by its readout (1, Cv, h, w), in a window where that suffices."""
+        if window is not None:
+            inside: Tensor = self.network.decode(window.part(query), window.part_of(readout))
+            if not window.is_left(inside, LIKELY):
+                return window.paste(inside)
+        logits: Tensor = self.network.decode(query, readout)
+        return logits
+
+    def _margin(self, plan: FramePlan) -> int | None:
+        """Margin of the windows around objects in pixels; None for a frame that is predicted whole."""
+        masks, schedule = self._previous_masks, self.schedule
+        if masks is None or self._seen_last is None:
+            return None
+        # A GPU gains less from the smaller sizes than the processor loses by waiting for the masks.
+        whole = masks.device.type != "cpu" or schedule.flip_tta
+        return None if whole or schedule.window is None else round(schedule.window * min(masks.shape[-2:]))
+
+    def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
+        margin = self._margin(plan)
+        if plan.keep or margin is None or self._seen_last is None:
+            return super().encode_masks(view, query, masks, plan)
+        return self._encode_parts(query, masks, plan, margin)
+
+    def _encode_parts(self, query: QueryFeatures, masks: Tensor, plan: FramePlan, margin: int) -> Any:
+        """The entry of a frame whose objects are encoded in their windows; the rest is the last frame's."""
+        assert self._seen_last is not None
+        assert self._previous_masks is not None
+        (key, values), seen, total = self._seen_last, self._previous_masks, masks.sum(0, keepdim=True)
+        height, width = masks.shape[1:]
+        part = plan.window or Window(0, 0, height, width, (height, width))
+        windows = Window.around_each((masks > 0.5) | part.cut(seen), margin) if len(masks) > 1 else [None]
+        fresh = []
+        for own, last, window in zip(masks.split(1), part.part_of(values).split(1), windows, strict=True):
+            if window is None:
+                fresh.append(self.network.encode_memory(query, own, total)[1])
+            else:
+                inside = self.network.encode_memory(window.part(query), window.cut(own), window.cut(total))
+                fresh.append(window.put(last, inside[1]))
+        return replace(query, key=part.put(key, query.key)), part.put(values, torch.cat(fresh))
