@@ -102,7 +102,7 @@ def digest_of(folder: Path) -> str:
     return total.hexdigest()
 
 
-def stamp_of(folder: Path) -> str | None:
+def stamp_of(folder: str | Path) -> str | None:
     """SHA-256 over the names, sizes and times of all files below a folder; None if it cannot be read."""
     start = len(os.fspath(folder))
     with suppress(OSError):
@@ -112,7 +112,7 @@ def stamp_of(folder: Path) -> str | None:
     return None
 
 
-def _files(folder: Path) -> Iterator[str]:
+def _files(folder: str | Path) -> Iterator[str]:
     """The files below a folder."""
     for place, _, names in os.walk(folder):
         yield from (os.path.join(place, name) for name in names)  # noqa: PTH118
