@@ -77,7 +77,7 @@ def test_a_learnt_scene_is_brought_to_the_size_of_the_frames() -> None:
     assert background.scene is not None
     assert np.array_equal(background.scene.picture, resized(scene.picture, (12, 16)))
     assert background.scene.planes.shape == (21, 12, 16)
-    with pytest.raises(PromptError, match="the learnt scene is 32x24, but the frames are 32x12"):
+    with pytest.raises(PromptError, match="the empty scene is 32x24, but the frames are 32x12"):
         background.fit((12, 32))
 
 
