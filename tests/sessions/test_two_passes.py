@@ -161,11 +161,6 @@ def test_a_file_that_holds_no_scene_is_reported(tmp_path: Path) -> None:
     BackgroundDifference().state().save(path)
     with pytest.raises(CheckpointError, match="no learnt scene"):
         FilmScenes.load(path)
-    scenes = FilmScenes()
-    scenes._firsts, scenes._planes = [0], [np.zeros((3, 4, 4), np.uint8)]
-    scenes.save(path)
-    with pytest.raises(CheckpointError, match="no learnt scene"):
-        FilmScenes.load(path)
 
 
 def test_where_two_passes_cannot_be_made() -> None:
