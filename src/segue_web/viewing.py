@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -163,7 +162,12 @@ class ViewBackend(Backend):
     def __init__(
         self, video: Video, results: Path, against: Path | None = None, measure: str | None = None
     ) -> None:
-        super().__init__(video)
+        requests: dict[str, Callable[..., Any]] = {
+            "hello": self._hello,
+            "look": self._look,
+            "settings": self._settings,
+        }
+        super().__init__(video, requests | ({"score": self._score} if against else {}))
         self._names = distinct_ends(results, against) if against else (results.name, "")
         self._first = read_labels(results, video)
         self._comparison: Comparison | None = None
@@ -184,19 +188,17 @@ class ViewBackend(Backend):
         self._ended.set()
         super().close()
 
-    async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
-        if isinstance(message, messages.Hello):
-            return await asyncio.to_thread(self._everything)
-        if isinstance(message, messages.Look):
-            frames = [index for index in message.frames if index < self.video.count]
-            return {"frames": await asyncio.to_thread(lambda: [self._frame(index) for index in frames])}
-        if isinstance(message, messages.Score) and self._comparison:
-            return {"score": await asyncio.to_thread(self._comparison.score, message.frame)}
-        if isinstance(message, messages.Settings | messages.Prepare):
-            return {}
-        raise SegueError("results are only looked at here; use `segue annotate` with --import to change them")
+    def _look(self, frames: messages.Indices) -> dict[str, Any]:
+        return {"frames": [self._frame(index) for index in frames if index < self.video.count]}
 
-    def _everything(self) -> dict[str, Any]:
+    def _settings(self, values: messages.Settings) -> None:
+        """Results keep no settings."""
+
+    def _score(self, frame: messages.Index) -> dict[str, Any]:
+        assert self._comparison is not None
+        return {"score": self._comparison.score(frame)}
+
+    def _hello(self) -> dict[str, Any]:
         names = dict(self._first.names)
         if self._comparison:
             others = self._comparison.second.names.items()

@@ -47,7 +47,7 @@ def say(*words):
 async def run():
     backend = AnnotateBackend(video, folder)
     backend.open()
-    say("worker", backend._worker._process.pid)
+    say("worker", *backend._worker._pool._processes)
 
     async def ask(op, **fields):
         return await backend.handle(messages.parse(json.dumps({"id": 1, "op": op, **fields})))
