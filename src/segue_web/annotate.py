@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, TypeVar
 
 from segue.errors import PromptError, SegueError
@@ -22,7 +21,6 @@ from segue_web.job_runner import Job, JobRunner
 from segue_web.project import FrameAnnotation, Project
 from segue_web.server import Backend
 from segue_web.shared import SharedProject
-from segue_web.store import UPLOAD
 from segue_web.tracking import (
     Corrected,
     Direction,
@@ -36,8 +34,6 @@ from segue_web.video import Video
 from segue_web.worker import Worker
 
 T = TypeVar("T")
-
-UPLOADS = (".png", ".zip", ".json", ".xml")
 
 STEPS = {
     "category": "class",
@@ -123,11 +119,6 @@ class AnnotateBackend(Backend):
         self._imports.pop(self._uploads - KEPT_IMPORTS, None)
         found = await self._shared.run(lambda: effects(self.project, given))
         return {"upload": self._uploads, "objects": _listed(found)}
-
-    def upload_path(self, name: str) -> Path:
-        """Path of an uploaded file; only the suffix of its name is used."""
-        suffix = Path(name).suffix.lower()
-        return self.project.folder / f"{UPLOAD}{token_hex(8)}{suffix if suffix in UPLOADS else '.bin'}"
 
     def export_file(self, name: str) -> Path | None:
         known = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
@@ -300,7 +291,7 @@ class AnnotateBackend(Backend):
 
     async def _export(
         self,
-        format: messages.Format,
+        format: messages.ShortText,
         objects: messages.Numbers | None = None,
         all_frames: bool = False,
         first: messages.Index = 0,

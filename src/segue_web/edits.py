@@ -160,7 +160,8 @@ class Edits:
         with self._shared.change("“Not visible”" if hidden else "“Clear mask”"):
             self._project.clear(frame, object)
             if hidden:
-                self._project.hide(frame, object)
+                plane = np.zeros(self._video.size, np.bool_)
+                self._project.put(frame, {object: (plane, FrameAnnotation("given"))})
             self._interpolate(object, frame)
 
     def _give(

@@ -57,7 +57,6 @@ Text = Annotated[str, AfterValidator(_printable)]
 Name = Annotated[Text, Field(min_length=1, max_length=80)]
 ShortText = Annotated[Text, Field(max_length=80)]
 LongText = Annotated[Text, Field(max_length=200)]
-Format = Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 Setting = str | int | float | bool
 Settings = Annotated[dict[str, Setting], Field(max_length=40), AfterValidator(_settings)]

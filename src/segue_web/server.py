@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
@@ -23,6 +24,8 @@ from segue_web import messages
 from segue_web.guard import LocalServer, guarded_app
 from segue_web.store import StaleError
 from segue_web.video import Video
+
+UPLOADS = (".png", ".zip", ".json", ".xml")
 
 MAX_UPLOAD = 1 << 30
 """Largest file that may be imported."""
@@ -70,12 +73,9 @@ class Backend:
                 return await checked(**fields) or {}
             return await self.run(partial(checked, **fields)) or {}
 
-    def upload_path(self, name: str) -> Path | None:
-        """Path of an uploaded file until it is imported, or None."""
-
     async def import_file(self, name: str, path: Path) -> dict[str, Any]:
         """Read an uploaded file; returns what importing it would change."""
-        raise NotImplementedError
+        raise SegueError("nothing can be imported here")
 
     def export_file(self, name: str) -> Path | None:
         """File or folder of an export by its name."""
@@ -121,24 +121,22 @@ def make_app(backend: Backend, token: str) -> FastAPI:
 
     @app.post(f"/{token}/import/{{name}}")
     async def import_file(name: str, request: Request) -> Response:
-        coming = backend.upload_path(name)
-        if coming is None:
-            return JSONResponse({"error": "nothing can be imported here"}, 400)
-        size = 0
+        suffix, size = Path(name).suffix.lower(), 0
         try:
-            with coming.open("wb") as file:
-                async for part in request.stream():
-                    size += len(part)
-                    if size > MAX_UPLOAD:
-                        return JSONResponse({"error": f"the file is larger than {MAX_UPLOAD >> 20} MiB"}, 413)
-                    await asyncio.to_thread(file.write, part)
-            return JSONResponse(await backend.import_file(name, coming))
+            with TemporaryDirectory(prefix="segue-upload-") as folder:
+                path = Path(folder, f"upload{suffix if suffix in UPLOADS else ''}")
+                with path.open("wb") as file:
+                    async for part in request.stream():
+                        size += len(part)
+                        if size > MAX_UPLOAD:
+                            error = f"the file is larger than {MAX_UPLOAD >> 20} MiB"
+                            return JSONResponse({"error": error}, 413)
+                        await asyncio.to_thread(file.write, part)
+                return JSONResponse(await backend.import_file(name, path))
         except OSError as error:
             return JSONResponse({"error": f"cannot be saved ({error.strerror or error})"}, 507)
         except SegueError as error:
             return JSONResponse({"error": str(error)}, 400)
-        finally:
-            coming.unlink(missing_ok=True)
 
     @app.websocket(f"/{token}/ws")
     async def talk(page: WebSocket) -> None:

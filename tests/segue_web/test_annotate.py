@@ -19,7 +19,7 @@ from segue.video.images import write_picture
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import matting, snapshot
-from segue_web.project import FrameAnnotation, MarkedMask, Project
+from segue_web.project import FrameAnnotation, MarkedMask
 from segue_web.store import StaleError
 from segue_web.video import Video
 from segue_web.worker import Clicked, Tools
@@ -600,17 +600,6 @@ def test_of_two_trackings_at_once_one_is_refused(backend: AnnotateBackend, ask: 
     assert answers[0]["start"] == 4
     for refused in answers[1:]:
         assert isinstance(refused, SegueError)
-
-
-def test_uploads_at_once_wait_in_files_of_their_own(backend: AnnotateBackend) -> None:
-    one, two = backend.upload_path("a.png"), backend.upload_path("a.png")
-    assert one != two
-    assert one.suffix == ".png"
-    one.write_bytes(b"left by a kill")
-    folder, video = backend.project.folder, backend.video
-    backend.project.close()
-    backend.project = Project(folder, video.describe(), video.size)
-    assert not one.exists()
 
 
 def test_an_import_that_is_damaged_in_its_last_mask_stores_nothing(

@@ -33,7 +33,7 @@ class Failing(AnnotateBackend):
 
     def __init__(self, video: Video, folder: Path) -> None:
         super().__init__(video, folder / "project")
-        self.folder, self.taken = folder, list[bytes]()
+        self.folder, self.taken, self.uploads = folder, list[bytes](), list[Path]()
 
     async def _stop(self) -> None:
         raise SegueError("nothing is computed")
@@ -44,11 +44,9 @@ class Failing(AnnotateBackend):
     def _settings(self, values: messages.Settings) -> None:
         self.send({"event": "changed", "revision": 7})
 
-    def upload_path(self, name: str) -> Path:
-        return self.folder / "upload.bin"
-
     async def import_file(self, name: str, path: Path) -> dict[str, Any]:
         self.taken.append(path.read_bytes())
+        self.uploads.append(path)
         return {"upload": name}
 
     def export_file(self, name: str) -> Path | None:
@@ -229,7 +227,8 @@ def test_an_upload_is_taken_in_and_removed(client: TestClient, backend: Failing)
 
     assert answer.json() == {"upload": "masks.zip"}
     assert backend.taken == [b"abc"]
-    assert not (backend.folder / "upload.bin").exists()
+    assert [path.name for path in backend.uploads] == ["upload.zip"]
+    assert not backend.uploads[0].parent.exists()
 
 
 def test_an_upload_beyond_the_limit_is_refused(
@@ -240,4 +239,3 @@ def test_an_upload_beyond_the_limit_is_refused(
 
     assert answer.status_code == 413
     assert backend.taken == []
-    assert not (backend.folder / "upload.bin").exists()
