@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.layers.fused import PlainConv2d
+from segue.layers.onednn import can_fuse
 from segue.layers.running import inference_copy
 from segue.layers.wide import FEW, LARGE, MANY, MOST, WideConv2d, tile_for, use_inference_forms
 from segue.layers.winograd import Scratch, Tile, WinogradConv2d
+
+pytestmark = pytest.mark.skipif(not can_fuse(), reason="PyTorch has no fused convolutions on this processor")
 
 CPU = torch.device("cpu")
 FORMS = (None, 2, 4)
@@ -55,12 +57,6 @@ def test_several_objects_count_as_positions() -> None:
             wide(picture().expand(count, -1, -1, -1).contiguous(memory_format=torch.channels_last))
     assert wide._forms.keys() == {None, 4}
     assert isinstance(wide._forms[4], WinogradConv2d)
-
-
-def test_plain_convolutions_are_those_of_pytorch() -> None:
-    conv, x = network()[0], picture()
-    assert isinstance(conv, nn.Conv2d)
-    assert torch.equal(PlainConv2d(conv, "relu")(x), conv(x).relu())
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import ACTIVATIONS, ActivatedConv2d, Activation
-from segue.layers.folding import convolutions_before, folded_weight
+from segue.layers.folding import convolutions_before
 from segue.layers.onednn import ONEDNN, RELU, After, Arranged
 
 SMALL_BYTES = 1 << 20
@@ -47,36 +47,6 @@ class InferenceConv2d(nn.Module):
         raise NotImplementedError
 
 
-class PlainConv2d(InferenceConv2d):
-    """A convolution and the activation after it as PyTorch computes them, one after the other."""
-
-    def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
-        super().__init__()
-        weight, padding = conv.centred() if isinstance(conv, ActivatedConv2d) else (conv.weight, conv.padding)
-        self._weight, self._bias = folded_weight(conv, weight)(), conv.bias
-        self._activate = ACTIVATIONS[activation][0]
-        self._layout: Any = conv.stride, padding, conv.dilation, conv.groups
-
-    def dense_weight(self) -> Tensor:
-        return self._weight
-
-    def run(
-        self,
-        x: Tensor,
-        skip: Tensor | None = None,
-        *,
-        first: int = 0,
-        bias: bool = True,
-        rectify: bool = False,
-        rectify_input: bool = False,
-        overwrite: bool = False,
-    ) -> Tensor:
-        weight = self._weight[:, first : first + x.shape[1]]
-        x = F.relu(x) if rectify_input else x
-        y = self._activate(F.conv2d(x, weight, self._bias if bias else None, *self._layout))
-        return join(y, skip, rectify=rectify)
-
-
 class FusedConv2d(InferenceConv2d):
     """A zero-padded convolution and the activation after it, for inference; equal up to rounding."""
 
@@ -85,7 +55,8 @@ class FusedConv2d(InferenceConv2d):
     def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
         super().__init__()
         weight, padding = conv.centred() if isinstance(conv, ActivatedConv2d) else (conv.weight, conv.padding)
-        self._dense: Callable[[], Tensor] = folded_weight(conv, weight)
+        dense = weight.detach()
+        self._dense: Callable[[], Tensor] = lambda: dense
         self._inputs = weight.shape[1]  # channels of one group
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
         self._layout = list(padding), list(conv.stride), list(conv.dilation), conv.groups
@@ -146,30 +117,19 @@ def join(y: Tensor, skip: Tensor | None, *, rectify: bool) -> Tensor:
     return y.relu_() if rectify else y
 
 
-def replace_convolutions(
-    module: nn.Module, make: Callable[[nn.Conv2d, Activation], nn.Module | None]
-) -> None:
+def replace_convolutions(module: nn.Module, make: Callable[[nn.Conv2d, Activation], nn.Module]) -> None:
     """Replace the convolutions inside ``module``, with what follows them where that is known, in place."""
     for parent in list(module.modules()):
         for (conv, *others), relu in list(convolutions_before(parent, nn.ReLU)):
             child = getattr(parent, conv)
-            if not others and _pads_with_zeros(child) and (made := make(child, "relu")) is not None:
-                setattr(parent, conv, made)
+            if not others and _pads_with_zeros(child):
+                setattr(parent, conv, make(child, "relu"))
                 setattr(parent, relu, nn.Identity())
         for name, child in list(parent.named_children()):
             if isinstance(child, ActivatedConv2d):
-                activation = child.activation
+                setattr(parent, name, make(child, child.activation))
             elif type(child) is nn.Conv2d and _pads_with_zeros(child):
-                activation = "none"
-            else:
-                continue
-            if (made := make(child, activation)) is not None:
-                setattr(parent, name, made)
-
-
-def use_fused(module: nn.Module) -> None:
-    """Replace all zero-padded convolutions inside ``module`` by :class:`FusedConv2d`, in place."""
-    replace_convolutions(module, FusedConv2d)
+                setattr(parent, name, make(child, "none"))
 
 
 def _pads_with_zeros(conv: nn.Conv2d) -> bool:

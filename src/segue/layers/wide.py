@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from segue.layers.activated import Activation
-from segue.layers.folding import folded_weight, with_own_weights
-from segue.layers.fused import FusedConv2d, InferenceConv2d, PlainConv2d, replace_convolutions
-from segue.layers.onednn import can_fuse
+from segue.layers.fused import FusedConv2d, InferenceConv2d, replace_convolutions
 from segue.layers.winograd import Scratch, Tile, WinogradConv2d, is_plain_3x3
 
 LEAST_CHANNELS = 128  # with fewer, in or out, the transforms take as long as the products that they save
@@ -28,7 +27,8 @@ class WideConv2d(InferenceConv2d):
 
     def __init__(self, conv: nn.Conv2d, activation: Activation, scratch: Scratch) -> None:
         super().__init__()
-        self._weight: Callable[[], Tensor] = folded_weight(conv)  # until a form holds them
+        weight = conv.weight.detach()
+        self._weight: Callable[[], Tensor] = lambda: weight  # until a form holds them
         self._bias = None if conv.bias is None else conv.bias.detach()
         self._pairs = conv.in_channels * conv.out_channels
         self._activation, self._scratch = activation, scratch
@@ -51,7 +51,7 @@ class WideConv2d(InferenceConv2d):
         conv.bias = None if self._bias is None else nn.Parameter(self._bias, requires_grad=False)
         if tile is not None:
             return WinogradConv2d(conv, self._scratch, tile, self._activation)
-        return (FusedConv2d if can_fuse() else PlainConv2d)(conv, self._activation)
+        return FusedConv2d(conv, self._activation)
 
 
 def tile_for(pairs: int, positions: int) -> Tile | None:
@@ -68,7 +68,7 @@ def tile_for(pairs: int, positions: int) -> Tile | None:
 
 def is_wide(conv: nn.Conv2d, activation: Activation) -> bool:
     """Whether a convolution has other forms than the direct one."""
-    wide = min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS
+    wide = min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS and conv.weight.dtype == torch.float32
     return wide and activation in ("none", "relu") and is_plain_3x3(conv)
 
 
@@ -76,10 +76,9 @@ def use_inference_forms(module: nn.Module) -> None:
     """Replace the convolutions inside ``module`` by their forms for a processor, in place."""
     scratch = Scratch()
 
-    def make(conv: nn.Conv2d, activation: Activation) -> nn.Module | None:
-        # Forms make their weights at the first frame. Those of the network may be gone by then as a whole.
+    def make(conv: nn.Conv2d, activation: Activation) -> nn.Module:
         if is_wide(conv, activation):
-            return WideConv2d(with_own_weights(conv), activation, scratch)
-        return FusedConv2d(with_own_weights(conv), activation) if can_fuse() else None
+            return WideConv2d(conv, activation, scratch)
+        return FusedConv2d(conv, activation)
 
     replace_convolutions(module, make)

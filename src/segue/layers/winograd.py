@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d, Activation
-from segue.layers.folding import folded_weight
 from segue.layers.fused import InferenceConv2d
 
 POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 0.75, -0.75, 1.5, -1.5)}
@@ -66,7 +65,7 @@ class WinogradConv2d(InferenceConv2d):
     ) -> None:
         super().__init__()
         self._scratch, self._tile = scratch, tile
-        weight = folded_weight(conv)()
+        weight = conv.weight.detach()
         parts = outputs_in_parts(conv.in_channels, conv.out_channels, weight.element_size(), tile)
         by_part = weight.view(parts, -1, *weight.shape[1:]).permute(0, 3, 4, 2, 1).flatten(1, 2)
         self.register_buffer("weight", by_part.contiguous())
