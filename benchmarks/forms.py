@@ -3,7 +3,7 @@
 Example::
 
     python benchmarks/forms.py                                  # all networks and forms
-    python benchmarks/forms.py --networks stcn,cutie --forms winograd,fused
+    python benchmarks/forms.py --networks stcn,cutie --forms fused,selection
     python benchmarks/forms.py --threads 2
 
 All variants of a network take the same frame one after the other, so that other programs on the machine
@@ -48,8 +48,7 @@ def _whole(query: torch.Tensor, key: torch.Tensor, values: torch.Tensor) -> torc
 
 
 FORMS: dict[str, dict[str, object]] = {
-    "winograd": {"segue.layers.wide.is_wide": lambda *_: False},
-    "fused": {"segue.layers.running.use_inference_forms": lambda _: None},
+    "fused": {"segue.layers.running.use_fused": lambda *_: None},
     "folding": {"segue.layers.running.fold_batch_norms": _no_fold},
     "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},
     "composing": {"segue.layers.running.Composable": type("Never", (), {})},

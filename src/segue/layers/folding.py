@@ -26,7 +26,8 @@ def fold_batch_norms(module: Module) -> Module:
         assert isinstance(norm, nn.BatchNorm2d)
         scale, shift = _scale_and_shift(norm)
         for i, name in enumerate(convolutions):
-            setattr(clone, name, _scaled(module.get_submodule(name), scale, shift if i == 0 else None))
+            conv = _scaled(module.get_submodule(name), scale, shift if i == 0 else None)
+            setattr(clone, name, conv)
         rest = nn.ReLU(inplace=True) if isinstance(norm, BatchNormReLU) else nn.Identity()
         setattr(clone, norm_name, rest)
     return clone
@@ -61,11 +62,12 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 def _scaled(conv: nn.Module, scale: Tensor, shift: Tensor | None) -> nn.Module:
     assert isinstance(conv, nn.Conv2d)
     clone = _shallow(conv)
-    clone.weight = _constant((conv.weight.detach().double() * scale[:, None, None, None]).to(conv.weight))
+    weight = conv.weight.detach()
+    clone.weight = _constant((weight.double() * scale[:, None, None, None]).to(weight))
     if conv.bias is not None:
         shift = conv.bias.detach().double() * scale + (0 if shift is None else shift)
     if shift is not None:
-        clone.bias = _constant(shift.to(conv.weight))
+        clone.bias = _constant(shift.to(weight))
     return clone
 
 

@@ -15,9 +15,9 @@ from segue.allocation import apart_from_heap, release_freed_memory
 from segue.errors import ArgumentError, CheckpointError
 from segue.layers.compiling import compile_parts, wanted_compilation
 from segue.layers.folding import fold_batch_norms
+from segue.layers.fused import use_fused
 from segue.layers.linear import use_fused_linear
 from segue.layers.onednn import can_fuse
-from segue.layers.wide import use_inference_forms
 
 Network = TypeVar("Network")
 
@@ -97,12 +97,12 @@ def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.M
             part.compose_layers()
     copy = copy.to(device, dtype)
     _own_storage(copy, module)
-    if on_cpu and compilation is None and can_fuse():
-        use_inference_forms(copy)
-        if dtype == torch.float32:
-            use_fused_linear(copy)
     # The types of PyTorch do not know this way of calling it.
     copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    if on_cpu and compilation is None and can_fuse():
+        use_fused(copy)
+        if dtype == torch.float32:
+            use_fused_linear(copy)
     if compilation is not None:
         compile_parts(copy, compilation)
     if on_cpu:

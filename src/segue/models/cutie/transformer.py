@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d
-from segue.layers.residual import convolve
 from segue.models.geometry import aggregate_logits
 
 WIDTH = 256
@@ -75,7 +74,7 @@ class CAResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → the same."""
-        residual: Tensor = self.conv2(convolve(self.conv1, x, rectify_input=True))
+        residual: Tensor = self.conv2(self.conv1(F.relu(x)))
         gate = self.conv(residual.mean((2, 3))[:, None]).sigmoid()
         return torch.addcmul(x, residual, gate.transpose(1, 2)[..., None])
 
