@@ -215,7 +215,14 @@ class TrackCapabilities:
 
 
 def track_capabilities(network: object) -> TrackCapabilities:
-    """The ``capabilities`` that a tracking network declares, or the defaults."""
+    """Look up what a tracking network can do.
+
+    Args:
+        network: the network.
+
+    Returns:
+        Its attribute ``capabilities``, or the defaults.
+    """
     declared = getattr(network, "capabilities", None)
     return declared if isinstance(declared, TrackCapabilities) else TrackCapabilities()
 
