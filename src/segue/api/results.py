@@ -182,11 +182,26 @@ class Results(Iterator[Segmentation], Generic[S]):
         side_by_side: bool = False,
         resume: bool = False,
     ) -> dict[str, Path]:
-        """Write the results while they are computed, and their job; see :func:`segue.save` for the arguments.
+        """Write the results while they are computed, and their job as ``job.json``.
 
-        This runs like the commands: Ctrl-C finishes the current frame and raises RunInterrupted, and the same
-        call with ``resume=True`` continues. ``job.json`` records the run, and :func:`segue.jobs.run` repeats
-        it. If you have iterated over some results, only the remaining ones are written, without ``job.json``.
+        This runs like the commands. :func:`segue.jobs.run` repeats the job. If you have iterated over some
+        results, only the remaining ones are written, without ``job.json``.
+
+        Args:
+            path: as for :func:`segue.save`, like ``formats``, ``overwrite`` and ``side_by_side``.
+            formats: names of output formats.
+            overwrite: replace what is there.
+            side_by_side: put the plain frame beside the drawn one.
+            resume: continue the interrupted run of this folder.
+
+        Returns:
+            The file or folder of each format.
+
+        Raises:
+            RunInterrupted: Ctrl-C was pressed, and the current frame is finished and saved.
+            SinkError: the output exists or cannot be written.
+            SegueError: the results are used up, or ``resume`` comes after some of them.
+            ArgumentError: an argument has the wrong type.
         """
         self.__iter__()
         outputs = _outputs(
