@@ -152,7 +152,7 @@ def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:
     assert np.array_equal(known.scene(0).planes, scenes.scene(0).planes)
     # The second of two passes averages over the frames after each one as well.
     assert np.mean([(a == b).mean() for a, b in zip(one, two, strict=True)]) > 0.99
-    with pytest.raises(PromptError, match="learnt scene is 128x96, but the frames are 96x128"):
+    with pytest.raises(PromptError, match="empty scene is 128x96, but the frames are 96x128"):
         list(segue.foreground([np.zeros((128, 96, 3), np.uint8)], model="median", scene=known))
 
 

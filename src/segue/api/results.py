@@ -19,11 +19,10 @@ from segue.errors import ArgumentError, SegueError, SinkError
 from segue.inputs import kind_of
 from segue.jobs.describing import described, model_value, opened_source, source_value
 from segue.jobs.files import record_path
-from segue.jobs.loop import FrameLoop
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
 from segue.jobs.parts import Outputs, checked
-from segue.jobs.running import open_job, run_open
+from segue.jobs.running import FrameLoop, open_job, run_open
 from segue.jobs.values import VideoJob
 from segue.options import by_arguments
 from segue.registry import SINKS

@@ -29,14 +29,11 @@ if TYPE_CHECKING:
     from segue.jobs.running import RunInterrupted as RunInterrupted
     from segue.jobs.running import RunResult as RunResult
     from segue.jobs.running import run as run
-    from segue.jobs.values import AnnotateJob as AnnotateJob
     from segue.jobs.values import DetectJob as DetectJob
-    from segue.jobs.values import ExportJob as ExportJob
     from segue.jobs.values import ForegroundJob as ForegroundJob
     from segue.jobs.values import InstancesJob as InstancesJob
     from segue.jobs.values import Job as Job
     from segue.jobs.values import TrackJob as TrackJob
-    from segue.jobs.values import TrainJob as TrainJob
     from segue.jobs.values import VideoJob as VideoJob
     from segue.jobs.values import from_json as from_json
     from segue.jobs.values import to_json as to_json
@@ -47,8 +44,7 @@ _MODULES = {
     "segue.jobs.parts": "Finding Given Model Outputs VideoSource",
     "segue.jobs.plan": "check_plan",
     "segue.jobs.running": "RunResult RunInterrupted run",
-    "segue.jobs.values": "AnnotateJob DetectJob ExportJob ForegroundJob InstancesJob Job TrackJob TrainJob "
-    "VideoJob from_json to_json",
+    "segue.jobs.values": "DetectJob ForegroundJob InstancesJob Job TrackJob VideoJob from_json to_json",
 }
 
 __all__ = [*" ".join(_MODULES.values()).split()]

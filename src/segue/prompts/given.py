@@ -16,17 +16,17 @@ from segue.inputs import kind_of
 from segue.masks.files import read_index_mask
 from segue.masks.given import EXPECTED, as_box, as_masks, as_points, is_mask_like
 from segue.prompts.parse import box_of, points_of
-from segue.types import BoxPrompt, IndexMask, MaskPrompt, PointPrompt, Prompt
+from segue.types import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 
 PromptsLike = Any
 """The prompts of one frame: see :func:`as_prompts`."""
 
 
-def as_prompts(value: PromptsLike, where: str = "prompts") -> IndexMask | list[Prompt]:
-    """Prompts of a caller for one frame, in the form of sessions.
+def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
+    """Prompts of a caller for one frame.
 
     ``value``: one of - an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a
-    tensor, a PIL image, or the path of a mask file; returns an index mask (H, W), or prompts.
+    tensor, a PIL image, or the path of a mask file; boxes; prompts; or masks and boxes by their ids.
     """
     if isinstance(value, Prompt):
         return [_checked(value, where)]
@@ -37,12 +37,11 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> IndexMask | list[P
         return [BoxPrompt(1, box)]
     if is_mask_like(value):
         masks = as_masks(value, where)
-        if isinstance(value, (str, os.PathLike)) and masks.any():
-            # A file says itself whether 255 is an id; of an array that is guessed, see `one_object`.
-            return [*MaskPrompt.each(masks)]
-        if masks.ndim == 2:
-            return masks
-        return [MaskPrompt(number, mask != 0) for number, mask in enumerate(masks, 1)]
+        if masks.ndim == 3:
+            return [MaskPrompt(number, mask != 0) for number, mask in enumerate(masks, 1)]
+        if not masks.any():
+            raise PromptError(f"{where}: the mask is empty; draw at least one object")
+        return [*MaskPrompt.each(masks)]
     if isinstance(value, Sequence):
         return list(_listed(value, where))
     raise PromptError(
@@ -210,10 +209,6 @@ def _said(value: PromptsLike, frame: int | None, where: str) -> list[Prompt]:
     given = as_prompts(value, where)
     if isinstance(value, (str, os.PathLike)):
         given = [MaskPrompt(0, os.fspath(value))]
-    elif not isinstance(given, list):
-        if not given.any():
-            raise PromptError(f"{where}: the mask is empty; draw at least one object")
-        given = [*MaskPrompt.each(given)]
     elif isinstance(value, Mapping):
         files = {int(key): item for key, item in value.items() if isinstance(item, (str, os.PathLike))}
         given = [
