@@ -108,7 +108,7 @@ def test_a_full_disk(track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_disk_that_is_full_when_the_session_is_saved(
     track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segue.jobs.loop.SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("segue.jobs.running.SAVE_EVERY_SECONDS", 0.0)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
