@@ -49,14 +49,9 @@ def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
     if options.top_k != "published":
         changes["top_k"] = options.top_k
     try:
-        schedule = replace(published, **changes, **checked_settings(published, options.settings))
+        return replace(published, **changes, **checked_settings(published, options.settings))
     except ValueError as error:  # what the schedule itself refuses
         raise ArgumentError(str(error)) from None
-    if schedule.uncertainty_penalty < 0:
-        raise ArgumentError(f"uncertainty_penalty is {schedule.uncertainty_penalty}, but must be at least 0")
-    if schedule.uncertainty_penalty and not getattr(network.tracker, "weighs_uncertainty", False):
-        raise ArgumentError("uncertainty_penalty: this network does not use it; STCN, STM and stcn-lite do")
-    return schedule
 
 
 def checked_settings(published: Schedule, given: Mapping[str, SettingValue]) -> dict[str, Any]:
