@@ -13,7 +13,7 @@ from segue.batch.publish import digest_of, is_own
 from segue.batch.work import JobConfig, attempt
 from segue.cancel import CancelToken
 from segue.cli.batch import with_jobs
-from segue.jobs import loop
+from segue.jobs import running as loop
 from tests.batch.conftest import film
 from tests.power import recorded
 

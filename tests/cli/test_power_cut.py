@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.jobs import loop
+from segue.jobs import running as loop
 from tests.cli.running import Command
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see what is synced")

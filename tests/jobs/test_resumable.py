@@ -13,8 +13,8 @@ import pytest
 
 from segue.cancel import CancelToken
 from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
-from segue.jobs import loop
-from segue.jobs.loop import FIRST_PASS, STATE, FrameRun, first_pass, forget_state
+from segue.jobs import running as loop
+from segue.jobs.running import FIRST_PASS, STATE, FrameRun, first_pass, forget_state
 from segue.masks import read_index_mask
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, ObjectInfo, Segmentation

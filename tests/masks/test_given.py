@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from segue.errors import PromptError, SourceError
 from segue.masks import write_index_mask
@@ -16,15 +15,6 @@ from segue.masks.given import as_masks, is_mask_like
 
 INDEX = np.array([[0, 2, 2, 0, 0], [0, 0, 7, 0, 0]], np.uint8)
 TWO = np.stack([INDEX == 2, INDEX == 7])
-
-
-@pytest.mark.parametrize(
-    "make", [lambda x: x, torch.from_numpy, Image.fromarray], ids=["array", "tensor", "PIL"]
-)
-def test_arrays_tensors_and_pictures_are_masks(make: Any) -> None:
-    value = make(INDEX)
-    assert is_mask_like(value)
-    assert np.array_equal(as_masks(value, "mask"), INDEX)
 
 
 def test_files_are_masks_by_their_path(tmp_path: Path) -> None:
@@ -70,7 +60,3 @@ def test_masks_of_several_objects_stay_as_they_are(masks: Any) -> None:
 def test_what_is_no_mask_is_refused(value: Any, words: str) -> None:
     with pytest.raises(PromptError, match=words):
         as_masks(value, "first")
-
-
-def test_what_is_none_of_them_is_not_like_a_mask() -> None:
-    assert not any(map(is_mask_like, ([[0, 1]], 3, None, b"a.png")))

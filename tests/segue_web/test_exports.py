@@ -289,7 +289,7 @@ def test_an_export_comes_back_as_the_same_objects_or_as_new_ones(
             1, {first: (one, FrameAnnotation("tracked", 0.8)), second: (two, FrameAnnotation("tracked", 0.6))}
         )
         project.put(2, {first: (one, FrameAnnotation("tracked", 0.8))})
-        project.hide(2, second)
+        project.put(2, {second: (np.zeros(SIZE, np.bool_), FrameAnnotation("given"))})
         project.set_object(second, name="crate")
     before = {i: (project.masks(i), project.marks(i)) for i in range(video.count)}
     target = tmp_path / f"p-{form}{FORMATS[form].suffix}"
@@ -382,7 +382,7 @@ def test_polygons_and_boxes_of_cvat_come_in(video: Video, tmp_path: Path) -> Non
 
     assert dict(labels.names) == {1: "car", 2: "tree"}
     assert list(labels.masks) == [1]
-    mask = labels.masks[1]()
+    mask = labels.mask(1, video.size)
     assert (mask[5:15, 10:20] == 1).all()
     assert (mask == 1).sum() == 100
     assert (mask == 2).sum() == 600

@@ -66,7 +66,7 @@ def test_two_polygons_fill_the_frames_between_them_in_one_step(backend: Annotate
     assert [left_of(backend, i) for i in range(2, 7)] == [10, 15, 20, 25, 30]
     ask("undo")
     assert kinds(backend) == "..g........."
-    ask("redo")
+    ask("undo", redo=True)
 
     assert draw(ask, 4, 40)["frames"] == 2
     assert [left_of(backend, i) for i in range(2, 7)] == [10, 25, 40, 35, 30]

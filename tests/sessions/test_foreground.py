@@ -16,8 +16,8 @@ import torch
 import segue
 from segue.errors import CheckpointError, PromptError, SegueError
 from segue.sessions import SessionState
-from segue.sessions.backgrounds import FixedBackground
 from segue.sessions.empty_scene import Scene
+from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground_masks import SHADOW, ForegroundMasks
 from segue.sessions.segmenters import NetworkSegmenter
@@ -404,7 +404,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], message: str)
 
 def test_a_given_background_stays_whatever_fills_the_picture() -> None:
     empty = np.full((96, 128, 3), 40, np.uint8)
-    session = new_session(background=FixedBackground(empty), without=["align"])
+    session = new_session(background=LearntBackground(FilmScenes.of(Scene.of(empty))), without=["align"])
     session.step(Frame(0, 0.0, empty))
     crowd = wall(2)
     for t in range(1, 20):

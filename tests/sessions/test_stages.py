@@ -9,6 +9,7 @@ import pytest
 
 from segue.errors import ArgumentError, CheckpointError, ResumeError
 from segue.sessions import SessionState
+from segue.sessions.base import FORMAT
 from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
@@ -70,7 +71,7 @@ def test_an_older_state_is_refused(tmp_path: Path) -> None:
     session, path = ForegroundSession("median"), tmp_path / "state.safetensors"
     session.step(WALK[0])
     session.state().save(path)
-    path.write_bytes(path.read_bytes().replace(b"segue-session-8", b"segue-session-7"))
+    path.write_bytes(path.read_bytes().replace(FORMAT.encode(), b"segue-session-7"))
     with pytest.raises(CheckpointError, match="not a saved session of this version"):
         SessionState.load(path)
 

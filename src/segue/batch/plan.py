@@ -151,6 +151,16 @@ def key_of(name: str) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
+def value_of(words: Sequence[str], name: str) -> str | None:
+    """The value that an option has among the words of a command line; None where it is not there."""
+    for place, word in enumerate(words):
+        if word == name and place + 1 < len(words):
+            return words[place + 1]
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return None
+
+
 def jobs_of(tasks: Iterable[Task]) -> list[VideoJob]:
     """The jobs of videos, each once: most videos share one."""
     return list({id(task.job): task.job for task in tasks if task.job is not None}.values())

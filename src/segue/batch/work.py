@@ -51,7 +51,6 @@ class JobConfig:
         resume: continue the batch of this output.
         retry_failed: go on, and try again what has failed.
         json_lines: progress as one JSON object a line on standard output.
-        quiet: no progress.
         batch: identity of the batch, by which it knows its own results.
         folder: folder in which relative paths begin.
     """
@@ -69,7 +68,6 @@ class JobConfig:
     resume: bool = False
     retry_failed: bool = False
     json_lines: bool = False
-    quiet: bool = False
     batch: str = ""
     folder: str = "."
 

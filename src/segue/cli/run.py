@@ -26,7 +26,6 @@ from segue.batch.work import JobConfig
 from segue.cli.batch import BatchCommand, check_words, do_tasks
 from segue.cli.options import Options, Values, command
 from segue.cli.running import parse_job
-from segue.jobs.processes import value_of
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation
@@ -93,7 +92,7 @@ run = command(
     ),
     Options(
         JobConfig,
-        "output:output,out,o workers resume quiet:quiet,q",
+        "output:output,out,o workers resume",
         {"output": ...},
         help={
             "output": "Folder of the results.",
@@ -117,10 +116,8 @@ def template_of(request: Request, how: JobConfig) -> TrackJob | ForegroundJob | 
     """The job of every video of a request, as the options say; its source is still to be named."""
     protocol = protocol_of(request.dataset)
     check_words(how.options)
-    options = [*how.options, *SCORED[protocol.command]]
-    if protocol.model is not None and value_of(options, "--model") is None:
-        options += ["--model", protocol.model]
-    template = parse_job(protocol.command, ["", *options])
+    model = [] if protocol.model is None else ["--model", protocol.model]  # the last one counts
+    template = parse_job(protocol.command, ["", *model, *how.options, *SCORED[protocol.command]])
     check_single_files(template)
     assert isinstance(template, TrackJob | ForegroundJob | InstancesJob)
     return template

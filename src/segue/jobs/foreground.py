@@ -26,8 +26,9 @@ from segue.models.base import ForegroundCapabilities, ForegroundNetwork, foregro
 from segue.naming import natural_key
 from segue.registry import DETECTORS, MODELS
 from segue.sessions.background import MaskedMedian
-from segue.sessions.backgrounds import Background, FixedBackground
+from segue.sessions.backgrounds import Background
 from segue.sessions.detecting import detector
+from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import LEARNT, FilmScenes, LearntBackground
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
@@ -159,7 +160,7 @@ def _background(scene: Any) -> Background:
     if isinstance(scene, str) and scene in get_args(BackgroundModel):
         return SubtractorBackground(Subtractor(cast("Literal['mog2', 'knn']", scene)))
     if not isinstance(scene, (str, os.PathLike)):
-        return FixedBackground(as_rgb(scene, "scene"))
+        return LearntBackground(FilmScenes.of(Scene.of(as_rgb(scene, "scene"))))
     path = Path(scene)
     if not exists(path):
         raise SourceError(
@@ -168,7 +169,7 @@ def _background(scene: Any) -> Background:
     if path.suffix.lower() == LEARNT:
         return LearntBackground(FilmScenes.load(path))
     try:
-        return FixedBackground(read_image(path))
+        return LearntBackground(FilmScenes.of(Scene.of(read_image(path))))
     except DamageError as error:
         raise SourceError(str(error)) from None
 

@@ -19,12 +19,10 @@ from segue.inputs import exists
 from segue.jobs.parts import Outputs, VideoSource
 from segue.jobs.values import (
     DetectJob,
-    ExportJob,
     ForegroundJob,
     InstancesJob,
     Job,
     TrackJob,
-    TrainJob,
     VideoJob,
     to_json,
 )
@@ -89,21 +87,18 @@ def outputs_of(job: Job) -> Iterator[Path]:
         if isinstance(job, ForegroundJob):
             others = (job.events, job.snapshots, job.background, job.explain)
             yield from (path for path in others if path is not None)
-    elif isinstance(job, (TrainJob, ExportJob)):
-        yield job.folder
-    elif isinstance(job, DetectJob):
+    else:
         yield from (path for path in (job.folder, job.json_file) if path is not None)
 
 
 def inputs_of(job: Job) -> Iterator[Path]:
     """Files and folders that a job reads, as far as it names them."""
-    if isinstance(job, (VideoJob, DetectJob)):
-        place = job.source.place
-        if place is not None and not is_url(place) and not place.isdecimal():
-            yield Path(place)
-        weights = job.finding.weights if isinstance(job, DetectJob) else job.model.weights
-        if weights is not None:
-            yield weights
+    place = job.source.place
+    if place is not None and not is_url(place) and not place.isdecimal():
+        yield Path(place)
+    weights = job.finding.weights if isinstance(job, DetectJob) else job.model.weights
+    if weights is not None:
+        yield weights
 
 
 def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:

@@ -34,10 +34,7 @@ def fold_batch_norms(module: Module) -> Module:
 
 
 def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tuple[list[str], str]]:
-    """Find the convolutions among the children of ``module`` that feed a norm or its replacement.
-
-    Yields their names and the name of the norm.
-    """
+    """Names of the children of ``module`` that are convolutions before a norm, with the name of the norm."""
     children = dict(module.named_children())
     if isinstance(module, nn.Sequential):
         for conv, after in itertools.pairwise(children):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,17 +14,17 @@ import torch
 from segue.batch.data_sets import DatasetVideo, dataset_videos, results_of, scored_here
 from segue.batch.ledger import Ledger
 from segue.batch.places import SUBFOLDER
+from segue.batch.plan import value_of
 from segue.batch.run import LEDGER
 from segue.batch.submission import write_submission
 from segue.batch.work import JobConfig
 from segue.cancel import interrupt_on_signals
 from segue.errors import CheckpointError, DatasetError, SegueError
-from segue.jobs.processes import value_of
-from segue.jobs.values import TrainJob
 from segue.masks import read_index_mask, write_index_mask
 from segue.masks.files import encode_index_mask
 from segue.metrics.data_sets import Request, open_masks
 from segue.metrics.evaluation import Evaluation
+from segue.notices import notice
 from segue.reports import write_report
 from segue.reproduce.asked import How
 from segue.reproduce.cost import cost_of
@@ -54,7 +54,7 @@ class Face:
 
     run_videos: Callable[[Request, JobConfig, Iterable[DatasetVideo] | None], int]
     score_videos: Callable[[Request, JobConfig, int], Evaluation]
-    train: Callable[[TrainJob], object]
+    train: Callable[[Sequence[str]], object]
     notice: Callable[[str], None]
 
 
@@ -119,11 +119,8 @@ def _do(row: TableRow, model: str, table: Table, request: Request | None, how: H
         options += ["--weights", str(trainer.weights())]
     elif given is not None:
         options += ["--weights", given]
-    if not how.quiet:
-        face.notice(f"{table.paper} {table.name}: {row.name}")
-    running = JobConfig(
-        options=tuple(options), output=str(folder), workers=how.workers, resume=how.resume, quiet=how.quiet
-    )
+    notice(f"{table.paper} {table.name}: {row.name}")
+    running = JobConfig(options=tuple(options), output=str(folder), workers=how.workers, resume=how.resume)
     failed = face.run_videos(request, running, videos)
     speed, reasons = _speed_and_reasons(folder)
     if failed and math.isnan(speed):

@@ -88,7 +88,7 @@ class Snapshot:
 
 def snapshot(
     project: Project,
-    objects: list[int] | None,
+    objects: Sequence[int] | None,
     *,
     all_frames: bool = False,
     first: int = 0,

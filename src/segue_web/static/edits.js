@@ -91,7 +91,7 @@ export function forget(hidden) {
 /** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. */
 export async function undo(op) {
   const before = state.pending && op === "undo" ? lastMade : true;
-  const answer = await change(async () => await before ? request(op) : {});
+  const answer = await change(async () => await before ? request("undo", { redo: op === "redo" }) : {});
   if (!answer?.label) return;
   notice(`${op === "undo" ? "Undone" : "Redone"}: ${answer.label}`);
   if (answer.frames.length === 1 && answer.frames[0] !== state.frame) go(answer.frames[0]);
