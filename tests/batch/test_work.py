@@ -15,7 +15,7 @@ from PIL import Image
 
 from segue import jobs
 from segue.batch import State, Task, work
-from segue.batch.plan import key_of
+from segue.batch.places import key_of
 from segue.batch.publish import digest_of, is_own
 from segue.batch.work import JobConfig, ProgressRecorder, attempt
 from segue.cancel import CancelToken

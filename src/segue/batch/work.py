@@ -18,8 +18,8 @@ from PIL import Image as PillowImage
 
 from segue import jobs, weights
 from segue.allocation import prepare_process
-from segue.batch.places import fetch, one_line
-from segue.batch.plan import Task, key_of
+from segue.batch.places import fetch, key_of, one_line
+from segue.batch.plan import Task
 from segue.batch.publish import publish
 from segue.cancel import CancelToken
 from segue.errors import ResumeError, SegueError
