@@ -195,7 +195,7 @@ def test_youtube_vis_is_run_by_its_published_inference(
         "-o",
         "out",
     )
-    quickly = ("--short-side", 48, "--device", "cpu", "-q")
+    quickly = ("--short-side", 48, "--device", "cpu")
 
     ended = command(*ordered, *quickly, "--workers", 1, "--json", "scores.json")
 
