@@ -7,7 +7,7 @@
  * @typedef {{kind: string, score: number, area: number}} FrameAnnotation
  * @typedef {{points: [number, number, boolean][], box: number[] | null, granularity?: string, granularities?: string[]}} Prompts
  * @typedef {{corners: [number, number][], kind: "key" | "between" | "near"}} Polygon
- * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
+ * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>, difference?: Record<string, string[]>,
  *   prompts: Record<string, Prompts>, polygons?: Record<string, Polygon>, marks: Record<string, [string, number, number]>}} FrameData
  * @typedef {{frame: number, label: string | null, masks: Record<string, string>}} Before
  * @typedef {{event: string, what: string, done: number, total: number, rate: number}} Running
@@ -169,7 +169,7 @@ class State {
 
   /** ways to look at two results: id and name */
   get compareModes() {
-    return [["slider", "Slider"], ["both", "Side by side"], ["first", this.names[0]], ["second", this.names[1]], ["difference", "Difference"]];
+    return [["slider", "Slider"], ["both", "Side by side"], ["difference", "Difference"]];
   }
 
   /** whether the project can be changed now */
