@@ -72,7 +72,7 @@ def coco(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
 def _coco(video: Video, taken: Snapshot, target: Path, name: Callable[[int], str]) -> Iterator[int]:
     names = tuple(name(index) for index in range(video.count))
     with CocoSink(target, names=names, size=video.size, attributes=taken.attributes) as sink:
-        for done, index in enumerate(taken.frames(video), 1):
+        for done, index in enumerate(taken.frames, 1):
             sink.write_lengths(taken.result(index, video), taken.lengths(index, video.size), video.size)
             yield done
 
@@ -91,7 +91,7 @@ def coco_images(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
 def ytvis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """An annotation file of YouTube-VIS: videos, annotations, and the objects' names as categories."""
     tracks: dict[int, list[Any]] = {i: [] for i in taken.names}
-    span = taken.span(video)
+    span = taken.span
     for done, index in enumerate(span, 1):
         lengths = taken.lengths(index, video.size)
         for i, track in tracks.items():
@@ -169,7 +169,7 @@ def _challenge(
     video: Video, taken: Snapshot, target: Path, lines: Any, names: Sequence[str]
 ) -> Iterator[int]:
     """The folder of a sequence of the MOT Challenge; ``lines`` of a frame by its number and its index."""
-    frames = list(taken.frames(video))
+    frames = list(taken.frames)
     height, width = video.size
     about = {"name": target.name, "imDir": "img1", "frameRate": round(video.fps), "seqLength": len(frames),
              "imWidth": width, "imHeight": height, "imExt": ".jpg"}  # fmt: skip
