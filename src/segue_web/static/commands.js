@@ -33,6 +33,7 @@ export const commands = {
   trackBetween: { name: "Track from the corrected frame before to the one after", text: "Between", icon: "between", keys: "g", can: () => canTrack() && (state.pending > 0 || state.canJoin), run: () => track("between") },
   rangeFrom: { name: "Track and export from this frame on; again: from the first", icon: "from", keys: "<", can: editable, run: () => setRange("from") },
   rangeTo: { name: "Track and export up to this frame; again: to the last", icon: "to", keys: ">", can: editable, run: () => setRange("to") },
+  rename: { name: "Name of the chosen object", icon: "panel", keys: "F2", can: hasChosen, run: () => element("name").select() },
   chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: hasChosen, run: () => element("category").focus() },
   chooseGroup: { name: "Group of the chosen object", icon: "panel", keys: "q", can: hasChosen, run: () => element("group").focus() },
   addAttribute: { name: "Attribute of the chosen object", icon: "panel", keys: "j", can: hasChosen, run: () => element("attribute").focus() },

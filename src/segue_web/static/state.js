@@ -56,8 +56,8 @@ class State {
     this.found = [];
     this.foundFrame = -1;
     this.foundAt = 0;
-    /** the detector that is at work, and since when @type {{detector: string, since: number} | null} */
-    this.finding = null;
+    /** the detector that is at work */
+    this.finding = "";
     /** @type {Set<number>} */
     this.chosen = new Set();
     /** @type {{x: number, y: number} | null} */
@@ -151,12 +151,6 @@ class State {
     const objects = this.objects.filter((item) => !item.locked && (this.group === null || item.group === this.group));
     const given = this.framesOf("given", objects);
     return given.length ? given : this.framesOf("imported", objects);
-  }
-
-  /** whether any frame has a mask that no person drew */
-  get isTracked() {
-    for (const marks of this.marks.values()) for (const mark of marks.values()) if (mark.kind !== "given") return true;
-    return false;
   }
 
   /** whether this frame lies between two corrected ones that are not next to each other, as the server's plan */
