@@ -65,13 +65,7 @@ export function point(context, x, y, positive, colour, pixel) {
   context.lineWidth = 2 * pixel;
   context.strokeStyle = positive ? "#fff" : colour;
   disk(context, x, y, 7 * pixel, positive ? colour : "#14161a");
-  context.beginPath();
-  for (const [dx, dy] of positive ? [[1, 0], [0, 1]] : [[1, 0]]) {
-    context.moveTo(x - 3.5 * dx * pixel, y - 3.5 * dy * pixel);
-    context.lineTo(x + 3.5 * dx * pixel, y + 3.5 * dy * pixel);
-  }
-  context.strokeStyle = positive ? "#14161a" : "#fff";
-  context.stroke();
+  write(context, positive ? "+" : "−", x, y, pixel);
 }
 
 /** A text that can be read on any picture. */

@@ -1,14 +1,13 @@
 // The panels at the side: objects, what is known of the chosen one, this frame, suggestions, what to look at next.
 
 import { commandButton, element, fill, iconButton, make, span, swatch, tick } from "./dom.js";
-import { changeObjects, click, meant, remove } from "./edits.js";
+import { changeObjects, click, GRANULARITIES, meant, remove } from "./edits.js";
 import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
 import { go } from "./playback.js";
 import { state } from "./state.js";
 
 const KINDS = { given: "corrected by you", tracked: "tracked", imported: "imported", interpolated: "interpolated between two polygons" };
-const GRANULARITY_NAMES = { part: "Part", whole: "Object", group: "More" };
 
 /** when the list of what to look at next was made */
 let nextShown = 0;
@@ -95,7 +94,7 @@ function showGranularities() {
   const given = meant();
   element("granularities").hidden = !given;
   fill(element("granularities"), given, () => (given?.granularities ?? []).map((granularity) => make("button", {
-    role: "radio", "aria-checked": granularity === given.granularity, textContent: GRANULARITY_NAMES[granularity],
+    role: "radio", "aria-checked": granularity === given.granularity, textContent: GRANULARITIES[granularity],
     title: "What the clicks mean (O: the next)", onclick: () => click([], null, () => granularity),
   })));
 }
