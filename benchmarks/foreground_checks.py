@@ -32,7 +32,7 @@ from foreground_methods import session
 from machine import describe
 from segue.datasets.isd import MOVING_BACKGROUND, IsdClip, open_isd
 from segue.errors import SegueError
-from segue.jobs.loop import results
+from segue.jobs.running import results
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.types import Frame, IndexMask

@@ -3,7 +3,7 @@
 Example::
 
     python benchmarks/forms.py                                  # all networks and forms
-    python benchmarks/forms.py --networks stcn,cutie --forms winograd,fused
+    python benchmarks/forms.py --networks stcn,cutie --forms fused,selection
     python benchmarks/forms.py --threads 2
 
 All variants of a network take the same frame one after the other, so that other programs on the machine
@@ -36,7 +36,7 @@ NETWORKS = ("stcn-lite", "stcn", "stm", "xmem", "cutie", "sam2-tiny", "seqformer
 
 
 def _no_fold(module: Any, **_: object) -> Any:
-    return deepcopy(module)
+    return deepcopy(module).requires_grad_(False)
 
 
 def _plain_top_k(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,11 +48,7 @@ def _whole(query: torch.Tensor, key: torch.Tensor, values: torch.Tensor) -> torc
 
 
 FORMS: dict[str, dict[str, object]] = {
-    "winograd": {"segue.layers.wide.is_wide": lambda *_: False},
-    "fused": {
-        "segue.layers.wide.is_wide": lambda *_: False,
-        "segue.layers.wide.can_fuse": lambda: False,
-    },
+    "fused": {"segue.layers.running.use_fused": lambda *_: None},
     "folding": {"segue.layers.running.fold_batch_norms": _no_fold},
     "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},
     "composing": {"segue.layers.running.Composable": type("Never", (), {})},

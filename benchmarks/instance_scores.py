@@ -36,7 +36,7 @@ from segue.api.instances import instances
 from segue.api.track import track
 from segue.arrays import UInt8Array
 from segue.datasets.instances import DetectedInstance, Instance
-from segue.jobs.loop import results
+from segue.jobs.running import results
 from segue.masks.rle import encode_rle
 from segue.masks.tracks import RleTrack
 from segue.metrics.identity import Identity, identity

@@ -1,10 +1,14 @@
-"""Frames per second of stcn-lite sessions in this checkout and in another one, in turn; or of mustan-lite.
+"""Frames per second of stcn-lite here and in another checkout or as ONNX graphs, in turn; or of mustan-lite.
 
 Example::
 
     git worktree add /tmp/before fe93233
     python benchmarks/session_speed.py /tmp/before --frames DAVIS/JPEGImages/480p/goat \\
         --mask DAVIS/Annotations/480p/goat/00000.png --threads 1
+
+    segue export stcn-lite /tmp/graphs
+    python benchmarks/session_speed.py /tmp/graphs --frames DAVIS/JPEGImages/240p/goat \\
+        --mask DAVIS/Annotations/240p/goat/00000.png
 
     python benchmarks/session_speed.py /tmp/before --frames CDNET/baseline/highway/input --foreground
 
@@ -30,25 +34,30 @@ UNTIMED = 6
 RUN = f"""
 import sys, time
 root, folder, mask, objects, threads, count = sys.argv[1:]
-sys.path.insert(0, root + "/src")
-import torch
-torch.set_num_threads(int(threads))
-try:
-    from segue.allocation import prepare_process
-    prepare_process()
-except ImportError:  # an older checkout prepares the process itself
-    pass
-import numpy as np
 from pathlib import Path
+if (Path(root) / "graphs.json").is_file():
+    sys.path.insert(0, root)
+    from follow import Tracker
+    session = Tracker(root, threads=int(threads))
+else:
+    sys.path.insert(0, root + "/src")
+    import torch
+    torch.set_num_threads(int(threads))
+    try:
+        from segue.allocation import prepare_process
+        prepare_process()
+    except ImportError:  # an older checkout prepares the process itself
+        pass
+    import segue
+    session = segue.TrackSession("stcn-lite")
+import numpy as np
 from PIL import Image
-import segue
 paths = sorted(Path(folder).glob("*.jpg"))[: int(count)]
 frames = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
 first = (np.asarray(Image.open(mask)) > 0).astype(np.uint8)
 columns = np.nonzero(first)[1]
 cuts = np.quantile(columns, np.arange(1, int(objects)) / int(objects))
 first *= (1 + np.searchsorted(cuts, np.arange(first.shape[1]))).astype(np.uint8)
-session = segue.TrackSession("stcn-lite")
 session.step(frames[0], first)
 for frame in frames[1:{UNTIMED}]:
     session.step(frame)
@@ -120,7 +129,7 @@ def main() -> None:
     """Time both checkouts in turn and print a table."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("other", type=Path, help="another checkout of segue")
+    parser.add_argument("other", type=Path, help="another checkout of segue, or a folder of ONNX graphs")
     parser.add_argument("--frames", type=Path, required=True, help="folder of images")
     parser.add_argument("--mask", type=Path, help="mask of the first image, to track")
     parser.add_argument("--foreground", action="store_true", help="find foreground by mustan-lite")

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -192,17 +191,3 @@ def test_on_macos_a_file_reaches_the_disk_itself_where_the_file_system_can(
     system.sync_file(tmp_path / "file")
     assert asked == [51]
     assert len(synced) == (not known)
-
-
-@pytest.mark.skipif(not system.LINUX, reason="only Linux lowers threads")
-def test_a_thread_that_reads_gives_way_to_networks() -> None:
-    found: list[int] = []
-
-    def look() -> None:
-        system.lower_thread_priority()
-        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    thread.join()
-    assert found == [max(system.NICENESS, os.getpriority(os.PRIO_PROCESS, 0))]

@@ -71,6 +71,9 @@ def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]
 
     Within :data:`ONE_REQUEST_SECONDS` only Ctrl-C after Ctrl-C is a second one. Ignored signals, as under
     nohup, stay ignored; outside the main thread nothing changes.
+
+    Yields:
+        The token.
     """
     token = token or CancelToken()
     if threading.current_thread() is not threading.main_thread():

@@ -86,7 +86,15 @@ class Registry(Generic[T]):
     def find(self, name: str, fitting: Callable[[], Iterable[str]] | None = None) -> T:
         """Find an entry, and import the package that adds it if need be.
 
-        ``fitting`` gives the names to list where there is none of that name; all by default.
+        Args:
+            name: name of the entry, for a network also ``name.tag``.
+            fitting: gives the names that an error lists; all by default.
+
+        Returns:
+            The entry.
+
+        Raises:
+            SegueError: there is none of that name, or its package cannot be imported.
         """
         if not isinstance(name, str):
             raise self.error(f"{self.noun}: {kind_of(name)}; give a name: {', '.join(self.names)}")

@@ -15,7 +15,7 @@ from segue.datasets.instances import DetectedInstance
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError
 from segue.flow import FlowFiles
-from segue.jobs.loop import results
+from segue.jobs.running import results
 from segue.masks.tracks import RleTrack
 from segue.metrics import DavisAccumulator
 from segue.metrics.foreground import ForegroundAccumulator

@@ -9,11 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from segue.cli.running import show
 from segue.errors import SourceError
-from segue.jobs.parts import Model
-from segue.jobs.values import AnnotateJob
-from segue_web.running import need_web
+from segue.reports.terminal import interruptible
+from segue_web.running import need_web, serve_video
 
 Measure = Literal["davis", "foreground"]
 Tool = Literal["label-studio", "x-anylabeling"]
@@ -83,19 +81,19 @@ def annotate(
         typer.echo(f"copied: {copy_project(video, project, copy_to)}")
         return
     _check_there(video, *(import_ or ()))
-    show(
-        AnnotateJob(
-            film=video,
-            project=project,
-            imports=tuple(import_ or ()),
-            model=Model(name=model, weights=weights),
+    with interruptible():
+        serve_video(
+            video,
+            project,
+            imports=import_ or (),
+            model=model,
+            weights=weights,
             prompter=prompter,
             device=device,
+            classes=() if classes is None else tuple(name.strip() for name in classes.split(",")),
             port=port,
             browser=browser,
-            classes=() if classes is None else tuple(name.strip() for name in classes.split(",")),
         )
-    )
 
 
 def serve(

@@ -1,7 +1,8 @@
-"""Serve the page for a job, or for results that are looked at."""
+"""Serve the page of a video, or for results that are looked at."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,8 @@ import typer
 
 from segue.errors import SegueError
 from segue.extras import missing_packages
+from segue.inputs import printable
 from segue.jobs.observer import Observer
-from segue.jobs.values import AnnotateJob
 
 if TYPE_CHECKING:
     from segue_web.live import LivePage
@@ -19,7 +20,19 @@ MOST_LISTED = 20
 """Objects of an imported file that the terminal lists."""
 
 
-def run_job(job: AnnotateJob, observer: Observer) -> None:
+def serve_video(
+    film: Path,
+    project: Path | None,
+    *,
+    imports: Iterable[Path],
+    model: str,
+    weights: Path | None,
+    prompter: str | None,
+    device: str | None,
+    classes: tuple[str, ...],
+    port: int,
+    browser: bool,
+) -> None:
     """Serve the page of a video until it is closed."""
     need_web()
     from segue.prompts import find_prompter
@@ -30,21 +43,15 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
     from segue_web.server import serve
     from segue_web.video import Video
 
-    load_for("track", job.model.name, job.model.weights)  # what is wrong shows now, not at the first tracking
-    prompter = job.prompter or MODELS.find(job.model.name).prompter
-    find_prompter(prompter, device=job.device)
-    video = Video(job.film)
-    folder = job.project or _default_folder(video.name)
+    load_for("track", model, weights)  # what is wrong shows now, not at the first tracking
+    prompter = prompter or MODELS.find(model).prompter
+    find_prompter(prompter, device=device)
+    video = Video(film)
+    folder = project or _default_folder(video.name)
     backend = AnnotateBackend(
-        video,
-        folder,
-        model=job.model.name,
-        weights=job.model.weights,
-        prompter=prompter,
-        device=job.device,
-        classes=job.classes,
+        video, folder, model=model, weights=weights, prompter=prompter, device=device, classes=classes
     )
-    for path in job.imports:
+    for path in imports:
         given = read_import(path, video)
         wanted = effects(backend.project, given)
         for effect in wanted[:MOST_LISTED]:
@@ -53,8 +60,8 @@ def run_job(job: AnnotateJob, observer: Observer) -> None:
         if len(wanted) > MOST_LISTED:
             typer.echo(f"{path}: and {len(wanted) - MOST_LISTED} more objects")
         backend.import_all(given, wanted)
-    observer.written("project", folder)
-    serve(backend, job.port, job.browser)
+    typer.echo(printable(f"project: {folder}"))
+    serve(backend, port, browser)
 
 
 def copy_project(video: Path, project: Path | None, target: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from segue.errors import PromptError
-from segue.jobs.loop import FrameLoop
+from segue.jobs.running import FrameLoop
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
 from segue.types import Frame, IndexMask, MaskPrompt, Segmentation

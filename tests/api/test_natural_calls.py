@@ -243,13 +243,6 @@ def test_a_prompter_takes_pictures_points_and_masks_in_any_form(picture: Any) ->
         assert np.array_equal(prompter(mask=mask).planes, better)
 
 
-def test_classes_of_a_detector_are_a_text_with_commas() -> None:
-    one, other = (
-        segue.detector("nanodet", classes=said, device="cpu") for said in ("person, dog", ["person", "dog"])
-    )
-    assert one.names == other.names
-
-
 def prompter_of_the_first() -> segue.Prompter:
     return segue.Prompter(PICTURES[0], device="cpu")
 
@@ -553,12 +546,3 @@ def test_an_error_names_the_argument_its_type_and_what_is_expected(
     call, kind, message = WRONG[case]
     with pytest.raises(kind, match=message):
         call()
-
-
-def test_a_single_format_and_classes_with_commas_are_texts(lite: STCNLite, tmp_path: Path) -> None:
-    assert segue.track(PICTURES, FIRST, model=lite, device="cpu").save(tmp_path, formats="npz") == {
-        "npz": tmp_path / "masks.npz"
-    }
-    one = list(segue.instances(PICTURES, model="msstsvis-lite", classes="person, dog", device="cpu"))
-    other = list(segue.instances(PICTURES, model="msstsvis-lite", classes=["person", "dog"], device="cpu"))
-    assert same(one, other)

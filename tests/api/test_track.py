@@ -13,7 +13,6 @@ import segue
 from segue.errors import ArgumentError, PromptError, SinkError
 from segue.jobs.parts import TrackOptions, checked
 from segue.jobs.tracking import make_schedule
-from segue.masks import read_index_mask
 from segue.models.cutie import Cutie, CutieSchedule
 from segue.models.sam2 import SAM2
 from segue.models.stcn import STCN, STCNLite
@@ -34,12 +33,6 @@ def lite() -> STCNLite:
 @pytest.fixture(scope="module")
 def results(lite: STCNLite) -> list[Segmentation]:
     return list(segue.track(PICTURES, {0: MASKS[0]}, model=lite, device="cpu"))
-
-
-def test_every_frame_gives_one_result_in_order(results: list[Segmentation]) -> None:
-    assert [result.index for result in results] == list(range(8))
-    assert [result.time for result in results] == [t / 25 for t in range(8)]
-    assert all(result.mask.shape == (48, 64) for result in results)
 
 
 def test_results_come_while_frames_are_read(lite: STCNLite) -> None:
@@ -84,11 +77,6 @@ def test_only_required_frames_have_results_and_those_of_the_memory_are_looked_at
     )
     assert [result.index for result in found] == [0, 4]
     assert looked == [0, 3, 4, 6]
-
-
-def test_without_prompts_there_is_nothing_to_follow(lite: STCNLite) -> None:
-    with pytest.raises(PromptError, match="say what to follow"):
-        list(segue.track(PICTURES, {}, model=lite, device="cpu"))
 
 
 def test_a_prompt_beyond_the_end_is_reported_after_all_results(lite: STCNLite) -> None:
@@ -141,14 +129,6 @@ def test_what_a_schedule_itself_refuses_is_an_error_of_the_argument() -> None:
         make_schedule(SAM2, TrackOptions(settings={"stride": 0}))
 
 
-def test_results_are_saved_as_masks(results: list[Segmentation], tmp_path: Path) -> None:
-    paths = segue.save(results, tmp_path / "out")
-    assert paths == {"png": tmp_path / "out" / "masks"}
-    for result in results:
-        saved = read_index_mask(paths["png"] / f"{result.index:05d}.png")
-        assert np.array_equal(saved, result.mask)
-
-
 def test_results_are_saved_in_all_formats_while_they_come(lite: STCNLite, tmp_path: Path) -> None:
     following = segue.track(PICTURES, {0: MASKS[0]}, model=lite, device="cpu")
     formats = ("png", "overlay", "coco", "ytvis", "npz")
@@ -176,11 +156,3 @@ def test_an_overlay_needs_the_frames(results: list[Segmentation], tmp_path: Path
 def test_saving_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="no results to write"):
         segue.save([], tmp_path)
-
-
-def test_saved_results_are_not_replaced_unasked(results: list[Segmentation], tmp_path: Path) -> None:
-    segue.save(results, tmp_path)
-    with pytest.raises(SinkError, match="--overwrite"):
-        segue.save(results, tmp_path)
-    segue.save(results[:2], tmp_path, overwrite=True)
-    assert len(list((tmp_path / "masks").glob("*.png"))) == 2

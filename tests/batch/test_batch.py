@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from segue.batch import Ledger
 from segue.batch.plan import key_of
-from segue.jobs.loop import STATE
+from segue.jobs.running import STATE
 from tests.batch.conftest import Batch, film, results
 from tests.cli.running import Command
 from tests.lite import lively_lite

@@ -79,17 +79,6 @@ def make_cdnet(root: Path, result: bool = False, shift: int = 0) -> Path:
     return root
 
 
-def make_ytvos(root: Path) -> Path:
-    """One video with an object of a category."""
-    names = [f"{i:05d}" for i in range(0, 20, 5)]
-    for name in names:
-        picture(root / "JPEGImages" / "clip" / f"{name}.jpg")
-        mask_file(root / "Annotations" / "clip" / f"{name}.png", square(8))
-    objects = {"1": {"category": "dog", "frames": names}}
-    (root / "meta.json").write_text(json.dumps({"videos": {"clip": {"objects": objects}}}))
-    return root
-
-
 def make_ytvis(folder: Path) -> tuple[Path, Path]:
     """Annotation and result file of one video; the one track found is right."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -51,17 +51,6 @@ def test_a_truncated_video_keeps_the_frames_before_the_damage(
     assert sorted(path.name for path in (tmp_path / "out" / "masks").glob("*.png")) == masks
 
 
-def test_an_unreadable_picture_in_a_folder(track: Command, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    for t in range(4):
-        Image.fromarray(FRAMES[t]).save(tmp_path / "in" / f"{t}.png")
-    (tmp_path / "in" / "2.png").write_bytes(b"torn")
-    complaint = track("--format", "png", source=tmp_path / "in").complaint
-    assert "2.png: unreadable image" in complaint
-    assert "frames read before it: 2" in complaint
-    assert {path.name for path in (tmp_path / "out" / "masks").glob("*.png")} == {"0.png", "1.png"}
-
-
 def test_a_skipped_picture_is_reported(track: Command, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for t in range(4):
@@ -92,12 +81,6 @@ def test_a_missing_mask(track: Command, tmp_path: Path) -> None:
     assert contents(tmp_path) == {}
 
 
-def test_a_prompt_beyond_the_end(track: Command, tmp_path: Path) -> None:
-    complaint = track("--box", "30@1,1,9,9", "--fill", "--quiet").complaint
-    assert "a prompt for frame 30, but the source has no such frame" in complaint
-    assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 8
-
-
 def test_a_later_prompt_that_does_not_fit_keeps_the_work_before(track: Command, tmp_path: Path) -> None:
     complaint = track("--remove", "5@8").complaint
     assert "cannot remove object 8: followed are 1, 2" in complaint
@@ -125,7 +108,7 @@ def test_a_full_disk(track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_disk_that_is_full_when_the_session_is_saved(
     track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segue.jobs.loop.SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("segue.jobs.running.SAVE_EVERY_SECONDS", 0.0)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -142,26 +125,9 @@ def test_output_that_is_not_of_segue(track: Command, tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-def test_a_missing_checkpoint(track: Command, tmp_path: Path) -> None:
-    complaint = track("--weights", tmp_path / "none.safetensors").complaint
-    assert "none.safetensors: no such file" in complaint
-
-
-@pytest.mark.parametrize("name", ["wrong.safetensors", "wrong.pth"])
-def test_a_checkpoint_that_is_none(track: Command, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"\x00garbage" * 40)
-    assert f"{name}: " in track("--weights", tmp_path / name).complaint
-    assert list(contents(tmp_path)) == [name]
-
-
 def test_a_checkpoint_of_another_network(track: Command, tmp_path: Path) -> None:
     save_file({"encoder.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     complaint = track("--weights", tmp_path / "other.safetensors").complaint
     assert "other.safetensors: weights of another network or version: " in complaint
     assert "1 unexpected (encoder.weight)" in complaint
     assert list(contents(tmp_path)) == ["other.safetensors"]
-
-
-def test_weights_that_do_not_come_with_segue(command: Command, inputs: Path) -> None:
-    complaint = command("track", inputs / "clip.mp4", "--box", "1,1,9,9", "--model", "stm").complaint
-    assert "no weights of stm come with segue" in complaint

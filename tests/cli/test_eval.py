@@ -17,9 +17,6 @@ from tests.cli.scored import (
     make_davis,
     make_davis_results,
     make_ytvis,
-    make_ytvos,
-    mask_file,
-    square,
 )
 
 DAVIS_COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
@@ -81,26 +78,6 @@ def test_report_is_one_page_with_pictures(
     assert str(davis) in text
 
 
-def test_unsupervised_task_takes_any_ids(command: Command, davis: Path, tmp_path: Path) -> None:
-    for name in ("ant", "bee"):
-        for i in range(5):
-            mask_file(tmp_path / "r" / name / f"{i:05d}.png", square(4 + 2 * i, 7))
-    arguments = ("eval", "davis", tmp_path / "r", "--data", davis, "--json", tmp_path / "s.json")
-    assert command(*arguments, "--task", "unsupervised").code == 0
-    assert scores(tmp_path / "s.json")["global"]["J&F-Mean"] == 1
-    assert "id" in command(*arguments).complaint
-
-
-def test_year_and_sequences_choose_what_is_scored(
-    command: Command, davis: Path, results: Path, tmp_path: Path
-) -> None:
-    arguments = ("eval", "davis", results, "--data", davis, "--json", tmp_path / "s.json", "--year", "2016")
-    assert command(*arguments, "--sequence", "bee").code == 0
-    found = scores(tmp_path / "s.json")
-    assert list(found["sequences"]) == ["bee"]
-    assert "2016" in found["protocol"]
-
-
 def test_missing_frame_is_named_or_scored_as_empty(
     command: Command, davis: Path, results: Path, tmp_path: Path
 ) -> None:
@@ -140,25 +117,6 @@ def test_cdnet_has_the_seven_measures_by_category(command: Command, tmp_path: Pa
     assert found["global"]["F"] == pytest.approx(1, abs=1e-4)
     assert (tmp_path / "csv" / "stats.txt").is_file()
     assert (tmp_path / "r.html").read_text().count("data:image/jpeg") == 4
-
-
-def test_training_frames_of_cdnet_are_left_out(command: Command, tmp_path: Path) -> None:
-    data, results = make_cdnet(tmp_path / "data"), make_cdnet(tmp_path / "results", result=True)
-    lists = {"baseline": {"highway": {"25": [3]}, "office": {"25": [2]}}}
-    (tmp_path / "lists.json").write_text(json.dumps(lists))
-    arguments = ("eval", "cdnet", results, "--data", data, "--json", tmp_path / "s.json")
-    assert command(*arguments, "--training-frames", f"25@{tmp_path / 'lists.json'}").code == 0
-    assert "training frames" in scores(tmp_path / "s.json")["protocol"]
-    assert "COUNT@FILE" in command(*arguments, "--training-frames", "lists.json").complaint
-
-
-def test_ytvos_scores_seen_and_unseen_categories(command: Command, tmp_path: Path) -> None:
-    data = make_ytvos(tmp_path / "data" / "train")
-    (tmp_path / "seen.txt").write_text("cat\n")
-    arguments = ("eval", "ytvos", data / "Annotations", "--data", tmp_path / "data", "--set", "train")
-    assert command(*arguments, "--seen", tmp_path / "seen.txt", "--json", tmp_path / "s.json").code == 0
-    found = scores(tmp_path / "s.json")["global"]
-    assert (found["J_s"], found["J_u"]) == (None, 1)
 
 
 @pytest.mark.parametrize("name", ["ytvis", "ovis"])

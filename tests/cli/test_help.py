@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import segue
-from segue import commands
 from segue.cli.main import load_command
 from segue.registry import COMMANDS, CommandEntry
 from tests.cli.running import Command
@@ -44,30 +41,6 @@ def test_following_objects_imports_the_network_that_follows_them_alone() -> None
     sessions = ("segue.sessions.foreground", "segue.sessions.instances", "segue.sessions.subtractors")
     load = "import segue.cli.running\nsegue.TrackSession('stcn-lite', device='cpu')"
     assert imported(load, (*other, *sessions, "segue.models.stcn")) == {"segue.models.stcn"}
-
-
-@pytest.mark.parametrize("collects", [True, False])
-def test_while_a_command_is_imported_garbage_waits(
-    collects: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines = "import gc\ncollected = gc.isenabled()\nif not FINE: raise OSError('no such library')\n"
-    for fine in (True, False):
-        (tmp_path / f"heavy_{fine}_{collects}.py").write_text(lines.replace("FINE", str(fine)), "utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    was = gc.isenabled()
-    (gc.enable if collects else gc.disable)()
-    try:
-        assert commands._load(f"heavy_True_{collects}:collected") is False
-        assert gc.isenabled() == collects
-        frozen = gc.get_freeze_count()
-        assert commands._load(f"heavy_True_{collects}:collected") is False
-        assert gc.get_freeze_count() == frozen  # what is there already is not looked at again
-        with pytest.raises(OSError, match="no such library"):
-            commands._load(f"heavy_False_{collects}:collected")
-        assert gc.isenabled() == collects
-    finally:
-        (gc.enable if was else gc.disable)()
-        gc.unfreeze()
 
 
 @pytest.mark.parametrize("entry", tuple(COMMANDS), ids=lambda entry: entry.name)
@@ -120,12 +93,6 @@ def test_a_film_is_followed_without_scipy(tmp_path: Path) -> None:
     run = f"from segue.cli import app\ntry: app({words!r})\nexcept SystemExit as end: assert not end.code"
     assert imported(run) == {"torch", "cv2", "av"}
     assert (tmp_path / "out" / "masks" / "00000.png").is_file()
-
-
-def test_every_public_name_is_there() -> None:
-    for name in segue.__all__:
-        assert getattr(segue, name) is not None
-    assert set(segue.__all__) <= set(dir(segue))
 
 
 @pytest.mark.parametrize("entry", tuple(COMMANDS), ids=lambda entry: entry.name)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.jobs.loop import STATE
+from segue.jobs.running import STATE
 from segue.sessions import TrackSession
 from segue.video import live, open_source
 from segue.video.mask_folder import read_marker

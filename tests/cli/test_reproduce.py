@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,11 @@ from PIL import Image
 from segue.batch.work import JobConfig
 from segue.cli import reproduce
 from segue.cli.run import run_videos
-from segue.errors import DatasetError
 from segue.masks import read_index_mask, write_index_mask
 from segue.models.detection.classes import COCO_NAMES
 from segue.models.hofam import HOFAM
 from segue.models.mustan import MUSTAN2
-from segue.reproduce import TABLES, Table, results, rows
-from segue.reproduce.asked import How
+from segue.reproduce import TABLES, results, rows
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command, Outcome
 from tests.lite import lively_instances
@@ -268,25 +264,6 @@ def test_finished_rows_are_told_when_the_table_is_interrupted(
     assert len(json.loads((tmp_path / "out.json").read_text())["tables"][0]["rows"]) == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends programs of Windows at once")
-def test_finished_rows_are_told_when_a_cluster_ends_what_draws_first_frames(
-    command: Command, davis: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """There, outside of batches and trainings, nothing looks whether it is to stop."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    monkeypatch.setattr(rows, "first_frame", lambda *_: lambda start: signal.raise_signal(signal.SIGTERM))
-    order = ("reproduce", "stcn-report", "davis", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
-    order += ("--row", "ground truth", "--row", "boxes, filled", "-o", "out")
-    try:
-        # Else the signal would end the tests: the command is to see it before Python does.
-        ended = command(*order)
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert ended.code == 130
-    assert [line.split("\t")[0] for line in ended.out.splitlines()[1:]] == ["", "ground truth"]
-
-
 def test_a_disk_that_is_full_at_the_end_costs_no_row(
     command: Command, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,27 +278,6 @@ def test_a_disk_that_is_full_at_the_end_costs_no_row(
     assert float(table(outcome)[1][1]) > 50
     assert "note: no page of scores: [Errno 28] No space left on device" in outcome.err
     assert "note: no curve: [Errno 28] No space left on device" in outcome.err
-
-
-@pytest.mark.slow
-def test_a_table_that_breaks_leaves_the_numbers_of_those_before(
-    command: Command, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known = rows.request_of
-
-    def gone(table: Table, how: How) -> Any:
-        if table.name == "davis-2017" and (tmp_path / "out/davis-2016").exists():
-            raise DatasetError(f"{davis} holds no video")
-        return known(table, how)
-
-    monkeypatch.setattr(rows, "request_of", gone)
-    order = ("reproduce", "stm", "davis-2016", "davis-2017", "--data", f"davis={davis}", *SMALL)
-    outcome = command(*order, "--model", "stcn-lite", "-o", "out", "--json", "out.json")
-    assert outcome.code == 2
-    assert f"error: {davis} holds no video" in outcome.err.splitlines()
-    first, second = json.loads((tmp_path / "out.json").read_text())["tables"]
-    assert first["rows"][0]["scores"]["global"]["J-Mean"] > 0.5
-    assert second["rows"] == []
 
 
 def test_a_row_takes_weights_instead_of_a_training(command: Command, cdnet: Path, tmp_path: Path) -> None:

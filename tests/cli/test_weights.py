@@ -36,11 +36,6 @@ def test_an_official_file_is_converted_beside_it(
     assert command("weights", "verify", tmp_path / "stcn.pth").out.endswith("complete weights of stcn\n")
 
 
-def test_a_file_is_verified(command: Command, inputs: Path) -> None:
-    outcome = command("weights", "verify", inputs / "lite.safetensors")
-    assert outcome.out == f"{inputs / 'lite.safetensors'}: complete weights of stcn-lite\n"
-
-
 def test_foreign_files_are_refused(command: Command, tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
     before = contents(tmp_path)

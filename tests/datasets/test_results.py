@@ -160,8 +160,3 @@ def test_members_with_a_password_are_refused(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(DatasetError, match="cannot be unpacked"):
         open_results(path).read("a", "1")
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("zip"), {"a/1.png": png(), "b/2.png": png()}, "zip")

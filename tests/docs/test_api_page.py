@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -48,3 +50,21 @@ def test_every_public_name_is_on_a_page() -> None:
         and not any(hasattr(__import__(module, fromlist=["x"]), name.rpartition(".")[2]) for module in WHOLE)
     ]
     assert missing == ["segue.models"]  # the package itself
+
+
+@pytest.mark.skipif(not PAGES.exists(), reason="the documentation is not installed with the package")
+def test_every_function_of_a_page_says_what_it_takes_and_gives() -> None:
+    """That ``Args`` name all of them, and nothing else, is checked by ruff."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES.glob("*.md"))
+    functions = {name: resolve_name(name) for name in re.findall(r"^::: (segue\S+)", text, re.MULTILINE)}
+    lacking = [
+        f"{name}: {section}"
+        for name, function in functions.items()
+        if inspect.isfunction(function)
+        for section, needed in (
+            ("Args", inspect.signature(function).parameters),
+            ("(Returns|Yields)", inspect.signature(function).return_annotation != "None"),
+        )
+        if needed and not re.search(rf"^ *{section}:", function.__doc__ or "", re.MULTILINE)
+    ]
+    assert lacking == []

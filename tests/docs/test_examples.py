@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,24 +12,6 @@ from segue.cli.main import load_command
 
 EXAMPLES = Path(segue.__file__).parents[2] / "examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not beside the package")
-
-
-@pytest.mark.parametrize(
-    "path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: str(path.relative_to(EXAMPLES))
-)
-def test_what_a_program_takes_of_segue_is_there(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    compile(tree, str(path), "exec")
-    used = 0
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in ("segue", "segue_web"):
-            module = import_module(str(node.module))
-            assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
-            used += 1
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "segue":
-            assert hasattr(segue, node.attr), ast.unparse(node)
-            used += 1
-    assert used
 
 
 def test_the_composition_with_label_studio_starts_a_command_that_there_is() -> None:

@@ -84,45 +84,6 @@ def test_a_subpackage_imports_only_what_it_stands_on(subpackage: str) -> None:
         assert names <= {*LEAVES, subpackage, *LAYERED[: LAYERED.index(subpackage)]}, path
 
 
-def test_nothing_below_the_command_line_imports_it() -> None:
-    below = [path for path in (SOURCE / "segue").rglob("*.py") if "cli" not in path.parts]
-    users = [path for path in below if any(name.startswith("segue.cli") for name in imported(path))]
-    assert [path.name for path in users] == ["__main__.py"]  # python -m segue
-
-
-def test_one_subpackage_and_the_page_know_the_codec() -> None:
-    files = [path for package in DISTRIBUTED for path in (SOURCE / package).rglob("*.py")]
-    users = [
-        path for path in files if re.search(r"^ *(?:import|from) av\b", path.read_text("utf-8"), re.MULTILINE)
-    ]
-    assert {path.parent.relative_to(SOURCE).as_posix() for path in users} == {
-        "segue/video",
-        "segue_web",
-        "segue_web/exports",
-    }
-
-
-POSIX = ("curses", "fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty")
-"""Modules of Python that Windows lacks."""
-
-
-@pytest.mark.skipif(not (SOURCE.parent / "benchmarks").exists(), reason="not beside its sources")
-def test_what_windows_lacks_is_imported_where_it_is_used() -> None:
-    """A module that imports it at its beginning cannot be imported there, nor can its tests."""
-    folders = ("src", "tests", "benchmarks", "tools", "examples")
-    line = re.compile(rf"^(?:import|from) (?:{'|'.join(POSIX)})\b", re.MULTILINE)
-    found = []
-    for path in (file for folder in folders for file in (SOURCE.parent / folder).rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        if line.search(text) is None:  # parsing all files would take long
-            continue
-        for node in ast.parse(text).body:  # a program in a string is none of the module's imports
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
-            found += [f"{path.relative_to(SOURCE.parent)}: {name}" for name in names if name in POSIX]
-    assert not found
-
-
 @pytest.mark.skipif(not (SOURCE.parent / "pyproject.toml").exists(), reason="not beside its sources")
 def test_extras_are_those_of_the_distribution() -> None:
     text = (SOURCE.parent / "pyproject.toml").read_text(encoding="utf-8")

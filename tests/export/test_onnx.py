@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
+import segue
 from segue.cli.main import app
 from segue.errors import SinkError
 from segue.models.mustan import MUSTAN1, MUSTAN2
@@ -54,6 +55,29 @@ def test_the_tracker_gives_the_masks_of_a_session(
         expected = session.step(Frame(t, t / 10, image), first).mask
         assert (tracker.step(image, first) != expected).mean() <= 1e-3, f"frame {t}"
     assert len(np.unique(expected)) == objects + 1
+
+
+def test_the_tracker_looks_into_a_window_as_a_session_does(tmp_path: Path) -> None:
+    export_onnx(segue.load("stcn-lite"), tmp_path)
+    tracker, session = follow.Tracker(tmp_path), TrackSession("stcn-lite", device="cpu")
+    sizes, run = [], tracker._run
+
+    def watched(graph: str, **inputs: Any) -> Any:
+        sizes.append(inputs["image"].shape[:2] if graph == "encode" else (192, 256))
+        return run(graph, **inputs)
+
+    tracker._run = watched  # type: ignore[method-assign]
+    scene = np.random.default_rng(0).integers(60, 120, (192, 256, 3), dtype=np.uint8)
+    for t in range(12):
+        place = slice(80 + t, 112 + t), slice(60 + 4 * t, 100 + 4 * t)
+        image, mask = scene.copy(), np.zeros((192, 256), np.uint8)
+        image[place], mask[place] = (220, 40, 30), 1
+        given = None if t else mask
+        shown, expected = tracker.step(image, given), session.step(image, given).mask
+        assert (shown != expected).mean() <= 1e-3, f"frame {t}"
+        assert (shown != mask).mean() < 0.02, f"frame {t}"
+    assert min(sizes) < (192, 192), "between kept frames it encodes a window alone"
+    assert len(tracker.memory[0].keys) < 24 * 32, "positions far from the object are thinned out"
 
 
 def test_the_tracker_wants_frames_of_one_size(graphs: Path) -> None:
@@ -171,7 +195,7 @@ def test_an_interrupted_export_leaves_nothing_of_its_own(
     before = {path.name: path.read_bytes() for path in graphs.iterdir()} if existing else {}
     for name, data in before.items():
         (folder / name).write_bytes(data)
-    (folder / ".read.onnx.0123abcd.partial").write_bytes(b"of an export that was killed")
+    (folder / ".decode.onnx.0123abcd.partial").write_bytes(b"of an export that was killed")
     traced, trace = [], torch.onnx.export
 
     def interrupted(*arguments: Any, **options: Any) -> None:

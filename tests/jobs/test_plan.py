@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from segue.cli.run import template_of
+from segue.cli.running import check_training
 from segue.errors import (
     CheckpointError,
     DatasetError,
@@ -119,7 +120,7 @@ def planned(davis: Path, output: Path, **options: Any) -> list[str]:
     plain = dict.fromkeys(("weights", "run", "train"))
     given = {**plain, "data": [f"davis={davis}"], "rows": ROWS, "model": "stcn-lite", **options}
     how = How(output=output, model="stcn-lite", workers=1, **read(tables, given))
-    return check_tables(tables, how, template_of)
+    return check_tables(tables, how, template_of, check_training)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from segue.jobs.describing import stored_prompts
 from segue.jobs.identity import identified, record
 from segue.jobs.parts import Model, Outputs, VideoSource
 from segue.jobs.plan import check_plan
-from segue.jobs.values import ExportJob, ForegroundJob, Job, TrackJob, TrainJob
+from segue.jobs.values import ForegroundJob, Job, TrackJob
 from segue.prompts.given import given_prompts
 from segue.types import BoxPrompt
 from segue.video import open_source
@@ -34,11 +34,6 @@ REPLACED: list[tuple[Job, bool]] = [
     (track(outputs=Outputs(folder="there")), False),
     (track(outputs=Outputs(folder="there", overwrite=True)), True),
     (track(outputs=Outputs(folder="there", resume=True)), True),
-    (ExportJob(model=Model(name="stcn-lite"), folder="there/masks"), False),
-    (ExportJob(model=Model(name="stcn-lite"), folder="there/masks", overwrite=True), True),
-    (TrainJob(network="stm", folder="there/masks"), False),
-    (TrainJob(network="stm", folder="there/masks", overwrite=True), True),
-    (TrainJob(network="stm", folder="there/masks", resume=True), True),
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
@@ -15,13 +14,11 @@ from segue.jobs.identity import identified, model_digest, record, result_setting
 from segue.jobs.parts import Finding, Model, Outputs, VideoSource
 from segue.jobs.plan import check_plan
 from segue.jobs.values import (
-    AnnotateJob,
-    ExportJob,
+    DetectJob,
     ForegroundJob,
     InstancesJob,
     Job,
     TrackJob,
-    TrainJob,
     from_json,
     to_json,
 )
@@ -50,9 +47,6 @@ JOBS: list[Job] = [
     TrackJob(source=FILM, model=LITE, finding=Finding(name="maskrcnn", classes=("car",), every=25)),
     ForegroundJob(source=FILM, model=Model(name="median"), roi="s3://bucket/roi.png", events="events.csv"),
     InstancesJob(source=FILM, model=Model(name="msstsvis-lite"), classes=("dog", "cat"), whole=True),
-    TrainJob(network="stm", settings={"data": ("a", "5@b"), "steps": 4}, folder="runs/stm"),
-    ExportJob(model=LITE, folder="graphs"),
-    AnnotateJob(film="dog.mp4", imports=("masks",)),
 ]
 
 
@@ -73,7 +67,7 @@ TRACK = '{"kind": "track", "source": {"place": "a"}, "model": {"name": "x"}, '
         ("{", "no JSON"),
         ('{"kind": "walk"}', "'walk'"),
         ('{"kind": "track", "model": {"name": "stm"}}', "source: is missing"),
-        ('{"kind": "export", "model": {"name": "x"}, "folder": 3}', "folder is 3, but must be a text"),
+        ('{"kind": "detect", "source": {"place": "x"}, "folder": 3}', "folder is 3, but must be a text"),
         (TRACK + '"colour": 1}', "colour: there is no such"),
         (TRACK + '"prompts": [{"kind": "box", "id": 1}]}', "box: is missing"),
         (TRACK + '"options": {"mem_every": "often"}}', "mem_every is 'often'"),
@@ -158,53 +152,21 @@ def test_conflicts_are_found_for_the_whole_plan(tmp_path: Path) -> None:
         outputs = Outputs(folder=tmp_path / name, **how)
         return TrackJob(source=VideoSource(place=str(tmp_path / source)), model=LITE, outputs=outputs)
 
-    check_plan([track("a"), track("b"), TrainJob(network="stm", folder=tmp_path / "runs")])
+    check_plan([track("a"), track("b")])
     with pytest.raises(SinkError, match="jobs 1 and 3"):
         check_plan([track("a"), track("b"), track("a")])
-    with pytest.raises(SinkError, match="jobs 1 and 2"):
-        check_plan([TrainJob(network="stm", folder=tmp_path / "runs"), track("runs/a")])
-    with pytest.raises(SinkError, match="jobs 1 and 2"):
-        check_plan([track("runs/a"), TrainJob(network="stm", folder=tmp_path / "runs")])
-    weights = Model(name="stm", weights=tmp_path / "runs" / "stm.safetensors")
+    film = VideoSource(place=str(tmp_path / "film.mp4"))
+    whole = DetectJob(source=film, folder=tmp_path / "runs")
+    for jobs in ([whole, track("runs/a")], [track("runs/a"), whole]):
+        with pytest.raises(SinkError, match="jobs 1 and 2"):
+            check_plan(jobs)
+    weights = Model(name="stm", weights=tmp_path / "made" / "stm.safetensors")
     reads = track("a").model_copy(update={"model": weights})
-    check_plan([TrainJob(network="stm", folder=tmp_path / "runs"), reads])
-    with pytest.raises(SinkError, match="job 1"):
-        check_plan([reads, TrainJob(network="stm", folder=tmp_path / "runs")])
+    made = DetectJob(source=film, folder=tmp_path / "made")
+    check_plan([made, reads])
+    with pytest.raises(SinkError, match="job 2 of the plan writes there"):
+        check_plan([reads, made])
     (tmp_path / "c" / "masks").mkdir(parents=True)
     with pytest.raises(SinkError, match="exists already"):
         check_plan([track("a"), track("c")])
     check_plan([track("a"), track("c", resume=True)])
-
-
-def test_settings_of_a_training_are_what_its_recipe_declares() -> None:
-    typed = {"data": ("a", "5@b"), "steps": "4", "precision": "32-true", "resume": True}
-    job = TrainJob(network="stm", settings=typed, folder="runs")
-    assert dict(job.settings) == {**typed, "steps": 4}
-    one = TrainJob(
-        network="mustan1", settings={"frames": "5", "depth": True, "data": "cdnet=C"}, folder="runs"
-    )
-    assert dict(one.settings) == {"frames": 5, "depth": True, "data": ("cdnet=C",)}
-    negated = TrainJob(network="hofam", settings={"no-attention": True, "gf": "16"}, folder="runs")
-    assert dict(negated.settings) == {"no-attention": True, "gf": 16}
-
-
-@pytest.mark.parametrize(
-    ("network", "settings", "message"),
-    [
-        ("stmm", {}, "no recipe is called 'stmm'; known are .*stcn-lite"),
-        ("stm", {"stepz": 4}, "segue train stm: No such option: --stepz"),
-        ("stm", {"steps": "many"}, "--steps is .many., but must be a valid integer"),
-        ("stm", {"steps": 0}, "--steps.*at least 1"),
-        ("stm", {"steps": ("1", "2")}, "--steps may be given once"),
-        ("stm", {"precision": "8"}, "--precision is '8'; it must be one of 32-true"),
-        ("stm", {"resume": "yes"}, "--resume takes no value"),
-        ("stm", {"steps": True}, "--steps needs a value"),
-        ("mustan1", {"frames": 4}, "--frames is 4; it must be one of 3, 5, 7"),
-    ],
-)
-def test_settings_that_a_recipe_does_not_take_are_refused_where_the_job_is_made(
-    network: str, settings: dict[str, object], message: str
-) -> None:
-    values = {"kind": "train", "network": network, "settings": settings, "folder": "runs"}
-    with pytest.raises(ArgumentError, match=message):
-        from_json(json.dumps(values))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from segue.errors import PromptError, SourceError
 from segue.masks import write_index_mask
@@ -18,15 +17,6 @@ INDEX = np.array([[0, 2, 2, 0, 0], [0, 0, 7, 0, 0]], np.uint8)
 TWO = np.stack([INDEX == 2, INDEX == 7])
 
 
-@pytest.mark.parametrize(
-    "make", [lambda x: x, torch.from_numpy, Image.fromarray], ids=["array", "tensor", "PIL"]
-)
-def test_arrays_tensors_and_pictures_are_masks(make: Any) -> None:
-    value = make(INDEX)
-    assert is_mask_like(value)
-    assert np.array_equal(as_masks(value, "mask"), INDEX)
-
-
 def test_files_are_masks_by_their_path(tmp_path: Path) -> None:
     write_index_mask(tmp_path / "a.png", INDEX)
     for path in (tmp_path / "a.png", str(tmp_path / "a.png")):
@@ -34,22 +24,6 @@ def test_files_are_masks_by_their_path(tmp_path: Path) -> None:
         assert np.array_equal(as_masks(path, "mask"), INDEX)
     with pytest.raises(SourceError, match=r"b\.png"):
         as_masks(tmp_path / "b.png", "mask")
-
-
-@pytest.mark.parametrize(
-    "masks",
-    [
-        TWO,
-        torch.from_numpy(TWO),
-        TWO.astype(np.int64),
-        np.zeros((3, 4, 3), np.uint8),
-        np.zeros((1, 2, 1), np.uint8),
-    ],
-)
-def test_masks_of_several_objects_stay_as_they_are(masks: Any) -> None:
-    found = as_masks(masks, "mask")
-    assert found.shape == tuple(masks.shape)
-    assert np.array_equal(found, np.asarray(masks))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +44,3 @@ def test_masks_of_several_objects_stay_as_they_are(masks: Any) -> None:
 def test_what_is_no_mask_is_refused(value: Any, words: str) -> None:
     with pytest.raises(PromptError, match=words):
         as_masks(value, "first")
-
-
-def test_what_is_none_of_them_is_not_like_a_mask() -> None:
-    assert not any(map(is_mask_like, ([[0, 1]], 3, None, b"a.png")))

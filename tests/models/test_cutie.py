@@ -110,9 +110,9 @@ def fusion(network: Cutie, query: CutieFeatures, masks: Tensor) -> dict[str, Ten
 
 def shares(attention: Any, query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tensor:
     """What each key counts for each query, (B, heads, n, m)."""
-    q, k, _ = attention.heads(query, key, key)
-    scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-    return (scores if allowed is None else scores.masked_fill(~allowed[:, None], -torch.inf)).softmax(-1)
+    masked = None if allowed is None else ~allowed.repeat_interleave(attention.num_heads, 0)
+    weights: Tensor = attention(query, key, key, attn_mask=masked, average_attn_weights=False)[1]
+    return weights
 
 
 def inside_transformer(network: Cutie, fused: Tensor, summaries: Tensor) -> dict[str, Tensor]:

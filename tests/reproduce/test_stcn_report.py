@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
@@ -14,27 +12,16 @@ from safetensors.torch import save_file
 
 from segue.datasets import DavisFolder
 from segue.datasets.files import read_rgb
-from segue.errors import CheckpointError, DatasetError
+from segue.errors import CheckpointError
 from segue.masks import write_index_mask
 from segue.models.deeplab import DeepLabV3
-from segue.models.detection.mask_rcnn import Detections
-from segue.prompts.selection import Found
 from segue.registry import MODELS
 from segue.reproduce.papers import source_names
 from segue.reproduce.stcn_report import (
     Start,
-    cut_boxes,
-    discovered,
-    draw_boxes,
-    draw_masks,
-    filtering_picture,
     first_frame,
-    nearest_instances,
-    nearest_regions,
-    start_of,
-    truth_itself,
 )
-from segue.types import Frame, ObjectInfo
+from segue.types import Frame
 from segue.weights import write_checkpoint
 from tests.cli.running import command_in
 from tests.clips import clip
@@ -58,67 +45,6 @@ def davis(tmp_path: Path) -> DavisFolder:
             Image.fromarray(FRAMES[t]).save(tmp_path / "JPEGImages" / name / f"{t:05d}.png")
             write_index_mask(tmp_path / "Annotations" / name / f"{t:05d}.png", MASKS[t])
     return DavisFolder(tmp_path)
-
-
-def test_in_a_box_the_object_of_another_colour_is_cut_out() -> None:
-    image = np.full((48, 64, 3), 40, np.uint8)
-    image[10:30, 20:40] = (220, 60, 60)
-    boxes = {1: (15.0, 5.0, 45.0, 36.0), 2: (70.0, 0.0, 90.0, 10.0)}
-    start = Start((Frame(0, 0.0, image),), TRUTH, boxes)
-    mask = cut_boxes(start, truth_itself(start))
-    assert np.array_equal(mask == 1, image[..., 0] == 220)
-    assert not (mask == 2).any()
-
-
-class Seen:
-    """Stands for a network with three detections."""
-
-    def detections(self, image: object) -> Detections:
-        boxes = torch.tensor([[19.0, 20, 40, 30], [0, 0, 9, 10], [0, 0, 10, 10]])
-        masks = torch.zeros(3, 48, 64)
-        masks[0, 5:30, 5:40] = 0.8
-        masks[1, :12, :12] = 0.9
-        return Detections(boxes, torch.tensor([0.5, 0.2, 0.001]), torch.ones(3), masks)
-
-
-def test_detections_stand_for_the_nearest_objects_and_are_shown_beside_them() -> None:
-    shown: list[npt.NDArray[np.floating]] = []
-    chosen = nearest_instances(Seen(), START, show=shown.append)  # type: ignore[arg-type]
-    mask = draw_masks(START, chosen)
-    assert {1, 2} == set(np.unique(mask[mask > 0]).tolist())
-    assert filtering_picture(START, shown[0], mask).shape == (48, 3 * 64, 3)
-
-
-class Finds:
-    """Stands for a discovery of one object beside the second one."""
-
-    names: Mapping[int, str] = {}
-    lookahead = 1
-
-    def __call__(self, frame: Frame, *following: Frame) -> Found:
-        mask = np.zeros(frame.size, np.uint8)
-        mask[22:30, 22:44] = 1
-        item = ObjectInfo(1, None, 1.0, (22.0, 22.0, 44.0, 30.0), 176)
-        return Found(mask, (item,), mask[None] > 0)
-
-
-def test_what_is_discovered_stands_for_the_nearest_object() -> None:
-    chosen = discovered(Finds(), START)
-    assert chosen.keys() == {2}
-    assert np.array_equal(draw_masks(START, chosen) == 2, draw_boxes(START, chosen) == 2)
-    shown: list[npt.NDArray[np.floating]] = []
-    nearest_regions(Finds(), START, show=shown.append)
-    assert [planes.shape for planes in shown] == [(1, 48, 64)]
-
-
-def test_a_video_begins_with_what_is_known_of_its_first_frame(davis: DavisFolder) -> None:
-    start = start_of(davis["one"])
-    assert [frame.index for frame in start.frames] == [0, 1, 2]
-    assert np.array_equal(start.truth, MASKS[0])
-    assert start.boxes.keys() == {1, 2}
-    (davis.root / "Annotations" / "two" / "00000.png").unlink()
-    with pytest.raises(DatasetError, match="sequence two"):
-        start_of(DavisFolder(davis.root, ["two"])["two"])
 
 
 def test_sources_without_weights_say_what_brings_them(

@@ -78,15 +78,6 @@ def test_half_a_data_set_is_run_and_the_rest_is_named(tmp_path: Path) -> None:
         videos_of(replace(table, subset="test-dev"), tmp_path / "mine")
 
 
-def test_rendered_clips_that_are_not_there_are_named(tmp_path: Path) -> None:
-    (table,) = tables_of("mustan", ["context"])
-    root = save_scene(tmp_path / "isd" / "test", "", "a", frames=1).parent.parent
-    (root / "index.csv").write_text("scene_id,split\na,test\nb,test\nc,train\n")
-    assert videos_of(table, root)[1] == (
-        "1 of the 2 videos of test of synthetic scenes of segue (ISD) are missing: test/b",
-    )
-
-
 def test_data_of_another_edition_are_not_taken_for_those_of_a_table(tmp_path: Path) -> None:
     this, other = tables_of("ms-sts", ["ytvis-2021", "ytvis-2019"])
     root = save_ytvis(tmp_path / "vis", YOUTUBE_VIS_2021, length=1, split="valid")

@@ -78,11 +78,6 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
-def test_depth_is_refused_where_no_video_brings_it(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no video brings depth maps"):
-        run("mustan2", "--data", f"cdnet={root}", "--out", tmp_path, "--depth")
-
-
 def test_options_of_mustan_reach_the_network(root: Path, tmp_path: Path, seen: dict[str, Any]) -> None:
     data = ("--data", f"cdnet={root}", "--data", f"isd={root / 'baseline'}", "--out", tmp_path)
     run("mustan2", *data, "--frames", 5, "--frm", "concat", "--background", "--size", "96x128")
@@ -177,12 +172,16 @@ def test_one_fgsegnet_learns_from_several_scenes(root: Path, tmp_path: Path, see
         run("fgsegnet", root / "baseline" / "office", "--fold", 0, "--out", tmp_path)
 
 
-@pytest.mark.parametrize("size", ["240", "axb", "-1x40", "240x"])
-def test_a_size_is_height_and_width(root: Path, tmp_path: Path, size: str) -> None:
-    with pytest.raises(TrainingError, match=f"--size is {size}"):
-        run("mustan2", "--data", f"cdnet={root}", f"--size={size}", "--out", tmp_path)
-
-
-def test_a_validation_needs_scenes_that_are_left_out(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="--exclude or --fold"):
-        run("mustan2", "--data", f"cdnet={root}", "--validate", "--out", tmp_path)
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--depth", "no video brings depth maps"),
+        ("--validate", "--exclude or --fold"),
+        *((f"--size={size}", f"--size is {size}") for size in ("240", "axb", "-1x40", "240x")),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(
+    root: Path, tmp_path: Path, option: str, message: str
+) -> None:
+    with pytest.raises(TrainingError, match=message):
+        run("mustan2", "--data", f"cdnet={root}", "--out", tmp_path, option)

@@ -37,16 +37,6 @@ def test_all_that_a_training_lacks_is_in_one_message(words: str, lacks: str, com
     )
 
 
-def test_packages_that_are_missing_are_said_with_the_rest(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(making, "missing_packages", lambda extra: f"the extra {extra}")
-    assert (
-        command("train", "hofam").complaint
-        == "error: segue train hofam needs --data; --out; the extra train\n"
-    )
-
-
 def test_nothing_is_said_to_be_missing_where_the_data_are_wrong(command: Command, tmp_path: Path) -> None:
     ended = command(
         "train", "stm", "--stage", 0, "--data", tmp_path / "none", "--out", tmp_path, "--init", "a"

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from segue.errors import PromptError, SourceError
 from segue.sessions.background import MaskedMedian, MedianSettings
-from segue.sessions.backgrounds import FixedBackground
-from segue.sessions.empty_scene import DOUBT_FROM, scene_planes
+from segue.sessions.empty_scene import DOUBT_FROM, Scene, scene_planes
+from segue.sessions.film_scenes import FilmScenes, LearntBackground
 
 Bytes = npt.NDArray[np.uint8]
 SHAPE = (3, 2, 2)
@@ -206,34 +206,41 @@ def test_settings_out_of_range_are_refused(options: dict[str, int], message: str
         MedianSettings(**options)
 
 
+def known(picture: Bytes) -> LearntBackground:
+    """An image of the empty scene, on the first frame."""
+    background = LearntBackground(FilmScenes.of(Scene.of(picture)))
+    background.seek(0)
+    return background
+
+
 def test_light_that_comes_back_shows_the_given_picture_again() -> None:
     picture = np.arange(100 * 3, dtype=np.uint8).reshape(10, 10, 3)
-    background = FixedBackground(picture)
+    background = known(picture)
     background.fit((10, 10))
     background.apply_gain((2.5, 2.5, 2.5))
-    resumed = FixedBackground(picture)
+    resumed = known(picture)
     resumed.restore(background.state())
     for each in (background, resumed):
         each.apply_gain((0.4, 0.4, 0.4))
-        assert np.array_equal(each.scene.picture, picture)
+        assert np.array_equal(each.picture, picture)
 
 
 def test_a_given_picture_stays_and_takes_the_size_of_the_frames() -> None:
-    background = FixedBackground(grey(50, 12, 16))
+    background = known(grey(50, 12, 16))
     background.fit((6, 8))
     background.update(grey(99))
-    assert np.array_equal(background.scene.picture, grey(50))
+    assert np.array_equal(background.picture, grey(50))
     background.apply_gain((2.0, 2.0, 2.0))
-    assert np.array_equal(background.scene.picture, grey(100))
-    other = FixedBackground(grey(0, 12, 16))
+    assert np.array_equal(background.picture, grey(100))
+    other = known(grey(0, 12, 16))
     other.restore(background.state())
-    assert np.array_equal(other.scene.picture, grey(100))
+    assert np.array_equal(other.picture, grey(100))
     background.restart()
-    assert np.array_equal(background.scene.picture, grey(50))
-    with pytest.raises(PromptError, match="the background is 16x12, but the frames are 8x8"):
+    assert np.array_equal(background.picture, grey(50))
+    with pytest.raises(PromptError, match="the empty scene is 16x12, but the frames are 8x8"):
         background.fit((8, 8))
-    with pytest.raises(PromptError, match="a background is an image"):
-        FixedBackground(np.zeros((4, 4), np.uint8))
+    with pytest.raises(PromptError, match="an empty scene is an image"):
+        known(np.zeros((4, 4), np.uint8))
 
 
 @settings(max_examples=40, deadline=None)

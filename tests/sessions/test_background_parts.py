@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.errors import CheckpointError, PromptError, SegueError
-from segue.sessions.background import MaskedMedian
-from segue.sessions.empty_scene import Scene, resized
+from segue.errors import CheckpointError, SegueError
+from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import FilmScenes, LearntBackground, unpacked
 from segue.sessions.stages import Change
-from segue.sessions.subtractors import BLIND, Subtractor, SubtractorBackground
+from segue.sessions.subtractors import BLIND, Subtractor
 from tests.sessions.scenes import Bytes, wall, with_squares
 
 
@@ -29,19 +28,6 @@ def scenes(*levels: int, size: tuple[int, int] = (6, 8)) -> FilmScenes:
     for number, level in enumerate(levels):
         found.add(10 * number, Scene.of(grey(level, *size)), changes[number])
     return found
-
-
-def test_a_film_knows_which_scene_holds_on_a_frame() -> None:
-    known = scenes(10, 20, 30)
-    assert [known.number_at(index) for index in (0, 9, 10, 19, 20, 500)] == [0, 0, 1, 1, 2, 2]
-    later = FilmScenes()
-    later.add(5, Scene.of(grey(1)))
-    assert later.number_at(0) == 0, "before the first one that one is taken"
-    assert [known.begun_by(number) for number in range(3)] == [Change.none, Change.scene, Change.light]
-    assert [int(known.scene(number).picture[0, 0, 0]) for number in range(3)] == [10, 20, 30]
-    assert len(known) == 3
-    one = FilmScenes.of(Scene.of(grey(7)))
-    assert (len(one), one.number_at(99), one.begun_by(0)) == (1, 0, Change.none)
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -66,19 +52,6 @@ def test_a_learnt_background_takes_its_scenes_where_they_begin(own: bool) -> Non
     background.seek(12)
     background.seek(4)
     assert (background.scene.picture == 10).all()
-
-
-def test_a_learnt_scene_is_brought_to_the_size_of_the_frames() -> None:
-    scene = Scene.of(wall(0, 24, 32))
-    background = LearntBackground(FilmScenes.of(scene))
-    background.seek(0)
-    assert background.scene is scene or np.array_equal(background.scene.planes, scene.planes)  # type: ignore[union-attr]
-    background.fit((12, 16))
-    assert background.scene is not None
-    assert np.array_equal(background.scene.picture, resized(scene.picture, (12, 16)))
-    assert background.scene.planes.shape == (21, 12, 16)
-    with pytest.raises(PromptError, match="the learnt scene is 32x24, but the frames are 32x12"):
-        background.fit((12, 32))
 
 
 @pytest.mark.parametrize("data", [b"", b"nothing", zlib.compress(b"12"), zlib.compress(b"1" * 2)[:-7]])
@@ -145,26 +118,3 @@ def test_first_frames_of_a_subtractor_are_empty_and_median_is_filtered(method: A
     assert not first.any()
     with pytest.raises(SegueError, match="cannot be saved"):
         model.state()
-
-
-def test_a_background_without_frames_has_no_light_to_follow() -> None:
-    empty = MaskedMedian()
-    empty.follow_light(grey(60))
-    empty.apply_gain((2.0, 2.0, 2.0))
-    assert empty.scene is None
-
-
-def test_the_picture_of_a_subtractor_is_renewed_every_few_frames() -> None:
-    background = SubtractorBackground(Subtractor("mog2"), every=3)
-    seen = []
-    for t in range(8):
-        background.update(grey(10 * t, 20, 20))
-        seen.append(background.scene)
-    assert [t for t in range(1, 8) if seen[t] is not seen[t - 1]] == [3, 6]
-    assert seen[0] is not None
-    assert (seen[0].picture == 0).all()
-    background.follow_light(grey(200, 20, 20))
-    assert background.scene is not None
-    assert (background.scene.picture == 200).all()
-    background.restart()
-    assert background.scene is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.errors import PromptError
+from segue.errors import ArgumentError, PromptError
 from segue.models.detection.mask_rcnn import Detections
 from segue.models.detection.nanodet import Boxes, NanoDetPlus
 from segue.models.dino import DINO
@@ -19,7 +19,7 @@ from segue.prompts.answers import Answer, Prompts
 from segue.prompts.detectors import BoxDetector, DiscoveryDetector
 from segue.prompts.selection import Rules
 from segue.registry import DETECTORS
-from segue.sessions.detecting import detector
+from segue.sessions.detecting import as_classes, detector
 from segue.types import Frame, Image
 
 PICTURE = Frame(0, 0.0, np.zeros((20, 40, 3), np.uint8))
@@ -138,3 +138,24 @@ def test_a_box_with_a_doubtful_mask_comes_after_a_weaker_one_with_a_sure_mask() 
     found = BoxDetector(cast(NanoDetPlus, Two()), Judge, Rules(score=0.5))(PICTURE)
     assert [item.label for item in found.objects] == ["car", "person"]
     np.testing.assert_allclose([item.score for item in found.objects], [0.54, 0.36], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (None, None),
+        ("dog, cat ,red car", ["dog", "cat", "red car"]),
+        (["dog"], ["dog"]),
+        (("dog", "cat"), ["dog", "cat"]),
+        (frozenset({"dog"}), ["dog"]),
+        ([], []),
+    ],
+)
+def test_classes_are_names(said: Any, found: Any) -> None:
+    assert as_classes(said) == found
+
+
+@pytest.mark.parametrize("wrong", [3, ["dog", 3], {"dog": 1}, iter(["dog"])])
+def test_classes_that_are_no_names_are_refused(wrong: Any) -> None:
+    with pytest.raises(ArgumentError, match="classes: "):
+        as_classes(wrong)

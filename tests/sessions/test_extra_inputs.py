@@ -36,7 +36,7 @@ def network(request: pytest.FixtureRequest) -> HOFAM:
 
 
 def test_frames_of_the_network_s_size_pass_as_they_are(network: HOFAM) -> None:
-    wrapped = FlowNetwork(network, Difference())
+    wrapped = ComputedFlow(FlowNetwork(network), Difference())
     face: ForegroundNetwork = wrapped
     gaps = (1,) if network.flow_mode == "single" else (1, 3, 5)
     assert face.context == tuple((-gap, "picture") for gap in gaps)
@@ -55,7 +55,7 @@ def test_frames_of_the_network_s_size_pass_as_they_are(network: HOFAM) -> None:
 
 
 def test_other_sizes_come_back(network: HOFAM) -> None:
-    face = FlowNetwork(network, Difference())
+    face = ComputedFlow(FlowNetwork(network), Difference())
     frames = torch.rand(1, 3, 50, 99)
     with torch.inference_mode():
         current = face.encode(frames, "current")
@@ -65,7 +65,7 @@ def test_other_sizes_come_back(network: HOFAM) -> None:
 
 
 def test_the_published_network_sees_256_by_256() -> None:
-    face = FlowNetwork(HOFAM(1), Difference())
+    face = ComputedFlow(FlowNetwork(HOFAM(1)), Difference())
     assert face.encode(torch.rand(1, 3, 300, 700), "picture")[0].shape[-2:] == (256, 256)
 
 
@@ -74,7 +74,7 @@ def test_flow_of_another_program_stands_for_what_is_computed(network: HOFAM) -> 
     rng = np.random.default_rng(0)
     frames = [Frame(t, float(t), rng.integers(0, 256, (64, 128, 3)).astype(np.uint8)) for t in range(3)]
     flows = [rng.integers(0, 256, (64, 128, len(gaps))).astype(np.uint8) for _ in frames]
-    session = ForegroundSession(FlowNetwork(network, None), without=["align"], device="cpu")
+    session = ForegroundSession(FlowNetwork(network), without=["align"], device="cpu")
     for frame, flow in zip(frames, flows, strict=True):
         result = session.step(replace(frame, flow=flow))
         assert result is not None
@@ -85,7 +85,7 @@ def test_flow_of_another_program_stands_for_what_is_computed(network: HOFAM) -> 
 
 def test_frames_and_flow_that_do_not_fit_are_refused(network: HOFAM) -> None:
     frame = Frame(0, 0.0, np.zeros((64, 128, 3), np.uint8))
-    session = ForegroundSession(FlowNetwork(network, None), without=["align"], device="cpu")
+    session = ForegroundSession(FlowNetwork(network), without=["align"], device="cpu")
     with pytest.raises(FlowError, match="each frame must bring a flow image"):
         session.step(frame)
     with pytest.raises(PromptError, match="frame 0: the flow is 64x64, but the frame is 128x64"):
@@ -100,7 +100,7 @@ def test_a_folder_of_flow_files_belongs_to_the_frames_in_order(network: HOFAM, t
     for gap in gaps:
         for t in range(gap, 7):
             save_flo(tmp_path / str(gap) / f"{t}.flo", np.full((64, 128, 2), t + gap))
-    wrapped = FlowNetwork(network, None)
+    wrapped = FlowNetwork(network)
     found = list(foreground(pictures, model=wrapped, flow=tmp_path, without=["align"], device="cpu"))
     files = FlowFiles(tmp_path, gaps, 7)
     for t, result in enumerate(found):
@@ -143,7 +143,9 @@ def test_flow_is_computed_for_a_network_that_takes_it() -> None:
 
 def test_flow_and_its_attention_are_shown() -> None:
     torch.manual_seed(0)
-    session = ForegroundSession(FlowNetwork(HOFAM(1, levels=6).eval(), Difference()), without=["align"])
+    session = ForegroundSession(
+        ComputedFlow(FlowNetwork(HOFAM(1, levels=6).eval()), Difference()), without=["align"]
+    )
     session.explain()
     pictures = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
     for i, picture in enumerate(pictures):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,8 @@ import torch
 import segue
 from segue.errors import CheckpointError, PromptError, SegueError
 from segue.sessions import SessionState
-from segue.sessions.backgrounds import FixedBackground
 from segue.sessions.empty_scene import Scene
+from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground_masks import SHADOW, ForegroundMasks
 from segue.sessions.segmenters import NetworkSegmenter
@@ -404,7 +403,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], message: str)
 
 def test_a_given_background_stays_whatever_fills_the_picture() -> None:
     empty = np.full((96, 128, 3), 40, np.uint8)
-    session = new_session(background=FixedBackground(empty), without=["align"])
+    session = new_session(background=LearntBackground(FilmScenes.of(Scene.of(empty))), without=["align"])
     session.step(Frame(0, 0.0, empty))
     crowd = wall(2)
     for t in range(1, 20):
@@ -451,14 +450,6 @@ def test_a_refused_frame_leaves_the_session_as_it_was() -> None:
     after = session.state()
     assert after.values == before.values
     assert all(torch.equal(after.tensors[name], value) for name, value in before.tensors.items())
-
-
-def test_results_can_be_pickled() -> None:
-    for options in ({}, {"objects": True}, {"shadows": True}):
-        for result in run(new_session(Subtractor("mog2"), **options), WALK[:12])[-2:]:
-            again = pickle.loads(pickle.dumps(result))
-            assert again == result
-            assert np.array_equal(again.probabilities, result.probabilities)
 
 
 def test_what_flickers_stays_inside_of_its_range() -> None:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 import segue
-from segue.jobs.loop import step_required
+from segue.jobs.tracking import step_required
 from segue.models.base import MemoryNetwork, Schedule
 from segue.models.stcn import STCN
 from segue.models.stm import STM

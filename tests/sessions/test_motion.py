@@ -110,3 +110,12 @@ def test_detectors_refuse_what_they_do_not_have() -> None:
     ):
         with pytest.raises(PromptError, match=words):
             detector(**arguments)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (4, 12), (15, 90), (90, 15), (16, 16)])
+def test_in_the_smallest_pictures_nothing_moves(finder: MotionDetector, size: tuple[int, int]) -> None:
+    """OpenCV refuses to compute their flow."""
+    noise = np.random.default_rng(0).integers(0, 255, (2, *size, 3)).astype(np.uint8)
+    found = finder.moving(*noise)
+    assert (found.shape, found.dtype) == (size, np.uint8)
+    assert min(size) == 16 or not found.any()

@@ -44,26 +44,23 @@ def test_a_wrong_array_is_an_error_that_names_the_frame(value: object, hint: str
         list(open_source([picture(0), value]))
 
 
-def test_pictures_of_another_size_are_an_error_that_tells_both_sizes() -> None:
-    with pytest.raises(SourceError, match=r"frame 1 is 30x20, .* 64x48"):
-        list(open_source([picture(0), picture(0, (20, 30))]))
-
-
-@pytest.mark.parametrize("nothing", [[], np.zeros((0, 4, 4, 3), np.uint8)])
-def test_no_pictures_are_an_error(nothing: object) -> None:
-    with pytest.raises(SourceError, match="no frames"):
-        open_source(nothing)
-
-
-@pytest.mark.parametrize("value", [None, 3.5, b"film.mp4", {"a": 1}, True])
-def test_what_has_no_frames_is_refused(value: object) -> None:
-    with pytest.raises(SourceError, match="give a path"):
-        open_source(value)
-
-
-def test_a_single_picture_is_no_video() -> None:
-    with pytest.raises(SourceError, match="put one image in a list"):
-        open_source(picture(0))
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([picture(0), picture(0, (20, 30))], r"frame 1 is 30x20, .* 64x48"),
+        ([], "no frames"),
+        (np.zeros((0, 4, 4, 3), np.uint8), "no frames"),
+        (None, "give a path"),
+        (3.5, "give a path"),
+        (b"film.mp4", "give a path"),
+        ({"a": 1}, "give a path"),
+        (True, "give a path"),
+        (picture(0), "put one image in a list"),
+    ],
+)
+def test_what_is_no_video_is_refused(value: object, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        list(open_source(value))
 
 
 @pytest.mark.parametrize(

@@ -15,16 +15,17 @@ from typer.core import TyperCommand
 from segue.batch.ledger import Ledger
 from segue.batch.places import hide_secrets
 from segue.batch.plan import Task, read_tasks
-from segue.batch.run import LEDGER, BatchObserver, News, check_single_files, home_of, run_tasks
+from segue.batch.run import LEDGER, BatchObserver, check_single_files, home_of, run_tasks
 from segue.batch.work import JobConfig
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
 from segue.cli.running import parse_job
 from segue.errors import SegueError
 from segue.inputs import printable
-from segue.jobs.processes import value_of
 from segue.jobs.values import TrackJob, VideoJob, check_prompts
-from segue.reports.terminal import bars
+from segue.notices import notice
+from segue.options import value_of
+from segue.reports.terminal import bars, interruptible
 
 WORKERS_OWN = ("--output", "-o", "--overwrite", "--resume", "--quiet", "-q")  # each worker sets them
 
@@ -120,7 +121,7 @@ batch = command(
     Options(
         JobConfig,
         "command:do output:output,o workers threads gpus per_gpu address tries scratch resume retry_failed "
-        "json_lines quiet:quiet,q",
+        "json_lines",
     ),
     kind=BatchCommand,
 )
@@ -128,11 +129,8 @@ batch = command(
 
 def do_tasks(tasks: Sequence[Task], how: JobConfig) -> int:
     """Do videos, and report the outcome; gives the number of those that have failed."""
-    try:
+    with interruptible("interrupted; give the same command with --resume to go on"):
         failed = run_tasks(with_jobs(tasks, how), how, Terminal(how))
-    except KeyboardInterrupt:
-        typer.echo("interrupted; give the same command with --resume to go on", err=True)
-        raise typer.Exit(130) from None
     _report(how)
     return failed
 
@@ -144,23 +142,23 @@ class Terminal(BatchObserver):
         self._how = how
 
     def notice(self, text: str) -> None:
-        typer.echo(text, err=True)
+        notice(text)
 
     @contextmanager
-    def watching(self, ledger: Ledger) -> Iterator[Callable[[News], None]]:
+    def watching(self, ledger: Ledger) -> Iterator[Callable[[Sequence[Task]], None]]:
         begun, frames = time.perf_counter(), 0
-        with bars("note", quiet=self._how.quiet) as bar:
+        with bars("note") as bar:
             counts = ledger.counts()
             shown = bar.add_task("videos", total=sum(counts.values()), completed=counts["done"], note="")
 
-            def show(news: News) -> None:
+            def show(news: Sequence[Task]) -> None:
                 nonlocal frames
-                for task, outcome in news:
-                    frames += outcome.frames if outcome.state == "done" else 0
+                for task in news:
+                    frames += task.frames
                     if self._how.json_lines:
-                        values: dict[str, Any] = {"event": outcome.state, "name": task.name}
-                        values |= {"worker": outcome.worker, "frames": outcome.frames}
-                        values |= {"error": outcome.error} if outcome.error else {}
+                        values: dict[str, Any] = {"event": task.state, "name": task.name}
+                        values |= {"worker": task.worker, "frames": task.frames}
+                        values |= {"error": task.error} if task.error else {}
                         typer.echo(json.dumps(values))
                 counts = ledger.counts()
                 speed = frames / (time.perf_counter() - begun)

@@ -12,13 +12,13 @@ import typer
 
 from segue.cli.options import Options, Values, command
 from segue.cli.run import run_videos, score_videos, template_of
-from segue.cli.running import show
-from segue.jobs.observer import Observer
-from segue.reports.terminal import Files, print_remarks, print_table, print_title
+from segue.cli.running import check_training
+from segue.reports.terminal import Files, interruptible, print_remarks, print_table, print_title
 from segue.reproduce import TABLES, Table, tables_of
 from segue.reproduce.asked import How, read
 from segue.reproduce.here import runs_here
 from segue.reproduce.planning import check_tables
+from segue.reproduce.processes import train
 from segue.reproduce.results import Result
 from segue.reproduce.rows import Face, do_table
 
@@ -60,7 +60,7 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
         _list(tables, how)
         return
     files.check()
-    for problem in check_tables(tables, how, template_of):
+    for problem in check_tables(tables, how, template_of, check_training):
         typer.echo(problem, err=True)
     done: list[Result] = []
     for item in tables:
@@ -76,8 +76,13 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
         raise typer.Exit(1)
 
 
-UNSEEN = partial(show, watched=lambda _: contextlib.nullcontext(Observer()))
-FACE = Face(run_videos, score_videos, UNSEEN, partial(typer.echo, err=True))
+def _train(words: Sequence[str]) -> None:
+    check_training(words)
+    with interruptible():
+        train(words)
+
+
+FACE = Face(run_videos, score_videos, _train, partial(typer.echo, err=True))
 
 reproduce = command(
     _reproduce,
@@ -85,7 +90,7 @@ reproduce = command(
     Options(
         How,
         "data weights output:output,out,o rows:row model subset:set sequences:sequence run train workers "
-        "resume quiet:quiet,q",
+        "resume",
         {"data": None, "weights": None, "output": None, "run": None, "train": None},
         dict.fromkeys(("data", "weights", "rows", "run", "train"), list[str] | None)
         | {"output": Path | None},

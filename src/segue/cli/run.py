@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,6 @@ import typer
 from segue.batch.data_sets import (
     PROTOCOLS,
     SCORED,
-    DatasetVideo,
-    dataset_videos,
     is_clips,
     protocol_of,
     results_of,
@@ -20,13 +18,13 @@ from segue.batch.data_sets import (
     scored_here,
     tasks_of,
 )
+from segue.batch.plan import Task
 from segue.batch.run import check_single_files
 from segue.batch.submission import check_served, write_submission
 from segue.batch.work import JobConfig
 from segue.cli.batch import BatchCommand, check_words, do_tasks
 from segue.cli.options import Options, Values, command
 from segue.cli.running import parse_job
-from segue.jobs.processes import value_of
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation
@@ -93,7 +91,7 @@ run = command(
     ),
     Options(
         JobConfig,
-        "output:output,out,o workers resume quiet:quiet,q",
+        "output:output,out,o workers resume",
         {"output": ...},
         help={
             "output": "Folder of the results.",
@@ -106,21 +104,21 @@ run = command(
 )
 
 
-def run_videos(request: Request, how: JobConfig, videos: Iterable[DatasetVideo] | None = None) -> int:
-    """Run a model over the videos of a request, or over ``videos``; gives the number of those that failed."""
+def run_videos(
+    request: Request, how: JobConfig, adapt: Callable[[Iterator[Task]], Iterable[Task]] = iter
+) -> int:
+    """Run a model over the videos of a request, changed by ``adapt``; gives how many of them failed."""
     template = template_of(request, how)
-    wanted = dataset_videos(request, Path(how.output)) if videos is None else videos
-    return do_tasks(tasks_of(request, wanted, template), replace(how, command=template.kind))
+    tasks = tasks_of(request, Path(how.output), template, adapt)
+    return do_tasks(tasks, replace(how, command=template.kind))
 
 
 def template_of(request: Request, how: JobConfig) -> TrackJob | ForegroundJob | InstancesJob:
     """The job of every video of a request, as the options say; its source is still to be named."""
     protocol = protocol_of(request.dataset)
     check_words(how.options)
-    options = [*how.options, *SCORED[protocol.command]]
-    if protocol.model is not None and value_of(options, "--model") is None:
-        options += ["--model", protocol.model]
-    template = parse_job(protocol.command, ["", *options])
+    model = [] if protocol.model is None else ["--model", protocol.model]  # the last one counts
+    template = parse_job(protocol.command, ["", *model, *how.options, *SCORED[protocol.command]])
     check_single_files(template)
     assert isinstance(template, TrackJob | ForegroundJob | InstancesJob)
     return template

@@ -17,6 +17,7 @@ import typer
 from annotated_types import Ge, Le
 from rich.progress import TaskID
 
+from segue.cli.main import load_command
 from segue.cli.options import ChosenOptions, Fields, Options, Values, command
 from segue.errors import PromptError, SegueError
 from segue.inputs import printable
@@ -28,7 +29,7 @@ from segue.notices import be_quiet, notice
 from segue.options import nested
 from segue.prompts.parse import typed_prompts
 from segue.registry import COMMANDS, DETECTORS, MODELS, SINKS
-from segue.reports.terminal import bars
+from segue.reports.terminal import bars, interruptible
 
 if TYPE_CHECKING:
     from segue.jobs.running import RunResult
@@ -105,15 +106,26 @@ def parse_job(name: str, words: Sequence[str]) -> Job:
     """The job that a command line means, without carrying it out or saying anything."""
     if "--live" in words:
         raise SegueError("--live shows one run alone; leave it out")
-    context, parser = copy_context(), _parser(name)
-    context.run(be_quiet)
-    try:
-        found: Any = context.run(parser.main, list(words), prog_name=f"segue {name}", standalone_mode=False)
-    except COMMAND_LINE_ERROR as error:
-        raise SegueError(f"segue {name}: {error.format_message()}") from None
+    found = _parsed(name, _parser(name).main, list(words), prog_name=f"segue {name}", standalone_mode=False)
     if isinstance(found, (int, type(None))):
         raise SegueError(f"--help is no option here; see `segue {name} --help`")
     return found  # type: ignore[no-any-return]
+
+
+def check_training(words: Sequence[str]) -> None:
+    """Refuse a network and options that ``segue train`` would refuse, without training."""
+    network, *options = words
+    _parsed(f"train {network}", load_command("train").commands[network].make_context, network, options)
+
+
+def _parsed(name: str, parse: Callable[..., Any], *given: Any, **how: Any) -> Any:
+    """What a command line means; nothing is said but what is wrong with it."""
+    context = copy_context()
+    context.run(be_quiet)
+    try:
+        return context.run(parse, *given, **how)
+    except COMMAND_LINE_ERROR as error:
+        raise SegueError(f"segue {name}: {error.format_message()}") from None
 
 
 @cache
@@ -135,12 +147,8 @@ def show(job: Job | VideoJob, watched: Watched = nullcontext) -> RunResult:
         check_needs([job])
     from segue.jobs.running import run  # imports PyTorch
 
-    try:
-        with closing(Console()) as console, watched(console) as observer:
-            return run(job, observer)
-    except KeyboardInterrupt as interrupted:
-        typer.echo(str(interrupted) or "interrupted", err=True)
-        raise typer.Exit(130) from None
+    with interruptible(), closing(Console()) as console, watched(console) as observer:
+        return run(job, observer)
 
 
 class Console(Observer):

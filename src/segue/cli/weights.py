@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 import typer
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from segue.errors import CheckpointError
+from segue.errors import CheckpointError, SinkError
 from segue.export import EXPORTED
 from segue.inputs import check_file
 from segue.registry import MODELS
 from segue.reports.terminal import bars, print_table
+from segue.video.partial import locked, remove_partial
 from segue.weights.described import details_of, state_of
 
 app = typer.Typer(help="Weight files: list, download, convert and verify.", no_args_is_help=True)
@@ -166,8 +167,13 @@ def export(
         segue export mustan-lite graphs/mustan --to onnx
     """
     MODELS.find(name)
-    from segue.jobs import ExportJob, Model, run  # imports PyTorch
+    from segue.export.onnx import export_onnx  # imports PyTorch
+    from segue.weights import load
 
-    job = ExportJob(model=Model(name=name, weights=weights), folder=folder, to=to, overwrite=overwrite)
-    for path in run(job).paths.values():
-        typer.echo(path)
+    with locked([folder]):
+        if folder.is_dir():
+            remove_partial(folder)  # of an export that was killed
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not overwrite:
+            raise SinkError(f"{folder}: exists and is not empty; give --overwrite or another name")
+        for path in export_onnx(load(name, weights), folder):
+            typer.echo(path)

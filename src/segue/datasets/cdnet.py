@@ -57,10 +57,13 @@ FOLDS = 4
 
 
 def open_cdnet(root: Path | str) -> ForegroundFolder:
-    """Open CDnet2014, or any folder in its layout: videos by ``category/video`` in natural order.
+    """Open CDnet2014, or any folder in its layout.
 
     Args:
         root: folder of the categories, or the folder above it that holds them in ``dataset``.
+
+    Returns:
+        Videos by ``category/video``, in natural order.
 
     Raises:
         DatasetError: a video lacks one of its files, a file does not fit, or there is no video.

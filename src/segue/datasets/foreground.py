@@ -99,9 +99,17 @@ class ForegroundSequence:
         return self.decode_image(self.frames[i])
 
     def read_labels(self, i: int) -> Labels:
-        """Labels (H, W), uint8, of frame ``i``; DatasetError if it is not labelled.
+        """Read the labels of a frame.
 
-        0 background, 50 shadow, 85 outside the region of interest, 170 unknown, 255 foreground.
+        Args:
+            i: number of the frame, from 0.
+
+        Returns:
+            Labels (H, W), uint8: 0 background, 50 shadow, 85 outside the region of interest, 170 unknown, 255
+            foreground.
+
+        Raises:
+            DatasetError: the frame has no labels, or its file cannot be read.
         """
         if i not in self.labels:
             raise DatasetError(f"{self.key}: frame {i} has no labels")
@@ -182,6 +190,9 @@ def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
     Args:
         root: folder of the videos.
         binary: labels are foreground where they are not black, instead of values of CDnet2014.
+
+    Returns:
+        Videos by name, in natural order.
 
     Raises:
         DatasetError: a file does not fit, or there is no video.

@@ -78,6 +78,9 @@ def open_sbi(root: Path | str, masks: Path | str | None = None) -> ForegroundFol
         masks: folder with one folder of masks for each video, whose name may end in ``_a``; default, also for
             videos that have none there: ``groundtruth`` beside ``input``.
 
+    Returns:
+        Videos by name, in natural order.
+
     Raises:
         DatasetError: a video lacks its images or masks or is there twice, a file does not fit, or there is no
             video.
@@ -123,12 +126,15 @@ _PICTURES = frozenset({".bmp", ".png", ".jpg"})
 
 
 def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> ForegroundFolder:
-    """Open LASIESTA: videos by ``category/video`` such as ``I_SI/I_SI_01``, in natural order.
+    """Open LASIESTA.
 
     Args:
         root: folder of the videos, which lie in it or at most two levels below.
         static_as: what a moving object that stays still counts as: ``foreground``, ``background`` or
             ``ignore``, which are the labels 255, 0 and 170.
+
+    Returns:
+        Videos by ``category/video`` such as ``I_SI/I_SI_01``, in natural order.
 
     Raises:
         DatasetError: a video lacks its labels or is there twice, a file does not fit, or there is no video.
@@ -204,6 +210,9 @@ def open_limu(root: Path | str, manifest: Path | str | None = None) -> Foregroun
         root: folder that the patterns of the manifest start from.
         manifest: JSON file; default: the one that comes with segue.
 
+    Returns:
+        Videos by their names in the manifest.
+
     Raises:
         DatasetError: the manifest has another form, a file does not fit, or there is no video.
     """
@@ -263,6 +272,9 @@ def open_hofam(folder: Path | str) -> ForegroundFolder:
 
     Args:
         folder: folder of PNG files whose names end in a number, or of folders with such files.
+
+    Returns:
+        One video for each folder, by its name; frames, labels and, from the same files, flow.
 
     Raises:
         DatasetError: there is no image, or one has no number or the number of another one.

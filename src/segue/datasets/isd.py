@@ -50,10 +50,13 @@ class ClipMeta(BaseModel):
 
 
 def open_isd(root: Path | str) -> ForegroundFolder:
-    """Open a data set, its splits being categories, or one split of it; clips in natural order.
+    """Open a data set of rendered clips, or one of its splits.
 
     Args:
         root: folder of the data set, which holds ``index.csv``, or of one split.
+
+    Returns:
+        Clips by ``split/clip``, in natural order; splits are categories.
 
     Raises:
         DatasetError: a file does not fit, or there is no clip.

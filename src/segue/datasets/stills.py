@@ -146,6 +146,9 @@ def open_stills(folder: str | Path) -> StillImages:
     Args:
         folder: folder in one of the layouts of :mod:`segue.datasets.stills`.
 
+    Returns:
+        Images and masks by number, in natural order of their names.
+
     Raises:
         DatasetError: no layout fits, a mask or image has no partner, or there is none at all.
     """

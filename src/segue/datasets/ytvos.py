@@ -150,7 +150,13 @@ def all_frames_folder(part: Path | str) -> Path | None:
 
 
 def read_categories(path: Path | str) -> frozenset[str]:
-    """Names of categories, at least one, from a ``meta.json`` or from the lines of a text file.
+    """Read names of categories.
+
+    Args:
+        path: a ``meta.json`` of YouTube-VOS, or a text file with one name a line.
+
+    Returns:
+        The names, at least one.
 
     Raises:
         DatasetError: the file cannot be read or names none.

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +25,88 @@ Array = np.ndarray[Any, Any]
 
 _NONE: Array = np.zeros(0, np.float32)
 
+LIKELY = -2.2
+"""Log-odds (probability 0.1) above which a position may belong to an object."""
+
+OUTSIDE = -10.0
+"""Log-odds outside the window, and of pieces that are taken away."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of an image, in its pixels; ``whole`` is the size of the image."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    whole: tuple[int, int]
+
+    def place(self, planes: Array) -> tuple[Any, slice, slice]:
+        """Where it lies in planes (..., h, w) of the image at some stride."""
+        stride = self.whole[0] // planes.shape[-2]
+        top, left = self.top // stride, self.left // stride
+        down = slice(top, top + self.height // stride)
+        return ..., down, slice(left, left + self.width // stride)
+
+    def is_left(self, logits: Array) -> bool:
+        """Whether an object of log-odds (K, h, w) of the window lies at a side that is inside the image."""
+        band = 16 * logits.shape[1] // self.height
+        sides = (
+            (self.top > 0, logits[:, :band]),
+            (self.left > 0, logits[:, :, :band]),
+            (self.top + self.height < self.whole[0], logits[:, -band:]),
+            (self.left + self.width < self.whole[1], logits[:, :, -band:]),
+        )
+        return any(inner and side.max() > LIKELY for inner, side in sides)
+
+
+@dataclass
+class Kept:
+    """A frame in the memory.
+
+    ``keys`` are its rows (n, C+1), ``values`` what objects remember there, (K, n, V), and ``places`` where
+    its rows are in the frame, (n,).
+    """
+
+    keys: Array
+    values: Array
+    places: Array
+    permanent: bool
+    since: int  # reads before it was written
+    usage: float = 0.0  # attention that it received
+
 
 class Tracker:
     """Follows the objects of a first mask; a later mask starts anew.
 
     The memory is as many kept frames as the schedule of the network says, with stcn-lite the previous one
-    too; where it is full, the frame that was read least makes room, but never the first.
+    too; where it is full, the frame that was read least makes room, but never the first. As in ``segue
+    track``, stcn-lite sees a window around the objects between two kept frames, and reads one in four of the
+    positions of a kept frame that lie far from them.
 
     Args:
         folder: where the graphs are.
         providers: execution providers of ONNX Runtime.
+        threads: that ONNX Runtime uses for an operator; 0 leaves it the choice.
     """
 
-    def __init__(self, folder: str | Path, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
+    def __init__(
+        self, folder: str | Path, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 0
+    ) -> None:
         about = json.loads((Path(folder) / "graphs.json").read_text("utf-8"))
         self.plan, self.fine, self.padding = about["schedule"], about["features"], about["padding"]
-        graphs = ("encode", "read", "decode", "remember")
+        graphs = ("encode", "decode", "remember")
         files = [str(Path(folder) / f"{name}.onnx") for name in graphs]
-        sessions = [onnxruntime.InferenceSession(file, providers=list(providers)) for file in files]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        sessions = [onnxruntime.InferenceSession(file, options, providers=list(providers)) for file in files]
         self.graphs = dict(zip(graphs, sessions, strict=True))
-        self.memory: list[dict[str, Any]] = []
+        self.memory: list[Kept] = []
+        self.seen = self.reads = self.kept_at = 0
         self.shape: tuple[int, ...] = ()  # of the frames
-        self.before: Array = _NONE  # masks of the frame before, at the size of the log-odds
+        self.masks: Array = _NONE  # of the frame before, (K, H, W), bool, with its padding
+        self.last: tuple[Array, Array] = _NONE, _NONE  # its key (C, h, w) and values (K, V, h, w)
 
     def step(self, frame: Array, mask: Array | None = None) -> Array:
         """Follow the objects to the next frame."""
@@ -55,23 +116,18 @@ class Tracker:
         top, left = rows // 2, columns // 2
         around = ((top, rows - top), (left, columns - left))
         image = self._padded(frame, around)
-        key, thin, joint, *finer = self._run("encode", image=image)
+        padded = height + rows, width + columns
+        whole = Window(0, 0, *padded, padded)
+        keep = mask is not None or self.seen - self.kept_at >= self.plan["mem_every"]
         if mask is not None:
             self.ids = np.array([int(i) for i in np.unique(mask) if i])
             self.memory, self.seen, self.reads, self.kept_at = [], 0, 0, 0
+            window, features = whole, self._encode(image)
             classes = merge((np.pad(mask, around) == self.ids[:, None, None]).astype(np.float32))
         else:
-            features = dict(zip(self.fine, finer, strict=True))
-            readout = self._read(key)
-            (logits,) = self._run("decode", readout=readout, thin=thin, **features)
-            if self.plan["max_jump"] is not None:
-                max_jump = round(self.plan["max_jump"] * math.hypot(*logits.shape[1:]))
-                pairs = zip(logits, self.before, strict=True)
-                logits = np.stack([suppress_distant_components(*pair, max_jump) for pair in pairs])
-            times = len(image) // logits.shape[1]
-            classes = merge(1 / (1 + np.exp(-enlarge(enlarge(logits, 1, times), 2, times))))
-        self.before = classes[1:, 1::2, 1::2] > 0.5
-        self._write(image, key, joint, classes[1:], mask is not None)
+            window, features, classes = self._predict(image, whole, keep)
+        self.masks = classes[1:] > 0.5
+        self._write(image, window, features, classes[1:], keep, mask is not None)
         best = classes[:, top : top + height, left : left + width].argmax(0)
         shown: Array = np.array([0, *self.ids])[best]
         return shown
@@ -99,53 +155,186 @@ class Tracker:
         planes = zip(np.moveaxis(frame.astype(np.float32), 2, 0), self.padding, strict=True)
         return np.stack([np.pad(plane, around, constant_values=value) for plane, value in planes], 2)
 
-    def _read(self, key: Array) -> Array:
-        """Readout of each object's memory at the positions of a key (C, h, w): (K, V, h, w)."""
+    def _windows(self, whole: Window) -> Iterator[Window]:
+        """Parts of the image to look into for the objects, one after the other; the last one is all of it."""
+        if self.plan["window"] is not None and self.masks.any((1, 2)).all():
+            margin = round(self.plan["window"] * min(whole.whole))
+            for wider in (margin, 2 * margin):
+                (top, height), (left, width) = (side(self.masks, axis, wider) for axis in (1, 2))
+                if height * width <= 0.8 * whole.height * whole.width:
+                    yield Window(top, left, height, width, whole.whole)
+        yield whole
+
+    def _predict(self, image: Array, whole: Window, keep: bool) -> tuple[Window, dict[str, Array], Array]:
+        """Where the objects were looked for, the features of it, and their probabilities (K+1, H, W).
+
+        The features of a frame that is kept are those of the whole image.
+        """
+        all_of_it = self._encode(image) if keep else None
+        for window in self._windows(whole):
+            down, across = window.place(image[..., 0])[1:]
+            features = self._encode(image[down, across]) if all_of_it is None else all_of_it
+            cut = {
+                name: planes if all_of_it is None else planes[window.place(planes)]
+                for name, planes in features.items()
+            }
+            readout, usage = self._read(cut["key"], window)
+            used = {name: np.ascontiguousarray(cut[name]) for name in ("thin", *self.fine)}
+            (logits,) = self._run("decode", readout=readout, **used)
+            if not window.is_left(logits):
+                break
         self.reads += 1
+        for item, share in zip(self.memory, usage, strict=True):
+            item.usage += float(share)
+        stride = window.height // logits.shape[1]
+        pasted = np.full((len(logits), whole.height // stride, whole.width // stride), OUTSIDE, np.float32)
+        pasted[window.place(pasted)] = logits
+        if self.plan["max_jump"] is not None:
+            max_jump = round(self.plan["max_jump"] * math.hypot(*pasted.shape[1:]))
+            before = self.masks[:, stride // 2 :: stride, stride // 2 :: stride]
+            for plane, mask in zip(pasted, before, strict=True):
+                suppress_distant_components(plane, mask, max_jump)
+        classes = merge(1 / (1 + np.exp(-enlarge(enlarge(pasted, 1, stride), 2, stride))))
+        return (whole if keep else window), features, classes
+
+    def _encode(self, image: Array) -> dict[str, Array]:
+        """The features of an image (H, W, 3)."""
+        names = ("key", "thin", "joint", *self.fine)
+        return dict(zip(names, self._run("encode", image=np.ascontiguousarray(image)), strict=True))
+
+    def _read(self, key: Array, window: Window) -> tuple[Array, Array]:
+        """What the objects remember where a key (C, h, w) of a window asks, and how much each frame was read.
+
+        Returns (K, V, h, w) and (frames,).
+        """
         channels, height, width = key.shape
-        query = key.reshape(channels, -1).T
-        keys = np.stack([item["keys"] for item in self.memory])
-        values = np.stack([item["values"] for item in self.memory], 1)
-        window = self.plan["last_window"] if self.plan["include_last"] and len(self.memory) > 1 else None
-        window = height + width if window is None else window
-        grid = {"width": np.array(width), "window": np.array(window)}
-        parts = []
-        for start in range(0, len(query), 512):  # bounds what the affinities take
-            block = {"query": query[start : start + 512], "start": np.array(start)}
-            readout, usage = self._run("read", keys=keys, values=values, **block, **grid)
-            parts.append(readout)
-            for item, share in zip(self.memory, usage, strict=True):
-                item["usage"] += float(share)
-        whole: Array = np.concatenate(parts, 1).transpose(0, 2, 1)
-        return whole.reshape(len(values), -1, height, width)
+        stride = window.height // height
+        query = np.concatenate([2 * key.reshape(channels, -1).T, np.full((height * width, 1), -1.0)], 1)
+        query = (query / math.sqrt(channels)).astype(np.float32)
+        keys = np.concatenate([item.keys for item in self.memory])
+        values = np.concatenate([item.values for item in self.memory], 1)
+        owner = np.repeat(np.arange(len(self.memory)), [len(item.keys) for item in self.memory])
+        count = min(self.plan["top_k"], len(keys))
+        readout = np.empty((len(values), height * width, values.shape[2]), np.float32)
+        usage = np.zeros(len(self.memory))
+        far = self._far(window, stride, (height, width))
+        for start in range(0, len(query), 256):  # bounds what the affinities take
+            block = slice(start, start + 256)
+            affinity = query[block] @ keys.T
+            if far is not None:
+                last = affinity[:, -len(self.memory[-1].keys) :]
+                place = np.arange(start, start + len(affinity))
+                last += far[0][place // width]
+                last += far[1][place % width]
+            index = places_of_largest(affinity, count)
+            weights = np.take_along_axis(affinity, index, 1)
+            weights = np.exp(weights - weights.max(1, keepdims=True))
+            weights /= weights.sum(1, keepdims=True)
+            for own, out in zip(values, readout, strict=True):
+                out[block] = (weights[:, None] @ own[index])[:, 0]
+            usage += np.bincount(owner[index].ravel(), weights.ravel(), len(usage)) * len(values)
+        return readout.transpose(0, 2, 1).reshape(len(values), -1, height, width), usage
 
-    def _write(self, image: Array, key: Array, joint: Array, masks: Array, given: bool) -> None:
+    def _far(self, window: Window, stride: int, size: tuple[int, int]) -> tuple[Array, Array] | None:
+        """-inf where a row or column of a query is too far from the previous frame's positions, else 0."""
+        reach, last = self.plan["last_window"], self.memory[-1]
+        if reach is None or not self.plan["include_last"] or len(self.memory) == 1:
+            return None
+        columns = window.whole[1] // stride
+        axes = (
+            (window.top // stride, size[0], last.places // columns),
+            (window.left // stride, size[1], last.places % columns),
+        )
+        down, across = (
+            np.where(abs(np.arange(first, first + count)[:, None] - place) > reach, -np.inf, 0)
+            for first, count, place in axes
+        )
+        return down.astype(np.float32), across.astype(np.float32)
+
+    def _write(
+        self,
+        image: Array,
+        window: Window,
+        features: dict[str, Array],
+        masks: Array,
+        keep: bool,
+        given: bool,
+    ) -> None:
         """Remember a frame with the probabilities of its objects; the previous one, if not kept, goes."""
-        keep = given or self.seen - self.kept_at >= self.plan["mem_every"]
-        if not keep and not self.plan["include_last"]:
-            self.seen += 1
-            return
-        penalty = 0 if given else self.plan["penalty" if keep else "last_penalty"]
-        rows = self._rows(key, penalty)
-        self.memory = [item for item in self.memory if item["kept"]]
-        if keep and len(self.memory) >= self.plan["memory_frames"]:
-            rates = [item["usage"] / max(self.reads - item["since"], 1) for item in self.memory[1:]]
-            del self.memory[1 + int(np.argmin(rates))]
-        item = {"keys": rows, "kept": keep, "usage": 0.0, "since": self.reads}
-        (item["values"],) = self._run("remember", image=image, joint=joint, masks=masks)
-        self.memory.append(item)
-        self.kept_at = self.seen if keep else self.kept_at
         self.seen += 1
-
-    def _rows(self, key: Array, penalty: float) -> Array:
-        """A key (C, h, w) as rows of the memory, in which the confidence penalty of the frame stands."""
+        if not keep and not self.plan["include_last"]:
+            return
+        key, joint = features["key"], features["joint"]
+        down, across = window.place(masks)[1:]
+        seen = {"image": image[down, across], "masks": masks[:, down, across]}
+        seen = {name: np.ascontiguousarray(planes) for name, planes in seen.items()}
+        (values,) = self._run("remember", joint=joint, **seen)  # (K, P, V)
+        values = values.transpose(0, 2, 1).reshape(len(masks), -1, *key.shape[1:])
+        if window.whole != (window.height, window.width):
+            # Outside the window, the frame is what the one before was.
+            key, values = pasted(window, self.last[0], key), pasted(window, self.last[1], values)
+        self.last = key, values
+        self.memory = [item for item in self.memory if item.permanent]
+        if keep and len(self.memory) >= self.plan["memory_frames"]:
+            rates = [item.usage / max(self.reads - item.since, 1) for item in self.memory[1:]]
+            del self.memory[1 + int(np.argmin(rates))]
+        penalty = 0 if given else self.plan["penalty" if keep else "last_penalty"]
         rows = key.reshape(len(key), -1).T
         extra = np.square(rows).sum(1, keepdims=True) + penalty * math.sqrt(len(key))
-        return np.concatenate([rows, extra], 1)
+        places = np.arange(len(rows))
+        if keep and self.plan["dense_radius"] is not None:
+            stride = image.shape[0] // key.shape[1]
+            dense = masks.max(0).reshape(key.shape[1], stride, key.shape[2], stride).max((1, 3)) > 0.5
+            dense = near(dense, self.plan["dense_radius"]) if dense.any() else ~dense
+            sparse = np.zeros_like(dense)
+            sparse[::2, ::2] = ~dense[::2, ::2]
+            extra[sparse.ravel()] -= math.log(2) * math.sqrt(len(key))  # each counts for two
+            places = np.flatnonzero(dense | sparse)
+        keys = np.concatenate([rows, extra], 1)[places]
+        values = values.reshape(*values.shape[:2], -1).transpose(0, 2, 1)[:, places]
+        self.memory.append(Kept(keys, np.ascontiguousarray(values), places, keep, self.reads))
+        if keep:
+            self.kept_at = self.seen - 1
 
     def _run(self, graph: str, **inputs: Array) -> list[Array]:
         outputs: list[Array] = self.graphs[graph].run(None, inputs)
         return outputs
+
+
+def side(masks: Array, axis: int, margin: int) -> tuple[int, int]:
+    """Start and length of a window around masks (K, H, W) on an axis."""
+    length = masks.shape[axis]
+    places = np.flatnonzero(masks.any((0, 3 - axis)))
+    first, last = int(places[0]) - margin, int(places[-1]) + 1 + margin
+    size = min(-(-(last - first) // 32) * 32, length)
+    start = round((first + last - size) / 32) * 16
+    return min(max(start, 0), length - size), size
+
+
+def pasted(window: Window, whole: Array, part: Array) -> Array:
+    """A copy of planes (..., h, w) of the image with those of a window in it."""
+    copy: Array = whole.copy()
+    copy[window.place(copy)] = part
+    return copy
+
+
+def places_of_largest(scores: Array, count: int) -> Array:
+    """Places (rows, count) of the largest entries of each row (rows, columns), in no particular order."""
+    rows, columns = scores.shape
+    groups = columns // 8
+    if groups > 2 * count:
+        # The largest entries lie in at most `count` groups, which are among those with the largest maxima.
+        chosen = places_of_largest(scores[:, : 8 * groups].reshape(rows, 8, groups).max(1), count)
+        candidates = (chosen[:, :, None] + np.arange(0, 8 * groups, groups)).reshape(rows, -1)
+        rest = np.broadcast_to(np.arange(8 * groups, columns), (rows, columns - 8 * groups))
+        candidates = np.concatenate([candidates, rest], 1)
+        within = places_of_largest(np.take_along_axis(scores, candidates, 1), count)
+        return np.take_along_axis(candidates, within, 1)
+    least = np.partition(scores, columns - count)[:, columns - count, None]
+    places: Array = np.flatnonzero(scores >= least) % columns
+    if len(places) != rows * count:  # equal values
+        places = np.argpartition(scores, columns - count)[:, columns - count :]
+    return places.reshape(rows, count)
 
 
 def enlarge(x: Array, axis: int, times: int) -> Array:
@@ -167,12 +356,23 @@ def merge(planes: Array) -> Array:
     return shares
 
 
-def suppress_distant_components(logits: Array, before: Array, max_jump: int) -> Array:
-    """Log-odds (h, w) without small pieces that are farther than ``max_jump`` from the mask before."""
-    if not before.any():
-        return logits
+def near(mask: Array, radius: int) -> Array:
+    """Where a mask (h, w) has a pixel within a radius, by rows and by columns."""
+    size = 2 * radius + 1
+    counts = np.pad(mask, ((radius + 1, radius), (radius + 1, radius))).cumsum(0).cumsum(1)
+    found: Array = (
+        counts[size:, size:] - counts[:-size, size:] - counts[size:, :-size] + counts[:-size, :-size] > 0
+    )
+    return found
+
+
+def suppress_distant_components(logits: Array, before: Array, max_jump: int) -> None:
+    """Take away small pieces of log-odds (h, w), in place, farther than ``max_jump`` from the mask before."""
+    likely = logits > LIKELY
+    if not before.any() or not (stray := likely & ~near(before, max_jump)).any():
+        return
     height, width = logits.shape
-    piece = np.where(logits > -2.2, np.arange(logits.size).reshape(height, width), -1)
+    piece = np.where(likely, np.arange(logits.size).reshape(height, width), -1)
     while True:  # every position takes the largest number around it, then the number that stands there
         edge = np.pad(piece, 1, constant_values=-1)
         around = [edge[y : y + height, x : x + width] for y in range(3) for x in range(3)]
@@ -181,10 +381,7 @@ def suppress_distant_components(logits: Array, before: Array, max_jump: int) -> 
         if (largest == piece).all():
             break
         piece = largest
-    size = 2 * max_jump + 1
-    counts = np.pad(before, ((max_jump + 1, max_jump), (max_jump + 1, max_jump))).cumsum(0).cumsum(1)
-    near = counts[size:, size:] - counts[:-size, size:] - counts[size:, :-size] + counts[:-size, :-size] > 0
-    numbers, areas = np.unique(piece[piece >= 0], return_counts=True)
-    touched = np.isin(numbers, piece[near])
-    strays = numbers[~touched & (areas < 0.3 * areas[touched].sum())]
-    return np.where(np.isin(piece, strays), np.float32(-10), logits)
+    numbers, areas = np.unique(piece[likely], return_counts=True)
+    touched = np.isin(numbers, piece[likely & ~stray])
+    distant = numbers[~touched & (areas < 0.3 * areas[touched].sum())]
+    logits[np.isin(piece, distant)] = OUTSIDE

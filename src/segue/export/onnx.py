@@ -1,6 +1,6 @@
 """``segue export``: networks as ONNX graphs with their memory as plain inputs and outputs.
 
-STCN and stcn-lite become four graphs, encode, read, decode and remember; what to do between them is
+STCN and stcn-lite become three graphs, encode, decode and remember; the memory between them is
 :mod:`segue.export.follow`, which is written beside them. A network that finds foreground becomes decode and
 encode, one for each role of a frame. Sizes of images, frames of the memory and objects may differ from call
 to call.
@@ -50,30 +50,6 @@ def encode(network: STCN | STCNLite, image: Tensor) -> tuple[Tensor, ...]:
     return (seen.key[0], thin, joint, *finer)
 
 
-def read(
-    top_k: int, keys: Tensor, values: Tensor, query: Tensor, start: Tensor, width: Tensor, window: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Readouts (K, Q, V), and the attention that each frame received, summed over objects, (T,).
-
-    Keys are (T, P, C+1), in whose last channel stand the squared norm and the confidence penalty; values are
-    (K, T, P, V). The query, (Q, C), has the positions ``start`` to ``start + Q`` of a grid ``width`` wide.
-    """
-    rows = keys.flatten(0, 1)
-    affinity = (2 * query @ rows[:, :-1].T - rows[:, -1]) / math.sqrt(query.shape[1])
-    own = start + torch.arange(affinity.shape[0])
-    place = torch.arange(keys.shape[1])
-    far = ((own // width)[:, None] - place // width).abs() > window
-    far = far | (((own % width)[:, None] - place % width).abs() > window)
-    last = torch.arange(keys.shape[0]) == keys.shape[0] - 1
-    out = (last[None, :, None] & far[:, None]).flatten(1)
-    best, index = affinity.masked_fill(out, -torch.inf).topk(top_k, dim=1)
-    weights = best.softmax(1)
-    readout = (values.flatten(1, 2)[:, index] * weights[..., None]).sum(2)
-    frames = torch.arange(keys.shape[0])
-    received = torch.where((index // keys.shape[1])[..., None] == frames, weights[..., None], 0.0)
-    return readout, received.sum((0, 1)) * values.shape[0]
-
-
 def decode(network: STCN | STCNLite, readout: Tensor, thin: Tensor, *finer: Tensor) -> Tensor:
     """Log-odds (K, H/n, W/n) of readouts (K, V, h, w) and features of the frame."""
     query = QueryFeatures(thin, thin, (thin, thin, *finer))  # of which decoders see features alone
@@ -119,8 +95,7 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
 
 
 def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
-    schedule, stride = network.schedule, network.read_stride
-    assert schedule.top_k is not None
+    stride = network.read_stride
     height, width = SAMPLE
     # What STCN is padded with, black after normalisation, is no image of whole numbers.
     lite = isinstance(network, STCNLite)
@@ -128,27 +103,19 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
     masks = torch.rand(2, height, width) / 2
     fine = ("f4", "f2") if lite else ("f8", "f4")
     with torch.inference_mode():
-        key, thin, joint, *finer = encode(network, image)
-        values = remember(network, image, joint, masks)
-    positions = values.shape[1]
-    row = key.flatten(1).T
-    keys = torch.cat([row, row[:, :1]], 1)[None].repeat(2, 1, 1)
-    memory = values[:, None].repeat(1, 2, 1, 1)
-    numbers = {"start": torch.tensor(16), "width": torch.tensor(width // stride), "window": torch.tensor(12)}
-    readout = torch.zeros(2, values.shape[2], height // stride, width // stride)
+        _, thin, joint, *finer = encode(network, image)
+    readout = torch.zeros(2, network.value_channels, height // stride, width // stride)
     encoded = {"image": image}
-    recalled = {"keys": keys, "values": memory, "query": row[16 : positions - 8]} | numbers
     decoded = {"readout": readout, "thin": thin} | dict(zip(fine, finer, strict=True))
     remembered = {"image": image, "joint": joint, "masks": masks}
     graphs = {
         "encode": _Graph(network, partial(encode, network), encoded, "key", "thin", "joint", *fine),
-        "read": _Graph(network, partial(read, schedule.top_k), recalled, "readout", "usage"),
         "decode": _Graph(network, partial(decode, network), decoded, "logits"),
         "remember": _Graph(network, partial(remember, network), remembered, "values"),
     }
     about = {
         "network": "stcn-lite" if lite else "stcn",
-        "schedule": asdict(schedule),
+        "schedule": asdict(network.schedule),
         "features": fine,
         "padding": "edge" if lite else [255 * mean for mean in MEAN],
     }

@@ -36,9 +36,13 @@ _WHITE = 250
 
 
 def read_flow(path: str | Path) -> Flow:
-    """Motion in pixels, (H, W, 2), float32, right and down, of a ``.flo`` file or a PNG of KITTI.
+    """Read optical flow from a file.
 
-    It is 0 where the file does not know it. A file has at most 2^26 pixels.
+    Args:
+        path: ``.flo`` file of Middlebury or PNG of KITTI, of at most 2^26 pixels.
+
+    Returns:
+        Motion in pixels, right and down, (H, W, 2), float32; 0 where the file does not know it.
 
     Raises:
         FlowError: it cannot be read, or is something else.
@@ -50,10 +54,14 @@ def read_flow(path: str | Path) -> Flow:
 
 
 def read_flow_picture(path: str | Path) -> Image:
-    """The network input from a file, uint8: (H, W, 3) for a flow image, (H, W, 1) for one flow.
+    """Read the flow image that networks such as HOFAM take.
 
-    A flow image comes as it is stored. The lengths of flow are counted in pixels of an image of 256 x 256,
-    and 20 pixels or more are 255.
+    Args:
+        path: a flow image as :class:`FlowPictures` makes it, or one flow as :func:`read_flow` reads it.
+
+    Returns:
+        Lengths of flow, uint8: (H, W, 3) as stored in a flow image, or (H, W, 1) of one flow, where 255 is 20
+        pixels or more of an image of 256 x 256.
 
     Raises:
         FlowError: it cannot be read, or shows flow by a colour wheel, which does not tell lengths in pixels.

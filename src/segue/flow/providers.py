@@ -104,7 +104,14 @@ class RAFT:
 
 
 def flow_provider(name: FlowName | str | Path, weights: str | os.PathLike[str] | None = None) -> FlowProvider:
-    """A provider by its name: ``dis``, ``farneback``, or ``raft``, which needs weights and the CPU.
+    """Make a provider of optical flow.
+
+    Args:
+        name: ``dis``, ``farneback`` or ``raft``.
+        weights: weight file of RAFT; the others have none.
+
+    Returns:
+        A callable that takes two images and gives their flow; RAFT runs on the CPU.
 
     Raises:
         FlowError: there is none of this name, or something that it needs is missing.
@@ -145,9 +152,14 @@ class FlowPictures:
     scale: float = SCALE  # whatever the gap
 
     def __call__(self, current: Image, earlier: Sequence[Image]) -> Image:
-        """Flow image (H, W, gaps), uint8, of a frame; the largest gap is the first channel (red).
+        """Compute the flow image of a frame.
 
-        ``earlier``: frames of the gaps before it, growing, at the start of a video the oldest there is.
+        Args:
+            current: RGB image (H, W, 3), uint8.
+            earlier: frames of the gaps before it, growing; at the start of a video the oldest there is.
+
+        Returns:
+            Lengths of flow (H, W, gaps), uint8; the largest gap is the first channel (red).
         """
         return self.picture(self.flows(current, earlier))
 

@@ -15,7 +15,14 @@ INLIER = 1.0  # pixels by which flow may differ from the camera's and still coun
 
 
 def against_scene(flow: Flow) -> Float32Array:
-    """Distance (H, W) in pixels between the flow (H, W, 2) of each pixel and the motion of the scene."""
+    """Compare the flow of each pixel with the motion of the scene.
+
+    Args:
+        flow: motion in pixels, (H, W, 2).
+
+    Returns:
+        Distance of the two motions in pixels, (H, W), float32.
+    """
     height, width = flow.shape[:2]
     y, x = np.mgrid[:height, :width]
     place = np.stack((x, y), -1).astype(np.float32)

@@ -19,12 +19,10 @@ from segue.inputs import exists
 from segue.jobs.parts import Outputs, VideoSource
 from segue.jobs.values import (
     DetectJob,
-    ExportJob,
     ForegroundJob,
     InstancesJob,
     Job,
     TrackJob,
-    TrainJob,
     VideoJob,
     to_json,
 )
@@ -89,21 +87,18 @@ def outputs_of(job: Job) -> Iterator[Path]:
         if isinstance(job, ForegroundJob):
             others = (job.events, job.snapshots, job.background, job.explain)
             yield from (path for path in others if path is not None)
-    elif isinstance(job, (TrainJob, ExportJob)):
-        yield job.folder
-    elif isinstance(job, DetectJob):
+    else:
         yield from (path for path in (job.folder, job.json_file) if path is not None)
 
 
 def inputs_of(job: Job) -> Iterator[Path]:
     """Files and folders that a job reads, as far as it names them."""
-    if isinstance(job, (VideoJob, DetectJob)):
-        place = job.source.place
-        if place is not None and not is_url(place) and not place.isdecimal():
-            yield Path(place)
-        weights = job.finding.weights if isinstance(job, DetectJob) else job.model.weights
-        if weights is not None:
-            yield weights
+    place = job.source.place
+    if place is not None and not is_url(place) and not place.isdecimal():
+        yield Path(place)
+    weights = job.finding.weights if isinstance(job, DetectJob) else job.model.weights
+    if weights is not None:
+        yield weights
 
 
 def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:
@@ -186,8 +181,7 @@ def _check_options(job: VideoJob) -> None:
     if isinstance(job, ForegroundJob):
         if job.name_events is not None:
             check_detector(job.name_events, None)
-        for text in job.zones:
-            Zone.parse(text)
+        zones_of(job)
         needed: list[tuple[object, type[SegueError], str]] = [
             (job.flow_weights, FlowError, "no such weight file of the flow"),
             (job.roi, SourceError, "no such region of interest"),
@@ -207,6 +201,17 @@ def _check_options(job: VideoJob) -> None:
 
         if job.names not in EDITIONS and not exists(Path(job.names)):
             raise DatasetError(f"{job.names}: no such annotation file")
+
+
+def zones_of(job: ForegroundJob) -> tuple[Zone, ...]:
+    """The zones of a job, each with a name of its own; they need events, as do other options about these."""
+    zones = tuple(Zone.parse(text) for text in job.zones)
+    if len({zone.name for zone in zones}) < len(zones):
+        raise SegueError("two zones have one name; give each a name of its own")
+    needs_events = zones or job.notify or job.snapshots or job.name_events
+    if needs_events and job.events is None and "events" not in job.outputs.formats:
+        raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
+    return zones
 
 
 def _may_replace(job: Job) -> bool:

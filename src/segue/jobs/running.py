@@ -1,40 +1,40 @@
-"""Carry out a job: the one way from a job to its results, for every interface of segue."""
+"""Carry out a job: the one way from a job to its results, and the one frame loop, for every interface."""
 
 from __future__ import annotations
 
+import itertools
 import time
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import cast
 
-from segue.cancel import CancelToken, interrupt_on_signals
-from segue.errors import SinkError, SourceError
+from segue.cancel import CancelToken, cancel_on_signals, interrupt_on_signals
+from segue.errors import PromptError, ResumeError, SinkError, SourceError
 from segue.jobs.describing import FramesDigest
 from segue.jobs.files import write_record
 from segue.jobs.identity import identified, result_settings
-from segue.jobs.loop import FrameRun, first_pass, forget_state
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Explains, Inputs, OpenJob, check_inputs, first_frame
-from segue.jobs.processes import export, train
-from segue.jobs.values import (
-    AnnotateJob,
-    DetectJob,
-    ExportJob,
-    ForegroundJob,
-    InstancesJob,
-    Job,
-    TrackJob,
-    TrainJob,
-    VideoJob,
-)
+from segue.jobs.values import DetectJob, ForegroundJob, InstancesJob, Job, TrackJob, VideoJob
+from segue.sessions.base import SessionState
 from segue.sessions.passes import Passes
+from segue.sessions.session import Session
 from segue.types import Frame, Segmentation
-from segue.video import Sink, Source, open_sinks
+from segue.video import Sink, Source, open_sinks, replayed
 from segue.video.images import write_picture
 from segue.video.rotation import RotatingSink, part_name, part_path
 from segue.video.sinks import BackgroundSink
 from segue.video.span import parse_duration
+
+STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on
+FIRST_PASS = ".segue.first-pass.safetensors"  # the same for the first of two passes
+
+SAVE_EVERY_SECONDS = 20.0
+SAVE_SHARE = 0.05  # share of the time that saving may take: a large state is saved less often
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -47,7 +47,7 @@ class RunResult:
 
     Attributes:
         paths: what it has written, by format or kind.
-        frames: number of results; 0 for jobs without frames.
+        frames: number of results.
         seconds: time from the first frame to the last.
     """
 
@@ -84,13 +84,6 @@ def run(
         PosixPath('segue-out/dog/masks')
     """
     observer = observer or Observer()
-    if isinstance(job, TrainJob):
-        return RunResult({"weights": train(job, observer, cancel)})
-    if isinstance(job, ExportJob):
-        return RunResult({path.name: path for path in export(job)})
-    if isinstance(job, AnnotateJob):
-        resolve_name("segue_web.running:run_job")(job, observer)  # until the page is closed
-        return RunResult()
     if isinstance(job, DetectJob):
         from segue.jobs.detecting import detect  # a job needs the detectors of its own kind alone
 
@@ -273,3 +266,209 @@ def _hint(source: Source, masks: Path | None, saves: bool) -> str:
     if masks is None:
         return "interrupted; without the format png there is nothing to resume from"
     return f"interrupted; give the same command with --resume to go {'on' if saves else 'through it again'}"
+
+
+def results(session: Session, frames: Iterable[Frame]) -> Iterator[Segmentation]:
+    """All results of frames without prompts, each as soon as it is there."""
+    for _, result in FrameLoop(session, session.step).over(frames):
+        yield result
+
+
+class FrameLoop:
+    """Takes frames through a session, and gives each result together with its frame.
+
+    Args:
+        session: gives the results, ``session.lag`` frames late at most.
+        step: takes a frame through it.
+        required: indices of the frames that have results; None is all of them.
+
+    Attributes:
+        waiting: frames whose results are still due.
+        taken: index of the last frame that the session has taken, or None.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        step: Callable[[Frame], Segmentation | None],
+        *,
+        required: Container[int] | None = None,
+    ) -> None:
+        self._session, self._step, self._required = session, step, required
+        self.waiting: deque[Frame] = deque()
+        self.taken: int | None = None
+
+    def over(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
+        """All results of frames, each paired with its frame."""
+        yield from self.take(frames)
+        yield from self.finish()
+
+    def take(
+        self, frames: Iterable[Frame], between: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[Frame, Segmentation]]:
+        """The results that come while frames are taken, each with its frame."""
+        for frame in frames:
+            result = self._step(frame)
+            self.taken = frame.index
+            if self._required is None or frame.index in self._required:
+                self.waiting.append(frame)
+                if result is not None:
+                    yield self.waiting.popleft(), result
+            between()
+
+    def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
+        """The results that are due after the last frame."""
+        for result in self._session.finish():
+            yield self.waiting.popleft(), result
+
+
+def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
+    """The frames until the run is to stop."""
+    while not token.cancelled:
+        frame = next(frames, None)
+        if frame is None or token.cancelled:
+            return
+        yield frame
+
+
+class FrameRun(FrameLoop):
+    """A frame loop whose results are written, and which can be saved and resumed."""
+
+    def __init__(
+        self, opened: OpenJob, sink: Sink, folder: Path | None, report: Callable[[Frame, Segmentation], None]
+    ) -> None:
+        super().__init__(opened.session, opened.step, required=opened.required)
+        self._opened, self._sink, self._folder, self._report = opened, sink, folder, report
+        self.done = 0  # results that are written
+
+    def run(self, frames: Iterator[Frame], cancel: CancelToken | None = None) -> None:
+        """Take all frames of a job through its session into the sink; what stops before the end is saved."""
+        folder, endless = self._folder, self._opened.source.endless
+        if folder is not None and self._opened.job.outputs.resume and (folder / STATE).exists():
+            self._catch_up(folder, frames)
+        elif folder is not None:
+            (folder / STATE).unlink(missing_ok=True)
+        with cancel_on_signals(cancel) as token:  # the current frame is finished first
+            try:
+                for frame, result in self.take(_until_cancelled(frames, token), _now_and_then(self._save)):
+                    self._write(frame, result)
+            except (SourceError, PromptError) as error:  # they come before the session has taken the frame
+                if endless and isinstance(error, SourceError):
+                    self._write_rest()
+                else:
+                    self._suspend()
+                raise
+            if token.cancelled and not endless:
+                self._suspend()
+                raise KeyboardInterrupt
+            self._write_rest()
+
+    def _save(self) -> None:
+        """Save the session after the results before it are written."""
+        if self._folder is None or self.taken is None:
+            return
+        self._sink.flush()
+        state = self._session.state(copy=False)
+        progress = {
+            "next_frame": self.waiting[0].index if self.waiting else self.taken + 1,
+            "waiting": len(self.waiting),
+            "taken": self.taken,
+            "done": self.done,
+        }
+        replace(state, values={**state.values, **progress}).save(self._folder / STATE)
+
+    def _suspend(self) -> None:
+        """Save the session, and complete what shows the results so far."""
+        self._save()
+        self._sink.suspend()
+
+    def _write_rest(self) -> None:
+        """Write the results that are due after the last frame."""
+        for frame, result in self.finish():
+            self._write(frame, result)
+
+    def _catch_up(self, folder: Path, frames: Iterator[Frame]) -> None:
+        """Restore the session, and write the results before it once more."""
+        with _damaged(folder / STATE) as state:
+            next_frame, done, waiting, self.taken = (
+                int(state.values[name]) for name in ("next_frame", "done", "waiting", "taken")
+            )
+            self._session.restore(state)
+        reached, sparse = None, self._required is not None
+        for frame, result in replayed(folder, frames, next_frame, sparse=sparse):
+            self._write(frame, result)
+            reached = frame.index
+        if sparse and reached != self.taken:  # frames without a result that the session has taken
+            next((frame for frame in frames if frame.index == self.taken), None)
+        if missing := done - self.done:
+            raise ResumeError(
+                f"{folder}: {missing} masks of the interrupted run are missing; give --overwrite"
+            )
+        self.waiting.extend(itertools.islice(frames, max(waiting, 0)))
+
+    def _write(self, frame: Frame, result: Segmentation) -> None:
+        self._sink.write(frame, result)
+        self._report(frame, result)
+        self.done += 1
+
+
+def first_pass(
+    passes: Passes,
+    *,
+    folder: Path | None,
+    resume: bool,
+    report: Callable[[int], None],
+    cancel: CancelToken | None = None,
+) -> None:
+    """Make the first of two passes; its state is saved into ``folder``."""
+    path = None if folder is None else folder / FIRST_PASS
+    if path is not None and resume and path.exists():
+        with _damaged(path) as state:
+            passes.restore(state)
+    elif folder is not None:
+        forget_state(folder)
+
+    def save() -> None:
+        if path is not None:
+            passes.state().save(path)
+
+    save_if_due = _now_and_then(save)
+    with cancel_on_signals(cancel) as token:
+        for number in passes.learning():
+            report(number)
+            if token.cancelled:
+                save()
+                raise KeyboardInterrupt
+            save_if_due()
+        save()
+
+
+def _now_and_then(save: Callable[[], None]) -> Callable[[], None]:
+    """A function that saves when that is due, so that saving takes a small share of the time."""
+    due = time.monotonic() + SAVE_EVERY_SECONDS
+
+    def save_if_due() -> None:
+        nonlocal due
+        begun = time.monotonic()
+        if begun > due:
+            save()
+            ended = time.monotonic()
+            due = ended + max(SAVE_EVERY_SECONDS, (ended - begun) / SAVE_SHARE)
+
+    return save_if_due
+
+
+@contextmanager
+def _damaged(path: Path) -> Iterator[SessionState]:
+    """A state in a file that may come from anywhere; restoring it fails with one error."""
+    state = SessionState.load(path)
+    try:
+        yield state
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ResumeError(f"{path}: damaged ({type(error).__name__}); give --overwrite") from error
+
+
+def forget_state(folder: Path) -> None:
+    """Remove what is saved of a run that is complete, or of one that begins anew."""
+    for name in (STATE, FIRST_PASS):
+        (folder / name).unlink(missing_ok=True)

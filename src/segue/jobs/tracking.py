@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_type_hints
@@ -12,7 +12,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import ArgumentError, PromptError, SourceError
 from segue.jobs.detecting import DEFAULT_NOTICE, make_detector
-from segue.jobs.loop import step_required
 from segue.jobs.opened import Inputs, OpenJob, first_frame
 from segue.jobs.parts import AnyPrompt, Finding, SettingValue, TrackOptions, error_text
 from segue.jobs.values import TrackJob, check_prompts
@@ -50,14 +49,9 @@ def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
     if options.top_k != "published":
         changes["top_k"] = options.top_k
     try:
-        schedule = replace(published, **changes, **checked_settings(published, options.settings))
+        return replace(published, **changes, **checked_settings(published, options.settings))
     except ValueError as error:  # what the schedule itself refuses
         raise ArgumentError(str(error)) from None
-    if schedule.uncertainty_penalty < 0:
-        raise ArgumentError(f"uncertainty_penalty is {schedule.uncertainty_penalty}, but must be at least 0")
-    if schedule.uncertainty_penalty and not getattr(network.tracker, "weighs_uncertainty", False):
-        raise ArgumentError("uncertainty_penalty: this network does not use it; STCN, STM and stcn-lite do")
-    return schedule
 
 
 def checked_settings(published: Schedule, given: Mapping[str, SettingValue]) -> dict[str, Any]:
@@ -114,13 +108,9 @@ def _prompts(
 def make_prompter(job: TrackJob) -> MakePrompter | None:
     """Prompter for boxes and points, by name or weight file; None leaves it to the session."""
     if job.prompter is not None:
-        if job.refine not in (None, "network"):
-            raise PromptError(f"--prompter says what makes masks; leave out --refine {job.refine}")
         return find_prompter(job.prompter, device=job.device)
     if job.refine is None:
         return None
-    if job.refine not in ("network", "grabcut"):
-        raise PromptError(f"--refine {job.refine}: boxes and points take network or grabcut")
     network = job.refine == "network"
     return prompter_of(job.model.name, device=job.device) if network else find_prompter("grabcut")
 
@@ -151,6 +141,24 @@ class Ahead:
         if self._next is None:
             self._next = next(self._frames, None)
         return None if self._next is None else self._next.image
+
+
+def step_required(
+    session: TrackSession,
+    frame: Frame,
+    prompts: Sequence[Prompt] | FramePrompts | None,
+    required: Container[int],
+) -> Segmentation | None:
+    """Take a frame into the session; only a required one has a result, as in YouTube-VOS."""
+    if frame.index in required:
+        return session.step(frame, prompts)
+    if session.requires_update:
+        session.step(frame, prompts)
+    elif prompts is not None:
+        session.step(frame, prompts, predict=False)
+    else:
+        session.skip(frame)
+    return None
 
 
 def open_track(job: TrackJob, inputs: Inputs) -> OpenJob:

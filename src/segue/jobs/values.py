@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pkgutil import resolve_name
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, TypeAdapter, ValidationError
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import parse_json
@@ -82,13 +80,17 @@ class TrackJob(VideoJob):
 
 
 def check_prompts(job: TrackJob) -> None:
-    """See that a job says what to follow: objects are either given or found."""
+    """See that a job says what to follow: objects are either given or found, and what makes their masks."""
     if job.finding is not None and (job.prompts or job.prompter is not None):
         raise PromptError(
             "--text and --auto find the objects: leave out --mask, --box, --point, --remove and --prompter"
         )
     if job.finding is None and not any(value.kind != "remove" for value in job.prompts):
         raise PromptError("say what to follow: give --mask, --box, --point or --text, or --auto")
+    if job.prompter is not None and job.refine not in (None, "network"):
+        raise PromptError(f"--prompter says what makes masks; leave out --refine {job.refine}")
+    if job.refine not in (None, "network", "grabcut"):
+        raise PromptError(f"--refine {job.refine}: boxes and points take network or grabcut")
 
 
 class ForegroundJob(VideoJob):
@@ -184,89 +186,7 @@ class DetectJob(Value):
     """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
 
 
-TrainSetting = str | int | float | bool | None | tuple[str, ...]
-
-
-class TrainJob(Value):
-    """Train a network: ``segue train``.
-
-    It runs in a process of its own, since a training on several devices starts its program once for each.
-
-    Attributes:
-        network: the recipe, as after ``segue train``.
-        settings: options of the recipe and the run by their names on the command line; texts become what the
-            recipe declares, and what it does not declare or take is refused.
-        folder: where the weights go.
-        overwrite: replace what is there.
-        resume: continue an interrupted training.
-    """
-
-    kind: Literal["train"] = "train"
-    network: str
-    settings: Mapping[str, TrainSetting] = Field(default_factory=dict)
-    folder: FilePath
-    overwrite: bool = False
-    resume: bool = False
-
-    @field_validator("settings")
-    @classmethod
-    def _declared(
-        cls, settings: Mapping[str, TrainSetting], info: ValidationInfo
-    ) -> Mapping[str, TrainSetting]:
-        checked: Any = resolve_name("segue_train.running:checked_settings")  # recipes are not in this package
-        found: Mapping[str, TrainSetting] = checked(info.data["network"], settings)
-        return found
-
-
-class ExportJob(Value):
-    """Write a network as graphs that run without PyTorch: ``segue export``.
-
-    Attributes:
-        model: the network.
-        folder: where the files go.
-        to: format of the graphs.
-        overwrite: replace files in the folder.
-    """
-
-    kind: Literal["export"] = "export"
-    model: Model
-    folder: FilePath
-    to: Literal["onnx"] = "onnx"
-    overwrite: bool = False
-
-
-class AnnotateJob(Value):
-    """Annotate in the browser: ``segue annotate``.
-
-    Attributes:
-        film: video file or folder of images.
-        project: project folder; None is ``segue-out/NAME.project``.
-        imports: masks, COCO, YouTube-VIS or CVAT to begin with.
-        model: what tracks.
-        prompter: what makes masks of clicks: a name of the registry, or a weight file; None is what goes with
-            the model.
-        device: where networks run.
-        port: of the page; 0 takes a free one.
-        browser: open the page in the browser.
-        classes: what an object may be; empty where it may be anything.
-    """
-
-    kind: Literal["annotate"] = "annotate"
-    film: FilePath
-    project: FilePath | None = None
-    imports: tuple[FilePath, ...] = ()
-    model: Model = Model(name="stcn-lite")
-    prompter: Text | None = None
-    device: str | None = None
-    port: Annotated[int, Field(ge=0, le=65535)] = 0
-    browser: bool = True
-    classes: tuple[str, ...] = ()
-
-
-Job = Annotated[
-    TrackJob | ForegroundJob | InstancesJob | DetectJob | TrainJob | ExportJob | AnnotateJob,
-    Field(discriminator="kind"),
-]
+Job = Annotated[TrackJob | ForegroundJob | InstancesJob | DetectJob, Field(discriminator="kind")]
 """One run of any kind; :func:`segue.jobs.run` carries it out."""
 
 _ANY: TypeAdapter[Job] = TypeAdapter(Job)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from segue.layers.activated import ConvNormReLU, Stages
-from segue.layers.folding import folded_weight
 from segue.layers.residual import convolve, norm_relu
 
 MEAN = (0.485, 0.456, 0.406)
@@ -106,7 +105,7 @@ class CuesByScene(nn.Module):
 
     def __init__(self, first: ConvNormReLU, context: int) -> None:
         super().__init__()
-        weight, bias = folded_weight(first.conv)(), first.conv.bias
+        weight, bias = first.conv.weight, first.conv.bias
         assert bias is not None
         inside, inside_all, median, median_all, widths, *beside, shares, noise = weight.split(
             (3, 3, 3, 3, 2, *[3] * context, 3, NOISE_CUES), 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 import torch
@@ -15,18 +15,18 @@ from segue.layers.activated import BatchNormReLU
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def fold_batch_norms(module: Module, *, later: bool = False) -> Module:
+def fold_batch_norms(module: Module) -> Module:
     """A copy of ``module`` for inference in which convolutions carry the batch norms that follow them."""
     clone = _shallow(module)
     clone.training = False
     for name, child in module.named_children():
-        setattr(clone, name, fold_batch_norms(child, later=later))
+        setattr(clone, name, fold_batch_norms(child))
     for convolutions, norm_name in convolutions_before(module, nn.BatchNorm2d):
         norm = module.get_submodule(norm_name)
         assert isinstance(norm, nn.BatchNorm2d)
         scale, shift = _scale_and_shift(norm)
         for i, name in enumerate(convolutions):
-            conv = _scaled(module.get_submodule(name), scale, shift if i == 0 else None, later=later)
+            conv = _scaled(module.get_submodule(name), scale, shift if i == 0 else None)
             setattr(clone, name, conv)
         rest = nn.ReLU(inplace=True) if isinstance(norm, BatchNormReLU) else nn.Identity()
         setattr(clone, norm_name, rest)
@@ -34,10 +34,7 @@ def fold_batch_norms(module: Module, *, later: bool = False) -> Module:
 
 
 def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tuple[list[str], str]]:
-    """Find the convolutions among the children of ``module`` that feed a norm or its replacement.
-
-    Yields their names and the name of the norm.
-    """
+    """Names of the children of ``module`` that are convolutions before a norm, with the name of the norm."""
     children = dict(module.named_children())
     if isinstance(module, nn.Sequential):
         for conv, after in itertools.pairwise(children):
@@ -59,55 +56,16 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, norm.bias.detach().double() - norm.running_mean.double() * scale
 
 
-_OUTPUT_SCALES = "_output_scales"  # attribute of a convolution whose weights are still to be multiplied by it
-
-
-def _scaled(conv: nn.Module, scale: Tensor, shift: Tensor | None, *, later: bool) -> nn.Module:
+def _scaled(conv: nn.Module, scale: Tensor, shift: Tensor | None) -> nn.Module:
     assert isinstance(conv, nn.Conv2d)
     clone = _shallow(conv)
     weight = conv.weight.detach()
-    setattr(clone, _OUTPUT_SCALES, scale)
-    if not later:
-        fold_weights(clone)
+    clone.weight = _constant((weight.double() * scale[:, None, None, None]).to(weight))
     if conv.bias is not None:
         shift = conv.bias.detach().double() * scale + (0 if shift is None else shift)
     if shift is not None:
         clone.bias = _constant(shift.to(weight))
     return clone
-
-
-def folded_weight(conv: nn.Conv2d, weight: Tensor | None = None) -> Callable[[], Tensor]:
-    """Parametrisation of a folded convolution: its weights times the scale of the norm.
-
-    ``weight``: its weights in another form, (cout, ...).
-    """
-    unscaled = (conv.weight if weight is None else weight).detach()
-    scale: Tensor | None = getattr(conv, _OUTPUT_SCALES, None)
-
-    def scaled() -> Tensor:
-        if scale is None:
-            return unscaled
-        return (unscaled.double() * scale[:, None, None, None]).to(unscaled)
-
-    return scaled
-
-
-def with_own_weights(conv: nn.Conv2d) -> nn.Conv2d:
-    """A copy of a convolution on storage of its own, whose weights are multiplied by what a norm asks for."""
-    clone = _shallow(conv)
-    clone.weight = _constant(folded_weight(conv)().clone())
-    clone.__dict__.pop(_OUTPUT_SCALES, None)
-    if conv.bias is not None:
-        clone.bias = _constant(conv.bias.detach().clone())
-    return clone
-
-
-def fold_weights(module: nn.Module) -> None:
-    """Do what :func:`fold_batch_norms` left for later, in place, wherever nothing has done it."""
-    for conv in module.modules():
-        if isinstance(conv, nn.Conv2d) and hasattr(conv, _OUTPUT_SCALES):
-            conv.weight = _constant(folded_weight(conv)())
-            delattr(conv, _OUTPUT_SCALES)
 
 
 def _constant(value: Tensor) -> nn.Parameter:

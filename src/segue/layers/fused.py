@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import ACTIVATIONS, ActivatedConv2d, Activation
-from segue.layers.folding import convolutions_before, folded_weight
+from segue.layers.folding import convolutions_before
 from segue.layers.onednn import ONEDNN, RELU, After, Arranged
 
 SMALL_BYTES = 1 << 20
 """Weights up to this size are kept arranged for each class of input sizes, others for the last one."""
 
 
-class InferenceConv2d(nn.Module):
-    """A convolution and its activation for inference."""
+class FusedConv2d(nn.Module):
+    """A zero-padded convolution and the activation after it, for inference; equal up to rounding."""
+
+    bias: Tensor | None
+
+    def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
+        super().__init__()
+        weight, padding = conv.centred() if isinstance(conv, ActivatedConv2d) else (conv.weight, conv.padding)
+        self._weight: Tensor | Arranged = weight.detach()
+        self._inputs = weight.shape[1]  # channels of one group
+        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
+        self._layout = list(padding), list(conv.stride), list(conv.dilation), conv.groups
+        self._activation: After = *ACTIVATIONS[activation][1:], ""
+        # By their first input channel, their number, and the class of the input's size.
+        self._arranged: dict[tuple[int, int, int], Arranged] = {}
+
+    def dense_weight(self) -> Tensor:
+        """The weights, (cout, channels of a group, height, width)."""
+        dense = self._weight.dense() if isinstance(self._weight, Arranged) else self._weight
+        return dense.contiguous(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, cin, H, W) → (B, cout, h, w), channels last in memory if ``x`` is and oneDNN computes it."""
+        """(B, cin, H, W) → (B, cout, h, w), channels last in memory if ``x`` is."""
         return self.run(x)
 
     def run(
@@ -32,91 +48,23 @@ class InferenceConv2d(nn.Module):
         first: int = 0,
         bias: bool = True,
         rectify: bool = False,
-        rectify_input: bool = False,
         overwrite: bool = False,
     ) -> Tensor:
-        """``conv(x) + skip``, with ReLUs of input and output where asked for, and perhaps over ``skip``.
+        """``conv(x) + skip``, with a ReLU where asked for, and perhaps over ``skip``.
 
         ``x``: (B, C, H, W), the input channels from ``first`` on; ``skip``: (B, cout, h, w), for layers
         without an activation; returns (B, cout, h, w).
         """
-        raise NotImplementedError
-
-    def dense_weight(self) -> Tensor:
-        """The weights, (cout, channels of a group, height, width)."""
-        raise NotImplementedError
-
-
-class PlainConv2d(InferenceConv2d):
-    """A convolution and the activation after it as PyTorch computes them, one after the other."""
-
-    def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
-        super().__init__()
-        weight, padding = conv.centred() if isinstance(conv, ActivatedConv2d) else (conv.weight, conv.padding)
-        self._weight, self._bias = folded_weight(conv, weight)(), conv.bias
-        self._activate = ACTIVATIONS[activation][0]
-        self._layout: Any = conv.stride, padding, conv.dilation, conv.groups
-
-    def dense_weight(self) -> Tensor:
-        return self._weight
-
-    def run(
-        self,
-        x: Tensor,
-        skip: Tensor | None = None,
-        *,
-        first: int = 0,
-        bias: bool = True,
-        rectify: bool = False,
-        rectify_input: bool = False,
-        overwrite: bool = False,
-    ) -> Tensor:
-        weight = self._weight[:, first : first + x.shape[1]]
-        x = F.relu(x) if rectify_input else x
-        y = self._activate(F.conv2d(x, weight, self._bias if bias else None, *self._layout))
-        return join(y, skip, rectify=rectify)
-
-
-class FusedConv2d(InferenceConv2d):
-    """A zero-padded convolution and the activation after it, for inference; equal up to rounding."""
-
-    bias: Tensor | None
-
-    def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
-        super().__init__()
-        weight, padding = conv.centred() if isinstance(conv, ActivatedConv2d) else (conv.weight, conv.padding)
-        self._dense: Callable[[], Tensor] = folded_weight(conv, weight)
-        self._inputs = weight.shape[1]  # channels of one group
-        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
-        self._layout = list(padding), list(conv.stride), list(conv.dilation), conv.groups
-        self._activation: After = *ACTIVATIONS[activation][1:], ""
-        # By their first input channel, their number, and the class of the input's size.
-        self._arranged: dict[tuple[int, int, int], Arranged] = {}
-
-    def dense_weight(self) -> Tensor:
-        return self._dense().contiguous(memory_format=torch.channels_last)
-
-    def run(
-        self,
-        x: Tensor,
-        skip: Tensor | None = None,
-        *,
-        first: int = 0,
-        bias: bool = True,
-        rectify: bool = False,
-        rectify_input: bool = False,
-        overwrite: bool = False,
-    ) -> Tensor:
-        convolve, x = ONEDNN._convolution_pointwise, F.relu(x) if rectify_input else x
         given = self._arrange(x, first), self.bias if bias else None, *self._layout
         if skip is None:
-            return cast(Tensor, convolve(x, *given, *(RELU if rectify else self._activation)))
+            after = RELU if rectify else self._activation
+            return cast(Tensor, ONEDNN._convolution_pointwise(x, *given, *after))
         if self._activation[0] != "none":
             raise ValueError(f"the convolution is followed by {self._activation[0]}")
-        after: tuple[Any, ...] = "add", 1.0, "relu" if rectify else None, [], ""
+        added: tuple[Any, ...] = "add", 1.0, "relu" if rectify else None, [], ""
         if overwrite:
-            return cast(Tensor, ONEDNN._convolution_pointwise_.binary(skip, x, *given, *after))
-        return cast(Tensor, convolve.binary(x, skip, *given, *after))
+            return cast(Tensor, ONEDNN._convolution_pointwise_.binary(skip, x, *given, *added))
+        return cast(Tensor, ONEDNN._convolution_pointwise.binary(x, skip, *given, *added))
 
     def _arrange(self, x: Tensor, first: int) -> Tensor:
         """The weights of channels from ``first`` on as oneDNN wants them for ``x``."""
@@ -133,43 +81,23 @@ class FusedConv2d(InferenceConv2d):
             self._arranged = {other: it for other, it in self._arranged.items() if other[0] != first}
         self._arranged[kind] = best
         # Parts of the channels need the whole for one another.
-        self._dense = best.dense if whole else lambda: weight
+        self._weight = best if whole else weight
         return best.weight
 
 
-def join(y: Tensor, skip: Tensor | None, *, rectify: bool) -> Tensor:
-    """``y`` itself, plus ``skip`` where there is one, with a ReLU where asked for.
-
-    ``y``: (B, C, H, W), which is changed.
-    """
-    y = y if skip is None else y.add_(skip)
-    return y.relu_() if rectify else y
-
-
-def replace_convolutions(
-    module: nn.Module, make: Callable[[nn.Conv2d, Activation], nn.Module | None]
-) -> None:
-    """Replace the convolutions inside ``module``, with what follows them where that is known, in place."""
+def use_fused(module: nn.Module) -> None:
+    """Replace the zero-padded convolutions inside ``module``, with what follows them, in place."""
     for parent in list(module.modules()):
         for (conv, *others), relu in list(convolutions_before(parent, nn.ReLU)):
             child = getattr(parent, conv)
-            if not others and _pads_with_zeros(child) and (made := make(child, "relu")) is not None:
-                setattr(parent, conv, made)
+            if not others and _pads_with_zeros(child):
+                setattr(parent, conv, FusedConv2d(child, "relu"))
                 setattr(parent, relu, nn.Identity())
         for name, child in list(parent.named_children()):
             if isinstance(child, ActivatedConv2d):
-                activation = child.activation
+                setattr(parent, name, FusedConv2d(child, child.activation))
             elif type(child) is nn.Conv2d and _pads_with_zeros(child):
-                activation = "none"
-            else:
-                continue
-            if (made := make(child, activation)) is not None:
-                setattr(parent, name, made)
-
-
-def use_fused(module: nn.Module) -> None:
-    """Replace all zero-padded convolutions inside ``module`` by :class:`FusedConv2d`, in place."""
-    replace_convolutions(module, FusedConv2d)
+                setattr(parent, name, FusedConv2d(child, "none"))
 
 
 def _pads_with_zeros(conv: nn.Conv2d) -> bool:

@@ -7,27 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d
-from segue.layers.fused import InferenceConv2d, join
+from segue.layers.fused import FusedConv2d
 
-Conv = nn.Conv2d | InferenceConv2d
+Conv = nn.Conv2d | FusedConv2d
 
 
-def convolve(
-    conv: Conv,
-    x: Tensor,
-    skip: Tensor | None = None,
-    *,
-    rectify: bool = False,
-    rectify_input: bool = False,
-    overwrite: bool = False,
-) -> Tensor:
-    """:meth:`InferenceConv2d.run` for any convolution: ``conv(x) + skip`` with ReLUs where asked for.
+def convolve(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) -> Tensor:
+    """``conv(x) + skip``, in one pass over memory where ``conv`` was prepared for inference.
 
-    ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w); returns (B, cout, h, w).
+    ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w), over which the sum may be written; returns the same.
     """
     if isinstance(conv, nn.Conv2d):
-        return join(conv(F.relu(x) if rectify_input else x), skip, rectify=rectify)
-    return conv.run(x, skip, rectify=rectify, rectify_input=rectify_input, overwrite=overwrite)
+        return conv(x).add_(skip)
+    return conv.run(x, skip, overwrite=overwrite)
 
 
 def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) -> Tensor:
@@ -88,7 +80,8 @@ def norm_relu(
     """
     if not isinstance(conv, nn.Conv2d) and isinstance(norm, nn.Identity):
         return conv.run(x, skip, rectify=True, overwrite=overwrite)
-    return join(norm(conv(x)), skip, rectify=True)
+    y: Tensor = norm(conv(x))
+    return (y if skip is None else y.add_(skip)).relu_()
 
 
 class ResBlock(nn.Module):
@@ -104,7 +97,7 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = convolve(self.conv1, x, rectify_input=True)
+        inner = self.conv1(F.relu(x))
         skip = x if self.downsample is None else self.downsample(x)
         return convolve(self.conv2, inner, skip, overwrite=True)
 

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from segue.allocation import apart_from_heap, release_freed_memory
 from segue.errors import ArgumentError, CheckpointError
 from segue.layers.compiling import compile_parts, wanted_compilation
-from segue.layers.folding import fold_batch_norms, fold_weights
+from segue.layers.folding import fold_batch_norms
 from segue.layers.fused import use_fused
 from segue.layers.linear import use_fused_linear
 from segue.layers.onednn import can_fuse
-from segue.layers.wide import use_inference_forms
 
 Network = TypeVar("Network")
 
@@ -92,23 +91,18 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
 def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     compilation = wanted_compilation(device)
     on_cpu = device.type == "cpu"
-    fuses = on_cpu and compilation is None
-    exact = fuses and dtype == torch.float32
-    copy = fold_batch_norms(module, later=exact)
+    copy = fold_batch_norms(module)
     for part in copy.modules():
         if isinstance(part, Composable):
             part.compose_layers()
     copy = copy.to(device, dtype)
-    if exact:
-        use_inference_forms(copy)
-        fold_weights(copy)
     _own_storage(copy, module)
     # The types of PyTorch do not know this way of calling it.
     copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    if exact and can_fuse():
-        use_fused_linear(copy)
-    elif fuses and can_fuse():
+    if on_cpu and compilation is None and can_fuse():
         use_fused(copy)
+        if dtype == torch.float32:
+            use_fused_linear(copy)
     if compilation is not None:
         compile_parts(copy, compilation)
     if on_cpu:

@@ -18,10 +18,13 @@ from segue.types import IndexMask
 
 
 def davis_palette() -> npt.NDArray[np.uint8]:
-    """Colour of every id, (256, 3), uint8, RGB; 0 is black.
+    """Compute the palette of PASCAL VOC and DAVIS.
 
-    The bit rule of the PASCAL VOC development kit: the three lowest bits of the id become the highest bits of
-    red, green and blue, the next three the second highest, and so on.
+    The three lowest bits of an id become the highest bits of red, green and blue, the next three the second
+    highest, and so on.
+
+    Returns:
+        Colour of every id, (256, 3), uint8, RGB; 0 is black.
     """
     ids = np.arange(256)
     palette = np.zeros((256, 3), np.uint8)
@@ -37,7 +40,14 @@ DAVIS_PALETTE.setflags(write=False)
 
 
 def fold_ids(mask: IndexMask) -> npt.NDArray[np.uint8]:
-    """Palette entries (H, W), uint8, for an index mask: ids beyond 255 start again at 1, never at 0."""
+    """Find a palette entry for every id; ids beyond 255 start again at 1.
+
+    Args:
+        mask: index mask (H, W).
+
+    Returns:
+        Palette entries (H, W), uint8; 0 only for the background.
+    """
     if mask.dtype == np.uint8:
         return np.asarray(mask, np.uint8)
     folded = np.where(mask > 0, (mask.astype(np.int64) - 1) % 255 + 1, 0)
@@ -95,10 +105,15 @@ def index_values(picture: Image.Image, where: str) -> StoredMask:
 
 
 def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
-    """Values of a mask file as they are stored, (H, W), uint8 or (16-bit files) uint16.
+    """Read the values of a mask file as they are stored.
 
-    A grey image gives its values, 0/255 too, and so does a palette image whose palette is grey; another
-    palette image gives its indices; one bit a pixel gives 0/1. ``where`` names the file in messages.
+    Args:
+        file: path or open file.
+        where: name of the file in messages.
+
+    Returns:
+        Values (H, W), uint8 or (16-bit files) uint16: those of a grey image, also where its palette is grey;
+        indices of other palette images; 0 and 1 of images with one bit a pixel.
 
     Raises:
         SourceError: as :func:`read_index_mask`.
@@ -179,7 +194,11 @@ def encode_png(values: npt.NDArray[Any], palette: bytes | None = None) -> bytes:
 
 
 def write_index_mask(path: str | Path, mask: IndexMask) -> None:
-    """Write an index mask, (H, W), as PNG with :data:`DAVIS_PALETTE`, or 16-bit grey for ids beyond 255.
+    """Write an index mask as PNG with :data:`DAVIS_PALETTE`, or 16-bit grey for ids beyond 255.
+
+    Args:
+        path: file to write; an existing one is replaced.
+        mask: index mask (H, W), ids from 0 to 65535.
 
     Raises:
         SinkError: an id is negative or larger than 65535, or the file cannot be written.

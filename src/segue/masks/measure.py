@@ -35,9 +35,13 @@ def least_area(size: tuple[int, ...]) -> float:
 
 
 def measure(mask: IndexMask) -> dict[int, ObjectExtent]:
-    """Area and box of every id in an index mask (H, W), without 0, in ascending order of id.
+    """Measure all objects of an index mask in one pass.
 
-    The image is read once for all objects together, by the runs of equal neighbours in its rows.
+    Args:
+        mask: index mask (H, W).
+
+    Returns:
+        Area in pixels and box of every id but 0, in ascending order of id.
     """
     last = np.ones(mask.shape, np.bool_)  # of a run
     np.not_equal(mask[:, 1:], mask[:, :-1], out=last[:, :-1])
@@ -63,9 +67,14 @@ def measure(mask: IndexMask) -> dict[int, ObjectExtent]:
 
 
 def fill_boxes(boxes: Mapping[int, Box], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Index mask, (H, W), of whole boxes by id; later ones cover earlier ones.
+    """Draw filled boxes; later ones cover earlier ones.
 
-    Corners are cut down to whole pixels, as in the STCN report. What lies beside the image is left out.
+    Args:
+        boxes: boxes in pixels by id; corners are cut down to whole pixels, as in the STCN report.
+        size: height and width of the mask; parts of a box beside it are left out.
+
+    Returns:
+        Index mask (H, W), uint8.
     """
     mask = np.zeros(size, np.uint8)
     for number, box in boxes.items():
@@ -75,10 +84,14 @@ def fill_boxes(boxes: Mapping[int, Box], size: tuple[int, int]) -> npt.NDArray[n
 
 
 def resize_mask(mask: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
-    """Index mask, (H, W), brought to ``size`` (height, width) by the nearest pixel centre.
+    """Resize an index mask by the nearest pixel centre; enlarging and reducing again gives the same mask.
 
-    Enlarging and reducing again to the old size gives the old mask back. It is ``mask`` itself, not a copy,
-    if that has this size already.
+    Args:
+        mask: index mask (H, W).
+        size: new height and width.
+
+    Returns:
+        Index mask of this size; ``mask`` itself, not a copy, if it has this size already.
     """
     if mask.shape == size:
         return mask

@@ -113,10 +113,7 @@ def compress_runs(counts: Sequence[Any], size: tuple[int, int]) -> bytes:
 
 
 def fill_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> bytes:
-    """Fill polygons, pairs of finite numbers that are checked against ``size``, to one mask.
-
-    A polygon of fewer than three corners covers nothing.
-    """
+    """Fill polygons, checked against ``size``, to one mask; fewer than three corners cover nothing."""
     corners = [_corners(polygon, size) for polygon in polygons]
     areas = [polygon.ravel().tolist() for polygon in corners if len(polygon) >= 3]
     if not areas:
@@ -168,30 +165,66 @@ def stored_mask(value: object) -> str | Rle:
 
 
 def encode_rle(mask: npt.NDArray[np.generic]) -> Rle:
-    """Compressed run lengths of the pixels of ``mask`` (H, W) that are true or non-zero."""
+    """Encode a binary mask as COCO does.
+
+    Args:
+        mask: mask (H, W) whose true or non-zero pixels belong to the object.
+
+    Returns:
+        Size and compressed run lengths, fit for JSON.
+    """
     binary = np.asfortranarray(mask != 0).view(np.uint8)
     encoded = coco_mask.encode(binary)
     return Rle(size=[int(side) for side in encoded["size"]], counts=encoded["counts"].decode("ascii"))
 
 
 def encode_objects(mask: IndexMask, ids: Iterable[int]) -> dict[int, Rle]:
-    """Compressed run lengths by id of each of ``ids`` in an index mask (H, W); empty ones too."""
+    """Encode several objects of an index mask.
+
+    Args:
+        mask: index mask (H, W).
+        ids: objects to encode; those without a pixel have empty run lengths.
+
+    Returns:
+        Compressed run lengths by id.
+    """
     columns = np.asfortranarray(mask)
     return {number: encode_rle(columns == number) for number in ids}
 
 
 def decode_rle(rle: Rle) -> npt.NDArray[np.bool_]:
-    """Binary mask (H, W), bool, of compressed run lengths, which are not checked."""
+    """Decode compressed run lengths.
+
+    Args:
+        rle: run lengths as :func:`encode_rle` gives them; they are not checked.
+
+    Returns:
+        Binary mask (H, W), bool.
+    """
     return cast("npt.NDArray[np.bool_]", coco_mask.decode(rle).astype(bool))
 
 
 def rle_area(rle: Rle) -> int:
-    """Number of foreground pixels of run lengths, without decoding."""
+    """Count the pixels of an object without decoding it.
+
+    Args:
+        rle: run lengths as :func:`encode_rle` gives them.
+
+    Returns:
+        Number of pixels.
+    """
     return int(coco_mask.area(rle))
 
 
 def rle_box(rle: Rle) -> Box | None:
-    """Tight ``(x0, y0, x1, y1)`` in pixels, exclusive at the far side; None if there is no pixel."""
+    """Find the box of an object without decoding it.
+
+    Args:
+        rle: run lengths as :func:`encode_rle` gives them.
+
+    Returns:
+        Tight ``(x0, y0, x1, y1)`` in pixels, exclusive at the far side; None if there is no pixel.
+    """
     if rle_area(rle) == 0:
         return None
     x, y, width, height = (float(value) for value in coco_mask.toBbox(rle))

@@ -96,11 +96,9 @@ def _track_overlaps(
 
 
 def _match(overlaps: Float64Array, left_out: BoolArray, crowd: BoolArray) -> npt.NDArray[np.intp]:
-    """Object of each detection, or -1, (groups, thresholds, D).
-
-    A detection takes, of the objects that are free and overlap enough, one that must be found before one that
-    is left out, then the one of largest overlap, then the last. Crowds are always free.
-    """
+    """Object of each detection, or -1, (groups, thresholds, D)."""
+    # A detection takes, of the objects that are free and overlap enough, one that must be found before one
+    # that is left out, then the one of largest overlap, then the last. Crowds are always free.
     detections, objects = overlaps.shape
     ranges, thresholds = len(GROUPS), np.minimum(IOU_THRESHOLDS, _CEILING)
     matched = np.full((ranges, len(thresholds), detections), -1, np.intp)

@@ -91,7 +91,10 @@ class DavisAccumulator:
         self._frames += 1
 
     def score(self) -> SequenceScore:
-        """Score the frames so far, the latest one taken as the last: J and F, (K, T), with their statistics.
+        """Score the frames so far; the latest one counts as the last.
+
+        Returns:
+            J and F of each object and frame, (K, T), with their statistics.
 
         Raises:
             DatasetError: fewer than three annotated frames, so that no frame is scored.
@@ -226,6 +229,9 @@ class UnsupervisedAccumulator:
 
     def score(self) -> SequenceScore:
         """Score the frames so far, with the assignment of proposals to objects of the best sum of J&F.
+
+        Returns:
+            J and F of each object and frame, (K, T), with their statistics and the assignment.
 
         Raises:
             DatasetError: there was no frame.

@@ -58,10 +58,14 @@ class Counts:
         return Counts(*map(add, _NUMBERS(self), _NUMBERS(other)))
 
     def measures(self, alpha: float = ALPHA) -> dict[str, float]:
-        """The seven official measures, then MCC and, NaN where nothing is shadow, FPR-S.
+        """Compute the seven official measures, MCC and FPR-S.
 
-        Re, Sp, FPR, FNR, Pr, F are in [0, 1], PWC (percentage of wrong classifications) in [0, 100], MCC in
-        [-1, 1]; FPR-S is the share of shadow pixels taken for foreground.
+        Args:
+            alpha: added to every denominator.
+
+        Returns:
+            Re, Sp, FPR, FNR, Pr and F in [0, 1], PWC (percentage of wrong classifications) in [0, 100], MCC
+            in [-1, 1], and FPR-S, the share of shadow pixels taken for foreground; NaN without shadow.
         """
         tp, fp, fn, tn = self.tp, self.fp, self.fn, self.tn
         recall = tp / (tp + fn + alpha)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +13,6 @@ from segue.models.base import QueryFeatures
 from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.components import LIKELY
 from segue.models.memory.window import Window
-
-LAST = "last.key", "last.values"
-"""Names in a state of what the last frame wrote."""
 
 WIDER = 2
 """Margin of the window where objects left the first one, in its margins."""
@@ -30,39 +27,6 @@ class LiteTracker(MemoryTracker):
             return ()
         windows = Window.around(masks, margin), Window.around(masks, WIDER * margin)
         return [window for window in windows if window is not None]
-
-    def reset(self) -> None:
-        super().reset()
-        self._seen_last: tuple[Tensor, Tensor] | None = None
-
-    def write(self, view: int, entry: Any, plan: FramePlan) -> None:
-        super().write(view, entry, plan)
-        if self.schedule.window is not None:
-            self._seen_last = None if entry is None else (entry[0].key, entry[1])
-
-    def forget(self, ids: Collection[int]) -> None:
-        if self._seen_last is not None:
-            key, values = self._seen_last
-            stay = values[[i not in ids for i in self.ids]]
-            self._seen_last = key, stay.contiguous(memory_format=torch.channels_last)
-        super().forget(ids)
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, values = super().state()
-        if self._seen_last is not None:
-            tensors |= zip(LAST, self._seen_last, strict=True)
-        return tensors, values
-
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        rest = {name: tensor for name, tensor in tensors.items() if name not in LAST}
-        super().restore(rest, values)
-        if LAST[0] in tensors:
-            # The layout of the network's outputs: sums over channels are the same to the last bit.
-            key, last = (
-                tensors[name].to(self._setup.device).contiguous(memory_format=torch.channels_last)
-                for name in LAST
-            )
-            self._seen_last = key, last
 
     def decode(
         self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
@@ -87,23 +51,23 @@ class LiteTracker(MemoryTracker):
     def _margin(self, plan: FramePlan) -> int | None:
         """Margin of the windows around objects in pixels; None for a frame that is predicted whole."""
         masks, schedule = self._previous_masks, self.schedule
-        if masks is None or self._seen_last is None:
+        if masks is None or schedule.window is None or not schedule.include_last:
             return None
         # A GPU gains less from the smaller sizes than the processor loses by waiting for the masks.
         whole = masks.device.type != "cpu" or schedule.flip_tta
-        return None if whole or schedule.window is None else round(schedule.window * min(masks.shape[-2:]))
+        return None if whole else round(schedule.window * min(masks.shape[-2:]))
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
         margin = self._margin(plan)
-        if plan.keep or margin is None or self._seen_last is None:
+        if plan.keep or margin is None:
             return super().encode_masks(view, query, masks, plan)
         return self._encode_parts(query, masks, plan, margin)
 
     def _encode_parts(self, query: QueryFeatures, masks: Tensor, plan: FramePlan, margin: int) -> Any:
         """The entry of a frame whose objects are encoded in their windows; the rest is the last frame's."""
-        assert self._seen_last is not None
         assert self._previous_masks is not None
-        (key, values), seen, total = self._seen_last, self._previous_masks, masks.sum(0, keepdim=True)
+        seen, total = self._previous_masks, masks.sum(0, keepdim=True)
+        key, values = self.memories[0].tables[0].last_entry(plan.ids)
         height, width = masks.shape[1:]
         part = plan.window or Window(0, 0, height, width, (height, width))
         windows = Window.around_each((masks > 0.5) | part.cut(seen), margin) if len(masks) > 1 else [None]

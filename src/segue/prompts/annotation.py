@@ -21,7 +21,6 @@ from segue.registry import PromptKind
 from segue.types import (
     BoxPrompt,
     Frame,
-    IndexMask,
     MaskPrompt,
     PointPrompt,
     Prompt,
@@ -31,21 +30,21 @@ from segue.types import (
 
 def resolve(
     frame: Frame,
-    prompts: IndexMask | Sequence[Prompt],
+    prompts: Sequence[Prompt],
     *,
     fit: bool = False,
     native: Collection[PromptKind] = (),
     prompter: MakePrompter | None = None,
     known: Mapping[int, npt.NDArray[np.float32]] | None = None,
 ) -> FramePrompts:
-    """Turn an index mask or a list of prompts into the form that trackers take.
+    """Turn a list of prompts into the form that trackers take.
 
     Several prompts of one id describe one object: its points are joined, and points correct its box or its
     mask. Where objects overlap, the later one wins.
 
     Args:
         frame: the frame of the prompts, whose image is (H, W, 3), uint8.
-        prompts: index mask, (H, W), integers, 0 is background; or prompts, at least one.
+        prompts: at least one; :meth:`MaskPrompt.each` makes them of an index mask.
         fit: resize masks of another size (nearest neighbour) instead of refusing them.
         native: kinds of prompts that the network understands itself: objects without other prompts
             get no mask here.
@@ -76,8 +75,6 @@ def resolve(
         return (prompter or Prompter)(frame.image)
 
     with errors_name(f"frame {frame.index}"):
-        if not isinstance(prompts, Sequence):
-            return _resolve_index_mask(frame, np.asarray(prompts), fit)
         groups, removed = _group(prompts)
         mask = np.zeros(frame.size, np.int32)
         kept: list[BoxPrompt | PointPrompt] = []
@@ -100,22 +97,12 @@ def resolve(
         return FramePrompts(torch.from_numpy(mask), masked, tuple(kept), labels, removed, expected)
 
 
-def _resolve_index_mask(frame: Frame, mask: npt.NDArray[np.generic], fit: bool) -> FramePrompts:
-    if mask.dtype.kind not in "biu":
-        raise PromptError(f"an index mask holds integers, not {mask.dtype}; give ids, 0 is background")
-    fitted = fit_mask(mask, frame.size, fit).astype(np.int64)
-    ids = tuple(check_id(int(id)) for id in np.unique(fitted) if id != 0)
-    if not ids:
-        raise PromptError("the mask is empty; draw at least one object")
-    return FramePrompts(torch.from_numpy(fitted.astype(np.int32)), ids)
-
-
 def _group(prompts: Sequence[Prompt]) -> tuple[dict[int, list[Prompt]], tuple[int, ...]]:
     groups: dict[int, list[Prompt]] = {}
     removed: list[int] = []
     for prompt in prompts:
         if not isinstance(prompt, Prompt):
-            raise PromptError(f"expected an index mask or prompts, not {type(prompt).__name__}")
+            raise PromptError(f"expected prompts, not {type(prompt).__name__}")
         check_id(prompt.id)
         if isinstance(prompt, RemovePrompt):
             removed.append(prompt.id)
@@ -170,18 +157,13 @@ def _mask(
             raise PromptError(f"the mask's iou is {expected}, but must be in [0, 1]")
         if not points:
             return mask, math.nan if expected is None else float(expected)
-    prompts = Prompts(
-        boxes[0].box if boxes else None,
-        [point for prompt in points for point in prompt.positive],
-        [point for prompt in points for point in prompt.negative],
-        mask=mask,
-    ).checked(frame.size)
-    if prompts.box is not None:
-        x0, y0, x1, y1 = prompts.box
-        for x, y in prompts.points:
-            if not (x0 <= x < x1 and y0 <= y < y1):
-                raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
-    answer = prompter().answer(prompts)
+    box = clip_box(boxes[0].box, frame.size) if boxes else None
+    on = [point for prompt in points for point in prompt.positive]
+    for x, y in on:
+        if box is not None and not (box[0] <= x < box[2] and box[1] <= y < box[3]):
+            raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
+    off = [point for prompt in points for point in prompt.negative]
+    answer = prompter().answer(Prompts(box, on, off, mask=mask))
     if not answer.mask.any():
         raise PromptError(
             "nothing is found in the box; give a mask, or fill the box (fill=True)"

@@ -19,11 +19,15 @@ Pairs = Mapping[str, tuple[float, float]]
 
 
 def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
-    """All scores as values that JSON can hold; None is a measure without a value.
+    """Convert an evaluation to values that JSON can hold.
 
-    The keys are ``protocol``, ``headline``, ``global`` (measures of the whole set by their official names),
-    ``sequences``, ``objects``, ``categories`` and ``groups`` (measures by name), ``remarks`` and ``segue
-    version``.
+    Args:
+        evaluation: scores of a data set.
+
+    Returns:
+        ``protocol``, ``headline``, ``global`` (measures of the whole set by their official names),
+        ``sequences``, ``objects``, ``categories`` and ``groups`` (measures by name), ``remarks`` and ``segue
+        version``; None is a measure without a value.
     """
     return {
         "protocol": evaluation.protocol,
@@ -39,12 +43,16 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def comparison_values(comparison: Comparison) -> dict[str, Any]:
-    """A comparison as values that JSON can hold; each ``difference`` is second minus first.
+    """Convert a comparison to values that JSON can hold.
 
-    The keys are ``protocol``, ``headline``, ``results`` (names of the two), ``global`` and ``sequences``
-    (``first``, ``second`` and ``difference`` of each measure), ``bootstrap`` (``resamples``, ``confidence``,
-    ``seed`` and, of each measure, ``mean``, ``low``, ``high`` and number of ``sequences``), ``remarks`` and
-    ``segue version``.
+    Args:
+        comparison: two results on one data set.
+
+    Returns:
+        ``protocol``, ``headline``, ``results`` (names of the two), ``global`` and ``sequences`` (``first``,
+        ``second`` and ``difference``, second minus first, of each measure), ``bootstrap`` (``resamples``,
+        ``confidence``, ``seed`` and, of each measure, ``mean``, ``low``, ``high`` and number of
+        ``sequences``), ``remarks`` and ``segue version``.
     """
     first, second = comparison.first, comparison.second
     return {
@@ -73,6 +81,10 @@ def comparison_values(comparison: Comparison) -> dict[str, Any]:
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write values without NaN and infinities as JSON; the file appears when it is complete.
 
+    Args:
+        path: file to write; an existing one is replaced.
+        values: what :func:`evaluation_values` or :func:`comparison_values` gives.
+
     Raises:
         SinkError: it cannot be written.
     """
@@ -81,7 +93,14 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_csv(folder: Path, evaluation: Evaluation) -> list[Path]:
-    """Write the official result files, byte for byte as the official tool does; gives their paths.
+    """Write the official result files, byte for byte as the official tool does.
+
+    Args:
+        folder: folder of the files, made if need be.
+        evaluation: scores of a data set.
+
+    Returns:
+        Paths of the files.
 
     Raises:
         SinkError: the protocol has no official files, or they cannot be written.

@@ -92,6 +92,10 @@ def write_comparison(comparison: Comparison, path: Path | str) -> None:
     intervals and the headline of each sequence in both results. The chart shows at most :data:`CHARTS`
     sequences, those that differ most.
 
+    Args:
+        comparison: two results on one data set.
+        path: file to write; an existing one is replaced.
+
     Raises:
         SinkError: the page cannot be written.
     """

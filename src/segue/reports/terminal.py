@@ -79,9 +79,9 @@ class Files:
                 notice(f"written: {path}")
 
 
-def bars(field: str, *columns: ProgressColumn, quiet: bool = False) -> Progress:
+def bars(field: str, *columns: ProgressColumn) -> Progress:
     """Bars of progress, gone when they end; nothing is shown where no terminal is."""
-    console = Console(stderr=True, quiet=quiet or is_quiet(), highlight=False, soft_wrap=True)
+    console = Console(stderr=True, quiet=is_quiet(), highlight=False, soft_wrap=True)
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -94,21 +94,27 @@ def bars(field: str, *columns: ProgressColumn, quiet: bool = False) -> Progress:
 
 
 @contextmanager
+def interruptible(otherwise: str = "interrupted") -> Iterator[None]:
+    """Ctrl-C ends the program with 130 and what the interruption says, or ``otherwise``."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupted:
+        typer.echo(str(interrupted) or otherwise, err=True)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
 def progress(
     title: str, interrupted: str = "interrupted; nothing was written"
 ) -> Iterator[evaluation.Progress]:
     """A function that shows how many sequences are done; Ctrl-C ends the program with a message and 130."""
-    try:
-        with bars("name") as bar:
-            task = bar.add_task(printable(title), total=None, name="")
+    with interruptible(interrupted), bars("name") as bar:
+        task = bar.add_task(printable(title), total=None, name="")
 
-            def show(done: int, total: int, name: str) -> None:
-                bar.update(task, completed=done, total=total, name=printable(name))
+        def show(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, name=printable(name))
 
-            yield show
-    except KeyboardInterrupt:
-        typer.echo(interrupted, err=True)
-        raise typer.Exit(130) from None
+        yield show
 
 
 def print_evaluation(evaluation: Evaluation) -> None:

@@ -12,7 +12,18 @@ __all__ = ["SPEED", "TABLES", "Table", "TableRow", "Training", "tables_of"]
 
 
 def tables_of(paper: str, names: Sequence[str] = ()) -> list[Table]:
-    """The tables of a paper, all or the named ones in their order; SegueError for an unknown name."""
+    """Look up tables of a paper.
+
+    Args:
+        paper: name of the paper, as ``segue reproduce`` lists it.
+        names: tables in the wanted order; none are all of them.
+
+    Returns:
+        The tables.
+
+    Raises:
+        SegueError: there is no such paper or table.
+    """
     found = {table.name: table for table in TABLES if table.paper == paper}
     if not found:
         papers = dict.fromkeys(table.paper for table in TABLES)

@@ -52,7 +52,6 @@ class How:
         train: further options of `segue train`, or NAME=OPTIONS for one row or network.
         workers: number of workers.  [default: one a core]
         resume: continue an interrupted run.
-        quiet: no progress.
     """
 
     data: Mapping[str, Path]
@@ -66,7 +65,6 @@ class How:
     train: Words = Words()
     workers: Annotated[int | None, Ge(1)] = None
     resume: bool = False
-    quiet: bool = False
 
     def weights_of(self, row: TableRow, model: str) -> str | None:
         """The weight file that is given for the network of a row: for this row, or for all rows of it."""

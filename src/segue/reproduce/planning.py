@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from segue.batch.data_sets import OWN_DEPTH, check_classes
 from segue.batch.run import LEDGER, home_of
 from segue.batch.work import JobConfig
 from segue.errors import SegueError
 from segue.jobs.plan import check_needs, check_plan
-from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, TrainJob
+from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob
 from segue.metrics.data_sets import Request
 from segue.reproduce.asked import How
 from segue.reproduce.needs import request_of
 from segue.reproduce.tables import Table, TableRow
-from segue.reproduce.trained import training_job, training_lacks, training_words
+from segue.reproduce.trained import names_its_start, training_folder, training_lacks, training_words
 from segue.weights import load
 
 RowJob = TrackJob | ForegroundJob | InstancesJob
 Template = Callable[[Request, JobConfig], RowJob]
 """Gives the job of the videos of a request, with the options of a row."""
 
+CheckTraining = Callable[[Sequence[str]], object]
+"""Refuses words that `segue train` would refuse, without training."""
 
-def check_tables(tables: Sequence[Table], how: How, template: Template) -> list[str]:
+
+def check_tables(
+    tables: Sequence[Table], how: How, template: Template, check_training: CheckTraining
+) -> list[str]:
     """See what rows of tables whose data are there cannot be done."""
     videos: list[RowJob] = []
     wrong: list[str] = []
@@ -33,9 +39,9 @@ def check_tables(tables: Sequence[Table], how: How, template: Template) -> list[
         if (home_of(str(folder)) / LEDGER).exists() and not how.resume:
             raise SegueError(f"{folder}: there is a batch already; give --resume, or another output")
         try:
-            learns = _training(row, how)
+            learns = _training(row, how, check_training)
             job = _job_of(table, row, model, request, how, template, learns)
-            check_needs([job], coming=() if learns is None else [learns.folder])
+            check_needs([job], coming=() if learns is None else [learns])
         except SegueError as error:
             wrong.append(f"{table.paper} {table.name}: {row.name} cannot be done: {error}")
             continue
@@ -44,11 +50,16 @@ def check_tables(tables: Sequence[Table], how: How, template: Template) -> list[
     return wrong
 
 
-def _training(row: TableRow, how: How) -> TrainJob | None:
-    """The training of a row, apart from its fold; None where there is none or its weights are given."""
+def _training(row: TableRow, how: How, check: CheckTraining) -> Path | None:
+    """Folder of the training of a row; None where there is none or its weights are given."""
     if row.training is None or row.key in how.weights:
         return None
-    return training_job(row.training, training_words(row.training, how, row.key), how.output)
+    words = training_words(row.training, how, row.key)
+    folder = training_folder(row.training, words, how.output)
+    start = row.training.start
+    made = [] if start is None or names_its_start(row.training, how, row.key) else ["--start", start.name]
+    check([*words, *made, "--out", str(folder)])
+    return folder
 
 
 def _job_of(
@@ -58,7 +69,7 @@ def _job_of(
     request: Request,
     how: How,
     template: Template,
-    learns: TrainJob | None,
+    learns: Path | None,
 ) -> RowJob:
     """The job of all videos of a row: its source is the data set, its output their common folder."""
     options = [*table.options, *row.options, *how.run.of(model, row.key), "--model", model]
@@ -67,9 +78,9 @@ def _job_of(
         load(model, given)  # it fits, or says what it holds
         options += ["--weights", given]
     elif learns is not None:
-        options += ["--weights", str(learns.folder / f"{model}.safetensors")]
+        options += ["--weights", str(learns / f"{model}.safetensors")]
     folder = how.output / table.name / row.key
-    job = template(request, JobConfig(options=tuple(options), output=str(folder), quiet=True))
+    job = template(request, JobConfig(options=tuple(options), output=str(folder)))
     if isinstance(job, InstancesJob) and given is not None:
         check_classes(request, job.model)
     if isinstance(job, ForegroundJob) and job.depth == OWN_DEPTH:

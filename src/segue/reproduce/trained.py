@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from segue.batch.data_sets import DatasetVideo
+from segue.batch.data_sets import with_job
+from segue.batch.plan import Task
 from segue.datasets.cdnet import unseen_folds
 from segue.errors import DatasetError
 from segue.extras import missing_packages
-from segue.jobs.parts import checked
-from segue.jobs.processes import settings_of
-from segue.jobs.values import TrainJob
 from segue.reproduce.asked import How
 from segue.reproduce.needs import absent
 from segue.reproduce.tables import TableRow, Training
@@ -28,16 +26,18 @@ class Trainer:
     row: TableRow  # the row, which has one
     model: str  # the network that runs what is trained
     how: How  # what the user asked for
-    train: Callable[[TrainJob], object]  # carries out a training
+    train: Callable[[Sequence[str]], object]  # runs `segue train` with words
     notice: Callable[[str], None]  # called with a line of text
 
-    def videos(self, videos: Iterator[DatasetVideo]) -> Iterator[DatasetVideo]:
+    def videos(self, videos: Iterator[Task]) -> Iterator[Task]:
         """The videos of CDnet2014, each with the weights of a training that left out its fold."""
         folds = unseen_folds()
         for video in videos:
             if video.name not in folds:
                 raise DatasetError(f"{video.name} is no video of CDnet2014, whose folds are known")
-            yield replace(video, weights=self.weights(folds[video.name]))
+            weights = self.weights(folds[video.name]).absolute()
+            assert video.job is not None
+            yield with_job(video, model=video.job.model.model_copy(update={"weights": weights}))
 
     def weights(self, fold: int | None = None) -> Path:
         """The weights of a training that has come to its end, and left out a fold."""
@@ -53,15 +53,16 @@ class Trainer:
         return self._trained(training, words, f"{self.model}.safetensors")
 
     def _trained(self, training: Training, words: list[str], file: str) -> Path:
-        job = training_job(training, words, self.how.output)
-        weights = job.folder / file
+        folder = training_folder(training, words, self.how.output)
+        weights = folder / file
         notes = read_checkpoint(weights).metadata if weights.exists() else None
         if notes is not None and notes["step"] == notes["steps"]:
             return weights
-        again = {"overwrite": notes is None, "resume": notes is not None} if self.how.resume else {}
-        typed = [*words, "--out", str(self.how.output / "weights" / job.folder.name)]
+        typed = [*words, "--out", str(folder)]
         self.notice("segue train " + shlex.join(typed))
-        self.train(job.model_copy(update=again))
+        if self.how.resume:
+            typed.append("--overwrite" if notes is None else "--resume")
+        self.train(typed)
         return weights
 
 
@@ -77,12 +78,10 @@ def training_words(training: Training, how: How, *row: str) -> list[str]:
     return [*words, *(f"--data={name}={how.data[name]}" for name in training.data)]
 
 
-def training_job(training: Training, words: list[str], output: Path) -> TrainJob:
-    """A training as a job, whose folder differs from others by all that it depends on."""
+def training_folder(training: Training, words: list[str], output: Path) -> Path:
+    """Folder of a training, which differs from others by all that it depends on."""
     name = f"{training.name}-{hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]}"
-    folder = (output / "weights" / name).absolute()
-    settings = settings_of(words[1:])
-    return checked(TrainJob, {"network": training.network, "settings": settings, "folder": folder})
+    return output / "weights" / name
 
 
 def training_lacks(row: TableRow, how: How) -> Iterator[str]:

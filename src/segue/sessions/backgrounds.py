@@ -1,4 +1,4 @@
-"""Interface of background models, and a given background image."""
+"""Interface of background models."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import PromptError
-from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.empty_scene import Scene, resized, same_shape
+from segue.sessions.base import Checkpointable
+from segue.sessions.empty_scene import Scene
 from segue.sessions.stages import Change
 from segue.types import Image
 
@@ -56,39 +55,3 @@ class Background(Checkpointable):
 
     def fit(self, size: tuple[int, int]) -> None:
         """Take frames of another height and width; a PromptError if there can be none."""
-
-
-class FixedBackground(Background):
-    """An image of the empty scene that was given, RGB (H, W, 3), uint8, such as one taken at night.
-
-    Frames of another size but the same shape get it resized. It follows the exposure of the frames.
-    """
-
-    scene: Scene | None = checkpointed()
-    _gains: tuple[float, float, float] = checkpointed()
-    _size: tuple[int, int] = checkpointed()
-    state_types = (Scene,)
-
-    def __init__(self, picture: Image) -> None:
-        if picture.ndim != 3 or picture.shape[2] != 3:
-            raise PromptError(f"a background is an image (H, W, 3), not an array {picture.shape}")
-        self._given = picture
-        self._size = picture.shape[0], picture.shape[1]
-        self.restart()
-
-    def fit(self, size: tuple[int, int]) -> None:
-        (height, width), (rows, columns) = size, self._given.shape[:2]
-        if not same_shape(size, (rows, columns)):
-            raise PromptError(f"the background is {columns}x{rows}, but the frames are {width}x{height}")
-        self._size = size
-        self.restart()
-
-    def restart(self) -> None:
-        self._gains = (1.0, 1.0, 1.0)
-        self.scene = Scene.of(resized(self._given, self._size))
-
-    def apply_gain(self, gains: Sequence[float]) -> None:
-        # From the image as it was given: rounded levels that are scaled again and again drift away.
-        red, green, blue = (before * gain for before, gain in zip(self._gains, gains, strict=True))
-        self._gains = (red, green, blue)
-        self.scene = Scene.of(resized(self._given, self._size)).in_other_light(self._gains)

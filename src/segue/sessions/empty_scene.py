@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, UInt8Array
+from segue.errors import PromptError
 from segue.types import Image
 
 Level = TypeVar("Level", np.uint8, np.float32)
@@ -52,6 +53,8 @@ class Scene:
     @classmethod
     def of(cls, picture: Image, frames: int = 35) -> Scene:
         """A scene that is known from an image. ``picture``: RGB (H, W, 3), uint8."""
+        if picture.ndim != 3 or picture.shape[2] != 3:
+            raise PromptError(f"an empty scene is an image (H, W, 3), not an array {picture.shape}")
         known = np.tile(picture.transpose(2, 0, 1), (6, 1, 1))
         height, width = picture.shape[:2]
         count = np.full((1, height, width), min(255, 7 * frames), np.uint8)

@@ -39,50 +39,35 @@ PICTURE = "picture"  # role of frames that flow is computed to
 
 
 class FlowNetwork(nn.Module):
-    """HOFAM or STAM with their flow: frames in, logits out.
+    """HOFAM or STAM: frames that bring their flow in, logits out.
 
     Frames are resized to 256 x 256 as published; the network without its two coarsest levels takes them at
-    the nearest multiples of 64. Logits are resized back.
+    the nearest multiples of 64. Logits are resized back. :class:`ComputedFlow` computes the flow.
 
     Args:
         network: the network.
-        provider: gives the flow from a frame to earlier ones; one instance for each session. None where the
-            frames bring their flow images, which then are ``flow`` of :meth:`encode`.
     """
 
+    context: tuple[tuple[int, str], ...] = ()
     current = "current"
     background: str | None = None
     channels = 1
     threshold = 15 / 255  # of the grey values that the authors write
     size_multiple = 1
 
-    def __init__(self, network: HOFAM, provider: FlowProvider | None) -> None:
+    def __init__(self, network: HOFAM) -> None:
         super().__init__()
         self.network = network
-        self.gaps = SINGLE_GAP if network.flow_mode == "single" else GAPS
-        self.pictures = None if provider is None else FlowPictures(provider, self.gaps)
-        self.capabilities = ForegroundCapabilities(
-            flow=provider is None, flow_gaps=self.gaps, explains_flow=True
-        )
-        self.context = () if provider is None else tuple((-gap, PICTURE) for gap in self.gaps)
+        gaps = SINGLE_GAP if network.flow_mode == "single" else GAPS
+        self.capabilities = ForegroundCapabilities(flow=True, flow_gaps=gaps, explains_flow=True)
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
-        """Resize frames (N, 3, H, W), and encode those in the current role, with ``flow`` if they bring it.
-
-        For context it gives the resized frames alone. A frame that should bring its flow, (N, gaps, H, W) in
-        [0, 1], and does not, is a FlowError.
-        """
-        size = tuple(self._side(side) for side in frames.shape[-2:])
-        resized = F.interpolate(frames, size, mode="bilinear", antialias=True)
-        if role != self.current:
-            return (resized,)
-        maps = self.network.encode_frame(resized)
-        if self.pictures is not None:
-            return (resized, *maps)
-        if flow is None or flow.shape[1] != len(self.gaps):
-            raise FlowError(f"each frame must bring a flow image of {len(self.gaps)} channels")
-        shown = F.interpolate(flow, size, mode="bilinear", antialias=True)
-        return (*maps, *self.network.encode_flow(shown))
+        """Encode frames (N, 3, H, W) and their flow, (N, gaps, H, W) in [0, 1]; a FlowError without it."""
+        gaps = len(self.capabilities.flow_gaps)
+        if flow is None or flow.shape[1] != gaps:
+            raise FlowError(f"each frame must bring a flow image of {gaps} channels")
+        network = self.network
+        return (*network.encode_frame(self.resized(frames)), *network.encode_flow(self.resized(flow)))
 
     def decode(
         self,
@@ -91,27 +76,21 @@ class FlowNetwork(nn.Module):
         background: Features | None,
         size: tuple[int, int],
     ) -> Tensor:
-        """Logits (N, 1, *size) of frames, with the flow to their context; above 0 is foreground."""
-        frame, flow, _ = self._maps(current, context)
-        return F.interpolate(self.network.decode(frame, flow), size, mode="bilinear")
+        """Logits (N, 1, *size) of frames with their flow; above 0 is foreground."""
+        half = len(current) // 2
+        return F.interpolate(self.network.decode(current[:half], current[half:]), size, mode="bilinear")
 
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> tuple[list[Tensor], list[FilteredFlow]]:
-        """Flow to each earlier frame, (N, 2, h, w), largest gap first, and filtered flow of each level."""
-        frame, flow, motion = self._maps(current, context)
-        return motion, self.network.filtered_flow(frame, flow)
+        """No flow, as the frames bring it, and filtered flow of each level."""
+        half = len(current) // 2
+        return [], self.network.filtered_flow(current[:half], current[half:])
 
-    def _maps(
-        self, current: Features, context: Sequence[Features]
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], list[Tensor]]:
-        """Maps of both encoders, and the flow, where it is computed here."""
-        if self.pictures is None:
-            half = len(current) // 2
-            return tuple(current[:half]), tuple(current[half:]), []
-        frames, *maps = current
-        planes, motion = compute_flow(self.pictures, frames, [earlier for (earlier,) in context])
-        return tuple(maps), self.network.encode_flow(planes), motion
+    def resized(self, planes: Tensor) -> Tensor:
+        """Frames or flow images (N, C, H, W) at the size that the network takes."""
+        size = tuple(self._side(side) for side in planes.shape[-2:])
+        return F.interpolate(planes, size, mode="bilinear", antialias=True)
 
     def _side(self, side: int) -> int:
         multiple = self.network.size_multiple
@@ -119,7 +98,12 @@ class FlowNetwork(nn.Module):
 
 
 class ComputedFlow(nn.Module):
-    """A network that takes flow, with the flow computed of its frames."""
+    """A network that takes flow, with the flow computed of its frames, at the size at which it takes them.
+
+    Args:
+        network: a network whose frames bring their flow.
+        provider: gives the flow from a frame to earlier ones; one instance for each session.
+    """
 
     def __init__(self, network: ForegroundNetwork, provider: FlowProvider) -> None:
         super().__init__()
@@ -134,8 +118,10 @@ class ComputedFlow(nn.Module):
         self.context = (*network.context, *((-gap, PICTURE) for gap in able.flow_gaps))
 
     def encode(self, frames: Tensor, role: str) -> Features:
-        """As the network; the current frame comes as it is, and is encoded when its flow is known."""
-        return (frames,) if role in (PICTURE, self.current) else self.network.encode(frames, role)
+        """As the network; the current frame waits, and is encoded when its flow is known."""
+        if role not in (PICTURE, self.current):
+            return self.network.encode(frames, role)
+        return (self.network.resized(frames) if isinstance(self.network, FlowNetwork) else frames,)
 
     def decode(
         self,

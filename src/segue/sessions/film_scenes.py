@@ -96,20 +96,29 @@ def _are_planes(planes: Any) -> bool:
 
 
 class LearntBackground(Background):
-    """The empty scenes of a video that are known beforehand; the exposure alone is followed."""
+    """Empty scenes that are known beforehand, in the size of the frames; the exposure alone is followed.
+
+    Args:
+        scenes: those of a video, or one for all frames, such as an image that was taken at night.
+        of_this_film: they were learnt from the very frames that come.
+
+    Example:
+        >>> background = LearntBackground(FilmScenes.of(Scene.of(picture)))
+    """
 
     while_panning: Mapping[int, UInt8Array]
     """Probability of foreground by the frames nearby, see :func:`packed`, where the camera pans."""
 
     _number: int = checkpointed()
     _size: tuple[int, int] | None = checkpointed()
+    _gains: tuple[float, ...] = checkpointed()
     scene: Scene | None = checkpointed()
     state_types = (Scene,)
 
     def __init__(self, scenes: FilmScenes, *, of_this_film: bool = False) -> None:
         self.scenes, self.of_this_film = scenes, of_this_film
         self._size: tuple[int, int] | None = None
-        self._number, self.scene = -1, None
+        self._number, self.scene, self._gains = -1, None, (1.0, 1.0, 1.0)
         self.while_panning = {}
 
     def seek(self, index: int) -> Change | None:
@@ -128,8 +137,9 @@ class LearntBackground(Background):
 
     def restart(self) -> None:
         """Go back to the scene as it was learnt."""
+        self._gains = (1.0, 1.0, 1.0)
         if self._number >= 0:
-            self.scene = _sized(self.scenes.scene(self._number), self._size)
+            self.scene = self._learnt()
 
     def fit(self, size: tuple[int, int]) -> None:
         self._size = size
@@ -137,13 +147,22 @@ class LearntBackground(Background):
             height, width = self.scenes.scene(number).planes.shape[1:]
             if not same_shape(size, (height, width)):
                 raise PromptError(
-                    f"the learnt scene is {width}x{height}, but the frames are {size[1]}x{size[0]}"
+                    f"the empty scene is {width}x{height}, but the frames are {size[1]}x{size[0]}"
                 )
         self.restart()
 
     def apply_gain(self, gains: Sequence[float]) -> None:
         if self.scene is not None:
-            self.scene = self.scene.in_other_light(gains)
+            # From the scene as it was learnt: rounded levels that are scaled again and again drift away.
+            self._gains = tuple(before * gain for before, gain in zip(self._gains, gains, strict=True))
+            self.scene = self._learnt().in_other_light(self._gains)
+
+    def _learnt(self) -> Scene:
+        """The scene as it was learnt, at the size of the frames."""
+        scene = self.scenes.scene(self._number)
+        if self._size is None or scene.planes.shape[1:] == self._size:
+            return scene
+        return Scene(np.ascontiguousarray(np.stack([resized(plane, self._size) for plane in scene.planes])))
 
 
 class KnownWhilePanning(Stage):
@@ -162,12 +181,6 @@ class KnownWhilePanning(Stage):
             maps = frame.maps.copy()
             maps[0] = unpacked(self._background.while_panning[frame.index], maps[0].shape)
             frame.maps = maps
-
-
-def _sized(scene: Scene, size: tuple[int, int] | None) -> Scene:
-    if size is None or scene.planes.shape[1:] == size:
-        return scene
-    return Scene(np.ascontiguousarray(np.stack([resized(plane, size) for plane in scene.planes])))
 
 
 def packed(foreground: Float32Array) -> UInt8Array:

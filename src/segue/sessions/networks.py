@@ -56,9 +56,9 @@ def foreground_model(
     in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
     from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork  # late, as flow is rare
 
-    provider = None if in_files else flow_provider(flow, flow_weights)
     if MODELS.find(model).needs_flow:
-        return FlowNetwork(network, provider)
+        network = FlowNetwork(network)
+    provider = None if in_files else flow_provider(flow, flow_weights)
     return network if provider is None else ComputedFlow(network, provider)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -239,7 +239,7 @@ class TrackSession(Checkpointable, Session):
         """Make masks (H, W), int32, of the prompts for the next frame, for :meth:`step`."""
         prompts = as_prompts(given, f"prompts of frame {frame.index}")
         known: dict[int, npt.NDArray[np.float32]] = {}
-        if isinstance(prompts, Sequence) and "point" not in self.native:
+        if "point" not in self.native:
             corrected = {item.id for item in prompts if isinstance(item, PointPrompt)} & set(self.ids)
             if corrected:
                 planes = self.peek(frame).probabilities

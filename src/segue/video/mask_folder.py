@@ -303,7 +303,13 @@ def frame_number(name: str, index: int) -> int:
 
 
 def read_marker(folder: Path) -> dict[str, Any] | None:
-    """Marker of a mask folder, or None: ``complete``, False for an interrupted run, and ``settings``.
+    """Read the marker that segue writes into a mask folder.
+
+    Args:
+        folder: folder of masks.
+
+    Returns:
+        ``complete``, False for an interrupted run, and ``settings``; None if there is no marker.
 
     Raises:
         SinkError: it is damaged.
@@ -360,13 +366,16 @@ def records_of(folder: Path) -> dict[int, Record]:
 
 
 def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentation]:
-    """Results of an earlier run, read from its mask folder, in order of frames.
+    """Read the results of an earlier run from its mask folder.
 
     Labels and scores are restored; boxes and areas are computed from the pixels.
 
     Args:
         folder: a folder that :class:`PngSink` wrote.
         before: stop at this frame index, which is not included; None takes all frames.
+
+    Yields:
+        The results, in order of frames.
 
     Raises:
         SourceError: a mask or the record of it is damaged.

@@ -40,10 +40,15 @@ class OpenSinks:
 
 
 def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
-    """File or folder of each format, in order; nothing is created.
+    """Say where the outputs of a run go; nothing is created.
 
-    ``output`` is a folder that holds all of them under the names of their entries (``masks/``,
-    ``overlay.mp4`` ...), or, if it has the ending of the only format, that file itself.
+    Args:
+        output: a folder that holds all outputs under the names of their entries (``masks/``,
+            ``overlay.mp4`` ...), or, if it has the ending of the only format, that file itself.
+        formats: names of formats, such as ``png``.
+
+    Returns:
+        File or folder of each format, in order.
 
     Raises:
         SinkError: a format is unknown or there is none, or ``output`` has an ending that does not fit.
@@ -212,9 +217,9 @@ def replayed(
         before: frame index with which the session goes on; None takes all results there are.
         sparse: some frames have no result, and are passed over.
 
-    Returns:
-        An iterator over pairs of a frame and its result, in order of frames; a result has its mask (H, W),
-        uint8 or uint16, as it is in the file.
+    Yields:
+        Pairs of a frame and its result, in order of frames; the mask (H, W), uint8 or uint16, is that of the
+        file.
 
     Raises:
         SinkError: the source and the folder do not have the same frames.

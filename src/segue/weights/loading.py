@@ -42,8 +42,8 @@ def keep_networks(kept: dict[tuple[str, str | None], nn.Module]) -> Iterator[Non
         kept: networks by name and path of the weight file, None for the network's own weights. Networks that
             :func:`load` reads inside the block are added to it.
 
-    Returns:
-        A context manager for a ``with`` block; it gives None.
+    Yields:
+        None, to a ``with`` block.
     """
     token = _KEPT.set(kept)
     try:

@@ -72,11 +72,7 @@ def _read_array(file: IO[bytes]) -> npt.NDArray[np.floating]:
 
 
 def in_our_layout(array: npt.NDArray[np.floating]) -> Tensor:
-    """Kernels as PyTorch has them.
-
-    ``array``: kernel (kh, kw, cin, cout), or anything else; returns kernel (cout, cin, kh, kw), or the same
-    values.
-    """
+    """Turn a kernel (kh, kw, cin, cout) into (cout, cin, kh, kw) of PyTorch; other arrays stay."""
     # Kernels: HWIO to OIHW for convolutions, HWOI to IOHW for transposed ones, which is one permutation.
     ordered = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
     return torch.from_numpy(np.array(ordered, np.float32, order="C"))

@@ -27,7 +27,7 @@ from segue.errors import DatasetError, TrainingError
 from segue.flow import FlowFiles, FlowPictures
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, FlowProvider, flow_provider
 from segue.models.hofam import HOFAM
-from segue.sessions.extra_inputs import FlowNetwork
+from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
 from segue.weights import load_strict
 from segue_train.class_in_scale import ClassInScale
 from segue_train.losses import hofam_loss
@@ -117,9 +117,10 @@ class HofamRecipe(CommonRecipe):
         """The flow method."""
         return flow_provider(self.flow, self.flow_weights)
 
-    def runnable(self, network: HOFAM) -> FlowNetwork:
+    def runnable(self, network: HOFAM) -> FlowNetwork | ComputedFlow:
         """The network as sessions run it, with the flow that it learns from."""
-        return FlowNetwork(network, None if self.files else self.provider())
+        wrapped = FlowNetwork(network)
+        return wrapped if self.files else ComputedFlow(wrapped, self.provider())
 
 
 class FlowSamples:

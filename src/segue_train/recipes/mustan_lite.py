@@ -4,8 +4,8 @@ What mattered in trials: what is known of the past of each pixel as an input, in
 as sessions come by; an encoder from ImageNet; moving backgrounds in most samples.
 Backgrounds must move, but nothing in them may change like an object that is put there and stays. Scenes need
 pasted objects that do not move, and movers that are plain shapes, or the network learns how pasting looks.
-The shipped weights were trained with more effects (screens, glass, occluders, reflections), which no trial
-showed to help; commit 7123eb3 has them.
+The shipped weights were trained with more effects, which no trial showed to help: screens, glass, occluders,
+reflections (commit 7123eb3), lamps, clouds, headlights, insects, shadows from outside (commit 724f63b5).
 """
 
 from __future__ import annotations

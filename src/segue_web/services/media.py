@@ -6,7 +6,6 @@ import http.client
 import json
 import tempfile
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator

@@ -58,7 +58,14 @@ class ForegroundCapabilities:
 
 
 def foreground_capabilities(network: object) -> ForegroundCapabilities:
-    """The ``capabilities`` that a foreground network declares, or the defaults."""
+    """Look up what a foreground network can do.
+
+    Args:
+        network: the network.
+
+    Returns:
+        Its attribute ``capabilities``, or the defaults.
+    """
     declared = getattr(network, "capabilities", None)
     return declared if isinstance(declared, ForegroundCapabilities) else ForegroundCapabilities()
 

@@ -30,9 +30,6 @@ class Schedule:
         penalty: confidence penalty, taken off the affinities of kept frames unless their masks were given:
             other masks are predictions, whose errors would otherwise feed on themselves. Only for L2.
         last_penalty: the same for the previous frame.
-        uncertainty_penalty: also taken off, times how uncertain the masks of the frame are, in [0, 1], see
-            :func:`segue.models.memory.outputs.uncertainty`: a frame on which objects were nearly lost is read
-            less, and by the policy ``usage`` makes room first. Not for XMem, Cutie and SAM 2.
         memory_frames: bound on the number of permanent memory frames.
         memory_policy: which one makes room when the bound is reached; ``all`` ignores the bound.
         max_jump: components of a predicted mask that lie farther than this part of the image's diagonal
@@ -55,7 +52,6 @@ class Schedule:
     dense_radius: int | None = None
     penalty: float = 0.0
     last_penalty: float = 0.0
-    uncertainty_penalty: float = 0.0
     memory_frames: int = 50
     memory_policy: MemoryPolicy = "usage"
     max_jump: float | None = None
@@ -219,7 +215,14 @@ class TrackCapabilities:
 
 
 def track_capabilities(network: object) -> TrackCapabilities:
-    """The ``capabilities`` that a tracking network declares, or the defaults."""
+    """Look up what a tracking network can do.
+
+    Args:
+        network: the network.
+
+    Returns:
+        Its attribute ``capabilities``, or the defaults.
+    """
     declared = getattr(network, "capabilities", None)
     return declared if isinstance(declared, TrackCapabilities) else TrackCapabilities()
 

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d
-from segue.layers.residual import convolve
 from segue.models.geometry import aggregate_logits
 
 WIDTH = 256
@@ -75,36 +74,9 @@ class CAResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → the same."""
-        residual: Tensor = self.conv2(convolve(self.conv1, x, rectify_input=True))
+        residual: Tensor = self.conv2(self.conv1(F.relu(x)))
         gate = self.conv(residual.mean((2, 3))[:, None]).sigmoid()
         return torch.addcmul(x, residual, gate.transpose(1, 2)[..., None])
-
-
-class Attention(nn.Module):
-    """Multi-head attention with biases; queries, keys and values may differ."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * WIDTH, WIDTH))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * WIDTH))
-        self.out_proj = nn.Linear(WIDTH, WIDTH)
-        nn.init.xavier_uniform_(self.in_proj_weight)
-        nn.init.zeros_(self.out_proj.bias)
-
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """(B, n, 256), (B, m, 256), (B, m, 256); ``allowed`` (B, n, m): who may look where → (B, n, 256)."""
-        q, k, v = self.heads(query, key, value)
-        mask = None if allowed is None else allowed[:, None]
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out_proj(attended.transpose(1, 2).flatten(2))
-
-    def heads(self, *inputs: Tensor) -> list[Tensor]:
-        """Projected queries, keys and values, (B, heads, n, 32) each, of inputs (B, n, 256)."""
-        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
-        return [
-            F.linear(x, weight, bias).unflatten(-1, (HEADS, -1)).transpose(1, 2)
-            for x, weight, bias in zip(inputs, weights, biases, strict=True)
-        ]
 
 
 class Look(nn.Module):
@@ -112,7 +84,7 @@ class Look(nn.Module):
 
     def __init__(self, name: str, *, norm: bool = True) -> None:
         super().__init__()
-        self.add_module(name, Attention())
+        self.add_module(name, nn.MultiheadAttention(WIDTH, HEADS, batch_first=True))
         self.norm = nn.LayerNorm(WIDTH) if norm else None
         self._name = name
 
@@ -127,7 +99,11 @@ class Look(nn.Module):
         """Tokens and their positions (N, n, C) look at others (N, m, C), or at one another, to (N, n, C)."""
         x = x if self.norm is None else self.norm(x)
         y, ye = (x, xe) if y is None or ye is None else (y, ye)
-        return x + self.get_submodule(self._name)(x + xe, y + ye, y, allowed)
+        # The mask of a head after the other; True is where nobody looks.
+        masked = None if allowed is None else ~allowed.repeat_interleave(HEADS, 0)
+        attention = self.get_submodule(self._name)
+        attended, _ = attention(x + xe, y + ye, y, attn_mask=masked, need_weights=False)
+        return x + attended
 
 
 class FeedForward(nn.Module):

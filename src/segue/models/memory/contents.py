@@ -63,7 +63,6 @@ class TableContents:
         last_penalty: the same for the previous frame.
         dense_radius: how far from the objects all positions of a kept frame are read; farther away one in
             four is, which counts for two. None reads all; only for L2, and not from coarse to fine.
-        uncertainty_penalty: the same times the uncertainty of the frame's masks.
         official: compress as XMem's release does: the first values of objects that entered later end up
             beside keys of another frame, or vanish (docs/systems/xmem.md).
     """
@@ -78,7 +77,6 @@ class TableContents:
     penalty: float = 0.0
     last_penalty: float = 0.0
     dense_radius: int | None = None
-    uncertainty_penalty: float = 0.0
     official: bool = False
     frames: list[MemoryFrame] = field(default_factory=list)
     objects: dict[int, MemoryObject] = field(default_factory=dict)
@@ -117,7 +115,6 @@ class TableContents:
         selection: Tensor | None = None,
         keep: bool = True,
         pinned: bool = False,
-        uncertainty: float = 0.0,
         occupied: Tensor | None = None,
     ) -> None:
         """Remember keys (1, C, h, w) and values (K, Cv, h, w) of a frame, until the next one if not ``keep``.
@@ -137,7 +134,7 @@ class TableContents:
             return
         self._grid = (key.shape[2], key.shape[3])
         self.objects |= {i: MemoryObject(frame.number) for i in new}
-        penalty = self.uncertainty_penalty * uncertainty + (self.penalty if keep else self.last_penalty)
+        penalty = self.penalty if keep else self.last_penalty
         rows = self._rows(key, shrinkage, 0.0 if pinned else penalty)
         if self.dense_radius is not None and not self._is_coarse:
             rows["read"] = self._thin(rows["keys"], occupied, self.dense_radius)
@@ -151,6 +148,15 @@ class TableContents:
                     self._tables[name].put((len(self.frames) - 1) * len(fresh), torch.zeros_like(fresh))
             self._tables[name].put(self._before_frames(name) + slot * len(fresh), fresh)
         self.frames[slot : slot + 1] = [frame]
+
+    def last_entry(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Key (1, C, h, w) and values (K, Cv, h, w) written last, channels last; only for L2."""
+        start = self._by_time()[-1] * self.positions
+        last = slice(start, start + self.positions)
+        key = self._tables["keys"].rows[None, last, :-1]
+        values = torch.stack([self._tables[f"value.{i}"].rows[last] for i in ids])
+        key, values = (rows.unflatten(1, self._grid).permute(0, 3, 1, 2) for rows in (key, values))
+        return key.contiguous(memory_format=torch.channels_last), values
 
     def commit_usage(self) -> None:
         """Count the reads since the last call that were to be counted."""
@@ -239,8 +245,7 @@ class TableContents:
             assert shrinkage is not None
             rows = {"keys": anisotropic_key_rows(key[0].flatten(1).T, shrinkage[0].flatten(1).T)}
         else:
-            penalised = self.uncertainty_penalty > 0
-            rows = {"keys": key_rows(key[0], self.similarity, penalty, penalised=penalised)}
+            rows = {"keys": key_rows(key[0], self.similarity, penalty)}
             if self._is_coarse:
                 rows["coarse"] = pool_keys(key[0], self.similarity, penalty)
         fresh = torch.zeros(len(rows["keys"]), device=key.device)

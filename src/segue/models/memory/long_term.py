@@ -46,7 +46,6 @@ class LongTermSchedule(Schedule):
 class LongTermTracker(MemoryTracker):
     """A tracker whose memory can have a long-term part."""
 
-    weighs_uncertainty = False
     schedule: LongTermSchedule
     schedule_type: ClassVar[type[LongTermSchedule]] = LongTermSchedule
     mask_mode: ClassVar[Literal["nearest", "nearest-exact"]] = "nearest-exact"

@@ -1,4 +1,4 @@
-"""Probabilities of log-odds, and their uncertainty."""
+"""Probabilities of log-odds."""
 
 from __future__ import annotations
 
@@ -30,10 +30,3 @@ class ToImage:
 
     def __call__(self, logits: Tensor) -> Tensor:
         return self.geometry.to_image(self.to_probabilities(logits, self.geometry.padded))
-
-
-def uncertainty(probabilities: Tensor) -> float:
-    """Uncertainty of probabilities (K+1, H, W): 1 at even odds, 0 if all pixels are certain."""
-    best, owner = probabilities.max(0)
-    taken = best[owner > 0]
-    return min(1.0, 2 * float((1 - taken).mean())) if len(taken) else 1.0

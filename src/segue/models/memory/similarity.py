@@ -17,30 +17,25 @@ from torch import Tensor
 from segue.layers.attention import Similarity
 
 
-def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0, *, penalised: bool = False) -> Tensor:
+def key_rows(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tensor:
     """A memory key (C, h, w) as float32 rows (h*w, C'); their product with those of a query is the affinity.
 
     The penalty goes into the extra channel of L2.
     """
     rows = key.float().flatten(1).T
-    if similarity == "l2":
-        extra = rows.square().sum(1, keepdim=True) + penalty * math.sqrt(rows.shape[1])
-        rows = torch.cat([rows, extra], dim=1)
-    elif penalised:
-        extra = rows.new_full((len(rows), 1), penalty * math.sqrt(rows.shape[1]))
-        rows = torch.cat([rows, extra], dim=1)
-    return rows
+    if similarity == "dot":
+        return rows
+    extra = rows.square().sum(1, keepdim=True) + penalty * math.sqrt(rows.shape[1])
+    return torch.cat([rows, extra], dim=1)
 
 
-def query_rows(key: Tensor, similarity: Similarity, *, penalised: bool = False) -> Tensor:
+def query_rows(key: Tensor, similarity: Similarity) -> Tensor:
     """A query key (C, h, w) as float32 rows (h*w, C'), see :func:`key_rows`."""
     rows = key.float().flatten(1).T
     scale = 1 / math.sqrt(rows.shape[1])
-    if similarity == "l2":
-        return torch.cat([rows * (2 * scale), rows.new_full((len(rows), 1), -scale)], dim=1)
-    if penalised:
-        return torch.cat([rows * scale, rows.new_full((len(rows), 1), -scale)], dim=1)
-    return rows * scale
+    if similarity == "dot":
+        return rows * scale
+    return torch.cat([rows * (2 * scale), rows.new_full((len(rows), 1), -scale)], dim=1)
 
 
 def pool_keys(key: Tensor, similarity: Similarity, penalty: float = 0.0) -> Tensor:

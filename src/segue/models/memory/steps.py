@@ -36,9 +36,7 @@ class FramePlan:
         given: the prompts of the frame.
         ids: the objects after it, ascending.
         keep: whether the frame becomes permanent memory.
-        uncertainty: of the masks with which it becomes memory, in [0, 1]; known when they are, and only where
-            the schedule asks for it.
-        occupied: positions of the memory (h, w), bool, that these masks touch; known when they are, and only
+        occupied: positions of the memory (h, w), bool, that its masks touch; known when they are, and only
             where the schedule asks for it.
         window: the part of the image in which objects are predicted; None for all of it.
     """
@@ -46,7 +44,6 @@ class FramePlan:
     given: FramePrompts | None
     ids: tuple[int, ...]
     keep: bool
-    uncertainty: float = 0.0
     occupied: Tensor | None = None
     window: Window | None = None
 
@@ -161,7 +158,6 @@ class FrameSteps:
                 selection=query.selection,
                 keep=plan.keep,
                 pinned=self.is_pinned(plan),
-                uncertainty=plan.uncertainty,
                 occupied=plan.occupied,
             )
 

@@ -142,7 +142,7 @@ class MemoryTable(TableContents):
         if self.similarity == "anisotropic":
             assert selection is not None
             return anisotropic_query_rows(key.flatten(1).T, selection[0].flatten(1).T)
-        return query_rows(key, self.similarity, penalised=self.uncertainty_penalty > 0)
+        return query_rows(key, self.similarity)
 
     def _groups(self, ids: Sequence[int]) -> list[ReadGroup]:
         """Objects that read the same rows."""

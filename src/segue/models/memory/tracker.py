@@ -18,7 +18,7 @@ from segue.models.geometry import ResizePadGeometry
 from segue.models.memory.components import LIKELY, suppress_distant_components
 from segue.models.memory.memory import Memory
 from segue.models.memory.object_states import ObjectStates
-from segue.models.memory.outputs import ToImage, uncertainty
+from segue.models.memory.outputs import ToImage
 from segue.models.memory.steps import FramePlan, FrameSteps, Views
 from segue.models.memory.table import MemoryTable
 from segue.models.memory.window import Window
@@ -80,9 +80,6 @@ class MemoryTracker(FrameSteps):
     """
 
     prompts: frozenset[PromptKind] = frozenset()
-    weighs_uncertainty = True
-    """Whether its memory uses ``uncertainty_penalty``."""
-
     reports_network_masks = False
     """Whether results hold given masks as the network saw them, where it sees the image reduced."""
 
@@ -113,7 +110,6 @@ class MemoryTracker(FrameSteps):
             dense_radius=self._dense_radius,
             penalty=schedule.penalty,
             last_penalty=schedule.last_penalty,
-            uncertainty_penalty=schedule.uncertainty_penalty,
         )
         return Memory(table, "all" if network.shared_keys else "object")
 
@@ -162,8 +158,6 @@ class MemoryTracker(FrameSteps):
             seen, shown = self._merge(look.logits, given, geometry, ids)
             tracked = TrackOutput(ids, shown)
         before = None if self.schedule.max_jump is None else seen[1:] > 0.5
-        if self.schedule.uncertainty_penalty > 0:
-            plan = replace(plan, uncertainty=uncertainty(seen))
         if plan.keep and self._dense_radius is not None:
             touched = F.max_pool2d(seen[1:].amax(0, keepdim=True), self.network.read_stride)[0] > 0.5
             plan = replace(plan, occupied=touched)

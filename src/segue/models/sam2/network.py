@@ -6,13 +6,13 @@ of a video, and which of it a frame sees, is not its business: see :mod:`segue.m
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.layers.fused import FusedConv2d
 from segue.layers.linear import Perceptron
 from segue.models.base import Schedule, Tracker
 from segue.models.sam2.masks import NOT_A_POINT, WIDTH, Decoded, MaskDecoder, PromptEncoder
@@ -202,5 +202,4 @@ def _product(first: nn.Module, second: nn.Module) -> tuple[Tensor, Tensor]:
 
 def _dense(layer: nn.Module) -> Tensor:
     """Weights of a convolution, also of one that was prepared for inference."""
-    prepared: Callable[[], Tensor] | None = getattr(layer, "dense_weight", None)
-    return cast(Tensor, layer.weight) if prepared is None else prepared()
+    return layer.dense_weight() if isinstance(layer, FusedConv2d) else cast(Tensor, layer.weight)

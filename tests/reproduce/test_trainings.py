@@ -8,16 +8,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 
 from segue.cancel import CancelToken
 from segue.errors import TrainingError
-from segue.jobs import TrainJob, run
-from segue.jobs.observer import Observer
+from segue.reproduce.processes import train
 from segue.weights import read_checkpoint
 from segue_train.recipe import devices_of
 from tests.segue_train.scenes import save_scene
@@ -31,10 +28,12 @@ def films(tmp_path: Path) -> Path:
     return tmp_path / "films"
 
 
-def job(films: Path, name: str, **settings: Any) -> TrainJob:
-    return TrainJob(
-        network="mustan2", settings=TINY | {"data": f"cdnet={films}"} | settings, folder=films.with_name(name)
-    )
+def run(films: Path, name: str, *more: str, cancel: CancelToken | None = None, **settings: str) -> Path:
+    """Train in a process; gives the weights."""
+    folder = films.with_name(name)
+    options = TINY | {"data": f"cdnet={films}", "out": str(folder)} | settings
+    train(["mustan2", *(f"--{name}={value}" for name, value in options.items()), *more], cancel)
+    return folder / "mustan2.safetensors"
 
 
 def steps(path: Path) -> tuple[str, str]:
@@ -47,18 +46,14 @@ def test_a_training_that_is_cancelled_saves_its_step_and_goes_on(films: Path) ->
     token = CancelToken()
     folder = films.with_name("run")
 
-    class Canceller(Observer):
-        def notice(self, text: str) -> None:
-            # The training has begun when its log is there; nothing but the end would save.
-            token_when_there(folder / "logs", token)
-
-    long = job(films, "run", steps="100000", **{"save-every": "100000"})
+    # The training has begun when its log is there; nothing but the end would save.
+    token_when_there(folder / "logs", token)
     with pytest.raises(KeyboardInterrupt, match="--resume to go on"):
-        run(long, Canceller(), token)
+        run(films, "run", "--save-every=100000", steps="100000", cancel=token)
     done, wanted = steps(folder / "mustan2.safetensors")
     assert 0 < int(done) < int(wanted) == 100000
-    again = job(films, "run", steps=str(int(done) + 1)).model_copy(update={"resume": True})
-    assert steps(run(again).paths["weights"]) == (str(int(done) + 1),) * 2
+    again = run(films, "run", "--resume", steps=str(int(done) + 1))
+    assert steps(again) == (str(int(done) + 1),) * 2
 
 
 def token_when_there(place: Path, token: CancelToken) -> None:
@@ -72,15 +67,10 @@ def token_when_there(place: Path, token: CancelToken) -> None:
     threading.Thread(target=look, daemon=True).start()
 
 
-def test_an_option_that_a_training_does_not_have_is_refused_when_its_job_is_made(films: Path) -> None:
-    with pytest.raises(ValidationError, match="--widths"):
-        job(films, "run", widths="2")
-
-
 @pytest.mark.slow
 def test_what_is_wrong_with_a_training_is_its_error(films: Path) -> None:
     with pytest.raises(TrainingError, match="nowhere"):
-        run(job(films, "run", data=f"cdnet={films / 'nowhere'}"))
+        run(films, "run", data=f"cdnet={films / 'nowhere'}")
 
 
 def same_values(one: Path, other: Path) -> None:
@@ -93,8 +83,8 @@ def same_values(one: Path, other: Path) -> None:
 
 @pytest.mark.slow
 def test_two_devices_learn_what_one_learns_from_two_batches_a_step(films: Path) -> None:
-    two = run(job(films, "two", steps="3", devices="2")).paths["weights"]
-    one = run(job(films, "one", steps="3", accumulate="2")).paths["weights"]
+    two = run(films, "two", steps="3", devices="2")
+    one = run(films, "one", steps="3", accumulate="2")
     assert steps(two) == ("3", "3")
     same_values(one, two)
 
@@ -119,7 +109,7 @@ def test_two_machines_learn_what_one_learns_from_two_batches_a_step(films: Path)
     ]
     outputs = [node.communicate(timeout=500)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs
-    one = run(job(films, "one", steps="3", accumulate="2")).paths["weights"]
+    one = run(films, "one", steps="3", accumulate="2")
     assert steps(films.with_name("nodes") / "mustan2.safetensors") == ("3", "3")
     same_values(one, films.with_name("nodes") / "mustan2.safetensors")
 

@@ -1,21 +1,16 @@
-"""Programs that jobs run in processes of their own: what they say, how they end, and how they are stopped."""
+"""Trainings of a table: refused beforehand, and in processes of their own what they say and how they end."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from segue.cancel import CancelToken
-from segue.errors import TrainingError
-from segue.jobs import processes, run
-from segue.jobs.files import read_job
-from segue.jobs.observer import Observer
-from segue.jobs.processes import _finished
-from segue.jobs.values import TrainJob
+from segue.cli.running import check_training
+from segue.errors import SegueError, TrainingError
+from segue.reproduce import processes
+from segue.reproduce.processes import _finished, train
 
 
 @pytest.mark.parametrize(
@@ -68,31 +63,6 @@ def test_a_program_is_interrupted_once_when_its_job_is_cancelled(capfd: pytest.C
     assert "".join(out) == "ready\nerror: interrupted 1\n"
 
 
-class Notices(Observer):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def notice(self, text: str) -> None:
-        self.said.append(text)
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What a training program was started with; ``ends`` is how it ends."""
-    found: dict[str, Any] = {"ends": (0, "")}
-
-    def finished(command: Sequence[str], cancel: CancelToken | None) -> tuple[int, str]:
-        found.update(command=list(command[:-1]), job=read_job(Path(command[-1])), cancel=cancel)
-        return found["ends"]  # type: ignore[no-any-return]
-
-    monkeypatch.setattr(processes, "_finished", finished)
-    monkeypatch.setattr(processes, "missing_packages", lambda extra: "")
-    return found
-
-
-TRAINING = TrainJob(network="mustan2", settings={"steps": "4"}, folder=Path("out"))
-
-
 @pytest.mark.parametrize(
     ("ends", "kind", "message"),
     [
@@ -106,8 +76,43 @@ TRAINING = TrainJob(network="mustan2", settings={"steps": "4"}, folder=Path("out
     ],
 )
 def test_how_a_training_ended_is_reported(
-    asked: dict[str, Any], ends: tuple[int, str], kind: type[BaseException], message: str
+    ends: tuple[int, str],
+    kind: type[BaseException],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked["ends"] = ends
+    asked: list[list[str]] = []
+
+    def finished(command: list[str], cancel: CancelToken | None) -> tuple[int, str]:
+        asked.append(command)
+        return ends
+
+    monkeypatch.setattr(processes, "_finished", finished)
     with pytest.raises(kind, match=message):
-        run(TRAINING)
+        train(["mustan2", "--steps", "4"])
+    assert asked == [[sys.executable, "-m", "segue", "train", "mustan2", "--steps", "4"]]
+
+
+STM = ("stm", "--data", "a", "--init", "resnet50.pth", "--stage", "0", "--out", "runs")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("stm", "--stepz", "4"), "segue train stm: No such option: --stepz"),
+        ((*STM, "--steps", "many"), "segue train stm: .*'--steps': Input should be a valid integer"),
+        ((*STM, "--steps", "0"), "'--steps': Input should be greater than or equal to 1"),
+        ((*STM, "--precision", "8"), "'--precision': .*'8' is not one of"),
+        ((*STM, "--steps"), "'--steps' requires an argument"),
+        (("stm", "--steps", "4"), "segue train stm needs --data; --stage; --out; weights to begin from"),
+    ],
+)
+def test_words_that_a_training_would_refuse_are_refused_without_it(
+    words: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(SegueError, match=message):
+        check_training(words)
+
+
+def test_words_of_a_training_are_checked_without_starting_it() -> None:
+    check_training([*STM, "--data", "5@b", "--steps", "4", "--precision", "32-true", "--resume", "-q"])
