@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.batch import Outcome, Task
+from segue.batch import Task
 from segue.batch.publish import digest_of, is_own
 from segue.batch.work import JobConfig, attempt
 from segue.cancel import CancelToken
@@ -22,7 +22,7 @@ FRAMES = 5
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="follows descriptors in /proc")
 
 
-def done_once(output: Path, source: Path) -> Outcome:
+def done_once(output: Path, source: Path) -> Task:
     order = JobConfig(
         "foreground",
         ("--model", "median", "--format", "png", "--format", "coco"),
