@@ -23,7 +23,7 @@ from segue.sessions.nearby import Nearby
 from segue.sessions.panning import PanDetector
 from segue.sessions.passes import Passes
 from segue.sessions.registration import to_reference
-from segue.sessions.scene_estimation import ROUNDS, Sample, estimate_scene
+from segue.sessions.scene_estimation import Sample, estimate_scene
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.stage_list import checked
 from segue.sessions.stages import Change
@@ -275,7 +275,7 @@ class TwoPasses(Checkpointable, Passes):
             return
         self._restart()
         # What is foreground is known where the camera pans, so that the scene matters little there.
-        scene = estimate_scene(self._samples, self._probability, 0 if self._pans else ROUNDS)
+        scene = estimate_scene(self._samples, None if self._pans else self._probability)
         self._restart()
         self.scenes.add(self._first, scene, Change(self._begun_by))
         self._first, self._begun_by, self._frames, self._every = None, Change.none.value, 0, 1
