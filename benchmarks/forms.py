@@ -3,7 +3,7 @@
 Example::
 
     python benchmarks/forms.py                                  # all networks and forms
-    python benchmarks/forms.py --networks stcn,cutie --forms fused,selection
+    python benchmarks/forms.py --networks stcn,cutie --forms fused,folding
     python benchmarks/forms.py --threads 2
 
 All variants of a network take the same frame one after the other, so that other programs on the machine
@@ -39,10 +39,6 @@ def _no_fold(module: Any, **_: object) -> Any:
     return deepcopy(module).requires_grad_(False)
 
 
-def _plain_top_k(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.topk(scores, count, sorted=False)
-
-
 def _whole(query: torch.Tensor, key: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     return F.scaled_dot_product_attention(query[None], key[None], values[None])[0]
 
@@ -53,7 +49,6 @@ FORMS: dict[str, dict[str, object]] = {
     "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},
     "composing": {"segue.layers.running.Composable": type("Never", (), {})},
     "products": {"segue.models.memory.table.product_with": lambda rows, _: lambda x: x @ rows.T},
-    "selection": {"segue.models.memory.table.top_k": _plain_top_k},
     "reading": {
         "segue.models.sam2.memory.LEAST_MAPS": 1 << 30,
         "segue.models.sam2.memory.attend_blocks": _whole,
