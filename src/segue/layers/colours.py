@@ -21,7 +21,8 @@ STD = (0.229, 0.224, 0.225)
 
 def normalise(image: Tensor) -> Tensor:
     """(H, W, 3) uint8 → (1, 3, H, W) float32 with mean 0 and deviation 1 over ImageNet."""
-    return normalise_planes((image / 255).permute(2, 0, 1)[None])
+    planes = zip(image.unbind(-1), MEAN, STD, strict=True)
+    return torch.stack([(plane / 255 - mean) / std for plane, mean, std in planes])[None]
 
 
 def normalise_planes(frames: Tensor) -> Tensor:
