@@ -3,7 +3,7 @@
 Example::
 
     python benchmarks/forms.py                                  # all networks and forms
-    python benchmarks/forms.py --networks stcn,cutie --forms fused,folding
+    python benchmarks/forms.py --networks stcn,cutie --forms fused,selection
     python benchmarks/forms.py --threads 2
 
 All variants of a network take the same frame one after the other, so that other programs on the machine
@@ -49,6 +49,9 @@ FORMS: dict[str, dict[str, object]] = {
     "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},
     "composing": {"segue.layers.running.Composable": type("Never", (), {})},
     "products": {"segue.models.memory.table.product_with": lambda rows, _: lambda x: x @ rows.T},
+    "selection": {
+        "segue.models.memory.table.largest": lambda scores, count: scores.topk(count, sorted=False)
+    },
     "reading": {
         "segue.models.sam2.memory.LEAST_MAPS": 1 << 30,
         "segue.models.sam2.memory.attend_blocks": _whole,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from segue.layers.products import product_with
 from segue.models.memory.contents import FRESH, TableContents
-from segue.models.memory.selection import cell_members, far_apart, weighted_rows
+from segue.models.memory.selection import cell_members, far_apart, largest, weighted_rows
 from segue.models.memory.similarity import anisotropic_query_rows, potentiate, query_rows
 
 BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 27}
@@ -210,7 +210,7 @@ class MemoryTable(TableContents):
         if self.top_k is None or self.top_k >= present:
             every = readable.index
             return scores.softmax(1), None if every is None else every.expand(len(scores), -1)
-        best, index = scores.topk(self.top_k, sorted=False)
+        best, index = largest(scores, self.top_k)
         return best.softmax(1), index if readable.index is None else readable.index[index]
 
     def _choose_fine(self, scores: Tensor, group: ReadGroup, cells: Tensor) -> tuple[Tensor, Tensor]:
@@ -218,10 +218,10 @@ class MemoryTable(TableContents):
         members = cell_members(*self._grid, len(self.frames), scores.device)
         present = (len(self.frames) - len(group.absent)) * self.positions // 4
         wanted = min(max(COARSE_CELLS, -(-(self.top_k or 0) // 4)), present)
-        candidates = members[scores.topk(wanted, sorted=False).indices].flatten(1)
+        candidates = members[largest(scores, wanted)[1]].flatten(1)
         keys = self._tables["keys"].rows
         fine = cells @ F.embedding(candidates, keys).transpose(1, 2)
-        best, place = fine.topk(min(self.top_k or 0, 4 * wanted), sorted=False)
+        best, place = largest(fine, min(self.top_k or 0, 4 * wanted))
         weights = best.softmax(2)
         index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
         return weights.flatten(0, 1), index.flatten(0, 1)
