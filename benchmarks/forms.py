@@ -48,7 +48,6 @@ FORMS: dict[str, dict[str, object]] = {
     "folding": {"segue.layers.running.fold_batch_norms": _no_fold},
     "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},
     "composing": {"segue.layers.running.Composable": type("Never", (), {})},
-    "products": {"segue.models.memory.table.product_with": lambda rows, _: lambda x: x @ rows.T},
     "selection": {
         "segue.models.memory.table.largest": lambda scores, count: scores.topk(count, sorted=False)
     },

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segue.layers.attention import Similarity, affinity
 from segue.models.memory import table
-from segue.models.memory.selection import largest
+from segue.models.memory.selection import top_k
 from tests.sessions.banks import filled_bank, new_bank, random_frames, reference, write_entry
 
 few = settings(max_examples=60, deadline=None)
@@ -122,12 +122,12 @@ def test_far_from_the_objects_one_position_in_four_is_read_and_counts_for_two(
 
 @few
 @given(rows=st.integers(1, 4), columns=st.integers(1, 700), count=st.integers(1, 12), seed=seeds)
-def test_the_largest_are_those_that_torch_finds(rows: int, columns: int, count: int, seed: int) -> None:
+def test_top_k_finds_the_values_that_torch_finds(rows: int, columns: int, count: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     # Few different values, so that there are ties.
     scores = torch.randint(0, 50, (rows, columns), generator=generator).float()
     count = min(count, columns)
-    best, places = largest(scores, count)
+    best, places = top_k(scores, count)
     assert torch.equal(best.sort(1).values, torch.topk(scores, count, dim=1).values.flip(1))
     assert torch.equal(scores.gather(1, places), best)
     assert all(len(set(row)) == count for row in places.tolist())

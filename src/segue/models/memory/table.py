@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.products import product_with
 from segue.models.memory.contents import FRESH, TableContents
-from segue.models.memory.selection import cell_members, far_apart, largest, weighted_rows
+from segue.models.memory.selection import cell_members, far_apart, places_of_largest, top_k, weighted_rows
 from segue.models.memory.similarity import anisotropic_query_rows, potentiate, query_rows
 
 BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 27}
@@ -86,12 +85,11 @@ class MemoryTable(TableContents):
         cell = 1 if cells is None else 2
         at = at[0] // cell, at[1] // cell
         readable = self._readable((height // cell, width // cell), at, cell)
-        rows = table.padded if readable.index is None else self._gathered_keys(readable.index)
+        rows = table.rows if readable.index is None else self._gathered_keys(readable.index)
         size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(rows), BLOCK_ROWS)
-        compare = product_with(rows, min(size, len(asked)))
         for start in range(0, len(asked), size):
             block = slice(start, start + size)
-            affinity = compare(asked[block])[:, : self.long + readable.starts[-1]]
+            affinity = asked[block] @ rows.T
             for group in groups:
                 scores = affinity[:, self.long - group.long :]
                 if group.absent or readable.far is not None:
@@ -186,7 +184,7 @@ class MemoryTable(TableContents):
     def _gathered_keys(self, index: Tensor) -> Tensor:
         """The keys that are read, gathered once for all objects and windows between two writes."""
         if self._gathered is None:
-            self._gathered = self._tables["keys"].taken(index)
+            self._gathered = self._tables["keys"].rows[index]
         return self._gathered
 
     def _masked(self, scores: Tensor, group: ReadGroup, readable: Readable, start: int) -> Tensor:
@@ -210,7 +208,7 @@ class MemoryTable(TableContents):
         if self.top_k is None or self.top_k >= present:
             every = readable.index
             return scores.softmax(1), None if every is None else every.expand(len(scores), -1)
-        best, index = largest(scores, self.top_k)
+        best, index = top_k(scores, self.top_k)
         return best.softmax(1), index if readable.index is None else readable.index[index]
 
     def _choose_fine(self, scores: Tensor, group: ReadGroup, cells: Tensor) -> tuple[Tensor, Tensor]:
@@ -218,11 +216,11 @@ class MemoryTable(TableContents):
         members = cell_members(*self._grid, len(self.frames), scores.device)
         present = (len(self.frames) - len(group.absent)) * self.positions // 4
         wanted = min(max(COARSE_CELLS, -(-(self.top_k or 0) // 4)), present)
-        candidates = members[largest(scores, wanted)[1]].flatten(1)
+        candidates = members[top_k(scores, wanted)[1]].flatten(1)
         keys = self._tables["keys"].rows
         fine = cells @ F.embedding(candidates, keys).transpose(1, 2)
-        best, place = largest(fine, min(self.top_k or 0, 4 * wanted))
-        weights = best.softmax(2)
+        place = places_of_largest(fine, min(self.top_k or 0, 4 * wanted))
+        weights = fine.gather(2, place).softmax(2)
         index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
         return weights.flatten(0, 1), index.flatten(0, 1)
 
