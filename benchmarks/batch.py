@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from segue.batch import Ledger
@@ -91,7 +92,8 @@ def write_results(output: Path) -> None:
                 (folder / f"masks/{number:05}.png").write_bytes(b"mask")
             digest = digest_of(folder)
             (folder / RESULT).write_bytes(mark_data(batch, task.name, digest))
-            ledger.update(task.name, state="done", frames=FILES, digest=digest, stamp=stamp_of(folder))
+            done = replace(task, state="done", frames=FILES, digest=digest, stamp=stamp_of(folder))
+            ledger.record(done)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+import foreground_effects
 import foreground_hard_scenes as hard
 from foreground_clips import FPS, Film, read_films
 from foreground_scenes import altered
@@ -73,8 +74,8 @@ EMPTY: dict[str, tuple[str, Make | None]] = {
     "shaken road": ("highway", shaking),
     "rain": ("highway", dynamic_background.rain),
     "snow": ("office", dynamic_background.snow),
-    "headlights at night": ("highway, night", dynamic_background.headlights),
-    "insects": ("office", dynamic_background.insects),
+    "headlights at night": ("highway, night", foreground_effects.headlights),
+    "insects": ("office", foreground_effects.insects),
 }
 """Before which scene, and what is before it."""
 
@@ -220,7 +221,7 @@ def real_films(root: Path, length: int) -> list[Film]:
         replace(highway, shots=lambda: islice(highway.shots(), length)),
         replace(office, shots=lambda: islice(office.shots(), length)),
         dark,
-        altered(dark, "headlights", dynamic_background.headlights, 14, length),
+        altered(dark, "headlights", foreground_effects.headlights, 14, length),
         altered(highway, "rain", dynamic_background.rain, 3, length),
         altered(office, "snow", dynamic_background.snow, 22, length),
     ]

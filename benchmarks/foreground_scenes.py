@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+import foreground_effects
 import foreground_hard_scenes as hard
 from foreground_clips import Film, Shot, film_of, read_films, shaken
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
@@ -71,13 +72,13 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
         "shadow": [
             altered(highway, "shadows of trees", dynamic_background.tree_shade, 5),
             altered(office, "shadows of trees", dynamic_background.tree_shade, 6),
-            altered(highway, "stray shadow", dynamic_background.stray_shadow, 7),
+            altered(highway, "stray shadow", foreground_effects.stray_shadow, 7),
         ],
         "light": [
             altered(highway, "dusk", _dusk, 8),
             altered(office, "dimming", _dimming, 9),
-            altered(office, "flicker", scenery.flicker, 10),
-            altered(highway, "clouds", scenery.passing_cloud, 11),
+            altered(office, "flicker", foreground_effects.flicker, 10),
+            altered(highway, "clouds", foreground_effects.passing_cloud, 11),
         ],
         "hand-held": [
             hard.hand_held(highway, 1, LENGTH),
@@ -95,10 +96,10 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
             altered(
                 hard.changed(highway, "dark", hard.night, LENGTH),
                 "headlights",
-                dynamic_background.headlights,
+                foreground_effects.headlights,
                 14,
             ),
-            altered(office, "insects", dynamic_background.insects, 15),
+            altered(office, "insects", foreground_effects.insects, 15),
             altered(highway, "branches", _branches, 16),
         ],
         "objects at start": hard.sbi_films(root / "foreground/sbi2015"),
@@ -121,7 +122,7 @@ def empty_scenes(root: Path) -> list[Film]:
     ]
     return [
         *(
-            altered(film, "headlights", dynamic_background.headlights, 60 + i, length)
+            altered(film, "headlights", foreground_effects.headlights, 60 + i, length)
             for i, film in enumerate(dark)
         ),
         altered(highway, "rain", dynamic_background.rain, 21, length),
@@ -129,11 +130,11 @@ def empty_scenes(root: Path) -> list[Film]:
         altered(
             hard.changed(highway, "dark", hard.night, length),
             "headlights",
-            dynamic_background.headlights,
+            foreground_effects.headlights,
             23,
             length,
         ),
-        altered(office, "insects", dynamic_background.insects, 24, length),
+        altered(office, "insects", foreground_effects.insects, 24, length),
         altered(highway, "waved", _strong_waves, 25, length),
         altered(office, "branches", _branches, 26, length),
         altered(highway, "branches at rest", _branches_at_rest, 50, length),
@@ -256,7 +257,7 @@ def pasted(
             plate=np.asarray(wide[0], np.uint8),
             effects=[lambda _, time: np.asarray(wide[_there_and_back(time, len(wide))], np.uint8)],
             movers=[_at(rng, cut_outs, canvas, time) for time in rng.uniform(25, PLATE_LENGTH, 9)],
-            light=Light((1.0, 1.0, 1.0), -1000, None, 0.0, 1.0),
+            light=Light((1.0, 1.0, 1.0), -1000, 0.0, 1.0),
             camera=still,
             sensor=Sensor(0.5, 1.0, np.arange(256, dtype=np.uint8), False, None, 0),
             sun=Sun(0.5, 0.3, 0.3, 0.4, 1.5),
@@ -338,11 +339,11 @@ LIGHTS = frozenset(
     {
         _dusk,
         _dimming,
-        scenery.flicker,
-        scenery.passing_cloud,
+        foreground_effects.flicker,
+        foreground_effects.passing_cloud,
         dynamic_background.rain,
         dynamic_background.snow,
     }
-    | {dynamic_background.headlights, dynamic_background.insects}
+    | {foreground_effects.headlights, foreground_effects.insects}
 )
 """What acts on movers as well."""

@@ -276,7 +276,6 @@ DESIGNED = {
     "shadows": ("shadow", "objects at start"),
     "lights": ("weather",),
     "rain": ("weather", "dynamic background"),
-    "stationary": ("baseline", "dynamic background"),
     "follow": ("moving",),
     "average": ("objects at start",),
     "nearby": ("moving",),

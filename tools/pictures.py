@@ -2,13 +2,13 @@
 
 Example::
 
-    python -m tools.images docs/images            # all that are made here
-    python -m tools.images docs/images demo live  # some
+    python -m tools.pictures docs/images            # all that are made here
+    python -m tools.pictures docs/images demo live  # some
 
 ``live`` and ``batch`` need playwright and Chromium, ``isd`` the extra ``synth``. Others make the rest: the
 clips of the gallery ``tools/gallery.py``, the images of `segue annotate` and `segue view` the tests in
 ``tests/segue_web/test_page.py`` with the variable SEGUE_PICTURES set to a folder, those of `segue instances`
-``benchmarks/instance_pictures.py``.
+``tools/instance_pictures.py``.
 """
 
 from __future__ import annotations

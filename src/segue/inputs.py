@@ -109,7 +109,7 @@ def printable(text: str) -> str:
 def parse_json(text: str) -> Any:
     """A JSON value of a text that may come from anywhere."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return _JSON.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -121,3 +121,6 @@ def is_number(value: object) -> bool:
 
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse)

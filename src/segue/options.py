@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard, get_args
 
 from pydantic import BaseModel, Field
@@ -65,3 +65,13 @@ def by_arguments(kind: type[BaseModel], given: Mapping[str, Any]) -> dict[str, A
 
 def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def value_of(words: Sequence[str], name: str) -> str | None:
+    """The value that an option has among the words of a command line; None where it is not there."""
+    for place, word in enumerate(words):
+        if word == name and place + 1 < len(words):
+            return words[place + 1]
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return None

@@ -355,7 +355,15 @@ class MaskPrompt(Prompt):
 
     @classmethod
     def each(cls, mask: IndexMask, frame: int | None = None) -> list[MaskPrompt]:
-        """One prompt for each object of an index mask (H, W), by ascending id, for a frame."""
+        """Make one prompt for each object of an index mask.
+
+        Args:
+            mask: index mask (H, W).
+            frame: index of the frame that they are for; None is the first one.
+
+        Returns:
+            Prompts by ascending id.
+        """
         return [cls(int(i), mask == i, frame=frame) for i in np.unique(mask) if i]
 
 

@@ -1,8 +1,7 @@
 """OpenGL without a display: programs, triangles of the unit shapes, and the solids of a scene in buffers.
 
-What stands still and what moves are put together once a pixel. Light that moving things keep away is looked
-up only where some can: a first pass marks these pixels in the depth buffer, and the dear one runs on them
-alone. What moves is lit there too: its many small triangles would each cost a whole block of pixels.
+What stands still and what moves are put together once a pixel. What moves is lit there too: its many small
+triangles would each cost a whole block of pixels.
 """
 
 from __future__ import annotations
@@ -31,10 +30,6 @@ OCCLUDERS = 32
 """Spheres that keep ambient light away."""
 REACH = 5.0
 """Radii beyond which a sphere keeps no light away."""
-GRID = 64
-"""Cells along one side of the grids that bound moving shadows."""
-FAR, SHADED, FRONT = 0.75, 0.5, 0.25
-"""Depths that mark pixels: background as it stands, background that may lack light, and what moves."""
 
 _FOLDER = Path(__file__).with_name("glsl")
 _HEADLESS: dict[str, Any] = {"backend": "egl"}
@@ -110,7 +105,7 @@ def _layout(program: moderngl.Program, formats: str, names: Sequence[str]) -> tu
 
 def source(name: str, **switches: bool) -> str:
     """Text of a program with what it includes; the numbers above and its switches are macros."""
-    numbers = {"LIGHTS": LIGHTS, "OCCLUDERS": OCCLUDERS, "REACH": REACH, "GRID": GRID}
+    numbers = {"LIGHTS": LIGHTS, "OCCLUDERS": OCCLUDERS, "REACH": REACH}
     values = numbers | {switch: int(value) for switch, value in switches.items()}
     macros = "".join(f"#define {macro} {value}\n" for macro, value in values.items())
     return f"#version 330\n{macros}{_included(name)}"
@@ -272,14 +267,12 @@ class Batch:
                 group.buffer.orphan(2 * len(data))
             group.buffer.write(data)
 
-    def draw(
-        self, program: moderngl.Program, *, casting: bool = False, sheets: bool = True, culled: bool = False
-    ) -> None:
+    def draw(self, program: moderngl.Program, *, casting: bool = False, culled: bool = False) -> None:
         """Draw parts, the nearer ones hiding others."""
         context = self._context
         for shape, group in self._groups.items():
             count = group.casting if casting else group.count
-            if not count or (shape is Shape.SHEET and not sheets):
+            if not count:
                 continue
             if program not in group.arrays:
                 vertices, corners = self._meshes[shape]

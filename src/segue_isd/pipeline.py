@@ -9,21 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segue.arrays import Float64Array
-from segue_isd.camera import NEAR, View
-from segue_isd.gl import (
-    FAR,
-    FRONT,
-    GRID,
-    LIGHTS,
-    SHADED,
-    Batch,
-    Detail,
-    Uniform,
-    assign,
-    matrix,
-    packed,
-    source,
-)
+from segue_isd.camera import View
+from segue_isd.gl import LIGHTS, Batch, Detail, Uniform, assign, matrix, packed, source
 from segue_isd.lights import Light
 from segue_isd.maps import Maps
 from segue_isd.pictures import SIDE
@@ -47,10 +34,6 @@ _CLIP_DISTANCE0 = 0x3000
 """OpenGL's number of the switch for the first clip plane."""
 
 
-Rect = tuple[int, int, int, int]
-"""Left, top, width and height in pixels."""
-
-
 @dataclass(frozen=True)
 class Sight:
     """The inputs of a pipeline for one frame."""
@@ -58,7 +41,6 @@ class Sight:
     view: View
     next_view: View
     still: bool  # whether the camera never moves
-    corners: Float64Array  # (N, 3), of boxes around all that moves, metres
     mirror: Float64Array | None = None  # plane that all that is drawn lies before, or None
     mirrored: Any = None  # what the scene's mirror shows, or None
 
@@ -77,25 +59,8 @@ class Sight:
                 "textures": 0,
                 "still_shadows": 1,
                 "moving_shadows": 2,
-                "plans": 3,
             }
         )
-
-    def part(self, size: tuple[int, int]) -> Rect | None:
-        """Region of the image with motion, or None."""
-        height, width = size
-        if not len(self.corners):
-            return None
-        pixels, distance = self.view.see(self.corners, size)
-        if distance.max() < NEAR:
-            return None
-        if distance.min() < NEAR:  # something is beside or behind the camera
-            return 0, 0, width, height
-        left, top = np.clip(np.floor(pixels.min(axis=0)) - 1, 0, (width, height)).astype(int)
-        right, bottom = np.clip(np.ceil(pixels.max(axis=0)) + 1, 0, (width, height)).astype(int)
-        if left >= right or top >= bottom:
-            return None
-        return int(left), int(top), int(right - left), int(bottom - top)
 
 
 class Kit:
@@ -111,7 +76,6 @@ class Kit:
         self.still_shadows, self.still_map = self._shadow_map()
         self.moving_shadows, self.moving_map = self._shadow_map()
         self.nothing = context.texture((1, 1), 4, bytes(4))
-        self.plans = context.texture(((LIGHTS + 1) * GRID, GRID), 1)
         self.textures: Any = None
         self._layers: dict[str, int] = {}
         self.light: dict[str, Uniform] = {}
@@ -125,16 +89,14 @@ class Kit:
             self._programs[key] = self.context.program(vertex, fragment)
         return self._programs[key]
 
-    def fill(self, program: moderngl.Program, values: dict[str, Uniform], level: float, mark: str) -> None:
-        """Run a program for every pixel, or for pixels by a depth test against ``level``."""
+    def fill(self, program: moderngl.Program, values: dict[str, Uniform]) -> None:
+        """Run a program for every pixel."""
         if program not in self._screens:
             content = [(self._corners, "2f", "in_corner")]
             self._screens[program] = self.context.vertex_array(program, content)
-        assign(program, {**values, **packed({"level": level})})
-        self.context.enable_only(self.context.DEPTH_TEST)
-        self.context.depth_func = mark
+        assign(program, values)
+        self.context.enable_only(self.context.NOTHING)
         self._screens[program].render()
-        self.context.depth_func = "<="
 
     def set_stage(self, stage: Stage) -> None:
         """Load the textures, static parts and shadows of a scene."""
@@ -184,15 +146,10 @@ class _Surfaces:
         self.target: Any = context.framebuffer(self.textures, depth)
         self.single = [context.framebuffer([texture]) for texture in self.textures]
 
-    def begin(self, part: Rect | None = None) -> None:
-        """Draw here from now on, on a clean ground; ``part`` is all that is cleaned and drawn into."""
-        self.target.scissor = part
+    def begin(self) -> None:
+        """Draw here from now on, on a clean ground."""
         self.target.use()
         self.target.clear()
-
-    def show(self, pictures: bool) -> None:
-        """Whether drawing changes the images, or the depth alone."""
-        self.target.color_mask = ((pictures,) * 4,) * len(self.textures)
 
 
 class Pipeline:
@@ -226,7 +183,7 @@ class Pipeline:
         """Draw one frame; what stands still is drawn again only if the camera moved."""
         context, kit = self._kit.context, self._kit
         values = {**kit.light, **sight.values(self._size)}
-        for unit, texture in enumerate((kit.textures, kit.still_map, kit.moving_map, kit.plans)):
+        for unit, texture in enumerate((kit.textures, kit.still_map, kit.moving_map)):
             texture.use(unit)
         mirroring = sight.mirror is not None
         if mirroring:
@@ -237,14 +194,10 @@ class Pipeline:
             self._draw_still(values, smooth_still, culled=not mirroring)
             self._drawn = values["projection"]
         places = (self._fine_still if smooth_still else self._still).textures[4]
-        part = sight.part(self._size)
-        self._front.begin()
-        if part is not None:
-            self._draw_moving(values, places, smooth_still, part, culled=not mirroring)
+        self._draw_moving(values, places, smooth_still, culled=not mirroring)
         if mirroring:
             context.disable_direct(_CLIP_DISTANCE0)
-        if part is not None:
-            self._light_moving(values, part)
+        self._light_moving(values)
         self._compose(values, places, smooth_still, sight.mirrored or kit.nothing)
 
     def read(self) -> Maps:
@@ -268,12 +221,6 @@ class Pipeline:
     def _draw_still(self, values: dict[str, Uniform], smooth: bool, culled: bool) -> None:
         surfaces = self._fine_still if smooth else self._still
         surfaces.begin()
-        # Depth first, so that each pixel is lit once; sheets have holes and come with the second round.
-        surfaces.show(False)
-        program = self._kit.program("shadow")
-        assign(program, values)
-        self._kit.still.draw(program, sheets=False, culled=culled)
-        surfaces.show(True)
         program = self._kit.program("still")
         assign(program, values)
         self._kit.still.draw(program, culled=culled)
@@ -281,25 +228,18 @@ class Pipeline:
             for fine, coarse in zip(surfaces.single[:4], self._still.single[:4], strict=True):
                 self._kit.context.copy_framebuffer(coarse, fine)
 
-    def _draw_moving(
-        self, values: dict[str, Uniform], places: Any, smooth_still: bool, part: Rect, culled: bool
-    ) -> None:
-        self._moving.begin(part)
+    def _draw_moving(self, values: dict[str, Uniform], places: Any, smooth_still: bool, culled: bool) -> None:
+        self._moving.begin()
         program = self._kit.program("moving", SMOOTH_STILL=smooth_still)
         assign(program, {**values, **_bound({"place": places})})
         self._kit.moving.draw(program, culled=culled)
 
-    def _light_moving(self, values: dict[str, Uniform], part: Rect) -> None:
+    def _light_moving(self, values: dict[str, Uniform]) -> None:
         """Light what moves; its many small triangles would each cost a whole block of pixels."""
         names = ("moving_shown", "moving_normal", "moving_finish", "moving_truth")
-        values = {**values, **_bound(dict(zip(names, self._moving.textures, strict=True)))}
-        self._front.target.scissor = part
-        self._front.target.use()
-        self._front.show(False)
-        kit, smooth = self._kit, self._smooth
-        kit.fill(kit.program("mark_front", SMOOTH_MOVING=smooth), values, FRONT, "<")
-        self._front.show(True)
-        kit.fill(kit.program("front", SMOOTH_MOVING=smooth), values, FRONT, "==")
+        textures = _bound(dict(zip(names, self._moving.textures, strict=True)))
+        self._front.begin()
+        self._kit.fill(self._kit.program("front", SMOOTH_MOVING=self._smooth), {**values, **textures})
 
     def _compose(self, values: dict[str, Uniform], places: Any, smooth_still: bool, mirrored: Any) -> None:
         names = ("shown", "direct", "highlight", "facing")
@@ -310,14 +250,9 @@ class Pipeline:
             "place": places,
             "mirrored": mirrored,
         }
-        values = {**values, **_bound(textures)}
-        kit, smooth = self._kit, smooth_still
         self._out.begin()
-        self._out.show(False)
-        kit.fill(kit.program("mark_shaded", SMOOTH_STILL=smooth), values, SHADED, "<")
-        self._out.show(True)
-        kit.fill(kit.program("compose", SMOOTH_STILL=smooth, SHADED=False), values, FAR, "<")
-        kit.fill(kit.program("compose", SMOOTH_STILL=smooth, SHADED=True), values, SHADED, "==")
+        program = self._kit.program("compose", SMOOTH_STILL=smooth_still)
+        self._kit.fill(program, {**values, **_bound(textures)})
 
 
 def _bound(textures: dict[str, Any]) -> dict[str, Uniform]:

@@ -7,21 +7,16 @@ what moving things keep away, and so knows the share that their shadows take.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 
-from segue.arrays import BoolArray, Float64Array
+from segue.arrays import Float64Array
 from segue_isd.camera import View
-from segue_isd.gl import COARSE, FINE, GRID, LIGHTS, OCCLUDERS, REACH, casts, open_context, packed
-from segue_isd.lights import Light
+from segue_isd.gl import COARSE, FINE, LIGHTS, OCCLUDERS, open_context, packed
 from segue_isd.maps import Maps
-from segue_isd.parts import bounds
-from segue_isd.pipeline import SHADOW_SIDE, Kit, Pipeline, Sight
+from segue_isd.pipeline import Kit, Pipeline, Sight
 from segue_isd.scene import Moment, Stage
-
-_CORNERS = tuple(itertools.product((False, True), repeat=3))
 
 
 class Renderer:
@@ -61,18 +56,12 @@ class Renderer:
         kit = self._kit
         kit.set_moving(moment, stage.lighting.lights)
         kit.light = packed(_light(stage, moment))
-        # What is below the floor is out of the scene (see actors.AWAY).
-        here = [part for part in moment.parts if part.pose[2, 3] > -10]
-        low, high = bounds(here) if here else (np.zeros((0, 3)), np.zeros((0, 3)))
-        corners = np.stack([np.where(corner, high, low) for corner in _CORNERS], axis=1)
-        kit.plans.write(_plans(stage, moment, corners[[casts(part) for part in here]]))
-        corners = corners.reshape(-1, 3)
         mirrored = None
         if stage.mirror is not None:
             view, next_view = (_reflected(v, stage.mirror) for v in (moment.view, moment.next_view))
-            self._mirror.draw(Sight(view, next_view, stage.still_camera, corners, stage.mirror))
+            self._mirror.draw(Sight(view, next_view, stage.still_camera, stage.mirror))
             mirrored = self._mirror.picture
-        self._main.draw(Sight(moment.view, moment.next_view, stage.still_camera, corners, mirrored=mirrored))
+        self._main.draw(Sight(moment.view, moment.next_view, stage.still_camera, mirrored=mirrored))
 
 
 def _reflected(view: View, mirror: Float64Array) -> View:
@@ -111,43 +100,3 @@ def _light(stage: Stage, moment: Moment) -> dict[str, Any]:
         "white": lighting.tint,
         "exposure": lighting.exposure * gains.exposure,
     }
-
-
-def _plans(stage: Stage, moment: Moment, corners: Float64Array) -> bytes:
-    """Where moving things may keep light away, by the corners (N, 8, 3) around those that cast shadows."""
-    lights = stage.lighting.lights
-    squares = [_under(light, corners) for light in lights]
-    squares += [np.zeros((GRID, GRID), bool)] * (LIGHTS - len(lights))
-    squares.append(_around(moment.occluders, stage.room))
-    return (255 * np.hstack(squares).astype(np.uint8)).tobytes()
-
-
-def _under(light: Light, corners: Float64Array) -> BoolArray:
-    """Fields of a light's shadow map in which casters may lie, by the corners (N, 8, 3) around them."""
-    clip = corners @ light.projection[:, :3].T + light.projection[:, 3]
-    flat, depth = clip[..., :2], clip[..., 3:]
-    beside = ((flat > depth).all(axis=1) | (flat < -depth).all(axis=1)).any(axis=1)
-    clip = clip[~beside & (depth > 0).any(axis=(1, 2))]
-    if not len(clip):
-        return np.zeros((GRID, GRID), bool)
-    if (clip[..., 3] < 0.2).any():  # something reaches behind the lamp
-        return np.ones((GRID, GRID), bool)
-    spots = 0.5 * clip[..., :2] / clip[..., 3:] + 0.5
-    margin = (light.softness + 2.0) / SHADOW_SIDE
-    return _fields(spots.min(axis=1) - margin, spots.max(axis=1) + margin)
-
-
-def _around(spheres: Float64Array, room: Float64Array) -> BoolArray:
-    """Fields of the floor at which spheres (N, 4) keep light away."""
-    reach = REACH * spheres[:, 3:]
-    return _fields((spheres[:, :2] - reach) / room[:2], (spheres[:, :2] + reach) / room[:2])
-
-
-def _fields(low: Float64Array, high: Float64Array) -> BoolArray:
-    """Fields of a square that rectangles with the corners (N, 2), x and y in [0, 1], touch."""
-    fields = np.zeros((GRID, GRID), bool)
-    first = np.clip(np.floor(low * GRID), 0, GRID).astype(int)
-    last = np.clip(np.ceil(high * GRID), 0, GRID).astype(int)
-    for (left, top), (right, bottom) in zip(first.tolist(), last.tolist(), strict=True):
-        fields[top:bottom, left:right] = True
-    return fields

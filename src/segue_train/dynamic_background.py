@@ -1,6 +1,5 @@
-"""Dynamic background: leaves, water, rain, snow, shadows that move, lamps, insects before the lens.
+"""Dynamic background: leaves, water, rain, snow and their shadows, which move and are no foreground.
 
-All of it moves and is no foreground.
 Each effect is a function of a canvas and a time, see :mod:`segue_train.scenery`. Most scenes have some.
 """
 
@@ -14,17 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import Float32Array
-from segue_train.scenery import (
-    Effect,
-    Pictures,
-    blob,
-    clouds,
-    draw_plate,
-    flicker,
-    passing_cloud,
-    rng_at,
-    scaled,
-)
+from segue_train.scenery import Effect, Pictures, blob, clouds, draw_plate, rng_at, scaled
 from segue_train.warp import Picture, Rng, Size, log_uniform
 
 Sway = Callable[[Any, int], Any]
@@ -39,18 +28,13 @@ def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect]
         (0.36, waving),
         (0.24, foliage),
         (0.14, water),
-        (0.08, flicker),
         (0.20, tree_shade),
-        (0.10, stray_shadow),
-        (0.06, passing_cloud),
         (0.08, rain),
         (0.12, snow),
         (0.08, lambda rng, size: branches(rng, size, pictures)),
-        (0.08, headlights),
-        (0.05, insects),
     )
     chosen = [make for share, make in makers if rng.random() < share]
-    return [make(rng, size) for make in chosen], bool({tree_shade, stray_shadow} & set(chosen))
+    return [make(rng, size) for make in chosen], tree_shade in chosen
 
 
 def waving(rng: Rng, size: Size) -> Effect:
@@ -151,23 +135,6 @@ def tree_shade(rng: Rng, size: Size) -> Effect:
     return lambda canvas, time: scaled(canvas, 1 - depth * sway(pattern, time))
 
 
-def stray_shadow(rng: Rng, size: Size) -> Effect:
-    """The shadow of something that is out of the image, on its way through it."""
-    plane = np.zeros(size, np.float32)
-    height, width = (max(4, int(side * rng.uniform(0.08, 0.4))) for side in size)
-    corners = rng.uniform(-0.5, 0.5, (int(rng.integers(5, 12)), 2)) * [width, height]
-    corners += np.array(size[::-1]) * rng.uniform(0.2, 0.8, 2)
-    cv2.fillConvexPoly(plane, cv2.convexHull(corners.astype(np.int32)), 1)
-    plane = np.asarray(cv2.GaussianBlur(plane, (0, 0), rng.uniform(0.6, 4)), np.float32)
-    depth, velocity = rng.uniform(0.2, 0.7), rng.normal(0, 2.5, 2)
-
-    def act(canvas: Picture, time: int) -> Picture:
-        shift = np.array([[1, 0, velocity[0] * time], [0, 1, 0.4 * velocity[1] * time]])
-        return scaled(canvas, 1 - depth * cv2.warpAffine(plane, shift, size[::-1]))
-
-    return act
-
-
 def water(rng: Rng, size: Size) -> Effect:
     """A region with ripples that run, and light that glitters on them."""
     region = blob(rng, size, rng.uniform(0.15, 0.7))
@@ -221,52 +188,5 @@ def _falling(rng: Rng, drops: Picture, velocity: npt.NDArray[np.float64] | None)
     def act(canvas: Picture, time: int) -> Picture:
         shift = rng_at(seed, time).integers(0, 1000, 2) if velocity is None else (velocity * time).astype(int)
         return np.asarray(cv2.add(canvas, cv2.merge([np.roll(drops, tuple(shift), (0, 1))] * 3)), np.uint8)
-
-    return act
-
-
-def headlights(rng: Rng, size: Size) -> Effect:
-    """Light of lamps that runs over the ground; what it falls on stays as it is."""
-    glow = np.zeros((48, 64), np.float32)
-    cv2.ellipse(glow, (32, 24), (18, 11), 0, 0, 360, 1.0, -1)
-    glow = np.asarray(cv2.GaussianBlur(glow, (0, 0), rng.uniform(4, 7)), np.float32)
-    lamps = [
-        (rng.uniform(0, 1, 2) * size[::-1], rng.normal(0, [5, 1.5]), log_uniform(rng, 0.2, 2.5))
-        for _ in range(int(rng.integers(1, 4)))
-    ]
-    strength, added = rng.uniform(0.3, 1.5), rng.uniform(5, 70)
-    reach = 1.5 * size[1]
-
-    def act(canvas: Picture, time: int) -> Picture:
-        light = np.zeros(size, np.float32)
-        for place, velocity, scale in lamps:
-            # They come again on the other side after a while.
-            x, y = (place + velocity * time + 0.25 * reach) % reach - 0.25 * reach
-            matrix = np.array([[scale, 0, x - 32 * scale], [0, scale, y - 24 * scale]])
-            light = np.maximum(light, cv2.warpAffine(glow, matrix, size[::-1]))
-        lit = canvas * (1 + strength * light[..., None]) + added * light[..., None]
-        return np.asarray(np.minimum(lit, 255), np.uint8)
-
-    return act
-
-
-def insects(rng: Rng, size: Size) -> Effect:
-    """Insects, drops or dust right before the lens: out of focus, elsewhere on each frame."""
-    seed, often, most = int(rng.integers(1 << 31)), rng.uniform(0.3, 1), int(rng.integers(1, 5))
-    level = rng.uniform(150, 255) if rng.random() < 0.5 else rng.uniform(5, 80)
-
-    def act(canvas: Picture, time: int) -> Picture:
-        own = rng_at(seed, time)
-        if own.random() > often:
-            return canvas
-        cover: Any = np.zeros(size, np.float32)
-        for _ in range(int(own.integers(1, most + 1))):
-            x, y = own.uniform(0, 1, 2) * size[::-1]
-            right, down = own.normal(0, 10, 2)
-            wide = max(1, round(log_uniform(own, 1, 14)))
-            ends = (int(x), int(y)), (int(x + right), int(y + down))
-            cv2.line(cover, *ends, float(own.uniform(0.3, 0.9)), wide, cv2.LINE_AA)
-        soft = cv2.GaussianBlur(cover, (0, 0), own.uniform(1.5, 4))[..., None]
-        return np.asarray(canvas * (1 - soft) + level * soft, np.uint8)
 
     return act

@@ -221,7 +221,7 @@ class ClipMaker:
             self._furnished(rng, sun),
             effects,
             movers + passers_by(rng, movers, times),
-            scenery.draw_light(rng, self.canvas, switched),
+            scenery.draw_light(rng, switched),
             scenery.draw_camera(rng),
             sensor,
             sun,

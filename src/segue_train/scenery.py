@@ -1,7 +1,7 @@
 """Scenes of artificial clips: an empty image with all that changes in it and yet is no foreground.
 
-Lamps that flicker, clouds, fog, light that is switched, a camera that shakes and a noisy sensor: each is a
-function of time, so that any frame of a clip can be drawn on its own.
+Fog, light that is switched, a camera that shakes and a noisy sensor: each is a function of time, so that any
+frame of a clip can be drawn on its own.
 """
 
 from __future__ import annotations
@@ -75,31 +75,6 @@ def blob(rng: Rng, size: Size, share: float) -> Float32Array:
     return np.asarray(np.clip((field - level) * 4 + 0.5, 0, 1), np.float32)
 
 
-def flicker(rng: Rng, size: Size) -> Effect:
-    """A soft region whose brightness jumps about: a lamp, a reflection."""
-    region = np.asarray(cv2.GaussianBlur(blob(rng, size, rng.uniform(0.03, 0.3)), (0, 0), 6), np.float32)
-    strength, seed = rng.uniform(0.05, 0.4), int(rng.integers(1 << 31))
-
-    def act(canvas: Picture, time: int) -> Picture:
-        draw = rng_at(seed, time).uniform(-1, 1)
-        return scaled(canvas, 1 + region * np.float32(np.exp(strength * draw) - 1))
-
-    return act
-
-
-def passing_cloud(rng: Rng, size: Size) -> Effect:
-    """Large soft shade that drifts over the scene."""
-    depth, speed = rng.uniform(0.15, 0.6), rng.uniform(-4, 4)
-    wide = clouds(rng, (size[0], 3 * size[1]), int(rng.integers(1, 4)))
-    shade = np.clip(1 - depth * np.clip(wide, 0, 1), 0.2, 1).astype(np.float32)
-
-    def act(canvas: Picture, time: int) -> Picture:
-        start = round(size[1] + np.clip(speed * time, -size[1], size[1]))
-        return scaled(canvas, shade[:, start : start + size[1]])
-
-    return act
-
-
 def scaled(canvas: Picture, gain: Float32Array) -> Picture:
     """An image times a plane, clipped."""
     return np.asarray(np.minimum(canvas * gain[..., None], 255), np.uint8)
@@ -111,7 +86,6 @@ class Light:
 
     before: tuple[float, float, float]  # factors on red, green and blue before time ``step``; 1 from there on
     step: int
-    field: Float32Array | None  # shape of what changes at the step, (H, W) in [0, 1]; None changes all of it
     drift: float  # a slow swing of all of the light
     period: float
 
@@ -119,17 +93,13 @@ class Light:
         """A canvas in the light of a time."""
         gain = np.full(3, 1 + self.drift * np.sin(2 * np.pi * time / self.period))
         if time < self.step:
-            if self.field is not None:
-                colours = 1 + self.field[..., None] * (np.array(self.before, np.float32) - 1)
-                canvas = np.asarray(np.clip(canvas * colours, 0, 255), np.uint8)
-            else:
-                gain = gain * self.before
+            gain = gain * self.before
         if np.abs(gain - 1).max() < 1e-3:
             return canvas
         return np.asarray(cv2.transform(canvas, np.diag(gain).astype(np.float32)), np.uint8)
 
 
-def draw_light(rng: Rng, size: Size, switched: bool) -> Light:
+def draw_light(rng: Rng, switched: bool) -> Light:
     """Steady light, slow drift, or a step."""
     drift = rng.uniform(0, 0.06) if rng.random() < 0.25 else 0.0
     if switched:
@@ -139,9 +109,7 @@ def draw_light(rng: Rng, size: Size, switched: bool) -> Light:
     else:
         strength, step = 0.0, -1000
     before = np.exp(strength + rng.normal(0, 0.06, 3) * (strength != 0))
-    field = blob(rng, size, rng.uniform(0.3, 0.9)) if strength and rng.random() < 0.15 else None
-    field = None if field is None else np.asarray(cv2.GaussianBlur(field, (0, 0), 16), np.float32)
-    return Light((before[0], before[1], before[2]), step, field, float(drift), float(rng.uniform(20, 200)))
+    return Light((before[0], before[1], before[2]), step, float(drift), float(rng.uniform(20, 200)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from secrets import token_hex
-from typing import Any
+from typing import Any, TypeVar
 
 from segue.errors import PromptError, SegueError
 from segue.registry import DETECTORS, MODELS
+from segue.types import Point
 from segue.weights.download import is_available
 from segue_web import messages
 from segue_web.edits import Edits
@@ -22,12 +21,19 @@ from segue_web.job_runner import Job, JobRunner
 from segue_web.project import FrameAnnotation, Project
 from segue_web.server import Backend
 from segue_web.shared import SharedProject
-from segue_web.store import UPLOAD
-from segue_web.tracking import Corrected, corrected_frames, planned, resumed, steps_of, track_job
+from segue_web.tracking import (
+    Corrected,
+    Direction,
+    corrected_frames,
+    planned,
+    resumed,
+    steps_of,
+    track_job,
+)
 from segue_web.video import Video
 from segue_web.worker import Worker
 
-UPLOADS = (".png", ".zip", ".json", ".xml")
+T = TypeVar("T")
 
 STEPS = {
     "category": "class",
@@ -55,7 +61,6 @@ class AnnotateBackend(Backend):
         device: str | None = None,
         classes: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(video)
         self.project = Project(folder, video.describe(), video.size)
         self.exports = folder / "exports"
         self._classes = classes
@@ -66,19 +71,34 @@ class AnnotateBackend(Backend):
         self._worker = Worker(video, (model, weights), prompter, device)
         self._runner = JobRunner(self._shared)
         edits = Edits(video, self._shared, self._worker)
-        self._handlers: dict[type[messages.AnyMessage], Callable[..., Any]] = {
-            messages.ClickEdit: edits.click,
-            messages.StrokeEdit: edits.stroke,
-            messages.PolygonEdit: edits.polygon,
-            messages.ForgetEdit: edits.forget,
+        requests: dict[str, Callable[..., Any]] = {
+            "hello": self._hello,
+            "look": self._look,
+            "prepare": self._prepare,
+            "before": self._before,
+            "click": edits.click,
+            "stroke": edits.stroke,
+            "polygon": edits.polygon,
+            "forget": edits.forget,
+            "object": self._object,
+            "remove": self._remove,
+            "undo": self._undo,
+            "track": self._track,
+            "stop": self._stop,
+            "find": self._find,
+            "adopt": self._adopt,
+            "export": self._export,
+            "import": self._import,
+            "settings": self._settings,
         }
+        super().__init__(video, requests)
         self._prepares = False  # whether a frame is prepared for the first click
-        self._next: messages.Prepare | None = None  # that to be prepared after it
+        self._next: tuple[int, Point | None] | None = None  # frame and place to be prepared after it
         self._uploads = 0
         self._imports: dict[int, Import] = {}
 
     def open(self) -> None:
-        self._worker.start()
+        self._worker.submit("ready")
 
     def close(self) -> None:
         """End the process and close the project; a tracking that runs can be resumed."""
@@ -87,16 +107,9 @@ class AnnotateBackend(Backend):
         self._shared.close()
         super().close()
 
-    async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
-        frame = getattr(message, "frame", 0)
-        if frame >= self.video.count:
-            raise SegueError(f"there is no frame {frame}; the last one is {self.video.count - 1}")
-        if isinstance(message, messages.Score):
-            raise SegueError("there is nothing to compare with here; use `segue view`")
-        method = self._handlers.get(type(message)) or getattr(self, f"_{type(message).__name__.lower()}")
-        if inspect.iscoroutinefunction(method):
-            return await method(message) or {}
-        return await self._shared.run(partial(method, message)) or {}
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run a call in the one thread that uses the project."""
+        return await self._shared.run(call)
 
     async def import_file(self, name: str, path: Path) -> dict[str, Any]:
         # Not in the thread of the project, which all pages wait for.
@@ -106,11 +119,6 @@ class AnnotateBackend(Backend):
         self._imports.pop(self._uploads - KEPT_IMPORTS, None)
         found = await self._shared.run(lambda: effects(self.project, given))
         return {"upload": self._uploads, "objects": _listed(found)}
-
-    def upload_path(self, name: str) -> Path:
-        """Path of an uploaded file; only the suffix of its name is used."""
-        suffix = Path(name).suffix.lower()
-        return self.project.folder / f"{UPLOAD}{token_hex(8)}{suffix if suffix in UPLOADS else '.bin'}"
 
     def export_file(self, name: str) -> Path | None:
         known = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
@@ -122,18 +130,20 @@ class AnnotateBackend(Backend):
         with self._shared.change("import"):
             store(self.project, given, wanted)
 
-    def _import(self, message: messages.Import) -> dict[str, Any]:
-        given = self._imports.get(message.upload)
+    def _import(self, upload: int, targets: messages.Targets, preview: bool = False) -> dict[str, Any]:
+        """Import an upload into the objects that its own are to be, or only say what would change."""
+        given = self._imports.get(upload)
         if given is None:
             raise PromptError("the file was uploaded too long ago; choose it again")
-        wanted = effects(self.project, given, message.targets)
-        if message.preview:
+        wanted = effects(self.project, given, targets)
+        if preview:
             return {"objects": _listed(wanted)}
         self.import_all(given, wanted)
-        del self._imports[message.upload]
+        del self._imports[upload]
         return {"message": summary(wanted)}
 
-    async def _hello(self, _: messages.Hello) -> dict[str, Any]:
+    async def _hello(self) -> dict[str, Any]:
+        """All that a page needs to begin."""
         while True:
             job = self._runner.job
             known = await self._shared.run(self._known)
@@ -174,59 +184,95 @@ class AnnotateBackend(Backend):
             ],
         }
 
-    async def _look(self, message: messages.Look) -> dict[str, Any]:
-        frames = [index for index in message.frames if index < self.video.count]
+    async def _look(self, frames: messages.Indices) -> dict[str, Any]:
+        """Masks and prompts of frames."""
+        known = [index for index in frames if index < self.video.count]
         # One by one, so that what is to be saved need not wait for all.
-        return {"frames": [await self._shared.run(partial(self._shared.frame, index)) for index in frames]}
+        return {"frames": [await self._shared.run(partial(self._shared.frame, index)) for index in known]}
 
-    async def _prepare(self, message: messages.Prepare) -> None:
+    async def _prepare(self, frame: messages.Index, at: messages.Place | None = None) -> None:
+        """Compute for the first click on a frame, which will be where the pointer rests, if it does."""
         # At most one at a time, then the newest: a click does not wait for all frames that were passed.
-        self._next = message
+        self._next = frame, at
         if self._prepares:
             return
         self._prepares = True
         try:
             while self._next is not None and self._runner.job is None:
                 coming, self._next = self._next, None
-                await self._worker.ask("prepare", coming.frame, coming.at)
+                await self._worker.ask("prepare", *coming)
         finally:
             self._prepares, self._next = False, None
 
-    def _before(self, message: messages.Before) -> dict[str, Any]:
-        label, masks = self.project.masks_before(message.frame) or (None, {})
+    def _before(self, frame: messages.Index) -> dict[str, Any]:
+        """The masks of a frame before the last step that changed it."""
+        label, masks = self.project.masks_before(frame) or (None, {})
         return {"label": label, "masks": masks}
 
-    def _objectedit(self, message: messages.ObjectEdit) -> None:
-        fields = {"name", "category", "group", "colour", "visible", "locked"}
-        values = message.model_dump(include=fields, exclude_none=True)
-        if message.attributes:
-            values["attributes"] = message.attributes
-        if self._classes and message.category and message.category not in self._classes:
-            raise SegueError(f"{message.category} is none of the classes: {', '.join(self._classes)}")
-        with self._shared.change(", ".join(STEPS.get(name, name) for name in values)):
-            for number in (message.object, *message.also):
+    def _object(
+        self,
+        object: messages.Number,
+        also: messages.Numbers = (),
+        name: messages.Name | None = None,
+        category: messages.ShortText | None = None,
+        group: messages.ShortText | None = None,
+        attributes: messages.Attributes | None = None,
+        colour: messages.Colour | None = None,
+        visible: bool | None = None,
+        locked: bool | None = None,
+    ) -> None:
+        """Change an object and those in ``also``; empty removes a class or group, None an attribute."""
+        if self._classes and category and category not in self._classes:
+            raise SegueError(f"{category} is none of the classes: {', '.join(self._classes)}")
+        fields: dict[str, Any] = {
+            "name": name,
+            "category": category,
+            "group": group,
+            "attributes": attributes,
+        }
+        fields |= {"colour": colour, "visible": visible, "locked": locked}
+        values = {field: value for field, value in fields.items() if value is not None}
+        with self._shared.change(", ".join(STEPS.get(field, field) for field in values)):
+            for number in (object, *also):
                 self.project.set_object(number, **values)
 
-    def _remove(self, message: messages.Remove) -> None:
+    def _remove(self, object: messages.Number) -> None:
+        """Remove an object everywhere."""
         self._runner.refuse_while_running("remove an object")
         with self._shared.change("removal of an object"):
-            self.project.remove_object(message.object)
+            self.project.remove_object(object)
 
-    def _undo(self, message: messages.Undo) -> dict[str, Any]:
-        self._runner.refuse_while_running(message.op)
-        done = self.project.undo(redo=message.op == "redo")
+    def _undo(self, redo: bool = False) -> dict[str, Any]:
+        """Undo or redo a step of the history."""
+        what = "redo" if redo else "undo"
+        self._runner.refuse_while_running(what)
+        done = self.project.undo(redo=redo)
         if done is None:
-            raise SegueError(f"there is nothing to {message.op}")
+            raise SegueError(f"there is nothing to {what}")
         label, changed = done
         self._shared.publish(changed)
         return {"label": label, "frames": sorted(changed.frames)[:2]}
 
-    def _settings(self, message: messages.Settings) -> None:
-        self.project.set_settings(message.values)
+    def _settings(self, values: messages.Settings) -> None:
+        """Save view settings."""
+        self.project.set_settings(values)
 
-    async def _track(self, message: messages.Track) -> dict[str, Any]:
+    async def _track(
+        self,
+        direction: Direction,
+        frame: messages.Index,
+        resume: bool = False,
+        first: messages.Index = 0,
+        last: messages.Index | None = None,
+        objects: messages.Numbers | None = None,
+    ) -> dict[str, Any]:
+        """Follow unlocked objects from the nearest corrected frame, or ``resume`` the last tracking."""
+
         def plan() -> tuple[Job, dict[str, Any], dict[int, Corrected]]:
-            spec = resumed(self.project) if message.resume else planned(self.project, self.video, message)
+            if resume:
+                spec = resumed(self.project)
+            else:
+                spec = planned(self.project, self.video, direction, frame, first, last, objects)
             total = steps_of(spec)
             corrected = corrected_frames(self.project, spec)
             return Job(spec["direction"], total, row=self.project.begin_job(spec, total)), spec, corrected
@@ -239,32 +285,46 @@ class AnnotateBackend(Backend):
             self._runner.begin(job, steps)
         return {"start": start, "stop": stop}
 
-    async def _stop(self, _: messages.Stop) -> None:
+    async def _stop(self) -> None:
+        """Stop what is computed."""
         await self._runner.stop()
 
-    async def _export(self, message: messages.Export) -> dict[str, Any]:
-        if message.format not in FORMATS:
-            raise SegueError(f"format {message.format!r}: choose one of {', '.join(FORMATS)}")
+    async def _export(
+        self,
+        format: messages.ShortText,
+        objects: messages.Numbers | None = None,
+        all_frames: bool = False,
+        first: messages.Index = 0,
+        last: messages.Index | None = None,
+        soft: bool = False,
+    ) -> dict[str, Any]:
+        """Write the masks of some frames for another program; ``soft`` gives cut-outs soft edges."""
+        if format not in FORMATS:
+            raise SegueError(f"format {format!r}: choose one of {', '.join(FORMATS)}")
         with self._runner.beginning("export"):
-            if message.soft:
+            if soft:
                 need_matting()
-            wanted = message.model_dump(include={"objects", "all_frames", "first", "last", "soft"})
-            taken = await self._shared.run(partial(snapshot, self.project, **wanted))
+            wanted: dict[str, Any] = {"all_frames": all_frames, "first": first, "last": last, "soft": soft}
+            taken = await self._shared.run(partial(snapshot, self.project, self.video, objects, **wanted))
             self.exports.mkdir(exist_ok=True)
-            target = free_path(self.exports, self.video.name, message.format)
-            job = Job("export", steps(self.video, taken, message.format), target=target)
-            self._runner.begin(job, self._worker.steps(export_job, taken, message.format, target))
+            target = free_path(self.exports, self.video.name, format)
+            job = Job("export", steps(taken, format), target=target)
+            self._runner.begin(job, self._worker.steps(export_job, taken, format, target))
         return {"name": target.name, "path": str(target)}
 
-    async def _find(self, message: messages.Find) -> dict[str, Any]:
-        return {"found": await self._worker.ask("find", message.frame, message.detector, message.text)}
+    async def _find(
+        self, frame: messages.Index, detector: messages.ShortText, text: messages.LongText = ""
+    ) -> dict[str, Any]:
+        """Propose objects of a frame; with a text, those that its phrases name."""
+        return {"found": await self._worker.ask("find", frame, detector, text)}
 
-    def _adopt(self, message: messages.Adopt) -> None:
+    def _adopt(self, frame: messages.Index, chosen: messages.Suggestions) -> None:
+        """Make objects of what was proposed."""
         with self._shared.change("suggestions"):
-            for item in message.chosen:
+            for item in chosen:
                 plane = messages.plane_of(item.counts, "a suggestion", *self.video.size)
                 mark = FrameAnnotation("given", 1.0 if item.score is None else item.score)
-                self.project.put(message.frame, {self.project.add_object(item.label): (plane, mark)})
+                self.project.put(frame, {self.project.add_object(item.label): (plane, mark)})
 
 
 def _listed(found: list[Effect]) -> list[dict[str, Any]]:

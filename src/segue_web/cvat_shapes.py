@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ET
-from pathlib import Path
-from typing import Any
-from xml.parsers import expat
 
 import numpy as np
 
@@ -25,18 +22,6 @@ SHAPES = ("mask", "polygon", "box")
 
 _NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-9]$")
 """Never occurs in numbers separated by commas; matching the whole text would take memory for each number."""
-
-
-def refuse_entities(path: Path) -> None:
-    """See that a file is XML, and declares no entities, which may fill the memory."""
-    parser = expat.ParserCreate()
-    parser.EntityDeclHandler = _no_entities
-    with path.open("rb") as stream:
-        parser.ParseFile(stream)
-
-
-def _no_entities(*_: Any) -> None:
-    raise DatasetError("it declares entities, which no annotation needs")
 
 
 def wanted(item: ET.Element, key: str) -> str:

@@ -10,10 +10,22 @@ import numpy as np
 
 from segue.arrays import BoolArray
 from segue.errors import PromptError
-from segue.prompts import Prompts
+from segue.prompts import Granularity, Prompts
 from segue.types import Box
-from segue_web import messages
 from segue_web.interpolation import brushed, filled, interpolated, neighbours
+from segue_web.messages import (
+    BoxCorners,
+    Click,
+    Clicks,
+    Corners,
+    Index,
+    Number,
+    Path,
+    Revision,
+    Width,
+    box_within,
+    clicks_within,
+)
 from segue_web.project import FrameAnnotation
 from segue_web.shared import SharedProject
 from segue_web.video import Video
@@ -21,9 +33,6 @@ from segue_web.worker import Worker
 
 MOST_INTERPOLATED = 300
 """Frames that a polygon may change; all pages wait while they are saved."""
-
-Click = tuple[float, float, bool]
-"""A point of the video, and whether it lies on the object."""
 
 
 class Edits:
@@ -33,29 +42,39 @@ class Edits:
         self._video, self._shared, self._worker = video, shared, worker
         self._project = shared.project
 
-    async def click(self, message: messages.ClickEdit) -> dict[str, Any]:
-        """Make a mask of all clicks and the box of an object on a frame, and save it."""
-        points, box = message.within(*self._video.size)
-        previous, added = await self._shared.run(lambda: self._corrected_by(message, points, box))
-        on, off = ([(x, y) for x, y, inside in points if inside is wanted] for wanted in (True, False))
-        prompts = Prompts(box, on, off, mask=previous, granularity=message.granularity)
+    async def click(
+        self,
+        frame: Index,
+        object: Number | None,
+        seen: Revision,
+        points: Clicks = (),
+        box: BoxCorners | None = None,
+        granularity: Granularity = "whole",
+    ) -> dict[str, Any]:
+        """Make a mask of all clicks and the box of an object, None for a new one, and save it."""
+        if not points and box is None:
+            raise PromptError("give a point or a box")
+        clicks = clicks_within(points, *self._video.size)
+        box = None if box is None else box_within(box, *self._video.size)
+        previous, added = await self._shared.run(lambda: self._corrected_by(frame, object, seen, clicks, box))
+        on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
+        prompts = Prompts(box, on, off, mask=previous, granularity=granularity)
         bound = None if any(inside for _, _, inside in added) else previous
-        clicked = await self._worker.ask("click", message.frame, prompts, bound)
+        clicked = await self._worker.ask("click", frame, prompts, bound)
         shown = {"granularity": clicked.granularity, "granularities": clicked.granularities}
-        data = {"points": points, "box": box, **shown}
+        data = {"points": clicks, "box": box, **shown}
 
         def give() -> dict[str, Any]:
             score = 1.0 if clicked.iou is None else clicked.iou
-            return self._give(message, "click", lambda _: clicked.plane, data, score)
+            return self._give(frame, object, seen, "click", lambda _: clicked.plane, data, score)
 
         return await self._shared.run(give) | shown
 
     def _corrected_by(
-        self, message: messages.ClickEdit, points: list[Click], box: Box | None
+        self, frame: int, number: int | None, seen: int, points: list[Click], box: Box | None
     ) -> tuple[BoolArray | None, list[Click]]:
         """The mask that further clicks correct, None where it is asked for anew, and those clicks."""
-        self._project.check_edit(message.frame, message.seen, message.object)
-        number, frame = message.object, message.frame
+        self._project.check_edit(frame, seen, number)
         if number is None or number not in self._project.marks(frame):
             return None, points
         before = self._project.prompts(frame).get(number, {"points": [], "box": None})
@@ -65,33 +84,44 @@ class Edits:
             return None, points
         return self._project.plane(frame, number), added
 
-    def stroke(self, message: messages.StrokeEdit) -> dict[str, Any]:
-        """Add the pixels of a stroke to an object, or take them away."""
-        if message.object is None and not message.add:
+    def stroke(
+        self,
+        frame: Index,
+        object: Number | None,
+        seen: Revision,
+        add: bool,
+        path: Path,
+        width: Width | None,
+    ) -> dict[str, Any]:
+        """Add what a brush covers to an object or take it away; without a width, what the path encloses."""
+        if object is None and not add:
             raise PromptError("choose an object before you erase")
-        path = np.array(message.path)
-        if message.width is None:
-            label, stroke = "polygon", filled(path, self._video.size)
+        corners = np.array(path)
+        if width is None:
+            label, stroke = "polygon", filled(corners, self._video.size)
         else:
-            label, stroke = "brush stroke", brushed(path, message.width, self._video.size)
+            label, stroke = "brush stroke", brushed(corners, width, self._video.size)
         if not stroke.any():
             raise PromptError(f"the {label} holds no pixel of the video; draw it anew")
-        if message.add:
-            return self._give(message, label, lambda plane: plane | stroke)
-        return self._give(message, "eraser stroke", lambda plane: plane & ~stroke)
+        if add:
+            return self._give(frame, object, seen, label, lambda plane: plane | stroke)
+        return self._give(frame, object, seen, "eraser stroke", lambda plane: plane & ~stroke)
 
-    def polygon(self, message: messages.PolygonEdit) -> dict[str, Any]:
+    def polygon(
+        self, frame: Index, object: Number | None, seen: Revision, corners: Corners
+    ) -> dict[str, Any]:
         """Save a polygon, and the interpolated masks between it and the neighbouring polygons."""
-        project, frame = self._project, message.frame
-        project.check_edit(frame, message.seen, message.object)
-        corners = message.within(*self._video.size)
-        plane = filled(corners, self._video.size)
+        project = self._project
+        project.check_edit(frame, seen, object)
+        height, width = self._video.size
+        polygon = np.clip(np.array(corners, np.float64), 0, (width, height))
+        plane = filled(polygon, self._video.size)
         if not plane.any():
             raise PromptError("the polygon holds no pixel of the video; draw it anew")
         with self._shared.change("polygon"):
-            number = message.object or project.add_object()
+            number = object or project.add_object()
             project.put(frame, {number: (plane, FrameAnnotation("given"))})
-            project.set_prompt(frame, number, {"points": [], "box": None, "polygon": corners.tolist()})
+            project.set_prompt(frame, number, {"points": [], "box": None, "polygon": polygon.tolist()})
             count = self._interpolate(number, frame, refuses=True)
         return {"object": number, "frames": count}
 
@@ -124,29 +154,31 @@ class Edits:
                 project.set_prompt(index, number, None)
         return len(inside)
 
-    def forget(self, message: messages.ForgetEdit) -> None:
+    def forget(self, frame: Index, object: Number, seen: Revision, hidden: bool) -> None:
         """Save that an object is not on a frame, or that nothing is known of it there."""
-        self._project.check_edit(message.frame, message.seen, message.object)
-        frame, number = message.frame, message.object
-        with self._shared.change("“Not visible”" if message.hidden else "“Clear mask”"):
-            self._project.clear(frame, number)
-            if message.hidden:
-                self._project.hide(frame, number)
-            self._interpolate(number, frame)
+        self._project.check_edit(frame, seen, object)
+        with self._shared.change("“Not visible”" if hidden else "“Clear mask”"):
+            self._project.clear(frame, object)
+            if hidden:
+                plane = np.zeros(self._video.size, np.bool_)
+                self._project.put(frame, {object: (plane, FrameAnnotation("given"))})
+            self._interpolate(object, frame)
 
     def _give(
         self,
-        message: messages.Edit,
+        frame: int,
+        wanted: int | None,
+        seen: int,
         label: str,
         change: Callable[[BoolArray], BoolArray],
         prompt: dict[str, Any] | None = None,
         score: float = 1.0,
     ) -> dict[str, Any]:
         """Save what a person said of an object on a frame, and the IoU to be expected of its mask."""
-        project, frame = self._project, message.frame
-        project.check_edit(frame, message.seen, message.object)
+        project = self._project
+        project.check_edit(frame, seen, wanted)
         with self._shared.change(label):
-            number = message.object or project.add_object()
+            number = wanted or project.add_object()
             plane = change(project.plane(frame, number))
             project.put(frame, {number: (plane, FrameAnnotation("given", score))})
             # A polygon stays what is interpolated, whatever is painted over it here.

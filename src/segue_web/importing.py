@@ -76,7 +76,8 @@ def read_import(path: Path, video: Video, name: str | None = None) -> Import:
         if time.monotonic() > end:
             raise DatasetError(f"{labels.where}: takes longer than {MAX_SECONDS:.0f} s; import it in parts")
         for number, plane in labels.objects(index).items():
-            masks[number][index] = encode_rle(plane)["counts"], int(np.count_nonzero(plane))
+            if number in masks:  # a file may show what its record does not list
+                masks[number][index] = encode_rle(plane)["counts"], int(np.count_nonzero(plane))
     return Import(labels, masks)
 
 

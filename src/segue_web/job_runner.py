@@ -15,8 +15,8 @@ from typing import Any
 from segue.errors import SegueError
 from segue_web.exports import remove_unfinished
 from segue_web.project import MarkedMask
+from segue_web.server import DEFECT
 from segue_web.shared import SharedProject
-from segue_web.worker import DEFECT
 
 
 @dataclass

@@ -21,8 +21,9 @@ from segue.masks.tracks import RleTrack
 from segue.naming import natural_key
 from segue.types import IndexMask
 from segue.video.mask_folder import read_records
-from segue_web.cvat_shapes import SHAPES, as_number, frame_of, refuse_entities, shape_of, wanted
+from segue_web.cvat_shapes import SHAPES, as_number, frame_of, shape_of, wanted
 from segue_web.labels import MAX_MASKS, Collector, Labels, errors_named
+from segue_web.text import refuse_entities
 from segue_web.video import Video
 
 MAX_MASK_BYTES = 64 << 20
@@ -148,7 +149,7 @@ class _Reader(Collector):
             track, score = RleTrack.parse(segmentations, self.size), _score(item)
             for t in np.flatnonzero(track.areas).tolist():
                 self.add(t, number, track, t, score)
-        return self.of_planes()
+        return self.of_shapes()
 
     def _coco(self, images: Mapping[str, Any], items: Iterable[tuple[dict[str, Any], str | None]]) -> Labels:
         frames = {images[name]: index for name, index in self._frames_of(images).items()}
@@ -164,12 +165,12 @@ class _Reader(Collector):
             self.add(frames[item["image_id"]], number, shape, score=_score(item))
         # Else in the order of the file.
         alike = all(isinstance(track, int) for track in numbers)
-        return self.of_planes(self.labels.ids.__getitem__ if alike else None)
+        return self.of_shapes(self.labels.ids.__getitem__ if alike else None)
 
     def read_cvat(self, path: Path) -> Labels:
         """Masks, polygons and boxes on the frames that the file lists; tracks of a group are one object."""
         check_file(path, DatasetError, MAX_BYTES)
-        refuse_entities(path)
+        text = io.StringIO(refuse_entities(path.read_text("utf-8-sig")))
         numbers: dict[tuple[str, ...], int] = {}
         pictures: dict[str, int] = {}
         levels: dict[int, float] = {}
@@ -186,7 +187,7 @@ class _Reader(Collector):
             self.add_object(number, label, int(group) if is_grouped and group.isdecimal() else None)
             return number
 
-        for event, item in ET.iterparse(path, ("start", "end")):
+        for event, item in ET.iterparse(text, ("start", "end")):
             self.check_time()
             is_shape = item.tag in SHAPES and item.get("outside") != "1"
             if event == "start" and item.tag == "image":
@@ -217,7 +218,7 @@ class _Reader(Collector):
         for _, place, number, shape in sorted(boxes, key=itemgetter(2)) + [it for it in shapes if not it[0]]:
             self.add(frames.get(place, place), number, shape)
         # What lies on top comes last in the list of objects.
-        return self.of_planes(lambda number: levels.get(number, 0.0))
+        return self.of_shapes(lambda number: levels.get(number, 0.0))
 
     def _frames_of(self, pictures: Mapping[str, Any]) -> dict[str, int]:
         """The frame of each image by its name, if there are any."""

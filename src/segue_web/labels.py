@@ -47,11 +47,11 @@ DAMAGED = (
 )
 """Errors of readers for malformed files; a RecursionError is a RuntimeError."""
 
-Read = Callable[[], IndexMask]
-"""Reads the mask of a frame."""
+Read = Callable[[], dict[int, BoolArray]]
+"""Reads the masks (H, W) of the objects of a frame, which may overlap; the last one is on top."""
 
-Planes = list[tuple[int, Callable[[], BoolArray]]]
-"""Objects of a frame, and what decodes their masks."""
+Shape = tuple[int, RleTrack, int]
+"""A mask: its object, a track, and the frame of the track."""
 
 T = TypeVar("T")
 
@@ -78,36 +78,28 @@ class Labels:
     """Objects and masks of another program."""
 
     names: dict[int, str] = field(default_factory=dict)  # by id, in the order of the page
-    masks: Mapping[int, Read] = field(default_factory=dict)  # readers of index masks (H, W), by frame
-    planes: Mapping[int, Planes] = field(default_factory=dict)  # decoders of objects that may overlap
+    masks: Mapping[int, Read] = field(default_factory=dict)  # by frame
     scores: dict[tuple[int, int], float] = field(default_factory=dict)  # by frame and object
     where: str = ""  # the file, for messages
     attributes: dict[int, dict[str, str]] = field(default_factory=dict)  # by id; ``group`` is one of them
     ids: dict[int, int] = field(default_factory=dict)  # the objects' own numbers in the file, by id
 
     def objects(self, index: int) -> dict[int, BoolArray]:
-        """Mask of each object of a frame that has one, (H, W), bool; SegueError where it is damaged."""
-        if index not in self.planes:
-            mask = self._read(index)
-            return {number: np.asarray(mask == number) for number in measure(mask) if number in self.names}
-        found: dict[int, BoolArray] = {}
+        """Mask of each object that a frame shows, (H, W), bool; SegueError where it is damaged."""
         with errors_named(self.where):
-            for number, decode in self.planes[index]:
-                plane = decode()
-                found[number] = found[number] | plane if number in found else plane
+            found = self.masks[index]() if index in self.masks else {}
         return {number: plane for number, plane in found.items() if plane.any()}
 
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
         """Index mask (H, W) of a frame; empty where there is none."""
-        return self._read(index) if index in self.masks else np.zeros(size, np.uint8)
+        mask = np.zeros(size, np.uint16)
+        for number, plane in self.objects(index).items():
+            mask[plane] = number
+        return mask
 
     def score(self, frame: int, number: int) -> float:
         """Score of an object on a frame; 1 where none was given."""
         return self.scores.get((frame, number), 1.0)
-
-    def _read(self, index: int) -> IndexMask:
-        with errors_named(self.where):
-            return self.masks[index]()
 
 
 class Collector:
@@ -117,7 +109,7 @@ class Collector:
         self.labels = Labels(where=where)
         self.size, self.count = video.size, video.count
         self._end = time.monotonic() + MAX_SECONDS
-        self._planes: dict[int, Planes] = defaultdict(list)
+        self._shapes: dict[int, list[Shape]] = defaultdict(list)
         self._masks = 0
         self._numbers = video.numbers
         self._named = {name: index for index, name in enumerate(video.names or ())}
@@ -147,23 +139,22 @@ class Collector:
         self._masks += 1
         if self._masks > MAX_MASKS:
             raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
-        self._planes[frame].append((number, partial(shape.decode, at)))
+        self._shapes[frame].append((number, shape, at))
         if score is not None:
             self.labels.scores[frame, number] = score
 
-    def of_planes(self, order: Callable[[int], Any] | None = None) -> Labels:
+    def of_shapes(self, order: Callable[[int], Any] | None = None) -> Labels:
         """Labels of the masks that were added; ``order`` sorts the objects, the last of which is on top."""
         labels = self.labels
-        labels.planes = self._planes
-        labels.masks = {index: partial(_stacked, found, self.size) for index, found in self._planes.items()}
+        labels.masks = {index: partial(_united, shapes) for index, shapes in self._shapes.items()}
         if order is not None:
             labels.names = {number: labels.names[number] for number in sorted(labels.names, key=order)}
         return labels
 
-    def of_files(self, reads: Mapping[int, Read]) -> Labels:
+    def of_files(self, reads: Mapping[int, Callable[[], IndexMask]]) -> Labels:
         """Labels of mask files; where no record names the objects, all files are looked through for them."""
         labels = self.labels
-        labels.masks = {index: partial(self._checked, read) for index, read in reads.items()}
+        labels.masks = {index: partial(self._separated, read) for index, read in reads.items()}
         if not labels.names:
             for number in sorted(self._ids_in(labels.masks.values())):
                 self.add_object(number, None, number)
@@ -192,19 +183,21 @@ class Collector:
         found: set[int] = set()
         for read in reads:
             self.check_time()
-            found |= measure(read()).keys()
+            found |= read().keys()
         return found
 
-    def _checked(self, read: Read) -> IndexMask:
+    def _separated(self, read: Callable[[], IndexMask]) -> dict[int, BoolArray]:
         mask = read()
         if mask.shape != self.size:
             shape, video = (f"{width}x{height}" for height, width in (mask.shape, self.size))
             raise DatasetError(f"{self.labels.where}: a mask is {shape}, the video {video}")
-        return mask
+        return {number: np.asarray(mask == number) for number in measure(mask)}
 
 
-def _stacked(planes: Planes, size: tuple[int, int]) -> IndexMask:
-    mask = np.zeros(size, np.uint16)
-    for number, decode in planes:
-        mask[decode()] = number
-    return mask
+def _united(shapes: Iterable[Shape]) -> dict[int, BoolArray]:
+    """The masks of a frame; those of one object are one."""
+    found: dict[int, BoolArray] = {}
+    for number, track, at in shapes:
+        plane = track.decode(at)
+        found[number] = found[number] | plane if number in found else plane
+    return found

@@ -228,10 +228,6 @@ class Project(Store):
             polygon = known.get("polygon")
             self.set_prompt(frame, number, polygon and {"points": [], "box": None, "polygon": polygon})
 
-    def hide(self, frame: int, number: int) -> None:
-        """Say that an object is not visible on a frame, inside :meth:`change`."""
-        self.put(frame, {number: (np.zeros(self.size, np.bool_), FrameAnnotation("given"))})
-
     def clear(self, frame: int, number: int) -> None:
         """Forget the mask and the prompts of an object on a frame, inside :meth:`change`."""
         self._set("marks", (frame, number), None)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import traceback
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse, JSONResponse
+from pydantic import validate_call
 
 from segue.errors import SegueError
 from segue.video.partial import replacing
@@ -22,18 +25,28 @@ from segue_web.guard import LocalServer, guarded_app
 from segue_web.store import StaleError
 from segue_web.video import Video
 
+UPLOADS = (".png", ".zip", ".json", ".xml")
+
 MAX_UPLOAD = 1 << 30
 """Largest file that may be imported."""
 
+DEFECT = "this failed inside segue; the terminal has the details"
+"""Message of the page for errors that are not :class:`SegueError`."""
+
 Send = Callable[[dict[str, Any]], None]
+T = TypeVar("T")
 
 
 class Backend:
-    """The backend of a page, by itself one that imports and exports nothing; ``send`` reaches all pages."""
+    """The backend of a page, by itself one that imports and exports nothing; ``send`` reaches all pages.
 
-    def __init__(self, video: Video) -> None:
+    ``requests`` are the calls that answer requests, by name; what is no coroutine runs by :meth:`run`.
+    """
+
+    def __init__(self, video: Video, requests: Mapping[str, Callable[..., Any]]) -> None:
         self.video = video
         self.send: Send = lambda _: None
+        self._requests = {name: (call, validate_call(call)) for name, call in requests.items()}
 
     def open(self) -> None:
         """Called in the running event loop before the first request."""
@@ -42,16 +55,27 @@ class Backend:
         """Save and end."""
         self.video.close()
 
-    async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
-        """Answer a request; raises SegueError with one line for the page."""
-        raise NotImplementedError
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run a call in a thread that may take its time."""
+        return await asyncio.to_thread(call)
 
-    def upload_path(self, name: str) -> Path | None:
-        """Path of an uploaded file until it is imported, or None."""
+    async def handle(self, request: messages.Request) -> dict[str, Any]:
+        """Answer a request; raises SegueError with one line for the page."""
+        fields = request.model_extra or {}
+        if request.op not in self._requests:
+            raise SegueError(f"the request is not valid: there is nothing to {request.op!r} on this page")
+        frame = fields.get("frame", 0)
+        if isinstance(frame, int) and frame >= self.video.count:
+            raise SegueError(f"there is no frame {frame}; the last one is {self.video.count - 1}")
+        call, checked = self._requests[request.op]
+        with messages.checked():
+            if inspect.iscoroutinefunction(call):
+                return await checked(**fields) or {}
+            return await self.run(partial(checked, **fields)) or {}
 
     async def import_file(self, name: str, path: Path) -> dict[str, Any]:
         """Read an uploaded file; returns what importing it would change."""
-        raise NotImplementedError
+        raise SegueError("nothing can be imported here")
 
     def export_file(self, name: str) -> Path | None:
         """File or folder of an export by its name."""
@@ -97,24 +121,22 @@ def make_app(backend: Backend, token: str) -> FastAPI:
 
     @app.post(f"/{token}/import/{{name}}")
     async def import_file(name: str, request: Request) -> Response:
-        coming = backend.upload_path(name)
-        if coming is None:
-            return JSONResponse({"error": "nothing can be imported here"}, 400)
-        size = 0
+        suffix, size = Path(name).suffix.lower(), 0
         try:
-            with coming.open("wb") as file:
-                async for part in request.stream():
-                    size += len(part)
-                    if size > MAX_UPLOAD:
-                        return JSONResponse({"error": f"the file is larger than {MAX_UPLOAD >> 20} MiB"}, 413)
-                    await asyncio.to_thread(file.write, part)
-            return JSONResponse(await backend.import_file(name, coming))
+            with TemporaryDirectory(prefix="segue-upload-") as folder:
+                path = Path(folder, f"upload{suffix if suffix in UPLOADS else ''}")
+                with path.open("wb") as file:
+                    async for part in request.stream():
+                        size += len(part)
+                        if size > MAX_UPLOAD:
+                            error = f"the file is larger than {MAX_UPLOAD >> 20} MiB"
+                            return JSONResponse({"error": error}, 413)
+                        await asyncio.to_thread(file.write, part)
+                return JSONResponse(await backend.import_file(name, path))
         except OSError as error:
             return JSONResponse({"error": f"cannot be saved ({error.strerror or error})"}, 507)
         except SegueError as error:
             return JSONResponse({"error": str(error)}, 400)
-        finally:
-            coming.unlink(missing_ok=True)
 
     @app.websocket(f"/{token}/ws")
     async def talk(page: WebSocket) -> None:
@@ -149,14 +171,14 @@ async def _forward(queue: asyncio.Queue[str], page: WebSocket) -> None:
 async def _reply(backend: Backend, text: str, queue: asyncio.Queue[str]) -> None:
     number = None
     try:
-        message = messages.parse(text)
-        number = message.id
-        answer = await backend.handle(message)
+        request = messages.parse(text)
+        number = request.id
+        answer = await backend.handle(request)
     except SegueError as error:
         answer = {"error": str(error), "stale": isinstance(error, StaleError)}
     except Exception as error:
         traceback.print_exception(error)
-        answer = {"error": "this failed inside segue; the terminal has the details"}
+        answer = {"error": DEFECT}
     queue.put_nowait(json.dumps({"id": number, **answer}, separators=(",", ":")))
 
 

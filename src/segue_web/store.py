@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -18,8 +18,6 @@ from segue.video.partial import writing
 
 FORMAT = 2
 
-UPLOAD = "upload-"
-"""Begins the names of files that were uploaded and wait to be imported; a kill may leave them."""
 HISTORY = 500
 """Steps that can be undone."""
 
@@ -278,7 +276,6 @@ class Store:
                     f"not {video.get(key)}); choose another folder with --project"
                 )
         self._check_tables()
-        self._tidy()
 
     def _check_tables(self) -> None:
         known = _columns(self._db)
@@ -288,12 +285,6 @@ class Store:
                 if lost := columns - known.get(table, set()):
                     names = ", ".join(sorted(lost))
                     raise SegueError(f"{self.folder / 'project.db'}: damaged, table {table} lacks {names}")
-
-    def _tidy(self) -> None:
-        """Remove uploads that a kill left; no other file is ever removed."""
-        for path in self.folder.glob(f"{UPLOAD}*"):
-            with suppress(OSError):
-                path.unlink()
 
     @contextmanager
     def _transaction(self) -> Iterator[Changed]:

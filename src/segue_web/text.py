@@ -6,12 +6,21 @@ import unicodedata
 
 from pydantic import ValidationError
 
+from segue.errors import SegueError
+
 
 def without_controls(text: str) -> str:
     """Leave out control characters, lone surrogates and what is no character, which XML cannot hold."""
     return "".join(
         one for one in text if unicodedata.category(one) not in ("Cc", "Cs") and one not in "\ufffe\uffff"
     )
+
+
+def refuse_entities(text: str) -> str:
+    """The text of an XML file without a document type, which may define entities that fill the memory."""
+    if "<!DOCTYPE" in text:
+        raise SegueError("must have no document type, which no annotation needs")
+    return text
 
 
 def first_problem(error: ValidationError, whole: str = "") -> str:

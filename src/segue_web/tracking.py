@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,10 +13,11 @@ from segue.jobs.running import FrameLoop
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
 from segue.types import Frame, IndexMask, MaskPrompt, Segmentation
-from segue_web.messages import Track
 from segue_web.project import FrameAnnotation, MarkedMask, Project
 from segue_web.video import Video
 from segue_web.worker import Tools
+
+Direction = Literal["forward", "back", "between"]
 
 SHOWN_AHEAD = 24
 """Corrected frames that a tracking is shown before it starts; those nearest to its way."""
@@ -35,23 +36,31 @@ Steps = Iterator[tuple[int, dict[int, MarkedMask]]]
 """Frame index and its objects; scores are the tracker's (expected IoU), 0 if not visible."""
 
 
-def planned(project: Project, video: Video, message: Track) -> dict[str, Any]:
+def planned(
+    project: Project,
+    video: Video,
+    direction: Direction,
+    frame: int,
+    first: int = 0,
+    last: int | None = None,
+    objects: Iterable[int] | None = None,
+) -> dict[str, Any]:
     """Start, end, direction and objects of a request to track."""
-    objects = project.unlocked(message.objects)
+    objects = project.unlocked(objects)
     if not objects:
         raise PromptError("there is no unlocked object to track; click one first")
     # A first mask that was imported is as good a start as a click, as long as nobody corrected anything.
     given = project.frames_of(objects) or project.frames_of(objects, "imported")
-    before = [i for i in given if i <= message.frame]
-    after = [i for i in given if i >= message.frame]
-    if message.direction == "between":
-        before = [i for i in before if i < message.frame] or before
-        after = [i for i in after if i > message.frame]
+    before = [i for i in given if i <= frame]
+    after = [i for i in given if i >= frame]
+    if direction == "between":
+        before = [i for i in before if i < frame] or before
+        after = [i for i in after if i > frame]
         if not before or not after:
             raise PromptError("go to a frame between two corrected ones; there is none on one side")
         start, stop = before[-1], after[0] - 1
     else:
-        forward = message.direction == "forward"
+        forward = direction == "forward"
         if not (before if forward else after):
             side = "up to here" if forward else "from here on"
             raise PromptError(f"no frame {side} has a corrected object to start from; click one here first")
@@ -59,12 +68,12 @@ def planned(project: Project, video: Video, message: Track) -> dict[str, Any]:
         stop = video.count - 1 if forward else 0
     if start == stop:
         raise PromptError("there is no frame to track in this direction")
-    last = video.count - 1 if message.last is None else min(message.last, video.count - 1)
-    found = [index for index in _way(start, stop) if message.first <= index <= last]
-    if not found and (message.first, last) != (0, video.count - 1):
-        raise PromptError(f"none of the frames from {message.first} to {last} lies on this way")
-    wanted = {"objects": objects, "first": message.first, "last": last}
-    return {"direction": message.direction, "start": start, "stop": found[-1], **wanted}
+    last = video.count - 1 if last is None else min(last, video.count - 1)
+    found = [index for index in _way(start, stop) if first <= index <= last]
+    if not found and (first, last) != (0, video.count - 1):
+        raise PromptError(f"none of the frames from {first} to {last} lies on this way")
+    wanted = {"objects": objects, "first": first, "last": last}
+    return {"direction": direction, "start": start, "stop": found[-1], **wanted}
 
 
 def _way(start: int, stop: int) -> range:

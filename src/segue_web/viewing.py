@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,14 @@ from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, STATIC, UNKNOWN
 from segue.errors import SegueError
 from segue.jobs import VideoJob, read_job
 from segue.jobs.files import RECORD
-from segue.masks import encode_objects, measure
+from segue.masks import encode_rle
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.naming import distinct_ends
 from segue.types import IndexMask
 from segue_web import messages
 from segue_web.label_files import read_labels
-from segue_web.labels import Labels
+from segue_web.labels import Labels, Read
 from segue_web.project import COLOURS
 from segue_web.server import Backend
 from segue_web.video import Video
@@ -115,8 +114,8 @@ class ForegroundComparison(Comparison):
     def look(self, index: int, found: BoolArray, truth: BoolArray) -> Counts:
         labels = np.where(truth, MOTION, STATIC).astype(np.uint8)
         if self._truth is not None and index in self._truth.masks:
-            labels = np.asarray(self._truth.masks[index](), np.uint8)
-            labels = np.where(labels == 1, MOTION, labels).astype(np.uint8)
+            given = self._truth.mask(index, self._size)
+            labels = np.where(given == 1, MOTION, given).astype(np.uint8)
         return ForegroundAccumulator(ignored=(UNKNOWN, OUTSIDE)).update(found, labels)
 
     def values(self, looks: Sequence[Counts]) -> list[float]:
@@ -133,13 +132,14 @@ def foreground_of(labels: Labels) -> Labels:
     """All foreground as one object: everything but shadow, or of labels of CDnet2014 what moves."""
     shadow = {i for i, name in labels.names.items() if name == "shadow"}
     others = set() if is_labels(labels) else set(labels.names)
-    moving = sorted({MOTION, 1} | others - shadow)  # an image of labels without shadow reads as 1
+    moving = {MOTION, 1} | others - shadow  # an image of labels without shadow reads as 1
     masks = {index: partial(_merged, read, moving) for index, read in labels.masks.items()}
     return Labels({1: "foreground"}, masks)
 
 
-def _merged(read: Callable[[], IndexMask], moving: list[int]) -> IndexMask:
-    return np.isin(read(), moving).astype(np.uint8)
+def _merged(read: Read, moving: set[int]) -> dict[int, BoolArray]:
+    planes = [plane for number, plane in read().items() if number in moving]
+    return {1: np.any(planes, axis=0)} if planes else {}
 
 
 def video_of(results: Path) -> Path:
@@ -163,7 +163,12 @@ class ViewBackend(Backend):
     def __init__(
         self, video: Video, results: Path, against: Path | None = None, measure: str | None = None
     ) -> None:
-        super().__init__(video)
+        requests: dict[str, Callable[..., Any]] = {
+            "hello": self._hello,
+            "look": self._look,
+            "settings": self._settings,
+        }
+        super().__init__(video, requests | ({"score": self._score} if against else {}))
         self._names = distinct_ends(results, against) if against else (results.name, "")
         self._first = read_labels(results, video)
         self._comparison: Comparison | None = None
@@ -184,19 +189,17 @@ class ViewBackend(Backend):
         self._ended.set()
         super().close()
 
-    async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
-        if isinstance(message, messages.Hello):
-            return await asyncio.to_thread(self._everything)
-        if isinstance(message, messages.Look):
-            frames = [index for index in message.frames if index < self.video.count]
-            return {"frames": await asyncio.to_thread(lambda: [self._frame(index) for index in frames])}
-        if isinstance(message, messages.Score) and self._comparison:
-            return {"score": await asyncio.to_thread(self._comparison.score, message.frame)}
-        if isinstance(message, messages.Settings | messages.Prepare):
-            return {}
-        raise SegueError("results are only looked at here; use `segue annotate` with --import to change them")
+    def _look(self, frames: messages.Indices) -> dict[str, Any]:
+        return {"frames": [self._frame(index) for index in frames if index < self.video.count]}
 
-    def _everything(self) -> dict[str, Any]:
+    def _settings(self, values: messages.Settings) -> None:
+        """Results keep no settings."""
+
+    def _score(self, frame: messages.Index) -> dict[str, Any]:
+        assert self._comparison is not None
+        return {"score": self._comparison.score(frame)}
+
+    def _hello(self) -> dict[str, Any]:
         names = dict(self._first.names)
         if self._comparison:
             others = self._comparison.second.names.items()
@@ -208,7 +211,7 @@ class ViewBackend(Backend):
         timeline = [
             [index, i, *mark]
             for index in sorted(self._first.masks)
-            for i, mark in self._marks(index, self._first.mask(index, self.video.size)).items()
+            for i, mark in self._marks(index, self._first.objects(index)).items()
         ]
         return {
             "mode": "compare" if self._comparison else "view",
@@ -219,19 +222,22 @@ class ViewBackend(Backend):
             "settings": {},
         }
 
-    def _marks(self, index: int, mask: IndexMask) -> dict[int, list[Any]]:
+    def _marks(self, index: int, planes: Mapping[int, BoolArray]) -> dict[int, list[Any]]:
         """Kind, score and area by object, as a project has them."""
-        extents = measure(mask).items()
-        return {i: ["imported", self._first.score(index, i), extent.area] for i, extent in extents}
+        areas = {i: int(np.count_nonzero(plane)) for i, plane in planes.items()}
+        return {i: ["imported", self._first.score(index, i), area] for i, area in areas.items()}
 
     def _frame(self, index: int) -> dict[str, Any]:
-        mask = self._first.mask(index, self.video.size)
-        marks = self._marks(index, mask)
-        shown = {"frame": index, "revision": 0, "masks": _counts(mask, marks), "prompts": {}, "marks": marks}
+        planes = self._first.objects(index)
+        shown = {"frame": index, "revision": 0, "prompts": {}, "marks": self._marks(index, planes)}
+        shown["masks"] = {i: encode_rle(plane)["counts"] for i, plane in planes.items()}
         if self._comparison:
-            other = self._comparison.second.mask(index, self.video.size)
-            counts = _counts(other, measure(other))
-            shown["other"] = {self._comparison.ids[i]: text for i, text in counts.items()}
+            found, ids = self._comparison.second.objects(index), self._comparison.ids
+            others = {ids[i]: plane for i, plane in found.items()}
+            shown["other"] = {i: encode_rle(plane)["counts"] for i, plane in others.items()}
+            none = np.zeros(self.video.size, np.bool_)
+            pairs = {i: (planes.get(i, none), others.get(i, none)) for i in {*planes, *others}}
+            shown["difference"] = {i: _difference(*pair) for i, pair in pairs.items()}
         return shown
 
     def _score_all(self, comparison: Comparison) -> None:
@@ -241,5 +247,6 @@ class ViewBackend(Backend):
             comparison.frame_scores(index)
 
 
-def _counts(mask: IndexMask, ids: Iterable[int]) -> dict[int, str]:
-    return {i: rle["counts"] for i, rle in encode_objects(mask, ids).items()}
+def _difference(found: BoolArray, truth: BoolArray) -> list[str]:
+    """Run lengths of hits, misses and false alarms."""
+    return [encode_rle(plane)["counts"] for plane in (found & truth, truth & ~found, found & ~truth)]

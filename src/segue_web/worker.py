@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import multiprocessing
-import traceback
+import os
+import signal
+import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from segue.prompts import Answer, Granularity, MakePrompter, PicturePrompter, Pr
 from segue.prompts.motion import MotionPrompter
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
+from segue.system import leave_group, signals_blocked
 from segue.types import Image, Point
 from segue.video.decode import FrameOrder
 from segue.weights.loading import load_for
@@ -33,9 +34,6 @@ from segue_web.video import Video
 
 Model = tuple[str, Path | None]
 """Name of the tracker's network, and its weight file, if it is to be another than its own."""
-
-DEFECT = "this failed inside segue; the terminal has the details"
-"""Message of the page for errors that are not :class:`SegueError`."""
 
 ENDED = "the process that computes has ended, perhaps for lack of memory; do it again"
 
@@ -95,6 +93,9 @@ class Tools:
         """The image of the next frame, or of the one before the last; None of a single image."""
         other = index + 1 if index + 1 < self.video.count else index - 1
         return None if other < 0 else self.video.frame(other).image
+
+    def ready(self) -> None:
+        """The modules are loaded once this is answered."""
 
     def prepare(self, index: int, at: Point | None = None) -> None:
         """Load what a click and a tracking need, and answer a first click at a place, or in the middle."""
@@ -156,25 +157,26 @@ def _iou(answer: Answer) -> float | None:
     return None if math.isnan(iou) else iou
 
 
-def work(connection: Connection, *arguments: Any) -> None:
-    """Answer requests until the connection ends: name of a method of :class:`Tools`, and its arguments."""
+_tools: Tools
+"""In the process that computes, the tools of its server."""
+
+
+def _begin(*arguments: Any) -> None:
+    """Prepare the process: Ctrl-C is for the server, with which it ends."""
+    global _tools
+    leave_group()
+    threading.Thread(target=_end_with_server, daemon=True).start()
     prepare_process()
-    tools = Tools(*arguments)
-    with suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
-        while True:
-            method, arguments = connection.recv()
-            connection.send(_attempt(getattr(tools, method), *arguments))
+    _tools = Tools(*arguments)
 
 
-def _attempt(call: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:
-    """Its result, or one line for the page; a defect prints its traceback on the terminal."""
-    try:
-        return call(*arguments), None
-    except SegueError as error:
-        return None, str(error)
-    except Exception as error:
-        traceback.print_exception(error)
-        return None, DEFECT
+def _end_with_server() -> None:
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]
+    os._exit(1)
+
+
+def _call(method: str, *arguments: Any) -> Any:
+    return getattr(_tools, method)(*arguments)
 
 
 class Worker:
@@ -182,24 +184,25 @@ class Worker:
 
     def __init__(self, video: Video, model: Model, prompter: str, device: str | None) -> None:
         self._arguments = (video.path, video.index, model, prompter, device)
-        self._thread = ThreadPoolExecutor(1, "segue-worker")
-        self._process: Any = None
+        self._pool = self._new_pool()
 
-    def start(self) -> None:
-        """Start the process."""
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=work, args=(theirs, *self._arguments), daemon=True)
-        self._process.start()
-        theirs.close()
+    def _new_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, self._arguments)
+
+    def submit(self, method: str, *arguments: Any) -> Future[Any]:
+        """Ask the process, which begins with the first request."""
+        with signals_blocked({signal.SIGINT}):  # Ctrl-C reaches the process until it has begun
+            return self._pool.submit(_call, method, *arguments)
 
     async def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of :class:`Tools` in the process, after what was asked before."""
-        loop = asyncio.get_running_loop()
-        value, error = await loop.run_in_executor(self._thread, self._call, method, arguments)
-        if error is not None:
-            raise SegueError(error)
-        return value
+        pool = self._pool
+        try:
+            return await asyncio.wrap_future(self.submit(method, *arguments))
+        except BrokenExecutor:
+            if pool is self._pool:
+                self._pool = self._new_pool()
+            raise SegueError(ENDED) from None
 
     async def steps(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> AsyncGenerator[Any, None]:
         """Steps of a job, made from the tools and arguments; the next one is computed while one is used."""
@@ -214,19 +217,6 @@ class Worker:
 
     def close(self) -> None:
         """End the process; requests that wait get an error."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        if self._process is not None:
-            self._process.terminate()
-            self._process.join(5)
-
-    def _call(self, method: str, arguments: tuple[Any, ...]) -> tuple[Any, str | None]:
-        """Ask the process, or a new one if it has ended."""
-        if self._process is None or not self._process.is_alive():
-            self.start()
-        try:
-            self._connection.send((method, arguments))
-            answer: tuple[Any, str | None] = self._connection.recv()
-        except (EOFError, OSError):
-            self._process = None
-            return None, ENDED
-        return answer
+        for process in (self._pool._processes or {}).values():
+            process.kill()
+        self._pool.shutdown(cancel_futures=True)

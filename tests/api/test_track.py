@@ -79,11 +79,6 @@ def test_only_required_frames_have_results_and_those_of_the_memory_are_looked_at
     assert looked == [0, 3, 4, 6]
 
 
-def test_without_prompts_there_is_nothing_to_follow(lite: STCNLite) -> None:
-    with pytest.raises(PromptError, match="say what to follow"):
-        list(segue.track(PICTURES, {}, model=lite, device="cpu"))
-
-
 def test_a_prompt_beyond_the_end_is_reported_after_all_results(lite: STCNLite) -> None:
     following = segue.track(PICTURES, {0: MASKS[0], 20: MASKS[0]}, model=lite, device="cpu")
     assert [next(following).index for _ in range(8)] == list(range(8))

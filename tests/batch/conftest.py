@@ -6,13 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from segue.batch import Outcome, Task
+from segue.batch import Task
 from tests.cli.running import Command, command_in
 from tests.video.making import write_video
 
@@ -34,23 +36,24 @@ def film(path: Path, frames: int, seed: int = 0) -> Path:
 
 
 class Script:
-    """Workers that end videos at once, as is written: outcomes or errors by name, then done."""
+    """Workers that end videos at once, as is written: changes or errors by name, then done."""
 
-    def __init__(self, outcomes: Mapping[str, Sequence[Outcome | Exception]], room: int = 1) -> None:
+    def __init__(self, outcomes: Mapping[str, Sequence[dict[str, Any] | Exception]], room: int = 1) -> None:
         self.room, self.tries = room, 2
         self._outcomes = {name: list(items) for name, items in outcomes.items()}
         self.given: list[str] = []
         self.told: list[str] = []
 
-    def submit(self, task: Task) -> Future[Outcome]:
+    def submit(self, task: Task) -> Future[Task]:
         self.given.append(task.name)
-        future: Future[Outcome] = Future()
+        future: Future[Task] = Future()
         said = self._outcomes.get(task.name)
-        outcome = said.pop(0) if said else Outcome("done", 8, 2.0, digest="digest", picture=b"jpeg")
+        done = {"state": "done", "frames": 8, "seconds": 2.0, "digest": "digest", "picture": b"jpeg"}
+        outcome = said.pop(0) if said else done
         if isinstance(outcome, Exception):
             future.set_exception(outcome)
         else:
-            future.set_result(outcome)
+            future.set_result(replace(task, **outcome))
         return future
 
     def interrupt(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,80 +11,30 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.batch import data_sets
+from segue.batch import Task, data_sets
 from segue.batch.data_sets import (
     OWN_DEPTH,
-    DatasetVideo,
     all_clips,
-    dataset_videos,
+    protocol_of,
     results_of,
     run,
     score_run,
     scored_here,
     tasks_of,
     template_for,
+    with_job,
 )
 from segue.batch.work import JobConfig
 from segue.errors import DatasetError, SourceError
-from segue.jobs.parts import Model, VideoSource
-from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob
+from segue.jobs.parts import ForegroundOptions, Model, VideoSource
+from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.masks import read_index_mask
 from segue.metrics.data_sets import Request
 from tests.cli.running import FRAMES
+from tests.segue_train.scenes import save_composites
 
 SOURCE = VideoSource(place=None, max_size=320)
 FOREGROUND = ForegroundJob(source=SOURCE, model=Model(name="mustan-lite", weights=Path("/all.safetensors")))
-
-
-def test_a_film_brings_its_region_flow_depth_and_weights(tmp_path: Path) -> None:
-    video = DatasetVideo(
-        "v",
-        Path("film"),
-        roi=Path("roi.png"),
-        flow=Path("flow"),
-        depth=Path("depth"),
-        weights=Path("own.safetensors"),
-    )
-    job = video.job(FOREGROUND)
-    assert isinstance(job, ForegroundJob)
-    assert (job.roi, job.flow, job.depth) == (
-        str(Path("roi.png").absolute()),
-        str(Path("flow").absolute()),
-        None,
-    )
-    assert job.model.weights == Path("own.safetensors").absolute()
-    assert (job.options.without, job.options.passes) == ((), 1)
-    apart = replace(video, apart=True).job(FOREGROUND)
-    assert isinstance(apart, ForegroundJob)
-    assert (apart.options.without, apart.options.passes) == (("align", "rain"), 1)
-    deep = video.job(FOREGROUND.model_copy(update={"depth": OWN_DEPTH}))
-    assert isinstance(deep, ForegroundJob)
-    assert deep.depth == str(Path("depth").absolute())
-    elsewhere = video.job(FOREGROUND.model_copy(update={"depth": "maps"}))
-    assert isinstance(elsewhere, ForegroundJob)
-    assert elsewhere.depth == "maps"
-    bare = DatasetVideo("v", Path("film")).job(
-        FOREGROUND.model_copy(update={"roi": "mine.png", "flow": "dis"})
-    )
-    assert isinstance(bare, ForegroundJob)
-    assert (bare.roi, bare.flow, bare.model) == ("mine.png", "dis", FOREGROUND.model)
-    with pytest.raises(DatasetError, match="v brings no depth maps for --depth own"):
-        DatasetVideo("v", Path("film")).job(FOREGROUND.model_copy(update={"depth": OWN_DEPTH}))
-
-
-def test_all_videos_are_there_before_the_first_one_begins(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        Image.fromarray(FRAMES[0]).save(tmp_path / name / "0.png")
-    template = ForegroundJob(source=SOURCE, model=Model(name="median"))
-    request = Request(data=tmp_path, dataset="foreground")
-    tasks = tasks_of(request, [DatasetVideo(name, tmp_path / name) for name in ("a", "b")], template)
-    assert [(task.name, task.source, task.arguments) for task in tasks] == [
-        (name, str(tmp_path / name), ()) for name in ("a", "b")
-    ]
-    assert tasks[1].job == DatasetVideo("b", tmp_path / "b").job(template)
-    with pytest.raises(SourceError, match="c: no such file or folder"):
-        tasks_of(request, [DatasetVideo(name, tmp_path / name) for name in ("a", "c")], template)
 
 
 def save_film(root: Path, name: str, numbers: range, roi: bool) -> None:
@@ -99,17 +49,55 @@ def save_film(root: Path, name: str, numbers: range, roi: bool) -> None:
         Image.fromarray(region).save(root / name / "ROI.png")
 
 
+def film_jobs(root: Path, template: ForegroundJob = FOREGROUND, **asked: Any) -> dict[str, ForegroundJob]:
+    """The jobs of the videos of a data set by their names."""
+    request = Request(**{"data": root, "dataset": "foreground", **asked})
+    videos = protocol_of(request.dataset).videos(request, root.parent / "given", template)
+    return {task.name: task.job for task in videos if isinstance(task.job, ForegroundJob)}
+
+
 def test_the_region_of_a_film_is_written_for_its_job(tmp_path: Path) -> None:
     save_film(tmp_path / "set", "one", range(1, 4), True)
     save_film(tmp_path / "set", "two", range(1, 4), False)
-    one, two = dataset_videos(Request(data=tmp_path / "set", dataset="foreground"), tmp_path / "out")
+    template = FOREGROUND.model_copy(update={"flow": "dis", "depth": "maps"})
+    one, two = film_jobs(tmp_path / "set", template).values()
     assert one.roi is not None
-    region = read_index_mask(one.roi)
+    region = read_index_mask(Path(one.roi))
     assert region[10:30, 5:40].all()
     assert region.sum() == 20 * 35
     assert two.roi is None
-    assert one.source == tmp_path / "set/one/input", "the images lie alone, by their numbers"
-    assert (one.apart, one.depth, one.flow) == (False, None, None)
+    assert one.source.place == str(tmp_path / "set/one/input"), "the images lie alone, by their numbers"
+    assert one.source.max_size == 320
+    assert (one.flow, one.depth, one.model) == ("dis", "maps", FOREGROUND.model)
+    assert (one.options.without, one.options.passes) == ((), 1)
+    twice = template.model_copy(update={"options": ForegroundOptions(passes=2)})
+    assert film_jobs(tmp_path / "set", twice)["one"].options.passes == 2
+
+
+def test_composites_bring_their_flow_and_are_not_aligned(tmp_path: Path) -> None:
+    save_composites(tmp_path / "demo")
+    (first, *_) = film_jobs(tmp_path / "demo", dataset="hofam").values()
+    assert first.flow is not None
+    assert Path(first.flow).is_dir()
+    assert (first.options.without, first.options.passes) == (("align", "rain"), 1)
+
+
+def test_all_videos_are_there_before_the_first_one_begins(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_film(tmp_path / "set", name, range(1, 4), False)
+    template = ForegroundJob(source=SOURCE, model=Model(name="median"))
+    request = Request(data=tmp_path / "set", dataset="foreground")
+    tasks = tasks_of(request, tmp_path / "out", template)
+    assert [(task.name, task.source, task.arguments) for task in tasks] == [
+        (name, str(tmp_path / "set" / name / "input"), ()) for name in ("a", "b")
+    ]
+
+    def elsewhere(videos: Iterator[Task]) -> Iterator[Task]:
+        for video in videos:
+            yield with_job(video, source=VideoSource(place=f"{video.name}-gone"))
+
+    with pytest.raises(SourceError, match="a-gone: no such file or folder"):
+        tasks_of(request, tmp_path / "out", template, elsewhere)
 
 
 @pytest.mark.parametrize("deep", [True, False])
@@ -122,10 +110,16 @@ def test_rendered_clips_bring_their_depth_where_they_have_some(tmp_path: Path, d
         (folder / "depth").mkdir()
         for number in (1, 2):
             Image.fromarray(np.zeros((48, 64), np.uint8)).save(folder / "depth" / f"in{number:06d}.png")
-    request = Request(data=tmp_path / "isd", dataset="isd", subset="test")
-    (video,) = dataset_videos(request, tmp_path / "out")
-    assert video.depth == (folder / "depth" if deep else None)
-    assert video.source == folder / "input"
+    asked = {"dataset": "isd", "subset": "test"}
+    (plain,) = film_jobs(tmp_path / "isd", **asked).values()
+    assert plain.depth is None
+    own = FOREGROUND.model_copy(update={"depth": OWN_DEPTH})
+    if deep:
+        (job,) = film_jobs(tmp_path / "isd", own, **asked).values()
+        assert job.depth == str(folder / "depth")
+        return
+    with pytest.raises(DatasetError, match="clip brings no depth maps for --depth own"):
+        film_jobs(tmp_path / "isd", own, **asked)
 
 
 def test_results_of_clips_are_one_file_with_the_numbers_of_the_data_set(tmp_path: Path) -> None:
@@ -183,9 +177,9 @@ def test_all_arguments_of_run_reach_its_videos_and_its_score(
 ) -> None:
     got: dict[str, Any] = {}
 
-    def videos(request: Request, output: Path) -> list[DatasetVideo]:
+    def tasks_of(request: Request, output: Path, template: VideoJob) -> list[Task]:
         got.update(request=request, output=output)
-        return [DatasetVideo("v", tmp_path)]
+        return [Task("v", str(tmp_path), job=template)]
 
     def run_tasks(tasks: Any, how: JobConfig, observer: object) -> int:
         got.update(tasks=tasks, how=how, observer=observer)
@@ -195,8 +189,7 @@ def test_all_arguments_of_run_reach_its_videos_and_its_score(
         got.update(scored=(request, how.output, failed))
         return "scores"
 
-    Image.fromarray(FRAMES[0]).save(tmp_path / "0.png")
-    monkeypatch.setattr(data_sets, "dataset_videos", videos)
+    monkeypatch.setattr(data_sets, "tasks_of", tasks_of)
     monkeypatch.setattr(data_sets, "run_tasks", run_tasks)
     monkeypatch.setattr(data_sets, "score_run", score)
     watch: Any = object()

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from segue.batch import Outcome, Task
+from segue.batch import Task
 from segue.batch.publish import digest_of, is_own
 from segue.batch.work import JobConfig, attempt
 from segue.cancel import CancelToken
 from segue.cli.batch import with_jobs
-from segue.jobs import running as loop
+from segue.jobs import running
 from tests.batch.conftest import film
 from tests.power import recorded
 
@@ -22,7 +22,7 @@ FRAMES = 5
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="follows descriptors in /proc")
 
 
-def done_once(output: Path, source: Path) -> Outcome:
+def done_once(output: Path, source: Path) -> Task:
     order = JobConfig(
         "foreground",
         ("--model", "median", "--format", "png", "--format", "coco"),
@@ -42,8 +42,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def test_after_a_cut_at_any_moment_a_video_is_complete_or_done_again_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "SAVE_SHARE", 1e9)  # the session is saved after every frame
+    monkeypatch.setattr(running, "SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(running, "SAVE_SHARE", 1e9)  # the session is saved after every frame
     source, output = film(tmp_path / "film.mp4", FRAMES), tmp_path / "out"
     output.mkdir()
     with recorded(output) as disk:

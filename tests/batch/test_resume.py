@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,13 +34,13 @@ def ledger(tmp_path: Path, output: Path) -> Ledger:
         for name in NAMES
         for path in [tmp_path / f"{name}.mp4"]
     )
-    for name in NAMES[:3]:
-        made.update(name, state="running")
+    done, failed, running, _ = made.tasks()
+    made.record(replace(running, state="running"))
     (tmp_path / "work").mkdir()
     (tmp_path / "work/0.png").write_bytes(b"mask")
     digest, stamp = publish(tmp_path / "work", str(output), "done", "mine")
-    made.update("done", state="done", frames=3, digest=digest, stamp=stamp)
-    made.update("failed", state="failed", error="rotten")
+    made.record(replace(done, state="done", frames=3, digest=digest, stamp=stamp))
+    made.record(replace(failed, state="failed", error="rotten"))
     return made
 
 
@@ -49,7 +50,8 @@ def states(ledger: Ledger) -> dict[str, str]:
 
 def known(ledger: Ledger, output: object, *, batch: str = "mine", retry_failed: bool = False) -> list[str]:
     how = JobConfig(output=str(output), batch=batch, retry_failed=retry_failed)
-    return list(check_known(ledger, how))
+    ledger.recover()
+    return list(check_known(ledger, ledger.tasks(), how))
 
 
 WAITS = {"done": "done", "failed": "failed", "running": "queued", "queued": "queued"}

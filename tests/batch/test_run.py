@@ -14,10 +14,10 @@ from typing import Any
 import pooch
 import pytest
 
-from segue.batch import Ledger, Outcome, Task
+from segue.batch import Ledger, Task
 from segue.batch import run as running
 from segue.batch.publish import MOVING
-from segue.batch.run import LEDGER, BatchObserver, News, check_single_files, home_of, run_tasks
+from segue.batch.run import LEDGER, BatchObserver, check_single_files, home_of, run_tasks
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY
 from segue.errors import CheckpointError, SegueError, SinkError
@@ -32,19 +32,19 @@ def job_of(model: str = "median", **fields: Any) -> ForegroundJob:
     return ForegroundJob(source=VideoSource(place="x"), model=Model(name=model), **fields)
 
 
-def task_of(name: str, source: object | None = None, **fields: Any) -> Task:
-    return Task(name, str(source or f"{name}.mp4"), job=job_of(**fields))
+def task_of(name: str, source: str | None = None, **fields: Any) -> Task:
+    return Task(name, str(Path(source or f"{name}.mp4").absolute()), job=job_of(**fields))
 
 
 class Watch(BatchObserver):
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.rounds: list[News] = []
+        self.rounds: list[Sequence[Task]] = []
 
     def notice(self, text: str) -> None:
         self.said.append(text)
 
-    def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[News], None]]:
+    def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[Sequence[Task]], None]]:
         return nullcontext(self.rounds.append)
 
 
@@ -56,7 +56,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
 
     def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Script:
         found.how = how
-        found.workers = Script({name: [Outcome("failed", error="rotten")] for name in found.fails})
+        found.workers = Script({name: [{"state": "failed", "error": "rotten"}] for name in found.fails})
         return found.workers
 
     monkeypatch.setattr(running, "open_workers", open_workers)
@@ -69,7 +69,7 @@ def test_a_batch_is_done_counted_and_reported(opened: Any, tmp_path: Path) -> No
     failed = run_tasks([task_of("a"), task_of("b"), task_of("c")], JobConfig(output="out"), watch)
     home = tmp_path / "out" / ".segue-batch"
     assert failed == 1
-    assert sorted(outcome.state for news in watch.rounds for _, outcome in news) == ["done", "done", "failed"]
+    assert sorted(task.state for news in watch.rounds for task in news) == ["done", "done", "failed"]
     assert watch.said == ["report: out/report.html"]
     assert "2 of 3 videos are done" in (tmp_path / "out/report.html").read_text("utf-8")
     assert opened.workers.told == ["close"]
@@ -108,6 +108,18 @@ def test_a_batch_is_gone_on_with_only_if_that_is_asked_for(opened: Any, tmp_path
             run_tasks([], other, Watch())
 
 
+def test_the_same_list_again_adds_nothing_and_a_name_that_is_taken_is_an_error(opened: Any) -> None:
+    how = JobConfig(output="out", resume=True)
+    listed = [task_of("clip"), task_of("two/clip")]
+    run_tasks(listed, how, Watch())
+    run_tasks([listed[1], replace(listed[0], name="third", arguments=("--fit",)), listed[0]], how, Watch())
+    for name in ("clip", "two", "clip/inner"):
+        with pytest.raises(SegueError, match=r"clip|two"):
+            run_tasks([task_of(name, "another.mp4")], how, Watch())
+    with Ledger(Path("out/.segue-batch") / LEDGER, create=False) as ledger:
+        assert [row.name for row in ledger.tasks()] == ["clip", "two/clip", "third"]
+
+
 def test_the_report_of_a_batch_replaces_only_its_own(opened: Any, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     report = tmp_path / "out/report.html"
@@ -128,7 +140,7 @@ def test_the_report_of_a_batch_replaces_only_its_own(opened: Any, tmp_path: Path
 
 def test_workers_that_broke_down_leave_a_saved_ledger_and_a_report(opened: Any, tmp_path: Path) -> None:
     class Broken(Watch):
-        def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[News], None]]:
+        def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[Sequence[Task]], None]]:
             raise SegueError("the terminal is gone")
 
     with pytest.raises(SegueError, match="the terminal is gone"):
@@ -151,10 +163,9 @@ def test_what_lacks_is_found_before_anything_is_made(opened: Any, tmp_path: Path
     run_tasks([task_of("b", model="medium")], JobConfig(output="far", address="auto"), Watch())
     write_picture(tmp_path / "films/one/0.png", FRAMES[0])
     inside = Task("x", str(tmp_path / "films/one"), job=job_of())
-    with pytest.raises(SinkError, match="films/one: results would be written there"):
+    with pytest.raises(SinkError, match="films/one: exists already, and this batch did not write it"):
         run_tasks([replace(inside, name="one")], JobConfig(output="films"), Watch())
     assert not (tmp_path / "out").exists()
-    assert not (tmp_path / "films/.segue-batch").exists()
 
 
 def test_two_batches_on_one_output_exclude_each_other_until_one_dies(opened: Any, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 
 import segue
-from segue.batch.data_sets import PROTOCOLS, DatasetVideo, check_classes, scored_here
+from segue.batch.data_sets import check_classes, protocol_of, scored_here, template_for
 from segue.datasets.foreground_sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import ArgumentError, CheckpointError, DatasetError
@@ -60,19 +61,26 @@ def index_mask(values: Iterable[MaskPrompt]) -> npt.NDArray[np.uint8]:
     return mask
 
 
-def test_davis_gives_the_objects_of_the_first_mask_without_void(davis: Path, tmp_path: Path) -> None:
-    (video,) = PROTOCOLS["davis"].videos(Request(data=davis), tmp_path / "given")
+def jobs_of(request: Request, folder: Path) -> dict[str, Any]:
+    """The jobs of the videos of a data set by their names."""
+    template = template_for(request, None, None, {})
+    videos = protocol_of(request.dataset).videos(request, folder / "given", template)
+    return {task.name: task.job for task in videos}
 
-    assert (video.name, {value.frame for value in video.prompts}) == ("clip", {0})
+
+def test_davis_gives_the_objects_of_the_first_mask_without_void(davis: Path, tmp_path: Path) -> None:
+    job = jobs_of(Request(data=davis), tmp_path)["clip"]
+
+    assert {value.frame for value in job.prompts} == {0}
     expected = MASKS[0].copy()
     expected[0] = 0
-    np.testing.assert_array_equal(index_mask(video.prompts), expected)
+    np.testing.assert_array_equal(index_mask(job.prompts), expected)
 
 
 def test_davis_2016_takes_all_objects_as_one(davis: Path, tmp_path: Path) -> None:
-    (video,) = PROTOCOLS["davis"].videos(Request(data=davis, year="2016"), tmp_path / "given")
+    job = jobs_of(Request(data=davis, year="2016"), tmp_path)["clip"]
 
-    assert set(np.unique(index_mask(video.prompts))) == {0, 1}
+    assert set(np.unique(index_mask(job.prompts))) == {0, 1}
 
 
 def test_youtube_vos_gives_each_object_in_the_frame_where_it_appears(tmp_path: Path) -> None:
@@ -88,9 +96,9 @@ def test_youtube_vos_gives_each_object_in_the_frame_where_it_appears(tmp_path: P
     }
     (root / "meta.json").write_text(json.dumps({"videos": {"v": {"objects": objects}}}))
 
-    (video,) = PROTOCOLS["ytvos"].videos(Request(data=root, dataset="ytvos"), tmp_path / "given")
+    job = jobs_of(Request(data=root, dataset="ytvos"), tmp_path)["v"]
 
-    given = {value.frame: [value] for value in video.prompts}
+    given = {value.frame: [value] for value in job.prompts}
     assert list(given) == [0, 2]  # positions of the images, not their names
     np.testing.assert_array_equal(index_mask(given[0]), np.where(MASKS[0] == 1, 1, 0))
     np.testing.assert_array_equal(index_mask(given[2]), np.where(MASKS[2] == 2, 2, 0))
@@ -195,7 +203,7 @@ def test_youtube_vis_is_run_by_its_published_inference(
         "-o",
         "out",
     )
-    quickly = ("--short-side", 48, "--device", "cpu", "-q")
+    quickly = ("--short-side", 48, "--device", "cpu")
 
     ended = command(*ordered, *quickly, "--workers", 1, "--json", "scores.json")
 
@@ -229,10 +237,10 @@ def test_results_are_called_after_the_frame_numbers_of_the_data_set(tmp_path: Pa
         Image.fromarray(np.zeros((48, 64), np.uint8)).save(tmp_path / f"set/v/groundtruth/gt{number}.png")
     request = Request(data=tmp_path / "set", dataset="foreground")
 
-    (video,) = PROTOCOLS["foreground"].videos(request, tmp_path / "given")
+    source = Path(jobs_of(request, tmp_path)["v"].source.place)
 
-    assert [path.name for path in sorted(video.source.iterdir())] == ["in000007.jpg", "in000009.jpg"]
-    assert Path(video.source, "in000009.jpg").resolve() == (tmp_path / "set/v/input/frame0009.jpg").resolve()
+    assert [path.name for path in sorted(source.iterdir())] == ["in000007.jpg", "in000009.jpg"]
+    assert Path(source, "in000009.jpg").resolve() == (tmp_path / "set/v/input/frame0009.jpg").resolve()
 
 
 def test_unknown_data_sets_are_refused_and_pictures_stay_where_they_are(
@@ -244,11 +252,10 @@ def test_unknown_data_sets_are_refused_and_pictures_stay_where_they_are(
     Image.fromarray(FRAMES[0]).save(tmp_path / "set/v/input/000001.jpg")
     Image.fromarray(np.zeros((48, 64), np.uint8)).save(tmp_path / "set/v/groundtruth/000001.png")
 
-    (video,) = PROTOCOLS["foreground"].videos(
-        Request(data=tmp_path / "set", dataset="foreground"), tmp_path / "given"
-    )
+    job = jobs_of(Request(data=tmp_path / "set", dataset="foreground"), tmp_path)["v"]
 
-    assert video == DatasetVideo("v", tmp_path / "set/v/input")
+    assert job.source.place == str(tmp_path / "set/v/input")
+    assert (job.roi, job.flow) == (None, None)
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 from segue import jobs
-from segue.batch import Outcome, Task, work
+from segue.batch import State, Task, work
 from segue.batch.plan import key_of
 from segue.batch.publish import digest_of, is_own
 from segue.batch.work import JobConfig, ProgressRecorder, attempt
@@ -51,13 +53,13 @@ def median(source: object, **fields: Any) -> Task:
     return Task("in/clip", str(source), job=job)
 
 
-def done(task: Task, order: JobConfig) -> Outcome:
+def done(task: Task, order: JobConfig) -> Task:
     outcome = attempt(task, order, CancelToken())
     assert outcome.state == "done", outcome.error
     return outcome
 
 
-def stopped_at_frame(last: int, task: Task, order: JobConfig, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+def stopped_at_frame(last: int, task: Task, order: JobConfig, monkeypatch: pytest.MonkeyPatch) -> Task:
     """A video that is interrupted after a frame."""
     token = CancelToken()
 
@@ -80,6 +82,7 @@ def test_a_video_gets_its_results_their_mark_and_a_picture(
     assert len(results(place)) == outcome.frames == 6
     assert outcome.digest == digest_of(place)
     assert is_own(place, "mine", "in/clip")
+    assert outcome.seconds is not None
     assert 0 < outcome.seconds < 60
     with Image.open(io.BytesIO(outcome.picture)) as picture:
         assert (picture.format, picture.size) == ("JPEG", (32, 24))
@@ -90,9 +93,9 @@ def test_an_interrupted_video_goes_on_and_gives_the_same_bytes(
     film: Path, order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done(median(film), replace(order, output=str(tmp_path / "whole"), scratch=tmp_path / "other"))
-    stopped = stopped_at_frame(2, median(film), order, monkeypatch)
+    assert stopped_at_frame(2, median(film), order, monkeypatch).state == "queued"
     unfinished = tmp_path / "scratch/work" / key_of("in/clip")
-    assert len(list((unfinished / "masks").glob("0*.png"))) == stopped.frames == 3
+    assert len(list((unfinished / "masks").glob("0*.png"))) == 3
     assert not results(tmp_path / "out")
     steps: list[int] = []
     step = ForegroundSession.step
@@ -110,7 +113,7 @@ def test_an_interrupted_video_goes_on_and_gives_the_same_bytes(
 def test_a_video_whose_film_has_changed_meanwhile_begins_anew(
     film: Path, order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert stopped_at_frame(2, median(film), order, monkeypatch).state == "stopped"
+    assert stopped_at_frame(2, median(film), order, monkeypatch).state == "queued"
     for path in sorted(film.iterdir())[4:]:
         path.unlink()
     outcome = done(median(film), order)
@@ -195,24 +198,27 @@ def test_a_region_that_lies_elsewhere_is_fetched_too(
 
 
 @pytest.mark.parametrize(
-    ("raised", "expected"),
+    ("raised", "state", "error"),
     [
-        (KeyboardInterrupt(), Outcome("stopped")),
-        (SourceError("no\nvideo"), Outcome("failed", error="no video")),
-        (
-            RuntimeError("at s3://me:secret@host/a\n  lost"),
-            Outcome("failed", error="RuntimeError: at s3://host/a lost"),
-        ),
+        (KeyboardInterrupt(), "queued", None),
+        (SourceError("no\nvideo"), "failed", "no video"),
+        (RuntimeError("at s3://me:secret@host/a\n  lost"), "failed", "RuntimeError: at s3://host/a lost"),
     ],
 )
 def test_a_video_that_cannot_be_done_is_reported_in_one_line_without_secrets(
-    order: JobConfig, monkeypatch: pytest.MonkeyPatch, raised: BaseException, expected: Outcome
+    order: JobConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: BaseException,
+    state: State,
+    error: str | None,
 ) -> None:
     def run(*_: object) -> None:
         raise raised
 
     monkeypatch.setattr(jobs, "run", run)
-    assert attempt(median("film.mp4"), order, CancelToken()) == expected
+    task, worker = median("film.mp4"), f"{socket.gethostname()}:{os.getpid()}"
+    expected = replace(task, state=state, error=error, worker=worker)
+    assert attempt(task, order, CancelToken()) == expected
 
 
 def test_what_cannot_be_resumed_is_done_anew_and_counted_once(

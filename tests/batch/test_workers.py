@@ -6,19 +6,20 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from segue.batch import Ledger, Outcome, Task, run
+from segue.batch import Ledger, Task, run
 from segue.batch import workers as engines
 from segue.batch.places import SUBFOLDER
 from segue.batch.plan import key_of
-from segue.batch.run import News, open_workers, run_batch, write_batch_report
+from segue.batch.run import open_workers, run_batch, write_batch_report
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers
 from segue.cancel import CancelToken
@@ -55,7 +56,7 @@ def test_a_video_whose_worker_dies_is_tried_again_so_often(ledger: Ledger, tmp_p
 def test_a_worker_that_can_do_no_video_ends_the_batch_with_everything_kept(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    workers: Any = Script({"b": [Outcome("refused", error="another folder")]})
+    workers: Any = Script({"b": [SegueError("another folder")]})
     with pytest.raises(SegueError, match="another folder"):
         run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path)
     assert states(ledger) == {"a": "done", "b": "running", "c": "queued"}
@@ -64,9 +65,9 @@ def test_a_worker_that_can_do_no_video_ends_the_batch_with_everything_kept(
 
 def test_an_interrupted_batch_queues_what_is_in_work(ledger: Ledger, tmp_path: Path) -> None:
     token = CancelToken()
-    workers: Any = Script({"b": [Outcome("stopped")]})
+    workers: Any = Script({"b": [{"state": "queued"}]})
 
-    def stop(news: News) -> None:
+    def stop(news: Sequence[Task]) -> None:
         if news:
             token.cancel()
 
@@ -76,25 +77,26 @@ def test_an_interrupted_batch_queues_what_is_in_work(ledger: Ledger, tmp_path: P
     assert states(ledger) == {"a": "done", "b": "queued", "c": "queued"}
 
 
-def seen_by_worker(*_: object) -> Outcome:
+def seen_by_worker(task: Task, order: JobConfig) -> Task:
     """What a worker process sees, as the digest of a video; slow, so that both workers get one."""
     time.sleep(0.5)
     names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
-    return Outcome("done", torch.get_num_threads(), digest=" ".join(os.environ.get(n, "-") for n in names))
+    seen = " ".join(os.environ.get(n, "-") for n in names)
+    return replace(task, state="done", frames=torch.get_num_threads(), digest=seen)
 
 
-def dies_once(task: Task, order: JobConfig) -> Outcome:
+def dies_once(task: Task, order: JobConfig) -> Task:
     """Kill the own process where no file says that one has died before."""
     marker = Path(order.output) / task.name
     if not marker.exists():
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return Outcome("done")
+    return replace(task, state="done")
 
 
-def waits_for_the_end(task: Task, order: JobConfig) -> Outcome:
+def waits_for_the_end(task: Task, order: JobConfig) -> Task:
     """As a video that is stopped after its frame."""
-    return Outcome("stopped" if engines._CANCEL.wait(60) else "failed")
+    return replace(task, state="queued" if engines._CANCEL.wait(60) else "failed")
 
 
 def task_on(device: str | None) -> Task:
@@ -163,7 +165,7 @@ def test_workers_stop_when_they_are_asked_and_end_when_they_are_closed(
     first, second = (workers.submit(Task(name, name)) for name in "ab")
     processes = [process for pool in workers._pools for process in pool._processes.values()]
     workers.interrupt()
-    assert (first.result(60).state, second.result(60).state) == ("stopped", "stopped")
+    assert (first.result(60).state, second.result(60).state) == ("queued", "queued")
     workers.close()
     assert not [process for process in processes if process.is_alive()]
 
@@ -174,16 +176,16 @@ def test_a_node_that_has_another_folder_there_refuses_to_work(tmp_path: Path) ->
         if written is not None:
             (tmp_path / SUBFOLDER).mkdir()
             (tmp_path / SUBFOLDER / IDENTITY).write_text(written)
-        outcome = engines._attempt(Task("a", "a"), order)
-        assert outcome.state == "refused"
-        assert "is another folder on node" in outcome.error
+        with pytest.raises(SegueError, match="is another folder on node"):
+            engines._attempt(Task("a", "a"), order)
 
 
 def test_the_page_of_a_batch_shows_times_errors_and_no_secrets(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        ledger.add(Task(name, f"s3://user:secret@host/{name}.mp4", ()) for name in ("a", "b", "c"))
-        ledger.update("a", state="done", worker="host:3", frames=30, seconds=4.0, digest="digest")
-        ledger.update("b", state="failed", error="no \x1b[31mpicture")
+        a, b, c = (Task(name, f"s3://user:secret@host/{name}.mp4") for name in ("a", "b", "c"))
+        ledger.add([a, b, c])
+        ledger.record(replace(a, state="done", worker="host:3", frames=30, seconds=4.0, digest="digest"))
+        ledger.record(replace(b, state="failed", error="no \x1b[31mpicture"))
         (tmp_path / "pictures").mkdir()
         for name in "ab":
             (tmp_path / "pictures" / f"{key_of(name)}.jpg").write_bytes(b"jpeg")

@@ -23,10 +23,10 @@ GO_ON = "interrupted; give the same command with --resume to go on\n"
 
 ENDED = """
 import os, signal, sys
-from segue.jobs import running as loop
+from segue.jobs import running
 from segue.sessions import TrackSession
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests themselves ignore it
-loop.SAVE_EVERY_SECONDS = 0.0
+running.SAVE_EVERY_SECONDS = 0.0
 step = TrackSession.step
 def stepping(session, frame, *arguments, **options):
     if frame.index == 5 and {signal!r}:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -45,39 +44,6 @@ def davis_root(
             save_picture(root / "JPEGImages" / level / name / f"{i}.png", picture)
             save_palette(root / "Annotations" / level / name / f"{i}.png", SQUARE)
     return root
-
-
-def counts(shared: Path) -> dict[str, dict[str, dict[str, object]]]:
-    path = shared / "data" / "vos" / "sequences.json"
-    if not path.is_file():
-        pytest.skip(f"no real sequences at {path.parent}")
-    found: dict[str, dict[str, dict[str, object]]] = json.loads(path.read_text())
-    return found
-
-
-def test_real_folders_have_the_documented_sequences_frames_sizes_and_labels(shared: Path) -> None:
-    for folder, sequences in counts(shared).items():
-        davis = DavisFolder(shared / "data" / "vos" / folder)
-        assert set(davis.names) == set(sequences)
-        for sequence in davis:
-            expected = sequences[sequence.name]
-            assert len(sequence) == expected["frames"]
-            assert len(sequence.annotations) == expected["annotated"]
-            first = next(iter(sequence.annotations))
-            assert sequence.read_image(first).shape == (expected["height"], expected["width"], 3)
-            assert sequence.read_mask(first).shape == (expected["height"], expected["width"])
-            assert sequence.binary == (expected["labels"] == [0, 255])
-
-
-def test_real_still_images_pair_with_their_masks(shared: Path) -> None:
-    root = shared / "data" / "static"
-    if not root.is_dir():
-        pytest.skip(f"no still images at {root}")
-    folder = ImageMaskFolder(root / "images", root / "masks")
-    assert len(folder) == 451
-    for i in range(0, 451, 50):
-        assert folder.read_image(i).shape[:2] == folder.read_mask(i).shape
-        assert folder.read_mask(i).any()
 
 
 @pytest.mark.parametrize("level", ["480p", "Full-Resolution", "."])

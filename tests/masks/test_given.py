@@ -27,22 +27,6 @@ def test_files_are_masks_by_their_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "masks",
-    [
-        TWO,
-        torch.from_numpy(TWO),
-        TWO.astype(np.int64),
-        np.zeros((3, 4, 3), np.uint8),
-        np.zeros((1, 2, 1), np.uint8),
-    ],
-)
-def test_masks_of_several_objects_stay_as_they_are(masks: Any) -> None:
-    found = as_masks(masks, "mask")
-    assert found.shape == tuple(masks.shape)
-    assert np.array_equal(found, np.asarray(masks))
-
-
-@pytest.mark.parametrize(
     ("value", "words"),
     [
         ([[0, 1]], "first: .*list.*; give an index mask"),

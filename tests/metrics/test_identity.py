@@ -36,3 +36,5 @@ def test_a_restless_video_gets_the_numbers_of_trackeval() -> None:
     assert found.assa == pytest.approx(0.18885996304709743)
     assert found.idf1 == pytest.approx(0.36792452830188677)
     assert found.switches == 12
+    with pytest.raises(ValueError, match="shorter"):
+        identity(truth, results[:-1])

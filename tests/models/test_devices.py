@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import segue
 from segue.flow.providers import Farneback
-from segue.layers.running import inference_copy, to_cpu
+from segue.layers.running import inference_copy
 from segue.models.deeplab import DeepLabV3
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.nanodet import NanoDetPlus
@@ -211,16 +211,6 @@ def test_components_of_a_long_path_are_one() -> None:
     assert len(torch.unique(label_components(torch.from_numpy(path)[None])[0, path])) == 1
 
 
-def test_downloads_without_a_wait_arrive_with_the_next() -> None:
-    with LogicalDevice():
-        x = torch.arange(4.0, device=DEVICE)
-        early = x.to("cpu", non_blocking=True)
-        assert early.tolist() != [0, 1, 2, 3]
-        first, second = to_cpu(x, x + 1)
-    assert early.tolist() == first.tolist() == [0, 1, 2, 3]
-    assert second.tolist() == [1, 2, 3, 4]
-
-
 def test_a_tensor_on_the_wrong_device_is_found() -> None:
     class Misplaced(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -230,13 +220,3 @@ def test_a_tensor_on_the_wrong_device_is_found() -> None:
         Misplaced()(torch.ones(3, device=DEVICE))
     with LogicalDevice(), pytest.raises(TypeError, match="cpu"):
         torch.ones(3, device=DEVICE).numpy()
-
-
-def test_an_operation_that_waits_is_counted() -> None:
-    def frame() -> None:
-        x = torch.arange(4.0, device=DEVICE)
-        assert float(x.sum()) == 6
-        assert x[x > 1].tolist() == x.cpu()[[2, 3]].tolist()
-        assert x[[0, 1]].shape == (2,)
-
-    assert count(frame).total() == 5

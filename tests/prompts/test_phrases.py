@@ -80,15 +80,15 @@ def test_several_phrases_with_commas_or_in_a_list() -> None:
     assert (meant("orange"), meant("red")) == (["orange"], [])
 
 
-@pytest.mark.parametrize("text", ["", " , ", "the", []])
-def test_empty_texts_are_refused(text: Any) -> None:
-    with pytest.raises(PromptError, match=r"^text"):
-        parse_phrases(text)
-
-
-@pytest.mark.parametrize("text", [3, ["person", 3], {0: "person"}])
-def test_texts_are_texts(text: Any) -> None:
-    with pytest.raises(ArgumentError, match=r"^text"):
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        *((empty, PromptError) for empty in ("", " , ", "the", [])),
+        *((no_text, ArgumentError) for no_text in (3, ["person", 3], {0: "person"})),
+    ],
+)
+def test_empty_texts_and_other_values_are_refused(text: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^text"):
         parse_phrases(text)
 
 

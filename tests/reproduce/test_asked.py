@@ -10,7 +10,7 @@ import pytest
 from segue.errors import SegueError
 from segue.reproduce import tables_of
 from segue.reproduce.asked import How, Words, read, read_words
-from segue.reproduce.trained import random_start, training_lacks, training_words
+from segue.reproduce.trained import training_lacks
 
 
 def test_options_are_for_all_or_for_a_network_or_a_row() -> None:
@@ -42,37 +42,6 @@ def test_a_network_that_is_not_known_ends_before_anything_runs() -> None:
     given = dict.fromkeys(("data", "weights", "rows", "run", "train"))
     with pytest.raises(SegueError, match="nonet"):
         read(tables_of("stm", ["memory"]), given | {"model": "nonet"})
-
-
-def test_a_row_says_where_it_begins_at_random() -> None:
-    tables = tables_of("mustan", ["sbi2015"])
-    given = dict.fromkeys(("data", "weights", "rows", "run", "train", "model"))
-    rows = {row.key: row for row in tables[0].rows}
-
-    def starts(*train: str, weights: tuple[str, ...] = ()) -> list[str]:
-        asked = read(tables, given | {"train": train, "weights": weights})
-        return [key for key, row in rows.items() if random_start(row, How(output=Path("out"), **asked))]
-
-    trained = [key for key, row in rows.items() if row.training]
-    assert starts() == trained
-    assert "mustan-lite" not in trained
-    assert starts("mustan2=--init resnet18.pth") == [key for key in trained if not key.startswith("mustan2")]
-    assert starts("--init=resnet18.pth") == []
-    assert "mustan2-cdnet" not in starts("mustan2-cdnet=--start w.safetensors")
-    assert "mustan2-cdnet" not in starts(weights=("mustan2-cdnet=w.safetensors",))
-
-
-def test_a_training_is_reported_from_others_by_the_options_of_its_row() -> None:
-    tables = tables_of("mustan", ["sbi2015"])
-    row = next(row for row in tables[0].rows if row.key == "mustan2-cdnet")
-    asked = read(
-        tables,
-        {"data": ["cdnet=C"], "train": ["--seed 1", "mustan2-cdnet=--seed 2", "mustan1=--seed 3"]}
-        | dict.fromkeys(("weights", "rows", "run", "model")),
-    )
-    assert row.training is not None
-    words = training_words(row.training, How(output=Path("out"), **asked), row.key)
-    assert words == ["mustan2", "--seed", "1", "--seed", "2", "--data=cdnet=C"]
 
 
 def test_a_training_begins_from_what_its_authors_published_or_from_a_training_of_its_own() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from segue.video.images import write_picture
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import matting, snapshot
-from segue_web.project import FrameAnnotation, MarkedMask, Project
+from segue_web.project import FrameAnnotation, MarkedMask
 from segue_web.store import StaleError
 from segue_web.video import Video
 from segue_web.worker import Clicked, Tools
@@ -54,7 +55,7 @@ class CircleWorker:
         while True:
             yield await coming.get()
 
-    def start(self) -> None: ...
+    def submit(self, method: str) -> None: ...
 
     def close(self) -> None: ...
 
@@ -83,12 +84,14 @@ def backend(tmp_path: Path) -> Iterator[AnnotateBackend]:
 Ask = Callable[..., dict[str, Any]]
 
 
+def request(op: str, **fields: Any) -> messages.Request:
+    return messages.parse(json.dumps({"id": 1, "op": op, **fields}))
+
+
 @pytest.fixture
 def ask(backend: AnnotateBackend) -> Ask:
     def run(op: str, **fields: Any) -> dict[str, Any]:
-        import json
-
-        return asyncio.run(backend.handle(messages.parse(json.dumps({"id": 1, "op": op, **fields}))))
+        return asyncio.run(backend.handle(request(op, **fields)))
 
     return run
 
@@ -146,7 +149,7 @@ def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("segue_web.annotate.Worker", lambda *_: DirectWorker(grabcut))
         backend = AnnotateBackend(video, tmp_path / "p")
-    edit = messages.ClickEdit(id=1, op="click", frame=0, object=None, points=[], box=(4, 4, 40, 40), seen=0)
+    edit = request("click", frame=0, object=None, points=[], box=(4, 4, 40, 40), seen=0)
     asyncio.run(backend.handle(edit))
     assert np.array_equal(backend.project.mask(0) == 1, clicked.plane)
     assert backend.project.marks(0)[1].score == 1.0
@@ -380,11 +383,11 @@ def test_objects_have_classes_and_exports_take_them(backend: AnnotateBackend, as
         ("Object 1", "car"),
         ("Taxi", "car"),
     ]
-    taken = snapshot(backend.project, None)
+    taken = snapshot(backend.project, backend.video)
     assert [name for name, _ in taken.names.values()] == ["car", "car"]
     assert taken.categories() == {"car": 1}
     ask("object", object=two, category="")
-    assert snapshot(backend.project, None).categories() == {"car": 1, "Taxi": 2}
+    assert snapshot(backend.project, backend.video).categories() == {"car": 1, "Taxi": 2}
     ask("undo")
     assert backend.project.objects()[1]["category"] == "car"
     backend._classes = ("person",)
@@ -404,7 +407,7 @@ def test_objects_have_groups_and_attributes_that_change_in_one_step(
     ask("undo")
     ask("undo")
     assert [(row["group"], row["attributes"]) for row in backend.project.objects()] == [("", {})] * 3
-    ask("redo")
+    ask("undo", redo=True)
 
     ask("object", object=ids[0], also=ids[1:2], locked=True)
     with pytest.raises(PromptError):
@@ -445,7 +448,7 @@ def import_file(backend: AnnotateBackend, path: Path, **targets: int | None) -> 
         answer = await backend.import_file(path.name, path)
         wanted = {item["number"]: item["target"] for item in answer["objects"]}
         wanted |= {int(name.removeprefix("o")): target for name, target in targets.items()}
-        message = messages.Import(id=1, op="import", upload=answer["upload"], targets=wanted)
+        message = request("import", upload=answer["upload"], targets=wanted)
         await backend.handle(message)
         return list(answer["objects"])
 
@@ -476,7 +479,7 @@ def with_job(
 
     async def run() -> None:
         backend.send = events.append
-        await backend.handle(messages.Track(id=1, op="track", direction="forward", frame=4))
+        await backend.handle(request("track", direction="forward", frame=4))
         await steps()
         await asyncio.sleep(0)
 
@@ -506,7 +509,7 @@ def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(
     async def steps() -> None:
         await step(backend, 5, 8)
         await step(backend, 6, 9)
-        await backend.handle(messages.Stop(id=2, op="stop"))
+        await backend.handle(request("stop"))
         await step(backend, 7, 10)  # in work when it was stopped
 
     events = with_job(backend, ask, steps)
@@ -526,14 +529,12 @@ def test_an_edit_during_a_tracking_is_a_step_of_its_own(backend: AnnotateBackend
 
     async def steps() -> None:
         await step(backend, 5, 8)
-        await backend.handle(
-            messages.ClickEdit(id=3, op="click", frame=9, object=1, points=[(30, 30, True)], seen=0)
-        )
+        await backend.handle(request("click", frame=9, object=1, points=[(30, 30, True)], seen=0))
         await step(backend, 6, 9)
         await step(backend, 9, 9)  # given meanwhile: stays
         with pytest.raises(SegueError):
-            await backend.handle(messages.Undo(id=4, op="undo"))
-        await backend.handle(messages.Stop(id=5, op="stop"))
+            await backend.handle(request("undo"))
+        await backend.handle(request("stop"))
 
     with_job(backend, ask, steps)
 
@@ -574,7 +575,7 @@ def test_of_the_frames_that_are_passed_the_last_is_prepared(
             await gate.wait()
 
         monkeypatch.setattr(backend._worker, "ask", prepare)
-        wanted = [messages.Prepare(id=i, op="prepare", frame=i) for i in range(5)]
+        wanted = [request("prepare", frame=i) for i in range(5)]
         tasks = [asyncio.create_task(backend.handle(message)) for message in wanted]
         await asyncio.wait(tasks[1:])
         gate.set()
@@ -586,8 +587,8 @@ def test_of_the_frames_that_are_passed_the_last_is_prepared(
 
 def test_of_two_trackings_at_once_one_is_refused(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 4, 20, 30)
-    track = messages.Track(id=1, op="track", direction="forward", frame=4)
-    export = messages.Export(id=2, op="export", format="coco")
+    track = request("track", direction="forward", frame=4)
+    export = request("export", format="coco")
 
     async def both() -> list[Any]:
         return await asyncio.gather(
@@ -599,17 +600,6 @@ def test_of_two_trackings_at_once_one_is_refused(backend: AnnotateBackend, ask: 
     assert answers[0]["start"] == 4
     for refused in answers[1:]:
         assert isinstance(refused, SegueError)
-
-
-def test_uploads_at_once_wait_in_files_of_their_own(backend: AnnotateBackend) -> None:
-    one, two = backend.upload_path("a.png"), backend.upload_path("a.png")
-    assert one != two
-    assert one.suffix == ".png"
-    one.write_bytes(b"left by a kill")
-    folder, video = backend.project.folder, backend.video
-    backend.project.close()
-    backend.project = Project(folder, video.describe(), video.size)
-    assert not one.exists()
 
 
 def test_an_import_that_is_damaged_in_its_last_mask_stores_nothing(

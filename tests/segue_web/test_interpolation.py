@@ -66,7 +66,7 @@ def test_two_polygons_fill_the_frames_between_them_in_one_step(backend: Annotate
     assert [left_of(backend, i) for i in range(2, 7)] == [10, 15, 20, 25, 30]
     ask("undo")
     assert kinds(backend) == "..g........."
-    ask("redo")
+    ask("undo", redo=True)
 
     assert draw(ask, 4, 40)["frames"] == 2
     assert [left_of(backend, i) for i in range(2, 7)] == [10, 25, 40, 35, 30]
@@ -144,7 +144,8 @@ def test_cvat_gets_polygons_with_their_keyframes_and_masks_elsewhere(
     ask("stroke", frame=3, object=None, add=True, path=strip(0, 20), width=None)  # lies over the polygon
     ask("object", object=1, attributes={"pose": "sits"})
     path = tmp_path / "a.xml"
-    list(export_job(SimpleNamespace(video=backend.video), snapshot(backend.project, None), "cvat", path))  # type: ignore[arg-type]
+    taken, tools = snapshot(backend.project, backend.video), SimpleNamespace(video=backend.video)
+    list(export_job(tools, taken, "cvat", path))  # type: ignore[arg-type]
 
     root = ET.parse(path).getroot()
     polygons, *masks = root.findall("track")

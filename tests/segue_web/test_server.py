@@ -19,6 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from segue.errors import SegueError
 from segue_web import messages
+from segue_web.annotate import AnnotateBackend
 from segue_web.server import make_app
 from segue_web.video import Video
 from tests.segue_web.videos import numbered, write_video
@@ -27,32 +28,25 @@ TOKEN = "s3cret-of-this-run"
 HOST = "http://127.0.0.1:8123"
 
 
-class Echo:
-    """A backend that answers what it was asked, and fails when it is asked to."""
+class Failing(AnnotateBackend):
+    """A backend that fails when it is asked to."""
 
     def __init__(self, video: Video, folder: Path) -> None:
-        self.video, self.folder = video, folder
-        self.send: Any = None
-        self.taken: list[bytes] = []
+        super().__init__(video, folder / "project")
+        self.folder, self.taken, self.uploads = folder, list[bytes](), list[Path]()
 
-    def open(self) -> None: ...
+    async def _stop(self) -> None:
+        raise SegueError("nothing is computed")
 
-    def close(self) -> None: ...
+    def _remove(self, object: messages.Number) -> None:
+        raise RuntimeError("a defect")
 
-    async def handle(self, message: messages.AnyMessage) -> dict[str, Any]:
-        if isinstance(message, messages.Stop):
-            raise SegueError("nothing is computed")
-        if isinstance(message, messages.Remove):
-            raise RuntimeError("a defect")
-        if isinstance(message, messages.Settings):
-            self.send({"event": "changed", "revision": 7})
-        return {"op": message.op}
-
-    def upload_path(self, name: str) -> Path:
-        return self.folder / "upload.bin"
+    def _settings(self, values: messages.Settings) -> None:
+        self.send({"event": "changed", "revision": 7})
 
     async def import_file(self, name: str, path: Path) -> dict[str, Any]:
         self.taken.append(path.read_bytes())
+        self.uploads.append(path)
         return {"upload": name}
 
     def export_file(self, name: str) -> Path | None:
@@ -60,13 +54,13 @@ class Echo:
 
 
 @pytest.fixture
-def backend(tmp_path: Path) -> Echo:
+def backend(tmp_path: Path) -> Failing:
     (tmp_path / "masks.json").write_text("[]")
-    return Echo(Video(write_video(tmp_path / "video.mp4", numbered(4))), tmp_path)
+    return Failing(Video(write_video(tmp_path / "video.mp4", numbered(4))), tmp_path)
 
 
 @pytest.fixture
-def client(backend: Echo) -> Iterator[TestClient]:
+def client(backend: Failing) -> Iterator[TestClient]:
     with TestClient(make_app(backend, TOKEN), base_url=HOST, raise_server_exceptions=False) as client:
         yield client
 
@@ -148,7 +142,7 @@ def test_an_export_is_handed_out_by_its_name(client: TestClient) -> None:
 
 
 def test_a_folder_for_whose_archive_the_disk_has_no_room_is_told_so(
-    client: TestClient, backend: Echo, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, backend: Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (backend.folder / "masks").mkdir()
     (backend.folder / "masks" / "00000.png").write_bytes(b"a mask")
@@ -200,8 +194,8 @@ def test_a_message_that_is_none_gets_one_line_and_the_socket_stays(client: TestC
         answer = json.loads(socket.receive_text())
         assert "\n" not in answer["error"]
         assert len(answer["error"]) < 300
-        socket.send_text('{"id": 5, "op": "hello"}')
-        assert json.loads(socket.receive_text()) == {"id": 5, "op": "hello"}
+        socket.send_text('{"id": 5, "op": "look", "frames": []}')
+        assert json.loads(socket.receive_text()) == {"id": 5, "frames": []}
 
 
 def test_a_message_beyond_the_limit_is_refused() -> None:
@@ -228,20 +222,20 @@ def test_every_page_hears_of_a_change(client: TestClient) -> None:
         assert json.loads(one.receive_text())["id"] == 1
 
 
-def test_an_upload_is_taken_in_and_removed(client: TestClient, backend: Echo) -> None:
+def test_an_upload_is_taken_in_and_removed(client: TestClient, backend: Failing) -> None:
     answer = client.post(f"/{TOKEN}/import/masks.zip", content=b"abc", headers={"origin": HOST})
 
     assert answer.json() == {"upload": "masks.zip"}
     assert backend.taken == [b"abc"]
-    assert not (backend.folder / "upload.bin").exists()
+    assert [path.name for path in backend.uploads] == ["upload.zip"]
+    assert not backend.uploads[0].parent.exists()
 
 
 def test_an_upload_beyond_the_limit_is_refused(
-    client: TestClient, backend: Echo, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, backend: Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("segue_web.server.MAX_UPLOAD", 10)
     answer = client.post(f"/{TOKEN}/import/masks.zip", content=b"a" * 11, headers={"origin": HOST})
 
     assert answer.status_code == 413
     assert backend.taken == []
-    assert not (backend.folder / "upload.bin").exists()

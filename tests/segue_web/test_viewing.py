@@ -25,16 +25,20 @@ TRUTH = np.array([[255, 255, 0, 0], [50, 85, 170, 0]], np.uint8)
 
 
 def labels(mask: np.ndarray, names: dict[int, str | None]) -> Labels:
-    return Labels({i: name or f"Object {i}" for i, name in names.items()}, {0: lambda: mask})
+    return Labels({i: name or f"Object {i}" for i, name in names.items()}, {0: partial(objects, mask)})
+
+
+def objects(mask: np.ndarray) -> dict[int, np.ndarray]:
+    return {int(i): mask == i for i in np.unique(mask) if i}
 
 
 def test_foreground_is_everything_but_shadow_or_what_moves() -> None:
     truth = foreground_of(labels(TRUTH, dict.fromkeys((50, 85, 170, 255))))
-    assert truth.masks[0]().tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]]
+    assert truth.mask(0, (2, 4)).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]]
     ours = foreground_of(labels(np.array([[1, 2, 3, 0]], np.uint8), {1: None, 2: "shadow", 3: "car"}))
-    assert ours.masks[0]().tolist() == [[1, 0, 1, 0]]
+    assert ours.mask(0, (1, 4)).tolist() == [[1, 0, 1, 0]]
     written = foreground_of(labels(np.array([[255, 50, 0]], np.uint8), {1: None, 2: "shadow"}))
-    assert written.masks[0]().tolist() == [[1, 0, 0]]
+    assert written.mask(0, (1, 3)).tolist() == [[1, 0, 0]]
 
 
 def test_what_is_unknown_or_outside_does_not_count_and_pixels_of_all_frames_do() -> None:
@@ -60,8 +64,7 @@ def test_means_are_those_of_the_scorer() -> None:
     for index in range(6):
         accumulator.update(found[index], truth[index])
     one, two = (
-        Labels(kinds, {i: partial(np.asarray, mask) for i, mask in enumerate(masks)})
-        for masks in (found, truth)
+        Labels(kinds, {i: partial(objects, mask) for i, mask in enumerate(masks)}) for masks in (found, truth)
     )
     compared = Comparison(one, two, (60, 80))
     for index in range(6):

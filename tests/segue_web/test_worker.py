@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -19,7 +20,7 @@ import pytest
 from segue.errors import PromptError, SegueError
 from segue.prompts import Prompter, Prompts
 from segue_web.video import Video
-from segue_web.worker import DEFECT, Tools, Worker, work
+from segue_web.worker import Tools, Worker
 from tests.segue_web.videos import numbered, write_video
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by signals")
@@ -37,22 +38,6 @@ def video(tmp_path: Path) -> Path:
     return write_video(tmp_path / "video.mp4", numbered(12))
 
 
-class Asking:
-    """A connection that brings these requests, keeps the answers, and ends."""
-
-    def __init__(self, *requests: Any) -> None:
-        self.coming = list(requests)
-        self.sent: list[Any] = []
-
-    def send(self, message: Any) -> None:
-        self.sent.append(message)
-
-    def recv(self) -> Any:
-        if not self.coming:
-            raise EOFError
-        return self.coming.pop(0)
-
-
 def failing(tools: Any) -> Iterator[int]:
     raise ValueError("operands could not be broadcast")
     yield 0
@@ -64,10 +49,11 @@ def frames_of(tools: Any) -> Iterator[int]:
 
 def test_a_video_that_was_moved_away_is_told_to_each_request(video: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone.mp4"
-    asking = Asking(("find", (0, "motion")), ("begin", (frames_of, ())), ("step", ()))
-    work(asking, gone, None, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
-    reason = f"{gone}: no such file or folder"
-    assert asking.sent == [(None, reason), (None, None), (None, reason)]
+    tools = Tools(gone, None, ("stcn-lite", None), "grabcut", "cpu")
+    tools.begin(frames_of, ())
+    for ask in (lambda: tools.find(0, "motion"), tools.step):
+        with pytest.raises(SegueError, match=re.escape(f"{gone}: no such file or folder")):
+            ask()
 
 
 def test_a_text_finds_what_it_names() -> None:
@@ -131,10 +117,17 @@ def test_a_job_computes_one_step_ahead_and_answers_between_steps(video: Path, tm
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
-def test_a_defect_shows_no_exception_of_python(video: Path) -> None:
-    asking = Asking(("begin", (failing, ())), ("step", ()))
-    work(asking, video, None, ("stcn-lite", None), "grabcut", "cpu")  # type: ignore[arg-type]
-    assert asking.sent == [(None, None), (None, DEFECT)]
+def test_errors_of_the_process_reach_the_server(video: Path) -> None:
+    worker = Worker(Video(video), ("stcn-lite", None), "grabcut", "cpu")
+
+    async def run() -> None:
+        with pytest.raises(ValueError, match="broadcast"):
+            await anext(worker.steps(failing))
+        with pytest.raises(SegueError, match="nothing"):
+            await worker.ask("find", 0, "nothing")
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    worker.close()
 
 
 def killed_again_and_again(video: Path, kills: int) -> None:
@@ -147,10 +140,10 @@ def killed_again_and_again(video: Path, kills: int) -> None:
 
     async def run() -> None:
         for _ in range(kills):
-            worker.start()
+            worker.submit("ready").result()
             job = asyncio.ensure_future(count(10_000))
             await asyncio.sleep(chance.random() * chance.choice([0.05, 3.0]))
-            os.kill(worker._process.pid, signal.SIGKILL)
+            os.kill(next(iter(worker._pool._processes)), signal.SIGKILL)
             with pytest.raises(SegueError):
                 await asyncio.wait_for(job, 30)
         assert await count(5) == 5

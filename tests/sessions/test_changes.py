@@ -105,6 +105,13 @@ def test_a_camera_that_pans_shows_the_same_scene() -> None:
         assert set(changes(views)) == {Change.none}, seed
 
 
+def test_a_camera_that_is_turned_sees_another_scene() -> None:
+    for seed in SEEDS:
+        wide = wall(seed, 96, 400)
+        views = [np.ascontiguousarray(wide[:, left : left + 128]) for left in (0, 0, 40, 40)]
+        assert changes(views) == [Change.none, Change.none, Change.scene, Change.none], seed
+
+
 def test_the_background_survives_somebody_who_comes_close() -> None:
     """One frame in four seconds: from one to the next half of the image is covered."""
     scene, rng = wall(3), np.random.default_rng(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -451,14 +450,6 @@ def test_a_refused_frame_leaves_the_session_as_it_was() -> None:
     after = session.state()
     assert after.values == before.values
     assert all(torch.equal(after.tensors[name], value) for name, value in before.tensors.items())
-
-
-def test_results_can_be_pickled() -> None:
-    for options in ({}, {"objects": True}, {"shadows": True}):
-        for result in run(new_session(Subtractor("mog2"), **options), WALK[:12])[-2:]:
-            again = pickle.loads(pickle.dumps(result))
-            assert again == result
-            assert np.array_equal(again.probabilities, result.probabilities)
 
 
 def test_what_flickers_stays_inside_of_its_range() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -216,13 +215,6 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(PromptError, match="class 'cow'"):
         allowed_classes(["cow"], {1: "dog"})
     assert allowed_classes(["dog", "2"], {1: "dog", 2: "cat"}) == {1, 2}
-
-
-def test_results_can_be_pickled() -> None:
-    for result in followed(InstanceSession(network(), OPTIONS, device="cpu"), frames(5)):
-        again = pickle.loads(pickle.dumps(result))
-        assert again == result
-        assert np.array_equal(again.probabilities, result.probabilities)
 
 
 class Colours(nn.Module):

@@ -20,7 +20,7 @@ from tests.sessions.scenes import film, wall, with_squares
 from tests.sessions.tiny_foreground import TinyForeground
 
 COMMON = ["align", "exposure", "blur"]
-OWN = ["contrast", "shadows", "lights", "rain", "stationary"]
+OWN = ["contrast", "shadows", "lights", "rain"]
 WALK = film([with_squares(wall(), [(30, 4 * t)]) for t in range(20)])
 
 
@@ -46,7 +46,6 @@ def test_stages_are_left_out_by_name() -> None:
         "contrast",
         "shadows",
         "lights",
-        "stationary",
     ]
     session = ForegroundSession("mustan-lite", background=twice(), without=["average"])
     assert session.lag == 0
@@ -55,7 +54,7 @@ def test_stages_are_left_out_by_name() -> None:
             ForegroundSession("mustan-lite", without=wrong)
 
 
-@pytest.mark.parametrize("name", ["rain", "stationary", "align"])
+@pytest.mark.parametrize("name", ["rain", "align"])
 def test_a_state_is_one_of_the_same_stages(name: str) -> None:
     """An option that changes what is saved is part of what a state belongs to."""
     whole, part = (ForegroundSession("mustan-lite", without=without) for without in ((), (name,)))

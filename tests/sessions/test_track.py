@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from segue.errors import CheckpointError, PromptError, SegueError, SinkError, SourceError
+from segue.errors import CheckpointError, PromptError, SinkError, SourceError
 from segue.layers.running import choose_device, has_bfloat16
 from segue.models.base import MemoryNetwork, Schedule
 from segue.models.memory import table, tracker
@@ -368,12 +368,6 @@ def test_weights_that_are_no_numbers_are_refused(value: float) -> None:
         broken.decoder.pred.weight[0, 0, 0, 0] = value
     with pytest.raises(CheckpointError, match=r"decoder\.pred\.weight of STCNLite"):
         new_session(broken)
-
-
-def test_a_device_that_is_not_there_is_refused(lite: STCNLite) -> None:
-    for device in ("gpu", "cuda:99"):
-        with pytest.raises(SegueError, match=f"device '{device}'"):
-            TrackSession(lite, device=device)
 
 
 @pytest.mark.skipif(not has_bfloat16(choose_device("cpu")), reason="this processor has no bfloat16")

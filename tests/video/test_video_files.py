@@ -194,6 +194,8 @@ def test_a_truncated_film_gives_the_frames_before_the_damage_then_says_where(
     assert 5 <= len(seen) < 40
     for frame, image in zip(seen, expected, strict=False):
         assert np.array_equal(frame.image, image)
+    held = list(open_source(whole.with_name(f"cut_a.{suffix}"), on_damage="hold", warn=lambda _: None))
+    assert [frame.index for frame in held[: len(seen) + 1]] == list(range(len(seen) + 1))
 
 
 @pytest.fixture

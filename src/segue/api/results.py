@@ -17,7 +17,7 @@ import numpy as np
 
 from segue.errors import ArgumentError, SegueError, SinkError
 from segue.inputs import kind_of
-from segue.jobs.describing import described, model_value, opened_source, source_value
+from segue.jobs.describing import given, opened_source, source_value
 from segue.jobs.files import record_path
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
@@ -26,6 +26,7 @@ from segue.jobs.running import FrameLoop, open_job, run_open
 from segue.jobs.values import VideoJob
 from segue.options import by_arguments
 from segue.registry import SINKS
+from segue.sessions.networks import check_path
 from segue.sessions.session import Session
 from segue.types import Frame, Segmentation
 from segue.video import Source, open_sinks, open_source
@@ -203,24 +204,14 @@ class Results(Iterator[Segmentation], Generic[S]):
             ArgumentError: an argument has the wrong type.
         """
         self.__iter__()
-        chosen = as_formats(formats)
-        if not isinstance(path, (str, os.PathLike)):
-            raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
+        outputs = _outputs(
+            path, formats=formats, side_by_side=side_by_side, overwrite=overwrite, resume=resume
+        )
         if inspect.getgeneratorstate(self._pairs) != inspect.GEN_CREATED:
             if resume:
                 raise SegueError("resume continues a whole run; save before any result is taken")
-            return write_results(
-                self._pairs,
-                Path(path),
-                chosen,
-                self.source,
-                overwrite=overwrite,
-                side_by_side=side_by_side,
-                categories={name: number for number, name in self.names.items()},
-            )
-        outputs = Outputs(
-            folder=Path(path), formats=chosen, side_by_side=side_by_side, overwrite=overwrite, resume=resume
-        )
+            numbers = {name: number for number, name in self.names.items()}
+            return _write(self._pairs, outputs, self.source, numbers)
         self.job = self.job.model_copy(update={"outputs": outputs})
         self._opened.job = self.job
         try:
@@ -232,36 +223,38 @@ class Results(Iterator[Segmentation], Generic[S]):
 def results_of(
     kind: type[VideoJob],
     arguments: Mapping[str, Any],
-    inputs: Mapping[str, Any] | None = None,
+    objects: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Results[Any]:
-    """The results of a job that a function of the package asks for."""
+    """The results of a job that a function asks for; ``objects`` are arguments that are no fields of it."""
     options = dict(arguments)
     progress: Progress | None = options.pop("progress")
     opened = opened_source(options.pop("source"), options.pop("colour", "rgb"))
     place, frames = source_value(opened)
-    network, weights, device = (options.pop(name) for name in ("model", "weights", "device"))
-    model, unnamed = model_value(network, weights)
-    own = {name: options.pop(name) for name in _OBJECTS if not _in_json(options.get(name))}
+    model, weights, device = (options.pop(name) for name in ("model", "weights", "device"))
+    check_path("weights", weights)
+    if weights is not None and not isinstance(model, str):
+        raise ArgumentError(
+            f"weights: {weights} goes with a network by name; this {type(model).__name__} has its weights "
+            "already, as segue.load(NAME, FILE) gives it"
+        )
+    name = model if isinstance(model, str) else type(model).__name__
+    held = {"model": model, **{name: options.get(name) for name in _OBJECTS}}
+    held = {name: value for name, value in held.items() if not isinstance(value, (str, os.PathLike))}
+    held = {name: value for name, value in {**held, **(objects or {})}.items() if value is not None}
     values = {
-        **by_arguments(kind, options),
+        **by_arguments(kind, {name: value for name, value in options.items() if name not in held}),
         "source": place,
-        "model": model,
+        "model": {"name": name, "weights": weights},
         "device": None if device is None else str(device),
-        "given": (*frames, *unnamed, *described(**own), *fields.pop("given", ())),
+        "given": (*frames, *(given(name, value) for name, value in held.items())),
         **fields,
     }
-    job = checked(kind, values)
-    held = {"source": opened, "model": network if unnamed else None, **own, **(inputs or {})}
-    held = {name: value for name, value in held.items() if value is not None}
-    return Results(open_job(job, held), progress=progress)
+    return Results(open_job(checked(kind, values), {"source": opened, **held}), progress=progress)
 
 
 _OBJECTS = ("names", "prompter", "roi", "scene")
-
-
-def _in_json(value: object) -> bool:
-    return value is None or isinstance(value, (str, os.PathLike))
+"""Arguments that may be objects which JSON does not hold."""
 
 
 class _Watch(Observer):
@@ -284,35 +277,28 @@ def _pairs_of(opened: OpenJob, watch: _Watch) -> Generator[tuple[Frame, Segmenta
         opened.finish()
 
 
-def as_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
-    """The names of formats, as a list or a single name."""
-    names = (formats,) if isinstance(formats, str) else formats
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ArgumentError(
-            f"formats: {kind_of(formats)}; give a name or a list of names: {', '.join(SINKS.names)}"
-        )
-    return tuple(names)
+def _outputs(path: Any, **options: Any) -> Outputs:
+    """Where results go, as a caller says it."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
+    return checked(Outputs, {"folder": path, **options})
 
 
-def write_results(
+def _write(
     pairs: Iterator[tuple[Frame, Segmentation]],
-    path: Path,
-    formats: Sequence[str],
+    outputs: Outputs,
     source: Source,
-    *,
-    overwrite: bool,
-    side_by_side: bool,
     categories: Mapping[str, int] | None = None,
 ) -> dict[str, Path]:
     """Write results with their frames; the record of another job that was there is removed."""
-    outputs = open_sinks(
-        path, formats, source, overwrite=overwrite, side_by_side=side_by_side, categories=categories
-    )
-    with outputs.sink as sink:
+    assert outputs.folder is not None
+    how = outputs.model_dump(include={"overwrite", "side_by_side"})
+    opened = open_sinks(outputs.folder, outputs.formats, source, categories=categories, **how)
+    with opened.sink as sink:
         for frame, result in pairs:
             sink.write(frame, result)
-    record_path(path, outputs.paths).unlink(missing_ok=True)
-    return outputs.paths
+    record_path(outputs.folder, opened.paths).unlink(missing_ok=True)
+    return opened.paths
 
 
 def save(
@@ -347,10 +333,8 @@ def save(
     """
     if isinstance(results, Results):
         return results.save(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
-    chosen = as_formats(formats)
-    if not isinstance(path, (str, os.PathLike)):
-        raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
-    for name in chosen:
+    outputs = _outputs(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
+    for name in outputs.formats:
         if source is None and SINKS.find(name).needs_frames:
             raise SinkError(f"the format {name} needs the frames: give source as well")
     if not isinstance(results, Iterable):
@@ -366,9 +350,7 @@ def save(
     frames = None if source is None else iter(opened)
     pairs = _with_frames(itertools.chain([first], given), frames, blank)
     with opened:
-        return write_results(
-            pairs, Path(path), chosen, opened, overwrite=overwrite, side_by_side=side_by_side
-        )
+        return _write(pairs, outputs, opened)
 
 
 def _with_frames(

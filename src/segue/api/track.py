@@ -13,7 +13,7 @@ import torch
 from segue.api.results import Progress, Results, results_of
 from segue.errors import ArgumentError
 from segue.inputs import kind_of
-from segue.jobs.describing import Colour, described, opened_source, stored_prompts
+from segue.jobs.describing import Colour, opened_source, stored_prompts
 from segue.jobs.parts import Finding
 from segue.jobs.values import TrackJob
 from segue.models.base import TrackNetwork
@@ -150,9 +150,7 @@ def track(
             frames=None if prompts.frames is None else tuple(prompts.frames),
             score=prompts.score,
         )
-        return results_of(
-            TrackJob, given, {"detector": find}, finding=finding, given=described(detector=find)
-        )
+        return results_of(TrackJob, given, {"detector": find}, finding=finding)
     if required is not None and not isinstance(required, Container):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
     said = given_prompts(prompts, **marks, start=opened.request.start)
@@ -160,8 +158,7 @@ def track(
     return results_of(
         TrackJob,
         given,
-        {"required": required},
+        {"required": required if frames is None else None},
         prompts=stored_prompts(said, opened),
         required=frames,
-        given=described(required=required if frames is None else None),
     )

@@ -2,6 +2,5 @@
 
 from segue.batch.ledger import Ledger
 from segue.batch.plan import State, Task, read_tasks
-from segue.batch.work import Outcome
 
-__all__ = ["Ledger", "Outcome", "State", "Task", "read_tasks"]
+__all__ = ["Ledger", "State", "Task", "read_tasks"]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from segue.batch.places import SUBFOLDER
-from segue.batch.plan import Task
+from segue.batch.plan import Task, jobs_of
 from segue.batch.run import BatchObserver, run_tasks
 from segue.batch.work import JobConfig
 from segue.datasets.files import PICTURES, files_by_stem
@@ -76,46 +76,15 @@ OWN_DEPTH = "own"
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetVideo:
-    """One video of a data set: name of its results, folder of its images, and what the protocol gives."""
-
-    name: str
-    source: Path
-    prompts: tuple[MaskPrompt, ...] = ()
-    roi: Path | None = None
-    flow: Path | None = None
-    depth: Path | None = None  # a job has it that asks for OWN_DEPTH
-    apart: bool = False  # its images are no video: frames are not aligned, and rain is not removed
-    weights: Path | None = None  # else those of the job
-    required: tuple[int, ...] | None = None  # indices of the frames whose results are wanted, else all
-
-    def job(self, template: VideoJob) -> VideoJob:
-        """The job that runs the video."""
-        source = template.source.model_copy(update={"place": str(self.source.absolute())})
-        changes: dict[str, Any] = {"source": source}
-        if self.weights is not None:
-            changes["model"] = template.model.model_copy(update={"weights": self.weights.absolute()})
-        if isinstance(template, TrackJob):
-            changes |= {"prompts": self.prompts, "required": self.required}
-        if isinstance(template, ForegroundJob):
-            own = template.depth == OWN_DEPTH
-            if own and self.depth is None:
-                raise DatasetError(f"{self.name} brings no depth maps for --depth {OWN_DEPTH}")
-            given = {"roi": self.roi, "flow": self.flow, "depth": self.depth if own else None}
-            changes |= {name: str(path.absolute()) for name, path in given.items() if path is not None}
-            # Published figures are those of one pass, which knows at each frame only what came before.
-            options: dict[str, Any] = {"passes": template.options.passes or 1}
-            options |= {"without": ("align", "rain")} if self.apart else {}
-            changes["options"] = template.options.model_copy(update=options)
-        return template.model_copy(update=changes)
-
-
-@dataclass(frozen=True, slots=True)
 class DatasetProtocol:
-    """Command, videos and default model of a data set; regions and links of videos go into the folder."""
+    """Command, videos and default model of a data set.
+
+    The videos are tasks with the job of all, changed to what is given of each; regions and links of videos go
+    into the folder.
+    """
 
     command: str
-    videos: Callable[[Request, Path], Iterator[DatasetVideo]]
+    videos: Callable[[Request, Path, Any], Iterator[Task]]
     model: str | None = None
 
 
@@ -198,7 +167,7 @@ def run(
     template = template_for(request, model, weights, options or {})
     template = template.model_copy(update={"device": device, "fast": fast})
     how = JobConfig(command=protocol_of(dataset).command, output=str(output), workers=workers, resume=resume)
-    videos = tasks_of(request, dataset_videos(request, Path(output)), template)
+    videos = tasks_of(request, Path(output), template)
     failed = run_tasks(videos, how, observer or BatchObserver())
     evaluation = score_run(request, how, failed) if scored_here(request) else None
     return DatasetRun(results_of(request, Path(output)), evaluation, failed)
@@ -228,18 +197,28 @@ def score_run(request: Request, how: JobConfig, failed: int, report: Progress | 
     return request.score(results, report or (lambda done, total, name: None))
 
 
-def dataset_videos(request: Request, output: Path) -> Iterator[DatasetVideo]:
-    """The videos of a request; what must be written for them lies in the output."""
-    return protocol_of(request.dataset).videos(request, output / SUBFOLDER / "prompts")
+def tasks_of(
+    request: Request,
+    output: Path,
+    template: VideoJob,
+    adapt: Callable[[Iterator[Task]], Iterable[Task]] = iter,
+) -> list[Task]:
+    """The videos of a data set as tasks of a batch, changed by ``adapt`` and checked before the first starts.
 
-
-def tasks_of(request: Request, videos: Iterable[DatasetVideo], template: VideoJob) -> list[Task]:
-    """The videos of a data set as tasks of a batch, checked before the first one starts."""
+    What must be written for them lies in the output.
+    """
     if isinstance(template, InstancesJob):
         check_classes(request, template.model)
-    jobs = [(video.name, video.job(template)) for video in videos]
-    check_needs([job for _, job in jobs])
-    return [Task(name, str(job.source.place), job=job) for name, job in jobs]
+    videos = protocol_of(request.dataset).videos(request, output / SUBFOLDER / "prompts", template)
+    tasks = list(adapt(videos))
+    check_needs(jobs_of(tasks))
+    return tasks
+
+
+def with_job(task: Task, **changes: Any) -> Task:
+    """A video whose job has other fields."""
+    assert task.job is not None
+    return replace(task, job=task.job.model_copy(update=changes))
 
 
 def check_classes(request: Request, model: Model) -> None:
@@ -295,7 +274,14 @@ def is_clips(name: str) -> bool:
     return protocol_of(name).command == "instances"
 
 
-def _masks(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+def _video(template: VideoJob, name: str, source: Path, **given: Any) -> Task:
+    """A video with the job of all, its folder of images, and what its protocol gives."""
+    place = str(source.absolute())
+    task = Task(name, place, job=template)
+    return with_job(task, source=template.source.model_copy(update={"place": place}), **given)
+
+
+def _masks(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]:
     """The first annotated frame is given; where objects are known by their boxes, whole boxes."""
     for video in open_masks(request):
         if not video.annotations:
@@ -307,10 +293,10 @@ def _masks(request: Request, folder: Path) -> Iterator[DatasetVideo]:
         mask = np.where(mask == VOID, 0, mask)
         if request.year != "2017":
             mask = (mask > 0).astype(np.uint8)
-        yield DatasetVideo(video.name, source, tuple(MaskPrompt.each(mask, place)))
+        yield _video(template, video.name, source, prompts=tuple(MaskPrompt.each(mask, place)))
 
 
-def _ytvos(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+def _ytvos(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]:
     """Every object is given in the frame in which it appears; only some frames must have results."""
     for video in open_ytvos(request):
         names = list(video.frames)
@@ -321,10 +307,25 @@ def _ytvos(request: Request, folder: Path) -> Iterator[DatasetVideo]:
             prompts += tuple(MaskPrompt.each(np.where(coming, mask, 0), names.index(frame)))
         required = {names.index(frame) for frame in video.required}
         wanted = tuple(sorted(required)) if len(required) < len(names) else None
-        yield DatasetVideo(video.name, video.frames[names[0]].parent, prompts, required=wanted)
+        source = video.frames[names[0]].parent
+        yield _video(template, video.name, source, prompts=prompts, required=wanted)
 
 
-def _foreground(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+def _film(
+    template: ForegroundJob, name: str, source: Path, options: dict[str, Any], **files: Path | None
+) -> Task:
+    """A video with its region of interest, its flow and the depth maps that it brings."""
+    if template.depth != OWN_DEPTH:
+        files.pop("depth", None)
+    elif files.get("depth") is None:
+        raise DatasetError(f"{name} brings no depth maps for --depth {OWN_DEPTH}")
+    # Published figures are those of one pass, which knows at each frame only what came before.
+    options = {"passes": template.options.passes or 1, **options}
+    given = {field: str(path.absolute()) for field, path in files.items() if path is not None}
+    return _video(template, name, source, options=template.options.model_copy(update=options), **given)
+
+
+def _foreground(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
     """Every video from its first image on, with its region of interest and rendered depth maps."""
     for video in open_films(request):
         names = [path.stem for path in video.frames]
@@ -338,7 +339,7 @@ def _foreground(request: Request, folder: Path) -> Iterator[DatasetVideo]:
             write_index_mask(roi, video.read_roi().astype(np.uint8))
         clip = IsdClip.of(video) if request.dataset == "isd" else None
         depth = clip.folder / "depth" if clip is not None and clip.has_depth else None
-        yield DatasetVideo(video.key, source, roi=roi, depth=depth)
+        yield _film(template, video.key, source, {}, roi=roi, depth=depth)
 
 
 def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
@@ -355,8 +356,8 @@ def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
     return folder
 
 
-def _hofam(request: Request, folder: Path) -> Iterator[DatasetVideo]:
-    """Every composite by itself: its frame, and its flow as it is."""
+def _hofam(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
+    """Every composite by itself: its frame, and its flow as it is; its images are no video to align."""
     for video in open_films(request):
         for name, read in (("frames", read_frame), ("flow", read_flow)):
             for number, path in zip(video.numbers, video.frames, strict=True):
@@ -366,10 +367,11 @@ def _hofam(request: Request, folder: Path) -> Iterator[DatasetVideo]:
                 time = path.stat().st_mtime_ns
                 os.utime(target, ns=(time, time))
         place = folder / video.key
-        yield DatasetVideo(video.key, place / "frames", flow=place / "flow", apart=True)
+        apart = {"without": ("align", "rain")}
+        yield _film(template, video.key, place / "frames", apart, flow=place / "flow")
 
 
-def _ytvis(request: Request, folder: Path) -> Iterator[DatasetVideo]:
+def _ytvis(request: Request, folder: Path, template: InstancesJob) -> Iterator[Task]:
     """Every video as one clip of its images."""
     dataset = _open_ytvis(request)
     if dataset.images is None:
@@ -377,7 +379,7 @@ def _ytvis(request: Request, folder: Path) -> Iterator[DatasetVideo]:
     for video in dataset:
         paths = [dataset.images / name for name in video.file_names]
         names = [path.stem for path in paths]
-        yield DatasetVideo(video.name, _alone(paths, names, folder / "frames" / video.name))
+        yield _video(template, video.name, _alone(paths, names, folder / "frames" / video.name))
 
 
 def all_clips(request: Request, output: Path) -> Path:

@@ -6,12 +6,11 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 from segue.batch.places import hide_secrets
-from segue.batch.plan import State, Task, check_name, check_names, jobs_of, unique
+from segue.batch.plan import State, Task, check_name, jobs_of
 from segue.errors import SegueError, SourceError
 from segue.inputs import parse_json
 from segue.jobs.values import VideoJob, from_json, to_json
@@ -20,24 +19,26 @@ from segue.video.identity import SourceIdentity
 
 STATES: tuple[State, ...] = get_args(State)
 
-VERSION = 5
+VERSION = 6
 """Version of the tables, as SQLite's ``user_version``."""
 
 _SCHEMA = f"""
 create table settings (key text primary key, value text not null);
 create table videos (
-    name text primary key, source text not null, arguments text not null, identity text, job text,
-    state text not null default 'queued', worker text, tries integer not null default 0, error text,
-    frames integer not null default 0, seconds real, digest text, stamp text
+    name text primary key, source text not null check (typeof(source) = 'text'), arguments text not null,
+    identity text, job text,
+    state text not null default 'queued' check (state in {STATES}), worker text,
+    tries integer not null default 0 check (typeof(tries) = 'integer'), error text,
+    frames integer not null default 0 check (typeof(frames) = 'integer'),
+    seconds real check (typeof(seconds) in ('null', 'real')), digest text, stamp text
 );
 create unique index by_task on videos (source, arguments);
 create index by_state on videos (state);
 pragma user_version = {VERSION};
 """
 
-_COLUMNS = ", ".join(item.name for item in fields(Task))
-_OUTCOME = (str, str | None, int, str | None, int, float | None, str | None, str | None)
-"""Types of the columns from ``state`` on."""
+_OUTCOME = ("state", "worker", "tries", "error", "frames", "seconds", "digest", "stamp")
+"""Columns that change, in the order of the attributes of :class:`Task`."""
 
 
 class Ledger(AbstractContextManager["Ledger"]):
@@ -60,7 +61,6 @@ class Ledger(AbstractContextManager["Ledger"]):
         if not create and not path.is_file():
             raise SegueError(f"{path}: there is no batch here")
         self._path = path
-        self._jobs: dict[str, VideoJob] = {}
         with self._errors("used"):
             if not path.exists():
                 path.touch(mode=0o600)
@@ -122,37 +122,18 @@ class Ledger(AbstractContextManager["Ledger"]):
                     "choose another output"
                 )
 
-    def unknown(self, tasks: Iterable[Task]) -> list[Task]:
-        """Select the videos that the ledger does not have, each once; other arguments make another video.
-
-        Args:
-            tasks: videos in the order of the list.
-
-        Returns:
-            Videos for :meth:`add`.
-        """
-        known = set(self._all("select source, arguments from videos"))
-        return [task for task in unique(tasks) if (task.source, json.dumps(task.arguments)) not in known]
-
     def add(self, tasks: Iterable[Task]) -> None:
         """Queue new videos.
 
         Args:
-            tasks: videos that :meth:`unknown` gave, in the order of the list.
-
-        Raises:
-            SegueError: two videos would write to one folder, or into one another's.
+            tasks: videos in the order of the list; the ledger has none of their names.
         """
         new = list(tasks)
-        check_names([*(row[0] for row in self._all("select name from videos")), *(task.name for task in new)])
-        jobs = jobs_of(new)
-        texts = {id(job): to_json(job) for job in jobs}
-        self._jobs.update(zip(texts.values(), jobs, strict=True))
+        texts = {id(job): to_json(job) for job in jobs_of(new)}
         rows = [
             (
                 *(_bytes(task.name), _bytes(task.source), json.dumps(task.arguments)),
-                None if task.identity is None else json.dumps(task.identity.to_json()),
-                texts.get(id(task.job)),
+                *(_identity(task), texts.get(id(task.job))),
             )
             for task in new
         ]
@@ -178,61 +159,32 @@ class Ledger(AbstractContextManager["Ledger"]):
             Videos in the order of the list; those with equal jobs share one.
         """
         found = []
+        jobs: dict[str | None, VideoJob | None] = {None: None}
         where = f"where state in ({', '.join('?' * len(states))})" if states else ""
-        for name, source, arguments, identity, job, *outcome in self._all(
-            f"select {_COLUMNS} from videos {where} order by rowid", *states
-        ):
-            with self._errors(f"read at the video {name!r}"):
+        columns = f"name, source, arguments, identity, job, {', '.join(_OUTCOME)}"
+        rows = self._all(f"select {columns} from videos {where} order by rowid", *states)
+        with self._errors("read"):
+            for name, source, arguments, identity, job, *outcome in rows:
                 check_name(name, SourceError)
                 known = None if identity is None else SourceIdentity.from_json(parse_json(identity))
-                given = tuple(parse_json(arguments))
-                texts = all(isinstance(text, str) for text in (source, *given))
-                if not (texts and outcome[0] in STATES and all(map(isinstance, outcome, _OUTCOME))):
-                    raise TypeError("an entry is of another type")
-                found.append(Task(name, source, given, known, self._job(job), *outcome))
+                if job not in jobs:
+                    jobs[job] = _job(job)
+                found.append(Task(name, source, tuple(parse_json(arguments)), known, jobs[job], *outcome))
         return found
 
-    def jobs(self) -> list[VideoJob]:
-        """Read the jobs of all videos.
-
-        Returns:
-            Jobs, each once.
-        """
-        with self._errors("read"):
-            found = [self._job(text) for (text,) in self._all("select distinct job from videos")]
-        return [job for job in found if job is not None]
-
-    def _job(self, text: str | None) -> VideoJob | None:
-        """A stored job; each is read once, and those that were added are not read at all."""
-        if text is not None and text not in self._jobs:
-            job = from_json(text)
-            if not isinstance(job, VideoJob):
-                raise TypeError(f"a batch does videos, not a job of the kind {job.kind}")
-            self._jobs[text] = job
-        return None if text is None else self._jobs[text]
-
-    def update(self, name: str, **changes: str | float | None) -> None:
-        """Record what has become of a video.
+    def record(self, task: Task) -> None:
+        """Record what has become of a video, and the identity of its source.
 
         Args:
-            name: name of the video.
-            changes: new values by the attributes of :class:`Task` from ``state`` on.
+            task: video as it is now; its name tells which one it is.
         """
         # Columns of numbers take texts as numbers.
-        columns = ", ".join(f"{column} = cast(? as text)" for column in changes)
-        values = [_bytes(value) if isinstance(value, str) else value for value in changes.values()]
-        self._all(f"update videos set {columns} where name = cast(? as text)", *values, _bytes(name))
-
-    def again(self, name: str, identity: SourceIdentity | None = None) -> None:
-        """Queue a video in any state.
-
-        Args:
-            name: name of the video.
-            identity: identity of its source now; None keeps the stored one.
-        """
-        if identity is not None:
-            self.update(name, identity=json.dumps(identity.to_json()))
-        self.update(name, state="queued", tries=0, error=None, digest=None, stamp=None)
+        columns = ", ".join(f"{column} = cast(? as text)" for column in ("identity", *_OUTCOME))
+        values = [_identity(task), *(getattr(task, column) for column in _OUTCOME), task.name]
+        self._all(
+            f"update videos set {columns} where name = cast(? as text)",
+            *(_bytes(value) if isinstance(value, str) else value for value in values),
+        )
 
     def save(self) -> None:
         """Write what was recorded since the last time."""
@@ -247,6 +199,17 @@ class Ledger(AbstractContextManager["Ledger"]):
         """
         found = dict(self._all("select state, count(*) from videos group by state"))
         return {state: found.get(state, 0) for state in STATES}
+
+
+def _identity(task: Task) -> str | None:
+    return None if task.identity is None else json.dumps(task.identity.to_json())
+
+
+def _job(text: str) -> VideoJob:
+    job = from_json(text)
+    if not isinstance(job, VideoJob):
+        raise TypeError(f"a batch does videos, not a job of the kind {job.kind}")
+    return job
 
 
 def _bytes(text: str) -> bytes:

@@ -18,7 +18,7 @@ from segue.extras import install_command
 from segue.video.addresses import public_address, stored_address
 from segue.video.identity import SourceIdentity
 from segue.video.mask_folder import MARKER, RECORDS
-from segue.video.partial import PartialFile
+from segue.video.partial import replacing
 
 SUBFOLDER = ".segue-batch"
 """Folder in the output with the ledger, the images of the report and what is under way."""
@@ -91,21 +91,18 @@ def remote_identity(place: str) -> SourceIdentity | None:
 
 def fetch(place: str, folder: Path) -> Path:
     """Bring a remote file into the folder of a video, unless it is there already."""
+    files, name = file_system(place)
     try:
-        files, name = file_system(place)
         identity = _identity(place, files.info(name))
         key = hashlib.sha256(os.fsencode(f"{place} {identity}")).hexdigest()[:16]
         target = folder / (key + Path(place.split("?")[0]).suffix)
         if not target.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            partial = PartialFile(target)
-            files.get_file(name, str(partial.path))
-            partial.commit()
+            with replacing(target) as partial:
+                files.get_file(name, str(partial))
         time = identity.modified_ns or 0
         os.utime(target, ns=(time, time))  # the same source when it is fetched again
-    except SegueError:
-        raise
-    except Exception as error:
+    except Exception as error:  # every fsspec backend has errors of its own
         raise SourceError(f"{hide_secrets(place)}: cannot be fetched ({one_line(error)})") from None
     return target
 

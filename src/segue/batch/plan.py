@@ -61,9 +61,10 @@ class Task:
         tries: how often it was begun.
         error: why it failed, one line.
         frames: frames with results.
-        seconds: time that its last try took.
+        seconds: time that its last try took, with fetching and uploading.
         digest: SHA-256 over names and contents of its results.
         stamp: SHA-256 over names, sizes and times of its results, None at an address.
+        picture: JPEG of one frame with its objects, as long as the report lacks it.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Task:
     seconds: float | None = None
     digest: str | None = None
     stamp: str | None = None
+    picture: bytes = b""
 
     @property
     def size(self) -> int:
@@ -101,22 +103,18 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
 
     Returns:
         One task for each pair of source and options, at least one, in the order of ``sources``; the videos of
-        a local folder or a pattern are in natural order. ``identity`` and ``job`` are None.
+        a local folder or a pattern are in natural order. Paths are absolute; ``identity`` and ``job`` are
+        None.
 
     Raises:
         SourceError: nothing is there, a list cannot be read or has a wrong row, or a source is a result of
             segue.
     """
-    tasks = unique(task for text in sources for task in _expanded(text))
+    tasks = {(task.source, task.arguments): task for text in sources for task in _expanded(text)}
     if not tasks:
         named = ", ".join(map(hide_secrets, sources)) or "nothing"
         raise SourceError(f"{named}: there are no videos; results of segue do not count")
-    return tasks
-
-
-def unique(tasks: Iterable[Task]) -> list[Task]:
-    """Videos without duplicates: other options make another video of a source."""
-    return list({(task.source, task.arguments): task for task in tasks}.values())
+    return list(tasks.values())
 
 
 def check_name(name: str, error: type[SegueError] = SegueError) -> None:
@@ -149,16 +147,6 @@ def check_names(names: Iterable[str]) -> None:
 def key_of(name: str) -> str:
     """16 digits that stand for a name where files are called after it."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-
-
-def value_of(words: Sequence[str], name: str) -> str | None:
-    """The value that an option has among the words of a command line; None where it is not there."""
-    for place, word in enumerate(words):
-        if word == name and place + 1 < len(words):
-            return words[place + 1]
-        if word.startswith(f"{name}="):
-            return word.partition("=")[2]
-    return None
 
 
 def jobs_of(tasks: Iterable[Task]) -> list[VideoJob]:
@@ -195,17 +183,17 @@ def _expanded(text: str) -> Iterator[Task]:
     elif is_url(text):
         for item in files_below(text, VIDEO_SUFFIXES):
             yield Task(os.path.splitext(item[len(text) :].lstrip("/"))[0], item)  # noqa: PTH122
-    elif Path(text).is_dir():
-        _refuse_result(Path(text), text)
-        yield from _below(Path(text).absolute())
-    elif Path(text).is_file():
-        _refuse_result(Path(text).parent, text)
-        yield Task(Path(text).stem, text)
+    elif (place := Path(text).absolute()).is_dir():
+        _refuse_result(place, text)
+        yield from _below(place)
+    elif place.is_file():
+        _refuse_result(place.parent, text)
+        yield Task(place.stem, str(place))
     elif glob.has_magic(text):
         for each in sorted(glob.glob(text, recursive=True), key=natural_key):  # noqa: PTH207
             place = Path(each)
             if not any(map(is_result, (place, *place.parents[:-1]))):
-                yield from [Task(place.name, each)] if place.is_dir() else _expanded(each)
+                yield from [Task(place.name, str(place.absolute()))] if place.is_dir() else _expanded(each)
     else:
         raise SourceError(f"{text}: no such file, folder or list")
 
@@ -222,23 +210,22 @@ def _path_of(place: str) -> str:
 
 
 def _below(folder: Path) -> Iterator[Task]:
-    films: list[str] = []
+    films: list[tuple[str, str]] = []
+    # The functions of os.path: pathlib takes as long as all else for very many videos.
+    start = os.path.join(folder, "")  # noqa: PTH118
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not is_result(Path(place, name))]
-        start = os.path.join(place, "")  # noqa: PTH118 - pathlib takes as long as all else for many videos
-        films += filter(os.path.isfile, (start + name for name in names if _is_film(name)))
-    length = len(os.path.join(folder, ""))  # noqa: PTH118
-    for film in sorted(films, key=natural_key):
-        yield Task(os.path.splitext(film[length:])[0].replace(os.sep, "/"), film)  # noqa: PTH122
+        for path in (os.path.join(place, name) for name in names):  # noqa: PTH118
+            stem, suffix = os.path.splitext(path)  # noqa: PTH122
+            if suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path):  # noqa: PTH113
+                films.append((stem[len(start) :].replace(os.sep, "/"), path))
+    for name, path in sorted(films, key=lambda film: natural_key(film[1])):
+        yield Task(name, path)
     if not films:
         inner = [path for path in folder.iterdir() if path.is_dir()]
         pictures = [path for path in inner if not is_result(path)]
         for item in sorted(pictures, key=lambda path: natural_key(path.name)) or [folder] * (not inner):
             yield Task(item.name or item.resolve().name, str(item))
-
-
-def _is_film(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES  # noqa: PTH122 - of very many names
 
 
 def _listed(path: Path) -> Iterator[Task]:

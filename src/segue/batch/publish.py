@@ -95,27 +95,31 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
 def digest_of(folder: Path) -> str:
     """SHA-256 over names and contents of all files below a folder in order, but for their mark."""
     total = hashlib.sha256()
-    for path in sorted(map(Path, _files(folder))):
+    for path in sorted(Path(entry.path) for entry in _files(folder)):
         if path != folder / RESULT:
             total.update(os.fsencode(path.relative_to(folder).as_posix()) + b"\0")
             total.update(bytes.fromhex(sha256(path)))
     return total.hexdigest()
 
 
-def stamp_of(folder: Path) -> str | None:
+def stamp_of(folder: str | Path) -> str | None:
     """SHA-256 over the names, sizes and times of all files below a folder; None if it cannot be read."""
     start = len(os.fspath(folder))
     with suppress(OSError):
-        files = [(path[start:], os.stat(path)) for path in _files(folder)]  # noqa: PTH116 - of very many files
+        files = [(entry.path[start:], entry.stat()) for entry in _files(folder)]
         lines = sorted(f"{name}\0{status.st_size} {status.st_mtime_ns}" for name, status in files)
         return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
     return None
 
 
-def _files(folder: Path) -> Iterator[str]:
+def _files(folder: str | Path) -> Iterator[os.DirEntry[str]]:
     """The files below a folder."""
-    for place, _, names in os.walk(folder):
-        yield from (os.path.join(place, name) for name in names)  # noqa: PTH118
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.is_dir():
+                yield entry
+            elif not entry.is_symlink():
+                yield from _files(entry.path)
 
 
 def _sync(folder: Path) -> None:
@@ -138,7 +142,7 @@ def _upload(work: Path, place: str, name: str, batch: str, digest: str) -> None:
             )
         if done in there:
             files.rm_file(done)
-        wanted = {f"{root}/{Path(path).relative_to(work).as_posix()}": path for path in _files(work)}
+        wanted = {f"{root}/{Path(file).relative_to(work).as_posix()}": file.path for file in _files(work)}
         for target in sorted(wanted, key=lambda target: target != mark):  # first what says whose they are
             files.put_file(wanted[target], target)
         for target in there - {*wanted, done}:

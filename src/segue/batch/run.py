@@ -10,24 +10,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from urllib.parse import quote
 
 from segue.batch.ledger import Ledger
 from segue.batch.places import SUBFOLDER, hide_secrets, one_line
-from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, jobs_of, key_of, unique
+from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, jobs_of, key_of
 from segue.batch.publish import MOVING, check_free, digest_of, is_own, stamp_of
-from segue.batch.work import JobConfig, Outcome
+from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers, RayTasks, gpus_of
 from segue.cache import cache_folder
 from segue.cancel import CancelToken, cancel_on_signals
-from segue.errors import SegueError, SinkError
+from segue.errors import SegueError
 from segue.inputs import printable
 from segue.jobs.identity import model_digest
 from segue.jobs.values import Job
 from segue.video.addresses import is_url
-from segue.video.identity import SourceIdentity
 from segue.video.partial import locked, remove_partial, write_complete, writing
 
 LEDGER = "ledger.sqlite"
@@ -44,8 +44,6 @@ What they saved before is kept all the same, and every mask that is written."""
 SHOWN = 2000
 """Videos in the table and among the images at most; all that failed are listed."""
 
-News = list[tuple[Task, Outcome]]
-
 Workers = LocalWorkers | RayTasks
 
 
@@ -55,26 +53,30 @@ class BatchObserver:
     def notice(self, text: str) -> None:
         """Receive a notice for the person who runs the batch."""
 
-    def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[News], None]]:
+    def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[Sequence[Task]], None]]:
         """For the time of the batch, a function that receives the videos that have ended."""
         return nullcontext(lambda _: None)
 
 
-def run_tasks(tasks: Iterable[Task], how: JobConfig, observer: BatchObserver) -> int:
+def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) -> int:
     """Process videos, and report the outcome; gives the number of those that failed."""
     home = home_of(how.output)
     if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
         raise SegueError(
             f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
         )
-    tasks = unique(replace(task, source=_absolute(task.source)) for task in tasks)
+    check_names(task.name for task in tasks)
+    if how.address is None:  # else networks are read on other machines
+        from segue.jobs.plan import check_needs  # late: it imports PyTorch
+
+        # Sources and mask files are not looked for: one that is missing costs its own line, not the batch.
+        check_needs(jobs_of(tasks), sources=False)
     how = replace(
         how,
-        output=_absolute(how.output),
+        output=how.output if is_url(how.output) else str(Path(how.output).absolute()),
         scratch=(how.scratch or home).absolute(),
         folder=str(Path.cwd()),
     )
-    _check_plan(tasks, how)
     with locked([home / LEDGER]), Ledger(home / LEDGER) as ledger:
         for folder in (home, home / "pictures"):  # what a killed batch has left
             remove_partial(folder)
@@ -84,13 +86,16 @@ def run_tasks(tasks: Iterable[Task], how: JobConfig, observer: BatchObserver) ->
         how = replace(how, batch=(home / IDENTITY).read_text("utf-8"))
         if not is_url(how.output):
             shutil.rmtree(Path(how.output, MOVING), ignore_errors=True)
-        models = {job.model for job in (*ledger.jobs(), *jobs_of(tasks))}
+        ledger.recover()
+        known = ledger.tasks()
+        models = {job.model for job in jobs_of([*known, *tasks])}
         used = {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
         ledger.settle({"do": how.command, "options": list(how.options), "weights": used})
-        ledger.add(
-            replace(task, identity=now) for task, now in in_threads(identity_now, ledger.unknown(tasks))
-        )
-        for notice in check_known(ledger, how):
+        there = {(task.source, task.arguments) for task in known}
+        if new := [task for task in tasks if (task.source, task.arguments) not in there]:
+            check_names(task.name for task in (*known, *new))
+            ledger.add(replace(task, identity=now) for task, now in in_threads(identity_now, new))
+        for notice in check_known(ledger, known, how):
             observer.notice(public(notice))
         if waiting := ledger.tasks("queued"):
             _run_waiting(ledger, waiting, how, home, observer)
@@ -132,12 +137,12 @@ def run_batch(
     workers: Workers,
     *,
     pictures: Path,
-    show: Callable[[News], None] = lambda _: None,
+    show: Callable[[Sequence[Task]], None] = lambda _: None,
     cancel: CancelToken | None = None,
 ) -> None:
     """Do videos, the longest first."""
     queue = sorted(tasks, key=lambda task: task.size)  # the longest last
-    running: dict[Future[Outcome], Task] = {}
+    running: dict[Future[Task], Task] = {}
     losses = Counter[str]()
     with ExitStack() as stack:
         stack.callback(ledger.save)
@@ -147,8 +152,8 @@ def run_batch(
             stopping = token.cancelled
             while queue and not stopping and len(running) < workers.room:
                 task = queue.pop()
-                tries = task.tries + losses[task.name] + 1
-                ledger.update(task.name, state="running", tries=tries)
+                task = replace(task, state="running", tries=task.tries + 1)
+                ledger.record(task)
                 running[workers.submit(task)] = task
             ledger.save()
             if stopping:
@@ -156,21 +161,23 @@ def run_batch(
             ended, _ = (
                 wait(running, STOP_SECONDS) if stopping else wait(running, ROUND_SECONDS, FIRST_COMPLETED)
             )
-            news: News = []
+            news = []
             for future in ended:
                 task = running.pop(future)
                 try:
-                    outcome = future.result()
+                    task = future.result()
+                except SegueError as error:  # its worker can do no video; Ray adds where that was
+                    raise SegueError(one_line(getattr(error, "cause", error))) from None
                 except Exception as error:  # its worker died; Ray has errors of many kinds
                     losses[task.name] += 1
                     again = stopping or losses[task.name] < workers.tries
                     text = f"its worker died ({one_line(error)})"
-                    outcome = Outcome("stopped" if again else "failed", error=text)
-                if outcome.state == "stopped":
+                    task = replace(task, state="queued" if again else "failed", error=text)
+                if task.state == "queued":
                     queue.append(task)
                 else:
-                    _record(ledger, task, outcome, pictures)
-                    news.append((task, outcome))
+                    _record(ledger, task, pictures)
+                    news.append(task)
             ledger.save()
             show(news)
             if stopping:
@@ -178,85 +185,48 @@ def run_batch(
                 raise KeyboardInterrupt
 
 
-def _record(ledger: Ledger, task: Task, outcome: Outcome, pictures: Path) -> None:
-    if outcome.state == "refused":
-        raise SegueError(outcome.error)
-    if outcome.state == "failed":
-        ledger.update(task.name, state="failed", error=outcome.error)
-        return
-    ledger.update(
-        task.name,
-        state="done",
-        worker=outcome.worker,
-        error=None,
-        frames=outcome.frames,
-        seconds=outcome.seconds,
-        digest=outcome.digest,
-        stamp=outcome.stamp,
-    )
-    if outcome.picture:
+def _record(ledger: Ledger, task: Task, pictures: Path) -> None:
+    ledger.record(task)
+    if task.picture:
         place = pictures / f"{key_of(task.name)}.jpg"
         with writing(place):
             pictures.mkdir(parents=True, exist_ok=True)
-        write_complete(place, outcome.picture)
+        write_complete(place, task.picture)
 
 
-def check_known(ledger: Ledger, how: JobConfig) -> Iterator[str]:
+def check_known(ledger: Ledger, known: Sequence[Task], how: JobConfig) -> Iterator[str]:
     """Queue what is to be done, fail what has another source, and say what differs from the ledger."""
-    ledger.recover()
-    known = ledger.tasks("queued", "done")
-    if how.retry_failed:
-        for task, now in in_threads(identity_now, ledger.tasks("failed")):
-            ledger.again(task.name, now)
-
-    def look(task: Task) -> tuple[SourceIdentity | None, str | None]:
-        """The source and the local results of a video as they are now."""
-        results = task.state == "done" and not is_url(how.output)
-        return identity_now(task), stamp_of(Path(how.output, task.name)) if results else None
-
-    for task, (now, stamp) in in_threads(look, known):
-        difference = task.identity and now and task.identity.difference(now)
-        if difference:
-            error = f"its source is another than the batch was begun with: {difference}"
-            ledger.update(task.name, state="failed", error=f"{error}; --retry-failed does it anew")
-            yield f"{task.name}: {error}"
-        elif task.state == "done" and (wrong := _problem(ledger, task, stamp, how)):
-            ledger.again(task.name)
-            yield f"{task.name}: its results {wrong}; it is done again"
+    for task, (now, notice) in in_threads(lambda task: _as_it_is(task, how), known):
+        if now is not task:
+            ledger.record(now)
+        if notice is not None:
+            yield f"{task.name}: {notice}"
     ledger.save()
 
 
-def _problem(ledger: Ledger, task: Task, stamp: str | None, how: JobConfig) -> str | None:
-    """Problems of the results of a video; files are read only if names, sizes or times differ."""
-    folder = Path(how.output, task.name)
-    if is_url(how.output) or (stamp is not None and stamp == task.stamp):
-        return None
-    if not is_own(folder, how.batch, task.name):
-        return "are gone"
-    if stamp is None or digest_of(folder) != task.digest:
-        return "have changed"
-    ledger.update(task.name, stamp=stamp)
-    return None
-
-
-def _check_plan(tasks: Sequence[Task], how: JobConfig) -> None:
-    """See that networks and options are there, and that no video writes where one writes or reads."""
-    # Sources and mask files are not looked for: one that is missing costs its own line, not the batch.
-    check_names(task.name for task in tasks)
-    jobs = jobs_of(tasks)
-    if how.address is None:  # else they are read on other machines
-        from segue.jobs.plan import check_needs  # late: it imports PyTorch
-
-        check_needs(jobs, sources=False)
-    if is_url(how.output):
-        return
-    written = {os.path.join(how.output, task.name) for task in tasks}  # noqa: PTH118
-    weights = {str(job.model.weights.absolute()) for job in jobs if job.model.weights is not None}
-    for place in (*(task.source for task in tasks), *weights):
-        if place.startswith(how.output + os.sep) and any(
-            str(path) in written for path in (Path(place), *Path(place).parents)
-        ):
-            raise SinkError(f"{public(place)}: results would be written there; choose another output")
+def _as_it_is(task: Task, how: JobConfig) -> tuple[Task, str | None]:
+    """A video by its source and its results as they are now, and what is wrong with them."""
+    if task.state == "failed" and not how.retry_failed:
+        return task, None
+    now = identity_now(task)
+    again = partial(replace, task, state="queued", tries=0, error=None, digest=None, stamp=None)
+    if task.state == "failed":
+        return again(identity=now or task.identity), None
+    if task.identity and now and (difference := task.identity.difference(now)):
+        error = f"its source is another than the batch was begun with: {difference}"
+        return replace(task, state="failed", error=f"{error}; --retry-failed does it anew"), error
+    if task.state == "queued" or is_url(how.output):
+        return task, None
+    folder = os.path.join(how.output, task.name)  # noqa: PTH118 - of very many videos
+    stamp = stamp_of(folder)
+    if stamp is not None and stamp == task.stamp:
+        return task, None
+    # Files are read only if their names, sizes or times differ.
+    if not is_own(Path(folder), how.batch, task.name):
+        return again(), "its results are gone; it is done again"
+    if stamp is None or digest_of(Path(folder)) != task.digest:
+        return again(), "its results have changed; it is done again"
+    return replace(task, stamp=stamp), None
 
 
 def check_single_files(job: Job) -> None:
@@ -264,11 +234,6 @@ def check_single_files(job: Job) -> None:
     for name in ("events", "background", "explain"):
         if getattr(job, name, None) is not None:
             raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
-
-
-def _absolute(place: str) -> str:
-    """A path that means the same in every process; addresses do anyway."""
-    return place if is_url(place) or place.startswith(os.sep) else str(Path(place).absolute())
 
 
 def home_of(output: str) -> Path:

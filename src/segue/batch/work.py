@@ -7,9 +7,10 @@ import os
 import shutil
 import socket
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 from annotated_types import Ge
@@ -72,31 +73,6 @@ class JobConfig:
     folder: str = "."
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Outcome of a video.
-
-    Attributes:
-        state: done, failed, stopped (interrupted, to be resumed), or refused: the worker can do no video.
-        frames: number of frames with results.
-        seconds: time that it took, with fetching and uploading.
-        error: what was wrong, one line.
-        digest: SHA-256 over names and contents of the results.
-        stamp: SHA-256 over names, sizes and times of the results, None at an address.
-        picture: JPEG of one frame with its objects.
-        worker: host and process.
-    """
-
-    state: Literal["done", "failed", "stopped", "refused"]
-    frames: int = 0
-    seconds: float = 0.0
-    error: str = ""
-    digest: str = ""
-    stamp: str | None = None
-    picture: bytes = b""
-    worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
-
-
 class ProgressRecorder(Observer):
     """Counts frames, and keeps one from the middle with something on it for the report."""
 
@@ -133,13 +109,17 @@ def prepare_worker(threads: int) -> None:
     cv2.setNumThreads(threads)
 
 
-def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Outcome:
-    """Process one video, continuing what an earlier worker left of it, and always report the outcome."""
+def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
+    """Process one video, continuing what an earlier worker left of it, and always report what came of it.
+
+    A video that was interrupted comes back queued.
+    """
     begun, watch = time.perf_counter(), ProgressRecorder()
     scratch, key = cast(Path, order.scratch), key_of(task.name)
     fetched, work = scratch / "fetched" / key, scratch / "work" / key
     video = CancelToken()  # callbacks of this video end with it
     cancel.on_cancel(video.cancel)
+    ended = partial(replace, task, worker=f"{socket.gethostname()}:{os.getpid()}")
     try:
         job = _placed(task, fetched, work)
         try:
@@ -150,13 +130,13 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Outcome:
             _carry_out(job, watch, video, resume=False)
         picture = watch.picture()
         digest, stamp = publish(work, order.output, task.name, order.batch)
-        seconds = time.perf_counter() - begun
-        outcome = Outcome("done", watch.frames, seconds, digest=digest, stamp=stamp, picture=picture)
+        found = {"error": None, "digest": digest, "stamp": stamp, "picture": picture}
+        outcome = ended(state="done", seconds=time.perf_counter() - begun, frames=watch.frames, **found)
     except KeyboardInterrupt:
-        return Outcome("stopped", watch.frames)  # what was fetched is kept
+        return ended(state="queued")  # what was fetched is kept
     except Exception as error:  # a damaged video must not end the batch
         kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
-        outcome = Outcome("failed", watch.frames, error=kind + one_line(error))
+        outcome = ended(state="failed", error=kind + one_line(error))
     finally:
         cancel.forget(video.cancel)
     shutil.rmtree(fetched, ignore_errors=True)

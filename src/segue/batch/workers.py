@@ -17,22 +17,18 @@ from typing import Any
 
 from segue.batch.places import SUBFOLDER, one_line
 from segue.batch.plan import Task
-from segue.batch.work import JobConfig, Outcome, attempt, prepare_worker
+from segue.batch.work import JobConfig, attempt, prepare_worker
 from segue.cancel import CancelToken, cancel_on_signals
-from segue.errors import SegueError, SourceError
+from segue.errors import SegueError
 from segue.extras import install_command
 from segue.system import die_with, leave_group, signals_blocked
 from segue.video.addresses import is_url
-from segue.video.decode import open_container, video_stream
 
 IDENTITY = "identity"
 """File with the identity of a batch, beside its ledger; nodes see by it that they share the output."""
 
-MEMORY = 2**30
-"""Bytes that a task takes with PyTorch and a small network; requests are multiples of it."""
-
-BYTES_PER_PIXEL = 300
-"""Decoded frames on their way, features and masks, for every pixel of a frame."""
+MEMORY = 2 * 2**30
+"""Bytes that a task of Ray asks for: PyTorch, a small network, and the frames of a video of 1440 lines."""
 
 CLOSE_SECONDS = 1.5
 """Ray has so long to end its tasks; they end with this process in any case."""
@@ -52,9 +48,9 @@ class LocalWorkers:
         self._context = multiprocessing.get_context("spawn")
         self._stopped, self._stop = self._context.Pipe(duplex=False)
         self._pools = [self._pool(number) for number in range(count)]
-        self._last: list[Future[Outcome] | None] = [None] * count
+        self._last: list[Future[Task] | None] = [None] * count
 
-    def submit(self, task: Task) -> Future[Outcome]:
+    def submit(self, task: Task) -> Future[Task]:
         """Give a video to an idle worker."""
         number = next(n for n, last in enumerate(self._last) if last is None or last.done())
         try:
@@ -65,7 +61,7 @@ class LocalWorkers:
         self._last[number] = future
         return future
 
-    def _submit(self, number: int, task: Task) -> Future[Outcome]:
+    def _submit(self, number: int, task: Task) -> Future[Task]:
         # The pool starts its process with its first video. Until the process leaves the group of the terminal
         # it must not take Ctrl-C. The pool itself is made before: multiprocessing then lets signals through.
         with signals_blocked({signal.SIGINT}):
@@ -122,7 +118,7 @@ def _watch(stopped: Connection) -> None:
     os._exit(1)
 
 
-def _attempt_here(task: Task, order: JobConfig) -> Outcome:
+def _attempt_here(task: Task, order: JobConfig) -> Task:
     return attempt(task, order, _CANCEL)
 
 
@@ -144,7 +140,7 @@ class RayTasks:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise SegueError(f"{address}: there is no Ray cluster ({one_line(error)})") from None
         self._order = order
-        self._references: dict[Future[Outcome], Any] = {}
+        self._references: dict[Future[Task], Any] = {}
         gpus = self._ray.cluster_resources().get("GPU", 0) if order.gpus is None else order.gpus
         self._shares = {"CPU": order.threads or 1, **({"GPU": 1 / order.per_gpu} if gpus else {})}
         self._most = min(order.workers or math.inf, gpus * order.per_gpu or math.inf)
@@ -155,7 +151,7 @@ class RayTasks:
             wanted = " and ".join(f"{share:g} {name}" for name, share in self._shares.items())
             raise SegueError(f"{address}: no node has {wanted}")
         self._do = self._ray.remote(_attempt)
-        self._most_memory = int(max(node.get("memory", 0) for node in fitting))
+        self._memory = min(MEMORY, int(max(node.get("memory", 0) for node in fitting)))
 
     @property
     def room(self) -> int:
@@ -163,16 +159,16 @@ class RayTasks:
         total = self._ray.cluster_resources()
         return max(1, int(min(self._most, *(total.get(k, 0) / v for k, v in self._shares.items()))))
 
-    def submit(self, task: Task) -> Future[Outcome]:
+    def submit(self, task: Task) -> Future[Task]:
         """Give a video to the cluster."""
         wanted = self._do.options(
             num_cpus=self._shares["CPU"],
             num_gpus=self._shares.get("GPU", 0),
-            memory=min(_memory_of(task.source), self._most_memory),
+            memory=self._memory,
             max_retries=self._order.tries - 1,
         )
         reference = wanted.remote(task, self._order)
-        future: Future[Outcome] = reference.future()
+        future: Future[Task] = reference.future()
         self._references[future] = reference
         future.add_done_callback(self._references.pop)
         return future
@@ -190,29 +186,20 @@ class RayTasks:
         thread.join(CLOSE_SECONDS)
 
 
-def _attempt(task: Task, order: JobConfig) -> Outcome:
+def _attempt(task: Task, order: JobConfig) -> Task:
     """Do a video on a node of the cluster."""
     prepare_worker(order.threads or 1)
     if Path(order.folder).is_dir():  # relative paths begin there
         os.chdir(order.folder)
     known = Path(order.output, SUBFOLDER, IDENTITY)
     if not is_url(order.output) and not (known.is_file() and known.read_text("utf-8") == order.batch):
-        text = f"{order.output}: is another folder on node {socket.gethostname()}"
-        advice = "give an output that all nodes share, or an address such as s3://bucket/results"
-        return Outcome("refused", error=f"{text}; {advice}")
+        raise SegueError(
+            f"{order.output}: is another folder on node {socket.gethostname()}; give an output that all "
+            "nodes share, or an address such as s3://bucket/results"
+        )
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ray.cancel sends it
     with cancel_on_signals() as token:
         return attempt(task, order, token)
-
-
-def _memory_of(source: str) -> int:
-    """Bytes that a video is expected to take."""
-    pixels = 0
-    if not is_url(source):
-        with suppress(SourceError), open_container(f"file:{source}", source) as container:
-            stream = video_stream(container)
-            pixels = stream.width * stream.height
-    return MEMORY * (1 + BYTES_PER_PIXEL * pixels // MEMORY)
 
 
 def _require_listener(address: str) -> None:

@@ -14,8 +14,8 @@ from typer.core import TyperCommand
 
 from segue.batch.ledger import Ledger
 from segue.batch.places import hide_secrets
-from segue.batch.plan import Task, read_tasks, value_of
-from segue.batch.run import LEDGER, BatchObserver, News, check_single_files, home_of, run_tasks
+from segue.batch.plan import Task, read_tasks
+from segue.batch.run import LEDGER, BatchObserver, check_single_files, home_of, run_tasks
 from segue.batch.work import JobConfig
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
@@ -24,6 +24,7 @@ from segue.errors import SegueError
 from segue.inputs import printable
 from segue.jobs.values import TrackJob, VideoJob, check_prompts
 from segue.notices import notice
+from segue.options import value_of
 from segue.reports.terminal import bars, interruptible
 
 WORKERS_OWN = ("--output", "-o", "--overwrite", "--resume", "--quiet", "-q")  # each worker sets them
@@ -144,20 +145,20 @@ class Terminal(BatchObserver):
         notice(text)
 
     @contextmanager
-    def watching(self, ledger: Ledger) -> Iterator[Callable[[News], None]]:
+    def watching(self, ledger: Ledger) -> Iterator[Callable[[Sequence[Task]], None]]:
         begun, frames = time.perf_counter(), 0
         with bars("note") as bar:
             counts = ledger.counts()
             shown = bar.add_task("videos", total=sum(counts.values()), completed=counts["done"], note="")
 
-            def show(news: News) -> None:
+            def show(news: Sequence[Task]) -> None:
                 nonlocal frames
-                for task, outcome in news:
-                    frames += outcome.frames if outcome.state == "done" else 0
+                for task in news:
+                    frames += task.frames
                     if self._how.json_lines:
-                        values: dict[str, Any] = {"event": outcome.state, "name": task.name}
-                        values |= {"worker": outcome.worker, "frames": outcome.frames}
-                        values |= {"error": outcome.error} if outcome.error else {}
+                        values: dict[str, Any] = {"event": task.state, "name": task.name}
+                        values |= {"worker": task.worker, "frames": task.frames}
+                        values |= {"error": task.error} if task.error else {}
                         typer.echo(json.dumps(values))
                 counts = ledger.counts()
                 speed = frames / (time.perf_counter() - begun)

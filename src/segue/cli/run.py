@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,6 @@ import typer
 from segue.batch.data_sets import (
     PROTOCOLS,
     SCORED,
-    DatasetVideo,
-    dataset_videos,
     is_clips,
     protocol_of,
     results_of,
@@ -20,6 +18,7 @@ from segue.batch.data_sets import (
     scored_here,
     tasks_of,
 )
+from segue.batch.plan import Task
 from segue.batch.run import check_single_files
 from segue.batch.submission import check_served, write_submission
 from segue.batch.work import JobConfig
@@ -105,11 +104,13 @@ run = command(
 )
 
 
-def run_videos(request: Request, how: JobConfig, videos: Iterable[DatasetVideo] | None = None) -> int:
-    """Run a model over the videos of a request, or over ``videos``; gives the number of those that failed."""
+def run_videos(
+    request: Request, how: JobConfig, adapt: Callable[[Iterator[Task]], Iterable[Task]] = iter
+) -> int:
+    """Run a model over the videos of a request, changed by ``adapt``; gives how many of them failed."""
     template = template_of(request, how)
-    wanted = dataset_videos(request, Path(how.output)) if videos is None else videos
-    return do_tasks(tasks_of(request, wanted, template), replace(how, command=template.kind))
+    tasks = tasks_of(request, Path(how.output), template, adapt)
+    return do_tasks(tasks, replace(how, command=template.kind))
 
 
 def template_of(request: Request, how: JobConfig) -> TrackJob | ForegroundJob | InstancesJob:

@@ -78,7 +78,18 @@ class Results:
         return tuple(self._find(sequence))
 
     def read(self, sequence: str, name: str) -> StoredMask:
-        """Stored values (H, W) of a mask, uint8 or (16-bit files) uint16: palette indices or grey values."""
+        """Read the stored values of a mask.
+
+        Args:
+            sequence: one of :attr:`sequences`.
+            name: one of :meth:`names`.
+
+        Returns:
+            Palette indices or grey values (H, W), uint8 or (16-bit files) uint16.
+
+        Raises:
+            DatasetError: there is no such mask, or it cannot be read.
+        """
         return read_mask_file(*self._file(sequence, name))
 
     def read_grey(self, sequence: str, name: str) -> Labels:

@@ -220,7 +220,18 @@ class YTVISDataset:
         return tuple(self._instances.get(video.id, ()))
 
     def instances(self, video: Video, frames: Sequence[int]) -> ClipInstances:
-        """Masks, boxes and categories of the instances that are visible on one of the frames or more."""
+        """Decode the instances that are visible on at least one of some frames.
+
+        Args:
+            video: one of :attr:`videos`.
+            frames: numbers of frames, from 0.
+
+        Returns:
+            Masks, boxes and categories of N instances on T frames.
+
+        Raises:
+            DatasetError: a mask is damaged, or all of them would take too much memory.
+        """
         return decode_clip(self.annotations(video), frames, video.size)
 
     def read_image(self, video: Video, frame: int) -> Image:

@@ -14,39 +14,47 @@ Example:
 
 from typing import TYPE_CHECKING
 
+from segue.jobs.files import read_job, write_job
+from segue.jobs.observer import Observer
+from segue.jobs.parts import Finding, Given, Model, Outputs, VideoSource
+from segue.jobs.plan import check_plan
+from segue.jobs.values import (
+    DetectJob,
+    ForegroundJob,
+    InstancesJob,
+    Job,
+    TrackJob,
+    VideoJob,
+    from_json,
+    to_json,
+)
 from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segue.jobs.files import read_job as read_job
-    from segue.jobs.files import write_job as write_job
-    from segue.jobs.observer import Observer as Observer
-    from segue.jobs.parts import Finding as Finding
-    from segue.jobs.parts import Given as Given
-    from segue.jobs.parts import Model as Model
-    from segue.jobs.parts import Outputs as Outputs
-    from segue.jobs.parts import VideoSource as VideoSource
-    from segue.jobs.plan import check_plan as check_plan
-    from segue.jobs.running import RunInterrupted as RunInterrupted
-    from segue.jobs.running import RunResult as RunResult
-    from segue.jobs.running import run as run
-    from segue.jobs.values import DetectJob as DetectJob
-    from segue.jobs.values import ForegroundJob as ForegroundJob
-    from segue.jobs.values import InstancesJob as InstancesJob
-    from segue.jobs.values import Job as Job
-    from segue.jobs.values import TrackJob as TrackJob
-    from segue.jobs.values import VideoJob as VideoJob
-    from segue.jobs.values import from_json as from_json
-    from segue.jobs.values import to_json as to_json
+    from segue.jobs.running import RunInterrupted, RunResult, run
 
-_MODULES = {
-    "segue.jobs.files": "read_job write_job",
-    "segue.jobs.observer": "Observer",
-    "segue.jobs.parts": "Finding Given Model Outputs VideoSource",
-    "segue.jobs.plan": "check_plan",
-    "segue.jobs.running": "RunResult RunInterrupted run",
-    "segue.jobs.values": "DetectJob ForegroundJob InstancesJob Job TrackJob VideoJob from_json to_json",
-}
+__all__ = [
+    "DetectJob",
+    "Finding",
+    "ForegroundJob",
+    "Given",
+    "InstancesJob",
+    "Job",
+    "Model",
+    "Observer",
+    "Outputs",
+    "RunInterrupted",
+    "RunResult",
+    "TrackJob",
+    "VideoJob",
+    "VideoSource",
+    "check_plan",
+    "from_json",
+    "read_job",
+    "run",
+    "to_json",
+    "write_job",
+]
 
-__all__ = [*" ".join(_MODULES.values()).split()]
-
-__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+# A job can be described and checked before PyTorch is imported, which running it needs.
+__getattr__, __dir__ = lazy_names(__name__, {"segue.jobs.running": "RunInterrupted RunResult run"})

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,8 +15,7 @@ from torch import nn
 
 from segue.arrays import as_array
 from segue.errors import ArgumentError, PromptError
-from segue.jobs.parts import AnyPrompt, Given, Model, VideoSource, error_text
-from segue.sessions.networks import check_path
+from segue.jobs.parts import AnyPrompt, Given, VideoSource, error_text
 from segue.types import Frame, Prompt
 from segue.video import Source, open_source
 
@@ -42,20 +39,6 @@ def source_value(source: Source) -> tuple[VideoSource, tuple[Given, ...]]:
     return value, () if value.place is not None else (Given(argument="source", type=kind),)
 
 
-def model_value(model: Any, weights: str | os.PathLike[str] | None) -> tuple[Model, tuple[Given, ...]]:
-    """A network or method as a value, and as an object where it is none by name."""
-    check_path("weights", weights)
-    path = None if weights is None else Path(weights)
-    if isinstance(model, str):
-        return Model(name=model, weights=path), ()
-    if path is not None:
-        raise ArgumentError(
-            f"weights: {path} goes with a network by name; this {type(model).__name__} has its weights "
-            "already, as segue.load(NAME, FILE) gives it"
-        )
-    return Model(name=type(model).__name__), (given("model", model),)
-
-
 def given(argument: str, value: Any) -> Given:
     """Description of a Python object; for arrays, tensors and images with their digest."""
     kind = type(value)
@@ -70,11 +53,6 @@ def given(argument: str, value: Any) -> Given:
         digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return Given(argument=argument, type=name, shape=value.shape, dtype=str(value.dtype), digest=digest)
     return Given(argument=argument, type=name)
-
-
-def described(**objects: Any) -> tuple[Given, ...]:
-    """Descriptions of several objects by argument; None entries are left out."""
-    return tuple(given(name, value) for name, value in objects.items() if value is not None)
 
 
 def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[AnyPrompt, ...]:

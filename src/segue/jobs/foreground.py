@@ -20,6 +20,7 @@ from segue.errors import ArgumentError, FlowError, PromptError, SegueError, Sink
 from segue.flow import FlowFiles
 from segue.inputs import exists, kind_of
 from segue.jobs.opened import Inputs, OpenJob
+from segue.jobs.plan import zones_of
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.models.base import ForegroundCapabilities, ForegroundNetwork, foreground_capabilities
@@ -36,12 +37,11 @@ from segue.sessions.naming import ObjectNamer
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
-from segue.sessions.two_passes import SceneLearner, TwoPasses
+from segue.sessions.two_passes import TwoPasses
 from segue.types import BackgroundModel, FlowName, Frame, Refinement, Segmentation
 from segue.video import Source
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
 from segue.video.readers import DamageError, as_rgb
-from segue.video.zones import Zone
 
 DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 
@@ -53,12 +53,7 @@ class OpenForeground(OpenJob):
     session: ForegroundSession
 
     def __init__(self, job: ForegroundJob, inputs: Inputs) -> None:
-        self.zones = tuple(Zone.parse(text) for text in job.zones)
-        if len({zone.name for zone in self.zones}) < len(self.zones):
-            raise SegueError("two zones have one name; give each a name of its own")
-        needs_events = self.zones or job.notify or job.snapshots or job.name_events
-        if needs_events and job.events is None and "events" not in job.outputs.formats:
-            raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
+        self.zones = zones_of(job)
         super().__init__(job, inputs)
         options, source = job.options, self.source
         _check_composites(source)
@@ -98,8 +93,7 @@ class OpenForeground(OpenJob):
         self.frames = chosen()
         if twice:
             background = LearntBackground(FilmScenes(), of_this_film=True)
-            learner = SceneLearner(segmenter, short_side=side, without=options.without)
-            self.frames = TwoPasses(learner, chosen, background)
+            self.frames = TwoPasses(segmenter, chosen, background, short_side=side, without=options.without)
         self.session = ForegroundSession(
             segmenter,
             background=background,

@@ -61,10 +61,11 @@ def setting_of(text: str) -> SettingValue:
 
 
 def by_commas(value: object) -> object:
-    """The parts of a text between its commas; other values as they are."""
-    if not isinstance(value, str):
+    """The parts between commas of a text, or of the texts in a list, each once; other values as they are."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         return value
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(by_commas), Field(min_length=1)]
@@ -214,20 +215,13 @@ class Finding(Value):
     """Weight file of the detector."""
 
 
-def _formats(value: object) -> object:
-    """Names of formats in a list; each may hold several with commas."""
-    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-        return value
-    return tuple(dict.fromkeys(name.strip() for item in value for name in item.split(",")))
-
-
 class Outputs(Value):
     """Outputs of a job."""
 
     folder: FilePath | None = option(None, "Output", "output,o")
     """Output folder, or the file of a single format.  [default: segue-out/NAME]"""
 
-    formats: Annotated[tuple[str, ...], BeforeValidator(_formats)] = option(
+    formats: Annotated[tuple[str, ...], BeforeValidator(by_commas)] = option(
         DEFAULT_FORMATS, "Output", "format"
     )
     """What to write, also several with commas.  [default: png and overlay]"""

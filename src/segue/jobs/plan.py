@@ -181,8 +181,7 @@ def _check_options(job: VideoJob) -> None:
     if isinstance(job, ForegroundJob):
         if job.name_events is not None:
             check_detector(job.name_events, None)
-        for text in job.zones:
-            Zone.parse(text)
+        zones_of(job)
         needed: list[tuple[object, type[SegueError], str]] = [
             (job.flow_weights, FlowError, "no such weight file of the flow"),
             (job.roi, SourceError, "no such region of interest"),
@@ -202,6 +201,17 @@ def _check_options(job: VideoJob) -> None:
 
         if job.names not in EDITIONS and not exists(Path(job.names)):
             raise DatasetError(f"{job.names}: no such annotation file")
+
+
+def zones_of(job: ForegroundJob) -> tuple[Zone, ...]:
+    """The zones of a job, each with a name of its own; they need events, as do other options about these."""
+    zones = tuple(Zone.parse(text) for text in job.zones)
+    if len({zone.name for zone in zones}) < len(zones):
+        raise SegueError("two zones have one name; give each a name of its own")
+    needs_events = zones or job.notify or job.snapshots or job.name_events
+    if needs_events and job.events is None and "events" not in job.outputs.formats:
+        raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
+    return zones
 
 
 def _may_replace(job: Job) -> bool:

@@ -108,13 +108,9 @@ def _prompts(
 def make_prompter(job: TrackJob) -> MakePrompter | None:
     """Prompter for boxes and points, by name or weight file; None leaves it to the session."""
     if job.prompter is not None:
-        if job.refine not in (None, "network"):
-            raise PromptError(f"--prompter says what makes masks; leave out --refine {job.refine}")
         return find_prompter(job.prompter, device=job.device)
     if job.refine is None:
         return None
-    if job.refine not in ("network", "grabcut"):
-        raise PromptError(f"--refine {job.refine}: boxes and points take network or grabcut")
     network = job.refine == "network"
     return prompter_of(job.model.name, device=job.device) if network else find_prompter("grabcut")
 

@@ -80,13 +80,17 @@ class TrackJob(VideoJob):
 
 
 def check_prompts(job: TrackJob) -> None:
-    """See that a job says what to follow: objects are either given or found."""
+    """See that a job says what to follow: objects are either given or found, and what makes their masks."""
     if job.finding is not None and (job.prompts or job.prompter is not None):
         raise PromptError(
             "--text and --auto find the objects: leave out --mask, --box, --point, --remove and --prompter"
         )
     if job.finding is None and not any(value.kind != "remove" for value in job.prompts):
         raise PromptError("say what to follow: give --mask, --box, --point or --text, or --auto")
+    if job.prompter is not None and job.refine not in (None, "network"):
+        raise PromptError(f"--prompter says what makes masks; leave out --refine {job.refine}")
+    if job.refine not in (None, "network", "grabcut"):
+        raise PromptError(f"--refine {job.refine}: boxes and points take network or grabcut")
 
 
 class ForegroundJob(VideoJob):

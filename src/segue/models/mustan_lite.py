@@ -63,7 +63,7 @@ class MustanLite(nn.Module):
     background: str | None = SCENE
     capabilities = ForegroundCapabilities(
         temporal_quantiles=True,
-        stages=(*NETWORK_STAGES, "contrast", "stationary", "lights", "shadows"),
+        stages=(*NETWORK_STAGES, "contrast", "lights", "shadows"),
         context_maps=True,
         two_passes=True,
         follows_pans=True,

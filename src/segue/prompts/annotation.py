@@ -157,18 +157,13 @@ def _mask(
             raise PromptError(f"the mask's iou is {expected}, but must be in [0, 1]")
         if not points:
             return mask, math.nan if expected is None else float(expected)
-    prompts = Prompts(
-        boxes[0].box if boxes else None,
-        [point for prompt in points for point in prompt.positive],
-        [point for prompt in points for point in prompt.negative],
-        mask=mask,
-    ).checked(frame.size)
-    if prompts.box is not None:
-        x0, y0, x1, y1 = prompts.box
-        for x, y in prompts.points:
-            if not (x0 <= x < x1 and y0 <= y < y1):
-                raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
-    answer = prompter().answer(prompts)
+    box = clip_box(boxes[0].box, frame.size) if boxes else None
+    on = [point for prompt in points for point in prompt.positive]
+    for x, y in on:
+        if box is not None and not (box[0] <= x < box[2] and box[1] <= y < box[3]):
+            raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
+    off = [point for prompt in points for point in prompt.negative]
+    answer = prompter().answer(Prompts(box, on, off, mask=mask))
     if not answer.mask.any():
         raise PromptError(
             "nothing is found in the box; give a mask, or fill the box (fill=True)"

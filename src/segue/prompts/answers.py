@@ -7,9 +7,10 @@ often as a person clicks.
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -170,14 +171,22 @@ class Answer:
         return whole
 
 
-class PicturePrompter(Protocol):
-    """Answers prompts on one image."""
+class PicturePrompter(ABC):
+    """Answers prompts on one image, RGB (H, W, 3), uint8.
+
+    Attributes:
+        image: the image.
+        size: its height and width in pixels.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self.image, self.size = image, (image.shape[0], image.shape[1])
 
     def answer(self, prompts: Prompts) -> Answer:
         """Segment the object that prompts point at.
 
         Args:
-            prompts: box, points, strokes and earlier mask of one object.
+            prompts: box, points, strokes and earlier mask of one object; they are checked.
 
         Returns:
             One or more masks with their predicted IoU, the one to take first.
@@ -185,6 +194,11 @@ class PicturePrompter(Protocol):
         Raises:
             PromptError: see :meth:`Prompts.checked`.
         """
+        return self._segment(prompts.checked(self.size))
+
+    @abstractmethod
+    def _segment(self, prompts: Prompts) -> Answer:
+        """The answer to prompts that are checked."""
 
 
 MakePrompter = Callable[[Image], PicturePrompter]

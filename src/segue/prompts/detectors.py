@@ -19,7 +19,7 @@ from segue.models.base import MemoryNetwork
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import suppress
 from segue.models.detection.classes import COCO_ORDER
-from segue.prompts.answers import Answer, MakePrompter, Prompts
+from segue.prompts.answers import Answer, MakePrompter, PicturePrompter, Prompts
 from segue.prompts.grabcut import refine_box
 from segue.prompts.lost import box_of_patches, discover, pixels_of_patches
 from segue.prompts.planes import pixels
@@ -78,18 +78,14 @@ class NetworkDetector:
         return found
 
 
-class FilledBox:
-    """Takes whole boxes for masks; see :class:`segue.prompts.PicturePrompter`."""
+class FilledBox(PicturePrompter):
+    """Takes whole boxes for masks."""
 
-    def __init__(self, image: Image) -> None:
-        self._size = image.shape[0], image.shape[1]
-
-    def answer(self, prompts: Prompts) -> Answer:
-        box = prompts.checked(self._size).box
-        assert box is not None, "only boxes are filled"
-        x0, y0, x1, y1 = pixels(box, self._size)
+    def _segment(self, prompts: Prompts) -> Answer:
+        assert prompts.box is not None, "only boxes are filled"
+        x0, y0, x1, y1 = pixels(prompts.box, self.size)
         plane = np.ones((1, y1 - y0, x1 - x0), np.float32)
-        return Answer(self._size, (x0, y0, x1, y1), np.array([np.nan], np.float32), plane)
+        return Answer(self.size, (x0, y0, x1, y1), np.array([np.nan], np.float32), plane)
 
 
 class BoxDetector(ProposingDetector):

@@ -22,16 +22,17 @@ PromptsLike = Any
 """The prompts of one frame: see :func:`as_prompts`."""
 
 
-def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
+def as_prompts(value: PromptsLike, where: str = "prompts", *, keep_paths: bool = False) -> list[Prompt]:
     """Prompts of a caller for one frame.
 
     ``value``: one of - an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a
-    tensor, a PIL image, or the path of a mask file; boxes; prompts; or masks and boxes by their ids.
+    tensor, a PIL image, or the path of a mask file; boxes; prompts; or masks and boxes by their ids. With
+    ``keep_paths`` prompts name mask files, as a record does, instead of holding what is in them.
     """
     if isinstance(value, Prompt):
         return [_checked(value, where)]
     if isinstance(value, Mapping):
-        return [_of_object(key, item, f"{where}[{key!r}]") for key, item in value.items()]
+        return [_of_object(key, item, f"{where}[{key!r}]", keep_paths) for key, item in value.items()]
     box = as_box(value)
     if box is not None:
         return [BoxPrompt(1, box)]
@@ -41,6 +42,8 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
             return [MaskPrompt(number, mask != 0) for number, mask in enumerate(masks, 1)]
         if not masks.any():
             raise PromptError(f"{where}: the mask is empty; draw at least one object")
+        if keep_paths and isinstance(value, (str, os.PathLike)):
+            return [MaskPrompt(0, os.fspath(value))]
         return [*MaskPrompt.each(masks)]
     if isinstance(value, Sequence):
         return list(_listed(value, where))
@@ -87,7 +90,7 @@ def _checked(prompt: Prompt, where: str) -> Prompt:
     return prompt
 
 
-def _of_object(number: object, value: Any, where: str) -> Prompt:
+def _of_object(number: object, value: Any, where: str, keep_paths: bool) -> Prompt:
     """The prompts of the object with an id."""
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
         raise PromptError(
@@ -101,14 +104,11 @@ def _of_object(number: object, value: Any, where: str) -> Prompt:
         return BoxPrompt(own, box)
     if not is_mask_like(value):
         raise PromptError(f"{where}: {kind_of(value)}; give a mask (H, W), a box (x0, y0, x1, y1) or a path")
-    mask = (
-        as_masks(value, where)
-        if isinstance(value, str) or hasattr(value, "__fspath__")
-        else _plane(value, where)
-    )
+    path = isinstance(value, (str, os.PathLike))
+    mask = as_masks(value, where) if path else _plane(value, where)
     if mask.ndim != 2:
         raise PromptError(f"{where}: {kind_of(value)}; the mask of one object is (H, W)")
-    return MaskPrompt(own, mask != 0)
+    return MaskPrompt(own, os.fspath(value) if path and keep_paths else mask != 0)
 
 
 def _plane(value: Any, where: str) -> Any:
@@ -205,13 +205,6 @@ def given_prompts(
 
 
 def _said(value: PromptsLike, frame: int | None, where: str) -> list[Prompt]:
-    """Prompts of a caller for one frame; mask files stay paths, so that a record names them."""
-    given = as_prompts(value, where)
-    if isinstance(value, (str, os.PathLike)):
-        given = [MaskPrompt(0, os.fspath(value))]
-    elif isinstance(value, Mapping):
-        files = {int(key): item for key, item in value.items() if isinstance(item, (str, os.PathLike))}
-        given = [
-            MaskPrompt(item.id, os.fspath(files[item.id])) if item.id in files else item for item in given
-        ]
+    """Prompts of a caller for one frame, as a record has them."""
+    given = as_prompts(value, where, keep_paths=True)
     return given if frame is None else [replace(item, frame=frame) for item in given]

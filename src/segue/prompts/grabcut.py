@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
-from segue.prompts.answers import Answer, Prompts
+from segue.prompts.answers import Answer, PicturePrompter, Prompts
 from segue.prompts.planes import around, pixels, tight_box
 from segue.types import Image, Point
 
@@ -165,26 +165,13 @@ def _rim(size: tuple[int, ...]) -> Pixels:
     return np.nonzero(rim)
 
 
-class GrabCut:
-    """GrabCut as a prompter; of an earlier mask it knows nothing but the box."""
+class GrabCut(PicturePrompter):
+    """GrabCut as a prompter; of an earlier mask it knows nothing but the box.
 
-    def __init__(self, image: Image) -> None:
-        self.image = image
+    It gives one mask with probabilities 0 and 1, whose ``iou`` is not known (NaN); it may be empty.
+    """
 
-    def answer(self, prompts: Prompts) -> Answer:
-        """Segment the object that prompts point at.
-
-        Args:
-            prompts: see :meth:`Prompts.checked`.
-
-        Returns:
-            One mask with probabilities 0 and 1, whose ``iou`` is not known (NaN); it may be empty.
-
-        Raises:
-            PromptError: see :meth:`Prompts.checked`.
-        """
-        size = (self.image.shape[0], self.image.shape[1])
-        prompts = prompts.checked(size)
+    def _segment(self, prompts: Prompts) -> Answer:
         box = prompts.box
         if box is None and prompts.mask is not None:
             box = around(
@@ -193,8 +180,8 @@ class GrabCut:
         if box is None:
             found = refine_points(self.image, prompts.positive, prompts.negative)
         else:
-            x0, y0, x1, y1 = pixels(box, size)
+            x0, y0, x1, y1 = pixels(box, self.size)
             inside = [(x, y) for x, y in prompts.positive if x0 <= x < x1 and y0 <= y < y1]
             found = refine_box(self.image, (x0, y0, x1, y1), inside, prompts.negative)
-        whole = (0, 0, size[1], size[0])
-        return Answer(size, whole, np.array([np.nan], np.float32), found[None].astype(np.float32))
+        whole = (0, 0, self.size[1], self.size[0])
+        return Answer(self.size, whole, np.array([np.nan], np.float32), found[None].astype(np.float32))

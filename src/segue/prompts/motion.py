@@ -55,7 +55,7 @@ def moves_with(mask: BoolArray, motion: Float32Array) -> BoolArray | None:
     return pieces.where(np.arange(len(shared)) == shared.argmax()) if shared.any() else None
 
 
-class MotionPrompter:
+class MotionPrompter(PicturePrompter):
     """A prompter that extends a clicked part to all that moves with it.
 
     Only where clicks alone are given: a box, or an earlier mask, says how much is meant. The mask of the
@@ -71,23 +71,12 @@ class MotionPrompter:
     def __init__(
         self, prompter: PicturePrompter, image: Image, neighbour: Callable[[], Image | None]
     ) -> None:
-        self._prompter, self._image, self._neighbour = prompter, image, neighbour
+        super().__init__(image)
+        self._prompter, self._neighbour = prompter, neighbour
         # For another granularity of the same clicks.
         self._last: tuple[Prompts, Answer, Answer | None] | None = None
 
-    def answer(self, prompts: Prompts) -> Answer:
-        """Segment the object that prompts point at; see :class:`segue.prompts.PicturePrompter`.
-
-        Args:
-            prompts: box, points, strokes and earlier mask of one object.
-
-        Returns:
-            One or more masks with their predicted IoU, the one to take first.
-
-        Raises:
-            PromptError: see :meth:`Prompts.checked`.
-        """
-        prompts = prompts.checked((self._image.shape[0], self._image.shape[1]))
+    def _segment(self, prompts: Prompts) -> Answer:
         if prompts.box is not None or prompts.mask is not None:
             return self._prompter.answer(prompts)
         clicks = replace(prompts, granularity="whole")
@@ -117,7 +106,7 @@ class MotionPrompter:
             return None
         if region.sum() < LARGER * mask.sum() or (region & mask).sum() < INSIDE * mask.sum():
             return None
-        down, across = (n / m for n, m in zip(motion.shape, self._image.shape[:2], strict=True))
+        down, across = (n / m for n, m in zip(motion.shape, self.image.shape[:2], strict=True))
         if any(region[int(y * down), int(x * across)] for x, y in prompts.negative):
             return None
         core = cv2.erode(region.astype(np.uint8), FRINGE)
@@ -133,9 +122,9 @@ class MotionPrompter:
     def _motion(self) -> Float32Array | None:
         """Motion of each pixel relative to the scene, (h, w), in pixels of a small image."""
         other = self._neighbour()
-        if other is None or other.shape != self._image.shape:
+        if other is None or other.shape != self.image.shape:
             return None
-        first, second = (reduced_to(picture, LONG_SIDE) for picture in (self._image, other))
+        first, second = (reduced_to(picture, LONG_SIDE) for picture in (self.image, other))
         flow = DIS()(first, second)
         return against_scene(flow) if _same_scene(first, second, flow) else None
 

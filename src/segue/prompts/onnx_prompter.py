@@ -27,7 +27,7 @@ from segue.arrays import Float32Array
 from segue.errors import CheckpointError
 from segue.extras import install_command
 from segue.inputs import first_line
-from segue.prompts.answers import Answer, Prompts
+from segue.prompts.answers import Answer, PicturePrompter, Prompts
 from segue.prompts.planes import thinned, tight_box
 from segue.types import Image
 
@@ -114,17 +114,17 @@ class OnnxNetwork:
         return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
 
 
-class OnnxPrompter:
+class OnnxPrompter(PicturePrompter):
     """Such a network on one image, RGB (H, W, 3), uint8."""
 
     def __init__(self, image: Image, network: OnnxNetwork) -> None:
-        self.image, self._network = image, network
+        super().__init__(image)
+        self._network = network
         self._encoded: dict[str, npt.NDArray[Any]] | None = None
 
-    def answer(self, prompts: Prompts) -> Answer:
+    def _segment(self, prompts: Prompts) -> Answer:
         """The object that ``prompts`` point at, the masks in order of their predicted IoU."""
-        network, size = self._network, (self.image.shape[0], self.image.shape[1])
-        prompts = prompts.checked(size)
+        network, size = self._network, self.size
         if self._encoded is None:
             self._encoded = network.encode(self.image)
         takes_mask = "mask_input" in network.inputs

@@ -17,7 +17,7 @@ from torch import Tensor
 from segue.arrays import Float32Array
 from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
-from segue.prompts.answers import Answer, PixelWindow, Prompts, Stroke
+from segue.prompts.answers import Answer, PicturePrompter, PixelWindow, Prompts, Stroke
 from segue.prompts.granularity import Granularity, related, whole_of
 from segue.prompts.looks import calibration_of, cut_off, evidence, expected_iou, joined
 from segue.prompts.planes import (
@@ -59,7 +59,7 @@ longer side. The whole alone takes small things for a part of what is around the
 COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
 
 
-class Prompter:
+class Prompter(PicturePrompter):
     """segue-prompt on one image, whose features are kept while a person clicks.
 
     Args:
@@ -82,8 +82,7 @@ class Prompter:
         *,
         device: str | torch.device | None = None,
     ) -> None:
-        self.image = picture.image if isinstance(picture, Frame) else as_rgb(picture, "picture")
-        self._size = self.image.shape[0], self.image.shape[1]
+        super().__init__(picture.image if isinstance(picture, Frame) else as_rgb(picture, "picture"))
         self._network = prepared(network, device)
         self._device = next(chain(self._network.parameters(), self._network.buffers())).device
         self._crops: dict[tuple[int, PixelWindow], tuple[Tensor, ...]] = {}  # what was asked last is the last
@@ -102,7 +101,7 @@ class Prompter:
         """:meth:`answer` to these :class:`Prompts`."""
         return self.answer(Prompts(box, points, negative, scribble, mask, granularity))
 
-    def answer(self, prompts: Prompts) -> Answer:
+    def _segment(self, prompts: Prompts) -> Answer:
         """Segment the object that prompts point at.
 
         Negative clicks only take away: the mask lies within the one that there would be without them. Those
@@ -111,17 +110,7 @@ class Prompter:
 
         Without an earlier mask the answer depends on the image and the prompts alone. A correction of an
         earlier mask may use crops of the answers before it again.
-
-        Args:
-            prompts: box, points, strokes and earlier mask of one object.
-
-        Returns:
-            One or more masks with their predicted IoU, the one to take first.
-
-        Raises:
-            PromptError: see :meth:`Prompts.checked`.
         """
-        prompts = prompts.checked(self._size)
         if prompts.mask is None:  # a new question: its answer does not depend on those before
             for places in self._places.values():
                 places.clear()
@@ -147,7 +136,7 @@ class Prompter:
         granularity: Granularity = "whole"
         granularities: tuple[Granularity, ...] = (granularity,)
         if prompts.box is None and prompts.mask is None:
-            windows = _click_crops(prompts.positive, self._size)
+            windows = _click_crops(prompts.positive, self.size)
             tried = [self._ask(prompts, window, "find") for window in windows]
             first = tried[whole_of([_small(one, 0) for one in tried], [float(one.iou[0]) for one in tried])]
             if not first.mask.any():
@@ -176,9 +165,9 @@ class Prompter:
     def _closer(self, prompts: Prompts, found: Answer) -> Answer:
         """Look once more at what was found, in a crop that shows little else, after each click."""
         box = tight_box(found.mask)
-        window = box_window(grown(box, CLOSE_MARGIN), self._size)
+        window = box_window(grown(box, CLOSE_MARGIN), self.size)
         if prompts.box is None:
-            least = clipped(grown(box, LEAST_CLOSE_MARGIN), self._size)
+            least = clipped(grown(box, LEAST_CLOSE_MARGIN), self.size)
             window = self._known("close", window, least) or window
         else:  # which says how far the object may reach
             low, high = np.maximum(window[:2], found.window[:2]), np.minimum(window[2:], found.window[2:])
@@ -195,10 +184,10 @@ class Prompter:
             places = [(x, y, x + 1, y + 1) for x, y in (*prompts.positive, *prompts.negative)]
             return around([*places, *(grown(box, margin) for box in boxes)])
 
-        window = box_window(shown(MASK_MARGIN if prompts.box is None else BOX_MARGIN), self._size)
+        window = box_window(shown(MASK_MARGIN if prompts.box is None else BOX_MARGIN), self.size)
         if prompts.mask is None:
             return window
-        return self._known("around", window, clipped(shown(LEAST_MARGIN), self._size)) or window
+        return self._known("around", window, clipped(shown(LEAST_MARGIN), self.size)) or window
 
     def _known(self, look: Look, window: Window, least: Box) -> Window | None:
         """A crop whose features are kept, and which does as well as ``window``; ``least`` lies in it."""
@@ -207,7 +196,7 @@ class Prompter:
 
     @torch.inference_mode()
     def _ask(self, prompts: Prompts, window: Window, look: Look) -> Answer:
-        place, side = pixels(window, self._size), CLICK_SIDE if look == "find" else SIDE
+        place, side = pixels(window, self.size), CLICK_SIDE if look == "find" else SIDE
         self._places[look].add(place)
         planes = torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None]
         with weights_apart(self._network):
@@ -215,7 +204,7 @@ class Prompter:
         if len(logits) > 1:
             logits = (logits[:1] + logits[1:].flip(3)) / 2
         iou, seen = (values.float().sigmoid().cpu().numpy() for values in (quality.mean(0), logits[0]))
-        return Answer(self._size, place, iou, seen)
+        return Answer(self.size, place, iou, seen)
 
     def _features(self, place: PixelWindow, side: int) -> tuple[Tensor, ...]:
         features = self._crops.pop((side, place), None)

@@ -15,7 +15,7 @@ from segue.layers.running import weights_apart
 from segue.models.sam2.network import SAM2
 from segue.models.sam2.pictures import points_on_square, still_picture
 from segue.models.sam2.values import IMAGE_SIDE, LOW, Constants, Encoded
-from segue.prompts.answers import Answer, Prompts
+from segue.prompts.answers import Answer, PicturePrompter, Prompts
 from segue.prompts.granularity import Granularity, related
 from segue.prompts.planes import thinned
 from segue.types import Image
@@ -69,28 +69,27 @@ class SAM2Stills:
         return logits.clamp(-LIMIT, LIMIT), iou
 
 
-class SAM2Prompter:
+class SAM2Prompter(PicturePrompter):
     """SAM 2.1 on one image, RGB (H, W, 3), uint8.
 
     A single click gives three masks, a box, several clicks or an earlier mask give one.
     """
 
     def __init__(self, image: Image, stills: SAM2Stills) -> None:
-        self.image, self._stills = image, stills
+        super().__init__(image)
+        self._stills = stills
 
     @cached_property
     def _encoded(self) -> tuple[Encoded, Tensor]:
         return self._stills.encode(self.image)
 
     @torch.inference_mode()
-    def answer(self, prompts: Prompts) -> Answer:
+    def _segment(self, prompts: Prompts) -> Answer:
         """The object that ``prompts`` point at, the masks in order of their predicted IoU.
 
         The mask of ``prompts.granularity`` comes first, if a click has one.
         """
-        size = self.image.shape[0], self.image.shape[1]
-        prompts = prompts.checked(size)
-        stills = self._stills
+        size, stills = self.size, self._stills
         positive = [*prompts.points, *(point for stroke in prompts.scribble for point in thinned(stroke))]
         side = stills.constants.side
         points, labels = points_on_square(positive, prompts.negative, prompts.box, size, side, stills.device)

@@ -5,26 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from segue.batch.data_sets import DatasetVideo, dataset_videos, results_of, scored_here
+from segue.batch.data_sets import results_of, scored_here, with_job
 from segue.batch.ledger import Ledger
 from segue.batch.places import SUBFOLDER
-from segue.batch.plan import value_of
+from segue.batch.plan import Task
 from segue.batch.run import LEDGER
 from segue.batch.submission import write_submission
 from segue.batch.work import JobConfig
 from segue.cancel import interrupt_on_signals
 from segue.errors import CheckpointError, DatasetError, SegueError
+from segue.jobs.values import TrackJob
 from segue.masks import read_index_mask, write_index_mask
 from segue.masks.files import encode_index_mask
 from segue.metrics.data_sets import Request, open_masks
 from segue.metrics.evaluation import Evaluation
 from segue.notices import notice
+from segue.options import value_of
 from segue.reports import write_report
 from segue.reproduce.asked import How
 from segue.reproduce.cost import cost_of
@@ -47,12 +50,15 @@ from segue.video.images import write_picture
 from segue.video.partial import write_complete
 from segue.weights import load
 
+Adapt = Callable[[Iterator[Task]], Iterable[Task]]
+"""Changes the videos of a data set before they are run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Face:
     """Runs the videos of a data set, gives the number that failed, scores them, and trains."""
 
-    run_videos: Callable[[Request, JobConfig, Iterable[DatasetVideo] | None], int]
+    run_videos: Callable[[Request, JobConfig, Adapt], int]
     score_videos: Callable[[Request, JobConfig, int], Evaluation]
     train: Callable[[Sequence[str]], object]
     notice: Callable[[str], None]
@@ -106,22 +112,22 @@ def _do(row: TableRow, model: str, table: Table, request: Request | None, how: H
     options = [*table.options, *row.options, *how.run.of(model, row.key), "--model", model]
     folder = how.output / table.name / row.key
     trainer = Trainer(row, model, how, face.train, face.notice)
-    videos: Iterator[DatasetVideo] | None = None
+    adapt: Adapt = iter
     if row.first is not None:
         found_there: list[npt.NDArray[np.floating]] = []
         source = _source(row, model, table, how, found_there.append)
-        videos = _from_first_frames(source, found_there, request, folder)
+        adapt = partial(_from_first_frames, source=source, found=found_there, request=request, folder=folder)
     learns = row.training if row.key not in how.weights else None
     given = how.weights_of(row, model) if learns is None else None
     if learns is not None and learns.folds:
-        videos = trainer.videos(dataset_videos(request, folder))
+        adapt = trainer.videos
     elif learns is not None:
         options += ["--weights", str(trainer.weights())]
     elif given is not None:
         options += ["--weights", given]
     notice(f"{table.paper} {table.name}: {row.name}")
     running = JobConfig(options=tuple(options), output=str(folder), workers=how.workers, resume=how.resume)
-    failed = face.run_videos(request, running, videos)
+    failed = face.run_videos(request, running, adapt)
     speed, reasons = _speed_and_reasons(folder)
     if failed and math.isnan(speed):
         return Done(row, model, folder=folder, failed=failed, ended=reasons[0])
@@ -154,11 +160,15 @@ def _packed(done: Done, request: Request, folder: Path) -> Done:
 
 
 def _from_first_frames(
-    source: FirstFrame, found: list[npt.NDArray[np.floating]], request: Request, folder: Path
-) -> Iterator[DatasetVideo]:
+    videos: Iterator[Task],
+    source: FirstFrame,
+    found: list[npt.NDArray[np.floating]],
+    request: Request,
+    folder: Path,
+) -> Iterator[Task]:
     """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
     sequences = open_masks(request)
-    for video in dataset_videos(request, folder):
+    for video in videos:
         sequence = sequences[video.name]
         drawn = folder / SUBFOLDER / "prompts" / video.name / "found.png"
         if not drawn.exists():
@@ -171,7 +181,8 @@ def _from_first_frames(
             write_complete(drawn, encode_index_mask(chosen))
         mask = read_index_mask(drawn)
         if mask.any():
-            yield replace(video, prompts=tuple(MaskPrompt.each(mask, video.prompts[0].frame)))
+            assert isinstance(video.job, TrackJob)
+            yield with_job(video, prompts=tuple(MaskPrompt.each(mask, video.job.prompts[0].frame)))
             continue
         (folder / video.name).mkdir(parents=True, exist_ok=True)
         for frame in sequence.frames:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from segue.batch.data_sets import DatasetVideo
+from segue.batch.data_sets import with_job
+from segue.batch.plan import Task
 from segue.datasets.cdnet import unseen_folds
 from segue.errors import DatasetError
 from segue.extras import missing_packages
@@ -28,13 +29,15 @@ class Trainer:
     train: Callable[[Sequence[str]], object]  # runs `segue train` with words
     notice: Callable[[str], None]  # called with a line of text
 
-    def videos(self, videos: Iterator[DatasetVideo]) -> Iterator[DatasetVideo]:
+    def videos(self, videos: Iterator[Task]) -> Iterator[Task]:
         """The videos of CDnet2014, each with the weights of a training that left out its fold."""
         folds = unseen_folds()
         for video in videos:
             if video.name not in folds:
                 raise DatasetError(f"{video.name} is no video of CDnet2014, whose folds are known")
-            yield replace(video, weights=self.weights(folds[video.name]))
+            weights = self.weights(folds[video.name]).absolute()
+            assert video.job is not None
+            yield with_job(video, model=video.job.model.model_copy(update={"weights": weights}))
 
     def weights(self, fold: int | None = None) -> Path:
         """The weights of a training that has come to its end, and left out a fold."""

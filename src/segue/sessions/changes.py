@@ -9,7 +9,7 @@ import numpy.typing as npt
 from segue.arrays import BoolArray, Float32Array
 from segue.models.geometry import reduced_to
 from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.registration import normalised, shift, warped
+from segue.sessions.registration import MOST_STEP, normalised, shift, warped
 from segue.sessions.stages import Change
 from segue.types import Image
 
@@ -144,9 +144,10 @@ def panned(one: Float32Array, other: Float32Array) -> bool:
     if min(one.shape[:2]) < 8:
         return False
     first, second = (normalised(picture.mean(axis=2), sigma=2.0) for picture in (one, other))
-    moved = warped(other, shift(first, second), cv2.BORDER_CONSTANT, -1000.0)
-    shown = moved.min(axis=2) >= 0
-    if shown.mean() < PART:
+    movement = shift(first, second)
+    if np.abs(movement[:, 2]).max() > MOST_STEP * max(one.shape):
         return False
+    moved = warped(other, movement, cv2.BORDER_CONSTANT, -1000.0)
+    shown = moved.min(axis=2) >= 0
     distance, fits = np.abs(one - other).max(axis=2), np.abs(one - moved).max(axis=2)[shown] <= STEP
     return bool(fits.mean() > max(FOLLOWED, GAINED + (distance <= STEP).mean()))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from segue.arrays import Float32Array
 from segue.models.geometry import reduced_to
 from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.registration import normalised, shift, support
+from segue.sessions.registration import MOST_STEP, normalised, shift, support
 from segue.types import Image
 
 LONG_SIDE = 96  # images are compared at this longer side, in pixels
@@ -22,7 +22,6 @@ STRAIGHT = 0.85  # ... if its way was no longer than the distance over this: one
 LEAST_FOUND = 0.6  # share of the steps of the window that must have been found
 RESTS = 0.02  # one that has gone no farther than this in a whole window has come to rest
 CHANGED_LEVELS, CHANGED_SHARE = 6, 0.05  # where fewer pixels change by more levels, the camera stands still
-MOST_STEP = 0.3  # parts of the longer side: a larger step from one frame to the next is none
 COMMON = 0.1  # parts of the longer side up to which two images are shifted to be compared
 
 _SUPPORT = 0.5

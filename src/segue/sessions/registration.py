@@ -14,6 +14,10 @@ from segue.types import Image
 Matrix = npt.NDArray[np.float32]  # (2, 3): a point of the reference, in pixels, to where it lies in the frame
 Movement = npt.NDArray[np.floating]  # such a matrix, or a homography, (3, 3)
 
+MOST_STEP = 0.15
+"""Parts of the longer side by which a camera that pans moves from one frame to the next; one that was turned
+farther sees another scene."""
+
 LEAST_GAIN = 0.9  # factor by which a movement must lessen the difference to explain it
 
 _IDENTITY: Matrix = np.eye(2, 3, dtype=np.float32)

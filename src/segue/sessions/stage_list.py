@@ -19,7 +19,6 @@ from segue.sessions.segmenters import NetworkSegmenter, Segmenter
 from segue.sessions.shadows import Shadows
 from segue.sessions.sharpness import ReferenceBlur
 from segue.sessions.stages import Stage, StageList
-from segue.sessions.stationary import StationaryObjects
 from segue.types import FollowCamera
 
 STAGES: dict[str, Callable[[Segmenter], Stage]] = {
@@ -30,7 +29,6 @@ STAGES: dict[str, Callable[[Segmenter], Stage]] = {
     "shadows": lambda segmenter: Shadows(segmenter.threshold),
     "lights": lambda segmenter: Lights(segmenter.threshold),
     "rain": lambda segmenter: Precipitation(segmenter.threshold),
-    "stationary": lambda segmenter: StationaryObjects(segmenter.threshold),
 }
 """Stages that a model asks for, see :class:`segue.models.base.ForegroundCapabilities`, outermost first."""
 

@@ -167,7 +167,15 @@ class Source(AbstractContextManager["Source"]):
         self._reader.interrupt()
 
     def part(self, start: int, end: int) -> Source:
-        """The frames from index ``start`` up to but without ``end``, for a source that can be read again."""
+        """Select neighbouring frames of a source that can be read again.
+
+        Args:
+            start: index of the first frame.
+            end: index behind the last frame.
+
+        Returns:
+            A source of these frames, with their indices and times.
+        """
         span = self._span
         if span.duration is not None and self._first_time is None:
             next(iter(self))  # tells the time from which the duration counts

@@ -18,26 +18,18 @@ void main() {
     vec4 shine = texelFetch(highlight, p, 0), way = texelFetch(facing, p, 0);
     vec4 at = texelFetch(place, p, 0);
     vec3 n = normalize(way.xyz), albedo = surface.rgb * surface.rgb;
-    vec3 with = power.w * mix(ambient_up, ambient_down, 0.5 + 0.5 * n.z), glitter = vec3(0.0);
-#if SHADED
-    vec3 without = with;
-    with *= free_sky(at.xyz, n);
-#endif
+    vec3 without = power.w * mix(ambient_up, ambient_down, 0.5 + 0.5 * n.z), glitter = vec3(0.0);
+    vec3 with = without * free_sky(at.xyz, n);
     for (int i = 0; i < light_count; i++) {
         vec3 left = light_colour[i].rgb;
-#if SHADED
         without += left * power[i];
         left *= lit(moving_shadows, i, spot_of(i, at.xyz, n), light_colour[i].w);
-#endif
         with += left * power[i];
         glitter += left * shine[i];
     }
     vec3 picture = picture_of(albedo * (with + shine.w) + surface.a * 0.5 * glitter);
-    float taken = 0.0;
-#if SHADED
     vec2 light = vec2(dot(albedo, (with + shine.w) * LUMA), dot(albedo, (without + shine.w) * LUMA));
-    taken = 1.0 - light.x / max(light.y, 1e-6);
-#endif
+    float taken = 1.0 - max(light.x, 1e-6) / max(light.y, 1e-6);
     float marked = 0.0;
     if (way.w > 0.0) {
         vec4 seen = texture(mirrored, gl_FragCoord.xy / size);

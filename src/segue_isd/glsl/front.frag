@@ -11,8 +11,11 @@ layout(location = 2) out vec4 out_truth;    // distance along the axis, id, flow
 void main() {
     ivec2 p = ivec2(gl_FragCoord.xy);
     vec4 shown = vec4(0.0), facing = vec4(0.0), finish = vec4(0.0), truth = vec4(0.0);
-    for (int i = SAMPLES - 1; i >= 0; i--) {
-        shown += texelFetch(moving_shown, p, i);
+    for (int i = 0; i < SAMPLES; i++) shown += texelFetch(moving_shown, p, i);
+    if (shown.a == 0.0) discard;
+    // Software renderers run what follows a discard, but no loops without rounds.
+    int covered = shown.a > 0.0 ? SAMPLES : 0, lights = shown.a > 0.0 ? light_count : 0;
+    for (int i = covered - 1; i >= 0; i--) {
         facing += texelFetch(moving_normal, p, i);
         finish += texelFetch(moving_finish, p, i);
         vec4 sample_truth = texelFetch(moving_truth, p, i);
@@ -26,7 +29,7 @@ void main() {
     vec3 light = finish.z * mix(ambient_up, ambient_down, 0.5 + 0.5 * n.z);
     light *= mix(1.0, free_sky(position, n), 0.35);
     vec3 shine = vec3(0.0);
-    for (int i = 0; i < light_count; i++) {
+    for (int i = 0; i < lights; i++) {
         vec2 power = still_light(i, position, n, to_eye);
         vec3 left = light_colour[i].rgb * lit(moving_shadows, i, spot_of(i, position, n), light_colour[i].w);
         light += power.x * left;

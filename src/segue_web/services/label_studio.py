@@ -12,8 +12,9 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 from fastapi import FastAPI
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AliasPath, ConfigDict, Field, model_validator
 
+from segue.errors import SegueError
 from segue.prompts.answers import Prompts
 from segue.types import Box, BoxPrompt, Image, Point, Prompt, Segmentation
 from segue.video import open_source
@@ -23,6 +24,7 @@ from segue_web.exports.tools import brush_rle
 from segue_web.services.assistant import Assistant, RequestError, picture_of
 from segue_web.services.media import Media
 from segue_web.services.requests import Body, Coordinate, Service
+from segue_web.text import refuse_entities
 
 MOST_TASKS = 1000
 MOST_REGIONS = 1000
@@ -89,30 +91,14 @@ class Task(Body):
     data: dict[str, Any] = Field({})
 
 
-class Context(Body):
-    """The latest shapes of the annotator."""
-
-    result: Annotated[list[Region], Field(max_length=MOST_REGIONS)] | None = None
-
-
-class Params(Body):
-    """Parameters of a request."""
-
-    context: Context | None = None
-
-
 class Prediction(Body):
-    """Request of Label Studio to ``/predict``."""
+    """Request of Label Studio to ``/predict``; ``regions`` are the latest shapes of the annotator."""
 
     tasks: Annotated[list[Task], Field(min_length=1, max_length=MOST_TASKS)]
     label_config: Annotated[str, Field(max_length=1 << 20)] = ""
-    params: Params | None = None
-
-    @property
-    def regions(self) -> list[Region]:
-        """The drawn shapes, if any."""
-        context = self.params and self.params.context
-        return (context and context.result) or []
+    regions: Annotated[list[Region], Field(max_length=MOST_REGIONS)] | None = Field(
+        None, validation_alias=AliasPath("params", "context", "result")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +113,10 @@ class Tags:
     @classmethod
     def of(cls, config: str) -> Tags:
         """The first tag that segue can fill."""
-        if "<!DOCTYPE" in config:  # it may define entities that fill the memory
-            raise RequestError("label_config: must have no document type")
         try:
-            root = ET.fromstring(config)
-        except ET.ParseError:
-            raise RequestError("label_config: is no labelling configuration") from None
+            root = ET.fromstring(refuse_entities(config))
+        except (ET.ParseError, SegueError) as error:
+            raise RequestError(f"label_config: is no labelling configuration ({error})") from None
         objects = {item.get("name"): item for item in root.iter() if item.tag in ("Image", "Video")}
         for kind in ("BrushLabels", "PolygonLabels", "VideoRectangle"):
             for item in root.iter(kind):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segue.prompts import Answer, Prompts
+from segue.prompts import Answer, PicturePrompter, Prompts
 from segue.registry import Entry, PrompterEntry, PrompterOptions
 from segue.types import Image
 from segue.weights import load
@@ -25,16 +25,16 @@ class Nearness(nn.Module):
         return torch.sigmoid(40 * (self.nearness - distance))
 
 
-class ColourPrompter:
+class ColourPrompter(PicturePrompter):
     """It on one image."""
 
     def __init__(self, image: Image, network: Nearness) -> None:
+        super().__init__(image)
         self._pixels, self._network = torch.from_numpy(np.array(image)).float() / 255, network
 
     @torch.inference_mode()
-    def answer(self, prompts: Prompts) -> Answer:
-        height, width = self._pixels.shape[:2]
-        prompts = prompts.checked((height, width))
+    def _segment(self, prompts: Prompts) -> Answer:
+        height, width = self.size
         points = list(prompts.positive)
         if prompts.box is not None:
             x0, y0, x1, y1 = prompts.box

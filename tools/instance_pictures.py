@@ -1,8 +1,8 @@
-"""Draw what `segue instances` finds in films, at three moments of each, as in docs/instances.md.
+"""Draw what `segue instances` finds in videos, at three moments of each, as in docs/gallery.md.
 
 Example::
 
-    python benchmarks/instance_pictures.py ../shared/data/clips/*.mp4 --out docs/images
+    python tools/instance_pictures.py ../shared/data/clips/*.mp4 --out docs/images
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from segue.masks import overlay
 from segue.types import Image, Segmentation
 
 MOMENTS = (0.15, 0.5, 0.85)
-"""When, as shares of a film."""
+"""When, as shares of a video."""
 
 WIDTH, QUALITY, GAP = 400, 82, 4
 
 
 def main() -> int:
-    """Write one strip for each film."""
+    """Write one strip for each video."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("films", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))

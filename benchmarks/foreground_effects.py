@@ -1,0 +1,103 @@
+"""Changes of a scene that no training shows: lamps, clouds, headlights, insects, shadows from outside.
+
+Each makes a function of a canvas and a time, as those of :mod:`segue_train.dynamic_background`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from segue_train.scenery import Effect, blob, clouds, rng_at, scaled
+from segue_train.warp import Picture, Rng, Size, log_uniform
+
+
+def flicker(rng: Rng, size: Size) -> Effect:
+    """A soft region whose brightness jumps about: a lamp, a reflection."""
+    region = np.asarray(cv2.GaussianBlur(blob(rng, size, rng.uniform(0.03, 0.3)), (0, 0), 6), np.float32)
+    strength, seed = rng.uniform(0.05, 0.4), int(rng.integers(1 << 31))
+
+    def act(canvas: Picture, time: int) -> Picture:
+        draw = rng_at(seed, time).uniform(-1, 1)
+        return scaled(canvas, 1 + region * np.float32(np.exp(strength * draw) - 1))
+
+    return act
+
+
+def passing_cloud(rng: Rng, size: Size) -> Effect:
+    """Large soft shade that drifts over the scene."""
+    depth, speed = rng.uniform(0.15, 0.6), rng.uniform(-4, 4)
+    wide = clouds(rng, (size[0], 3 * size[1]), int(rng.integers(1, 4)))
+    shade = np.clip(1 - depth * np.clip(wide, 0, 1), 0.2, 1).astype(np.float32)
+
+    def act(canvas: Picture, time: int) -> Picture:
+        start = round(size[1] + np.clip(speed * time, -size[1], size[1]))
+        return scaled(canvas, shade[:, start : start + size[1]])
+
+    return act
+
+
+def stray_shadow(rng: Rng, size: Size) -> Effect:
+    """The shadow of something that is out of the image, on its way through it."""
+    plane = np.zeros(size, np.float32)
+    height, width = (max(4, int(side * rng.uniform(0.08, 0.4))) for side in size)
+    corners = rng.uniform(-0.5, 0.5, (int(rng.integers(5, 12)), 2)) * [width, height]
+    corners += np.array(size[::-1]) * rng.uniform(0.2, 0.8, 2)
+    cv2.fillConvexPoly(plane, cv2.convexHull(corners.astype(np.int32)), 1)
+    plane = np.asarray(cv2.GaussianBlur(plane, (0, 0), rng.uniform(0.6, 4)), np.float32)
+    depth, velocity = rng.uniform(0.2, 0.7), rng.normal(0, 2.5, 2)
+
+    def act(canvas: Picture, time: int) -> Picture:
+        shift = np.array([[1, 0, velocity[0] * time], [0, 1, 0.4 * velocity[1] * time]])
+        return scaled(canvas, 1 - depth * cv2.warpAffine(plane, shift, size[::-1]))
+
+    return act
+
+
+def headlights(rng: Rng, size: Size) -> Effect:
+    """Light of lamps that runs over the ground; what it falls on stays as it is."""
+    glow = np.zeros((48, 64), np.float32)
+    cv2.ellipse(glow, (32, 24), (18, 11), 0, 0, 360, 1.0, -1)
+    glow = np.asarray(cv2.GaussianBlur(glow, (0, 0), rng.uniform(4, 7)), np.float32)
+    lamps = [
+        (rng.uniform(0, 1, 2) * size[::-1], rng.normal(0, [5, 1.5]), log_uniform(rng, 0.2, 2.5))
+        for _ in range(int(rng.integers(1, 4)))
+    ]
+    strength, added = rng.uniform(0.3, 1.5), rng.uniform(5, 70)
+    reach = 1.5 * size[1]
+
+    def act(canvas: Picture, time: int) -> Picture:
+        light = np.zeros(size, np.float32)
+        for place, velocity, scale in lamps:
+            # They come again on the other side after a while.
+            x, y = (place + velocity * time + 0.25 * reach) % reach - 0.25 * reach
+            matrix = np.array([[scale, 0, x - 32 * scale], [0, scale, y - 24 * scale]])
+            light = np.maximum(light, cv2.warpAffine(glow, matrix, size[::-1]))
+        lit = canvas * (1 + strength * light[..., None]) + added * light[..., None]
+        return np.asarray(np.minimum(lit, 255), np.uint8)
+
+    return act
+
+
+def insects(rng: Rng, size: Size) -> Effect:
+    """Insects, drops or dust right before the lens: out of focus, elsewhere on each frame."""
+    seed, often, most = int(rng.integers(1 << 31)), rng.uniform(0.3, 1), int(rng.integers(1, 5))
+    level = rng.uniform(150, 255) if rng.random() < 0.5 else rng.uniform(5, 80)
+
+    def act(canvas: Picture, time: int) -> Picture:
+        own = rng_at(seed, time)
+        if own.random() > often:
+            return canvas
+        cover: Any = np.zeros(size, np.float32)
+        for _ in range(int(own.integers(1, most + 1))):
+            x, y = own.uniform(0, 1, 2) * size[::-1]
+            right, down = own.normal(0, 10, 2)
+            wide = max(1, round(log_uniform(own, 1, 14)))
+            ends = (int(x), int(y)), (int(x + right), int(y + down))
+            cv2.line(cover, *ends, float(own.uniform(0.3, 0.9)), wide, cv2.LINE_AA)
+        soft = cv2.GaussianBlur(cover, (0, 0), own.uniform(1.5, 4))[..., None]
+        return np.asarray(canvas * (1 - soft) + level * soft, np.uint8)
+
+    return act
