@@ -368,6 +368,24 @@ def test_caps_lock_does_not_change_what_keys_do(desk: Desk) -> None:
     assert desk.next_asked("track")["direction"] == "forward"
 
 
+def test_an_object_gets_another_name_and_never_an_empty_one(desk: Desk) -> None:
+    desk.held = {"object"}
+    desk.objects = [1]
+    desk.open()
+    for typed in ("", "  ", "Koi"):
+        desk.page.keyboard.press("F2")
+        desk.page.keyboard.type(typed or "x")
+        desk.page.locator("#name").fill(typed)
+        desk.page.keyboard.press("Enter")
+    asked = desk.next("object")
+    assert {name: asked[name] for name in ("object", "also", "name")} == {
+        "object": 1,
+        "also": [],
+        "name": "Koi",
+    }
+    assert desk.errors == []
+
+
 def test_an_attribute_needs_no_value(desk: Desk) -> None:
     desk.open()
     desk.change(0, 1)

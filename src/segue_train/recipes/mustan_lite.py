@@ -23,12 +23,11 @@ from segue.flow.providers import FlowName, FlowProvider, flow_provider
 from segue.models.base import ForegroundNetwork
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.extra_inputs import ComputedFlow
-from segue.weights.checkpoint import match
 from segue_train.class_in_scale import ClassInScale
 from segue_train.foreground_pool import Pool, PoolBatches
 from segue_train.losses import foreground_loss
 from segue_train.recipe import CommonRecipe, Objective, warmed_cosine
-from segue_train.trunks import load_mobilenet, tensors_to_start_from
+from segue_train.trunks import load_mobilenet, start_from
 
 STEPS = 3200
 SAMPLES = 10_000
@@ -77,7 +76,8 @@ class MustanLiteRecipe(CommonRecipe):
     def network(self) -> nn.Module:
         network = MustanLite(self.flow, flow_attention=self.flow_attention)
         if self.start is not None:
-            start_from(network, self.start)
+            # Flow attention that the weights lack adds nothing at first.
+            start_from(network, self.name, self.start, new=("flow_attention.",))
         elif self.backbone is not None:
             load_mobilenet(network.encoder, self.backbone, self.scaling)
         for layer in (network.encoder.stem, *network.encoder.blocks[:6]):
@@ -108,12 +108,3 @@ class MustanLiteRecipe(CommonRecipe):
         return (
             network if self.flow is None else ComputedFlow(cast(ForegroundNetwork, network), self.provider())
         )
-
-
-def start_from(network: MustanLite, path: Path) -> None:
-    """Start from a file, or from the shipped weights; flow attention that they lack adds nothing at first."""
-    found = tensors_to_start_from(path, "mustan-lite")
-    for name, value in network.state_dict().items():
-        if name.startswith("flow_attention."):
-            found.setdefault(name, value)
-    network.load_state_dict(match(path, found, network.state_dict()))

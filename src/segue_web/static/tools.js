@@ -297,18 +297,21 @@ class Tools {
     state.changed();
   }
 
-  useCross() {
-    const { frame, cursor: at } = state;
+  /** Use the tool where the cross was when Enter was pressed; it may have moved on since. */
+  useCross(at = state.cursor) {
+    const { frame } = state;
     if (this.waits) {
-      void look([frame]).then(() => { if (state.frame === frame && !this.waits) this.useCross(); });
+      void look([frame]).then(() => { if (state.frame === frame && !this.waits) this.useCross(at); });
       return;
     }
     if (!at && this.hasCorners && this.path.length) { this.closePolygon(); return; }
     if (!at && keyframes.adopt()) return;
     if (!at) { this.moveCross(0, 0); return; }
     if (this.tool === "click" || this.tool === "minus") this.click(at, this.tool === "click");
-    else if (keyframes.held) keyframes.drop();
-    else if (this.tool === "keyframe" && !this.path.length && keyframes.grab(at, false)) return;
+    else if (keyframes.held) {
+      if (keyframes.held.at !== at) keyframes.drag(at);
+      keyframes.drop();
+    } else if (this.tool === "keyframe" && !this.path.length && keyframes.grab(at, false)) return;
     else if (this.hasCorners) {
       const last = this.path[this.path.length - 1];
       if (last && last.x === at.x && last.y === at.y) this.closePolygon();
