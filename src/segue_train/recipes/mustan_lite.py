@@ -93,7 +93,7 @@ class MustanLiteRecipe(CommonRecipe):
         return Objective(network, loss)
 
     def batches(self, count: int, seed: int) -> PoolBatches:
-        provider = None if self.flow is None else self.provider
+        provider = None if self.flow is None else (self.flow, self.flow_weights)
         return PoolBatches(count, seed, Pool(self.pool), BATCH, SHOWN_SIZE, provider)
 
     def learning_rate(self, progress: float, step: int) -> float:
