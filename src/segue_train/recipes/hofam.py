@@ -25,7 +25,7 @@ from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.labels import MOTION
 from segue.errors import DatasetError, TrainingError
 from segue.flow import FlowFiles, FlowPictures
-from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, FlowProvider, flow_provider
+from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, flow_provider
 from segue.models.hofam import HOFAM
 from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
 from segue.weights import load_strict
@@ -119,14 +119,10 @@ class HofamRecipe(CommonRecipe):
         """Folder of flow files, where ``flow`` is one."""
         return None if self.flow in get_args(FlowName) else Path(self.flow)
 
-    def provider(self) -> FlowProvider:
-        """The flow method."""
-        return flow_provider(self.flow, self.flow_weights)
-
     def runnable(self, network: HOFAM) -> FlowNetwork | ComputedFlow:
         """The network as sessions run it, with the flow that it learns from."""
         wrapped = FlowNetwork(network)
-        return wrapped if self.files else ComputedFlow(wrapped, self.provider())
+        return wrapped if self.files else ComputedFlow(wrapped, flow_provider(self.flow, self.flow_weights))
 
 
 def video_flow(folder: Path, gaps: tuple[int, ...], video: ForegroundSequence) -> FlowFiles:
