@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from segue.flow.providers import FlowName, FlowProvider, flow_provider
+from segue.flow.providers import FlowName, flow_provider
 from segue.models.base import ForegroundNetwork
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.extra_inputs import ComputedFlow
@@ -93,18 +93,14 @@ class MustanLiteRecipe(CommonRecipe):
         return Objective(network, loss)
 
     def batches(self, count: int, seed: int) -> PoolBatches:
-        provider = None if self.flow is None else self.provider
+        provider = None if self.flow is None else (self.flow, self.flow_weights)
         return PoolBatches(count, seed, Pool(self.pool), BATCH, SHOWN_SIZE, provider)
 
     def learning_rate(self, progress: float, step: int) -> float:
         return warmed_cosine(progress, step, warm_up=40, floor=0.01)
 
-    def provider(self) -> FlowProvider:
-        """The flow method."""
-        return flow_provider(self.flow or "dis", self.flow_weights)
-
     def runnable(self, network: nn.Module) -> nn.Module:
         """The network as sessions run it, with the flow that it learns from."""
-        return (
-            network if self.flow is None else ComputedFlow(cast(ForegroundNetwork, network), self.provider())
-        )
+        if self.flow is None:
+            return network
+        return ComputedFlow(cast(ForegroundNetwork, network), flow_provider(self.flow, self.flow_weights))
