@@ -48,6 +48,8 @@ class Tools {
     this.pending = [];
     /** what draws these points @type {((context: CanvasRenderingContext2D, pixel: number) => void) | null} */
     this.shown = null;
+    /** the last Enter that waits for the polygons of the frame @type {Promise<void> | null} */
+    this.crossing = null;
     /** the timer of a pointer that rests */
     this.resting = 0;
     const { canvas } = view;
@@ -297,13 +299,18 @@ class Tools {
     state.changed();
   }
 
-  /** Use the tool where the cross was when Enter was pressed; it may have moved on since. */
+  /** Use the tool where the cross was when Enter was pressed; one press after the other. */
   useCross(at = state.cursor) {
-    const { frame } = state;
-    if (this.waits) {
-      void look([frame]).then(() => { if (state.frame === frame && !this.waits) this.useCross(at); });
-      return;
-    }
+    const { frame } = state, before = this.crossing;
+    if (!before && !this.waits) { this.cross(at); return; }
+    const now = Promise.resolve(before).then(() => this.waits && look([frame])).then(() => {
+      if (this.crossing === now) this.crossing = null;
+      if (state.frame === frame && !this.waits) this.cross(at);
+    });
+    this.crossing = now;
+  }
+
+  cross(at) {
     if (!at && this.hasCorners && this.path.length) { this.closePolygon(); return; }
     if (!at && keyframes.adopt()) return;
     if (!at) { this.moveCross(0, 0); return; }
