@@ -18,7 +18,7 @@ import pytest
 from safetensors.torch import save_file
 
 from segue.batch import Ledger
-from segue.batch.plan import key_of
+from segue.batch.places import key_of
 from segue.jobs.running import STATE
 from tests.batch.conftest import Batch, film, results
 from tests.cli.running import Command

@@ -15,7 +15,7 @@ from PIL import Image
 
 from segue import jobs
 from segue.batch import State, Task, work
-from segue.batch.plan import key_of
+from segue.batch.places import key_of
 from segue.batch.publish import digest_of, is_own
 from segue.batch.work import JobConfig, ProgressRecorder, attempt
 from segue.cancel import CancelToken
@@ -97,6 +97,7 @@ def test_an_interrupted_video_goes_on_and_gives_the_same_bytes(
     unfinished = tmp_path / "scratch/work" / key_of("in/clip")
     assert len(list((unfinished / "masks").glob("0*.png"))) == 3
     assert not results(tmp_path / "out")
+    (unfinished / ".job.json.01234567.partial").touch()  # as a worker leaves it that is killed
     steps: list[int] = []
     step = ForegroundSession.step
 
@@ -108,6 +109,7 @@ def test_an_interrupted_video_goes_on_and_gives_the_same_bytes(
     outcome = done(median(film), order)
     assert (outcome.frames, steps) == (6, [3, 4, 5]), "it was not begun anew"
     assert results(tmp_path / "out") == results(tmp_path / "whole")
+    assert not list((tmp_path / "out").rglob("*.partial"))
 
 
 def test_a_video_whose_film_has_changed_meanwhile_begins_anew(

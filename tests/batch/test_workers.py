@@ -17,8 +17,7 @@ import torch
 
 from segue.batch import Ledger, Task, run
 from segue.batch import workers as engines
-from segue.batch.places import SUBFOLDER
-from segue.batch.plan import key_of
+from segue.batch.places import SUBFOLDER, key_of
 from segue.batch.run import open_workers, run_batch, write_batch_report
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers

@@ -22,11 +22,8 @@ from segue.datasets.ytvis import YTVISDataset
 from segue.errors import ArgumentError, DatasetError
 from segue.inputs import kind_of
 from segue.jobs.parts import (
-    ForegroundOptions,
-    InstanceOptions,
     Model,
     Outputs,
-    TrackOptions,
     VideoSource,
     checked,
 )
@@ -56,36 +53,27 @@ from segue.weights.available import default_model
 CLIPS = ("ytvis", "ovis")
 """Data sets whose videos are one clip each, and whose results are one file."""
 
-SCORED: Mapping[str, tuple[str, ...]] = {
-    "track": ("--format", "png"),
-    "foreground": ("--format", "cdnet"),
-    "instances": ("--whole",),
-}
-"""Options with which a command writes what ``segue eval`` reads."""
-
-
-JOBS: Mapping[str, tuple[Any, Any, str | None, dict[str, Any]]] = {
-    "track": (TrackJob, TrackOptions, "stcn-lite", {"outputs": Outputs(formats=("png",))}),
-    "foreground": (ForegroundJob, ForegroundOptions, "mustan-lite", {"outputs": Outputs(formats=("cdnet",))}),
-    "instances": (InstancesJob, InstanceOptions, None, {"whole": True}),
-}
-"""Job of each command, its options, its network without a name, and what writes what is scored."""
-
 OWN_DEPTH = "own"
 """Asks as ``--depth`` for the depth maps that a data set brings."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetProtocol:
-    """Command, videos and default model of a data set.
+    """Job of the videos of a data set, network without a name, format that is scored (None: whole clips).
 
     The videos are tasks with the job of all, changed to what is given of each; regions and links of videos go
     into the folder.
     """
 
-    command: str
+    job: type[TrackJob] | type[ForegroundJob] | type[InstancesJob]
+    model: str | None
+    format: str | None
     videos: Callable[[Request, Path, Any], Iterator[Task]]
-    model: str | None = None
+
+    @property
+    def command(self) -> str:
+        """The command that runs the videos."""
+        return str(self.job.model_fields["kind"].default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +166,10 @@ def template_for(
 ) -> VideoJob:
     """The job of every video of a data set, whose source is still to be named."""
     protocol, path = protocol_of(request.dataset), None if weights is None else Path(weights)
-    kind, fields, default, given = JOBS[protocol.command]
-    name = model or protocol.model or default or default_model(path, detectors=False)
-    job: VideoJob = kind(
-        source=VideoSource(place=None),
-        model=Model(name=name, weights=path),
-        options=checked(fields, options),
-        **given,
-    )
-    return job
+    name = model or protocol.model or default_model(path, detectors=False)
+    scored = {"outputs": Outputs(formats=(protocol.format,))} if protocol.format else {"whole": True}
+    given = {"source": VideoSource(place=None), "model": Model(name=name, weights=path), "options": options}
+    return checked(protocol.job, given | scored)
 
 
 def score_run(request: Request, how: JobConfig, failed: int, report: Progress | None = None) -> Evaluation:
@@ -264,7 +247,7 @@ def protocol_of(name: str) -> DatasetProtocol:
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     if name in DATASETS.names and name in DATASETS:
-        return PROTOCOLS[BY_KIND[kind_of_data(name)]]
+        return BY_KIND[kind_of_data(name)]
     known = ", ".join((*PROTOCOLS, *DATASETS.added))
     raise DatasetError(f"no protocol of {name!r} is known; choose from {known}")
 
@@ -404,16 +387,18 @@ def _open_ytvis(request: Request) -> YTVISDataset:
     return dataset
 
 
+_MASKS = DatasetProtocol(TrackJob, "stcn-lite", "png", _masks)
+_FILMS = DatasetProtocol(ForegroundJob, "mustan-lite", "cdnet", _foreground)
+_INSTANCES = DatasetProtocol(InstancesJob, None, None, _ytvis)
+
 PROTOCOLS: Mapping[str, DatasetProtocol] = {
-    **dict.fromkeys(("davis", "folder", "something"), DatasetProtocol("track", _masks)),
-    "ytvos": DatasetProtocol("track", _ytvos),
-    **dict.fromkeys(
-        ("cdnet", "sbi", "lasiesta", "limu", "foreground", "isd"), DatasetProtocol("foreground", _foreground)
-    ),
-    "hofam": DatasetProtocol("foreground", _hofam, "hofam"),
-    **dict.fromkeys(CLIPS, DatasetProtocol("instances", _ytvis)),
+    **dict.fromkeys(("davis", "folder", "something"), _MASKS),
+    "ytvos": replace(_MASKS, videos=_ytvos),
+    **dict.fromkeys(("cdnet", "sbi", "lasiesta", "limu", "foreground", "isd"), _FILMS),
+    "hofam": replace(_FILMS, model="hofam", videos=_hofam),
+    **dict.fromkeys(CLIPS, _INSTANCES),
 }
 """By the name that ``segue eval`` has for the data set."""
 
-BY_KIND: Mapping[Kind, str] = {"masks": "davis", "instances": "ytvis", "films": "foreground"}
-"""Whose protocol data sets of other packages have, by what their videos are labelled with."""
+BY_KIND: Mapping[Kind, DatasetProtocol] = {"masks": _MASKS, "instances": _INSTANCES, "films": _FILMS}
+"""Protocols of data sets of other packages, by what their videos are labelled with."""

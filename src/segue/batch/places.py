@@ -58,6 +58,11 @@ def one_line(error: BaseException) -> str:
     return hide_secrets(" ".join(str(error).split())) or type(error).__name__
 
 
+def key_of(name: str) -> str:
+    """16 digits that stand for a name where files are called after it."""
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+
+
 def is_result(folder: Path) -> bool:
     """Whether a folder holds results of segue: a batch, a video of one, a run, or masks."""
     marks = (RESULT, MARKER, RECORDS, f"masks/{MARKER}")
@@ -94,8 +99,7 @@ def fetch(place: str, folder: Path) -> Path:
     files, name = file_system(place)
     try:
         identity = _identity(place, files.info(name))
-        key = hashlib.sha256(os.fsencode(f"{place} {identity}")).hexdigest()[:16]
-        target = folder / (key + Path(place.split("?")[0]).suffix)
+        target = folder / (key_of(f"{place} {identity}") + Path(place.split("?")[0]).suffix)
         if not target.exists():
             folder.mkdir(parents=True, exist_ok=True)
             with replacing(target) as partial:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import glob
-import hashlib
 import io
 import os
 import shlex
@@ -142,11 +141,6 @@ def check_names(names: Iterable[str]) -> None:
             f"several videos would write to {first_few(shared)}; list them in a table, with other names in "
             "its column `name`"
         )
-
-
-def key_of(name: str) -> str:
-    """16 digits that stand for a name where files are called after it."""
-    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
 def jobs_of(tasks: Iterable[Task]) -> list[VideoJob]:

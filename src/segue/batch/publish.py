@@ -19,9 +19,6 @@ from segue.system import rename, sync_file, sync_folder
 from segue.video.addresses import is_url
 from segue.video.partial import make_folder, write_complete, writing
 
-LARGEST_MARK = 1 << 16
-"""Bytes of the mark of results; it has three short entries."""
-
 MOVING = f"{SUBFOLDER}/moving"
 """Folder in the output of results that come and go while others take their place."""
 
@@ -40,8 +37,7 @@ def is_own(folder: Path, batch: str, name: str) -> bool:
     """Whether a folder holds the results of a video of this batch."""
     path = folder / RESULT
     with suppress(OSError):
-        small = path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST_MARK
-        return small and _is_mark(path.read_bytes(), batch, name)
+        return path.is_file() and not path.is_symlink() and _is_mark(path.read_bytes(), batch, name)
     return False
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections import Counter
@@ -16,8 +15,8 @@ from secrets import token_hex
 from urllib.parse import quote
 
 from segue.batch.ledger import Ledger
-from segue.batch.places import SUBFOLDER, hide_secrets, one_line
-from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, jobs_of, key_of
+from segue.batch.places import SUBFOLDER, hide_secrets, key_of, one_line
+from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, jobs_of
 from segue.batch.publish import MOVING, check_free, digest_of, is_own, stamp_of
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers, RayTasks, gpus_of
@@ -28,7 +27,7 @@ from segue.inputs import printable
 from segue.jobs.identity import model_digest
 from segue.jobs.values import Job
 from segue.video.addresses import is_url
-from segue.video.partial import locked, remove_partial, write_complete, writing
+from segue.video.partial import locked, make_folder, remove_partial, write_complete, writing
 
 LEDGER = "ledger.sqlite"
 """File in the folder of a batch that has the outcome of every video."""
@@ -78,6 +77,8 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
         folder=str(Path.cwd()),
     )
     with locked([home / LEDGER]), Ledger(home / LEDGER) as ledger:
+        with writing(home):
+            make_folder(home / "pictures")
         for folder in (home, home / "pictures"):  # what a killed batch has left
             remove_partial(folder)
         remove_partial(home.parent, home.parent / REPORT)
@@ -175,23 +176,16 @@ def run_batch(
                     task = replace(task, state="queued" if again else "failed", error=text)
                 if task.state == "queued":
                     queue.append(task)
-                else:
-                    _record(ledger, task, pictures)
-                    news.append(task)
+                    continue
+                ledger.record(task)
+                if task.picture:
+                    write_complete(pictures / f"{key_of(task.name)}.jpg", task.picture)
+                news.append(task)
             ledger.save()
             show(news)
             if stopping:
                 ledger.recover()
                 raise KeyboardInterrupt
-
-
-def _record(ledger: Ledger, task: Task, pictures: Path) -> None:
-    ledger.record(task)
-    if task.picture:
-        place = pictures / f"{key_of(task.name)}.jpg"
-        with writing(place):
-            pictures.mkdir(parents=True, exist_ok=True)
-        write_complete(place, task.picture)
 
 
 def check_known(ledger: Ledger, known: Sequence[Task], how: JobConfig) -> Iterator[str]:
@@ -240,7 +234,7 @@ def home_of(output: str) -> Path:
     """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user."""
     if not is_url(output):
         return Path(output) / SUBFOLDER
-    return cache_folder() / "batch" / hashlib.sha256(output.encode()).hexdigest()[:16]
+    return cache_folder() / "batch" / key_of(output)
 
 
 def _report_path(how: JobConfig, home: Path) -> Path:

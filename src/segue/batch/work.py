@@ -18,8 +18,8 @@ from PIL import Image as PillowImage
 
 from segue import jobs, weights
 from segue.allocation import prepare_process
-from segue.batch.places import fetch, one_line
-from segue.batch.plan import Task, key_of
+from segue.batch.places import fetch, key_of, one_line
+from segue.batch.plan import Task
 from segue.batch.publish import publish
 from segue.cancel import CancelToken
 from segue.errors import ResumeError, SegueError
@@ -29,6 +29,7 @@ from segue.masks import overlay
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video.addresses import is_url
 from segue.video.mask_folder import MARKER
+from segue.video.partial import remove_partial
 
 PICTURE_WIDTH = 320
 """Width of the image of a video in the report, in pixels."""
@@ -119,6 +120,7 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
     fetched, work = scratch / "fetched" / key, scratch / "work" / key
     video = CancelToken()  # callbacks of this video end with it
     cancel.on_cancel(video.cancel)
+    remove_partial(work)  # what a killed worker was writing there
     ended = partial(replace, task, worker=f"{socket.gethostname()}:{os.getpid()}")
     try:
         job = _placed(task, fetched, work)

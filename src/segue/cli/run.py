@@ -10,7 +10,6 @@ import typer
 
 from segue.batch.data_sets import (
     PROTOCOLS,
-    SCORED,
     is_clips,
     protocol_of,
     results_of,
@@ -118,7 +117,8 @@ def template_of(request: Request, how: JobConfig) -> TrackJob | ForegroundJob | 
     protocol = protocol_of(request.dataset)
     check_words(how.options)
     model = [] if protocol.model is None else ["--model", protocol.model]  # the last one counts
-    template = parse_job(protocol.command, ["", *model, *how.options, *SCORED[protocol.command]])
+    scored = ["--whole"] if protocol.format is None else ["--format", protocol.format]
+    template = parse_job(protocol.command, ["", *model, *how.options, *scored])
     check_single_files(template)
     assert isinstance(template, TrackJob | ForegroundJob | InstancesJob)
     return template

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,9 +95,8 @@ class SourceIdentity:
     @classmethod
     def from_json(cls, values: object) -> SourceIdentity:
         """The identity that :meth:`to_json` gave; the values may come from anywhere."""
-        names = {item.name for item in fields(cls)}
-        if not isinstance(values, Mapping) or set(values) != names:
-            raise SourceError("no identity of a source: its parts are " + ", ".join(sorted(names)))
+        if not isinstance(values, Mapping) or {*values} != {*cls.__slots__}:
+            raise SourceError("no identity of a source: its parts are " + ", ".join(sorted(cls.__slots__)))
         texts = (values["place"], values["kind"], values["digest"] or "")
         numbers = (values["size"] or 0, values["modified_ns"] or 0)
         known = ("file", "folder", "address", "camera")
