@@ -1,56 +1,153 @@
-"""How soon the page answers: clicks, and a video of two hours at 1920x1080.
+"""How soon the page answers: clicks in Chromium, and a video of two hours at 1920x1080.
 
-Run on an idle machine: ``python benchmarks/annotate.py``. The long video is made of ten seconds that are
+Run on an idle machine: ``python benchmarks/annotate.py``; clicks need Chromium and the package playwright.
+On a busy machine compare the processor time of a click. The long video is made of ten seconds that are
 encoded once and copied; its frames are as hard to decode as those of any video of its bit rate.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import re
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import numpy as np
 import torch
 
 from machine import describe
+from segue.video import open_source
 from segue_web.video import Video
-from segue_web.worker import Tools
 
 SAMPLE = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets" / "sample" / "video.mp4"
 FPS = 25
+SIZE = (480, 864)
+"""Height and width of the sample as it is clicked on."""
+
+CLICKS = 8
+REST = 0.4
+"""Seconds for which the pointer rests before a click, which segue uses to compute its mask."""
+
+WATCH = """async () => {
+  const { state } = await import("./static/state.js");
+  window.shown = () => new Promise((resolve) => {
+    const known = state.objects.length;
+    let since = 0;
+    addEventListener("pointerdown", () => { since = performance.now(); }, { capture: true, once: true });
+    const look = () => {
+      const id = state.objects.length > known ? state.objects[state.objects.length - 1].id : 0;
+      const drawn = since && id && state.look?.masks[id];
+      if (drawn) requestAnimationFrame(() => resolve(performance.now() - since));
+      else requestAnimationFrame(look);
+    };
+    look();
+  });
+}"""
+"""Makes a promise of the milliseconds from the next click to the picture with its mask."""
 
 
 def main() -> None:
     """Print all figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=int, default=120)
-    parser.add_argument("--video", type=Path, default=SAMPLE, help="video to click on")
+    parser.add_argument("--minutes", type=int, default=120, help="of the long video; 0 leaves it out")
+    parser.add_argument("--video", type=Path, help="video to click on; the sample at 480p by itself")
     arguments = parser.parse_args()
     print(describe(torch.get_num_threads()))
-    clicks(arguments.video)
-    with tempfile.TemporaryDirectory() as folder:
-        for form in ("mp4", "matroska"):
-            long_film(Path(folder) / f"long.{form}", form, arguments.minutes)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clicks(arguments.video or sample_480p(folder / "sample.mp4"), folder / "project")
+        for form in ("mp4", "matroska") if arguments.minutes else ():
+            long_film(folder / f"long.{form}", form, arguments.minutes)
 
 
-def clicks(path: Path) -> None:
-    """First and further clicks, as the process behind the page answers them."""
-    tools = Tools(path, None, ("stcn-lite", None), "segue-prompt", "cpu")
-    tools.prepare(0)
-    height, width = tools.video.size
-    first, further, generator = [], [], np.random.default_rng(0)
-    for index in range(0, min(tools.video.count, 40), 2):
-        points = [(float(x), float(y)) for x, y in generator.uniform((0, 0), (width, height), (3, 2))]
-        first.append(seconds(lambda: tools.prompter(index)(points=points[:1])))  # noqa: B023  called at once
-        for count in (2, 3):
-            further.append(seconds(lambda: tools.prompter(index)(points=points[:count])))  # noqa: B023
-    print(f"{path.name} {width}x{height}: first click {ms(first)}, further clicks {ms(further)}")
+def clicks(path: Path, project: Path) -> None:
+    """First clicks on new objects, from the button to the picture, with and without a rest of the pointer."""
+    from playwright.sync_api import sync_playwright
+
+    command = [
+        sys.executable,
+        "-m",
+        "segue",
+        "annotate",
+        str(path),
+        "--project",
+        str(project),
+        "--no-browser",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as play:
+        assert server.stdout is not None
+        address = next(found[0] for line in server.stdout if (found := re.search(r"http://\S+", line)))
+        chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1360, "height": 820})
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        page.wait_for_selector("body[data-mode=annotate]")
+        page.evaluate(WATCH)
+        click(page, 0, 1.0, server.pid)  # loads the networks
+        for rest in (0.0, REST):
+            found = [click(page, place, rest, server.pid) for place in range(1, 1 + CLICKS)]
+            shown, busy = zip(*found, strict=True)
+            after = f"after {rest} s of rest" if rest else "without rest"
+            print(f"{path.name}, first click {after}: mask {ms(shown)}, processor time {ms(busy)}")
+        browser.close()
+        server.terminate()
+
+
+def click(page: Any, place: int, rest: float, server: int) -> tuple[float, float]:
+    """Seconds until the mask of a click is shown, and processor seconds of segue from the rest on."""
+    page.keyboard.press("n")
+    page.locator("#frame").fill(str(2 * place))
+    page.locator("#frame").press("Enter")
+    page.locator("#frame").evaluate("input => input.blur()")
+    page.wait_for_timeout(2000)  # features of the frame are computed meanwhile
+    box = page.locator("#canvas").bounding_box()
+    x, y = np.random.default_rng(place).uniform(0.3, 0.7, 2).tolist()
+    before = processor_time(server)
+    shown = page.evaluate_handle("() => ({ milliseconds: window.shown() })")
+    page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    time.sleep(rest)
+    page.mouse.down()
+    page.mouse.up()
+    milliseconds = shown.evaluate("of => of.milliseconds")
+    return milliseconds / 1000, processor_time(server) - before
+
+
+def processor_time(server: int) -> float:
+    """Seconds that a process and its children have used."""
+    total = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            values = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if server in (int(stat.parent.name), int(values[1])):
+            total += (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def sample_480p(path: Path) -> Path:
+    """The bundled sample, enlarged to 480 rows."""
+    with open_source(SAMPLE) as source, av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=FPS)
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p"
+        for frame in source:
+            picture = cv2.resize(frame.image, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
 
 
 def long_film(path: Path, form: str, minutes: int) -> None:
@@ -59,18 +156,13 @@ def long_film(path: Path, form: str, minutes: int) -> None:
     made: list[Video] = []
     opening = seconds(lambda: made.append(Video(path)))
     video = made[0]
-    since = time.perf_counter()
-    while not video.exact:
-        time.sleep(0.05)
-    scanned = time.perf_counter() - since
     places = np.random.default_rng(1).integers(0, video.count, 12).tolist()
     near = [seconds(lambda: video.jpeg(place, near=True)) for place in places]  # noqa: B023
     exact = [seconds(lambda: video.jpeg(place)) for place in places]  # noqa: B023
     size = path.stat().st_size / 2**20
     print(
         f"{form}, {video.count} frames of {video.size[1]}x{video.size[0]}, {size:.0f} MiB: "
-        f"opened in {opening:.2f} s, index exact {scanned:.1f} s later, "
-        f"key frame {ms(near)}, exact frame {ms(exact)}"
+        f"opened in {opening:.2f} s, key frame {ms(near)}, exact frame {ms(exact)}"
     )
     video.close()
 
@@ -122,7 +214,7 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - since
 
 
-def ms(times: list[float]) -> str:
+def ms(times: Sequence[float]) -> str:
     """Median and the largest."""
     return f"{1000 * statistics.median(times):.0f} ms (at most {1000 * max(times):.0f})"
 

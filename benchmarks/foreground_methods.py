@@ -24,7 +24,7 @@ from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Maps, Segmenter
 from segue.sessions.subtractors import BackgroundDifference, Envelope, FrameDifference, Subtractor
-from segue.sessions.two_passes import SceneLearner, TwoPasses
+from segue.sessions.two_passes import TwoPasses
 from segue.types import Image
 
 TWO_PASSES, FOLLOWED = ", two passes", ", camera followed"
@@ -125,9 +125,14 @@ def session(
         return ForegroundSession(segmenter, masks=masks, without=without, follow_camera=follows)
     if film is None:
         raise ValueError(f"{method}: there is no film to learn the scene from")
-    learner = SceneLearner(segmenter, short_side=SHORT_SIDE, without=without)
     background = LearntBackground(FilmScenes(), of_this_film=True)
-    passes = TwoPasses(learner, lambda: (frame for frame, _ in film.frames()), background)
+    passes = TwoPasses(
+        segmenter,
+        lambda: (frame for frame, _ in film.frames()),
+        background,
+        short_side=SHORT_SIDE,
+        without=without,
+    )
     deque(passes.learning(), maxlen=0)
     return ForegroundSession(segmenter, background=background, masks=masks, without=without)
 

@@ -39,10 +39,6 @@ def _no_fold(module: Any, **_: object) -> Any:
     return deepcopy(module).requires_grad_(False)
 
 
-def _plain_top_k(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.topk(scores, count, sorted=False)
-
-
 def _whole(query: torch.Tensor, key: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     return F.scaled_dot_product_attention(query[None], key[None], values[None])[0]
 
@@ -52,8 +48,9 @@ FORMS: dict[str, dict[str, object]] = {
     "folding": {"segue.layers.running.fold_batch_norms": _no_fold},
     "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},
     "composing": {"segue.layers.running.Composable": type("Never", (), {})},
-    "products": {"segue.models.memory.table.product_with": lambda rows, _: lambda x: x @ rows.T},
-    "selection": {"segue.models.memory.table.top_k": _plain_top_k},
+    "selection": {
+        "segue.models.memory.table.largest": lambda scores, count: scores.topk(count, sorted=False)
+    },
     "reading": {
         "segue.models.sam2.memory.LEAST_MAPS": 1 << 30,
         "segue.models.sam2.memory.attend_blocks": _whole,

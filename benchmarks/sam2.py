@@ -24,11 +24,12 @@ from torch import Tensor
 
 from segue.allocation import prepare_process
 from segue.layers.running import prepare_for_inference
+from segue.layers.windows import from_windows, to_windows
 from segue.models.sam2 import SAM2, SIZES, Settings
 from segue.models.sam2.memory import RotaryAttention, rotate
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record
 from segue.models.sam2.pictures import film_logits, film_picture
-from segue.models.sam2.trunk import Block, WindowAttention, from_windows, to_windows
+from segue.models.sam2.trunk import Block, WindowAttention
 from segue.models.sam2.values import Encoded
 from segue.sessions import TrackSession
 from segue.types import Frame, PointPrompt

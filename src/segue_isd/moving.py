@@ -37,24 +37,12 @@ class Mover(Protocol):
 
 
 @dataclass(frozen=True)
-class Still:
-    """Parts that move only by their own wave."""
-
-    kind: str
-    solids: tuple[Part, ...]
-
-    def parts(self, time: float) -> list[Part]:
-        del time  # the renderer waves them
-        return list(self.solids)
-
-
-@dataclass(frozen=True)
 class Slide:
-    """Surfaces whose texture slides (belts, water) or jumps after so many seconds (screens)."""
+    """Surfaces that wave (curtains), whose texture slides (water), or jumps after some seconds (screens)."""
 
     kind: str
     solids: tuple[Part, ...]
-    speed: tuple[float, float]
+    speed: tuple[float, float] = (0.0, 0.0)
     jump: float = 0.0
 
     def parts(self, time: float) -> list[Part]:
@@ -107,20 +95,20 @@ def door(rng: np.random.Generator, hinge: Float64Array, solids: Sequence[Part]) 
 
 def curtain(
     rng: np.random.Generator, width: float, height: float, pose: Float64Array, surface: Surface
-) -> Still:
+) -> Slide:
     """A curtain in a draught; ``pose`` (3, 4) is the middle of its lower edge."""
     hanging = sheet(width, height, chained(pose, placed(0, 0, height / 2)), surface)
     wave = Wave(rng.uniform(0.02, 0.09), rng.uniform(2, 5), rng.uniform(0.6, 3.0), rng.uniform(0, 6))
-    return Still("curtain", (replace(hanging, id=MOVING_BACKGROUND, wave=wave),))
+    return Slide("curtain", (replace(hanging, id=MOVING_BACKGROUND, wave=wave),))
 
 
-def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Float64Array) -> Still:
+def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Float64Array) -> Slide:
     """The leaves of a plant in a draught. ``pose``: (3, 4), the plant's frame to the world."""
     solids = []
     for leaf in leaves:
         wave = Wave(rng.uniform(0.02, 0.07), rng.uniform(0.3, 0.8), rng.uniform(1, 4), rng.uniform(0, 6))
         solids.append(replace(leaf, wave=wave, id=MOVING_BACKGROUND))
-    return Still("plant", tuple(moved(solids, pose)))
+    return Slide("plant", tuple(moved(solids, pose)))
 
 
 def hanging_sign(rng: np.random.Generator, place: tuple[float, float, float]) -> Turning:

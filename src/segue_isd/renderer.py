@@ -43,25 +43,22 @@ class Renderer:
 
     def render(self, moment: Moment) -> Maps:
         """Draw one frame of the scene."""
-        if self._stage is None:
+        stage, kit = self._stage, self._kit
+        if stage is None:
             raise RuntimeError("set_stage comes first")
         with self._context:
-            self._draw(self._stage, moment)
+            kit.set_moving(moment, stage.lighting.lights)
+            kit.light = packed(_light(stage, moment))
+            mirrored = None
+            if stage.mirror is not None:
+                view, next_view = (_reflected(v, stage.mirror) for v in (moment.view, moment.next_view))
+                self._mirror.draw(Sight(view, next_view, stage.still_camera, stage.mirror))
+                mirrored = self._mirror.picture
+            self._main.draw(Sight(moment.view, moment.next_view, stage.still_camera, mirrored=mirrored))
             return self._main.read()
 
     def close(self) -> None:
         self._context.release()
-
-    def _draw(self, stage: Stage, moment: Moment) -> None:
-        kit = self._kit
-        kit.set_moving(moment, stage.lighting.lights)
-        kit.light = packed(_light(stage, moment))
-        mirrored = None
-        if stage.mirror is not None:
-            view, next_view = (_reflected(v, stage.mirror) for v in (moment.view, moment.next_view))
-            self._mirror.draw(Sight(view, next_view, stage.still_camera, stage.mirror))
-            mirrored = self._mirror.picture
-        self._main.draw(Sight(moment.view, moment.next_view, stage.still_camera, mirrored=mirrored))
 
 
 def _reflected(view: View, mirror: Float64Array) -> View:

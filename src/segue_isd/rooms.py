@@ -9,7 +9,7 @@ import numpy as np
 
 from segue.arrays import Float64Array
 from segue_isd import furniture as f
-from segue_isd.moving import Mover, Slide, Still, curtain, door, fan, hanging_sign, swaying
+from segue_isd.moving import Mover, Slide, curtain, door, fan, hanging_sign, swaying
 from segue_isd.parts import Part, Surface, box, chained, moved, numbered, panel, placed
 from segue_isd.templates import TEMPLATES, Template
 
@@ -200,7 +200,7 @@ class _Builder:
             self._draught(swaying(self.rng, piece.plants, pose))
         return True
 
-    def _draught(self, waving: Still) -> None:
+    def _draught(self, waving: Slide) -> None:
         """Add what waves where the room is lively, and hangs still elsewhere."""
         if self.rng.random() < self.liveliness:
             self.room.movers.append(waving)

@@ -171,10 +171,7 @@ def write_sheet(path: Path, clips: Sequence[Path]) -> None:
     chosen = np.unique(np.linspace(0, len(clips) - 1, min(MOST, len(clips))).astype(int))
     cells = [_cell(clips[i]) for i in chosen]
     columns = min(COLUMNS, len(cells))
-    height = max(cell.shape[0] for cell in cells)
-    blank = np.zeros((height, WIDTH, 3), np.uint8)
-    cells = [np.vstack([cell, blank[: height - cell.shape[0]]]) for cell in cells]
-    cells += [blank] * (-len(cells) % columns)
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)  # all clips have one size
     rows = [np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]
     prepare(path)
     with replacing(path) as partial:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 ClassInScale = Literal["as_run", "gated", "always"]
 
@@ -34,24 +34,17 @@ def batch_dice(probability: Tensor, y: Tensor) -> Tensor:
     return 2 * (y * probability).sum() / (y.sum() + probability.sum()).clamp(min=_LEAST)
 
 
-class ClassInScaleWeight(nn.Module):
-    """The class-in scale module: a foreground weight for any pixel loss."""
+@torch.no_grad()
+def foreground_weight(
+    probability: Tensor, y: Tensor, mode: ClassInScale = "gated", balance_batch: int | None = None
+) -> Tensor:
+    """Factor on the weight of foreground in any pixel loss, a scalar.
 
-    def __init__(self, mode: ClassInScale = "gated", balance_batch: int | None = None) -> None:
-        super().__init__()
-        self.mode: ClassInScale = mode
-        self.balance_batch = balance_batch
-
-    @torch.no_grad()
-    def forward(self, probability: Tensor, y: Tensor) -> Tensor:
-        """Factor on the weight of foreground, a scalar.
-
-        ``probability``: of foreground, (N, H, W) in [0, 1]; ``y``: 1 for foreground, 0 for all else, (N, H,
-        W).
-        """
-        scale = class_scale(y, self.balance_batch)
-        if self.mode == "always":
-            return scale
-        if self.mode == "as_run":
-            return torch.ones_like(scale)
-        return torch.where(batch_dice(probability, y) > GOOD_DICE, scale, 1.0)
+    ``probability``: of foreground, (N, H, W) in [0, 1]; ``y``: 1 for foreground, 0 for all else, (N, H, W).
+    """
+    scale = class_scale(y, balance_batch)
+    if mode == "always":
+        return scale
+    if mode == "as_run":
+        return torch.ones_like(scale)
+    return torch.where(batch_dice(probability, y) > GOOD_DICE, scale, 1.0)

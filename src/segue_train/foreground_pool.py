@@ -19,7 +19,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from segue.errors import DatasetError
-from segue.flow.providers import FlowPictures, FlowProvider
+from segue.flow.providers import FlowPictures, flow_provider
 from segue_train.foreground_samples import Sample, collate
 from segue_train.recipe import Batch, Batches, in_passes
 from segue_train.warp import Matrix, Picture, Rng, random_part
@@ -146,7 +146,7 @@ class PoolBatches(Batches):
     pool: Pool
     batch: int
     size: tuple[int, int]  # (h, w) of the random part that is shown of a sample
-    provider: Callable[[], FlowProvider] | None = None  # made once in each process
+    provider: tuple[str, Path | None] | None = None  # what :data:`provider_once` takes
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng([self.seed, number])
@@ -158,13 +158,12 @@ class PoolBatches(Batches):
             return sample
         *earlier, current = sample.window
         gaps = tuple(range(1, len(earlier) + 1))
-        pictures = FlowPictures(_made(self.provider), gaps)
+        pictures = FlowPictures(provider_once(*self.provider), gaps)
         return replace(sample, flow=pictures(current, earlier[::-1]))
 
 
-@lru_cache(maxsize=1)
-def _made(provider: Callable[[], FlowProvider]) -> FlowProvider:
-    return provider()
+provider_once = lru_cache(maxsize=1)(flow_provider)
+"""A flow method, which is made once in each process."""
 
 
 def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:

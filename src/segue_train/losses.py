@@ -29,7 +29,7 @@ from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, UNKNOWN
 from segue.layers.colours import PICTURE
 from segue.models.base import foreground_capabilities
 from segue.models.detection.pointrend import point_sample
-from segue_train.class_in_scale import ClassInScale, ClassInScaleWeight, batch_dice
+from segue_train.class_in_scale import ClassInScale, batch_dice, foreground_weight
 from segue_train.footage import VOID
 from segue_train.foreground_samples import UNLIT
 from segue_train.recipe import Batch, Loss
@@ -184,7 +184,7 @@ def foreground_loss(
     weight, target = known(labels) * torch.where(labels == SHADOW, shadow, 1.0), foreground_target(labels)
     probability, scale = torch.sigmoid(logits[:, 0].float()), None
     if class_in_scale != "as_run":
-        scale = ClassInScaleWeight(class_in_scale)(probability, target)
+        scale = foreground_weight(probability, target, class_in_scale)
     parts = {
         "entropy": weighted_cross_entropy(logits[:, 0], target, weight, scale),
         "tversky": overlap(logits[:, 0], target, weight),
@@ -257,7 +257,7 @@ def hofam_loss(
     y = torch.where(target > BINARISE, target, 0.0)
     absolute = ABSOLUTE * (y - probability).abs().mean()
     dice = batch_dice(probability, y)
-    weight = ClassInScaleWeight(class_in_scale, balance_batch)(probability, y)
+    weight = foreground_weight(probability, y, class_in_scale, balance_batch)
     focal = FOCAL * focal_loss(probability, y, weight, gamma)
     return absolute + focal, {"absolute": absolute, "focal": focal, "dice": dice}
 

@@ -20,9 +20,12 @@ SHIPPED = Path("shipped")
 """Name of the shipped weights for ``--start``."""
 
 
-def tensors_to_start_from(path: Path, network: str) -> dict[str, Tensor]:
-    """The tensors of weights that a further training starts from."""
-    return dict(load(network).state_dict() if path == SHIPPED else read_checkpoint(path).tensors)
+def start_from(network: nn.Module, name: str, path: Path, *, new: tuple[str, ...] = ()) -> None:
+    """Start from a file, or from the shipped weights of ``name``; those called ``new...`` may be missing."""
+    found = dict(load(name).state_dict() if path == SHIPPED else read_checkpoint(path).tensors)
+    expected = network.state_dict()
+    fresh = {key: value for key, value in expected.items() if key.startswith(new)}
+    network.load_state_dict(match(path, fresh | found, expected))
 
 
 @torch.no_grad()

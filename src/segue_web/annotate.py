@@ -305,10 +305,10 @@ class AnnotateBackend(Backend):
             if soft:
                 need_matting()
             wanted: dict[str, Any] = {"all_frames": all_frames, "first": first, "last": last, "soft": soft}
-            taken = await self._shared.run(partial(snapshot, self.project, objects, **wanted))
+            taken = await self._shared.run(partial(snapshot, self.project, self.video, objects, **wanted))
             self.exports.mkdir(exist_ok=True)
             target = free_path(self.exports, self.video.name, format)
-            job = Job("export", steps(self.video, taken, format), target=target)
+            job = Job("export", steps(taken, format), target=target)
             self._runner.begin(job, self._worker.steps(export_job, taken, format, target))
         return {"name": target.name, "path": str(target)}
 

@@ -115,15 +115,10 @@ def refuse_pages(app: FastAPI, host: str, token: str | None) -> None:
 
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens at an address: who connects before the server answers waits for it."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen()
+        return socket.create_server((host, port))
     except OSError as error:
-        listener.close()
         raise SegueError(f"port {port} cannot be used ({error.strerror}); give another with --port") from None
-    return listener
 
 
 def quiet_server(app: FastAPI, longest: int = 1 << 20) -> uvicorn.Server:

@@ -32,15 +32,16 @@ class Shown(NamedTuple):
 
 def matched(first: Corners, last: Corners) -> tuple[Corners, Corners]:
     """Corners of both polygons in pairs, (M, 2) each; unequal numbers by their place along the outline."""
-    if _area(first) * _area(last) < 0:
+    one, two = (cv2.contourArea(corners.astype(np.float32), oriented=True) for corners in (first, last))
+    if one * two < 0:  # they run round the other way
         last = last[::-1]
     if len(first) == len(last):
         return first, np.roll(last, -_start(first, last), axis=0)
     shares = np.arange(SAMPLES) / SAMPLES
-    one, two = _lengths(first), _lengths(last)
-    start = _start(_at(first, one, shares), _at(last, two, shares)) / SAMPLES
-    places = np.unique(np.concatenate([one[:-1], (two[:-1] - start) % 1.0]))
-    return _at(first, one, places), _at(last, two, (places + start) % 1.0)
+    ours, theirs = _lengths(first), _lengths(last)
+    start = _start(_at(first, ours, shares), _at(last, theirs, shares)) / SAMPLES
+    places = np.unique(np.concatenate([ours[:-1], (theirs[:-1] - start) % 1.0]))
+    return _at(first, ours, places), _at(last, theirs, (places + start) % 1.0)
 
 
 def interpolated(first: Corners, last: Corners, share: float) -> Corners:
@@ -79,12 +80,6 @@ def neighbours(keys: Iterable[int], frame: int) -> tuple[int | None, int | None]
     known = list(keys)
     before = max((i for i in known if i < frame), default=None)
     return before, min((i for i in known if i > frame), default=None)
-
-
-def _area(corners: Corners) -> float:
-    """Twice the area, negative where the corners run the other way round."""
-    x, y = corners.T
-    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
 
 
 def _start(first: Corners, last: Corners) -> int:

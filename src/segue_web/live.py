@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ FAREWELL = 2.0
 """Seconds for which the end of a run waits until all pages know of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Done:
     """The newest frame of a run and its result."""
 
@@ -63,14 +64,29 @@ class _Done:
     result: Segmentation
     full: tuple[int, int]  # size of the source, which zones refer to
 
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    """A frame as pages get it: what is on it, and the JPEG."""
-
-    number: int
-    about: dict[str, Any]
-    jpeg: bytes
+    @cached_property
+    def picture(self) -> tuple[dict[str, Any], bytes]:
+        """What pages get: what is on the image, and its JPEG."""
+        frame, result = self.frame, self.result
+        scale = min(1.0, MOST_SIDE / max(frame.size))
+        height, width = (max(1, round(side * scale)) for side in frame.size)
+        image = frame.image
+        if scale < 1:
+            image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        mask = resize_mask(result.mask, (height, width))
+        extents = measure(mask)
+        quality = (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
+        coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
+        about = {
+            "index": result.index,
+            "time": result.time,
+            "size": (height, width),
+            "full": self.full,
+            "masks": {number: rle["counts"] for number, rle in encode_objects(mask, extents).items()},
+            "boxes": {number: extent.box for number, extent in extents.items()},
+            "labels": {item.id: item.label for item in result.objects if item.label},
+        }
+        return about, coded[1].tobytes()
 
 
 class LivePage(Observer):
@@ -89,7 +105,6 @@ class LivePage(Observer):
         self._events: list[tuple[int, dict[str, Any]]] = []  # made anew with each: pages read it meanwhile
         self._event_count = 0
         self._ended = ""
-        self._picture: _Picture | None = None
         self._pages: set[WebSocket] = set()
         self._encoder = ThreadPoolExecutor(1, "segue-page-picture", lower_thread_priority)
         self._server = LocalServer(self.make_app, port, browser, LONGEST)
@@ -181,7 +196,7 @@ class LivePage(Observer):
         about: dict[str, Any] = {"about": self._about}
         while True:
             await page.receive_text()
-            ended, picture = await self._next(number)
+            ended, done = await self._next(number)
             news: dict[str, Any] = {
                 "run": self._run(),
                 "events": [event for event in self._events if event[0] > last_event],
@@ -190,35 +205,30 @@ class LivePage(Observer):
             news |= about
             about = {}
             last_event = news["events"][-1][0] if news["events"] else last_event
-            if picture is not None:
-                number = picture.number
-                news["picture"] = picture.about
+            if done is not None:
+                number = done.number
+                news["picture"] = done.picture[0]
             await page.send_text(json.dumps(news, separators=(",", ":")))
-            if picture is not None:
-                await page.send_bytes(picture.jpeg)
+            if done is not None:
+                await page.send_bytes(done.picture[1])
             if ended:
                 with suppress(RuntimeError):
                     await page.close()
                 return
 
-    async def _next(self, number: int) -> tuple[str, _Picture | None]:
-        """End of the run, if it has ended, and a newer image, if one comes in time."""
+    async def _next(self, number: int) -> tuple[str, _Done | None]:
+        """End of the run, if it has ended, and a newer frame with its image, if one comes in time."""
         until = time.monotonic() + PATIENCE
         await asyncio.sleep(PAUSE)
         while True:
             ended, done = self._ended, self._done  # in this order, so that the end comes with the last frame
             if done is not None and done.number > number:
                 loop = asyncio.get_running_loop()
-                return ended, await loop.run_in_executor(self._encoder, self._compressed, done)
+                await loop.run_in_executor(self._encoder, getattr, done, "picture")  # once for all pages
+                return ended, done
             if ended or time.monotonic() > until:
                 return ended, None
             await asyncio.sleep(PAUSE / 2)
-
-    def _compressed(self, done: _Done) -> _Picture:
-        """The image of a frame, encoded once; a newer encoded image replaces it."""
-        if self._picture is None or self._picture.number < done.number:
-            self._picture = _picture(done)
-        return self._picture
 
     def _run(self) -> dict[str, Any]:
         times = list(self._times)  # the run may begin anew at any time
@@ -232,27 +242,3 @@ class LivePage(Observer):
             "delay": self._delay if times else None,
             "dropped": self._source.dropped if self._source is not None else 0,
         }
-
-
-def _picture(done: _Done) -> _Picture:
-    frame, result = done.frame, done.result
-    scale = min(1.0, MOST_SIDE / max(frame.size))
-    height, width = (max(1, round(side * scale)) for side in frame.size)
-    image = frame.image
-    if scale < 1:
-        image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    mask = resize_mask(result.mask, (height, width))
-    extents = measure(mask)
-    masks = {number: rle["counts"] for number, rle in encode_objects(mask, extents).items()}
-    labels = {item.id: item.label for item in result.objects if item.label}
-    coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
-    about = {
-        "index": result.index,
-        "time": result.time,
-        "size": (height, width),
-        "full": done.full,
-        "masks": masks,
-        "boxes": {number: extent.box for number, extent in extents.items()},
-        "labels": labels,
-    }
-    return _Picture(done.number, about, coded[1].tobytes())

@@ -232,8 +232,12 @@ class ViewBackend(Backend):
         shown = {"frame": index, "revision": 0, "prompts": {}, "marks": self._marks(index, planes)}
         shown["masks"] = {i: encode_rle(plane)["counts"] for i, plane in planes.items()}
         if self._comparison:
-            others, ids = self._comparison.second.objects(index), self._comparison.ids
-            shown["other"] = {ids[i]: encode_rle(plane)["counts"] for i, plane in others.items()}
+            found, ids = self._comparison.second.objects(index), self._comparison.ids
+            others = {ids[i]: plane for i, plane in found.items()}
+            shown["other"] = {i: encode_rle(plane)["counts"] for i, plane in others.items()}
+            none = np.zeros(self.video.size, np.bool_)
+            pairs = {i: (planes.get(i, none), others.get(i, none)) for i in {*planes, *others}}
+            shown["difference"] = {i: _difference(*pair) for i, pair in pairs.items()}
         return shown
 
     def _score_all(self, comparison: Comparison) -> None:
@@ -241,3 +245,8 @@ class ViewBackend(Backend):
             if self._ended.is_set():
                 return
             comparison.frame_scores(index)
+
+
+def _difference(found: BoolArray, truth: BoolArray) -> list[str]:
+    """Run lengths of hits, misses and false alarms."""
+    return [encode_rle(plane)["counts"] for plane in (found & truth, truth & ~found, found & ~truth)]

@@ -17,7 +17,7 @@ from PIL import Image
 from segue.api.foreground import foreground
 from segue.masks import read_index_mask
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.two_passes import SceneLearner
+from segue.sessions.two_passes import TwoPasses
 from tests.cli.running import Command, Outcome, contents
 from tests.sessions.scenes import square_mask, wall, with_squares
 from tests.video.making import write_video
@@ -197,14 +197,14 @@ def test_composites_of_hofam_are_not_taken_for_frames(command: Command, tmp_path
 
 def interrupt_first_pass_at(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Let Ctrl-C come while the first of two passes looks at this frame."""
-    take: Callable[..., None] = SceneLearner.take
+    take: Callable[..., None] = TwoPasses.take
 
-    def taking(learner: SceneLearner, frame: Any) -> None:
+    def taking(learner: TwoPasses, frame: Any) -> None:
         take(learner, frame)
         if learner.marks.count == count:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(SceneLearner, "take", taking)
+    monkeypatch.setattr(TwoPasses, "take", taking)
 
 
 def test_two_passes_go_on_after_an_interruption_in_either(
@@ -218,15 +218,13 @@ def test_two_passes_go_on_after_an_interruption_in_either(
         assert "--resume" in outcome.err
     learnt: list[int] = []
     with monkeypatch.context() as patch:
-        take: Callable[..., None] = SceneLearner.take
-        patch.setattr(
-            SceneLearner, "take", lambda self, frame: (learnt.append(frame.index), take(self, frame))
-        )
+        take: Callable[..., None] = TwoPasses.take
+        patch.setattr(TwoPasses, "take", lambda self, frame: (learnt.append(frame.index), take(self, frame)))
         interrupt_at(patch, 16)  # some results are written, others wait for the frames after them
         assert find("--passes", 2, "--resume").code == 130
     assert learnt == list(range(17, 24))  # those before were not looked at again
     with monkeypatch.context() as patch:
-        patch.setattr(SceneLearner, "take", None)  # nothing is left to be learnt
+        patch.setattr(TwoPasses, "take", None)  # nothing is left to be learnt
         outcome = find("--passes", 2, "--resume")
     assert outcome.code == 0, outcome.err
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")

@@ -94,6 +94,19 @@ def test_a_run_can_be_interrupted_again_and_again(
     assert contents(tmp_path / "out") == whole
 
 
+def test_what_a_killed_run_was_writing_is_removed(
+    track: Command, tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    folder = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 4)
+        assert track(*ALL).code == 130
+    for name in (".job.json.0123abcd.partial", ".overlay.mp4.0123abcd.partial"):
+        (folder / name).write_bytes(b"half")
+    assert track(*ALL, "--resume").code == 0
+    assert contents(folder) == whole
+
+
 def test_a_second_interruption_ends_at_once(track: Command, tmp_path: Path, whole: dict[str, bytes]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, 4, times=2)

@@ -101,5 +101,5 @@ def test_the_toolkit_of_2016_averages_over_all_frames_but_recall_and_decay_over_
     ],
 )
 def test_masks_that_cannot_be_scored_are_refused(masks: Masks, message: str) -> None:
-    with pytest.raises(DatasetError, match=message):
+    with pytest.raises(DatasetError, match=f"sequence clip.*{message}"):
         score(masks, masks)

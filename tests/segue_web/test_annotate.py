@@ -383,11 +383,11 @@ def test_objects_have_classes_and_exports_take_them(backend: AnnotateBackend, as
         ("Object 1", "car"),
         ("Taxi", "car"),
     ]
-    taken = snapshot(backend.project, None)
+    taken = snapshot(backend.project, backend.video)
     assert [name for name, _ in taken.names.values()] == ["car", "car"]
     assert taken.categories() == {"car": 1}
     ask("object", object=two, category="")
-    assert snapshot(backend.project, None).categories() == {"car": 1, "Taxi": 2}
+    assert snapshot(backend.project, backend.video).categories() == {"car": 1, "Taxi": 2}
     ask("undo")
     assert backend.project.objects()[1]["category"] == "car"
     backend._classes = ("person",)

@@ -57,7 +57,7 @@ def project(video: Video, tmp_path_factory: pytest.TempPathFactory) -> Project:
 def exported(video: Video, taken: Snapshot, form: str, folder: Path) -> Path:
     target = folder / f"video-{form}{FORMATS[form].suffix}"
     job = export_job(SimpleNamespace(video=video), taken, form, target)
-    assert list(job) == list(range(1, steps(video, taken, form) + 1))
+    assert list(job) == list(range(1, steps(taken, form) + 1))
     return target
 
 
@@ -69,9 +69,9 @@ def overlap(one: np.ndarray, two: np.ndarray) -> float:
 def test_only_the_frames_from_first_to_last_go_out(
     form: str, video: Video, project: Project, tmp_path: Path
 ) -> None:
-    taken = snapshot(project, None, first=2, last=3)
-    assert taken.frames(video) == [2]
-    assert list(taken.span(video)) == [2, 3]
+    taken = snapshot(project, video, first=2, last=3)
+    assert taken.frames == [2]
+    assert list(taken.span) == [2, 3]
     path = exported(video, taken, form, tmp_path)
     pictures = sorted(p.name for p in path.rglob("*.jpg")) if path.is_dir() else []
     if pictures:
@@ -79,11 +79,11 @@ def test_only_the_frames_from_first_to_last_go_out(
     if form == "overlay":
         assert Video(path).count == 2
     with pytest.raises(SegueError, match="from 5"):
-        snapshot(project, None, first=5)
+        snapshot(project, video, first=5)
 
 
 def test_coco_with_pictures_beside_it(video: Video, project: Project, tmp_path: Path) -> None:
-    folder = exported(video, snapshot(project, None), "coco_images", tmp_path)
+    folder = exported(video, snapshot(project, video), "coco_images", tmp_path)
 
     read = COCO(str(folder / "annotations" / "instances_default.json"))
     assert set(read.dataset) == {"info", "licenses", "images", "annotations", "categories"}
@@ -94,7 +94,7 @@ def test_coco_with_pictures_beside_it(video: Video, project: Project, tmp_path: 
 
 
 def test_yolo(video: Video, project: Project, tmp_path: Path) -> None:
-    folder = exported(video, snapshot(project, None), "yolo", tmp_path)
+    folder = exported(video, snapshot(project, video), "yolo", tmp_path)
 
     about = yaml.safe_load((folder / "data.yaml").read_text())
     assert "path" not in about, "ultralytics would take it from the working directory"
@@ -114,7 +114,7 @@ def test_yolo(video: Video, project: Project, tmp_path: Path) -> None:
 
 def test_ultralytics_reads_its_labels(video: Video, project: Project, tmp_path: Path) -> None:
     utils = pytest.importorskip("ultralytics.data.utils", reason="ultralytics is not installed")
-    folder = exported(video, snapshot(project, None), "yolo", tmp_path)
+    folder = exported(video, snapshot(project, video), "yolo", tmp_path)
     given = (
         str(folder / kind / "train" / f"00001.{end}") for kind, end in (("images", "jpg"), ("labels", "txt"))
     )
@@ -139,7 +139,7 @@ def challenge(folder: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def test_mot(video: Video, project: Project, tmp_path: Path) -> None:
-    folder = exported(video, snapshot(project, None), "mot", tmp_path)
+    folder = exported(video, snapshot(project, video), "mot", tmp_path)
     about, lines = challenge(folder)
     names = (folder / "gt" / "labels.txt").read_text().splitlines()
     assert (names[0], names[2], names[13]) == ("pedestrian", "car", "<box> & co")
@@ -154,7 +154,7 @@ def test_mot(video: Video, project: Project, tmp_path: Path) -> None:
 
 
 def test_mots(video: Video, project: Project, tmp_path: Path) -> None:
-    folder = exported(video, snapshot(project, None), "mots", tmp_path)
+    folder = exported(video, snapshot(project, video), "mots", tmp_path)
     _, lines = challenge(folder)
     assert (folder / "gt" / "labels.txt").read_text() == "car\npedestrian\n<box> & co\n"
 
@@ -172,7 +172,7 @@ def test_trackeval_reads_mots(video: Video, project: Project, tmp_path: Path) ->
     trackeval = pytest.importorskip("trackeval", reason="TrackEval is not installed")
     root = tmp_path / "gt" / "MOTS-train"
     root.mkdir(parents=True)
-    folder = exported(video, snapshot(project, None), "mots", root)
+    folder = exported(video, snapshot(project, video), "mots", root)
     theirs = tmp_path / "trackers" / "MOTS-train" / "ours" / "data"
     theirs.mkdir(parents=True)
     (theirs / f"{folder.name}.txt").write_text((folder / "gt" / "gt.txt").read_text())
@@ -191,7 +191,7 @@ def test_trackeval_reads_mots(video: Video, project: Project, tmp_path: Path) ->
 
 
 def test_an_object_beyond_the_room_of_mots_is_refused(video: Video, tmp_path: Path) -> None:
-    taken = Snapshot({}, {1000: ("cat", "#000000")}, {}, all_frames=True)
+    taken = Snapshot(range(0), [], {}, {1000: ("cat", "#000000")}, {})
     with pytest.raises(SegueError, match="999"):
         exported(video, taken, "mots", tmp_path)
     assert not list(tmp_path.iterdir())
@@ -209,7 +209,7 @@ def test_outlines_hold_what_is_thin_empty_or_full() -> None:
 
 def test_soft_edges_are_between_inside_and_outside(video: Video, project: Project, tmp_path: Path) -> None:
     pytest.importorskip("pymatting", reason="PyMatting is not installed (pip install 'segue[matting]')")
-    folder = exported(video, snapshot(project, None, first=1, last=2, soft=True), "png", tmp_path)
+    folder = exported(video, snapshot(project, video, first=1, last=2, soft=True), "png", tmp_path)
     for index in (1, 2):
         alpha = cv2.imread(str(folder / f"{index:05d}.png"), cv2.IMREAD_UNCHANGED)[..., 3]
         parts = planes(index)[1].astype(np.uint8)
@@ -248,7 +248,7 @@ def test_attributes_and_groups_go_where_a_format_has_a_place(video: Video, tmp_p
             1, dict(zip(ids, [(plane, FrameAnnotation("given")) for plane in planes(1)], strict=True))
         )
         project.set_object(ids[0], group="left", attributes={"pose": "sits & <reads>"})
-    taken = snapshot(project, None)
+    taken = snapshot(project, video)
     project.close()
     own = {"group": "left", "pose": "sits & <reads>"}
 
@@ -283,7 +283,7 @@ def test_attributes_and_groups_come_back(form: str, video: Video, tmp_path: Path
             1, dict(zip(ids, [(plane, FrameAnnotation("given")) for plane in planes(1)], strict=True))
         )
         project.set_object(ids[0], group="left", attributes={"pose": "sits & <reads>", "empty": ""})
-    path = exported(video, snapshot(project, None), form, tmp_path)
+    path = exported(video, snapshot(project, video), form, tmp_path)
     project.close()
     backend = AnnotateBackend(video, tmp_path / "again")
     given = read_import(path, video)

@@ -9,6 +9,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,6 +63,8 @@ def lengths(mask: np.ndarray) -> dict[int, str]:
 @pytest.fixture(scope="module")
 def taken(masks: np.ndarray) -> Snapshot:
     return Snapshot(
+        range(COUNT),
+        range(COUNT),
         dict(enumerate(map(lengths, masks))),
         {1: ("ring", "#ff0000"), 2: ("<box> & co", "#00ff00")},
         {(0, 1): 0.75},
@@ -232,9 +235,9 @@ def test_frames_of_which_nothing_is_known_stay_out_of_data_sets(video: Video, tm
         )  # known to be out of sight
         project.put(4, {other: (plane, FrameAnnotation("given"))})
     taken = {
-        "cat": snapshot(project, [one]),
-        "both": snapshot(project, None),
-        "all": snapshot(project, [one], all_frames=True),
+        "cat": snapshot(project, video, [one]),
+        "both": snapshot(project, video),
+        "all": snapshot(project, video, [one], all_frames=True),
     }
     expected = {"cat": [1, 2], "both": [1, 2, 4], "all": list(range(COUNT))}
     for name, frames in expected.items():
@@ -255,7 +258,7 @@ def test_frames_of_which_nothing_is_known_stay_out_of_data_sets(video: Video, tm
         tasks = json.loads((tmp_path / f"{name}-labelstudio" / "tasks.json").read_text())
         assert [task["data"]["frame"] for task in tasks] == frames
     with pytest.raises(SegueError):
-        snapshot(project, [])
+        snapshot(project, video, [])
     project.close()
 
 
@@ -266,7 +269,7 @@ def test_an_export_that_fails_leaves_nothing(video: Video, taken: Snapshot, tmp_
                 raise SegueError("the mask of frame 3 is gone")
             return self[index]
 
-    gone = Snapshot(Gone(taken.masks), taken.names, {})
+    gone = replace(taken, masks=Gone(taken.masks))
     for form, (suffix, *_) in FORMATS.items():
         with pytest.raises(SegueError):
             list(export_job(SimpleNamespace(video=video), gone, form, tmp_path / f"video{suffix}"))
@@ -293,7 +296,7 @@ def test_an_export_comes_back_as_the_same_objects_or_as_new_ones(
         project.set_object(second, name="crate")
     before = {i: (project.masks(i), project.marks(i)) for i in range(video.count)}
     target = tmp_path / f"p-{form}{FORMATS[form].suffix}"
-    list(export_job(SimpleNamespace(video=video), snapshot(project, None), form, target))
+    list(export_job(SimpleNamespace(video=video), snapshot(project, video), form, target))
     path = target / "Annotations" / "Full-Resolution" / target.name if form == "davis" else target
 
     given = read_import(path, video)
@@ -333,7 +336,7 @@ def test_imported_objects_keep_their_order(form: str, video: Video, tmp_path: Pa
         project.put(0, {second: (plane, FrameAnnotation("given"))})
         project.put(1, {first: (plane, FrameAnnotation("given")), second: (plane, FrameAnnotation("given"))})
     target = tmp_path / f"p{FORMATS[form].suffix}"
-    list(export_job(SimpleNamespace(video=video), snapshot(project, None), form, target))
+    list(export_job(SimpleNamespace(video=video), snapshot(project, video), form, target))
     given = read_import(target, video)
     backend.import_all(given, effects(project, given, {}))
     assert [row["name"] for row in project.objects()] == ["below", "above"] * 2
@@ -569,7 +572,8 @@ def test_masks_of_pictures_come_back_to_the_pictures_they_are_of(
     assert sorted(ordered) == sorted(files)
     drawn = {1: np.zeros((24, 32), np.uint8), 2: np.zeros((24, 32), np.uint8)}
     drawn[1][4:9, 5:9], drawn[2][10:20, 8:30] = 1, 1
-    taken = Snapshot({i: lengths(mask) for i, mask in drawn.items()}, {1: ("ring", "#ff0000")}, {})
+    masks_drawn = {i: lengths(mask) for i, mask in drawn.items()}
+    taken = Snapshot(range(video.count), list(drawn), masks_drawn, {1: ("ring", "#ff0000")}, {})
     target = tmp_path / f"p-{form}{FORMATS[form].suffix}"
     list(export_job(SimpleNamespace(video=video), taken, form, target))
 
@@ -599,7 +603,7 @@ def test_pictures_of_exports_are_called_as_those_of_the_video(form: str, tmp_pat
         PillowImage.new("RGB", (32, 24), (90, 60, 30)).save(folder / f"{name}.png")
     mask = np.zeros((24, 32), np.uint8)
     mask[4:20, 5:20] = 1
-    taken = Snapshot({1: lengths(mask)}, {1: ("ring", "#ff0000")}, {})
+    taken = Snapshot(range(1, 2), [1], {1: lengths(mask)}, {1: ("ring", "#ff0000")}, {})
     target = tmp_path / f"p-{form}"
     list(export_job(SimpleNamespace(video=Video(folder)), taken, form, target))
     assert [path.name for path in target.rglob("*.jpg")] == ["img 9 & #2.jpg"]

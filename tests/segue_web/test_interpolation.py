@@ -144,7 +144,8 @@ def test_cvat_gets_polygons_with_their_keyframes_and_masks_elsewhere(
     ask("stroke", frame=3, object=None, add=True, path=strip(0, 20), width=None)  # lies over the polygon
     ask("object", object=1, attributes={"pose": "sits"})
     path = tmp_path / "a.xml"
-    list(export_job(SimpleNamespace(video=backend.video), snapshot(backend.project, None), "cvat", path))  # type: ignore[arg-type]
+    taken, tools = snapshot(backend.project, backend.video), SimpleNamespace(video=backend.video)
+    list(export_job(tools, taken, "cvat", path))  # type: ignore[arg-type]
 
     root = ET.parse(path).getroot()
     polygons, *masks = root.findall("track")

@@ -83,8 +83,13 @@ def test_the_newest_frame_wins_and_is_compressed_once_for_all_pages(
     page: LivePage, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
-    original = live._picture
-    monkeypatch.setattr(live, "_picture", lambda done: made.append(done.number) or original(done))
+    original = live.measure
+
+    def measured(mask: np.ndarray) -> Any:
+        made.append(round(float(page._done.frame.image[50].mean())))
+        return original(mask)
+
+    monkeypatch.setattr(live, "measure", measured)
     for index in range(20):
         page.frame(*picture(index), "")
     assert made == [], "nobody looks"
@@ -109,7 +114,7 @@ def test_the_newest_frame_wins_and_is_compressed_once_for_all_pages(
         assert news["run"]["done"] == 120
         assert "about" not in news
         assert ask(one)[1] is None, "nothing new"
-    assert made == [20, 120]
+    assert made == [19, 119]
 
 
 def test_the_page_of_a_camera_whose_pictures_are_reduced_places_zones_by_the_camera(

@@ -329,6 +329,29 @@ def test_a_polygon_that_is_moved_twice_is_moved_from_where_it_was_left(desk: Des
     assert desk.ops("polygon") == ["polygon"] * 2
 
 
+def test_an_enter_that_waits_for_the_polygons_comes_before_the_next_one(desk: Desk) -> None:
+    corners = [[WIDTH // 2, HEIGHT // 2], [300, 120], [300, 200], [216, 200]]
+    desk.objects = [1]
+    desk.looks[0] = {
+        "polygons": {"1": {"corners": corners, "kind": "key"}},
+        "marks": {"1": ["given", 1.0, 400, None, None]},
+    }
+    desk.held = {"look", "polygon"}
+    desk.open()
+    desk.here("Object 1: corrected by you")  # of the timeline
+    for key in ("i", "a", "d", "Enter"):  # the cross stands on the first corner
+        desk.page.keyboard.press(key)
+    first, second = desk.next("look"), desk.next("look")
+    desk.answer(first)
+    desk.settle()
+    for key in ("Shift+D", "Enter"):
+        desk.page.keyboard.press(key)
+    desk.answer(second)
+    moved = desk.next("polygon")["corners"]
+    assert moved[0][0] > corners[0][0]
+    assert moved[1:] == corners[1:]
+
+
 def test_suggestions_are_added_once(desk: Desk) -> None:
     desk.held = {"find", "adopt"}
     desk.open()
@@ -366,6 +389,24 @@ def test_caps_lock_does_not_change_what_keys_do(desk: Desk) -> None:
     desk.here("corrected by you")
     desk.page.keyboard.press("T")  # without the Shift key
     assert desk.next_asked("track")["direction"] == "forward"
+
+
+def test_an_object_gets_another_name_and_never_an_empty_one(desk: Desk) -> None:
+    desk.held = {"object"}
+    desk.objects = [1]
+    desk.open()
+    for typed in ("", "  ", "Koi"):
+        desk.page.keyboard.press("F2")
+        desk.page.keyboard.type(typed or "x")
+        desk.page.locator("#name").fill(typed)
+        desk.page.keyboard.press("Enter")
+    asked = desk.next("object")
+    assert {name: asked[name] for name in ("object", "also", "name")} == {
+        "object": 1,
+        "also": [],
+        "name": "Koi",
+    }
+    assert desk.errors == []
 
 
 def test_an_attribute_needs_no_value(desk: Desk) -> None:

@@ -14,17 +14,18 @@ from segue.sessions.nearby import Nearby
 from segue.sessions.scene_estimation import Sample
 from segue.sessions.stages import Change, WorkFrame
 from segue.sessions.subtractors import BackgroundDifference
-from segue.sessions.two_passes import SceneLearner
+from segue.sessions.two_passes import TwoPasses
 from segue.types import Image
 from tests.sessions.scenes import film, overlap, wall
 from tests.sessions.test_camera import PAN, TRUTH
 
 
-def learnt(pictures: list[Image]) -> SceneLearner:
-    first = SceneLearner(BackgroundDifference(), short_side=None, without=["align"])
-    for frame in film(pictures):
-        first.take(frame)
-    first.finish()
+def learnt(pictures: list[Image]) -> TwoPasses:
+    background = LearntBackground(FilmScenes())
+    first = TwoPasses(
+        BackgroundDifference(), lambda: film(pictures), background, short_side=None, without=["align"]
+    )
+    assert list(first.learning()) == list(range(1, len(pictures) + 1))
     return first
 
 

@@ -14,7 +14,7 @@ from segue.sessions import SessionState
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import BackgroundDifference
-from segue.sessions.two_passes import FilmMarks, SceneLearner, TwoPasses
+from segue.sessions.two_passes import FilmMarks, TwoPasses
 from segue.types import Image
 from tests.sessions.scenes import film, overlap, square_mask, wall, with_squares
 
@@ -28,16 +28,19 @@ def waits_and_leaves(count: int = 60) -> list[Image]:
     return [with_squares(wall(), [place]) for place in path]
 
 
-def learner(model: Segmenter | None = None, *, without: Sequence[str] = ("align",)) -> SceneLearner:
-    return SceneLearner(model or BackgroundDifference(), short_side=None, without=without)
+def passes(
+    pictures: list[Image], model: Segmenter | None = None, *, without: Sequence[str] = ("align",)
+) -> TwoPasses:
+    """Two passes over pictures, which may change in between."""
+    background = LearntBackground(FilmScenes())
+    segmenter = model or BackgroundDifference()
+    return TwoPasses(segmenter, lambda: film(pictures), background, short_side=None, without=without)
 
 
-def learnt(pictures: list[Image], without: Sequence[str] = ("align",)) -> SceneLearner:
-    first = learner(without=without)
-    for frame in film(pictures):
-        first.take(frame)
-    first.finish()
-    return first
+def learnt(pictures: list[Image], without: Sequence[str] = ("align",)) -> TwoPasses:
+    made = passes(pictures, without=without)
+    assert list(made.learning()) == list(range(1, len(pictures) + 1))
+    return made
 
 
 def masks(source: object, **options: object) -> list[np.ndarray]:
@@ -99,20 +102,19 @@ def test_films_of_nothing_give_empty_masks(pictures: list[Image]) -> None:
 @pytest.mark.parametrize("place", [3, 20, 59])
 def test_a_film_that_changes_between_the_passes_is_reported(place: int) -> None:
     pictures = waits_and_leaves()
-    first, background = learnt(pictures), LearntBackground(FilmScenes())
-    changed = [*pictures]
-    changed[place] = 255 - changed[place]
-    passes = TwoPasses(first, lambda: film(changed), background)
+    made = learnt(pictures)
+    pictures[place] = 255 - pictures[place]
     with pytest.raises(SourceError, match="changed since the first pass"):
-        list(passes.second())
+        list(made.second())
 
 
 @pytest.mark.parametrize("length", [30, 59, 61])
 def test_a_film_of_another_length_is_reported(length: int) -> None:
-    pictures = [*waits_and_leaves(), wall()]
-    passes = TwoPasses(learnt(pictures[:60]), lambda: film(pictures[:length]), LearntBackground(FilmScenes()))
+    pictures = waits_and_leaves()
+    made = learnt(pictures)
+    pictures[:] = [*pictures, wall()][:length]
     with pytest.raises(SourceError, match="first pass"):
-        list(passes.second())
+        list(made.second())
 
 
 def test_marks_take_the_same_film_again() -> None:
@@ -124,18 +126,17 @@ def test_marks_take_the_same_film_again() -> None:
 
 @pytest.mark.parametrize("stop", [1, 17, 45])
 def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(stop: int, tmp_path: Path) -> None:
-    frames = film(waits_and_leaves())
-    first = learner(without=[])
-    for frame in frames[:stop]:
-        first.take(frame)
-    first.state(copy=False).save(tmp_path / "state.safetensors")
-    again = learner(without=[])
+    pictures = waits_and_leaves()
+    first = passes(pictures, without=[])
+    for number in first.learning():
+        if number == stop:
+            break
+    first.state().save(tmp_path / "state.safetensors")
+    again = passes(pictures, without=[])
     again.restore(SessionState.load(tmp_path / "state.safetensors"))
-    background = LearntBackground(FilmScenes())
-    numbers = list(TwoPasses(again, lambda: frames, background).learning())
-    assert numbers == list(range(stop + 1, 61))
-    whole = learnt(waits_and_leaves(), without=[])
-    assert np.array_equal(background.scenes.scene(0).planes, whole.scenes.scene(0).planes)
+    assert list(again.learning()) == list(range(stop + 1, 61))
+    whole = learnt(pictures, without=[])
+    assert np.array_equal(again.scenes.scene(0).planes, whole.scenes.scene(0).planes)
 
 
 def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:

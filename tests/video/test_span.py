@@ -67,3 +67,9 @@ def test_times_select_frames_by_their_time_stamps() -> None:
     source = open_source([picture(0)] * 50, start="0.5s", end=1.1, fps=10)
     assert [frame.index for frame in source] == [5, 6, 7, 8, 9, 10]
     assert source.frame_count == 6
+
+
+@pytest.mark.parametrize(("end", "indices"), [(None, [3, 4, 5]), ("0.45s", [3, 4]), (5, [3, 4])])
+def test_a_part_of_a_source_has_its_frames_within_the_span(end: object, indices: list[int]) -> None:
+    source = open_source([picture(0)] * 9, end=end, fps=10)
+    assert [frame.index for frame in source.part(3, 6)] == indices

@@ -170,7 +170,7 @@ def identity_now(task: Task) -> SourceIdentity | None:
 
 def _expanded(text: str) -> Iterator[Task]:
     path = PurePosixPath(_path_of(text))
-    if path.suffix.lower() in (".csv", ".tsv", ".txt", ".list"):
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         yield from _listed(Path(text))
     elif is_url(text) and path.suffix.lower() in VIDEO_SUFFIXES:
         yield Task(path.stem, text)
@@ -250,7 +250,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{path}: the list cannot be read ({error})") from None
-    if path.suffix.lower() in (".txt", ".list"):
+    if path.suffix.lower() == ".txt":
         sources = map(str.strip, text.splitlines())
         yield from ({"source": source} for source in sources if source and source[0] != "#")
         return

@@ -100,6 +100,8 @@ class Tracker:
         files = [str(Path(folder) / f"{name}.onnx") for name in graphs]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        # Threads that wait for work would take the cores that NumPy needs between two graphs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         sessions = [onnxruntime.InferenceSession(file, options, providers=list(providers)) for file in files]
         self.graphs = dict(zip(graphs, sessions, strict=True))
         self.memory: list[Kept] = []

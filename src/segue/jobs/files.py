@@ -10,7 +10,7 @@ from segue.errors import ArgumentError
 from segue.inputs import check_file
 from segue.jobs.identity import record
 from segue.jobs.values import Job, VideoJob, from_json, to_json
-from segue.video.partial import write_complete
+from segue.video.partial import locked, write_complete
 
 RECORD = "job.json"
 """File in an output folder that says which job made what is there."""
@@ -22,8 +22,8 @@ LARGEST = 1 << 28
 def write_record(job: VideoJob, folder: Path, written: Mapping[str, Path]) -> None:
     """Write the job beside its results."""
     path = record_path(folder, written)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_complete(path, (json.dumps(record(job), indent=1) + "\n").encode())
+    with locked([path]):  # which also removes what a killed run was writing
+        write_complete(path, (json.dumps(record(job), indent=1) + "\n").encode())
 
 
 def record_path(folder: Path, written: Mapping[str, Path]) -> Path:

@@ -37,7 +37,7 @@ from segue.sessions.naming import ObjectNamer
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
-from segue.sessions.two_passes import SceneLearner, TwoPasses
+from segue.sessions.two_passes import TwoPasses
 from segue.types import BackgroundModel, FlowName, Frame, Refinement, Segmentation
 from segue.video import Source
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
@@ -93,8 +93,7 @@ class OpenForeground(OpenJob):
         self.frames = chosen()
         if twice:
             background = LearntBackground(FilmScenes(), of_this_film=True)
-            learner = SceneLearner(segmenter, short_side=side, without=options.without)
-            self.frames = TwoPasses(learner, chosen, background)
+            self.frames = TwoPasses(segmenter, chosen, background, short_side=side, without=options.without)
         self.session = ForegroundSession(
             segmenter,
             background=background,

@@ -76,7 +76,7 @@ class FusedConv2d(nn.Module):
         whole = self._layout[-1] > 1 or x.shape[1] == self._inputs
         part = weight if whole else weight[:, first : first + x.shape[1]]
         part = part.contiguous(memory_format=torch.channels_last)
-        best = Arranged(ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape)), x.shape)
+        best = Arranged(ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape)))
         if part.nbytes > SMALL_BYTES:
             self._arranged = {other: it for other, it in self._arranged.items() if other[0] != first}
         self._arranged[kind] = best

@@ -28,7 +28,6 @@ class Arranged:
     """A weight in the order that oneDNN wants for inputs of one size."""
 
     weight: Tensor
-    size: tuple[int, ...]
 
     def dense(self) -> Tensor:
         """The weight in its own order."""
@@ -40,8 +39,7 @@ class Arranged:
 
 def arrange_rows(rows: Tensor, count: int) -> Arranged:
     """Arrange a matrix for :func:`product`. ``rows``: (N, C), float32."""
-    count = max(count, 1)
-    return Arranged(ONEDNN._reorder_linear_weight(rows, count), (count, rows.shape[1]))
+    return Arranged(ONEDNN._reorder_linear_weight(rows, max(count, 1)))
 
 
 def product(x: Tensor, rows: Arranged, bias: Tensor | None = None, after: After = NOTHING) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from segue.layers.attention import Mlp
 from segue.layers.linear import ActivatedLinear
+from segue.layers.windows import from_windows, to_windows
 
 _MASKED = -100.0  # added to the attention between regions that a shifted window joins though they are apart
 
@@ -74,17 +75,14 @@ class SwinBlock(nn.Module):
         return x * keep / (1 - self.drop_path)
 
     def _attend(self, x: Tensor, mask: Tensor) -> Tensor:
-        batch, h, w, channels = x.shape
+        h, w = x.shape[1:3]
         side = self.window
         x = F.pad(x, (0, 0, 0, -w % side, 0, -h % side))
         if self.shift:
             x = x.roll((-self.shift, -self.shift), (1, 2))
-        rows, columns = x.shape[1] // side, x.shape[2] // side
-        windows = (
-            x.view(batch, rows, side, columns, side, channels).transpose(2, 3).reshape(-1, side**2, channels)
-        )
-        windows = self.attn(windows, mask if self.shift else None)
-        x = windows.view(batch, rows, columns, side, side, channels).transpose(2, 3).reshape(x.shape)
+        windows = to_windows(x, side)
+        attended = self.attn(windows.flatten(1, 2), mask if self.shift else None)
+        x = from_windows(attended.view_as(windows), (x.shape[1], x.shape[2]))
         if self.shift:
             x = x.roll((self.shift, self.shift), (1, 2))
         return x[:, :h, :w]

@@ -22,7 +22,7 @@ class LiteTracker(MemoryTracker):
     """Follows objects in a window around them where that suffices."""
 
     def choose_windows(self, plan: FramePlan) -> Sequence[Window]:
-        masks, margin = self._previous_masks, self._margin(plan)
+        masks, margin = self._previous_masks, self._margin()
         if masks is None or margin is None:
             return ()
         windows = Window.around(masks, margin), Window.around(masks, WIDER * margin)
@@ -31,7 +31,7 @@ class LiteTracker(MemoryTracker):
     def decode(
         self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
     ) -> Tensor:
-        masks, margin = self._previous_masks, self._margin(plan)
+        masks, margin = self._previous_masks, self._margin()
         if len(self.ids) == 1 or masks is None or margin is None:
             return super().decode(view, query, readout, ids, plan)
         masks = masks[[self.ids.index(i) for i in ids]]
@@ -48,7 +48,7 @@ class LiteTracker(MemoryTracker):
         logits: Tensor = self.network.decode(query, readout)
         return logits
 
-    def _margin(self, plan: FramePlan) -> int | None:
+    def _margin(self) -> int | None:
         """Margin of the windows around objects in pixels; None for a frame that is predicted whole."""
         masks, schedule = self._previous_masks, self.schedule
         if masks is None or schedule.window is None or not schedule.include_last:
@@ -58,15 +58,11 @@ class LiteTracker(MemoryTracker):
         return None if whole else round(schedule.window * min(masks.shape[-2:]))
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
-        margin = self._margin(plan)
-        if plan.keep or margin is None:
+        """As of any tracker; objects are encoded in their windows, and the rest is the last frame's."""
+        seen, margin = self._previous_masks, self._margin()
+        if plan.keep or margin is None or seen is None:
             return super().encode_masks(view, query, masks, plan)
-        return self._encode_parts(query, masks, plan, margin)
-
-    def _encode_parts(self, query: QueryFeatures, masks: Tensor, plan: FramePlan, margin: int) -> Any:
-        """The entry of a frame whose objects are encoded in their windows; the rest is the last frame's."""
-        assert self._previous_masks is not None
-        seen, total = self._previous_masks, masks.sum(0, keepdim=True)
+        total = masks.sum(0, keepdim=True)
         key, values = self.memories[0].tables[0].last_entry(plan.ids)
         height, width = masks.shape[1:]
         part = plan.window or Window(0, 0, height, width, (height, width))

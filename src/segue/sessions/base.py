@@ -67,7 +67,14 @@ class SessionState:
                 raise ResumeError(f"the session was saved with {name} {saved}, not {value}")
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file, complete or not at all; an existing one is replaced."""
+        """Write a safetensors file, complete or not at all.
+
+        Args:
+            path: file to write; an existing one is replaced.
+
+        Raises:
+            SinkError: the file cannot be written.
+        """
         with replacing(Path(path)) as partial, partial.open("wb") as stream:
             self._write(stream)
 
@@ -89,7 +96,13 @@ class SessionState:
 
     @classmethod
     def load(cls, path: str | Path) -> SessionState:
-        """Read what :meth:`save` wrote, to the CPU; it may come from anywhere, nothing of it is executed.
+        """Read a saved state; nothing of the file is executed.
+
+        Args:
+            path: file that :meth:`save` wrote.
+
+        Returns:
+            The state, with its tensors on the CPU.
 
         Raises:
             CheckpointError: the file is missing, damaged or not a session.

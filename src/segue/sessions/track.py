@@ -117,14 +117,22 @@ class TrackSession(Checkpointable, Session):
         return self.tracker.requires_update
 
     def skip(self, frame: Frame) -> None:
-        """Let a frame pass whose result nobody needs; it counts for the schedule."""
+        """Let a frame pass without a result; it counts for the schedule.
+
+        Args:
+            frame: the next frame.
+        """
         self.check_size(frame)
         self.tracker.skip()
         self._size, self._next_index = frame.size, frame.index + 1
 
     @torch.inference_mode()
     def forget(self, ids: Collection[int]) -> None:
-        """Follow objects no longer; a prompt for one of them on the next frame begins anew."""
+        """Stop following objects; a prompt for one of them on the next frame begins anew.
+
+        Args:
+            ids: the objects.
+        """
         self.tracker.forget(ids)
         self._labels = {i: label for i, label in self._labels.items() if i not in ids}
         self._first = {i: iou for i, iou in self._first.items() if i not in ids}
@@ -200,7 +208,17 @@ class TrackSession(Checkpointable, Session):
 
     @torch.inference_mode()
     def peek(self, frame: FrameLike) -> Segmentation:
-        """Predict the objects on the next frame without advancing, as :meth:`step` does; that comes after."""
+        """Predict the objects on the next frame without advancing.
+
+        Args:
+            frame: the next frame; pass it to :meth:`step` afterwards.
+
+        Returns:
+            The result that :meth:`step` without prompts will give.
+
+        Raises:
+            PromptError: no object is followed yet.
+        """
         frame = as_frame(frame, self._next_index)
         self.check_size(frame)
         if not self.ids:

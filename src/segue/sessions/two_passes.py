@@ -14,7 +14,7 @@ from segue.arrays import UInt8Array
 from segue.errors import SegueError, SourceError
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner
-from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.changes import SceneChangeDetector
 from segue.sessions.contrast import Contrast
 from segue.sessions.empty_scene import Scene
@@ -23,7 +23,7 @@ from segue.sessions.nearby import Nearby
 from segue.sessions.panning import PanDetector
 from segue.sessions.passes import Passes
 from segue.sessions.registration import to_reference
-from segue.sessions.scene_estimation import ROUNDS, Sample, estimate_scene
+from segue.sessions.scene_estimation import Sample, estimate_scene
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.stage_list import checked
 from segue.sessions.stages import Change
@@ -84,8 +84,16 @@ class FilmMarks(Checkpointable):
             )
 
 
-class SceneLearner(Checkpointable):
-    """The first pass: takes the frames of a video, and learns the empty scene of each part of it."""
+class TwoPasses(Checkpointable, Passes):
+    """The frames of a video for the second pass; the first one learns the empty scene of each part of it.
+
+    Args:
+        segmenter: looks at the empty scene.
+        frames: gives the frames of the video from the beginning, for each pass.
+        background: gets what was learnt.
+        short_side: larger frames are reduced to this short side; None never reduces.
+        without: names of stages to leave out.
+    """
 
     scenes: FilmScenes = checkpointed()
     marks: FilmMarks = checkpointed()
@@ -110,13 +118,20 @@ class SceneLearner(Checkpointable):
     state_types = (ResizePadGeometry, Sample)
 
     def __init__(
-        self, segmenter: Segmenter, *, short_side: int | None, without: Collection[str] = ()
+        self,
+        segmenter: Segmenter,
+        frames: Callable[[], Iterable[Frame]],
+        background: LearntBackground,
+        *,
+        short_side: int | None,
+        without: Collection[str] = (),
     ) -> None:
         if not segmenter.uses_background:
             raise SegueError(f"two passes learn the empty scene, at which {segmenter.name} does not look")
         if segmenter.extra is not None:
             raise SegueError(f"two passes know no {segmenter.extra}, which {segmenter.name} looks at")
         self._segmenter, self._short_side = segmenter, short_side
+        self._source, self._background = frames, background
         self.scenes, self.marks, self._watch = FilmScenes(), FilmMarks(), SceneChangeDetector()
         stages = set(segmenter.stages) - checked(without)
         self._aligner = Aligner() if "align" in stages else None
@@ -133,8 +148,23 @@ class SceneLearner(Checkpointable):
         self.while_panning, self._piece, self._before = {}, {}, {}
         self._pan, self._pans = PanDetector(), False
 
+    def learning(self) -> Iterator[int]:
+        """Run or continue the first pass; yields the number of frames done so far."""
+        if not self.done:
+            known = self.marks.copy()
+            for number, frame in enumerate(known.compared(self._source(), whole=False), start=1):
+                if number > known.count:
+                    self.take(frame)
+                    yield number
+            self.finish()
+        self._background.scenes, self._background.while_panning = self.scenes, self.while_panning
+
+    def second(self) -> Iterator[Frame]:
+        """The frames of the second pass, after the first one."""
+        return self.marks.compared(self._source())
+
     def take(self, frame: Frame) -> None:
-        """Look at the next frame."""
+        """Look at the next frame in the first pass."""
         self.marks.add(frame)
         if self._geometry is None:
             self._geometry = ResizePadGeometry.of(frame.size, self._short_side, 1)
@@ -245,7 +275,7 @@ class SceneLearner(Checkpointable):
             return
         self._restart()
         # What is foreground is known where the camera pans, so that the scene matters little there.
-        scene = estimate_scene(self._samples, self._probability, 0 if self._pans else ROUNDS)
+        scene = estimate_scene(self._samples, None if self._pans else self._probability)
         self._restart()
         self.scenes.add(self._first, scene, Change(self._begun_by))
         self._first, self._begun_by, self._frames, self._every = None, Change.none.value, 0, 1
@@ -261,36 +291,3 @@ class SceneLearner(Checkpointable):
         scene, tone = (scene, None) if self._contrast is None else self._contrast.adapt(scene)
         more = {} if tone is None else {"tone": tone}
         return np.asarray(self._segmenter.probe(sample.image, sample.context, scene, **more)[0], np.float32)
-
-
-class TwoPasses(Passes):
-    """The frames of a video for the second pass; the first one is made when they are asked for."""
-
-    def __init__(
-        self, learner: SceneLearner, frames: Callable[[], Iterable[Frame]], background: LearntBackground
-    ) -> None:
-        self._learner, self._frames, self._background = learner, frames, background
-
-    def learning(self) -> Iterator[int]:
-        """Run or continue the first pass; yields the number of frames done so far."""
-        learner = self._learner
-        if not learner.done:
-            known = learner.marks.copy()
-            for number, frame in enumerate(known.compared(self._frames(), whole=False), start=1):
-                if number > known.count:
-                    learner.take(frame)
-                    yield number
-            learner.finish()
-        self._background.scenes, self._background.while_panning = learner.scenes, learner.while_panning
-
-    def second(self) -> Iterator[Frame]:
-        """The frames of the second pass, after the first one."""
-        return self._learner.marks.compared(self._frames())
-
-    def state(self) -> SessionState:
-        """State of the first pass."""
-        return self._learner.state(copy=False)
-
-    def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
-        self._learner.restore(state)

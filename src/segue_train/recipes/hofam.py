@@ -8,7 +8,7 @@ the fusion convolutions learn, and the gate of the class-in scale, which the rel
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,11 +25,12 @@ from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.labels import MOTION
 from segue.errors import DatasetError, TrainingError
 from segue.flow import FlowFiles, FlowPictures
-from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, FlowProvider, flow_provider
+from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, flow_provider
 from segue.models.hofam import HOFAM
 from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
 from segue.weights import load_strict
 from segue_train.class_in_scale import ClassInScale
+from segue_train.foreground_pool import provider_once
 from segue_train.losses import hofam_loss
 from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, in_passes, stacked
 from segue_train.warp import Picture
@@ -100,8 +101,13 @@ class HofamRecipe(CommonRecipe):
         return hofam_loss(probability, labels, class_in_scale=self.class_in_scale, gamma=self.gamma)
 
     def batches(self, count: int, seed: int) -> FlowBatches:
-        samples = FlowSamples(self.videos, self.provider, self.gaps, self.files)
-        return FlowBatches(count, seed, samples, self.batch)
+        scored = ((video, set(video.scored)) for video in self.videos)
+        places = [(video, i) for video, kept in scored for i in video.labels if video.numbers[i] in kept]
+        if not places:
+            raise DatasetError("no video has a labelled frame")
+        computed = [video for video in self.videos if video.decode_image is not read_frame]
+        files = {video.key: video_flow(self.files, self.gaps, video) for video in computed if self.files}
+        return FlowBatches(count, seed, places, self.batch, self.gaps, files, (self.flow, self.flow_weights))
 
     @property
     def gaps(self) -> tuple[int, ...]:
@@ -113,62 +119,10 @@ class HofamRecipe(CommonRecipe):
         """Folder of flow files, where ``flow`` is one."""
         return None if self.flow in get_args(FlowName) else Path(self.flow)
 
-    def provider(self) -> FlowProvider:
-        """The flow method."""
-        return flow_provider(self.flow, self.flow_weights)
-
     def runnable(self, network: HOFAM) -> FlowNetwork | ComputedFlow:
         """The network as sessions run it, with the flow that it learns from."""
         wrapped = FlowNetwork(network)
-        return wrapped if self.files else ComputedFlow(wrapped, self.provider())
-
-
-class FlowSamples:
-    """All labelled frames of videos; composite images bring their flow.
-
-    The flow of the others comes from files, see :func:`video_flow`, or from the provider, which is made once
-    in each process. A composite gives STAM its red channel, that of the largest gap, as the released demo
-    does.
-    """
-
-    def __init__(
-        self,
-        videos: Sequence[ForegroundSequence],
-        provider: Callable[[], FlowProvider],
-        gaps: tuple[int, ...],
-        files: Path | None = None,
-    ) -> None:
-        scored = ((video, set(video.scored)) for video in videos)
-        self.places = [(video, i) for video, kept in scored for i in video.labels if video.numbers[i] in kept]
-        if not self.places:
-            raise DatasetError("no video has a labelled frame")
-        self._provider, self._gaps = provider, gaps
-        self._pictures: FlowPictures | None = None
-        computed = [video for video in videos if video.decode_image is not read_frame]
-        self._files = {video.key: video_flow(files, gaps, video) for video in computed} if files else {}
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> tuple[Picture, Picture, Picture]:
-        """RGB (256, 256, 3), flow (256, 256, 3 or 1), the largest gap first, and labels (256, 256), uint8.
-
-        Foreground is 255; unknown pixels are background, as in the release.
-        """
-        video, i = self.places[index]
-        frame, labels = _fit(video.read_image(i)), video.read_labels(i)
-        moving = np.where(labels == MOTION, np.uint8(MOTION), np.uint8(0))
-        truth = cv2.resize(moving, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
-        return frame, self._flow(video, i, frame), np.asarray(truth, np.uint8)
-
-    def _flow(self, video: ForegroundSequence, i: int, frame: Picture) -> Picture:
-        if video.decode_image is read_frame:
-            return _fit(read_flow(video.frames[i]))[..., : len(self._gaps)]
-        if video.key in self._files:
-            return np.atleast_3d(_fit(self._files[video.key](i)))
-        if self._pictures is None:
-            self._pictures = FlowPictures(self._provider(), self._gaps)
-        return self._pictures(frame, [_fit(video.read_image(max(i - gap, 0))) for gap in self._gaps])
+        return wrapped if self.files else ComputedFlow(wrapped, flow_provider(self.flow, self.flow_weights))
 
 
 def video_flow(folder: Path, gaps: tuple[int, ...], video: ForegroundSequence) -> FlowFiles:
@@ -178,15 +132,42 @@ def video_flow(folder: Path, gaps: tuple[int, ...], video: ForegroundSequence) -
 
 @dataclass(frozen=True)
 class FlowBatches(Batches):
-    """Batches from passes through the samples, each in its own order."""
+    """Batches from passes through labelled frames, each in its own order; composite images bring their flow.
 
-    samples: FlowSamples
+    The flow of the others comes from files, see :func:`video_flow`, or from the provider. A composite gives
+    STAM its red channel, that of the largest gap, as the released demo does.
+    """
+
+    places: Sequence[tuple[ForegroundSequence, int]]
     batch: int
+    gaps: tuple[int, ...]
+    files: Mapping[str, FlowFiles]
+    provider: tuple[str, Path | None]  # what :func:`~segue_train.foreground_pool.provider_once` takes
 
     def batch_of(self, number: int) -> Batch:
-        places = in_passes(len(self.samples), number, self.batch, self.seed)
-        frames, flow, labels = map(stacked, zip(*(self.samples[i] for i in places), strict=True))
+        chosen = in_passes(len(self.places), number, self.batch, self.seed)
+        frames, flow, labels = map(
+            stacked, zip(*(self._sample(*self.places[i]) for i in chosen), strict=True)
+        )
         return {"frames": frames.movedim(-1, 1), "flow": flow.movedim(-1, 1), "labels": labels}
+
+    def _sample(self, video: ForegroundSequence, i: int) -> tuple[Picture, Picture, Picture]:
+        """RGB (256, 256, 3), flow (256, 256, 3 or 1), the largest gap first, and labels (256, 256), uint8.
+
+        Foreground is 255; unknown pixels are background, as in the release.
+        """
+        frame, labels = _fit(video.read_image(i)), video.read_labels(i)
+        moving = np.where(labels == MOTION, np.uint8(MOTION), np.uint8(0))
+        truth = cv2.resize(moving, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
+        return frame, self._flow(video, i, frame), np.asarray(truth, np.uint8)
+
+    def _flow(self, video: ForegroundSequence, i: int, frame: Picture) -> Picture:
+        if video.decode_image is read_frame:
+            return _fit(read_flow(video.frames[i]))[..., : len(self.gaps)]
+        if video.key in self.files:
+            return np.atleast_3d(_fit(self.files[video.key](i)))
+        pictures = FlowPictures(provider_once(*self.provider), self.gaps)
+        return pictures(frame, [_fit(video.read_image(max(i - gap, 0))) for gap in self.gaps])
 
 
 def _fit(picture: Picture) -> Picture:

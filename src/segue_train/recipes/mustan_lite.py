@@ -19,16 +19,15 @@ import torch
 from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from segue.flow.providers import FlowName, FlowProvider, flow_provider
+from segue.flow.providers import FlowName, flow_provider
 from segue.models.base import ForegroundNetwork
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.extra_inputs import ComputedFlow
-from segue.weights.checkpoint import match
 from segue_train.class_in_scale import ClassInScale
 from segue_train.foreground_pool import Pool, PoolBatches
 from segue_train.losses import foreground_loss
 from segue_train.recipe import CommonRecipe, Objective, warmed_cosine
-from segue_train.trunks import load_mobilenet, tensors_to_start_from
+from segue_train.trunks import load_mobilenet, start_from
 
 STEPS = 3200
 SAMPLES = 10_000
@@ -77,7 +76,8 @@ class MustanLiteRecipe(CommonRecipe):
     def network(self) -> nn.Module:
         network = MustanLite(self.flow, flow_attention=self.flow_attention)
         if self.start is not None:
-            start_from(network, self.start)
+            # Flow attention that the weights lack adds nothing at first.
+            start_from(network, self.name, self.start, new=("flow_attention.",))
         elif self.backbone is not None:
             load_mobilenet(network.encoder, self.backbone, self.scaling)
         for layer in (network.encoder.stem, *network.encoder.blocks[:6]):
@@ -93,27 +93,14 @@ class MustanLiteRecipe(CommonRecipe):
         return Objective(network, loss)
 
     def batches(self, count: int, seed: int) -> PoolBatches:
-        provider = None if self.flow is None else self.provider
+        provider = None if self.flow is None else (self.flow, self.flow_weights)
         return PoolBatches(count, seed, Pool(self.pool), BATCH, SHOWN_SIZE, provider)
 
     def learning_rate(self, progress: float, step: int) -> float:
         return warmed_cosine(progress, step, warm_up=40, floor=0.01)
 
-    def provider(self) -> FlowProvider:
-        """The flow method."""
-        return flow_provider(self.flow or "dis", self.flow_weights)
-
     def runnable(self, network: nn.Module) -> nn.Module:
         """The network as sessions run it, with the flow that it learns from."""
-        return (
-            network if self.flow is None else ComputedFlow(cast(ForegroundNetwork, network), self.provider())
-        )
-
-
-def start_from(network: MustanLite, path: Path) -> None:
-    """Start from a file, or from the shipped weights; flow attention that they lack adds nothing at first."""
-    found = tensors_to_start_from(path, "mustan-lite")
-    for name, value in network.state_dict().items():
-        if name.startswith("flow_attention."):
-            found.setdefault(name, value)
-    network.load_state_dict(match(path, found, network.state_dict()))
+        if self.flow is None:
+            return network
+        return ComputedFlow(cast(ForegroundNetwork, network), flow_provider(self.flow, self.flow_weights))

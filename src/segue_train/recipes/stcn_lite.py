@@ -22,13 +22,12 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from segue.models.base import Schedule
 from segue.models.stcn import FEATURE_GAIN, STCNLite
-from segue.weights.checkpoint import match
 from segue_train.clip_pass import class_targets, clip_logits, object_masks
 from segue_train.clips import ClipBatches, ClipSampler, ClipShape, Curriculum
 from segue_train.footage import VOID, Footage
 from segue_train.losses import dice_loss, hardest_mean
 from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
-from segue_train.trunks import load_mobilenet, tensors_to_start_from
+from segue_train.trunks import load_mobilenet, start_from
 from segue_train.warp import Rng, picked
 
 STEPS = 13_000
@@ -78,8 +77,7 @@ class STCNLiteRecipe(CommonRecipe):
     def network(self) -> nn.Module:
         network = STCNLite()
         if self.start is not None:
-            tensors = tensors_to_start_from(self.start, self.name)
-            network.load_state_dict(match(self.start, tensors, network.state_dict()))
+            start_from(network, self.name, self.start)
         elif self.backbone is not None:
             load_mobilenet(network.key_encoder, self.backbone, self.scaling)
             initialise_key(network, self.sampler())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,6 @@ from segue_web.exports import tools as annotation_tools
 from segue_web.exports.cvat import cvat
 from segue_web.exports.snapshot import Snapshot, snapshot
 from segue_web.exports.writing import Writer, remove_unfinished
-from segue_web.video import Video
 from segue_web.worker import Tools
 
 __all__ = [
@@ -76,8 +76,16 @@ FORMATS = {
         known_only=True,
     ),
     "overlay": Format(".mp4", videos.overlay, _VIDEOS, "Overlay video", "mp4 with the masks drawn over it"),
-    "prores": Format(".mov", videos.prores, _VIDEOS, "Cut-out, ProRes 4444", "mov with transparency"),
-    "vp9": Format(".webm", videos.vp9, _VIDEOS, "Cut-out, VP9", "webm with transparency"),
+    "prores": Format(
+        ".mov",
+        partial(videos.matte, **videos.PRORES),
+        _VIDEOS,
+        "Cut-out, ProRes 4444",
+        "mov with transparency",
+    ),
+    "vp9": Format(
+        ".webm", partial(videos.matte, **videos.VP9), _VIDEOS, "Cut-out, VP9", "webm with transparency"
+    ),
     "png": Format("", videos.pictures, _VIDEOS, "Cut-out, PNG sequence", "images with transparency"),
 }
 
@@ -90,9 +98,9 @@ def free_path(folder: Path, name: str, form: str) -> Path:
     return folder / next(path for end in ends if (path := f"{plain}-{form}{end}") not in taken)
 
 
-def steps(video: Video, taken: Snapshot, form: str) -> int:
+def steps(taken: Snapshot, form: str) -> int:
     """Number of frames in an export."""
-    return len(taken.frames(video) if FORMATS[form].known_only else taken.span(video))
+    return len(taken.frames if FORMATS[form].known_only else taken.span)
 
 
 def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:

@@ -21,13 +21,13 @@ from segue_web.video import Video
 def cvat(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """CVAT for video 1.1: a track for the polygons of each object, and one of a frame for each other mask."""
     tracks = _Tracks(video, taken)
-    for done, index in enumerate(taken.span(video), 1):
+    for done, index in enumerate(taken.span, 1):
         tracks.add(index, dict(taken.planes(index, video.size)))
         yield done
     root = ET.Element("annotations")
     _add(root, version="1.1")
     root.append(_meta(video, taken, {taken.names[i][0] for i in tracks.polygons}))
-    tracks.end(taken.span(video).stop)
+    tracks.end(taken.span.stop)
     for number, track in enumerate([*tracks.polygons.values(), *tracks.masks]):
         track.set("id", str(number))
         root.append(track)

@@ -64,15 +64,13 @@ def davis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
             yield done
 
 
-def coco(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
-    """One COCO annotation file; its images are those of the video, or named ``00012.jpg``."""
-    yield from _coco(video, taken, target, video.file_name)
-
-
-def _coco(video: Video, taken: Snapshot, target: Path, name: Callable[[int], str]) -> Iterator[int]:
-    names = tuple(name(index) for index in range(video.count))
+def coco(
+    video: Video, taken: Snapshot, target: Path, name: Callable[[int], str] | None = None
+) -> Iterator[int]:
+    """One COCO annotation file; its images are those of the video, ``00012.jpg``, or as ``name`` says."""
+    names = tuple((name or video.file_name)(index) for index in range(video.count))
     with CocoSink(target, names=names, size=video.size, attributes=taken.attributes) as sink:
-        for done, index in enumerate(taken.frames(video), 1):
+        for done, index in enumerate(taken.frames, 1):
             sink.write_lengths(taken.result(index, video), taken.lengths(index, video.size), video.size)
             yield done
 
@@ -83,7 +81,7 @@ def coco_images(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
         pictures = write_pictures(video, taken, folder / "images" / COCO_SUBSET)
         (folder / "annotations").mkdir()
         file = folder / "annotations" / f"instances_{COCO_SUBSET}.json"
-        named = _coco(video, taken, file, lambda index: f"{video.frame_name(index)}.jpg")
+        named = coco(video, taken, file, lambda index: f"{video.frame_name(index)}.jpg")
         for _, done in zip(pictures, named, strict=True):
             yield done
 
@@ -91,7 +89,7 @@ def coco_images(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
 def ytvis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """An annotation file of YouTube-VIS: videos, annotations, and the objects' names as categories."""
     tracks: dict[int, list[Any]] = {i: [] for i in taken.names}
-    span = taken.span(video)
+    span = taken.span
     for done, index in enumerate(span, 1):
         lengths = taken.lengths(index, video.size)
         for i, track in tracks.items():
@@ -169,7 +167,7 @@ def _challenge(
     video: Video, taken: Snapshot, target: Path, lines: Any, names: Sequence[str]
 ) -> Iterator[int]:
     """The folder of a sequence of the MOT Challenge; ``lines`` of a frame by its number and its index."""
-    frames = list(taken.frames(video))
+    frames = list(taken.frames)
     height, width = video.size
     about = {"name": target.name, "imDir": "img1", "frameRate": round(video.fps), "seqLength": len(frames),
              "imWidth": width, "imHeight": height, "imExt": ".jpg"}  # fmt: skip

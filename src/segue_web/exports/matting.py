@@ -28,6 +28,8 @@ def need_matting() -> None:
 
 def soft_cut_out(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
     """RGBA (H, W, 4), uint8, of the pixels of a mask (H, W) of an RGB image, with soft edges."""
+    import pymatting  # an extra
+
     found = np.zeros((*mask.shape, 4), np.uint8)
     band = max(LEAST_BAND, round(BAND * min(mask.shape)))
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
@@ -44,22 +46,10 @@ def soft_cut_out(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
     trimap = np.where(inside, 1.0, np.where(reach, 0.5, 0.0))[here]
     colours = np.asarray(image[here], np.float64) / 255
     if (trimap == 1).any() and (trimap == 0).any():
-        alpha = _alpha(colours, trimap)
+        alpha = np.clip(np.asarray(pymatting.estimate_alpha_cf(colours, trimap), np.float64), 0, 1)
     else:  # too thin, or all of the image: there is nothing to learn its colours from
         alpha = mask[here].astype(np.float64)
-    found[here] = np.round(255 * np.dstack([_colours(colours, alpha), alpha]))
+    pure = np.clip(np.asarray(pymatting.estimate_foreground_ml(colours, alpha), np.float64), 0, 1)
+    found[here] = np.round(255 * np.dstack([pure, alpha]))
     found[found[..., 3] == 0] = 0
     return found
-
-
-def _alpha(colours: npt.NDArray[np.float64], trimap: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Share of the object in each pixel, (H, W), in [0, 1]; as given where the trimap is 0 or 1."""
-    from pymatting import estimate_alpha_cf
-
-    return np.clip(np.asarray(estimate_alpha_cf(colours, trimap), np.float64), 0, 1)
-
-
-def _colours(colours: npt.NDArray[np.float64], alpha: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    from pymatting import estimate_foreground_ml
-
-    return np.clip(np.asarray(estimate_foreground_ml(colours, alpha), np.float64), 0, 1)

@@ -18,12 +18,11 @@ from segue_web.video import Video
 class Snapshot:
     """The objects and frames of an export."""
 
+    span: range  # the frames from the first to the last one; exported videos have all of them
+    frames: Sequence[int]  # those of the span that go into a data set
     masks: Mapping[int, Mapping[int, str]]  # run lengths by frame and object; empty where none is visible
     names: Mapping[int, tuple[str, str]]  # class or name, and colour, of each object
     scores: Mapping[tuple[int, int], float]
-    all_frames: bool = False  # whether data sets get frames without annotation
-    first: int = 0
-    last: int | None = None
     soft: bool = False
     attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)  # ``group`` is one
     polygons: Mapping[int, Mapping[int, Corners]] = field(default_factory=dict)  # by object and frame
@@ -33,30 +32,18 @@ class Snapshot:
         """The names of all attributes, in their order."""
         return list(dict.fromkeys(name for of_object in self.attributes.values() for name in of_object))
 
-    def span(self, video: Video) -> range:
-        """The frames from the first to the last one; exported videos have all of them."""
-        return range(self.first, video.count if self.last is None else min(self.last + 1, video.count))
-
-    def frames(self, video: Video) -> Sequence[int]:
-        """The frames that go into a data set, in order."""
-        span = self.span(video)
-        return span if self.all_frames else [index for index in sorted(self.masks) if index in span]
-
     def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
         """Index mask (H, W), uint8 or uint16, of the chosen objects on a frame."""
-        return composed(self._chosen(index), size)
+        return composed(self.masks.get(index, {}), size)
 
     def lengths(self, index: int, size: tuple[int, int]) -> dict[int, Rle]:
         """Run lengths of the visible objects of a frame, which may overlap."""
-        return {i: Rle(size=[*size], counts=counts) for i, counts in self._chosen(index).items()}
+        return {i: Rle(size=[*size], counts=counts) for i, counts in self.masks.get(index, {}).items()}
 
     def planes(self, index: int, size: tuple[int, int]) -> Iterator[tuple[int, BoolArray]]:
         """Each visible object of a frame with its mask, (H, W), bool; they may overlap."""
-        for i, counts in self._chosen(index).items():
+        for i, counts in self.masks.get(index, {}).items():
             yield i, decoded(counts, size)
-
-    def _chosen(self, index: int) -> dict[int, str]:
-        return {i: counts for i, counts in self.masks.get(index, {}).items() if i in self.names}
 
     def polygons_on(self, index: int) -> dict[int, Shown]:
         """The polygons of a frame: those that were drawn there, and those interpolated between two."""
@@ -78,7 +65,7 @@ class Snapshot:
 
     def results(self, video: Video) -> Iterator[tuple[Frame, Segmentation]]:
         """Every frame of the span with its image."""
-        for index in self.span(video):
+        for index in self.span:
             yield video.frame(index), self.result(index, video)
 
     def categories(self) -> dict[str, int]:
@@ -88,7 +75,8 @@ class Snapshot:
 
 def snapshot(
     project: Project,
-    objects: Sequence[int] | None,
+    video: Video,
+    objects: Sequence[int] | None = None,
     *,
     all_frames: bool = False,
     first: int = 0,
@@ -100,22 +88,21 @@ def snapshot(
     about = {row["id"]: ({"group": row["group"]} if row["group"] else {}) | row["attributes"] for row in rows}
     names = {row["id"]: (row["category"] or row["name"], row["colour"]) for row in rows}
     timeline = project.timeline()
-    known = {row[0] for row in timeline if row[1] in names}
-    wanted = [i for i in sorted(known) if i >= first and (last is None or i <= last)]
-    masks = {i: project.masks(i) for i in wanted}
-    if not masks:
-        end = "the end" if last is None else last
-        where = f"on the frames from {first} to {end}" if known else "yet"
+    span = range(first, video.count if last is None else min(last + 1, video.count))
+    known = sorted({row[0] for row in timeline if row[1] in names})
+    frames = [index for index in known if index in span]
+    if not frames:
+        where = f"on the frames from {first} to {span.stop - 1}" if known else "yet"
         raise SegueError(f"there are no masks to export {where}")
+    masks = {index: project.masks(index) for index in frames}
     # A mask that a person looked at and kept counts as right, whatever the prompter expected.
     scores = {(row[0], row[1]): 1.0 if row[2] == "given" else row[3] for row in timeline}
     return Snapshot(
-        masks,
+        span,
+        span if all_frames else frames,
+        {index: {i: counts for i, counts in found.items() if i in names} for index, found in masks.items()},
         names,
         scores,
-        all_frames,
-        first,
-        last,
         soft,
         {i: values for i, values in about.items() if values},
         {i: keys for i, keys in project.polygons().items() if i in names},

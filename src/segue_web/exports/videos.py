@@ -21,8 +21,17 @@ from segue_web.exports.snapshot import Snapshot
 from segue_web.exports.writing import complete_folder
 from segue_web.video import Video
 
-_VP9 = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"}
-"""Quality and speed; alternative reference frames do not go with transparency."""
+PRORES: dict[str, Any] = {
+    "codec": "prores_ks",
+    "pixels": "yuva444p10le",
+    "options": {"profile": "4444"},
+}
+VP9: dict[str, Any] = {
+    "codec": "libvpx-vp9",
+    "pixels": "yuva420p",
+    # Quality and speed; alternative reference frames do not go with transparency.
+    "options": {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"},
+}
 
 
 def overlay(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
@@ -31,16 +40,6 @@ def overlay(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
         for done, (frame, result) in enumerate(taken.results(video), 1):
             sink.write(frame, result)
             yield done
-
-
-def prores(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The objects cut out, as ProRes 4444."""
-    yield from _matte(video, taken, target, "prores_ks", "yuva444p10le", {"profile": "4444"})
-
-
-def vp9(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
-    """The objects cut out, as VP9 with transparency."""
-    yield from _matte(video, taken, target, "libvpx-vp9", "yuva420p", _VP9)
 
 
 def pictures(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
@@ -52,9 +51,10 @@ def pictures(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
             yield done
 
 
-def _matte(
-    video: Video, taken: Snapshot, target: Path, codec: str, pixels: str, options: dict[str, str]
+def matte(
+    video: Video, taken: Snapshot, target: Path, *, codec: str, pixels: str, options: dict[str, str]
 ) -> Iterator[int]:
+    """The objects cut out, as a video with transparency."""
     form = target.suffix.removeprefix(".")
     with (
         replacing(target) as path,

@@ -27,7 +27,7 @@ def write_pictures(
 ) -> Iterator[tuple[int, int]]:
     """Write the frames of a data set as JPEG images; yields the number of each, from 1, and its index."""
     folder.mkdir(parents=True)
-    for number, index in enumerate(taken.frames(video), 1):
+    for number, index in enumerate(taken.frames, 1):
         called = f"{video.frame_name(index)}.jpg" if name is None else name(number, index)
         (folder / called).write_bytes(video.jpeg(index))
         yield number, index

@@ -6,7 +6,6 @@ import datetime
 import json
 import secrets
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -64,12 +63,7 @@ class ParamsBody(Body):
     """Settings of the program."""
 
     marks: Annotated[list[MarkBody], Field(max_length=1000)] | None = None
-    epsilon_factor: Annotated[float, Field(ge=0, le=1e9)] = 0.001
-
-    @property
-    def fineness(self) -> float:
-        """Tolerance of simplified outlines, as a share of their length."""
-        return min(self.epsilon_factor, 0.1)
+    epsilon_factor: Annotated[float, Field(ge=0, le=1)] = 0.001  # tolerance of outlines, of their length
 
 
 class PredictBody(Body):
@@ -107,7 +101,7 @@ def predict(assistant: Assistant, request: PredictBody) -> dict[str, Any]:
     if not request.params.marks:
         return {"shapes": [], "description": "", "replace": False}
     answer = assistant.answer(picture_of(request.image), prompts_of(request.params.marks))
-    shapes = polygons(answer.mask, float(answer.iou[0]), None, request.params.fineness)
+    shapes = polygons(answer.mask, float(answer.iou[0]), None, request.params.epsilon_factor)
     return {"shapes": shapes, "description": "", "replace": False}
 
 
@@ -160,7 +154,7 @@ class Clips:
 
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
-        self._known: OrderedDict[str, _Clip] = OrderedDict()
+        self._known: dict[str, _Clip] = {}
         self._lock = threading.Lock()
 
     def init(self, request: InitBody) -> dict[str, Any]:
@@ -170,7 +164,7 @@ class Clips:
         with self._lock:
             self._known[name] = _Clip(files)
             while len(self._known) > SESSIONS:
-                self._known.popitem(last=False)
+                del self._known[next(iter(self._known))]
         return {"session_id": name, "total_frames": len(files)}
 
     def prompt(self, request: PromptBody) -> dict[str, Any]:
@@ -185,7 +179,7 @@ class Clips:
         answer = self._assistant.answer(picture, Prompts(None, points, negative))
         others = [prompt for prompt in clip.prompts.get(index, []) if prompt.id != number]
         clip.prompts[index] = [*others, PointPrompt(number, tuple(points), tuple(negative))]
-        return {"masks": polygons(answer.mask, float(answer.iou[0]), number, request.params.fineness)}
+        return {"masks": polygons(answer.mask, float(answer.iou[0]), number, request.params.epsilon_factor)}
 
     def propagate(self, request: SessionBody) -> Iterator[dict[str, Any]]:
         """Follow what was pointed at from its first image on."""
@@ -209,13 +203,10 @@ class Clips:
         yield {"type": "completed", "results": results}
 
     def _clip(self, request: SessionBody) -> _Clip:
-        name = request.session_id or ""
-        with self._lock:
-            clip = self._known.get(name)
-            if clip is None:
-                raise RequestError("this session is known no longer: begin again")
-            self._known.move_to_end(name)
-            return clip
+        clip = self._known.get(request.session_id or "")
+        if clip is None:
+            raise RequestError("this session is known no longer: begin again")
+        return clip
 
 
 def _clicks(request: PromptBody, picture: Image) -> tuple[list[Point], list[Point]]:
@@ -230,7 +221,8 @@ def _clicks(request: PromptBody, picture: Image) -> tuple[list[Point], list[Poin
 
 def make_app(assistant: Assistant) -> FastAPI:
     """The server as an application."""
-    app = Service(lambda text: _failed("INFERENCE_ERROR", text))
+    failed = {"success": False}
+    app = Service(lambda text: failed | {"error": {"code": "INFERENCE_ERROR", "message": text}})
     clips = Clips(assistant)
     app.answer("/v1/predict", PredictBody, lambda asked: _done(predict(assistant, asked)))
     app.answer("/v1/video/init", InitBody, lambda asked: _done(clips.init(asked)))
@@ -244,12 +236,6 @@ def make_app(assistant: Assistant) -> FastAPI:
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
         return {"success": True, "data": MODELS}
-
-    @app.get("/v1/models/{name}/info")
-    async def info(name: str) -> dict[str, Any]:
-        if name not in MODELS:
-            return _failed("MODEL_NOT_FOUND", f"Model '{name}' not loaded")
-        return {"success": True, "data": {"model_id": name, **MODELS[name]}}
 
     @app.post("/v1/video/propagate/stream")
     async def propagate(request: Request) -> Response:
@@ -269,7 +255,3 @@ def _events(clips: Clips, request: SessionBody) -> Iterator[str]:
 
 def _done(data: dict[str, Any]) -> dict[str, Any]:
     return {"success": True, "data": data}
-
-
-def _failed(code: str, message: str) -> dict[str, Any]:
-    return {"success": False, "error": {"code": code, "message": message}}

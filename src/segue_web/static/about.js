@@ -1,11 +1,11 @@
-// What is known of the chosen object: its class, its group and its attributes.
+// What is known of the chosen object: its name, its class, its group and its attributes.
 
 import { element, fill, iconButton, make, span } from "./dom.js";
 import { changeObjects } from "./edits.js";
 import { state } from "./state.js";
 
-/** fields with a list of what other objects have, by what they say, and where the list is */
-const FIELDS = { category: "categories", group: "groups" };
+/** fields by what they say, and where the list is of what other objects have */
+const FIELDS = { name: null, category: "categories", group: "groups" };
 
 for (const name of Object.keys(FIELDS)) tie(element(name), name);
 const more = element("attribute");
@@ -26,7 +26,10 @@ function changeAttribute(name, value) {
 function tie(field, name) {
   let item;
   field.onfocus = () => { item = state.chosenObject; };
-  field.onchange = () => { if (item && field.value.trim() !== (item[name] ?? "")) changeObjects([item.id], { [name]: field.value.trim() }); };
+  field.onchange = () => {
+    const value = field.value.trim();
+    if (item && value !== (item[name] ?? "") && (value || name !== "name")) changeObjects([item.id], { [name]: value });
+  };
   field.onkeydown = ({ key }) => {
     if (key === "Escape") field.value = item?.[name] ?? "";
     if (key === "Enter" || key === "Escape") field.blur();
@@ -40,7 +43,7 @@ export function showAbout() {
   for (const [name, list] of Object.entries(FIELDS)) {
     const used = [...new Set(state.objects.map((other) => other[name] ?? ""))].filter((text) => text);
     const offered = name === "category" && state.classes.length ? state.classes : used;
-    fill(element(list), offered, () => offered.map((value) => make("option", { value })));
+    if (list) fill(element(list), offered, () => offered.map((value) => make("option", { value })));
     if (document.activeElement !== element(name)) element(name).value = item?.[name] ?? "";
     element(name).disabled = disabled;
   }

@@ -5,7 +5,8 @@ import { complain, look, request, tell } from "./link.js";
 import { go, hold } from "./playback.js";
 import { state } from "./state.js";
 
-const GRANULARITIES = { whole: "the object", part: "a part of it", group: "more than it" };
+/** what clicks may mean, as choices */
+export const GRANULARITIES = { part: "Part", whole: "Object", group: "More" };
 
 /** what was asked for last @type {Promise<any>} */
 let queue = Promise.resolve();
@@ -44,7 +45,7 @@ export function click(points, box, granularity) {
     const answer = await request("click", { ...about, points: all, box: box ?? before?.box ?? null, granularity: meant });
     if (answer.granularities.length > 1 && (granularity || !before)) {
       const others = answer.granularities.filter((name) => name !== answer.granularity).map((name) => GRANULARITIES[name]);
-      notice(`This is ${GRANULARITIES[answer.granularity]}; O shows ${others.join(", then ")}.`);
+      notice(`The clicks mean ${GRANULARITIES[answer.granularity]}; O shows ${others.join(", then ")}.`);
     }
     return answer;
   });

@@ -5,50 +5,28 @@ import { maskBox } from "./runs.js";
 /** Width of the rims in a video of a size. */
 export const rimOf = (width, height) => Math.max(1, Math.round(Math.min(width, height) / 360));
 
-export function rgb(colour) {
-  const value = parseInt(colour.slice(1), 16);
-  return [value >> 16, (value >> 8) & 255, value & 255];
-}
-
 /** A picture of a mask, as large as the box around it. */
 export function paintedMask(counts, height, rim, colour, alpha) {
   const box = maskBox(counts, height);
-  const picture = painted(box.labels, box.width, box.height, (_, edge) => [...rgb(colour), edge ? 255 : 255 * alpha], rim);
-  return { picture, x: box.x, y: box.y };
-}
-
-/** A picture of an index mask. */
-export function painted(labels, width, height, colour, thick = rimOf(width, height)) {
   const picture = document.createElement("canvas");
-  picture.width = width;
-  picture.height = height;
+  [picture.width, picture.height] = [box.width, box.height];
   const context = picture.getContext("2d");
-  const image = context.createImageData(width, height);
+  const image = context.createImageData(box.width, box.height);
   const words = new Uint32Array(image.data.buffer);
-  /** @type {Map<number, number>} */
-  const cache = new Map();
-  const word = (id, rim) => {
-    const at = 2 * id + Number(rim);
-    let value = cache.get(at);
-    if (value === undefined) {
-      const [r, g, b, a] = colour(id, rim) ?? [0, 0, 0, 0];
-      value = ((a << 24) | (b << 16) | (g << 8) | r) >>> 0;
-      cache.set(at, value);
-    }
-    return value;
-  };
-  for (let y = 0, i = 0; y < height; y++) {
+  const rgb = parseInt(colour.slice(1), 16);
+  const bgr = (rgb >> 16) | (rgb & 0xff00) | ((rgb & 255) << 16);
+  const [area, edge] = [255 * alpha, 255].map((opacity) => ((opacity << 24) | bgr) >>> 0);
+  const { inside, width } = box;
+  for (let y = 0, i = 0; y < box.height; y++) {
     for (let x = 0; x < width; x++, i++) {
-      const id = labels[i];
-      if (!id) continue;
-      const rim = x < thick || y < thick || x >= width - thick || y >= height - thick
-        || labels[i - thick] !== id || labels[i + thick] !== id
-        || labels[i - thick * width] !== id || labels[i + thick * width] !== id;
-      words[i] = word(id, rim);
+      if (!inside[i]) continue;
+      const isInner = x >= rim && y >= rim && x < width - rim && y < box.height - rim
+        && inside[i - rim] && inside[i + rim] && inside[i - rim * width] && inside[i + rim * width];
+      words[i] = isInner ? area : edge;
     }
   }
   context.putImageData(image, 0, 0);
-  return picture;
+  return { picture, x: box.x, y: box.y };
 }
 
 /** What the colours of a comparison mean. */
@@ -87,13 +65,7 @@ export function point(context, x, y, positive, colour, pixel) {
   context.lineWidth = 2 * pixel;
   context.strokeStyle = positive ? "#fff" : colour;
   disk(context, x, y, 7 * pixel, positive ? colour : "#14161a");
-  context.beginPath();
-  for (const [dx, dy] of positive ? [[1, 0], [0, 1]] : [[1, 0]]) {
-    context.moveTo(x - 3.5 * dx * pixel, y - 3.5 * dy * pixel);
-    context.lineTo(x + 3.5 * dx * pixel, y + 3.5 * dy * pixel);
-  }
-  context.strokeStyle = positive ? "#14161a" : "#fff";
-  context.stroke();
+  write(context, positive ? "+" : "−", x, y, pixel);
 }
 
 /** A text that can be read on any picture. */

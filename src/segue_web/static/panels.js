@@ -1,14 +1,13 @@
 // The panels at the side: objects, what is known of the chosen one, this frame, suggestions, what to look at next.
 
 import { commandButton, element, fill, iconButton, make, span, swatch, tick } from "./dom.js";
-import { changeObjects, click, meant, remove } from "./edits.js";
+import { changeObjects, click, GRANULARITIES, meant, remove } from "./edits.js";
 import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
 import { go } from "./playback.js";
 import { state } from "./state.js";
 
 const KINDS = { given: "corrected by you", tracked: "tracked", imported: "imported", interpolated: "interpolated between two polygons" };
-const GRANULARITY_NAMES = { part: "Part", whole: "Object", group: "More" };
 
 /** when the list of what to look at next was made */
 let nextShown = 0;
@@ -26,7 +25,7 @@ export function showPanels() {
 function showObjects() {
   const list = element("objects");
   element("objects-empty").hidden = state.objects.length > 0 || state.mode !== "annotate";
-  if (list.querySelector("input.name:focus, input[type=color]:focus")) return;
+  if (list.querySelector("input[type=color]:focus")) return;
   const focused = list.querySelector(":focus")?.dataset.focus;
   fill(list, [state.mode, state.objects, state.object, state.group], () => {
     const groups = [...new Set(state.objects.map((item) => item.group ?? ""))].filter((name) => name);
@@ -45,39 +44,16 @@ function objectRow(item) {
   const colour = make("input", { type: "color", value: item.colour, title: "Colour", "aria-label": `Colour of ${item.name}`, disabled: !edits });
   colour.onchange = () => change({ colour: colour.value });
   const pick = make("button", {
-    className: "pick", textContent: item.name, title: edits ? "Choose; double click, or F2, to rename" : item.name,
+    className: "pick", textContent: item.name, title: item.name,
     "aria-pressed": item.id === state.object, "data-focus": `pick${item.id}`, onclick: () => state.choose(item.id),
   });
   if (item.category) pick.append(span(` ${item.category}`, "quiet"));
-  if (edits) {
-    pick.ondblclick = () => rename(item, pick);
-    pick.onkeydown = (event) => { if (event.key === "F2") rename(item, pick); };
-  }
   const place = state.objects.indexOf(item);
   return make("li", { className: `${item.id === state.object ? "chosen" : ""} ${item.visible ? "" : "off"}` }, [
     colour, span(place < 9 ? String(place + 1) : "", "number"), pick,
     ...toggles([item], item.name, item.id),
     ...(edits ? [iconButton("trash", `Remove ${item.name}`, () => remove(item.id), { "data-focus": `trash${item.id}` })] : []),
   ]);
-}
-
-/** Type another name in place of the one that is shown. */
-function rename(item, pick) {
-  const input = make("input", { className: "name", value: item.name, maxLength: 80, "aria-label": "Name" });
-  const save = () => {
-    input.onblur = null;
-    input.replaceWith(pick);
-    if (input.value.trim() && input.value !== item.name) changeObjects([item.id], { name: input.value.trim() });
-    else state.changed();
-  };
-  input.onblur = save;
-  input.onkeydown = (event) => {
-    event.stopPropagation();
-    if (event.key === "Escape") input.value = item.name;
-    if (event.key === "Enter" || event.key === "Escape") save();
-  };
-  pick.replaceWith(input);
-  input.select();
 }
 
 /** The line above the objects of a group. */
@@ -118,7 +94,7 @@ function showGranularities() {
   const given = meant();
   element("granularities").hidden = !given;
   fill(element("granularities"), given, () => (given?.granularities ?? []).map((granularity) => make("button", {
-    role: "radio", "aria-checked": granularity === given.granularity, textContent: GRANULARITY_NAMES[granularity],
+    role: "radio", "aria-checked": granularity === given.granularity, textContent: GRANULARITIES[granularity],
     title: "What the clicks mean (O: the next)", onclick: () => click([], null, () => granularity),
   })));
 }
@@ -143,7 +119,7 @@ function showFound() {
 function showNext() {
   const items = state.unsure();
   element("next-empty").hidden = items.length > 0;
-  element("next-empty").textContent = state.isTracked ? `No frame has a confidence below ${state.settings.threshold}.` : "Nothing is tracked yet. Frames on which the tracker is unsure will be listed here.";
+  element("next-empty").textContent = `No frame has a confidence below ${state.settings.threshold}. Frames on which the tracker is unsure are listed here.`;
   const shown = items.map(({ frame, object, value }) => [frame, object.id, object.name, object.colour, value.toFixed(2)]);
   fill(element("next"), shown, () => shown.map(([frame, id, name, colour, value]) => make("li", {}, [
     make("button", { onclick: () => { state.choose(id); go(frame); } }, [swatch(colour), span(`Frame ${frame}`), span(name, "quiet"), span(value, "meter quiet")]),

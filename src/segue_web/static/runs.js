@@ -38,19 +38,14 @@ function spans(text, height) {
   return found;
 }
 
-/** Write an object into an index mask that is stored row by row. */
-export function fillLabels(labels, text, id, width, height) {
-  for (const [x, from, to] of spans(text, height)) for (let y = from; y < to; y++) labels[y * width + x] = id;
-}
-
 /** A mask within the box around it, row by row; one pixel where it is empty. */
 export function maskBox(text, height) {
   const columns = spans(text, height);
-  if (!columns.length) return { labels: new Uint16Array(1), x: 0, y: 0, width: 1, height: 1 };
+  if (!columns.length) return { inside: new Uint8Array(1), x: 0, y: 0, width: 1, height: 1 };
   const [left, right] = [columns[0][0], columns[columns.length - 1][0]];
   const [top, bottom] = columns.reduce(([low, high], [, from, to]) => [Math.min(low, from), Math.max(high, to)], [height, 0]);
   const width = right - left + 1;
-  const labels = new Uint16Array(width * (bottom - top));
-  for (const [x, from, to] of columns) for (let y = from; y < to; y++) labels[(y - top) * width + x - left] = 1;
-  return { labels, x: left, y: top, width, height: bottom - top };
+  const inside = new Uint8Array(width * (bottom - top));
+  for (const [x, from, to] of columns) for (let y = from; y < to; y++) inside[(y - top) * width + x - left] = 1;
+  return { inside, x: left, y: top, width, height: bottom - top };
 }

@@ -7,7 +7,7 @@
  * @typedef {{kind: string, score: number, area: number}} FrameAnnotation
  * @typedef {{points: [number, number, boolean][], box: number[] | null, granularity?: string, granularities?: string[]}} Prompts
  * @typedef {{corners: [number, number][], kind: "key" | "between" | "near"}} Polygon
- * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
+ * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>, difference?: Record<string, string[]>,
  *   prompts: Record<string, Prompts>, polygons?: Record<string, Polygon>, marks: Record<string, [string, number, number]>}} FrameData
  * @typedef {{frame: number, label: string | null, masks: Record<string, string>}} Before
  * @typedef {{event: string, what: string, done: number, total: number, rate: number}} Running
@@ -56,8 +56,8 @@ class State {
     this.found = [];
     this.foundFrame = -1;
     this.foundAt = 0;
-    /** the detector that is at work, and since when @type {{detector: string, since: number} | null} */
-    this.finding = null;
+    /** the detector that is at work */
+    this.finding = "";
     /** @type {Set<number>} */
     this.chosen = new Set();
     /** @type {{x: number, y: number} | null} */
@@ -153,12 +153,6 @@ class State {
     return given.length ? given : this.framesOf("imported", objects);
   }
 
-  /** whether any frame has a mask that no person drew */
-  get isTracked() {
-    for (const marks of this.marks.values()) for (const mark of marks.values()) if (mark.kind !== "given") return true;
-    return false;
-  }
-
   /** whether this frame lies between two corrected ones that are not next to each other, as the server's plan */
   get canJoin() {
     const { starts } = this;
@@ -169,7 +163,7 @@ class State {
 
   /** ways to look at two results: id and name */
   get compareModes() {
-    return [["slider", "Slider"], ["both", "Side by side"], ["first", this.names[0]], ["second", this.names[1]], ["difference", "Difference"]];
+    return [["slider", "Slider"], ["both", "Side by side"], ["difference", "Difference"]];
   }
 
   /** whether the project can be changed now */

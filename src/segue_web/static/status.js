@@ -51,13 +51,9 @@ function showProgress() {
   element("progress").hidden = !running && !finding;
   const bar = element("progress-bar");
   if (finding && !running) {
-    const { detector, since } = finding;
-    const [passed, last] = [(performance.now() - since) / 1000, Number(state.settings[`seconds.${detector}`])];
-    element("progress-what").textContent = `Looking for objects with ${detector}`;
-    element("progress-rate").textContent = `${Math.round(passed)} s` + (last ? ` of about ${Math.ceil(last)} s` : "; the first look also loads it");
-    bar.max = Math.max(last || 1, passed);
-    if (last) bar.value = passed;
-    else bar.removeAttribute("value");
+    element("progress-what").textContent = `Looking for objects with ${finding}; the first look also loads it`;
+    element("progress-rate").textContent = "";
+    bar.removeAttribute("value");
   }
   if (running) {
     element("progress-what").textContent = `${RUNS[running.what] ?? running.what}: ${running.done} of ${running.total} frames`;

@@ -14,19 +14,14 @@ export function offerDetectors(names) {
 }
 
 export async function find() {
-  const { frame, finding } = state;
-  if (finding) return;
-  const [detector, wanted] = [select.value, text.value.trim()];
-  state.finding = { detector, since: performance.now() };
+  if (state.finding) return;
+  const [{ frame }, detector, wanted] = [state, select.value, text.value.trim()];
+  state.finding = detector;
   state.changed();
-  const timer = setInterval(() => state.changed(), 500);
   const answer = await ask("find", { frame, detector, text: wanted });
-  clearInterval(timer);
-  const took = (performance.now() - state.finding.since) / 1000;
-  state.finding = null;
+  state.finding = "";
   state.changed();
   if (!answer) return;
-  remember(`seconds.${detector}`, Math.round(10 * took) / 10);
   Object.assign(state, { found: answer.found, foundFrame: frame, foundAt: performance.now(), chosen: new Set(answer.found.keys()) });
   if (!answer.found.length) notice(`${wanted || detector} finds nothing on this frame.`);
 }

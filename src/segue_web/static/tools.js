@@ -48,6 +48,8 @@ class Tools {
     this.pending = [];
     /** what draws these points @type {((context: CanvasRenderingContext2D, pixel: number) => void) | null} */
     this.shown = null;
+    /** the last Enter that waits for the polygons of the frame @type {Promise<void> | null} */
+    this.crossing = null;
     /** the timer of a pointer that rests */
     this.resting = 0;
     const { canvas } = view;
@@ -297,18 +299,26 @@ class Tools {
     state.changed();
   }
 
-  useCross() {
-    const { frame, cursor: at } = state;
-    if (this.waits) {
-      void look([frame]).then(() => { if (state.frame === frame && !this.waits) this.useCross(); });
-      return;
-    }
+  /** Use the tool where the cross was when Enter was pressed; one press after the other. */
+  useCross(at = state.cursor) {
+    const { frame } = state, before = this.crossing;
+    if (!before && !this.waits) { this.cross(at); return; }
+    const now = Promise.resolve(before).then(() => this.waits && look([frame])).then(() => {
+      if (this.crossing === now) this.crossing = null;
+      if (state.frame === frame && !this.waits) this.cross(at);
+    });
+    this.crossing = now;
+  }
+
+  cross(at) {
     if (!at && this.hasCorners && this.path.length) { this.closePolygon(); return; }
     if (!at && keyframes.adopt()) return;
     if (!at) { this.moveCross(0, 0); return; }
     if (this.tool === "click" || this.tool === "minus") this.click(at, this.tool === "click");
-    else if (keyframes.held) keyframes.drop();
-    else if (this.tool === "keyframe" && !this.path.length && keyframes.grab(at, false)) return;
+    else if (keyframes.held) {
+      if (keyframes.held.at !== at) keyframes.drag(at);
+      keyframes.drop();
+    } else if (this.tool === "keyframe" && !this.path.length && keyframes.grab(at, false)) return;
     else if (this.hasCorners) {
       const last = this.path[this.path.length - 1];
       if (last && last.x === at.x && last.y === at.y) this.closePolygon();

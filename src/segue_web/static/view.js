@@ -2,8 +2,7 @@
 
 import { element, notice } from "./dom.js";
 import { look } from "./link.js";
-import { DIFFERENCE, outline, painted, paintedMask, point, rgb, rimOf, write } from "./paint.js";
-import { fillLabels } from "./runs.js";
+import { DIFFERENCE, outline, paintedMask, point, rimOf, write } from "./paint.js";
 import { state } from "./state.js";
 
 const KEPT_FRAMES = 64;
@@ -25,8 +24,6 @@ class View {
     this.masks = new Map();
     /** pixels of these pictures */
     this.painted = 0;
-    /** the last comparison that was painted */
-    this.compared = { key: "", picture: null };
     /** what a tool draws over everything, in pixels of the video @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
     this.draft = null;
     /** what can be moved, over the masks @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
@@ -232,16 +229,13 @@ class View {
       else if (before?.frame === look.frame) this.drawOverlay(before.masks);
       return;
     }
-    const first = () => this.drawOverlay(look.masks);
-    const second = () => this.drawOverlay(look.other ?? {});
-    const side = state.compare === "both" ? ["first", "second"][pane] : state.compare;
-    if (side === "first") first();
-    else if (side === "second") second();
-    else if (side === "difference") context.drawImage(this.difference(look), 0, 0, width, height);
+    const sides = [look.masks, look.other ?? {}];
+    if (state.compare === "both") this.drawOverlay(sides[pane]);
+    else if (state.compare === "difference") this.drawDifference(look);
     else {
       const x = state.split * width;
-      this.within(0, x, height, first);
-      this.within(x, width - x, height, second);
+      this.within(0, x, height, () => this.drawOverlay(sides[0]));
+      this.within(x, width - x, height, () => this.drawOverlay(sides[1]));
       const pixel = devicePixelRatio / this.scale;
       context.fillStyle = "#fff";
       context.fillRect(x - pixel, 0, 2 * pixel, height);
@@ -286,24 +280,14 @@ class View {
     this.context.drawImage(mask.picture, mask.x, mask.y);
   }
 
-  /** Hits, misses and false alarms; the second result is the truth. */
-  difference(look) {
-    const { width, height } = state.video;
-    const visible = state.objects.filter((item) => item.visible);
-    const key = ["d", look.frame, ...visible.map((item) => item.id)].join();
-    if (this.compared.picture && this.compared.key === key) return this.compared.picture;
-    const one = new Uint16Array(width * height);
-    const two = new Uint16Array(width * height);
-    for (const { id } of visible) {
-      if (look.masks[id]) fillLabels(one, look.masks[id], id, width, height);
-      if (look.other?.[id]) fillLabels(two, look.other[id], id, width, height);
+  /** Hits over misses over false alarms of each object; the second result is the truth. */
+  drawDifference(look) {
+    for (const kind of [2, 1, 0]) {
+      for (const { id, visible } of state.objects) {
+        const counts = look.difference?.[id]?.[kind];
+        if (visible && counts) this.drawMask(counts, DIFFERENCE[kind].colour, 0.6);
+      }
     }
-    const labels = new Uint16Array(width * height);
-    for (let i = 0; i < labels.length; i++) labels[i] = one[i] && one[i] === two[i] ? 1 : two[i] ? 2 : one[i] ? 3 : 0;
-    const colours = DIFFERENCE.map(({ colour }) => rgb(colour));
-    const picture = painted(labels, width, height, (id, rim) => [...colours[id - 1], rim ? 255 : 150]);
-    this.compared = { key, picture };
-    return picture;
   }
 
   drawFound() {

@@ -89,6 +89,7 @@ class TableContents:
     _grid: tuple[int, int] = (0, 0)
     _writes: int = 0
     _received: Tensor | None = None
+    _gathered: Tensor | None = None
 
     @property
     def ids(self) -> list[int]:
@@ -125,7 +126,7 @@ class TableContents:
         """
         if self.frames and not self.frames[-1].kept:
             self._keep_frames(range(len(self.frames) - 1))
-        self._received = None
+        self._received = self._gathered = None
         frame = MemoryFrame(self._writes, pinned, keep)
         self._writes += 1
         new = [i for i in ids if i not in self.objects]
@@ -175,7 +176,7 @@ class TableContents:
 
     def forget(self, ids: Iterable[int]) -> None:
         """Remove objects, and rows that no object needs any longer; unknown ids are ignored."""
-        self._received = None
+        self._received = self._gathered = None
         for i in ids:
             self.objects.pop(i, None)
             self._tables.pop(f"value.{i}", None)
@@ -230,7 +231,7 @@ class TableContents:
         self.objects = {int(i): MemoryObject(int(first), int(long)) for i, first, long in values["objects"]}
         self.long, self._writes = int(values["long"]), int(values["writes"])
         self._grid = (int(values["grid"][0]), int(values["grid"][1]))
-        self._tables, self._received = {}, None
+        self._tables, self._received, self._gathered = {}, None, None
         for name, rows in tensors.items():
             self._tables[name] = Rows()
             self._tables[name].put(0, rows)

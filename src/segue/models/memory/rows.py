@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
-
-GRAIN = 1024
-"""Keys are multiplied in tables of a multiple of so many rows."""
 
 
 class Rows:
@@ -26,16 +22,6 @@ class Rows:
         return self._table[: self._count]
 
     @property
-    def padded(self) -> Tensor:
-        """All rows, and after them others that mean nothing, up to a multiple of ``GRAIN``; a view."""
-        assert self._table is not None
-        return self._table[: -(-self._count // GRAIN) * GRAIN]
-
-    def taken(self, places: Tensor) -> Tensor:
-        """The rows at some places, int64, and after them others, up to a multiple of ``GRAIN``."""
-        return self.rows[F.pad(places, (0, -len(places) % GRAIN))]
-
-    @property
     def nbytes(self) -> int:
         """Bytes of the table, used or not."""
         return 0 if self._table is None else self._table.nbytes
@@ -46,7 +32,7 @@ class Rows:
         if self._table is None or len(self._table) < count:
             size = self._reserve if self._table is None else 2 * len(self._table)
             size = max(count, size if self._most is None else min(size, self._most))
-            larger = rows.new_zeros(-(-size // GRAIN) * GRAIN, *rows.shape[1:])
+            larger = rows.new_zeros(size, *rows.shape[1:])
             if self._table is not None:
                 larger[: self._count] = self._table[: self._count]
             self._table = larger

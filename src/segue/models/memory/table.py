@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.products import product_with
 from segue.models.memory.contents import FRESH, TableContents
 from segue.models.memory.selection import cell_members, far_apart, places_of_largest, top_k, weighted_rows
 from segue.models.memory.similarity import anisotropic_query_rows, potentiate, query_rows
@@ -86,12 +85,11 @@ class MemoryTable(TableContents):
         cell = 1 if cells is None else 2
         at = at[0] // cell, at[1] // cell
         readable = self._readable((height // cell, width // cell), at, cell)
-        rows = table.padded if readable.index is None else table.taken(readable.index)
+        rows = table.rows if readable.index is None else self._gathered_keys(readable.index)
         size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(rows), BLOCK_ROWS)
-        compare = product_with(rows, min(size, len(asked)))
         for start in range(0, len(asked), size):
             block = slice(start, start + size)
-            affinity = compare(asked[block])[:, : self.long + readable.starts[-1]]
+            affinity = asked[block] @ rows.T
             for group in groups:
                 scores = affinity[:, self.long - group.long :]
                 if group.absent or readable.far is not None:
@@ -182,6 +180,12 @@ class MemoryTable(TableContents):
             )
             far = down, across
         return Readable(index, starts, last, far)
+
+    def _gathered_keys(self, index: Tensor) -> Tensor:
+        """The keys that are read, gathered once for all objects and windows between two writes."""
+        if self._gathered is None:
+            self._gathered = self._tables["keys"].rows[index]
+        return self._gathered
 
     def _masked(self, scores: Tensor, group: ReadGroup, readable: Readable, start: int) -> Tensor:
         """Set scores (Q, N) of query rows from ``start`` on to -inf where a group must not read, in place."""

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from segue.layers.activated import LayerNorm2d
 from segue.layers.linear import ActivatedLinear
+from segue.layers.positions import sine_angles
 from segue.models.sam2.masks import HIDDEN, WIDTH
 from segue.models.sam2.reading import LEAST_MAPS, attend_blocks, attend_maps
-from segue.models.sam2.trunk import sine_angles
 
 MEMORY_WIDTH = 64
 LAYERS = 4

@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.linear import ActivatedLinear, Perceptron
+from segue.layers.positions import sine_code
+from segue.layers.windows import from_windows, to_windows
 from segue.models.sam2.sizes import TrunkSize
 
 NECK_CHANNELS = 256
-POSITION_TEMPERATURE = 10000.0
 EPSILON = 1e-6
 """Added to the variance in the norms of the trunk."""
 
@@ -53,21 +54,6 @@ class WindowAttention(nn.Module):
         if window:
             found = from_windows(found, (height + rows, width + columns))[:, :height, :width]
         return self.proj(found)
-
-
-def to_windows(x: Tensor, window: int) -> Tensor:
-    """Cut a map into square windows. ``x``: (B, H, W, C)."""
-    batch, height, width, channels = x.shape
-    tiles = x.view(batch, height // window, window, width // window, window, channels)
-    return tiles.transpose(2, 3).reshape(-1, window, window, channels)
-
-
-def from_windows(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Inverse of :func:`to_windows`. Returns (B, H, W, C)."""
-    window, channels = x.shape[1], x.shape[3]
-    height, width = size
-    tiles = x.view(-1, height // window, width // window, window, window, channels)
-    return tiles.transpose(2, 3).reshape(-1, height, width, channels)
 
 
 def pooled(x: Tensor) -> Tensor:
@@ -212,15 +198,8 @@ def sine_position(height: int, width: int, channels: int) -> Tensor:
 
     def code(length: int) -> Tensor:
         place = torch.arange(1, length + 1, dtype=torch.float32) / (length + EPSILON) * 2 * math.pi
-        angle = sine_angles(place, channels // 2)
-        return torch.stack([angle[:, 0::2].sin(), angle[:, 1::2].cos()], -1).flatten(1)
+        return sine_code(place, channels // 2)
 
     rows = code(height)[:, None].expand(-1, width, -1)
     columns = code(width)[None].expand(height, -1, -1)
     return torch.cat([rows, columns], -1).permute(2, 0, 1)[None].contiguous()
-
-
-def sine_angles(place: Tensor, channels: int) -> Tensor:
-    """Angles of growing wavelength, two channels for each. ``place``: (n,); returns (n, channels)."""
-    pair = torch.arange(channels, device=place.device) // 2
-    return place[:, None] / POSITION_TEMPERATURE ** (2 * pair.float() / channels)

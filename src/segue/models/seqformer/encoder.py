@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from segue.layers.attention import sample_levels
 from segue.layers.linear import ActivatedLinear
 from segue.layers.pieces import joined, one_by_one
+from segue.layers.positions import sine_code
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,7 @@ def sine_position(valid: Tensor, features: int, dtype: torch.dtype = torch.float
     two_pi = 2 * torch.pi
     y = (rows - 0.5) / (rows[:, -1:] + 1e-6) * two_pi
     x = (columns - 0.5) / (columns[:, :, -1:] + 1e-6) * two_pi
-    index = torch.arange(features, dtype=torch.float32, device=valid.device)
-    period = 10000 ** (2 * (index / 2).floor() / features)
-    code = torch.cat((y[..., None] / period, x[..., None] / period), -1)
-    code = torch.stack((code[..., 0::2].sin(), code[..., 1::2].cos()), -1).flatten(-2)
+    code = torch.cat((sine_code(y, features), sine_code(x, features)), -1)
     return code.permute(0, 3, 1, 2).to(dtype)
 
 
