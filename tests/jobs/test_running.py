@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,18 @@ def test_a_camera_that_is_lost_leaves_what_it_gave_complete_and_is_told(tmp_path
     assert (tmp_path / "out/job.json").exists()
     assert observer.calls[-2:] == [("end", 5), ("png", "masks")]
     assert not finished, "the job could not mean what it says"
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_token_that_outlives_a_run_does_not_reach_its_source(
+    breaks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, source, stopped = CancelToken(), camera(breaks), list[bool]()
+    monkeypatch.setattr(source, "stop", lambda: stopped.append(True))
+    with nullcontext() if not breaks else pytest.raises(SourceError):
+        run_open(opened(foreground(7, tmp_path / "out"), source), cancel=token)
+    token.cancel()
+    assert not stopped
 
 
 def test_a_film_that_breaks_off_leaves_nothing_complete(film: Path) -> None:

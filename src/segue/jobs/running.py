@@ -151,7 +151,6 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
     frames = opened.own_pictures(frames)
     begun = time.perf_counter()
     lost: SourceError | None = None
-    cancel.on_cancel(source.stop)
     observer.ready(source, opened.zones)
 
     def report(frame: Frame, result: Segmentation) -> None:
@@ -165,6 +164,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
 
     loop = FrameRun(opened, sink, states, report)
     try:
+        cancel.on_cancel(source.stop)
         with interrupt_on_signals(), sink:
             if passes is not None:
                 observer.begin(passes.title, passes.total or opened.total)
@@ -189,6 +189,8 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
             if path.is_file():  # what shows the frames so far is complete; masks are continued
                 observer.written(name, path)
         raise RunInterrupted(_hint(source, masks, states is not None)) from None
+    finally:
+        cancel.forget(source.stop)  # a token may outlive the source
     seconds = time.perf_counter() - begun
     observer.end(loop.done, seconds)
     for name, path in written.items():
@@ -322,15 +324,6 @@ class FrameLoop:
             yield self.waiting.popleft(), result
 
 
-def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
-    """The frames until the run is to stop."""
-    while not token.cancelled:
-        frame = next(frames, None)
-        if frame is None or token.cancelled:
-            return
-        yield frame
-
-
 class FrameRun(FrameLoop):
     """A frame loop whose results are written, and which can be saved and resumed."""
 
@@ -349,8 +342,9 @@ class FrameRun(FrameLoop):
         elif folder is not None:
             (folder / STATE).unlink(missing_ok=True)
         with cancel_on_signals(cancel) as token:  # the current frame is finished first
+            until_cancelled = itertools.takewhile(lambda _: not token.cancelled, frames)
             try:
-                for frame, result in self.take(_until_cancelled(frames, token), _now_and_then(self._save)):
+                for frame, result in self.take(until_cancelled, _now_and_then(self._save)):
                     self._write(frame, result)
             except (SourceError, PromptError) as error:  # they come before the session has taken the frame
                 if endless and isinstance(error, SourceError):
