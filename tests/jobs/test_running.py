@@ -16,9 +16,8 @@ from segue.jobs import read_job
 from segue.jobs import running as runs
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
-from segue.jobs.parts import Given, Model, Outputs, VideoSource
 from segue.jobs.running import RunInterrupted, RunResult, default_folder, run_open
-from segue.jobs.values import ForegroundJob, VideoJob
+from segue.jobs.values import ForegroundJob, Model, Outputs, RuntimeInput, VideoJob, VideoSource
 from segue.masks import read_index_mask
 from segue.sessions.base import SessionState
 from segue.sessions.passes import Passes
@@ -364,7 +363,7 @@ def test_an_interrupted_run_says_how_to_go_on(
 def test_pictures_in_memory_cannot_be_gone_on_with(tmp_path: Path) -> None:
     plain = foreground("x", tmp_path / "out")
     job = plain.model_copy(
-        update={"source": VideoSource(place=None), "given": (Given(argument="source", type="list"),)}
+        update={"source": VideoSource(place=None), "given": (RuntimeInput(argument="source", type="list"),)}
     )
     observer = Recorder(stops=2)
     with pytest.raises(RunInterrupted, match="frames in memory cannot be resumed"):
