@@ -324,6 +324,15 @@ class FrameLoop:
             yield self.waiting.popleft(), result
 
 
+def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
+    """The frames until the run is to stop; none is read after that, for a stopped source seems to be short."""
+    while not token.cancelled:
+        frame = next(frames, None)
+        if frame is None or token.cancelled:
+            return
+        yield frame
+
+
 class FrameRun(FrameLoop):
     """A frame loop whose results are written, and which can be saved and resumed."""
 
@@ -342,9 +351,8 @@ class FrameRun(FrameLoop):
         elif folder is not None:
             (folder / STATE).unlink(missing_ok=True)
         with cancel_on_signals(cancel) as token:  # the current frame is finished first
-            until_cancelled = itertools.takewhile(lambda _: not token.cancelled, frames)
             try:
-                for frame, result in self.take(until_cancelled, _now_and_then(self._save)):
+                for frame, result in self.take(_until_cancelled(frames, token), _now_and_then(self._save)):
                     self._write(frame, result)
             except (SourceError, PromptError) as error:  # they come before the session has taken the frame
                 if endless and isinstance(error, SourceError):
