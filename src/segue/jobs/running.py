@@ -325,7 +325,7 @@ class FrameLoop:
 
 
 def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
-    """The frames until the run is to stop; none is read after that, for a stopped source seems to be short."""
+    """The frames until the run is to stop; none is read after that: a stopped source seems to be short."""
     while not token.cancelled:
         frame = next(frames, None)
         if frame is None or token.cancelled:
