@@ -11,8 +11,8 @@ import pytest
 
 import segue
 from segue.errors import ArgumentError, PromptError, SinkError
-from segue.jobs.parts import TrackOptions, checked
 from segue.jobs.tracking import make_schedule
+from segue.jobs.values import TrackOptions, checked
 from segue.models.cutie import Cutie, CutieSchedule
 from segue.models.sam2 import SAM2
 from segue.models.stcn import STCN, STCNLite

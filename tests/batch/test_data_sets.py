@@ -26,8 +26,15 @@ from segue.batch.data_sets import (
 )
 from segue.batch.work import JobConfig
 from segue.errors import DatasetError, SourceError
-from segue.jobs.parts import ForegroundOptions, Model, VideoSource
-from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
+from segue.jobs.values import (
+    ForegroundJob,
+    ForegroundOptions,
+    InstancesJob,
+    Model,
+    TrackJob,
+    VideoJob,
+    VideoSource,
+)
 from segue.masks import read_index_mask
 from segue.metrics.data_sets import Request
 from tests.cli.running import FRAMES

@@ -11,8 +11,7 @@ import pytest
 
 from segue.batch import Ledger, Task
 from segue.errors import SegueError
-from segue.jobs.parts import Model, VideoSource
-from segue.jobs.values import ForegroundJob
+from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue.video.identity import SourceIdentity
 
 

@@ -21,8 +21,7 @@ from segue.batch.run import LEDGER, BatchObserver, check_single_files, home_of, 
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY
 from segue.errors import CheckpointError, SegueError, SinkError
-from segue.jobs.parts import Model, VideoSource
-from segue.jobs.values import ForegroundJob, TrackJob
+from segue.jobs.values import ForegroundJob, Model, TrackJob, VideoSource
 from segue.video.images import write_picture
 from tests.batch.conftest import Script
 from tests.cli.running import FRAMES

@@ -19,7 +19,7 @@ from segue.batch.data_sets import check_classes, protocol_of, scored_here, templ
 from segue.datasets.foreground_sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import ArgumentError, CheckpointError, DatasetError
-from segue.jobs.parts import Model
+from segue.jobs.values import Model
 from segue.masks import read_stored_mask, write_index_mask
 from segue.metrics.data_sets import Request
 from segue.models.detection.classes import COCO_NAMES

@@ -20,8 +20,7 @@ from segue.batch.publish import digest_of, is_own
 from segue.batch.work import JobConfig, ProgressRecorder, attempt
 from segue.cancel import CancelToken
 from segue.errors import ResumeError, SourceError
-from segue.jobs.parts import Model, Outputs, VideoSource
-from segue.jobs.values import ForegroundJob, TrackJob, VideoJob
+from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoJob, VideoSource
 from segue.sessions import ForegroundSession
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video.images import write_picture

@@ -23,8 +23,7 @@ from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers
 from segue.cancel import CancelToken
 from segue.errors import SegueError
-from segue.jobs.parts import Model, VideoSource
-from segue.jobs.values import ForegroundJob
+from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue.video.identity import SourceIdentity
 from tests.batch.conftest import Script
 

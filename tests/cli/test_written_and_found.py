@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from segue.jobs.identity import identified, result_settings
-from segue.jobs.parts import Model, Outputs, VideoSource
-from segue.jobs.values import TrackJob
+from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
 from segue.types import Frame, MaskPrompt, Segmentation

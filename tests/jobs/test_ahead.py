@@ -10,9 +10,8 @@ import pytest
 
 import segue
 from segue.jobs import tracking
-from segue.jobs.parts import Model, VideoSource
 from segue.jobs.tracking import Ahead, open_track
-from segue.jobs.values import TrackJob
+from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.types import Image, PointPrompt
 from segue.video import open_source
 from segue.video.images import write_picture

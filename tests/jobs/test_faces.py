@@ -13,9 +13,8 @@ import segue
 from segue.cancel import CancelToken
 from segue.jobs.files import read_job
 from segue.jobs.observer import Observer
-from segue.jobs.parts import Model, Outputs, VideoSource
 from segue.jobs.running import RunInterrupted, run
-from segue.jobs.values import TrackJob
+from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import write_index_mask
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video import OverlayVideoSink

@@ -12,9 +12,16 @@ import pytest
 import segue
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SourceError
 from segue.jobs.foreground import OpenForeground, at_rate
-from segue.jobs.parts import Finding, Model, Outputs, VideoSource
 from segue.jobs.running import open_job, run_open
-from segue.jobs.values import ForegroundJob, TrackJob, check_prompts
+from segue.jobs.values import (
+    DetectorConfig,
+    ForegroundJob,
+    Model,
+    Outputs,
+    TrackJob,
+    VideoSource,
+    check_prompts,
+)
 from segue.masks import read_index_mask
 from segue.registry import DETECTORS
 from segue.sessions.foreground import ForegroundWarning
@@ -53,10 +60,10 @@ def test_objects_are_given_or_found_and_not_both(film: Path) -> None:
             check_prompts(job)
     for fields in ({"prompts": (BoxPrompt(1, (1, 1, 9, 9)),)}, {"prompter": "grabcut"}):
         with pytest.raises(PromptError, match="--text and --auto find"):
-            check_prompts(track(film).model_copy(update={"finding": Finding(), **fields}))
+            check_prompts(track(film).model_copy(update={"finding": DetectorConfig(), **fields}))
     for value in (BoxPrompt(1, (1, 1, 9, 9)), PointPrompt(1, ((3, 3),)), MaskPrompt(0, "m.png")):
         check_prompts(track(film, value, RemovePrompt(1, frame=3)))
-    check_prompts(track(film, finding=Finding()))
+    check_prompts(track(film, finding=DetectorConfig()))
 
 
 def test_a_source_with_a_prompt_that_does_not_fit_is_closed(

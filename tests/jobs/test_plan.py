@@ -18,9 +18,16 @@ from segue.errors import (
     SegueError,
     SourceError,
 )
-from segue.jobs.parts import Finding, Model, VideoSource
 from segue.jobs.plan import check_needs
-from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
+from segue.jobs.values import (
+    DetectorConfig,
+    ForegroundJob,
+    InstancesJob,
+    Model,
+    TrackJob,
+    VideoJob,
+    VideoSource,
+)
 from segue.masks import write_index_mask
 from segue.reproduce import tables_of
 from segue.reproduce.asked import How, read
@@ -70,7 +77,7 @@ def test_a_plan_that_lacks_nothing_is_taken(folder: Path) -> None:
         [
             track(prompts=(MaskPrompt(0, "first.png"),)),
             track(model=Model(name="stcn-lite", weights=folder / "lite.safetensors")),
-            track(source=VideoSource(place="rtsp://camera/stream"), finding=Finding()),
+            track(source=VideoSource(place="rtsp://camera/stream"), finding=DetectorConfig()),
             track(source=VideoSource(place="0"), prompter="grabcut"),
             foreground(roi="first.png", scene="first.png", flow="farneback"),
             foreground(roi="s3://bucket/roi.png"),
@@ -89,9 +96,9 @@ LACKS: list[tuple[VideoJob, type[SegueError], str]] = [
     (track(model=Model(name="stcn")), CheckpointError, "no weights of stcn come with segue"),
     (track(model=Model(name="stcn", weights=Path("a.pth"))), CheckpointError, "a.pth"),
     (track(prompter="a.onnx,b.onnx"), PromptError, "prompter 'a.onnx,b.onnx'"),
-    (track(finding=Finding(name="pointrend")), CheckpointError, "no weights of pointrend"),
-    (track(finding=Finding(name="maskrcnn", weights=Path("m.pth"))), CheckpointError, "m.pth"),
-    (track(finding=Finding(name="eyes")), SegueError, "no detector is called 'eyes'"),
+    (track(finding=DetectorConfig(name="pointrend")), CheckpointError, "no weights of pointrend"),
+    (track(finding=DetectorConfig(name="maskrcnn", weights=Path("m.pth"))), CheckpointError, "m.pth"),
+    (track(finding=DetectorConfig(name="eyes")), SegueError, "no detector is called 'eyes'"),
     (foreground(roi="roi.png"), SourceError, "roi.png"),
     (foreground(scene="empty.png"), SourceError, "empty.png"),
     (foreground(flow="flows"), FlowError, "flows"),

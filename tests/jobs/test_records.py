@@ -12,9 +12,8 @@ import pytest
 from segue.errors import PromptError, SinkError
 from segue.jobs.describing import stored_prompts
 from segue.jobs.identity import identified, record
-from segue.jobs.parts import Model, Outputs, VideoSource
 from segue.jobs.plan import check_plan
-from segue.jobs.values import ForegroundJob, Job, TrackJob
+from segue.jobs.values import ForegroundJob, Job, Model, Outputs, TrackJob, VideoSource
 from segue.prompts.given import given_prompts
 from segue.types import BoxPrompt
 from segue.video import open_source

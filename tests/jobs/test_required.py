@@ -10,9 +10,8 @@ from PIL import Image
 from segue.cancel import CancelToken
 from segue.errors import PromptError
 from segue.jobs import run
-from segue.jobs.parts import Model, Outputs, TrackOptions, VideoSource
 from segue.jobs.running import RunInterrupted
-from segue.jobs.values import TrackJob
+from segue.jobs.values import Model, Outputs, TrackJob, TrackOptions, VideoSource
 from segue.masks import read_index_mask
 from segue.sessions import TrackSession
 from segue.types import Frame, MaskPrompt, Segmentation

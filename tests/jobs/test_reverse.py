@@ -12,9 +12,8 @@ import segue
 from segue.cancel import CancelToken
 from segue.errors import ArgumentError, PromptError
 from segue.jobs.observer import Observer
-from segue.jobs.parts import Model, Outputs, VideoSource
 from segue.jobs.running import RunInterrupted, run
-from segue.jobs.values import TrackJob
+from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.models.stcn import STCNLite
 from segue.sessions.reverse import first_prompts
 from segue.types import Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation

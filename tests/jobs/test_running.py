@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,8 @@ from segue.jobs import read_job
 from segue.jobs import running as runs
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
-from segue.jobs.parts import Given, Model, Outputs, VideoSource
 from segue.jobs.running import RunInterrupted, RunResult, default_folder, run_open
-from segue.jobs.values import ForegroundJob, VideoJob
+from segue.jobs.values import ForegroundJob, Model, Outputs, RuntimeInput, VideoJob, VideoSource
 from segue.masks import read_index_mask
 from segue.sessions.base import SessionState
 from segue.sessions.passes import Passes
@@ -264,6 +264,18 @@ def test_a_camera_that_is_lost_leaves_what_it_gave_complete_and_is_told(tmp_path
     assert not finished, "the job could not mean what it says"
 
 
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_token_that_outlives_a_run_does_not_reach_its_source(
+    breaks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, source, stopped = CancelToken(), camera(breaks), list[bool]()
+    monkeypatch.setattr(source, "stop", lambda: stopped.append(True))
+    with nullcontext() if not breaks else pytest.raises(SourceError):
+        run_open(opened(foreground(7, tmp_path / "out"), source), cancel=token)
+    token.cancel()
+    assert not stopped
+
+
 def test_a_film_that_breaks_off_leaves_nothing_complete(film: Path) -> None:
     def broken() -> Iterator[Frame]:
         yield Frame(0, 0.0, PICTURES[0])
@@ -351,7 +363,7 @@ def test_an_interrupted_run_says_how_to_go_on(
 def test_pictures_in_memory_cannot_be_gone_on_with(tmp_path: Path) -> None:
     plain = foreground("x", tmp_path / "out")
     job = plain.model_copy(
-        update={"source": VideoSource(place=None), "given": (Given(argument="source", type="list"),)}
+        update={"source": VideoSource(place=None), "given": (RuntimeInput(argument="source", type="list"),)}
     )
     observer = Recorder(stops=2)
     with pytest.raises(RunInterrupted, match="frames in memory cannot be resumed"):

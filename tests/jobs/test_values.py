@@ -11,14 +11,17 @@ import pytest
 from segue.errors import ArgumentError, SinkError
 from segue.jobs.files import read_job, write_job
 from segue.jobs.identity import identified, model_digest, record, result_settings
-from segue.jobs.parts import Finding, Model, Outputs, VideoSource
 from segue.jobs.plan import check_plan
 from segue.jobs.values import (
     DetectJob,
+    DetectorConfig,
     ForegroundJob,
     InstancesJob,
     Job,
+    Model,
+    Outputs,
     TrackJob,
+    VideoSource,
     from_json,
     to_json,
 )
@@ -44,7 +47,7 @@ JOBS: list[Job] = [
         options={"top_k": None, "memory_policy": "fifo"},
         outputs=Outputs(folder="out", formats=("png", "coco"), resume=True),
     ),
-    TrackJob(source=FILM, model=LITE, finding=Finding(name="maskrcnn", classes=("car",), every=25)),
+    TrackJob(source=FILM, model=LITE, finding=DetectorConfig(name="maskrcnn", classes=("car",), every=25)),
     ForegroundJob(source=FILM, model=Model(name="median"), roi="s3://bucket/roi.png", events="events.csv"),
     InstancesJob(source=FILM, model=Model(name="msstsvis-lite"), classes=("dog", "cat"), whole=True),
 ]
@@ -124,7 +127,7 @@ def test_only_fields_for_files_count_by_the_content_of_a_file(
     source, scene = VideoSource(place="film.mp4"), tmp_path / "empty.png"
     job = ForegroundJob(source=source, model=Model(name="mustan-lite"), scene=str(scene), device="cpu")
     found = TrackJob(
-        source=source, model=Model(name="stcn-lite"), finding=Finding(name="lost", refine="none")
+        source=source, model=Model(name="stcn-lite"), finding=DetectorConfig(name="lost", refine="none")
     )
     before = result_settings(job), result_settings(found)
     assert before[0]["scene"] == str(scene)

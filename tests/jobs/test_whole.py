@@ -15,8 +15,7 @@ from segue.cancel import CancelToken
 from segue.errors import SegueError, SinkError
 from segue.jobs import read_job, run
 from segue.jobs.observer import Observer
-from segue.jobs.parts import InstanceOptions, Model, Outputs, VideoSource
-from segue.jobs.values import InstancesJob
+from segue.jobs.values import InstanceOptions, InstancesJob, Model, Outputs, VideoSource
 from segue.masks.rle import encode_rle
 from segue.types import Frame, Segmentation
 from segue.video.images import write_picture

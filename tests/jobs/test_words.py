@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError
-from segue.jobs.parts import Model, VideoSource
 from segue.jobs.tracking import plan_prompts
-from segue.jobs.values import TrackJob
+from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.prompts.parse import typed_prompts
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
 

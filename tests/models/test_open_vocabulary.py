@@ -14,9 +14,8 @@ import torch
 
 import segue
 from segue.errors import ArgumentError, CheckpointError
-from segue.jobs.parts import Finding, Model, Outputs, VideoSource
 from segue.jobs.running import run
-from segue.jobs.values import TrackJob
+from segue.jobs.values import DetectorConfig, Model, Outputs, TrackJob, VideoSource
 from segue.models.detection.boxes import suppress
 from segue.models.detection.open_vocabulary import LEAST_CONCEPT, LEAST_SCORE, ask_phrases, read_model
 from segue.sessions import SessionState
@@ -322,7 +321,7 @@ def test_a_text_is_tracked_by_sam3(sam3_video: Path, tmp_path: Path) -> None:
         source=VideoSource(place=str(tmp_path / "video")),
         model=Model(name="stcn-lite"),
         outputs=Outputs(folder=tmp_path / "out", formats=("png", "coco")),
-        finding=Finding(name="sam3-video", text=tuple(PHRASES), weights=sam3_video),
+        finding=DetectorConfig(name="sam3-video", text=tuple(PHRASES), weights=sam3_video),
         device="cpu",
     )
     run(job)

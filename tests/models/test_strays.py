@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from segue.jobs.parts import TrackOptions
 from segue.jobs.tracking import make_schedule
+from segue.jobs.values import TrackOptions
 from segue.models.stcn import STCNLite
 
 

@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from segue.errors import PromptError, SourceError
-from segue.jobs.parts import Model, VideoSource
 from segue.jobs.tracking import plan_prompts
-from segue.jobs.values import TrackJob
+from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.masks import write_index_mask
 from segue.prompts import resolve
 from segue.prompts.parse import typed_prompts

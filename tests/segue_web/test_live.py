@@ -23,8 +23,7 @@ from segue.cancel import CancelToken
 from segue.errors import SegueError
 from segue.jobs import run
 from segue.jobs.observer import Observer
-from segue.jobs.parts import ForegroundOptions, Model, Outputs, VideoSource
-from segue.jobs.values import ForegroundJob
+from segue.jobs.values import ForegroundJob, ForegroundOptions, Model, Outputs, VideoSource
 from segue.masks import decode_rle
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import live as cameras

@@ -11,8 +11,8 @@ import torch
 
 import segue
 from segue.errors import CheckpointError, PromptError, SegueError
-from segue.jobs.parts import TrackOptions
 from segue.jobs.tracking import make_schedule
+from segue.jobs.values import TrackOptions
 from segue.layers.running import prepare_for_inference
 from segue.models.sam2 import SAM2, FilmPredictor, SAM2Schedule, SAM2Tracker, Settings
 from segue.sessions import SessionState, TrackSession

@@ -21,9 +21,8 @@ from segue.jobs.describing import given, opened_source, source_value
 from segue.jobs.files import record_path
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
-from segue.jobs.parts import Outputs, checked
 from segue.jobs.running import FrameLoop, open_job, run_open
-from segue.jobs.values import VideoJob
+from segue.jobs.values import Outputs, VideoJob, checked
 from segue.options import by_arguments
 from segue.registry import SINKS
 from segue.sessions.networks import check_path

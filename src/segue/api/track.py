@@ -14,8 +14,7 @@ from segue.api.results import Progress, Results, results_of
 from segue.errors import ArgumentError
 from segue.inputs import kind_of
 from segue.jobs.describing import Colour, opened_source, stored_prompts
-from segue.jobs.parts import Finding
-from segue.jobs.values import TrackJob
+from segue.jobs.values import DetectorConfig, TrackJob
 from segue.models.base import TrackNetwork
 from segue.prompts import MakePrompter
 from segue.prompts.given import PromptsLike, given_prompts
@@ -143,7 +142,7 @@ def track(
         find = None if isinstance(prompts.detector, (str, NoneType)) else prompts.detector
         name = prompts.detector if isinstance(prompts.detector, str) else None
         phrases = None if prompts.text is None else tuple(item.text for item in parse_phrases(prompts.text))
-        finding = Finding(
+        finding = DetectorConfig(
             name=name,
             every=prompts.every,
             text=phrases,

@@ -21,14 +21,17 @@ from segue.datasets.isd import IsdClip
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import ArgumentError, DatasetError
 from segue.inputs import kind_of
-from segue.jobs.parts import (
+from segue.jobs.plan import check_needs
+from segue.jobs.values import (
+    ForegroundJob,
+    InstancesJob,
     Model,
     Outputs,
+    TrackJob,
+    VideoJob,
     VideoSource,
     checked,
 )
-from segue.jobs.plan import check_needs
-from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.masks import write_index_mask
 from segue.metrics.data_sets import (
     Kind,

@@ -11,9 +11,8 @@ import typer
 from segue.cli.options import ChosenOptions, Fields, command
 from segue.cli.running import chosen, show
 from segue.jobs.observer import Observer
-from segue.jobs.parts import checked
 from segue.jobs.plan import check_detector, check_sources
-from segue.jobs.values import DetectJob
+from segue.jobs.values import DetectJob, checked
 from segue.notices import notice
 from segue.options import nested
 from segue.registry import DETECTORS
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from segue.types import Frame, Segmentation
 
 
-class Table(Observer):
+class DetectionTable(Observer):
     """Prints the objects of a frame."""
 
     def notice(self, text: str) -> None:
@@ -60,7 +59,7 @@ def _detect(values: ChosenOptions) -> None:
     job = checked(DetectJob, nested(chosen(values)))
     check_sources([job.source])
     check_detector(job.finding.name, job.finding.weights)
-    show(job, lambda _: nullcontext(Table()))
+    show(job, lambda _: nullcontext(DetectionTable()))
 
 
 detect = command(

@@ -22,9 +22,17 @@ from segue.cli.options import ChosenOptions, Fields, Options, Values, command
 from segue.errors import PromptError, SegueError
 from segue.inputs import printable
 from segue.jobs.observer import Observer
-from segue.jobs.parts import DEFAULT_FORMATS, checked
 from segue.jobs.plan import check_needs
-from segue.jobs.values import ForegroundJob, InstancesJob, Job, TrackJob, VideoJob, check_prompts
+from segue.jobs.values import (
+    DEFAULT_FORMATS,
+    ForegroundJob,
+    InstancesJob,
+    Job,
+    TrackJob,
+    VideoJob,
+    check_prompts,
+    checked,
+)
 from segue.notices import be_quiet, notice
 from segue.options import nested
 from segue.prompts.parse import typed_prompts

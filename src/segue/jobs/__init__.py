@@ -16,15 +16,19 @@ from typing import TYPE_CHECKING
 
 from segue.jobs.files import read_job, write_job
 from segue.jobs.observer import Observer
-from segue.jobs.parts import Finding, Given, Model, Outputs, VideoSource
 from segue.jobs.plan import check_plan
 from segue.jobs.values import (
     DetectJob,
+    DetectorConfig,
     ForegroundJob,
     InstancesJob,
     Job,
+    Model,
+    Outputs,
+    RuntimeInput,
     TrackJob,
     VideoJob,
+    VideoSource,
     from_json,
     to_json,
 )
@@ -35,9 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DetectJob",
-    "Finding",
+    "DetectorConfig",
     "ForegroundJob",
-    "Given",
     "InstancesJob",
     "Job",
     "Model",
@@ -45,6 +48,7 @@ __all__ = [
     "Outputs",
     "RunInterrupted",
     "RunResult",
+    "RuntimeInput",
     "TrackJob",
     "VideoJob",
     "VideoSource",

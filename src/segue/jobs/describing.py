@@ -15,7 +15,7 @@ from torch import nn
 
 from segue.arrays import as_array
 from segue.errors import ArgumentError, PromptError
-from segue.jobs.parts import AnyPrompt, Given, VideoSource, error_text
+from segue.jobs.values import AnyPrompt, RuntimeInput, VideoSource, error_text
 from segue.types import Frame, Prompt
 from segue.video import Source, open_source
 
@@ -31,15 +31,15 @@ def opened_source(source: Any, colour: Colour) -> Source:
     return source
 
 
-def source_value(source: Source) -> tuple[VideoSource, tuple[Given, ...]]:
+def source_value(source: Source) -> tuple[VideoSource, tuple[RuntimeInput, ...]]:
     """An opened source as a value, and as an object where its frames are images in memory."""
     asked = asdict(source.request)
     kind = asked.pop("type")
     value = VideoSource(**asked)
-    return value, () if value.place is not None else (Given(argument="source", type=kind),)
+    return value, () if value.place is not None else (RuntimeInput(argument="source", type=kind),)
 
 
-def given(argument: str, value: Any) -> Given:
+def given(argument: str, value: Any) -> RuntimeInput:
     """Description of a Python object; for arrays, tensors and images with their digest."""
     kind = type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"
@@ -49,10 +49,11 @@ def given(argument: str, value: Any) -> Given:
         value = np.asarray(value)
     if isinstance(value, torch.Tensor):
         value = as_array(value)
+    array: dict[str, Any] = {}
     if isinstance(value, np.ndarray):
         digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-        return Given(argument=argument, type=name, shape=value.shape, dtype=str(value.dtype), digest=digest)
-    return Given(argument=argument, type=name)
+        array = {"shape": value.shape, "dtype": str(value.dtype), "digest": digest}
+    return RuntimeInput(argument=argument, type=name, **array)
 
 
 def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[AnyPrompt, ...]:
@@ -82,7 +83,7 @@ class FramesDigest:
         self._hash.update(np.ascontiguousarray(frame.image).data)
         self._count, self._shape = self._count + 1, frame.image.shape
 
-    def complete(self, item: Given) -> Given:
+    def complete(self, item: RuntimeInput) -> RuntimeInput:
         """The description of the frames, with what they were."""
         shape, digest = (self._count, *self._shape), self._hash.hexdigest()
         return item.model_copy(update={"shape": shape, "dtype": "uint8", "digest": digest})

@@ -11,9 +11,8 @@ from segue.detectors import DEFAULT
 from segue.errors import SinkError, SourceError
 from segue.jobs.observer import Observer
 from segue.jobs.opened import open_video
-from segue.jobs.parts import Finding
 from segue.jobs.running import RunResult
-from segue.jobs.values import DetectJob
+from segue.jobs.values import DetectJob, DetectorConfig
 from segue.masks import overlay
 from segue.masks.files import encode_index_mask
 from segue.prompts.detectors import Detector
@@ -62,7 +61,7 @@ def detect(job: DetectJob, observer: Observer) -> RunResult:
     return RunResult(paths, 1)
 
 
-def make_detector(finding: Finding, device: str | None) -> Detector:
+def make_detector(finding: DetectorConfig, device: str | None) -> Detector:
     """The detector of a job."""
     wanted = finding.model_dump(exclude={"every", "frames", "name"})
     return detector(finding.name, **wanted, device=device)

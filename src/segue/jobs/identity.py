@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from segue.inputs import exists, sha256
-from segue.jobs.parts import FilePath, Model, Text, Value
-from segue.jobs.values import TrackJob, VideoJob
+from segue.jobs.values import FilePath, JobModel, Model, Text, TrackJob, VideoJob
 from segue.registry import MODELS
 from segue.types import MaskPrompt
 from segue.video.addresses import is_url, stored_address
@@ -147,7 +146,7 @@ def _own_digest(name: str) -> str | None:
         return file_digest(path)
 
 
-def _by_content(part: Value, values: Mapping[str, Any]) -> dict[str, Any]:
+def _by_content(part: JobModel, values: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON values of a part of a job, with the digest of each file that one of its fields names."""
     found = dict(values)
     for name, kind in get_type_hints(type(part), include_extras=True).items():

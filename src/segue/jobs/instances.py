@@ -15,9 +15,8 @@ from segue.inputs import kind_of
 from segue.jobs.files import write_record
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Inputs, OpenJob, first_frame, open_video
-from segue.jobs.parts import DEFAULT_FORMATS, InstanceOptions
 from segue.jobs.running import RunResult
-from segue.jobs.values import InstancesJob
+from segue.jobs.values import DEFAULT_FORMATS, InstanceOptions, InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.registry import DETECTORS, MODELS

@@ -11,8 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from segue.errors import ArgumentError, SourceError
-from segue.jobs.parts import VideoSource
-from segue.jobs.values import VideoJob
+from segue.jobs.values import VideoJob, VideoSource
 from segue.models.base import FramePrompts
 from segue.sessions.session import Session
 from segue.types import Frame, Image, Prompt, Segmentation

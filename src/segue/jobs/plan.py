@@ -16,14 +16,15 @@ from segue.errors import (
     SourceError,
 )
 from segue.inputs import exists
-from segue.jobs.parts import Outputs, VideoSource
 from segue.jobs.values import (
     DetectJob,
     ForegroundJob,
     InstancesJob,
     Job,
+    Outputs,
     TrackJob,
     VideoJob,
+    VideoSource,
     to_json,
 )
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS

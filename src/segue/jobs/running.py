@@ -151,7 +151,6 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
     frames = opened.own_pictures(frames)
     begun = time.perf_counter()
     lost: SourceError | None = None
-    cancel.on_cancel(source.stop)
     observer.ready(source, opened.zones)
 
     def report(frame: Frame, result: Segmentation) -> None:
@@ -165,6 +164,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
 
     loop = FrameRun(opened, sink, states, report)
     try:
+        cancel.on_cancel(source.stop)
         with interrupt_on_signals(), sink:
             if passes is not None:
                 observer.begin(passes.title, passes.total or opened.total)
@@ -189,6 +189,8 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
             if path.is_file():  # what shows the frames so far is complete; masks are continued
                 observer.written(name, path)
         raise RunInterrupted(_hint(source, masks, states is not None)) from None
+    finally:
+        cancel.forget(source.stop)  # a token may outlive the source
     seconds = time.perf_counter() - begun
     observer.end(loop.done, seconds)
     for name, path in written.items():
@@ -323,7 +325,7 @@ class FrameLoop:
 
 
 def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
-    """The frames until the run is to stop."""
+    """The frames until the run is to stop; none is read after that: a stopped source seems to be short."""
     while not token.cancelled:
         frame = next(frames, None)
         if frame is None or token.cancelled:

@@ -13,8 +13,15 @@ from pydantic import TypeAdapter, ValidationError
 from segue.errors import ArgumentError, PromptError, SourceError
 from segue.jobs.detecting import DEFAULT_NOTICE, make_detector
 from segue.jobs.opened import Inputs, OpenJob, first_frame
-from segue.jobs.parts import AnyPrompt, Finding, SettingValue, TrackOptions, error_text
-from segue.jobs.values import TrackJob, check_prompts
+from segue.jobs.values import (
+    AnyPrompt,
+    DetectorConfig,
+    SettingValue,
+    TrackJob,
+    TrackOptions,
+    check_prompts,
+    error_text,
+)
 from segue.masks import resize_mask
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import SAM3_VIDEO, licence_of
@@ -275,7 +282,7 @@ class OpenFinding(_OpenTracker):
 
     def __init__(self, job: TrackJob, inputs: Inputs) -> None:
         super().__init__(job, inputs)
-        finding, given = cast(Finding, job.finding), inputs.get("detector")
+        finding, given = cast(DetectorConfig, job.finding), inputs.get("detector")
         self._pending = set(finding.frames or ())
         if finding.text is None:
             if finding.frames is not None:

@@ -3,34 +3,348 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
 
 from segue.errors import ArgumentError, PromptError
-from segue.inputs import parse_json
-from segue.jobs.parts import (
-    AnyPrompt,
-    FilePath,
-    Finding,
-    ForegroundOptions,
-    FrameIndex,
-    Given,
-    InstanceOptions,
-    Model,
-    Names,
-    Outputs,
-    Text,
-    TrackOptions,
-    Value,
-    VideoSource,
-    error_text,
-)
+from segue.inputs import kind_of, parse_json
 from segue.options import option
-from segue.types import Refinement
+from segue.types import (
+    BoxPrompt,
+    DamagePolicy,
+    FeatureName,
+    FollowCamera,
+    MaskPrompt,
+    MemoryPolicy,
+    PointPrompt,
+    Refinement,
+    RemovePrompt,
+    WhenLate,
+)
+from segue.video.identity import SourceIdentity
 
 
-class VideoJob(Value):
+class JobModel(BaseModel):
+    """Base of all values of jobs: they cannot be changed, and have no fields but their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+V = TypeVar("V", bound=JobModel)
+
+
+SettingValue = str | int | float | bool | None
+
+
+def _settings(value: object) -> object:
+    """Settings as a mapping, also of texts ``NAME=VALUE`` from a command line."""
+    if value is None or isinstance(value, Mapping):
+        return value or {}
+    if not isinstance(value, Sequence) or not all(isinstance(text, str) for text in value):
+        raise ValueError("must be a mapping from names to values")
+    pairs = [text.partition("=") for text in value]
+    if wrong := [name for name, sign, _ in pairs if not (name and sign)]:
+        raise ValueError(f"must be NAME=VALUE; {wrong[0]} has no value")
+    return {name: setting_of(text) for name, _, text in pairs}
+
+
+def setting_of(text: str) -> SettingValue:
+    """The value that is written in a text: a number, true, false, none, or the text itself."""
+    try:
+        value = parse_json({"none": "null"}.get(text.lower(), text.lower()))
+    except ValueError:
+        return text
+    return value if value is None or isinstance(value, (bool, int, float)) else text
+
+
+def by_commas(value: object) -> object:
+    """The parts between commas of a text, or of the texts in a list, each once; other values as they are."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        return value
+    return tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(by_commas), Field(min_length=1)]
+"""Names in a list, also as one text with commas."""
+
+
+DEFAULT_FORMATS = ("png", "overlay")
+
+
+def _text(value: object) -> str:
+    # pydantic refuses what is no valid Unicode, but names of files need not be.
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"must be a text or a path, not {kind_of(value)}")
+    return os.fspath(value) if isinstance(value, str) else str(value)
+
+
+Text = Annotated[str, PlainValidator(_text)]
+"""A text that may be the name of a file."""
+
+FilePath = Annotated[Path, PlainValidator(lambda value: Path(_text(value)))]
+
+SourcePosition = str | int | float | None
+"""A place in a source: see :func:`segue.open_source`."""
+
+FrameIndex = Annotated[int, Field(ge=0)]
+
+
+class RuntimeInput(JobModel):
+    """An object of a Python program that took part in a job: an array, an iterator, a network, a function.
+
+    JSON does not hold such objects. The record of the job says what they were, and the job can be run again
+    by a program that has them.
+
+    Attributes:
+        argument: what it was given as: ``source``, ``model``, ``prompter``, ``detector``, ``roi``, ``scene``,
+            ``names`` or ``required``.
+        type: its class, with the module.
+        shape: of an array or tensor; of frames (T, H, W, 3), with those that have a result.
+        dtype: of an array or tensor.
+        digest: SHA-256, hexadecimal: of an array over its values; of frames over the pixels of those that
+            have a result, in order; of a network over its weights, see
+            :class:`segue.weights.identity.WeightsIdentity`. None where nobody looked, or it is not known.
+    """
+
+    argument: str
+    type: str
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+    digest: str | None = None
+
+
+class VideoSource(JobModel):
+    """Source of the frames of a job; see :func:`segue.open_source`."""
+
+    place: Text | None = option(..., "Source", "source!")
+    """Video, image folder, glob, camera number or address."""
+
+    start: SourcePosition = option(None, "Source")
+    """First frame: 250, 12.5s or 1:30."""
+
+    end: SourcePosition = option(None, "Source")
+    """End before this frame."""
+
+    stride: int = option(1, "Source")
+    """Take every so many frames from `--start` on; frames keep the index of the source."""
+
+    duration: SourcePosition = option(None, "Source")
+    """End so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00"."""
+
+    max_size: int | None = option(None, "Source", ge=1)
+    """Bound on the longer side in pixels; larger frames are reduced by averaging."""
+
+    fps: float | None = None
+    """Frames a second of sources that have no clock."""
+
+    on_damage: DamagePolicy = option("stop", "Source")
+    """A frame that cannot be read: "stop" ends with an error after the frames before it, "skip" leaves it
+    out, "hold" repeats the frame before it; both of these warn."""
+
+    when_late: WhenLate = option("newest", "Source")
+    """A camera or live stream that is faster than its frames are taken: "newest" drops the oldest frames that
+    wait, "all" takes every frame and falls behind."""
+
+    identity: SourceIdentity | None = None
+    """Identity of the source when the job was planned, or None."""
+
+    origin: Text | None = None
+    """The address that ``place`` was fetched from; None where it was not."""
+
+
+class Model(JobModel):
+    """The network or method of a job."""
+
+    name: str = option(..., "Model", "model")
+    """Network or method by name, as for :func:`segue.load`; of one that a program gave, its class."""
+
+    weights: FilePath | None = option(None, "Model")
+    """Weight file, converted or official."""
+
+    digest: str | None = None
+    """SHA-256 of the weights when the job was planned; None where nobody looked."""
+
+
+AnyPrompt = Annotated[MaskPrompt | BoxPrompt | PointPrompt | RemovePrompt, Field(discriminator="kind")]
+"""Prompt of one object on a frame, in pixels of the source."""
+
+
+class DetectorConfig(JobModel):
+    """Automatic detection and its interval; see :func:`segue.detector`."""
+
+    name: str | None = option(None, "Objects and events", "with")
+    """Detector that finds the objects; `segue detect --help` lists them.  [default: motion; with `--text`
+    nanodet, or an open-vocabulary detector of the user's cache]"""
+
+    text: Names | None = option(None, "Objects and events", text=True)
+    """Phrases to look for every 5 frames (see `--auto-every`), such as "person, red car"."""
+
+    frames: Annotated[tuple[FrameIndex, ...] | None, BeforeValidator(by_commas)] = option(
+        None, "Objects and events", "text-at", text=True
+    )
+    """Look for the text on these frames only, such as 0,120."""
+
+    classes: Names | None = option(None, "Objects and events", text=True)
+    """Labels to keep, such as person,car."""
+
+    score: float | None = option(None, "Objects and events", ge=0, le=1)
+    """Least score of an object, in 0..1.  [default: 0.5; of open-vocabulary detectors their own]"""
+
+    max_objects: int | None = option(None, "Objects and events", ge=1)
+    """Most objects of a frame, at least 1.  [default: 10 with classes or text, else 1]"""
+
+    every: int | None = option(None, "Objects and events", "auto-every", ge=1)
+    """Look for new objects every so many frames.  [default: never]"""
+
+    features: FeatureName | None = option(None)
+    """For `lost` and `lost-b16`: `keys`, `queries` or `values` of the last attention.  [default: keys]"""
+
+    refine: Refinement | None = option(None)
+    """What draws the mask to the edges; without `--auto`, what makes masks of boxes and points: network
+    (segue-prompt) or grabcut.  [default: network; for lost crf]"""
+
+    tiles: int | None = option(None, ge=1, le=8)
+    """For `nanodet`, 1 to 8: look also at so many overlapping parts a side, for small objects in large
+    images.  [default: the whole alone]"""
+
+    weights: FilePath | None = option(None, "Advanced", "detector-weights")
+    """Weight file of the detector."""
+
+
+class Outputs(JobModel):
+    """Outputs of a job."""
+
+    folder: FilePath | None = option(None, "Output", "output,o")
+    """Output folder, or the file of a single format.  [default: segue-out/NAME]"""
+
+    formats: Annotated[tuple[str, ...], BeforeValidator(by_commas)] = option(
+        DEFAULT_FORMATS, "Output", "format"
+    )
+    """What to write, also several with commas.  [default: png and overlay]"""
+
+    side_by_side: bool = option(False, "Output")
+    """Put the plain frame beside the overlay."""
+
+    rotate: str | None = option(None, "Output")
+    """Begin new outputs every 90s, 10min, 2h ... of a source without an end."""
+
+    overwrite: bool = option(False, "Output")
+    """Replace existing output."""
+
+    resume: bool = option(False, "Output")
+    """Continue an interrupted run."""
+
+
+class TrackOptions(JobModel):
+    """Options of tracking; None is as published for the network."""
+
+    mem_every: int | None = option(None, "Model", ge=1)
+    """A frame becomes memory this many frames after the last one did.  [default: that of the network]"""
+
+    top_k: Annotated[int, Field(ge=1)] | Literal["published"] | None = option("published", "Model")
+    """Memory positions read; 0 for all.  [default: that of the network]"""
+
+    include_last: bool | None = option(None, "Model")
+    """Read the previous frame as well.  [default: as published]"""
+
+    memory_frames: int | None = option(None, "Model", ge=1)
+    """Bound on the memory, in frames.  [default: that of the network]"""
+
+    memory_policy: MemoryPolicy | None = option(None, "Model")
+    """`usage` removes the least read frame first, `fifo` the oldest; `all` keeps everything.
+    [default: that of the network]"""
+
+    max_jump: float | None = option(None, flags="max-jump,reach", ge=0, lt=1)
+    """Remove small pieces farther from an object's last mask than this part of the diagonal; 0 never does.
+    [default: that of the network]"""
+
+    short_side: int | None = option(None, "Model", ge=0)
+    """Reduce larger images to this short side for the network; 0 never does.
+    [default: that of the network]"""
+
+    flip_tta: bool = option(False, flags="flip-tta,careful")
+    """Track in the mirrored image as well, and take the mean of both; takes twice the time."""
+
+    reverse: bool = option(False, "Objects and events")
+    """Follow each object backwards as well, from its first prompt to the first frame."""
+
+    settings: Annotated[Mapping[str, SettingValue], BeforeValidator(_settings)] = option(
+        None, flags="setting", default_factory=dict
+    )
+    """Further setting of the network; `segue weights list MODEL` shows them. NAME=VALUE"""
+
+
+class ForegroundOptions(JobModel):
+    """Options of foreground segmentation."""
+
+    objects: bool = option(False, "Objects and events")
+    """Give every moving object an id that stays the same, from its third frame on; else all is 1."""
+
+    min_area: int | None = option(None, "Objects and events", ge=0)
+    """Connected components with fewer pixels are left out.
+    [default: 0; with `--objects` the area of a square of a sixtieth of the shorter side]"""
+
+    shadows: bool = option(False, "Objects and events")
+    """Mark shadow as 2, where the model distinguishes it; not with `--objects`."""
+
+    threshold: float | None = option(None, "Model", ge=0, le=1)
+    """A pixel is foreground from this probability on.  [default: that of the model]"""
+
+    passes: Literal[1, 2] | None = option(None, "Model")
+    """2 learns the background of all of a video first, as mustan-lite does with files."""
+
+    short_side: int | None = option(None, "Model")
+    """Reduce larger frames to this short side, with 0 never.  [default: what suits the model, mostly 240]"""
+
+    without: Annotated[tuple[str, ...], BeforeValidator(lambda value: by_commas(value or ""))] = option(
+        (), text=True
+    )
+    """Rules to leave out, with commas between: align, rain, shadows and others."""
+
+    follow_camera: FollowCamera | None = option(None)
+    """For networks; auto: while it pans, as mustan-lite does in one pass."""
+
+    warm_up: int = option(0, ge=0)
+    """Frames at the beginning of each scene whose masks are empty."""
+
+    fps: float | None = option(None, "Source", gt=0)
+    """Take this many frames a second.  [default: all]"""
+
+
+class InstanceOptions(JobModel):
+    """Options of instance segmentation; None is what suits the network."""
+
+    score: float | None = option(None, "Objects and events", ge=0, le=1)
+    """Least class score of an object.  [default: 0.3; msstsvis-lite 0.35, detectors 0.5]"""
+
+    top: int = option(10, "Objects and events", ge=1)
+    """Most objects of a window, or of a detection."""
+
+    window: int | None = option(None, "Model", ge=1)
+    """Frames that are processed together, or from one detection to the next.
+    [default: 10, of detectors 5]"""
+
+    overlap: int = option(3, "Model", ge=0)
+    """Frames that neighbouring windows share; not for detectors."""
+
+    short_side: int | None = option(None, "Model", ge=1)
+    """Resize images to this short side for the network.  [default: 360, for msstsvis-lite 320]"""
+
+
+class VideoJob(JobModel):
     """Shared fields of jobs over the frames of a video."""
 
     source: VideoSource
@@ -48,7 +362,7 @@ class VideoJob(Value):
     fast: bool = option(False, "Model")
     """Use bfloat16 on GPUs and processors that are faster with it."""
 
-    given: tuple[Given, ...] = ()
+    given: tuple[RuntimeInput, ...] = ()
     """Objects of a program that took part; a job with some is run by a program that has them."""
 
 
@@ -59,7 +373,7 @@ class TrackJob(VideoJob):
     prompts: tuple[AnyPrompt, ...] = ()
     """What to follow; empty where the objects are found."""
 
-    finding: Finding | None = None
+    finding: DetectorConfig | None = None
     """What finds the objects; None where they are given."""
 
     prompter: Text | None = option(None, "Objects and events")
@@ -163,14 +477,14 @@ class InstancesJob(VideoJob):
     options: InstanceOptions = InstanceOptions()
 
 
-class DetectJob(Value):
+class DetectJob(JobModel):
     """Find the objects of an image, or of one frame of a video: ``segue detect``."""
 
     kind: Literal["detect"] = "detect"
     source: VideoSource
     """Image or video; its first frame is looked at."""
 
-    finding: Finding = Finding()
+    finding: DetectorConfig = DetectorConfig()
     """What finds the objects."""
 
     folder: FilePath | None = option(None, "Output", "output,o")
@@ -192,7 +506,35 @@ Job = Annotated[TrackJob | ForegroundJob | InstancesJob | DetectJob, Field(discr
 _ANY: TypeAdapter[Job] = TypeAdapter(Job)
 
 
-def to_json(job: Value) -> str:
+def checked(kind: type[V], values: Mapping[str, Any]) -> V:
+    """Options of a caller as a value."""
+    try:
+        return kind(**values)
+    except ValidationError as errors:
+        raise ArgumentError(error_text(errors).removeprefix("options.")) from None
+
+
+def error_text(errors: ValidationError) -> str:
+    """The first of the errors that pydantic found, for people: which field, what it is, what is expected."""
+    first = errors.errors(include_url=False)[0]
+    # Of a field with several types pydantic adds the one that it tried first.
+    tried = ("literal[", "function-", "constrained-", "int")
+    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(tried))
+    value = first["input"]
+    if first["type"] == "extra_forbidden":
+        return f"{place}: there is no such field"
+    if first["type"] == "missing":
+        return f"{place}: is missing"
+    shown = repr(value) if isinstance(value, (str, int, float)) and len(repr(value)) < 60 else kind_of(value)
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("Value ")
+    message = message.partition(", unable")[0].partition(" after validation")[0]
+    if first["type"] == "value_error" and isinstance(value, Mapping):  # the message names what it is about
+        return message
+    text = f"{place} is {shown}, but {message}".replace("should be", "must be")
+    return text.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
+
+
+def to_json(job: JobModel) -> str:
     """A job as JSON, one line; :func:`from_json` gives an equal one.
 
     Args:

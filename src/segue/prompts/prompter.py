@@ -21,7 +21,7 @@ from segue.prompts.answers import Answer, PicturePrompter, PixelWindow, Prompts,
 from segue.prompts.granularity import Granularity, related, whole_of
 from segue.prompts.looks import calibration_of, cut_off, evidence, expected_iou, joined
 from segue.prompts.planes import (
-    Window,
+    CropWindow,
     around,
     box_window,
     clipped,
@@ -49,7 +49,7 @@ CROPS = 8  # crops whose features are kept
 
 CLICK_SIDE = 160  # side of the crops where only clicks are given, in pixels: they only find the object
 
-Look = Literal["find", "around", "close"]
+CropPurpose = Literal["find", "around", "close"]
 """Purpose of a crop: find the clicked object, show it with context, or show it alone."""
 
 CLICK_CROPS = (0.5, 0.25)
@@ -86,7 +86,7 @@ class Prompter(PicturePrompter):
         self._network = prepared(network, device)
         self._device = next(chain(self._network.parameters(), self._network.buffers())).device
         self._crops: dict[tuple[int, PixelWindow], tuple[Tensor, ...]] = {}  # what was asked last is the last
-        self._places: dict[Look, set[PixelWindow]] = {"find": set(), "around": set(), "close": set()}
+        self._places: dict[CropPurpose, set[PixelWindow]] = {"find": set(), "around": set(), "close": set()}
 
     def __call__(
         self,
@@ -174,7 +174,7 @@ class Prompter(PicturePrompter):
             window = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
         return self._ask(replace(prompts, mask=found.probability), window, "close")
 
-    def _window(self, prompts: Prompts) -> Window:
+    def _window(self, prompts: Prompts) -> CropWindow:
         """Crop around box, mask and points with some margin; reuses a known crop if it fits."""
         boxes = [] if prompts.box is None else [prompts.box]
         if prompts.mask is not None:
@@ -189,13 +189,13 @@ class Prompter(PicturePrompter):
             return window
         return self._known("around", window, clipped(shown(LEAST_MARGIN), self.size)) or window
 
-    def _known(self, look: Look, window: Window, least: Box) -> Window | None:
+    def _known(self, look: CropPurpose, window: CropWindow, least: Box) -> CropWindow | None:
         """A crop whose features are kept, and which does as well as ``window``; ``least`` lies in it."""
         crops = (place for side, place in reversed(self._crops) if side == SIDE)
         return next((p for p in crops if p in self._places[look] and _serves(p, window, least)), None)
 
     @torch.inference_mode()
-    def _ask(self, prompts: Prompts, window: Window, look: Look) -> Answer:
+    def _ask(self, prompts: Prompts, window: CropWindow, look: CropPurpose) -> Answer:
         place, side = pixels(window, self.size), CLICK_SIDE if look == "find" else SIDE
         self._places[look].add(place)
         planes = torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None]
@@ -253,9 +253,9 @@ def resized(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     return np.asarray(cv2.resize(picture, (side, side), interpolation=flags))
 
 
-def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[Window]:
+def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[CropWindow]:
     """The whole image and the squares of :data:`CLICK_CROPS`, each with all points in it."""
-    windows: list[Window] = [(0.0, 0.0, float(size[1]), float(size[0]))]
+    windows: list[CropWindow] = [(0.0, 0.0, float(size[1]), float(size[0]))]
     x0, y0, x1, y1 = around([(x, y, x + 1, y + 1) for x, y in points])
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     for share in CLICK_CROPS:
@@ -332,7 +332,7 @@ def _draw(prompts: Prompts, place: PixelWindow, side: int) -> Float32Array:
     return planes
 
 
-def _serves(known: Window, wanted: Window, least: Box) -> bool:
+def _serves(known: CropWindow, wanted: CropWindow, least: Box) -> bool:
     """Whether a known crop shows ``least`` and shows it not much smaller than the wanted one would."""
     holds = known[0] <= least[0] and known[1] <= least[1] and known[2] >= least[2] and known[3] >= least[3]
     (w0, h0), (w1, h1) = ((w[2] - w[0], w[3] - w[1]) for w in (known, wanted))
