@@ -9,8 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -404,6 +407,37 @@ def test_passwords_and_tokens_are_shown_nowhere(command: Command, tmp_path: Path
     for shown in (ended.out, ended.err, again.out, page):
         assert "secret" not in shown
     assert "http://127.0.0.1:9/film.mp4" in ended.out
-    for file in (tmp_path / "out/.segue-batch").glob("ledger.sqlite*"):
-        assert file.stat().st_mode & 0o077 == 0
+    for file in (tmp_path / "out").rglob("*"):
+        assert file.is_dir() or b"secret" not in file.read_bytes()
     assert list(names_and_states(tmp_path / "out")) == ["film"]
+
+
+def test_a_resumed_batch_takes_passwords_from_its_sources(
+    films: Path, command: Command, tmp_path: Path
+) -> None:
+    asked = []
+
+    class Films(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.path = self.path.partition("?")[0]
+            super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on the terminal."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Films, directory=films)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/a.mp4?token=verysecret"
+        (tmp_path / "list.txt").write_text(address + "\n")
+        (films / "a.mp4").rename(films / "later.mp4")
+        command("batch", "list.txt", *JOB, "-o", "out", "--workers", 1)
+        (films / "later.mp4").rename(films / "a.mp4")
+
+        alone = command("batch", *JOB, "-o", "out", "--retry-failed", "--workers", 1)
+        assert "a: the ledger keeps no users, passwords and queries" in alone.complaint
+        command("batch", "list.txt", *JOB, "-o", "out", "--retry-failed", "--workers", 1)
+        server.shutdown()
+
+    assert names_and_states(tmp_path / "out") == {"a": "done"}
+    assert set(asked) == {"/a.mp4?token=verysecret"}

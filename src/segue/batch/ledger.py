@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-from segue.batch.places import hide_secrets
+from segue.batch.places import without_secrets
 from segue.batch.plan import State, Task, check_name, jobs_of
 from segue.errors import SegueError, SourceError
 from segue.inputs import parse_json
@@ -19,7 +19,7 @@ from segue.video.identity import SourceIdentity
 
 STATES: tuple[State, ...] = get_args(State)
 
-VERSION = 6
+VERSION = 7
 """Version of the tables, as SQLite's ``user_version``."""
 
 _SCHEMA = f"""
@@ -45,8 +45,8 @@ class Ledger(AbstractContextManager["Ledger"]):
     """Table of all videos; one process writes it, any number may read.
 
     Changes between two calls of :meth:`save` are kept together or not at all. What was saved survives a power
-    cut: SQLite's write-ahead log is synced with each save. Only its owner may read the file, because
-    addresses of sources may hold passwords.
+    cut: SQLite's write-ahead log is synced with each save. Addresses are kept without users, passwords and
+    queries; only the owner of the file may read it.
 
     Args:
         path: the SQLite file.
@@ -112,13 +112,12 @@ class Ledger(AbstractContextManager["Ledger"]):
             SegueError: they differ.
         """
         for key, value in settings.items():
-            text = json.dumps(value)
+            text = without_secrets(json.dumps(value))
             self._all("insert or ignore into settings values (?, ?)", key, text)
             ((known,),) = self._all("select value from settings where key = ?", key)
             if known != text:
-                before, now = hide_secrets(str(known)), hide_secrets(text)
                 raise SegueError(
-                    f"this batch was begun with {key} {before}, not {now}; give the same to go on, or "
+                    f"this batch was begun with {key} {known}, not {text}; give the same to go on, or "
                     "choose another output"
                 )
 
@@ -129,10 +128,10 @@ class Ledger(AbstractContextManager["Ledger"]):
             tasks: videos in the order of the list; the ledger has none of their names.
         """
         new = list(tasks)
-        texts = {id(job): to_json(job) for job in jobs_of(new)}
+        texts = {id(job): without_secrets(to_json(job)) for job in jobs_of(new)}
         rows = [
             (
-                *(_bytes(task.name), _bytes(task.source), json.dumps(task.arguments)),
+                *(_bytes(task.name), _bytes(task.kept[0]), json.dumps(task.kept[1])),
                 *(_identity(task), texts.get(id(task.job))),
             )
             for task in new

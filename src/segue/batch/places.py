@@ -53,6 +53,24 @@ def _public(match: re.Match[str]) -> str:
         return address.partition("://")[0] + "://..."
 
 
+def without_secrets(text: str) -> str:
+    """A text to be kept: user and password of its addresses are stars, and queries are hashes."""
+    return _ADDRESS.sub(lambda match: _kept(match[0]), text)
+
+
+def _kept(address: str) -> str:
+    try:
+        kept = stored_address(address)
+    except SourceError:
+        return address.partition("://")[0] + "://***@"
+    return kept.replace("://", "://***@", 1) if "@" in address.split("/")[2] else kept
+
+
+def lacks_secrets(text: str) -> bool:
+    """Whether :func:`without_secrets` has changed an address of this text."""
+    return "://***@" in text or "?sha256=" in text
+
+
 def one_line(error: BaseException) -> str:
     """Message of an error without line breaks and secrets, or its class."""
     return hide_secrets(" ".join(str(error).split())) or type(error).__name__

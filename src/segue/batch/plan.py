@@ -15,7 +15,14 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal, TypeVar
 
-from segue.batch.places import files_below, hide_secrets, is_result, remote_identity
+from segue.batch.places import (
+    files_below,
+    hide_secrets,
+    is_result,
+    lacks_secrets,
+    remote_identity,
+    without_secrets,
+)
 from segue.errors import SegueError, SourceError
 from segue.jobs.values import VideoJob
 from segue.naming import first_few, natural_key
@@ -80,6 +87,11 @@ class Task:
     digest: str | None = None
     stamp: str | None = None
     picture: bytes = b""
+
+    @property
+    def kept(self) -> tuple[str, tuple[str, ...]]:
+        """Source and arguments as the ledger has them, by which it knows the video again."""
+        return without_secrets(self.source), tuple(map(without_secrets, self.arguments))
 
     @property
     def size(self) -> int:
@@ -157,7 +169,7 @@ def in_threads(function: Callable[[Task], Value], tasks: Sequence[Task]) -> Iter
 def identity_now(task: Task) -> SourceIdentity | None:
     """The identity of a source, None if unknown; that of the plan if size and time are equal."""
     if is_url(task.source):
-        return remote_identity(task.source)
+        return None if lacks_secrets(task.source) else remote_identity(task.source)
     if task.identity is not None and task.identity.kind == "file":
         with suppress(OSError, ValueError):
             status = os.stat(task.source)  # noqa: PTH116 - of very many files

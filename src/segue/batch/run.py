@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
@@ -15,7 +15,7 @@ from secrets import token_hex
 from urllib.parse import quote
 
 from segue.batch.ledger import Ledger
-from segue.batch.places import SUBFOLDER, hide_secrets, key_of, one_line
+from segue.batch.places import SUBFOLDER, hide_secrets, key_of, lacks_secrets, one_line
 from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, jobs_of
 from segue.batch.publish import MOVING, check_free, digest_of, is_own, stamp_of
 from segue.batch.work import JobConfig
@@ -25,7 +25,8 @@ from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError
 from segue.inputs import printable
 from segue.jobs.identity import model_digest
-from segue.jobs.values import Job
+from segue.jobs.values import Job, to_json
+from segue.naming import first_few
 from segue.video.addresses import is_url
 from segue.video.partial import locked, make_folder, remove_partial, write_complete, writing
 
@@ -88,19 +89,39 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
         if not is_url(how.output):
             shutil.rmtree(Path(how.output, MOVING), ignore_errors=True)
         ledger.recover()
-        known = ledger.tasks()
+        given = {task.kept: task for task in tasks}
+        kept = ledger.tasks()
+        known = [_as_given(task, given) for task in kept]
         models = {job.model for job in jobs_of([*known, *tasks])}
         used = {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
         ledger.settle({"do": how.command, "options": list(how.options), "weights": used})
-        there = {(task.source, task.arguments) for task in known}
-        if new := [task for task in tasks if (task.source, task.arguments) not in there]:
+        there = {(task.source, task.arguments) for task in kept}
+        if new := [task for key, task in given.items() if key not in there]:
             check_names(task.name for task in (*known, *new))
             ledger.add(replace(task, identity=now) for task, now in in_threads(identity_now, new))
         for notice in check_known(ledger, known, how):
             observer.notice(public(notice))
-        if waiting := ledger.tasks("queued"):
+        if waiting := [_as_given(task, given) for task in ledger.tasks("queued")]:
+            _check_addresses(waiting)
             _run_waiting(ledger, waiting, how, home, observer)
         return ledger.counts()["failed"]
+
+
+def _as_given(task: Task, given: Mapping[tuple[str, tuple[str, ...]], Task]) -> Task:
+    """A video of the ledger with the addresses that the command gives, which may hold passwords."""
+    now = given.get((task.source, task.arguments))
+    return task if now is None else replace(task, source=now.source, arguments=now.arguments, job=now.job)
+
+
+def _check_addresses(tasks: Sequence[Task]) -> None:
+    """See that no video needs what the ledger does not keep of addresses."""
+    poor = {id(job) for job in jobs_of(tasks) if lacks_secrets(to_json(job))}
+    lost = [task.name for task in tasks if id(task.job) in poor or lacks_secrets(task.source)]
+    if lost:
+        raise SegueError(
+            f"{first_few(lost)}: the ledger keeps no users, passwords and queries of addresses; give the "
+            "sources and options again with --resume"
+        )
 
 
 def _run_waiting(
