@@ -44,6 +44,7 @@ def _whole(query: torch.Tensor, key: torch.Tensor, values: torch.Tensor) -> torc
 
 
 FORMS: dict[str, dict[str, object]] = {
+    "winograd": {"segue.layers.winograd.gains": lambda *_: False},
     "fused": {"segue.layers.running.use_fused": lambda *_: None},
     "folding": {"segue.layers.running.fold_batch_norms": _no_fold},
     "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},

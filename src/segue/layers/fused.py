@@ -7,9 +7,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from segue.layers import winograd
 from segue.layers.activated import ACTIVATIONS, ActivatedConv2d, Activation
 from segue.layers.folding import convolutions_before
-from segue.layers.onednn import ONEDNN, RELU, After, Arranged
+from segue.layers.onednn import NOTHING, ONEDNN, RELU, After, Arranged
 
 SMALL_BYTES = 1 << 20
 """Weights up to this size are kept arranged for each class of input sizes, others for the last one."""
@@ -24,10 +25,12 @@ class FusedConv2d(nn.Module):
         super().__init__()
         weight, padding = conv.centred() if isinstance(conv, ActivatedConv2d) else (conv.weight, conv.padding)
         self._weight: Tensor | Arranged = weight.detach()
-        self._inputs = weight.shape[1]  # channels of one group
+        self._outputs, self._inputs = weight.shape[:2]  # of one group
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
         self._layout = list(padding), list(conv.stride), list(conv.dilation), conv.groups
         self._activation: After = *ACTIVATIONS[activation][1:], ""
+        plain = weight.shape[2:] == (3, 3) and self._layout == ([1, 1], [1, 1], [1, 1], 1)
+        self._can_transform = plain and self._activation in (NOTHING, RELU)  # for winograd.convolve
         # By their first input channel, their number, and the class of the input's size.
         self._arranged: dict[tuple[int, int, int], Arranged] = {}
 
@@ -55,28 +58,35 @@ class FusedConv2d(nn.Module):
         ``x``: (B, C, H, W), the input channels from ``first`` on; ``skip``: (B, cout, h, w), for layers
         without an activation; returns (B, cout, h, w).
         """
-        given = self._arrange(x, first), self.bias if bias else None, *self._layout
-        if skip is None:
-            after = RELU if rectify else self._activation
-            return cast(Tensor, ONEDNN._convolution_pointwise(x, *given, *after))
-        if self._activation[0] != "none":
+        if skip is not None and self._activation[0] != "none":
             raise ValueError(f"the convolution is followed by {self._activation[0]}")
+        after = RELU if rectify else self._activation
+        transformed = self._can_transform and winograd.gains(x, self._outputs)
+        weight, shift = self._arrange(x, first, transformed), self.bias if bias else None
+        if transformed:
+            return winograd.convolve(x, weight, shift, skip, rectify=after == RELU, overwrite=overwrite)
+        given = weight, shift, *self._layout
+        if skip is None:
+            return cast(Tensor, ONEDNN._convolution_pointwise(x, *given, *after))
         added: tuple[Any, ...] = "add", 1.0, "relu" if rectify else None, [], ""
         if overwrite:
             return cast(Tensor, ONEDNN._convolution_pointwise_.binary(skip, x, *given, *added))
         return cast(Tensor, ONEDNN._convolution_pointwise.binary(x, skip, *given, *added))
 
-    def _arrange(self, x: Tensor, first: int) -> Tensor:
-        """The weights of channels from ``first`` on as oneDNN wants them for ``x``."""
+    def _arrange(self, x: Tensor, first: int, transformed: bool) -> Tensor:
+        """The weights of channels from ``first`` on as oneDNN, or NNPACK, wants them for ``x``."""
         # The best arrangement depends on the size of the maps, in powers of two, and not on their number.
-        kind = first, x.shape[1], (x.shape[2] * x.shape[3]).bit_length()
+        kind = first, x.shape[1], 0 if transformed else (x.shape[2] * x.shape[3]).bit_length()
         if (known := self._arranged.get(kind)) is not None:
             return known.weight
         weight = self.dense_weight()
         whole = self._layout[-1] > 1 or x.shape[1] == self._inputs
         part = weight if whole else weight[:, first : first + x.shape[1]]
-        part = part.contiguous(memory_format=torch.channels_last)
-        best = Arranged(ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape)))
+        if transformed:
+            best = Arranged(part.contiguous())
+        else:
+            part = part.contiguous(memory_format=torch.channels_last)
+            best = Arranged(ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape)))
         if part.nbytes > SMALL_BYTES:
             self._arranged = {other: it for other, it in self._arranged.items() if other[0] != first}
         self._arranged[kind] = best

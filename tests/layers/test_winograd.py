@@ -1,0 +1,64 @@
+"""Wide 3x3 convolutions by NNPACK equal direct ones up to rounding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from segue.layers import winograd
+from segue.layers.fused import FusedConv2d
+from segue.layers.onednn import can_fuse
+
+pytestmark = pytest.mark.skipif(
+    not (torch.backends.nnpack.is_available() and can_fuse()),
+    reason="this processor has no NNPACK or no fused layers",
+)
+
+TOLERANCE = 5e-5  # of the largest output
+
+
+@pytest.mark.parametrize("strip_bytes", [1, winograd.STRIP_BYTES])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("after", ["nothing", "relu", "skip", "skip and relu"])
+@pytest.mark.parametrize("size", [(32, 32), (41, 53)])
+def test_it_equals_a_direct_convolution(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], after: str, bias: bool, strip_bytes: int
+) -> None:
+    monkeypatch.setattr(winograd, "STRIP_BYTES", strip_bytes)
+    torch.manual_seed(0)
+    conv = nn.Conv2d(100, 96, 3, padding=1, bias=bias).requires_grad_(False)
+    x, skip = torch.randn(2, 100, *size), torch.randn(2, 96, *size) if "skip" in after else None
+    x = x.contiguous(memory_format=torch.channels_last)
+    assert winograd.gains(x, 96)
+    expected = conv(x) if skip is None else conv(x) + skip
+    expected = expected.relu() if "relu" in after else expected
+    found = FusedConv2d(conv, "none").run(x, skip, rectify="relu" in after)
+    torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max()))
+
+
+def test_the_sum_is_written_over_the_skip_only_where_that_is_allowed() -> None:
+    conv = nn.Conv2d(96, 96, 3, padding=1).requires_grad_(False)
+    x, skip = torch.randn(1, 96, 32, 32), torch.zeros(1, 96, 32, 32)
+    FusedConv2d(conv, "none").run(x, skip)
+    assert not skip.any()
+    found = FusedConv2d(conv, "none").run(x, skip, overwrite=True)
+    assert torch.equal(found, skip)
+
+
+def test_parts_of_the_channels_add_up() -> None:
+    conv = nn.Conv2d(224, 96, 3, padding=1).requires_grad_(False)
+    x = torch.randn(1, 224, 32, 40)
+    fused = FusedConv2d(conv, "none")
+    found = fused.run(x[:, :128], bias=False) + fused.run(x[:, 128:], first=128)
+    expected = conv(x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max()))
+
+
+def test_a_layer_serves_small_and_large_maps_in_turn() -> None:
+    conv = nn.Conv2d(512, 128, 3, padding=1).requires_grad_(False)  # arranged weights of one form are kept
+    fused = FusedConv2d(conv, "relu")
+    for side in (8, 32, 8, 32):
+        x = torch.randn(1, 512, side, side)
+        expected = conv(x).relu()
+        torch.testing.assert_close(fused(x), expected, rtol=0, atol=TOLERANCE * float(expected.max()))
