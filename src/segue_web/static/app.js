@@ -8,7 +8,7 @@ import { icon } from "./icons.js";
 import "./keys.js";
 import { ask, connect, look, remember } from "./link.js";
 import { go } from "./playback.js";
-import { state } from "./state.js";
+import { COMPARE_MODES, state } from "./state.js";
 import "./status.js";
 import { offerDetectors } from "./suggestions.js";
 import "./timeline.js";
@@ -96,7 +96,7 @@ async function loadBefore() {
 // Parts that are made once
 
 function fillModes() {
-  element("compare-modes").replaceChildren(...state.compareModes.map(([id, name]) => make("button", {
+  element("compare-modes").replaceChildren(...COMPARE_MODES.map(([id, name]) => make("button", {
     textContent: name, role: "radio", "data-mode": id, onclick: () => view.arrange(() => { state.compare = id; }),
   })));
 }
@@ -128,5 +128,5 @@ element("tools").append(
 const [frame, threshold] = [element("frame"), element("threshold")];
 frame.onchange = () => go(Number(frame.value) || 0);
 threshold.onchange = () => remember("threshold", Math.min(1, Math.max(0, Number(threshold.value) || 0)));
-state.subscribe(() => { void loadBefore(); });
+state.listeners.add(() => { void loadBefore(); });
 connect(onEvent, onState);

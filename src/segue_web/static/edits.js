@@ -71,9 +71,7 @@ export function otherGranularity() {
 }
 
 /** A stroke along a path, or without a width the area inside. */
-export function stroke(path, width, add) {
-  void edit((about) => request("stroke", { ...about, path, width, add }));
-}
+export const stroke = (path, width, add) => void edit((about) => request("stroke", { ...about, path, width, add }));
 
 /** A polygon of this frame, which those on other frames are interpolated to. */
 export function savePolygon(corners) {
@@ -112,9 +110,7 @@ export function toggleChosen(what) {
   if (chosen.length) changeObjects(state.chosenIds, { [what]: !chosen.some((item) => item[what]) });
 }
 
-export function remove(object) {
-  void change(() => request("remove", { object }));
-}
+export const remove = (object) => void change(() => request("remove", { object }));
 
 /** Begin a tracking or an export, after the edits that were made before. */
 export async function start(op, fields) {

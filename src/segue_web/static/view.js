@@ -32,7 +32,7 @@ class View {
     this.shown = null;
     new ResizeObserver(() => this.resize(false)).observe(this.canvas);
     addEventListener("resize", () => this.resize(true));
-    state.subscribe(() => this.draw());
+    state.listeners.add(() => this.draw());
   }
 
   /** Take the size of the canvas. Only a window of another size fits the picture anew: where panels change, it stays where it is. */
@@ -119,9 +119,7 @@ class View {
   /** Load what is needed around the current frame. */
   async load(quick, ahead) {
     const { frame, video } = state;
-    const wanted = [frame];
-    for (let n = 1; n <= ahead; n++) wanted.push(frame + n);
-    const frames = wanted.filter((index) => index < video.frames);
+    const frames = Array.from({ length: Math.min(ahead + 1, video.frames - frame) }, (_, n) => frame + n);
     const missing = frames.filter((index) => !state.isFresh(index));
     if (missing.length) void look(missing);
     if (quick && !this.bitmaps.has(frame)) void this.fetchFrame(frame, true);
@@ -160,12 +158,11 @@ class View {
   forget() {
     const pixels = state.video.width * state.video.height;
     const most = Math.max(6, Math.min(KEPT_FRAMES, Math.round(120e6 / pixels)));
-    for (const index of this.bitmaps.keys()) {
+    for (const [index, bitmap] of this.bitmaps) {
       if (this.bitmaps.size <= most) return;
-      if (index !== state.frame) {
-        this.bitmaps.get(index)?.close();
-        this.bitmaps.delete(index);
-      }
+      if (index === state.frame) continue;
+      bitmap.close();
+      this.bitmaps.delete(index);
     }
   }
 
@@ -242,11 +239,7 @@ class View {
       context.beginPath();
       context.arc(x, height / 2, 11 * pixel, 0, 7);
       context.fill();
-      context.fillStyle = "#222";
-      context.font = `${12 * pixel}px system-ui`;
-      context.textAlign = "center";
-      context.textBaseline = "middle";
-      context.fillText("⟷", x, height / 2);
+      write(context, "⟷", x, height / 2, pixel, "center", "#222");
       write(context, state.names[0], x - 16 * pixel, 16 * pixel, pixel, "right");
       write(context, state.names[1], x + 16 * pixel, 16 * pixel, pixel, "left");
     }
