@@ -28,10 +28,10 @@ class State {
   /** marks by object, then frame @type {Map<number, Map<number, FrameAnnotation>>} */
   marks = new Map();
   /** @type {Map<number, FrameData>} */
-  looks = new Map();
+  frameData = new Map();
   /** the project's last change that the page has heard of */
   revision = 0;
-  /** looks from before this change are out of date, and shown only until there are newer ones */
+  /** what is known of frames from before this change is out of date, and shown only until there are newer ones */
   forgotten = 0;
   history = { undo: null, redo: null };
   /** @type {Running | null} */
@@ -102,32 +102,32 @@ class State {
   }
 
   /** Take what the server says of a frame, unless something newer is known. */
-  setLook(look) {
-    if (look.revision < Math.max(this.forgotten, this.looks.get(look.frame)?.revision ?? 0)) return false;
-    this.looks.set(look.frame, look);
-    for (const marks of this.marks.values()) marks.delete(look.frame);
-    for (const [id, [kind, score, area]] of Object.entries(look.marks)) {
-      this.marksOf(Number(id)).set(look.frame, { kind, score, area });
+  setFrameData(data) {
+    if (data.revision < Math.max(this.forgotten, this.frameData.get(data.frame)?.revision ?? 0)) return false;
+    this.frameData.set(data.frame, data);
+    for (const marks of this.marks.values()) marks.delete(data.frame);
+    for (const [id, [kind, score, area]] of Object.entries(data.marks)) {
+      this.marksOf(Number(id)).set(data.frame, { kind, score, area });
     }
-    if (this.looks.size > 400) {
-      for (const key of [...this.looks.keys()].slice(0, 100)) if (Math.abs(key - this.frame) > 50) this.looks.delete(key);
+    if (this.frameData.size > 400) {
+      for (const key of [...this.frameData.keys()].slice(0, 100)) if (Math.abs(key - this.frame) > 50) this.frameData.delete(key);
     }
     return true;
   }
 
   /** Ask for all frames again that were looked at before a change of many. */
-  forgetLooks(revision) {
+  outdateFrames(revision) {
     this.forgotten = Math.max(this.forgotten, revision);
   }
 
   /** whether what is known of a frame is up to date */
   isFresh(frame) {
-    return (this.looks.get(frame)?.revision ?? -1) >= this.forgotten;
+    return (this.frameData.get(frame)?.revision ?? -1) >= this.forgotten;
   }
 
   /** what is known of this frame */
-  get look() {
-    return this.looks.get(this.frame);
+  get current() {
+    return this.frameData.get(this.frame);
   }
 
   /** the frames that tracking and export are for */
