@@ -254,9 +254,10 @@ def pet_solids(coat: Surface, size: float) -> list[Part]:
     radii = s * np.array([(0.24, 0.26), (0.15, 0.15), (0.15, 0.15), (0.06, 0.06)])
     poses = stems(starts, ends, radii, np.tile((0.0, 1.0, 0.0), (4, 1)))
     tapers = (0.95, 0.9, 0.6, 0.5)
-    body = [Part(Shape.TUBE, pose, coat, taper) for pose, taper in zip(poses, tapers, strict=True)]
-    ears = [ball((0.05 * s, 0.05 * s, 0.12 * s), (0.78 * s, y * s, 1.42 * s), coat) for y in (-0.1, 0.1)]
-    return body + ears
+    return [
+        *(Part(Shape.TUBE, pose, coat, taper) for pose, taper in zip(poses, tapers, strict=True)),
+        *(ball((0.05 * s, 0.05 * s, 0.12 * s), (0.78 * s, y * s, 1.42 * s), coat) for y in (-0.1, 0.1)),
+    ]
 
 
 def _pet_legs(coat: Surface, radius: float, phase: float) -> list[Part]:
@@ -271,31 +272,28 @@ def _pet_legs(coat: Surface, radius: float, phase: float) -> list[Part]:
 def trolley(rng: np.random.Generator) -> list[Part]:
     """A cart with boxes on it."""
     frame = Surface((0.55, 0.57, 0.6), "metal", 0.5, gloss=0.5)
-    load = Surface((1, 1, 1), "cardboard", 0)
-    parts = [box((0.8, 0.5, 0.04), (0, 0, z), frame) for z in (0.18, 0.7)]
-    parts += [box((0.03, 0.03, 0.85), (x, y, 0.15), frame) for x in (-0.38, 0.38) for y in (-0.23, 0.23)]
-    parts += [
-        ball((0.06, 0.03, 0.06), (x, y, 0.07), Surface((0.1, 0.1, 0.1)))
-        for x in (-0.35, 0.35)
-        for y in (-0.2, 0.2)
+    load, tyre = Surface((1, 1, 1), "cardboard", 0), Surface((0.1, 0.1, 0.1))
+    return [
+        *(box((0.8, 0.5, 0.04), (0, 0, z), frame) for z in (0.18, 0.7)),
+        *(box((0.03, 0.03, 0.85), (x, y, 0.15), frame) for x in (-0.38, 0.38) for y in (-0.23, 0.23)),
+        *(ball((0.06, 0.03, 0.06), (x, y, 0.07), tyre) for x in (-0.35, 0.35) for y in (-0.2, 0.2)),
+        box((0.5, 0.4, rng.uniform(0.15, 0.4)), (0.05, 0, 0.74), load),
+        box((0.6, 0.4, 0.25), (0, 0, 0.22), load),
     ]
-    parts.append(box((0.5, 0.4, rng.uniform(0.15, 0.4)), (0.05, 0, 0.74), load))
-    parts.append(box((0.6, 0.4, 0.25), (0, 0, 0.22), load))
-    return parts
 
 
 def wheelchair() -> list[Part]:
     """A wheelchair around somebody who sits."""
     frame, tyre = Surface((0.3, 0.3, 0.32), gloss=0.5), Surface((0.1, 0.1, 0.1))
-    parts = [
+    return [
         box((0.45, 0.48, 0.05), (0.05, 0, 0.42), frame),
         box((0.05, 0.46, 0.5), (-0.2, 0, 0.45), frame),
         box((0.2, 0.36, 0.03), (0.5, 0, 0.1), frame),
+        wheel(0.3, 0.04, (-0.1, -0.3 + 0.04, 0.3), tyre),
+        ball((0.07, 0.025, 0.07), (0.4, -0.3 * 0.8, 0.07), tyre),
+        wheel(0.3, 0.04, (-0.1, 0.26 + 0.04, 0.3), tyre),
+        ball((0.07, 0.025, 0.07), (0.4, 0.26 * 0.8, 0.07), tyre),
     ]
-    for y in (-0.3, 0.26):
-        parts.append(wheel(0.3, 0.04, (-0.1, y + 0.04, 0.3), tyre))
-        parts.append(ball((0.07, 0.025, 0.07), (0.4, y * 0.8, 0.07), tyre))
-    return parts
 
 
 def robot_solids(rng: np.random.Generator) -> list[Part]:
@@ -306,6 +304,6 @@ def robot_solids(rng: np.random.Generator) -> list[Part]:
         cylinder(0.06, 0.03, (0.05, 0, 0.1), Surface((0.3, 0.5, 0.9))),
     ]
     if rng.random() < 0.4:
-        parts.append(box((0.3, 0.28, 0.7), (0, 0, 0.1), look))
-        parts.append(box((0.02, 0.2, 0.14), (0.15, 0, 0.6), Surface((0.2, 0.8, 0.9), glow=0.6)))
+        screen = Surface((0.2, 0.8, 0.9), glow=0.6)
+        parts += [box((0.3, 0.28, 0.7), (0, 0, 0.1), look), box((0.02, 0.2, 0.14), (0.15, 0, 0.6), screen)]
     return parts

@@ -27,9 +27,12 @@ def counter(rng: np.random.Generator) -> Piece:
     """A long counter; staff stands behind it."""
     width = rng.uniform(1.8, 3.2)
     front, top = f.wood(rng), Surface(f.pick(rng, f.GREYS), "speckles", 0.6, gloss=0.4)
-    parts = [box((width, 0.55, 1.0), (0, 0, 0), front), box((width + 0.1, 0.68, 0.05), (0, 0, 1.0), top)]
-    parts += f.things(rng, width, 0.5, 1.05)
-    parts.append(box((0.4, 0.05, 0.3), (width / 4, 0.1, 1.05), Surface((0.1, 0.1, 0.1), gloss=0.3)))
+    parts = [
+        box((width, 0.55, 1.0), (0, 0, 0), front),
+        box((width + 0.1, 0.68, 0.05), (0, 0, 1.0), top),
+        *f.things(rng, width, 0.5, 1.05),
+        box((0.4, 0.05, 0.3), (width / 4, 0.1, 1.05), Surface((0.1, 0.1, 0.1), gloss=0.3)),
+    ]
     return Piece(parts, width, 1.2, (Seat(0, 0.6, -np.pi / 2, False), Seat(0.3, -0.6, np.pi / 2, False)))
 
 
@@ -37,15 +40,20 @@ def kitchen_block(rng: np.random.Generator) -> Piece:
     """Kitchen cupboards with a stove or sink, and cupboards above."""
     width = rng.uniform(1.8, 3.0)
     body, top = f.wood(rng), Surface(f.pick(rng, f.GREYS), "speckles", 0.5, gloss=0.4)
-    parts = [box((width, 0.58, 0.86), (0, 0, 0), body), box((width + 0.04, 0.64, 0.05), (0, 0, 0.86), top)]
+    handle, stove = Surface((0.3, 0.3, 0.3), gloss=0.5), Surface((0.1, 0.1, 0.1), gloss=0.6)
     count = int(width / 0.6)
+    parts = [box((width, 0.58, 0.86), (0, 0, 0), body), box((width + 0.04, 0.64, 0.05), (0, 0, 0.86), top)]
     for i in range(count):
         x = (i + 0.5 - count / 2) * width / count
-        parts.append(box((width / count - 0.04, 0.02, 0.7), (x, -0.29, 0.1), body))
-        parts.append(box((0.16, 0.02, 0.02), (x, -0.31, 0.7), Surface((0.3, 0.3, 0.3), gloss=0.5)))
-    parts.append(box((width, 0.34, 0.65), (0, 0.12, 1.5), body))
-    parts.append(box((0.5, 0.42, 0.02), (width / 5, 0, 0.9), Surface((0.1, 0.1, 0.1), gloss=0.6)))
-    parts += f.things(rng, width, 0.45, 0.91)
+        parts += [
+            box((width / count - 0.04, 0.02, 0.7), (x, -0.29, 0.1), body),
+            box((0.16, 0.02, 0.02), (x, -0.31, 0.7), handle),
+        ]
+    parts += [
+        box((width, 0.34, 0.65), (0, 0.12, 1.5), body),
+        box((0.5, 0.42, 0.02), (width / 5, 0, 0.9), stove),
+        *f.things(rng, width, 0.45, 0.91),
+    ]
     return Piece(parts, width, 0.64, (Seat(0, -0.6, np.pi / 2, False),))
 
 
@@ -56,8 +64,10 @@ def fridge(rng: np.random.Generator) -> Piece:
     if rng.random() < 0.4:
         parts.append(panel(0.5, 1.0, (-0.05, -0.36, 0.6), Surface((1, 1, 1), "goods", 0, glow=0.25)))
     else:
-        parts.append(box((0.03, 0.04, 0.6), (0.28, -0.37, 0.8), Surface((0.4, 0.4, 0.4), gloss=0.6)))
-        parts.append(panel(0.2, 0.3, (-0.1, -0.36, 1.1), Surface((1, 1, 1), "papers", 0)))
+        parts += [
+            box((0.03, 0.04, 0.6), (0.28, -0.37, 0.8), Surface((0.4, 0.4, 0.4), gloss=0.6)),
+            panel(0.2, 0.3, (-0.1, -0.36, 1.1), Surface((1, 1, 1), "papers", 0)),
+        ]
     return Piece(parts, 0.75, 0.75)
 
 
@@ -142,15 +152,14 @@ def car_parts(rng: np.random.Generator) -> list[Part]:
     r, g, b = rng.choice(tones)
     paint, glass = Surface((r, g, b), gloss=0.8), Surface((0.1, 0.13, 0.16), gloss=0.9)
     tyre, lamp = Surface((0.07, 0.07, 0.07)), Surface((0.95, 0.95, 0.85), gloss=0.6, glow=0.1)
-    parts = [
+    return [
         box((4.2, 1.7, 0.5), (0, 0, 0.3), paint),
         ball((2.15, 0.84, 0.33), (0, 0, 0.72), paint),
         ball((1.15, 0.76, 0.52), (-0.25, 0, 0.92), glass),
         ball((0.95, 0.7, 0.42), (-0.28, 0, 1.06), paint),
+        *(wheel(0.32, 0.18, (x, y + 0.18, 0.32), tyre) for x in (-1.3, 1.3) for y in (-0.86, 0.68)),
+        *(box((0.05, 0.3, 0.14), (2.09, y, 0.56), lamp) for y in (-0.6, 0.6)),
     ]
-    parts += [wheel(0.32, 0.18, (x, y + 0.18, 0.32), tyre) for x in (-1.3, 1.3) for y in (-0.86, 0.68)]
-    parts += [box((0.05, 0.3, 0.14), (2.09, y, 0.56), lamp) for y in (-0.6, 0.6)]
-    return parts
 
 
 def stairs(rng: np.random.Generator) -> Piece:
@@ -160,9 +169,10 @@ def stairs(rng: np.random.Generator) -> Piece:
     edge, rail = Surface((0.25, 0.25, 0.25)), f.metal(rng)
     parts = []
     for step in range(count):
-        y = (step - count / 2) * 0.29
-        parts.append(box((width, 0.29, 0.17 * (step + 1)), (0, y, 0), look))
-        parts.append(box((width, 0.03, 0.012), (0, y - 0.13, 0.17 * (step + 1)), edge))
-        sides = (-width / 2 + 0.04, width / 2 - 0.04)
-        parts += [cylinder(0.015, 0.9, (x, y, 0.17 * (step + 1)), rail) for x in sides]
+        y, z = (step - count / 2) * 0.29, 0.17 * (step + 1)
+        parts += [
+            box((width, 0.29, z), (0, y, 0), look),
+            box((width, 0.03, 0.012), (0, y - 0.13, z), edge),
+            *(cylinder(0.015, 0.9, (x, y, z), rail) for x in (-width / 2 + 0.04, width / 2 - 0.04)),
+        ]
     return Piece(parts, width, 0.29 * count)

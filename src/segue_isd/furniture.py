@@ -236,8 +236,10 @@ def lockers(rng: np.random.Generator) -> Piece:
     parts = [box((0.38 * count, 0.48, height), (0, 0, 0), first)]
     for i in range(count):
         x = (i - (count - 1) / 2) * 0.38
-        parts.append(box((0.34, 0.02, height - 0.1), (x, -0.24, 0.05), second))
-        parts.append(box((0.03, 0.03, 0.12), (x + 0.12, -0.26, height * 0.55), first))
+        parts += [
+            box((0.34, 0.02, height - 0.1), (x, -0.24, 0.05), second),
+            box((0.03, 0.03, 0.12), (x + 0.12, -0.26, height * 0.55), first),
+        ]
     return Piece(parts, 0.38 * count, 0.5)
 
 

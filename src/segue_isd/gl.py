@@ -92,17 +92,6 @@ def assign(program: moderngl.Program, values: Mapping[str, Uniform]) -> None:
             member.write(value)
 
 
-def _layout(program: moderngl.Program, formats: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Layout of a buffer, with padding in place of what the compiler left out of a program."""
-    kinds, per, instance = formats.partition("/")
-    used = [name for name in names if program.get(name, None) is not None]
-    padded = [
-        kind if name in used else f"{int(kind[0]) * 4}x"
-        for kind, name in zip(kinds.split(), names, strict=True)
-    ]
-    return " ".join(padded) + per + instance, *used
-
-
 def source(name: str, **switches: bool) -> str:
     """Text of a program with what it includes; the numbers above and its switches are macros."""
     numbers = {"LIGHTS": LIGHTS, "OCCLUDERS": OCCLUDERS, "REACH": REACH}
@@ -277,10 +266,11 @@ class Batch:
             if program not in group.arrays:
                 vertices, corners = self._meshes[shape]
                 content = [
-                    (vertices, *_layout(program, _MESH_FORMAT, _MESH_NAMES)),
-                    (group.buffer, *_layout(program, _PART_FORMAT, _PART_NAMES)),
+                    (vertices, _MESH_FORMAT, *_MESH_NAMES),
+                    (group.buffer, _PART_FORMAT, *_PART_NAMES),
                 ]
-                group.arrays[program] = context.vertex_array(program, content, corners)
+                array = context.vertex_array(program, content, corners, skip_errors=True)  # unused inputs
+                group.arrays[program] = array
             assign(program, {"shape": int(shape)})
             cull = culled and shape is not Shape.SHEET
             context.enable_only(context.DEPTH_TEST | (context.CULL_FACE if cull else 0))

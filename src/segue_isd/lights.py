@@ -203,13 +203,13 @@ _CHANGES = {
 
 
 def draw_events(
-    rng: np.random.Generator, lighting: Lighting, length: float, chance: float
+    rng: np.random.Generator, lighting: Lighting, length: float, probability: float
 ) -> tuple[LightEvent, ...]:
-    """Changes of light in a clip of ``length`` seconds; ``chance`` is the probability of the common ones."""
+    """Changes of light in a clip of ``length`` seconds; ``probability`` is that of the common ones."""
     which, phase = int(rng.integers(-1, max(len(lighting.lights), 1))), rng.uniform(0, 6)
     events = []
     for kind, (share, starts, lengths, strengths) in _CHANGES.items():
-        if rng.random() < chance * share and (kind != "screen" or lighting.name in ("night", "evening")):
+        if rng.random() < probability * share and (kind != "screen" or lighting.name in ("night", "evening")):
             start, lasting = length * rng.uniform(*starts), rng.uniform(*lengths)
             lasting *= length if kind == "switch" else 1
             events.append(LightEvent(kind, which, start, lasting, rng.uniform(*strengths), phase))

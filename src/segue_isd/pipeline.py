@@ -146,7 +146,7 @@ class _Surfaces:
         self.target: Any = context.framebuffer(self.textures, depth)
         self.single = [context.framebuffer([texture]) for texture in self.textures]
 
-    def begin(self) -> None:
+    def draw_here(self) -> None:
         """Draw here from now on, on a clean ground."""
         self.target.use()
         self.target.clear()
@@ -220,7 +220,7 @@ class Pipeline:
 
     def _draw_still(self, values: dict[str, Uniform], smooth: bool, culled: bool) -> None:
         surfaces = self._fine_still if smooth else self._still
-        surfaces.begin()
+        surfaces.draw_here()
         program = self._kit.program("still")
         assign(program, values)
         self._kit.still.draw(program, culled=culled)
@@ -229,7 +229,7 @@ class Pipeline:
                 self._kit.context.copy_framebuffer(coarse, fine)
 
     def _draw_moving(self, values: dict[str, Uniform], places: Any, smooth_still: bool, culled: bool) -> None:
-        self._moving.begin()
+        self._moving.draw_here()
         program = self._kit.program("moving", SMOOTH_STILL=smooth_still)
         assign(program, {**values, **_bound({"place": places})})
         self._kit.moving.draw(program, culled=culled)
@@ -238,7 +238,7 @@ class Pipeline:
         """Light what moves; its many small triangles would each cost a whole block of pixels."""
         names = ("moving_shown", "moving_normal", "moving_finish", "moving_truth")
         textures = _bound(dict(zip(names, self._moving.textures, strict=True)))
-        self._front.begin()
+        self._front.draw_here()
         self._kit.fill(self._kit.program("front", SMOOTH_MOVING=self._smooth), {**values, **textures})
 
     def _compose(self, values: dict[str, Uniform], places: Any, smooth_still: bool, mirrored: Any) -> None:
@@ -250,7 +250,7 @@ class Pipeline:
             "place": places,
             "mirrored": mirrored,
         }
-        self._out.begin()
+        self._out.draw_here()
         program = self._kit.program("compose", SMOOTH_STILL=smooth_still)
         self._kit.fill(program, {**values, **_bound(textures)})
 

@@ -95,8 +95,5 @@ PRESETS: dict[str, Preset] = {
 
 def split_of(index: int) -> tuple[str, tuple[str, ...]]:
     """Split of the scene with a number, and the kinds of rooms it may show: 8 in 10 train, 1 val, 1 test."""
-    if index % 10 == 4:
-        return "val", HELD_OUT["val"]
-    if index % 10 == 9:
-        return "test", HELD_OUT["test"]
-    return "train", TRAINED
+    split = {4: "val", 9: "test"}.get(index % 10, "train")
+    return split, HELD_OUT.get(split, TRAINED)

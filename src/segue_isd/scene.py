@@ -1,4 +1,4 @@
-"""A whole scene from a seed: room, light, camera, actors and sensor, each from its own source of chance."""
+"""A whole scene from a seed: room, light, camera, actors and sensor, each from its own random generator."""
 
 from __future__ import annotations
 

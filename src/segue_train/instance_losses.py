@@ -3,6 +3,8 @@
 Wu et al., "SeqFormer" (ECCV 2022), section 3.4, with the exact costs and weights of the release. A frame in
 which an object is absent takes part in every term, with a box of no size and an empty mask.
 
+GIoU is not that of ``torchvision.ops``, which adds 1e-7 to every area: boxes of absent objects have 1e-12.
+
 Foreground-background separability, where a discriminator learns to tell true masks and the network to deceive
 it, is that of Thawakar et al., "MS-STS VIS" (ECCV 2022), section 3.3. What goes in, and how it is weighed, is
 our reading.

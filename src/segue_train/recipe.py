@@ -62,6 +62,8 @@ class Recipe(Protocol):
 class CommonRecipe:
     """Defaults of most recipes: Adam at one rate for all trainable parameters, no clipping, no averaging.
 
+    ``factors`` are on the rate, by a part of the parameters' names; the first that fits counts.
+
     A recipe whose rate falls in steps gives the shares of the run after which it does as ``falls``.
     """
 
@@ -75,13 +77,13 @@ class CommonRecipe:
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """One group for each factor that a parameter has; what does not learn is in none."""
-        groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in self.factors}
+        groups: dict[str, list[nn.Parameter]] = {part: [] for part in self.factors}
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
-                groups[next(prefix for prefix in groups if name.startswith(prefix))].append(parameter)
+                groups[next(part for part in groups if part in name)].append(parameter)
         return [
-            {"params": parameters, "lr": self.rate * self.factors[prefix]}
-            for prefix, parameters in groups.items()
+            {"params": parameters, "lr": self.rate * self.factors[part]}
+            for part, parameters in groups.items()
             if parameters
         ]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from segue.errors import CheckpointError
@@ -15,6 +17,10 @@ from segue.layers.colours import image_statistics
 from segue.layers.mobilenet import InvertedResidual, MobileNetV2Trunk
 from segue.weights import load, read_checkpoint
 from segue.weights.checkpoint import match
+from segue_train.recipe import CommonRecipe
+
+N = TypeVar("N", bound=nn.Module)
+Scaling = Literal["unit", "imagenet"]
 
 SHIPPED = Path("shipped")
 """Name of the shipped weights for ``--start``."""
@@ -28,10 +34,37 @@ def start_from(network: nn.Module, name: str, path: Path, *, new: tuple[str, ...
     network.load_state_dict(match(path, fresh | found, expected))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MobileNetRecipe(CommonRecipe):
+    """Beginning of the small networks, whose encoder is MobileNetV2.
+
+    Attributes:
+        backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
+        scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
+        start: weights of this network to start from; `shipped` for those that come with segue.
+    """
+
+    average_decay: ClassVar[float | None] = 0.998
+    # First blocks of the encoder, which do not learn, nor does the stem: gradients at strides 2 and 4 cost as
+    # much as all the others together.
+    frozen: ClassVar[int] = 3
+    backbone: Path | None = None
+    scaling: Scaling = "unit"
+    start: Path | None = None
+
+    def started(self, name: str, network: N, encoder: MobileNetV2Trunk, new: tuple[str, ...] = ()) -> N:
+        """The network ``name`` with its first weights; those called ``new...`` may be missing."""
+        if self.start is not None:
+            start_from(network, name, self.start, new=new)
+        elif self.backbone is not None:
+            load_mobilenet(encoder, self.backbone, self.scaling)
+        for layer in (encoder.stem, *encoder.blocks[: self.frozen]):
+            layer.requires_grad_(False)
+        return convert_conv2d_weight_memory_format(network, torch.channels_last)
+
+
 @torch.no_grad()
-def load_mobilenet(
-    trunk: MobileNetV2Trunk, path: Path, scaling: Literal["unit", "imagenet"] = "unit"
-) -> None:
+def load_mobilenet(trunk: MobileNetV2Trunk, path: Path, scaling: Scaling = "unit") -> None:
     """Fill a trunk in place from an ImageNet classifier in torchvision's layout.
 
     Its input was in [-1, 1] (``unit``), or normalised by the ImageNet statistics, which the stem takes up.

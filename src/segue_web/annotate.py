@@ -229,8 +229,10 @@ class AnnotateBackend(Backend):
             "category": category,
             "group": group,
             "attributes": attributes,
+            "colour": colour,
+            "visible": visible,
+            "locked": locked,
         }
-        fields |= {"colour": colour, "visible": visible, "locked": locked}
         values = {field: value for field, value in fields.items() if value is not None}
         with self._shared.change(", ".join(STEPS.get(field, field) for field in values)):
             for number in (object, *also):

@@ -156,7 +156,11 @@ class Collector:
         labels = self.labels
         labels.masks = {index: partial(self._separated, read) for index, read in reads.items()}
         if not labels.names:
-            for number in sorted(self._ids_in(labels.masks.values())):
+            found: set[int] = set()
+            for read_masks in labels.masks.values():
+                self.check_time()
+                found |= read_masks().keys()
+            for number in sorted(found):
                 self.add_object(number, None, number)
         return labels
 
@@ -178,13 +182,6 @@ class Collector:
                 raise DatasetError(f"{name} is a second mask of frame {index}")
             numbered[index] = value
         return numbered
-
-    def _ids_in(self, reads: Iterable[Read]) -> set[int]:
-        found: set[int] = set()
-        for read in reads:
-            self.check_time()
-            found |= read().keys()
-        return found
 
     def _separated(self, read: Callable[[], IndexMask]) -> dict[int, BoolArray]:
         mask = read()

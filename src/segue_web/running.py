@@ -21,7 +21,7 @@ MOST_LISTED = 20
 
 
 def serve_video(
-    film: Path,
+    path: Path,
     project: Path | None,
     *,
     imports: Iterable[Path],
@@ -46,7 +46,7 @@ def serve_video(
     load_for("track", model, weights)  # what is wrong shows now, not at the first tracking
     prompter = prompter or MODELS.find(model).prompter
     find_prompter(prompter, device=device)
-    video = Video(film)
+    video = Video(path)
     folder = project or _default_folder(video.name)
     backend = AnnotateBackend(
         video, folder, model=model, weights=weights, prompter=prompter, device=device, classes=classes

@@ -42,6 +42,7 @@ CREATE INDEX steps_of_row ON steps (tbl, key);
 POLYGON = '"polygon"'
 """Stands in the JSON of prompts that hold a polygon."""
 
+# The column ``team`` holds the group of an object: GROUP is a word of SQL, and saved projects have this name.
 _COLUMNS = {
     "objects": (("id",), ("name", "colour", "visible", "locked", "category", "team", "attributes")),
     "marks": (("frame", "object"), ("kind", "score", "area", "mask")),

@@ -429,7 +429,7 @@ def test_groups_may_be_called_anything(desk: Desk) -> None:
     desk.revision += 1
     grouped = [item | {"group": name} for item in desk.about()]
     desk.send(json.dumps({"event": "changed", "revision": desk.revision, "objects": grouped}))
-    row = desk.page.locator("#objects li.team")
+    row = desk.page.locator("#objects li.members")
     playwright.expect(row).to_contain_text(name)
     row.locator("button.pick").click()
     playwright.expect(desk.page.locator("#here-text")).to_contain_text(f"The group {name}: 2 objects")

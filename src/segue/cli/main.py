@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from contextvars import copy_context
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -35,8 +36,9 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([(name, command.help or "") for name, command in self.commands.items()])
 
 
+@cache
 def load_command(name: str) -> Any:
-    """Import a command or group of commands."""
+    """Import a command or group of commands; once, for a batch parses the options of every video."""
     found = COMMANDS.find(name).load()
     loaded = typer.Typer(rich_markup_mode="markdown")
     if isinstance(found, typer.Typer):

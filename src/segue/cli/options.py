@@ -114,12 +114,8 @@ def _parameter(
         info = typer.Option(*words, show_default=shown, **rules)
         kind = kind if shown else kind | None
     annotation: Any = Annotated[kind, info]
-    name, kind_of = _called(flags[0]), inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind_of, default=default, annotation=annotation)
-
-
-def _called(name: str) -> str:
-    return name.replace("-", "_") + ("_" if keyword.iskeyword(name) else "")
+    name = flags[0].replace("-", "_") + ("_" if keyword.iskeyword(flags[0]) else "")
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _typed(item: FieldInfo) -> tuple[Any, dict[str, Any]]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from contextvars import copy_context
-from functools import cache, partial
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from pkgutil import resolve_name
@@ -28,16 +28,20 @@ from segue.jobs.values import (
     ForegroundJob,
     InstancesJob,
     Job,
+    Model,
+    Outputs,
     TrackJob,
     VideoJob,
+    VideoSource,
     check_prompts,
     checked,
 )
 from segue.notices import be_quiet, notice
 from segue.options import nested
 from segue.prompts.parse import typed_prompts
-from segue.registry import COMMANDS, DETECTORS, MODELS, SINKS
+from segue.registry import DETECTORS, MODELS, SINKS
 from segue.reports.terminal import bars, interruptible
+from segue.types import MaskPrompt
 
 if TYPE_CHECKING:
     from segue.jobs.running import RunResult
@@ -51,6 +55,8 @@ COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 Watched = Callable[["Console"], AbstractContextManager[Observer]]
 """What receives the progress of a run, given what shows it on the terminal."""
+
+PARSE_ONLY = "parse only"  # what a command is told that gives its job instead of carrying it out
 
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
 
@@ -85,24 +91,18 @@ def job_command(
     }
     own = Fields(kind, tuple(without), defaults, text)
 
-    def parsed(*given: Any) -> VideoJob:
-        *others, values, _ = given
+    def carry_out(context: typer.Context, *given: Any) -> VideoJob:
+        *others, values, page = given
         options = chosen(values)
         parse(options, *others)
-        return checked(kind, nested(options))
+        job = checked(kind, nested(options))
+        if context.obj is not PARSE_ONLY:
+            live = page.pop("live")
+            show(job, partial(resolve_name("segue_web.running:live_page"), **page) if live else nullcontext)
+        return job
 
-    def carry_out(*given: Any) -> None:
-        live, port, browser = given[-1].values()
-        page: Watched = nullcontext
-        if live:
-            page = partial(resolve_name("segue_web.running:live_page"), port=port, browser=browser)
-        show(parsed(*given), page)
-
-    parsed.__doc__ = carry_out.__doc__ = parse.__doc__
-    shown = Options(_page, "live port browser", panel="Output")
-    made = command(carry_out, *groups, own, shown)
-    made.parse = command(parsed, *groups, own, shown)  # type: ignore[attr-defined]
-    return made
+    carry_out.__doc__ = parse.__doc__
+    return command(carry_out, *groups, own, Options(_page, "live port browser", panel="Output"))
 
 
 def chosen(values: ChosenOptions) -> ChosenOptions:
@@ -114,7 +114,8 @@ def parse_job(name: str, words: Sequence[str]) -> Job:
     """The job that a command line means, without carrying it out or saying anything."""
     if "--live" in words:
         raise SegueError("--live shows one run alone; leave it out")
-    found = _parsed(name, _parser(name).main, list(words), prog_name=f"segue {name}", standalone_mode=False)
+    run = load_command(name).main
+    found = _parsed(name, run, [*words], prog_name=f"segue {name}", standalone_mode=False, obj=PARSE_ONLY)
     if isinstance(found, (int, type(None))):
         raise SegueError(f"--help is no option here; see `segue {name} --help`")
     return found  # type: ignore[no-any-return]
@@ -134,17 +135,6 @@ def _parsed(name: str, parse: Callable[..., Any], *given: Any, **how: Any) -> An
         return context.run(parse, *given, **how)
     except COMMAND_LINE_ERROR as error:
         raise SegueError(f"segue {name}: {error.format_message()}") from None
-
-
-@cache
-def _parser(name: str) -> Any:
-    """The command that only parses; made once, for a batch parses every video."""
-    parse = getattr(COMMANDS.find(name).load(), "parse", None)
-    if parse is None:
-        raise SegueError(f"segue {name} is no job")
-    app = typer.Typer(add_completion=False)
-    app.command(name)(parse)
-    return typer.main.get_command(app)
 
 
 def show(job: Job | VideoJob, watched: Watched = nullcontext) -> RunResult:
@@ -295,13 +285,13 @@ def demo(
         segue demo --output out/demo
     """
     with resources.as_file(resources.files("segue") / "assets" / "sample") as sample:
-        track(
-            source=str(sample / "video.mp4"),
-            mask=[str(sample / "first.png")],
-            output=output,
-            side_by_side=True,
-            overwrite=overwrite,
+        job = TrackJob(
+            source=VideoSource(place=str(sample / "video.mp4")),
+            model=Model(name="stcn-lite"),
+            prompts=(MaskPrompt(0, str(sample / "first.png")),),
+            outputs=Outputs(folder=output, side_by_side=True, overwrite=overwrite),
         )
+        show(job)
         for name in ("video.mp4", "first.png"):
             shutil.copyfile(sample / name, output / name)
 

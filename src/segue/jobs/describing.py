@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from PIL import Image as PillowImage
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
@@ -47,8 +46,7 @@ def given(argument: str, value: Any) -> RuntimeInput:
         name = f"{value.__module__}.{value.__qualname__}"  # of a function or class, itself
     if isinstance(value, PillowImage.Image):
         value = np.asarray(value)
-    if isinstance(value, torch.Tensor):
-        value = as_array(value)
+    value = as_array(value)
     array: dict[str, Any] = {}
     if isinstance(value, np.ndarray):
         digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()

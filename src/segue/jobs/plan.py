@@ -50,8 +50,8 @@ def check_plan(jobs: Sequence[Job]) -> None:
     written: dict[Path, int] = {}
     inside: dict[Path, int] = {}  # folders that hold outputs, so that no other job writes them as a whole
     for number, job in enumerate(jobs, 1):
-        own = [path.absolute() for path in outputs_of(job)]
-        for path, place in zip(outputs_of(job), own, strict=True):
+        for path in outputs_of(job):
+            place = path.absolute()
             others = [written.get(place), inside.get(place), *(written.get(item) for item in place.parents)]
             clash = next((other for other in others if other not in (None, number)), None)
             if clash is not None:
@@ -61,7 +61,6 @@ def check_plan(jobs: Sequence[Job]) -> None:
                 )
             if path.exists() and not _may_replace(job):
                 raise SinkError(f"{path}: exists already; give --overwrite or --resume, or another output")
-        for place in own:
             written[place] = number
             inside.update(dict.fromkeys(place.parents, number))
     check_reads(jobs, written)

@@ -31,7 +31,7 @@ from segue.video.readers import FrameLike, as_frame
 
 if TYPE_CHECKING:
     from segue.models.detection.mask_rcnn import Detections, MaskRCNN
-    from segue.models.detection.nanodet import Boxes, NanoDetPlus
+    from segue.models.detection.nanodet import NanoDetPlus
     from segue.models.detection.pointrend import PointRend
 
 DISCOVERY_MASKS = ("crf", "grabcut", "none")  # what may draw the mask of a discovered object
@@ -106,7 +106,16 @@ class BoxDetector(ProposingDetector):
         self._network, self._prompter = network, prompter
 
     def propose(self, frame: Frame, least_score: float) -> Proposals:
-        found = self.boxes(frame.image, least_score)
+        rules = self.rules
+        with weights_apart(self._network):
+            found = self._network.detect(frame.image, least_score, self.tiles)
+        found = type(found)(*(values.cpu() for values in found))
+        if rules.classes is not None:
+            wanted = [self.names[label] in rules.classes for label in found.labels.tolist()]
+            found = found.take(torch.tensor(wanted, dtype=torch.bool))
+        # An object that two classes claim, as car and truck do, is one object.
+        one = suppress(found.boxes, found.scores, torch.zeros_like(found.labels), SAME_OBJECT)
+        found = found.take(one[: rules.max_objects])
         boxes = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in found.boxes.tolist())
         return prompted(
             boxes,
@@ -114,28 +123,6 @@ class BoxDetector(ProposingDetector):
             tuple(self.names[label] for label in found.labels.tolist()),
             cache(lambda: self._prompter(frame.image)),
         )
-
-    def boxes(self, image: Image, least_score: float) -> Boxes:
-        """Find boxes of the wanted classes, one for each object.
-
-        Args:
-            image: RGB (H, W, 3), uint8.
-            least_score: score in [0, 1] below which finds are left out.
-
-        Returns:
-            Boxes (N, 4) as ``(x0, y0, x1, y1)`` in pixels, scores (N,) in [0, 1], best first, and class
-            numbers (N,).
-        """
-        rules = self.rules
-        with weights_apart(self._network):
-            found = self._network.detect(image, least_score, self.tiles)
-        found = type(found)(*(values.cpu() for values in found))
-        if rules.classes is not None:
-            wanted = [self.names[label] in rules.classes for label in found.labels.tolist()]
-            found = found.take(torch.tensor(wanted, dtype=torch.bool))
-        # An object that two classes claim, as car and truck do, is one object.
-        one = suppress(found.boxes, found.scores, torch.zeros_like(found.labels), SAME_OBJECT)
-        return found.take(one[: rules.max_objects])
 
 
 class SemanticDetector:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import as_array
 from segue.errors import PromptError
 from segue.inputs import kind_of
 from segue.prompts.answers import MakePrompter
@@ -131,7 +132,7 @@ def _finds(
     scores = np.ones(len(boxes)) if scores is None else _array(scores)
     if scores.shape != (len(boxes),) or not ((scores >= 0) & (scores <= 1)).all():
         raise PromptError(f"detector: scores of shape {scores.shape}; give ({len(boxes)},), each in 0..1")
-    every = [None] * len(boxes) if listed is None else _plain(listed)
+    every = [None] * len(boxes) if listed is None else as_array(listed)
     texts = [_label(label, names) for label in every]
     if len(texts) != len(boxes):
         raise PromptError(f"detector: {len(texts)} labels for {len(boxes)} boxes")
@@ -145,13 +146,9 @@ def _finds(
     return boxes, scores, texts, planes
 
 
-def _plain(values: Any) -> Any:
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else values
-
-
 def _array(values: Any, kind: Any = np.float64) -> Any:
     try:
-        return np.asarray(_plain(values), kind)
+        return np.asarray(as_array(values), kind)
     except (TypeError, ValueError):
         raise PromptError(f"detector: {kind_of(values)}; give arrays of numbers") from None
 

@@ -299,8 +299,8 @@ def mustan2(data: VideosOrPool, network: Values, recipe: Values, run: Values) ->
 def hofam(data: VideoData, options: Values, run: Values) -> Prepared:
     """Train HOFAM, or STAM with a single flow.
 
-    Composites of the release (`hofam=FOLDER`: frame, flow and labels side by side) bring their flow; that of
-    videos is computed.
+    Composite images of the release (`hofam=FOLDER`: frame, flow and labels side by side) bring their flow;
+    that of videos is computed.
 
     Examples:
 

@@ -45,8 +45,8 @@ class HofamRecipe(CommonRecipe):
 
     Attributes:
         name: which of the two networks.
-        videos: labelled videos, or HOFAM's composites (frame, flow and labels side by side); none of them may
-            be used for scores.
+        videos: labelled videos, or HOFAM's composite images (frame, flow and labels side by side); none of
+            them may be used for scores.
         gf: width of the network; 16 is for computers without a GPU.
         levels: 6 takes other sizes than 256 x 256.
         train_fusion: let the fusion convolutions learn; the release does not.

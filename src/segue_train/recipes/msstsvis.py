@@ -8,7 +8,7 @@ constants of their releases: YouTube-VIS and COCO together, 12 epochs, learning 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -42,7 +42,6 @@ NEW_PARTS = (".ms_sts.", ".temporal_attn.")  # in names of the tensors that MS-S
 LITE_STEPS = 2400  # steps of ``msstsvis-lite``
 SHAPE = ClipShape(batch=2, frames=4, side=192, objects=0)
 TOUCHED = 0.3  # overlap (IoU, mean over the frames that show it) from which on a query is about an object
-SLOW = ("reference_points", "sampling_offsets")  # in names of what learns at a tenth of the rate
 
 
 class InstanceObjective(nn.Module):
@@ -107,31 +106,18 @@ def overlaps(objects: Tensor, boxes: Tensor) -> Tensor:
     return (common / union.clamp(min=1e-9) * there).sum(-1) / there.sum(-1).clamp(min=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _InstanceRecipe(CommonRecipe):
-    """Parameter groups of both recipes: backbone, slow parameters, and the discriminator at half the rate."""
-
-    optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-4)
-    trunk_rate: ClassVar[float | None] = None  # None is the rate of the rest
-
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, parameter in network.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            own = self.rate
-            if ".backbone." in name:
-                own = self.trunk_rate or self.rate
-            elif any(part in name for part in SLOW):
-                own = self.rate / 10
-            elif name.startswith("discriminator."):
-                own = self.rate / 2
-            groups.setdefault(own, []).append(parameter)
-        return [{"params": parameters, "lr": own} for own, parameters in groups.items()]
+_DECAYED = partial(torch.optim.AdamW, weight_decay=1e-4)
+# The slow parameters, and the discriminator at half the rate.
+_FACTORS: Mapping[str, float] = {
+    "reference_points": 0.1,
+    "sampling_offsets": 0.1,
+    "discriminator.": 0.5,
+    "": 1.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class LiteRecipe(_InstanceRecipe):
+class LiteRecipe(CommonRecipe):
     """The recipe of ``msstsvis-lite``: small crops, single images first and then short clips.
 
     Attributes:
@@ -144,6 +130,8 @@ class LiteRecipe(_InstanceRecipe):
         single_share: see :class:`InstanceBatches`.
     """
 
+    optimise: ClassVar[Any] = _DECAYED
+    factors: ClassVar[Mapping[str, float]] = _FACTORS
     groups: Groups
     start: Path | None = None
     split_attention: bool = True
@@ -196,7 +184,7 @@ def load_trunk(network: SeqFormer, path: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedRecipe(_InstanceRecipe):
+class PublishedRecipe(CommonRecipe):
     """Everything that a training needs.
 
     Attributes:
@@ -212,6 +200,8 @@ class PublishedRecipe(_InstanceRecipe):
         falls: shares of the run after which the rate falls to a tenth.
     """
 
+    optimise: ClassVar[Any] = _DECAYED
+    factors: ClassVar[Mapping[str, float]] = {".backbone.": 0.1, **_FACTORS}
     name: str
     build: Callable[[], SeqFormer]
     sources: Sequence[ClipSource]
@@ -223,7 +213,6 @@ class PublishedRecipe(_InstanceRecipe):
     epochs: int = EPOCHS
     falls: tuple[float, ...] = field(default=DROPS, kw_only=True)  # type: ignore[misc]
     rate: float = field(default=2e-4, kw_only=True)
-    trunk_rate: ClassVar[float | None] = 2e-5
     gradient_clip: ClassVar[float | None] = 0.1
 
     def steps(self, batches: int) -> int:

@@ -13,11 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import nn
-from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from segue.flow.providers import FlowName, flow_provider
 from segue.models.base import ForegroundNetwork
@@ -26,8 +25,8 @@ from segue.sessions.extra_inputs import ComputedFlow
 from segue_train.class_in_scale import ClassInScale
 from segue_train.foreground_pool import Pool, PoolBatches
 from segue_train.losses import foreground_loss
-from segue_train.recipe import CommonRecipe, Objective, warmed_cosine
-from segue_train.trunks import load_mobilenet, start_from
+from segue_train.recipe import Objective, warmed_cosine
+from segue_train.trunks import MobileNetRecipe
 
 STEPS = 3200
 SAMPLES = 10_000
@@ -41,14 +40,11 @@ SHOWN_SIZE = (144, 192)  # height and width of what a batch shows of a sample
 
 
 @dataclass(frozen=True, slots=True)
-class MustanLiteRecipe(CommonRecipe):
+class MustanLiteRecipe(MobileNetRecipe):
     """Everything that a training of mustan-lite needs.
 
     Attributes:
         pool: folder of a filled pool.
-        backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
-        scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
-        start: weights of this network to start from; `shipped` for those that come with segue.
         rate: learning rate at its highest; the encoder has a tenth. A further training wants less.
         flow: look at optical flow too, by HOFAM's attention: dis, farneback or raft computes it.
         flow_weights: weights of torchvision's raft_small.
@@ -59,30 +55,21 @@ class MustanLiteRecipe(CommonRecipe):
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-2)
     pool: Path
-    start: Path | None = None
     name: str = "mustan-lite"
-    backbone: Path | None = None
-    scaling: Literal["unit", "imagenet"] = "unit"
     flow: FlowName | None = None
     flow_weights: Path | None = None
     flow_attention: bool = True
     class_in_scale: ClassInScale = "as_run"
     gradient_clip: ClassVar[float | None] = 5.0
-    average_decay: ClassVar[float | None] = 0.998
+    frozen: ClassVar[int] = 6
     rate: float = field(default=2e-3, kw_only=True)
 
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.1, "": 1.0}
 
     def network(self) -> nn.Module:
         network = MustanLite(self.flow, flow_attention=self.flow_attention)
-        if self.start is not None:
-            # Flow attention that the weights lack adds nothing at first.
-            start_from(network, self.name, self.start, new=("flow_attention.",))
-        elif self.backbone is not None:
-            load_mobilenet(network.encoder, self.backbone, self.scaling)
-        for layer in (network.encoder.stem, *network.encoder.blocks[:6]):
-            layer.requires_grad_(False)
-        convert_conv2d_weight_memory_format(network, torch.channels_last)
+        # Flow attention that the weights lack adds nothing at first.
+        network = self.started(self.name, network, network.encoder, new=("flow_attention.",))
         loss = partial(
             foreground_loss,
             tversky=PRICES,

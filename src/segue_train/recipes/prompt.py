@@ -10,23 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from segue.models.segue_prompt import NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.planes import draw_disk
-from segue.weights import load_strict
 from segue_train.footage import VOID, Footage
 from segue_train.losses import dice_distance
 from segue_train.prompt_samples import PromptBatches, PromptSampler, click_on, largest_error, read_sources
-from segue_train.recipe import Batch, CommonRecipe, Loss, warmed_cosine
-from segue_train.trunks import load_mobilenet
+from segue_train.recipe import Batch, Loss, warmed_cosine
+from segue_train.trunks import MobileNetRecipe
 
 STEPS = 4000
 # Until which progress a crop has which side, fresh samples of a step, samples of a step.
@@ -36,39 +33,25 @@ MOST_CORRECTIONS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class PromptRecipe(CommonRecipe):
+class PromptRecipe(MobileNetRecipe):
     """Everything that a training of segue-prompt needs.
 
     Attributes:
         groups: footage of each kind with the share of the samples that come from it; none of it may be used
             for scores.
-        backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
-        start: weights of this network to start from.
-        scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
     """
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, betas=(0.9, 0.99), weight_decay=1e-2)
     groups: Sequence[tuple[float, Sequence[Footage]]]
-    backbone: Path | None = None
-    start: Path | None = None
-    scaling: Literal["unit", "imagenet"] = "unit"
     name: str = "segue-prompt"
     gradient_clip: ClassVar[float | None] = 2.0
-    average_decay: ClassVar[float | None] = 0.998
     rate: float = field(default=1.5e-3, kw_only=True)
 
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.2, "": 1.0}
 
     def network(self) -> nn.Module:
         network = SeguePrompt()
-        if self.start is not None:
-            load_strict(network, self.start)
-        elif self.backbone is not None:
-            load_mobilenet(network.encoder, self.backbone, self.scaling)
-        # Gradients at strides 2 and 4 cost as much as all the others together.
-        for layer in (network.encoder.stem, *network.encoder.blocks[:3]):
-            layer.requires_grad_(False)
-        return PromptObjective(convert_conv2d_weight_memory_format(network, torch.channels_last))
+        return PromptObjective(self.started(self.name, network, network.encoder))
 
     def batches(self, count: int, seed: int) -> PromptBatches:
         def shape(progress: float) -> tuple[int, int]:

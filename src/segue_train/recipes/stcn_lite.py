@@ -11,14 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from segue.models.base import Schedule
 from segue.models.stcn import FEATURE_GAIN, STCNLite
@@ -27,7 +25,7 @@ from segue_train.clips import ClipBatches, ClipSampler, ClipShape, Curriculum
 from segue_train.footage import VOID, Footage
 from segue_train.losses import dice_loss, hardest_mean
 from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
-from segue_train.trunks import load_mobilenet, start_from
+from segue_train.trunks import MobileNetRecipe
 from segue_train.warp import Rng, picked
 
 STEPS = 13_000
@@ -40,14 +38,11 @@ PIXELS_PER_STEP = 12 * 192 * 192  # of one batch with one object; larger and lon
 
 
 @dataclass(frozen=True, slots=True)
-class STCNLiteRecipe(CommonRecipe):
+class STCNLiteRecipe(MobileNetRecipe):
     """Everything that a training of stcn-lite needs.
 
     Attributes:
         videos, stills: labelled footage; none of it may be used for scores.
-        backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
-        start: weights of this network to start from; `shipped` for those that come with segue.
-        scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
         reading: how a clip's memory is read: ``dense`` takes the softmax over all of it, ``session`` what a
             session reads by the network's schedule (best positions, penalties, window).
     """
@@ -55,13 +50,9 @@ class STCNLiteRecipe(CommonRecipe):
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-2)
     videos: Sequence[Footage]
     stills: Sequence[Footage]
-    backbone: Path | None = None
-    start: Path | None = None
-    scaling: Literal["unit", "imagenet"] = "unit"
     reading: Literal["dense", "session"] = "dense"
     name: str = "stcn-lite"
     gradient_clip: ClassVar[float | None] = 3.0
-    average_decay: ClassVar[float | None] = 0.998
     rate: float = field(default=6e-4, kw_only=True)
 
     factors: ClassVar[dict[str, float]] = {
@@ -76,19 +67,15 @@ class STCNLiteRecipe(CommonRecipe):
 
     def network(self) -> nn.Module:
         network = STCNLite()
-        if self.start is not None:
-            start_from(network, self.name, self.start)
-        elif self.backbone is not None:
-            load_mobilenet(network.key_encoder, self.backbone, self.scaling)
+        network = self.started(self.name, network, network.key_encoder)
+        if self.start is None and self.backbone is not None:
             initialise_key(network, self.sampler())
-        for layer in (network.key_encoder.stem, *network.key_encoder.blocks[:3]):
-            layer.requires_grad_(False)
         loss = partial(
             clip_loss,
             schedule=network.schedule if self.reading == "session" else None,
             share=HARDEST if self.start else None,
         )
-        return Objective(convert_conv2d_weight_memory_format(network, torch.channels_last), loss)
+        return Objective(network, loss)
 
     def batches(self, count: int, seed: int) -> ClipBatches:
         return ClipBatches(count, seed, self.sampler(), further if self.start else curriculum)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -40,13 +41,8 @@ def parts_of(mask: npt.NDArray[np.bool_]) -> list[Part]:
 
 def single_outline(mask: npt.NDArray[np.bool_]) -> Corners:
     """One polygon (M, 2), int32, of a mask (H, W), bool; lines join its parts and holes."""
-    parts = parts_of(mask)
-    if not parts:
-        return np.zeros((0, 2), np.int32)
-    joined, *others = [outline for part in parts for outline in (part.outside, *part.holes)]
-    for outline in others:
-        joined = _bridged(joined, outline)
-    return joined
+    outlines = [outline for part in parts_of(mask) for outline in (part.outside, *part.holes)]
+    return reduce(_bridged, outlines) if outlines else np.zeros((0, 2), np.int32)
 
 
 def _bridged(one: Corners, other: Corners) -> Corners:

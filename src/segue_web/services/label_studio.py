@@ -180,12 +180,10 @@ def _region(assistant: Assistant, picture: Image, regions: Sequence[Region], tag
 def _value(mask: npt.NDArray[np.bool_], kind: str) -> dict[str, Any]:
     if kind == "brushlabels":
         return {"format": "rle", "rle": brush_rle(mask)}
-    parts = parts_of(mask)
-    if not parts:
-        return {"points": [], "closed": True}
     height, width = mask.shape
-    corners = parts[0].outside * (100 / width, 100 / height)
-    return {"points": corners.tolist(), "closed": True}
+    largest = parts_of(mask)[:1]
+    points = [(part.outside * (100 / width, 100 / height)).tolist() for part in largest]
+    return {"points": points[0] if points else [], "closed": True}
 
 
 def _labels(regions: Sequence[Region], kind: str) -> dict[str, list[str]]:

@@ -6,9 +6,9 @@ import { all, element, make, notice, span } from "./dom.js";
 import { track } from "./edits.js";
 import { icon } from "./icons.js";
 import "./keys.js";
-import { ask, connect, look, remember } from "./link.js";
+import { ask, connect, loadFrames, remember } from "./link.js";
 import { go } from "./playback.js";
-import { state } from "./state.js";
+import { COMPARE_MODES, state } from "./state.js";
 import "./status.js";
 import { offerDetectors } from "./suggestions.js";
 import "./timeline.js";
@@ -35,7 +35,7 @@ function begin(known) {
   document.body.dataset.mode = mode;
   state.setObjects(objects);
   state.setTimeline(timeline);
-  state.forgetLooks(revision);
+  state.outdateFrames(revision);
   if (first) {
     document.title = `${state.video.name} – segue`;
     element("video-name").textContent = state.video.name;
@@ -58,11 +58,11 @@ function onEvent(event) {
     state.revision = event.revision;
     if (event.history) state.history = event.history;
     if (event.objects) state.setObjects(event.objects);
-    for (const item of event.frames ?? []) state.setLook(item);
+    for (const item of event.frames ?? []) state.setFrameData(item);
     if (event.timeline) {
       state.setTimeline(event.timeline);
-      state.forgetLooks(event.revision);
-      void look([state.frame]);
+      state.outdateFrames(event.revision);
+      void loadFrames([state.frame]);
     }
     state.saved = "Saved";
   } else if (event.event === "progress") {
@@ -82,7 +82,7 @@ let beforeAsked = "";
 
 /** Ask for what stands on the left of two pictures of a frame, once for each as it is now. */
 async function loadBefore() {
-  const frame = state.isFresh(state.frame) ? state.look : null;
+  const frame = state.isFresh(state.frame) ? state.current : null;
   if (!state.beside || !frame) return;
   const key = `${frame.frame}.${frame.revision}.${state.history.undo}`;
   if (key === beforeAsked) return;
@@ -96,7 +96,7 @@ async function loadBefore() {
 // Parts that are made once
 
 function fillModes() {
-  element("compare-modes").replaceChildren(...state.compareModes.map(([id, name]) => make("button", {
+  element("compare-modes").replaceChildren(...COMPARE_MODES.map(([id, name]) => make("button", {
     textContent: name, role: "radio", "data-mode": id, onclick: () => view.arrange(() => { state.compare = id; }),
   })));
 }
@@ -128,5 +128,5 @@ element("tools").append(
 const [frame, threshold] = [element("frame"), element("threshold")];
 frame.onchange = () => go(Number(frame.value) || 0);
 threshold.onchange = () => remember("threshold", Math.min(1, Math.max(0, Number(threshold.value) || 0)));
-state.subscribe(() => { void loadBefore(); });
+state.listeners.add(() => { void loadBefore(); });
 connect(onEvent, onState);

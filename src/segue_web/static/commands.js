@@ -5,7 +5,7 @@ import { element, notice, otherTheme } from "./dom.js";
 import { forget, meant, otherGranularity, stop, toggleChosen, track, undo } from "./edits.js";
 import { remember } from "./link.js";
 import { go, goGiven, goUnsure, togglePlay } from "./playback.js";
-import { state } from "./state.js";
+import { COMPARE_MODES, state } from "./state.js";
 import { adopt, find } from "./suggestions.js";
 import { view } from "./view.js";
 
@@ -46,12 +46,12 @@ export const commands = {
   newObject: { name: "New object", icon: "plus", keys: "n", can: editable, run: () => { state.chooseNew(); notice("Click on the new object, or draw a box around it."); } },
   hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => forget(true) },
   clearObject: { name: "Clear the object's mask on this frame", text: "Clear mask", icon: "clear", keys: "Delete", can: () => hasObject() && state.marksOf(Number(state.object)).has(state.frame), run: () => forget(false) },
-  granularity: { name: "The object, a part of it, or more than it", icon: "panel", keys: "o", can: () => editable() && (meant() !== null || state.pending > 0 || !state.look), run: () => otherGranularity() },
+  granularity: { name: "The object, a part of it, or more than it", icon: "panel", keys: "o", can: () => editable() && (meant() !== null || state.pending > 0 || !state.current), run: () => otherGranularity() },
   find: { name: "Suggest objects on this frame", text: "Find", icon: "find", keys: "f", can: () => editable() && !state.finding, run: () => find() },
   adopt: { name: "Add the chosen suggestions as objects", text: "Add as objects", icon: "plus", can: editable, run: () => adopt() },
   smaller: { name: "Smaller brush", icon: "minus", keys: "[", can: editable, run: () => remember("brush", Math.max(2, Math.round(Number(state.settings.brush) * 0.8))) },
   larger: { name: "Larger brush", icon: "plus", keys: "]", can: editable, run: () => remember("brush", Math.min(300, Math.ceil(Number(state.settings.brush) * 1.25))) },
-  compare: { name: "Look at both results in the next way: slider, side by side, difference", icon: "panel", keys: "c", mode: "compare", can: () => state.mode === "compare", run: () => { const modes = state.compareModes.map(([id]) => id); view.arrange(() => { state.compare = modes[(modes.indexOf(state.compare) + 1) % modes.length]; }); } },
+  compare: { name: "Look at both results in the next way: slider, side by side, difference", icon: "panel", keys: "c", mode: "compare", can: () => state.mode === "compare", run: () => { const modes = COMPARE_MODES.map(([id]) => id); view.arrange(() => { state.compare = modes[(modes.indexOf(state.compare) + 1) % modes.length]; }); } },
   beside: { name: "The frame before and after its last change, side by side", icon: "beside", keys: "shift+B", can: () => state.mode === "annotate", run: () => view.arrange(() => { state.beside = !state.beside; }) },
   masks: { name: "Hide or show the masks", icon: "eye", keys: "h", run: () => { state.settings.hidden = !state.settings.hidden; state.changed(); } },
   fit: { name: "Fit the image into the window", icon: "box", keys: "0", run: () => { view.fit(); state.changed(); } },

@@ -3,19 +3,13 @@
 import { icon } from "./icons.js";
 
 /** @returns {any} */
-export function element(id) {
-  return document.getElementById(id);
-}
+export const element = (id) => document.getElementById(id);
 
 /** All parts that a selector finds. @returns {any[]} */
-export function all(selector) {
-  return [...document.querySelectorAll(selector)];
-}
+export const all = (selector) => [...document.querySelectorAll(selector)];
 
 /** The button of a command. @returns {any} */
-export function commandButton(name) {
-  return document.querySelector(`[data-command="${name}"]`);
-}
+export const commandButton = (name) => document.querySelector(`[data-command="${name}"]`);
 
 /** An element with properties, or attributes where there is a dash. @returns {any} */
 export function make(tag, values = {}, children = []) {
@@ -29,9 +23,7 @@ export function make(tag, values = {}, children = []) {
 }
 
 /** A button with an icon alone. */
-export function iconButton(name, label, onclick, values = {}) {
-  return make("button", { className: "icon", title: label, "aria-label": label, onclick, ...values }, [icon(name)]);
-}
+export const iconButton = (name, label, onclick, values = {}) => make("button", { className: "icon", title: label, "aria-label": label, onclick, ...values }, [icon(name)]);
 
 /** A text in a line of a list or of a dialog; one in grey says less. */
 export const span = (textContent, className = "") => make("span", { textContent, className });

@@ -1,7 +1,7 @@
 // What a person says of an object on a frame goes to the server, one change after the other.
 
 import { notice } from "./dom.js";
-import { complain, look, request, tell } from "./link.js";
+import { complain, loadFrames, request, tell } from "./link.js";
 import { go, hold } from "./playback.js";
 import { state } from "./state.js";
 
@@ -27,8 +27,8 @@ function change(make) {
 function edit(make) {
   const { frame, target } = state;
   return change(async () => {
-    if (!state.isFresh(frame)) await look([frame]);
-    const known = state.looks.get(frame);
+    if (!state.isFresh(frame)) await loadFrames([frame]);
+    const known = state.frameData.get(frame);
     const answer = await make({ frame, object: target.id, seen: known?.revision ?? 0 }, known);
     if (answer?.object) state.made(target, answer.object);
     return answer;
@@ -59,7 +59,7 @@ export function rest(at) {
 
 /** What clicks alone may mean on this frame, if there is a choice. */
 export function meant() {
-  const given = state.object === null ? null : state.look?.prompts[state.object];
+  const given = state.object === null ? null : state.current?.prompts[state.object];
   return given?.granularity && given.granularities && given.granularities.length > 1 ? { granularity: given.granularity, granularities: given.granularities } : null;
 }
 
@@ -71,16 +71,14 @@ export function otherGranularity() {
 }
 
 /** A stroke along a path, or without a width the area inside. */
-export function stroke(path, width, add) {
-  void edit((about) => request("stroke", { ...about, path, width, add }));
-}
+export const stroke = (path, width, add) => void edit((about) => request("stroke", { ...about, path, width, add }));
 
 /** A polygon of this frame, which those on other frames are interpolated to. */
 export function savePolygon(corners) {
   return edit(async (about) => {
     const answer = await request("polygon", { ...about, corners });
     if (answer.frames) notice(`Interpolated on ${answer.frames} ${answer.frames === 1 ? "frame" : "frames"}.`);
-    if (!state.isFresh(about.frame)) await look([about.frame]);
+    if (!state.isFresh(about.frame)) await loadFrames([about.frame]);
     return answer;
   });
 }
@@ -112,9 +110,7 @@ export function toggleChosen(what) {
   if (chosen.length) changeObjects(state.chosenIds, { [what]: !chosen.some((item) => item[what]) });
 }
 
-export function remove(object) {
-  void change(() => request("remove", { object }));
-}
+export const remove = (object) => void change(() => request("remove", { object }));
 
 /** Begin a tracking or an export, after the edits that were made before. */
 export async function start(op, fields) {

@@ -25,7 +25,7 @@ class Keyframes {
   get polygon() {
     const item = state.chosenObject;
     if (state.mode !== "annotate" || state.tool !== "keyframe" || !item || item.locked) return null;
-    return state.look?.polygons?.[item.id] ?? null;
+    return state.current?.polygons?.[item.id] ?? null;
   }
 
   /** the frame and the object that are shown */

@@ -55,18 +55,18 @@ export const ask = (op, fields) => request(op, fields).catch(complain);
 export const tell = (op, fields) => void request(op, fields).catch(() => undefined);
 
 /** Ask for frames, again where the answer is from before a change that the page has heard of. */
-export async function look(frames) {
+export async function loadFrames(frames) {
   const answer = await request("look", { frames: frames.slice(0, 64) }).catch(() => null);
-  const old = (answer?.frames ?? []).filter((item) => !state.setLook(item) && !state.isFresh(item.frame));
+  const old = (answer?.frames ?? []).filter((item) => !state.setFrameData(item) && !state.isFresh(item.frame));
   state.changed();
-  if (old.length) await look(old.map((item) => item.frame));
+  if (old.length) await loadFrames(old.map((item) => item.frame));
 }
 
 export function complain(error) {
   notice(error.message, "bad");
   if (!error.stale) return;
-  state.forgetLooks((state.look?.revision ?? 0) + 1);
-  void look([state.frame]);
+  state.outdateFrames((state.current?.revision ?? 0) + 1);
+  void loadFrames([state.frame]);
 }
 
 /** Change a setting, here and for the next time. */

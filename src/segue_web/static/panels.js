@@ -63,7 +63,7 @@ function groupRow(name) {
     className: "pick", title: "Choose the group: Track and Export take its objects alone",
     "aria-pressed": state.group === name, "data-focus": `group${name}`, onclick: () => state.chooseGroup(name),
   }, [icon("group"), name, span(` ${members.length}`, "quiet")]);
-  return make("li", { className: `team ${state.group === name ? "chosen" : ""}` }, [pick, ...toggles(members, name, `s${name}`)]);
+  return make("li", { className: `members ${state.group === name ? "chosen" : ""}` }, [pick, ...toggles(members, name, `s${name}`)]);
 }
 
 /** What hides and locks objects. */
@@ -103,11 +103,7 @@ function showFound() {
   const here = state.foundFrame === state.frame ? state.found : [];
   fill(element("found"), [state.foundAt, here.length], () => here.map((item, i) => {
     const { box, label } = tick(item.label ?? "object", { checked: state.chosen.has(i) });
-    box.onchange = () => {
-      if (box.checked) state.chosen.add(i);
-      else state.chosen.delete(i);
-      state.changed();
-    };
+    box.onchange = () => { state.chosen[box.checked ? "add" : "delete"](i); state.changed(); };
     label.lastElementChild.className = "grow";
     label.append(make("span", { className: "quiet", textContent: item.score === null ? "" : item.score.toFixed(2), title: "Expected overlap with an object" }));
     return make("li", {}, [label]);

@@ -25,9 +25,7 @@ function settle() {
 }
 
 /** Stay on this frame, for somebody works on it. */
-export function hold() {
-  if (state.playing) togglePlay();
-}
+export const hold = () => { if (state.playing) togglePlay(); };
 
 export function togglePlay() {
   state.playing = !state.playing;

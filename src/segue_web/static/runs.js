@@ -7,9 +7,7 @@ function decodeRuns(text) {
   const runs = [];
   let at = 0;
   while (at < text.length) {
-    let value = 0;
-    let shift = 0;
-    let group = 0;
+    let [value, shift, group] = [0, 0, 0];
     do {
       group = text.charCodeAt(at++) - 48;
       value |= (group & 31) << shift;

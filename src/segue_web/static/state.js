@@ -17,69 +17,66 @@
 /** masks of clicks and suggestions below this expected overlap are listed to be looked at; it is often too low */
 const DOUBTFUL = 0.5;
 
-class State {
-  constructor() {
-    this.mode = "loading";
-    this.video = { name: "", width: 1, height: 1, frames: 1, fps: 25 };
-    /** @type {TrackedObject[]} */
-    this.objects = [];
-    /** marks by object, then frame @type {Map<number, Map<number, FrameAnnotation>>} */
-    this.marks = new Map();
-    /** @type {Map<number, FrameData>} */
-    this.looks = new Map();
-    /** the project's last change that the page has heard of */
-    this.revision = 0;
-    /** looks from before this change are out of date, and shown only until there are newer ones */
-    this.forgotten = 0;
-    this.history = { undo: null, redo: null };
-    /** @type {Running | null} */
-    this.running = null;
-    /** what an object may be; empty where it may be anything @type {string[]} */
-    this.classes = [];
-    /** what the project can be exported to @type {{id: string, group: string, name: string, text: string}[]} */
-    this.formats = [];
-    this.frame = 0;
-    /** what edits are of; without an id a new object, that of all edits with this target, perhaps asked for by a person */
-    this.target = { id: null, fresh: false };
-    /** changes that the server has not answered yet */
-    this.pending = 0;
-    /** what stands beside the buttons while there are none */
-    this.saved = "";
-    /** whether a tracking or an export was asked for and has not begun yet */
-    this.starting = false;
-    /** the group that is chosen instead of an object @type {string | null} */
-    this.group = null;
-    this.tool = "click";
-    this.playing = false;
-    this.online = false;
-    /** @type {Found[]} */
-    this.found = [];
-    this.foundFrame = -1;
-    this.foundAt = 0;
-    /** the detector that is at work */
-    this.finding = "";
-    /** @type {Set<number>} */
-    this.chosen = new Set();
-    /** @type {{x: number, y: number} | null} */
-    this.cursor = null;
-    this.compare = "slider";
-    this.split = 0.5;
-    /** whether a frame before and after its last change are shown side by side */
-    this.beside = false;
-    /** what a frame was before @type {Before | null} */
-    this.before = null;
-    /** @type {string[]} */
-    this.names = [];
-    /** @type {Record<string, any>} */
-    this.settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, detector: "", from: -1, to: -1 };
-    /** @type {Set<() => void>} */
-    this.listeners = new Set();
-    this.due = false;
-  }
+/** ways to look at two results: id and name */
+export const COMPARE_MODES = [["slider", "Slider"], ["both", "Side by side"], ["difference", "Difference"]];
 
-  subscribe(listener) {
-    this.listeners.add(listener);
-  }
+class State {
+  mode = "loading";
+  video = { name: "", width: 1, height: 1, frames: 1, fps: 25 };
+  /** @type {TrackedObject[]} */
+  objects = [];
+  /** marks by object, then frame @type {Map<number, Map<number, FrameAnnotation>>} */
+  marks = new Map();
+  /** @type {Map<number, FrameData>} */
+  frameData = new Map();
+  /** the project's last change that the page has heard of */
+  revision = 0;
+  /** what is known of frames from before this change is out of date, and shown only until there are newer ones */
+  forgotten = 0;
+  history = { undo: null, redo: null };
+  /** @type {Running | null} */
+  running = null;
+  /** what an object may be; empty where it may be anything @type {string[]} */
+  classes = [];
+  /** what the project can be exported to @type {{id: string, group: string, name: string, text: string}[]} */
+  formats = [];
+  frame = 0;
+  /** what edits are of; without an id a new object, that of all edits with this target, perhaps asked for by a person */
+  target = { id: null, fresh: false };
+  /** changes that the server has not answered yet */
+  pending = 0;
+  /** what stands beside the buttons while there are none */
+  saved = "";
+  /** whether a tracking or an export was asked for and has not begun yet */
+  starting = false;
+  /** the group that is chosen instead of an object @type {string | null} */
+  group = null;
+  tool = "click";
+  playing = false;
+  online = false;
+  /** @type {Found[]} */
+  found = [];
+  foundFrame = -1;
+  foundAt = 0;
+  /** the detector that is at work */
+  finding = "";
+  /** @type {Set<number>} */
+  chosen = new Set();
+  /** @type {{x: number, y: number} | null} */
+  cursor = null;
+  compare = "slider";
+  split = 0.5;
+  /** whether a frame before and after its last change are shown side by side */
+  beside = false;
+  /** what a frame was before @type {Before | null} */
+  before = null;
+  /** @type {string[]} */
+  names = [];
+  /** @type {Record<string, any>} */
+  settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, detector: "", from: -1, to: -1 };
+  /** @type {Set<() => void>} */
+  listeners = new Set();
+  due = false;
 
   /** Tell everybody, once before the next picture. */
   changed() {
@@ -105,32 +102,32 @@ class State {
   }
 
   /** Take what the server says of a frame, unless something newer is known. */
-  setLook(look) {
-    if (look.revision < Math.max(this.forgotten, this.looks.get(look.frame)?.revision ?? 0)) return false;
-    this.looks.set(look.frame, look);
-    for (const marks of this.marks.values()) marks.delete(look.frame);
-    for (const [id, [kind, score, area]] of Object.entries(look.marks)) {
-      this.marksOf(Number(id)).set(look.frame, { kind, score, area });
+  setFrameData(data) {
+    if (data.revision < Math.max(this.forgotten, this.frameData.get(data.frame)?.revision ?? 0)) return false;
+    this.frameData.set(data.frame, data);
+    for (const marks of this.marks.values()) marks.delete(data.frame);
+    for (const [id, [kind, score, area]] of Object.entries(data.marks)) {
+      this.marksOf(Number(id)).set(data.frame, { kind, score, area });
     }
-    if (this.looks.size > 400) {
-      for (const key of [...this.looks.keys()].slice(0, 100)) if (Math.abs(key - this.frame) > 50) this.looks.delete(key);
+    if (this.frameData.size > 400) {
+      for (const key of [...this.frameData.keys()].slice(0, 100)) if (Math.abs(key - this.frame) > 50) this.frameData.delete(key);
     }
     return true;
   }
 
   /** Ask for all frames again that were looked at before a change of many. */
-  forgetLooks(revision) {
+  outdateFrames(revision) {
     this.forgotten = Math.max(this.forgotten, revision);
   }
 
   /** whether what is known of a frame is up to date */
   isFresh(frame) {
-    return (this.looks.get(frame)?.revision ?? -1) >= this.forgotten;
+    return (this.frameData.get(frame)?.revision ?? -1) >= this.forgotten;
   }
 
   /** what is known of this frame */
-  get look() {
-    return this.looks.get(this.frame);
+  get current() {
+    return this.frameData.get(this.frame);
   }
 
   /** the frames that tracking and export are for */
@@ -159,11 +156,6 @@ class State {
     const before = starts.filter((frame) => frame < this.frame).pop() ?? (starts.includes(this.frame) ? this.frame : Infinity);
     const after = starts.find((frame) => frame > this.frame) ?? -1;
     return after - before > 1;
-  }
-
-  /** ways to look at two results: id and name */
-  get compareModes() {
-    return [["slider", "Slider"], ["both", "Side by side"], ["difference", "Difference"]];
   }
 
   /** whether the project can be changed now */
@@ -220,22 +212,16 @@ class State {
   /** Frames to look at next: the least sure ones, no two of an object within ten frames. */
   unsure() {
     const limit = Number(this.settings.threshold);
-    const all = [];
-    for (const object of this.objects) {
+    const isUnsure = ([, mark]) => mark.area > 0 && mark.score < (mark.kind === "given" ? Math.min(limit, DOUBTFUL) : limit);
+    const all = this.objects.flatMap((object) => {
       /** @type {{frame: number, object: TrackedObject, value: number}[]} */
       const kept = [];
-      const candidates = [];
-      for (const [frame, mark] of this.marksOf(object.id)) {
-        const least = mark.kind === "given" ? Math.min(limit, DOUBTFUL) : limit;
-        if (mark.area > 0 && mark.score < least) candidates.push({ frame, object, value: mark.score });
+      const candidates = [...this.marksOf(object.id)].filter(isUnsure).sort(([, a], [, b]) => a.score - b.score);
+      for (const [frame, { score: value }] of candidates) {
+        if (kept.length < 12 && kept.every((other) => Math.abs(other.frame - frame) > 10)) kept.push({ frame, object, value });
       }
-      candidates.sort((a, b) => a.value - b.value);
-      for (const item of candidates) {
-        if (kept.length >= 12) break;
-        if (kept.every((other) => Math.abs(other.frame - item.frame) > 10)) kept.push(item);
-      }
-      all.push(...kept);
-    }
+      return kept;
+    });
     return all.sort((a, b) => a.value - b.value).slice(0, 20);
   }
 }

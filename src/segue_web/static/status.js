@@ -11,7 +11,7 @@ import { TOOLS } from "./tools.js";
 
 const RUNS = { forward: "Tracking forwards", back: "Tracking backwards", between: "Tracking to the next correction", export: "Exporting" };
 
-state.subscribe(() => {
+state.listeners.add(() => {
   if (state.mode === "loading") return;
   showCommands();
   showProgress();

@@ -1,6 +1,7 @@
 // The timeline: a row for each object with presence, confidence, corrected frames and joined parts.
 
 import { element } from "./dom.js";
+import { along } from "./paint.js";
 import { go } from "./playback.js";
 import { state } from "./state.js";
 
@@ -22,7 +23,7 @@ class Timeline {
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     canvas.addEventListener("dblclick", () => this.show(0, state.video.frames));
     new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
-    state.subscribe(() => this.draw());
+    state.listeners.add(() => this.draw());
   }
 
   frameAt(event) {
@@ -103,10 +104,7 @@ class Timeline {
     const x = this.x(state.frame);
     context.fillStyle = accent;
     context.fillRect(x - 1, HEAD - 7, 2, height);
-    context.beginPath();
-    context.moveTo(x - 6, HEAD - 7);
-    context.lineTo(x + 6, HEAD - 7);
-    context.lineTo(x, HEAD + 2);
+    along(context, [[x - 6, HEAD - 7], [x + 6, HEAD - 7], [x, HEAD + 2]]);
     context.fill();
   }
 
@@ -159,11 +157,7 @@ class Timeline {
     context.globalAlpha = 1;
     for (const x of given) {
       const y = top + 2 + full / 2;
-      context.beginPath();
-      context.moveTo(x, y - 6);
-      context.lineTo(x + 5, y);
-      context.lineTo(x, y + 6);
-      context.lineTo(x - 5, y);
+      along(context, [[x, y - 6], [x + 5, y], [x, y + 6], [x - 5, y]]);
       context.closePath();
       context.fillStyle = text;
       context.fill();

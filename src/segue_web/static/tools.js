@@ -2,7 +2,7 @@
 
 import { click, rest, savePolygon, stroke } from "./edits.js";
 import { keyframes } from "./keyframes.js";
-import { look } from "./link.js";
+import { loadFrames } from "./link.js";
 import { along, disk, outline, point } from "./paint.js";
 import { hold } from "./playback.js";
 import { state } from "./state.js";
@@ -128,7 +128,7 @@ class Tools {
   /** Press once it is known what is there; the pointer may be up again by then. */
   async pressLater(at, opposite) {
     const { frame } = state;
-    await look([frame]);
+    await loadFrames([frame]);
     if (state.frame !== frame || this.tool !== "keyframe" || this.waits) return;
     this.press(at, opposite);
     if (this.pointers.size === 0) this.release();
@@ -303,7 +303,7 @@ class Tools {
   useCross(at = state.cursor) {
     const { frame } = state, before = this.crossing;
     if (!before && !this.waits) { this.cross(at); return; }
-    const now = Promise.resolve(before).then(() => this.waits && look([frame])).then(() => {
+    const now = Promise.resolve(before).then(() => this.waits && loadFrames([frame])).then(() => {
       if (this.crossing === now) this.crossing = null;
       if (state.frame === frame && !this.waits) this.cross(at);
     });

@@ -1,7 +1,7 @@
 // The picture: frame, masks, prompts and cross on one canvas, with zoom and pan.
 
 import { element, notice } from "./dom.js";
-import { look } from "./link.js";
+import { loadFrames } from "./link.js";
 import { DIFFERENCE, outline, paintedMask, point, rimOf, write } from "./paint.js";
 import { state } from "./state.js";
 
@@ -32,7 +32,7 @@ class View {
     this.shown = null;
     new ResizeObserver(() => this.resize(false)).observe(this.canvas);
     addEventListener("resize", () => this.resize(true));
-    state.subscribe(() => this.draw());
+    state.listeners.add(() => this.draw());
   }
 
   /** Take the size of the canvas. Only a window of another size fits the picture anew: where panels change, it stays where it is. */
@@ -119,11 +119,9 @@ class View {
   /** Load what is needed around the current frame. */
   async load(quick, ahead) {
     const { frame, video } = state;
-    const wanted = [frame];
-    for (let n = 1; n <= ahead; n++) wanted.push(frame + n);
-    const frames = wanted.filter((index) => index < video.frames);
+    const frames = Array.from({ length: Math.min(ahead + 1, video.frames - frame) }, (_, n) => frame + n);
     const missing = frames.filter((index) => !state.isFresh(index));
-    if (missing.length) void look(missing);
+    if (missing.length) void loadFrames(missing);
     if (quick && !this.bitmaps.has(frame)) void this.fetchFrame(frame, true);
     for (const index of frames) {
       if (!this.bitmaps.has(index)) await this.fetchFrame(index, false);
@@ -160,12 +158,11 @@ class View {
   forget() {
     const pixels = state.video.width * state.video.height;
     const most = Math.max(6, Math.min(KEPT_FRAMES, Math.round(120e6 / pixels)));
-    for (const index of this.bitmaps.keys()) {
+    for (const [index, bitmap] of this.bitmaps) {
       if (this.bitmaps.size <= most) return;
-      if (index !== state.frame) {
-        this.bitmaps.get(index)?.close();
-        this.bitmaps.delete(index);
-      }
+      if (index === state.frame) continue;
+      bitmap.close();
+      this.bitmaps.delete(index);
     }
   }
 
@@ -208,30 +205,30 @@ class View {
     context.imageSmoothingEnabled = this.scale < 3 * devicePixelRatio;
     if (this.shown) context.drawImage(this.shown, 0, 0, width, height);
     else { context.fillStyle = "#0003"; context.fillRect(0, 0, width, height); }
-    const look = state.look;
-    if (look && !state.settings.hidden) this.drawMasks(look, pane);
+    const data = state.current;
+    if (data && !state.settings.hidden) this.drawMasks(data, pane);
     const pixel = devicePixelRatio / this.scale;
     if (state.mode === "annotate" && pane === this.panes - 1) {
       this.drawFound();
-      if (look) this.drawPrompts(look, pixel);
+      if (data) this.drawPrompts(data, pixel);
       if (this.handles) this.handles(context, pixel);
     }
     if (this.draft) this.draft(context, pixel);
     if (state.cursor) this.drawCross(pixel);
   }
 
-  drawMasks(look, pane) {
+  drawMasks(data, pane) {
     const { context } = this;
     const { width, height } = state.video;
     if (state.mode !== "compare") {
       const { before } = state;
-      if (pane === this.panes - 1) this.drawOverlay(look.masks);
-      else if (before?.frame === look.frame) this.drawOverlay(before.masks);
+      if (pane === this.panes - 1) this.drawOverlay(data.masks);
+      else if (before?.frame === data.frame) this.drawOverlay(before.masks);
       return;
     }
-    const sides = [look.masks, look.other ?? {}];
+    const sides = [data.masks, data.other ?? {}];
     if (state.compare === "both") this.drawOverlay(sides[pane]);
-    else if (state.compare === "difference") this.drawDifference(look);
+    else if (state.compare === "difference") this.drawDifference(data);
     else {
       const x = state.split * width;
       this.within(0, x, height, () => this.drawOverlay(sides[0]));
@@ -242,11 +239,7 @@ class View {
       context.beginPath();
       context.arc(x, height / 2, 11 * pixel, 0, 7);
       context.fill();
-      context.fillStyle = "#222";
-      context.font = `${12 * pixel}px system-ui`;
-      context.textAlign = "center";
-      context.textBaseline = "middle";
-      context.fillText("⟷", x, height / 2);
+      write(context, "⟷", x, height / 2, pixel, "center", "#222");
       write(context, state.names[0], x - 16 * pixel, 16 * pixel, pixel, "right");
       write(context, state.names[1], x + 16 * pixel, 16 * pixel, pixel, "left");
     }
@@ -281,10 +274,10 @@ class View {
   }
 
   /** Hits over misses over false alarms of each object; the second result is the truth. */
-  drawDifference(look) {
+  drawDifference(data) {
     for (const kind of [2, 1, 0]) {
       for (const { id, visible } of state.objects) {
-        const counts = look.difference?.[id]?.[kind];
+        const counts = data.difference?.[id]?.[kind];
         if (visible && counts) this.drawMask(counts, DIFFERENCE[kind].colour, 0.6);
       }
     }
@@ -295,9 +288,9 @@ class View {
     state.found.forEach((item, i) => this.drawMask(item.counts, "#ffffff", state.chosen.has(i) ? 0.43 : 0.16));
   }
 
-  drawPrompts(look, pixel) {
+  drawPrompts(data, pixel) {
     const { context } = this;
-    for (const [id, prompts] of Object.entries(look.prompts)) {
+    for (const [id, prompts] of Object.entries(data.prompts)) {
       const item = state.objects.find((other) => other.id === Number(id));
       if (!item?.visible) continue;
       const chosen = item.id === state.object;
