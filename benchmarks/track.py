@@ -1,6 +1,6 @@
 """Speed and memory of tracking: segue against the published inference loops, written down plainly.
 
-Both run the same random weights on the same made-up pictures, in turn, frame by frame; their results are
+Both run the same random weights on the same made-up images, in turn, frame by frame; their results are
 compared. The memory is filled artificially to the wanted number of frames. Prints Markdown tables.
 
 Results differ by rounding. Where only the best positions of the memory are read, rounding also decides which
@@ -133,7 +133,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--devices", type=names_of(devices), default=devices, help=f"of {','.join(devices)}")
     add("--fast", action="store_true", help="segue in bfloat16; the plain loop stays in float32")
     add("--memory-limit", type=float, default=10, help="GiB that the plain loop may need (default: 10)")
-    add("--quick", action="store_true", help="a small picture, few cases, two frames: does it run?")
+    add("--quick", action="store_true", help="a small image, few cases, two frames: does it run?")
     add("--json", type=argparse.FileType("w"), help="write all numbers here")
     options = parser.parse_args(arguments)
     if options.quick:
@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for device in options.devices:
         print(f"Measured on {describe(options.threads, device)}.")
     height, width = options.size
-    print(f"Pictures {width}x{height}, random weights (none are published with segue for STCN and STM).\n")
+    print(f"Images {width}x{height}, random weights (none are published with segue for STCN and STM).\n")
     print(HEADER, flush=True)
     rows = []
     for case in cases(options):
