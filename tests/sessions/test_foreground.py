@@ -21,7 +21,6 @@ from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground_masks import SHADOW, ForegroundMasks
 from segue.sessions.segmenters import NetworkSegmenter
 from segue.sessions.subtractors import (
-    BLIND,
     BackgroundDifference,
     Envelope,
     FrameDifference,
@@ -347,7 +346,6 @@ def test_subtractors_begin_with_empty_masks_and_tell_their_background(method: An
     assert not session.restorable
     with pytest.raises(SegueError, match=f"{method} cannot be saved"):
         session.state()
-    assert BLIND < 12
 
 
 def test_a_subtractor_can_give_the_background_to_a_network() -> None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -41,21 +41,34 @@ def is_own(folder: Path, batch: str, name: str) -> bool:
     return False
 
 
-def check_free(output: str, name: str, batch: str) -> Path:
-    """The place of a video's results on this machine; nobody else has anything there."""
-    final, root = Path(output) / name, Path(output).resolve()
-    with writing(final):
-        if final.is_symlink() or not final.parent.resolve().is_relative_to(root):
-            raise SinkError(f"{final}: a link leads out of the output; remove it, or choose another output")
-        there = next(path for path in final.parents if path.exists())
-        if not there.is_dir():
-            raise SinkError(f"{there}: is a file where a folder of results is wanted; choose another output")
-        empty = not final.exists() or (final.is_dir() and not any(final.iterdir()))
-    if not empty and not is_own(final, batch, name):
-        raise SinkError(
-            f"{final}: exists already, and this batch did not write it; choose another output or name"
-        )
-    return final
+def check_free(output: str, names: Iterable[str], batch: str) -> None:
+    """See that nobody else has anything where the results of videos are to be on this machine."""
+    root, folders = Path(output).resolve(), set[Path]()
+    for name in names:
+        final = Path(output, name)
+        with writing(final):
+            if final.parent not in folders:
+                _check_folder(final.parent, root)
+                folders.add(final.parent)
+            there = os.path.lexists(final)
+            if there and final.is_symlink():
+                raise SinkError(
+                    f"{final}: a link leads out of the output; remove it, or choose another output"
+                )
+            empty = not there or (final.is_dir() and not any(final.iterdir()))
+        if not empty and not is_own(final, batch, name):
+            raise SinkError(
+                f"{final}: exists already, and this batch did not write it; choose another output or name"
+            )
+
+
+def _check_folder(folder: Path, root: Path) -> None:
+    """See that results in a folder, which need not exist, are inside the output."""
+    if not folder.resolve().is_relative_to(root):
+        raise SinkError(f"{folder}: a link leads out of the output; remove it, or choose another output")
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise SinkError(f"{there}: is a file where a folder of results is wanted; choose another output")
 
 
 def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | None]:
@@ -66,7 +79,8 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
         _upload(work, f"{output.rstrip('/')}/{name}", name, batch, digest)
         shutil.rmtree(work, ignore_errors=True)
         return digest, None
-    final, moving = check_free(output, name, batch), Path(output, MOVING, token_hex(8))
+    check_free(output, [name], batch)
+    final, moving = Path(output, name), Path(output, MOVING, token_hex(8))
     coming, old = moving / "coming", moving / "old"
     with writing(final):
         make_folder(final.parent)

@@ -128,8 +128,7 @@ def _run_waiting(
     ledger: Ledger, waiting: Sequence[Task], how: JobConfig, home: Path, observer: BatchObserver
 ) -> None:
     if not is_url(how.output):
-        for task in waiting:
-            check_free(how.output, task.name, how.batch)
+        check_free(how.output, (task.name for task in waiting), how.batch)
     try:
         workers = open_workers(how, waiting)
         with observer.watching(ledger) as show:
