@@ -171,9 +171,9 @@ class Alignment(Stage):
         matrix = frame.matrix = None if frame.pans else self._aligner.find(frame.image)
         if matrix is None:
             return
-        scene, plane = background.scene, frame.plane
-        frame.image = to_reference(frame.image, matrix, frame.image if scene is None else scene.picture)
-        frame.plane = None if plane is None else to_reference(plane, matrix, plane)
+        picture, plane = background.picture, frame.input.plane
+        frame.replace_image(to_reference(frame.image, matrix, frame.image if picture is None else picture))
+        frame.input.plane = None if plane is None else to_reference(plane, matrix, plane)
 
     def result(self, frame: WorkFrame, background: Background) -> None:
         if frame.matrix is not None and frame.maps is not None:

@@ -45,15 +45,12 @@ class SceneChangeDetector(Checkpointable):
     _time: float | None = checkpointed()
     _usual: float | None = checkpointed()
     _pauses: int = checkpointed()
-    moving: float = checkpointed()
-    """Share of the last frame, reduced, that is not as it was on the frame before."""
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         self._before = None
-        self.moving = 0.0
         self._time = None
         self._usual = None
         self._pauses = 0
@@ -64,9 +61,7 @@ class SceneChangeDetector(Checkpointable):
         before, self._before = self._before, small
         paused = self._paused(time)
         if before is None or before.shape != small.shape:
-            self.moving = 0.0
             return Change.none
-        self.moving = float((np.abs(small - before).max(axis=2) > TOUCH).mean())
         change = difference(small, before)
         if change is not Change.none and not panned(small, before):
             return change

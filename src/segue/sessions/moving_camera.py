@@ -15,6 +15,7 @@ from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue.sessions.registration import difference, normalised, warped
+from segue.sessions.segmenters import SegmenterInput
 from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
@@ -176,7 +177,7 @@ class CameraFollower(Stage):
         assert frame.scene is not None
         last = self._seen - 1
         places = {offset: min(max(self._due + offset, 0), last) for offset in self._offsets}
-        frame.context = {offset: self._warped(place) for offset, place in places.items()}
+        frame.context = {offset: SegmenterInput(self._warped(place)) for offset, place in places.items()}
         frame.scene = self._past(frame.scene)
 
     def after(self, frame: WorkFrame, background: Background) -> None:
