@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segue.api.track import stored_prompts
 from segue.errors import PromptError, SinkError
-from segue.jobs.describing import stored_prompts
-from segue.jobs.identity import identified, record
 from segue.jobs.plan import check_plan
+from segue.jobs.record import identified, record
 from segue.jobs.values import ForegroundJob, Job, Model, Outputs, TrackJob, VideoSource
 from segue.prompts.given import given_prompts
 from segue.types import BoxPrompt

@@ -27,7 +27,6 @@ from segue.jobs.values import (
     DEFAULT_FORMATS,
     ForegroundJob,
     InstancesJob,
-    Job,
     Model,
     Outputs,
     TrackJob,
@@ -110,7 +109,7 @@ def chosen(values: ChosenOptions) -> ChosenOptions:
     return {place: value for place, value in values.items() if value is not None}
 
 
-def parse_job(name: str, words: Sequence[str]) -> Job:
+def parse_job(name: str, words: Sequence[str]) -> VideoJob:
     """The job that a command line means, without carrying it out or saying anything."""
     if "--live" in words:
         raise SegueError("--live shows one run alone; leave it out")
@@ -137,12 +136,11 @@ def _parsed(name: str, parse: Callable[..., Any], *given: Any, **how: Any) -> An
         raise SegueError(f"segue {name}: {error.format_message()}") from None
 
 
-def show(job: Job | VideoJob, watched: Watched = nullcontext) -> RunResult:
+def show(job: VideoJob, watched: Watched = nullcontext) -> RunResult:
     """Carry out a job, and show how it goes on; ends the program with 130 where it is interrupted."""
     if isinstance(job, TrackJob):
         check_prompts(job)
-    if isinstance(job, VideoJob):
-        check_needs([job])
+    check_needs([job])
     from segue.jobs.running import run  # imports PyTorch
 
     with interruptible(), closing(Console()) as console, watched(console) as observer:
