@@ -85,7 +85,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--frames", type=int, default=3000, help="of the video")
-    parser.add_argument("--tracked", type=int, default=400, help="frames of the runs that track")
+    parser.add_argument("--tracked", type=int, default=100, help="frames of the runs that track")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, last = Path(name), options.frames - 1

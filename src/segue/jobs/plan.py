@@ -25,7 +25,7 @@ from segue.jobs.values import (
     VideoSource,
     to_json,
 )
-from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, Task
+from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
 from segue.types import BackgroundModel, FlowName, MaskPrompt
 from segue.video.addresses import is_url
 from segue.video.images import match_images
@@ -130,7 +130,7 @@ def _is_there(place: str) -> bool:
 
 def _check_model(job: VideoJob) -> None:
     """The networks and weight files of a job."""
-    task: Task = job.kind
+    task: NetworkTask = job.kind
     name, weights = job.model.name, job.model.weights
     if any(item.argument == "model" for item in job.given):
         return
