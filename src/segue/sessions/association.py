@@ -17,7 +17,8 @@ import numpy as np
 from segue.arrays import Float32Array
 from segue.masks.files import MAX_ID
 from segue.prompts.planes import grown
-from segue.types import Box, Image
+from segue.prompts.proposals import Detector
+from segue.types import Box, Frame, Image
 
 OVERLAP, MOTION, APPEARANCE, CLASS = 1.0, 0.5, 0.5, 0.3
 """What the overlap with the tracked mask, with the place where the motion leads, the appearance, and the
@@ -37,6 +38,7 @@ PROVEN = 3  # times that an object must have been found before it may be missed 
 SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
 REACH = 60  # frames for which a motion is extrapolated
 CANDIDATE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
+NAMED = 0.4  # overlap (IoU) of a detection with the box of an object that it names
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
 
 RETURN_SPEED, RETURN_BONUS = 0.02, 0.1
@@ -164,6 +166,16 @@ def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
     inner = (high - low).clip(min=0).prod(-1)
     union = (a[:, 2:] - a[:, :2]).prod(-1)[:, None] + (b[:, 2:] - b[:, :2]).prod(-1)[None] - inner
     return np.asarray(inner / np.maximum(union, 1e-6), np.float32)
+
+
+def name_object(detector: Detector, image: Image, box: Box) -> tuple[str, float] | None:
+    """Label and score of the detection that overlaps a box most; None if none fits."""
+    named = [item for item in detector(Frame(0, 0.0, image)).objects if item.label and item.box]
+    if not named:
+        return None
+    shares = overlaps([box], [item.box for item in named if item.box])[0]
+    best = named[int(shares.argmax())]
+    return (best.label, best.score) if best.label and shares.max() >= NAMED else None
 
 
 def match(

@@ -50,14 +50,14 @@ class Tracks:
     def update(self, found: Sequence[Instance], shared: int, keep: int) -> list[Instance]:
         """The known object of each instance of the next window, whose last ``keep`` frames are shared."""
         matched = self._match(found, shared)
-        for track in self.known:
-            track.missing += 1
-            track.masks = track.masks.new_zeros(keep, *track.masks.shape[1:])
+        for known in self.known:
+            known.missing += 1
+            known.masks = known.masks.new_zeros(keep, *known.masks.shape[1:])
         present = []
         for i, new in enumerate(found):
             track = matched.get(i)
             if track is None:
-                self.last_id = next_id(self.last_id, {known.id for known in self.known})
+                self.last_id = next_id(self.last_id, {item.id for item in self.known})
                 track = replace(new, id=self.last_id)
                 self.known.append(track)
             else:
