@@ -119,19 +119,14 @@ def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolAr
     return textured & alike, textured & ~alike
 
 
-def shown_share(frame: Float32Array, scene: Float32Array) -> float:
-    """Share of a scene that an image shows, by structure and levels."""
-    if frame.shape != scene.shape:
-        return 0.0
-    kept, altered = structure(frame, scene)
-    textured = int((kept | altered).sum())
-    close = np.abs(frame - scene).max(axis=2) <= TOUCH
-    return float((kept & close).sum()) / textured if textured else 0.0
-
-
 def is_shown(scene: Image | None, image: Image) -> bool:
-    """Whether a part of the empty scene is seen, so that what hides the rest stands before it."""
-    return scene is not None and shown_share(reduced(image), reduced(scene)) > SHOWN
+    """Whether a part of the background is seen, so that what hides the rest stands before it."""
+    if scene is None:
+        return False
+    one, other = reduced(image), reduced(scene)
+    kept, altered = structure(one, other)
+    close = np.abs(one - other).max(axis=2) <= TOUCH
+    return float((kept & close).sum()) > SHOWN * float((kept | altered).sum())
 
 
 def panned(one: Float32Array, other: Float32Array) -> bool:

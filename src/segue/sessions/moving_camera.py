@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import SegueError
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
@@ -158,8 +157,6 @@ class CameraFollower(Stage):
     _due: int = checkpointed()
 
     def __init__(self, offsets: Sequence[int], method: Method = "ecc", *, always: bool = False) -> None:
-        if method not in METHODS:
-            raise SegueError(f"camera motion {method!r}: choose {' or '.join(METHODS)}")
         self._offsets, self._find, self._always = tuple(offsets), METHODS[method], always
         self.reset(Change.scene)
 
