@@ -55,7 +55,7 @@ class ContribSubtractor(Segmenter):
         self.restart()
 
     def restart(self) -> None:
-        self._model: Any = cv2.bgsegm.__dict__[f"createBackgroundSubtractor{self.name}"]()
+        self._model: Any = vars(cv2)["bgsegm"].__dict__[f"createBackgroundSubtractor{self.name}"]()
 
     def step(
         self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
