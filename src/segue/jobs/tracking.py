@@ -116,10 +116,7 @@ def make_prompter(job: TrackJob) -> MakePrompter | None:
     """Prompter for boxes and points, by name or weight file; None leaves it to the session."""
     if job.prompter is not None:
         return find_prompter(job.prompter, device=job.device)
-    if job.refine is None:
-        return None
-    network = job.refine == "network"
-    return prompter_of(job.model.name, device=job.device) if network else find_prompter("grabcut")
+    return None if job.refine is None else prompter_of(job.model.name, device=job.device)
 
 
 class Ahead:

@@ -20,8 +20,7 @@ from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import suppress
 from segue.models.detection.classes import COCO_ORDER
 from segue.prompts.answers import Answer, MakePrompter, PicturePrompter, Prompts
-from segue.prompts.grabcut import refine_box
-from segue.prompts.lost import box_of_patches, discover, pixels_of_patches
+from segue.prompts.lost import discover, pixels_of_patches
 from segue.prompts.planes import pixels
 from segue.prompts.proposals import Detector as Detector
 from segue.prompts.proposals import Proposals, ProposingDetector, prompted
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from segue.models.detection.nanodet import NanoDetPlus
     from segue.models.detection.pointrend import PointRend
 
-DISCOVERY_MASKS = ("crf", "grabcut", "none")  # what may draw the mask of a discovered object
+DISCOVERY_MASKS = ("crf", "none")  # what may draw the mask of a discovered object
 SAME_OBJECT = 0.8  # IoU of boxes of different classes above which the weaker one is the same object again
 
 
@@ -241,7 +240,7 @@ class DiscoveryDetector:
         features: a network with dense features, such as :class:`segue.models.dino.DINO`.
         which: keys, queries or values of the last attention.
         max_objects: more than one is our extension of the paper.
-        refine: ``crf`` as in the STCN report, ``grabcut`` from the box, or ``none``.
+        refine: ``crf`` as in the STCN report, or ``none``.
         centre: take the mean of the features away first, for networks whose features all agree.
         device: where the network runs.
     """
@@ -273,11 +272,7 @@ class DiscoveryDetector:
         frame = as_frame(frame)
         patch, mask = self._features.patch, np.zeros(frame.size, np.uint8)
         for number, find in enumerate(self.finds(frame.image), start=1):
-            if self.refine == "grabcut":
-                own = refine_box(frame.image, box_of_patches(find, patch, frame.size))
-            else:
-                own = pixels_of_patches(find, patch, frame.size)
-            mask[own & (mask == 0)] = number
+            mask[pixels_of_patches(find, patch, frame.size) & (mask == 0)] = number
         if self.refine == "crf":
             from segue.masks import dense_crf  # late, for a quick start
 
