@@ -102,9 +102,9 @@ def test_discovery_runs_on_the_features_of_any_network(size: tuple[int, int]) ->
 
 def test_unknown_ways_are_refused() -> None:
     features = FeatureMaps(lambda images: images, 1, 1)
-    with pytest.raises(PromptError, match="refinement 'sharp'"):
+    with pytest.raises(PromptError, match="refine is 'sharp'"):
         DiscoveryDetector(features, refine="sharp")  # type: ignore[arg-type]
-    with pytest.raises(PromptError, match="features 'tokens'"):
+    with pytest.raises(PromptError, match="features is 'tokens'"):
         DiscoveryDetector(features, which="tokens")  # type: ignore[arg-type]
 
 

@@ -23,7 +23,6 @@ from segue.prompts.detectors import (
     DenseFeatures,
     Detector,
     DiscoveryDetector,
-    FilledBox,
 )
 from segue.prompts.own_detectors import FunctionDetector, PhraseDetector
 from segue.prompts.phrases import Phrase, parse_phrases, unmatched
@@ -216,13 +215,11 @@ def build_network(
     return made(network, rules=_rules(options), device=choose_device(options.device), **given)
 
 
-def _box_prompter(refine: Refinement | None, device: str | torch.device | None) -> MakePrompter:
-    """The box segmenter of a detector."""
+def _box_prompter(refine: Refinement | None, device: str | torch.device | None) -> MakePrompter | None:
+    """The box segmenter of a detector; None takes whole boxes."""
     if refine not in (None, *BOX_MASKS):
         raise PromptError(f"refine is {refine!r}; for boxes choose {', '.join(BOX_MASKS)}")
-    return (
-        FilledBox if refine == "none" else partial(Prompter, network=prepared(device=choose_device(device)))
-    )
+    return None if refine == "none" else partial(Prompter, network=prepared(device=choose_device(device)))
 
 
 def build_nanodet(options: DetectorOptions) -> Detector:
