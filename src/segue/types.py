@@ -35,7 +35,7 @@ FeatureName = Literal["keys", "queries", "values"]
 MemoryPolicy = Literal["usage", "fifo", "all"]
 """Which memory frames go first where a memory is full: the least used, the oldest, or none."""
 
-Refinement = Literal["crf", "network", "grabcut", "none"]
+Refinement = Literal["crf", "network", "none"]
 """What draws the mask of an object to the edges of the image; ``network`` is segue-prompt."""
 
 FlowName = Literal["dis", "farneback", "raft"]
