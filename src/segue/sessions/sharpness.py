@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -115,17 +114,9 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
     right, down = directions[:, least].real / np.linalg.norm(directions[:, least].real)
     candidates = [Blur(right * length, down * length) for length in LENGTHS]
     candidates += [Blur(spread=spread) for spread in SPREADS]
-    best, found = _best(frame, still, open_, candidates)
-    plain = _difference(frame, still, open_)
-    return best.scaled(2.0) if found < GAIN * plain else None
-
-
-def _best(
-    frame: Float32Array, still: Float32Array, open_: npt.NDArray[np.bool_], candidates: Sequence[Blur]
-) -> tuple[Blur, float]:
     scores = [_difference(frame, np.asarray(blur.act(still), np.float32), open_) for blur in candidates]
-    place = int(np.argmin(scores))
-    return candidates[place], scores[place]
+    best, plain = int(np.argmin(scores)), _difference(frame, still, open_)
+    return candidates[best].scaled(2.0) if scores[best] < GAIN * plain else None
 
 
 def _difference(frame: Float32Array, still: Float32Array, open_: npt.NDArray[np.bool_]) -> float:
