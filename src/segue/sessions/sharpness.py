@@ -22,7 +22,7 @@ Kernel = npt.NDArray[np.float32]  # (k, k) with an odd k and the sum 1
 LESS_SHARP = 0.75  # share of the scene's energy of edges, in some direction, below which a frame is blurred
 LENGTHS = (2.0, 3.5, 5.0, 8.0, 12.0, 18.0)  # pixels of a motion blur that are tried, at half size
 SPREADS = (0.7, 1.2, 2.0, 3.0)  # sigmas of a blur in all directions that are tried, in pixels at half size
-GAIN = 0.93  # a blur counts if it makes the difference smaller by this factor
+GAIN = 0.87  # a blur counts if it makes the difference smaller by this factor
 _LEAST_ENERGY = 4.0  # mean square of a derivative, in levels, below which nothing can be decided
 
 
