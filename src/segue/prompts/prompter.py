@@ -19,7 +19,6 @@ from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import Answer, PicturePrompter, PixelWindow, Prompts, Stroke
 from segue.prompts.granularity import Granularity, related, whole_of
-from segue.prompts.looks import calibration_of, cut_off, evidence, expected_iou, joined
 from segue.prompts.planes import (
     CropWindow,
     around,
@@ -131,7 +130,7 @@ class Prompter(PicturePrompter):
         return replace(answer, iou=np.minimum(answer.iou, before.iou))
 
     def _answer(self, prompts: Prompts) -> Answer:
-        kind = calibration_of(prompts)
+        kind = prompts.calibration
         new = kind == "box" or prompts.mask is None
         granularity: Granularity = "whole"
         granularities: tuple[Granularity, ...] = (granularity,)
@@ -149,18 +148,13 @@ class Prompter(PicturePrompter):
         if new and found.mask.any():  # once more, to mend its own mask
             found = self._ask(replace(prompts, mask=found.probability), found.window, "around")
         for _ in range(WIDER):
-            if prompts.box is not None or not cut_off(found):
+            if prompts.box is not None or not found.cut_off:
                 break
             prompts = replace(prompts, mask=found.probability)
             found = self._ask(prompts, self._window(prompts), "around")
         if found.mask.any():
-            found = joined(found, self._closer(prompts, found))
-        return replace(
-            found,
-            iou=expected_iou(kind, evidence(found)),
-            granularity=granularity,
-            granularities=granularities,
-        )
+            found = found.joined(self._closer(prompts, found))
+        return replace(found.calibrated(kind), granularity=granularity, granularities=granularities)
 
     def _closer(self, prompts: Prompts, found: Answer) -> Answer:
         """Look once more at what was found, in a crop that shows little else, after each click."""
@@ -219,15 +213,15 @@ class Prompter(PicturePrompter):
         return features
 
 
-@functools.cache
-def _shipped(name: str) -> SeguePrompt:
-    return cast(SeguePrompt, load_for("prompt", name))
-
-
 @functools.lru_cache(maxsize=4)
 def _inference_copy(network: SeguePrompt, device: torch.device, digest: str) -> SeguePrompt:
     """A copy of a network whose weights have this digest, which may change with further training."""
     return inference_copy(network, device, torch.float32)
+
+
+@functools.cache
+def _shipped(name: str, device: torch.device) -> SeguePrompt:
+    return inference_copy(cast(SeguePrompt, load_for("prompt", name)), device, torch.float32)
 
 
 def prepared(
@@ -235,7 +229,7 @@ def prepared(
 ) -> SeguePrompt:
     """A network ready to run; the work is done once for each network, its weights, and device."""
     if isinstance(network, str):
-        return _inference_copy(_shipped(network), choose_device(device), "")
+        return _shipped(network, choose_device(device))
     if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
         return network
     return _inference_copy(network, choose_device(device), WeightsIdentity.of(network).digest)
@@ -269,22 +263,13 @@ def _choices(
     tried: Sequence[Answer], first: Answer, points: Sequence[Point]
 ) -> dict[Granularity, Float32Array]:
     """Probabilities (H, W) of what clicks may mean: the first mask of ``first``, a part and a group of it."""
-    size = first.size
-    masks: list[npt.NDArray[np.bool_]] = []
-    sources: list[tuple[Answer, int]] = []
-    for answer in tried:
-        for k in range(len(answer)):
-            mask = _small(answer, k)
-            rows, columns = mask.shape
-            if all(mask[int(y * rows / size[0]), int(x * columns / size[1])] for x, y in points):
-                masks.append(mask)
-                sources.append((answer, k))
+    whole = _small(first, 0)
+    down, across = (n / m for n, m in zip(whole.shape, first.size, strict=True))
+    found = [(answer, k, _small(answer, k)) for answer in tried for k in range(len(answer))]
+    found = [item for item in found if all(item[2][int(y * down), int(x * across)] for x, y in points)]
+    parts = related(whole, [mask for _, _, mask in found], [float(answer.iou[k]) for answer, k, _ in found])
     choices: dict[Granularity, Float32Array] = {"whole": first.probability}
-    scores = [float(answer.iou[k]) for answer, k in sources]
-    for granularity, number in related(_small(first, 0), masks, scores).items():
-        answer, k = sources[number]
-        choices[granularity] = answer.probability_of(k)
-    return choices
+    return choices | {name: found[i][0].probability_of(found[i][1]) for name, i in parts.items()}
 
 
 def _within_reach(points: Sequence[Point], mask: npt.NDArray[np.bool_]) -> tuple[Point, ...]:
