@@ -166,22 +166,6 @@ class Answer:
         """All masks, (K, H, W)."""
         return np.stack([self.probability_of(k) > 0.5 for k in range(len(self))])
 
-    def within(self, bound: npt.NDArray[np.bool_]) -> Answer:
-        """Cut the masks off outside a region.
-
-        Args:
-            bound: (H, W), bool; masks stay where it is true.
-
-        Returns:
-            The same masks; probabilities outside are at most 0.5.
-        """
-        if not (self.masks & ~bound).any():
-            return self
-        planes = np.stack([self.probability_of(k) for k in range(len(self))])
-        outside = np.broadcast_to(~bound, planes.shape)
-        planes[outside] = np.minimum(planes[outside], 0.5)
-        return replace(self, window=(0, 0, self.size[1], self.size[0]), planes=planes)
-
     def joined(self, closer: Answer) -> Answer:
         """Mean of two looks at the resolution of the closer one, which counts twice."""
         x0, y0 = np.minimum(self.window[:2], closer.window[:2]).tolist()

@@ -85,7 +85,7 @@ class Prompter(PicturePrompter):
         self._network = prepared(network, device)
         self._device = next(chain(self._network.parameters(), self._network.buffers())).device
         self._crops: dict[tuple[int, PixelWindow], tuple[Tensor, ...]] = {}  # what was asked last is the last
-        self._places: dict[CropPurpose, set[PixelWindow]] = {"find": set(), "around": set(), "close": set()}
+        self._places: set[tuple[CropPurpose, PixelWindow]] = set()  # that served the present question
 
     def __call__(
         self,
@@ -103,33 +103,12 @@ class Prompter(PicturePrompter):
     def _segment(self, prompts: Prompts) -> Answer:
         """Segment the object that prompts point at.
 
-        Negative clicks only take away: the mask lies within the one that there would be without them. Those
-        far from that mask have nothing to take away, and change neither it nor the predicted IoU; where all
-        lie beside it, they do not raise the predicted IoU, for they say of no pixel that it was wrong.
-
         Without an earlier mask the answer depends on the image and the prompts alone. A correction of an
-        earlier mask may use crops of the answers before it again.
+        earlier mask may use crops of the answers before it again. Crops show the object, not negative clicks:
+        those far from it have nothing to take away.
         """
         if prompts.mask is None:  # a new question: its answer does not depend on those before
-            for places in self._places.values():
-                places.clear()
-        if not prompts.negative:
-            return self._answer(prompts)
-        without = replace(prompts, negative=())
-        if prompts.mask is not None and prompts.box is None and not prompts.positive:
-            before, bound = None, prompts.mask > 0.5
-        else:
-            before = self._answer(without)
-            bound = before.mask
-        near = _within_reach(prompts.negative, bound)
-        if before is not None and not near:
-            return before
-        answer = self._answer(replace(prompts, negative=near)).within(bound)
-        if before is None or any(bound[int(y), int(x)] for x, y in near):
-            return answer
-        return replace(answer, iou=np.minimum(answer.iou, before.iou))
-
-    def _answer(self, prompts: Prompts) -> Answer:
+            self._places.clear()
         kind = prompts.calibration
         new = kind == "box" or prompts.mask is None
         granularity: Granularity = "whole"
@@ -175,7 +154,7 @@ class Prompter(PicturePrompter):
             boxes.append(tight_box(prompts.mask > 0.5))
 
         def shown(margin: float) -> Box:
-            places = [(x, y, x + 1, y + 1) for x, y in (*prompts.positive, *prompts.negative)]
+            places = [(x, y, x + 1, y + 1) for x, y in prompts.positive]
             return around([*places, *(grown(box, margin) for box in boxes)])
 
         window = box_window(shown(MASK_MARGIN if prompts.box is None else BOX_MARGIN), self.size)
@@ -186,12 +165,12 @@ class Prompter(PicturePrompter):
     def _known(self, look: CropPurpose, window: CropWindow, least: Box) -> CropWindow | None:
         """A crop whose features are kept, and which does as well as ``window``; ``least`` lies in it."""
         crops = (place for side, place in reversed(self._crops) if side == SIDE)
-        return next((p for p in crops if p in self._places[look] and _serves(p, window, least)), None)
+        return next((p for p in crops if (look, p) in self._places and _serves(p, window, least)), None)
 
     @torch.inference_mode()
     def _ask(self, prompts: Prompts, window: CropWindow, look: CropPurpose) -> Answer:
         place, side = pixels(window, self.size), CLICK_SIDE if look == "find" else SIDE
-        self._places[look].add(place)
+        self._places.add((look, place))
         planes = torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None]
         with weights_apart(self._network):
             logits, quality = self._network.decode(self._features(place, side), _mirrored(planes, side))
@@ -270,14 +249,6 @@ def _choices(
     parts = related(whole, [mask for _, _, mask in found], [float(answer.iou[k]) for answer, k, _ in found])
     choices: dict[Granularity, Float32Array] = {"whole": first.probability}
     return choices | {name: found[i][0].probability_of(found[i][1]) for name, i in parts.items()}
-
-
-def _within_reach(points: Sequence[Point], mask: npt.NDArray[np.bool_]) -> tuple[Point, ...]:
-    """The points in the part of the image that a crop around a mask, (H, W), shows."""
-    if not mask.any():
-        return ()
-    x0, y0, x1, y1 = grown(tight_box(mask), MASK_MARGIN)
-    return tuple((x, y) for x, y in points if x0 <= x < x1 and y0 <= y < y1)
 
 
 def _small(answer: Answer, k: int) -> npt.NDArray[np.bool_]:
