@@ -38,9 +38,6 @@ MemoryPolicy = Literal["usage", "fifo", "all"]
 Refinement = Literal["crf", "network", "none"]
 """What draws the mask of an object to the edges of the image; ``network`` is segue-prompt."""
 
-BackgroundModel = Literal["median", "mog2", "knn"]
-"""What describes the empty scene of a foreground session."""
-
 FlowName = Literal["dis", "farneback", "raft"]
 """Optical flow that segue computes."""
 

@@ -112,7 +112,7 @@ def test_options_of_foreground_reach_its_masks(film: Path, option: dict[str, Any
 @pytest.mark.parametrize(
     ("error", "argument", "options"),
     [
-        (SegueError, "passes=2", {"passes": 2, "scene": "mog2"}),
+        (SegueError, "passes=2", {"passes": 2, "scene": "empty.png"}),
         (SegueError, "two passes", {"passes": 2, "source": iter(FRAMES)}),
         (FlowError, "--flow", {"flow": "flows"}),
         (ArgumentError, "depth", {"depth": 3}),

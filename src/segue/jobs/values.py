@@ -440,7 +440,7 @@ class ForegroundJob(VideoJob):
     its features of the past at each scale, the probability."""
 
     scene: Text = option("median", "Model")
-    """Background: median, mog2, knn, an image, or what `--background` has written."""
+    """Background: median, an image, or what `--background` has written."""
 
     flow: Text | None = option(None)
     """For networks with optical flow: dis, farneback, raft, or a folder of files of another program (.flo,
