@@ -29,9 +29,6 @@ HARD = SceneOptions(
     thermal=0.05,
 )
 
-LIGHTS = 3
-"""Most conditions of light that every room of every preset has."""
-
 HELD_OUT = {"val": ("hall",), "test": ("ward", "lab")}
 """Kinds of rooms that training never sees."""
 TRAINED = tuple(name for name in TEMPLATES if name not in {n for names in HELD_OUT.values() for n in names})

@@ -42,13 +42,8 @@ class ClipShape:
     pace: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Curriculum:
-    """Shape of a batch at a point of training, ``progress`` in [0, 1]."""
-
-    video_share: float
-    max_gap: int
-    shape: ClipShape
+Curriculum = Callable[[float, Rng], tuple[ClipShape, float, int]]
+"""Shape of a batch at a point of training in [0, 1], its share of videos, and the largest gap of frames."""
 
 
 @dataclass(slots=True)
@@ -160,19 +155,18 @@ class ClipSampler:
 
 @dataclass(frozen=True)
 class ClipBatches(Batches):
-    """Batches of clips by a curriculum, which tells what one looks like at a point of training in [0, 1].
+    """Batches of clips by a curriculum.
 
     Items hold ``frames`` (B, T, 3, S, S) uint8, ``masks`` (B, T, S, S) int64 with ids 0..K and void, and
     ``exists`` (B, K) float32, 1 for the objects that are in the first frame.
     """
 
     sampler: ClipSampler
-    curriculum: Callable[[float, Rng], Curriculum]
+    curriculum: Curriculum
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng([self.seed, number])
-        plan = self.curriculum(number / self.count, rng)
-        shape = plan.shape
+        shape, video_share, max_gap = self.curriculum(number / self.count, rng)
         clips: list[Clip] = []
         tries = 0
         while len(clips) < shape.batch:
@@ -182,7 +176,7 @@ class ClipBatches(Batches):
                     "the still images and videos are empty"
                 )
             tries += 1
-            clip = self.sampler.draw(rng, bool(rng.random() < plan.video_share), plan.max_gap, shape)
+            clip = self.sampler.draw(rng, bool(rng.random() < video_share), max_gap, shape)
             if ((clip.masks[0] > 0) & (clip.masks[0] < VOID)).sum() >= 40:
                 clips.append(clip)
         return collate(clips, shape.objects)

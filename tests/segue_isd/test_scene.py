@@ -13,12 +13,13 @@ from segue_isd.casting import CastOptions
 from segue_isd.figures import Build, dressed
 from segue_isd.parts import MOVING_BACKGROUND, Shape, Surface
 from segue_isd.paths import Walk
-from segue_isd.presets import COMMON, HARD, HELD_OUT, LIGHTS, TRAINED, Preset, composed, split_of
+from segue_isd.presets import COMMON, HARD, HELD_OUT, TRAINED, Preset, composed, split_of
 from segue_isd.scene import Scene, SceneOptions, build_scene, scene_seed
 from segue_isd.sensor import Sensor, SensorPlan
 from segue_isd.templates import TEMPLATES
 
 SIZE = (48, 64)
+LIGHTS = 3  # most that every room of every preset has
 BUSY = replace(COMMON, cast=CastOptions(people=(3, 5), bags=1.0, extras=1.0))
 
 
