@@ -267,9 +267,6 @@ class Renderer:
             self._main.draw(stage, moment.view, moment.next_view, mirrored=mirrored)
             return self._main.read()
 
-    def close(self) -> None:
-        self.context.release()
-
     def _cast(self, target: Any, batch: Batch, lights: Sequence[Light], casting: bool) -> None:
         """Fill a shadow map, one tile a light."""
         target.use()

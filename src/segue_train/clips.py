@@ -10,6 +10,7 @@ import numpy as np
 
 from segue.arrays import BoolArray, Float32Array
 from segue.errors import DatasetError
+from segue.prompts.planes import tight_box
 from segue_train import warp
 from segue_train.clip_pass import object_masks
 from segue_train.footage import VOID, Footage, object_ids, relabel
@@ -217,13 +218,9 @@ def random_object(rng: Rng, mask: Picture, least: int = 30) -> int:
 
 
 def _box(mask: BoolArray) -> tuple[float, float, float]:
-    """Centre (x, y) and side (square root of the box area) of a mask; the whole image if it is empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        height, width = mask.shape
-        return width / 2, height / 2, float(np.sqrt(height * width))
-    box_height, box_width = np.ptp(rows) + 1, np.ptp(columns) + 1
-    return float(columns.mean()), float(rows.mean()), float(np.sqrt(box_height * box_width))
+    """Centre (x, y) of the box of a mask, and the root of its area; the whole image if the mask is empty."""
+    x0, y0, x1, y1 = tight_box(mask if mask.any() else np.ones_like(mask))
+    return (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2, float(np.sqrt((x1 - x0) * (y1 - y0)))
 
 
 def crop_around(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:

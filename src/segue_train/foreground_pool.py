@@ -56,11 +56,8 @@ class Pool:
         return sum(len(frames) for frames, _, _ in self.shards)
 
     def __getitem__(self, index: int) -> Sample:
-        for shard in self.shards:
-            if index < len(shard[0]):
-                return Sample(*(plane[index] for plane in shard))
-            index -= len(shard[0])
-        raise IndexError(index)
+        shard, row = divmod(index, SHARD)
+        return Sample(*(plane[row] for plane in self.shards[shard]))
 
 
 def fill(

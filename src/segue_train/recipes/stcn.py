@@ -116,6 +116,8 @@ class StagedRecipe(CommonRecipe):
         side = self.plan.side if self.side is None else self.side
         if side % STCN.stride or side < STCN.stride:
             raise TrainingError(f"side is {side}; it must be a multiple of {STCN.stride}")
+        if self.batch is not None and self.batch < 1:
+            raise TrainingError(f"batch is {self.batch}; it must be at least 1")
 
     @property
     def plan(self) -> Stage:
