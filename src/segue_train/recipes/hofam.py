@@ -7,6 +7,7 @@ the fusion convolutions learn, and the gate of the class-in scale, which the rel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +23,7 @@ from torch import nn
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.labels import MOTION
-from segue.errors import DatasetError
+from segue.errors import DatasetError, TrainingError
 from segue.flow import FlowFiles, FlowPictures
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, flow_provider
 from segue.models.hofam import HOFAM
@@ -72,6 +73,13 @@ class HofamRecipe(CommonRecipe):
     start: Path | None = None
     batch: Annotated[int, Ge(1)] = 8
     rate: float = field(default=5e-4, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or not 1 <= self.gf <= 64 or not 0 <= self.gamma < math.inf:
+            raise TrainingError(
+                f"batch is {self.batch}, gf is {self.gf} and gamma is {self.gamma}; at least 1, 1 to 64, and "
+                "at least 0"
+            )
 
     def network(self) -> nn.Module:
         network = HOFAM(
