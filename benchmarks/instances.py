@@ -136,7 +136,7 @@ def segue(network: SeqFormer, clip: Tensor) -> Outcome:
         memory = encode_frames(network, clip.split(1, dim=1))
         decoded = network.decode(memory)
         logits = network.class_logits(decoded)[0]
-        kept = best_entries(logits, TOP).queries.unique()
+        kept = torch.tensor(sorted({query for query, _, _ in best_entries(logits, TOP)}))
         masks = network.mask_logits(memory, decoded, 0, kept)
     return Outcome(logits, decoded.refined[-1][0], kept, masks)
 

@@ -104,7 +104,7 @@ class ObjectInfo:
         label: class or name, if anybody gave one.
         score: how good the mask is likely to be, in [0, 1]; 0 when the object is not visible. From tracking
             it is what the network predicts (SAM 2), else the expected IoU with the truth, see
-            :func:`segue.sessions.scores.expected_overlap` and :func:`segue.sessions.scores.with_first`.
+            :func:`segue.sessions.track.expected_overlap`.
         box: tight ``(x0, y0, x1, y1)`` around the mask, or None when the object is not visible.
         area: number of pixels.
     """

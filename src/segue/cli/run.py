@@ -8,18 +8,8 @@ from pathlib import Path
 
 import typer
 
-from segue.batch.data_sets import (
-    PROTOCOLS,
-    is_clips,
-    protocol_of,
-    results_of,
-    score_run,
-    scored_here,
-    tasks_of,
-)
 from segue.batch.plan import Task
 from segue.batch.run import check_single_files
-from segue.batch.submission import check_served, write_submission
 from segue.batch.work import JobConfig
 from segue.cli.batch import BatchCommand, check_words, do_tasks
 from segue.cli.options import Options, Values, command
@@ -31,6 +21,16 @@ from segue.notices import notice
 from segue.registry import DATASETS
 from segue.reports import evaluation_values
 from segue.reports.terminal import Files, print_evaluation, progress
+from segue.reproduce.protocols import (
+    PROTOCOLS,
+    is_clips,
+    protocol_of,
+    results_of,
+    score_run,
+    scored_here,
+    tasks_of,
+)
+from segue.reproduce.submission import check_served, write_submission
 
 
 class RunCommand(BatchCommand):

@@ -26,6 +26,7 @@ from segue.masks import read_stored_mask
 from segue.models.base import ForegroundCapabilities, ForegroundNetwork, foreground_capabilities
 from segue.naming import natural_key
 from segue.registry import DETECTORS, MODELS
+from segue.sessions.association import name_object
 from segue.sessions.background import MaskedMedian
 from segue.sessions.backgrounds import Background
 from segue.sessions.detecting import detector
@@ -33,13 +34,13 @@ from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import LEARNT, FilmScenes, LearntBackground
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
-from segue.sessions.naming import ObjectNamer
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.sessions.two_passes import TwoPasses
 from segue.types import BackgroundModel, FlowName, Frame, Refinement, Segmentation
 from segue.video import Source
+from segue.video.best_views import Name
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
 from segue.video.readers import DamageError, as_rgb
 
@@ -135,14 +136,14 @@ class OpenForeground(OpenJob):
         return {"background": path}
 
 
-def object_namer(name: str, device: str | None) -> ObjectNamer:
+def object_namer(name: str, device: str | None) -> Name:
     """The labeller of objects by a detector; it computes no masks."""
     entry = DETECTORS.find(name)
     if "classes" not in entry.supported_options:
         classed = ", ".join(other.name for other in DETECTORS if "classes" in other.supported_options)
         raise PromptError(f"{name} knows no classes; events are named by {classed}")
     boxes: Refinement | None = "none" if "refine" in entry.supported_options else None
-    return ObjectNamer(detector(name, refine=boxes, device=device))
+    return partial(name_object, detector(name, refine=boxes, device=device))
 
 
 def _background(scene: Any) -> Background:
