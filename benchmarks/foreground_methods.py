@@ -56,7 +56,7 @@ class ContribSubtractor(Segmenter):
         self.restart()
 
     def restart(self) -> None:
-        self._model: Any = cv2.bgsegm.__dict__[f"createBackgroundSubtractor{self.name}"]()
+        self._model: Any = vars(cv2)["bgsegm"].__dict__[f"createBackgroundSubtractor{self.name}"]()
 
     def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps:
         labels = self._model.apply(np.ascontiguousarray(image[..., ::-1]))
@@ -82,7 +82,7 @@ class Clocked:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._segmenter, name)
 
-    def step(self, *inputs: Image | None, **adapted: Any) -> Maps | None:
+    def step(self, *inputs: Any, **adapted: Any) -> Maps | None:
         """Take the next frame; on a GPU the maps come back only when it is done."""
         begun = time.perf_counter()
         maps = self._segmenter.step(*inputs, **adapted)

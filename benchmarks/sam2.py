@@ -15,7 +15,7 @@ import argparse
 import statistics
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -134,7 +134,7 @@ def compare(size: Any, side: int, rounds: int) -> None:
             middle = time.process_time()
             record = steps[name].track(encoded, {1: view})[1]
             end = time.process_time()
-            masks[name] = film_logits(record.low, (480, 854)) > 0
+            masks[name] = film_logits(cast(Tensor, record.low), (480, 854)) > 0
             if number:  # the first arranges weights
                 times[name]["encode"].append(middle - start)
                 times[name]["rest"].append(end - middle)

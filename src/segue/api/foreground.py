@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 import torch
 
-from segue.api.results import Progress, Results, results_of
+from segue.api.results import Colour, Progress, Results, results_of
 from segue.flow.providers import FlowName
-from segue.jobs.describing import Colour
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
 from segue.sessions.foreground import ForegroundSession

@@ -42,7 +42,7 @@ class RunCommand(BatchCommand):
         return protocol_of(name).command
 
 
-def _run(context: typer.Context, asked: Values, running: Values, written: Values) -> None:
+def _run(asked: Values, running: Values, written: Values, *, context: typer.Context) -> None:
     """Run a model over a whole data set by its protocol, and score it.
 
     DATASET is davis, folder (DAVIS's layout), something, ytvos, cdnet, sbi, lasiesta, limu, hofam

@@ -10,8 +10,8 @@ from typing import Any, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from segue.detectors import DEFAULT
 from segue.errors import ArgumentError, PromptError, SourceError
-from segue.jobs.detecting import DEFAULT_NOTICE, make_detector
 from segue.jobs.opened import Inputs, OpenJob, first_frame
 from segue.jobs.values import (
     AnyPrompt,
@@ -35,7 +35,7 @@ from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.concepts import ConceptSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
-from segue.sessions.detecting import ask, choose_for_text, concept_session
+from segue.sessions.detecting import ask, choose_for_text, concept_session, detector
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
 from segue.sessions.review import ReviewList
@@ -44,6 +44,9 @@ from segue.video import Source
 
 EVERY = 5  # frames from one look for a text to the next
 NAMED = 5  # frames to look at that a run names at its end
+
+DEFAULT_NOTICE = f"looking for what moves (detector {DEFAULT}; --with chooses another)"
+"""Notice where no detector was named."""
 
 
 def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
@@ -120,6 +123,12 @@ def make_prompter(job: TrackJob) -> MakePrompter | None:
         return None
     network = job.refine == "network"
     return prompter_of(job.model.name, device=job.device) if network else find_prompter("grabcut")
+
+
+def make_detector(finding: DetectorConfig, device: str | None) -> Detector:
+    """The detector of a job."""
+    wanted = finding.model_dump(exclude={"every", "frames", "name"})
+    return detector(finding.name, **wanted, device=device)
 
 
 class Ahead:

@@ -347,6 +347,7 @@ class InstanceOptions(JobModel):
 class VideoJob(JobModel):
     """Shared fields of jobs over the frames of a video."""
 
+    kind: Literal["track", "foreground", "instances"]
     source: VideoSource
     """Where the frames come from."""
 
@@ -477,30 +478,7 @@ class InstancesJob(VideoJob):
     options: InstanceOptions = InstanceOptions()
 
 
-class DetectJob(JobModel):
-    """Find the objects of an image, or of one frame of a video: ``segue detect``."""
-
-    kind: Literal["detect"] = "detect"
-    source: VideoSource
-    """Image or video; its first frame is looked at."""
-
-    finding: DetectorConfig = DetectorConfig()
-    """What finds the objects."""
-
-    folder: FilePath | None = option(None, "Output", "output,o")
-    """Output folder.  [default: segue-out/NAME]"""
-
-    json_file: FilePath | None = option(None, "Output", "json")
-    """Write the objects as JSON into this file."""
-
-    overwrite: bool = option(False, "Output")
-    """Replace existing output."""
-
-    device: str | None = option(None, "Model")
-    """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
-
-
-Job = Annotated[TrackJob | ForegroundJob | InstancesJob | DetectJob, Field(discriminator="kind")]
+Job = Annotated[TrackJob | ForegroundJob | InstancesJob, Field(discriminator="kind")]
 """One run of any kind; :func:`segue.jobs.run` carries it out."""
 
 _ANY: TypeAdapter[Job] = TypeAdapter(Job)
