@@ -220,13 +220,13 @@ class SAM2Tracker:
         self.reset()
         self._seen = int(values["seen"])
         self.objects = {int(i): ObjectMemory() for i in values["ids"]}
-        found: dict[tuple[int, int, str], dict[str, Tensor]] = {}
+        found: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
-            i, kind, frame, part = name.split(".")
-            parts = found.setdefault((int(frame), int(i), kind), {})
-            parts[part] = tensor.to(self._setup.device, copy=True)
-        for (frame, i, kind), parts in sorted(found.items()):
-            getattr(self.objects[i], kind)[frame] = Record(**parts)
+            where, _, part = name.rpartition(".")
+            found.setdefault(where, {})[part] = tensor.to(self._setup.device, copy=True)
+        for where in sorted(found, key=lambda where: int(where.rpartition(".")[2])):
+            i, kind, frame = where.split(".")
+            getattr(self.objects[int(i)], kind)[int(frame)] = Record(**found[where])
 
 
 @dataclass(frozen=True, slots=True)
