@@ -16,6 +16,9 @@ from segue_web.running import need_web, serve_video
 Measure = Literal["davis", "foreground"]
 Tool = Literal["label-studio", "x-anylabeling"]
 
+MOST_CONNECTIONS = 40
+"""Tools that may be connected to `segue serve` at once; further ones are told to come back later."""
+
 PORT = Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)]
 BROWSER = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")]
 PROMPTER = Annotated[
@@ -156,7 +159,10 @@ def serve(
     if token is not None and "SEGUE_TOKEN" not in os.environ:
         found += f" with the token {token}"
     typer.echo(f"{found}  (Ctrl-C ends)")
-    quiet_server(app).run(sockets=[listener])
+    try:
+        quiet_server(app, limit_concurrency=MOST_CONNECTIONS).run(sockets=[listener])
+    except KeyboardInterrupt:
+        os._exit(130)  # downloads and networks at work are not waited for
 
 
 def view(

@@ -92,7 +92,8 @@ def checked() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise SegueError(f"the request is not valid: {first_problem(error)}") from None
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        raise SegueError(f"the request is not valid: {first_problem(problems)}") from None
 
 
 def parse(text: str) -> Request:

@@ -468,13 +468,6 @@ def test_an_archive_with_a_damaged_member_is_one_clear_line(video: Video, tmp_pa
         read_import(path, video)
 
 
-def test_reading_ends_after_its_time(video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labels_module, "MAX_SECONDS", -1.0)
-    (tmp_path / "a.xml").write_text(TRACK.format(""))
-    with pytest.raises(SegueError, match=r"a\.xml"):
-        read_labels(tmp_path / "a.xml", video)
-
-
 def test_an_entry_beyond_the_limit_is_refused_before_it_is_taken_apart(
     video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
