@@ -498,7 +498,7 @@ async def step(backend: AnnotateBackend, index: int, x: int) -> None:
     backend._worker.coming.put_nowait((index, tracked(backend, x)))  # type: ignore[attr-defined]
     for _ in range(3):
         await asyncio.sleep(0)
-        await backend._shared.run(lambda: None)
+        await backend.run(lambda: None)
 
 
 def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(

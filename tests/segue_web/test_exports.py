@@ -63,6 +63,7 @@ def lengths(mask: np.ndarray) -> dict[int, str]:
 @pytest.fixture(scope="module")
 def taken(masks: np.ndarray) -> Snapshot:
     return Snapshot(
+        SIZE,
         range(COUNT),
         range(COUNT),
         dict(enumerate(map(lengths, masks))),
@@ -566,7 +567,7 @@ def test_masks_of_pictures_come_back_to_the_pictures_they_are_of(
     drawn = {1: np.zeros((24, 32), np.uint8), 2: np.zeros((24, 32), np.uint8)}
     drawn[1][4:9, 5:9], drawn[2][10:20, 8:30] = 1, 1
     masks_drawn = {i: lengths(mask) for i, mask in drawn.items()}
-    taken = Snapshot(range(video.count), list(drawn), masks_drawn, {1: ("ring", "#ff0000")}, {})
+    taken = Snapshot(video.size, range(video.count), list(drawn), masks_drawn, {1: ("ring", "#ff0000")}, {})
     target = tmp_path / f"p-{form}{FORMATS[form].suffix}"
     list(export_job(SimpleNamespace(video=video), taken, form, target))
 
@@ -596,7 +597,7 @@ def test_pictures_of_exports_are_called_as_those_of_the_video(form: str, tmp_pat
         PillowImage.new("RGB", (32, 24), (90, 60, 30)).save(folder / f"{name}.png")
     mask = np.zeros((24, 32), np.uint8)
     mask[4:20, 5:20] = 1
-    taken = Snapshot(range(1, 2), [1], {1: lengths(mask)}, {1: ("ring", "#ff0000")}, {})
+    taken = Snapshot((24, 32), range(1, 2), [1], {1: lengths(mask)}, {1: ("ring", "#ff0000")}, {})
     target = tmp_path / f"p-{form}"
     list(export_job(SimpleNamespace(video=Video(folder)), taken, form, target))
     assert [path.name for path in target.rglob("*.jpg")] == ["img 9 & #2.jpg"]

@@ -98,7 +98,7 @@ def job_command(
         job = checked(kind, nested(options))
         if context.obj is not PARSE_ONLY:
             live = page.pop("live")
-            show(job, partial(resolve_name("segue_web.running:live_page"), **page) if live else nullcontext)
+            show(job, partial(resolve_name("segue_web.command:live_page"), **page) if live else nullcontext)
         return job
 
     carry_out.__doc__ = parse.__doc__

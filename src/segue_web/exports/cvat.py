@@ -21,9 +21,9 @@ from segue_web.video import Video
 def cvat(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """CVAT for video 1.1: a track for the polygons of each object, and one of a frame for each other mask."""
     tracks = _Tracks(video, taken)
-    for done, index in enumerate(taken.span, 1):
-        tracks.add(index, dict(taken.planes(index, video.size)))
-        yield done
+    for index in taken.span:
+        tracks.add(index, dict(taken.planes(index)))
+        yield index
     root = ET.Element("annotations")
     _add(root, version="1.1")
     root.append(_meta(video, taken, {taken.names[i][0] for i in tracks.polygons}))

@@ -184,9 +184,8 @@ def _value(mask: npt.NDArray[np.bool_], kind: str) -> dict[str, Any]:
     if kind == "brushlabels":
         return {"format": "rle", "rle": brush_rle(mask)}
     height, width = mask.shape
-    largest = parts_of(mask)[:1]
-    points = [(part.outside * (100 / width, 100 / height)).tolist() for part in largest]
-    return {"points": points[0] if points else [], "closed": True}
+    largest = parts_of(mask)[0][0] if mask.any() else np.zeros((0, 2))
+    return {"points": (largest * (100 / width, 100 / height)).tolist(), "closed": True}
 
 
 def _labels(regions: Sequence[Region], kind: str) -> dict[str, list[str]]:

@@ -127,8 +127,8 @@ def polygons(
 ) -> list[dict[str, Any]]:
     """A mask (H, W) as closed polygons of X-AnyLabeling, one for each part with an area; holes are filled."""
     shapes = []
-    for part in parts_of(mask):
-        outline = part.outside.reshape(-1, 1, 2)
+    for outside, *_ in parts_of(mask):
+        outline = outside.reshape(-1, 1, 2)
         corners = cv2.approxPolyDP(outline, fineness * cv2.arcLength(outline, True), True).reshape(-1, 2)
         if len(corners) > 2:
             points = [[float(x), float(y)] for x, y in (*corners, corners[0])]
