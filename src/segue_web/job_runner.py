@@ -69,7 +69,7 @@ class JobRunner:
             self._begins = False
 
     def begin(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
-        """Begin a job, whose steps are a tracked frame each, or the number of frames that are exported."""
+        """Begin a job, whose steps are a tracked or an exported frame each."""
         self.job = job
         self._progress(job)
         self._task = asyncio.ensure_future(self._work(job, steps))
@@ -86,7 +86,7 @@ class JobRunner:
             async with aclosing(steps):
                 async for value in steps:
                     job.since = job.since or time.monotonic()
-                    job.done = job.done + 1 if job.row else value
+                    job.done += 1
                     if job.row:
                         await self._run(partial(self._keep, job, *value))
                     self._progress(job)

@@ -18,7 +18,7 @@ from segue.prompts import Answer, Prompts
 from segue.video.images import write_picture
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
-from segue_web.exports import matting, snapshot
+from segue_web.exports import snapshot
 from segue_web.project import FrameAnnotation, MarkedMask
 from segue_web.store import StaleError
 from segue_web.video import Video
@@ -266,8 +266,8 @@ def test_each_window_adopts_what_it_was_shown(backend: AnnotateBackend, ask: Ask
 
 def test_soft_edges_without_the_extra_are_one_line(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     click(ask, 3, 20, 30)
-    monkeypatch.setattr(matting, "find_spec", lambda name: None)
-    with pytest.raises(SegueError, match="PyMatting"):
+    monkeypatch.setattr("segue.extras.find_spec", lambda name: None)
+    with pytest.raises(SegueError, match="pymatting"):
         ask("export", format="png", soft=True)
 
 

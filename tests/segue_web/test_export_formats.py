@@ -55,7 +55,7 @@ def project(video: Video, tmp_path_factory: pytest.TempPathFactory) -> Project:
 def exported(video: Video, taken: Snapshot, form: str, folder: Path) -> Path:
     target = folder / f"video-{form}{FORMATS[form].suffix}"
     job = export_job(SimpleNamespace(video=video), taken, form, target)
-    assert list(job) == list(range(1, steps(taken, form) + 1))
+    assert len(list(job)) == steps(taken, form)
     return target
 
 

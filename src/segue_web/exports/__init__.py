@@ -104,5 +104,4 @@ def steps(taken: Snapshot, form: str) -> int:
 
 def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
     """Job of :meth:`segue_web.worker.Worker.steps` that writes an export."""
-    for done, _ in enumerate(FORMATS[form].write(tools.video, taken, target), 1):
-        yield done
+    return FORMATS[form].write(tools.video, taken, target)

@@ -6,11 +6,11 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray
-from segue.masks import measure
 from segue.video.partial import write_complete
 from segue_web.exports.snapshot import Snapshot
 from segue_web.interpolation import Corners, filled
@@ -77,12 +77,11 @@ class _Tracks:
         for i, plane in planes.items():
             if i in kept:
                 continue
-            extent = measure(plane.view(np.uint8))[1]
-            x0, y0, x1, y1 = (int(side) for side in extent.box)
-            runs = ", ".join(map(str, row_runs(plane[y0:y1, x0:x1])))
-            track = self._track(i)
-            self._shape(track, "mask", index, i, rle=runs, left=x0, top=y0, width=x1 - x0, height=y1 - y0)
-            self.masks.append(track)
+            left, top, width, height = cv2.boundingRect(plane.astype(np.uint8))
+            runs = ", ".join(map(str, row_runs(plane[top : top + height, left : left + width])))
+            self.masks.append(self._track(i))
+            box = {"left": left, "top": top, "width": width, "height": height}
+            self._shape(self.masks[-1], "mask", index, i, rle=runs, **box)
 
     def end(self, index: int) -> None:
         """End the polygons of the last frame that was taken."""
