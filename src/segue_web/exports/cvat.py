@@ -79,9 +79,9 @@ class _Tracks:
                 continue
             left, top, width, height = cv2.boundingRect(plane.astype(np.uint8))
             runs = ", ".join(map(str, row_runs(plane[top : top + height, left : left + width])))
-            self.masks.append(self._track(i))
-            box = {"left": left, "top": top, "width": width, "height": height}
-            self._shape(self.masks[-1], "mask", index, i, rle=runs, **box)
+            track = self._track(i)
+            self._shape(track, "mask", index, i, rle=runs, left=left, top=top, width=width, height=height)
+            self.masks.append(track)
 
     def end(self, index: int) -> None:
         """End the polygons of the last frame that was taken."""
