@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from segue.video.zones import Zone
     from segue.weights.download import Remote
 
-Task = Literal["track", "foreground", "instances", "prompt", "detect", "features"]
+NetworkTask = Literal["track", "foreground", "instances", "prompt", "detect", "features"]
 
-TASKS: Mapping[Task, str] = {
+TASKS: Mapping[NetworkTask, str] = {
     "track": "follow objects",
     "foreground": "find foreground",
     "instances": "find and follow instances",
@@ -102,7 +102,7 @@ class Entry:
     """
 
     name: str
-    task: Task
+    task: NetworkTask
     build: Callable[..., Any]
     paper: str = ""
     licence: str = ""

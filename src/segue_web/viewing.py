@@ -15,7 +15,7 @@ from segue.arrays import BoolArray
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, STATIC, UNKNOWN
 from segue.errors import SegueError
 from segue.jobs import VideoJob, read_job
-from segue.jobs.files import RECORD
+from segue.jobs.record import RECORD
 from segue.masks import encode_rle
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity

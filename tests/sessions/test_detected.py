@@ -250,11 +250,11 @@ def test_two_who_met_are_told_apart_by_motion_and_look_not_by_their_masks() -> N
     left, right = (0.0, 0.0, 20.0, 40.0), (60.0, 0.0, 80.0, 40.0)
     a, b = known(1, left, look(1, 0.2)), known(2, right, look(0.2, 1))
     for t in range(3):
-        a.stands_alone((0 + 4.0 * t, 0, 20 + 4.0 * t, 40), t)
-        b.stands_alone((60 - 4.0 * t, 0, 80 - 4.0 * t, 40), t)
+        a.stands_alone((0 + 4.0 * t, 0, 20 + 4.0 * t, 40), a.appearance, t)
+        b.stands_alone((60 - 4.0 * t, 0, 80 - 4.0 * t, 40), b.appearance, t)
     assert a.velocity[0] > 2.5
     assert b.velocity[0] < -2.5
-    appearances = np.stack([b.appearance, a.appearance])
+    appearances = [b.appearance, a.appearance]
     # Both have passed; the masks have gone over from one to the other.
     for contested, pairs in ((False, {0: 0, 1: 1}), (True, {0: 1, 1: 0})):
         a.contested = b.contested = contested

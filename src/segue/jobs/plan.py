@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from segue.errors import (
     CheckpointError,
@@ -17,18 +17,16 @@ from segue.errors import (
 )
 from segue.inputs import exists
 from segue.jobs.values import (
-    DetectJob,
     ForegroundJob,
     InstancesJob,
-    Job,
     Outputs,
     TrackJob,
     VideoJob,
     VideoSource,
     to_json,
 )
-from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS
-from segue.types import BackgroundModel, FlowName, MaskPrompt
+from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
+from segue.types import FlowName, MaskPrompt
 from segue.video.addresses import is_url
 from segue.video.images import match_images
 from segue.video.outputs import output_paths
@@ -37,7 +35,7 @@ from segue.video.zones import Zone
 from segue.weights.available import check_available
 
 
-def check_plan(jobs: Sequence[Job]) -> None:
+def check_plan(jobs: Sequence[VideoJob]) -> None:
     """See that jobs can all be carried out: that none replaces what another one writes or reads.
 
     Args:
@@ -59,16 +57,11 @@ def check_plan(jobs: Sequence[Job]) -> None:
                     f"{path}: jobs {clash} and {number} of the plan both write there; give each an output of "
                     "its own"
                 )
-            if path.exists() and not _may_replace(job):
+            if path.exists() and not (job.outputs.overwrite or job.outputs.resume):
                 raise SinkError(f"{path}: exists already; give --overwrite or --resume, or another output")
             written[place] = number
             inside.update(dict.fromkeys(place.parents, number))
-    check_reads(jobs, written)
-
-
-def check_reads(jobs: Sequence[Job], written: Mapping[Path, int]) -> None:
-    """See that no job reads what itself or a later one writes; what an earlier job has made may be read."""
-    for number, job in enumerate(jobs, 1):
+    for number, job in enumerate(jobs, 1):  # what an earlier job has made may be read
         for path in inputs_of(job):
             place = path.absolute()
             found = [written[item] for item in (place, *place.parents) if item in written]
@@ -79,26 +72,21 @@ def check_reads(jobs: Sequence[Job], written: Mapping[Path, int]) -> None:
                 )
 
 
-def outputs_of(job: Job) -> Iterator[Path]:
+def outputs_of(job: VideoJob) -> Iterator[Path]:
     """Files and folders that a job writes."""
-    if isinstance(job, VideoJob):
-        folder = job.outputs.folder or Path("segue-out") / Path(job.source.place or "array").stem
-        yield from output_paths(folder, job.outputs.formats).values()
-        if isinstance(job, ForegroundJob):
-            others = (job.events, job.snapshots, job.background, job.explain)
-            yield from (path for path in others if path is not None)
-    else:
-        yield from (path for path in (job.folder, job.json_file) if path is not None)
+    folder = job.outputs.folder or Path("segue-out") / Path(job.source.place or "array").stem
+    yield from output_paths(folder, job.outputs.formats).values()
+    others = (getattr(job, name, None) for name in ("events", "snapshots", "background", "explain"))
+    yield from (path for path in others if path is not None)
 
 
-def inputs_of(job: Job) -> Iterator[Path]:
-    """Files and folders that a job reads, as far as it names them."""
+def inputs_of(job: VideoJob) -> Iterator[Path]:
+    """The source and the weights of a job, where they are files or folders."""
     place = job.source.place
     if place is not None and not is_url(place) and not place.isdecimal():
         yield Path(place)
-    weights = job.finding.weights if isinstance(job, DetectJob) else job.model.weights
-    if weights is not None:
-        yield weights
+    if job.model.weights is not None:
+        yield job.model.weights
 
 
 def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:
@@ -140,21 +128,16 @@ def _is_there(place: str) -> bool:
     return is_url(place) or exists(Path(place)) or place.isdecimal() or bool(match_images(place))
 
 
-_Task = Literal["track", "foreground", "instances"]
-
-
 def _check_model(job: VideoJob) -> None:
     """The networks and weight files of a job."""
-    task: _Task = "track" if isinstance(job, TrackJob) else "foreground"
+    task: NetworkTask = job.kind
     name, weights = job.model.name, job.model.weights
     if any(item.argument == "model" for item in job.given):
         return
-    if isinstance(job, InstancesJob):
-        task = "instances"
-        if "+" in name:  # a detector, whose weights are given, and what follows its finds
-            found, _, name = name.partition("+")
-            check_detector(found, weights)
-            task, weights = "track", None
+    if task == "instances" and "+" in name:  # a detector, whose weights are given, and what follows its finds
+        found, _, name = name.partition("+")
+        check_detector(found, weights)
+        task, weights = "track", None
     check_available(task, name, weights)
     if isinstance(job, TrackJob) and job.finding is not None:
         check_detector(job.finding.name, job.finding.weights)
@@ -188,9 +171,9 @@ def _check_options(job: VideoJob) -> None:
             (job.depth, SourceError, "no such folder of depth maps"),
             (None if job.flow in get_args(FlowName) else job.flow, FlowError, "no such folder of flow files"),
             (
-                None if job.scene in get_args(BackgroundModel) else job.scene,
+                None if job.scene == "median" else job.scene,
                 SourceError,
-                f"no such image; the scene is {' or '.join(get_args(BackgroundModel))}, or a file",
+                "no such image; the scene is median, or a file",
             ),
         ]
         for path, error, what in needed:
@@ -212,9 +195,3 @@ def zones_of(job: ForegroundJob) -> tuple[Zone, ...]:
     if needs_events and job.events is None and "events" not in job.outputs.formats:
         raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
     return zones
-
-
-def _may_replace(job: Job) -> bool:
-    """Whether a job says so, of its outputs or, where it has none, of itself."""
-    says = getattr(job, "outputs", job)
-    return getattr(says, "overwrite", False) or getattr(says, "resume", False)

@@ -66,7 +66,7 @@ def evidence(answer: Answer) -> Float32Array:
     """Features for the expected IoU of masks: (3, K), log-odds of numbers in [0.01, 0.99].
 
     Rows are what the network predicts; what the probabilities of the mask let one expect, as in
-    :func:`segue.sessions.scores.expected_overlap`; and the least IoU with one of the other masks. Where the
+    :func:`segue.sessions.track.expected_overlap`; and the least IoU with one of the other masks. Where the
     guesses differ, it is open what is meant, and the network alone is too sure.
     """
     planes = answer.planes.reshape(len(answer), -1)

@@ -9,7 +9,6 @@ import itertools
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -17,7 +16,8 @@ import numpy as np
 from segue.arrays import Float32Array
 from segue.masks.files import MAX_ID
 from segue.prompts.planes import grown
-from segue.types import Box, Image
+from segue.prompts.proposals import Detector
+from segue.types import Box, Frame, Image
 
 OVERLAP, MOTION, APPEARANCE, CLASS = 1.0, 0.5, 0.5, 0.3
 """What the overlap with the tracked mask, with the place where the motion leads, the appearance, and the
@@ -36,7 +36,8 @@ LONGEST, SHORTEST = 12, 2  # bounds on the runs of the detector in which an obje
 PROVEN = 3  # times that an object must have been found before it may be missed longer
 SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
 REACH = 60  # frames for which a motion is extrapolated
-CANDIDATE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
+TENTATIVE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
+NAMED = 0.4  # overlap (IoU) of a detection with the box of an object that it names
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
 
 RETURN_SPEED, RETURN_BONUS = 0.02, 0.1
@@ -52,17 +53,17 @@ def next_id(last: int, taken: Collection[int]) -> int:
     return next(i for i in numbers if i not in taken)
 
 
-@dataclass
+@dataclass(eq=False)
 class DetectionTrack:
-    """A known object."""
+    """An object that detections are matched with; tentative while it has no id."""
 
     id: int
     box: Box  # around its mask, or around its last detection while it is out of sight
     seen: int  # frame of the box, counted by the session
     appearance: Float32Array  # its colours, (C,), unit length
     votes: dict[str, float] = field(default_factory=dict)  # sum of the detection scores of each class
-    runs: int = 1  # of the detector while it was followed ...
-    hits: int = 1  # ... and those that found it
+    runs: int = 0  # of the detector since the first one that found it ...
+    hits: int = 0  # ... and those that found it
     misses: int = 0  # runs since then; one in which its mask has lost its shape counts as two
     size: tuple[float, float] = (0.0, 0.0)  # width and height of the last detection
     area: int = 0  # of its mask at the last run, in pixels
@@ -70,9 +71,7 @@ class DetectionTrack:
     velocity: Float32Array = field(
         default_factory=lambda: np.zeros(2, np.float32)
     )  # of its centre, pixels a frame
-    anchor: Float32Array | None = (
-        None  # frame, and centre and size of the box, when it last stood alone: (5,)
-    )
+    anchor: Float32Array | None = None  # frame, centre and size of the box when it last stood alone, (5,)
     contested: bool = False  # it met another of its class since
 
     @property
@@ -93,21 +92,17 @@ class DetectionTrack:
         rate = (self.hits + 1) / (self.runs + 2)
         return int(min(max(math.ceil(math.log(SURE) / math.log(1 - rate)), SHORTEST), LONGEST))
 
-    def vote(self, label: str | None, score: float) -> None:
-        """Count what a detection takes the object for."""
-        self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
-
-    def found(
-        self, box: Box, score: float, label: str | None, appearance: Float32Array, *, alone: bool
-    ) -> None:
-        """The detector has found it; where it stands alone its appearance is learnt."""
+    def found(self, box: Box, score: float, label: str | None) -> None:
+        """The detector has found it."""
+        self.runs += 1
         self.hits += 1
         self.misses = 0
         self.size = box[2] - box[0], box[3] - box[1]
-        self.vote(label, score)
-        if alone:
-            mixed = MOMENTUM * self.appearance + (1 - MOMENTUM) * appearance
-            self.appearance = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
+        self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
+
+    def is_confirmed(self, threshold: float) -> bool:
+        """Whether it is an object: seen twice, or once with certainty."""
+        return self.score >= (threshold if self.hits > 1 else threshold + SURPLUS)
 
     def missed(self, shown: Box | None) -> None:
         """The detector has not found it; its mask, if there is one, is in the box ``shown``."""
@@ -116,10 +111,13 @@ class DetectionTrack:
             now = shown[2] - shown[0], shown[3] - shown[1]
             before = self.size
             kept = math.prod(min(a, b) / max(a, b, 1e-6) for a, b in zip(now, before, strict=True))
+        self.runs += 1
         self.misses += 1 if kept >= SHAPE else 2
 
-    def stands_alone(self, box: Box, at: int) -> None:
-        """Learn the motion from a box that is surely its own, on frame ``at``."""
+    def stands_alone(self, box: Box, appearance: Float32Array, at: int) -> None:
+        """Learn appearance and motion from a detection that is surely its own, on frame ``at``."""
+        mixed = MOMENTUM * self.appearance + (1 - MOMENTUM) * appearance
+        self.appearance = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
         x0, y0, x1, y1 = box
         centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2], np.float32)
         if self.anchor is not None and not self.contested:
@@ -139,24 +137,6 @@ class DetectionTrack:
         return float(x - width), float(y - height), float(x + width), float(y + height)
 
 
-@dataclass
-class Candidate:
-    """A detection that is not confirmed yet."""
-
-    box: Box
-    label: str | None
-    total: float  # sum of its scores
-    runs: int = 1  # in which it was found, in a row
-
-    @property
-    def score(self) -> float:
-        return self.total / self.runs
-
-    def is_confirmed(self, threshold: float) -> bool:
-        """Whether it is an object: seen twice, or once with certainty."""
-        return self.score >= (threshold if self.runs > 1 else threshold + SURPLUS)
-
-
 def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
     """IoU of boxes, (N, M)."""
     a, b = (np.array(boxes, np.float32).reshape(-1, 4) for boxes in (first, second))
@@ -166,12 +146,22 @@ def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
     return np.asarray(inner / np.maximum(union, 1e-6), np.float32)
 
 
+def name_object(detector: Detector, image: Image, box: Box) -> tuple[str, float] | None:
+    """Label and score of the detection that overlaps a box most; None if none fits."""
+    named = [item for item in detector(Frame(0, 0.0, image)).objects if item.label and item.box]
+    if not named:
+        return None
+    shares = overlaps([box], [item.box for item in named if item.box])[0]
+    best = named[int(shares.argmax())]
+    return (best.label, best.score) if best.label and shares.max() >= NAMED else None
+
+
 def match(
     tracks: Sequence[DetectionTrack],
     shown: Sequence[Box | None],
     boxes: Sequence[Box],
     labels: Sequence[str | None],
-    appearances: Float32Array,
+    appearances: Sequence[Float32Array],
     at: int,
 ) -> dict[int, int]:
     """Assign detections to tracks at once; ``shown`` are boxes around their masks, None out of sight."""
@@ -182,7 +172,7 @@ def match(
     nowhere: Box = (0.0, 0.0, 0.0, 0.0)
     overlap = overlaps([box or nowhere for box in shown], boxes)
     motion = overlaps([track.expected(at) for track in tracks], boxes)
-    likeness = np.stack([track.appearance for track in tracks]) @ appearances.T
+    likeness = np.stack([track.appearance for track in tracks]) @ np.stack(appearances).T
     same = np.array([[label in track.votes for label in labels] for track in tracks], np.float32)
     contested = np.array([track.contested for track in tracks])[:, None]
     value = (
@@ -201,29 +191,18 @@ def match(
     return {row: column for row, column in pairs if near[row, column]}
 
 
-class _Lost(Protocol):
-    """A lost object: its last box and appearance, and their frame."""
-
-    box: Box
-    seen: int
-    appearance: Float32Array
-
-
-_LostT = TypeVar("_LostT", bound=_Lost)
-
-
 def reidentify(
-    lost: Iterable[_LostT], box: Box, appearance: Float32Array, at: int, size: tuple[int, int]
-) -> _LostT | None:
-    """Find the lost object that a new one is, by its look and by whether it can have come so far."""
+    lost: Iterable[DetectionTrack], new: DetectionTrack, size: tuple[int, int]
+) -> DetectionTrack | None:
+    """Find the lost object that a new one is, by its appearance and by whether it can have come so far."""
     best, chosen = RETURNS, None
-    for one in lost:
-        likeness = float(one.appearance @ appearance)
-        away = np.hypot(*(np.add(box[:2], box[2:]) - np.add(one.box[:2], one.box[2:]))) / 2
-        if away <= RETURN_SPEED * np.hypot(*size) * (at - one.seen + 1):
+    for old in lost:
+        likeness = float(old.appearance @ new.appearance)
+        away = np.hypot(*(np.add(new.box[:2], new.box[2:]) - np.add(old.box[:2], old.box[2:]))) / 2
+        if away <= RETURN_SPEED * np.hypot(*size) * (new.seen - old.seen + 1):
             likeness += RETURN_BONUS
         if likeness > best:
-            best, chosen = likeness, one
+            best, chosen = likeness, old
     return chosen
 
 
@@ -236,9 +215,6 @@ def find_occlusions(tracks: Sequence[DetectionTrack], shown: Sequence[Box | None
     same = np.array([[a.label == b.label for b in tracks] for a in tracks], np.bool_).reshape(near.shape)
     near &= same & ~np.eye(len(tracks), dtype=np.bool_)
     return [box is None or bool(row.any()) for box, row in zip(shown, near, strict=True)]
-
-
-NO_APPEARANCES: Float32Array = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float32)
 
 
 def appearance_of(image: Image, box: Box) -> Float32Array:
@@ -259,9 +235,9 @@ def appearance_of(image: Image, box: Box) -> Float32Array:
     return np.asarray(np.sqrt(counts / counts.sum()), np.float32)
 
 
-def match_tentative(candidates: Sequence[Candidate], box: Box, label: str | None) -> Candidate | None:
-    """The candidate of the run before that is detected again; its class may change if its place does not."""
-    overlap = overlaps([candidate.box for candidate in candidates], [box])[:, 0]
-    least = [CANDIDATE_OVERLAP * (1 if candidate.label == label else 2) for candidate in candidates]
-    fitting = [i for i in range(len(candidates)) if overlap[i] >= least[i]]
-    return candidates[max(fitting, key=lambda i: overlap[i])] if fitting else None
+def match_tentative(tracks: Sequence[DetectionTrack], box: Box, label: str | None) -> DetectionTrack | None:
+    """The tentative track that is detected again; its class may change if its place does not."""
+    overlap = overlaps([track.box for track in tracks], [box])[:, 0]
+    least = [TENTATIVE_OVERLAP * (1 if track.label == label else 2) for track in tracks]
+    fitting = [i for i in range(len(tracks)) if overlap[i] >= least[i]]
+    return tracks[max(fitting, key=lambda i: overlap[i])] if fitting else None

@@ -15,7 +15,7 @@ from torch import nn
 from segue.cache import cache_folder
 from segue.errors import CheckpointError, DownloadError
 from segue.inputs import sha256
-from segue.registry import MODELS, Entry, Task
+from segue.registry import MODELS, Entry, NetworkTask
 from segue.video.partial import writing
 from segue.weights.available import downloaded, entry_for, weight_file
 from segue.weights.catalogue import recognise
@@ -105,7 +105,7 @@ def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Iterat
         yield path
 
 
-def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
+def load_for(task: NetworkTask, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     """A network of one task, as :func:`load`; :class:`segue.registry.Entry` names the interface that it has.
 
     Args:
