@@ -84,7 +84,7 @@ class ComponentTracker(Checkpointable):
         free = (number for number in itertools.count(1) if number not in self._tracks)
         table = [owners[i] if i in owners else next(free) for i in extents]
         self._before = tracked = np.array([0, *table], np.uint16)[components]
-        ids = np.zeros(int(tracked.max()) + 1, np.uint16)
+        ids = np.zeros(max(table, default=0) + 1, np.uint16)
         totals = np.bincount(tracked.ravel(), probability.ravel())
         objects = {track.id: ObjectInfo(track.id, score=0.0) for track in self._tracks.values()}
         for number, extent in measure(tracked).items():
@@ -99,17 +99,18 @@ class ComponentTracker(Checkpointable):
 
     def _expected(self, size: tuple[int, ...]) -> Labels:
         """The objects of the frame before, each where it should be now, (H, W)."""
-        expected = np.zeros(size, np.uint16)
-        if self._before is None or self._before.shape != size:
-            return expected
-        rows, columns = self._before.nonzero()
-        numbers = self._before[rows, columns]
+        before = self._before
+        if before is None or before.shape != size:
+            return np.zeros(size, np.uint16)
         moves = np.zeros((max(self._tracks, default=0) + 1, 2), np.int64)
         for number, track in self._tracks.items():
             if track.frames >= CONFIRMED:
                 moves[number] = np.rint(track.speed)
-        # Where two meet, the one that moves is in front.
-        order = np.lexsort((numbers, moves[numbers].any(1)))
+        still = np.where(moves.any(1), 0, np.arange(len(moves))).astype(np.uint16)
+        expected = still[before]
+        rows, columns = (expected != before).nonzero()
+        numbers = before[rows, columns]
+        order = np.argsort(numbers, kind="stable")  # where two meet, one of them is in front
         columns, rows = (np.stack((columns, rows)) + moves[numbers].T)[:, order]
         inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
         expected[rows[inside], columns[inside]] = numbers[order][inside]
