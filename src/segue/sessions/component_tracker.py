@@ -71,9 +71,12 @@ class ComponentTracker(Checkpointable):
         count, labelled = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
         components = np.asarray(labelled, np.int32)
         expected = self._expected(mask.shape)
-        shared = self._divide(components, count, expected)
+        overlaps = _overlaps(expected, components)
+        shared = self._divide(components, count, expected, overlaps)
+        if shared:
+            overlaps = _overlaps(expected, components)
         extents = measure(components)
-        owners, followed = self._associate(_overlaps(expected, components), extents)
+        owners, followed = self._associate(overlaps, extents)
         waiting = {
             number: track
             for number, track in self._tracks.items()
@@ -116,9 +119,8 @@ class ComponentTracker(Checkpointable):
         expected[rows[inside], columns[inside]] = numbers[order][inside]
         return expected
 
-    def _divide(self, components: Components, count: int, expected: Labels) -> set[int]:
+    def _divide(self, components: Components, count: int, expected: Labels, overlaps: Overlaps) -> set[int]:
         """Divide components in which objects have met, in place; gives these objects."""
-        overlaps = _overlaps(expected, components)
         areas: Counter[int] = Counter()
         for number, _, overlap in overlaps:
             areas[number] += overlap
