@@ -35,11 +35,8 @@ FeatureName = Literal["keys", "queries", "values"]
 MemoryPolicy = Literal["usage", "fifo", "all"]
 """Which memory frames go first where a memory is full: the least used, the oldest, or none."""
 
-Refinement = Literal["crf", "network", "grabcut", "none"]
+Refinement = Literal["crf", "network", "none"]
 """What draws the mask of an object to the edges of the image; ``network`` is segue-prompt."""
-
-BackgroundModel = Literal["median", "mog2", "knn"]
-"""What describes the empty scene of a foreground session."""
 
 FlowName = Literal["dis", "farneback", "raft"]
 """Optical flow that segue computes."""

@@ -141,13 +141,15 @@ def test_a_click_means_what_moves_with_it(
 
 def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path) -> None:
     video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
-    grabcut = Tools(video.path, None, ("stcn-lite", None), "grabcut", None)
+    tools, doubting = Tools(video.path, None, ("stcn-lite", None), "segue-prompt", None), Doubting(video.size)
+    tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]
+    doubting.iou = np.nan
 
-    clicked = grabcut.click(0, Prompts(box=(4, 4, 40, 40)), None)
+    clicked = tools.click(0, Prompts(box=(4, 4, 40, 40)), None)
 
     assert clicked.iou is None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("segue_web.annotate.Worker", lambda *_: DirectWorker(grabcut))
+        patch.setattr("segue_web.annotate.Worker", lambda *_: DirectWorker(tools))
         backend = AnnotateBackend(video, tmp_path / "p")
     edit = request("click", frame=0, object=None, points=[], box=(4, 4, 40, 40), seen=0)
     asyncio.run(backend.handle(edit))
@@ -159,6 +161,8 @@ def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path)
 class Doubting:
     """Keeps what it is asked, and answers a disk whose rim it doubts."""
 
+    iou = 1.0
+
     def __init__(self, size: tuple[int, int]) -> None:
         rows, columns = np.indices(size)
         distance = np.hypot(rows - 20, columns - 20)
@@ -168,14 +172,15 @@ class Doubting:
     def answer(self, prompts: Prompts) -> Answer:
         self.asked.append(prompts)
         height, width = self.plane.shape
-        return Answer((height, width), (0, 0, width, height), np.ones(1, np.float32), self.plane[None])
+        iou = np.full(1, self.iou, np.float32)
+        return Answer((height, width), (0, 0, width, height), iou, self.plane[None])
 
 
 def test_a_correction_sees_how_sure_the_mask_was_as_long_as_it_is_the_one_that_was_answered(
     tmp_path: Path,
 ) -> None:
     video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
-    tools, doubting = Tools(video.path, None, ("stcn-lite", None), "grabcut", None), Doubting(video.size)
+    tools, doubting = Tools(video.path, None, ("stcn-lite", None), "segue-prompt", None), Doubting(video.size)
     tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]
     mask = tools.click(0, Prompts(points=[(20, 20)]), None).plane
     painted = mask.copy()

@@ -50,7 +50,7 @@ def _detect(values: ChosenOptions) -> None:
 
         segue detect street.jpg --text "person, red car"
 
-        segue detect photo.jpg --with lost --refine grabcut
+        segue detect photo.jpg --with lost --refine none
 
         segue detect my.mp4 --start 12.5s --json objects.json
     """

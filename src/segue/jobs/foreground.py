@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +36,8 @@ from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmente
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Segmenter
-from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.sessions.two_passes import TwoPasses
-from segue.types import BackgroundModel, FlowName, Frame, Refinement, Segmentation
+from segue.types import FlowName, Frame, Refinement, Segmentation
 from segue.video import Source
 from segue.video.best_views import Name
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
@@ -152,15 +151,11 @@ def _background(scene: Any) -> Background:
         return LearntBackground(scene)
     if isinstance(scene, str) and scene == "median":
         return MaskedMedian()
-    if isinstance(scene, str) and scene in get_args(BackgroundModel):
-        return SubtractorBackground(Subtractor(cast("Literal['mog2', 'knn']", scene)))
     if not isinstance(scene, (str, os.PathLike)):
         return LearntBackground(FilmScenes.of(Scene.of(as_rgb(scene, "scene"))))
     path = Path(scene)
     if not exists(path):
-        raise SourceError(
-            f"{scene}: no such image; the scene is median, mog2, knn, an image file or a learnt scene"
-        )
+        raise SourceError(f"{scene}: no such image; the scene is median, an image file or a learnt scene")
     if path.suffix.lower() == LEARNT:
         return LearntBackground(FilmScenes.load(path))
     try:

@@ -26,7 +26,7 @@ from segue.jobs.values import (
     to_json,
 )
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
-from segue.types import BackgroundModel, FlowName, MaskPrompt
+from segue.types import FlowName, MaskPrompt
 from segue.video.addresses import is_url
 from segue.video.images import match_images
 from segue.video.outputs import output_paths
@@ -171,9 +171,9 @@ def _check_options(job: VideoJob) -> None:
             (job.depth, SourceError, "no such folder of depth maps"),
             (None if job.flow in get_args(FlowName) else job.flow, FlowError, "no such folder of flow files"),
             (
-                None if job.scene in get_args(BackgroundModel) else job.scene,
+                None if job.scene == "median" else job.scene,
                 SourceError,
-                f"no such image; the scene is {' or '.join(get_args(BackgroundModel))}, or a file",
+                "no such image; the scene is median, or a file",
             ),
         ]
         for path, error, what in needed:

@@ -27,7 +27,7 @@ from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import SAM3_VIDEO, licence_of
 from segue.prompts import MakePrompter, find_prompter, prompter_of
 from segue.prompts.motion import with_motion
-from segue.prompts.parse import errors_name, fit_mask, mask_of
+from segue.prompts.parse import errors_name, fit_mask, read_masks
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector
 from segue.prompts.selection import Rules
@@ -103,26 +103,22 @@ def _prompts(
             yield item.scaled(frame_size[1] / size[1], frame_size[0] / size[0])
             continue
         with errors_name(item.path or f"object {item.id}"):
-            mask = mask_of(item)
-            if mask.shape != frame_size:  # else it is a mask of the reduced frames
-                mask = fit_mask(mask, size, fit)
-            if not mask.any():
+            read = read_masks(item)
+            if not any(one.mask.any() for one in read):
                 raise PromptError("the mask is empty; draw at least one object")
-            mask = resize_mask(mask, frame_size)
-        if not item.id:
-            yield from MaskPrompt.each(mask)
-        elif mask.any():  # else it is too small for the reduced frames
-            yield replace(item, mask=mask != 0, digest=None)
+            for one in read:
+                # A mask of the reduced frames has their size already.
+                mask = one.mask if one.mask.shape == frame_size else fit_mask(one.mask, size, fit)
+                mask = resize_mask(mask, frame_size)
+                if mask.any():  # else it is too small for the reduced frames
+                    yield replace(one, mask=mask != 0, digest=None)
 
 
 def make_prompter(job: TrackJob) -> MakePrompter | None:
     """Prompter for boxes and points, by name or weight file; None leaves it to the session."""
     if job.prompter is not None:
         return find_prompter(job.prompter, device=job.device)
-    if job.refine is None:
-        return None
-    network = job.refine == "network"
-    return prompter_of(job.model.name, device=job.device) if network else find_prompter("grabcut")
+    return None if job.refine is None else prompter_of(job.model.name, device=job.device)
 
 
 def make_detector(finding: DetectorConfig, device: str | None) -> Detector:

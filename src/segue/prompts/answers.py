@@ -1,6 +1,6 @@
 """Prompts, answers and the interface of prompters.
 
-Whoever answers, segue-prompt, GrabCut or a network from elsewhere, takes an image once and is then asked as
+Whoever answers, segue-prompt or a network from elsewhere, takes an image once and is then asked as
 often as a person clicks.
 """
 

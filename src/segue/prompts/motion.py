@@ -116,7 +116,7 @@ class MotionPrompter(PicturePrompter):
         match = _overlap(_shrunk(found.mask, motion), region)
         if match < LEAST_MATCH or match <= _overlap(mask, region) + LEAST_GAIN:
             return None
-        return None if found.iou[0] < LEAST_EXPECTED else found  # NaN of GrabCut, which expects nothing
+        return None if found.iou[0] < LEAST_EXPECTED else found  # NaN of one that expects nothing
 
     @cached_property
     def _motion(self) -> Float32Array | None:

@@ -139,15 +139,19 @@ def _at(text: str) -> tuple[int | None, str]:
     return (None, text) if match is None else (int(match[1]), match[2])
 
 
-def mask_of(prompt: MaskPrompt) -> npt.NDArray[Any]:
-    """The mask of a prompt, (H, W), whole numbers or booleans: its array, run lengths, or file."""
+def read_masks(prompt: MaskPrompt) -> list[MaskPrompt]:
+    """Prompts with their masks as arrays, (H, W); an index mask becomes one for each of its objects."""
+    if isinstance(prompt.mask, np.ndarray):
+        return [prompt]
     if prompt.path is None:
-        return prompt.mask if isinstance(prompt.mask, np.ndarray) else decode_rle(prompt.mask)
+        return [replace(prompt, mask=decode_rle(prompt.mask))]
     mask = read_index_mask(Path(prompt.path))
-    count = len(np.unique(mask[mask > 0])) if prompt.id else 1
+    if not prompt.id:
+        return MaskPrompt.each(mask)
+    count = len(np.unique(mask[mask > 0]))
     if count > 1:
         raise PromptError(f"holds {count} objects, but one is expected; give an index mask as the only file")
-    return mask
+    return [replace(prompt, mask=mask != 0)]
 
 
 @contextmanager

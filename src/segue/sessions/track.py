@@ -86,7 +86,7 @@ class TrackSession(Checkpointable, Session):
     ) -> None:
         if prompter is not None and not callable(prompter):
             raise ArgumentError(
-                f"prompter: {kind_of(prompter)}; give segue.prompts.GrabCut, or a function of an image"
+                f"prompter: {kind_of(prompter)}; give segue.Prompter, or a function of an image"
             )
         own = network if isinstance(network, str) else None
         network = track_network(network)

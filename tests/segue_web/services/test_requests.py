@@ -137,7 +137,7 @@ def test_ctrl_c_ends_the_service_while_downloads_hang_and_health_answers() -> No
         "params": {"context": {"result": [region]}},
     }
     with Dripping() as address:
-        command = [sys.executable, "-m", "segue", "serve", "label-studio", "--prompter", "grabcut"]
+        command = [sys.executable, "-m", "segue", "serve", "label-studio", "--prompter", "segue-prompt"]
         service = subprocess.Popen(
             [*command, "--port", str(port), "--label-studio", address],
             stdout=subprocess.PIPE,
