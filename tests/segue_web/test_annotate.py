@@ -18,7 +18,7 @@ from segue.prompts import Answer, Prompts
 from segue.video.images import write_picture
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
-from segue_web.exports import matting, snapshot
+from segue_web.exports import snapshot
 from segue_web.project import FrameAnnotation, MarkedMask
 from segue_web.store import StaleError
 from segue_web.video import Video
@@ -271,8 +271,8 @@ def test_each_window_adopts_what_it_was_shown(backend: AnnotateBackend, ask: Ask
 
 def test_soft_edges_without_the_extra_are_one_line(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     click(ask, 3, 20, 30)
-    monkeypatch.setattr(matting, "find_spec", lambda name: None)
-    with pytest.raises(SegueError, match="PyMatting"):
+    monkeypatch.setattr("segue.extras.find_spec", lambda name: None)
+    with pytest.raises(SegueError, match="pymatting"):
         ask("export", format="png", soft=True)
 
 
@@ -503,7 +503,7 @@ async def step(backend: AnnotateBackend, index: int, x: int) -> None:
     backend._worker.coming.put_nowait((index, tracked(backend, x)))  # type: ignore[attr-defined]
     for _ in range(3):
         await asyncio.sleep(0)
-        await backend._shared.run(lambda: None)
+        await backend.run(lambda: None)
 
 
 def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(

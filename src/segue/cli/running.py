@@ -108,7 +108,7 @@ def job_command(
         parse(options, *others)
         job = checked(kind, nested(options))
         if context.obj is not PARSE_ONLY:
-            page = resolve_name("segue_web.running:live_page") if live else None
+            page = resolve_name("segue_web.command:live_page") if live else None
             show(job, nullcontext if page is None else partial(page, port=port, browser=browser))
         return job
 
