@@ -97,8 +97,8 @@ def clicks(path: Path, project: Path) -> None:
         page.evaluate(WATCH)
         click(page, 0, 1.0, server.pid)  # loads the networks
         for rest in (0.0, REST):
-            found = [click(page, place, rest, server.pid) for place in range(1, 1 + CLICKS)]
-            shown, busy = zip(*found, strict=True)
+            clicks = [click(page, place, rest, server.pid) for place in range(1, 1 + CLICKS)]
+            shown, busy = zip(*clicks, strict=True)
             after = f"after {rest} s of rest" if rest else "without rest"
             print(f"{path.name}, first click {after}: mask {ms(shown)}, processor time {ms(busy)}")
         browser.close()
@@ -144,7 +144,7 @@ def sample_480p(path: Path) -> Path:
         stream.height, stream.width = SIZE
         stream.pix_fmt = "yuv420p"
         for frame in source:
-            picture = cv2.resize(frame.image, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+            picture = np.asarray(cv2.resize(frame.image, SIZE[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return path
@@ -176,7 +176,8 @@ def write_long_film(path: Path, form: str, minutes: int) -> None:
     stream = source.streams.video[0]
     copy = target.add_stream_from_template(stream)
     packets = [packet for packet in source.demux(stream) if packet.pts is not None and packet.dts is not None]
-    kept = [(bytes(packet), packet.pts, packet.dts, packet.is_keyframe) for packet in packets]
+    kept: list[Any] = [(bytes(packet), packet.pts, packet.dts, packet.is_keyframe) for packet in packets]
+    assert stream.time_base is not None
     step = round(10 / stream.time_base)
     for turn in range(6 * minutes):
         for data, pts, dts, key in kept:

@@ -55,8 +55,8 @@ def run_step(name: str, folder: str) -> None:
 
 def step(name: str) -> None:
     """One command of a user; planning ends where the first video would begin."""
-    running.run_batch = lambda *_, **__: None  # type: ignore[assignment]
-    running.open_workers = lambda *_: None  # type: ignore[assignment,return-value]
+    running.run_batch = lambda *_, **__: None
+    running.open_workers = lambda *_: None  # type: ignore[assignment]
     more = {"plan": [], "resume": ["--resume"], "status": ["--status"]}[name]
     sys.argv = ["segue", "batch", "videos", "--do", "foreground", "--model", "median", "-o", "out", *more]
 

@@ -60,6 +60,7 @@ SECTIONS = {
     "foreground": Section("python benchmarks/foreground.py --models mustan-lite,median --frames 60"),
     "start": Section("python benchmarks/startup.py --repeats 3"),
     "faces": Section("python benchmarks/faces.py --rounds 3"),
+    "seeking": Section("python benchmarks/seeking.py"),
     "costs": Section(
         "python benchmarks/costs.py --models stcn-lite,stcn,xmem,cutie-small,sam2-tiny,mustan-lite,"
         "msstsvis-lite,seqformer-r50 --limit 45 --keep runs/costs.jsonl",

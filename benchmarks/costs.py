@@ -222,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.keep.parent.mkdir(parents=True, exist_ok=True)
     kept = Kept(options.keep, machine, Origin.here() if options.keep else None)
     print(f"Measured on {machine}; a frame of 480x854 pixels, one object, where nothing else is said.")
-    tables = {}
+    tables: dict[str, tuple[Sequence[str], Sequence[Sequence[Cost | None]]]] = {}
     for key in options.axes:
         axis = AXES[key]
         names = [n for n in options.models if not axis.tracking or MODELS.find(n).task == "track"]

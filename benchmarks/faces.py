@@ -4,7 +4,8 @@ A bare session is the loop that everybody would write: open the film, step, writ
 processes of their own with one thread each and take turns, and each goes through a long and through a short
 part of the film: the difference is free of what starting costs. Time is that of the processor, of the process
 and all its children, threads included. Whatever else the machine does can only add to it, so that of the
-rounds the least time of each part counts, not the middle one. Their masks must be the same bytes.
+rounds the least time of each part counts, not the middle one; where a face seems to cost too much, as many
+rounds follow once more. Their masks must be the same bytes. What fails is named at the end.
 
 Example::
 
@@ -101,6 +102,9 @@ def batch(end: int, out: Path) -> Sequence[str]:
     ]
 
 
+Times = dict[str, tuple[list[float], list[float]]]
+"""Seconds of the short and of the long part by face, one for each round."""
+
 FACES: dict[str, Callable[[int, Path], Sequence[str]]] = {
     "bare session": bare,
     "Python function": function,
@@ -135,6 +139,26 @@ def seconds_of_a_frame(short: Sequence[float], long: Sequence[float], frames: in
     return (min(long) - min(short)) / (frames - SHORT)
 
 
+def measure(turn: int, folder: Path, frames: int, seconds: Times) -> None:
+    """Add the seconds of one round; ends the program where masks differ."""
+    written = {}
+    for name in in_turn(turn):
+        for part, end, times in zip(("short", "long"), (SHORT, frames), seconds[name], strict=True):
+            out = folder / f"{turn} {name} {part}"
+            times.append(processor_seconds(FACES[name](end, out)))
+            print(f"{name}, {part} part: {times[-1]:.2f} s", file=sys.stderr, flush=True)
+        written[name] = masks(out)
+    for name, found in written.items():
+        if found != written["bare session"]:
+            raise SystemExit(f"the masks of the {name} differ from those of the bare session")
+
+
+def ratios_of(seconds: Times, frames: int) -> dict[str, float]:
+    """What a frame takes, times the bare session."""
+    least = {name: seconds_of_a_frame(*times, frames) for name, times in seconds.items()}
+    return {name: value / least["bare session"] for name, value in least.items()}
+
+
 def main() -> int:
     """Print a table; 1 where a face costs more than :data:`BOUND` times the bare session."""
     parser = argparse.ArgumentParser(
@@ -143,27 +167,22 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--frames", type=int, default=48, help="of the long part")
     options = parser.parse_args()
-    seconds: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in FACES}
+    seconds: Times = {name: ([], []) for name in FACES}
     with tempfile.TemporaryDirectory() as folder:
-        for turn in range(options.rounds):
-            written = {}
-            for name in in_turn(turn):
-                for part, end, times in zip(
-                    ("short", "long"), (SHORT, options.frames), seconds[name], strict=True
-                ):
-                    out = Path(folder) / f"{turn} {name} {part}"
-                    times.append(processor_seconds(FACES[name](end, out)))
-                    print(f"{name}, {part} part: {times[-1]:.2f} s", file=sys.stderr, flush=True)
-                written[name] = masks(out)
-            if any(found != written["bare session"] for found in written.values()):
-                raise SystemExit("the masks differ")
-    least = {name: seconds_of_a_frame(*times, options.frames) for name, times in seconds.items()}
-    ratios = {name: value / least["bare session"] for name, value in least.items()}
+        for turn in range(2 * options.rounds):
+            if turn >= options.rounds and max(ratios_of(seconds, options.frames).values()) <= BOUND:
+                break
+            measure(turn, Path(folder), options.frames, seconds)
+    ratios = ratios_of(seconds, options.frames)
     print(describe(1), "", "| face | ms of the processor a frame | times the bare session |", sep="\n")
     print("| --- | --- | --- |")
-    for name, value in least.items():
-        print(f"| {name} | {1000 * value:.1f} | {ratios[name]:.2f} |")
-    return int(max(ratios.values()) > BOUND)
+    for name, ratio in ratios.items():
+        value = seconds_of_a_frame(*seconds[name], options.frames)
+        print(f"| {name} | {1000 * value:.1f} | {ratio:.2f} |")
+    dear = [f"{name} takes {ratio:.3f} times" for name, ratio in ratios.items() if ratio > BOUND]
+    if dear:
+        print(f"{', '.join(dear)} the bare session; the bound is {BOUND}", file=sys.stderr)
+    return int(bool(dear))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from segue.datasets.davis import DavisFolder, Sequence
 from segue.masks.dense_crf import refine
 from segue.metrics.measures import count_pairs, region_similarities
 from segue.models.stcn import STCNLite
-from segue.prompts import GrabCut, MakePrompter, Prompter
+from segue.prompts import MakePrompter, Prompter
 from segue.prompts.detectors import Detector, DiscoveryDetector, FeatureMaps
 from segue.sessions import TrackSession
 from segue.sessions.motion import MotionDetector, cut_out
@@ -96,10 +96,8 @@ def make_ways(deeplab: Path | None) -> dict[str, Way]:
         "motion to the next frame alone": next_only,
         "motion": rough,
         "motion, CRF": lambda first, *following: refine(rough(first, *following), first.image),
-        "motion, GrabCut": cut_by(GrabCut),
         "motion, segue-prompt": cut_by(Prompter),
         "motion, there and back": motion_there_and_back,
-        "motion, GrabCut, there and back": using(MotionDetector(follower, prompter=GrabCut)),
         "motion, segue-prompt, there and back": using(motion),
     }
     if deeplab is not None:

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -152,7 +153,8 @@ def peak_memory(model: str, device: str, options: argparse.Namespace) -> int:
 def run_alone(task: dict[str, object]) -> int:
     """What the child process of :func:`peak_memory` does."""
     torch.set_num_threads(int(str(task["threads"])))
-    device, (height, width) = str(task["device"]), task["size"]  # type: ignore[misc]
+    device = str(task["device"])
+    height, width = cast(tuple[int, int], task["size"])
     video = None if task["video"] is None else str(task["video"])
     runner = Runner(str(task["model"]), device, fast=bool(task["fast"]), trained=video is not None)
     for frame in frames_of(video, (height, width), WARM_UP):

@@ -110,17 +110,16 @@ def _exposed(image: Image, path: npt.NDArray[np.float64], index: int) -> Image:
     total = np.zeros(image.shape, np.float32)
     for part in np.linspace(-0.5, 0.5, POSES):
         pose = _rows_of(path, index + SHUTTER * part, image.shape[0])
-        total += cv2.remap(
-            image, *_maps(pose, image.shape[:2]), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-        )
+        columns, rows = _maps(pose, image.shape[:2])
+        total += cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     noise = np.random.default_rng([5, index]).standard_normal(image.shape, np.float32)
     return np.asarray(np.clip(total / POSES + noise + 0.5, 0, 255), np.uint8)
 
 
 def _moved(labels: Labels, path: npt.NDArray[np.float64], index: int) -> Labels:
     pose = _rows_of(path, index, labels.shape[0])
-    maps = _maps(pose, (labels.shape[0], labels.shape[1]))
-    return np.asarray(cv2.remap(labels, *maps, cv2.INTER_NEAREST, borderValue=UNKNOWN), np.uint8)
+    columns, rows = _maps(pose, (labels.shape[0], labels.shape[1]))
+    return np.asarray(cv2.remap(labels, columns, rows, cv2.INTER_NEAREST, borderValue=UNKNOWN), np.uint8)
 
 
 def changed(film: Film, what: str, change: Change, length: int) -> Film:
@@ -174,11 +173,13 @@ def reduced_to(film: Film, share: float) -> Film:
             height, width = image.shape[:2]
             size = round(width * share), round(height * share)
             tiles = -(-height // size[1]), -(-width // size[0])
-            small = np.tile(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (*tiles, 1))
+            reduced = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+            small = np.tile(reduced, (*tiles, 1))
             if labels is None:
                 yield small[:height, :width], None
                 continue
-            few = np.tile(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT), tiles)
+            nearest = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+            few = np.tile(np.asarray(nearest, np.uint8), tiles)
             yield small[:height, :width], few[:height, :width]
 
     def roi() -> npt.NDArray[np.bool_]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from foreground_clips import Film
-from segue.arrays import UInt8Array
+from segue.arrays import Float32Array
 from segue.models.base import ForegroundNetwork
 from segue.registry import MODELS
 from segue.sessions.empty_scene import Scene
@@ -22,10 +22,9 @@ from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
-from segue.sessions.segmenters import Maps, Segmenter
+from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.subtractors import BackgroundDifference, Envelope, FrameDifference, Subtractor
 from segue.sessions.two_passes import TwoPasses
-from segue.types import Image
 
 TWO_PASSES, FOLLOWED = ", two passes", ", camera followed"
 """What follows the name of a network that goes through a film twice, or follows a camera when it pans."""
@@ -56,10 +55,12 @@ class ContribSubtractor(Segmenter):
         self.restart()
 
     def restart(self) -> None:
-        self._model: Any = cv2.bgsegm.__dict__[f"createBackgroundSubtractor{self.name}"]()
+        self._model: Any = vars(cv2)["bgsegm"].__dict__[f"createBackgroundSubtractor{self.name}"]()
 
-    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps:
-        labels = self._model.apply(np.ascontiguousarray(image[..., ::-1]))
+    def step(
+        self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
+    ) -> Float32Array:
+        labels = self._model.apply(np.ascontiguousarray(frame.image[..., ::-1]))
         return (np.asarray(cv2.medianBlur(labels, 5))[None] == FOREGROUND_LABEL).astype(np.float32)
 
 
@@ -82,10 +83,10 @@ class Clocked:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._segmenter, name)
 
-    def step(self, *inputs: Image | None, **adapted: Any) -> Maps | None:
+    def step(self, *inputs: Any) -> Float32Array:
         """Take the next frame; on a GPU the maps come back only when it is done."""
         begun = time.perf_counter()
-        maps = self._segmenter.step(*inputs, **adapted)
+        maps = self._segmenter.step(*inputs)
         self.seconds = time.perf_counter() - begun
         return maps
 

@@ -23,7 +23,7 @@ import torch
 import segue
 from machine import describe
 from segue.datasets.foreground import ForegroundSequence, numbered_files
-from segue.datasets.foreground_sets import read_sbi_labels
+from segue.datasets.labels import read_sbi_labels
 from segue.metrics.foreground import ForegroundAccumulator
 
 

@@ -278,7 +278,6 @@ DESIGNED = {
     "rain": ("weather", "dynamic background"),
     "follow": ("moving",),
     "average": ("objects at start",),
-    "nearby": ("moving",),
 }
 """Groups of films by which each stage and its constants were chosen."""
 

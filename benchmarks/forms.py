@@ -130,7 +130,8 @@ def main() -> None:
     forms = options.forms.split(",")
     print("| network | " + " | ".join(forms) + " |\n|" + " --- |" * (len(forms) + 1))
     for name in options.networks.split(","):
-        found = gains(name, forms, Case(name, *options.size, objects=options.objects), options.frames)
+        case = Case(name, options.size[0], options.size[1], objects=options.objects)
+        found = gains(name, forms, case, options.frames)
         print(
             f"| {name} | " + " | ".join(f"{statistics.median(found[form]):.2f}" for form in forms) + " |",
             flush=True,

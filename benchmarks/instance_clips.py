@@ -10,10 +10,11 @@ from __future__ import annotations
 import itertools
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -213,7 +214,7 @@ def _composed(
     film: Footage, actors: Sequence[tuple[CutOut, Walk]], frames: int
 ) -> Iterator[tuple[Image, UInt8Array]]:
     """The pictures of a composite; the film runs to and fro."""
-    count = len(film.source)
+    count = len(cast(Sized, film.source))
     there = list(range(count))
     order = itertools.cycle(there + there[-2:0:-1])
     # Who stands lower is nearer.

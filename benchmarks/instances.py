@@ -115,8 +115,8 @@ def stacked_sampling(
 
 def plain(network: SeqFormer, clip: Tensor) -> Outcome:
     """The published inference: the clip as a whole, masks of every query after every layer."""
-    ours = deformable.sample_levels
-    deformable.sample_levels = stacked_sampling
+    ours = vars(deformable)["sample_levels"]
+    vars(deformable)["sample_levels"] = stacked_sampling
     try:
         memory = network.encode(clip)
         decoded = network.decode(memory)
@@ -126,7 +126,7 @@ def plain(network: SeqFormer, clip: Tensor) -> Outcome:
             for layer in range(network.size.decoder_layers)
         ]
     finally:
-        deformable.sample_levels = ours
+        vars(deformable)["sample_levels"] = ours
     return Outcome(network.class_logits(decoded)[0], decoded.refined[-1][0], everyone, masks[-1])
 
 
@@ -136,7 +136,7 @@ def segue(network: SeqFormer, clip: Tensor) -> Outcome:
         memory = encode_frames(network, clip.split(1, dim=1))
         decoded = network.decode(memory)
         logits = network.class_logits(decoded)[0]
-        kept = best_entries(logits, TOP).queries.unique()
+        kept = torch.tensor(sorted({query for query, _, _ in best_entries(logits, TOP)}))
         masks = network.mask_logits(memory, decoded, 0, kept)
     return Outcome(logits, decoded.refined[-1][0], kept, masks)
 

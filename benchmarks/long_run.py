@@ -1,11 +1,13 @@
-"""Does memory stay flat on a long video? Follow objects through a looped clip and watch the process.
+"""Does memory stay flat on a long video? Play a clip forwards and backwards and watch the process.
 
-    python benchmarks/long_run.py ../shared/data/vos/davis2016_240p/JPEGImages/soapbox \\
-        --mask ../shared/data/vos/davis2016_240p/Annotations/soapbox/00000.png
+    python benchmarks/long_run.py VIDEO --mask first.png
+    python benchmarks/long_run.py VIDEO --mask first.png --model xmem --long-term --random
+    python benchmarks/long_run.py VIDEO --task foreground
+    python benchmarks/long_run.py VIDEO --task instances --model msstsvis-lite
 
-Without ``--mask`` the model finds the objects, as in ``segue instances``. Masks are written to a temporary
-folder as the commands do, so that decoding, session and sink are all part of what is measured. The clip is
-played forwards and backwards in turn, without jumps.
+Masks, and for foreground the table of events, are written to a temporary folder as the commands do, so that
+decoding, session and sinks are all part of what is measured. ``--random`` gives the network random weights:
+what is remembered, how often and for how long does not depend on them.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from types import MappingProxyType
@@ -25,14 +28,23 @@ import numpy as np
 import torch
 
 import segue
+from scenes import randomise
 from segue.allocation import prepare_process
 from segue.api.instances import instances
+from segue.masks import read_index_mask
 from segue.models.base import MemoryNetwork
-from segue.prompts import read_prompt_masks
+from segue.models.memory import LongTermSchedule, LongTermTracker, MemoryTable
+from segue.registry import MODELS
+from segue.sessions.foreground import ForegroundSession
+from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.networks import foreground_model
 from segue.sessions.official import SHORT_SIDE
 from segue.sessions.session import Session
 from segue.types import Frame, Image, IndexMask, Segmentation
 from segue.video import Source, open_sinks, open_source
+
+MODEL = {"track": "stcn-lite", "foreground": "mustan-lite", "instances": "nanodet+stcn-lite"}
+"""Networks of the tasks without ``--model``."""
 
 
 def main() -> None:
@@ -40,21 +52,33 @@ def main() -> None:
     prepare_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("source", help="video or image folder")
-    parser.add_argument("--mask", help="mask of its first frame; without it the model finds the objects")
-    parser.add_argument("--model", default="stcn-lite")
-    parser.add_argument("--weights", default=None)
+    parser.add_argument("--task", choices=tuple(MODEL), default="track")
+    parser.add_argument("--mask", help="mask of the first frame, to track")
+    parser.add_argument("--model", help="default: the shipped network of the task")
+    parser.add_argument("--weights", type=Path, default=None)
+    parser.add_argument("--random", action="store_true", help="random weights, to track")
+    parser.add_argument("--long-term", action="store_true", help="long-term memory of xmem and cutie")
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--every", type=int, default=500, help="frames between two lines")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves the choice to PyTorch")
-    parser.add_argument("--short-side", type=int, default=SHORT_SIDE, help="of what finds the objects")
-    parser.add_argument("--score", type=float, default=None, help="least score of what is found")
+    parser.add_argument("--short-side", type=int, default=SHORT_SIDE, help="of what finds the instances")
+    parser.add_argument("--score", type=float, default=None, help="least score of instances")
     parser.add_argument("--fast", action="store_true")
     arguments = parser.parse_args()
+    if arguments.task == "track" and arguments.mask is None:
+        parser.error("--task track needs --mask")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     source = open_source(there_and_back(arguments.source, arguments.frames))
     session = session_of(arguments, source)
-    watch_memory(session, source, arguments.mask, every=arguments.every)
+    watch_memory(
+        session,
+        source,
+        arguments.mask,
+        formats=("png", "events") if arguments.task == "foreground" else ("png",),
+        every=arguments.every,
+        columns=long_term_columns(session) if arguments.long_term else {},
+    )
 
 
 def watch_memory(
@@ -103,20 +127,50 @@ def watch_memory(
 
 
 def session_of(arguments: argparse.Namespace, source: Source) -> Session:
-    """What follows the objects, or finds and follows them."""
-    if arguments.mask:
-        network = cast(MemoryNetwork, segue.load(arguments.model, arguments.weights))
-        return segue.TrackSession(network, fast=arguments.fast)
-    found = instances(
-        source,
-        model=arguments.model,
-        weights=arguments.weights,
-        score=arguments.score,
-        window=10,
-        short_side=arguments.short_side,
-        fast=arguments.fast,
-    )
-    return found.session
+    """The session of a task."""
+    model = arguments.model or MODEL[arguments.task]
+    if arguments.task == "foreground":
+        scene = foreground_model(model, arguments.weights)
+        return ForegroundSession(scene, masks=ForegroundMasks(objects=True, min_area=20))
+    if arguments.task == "instances":
+        found = instances(
+            source,
+            model=model,
+            weights=arguments.weights,
+            score=arguments.score,
+            window=10,
+            short_side=arguments.short_side,
+            fast=arguments.fast,
+        )
+        return found.session
+    if arguments.random:
+        network = MODELS.find(model).build().eval()
+        randomise(network)
+    else:
+        network = segue.load(model, arguments.weights)
+    tracker = cast(MemoryNetwork, network)
+    schedule = tracker.schedule
+    if arguments.long_term:
+        assert isinstance(schedule, LongTermSchedule)
+        schedule = replace(schedule, long_term=True)
+    return segue.TrackSession(tracker, schedule, fast=arguments.fast)
+
+
+def long_term_columns(session: Session) -> dict[str, Callable[[], object]]:
+    """What a session with long-term memory remembers, by the head of a column."""
+    assert isinstance(session, segue.TrackSession)
+
+    def tables() -> Sequence[MemoryTable]:
+        tracker = session.tracker
+        assert isinstance(tracker, LongTermTracker)
+        (memory,) = tracker.memories
+        return memory.tables
+
+    return {
+        "frames": lambda: max(len(table.frames) for table in tables()),
+        "long-term elements": lambda: max(table.long for table in tables()),
+        "keys and values, MB": lambda: f"{sum(table.nbytes for table in tables()) / 1e6:.1f}",
+    }
 
 
 def followed(
@@ -128,7 +182,7 @@ def followed(
         waiting.append(frame)
         prompt = None
         if mask is not None and frame.index == 0:
-            prompt = read_prompt_masks([mask], frame.size) if isinstance(mask, str) else mask
+            prompt = read_index_mask(mask) if isinstance(mask, str) else mask
         result = session.step(frame, prompt)
         if result is not None:
             yield waiting.popleft(), result

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -257,7 +257,7 @@ class PlainSTM(PlainLoop):
 
     def encode_memory(self, query: Query, masks: Tensor) -> Memory:
         """Memory side, every object with its own copy of the picture."""
-        encoder = self.network.Encoder_M
+        encoder: Any = self.network.Encoder_M
         x = encoder.conv1(query.image.repeat(len(masks), 1, 1, 1))
         x = x + encoder.conv1_m(masks[:, None]) + encoder.conv1_o(others(masks).clamp(0, 1)[:, None])
         x = encoder.res2(pool_stem(encoder.bn1(x)))

@@ -1,4 +1,4 @@
-"""How good masks from boxes and clicks are: segue-prompt beside GrabCut, on pictures with ground truth.
+"""How good masks from boxes and clicks are: segue-prompt, on pictures with ground truth.
 
 Example::
 
@@ -33,7 +33,6 @@ import segue
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, Sequence
 from segue.models.segue_prompt import SeguePrompt
 from segue.prompts.answers import Answer, PicturePrompter, Prompts
-from segue.prompts.grabcut import GrabCut
 from segue.prompts.motion import MotionPrompter
 from segue.prompts.planes import tight_box
 from segue.prompts.prompter import Prompter
@@ -87,7 +86,7 @@ def main() -> int:
     )
     parser.add_argument("--at", default="0", help="places in its val sequences, as shares of their length")
     parser.add_argument("--weights", type=Path, help="weights of segue-prompt, instead of those that ship")
-    parser.add_argument("--ways", default="segue-prompt,grabcut")
+    parser.add_argument("--ways", default="segue-prompt")
     parser.add_argument("--clicks", type=int, default=20, help="most clicks for an object")
     parser.add_argument("--limit", type=int, help="objects of each kind, chosen by the hash of their names")
     parser.add_argument("--threads", type=int, default=1)
@@ -99,7 +98,6 @@ def main() -> int:
         "motion": lambda case: MotionPrompter(
             Prompter(case.image, network, device="cpu"), case.image, lambda: case.following
         ),
-        "grabcut": lambda case: GrabCut(case.image),
     }
     places = [float(place) for place in arguments.at.split(",")]
     for kind, cases in kinds(arguments.stills, arguments.davis, arguments.limit, places).items():

@@ -15,7 +15,7 @@ import argparse
 import statistics
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,10 +27,10 @@ from segue.layers.running import prepare_for_inference
 from segue.layers.windows import from_windows, to_windows
 from segue.models.sam2 import SAM2, SIZES, Settings
 from segue.models.sam2.memory import RotaryAttention, rotate
-from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record
+from segue.models.sam2.objects import ObjectMemory, ObjectSteps
 from segue.models.sam2.pictures import film_logits, film_picture
 from segue.models.sam2.trunk import Block, WindowAttention
-from segue.models.sam2.values import Encoded
+from segue.models.sam2.values import Encoded, Record
 from segue.sessions import TrackSession
 from segue.types import Frame, PointPrompt
 from tests.clips import clip
@@ -106,8 +106,8 @@ def memory(side: int) -> ObjectMemory:
     generator = torch.Generator().manual_seed(0)
 
     def record() -> Record:
-        features = torch.randn(cells, 64, generator=generator).bfloat16()
-        return Record(torch.randn(1, 256, generator=generator), 1.0, 1.0, features)
+        features = torch.randn(1, cells, 64, generator=generator).bfloat16()
+        return Record(torch.randn(1, 256, generator=generator), torch.ones(1), torch.ones(1), features)
 
     return ObjectMemory({0: record()}, {t: record() for t in range(1, FRAME)})
 
@@ -132,9 +132,9 @@ def compare(size: Any, side: int, rounds: int) -> None:
             start = time.process_time()
             encoded = network.encode(film_picture(image, side), constants[name])
             middle = time.process_time()
-            record = steps[name].track(encoded, view)
+            record = steps[name].track(encoded, {1: view})[1]
             end = time.process_time()
-            masks[name] = film_logits(record.low, (480, 854)) > 0
+            masks[name] = film_logits(cast(Tensor, record.low), (480, 854)) > 0
             if number:  # the first arranges weights
                 times[name]["encode"].append(middle - start)
                 times[name]["rest"].append(end - middle)

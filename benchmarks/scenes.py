@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -60,7 +60,7 @@ def discs(height: int, width: int, objects: int) -> Iterator[tuple[Image, IndexM
 
 def _reflected(places: npt.NDArray[Any], size: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Places on axes of a length ``size`` at whose ends what moves turns round."""
-    return np.abs((places + size) % (2 * size) - size)
+    return np.asarray(np.abs((places + size) % (2 * size) - size))
 
 
 def _texture(draw: np.random.Generator, height: int, width: int) -> Image:
@@ -84,9 +84,9 @@ def randomise(network: nn.Module, seed: int = 0) -> None:
                 nn.init.zeros_(module.bias)
     for module in network.modules():
         if isinstance(module, Bottleneck):
-            nn.init.constant_(module.bn3.weight, DAMPING)
+            cast(nn.BatchNorm2d, module.bn3).weight.fill_(DAMPING)
         elif isinstance(module, BasicBlock):
-            nn.init.constant_(module.bn2.weight, DAMPING)
+            cast(nn.BatchNorm2d, module.bn2).weight.fill_(DAMPING)
     for start, factor in SMALL.items():
         for name, parameter in network.named_parameters():
             if name.startswith(start) and parameter.dim() > 1:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +76,7 @@ def measure() -> None:
     ):
         with torch.device("meta"):
             empty, frames = make().train(), torch.rand(shape)
-            counted = cost(empty, lambda n=empty, x=frames: clip_pass(n, x)).operations
+            counted = cost(empty, partial(clip_pass, empty, frames)).operations
         network, frames, seconds = make().train(), torch.rand(shape), []
         for _ in range(2):
             begin = time.process_time()
@@ -96,7 +97,7 @@ def main() -> None:
     with torch.device("meta"):
         windows, picture = torch.rand(8, 3, 3, 240, 320), torch.rand(1, 3, 240, 320)
         for name, network in (("mustan2", MUSTAN2()), ("mustan1", MUSTAN1())):
-            show(name, "8 windows of 3 frames, 240x320", network, lambda n=network: n(windows))
+            show(name, "8 windows of 3 frames, 240x320", network, partial(network, windows))
         scene = FgSegNetV2()
         scene.freeze_backbone()
         show("fgsegnet", "1 frame, 240x320", scene, lambda: scene(picture))
@@ -105,13 +106,9 @@ def main() -> None:
         show("hofam", "8 composites, 256x256", hofam, lambda: hofam(composites, flow))
         clip, still = torch.rand(1, 5, 3, 480, 768), torch.rand(2, 1, 3, 640, 960)
         for backbone in ("r50", "r101", "swin-l"):
-            network = MSSTSVIS(backbone)  # type: ignore[arg-type]
-            show(
-                f"msstsvis, {backbone}",
-                "1 clip of 5 frames, 480x768",
-                network,
-                lambda n=network: clip_pass(n, clip),
-            )
+            large = MSSTSVIS(backbone)
+            step = partial(clip_pass, large, clip)
+            show(f"msstsvis, {backbone}", "1 clip of 5 frames, 480x768", large, step)
         plain = SeqFormer("r50")
         show("seqformer, r50", "1 clip of 5 frames, 480x768", plain, lambda: clip_pass(plain, clip))
         coco = SeqFormer("r50", Size(classes=91))

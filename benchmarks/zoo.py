@@ -155,7 +155,7 @@ def renewed(old: str, made: Mapping[str, str]) -> str:
         ValueError: the others were measured on another machine.
     """
     found = (NAME.match(line) for line in old.splitlines())
-    lines = {match[1]: match.string for match in found if match} | made
+    lines = {match[1]: match.string for match in found if match} | dict(made)
     renewed = table(lines[entry.name] for entry in listed() if entry.name in lines)
     if old.splitlines()[-1] != renewed.splitlines()[-1]:
         raise ValueError(

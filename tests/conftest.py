@@ -15,6 +15,7 @@ from segue.models.sam2 import SAM2
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.models.xmem import XMem
+from tests.cli.running import Command, command_in
 from tests.fill import fill
 from tests.golden_arrays import Golden, best_golden
 
@@ -39,6 +40,13 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"no shared data at {folder} (set SEGUE_SHARED)")
     return folder
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs ``segue`` in an empty folder, inside the test's process."""
+    monkeypatch.chdir(tmp_path)
+    return command_in(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from segue.models.detection.released import RELEASED
 DEFAULT = "motion"
 """The detector that needs no weights but those of the package."""
 
-_KEY_FEATURES = LazyCallable("segue.prompts.detectors:key_features")
 _CLASSED = frozenset({"weights", "classes", "score"})
 _OPEN = frozenset({"weights", "score", "refine", "text"})
 _DISCOVERY = frozenset({"weights", "features", "refine"})

@@ -14,6 +14,7 @@ EXTRAS = {
     "synth": ("moderngl",),
     "hf": ("huggingface-hub", "transformers"),
     "web": ("fastapi", "uvicorn", "websockets"),
+    "matting": ("pymatting",),
 }
 """Packages of those extras of ``pyproject.toml`` without which a command cannot begin."""
 

@@ -28,12 +28,12 @@ from segue.entries import DatasetEntry as DatasetEntry
 from segue.entries import DetectorEntry as DetectorEntry
 from segue.entries import DetectorOptions as DetectorOptions
 from segue.entries import Entry as Entry
+from segue.entries import NetworkTask as NetworkTask
 from segue.entries import PrompterEntry as PrompterEntry
 from segue.entries import PrompterOptions as PrompterOptions
 from segue.entries import PromptKind as PromptKind
 from segue.entries import SinkEntry as SinkEntry
 from segue.entries import SinkOptions as SinkOptions
-from segue.entries import Task as Task
 from segue.entries import WeightFile as WeightFile
 from segue.errors import ArgumentError, CheckpointError, DatasetError, PromptError, SegueError, SinkError
 from segue.inputs import kind_of
@@ -229,7 +229,7 @@ _INTERFACES: dict[str, tuple[str, tuple[str, ...]]] = {
 """By task the protocol of its networks, and what a class of one has."""
 
 
-def register_model(name: str, task: Task, **described: Any) -> Callable[[B], B]:
+def register_model(name: str, task: NetworkTask, **described: Any) -> Callable[[B], B]:
     """A decorator that adds a network, or a function that makes one, to this process.
 
     Args:

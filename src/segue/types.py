@@ -35,11 +35,8 @@ FeatureName = Literal["keys", "queries", "values"]
 MemoryPolicy = Literal["usage", "fifo", "all"]
 """Which memory frames go first where a memory is full: the least used, the oldest, or none."""
 
-Refinement = Literal["crf", "network", "grabcut", "none"]
+Refinement = Literal["crf", "network", "none"]
 """What draws the mask of an object to the edges of the image; ``network`` is segue-prompt."""
-
-BackgroundModel = Literal["median", "mog2", "knn"]
-"""What describes the empty scene of a foreground session."""
 
 FlowName = Literal["dis", "farneback", "raft"]
 """Optical flow that segue computes."""
@@ -104,7 +101,7 @@ class ObjectInfo:
         label: class or name, if anybody gave one.
         score: how good the mask is likely to be, in [0, 1]; 0 when the object is not visible. From tracking
             it is what the network predicts (SAM 2), else the expected IoU with the truth, see
-            :func:`segue.sessions.scores.expected_overlap` and :func:`segue.sessions.scores.with_first`.
+            :func:`segue.sessions.track.expected_overlap`.
         box: tight ``(x0, y0, x1, y1)`` around the mask, or None when the object is not visible.
         area: number of pixels.
     """
@@ -335,7 +332,7 @@ class MaskPrompt(Prompt):
 
     Attributes:
         id: id of the object; 0 says that the values of a mask file are the ids of its objects.
-        mask: (H, W); in a job also COCO's compressed run lengths, or the path of a mask file.
+        mask: (H, W), or the path of a mask file; in a job also COCO's compressed run lengths.
         iou: what a prompter that made the mask expects of it, in [0, 1]; None where a person gave it.
         digest: SHA-256 of the file when the job was planned; None where nobody looked.
     """

@@ -18,7 +18,7 @@ import numpy as np
 from segue.arrays import BoolArray, Float32Array
 from segue.datasets.labels import MOTION, UNKNOWN
 from segue.sessions.background import FIRST_FRAMES, MedianSettings
-from segue.sessions.contrast import tone_for
+from segue.sessions.contrast import contrast_gain
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue_train.recipe import Batch, stacked
 from segue_train.scenery import blob
@@ -92,7 +92,7 @@ def with_past(
 def in_usual_contrast(sample: Sample) -> Sample:
     """A sample with the contrast in which a session shows it, noise included."""
     scene = Scene(np.ascontiguousarray(sample.background.transpose(2, 0, 1)))
-    tone = tone_for(scene)
+    tone = contrast_gain(scene)
     if tone is None:
         return sample
     planes = tone.of_scene(scene).planes.transpose(1, 2, 0)

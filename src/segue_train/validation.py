@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import cast
 
 import numpy as np
-import torch
 from torch import nn
 
 from segue.datasets.davis import Sequence
@@ -24,7 +24,7 @@ from segue.models.base import ForegroundNetwork, MemoryNetwork, foreground_capab
 from segue.models.seqformer import SeqFormer
 from segue.sessions import TrackSession
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.official import SHORT_SIDE, video_records
+from segue.sessions.official import SHORT_SIDE, clip_records
 from segue.types import Frame
 from segue_train.footage import VOID
 from segue_train.foreground_videos import read_depth
@@ -76,7 +76,8 @@ class ClipAP:
         accumulator = YTVISAccumulator(self.dataset.categories)
         model, device = cast(SeqFormer, network), next(network.parameters()).device
         for video in self.dataset:
-            records = video_records(model, self.dataset, video, device, torch.float32, self.short_side)
+            images = map(partial(self.dataset.read_image, video), range(len(video)))
+            records = clip_records(model, images, video.size, device=device, short_side=self.short_side)
             found = []
             for record in records:
                 track = RleTrack.parse(record["segmentations"], video.size, forms="compressed")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from segue.errors import PromptError, SegueError
 from segue.registry import DETECTORS, MODELS
@@ -20,7 +21,6 @@ from segue_web.importing import Effect, Import, effects, read_import, store, sum
 from segue_web.job_runner import Job, JobRunner
 from segue_web.project import FrameAnnotation, Project
 from segue_web.server import Backend
-from segue_web.shared import SharedProject
 from segue_web.tracking import (
     Corrected,
     Direction,
@@ -32,8 +32,6 @@ from segue_web.tracking import (
 )
 from segue_web.video import Video
 from segue_web.worker import Worker
-
-T = TypeVar("T")
 
 STEPS = {
     "category": "class",
@@ -65,12 +63,12 @@ class AnnotateBackend(Backend):
         self.exports = folder / "exports"
         self._classes = classes
         remove_unfinished(self.exports)
-        self._shared = SharedProject(
-            self.project, lambda event: self.send(event)
-        )  # set when the server starts
+        self.project.send = self._send_from_thread
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._worker = Worker(video, (model, weights), prompter, device)
-        self._runner = JobRunner(self._shared)
-        edits = Edits(video, self._shared, self._worker)
+        self._runner = JobRunner(self.project, self.run, lambda event: self.send(event))
+        edits = Edits(video, self.project, self.run, self._worker)
         requests: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "look": self._look,
@@ -104,12 +102,18 @@ class AnnotateBackend(Backend):
         """End the process and close the project; a tracking that runs can be resumed."""
         self._runner.close()
         self._worker.close()
-        self._shared.close()
+        self._thread.shutdown(wait=True)
+        self.project.close()
         super().close()
 
-    async def run(self, call: Callable[[], T]) -> T:
+    async def run(self, call: Callable[[], Any]) -> Any:
         """Run a call in the one thread that uses the project."""
-        return await self._shared.run(call)
+        self._loop = asyncio.get_running_loop()
+        return await self._loop.run_in_executor(self._thread, call)
+
+    def _send_from_thread(self, event: dict[str, Any]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.send, event)
 
     async def import_file(self, name: str, path: Path) -> dict[str, Any]:
         # Not in the thread of the project, which all pages wait for.
@@ -117,7 +121,7 @@ class AnnotateBackend(Backend):
         self._uploads += 1
         self._imports[self._uploads] = given
         self._imports.pop(self._uploads - KEPT_IMPORTS, None)
-        found = await self._shared.run(lambda: effects(self.project, given))
+        found = await self.run(lambda: effects(self.project, given))
         return {"upload": self._uploads, "objects": _listed(found)}
 
     def export_file(self, name: str) -> Path | None:
@@ -127,7 +131,7 @@ class AnnotateBackend(Backend):
     def import_all(self, given: Import, wanted: list[Effect]) -> None:
         """Import what was read of a file, as one change."""
         self._runner.refuse_while_running("import")
-        with self._shared.change("import"):
+        with self.project.change("import"):
             store(self.project, given, wanted)
 
     def _import(self, upload: int, targets: messages.Targets, preview: bool = False) -> dict[str, Any]:
@@ -146,7 +150,7 @@ class AnnotateBackend(Backend):
         """All that a page needs to begin."""
         while True:
             job = self._runner.job
-            known = await self._shared.run(self._known)
+            known = await self.run(self._known)
             # Pages are sent begin and end of a job from this event loop, before or after the answer.
             if job is self._runner.job:
                 break
@@ -188,7 +192,7 @@ class AnnotateBackend(Backend):
         """Masks and prompts of frames."""
         known = [index for index in frames if index < self.video.count]
         # One by one, so that what is to be saved need not wait for all.
-        return {"frames": [await self._shared.run(partial(self._shared.frame, index)) for index in known]}
+        return {"frames": [await self.run(partial(self.project.frame, index)) for index in known]}
 
     async def _prepare(self, frame: messages.Index, at: messages.Place | None = None) -> None:
         """Compute for the first click on a frame, which will be where the pointer rests, if it does."""
@@ -234,14 +238,14 @@ class AnnotateBackend(Backend):
             "locked": locked,
         }
         values = {field: value for field, value in fields.items() if value is not None}
-        with self._shared.change(", ".join(STEPS.get(field, field) for field in values)):
+        with self.project.change(", ".join(STEPS.get(field, field) for field in values)):
             for number in (object, *also):
                 self.project.set_object(number, **values)
 
     def _remove(self, object: messages.Number) -> None:
         """Remove an object everywhere."""
         self._runner.refuse_while_running("remove an object")
-        with self._shared.change("removal of an object"):
+        with self.project.change("removal of an object"):
             self.project.remove_object(object)
 
     def _undo(self, redo: bool = False) -> dict[str, Any]:
@@ -252,7 +256,6 @@ class AnnotateBackend(Backend):
         if done is None:
             raise SegueError(f"there is nothing to {what}")
         label, changed = done
-        self._shared.publish(changed)
         return {"label": label, "frames": sorted(changed.frames)[:2]}
 
     def _settings(self, values: messages.Settings) -> None:
@@ -280,9 +283,9 @@ class AnnotateBackend(Backend):
             return Job(spec["direction"], total, row=self.project.begin_job(spec, total)), spec, corrected
 
         with self._runner.beginning("track"):
-            job, spec, corrected = await self._shared.run(plan)
+            job, spec, corrected = await self.run(plan)
             start, stop = spec["start"], spec["stop"]
-            kept = range(spec.get("first", 0), spec.get("last", self.video.count - 1) + 1)
+            kept = range(spec["first"], spec["last"] + 1)
             steps = self._worker.steps(track_job, corrected, start, stop, spec["objects"], kept)
             self._runner.begin(job, steps)
         return {"start": start, "stop": stop}
@@ -307,7 +310,7 @@ class AnnotateBackend(Backend):
             if soft:
                 need_matting()
             wanted: dict[str, Any] = {"all_frames": all_frames, "first": first, "last": last, "soft": soft}
-            taken = await self._shared.run(partial(snapshot, self.project, self.video, objects, **wanted))
+            taken = await self.run(partial(snapshot, self.project, self.video, objects, **wanted))
             self.exports.mkdir(exist_ok=True)
             target = free_path(self.exports, self.video.name, format)
             job = Job("export", steps(taken, format), target=target)
@@ -322,7 +325,7 @@ class AnnotateBackend(Backend):
 
     def _adopt(self, frame: messages.Index, chosen: messages.Suggestions) -> None:
         """Make objects of what was proposed."""
-        with self._shared.change("suggestions"):
+        with self.project.change("suggestions"):
             for item in chosen:
                 plane = messages.plane_of(item.counts, "a suggestion", *self.video.size)
                 mark = FrameAnnotation("given", 1.0 if item.score is None else item.score)

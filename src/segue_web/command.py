@@ -5,16 +5,27 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from segue.errors import SourceError
+from segue.errors import SegueError, SourceError
+from segue.extras import missing_packages
+from segue.inputs import printable
 from segue.reports.terminal import interruptible
-from segue_web.running import need_web, serve_video
+
+if TYPE_CHECKING:
+    from segue.jobs.observer import Observer
+    from segue_web.live import LivePage
 
 Measure = Literal["davis", "foreground"]
 Tool = Literal["label-studio", "x-anylabeling"]
+
+MOST_LISTED = 20
+"""Objects of an imported file that the terminal lists."""
+
+MOST_CONNECTIONS = 40
+"""Tools that may be connected to `segue serve` at once; further ones are told to come back later."""
 
 PORT = Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)]
 BROWSER = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")]
@@ -74,26 +85,43 @@ def annotate(
 
         segue annotate my.mp4 --copy-to backup.project
     """
+    need_web()
+    folder = (
+        project or Path("segue-out") / f"{video.stem if video.is_file() else video.resolve().name}.project"
+    )
     if copy_to is not None:
-        need_web()
-        from segue_web.running import copy_project
+        from segue_web.store import Store
 
-        typer.echo(f"copied: {copy_project(video, project, copy_to)}")
+        Store.copy(folder, copy_to)
+        typer.echo(f"copied: {copy_to}")
         return
     _check_there(video, *(import_ or ()))
+    from segue.prompts import find_prompter
+    from segue.registry import MODELS
+    from segue.weights import load_for
+    from segue_web import server
+    from segue_web.annotate import AnnotateBackend
+    from segue_web.importing import effects, read_import
+    from segue_web.video import Video
+
     with interruptible():
-        serve_video(
-            video,
-            project,
-            imports=import_ or (),
-            model=model,
-            weights=weights,
-            prompter=prompter,
-            device=device,
-            classes=() if classes is None else tuple(name.strip() for name in classes.split(",")),
-            port=port,
-            browser=browser,
-        )
+        load_for("track", model, weights)  # what is wrong shows now, not at the first tracking
+        prompter = prompter or MODELS.find(model).prompter
+        find_prompter(prompter, device=device)
+        allowed = () if classes is None else tuple(name.strip() for name in classes.split(","))
+        names: dict[str, Any] = {"model": model, "weights": weights, "prompter": prompter, "device": device}
+        backend = AnnotateBackend(Video(video), folder, classes=allowed, **names)
+        for path in import_ or ():
+            given = read_import(path, backend.video)
+            wanted = effects(backend.project, given)
+            for effect in wanted[:MOST_LISTED]:
+                where = "new object" if effect.target is None else f"object {effect.target}"
+                typer.echo(f"{path}: {where}, {effect.name}: {effect.text}")
+            if len(wanted) > MOST_LISTED:
+                typer.echo(f"{path}: and {len(wanted) - MOST_LISTED} more objects")
+            backend.import_all(given, wanted)
+        typer.echo(printable(f"project: {folder}"))
+        server.serve(backend, port, browser)
 
 
 def serve(
@@ -156,7 +184,10 @@ def serve(
     if token is not None and "SEGUE_TOKEN" not in os.environ:
         found += f" with the token {token}"
     typer.echo(f"{found}  (Ctrl-C ends)")
-    quiet_server(app).run(sockets=[listener])
+    try:
+        quiet_server(app, limit_concurrency=MOST_CONNECTIONS).run(sockets=[listener])
+    except KeyboardInterrupt:
+        os._exit(130)  # downloads and networks at work are not waited for
 
 
 def view(
@@ -203,3 +234,17 @@ def _check_there(*places: Path | None) -> None:
     for place in places:
         if place is not None and not place.exists():
             raise SourceError(f"{place}: no such file or folder")
+
+
+def live_page(observer: Observer, port: int, browser: bool) -> LivePage:
+    """The page of a run, which also passes the progress on to an observer."""
+    need_web()
+    from segue_web.live import LivePage
+
+    return LivePage(observer, port=port, browser=browser)
+
+
+def need_web() -> None:
+    """See that the packages of the page are installed."""
+    if missing := missing_packages("web"):
+        raise SegueError(f"the page needs {missing}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 import xml.etree.ElementTree as ET
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, Field
 
 from segue.arrays import BoolArray
 from segue.errors import DatasetError
@@ -16,12 +17,79 @@ from segue.masks.tracks import RleTrack
 MAX_CORNERS = 1 << 20
 """Characters of the corners of a polygon."""
 
-LARGEST_COORDINATE = 1e6
-
-SHAPES = ("mask", "polygon", "box")
-
 _NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-9]$")
 """Never occurs in numbers separated by commas; matching the whole text would take memory for each number."""
+
+_Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+_Pixels = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class Shape(BaseModel):
+    """Attributes of a shape, which are texts in the file."""
+
+    frame: int | None = None  # None of a shape in an image
+    outside: bool = False
+    z_order: _Coordinate = 0
+
+    def mask(self, size: tuple[int, int]) -> RleTrack:
+        """The mask of the shape, as one frame of a track."""
+        raise NotImplementedError
+
+
+class BoxShape(Shape):
+    """A rectangle."""
+
+    xtl: _Coordinate
+    ytl: _Coordinate
+    xbr: _Coordinate
+    ybr: _Coordinate
+
+    def mask(self, size: tuple[int, int]) -> RleTrack:
+        corners = [self.xtl, self.ytl, self.xbr, self.ytl, self.xbr, self.ybr, self.xtl, self.ybr]
+        return RleTrack.parse([[corners]], size)
+
+
+class PolygonShape(Shape):
+    """A polygon: ``x,y;x,y``."""
+
+    points: Annotated[str, Field(max_length=MAX_CORNERS)]
+
+    def mask(self, size: tuple[int, int]) -> RleTrack:
+        corners = [float(value) for pair in self.points.split(";") for value in pair.split(",")]
+        return RleTrack.parse([[corners]], size)
+
+
+class MaskShape(Shape):
+    """Run lengths along the rows of a box, the first one of zeros."""
+
+    left: _Pixels
+    top: _Pixels
+    width: _Pixels
+    height: _Pixels
+    rle: Annotated[str, Field(min_length=1)]
+
+    def mask(self, size: tuple[int, int]) -> RleTrack:
+        return RleTrack.parse([dict(encode_rle(self._plane(size)))], size)
+
+    def _plane(self, size: tuple[int, int]) -> BoolArray:
+        rows, columns = (slice(self.top, self.top + self.height), slice(self.left, self.left + self.width))
+        if rows.stop > size[0] or columns.stop > size[1]:
+            raise DatasetError("a mask lies outside the video")
+        area = self.width * self.height
+        if _NO_RUNS.search(self.rle) or self.rle.count(",") > area:
+            raise DatasetError("the run lengths of a mask are not numbers separated by commas, or too many")
+        # Not by a list of Python's numbers, which would take ten times the memory.
+        runs = np.fromstring(self.rle, np.int64, sep=",")
+        if (runs > area).any() or runs.sum() != area:
+            raise DatasetError("the run lengths of a mask do not add up to its size")
+        plane = np.zeros(size, np.bool_)
+        inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+        plane[rows, columns] = inside.reshape(self.height, self.width)
+        return plane
+
+
+SHAPES: dict[str, type[Shape]] = {"mask": MaskShape, "polygon": PolygonShape, "box": BoxShape}
+"""By the name of the element."""
 
 
 def wanted(item: ET.Element, key: str) -> str:
@@ -29,58 +97,3 @@ def wanted(item: ET.Element, key: str) -> str:
     if key not in item.attrib:
         raise DatasetError(f"a {item.tag} has no {key}")
     return item.attrib[key]
-
-
-def frame_of(item: ET.Element, count: int) -> int:
-    """The frame of a shape."""
-    index = _number_of(item, "frame")
-    if index != int(index) or not 0 <= index < count:
-        raise DatasetError(f"frame {index:g} is none of the video, which has {count}")
-    return int(index)
-
-
-def _number_of(item: ET.Element, key: str) -> float:
-    return as_number(wanted(item, key), f"{key} of a {item.tag}")
-
-
-def as_number(text: str, what: str) -> float:
-    """A number of a file of CVAT."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= LARGEST_COORDINATE:
-        raise DatasetError(f"{what} is {text[:40]!r}; it must be a number")
-    return value
-
-
-def shape_of(item: ET.Element, size: tuple[int, int]) -> RleTrack:
-    """The mask of a shape of CVAT, as one frame of a track."""
-    if item.tag == "mask":
-        return RleTrack.parse([dict(encode_rle(_mask(item, size)))], size)
-    if item.tag == "box":
-        x0, y0, x1, y1 = (_number_of(item, key) for key in ("xtl", "ytl", "xbr", "ybr"))
-        return RleTrack.parse([[[x0, y0, x1, y0, x1, y1, x0, y1]]], size)
-    text = wanted(item, "points")
-    if len(text) > MAX_CORNERS:
-        raise DatasetError(f"a polygon has more than {MAX_CORNERS} characters of corners")
-    corners = [as_number(value, "a corner") for pair in text.split(";") for value in pair.split(",")]
-    return RleTrack.parse([[corners]], size)
-
-
-def _mask(item: ET.Element, size: tuple[int, int]) -> BoolArray:
-    """The mask of CVAT: run lengths along the rows of a box, the first one of zeros."""
-    left, top, width, height = (int(_number_of(item, key)) for key in ("left", "top", "width", "height"))
-    if min(left, top, width, height) < 0 or left + width > size[1] or top + height > size[0]:
-        raise DatasetError("a mask lies outside the video")
-    text = wanted(item, "rle")
-    if not text or _NO_RUNS.search(text) or text.count(",") > width * height:
-        raise DatasetError("the run lengths of a mask are not numbers separated by commas, or too many")
-    # Not by a list of Python's numbers, which would take ten times the memory.
-    runs = np.fromstring(text, np.int64, sep=",")
-    if (runs < 0).any() or (runs > width * height).any() or runs.sum() != width * height:
-        raise DatasetError("the run lengths of a mask do not add up to its size")
-    plane = np.zeros(size, np.bool_)
-    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    plane[top : top + height, left : left + width] = values.reshape(height, width)
-    return plane

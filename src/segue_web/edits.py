@@ -26,8 +26,8 @@ from segue_web.messages import (
     box_within,
     clicks_within,
 )
-from segue_web.project import FrameAnnotation
-from segue_web.shared import SharedProject
+from segue_web.project import FrameAnnotation, Project
+from segue_web.server import Run
 from segue_web.video import Video
 from segue_web.worker import Worker
 
@@ -38,9 +38,8 @@ MOST_INTERPOLATED = 300
 class Edits:
     """Saves what a person says; the worker makes masks of clicks, and polygons are interpolated here."""
 
-    def __init__(self, video: Video, shared: SharedProject, worker: Worker) -> None:
-        self._video, self._shared, self._worker = video, shared, worker
-        self._project = shared.project
+    def __init__(self, video: Video, project: Project, run: Run, worker: Worker) -> None:
+        self._video, self._project, self._run, self._worker = video, project, run, worker
 
     async def click(
         self,
@@ -56,7 +55,7 @@ class Edits:
             raise PromptError("give a point or a box")
         clicks = clicks_within(points, *self._video.size)
         box = None if box is None else box_within(box, *self._video.size)
-        previous, added = await self._shared.run(lambda: self._corrected_by(frame, object, seen, clicks, box))
+        previous, added = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
         on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
         prompts = Prompts(box, on, off, mask=previous, granularity=granularity)
         bound = None if any(inside for _, _, inside in added) else previous
@@ -68,7 +67,8 @@ class Edits:
             score = 1.0 if clicked.iou is None else clicked.iou
             return self._give(frame, object, seen, "click", lambda _: clicked.plane, data, score)
 
-        return await self._shared.run(give) | shown
+        given: dict[str, Any] = await self._run(give)
+        return given | shown
 
     def _corrected_by(
         self, frame: int, number: int | None, seen: int, points: list[Click], box: Box | None
@@ -118,7 +118,7 @@ class Edits:
         plane = filled(polygon, self._video.size)
         if not plane.any():
             raise PromptError("the polygon holds no pixel of the video; draw it anew")
-        with self._shared.change("polygon"):
+        with self._project.change("polygon"):
             number = object or project.add_object()
             project.put(frame, {number: (plane, FrameAnnotation("given"))})
             project.set_prompt(frame, number, {"points": [], "box": None, "polygon": polygon.tolist()})
@@ -157,7 +157,7 @@ class Edits:
     def forget(self, frame: Index, object: Number, seen: Revision, hidden: bool) -> None:
         """Save that an object is not on a frame, or that nothing is known of it there."""
         self._project.check_edit(frame, seen, object)
-        with self._shared.change("“Not visible”" if hidden else "“Clear mask”"):
+        with self._project.change("“Not visible”" if hidden else "“Clear mask”"):
             self._project.clear(frame, object)
             if hidden:
                 plane = np.zeros(self._video.size, np.bool_)
@@ -177,7 +177,7 @@ class Edits:
         """Save what a person said of an object on a frame, and the IoU to be expected of its mask."""
         project = self._project
         project.check_edit(frame, seen, wanted)
-        with self._shared.change(label):
+        with self._project.change(label):
             number = wanted or project.add_object()
             plane = change(project.plane(frame, number))
             project.put(frame, {number: (plane, FrameAnnotation("given", score))})

@@ -121,10 +121,10 @@ def listening(host: str, port: int) -> socket.socket:
         raise SegueError(f"port {port} cannot be used ({error.strerror}); give another with --port") from None
 
 
-def quiet_server(app: FastAPI, longest: int = 1 << 20) -> uvicorn.Server:
-    """A server that prints warnings only; ``longest`` is the most bytes of a message of a page."""
+def quiet_server(app: FastAPI, **limits: Any) -> uvicorn.Server:
+    """A server that prints warnings only; ``limits`` are settings of uvicorn."""
     quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
-    return uvicorn.Server(uvicorn.Config(app, ws_max_size=longest, timeout_graceful_shutdown=2, **quiet))
+    return uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=2, **quiet, **limits))
 
 
 class LocalServer:
@@ -134,7 +134,7 @@ class LocalServer:
         self._listener = listening("127.0.0.1", port)
         number, token = self._listener.getsockname()[1], secrets.token_urlsafe(24)
         self._address, self._browser = f"http://127.0.0.1:{number}/{token}/", browser
-        self._server = quiet_server(make(token), longest)
+        self._server = quiet_server(make(token), ws_max_size=longest)
         self._thread = threading.Thread(target=self.run, name="segue-page", daemon=True)
 
     def run(self) -> None:

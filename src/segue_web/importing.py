@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from segue.errors import DatasetError, PromptError
+from segue.errors import PromptError
 from segue.masks import encode_rle
 from segue_web.label_files import read_labels
-from segue_web.labels import LONGEST_NAME, MAX_SECONDS, Labels
+from segue_web.labels import LONGEST_NAME, Labels
 from segue_web.project import FrameAnnotation, Project
 from segue_web.video import Video
 
@@ -69,12 +68,9 @@ def _ranges(frames: Sequence[int]) -> str:
 
 def read_import(path: Path, video: Video, name: str | None = None) -> Import:
     """Read a file whole, as :func:`segue_web.label_files.read_labels`, so that no damage is found later."""
-    end = time.monotonic() + MAX_SECONDS
     labels = read_labels(path, video, name)
     masks: dict[int, dict[int, tuple[str, int]]] = {number: {} for number in labels.names}
     for index in sorted(labels.masks):
-        if time.monotonic() > end:
-            raise DatasetError(f"{labels.where}: takes longer than {MAX_SECONDS:.0f} s; import it in parts")
         for number, plane in labels.objects(index).items():
             if number in masks:  # a file may show what its record does not list
                 masks[number][index] = encode_rle(plane)["counts"], int(np.count_nonzero(plane))

@@ -14,9 +14,8 @@ from typing import Any
 
 from segue.errors import SegueError
 from segue_web.exports import remove_unfinished
-from segue_web.project import MarkedMask
-from segue_web.server import DEFECT
-from segue_web.shared import SharedProject
+from segue_web.project import MarkedMask, Project, Send
+from segue_web.server import DEFECT, Run
 
 
 @dataclass
@@ -43,9 +42,9 @@ class Job:
 class JobRunner:
     """Begins and ends jobs, saves what they give, and tells all pages how far they are."""
 
-    def __init__(self, shared: SharedProject) -> None:
+    def __init__(self, project: Project, run: Run, send: Send) -> None:
         self.job: Job | None = None
-        self._shared = shared
+        self._project, self._run, self._send = project, run, send
         self._begins = False  # whether a request to compute is between its check and its job
         self._task: asyncio.Future[None] | None = None
 
@@ -70,26 +69,26 @@ class JobRunner:
             self._begins = False
 
     def begin(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
-        """Begin a job, whose steps are a tracked frame each, or the number of frames that are exported."""
+        """Begin a job, whose steps are a tracked or an exported frame each."""
         self.job = job
         self._progress(job)
-        self._task = asyncio.ensure_future(self._run(job, steps))
+        self._task = asyncio.ensure_future(self._work(job, steps))
 
     async def stop(self) -> None:
         """End the job; what it has given so far stays."""
         self.close()
         await self._end(self.job, "stopped")
 
-    async def _run(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
+    async def _work(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
         """Save the steps of a job, and tell all pages how it ends."""
         error = None
         try:
             async with aclosing(steps):
                 async for value in steps:
                     job.since = job.since or time.monotonic()
-                    job.done = job.done + 1 if job.row else value
+                    job.done += 1
                     if job.row:
-                        await self._shared.run(partial(self._keep, job, *value))
+                        await self._run(partial(self._keep, job, *value))
                     self._progress(job)
         except SegueError as failed:
             error = str(failed)
@@ -100,13 +99,13 @@ class JobRunner:
             remove_unfinished(job.target.parent, job.target)
         await self._end(job, "stopped" if error else "done", error)
         if job.target is not None and error is None:
-            self._shared.send({"event": "exported", "name": job.target.name, "path": str(job.target)})
+            self._send({"event": "exported", "name": job.target.name, "path": str(job.target)})
 
     def _keep(self, job: Job, index: int, tracked: dict[int, MarkedMask]) -> None:
         """Save a tracked frame, in the tracking's own step of the history while that is the last."""
-        project = self._shared.project
+        project = self._project
         alive = {i: tracked[i] for i in project.unlocked(tracked)}
-        with self._shared.change("tracking", job.entry if job.entry == project.last_entry else None):
+        with project.change("tracking", entry=job.entry if job.entry == project.last_entry else None):
             project.put(index, alive)
         job.entry = project.last_entry
         project.note_job(job.row, done=job.done, at=index)
@@ -115,10 +114,10 @@ class JobRunner:
         self.job = None
         if job is not None and job.row:
             try:
-                await self._shared.run(partial(self._shared.project.note_job, job.row, state=state))
+                await self._run(partial(self._project.note_job, job.row, state=state))
             except SegueError as failed:
                 error = error or str(failed)
-        self._shared.send({"event": "ended", "state": state, "error": error})
+        self._send({"event": "ended", "state": state, "error": error})
 
     def _progress(self, job: Job) -> None:
-        self._shared.send({"event": "progress", **job.progress})
+        self._send({"event": "progress", **job.progress})

@@ -219,8 +219,8 @@ class LivePage(Observer):
     async def _next(self, number: int) -> tuple[str, _Done | None]:
         """End of the run, if it has ended, and a newer frame with its image, if one comes in time."""
         until = time.monotonic() + PATIENCE
-        await asyncio.sleep(PAUSE)
         while True:
+            await asyncio.sleep(PAUSE)
             ended, done = self._ended, self._done  # in this order, so that the end comes with the last frame
             if done is not None and done.number > number:
                 loop = asyncio.get_running_loop()
@@ -228,7 +228,6 @@ class LivePage(Observer):
                 return ended, done
             if ended or time.monotonic() > until:
                 return ended, None
-            await asyncio.sleep(PAUSE / 2)
 
     def _run(self) -> dict[str, Any]:
         times = list(self._times)  # the run may begin anew at any time

@@ -26,12 +26,6 @@ def _printable(text: str) -> str:
     return text
 
 
-def _settings(values: dict[str, Setting]) -> dict[str, Setting]:
-    if any(len(key) > 40 or len(str(value)) > 200 for key, value in values.items()):
-        raise ValueError("too long to be a setting")
-    return values
-
-
 def _attributes(values: dict[str, str | None]) -> dict[str, str | None]:
     if values.get("group") is not None:
         raise ValueError("files have the group of an object under this name; put the object into a group")
@@ -58,8 +52,8 @@ Name = Annotated[Text, Field(min_length=1, max_length=80)]
 ShortText = Annotated[Text, Field(max_length=80)]
 LongText = Annotated[Text, Field(max_length=200)]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
-Setting = str | int | float | bool
-Settings = Annotated[dict[str, Setting], Field(max_length=40), AfterValidator(_settings)]
+Setting = Annotated[str, Field(max_length=200)] | bool | int | Annotated[float, Field(allow_inf_nan=False)]
+Settings = Annotated[dict[Annotated[str, Field(max_length=40)], Setting], Field(max_length=40)]
 Attributes = Annotated[dict[Name, LongText | None], Field(max_length=40), AfterValidator(_attributes)]
 Targets = Annotated[dict[Annotated[int, Field(ge=0)], Number | None], Field(max_length=10_000)]
 Runs = Annotated[str, Field(max_length=MAX_BYTES)]
@@ -92,7 +86,8 @@ def checked() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise SegueError(f"the request is not valid: {first_problem(error)}") from None
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        raise SegueError(f"the request is not valid: {first_problem(problems)}") from None
 
 
 def parse(text: str) -> Request:

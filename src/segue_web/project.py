@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +16,11 @@ from segue.masks import decode_rle, encode_rle
 from segue.masks.files import MAX_ID
 from segue.masks.rle import check_runs
 from segue.types import IndexMask
-from segue_web.interpolation import Corners
-from segue_web.store import POLYGON, Row, StaleError, Store
+from segue_web.interpolation import Corners, shown
+from segue_web.store import POLYGON, Changed, Row, StaleError, Store
+
+Send = Callable[[dict[str, Any]], None]
+"""Sends an event to all pages."""
 
 Kind = Literal["given", "tracked", "imported", "interpolated"]
 """Origin of the mask of an object on a frame; ``given`` masks are a person's and are kept."""
@@ -64,8 +67,38 @@ class Project(Store):
 
     def __init__(self, folder: Path, video: Mapping[str, Any], size: tuple[int, int]) -> None:
         self.size = size
-        self._polygons: tuple[int, dict[int, dict[int, Corners]]] = (-1, {})
+        self.send: Send = lambda _: None
+        self._polygons: dict[int, dict[int, Corners]] | None = None
         super().__init__(folder, video)
+
+    def publish(self, changed: Changed) -> None:
+        """Tell the pages what has changed."""
+        event: dict[str, Any] = {"event": "changed", "revision": self.revision, "history": self.history()}
+        if changed.objects:
+            event["objects"] = self.objects()
+        # A polygon is shown on all frames: what pages know of these is out of date.
+        if len(changed.frames) == 1 and not changed.polygons:
+            event["frames"] = [self.frame(index) for index in changed.frames]
+        elif changed.frames:
+            event["timeline"] = self.timeline()
+        self.send(event)
+
+    def frame(self, index: int) -> dict[str, Any]:
+        """All that a page shows of a frame."""
+        marks = self.marks(index)
+        polygons = {}
+        for number, keys in self.polygons().items():
+            interpolates = number in marks and marks[number].kind == "interpolated"
+            corners, kind = shown(keys, index, between=interpolates)
+            polygons[number] = {"corners": corners.round(1).tolist(), "kind": kind}
+        return {
+            "frame": index,
+            "revision": self.revision,
+            "masks": self.masks(index),
+            "prompts": self.prompts(index),
+            "polygons": polygons,
+            "marks": {number: astuple(mark) for number, mark in marks.items()},
+        }
 
     def objects(self) -> list[Row]:
         """All objects: id, name, colour, category, group, attributes, visible, locked; empty means none."""
@@ -102,16 +135,16 @@ class Project(Store):
 
     def polygons(self) -> Mapping[int, Mapping[int, Corners]]:
         """Polygons drawn for interpolation, by object and frame; cached until the next change."""
-        revision, known = self._polygons
-        if revision != self._prompt_revision:
-            known = {}
+        if self._polygons is None:
+            self._polygons = {}
             sql = "SELECT frame, object, data FROM prompts WHERE instr(data, ?) ORDER BY frame"
             for row in self._db.execute(sql, (POLYGON,)):
-                corners = json.loads(row["data"]).get("polygon")
-                if corners:
-                    known.setdefault(row["object"], {})[row["frame"]] = np.array(corners, np.float64)
-            self._polygons = self._prompt_revision, known
-        return known
+                if corners := json.loads(row["data"]).get("polygon"):
+                    self._polygons.setdefault(row["object"], {})[row["frame"]] = np.array(corners, np.float64)
+        return self._polygons
+
+    def _forget_prompts(self) -> None:
+        self._polygons = None
 
     def masks(self, frame: int) -> dict[int, str]:
         """Compressed run lengths of the visible objects of a frame, by object, in their order."""
@@ -125,16 +158,21 @@ class Project(Store):
 
     def masks_before(self, frame: int) -> tuple[str, dict[int, str]] | None:
         """Label of the last step that changed a frame and is not undone, and the masks before it."""
-        found = self.rows_before(frame)
-        if found is None:
+        rows = self._db.execute(
+            "SELECT label, key, before, dense_rank() OVER (ORDER BY entry DESC) AS age "
+            "FROM steps JOIN history ON history.id = entry "
+            "WHERE tbl='marks' AND key>=? AND key<? AND NOT undone ORDER BY age, steps.id DESC",
+            (f"[{frame}, ", f"[{frame},!"),
+        ).fetchall()
+        if not rows:
             return None
-        label, rows = found
         masks = self.masks(frame)
-        for number, row in rows.items():
-            masks.pop(number, None)
-            if row is not None and row["area"]:
-                masks[number] = row["mask"]
-        return label, self._checked(dict(sorted(masks.items())), frame)
+        for row in rows:
+            if row["age"] == 1:
+                number, before = json.loads(row["key"])[1], json.loads(row["before"] or "{}")
+                masks[number] = before.get("mask", "")
+        found = {number: masks[number] for number in sorted(masks) if masks[number]}
+        return str(rows[0]["label"]), self._checked(found, frame)
 
     def _checked(self, masks: dict[int, str], frame: int) -> dict[int, str]:
         """The same run lengths, checked: a project may come from elsewhere."""
@@ -235,7 +273,8 @@ class Project(Store):
 
     def check_edit(self, frame: int, seen: int, number: int | None) -> None:
         """See that an edit was made on the frame as it is, and that its object may change."""
-        self.check_fresh(frame, seen)
+        if self.frame_revision(frame) > seen:
+            raise StaleError(f"frame {frame} was changed in another window meanwhile; look and do it again")
         if number is not None:
             known = {row["id"]: row for row in self.objects()}
             if number not in known:

@@ -7,12 +7,12 @@ import inspect
 import json
 import traceback
 import zipfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse, JSONResponse
@@ -22,6 +22,7 @@ from segue.errors import SegueError
 from segue.video.partial import replacing
 from segue_web import messages
 from segue_web.guard import LocalServer, guarded_app
+from segue_web.project import Send
 from segue_web.store import StaleError
 from segue_web.video import Video
 
@@ -33,8 +34,8 @@ MAX_UPLOAD = 1 << 30
 DEFECT = "this failed inside segue; the terminal has the details"
 """Message of the page for errors that are not :class:`SegueError`."""
 
-Send = Callable[[dict[str, Any]], None]
-T = TypeVar("T")
+Run = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs a call in the one thread that uses a project."""
 
 
 class Backend:
@@ -55,7 +56,7 @@ class Backend:
         """Save and end."""
         self.video.close()
 
-    async def run(self, call: Callable[[], T]) -> T:
+    async def run(self, call: Callable[[], Any]) -> Any:
         """Run a call in a thread that may take its time."""
         return await asyncio.to_thread(call)
 

@@ -44,11 +44,15 @@ POLYGON = '"polygon"'
 
 # The column ``team`` holds the group of an object: GROUP is a word of SQL, and saved projects have this name.
 _COLUMNS = {
-    "objects": (("id",), ("name", "colour", "visible", "locked", "category", "team", "attributes")),
-    "marks": (("frame", "object"), ("kind", "score", "area", "mask")),
-    "prompts": (("frame", "object"), ("data",)),
+    "objects": ("id", "name", "colour", "visible", "locked", "category", "team", "attributes"),
+    "marks": ("frame", "object", "kind", "score", "area", "mask"),
+    "prompts": ("frame", "object", "data"),
+    "meta": ("key", "value"),
+    "jobs": ("id", "spec", "done", "total", "at", "state"),
+    "history": ("id", "label", "undone"),
+    "steps": ("id", "entry", "tbl", "key", "before"),
 }
-"""Columns of the key, and the others, of each table that the history knows."""
+"""Columns of each table; those of the key come first."""
 
 Row = dict[str, Any]
 
@@ -77,7 +81,6 @@ class Store:
         self._entry: int | None = None
         self._changed = Changed(set())
         self._frame_revisions: dict[int, int] = {}
-        self._prompt_revision = 0  # grows with every change of a prompt, and where one is taken back
         self._lock = FileLock(folder / "project.lock", blocking=False, thread_local=False)
         with writing(folder):
             try:
@@ -139,6 +142,12 @@ class Store:
         """Revision of the last change of a frame since the project was opened, 0 if there was none."""
         return self._frame_revisions.get(frame, 0)
 
+    def _forget_prompts(self) -> None:
+        """Called where prompts change, or are taken back."""
+
+    def publish(self, changed: Changed) -> None:
+        """Called with each change once it is saved."""
+
     def history(self) -> dict[str, str | None]:
         """Names of the next undo and redo steps."""
         rows = {"undo": self._next_entry(redo=False), "redo": self._next_entry(redo=True)}
@@ -176,32 +185,6 @@ class Store:
                 f"{path}: is empty, as in a copy of an open project without project.db-wal; nothing was "
                 "changed. Copy with `segue annotate --copy-to`, or begin another project with --project"
             )
-
-    def rows_before(self, frame: int) -> tuple[str, dict[int, Row | None]] | None:
-        """Label of the last step that changed a frame and is not undone, and its marks before, by object."""
-        keys = f"[{frame}, ", f"[{frame},!"
-        found = self._one(
-            "SELECT entry, label FROM steps JOIN history ON history.id = entry "
-            "WHERE tbl='marks' AND key>=? AND key<? AND NOT undone ORDER BY entry DESC LIMIT 1",
-            *keys,
-        )
-        if found is None:
-            return None
-        rows = self._db.execute(
-            "SELECT key, before FROM steps "
-            "WHERE tbl='marks' AND key>=? AND key<? AND entry=? ORDER BY id DESC",
-            (*keys, found["entry"]),
-        ).fetchall()
-        befores = {
-            json.loads(row["key"])[1]: None if row["before"] is None else json.loads(row["before"])
-            for row in rows
-        }
-        return str(found["label"]), befores
-
-    def check_fresh(self, frame: int, seen: int) -> None:
-        """Raise StaleError if somebody changed a frame since revision ``seen``."""
-        if self.frame_revision(frame) > seen:
-            raise StaleError(f"frame {frame} was changed in another window meanwhile; look and do it again")
 
     def undo(self, *, redo: bool = False) -> tuple[str, Changed] | None:
         """Undo the last step that is not undone, or redo the first that is."""
@@ -261,9 +244,13 @@ class Store:
             start = {"format": FORMAT, "film": json.dumps(video), "revision": 0, "settings": "{}", "last": 0}
             for key, value in start.items():
                 self._set_meta(key, value)
-        known = _columns(self._db)
-        if "meta" not in known:
-            raise SegueError(f"{self.folder / 'project.db'}: damaged or not a project")
+        for table, columns in _COLUMNS.items():
+            try:
+                self._db.execute(f"SELECT {', '.join(columns)} FROM {table} LIMIT 0")
+            except sqlite3.OperationalError as error:
+                raise SegueError(
+                    f"{self.folder / 'project.db'}: damaged or not a project ({error})"
+                ) from None
         if self._meta("format") != str(FORMAT):
             raise SegueError(f"{self.folder}: a project of another version of segue")
         made = json.loads(self._meta("film"))
@@ -276,16 +263,6 @@ class Store:
                     f"{self.folder}: a project of another video ({made.get('name')}, {key} {made.get(key)}, "
                     f"not {video.get(key)}); choose another folder with --project"
                 )
-        self._check_tables()
-
-    def _check_tables(self) -> None:
-        known = _columns(self._db)
-        with closing(sqlite3.connect(":memory:")) as complete:
-            complete.executescript(_SCHEMA)
-            for table, columns in _columns(complete).items():
-                if lost := columns - known.get(table, set()):
-                    names = ", ".join(sorted(lost))
-                    raise SegueError(f"{self.folder / 'project.db'}: damaged, table {table} lacks {names}")
 
     @contextmanager
     def _transaction(self) -> Iterator[Changed]:
@@ -301,8 +278,9 @@ class Store:
                 self._entry = None
                 if self._db.in_transaction:  # it has failed
                     self._db.execute("ROLLBACK")
-                    self._prompt_revision += 1
+                    self._forget_prompts()
         self._frame_revisions.update(dict.fromkeys(self._changed.frames, revision))
+        self.publish(self._changed)
 
     @contextmanager
     def _saving(self) -> Iterator[None]:
@@ -318,8 +296,8 @@ class Store:
 
     def _set(self, table: str, key: Sequence[int], row: Row | None) -> None:
         """Set or remove one row, and note in the history what it was."""
-        keys, others = _COLUMNS[table]
-        where = " AND ".join(f"{name}=?" for name in keys)
+        columns = _COLUMNS[table]
+        where = " AND ".join(f"{name}=?" for name in columns[: len(key)])
         before = self._one(f"SELECT * FROM {table} WHERE {where}", *key)
         old = None if before is None else dict(before)
         if old == row:
@@ -329,13 +307,12 @@ class Store:
         if row is None:
             self._db.execute(f"DELETE FROM {table} WHERE {where}", tuple(key))
         else:
-            values = [row[name] for name in (*keys, *others)]
-            places = ", ".join("?" * len(values))
-            names = ", ".join((*keys, *others))
+            names, places = ", ".join(columns), ", ".join("?" * len(columns))
+            values = [row[name] for name in columns]
             self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", values)
         self._changed.objects |= table == "objects"
         if table == "prompts":
-            self._prompt_revision += 1
+            self._forget_prompts()
             self._changed.polygons |= any(data and POLYGON in data["data"] for data in (old, row))
 
     def _meta(self, key: str) -> str:
@@ -346,12 +323,3 @@ class Store:
 
     def _set_meta(self, key: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
-
-
-def _columns(database: sqlite3.Connection) -> dict[str, set[str]]:
-    """Names of the columns of each table."""
-    tables = database.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
-    return {
-        name: {row[1] for row in database.execute("SELECT * FROM pragma_table_info(?)", (name,))}
-        for (name,) in map(tuple, tables)
-    }

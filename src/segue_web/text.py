@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-
-from pydantic import ValidationError
+from collections.abc import Sequence
+from typing import Any
 
 from segue.errors import SegueError
 
@@ -23,8 +23,7 @@ def refuse_entities(text: str) -> str:
     return text
 
 
-def first_problem(error: ValidationError, whole: str = "") -> str:
-    """Place and reason of the first error of a request; ``whole`` is the place of one of all of it."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place + ': ' if place else whole}{first['msg']}"
+def first_problem(errors: Sequence[Any]) -> str:
+    """Place and reason of the first of the errors that pydantic lists."""
+    place = ".".join(str(part) for part in errors[0]["loc"])
+    return f"{place}: {errors[0]['msg']}" if place else str(errors[0]["msg"])

@@ -83,8 +83,7 @@ def _way(start: int, stop: int) -> range:
 
 def steps_of(spec: Mapping[str, Any]) -> int:
     """Number of frames that a tracking saves."""
-    first, last = int(spec.get("first", 0)), int(spec.get("last", max(spec["start"], spec["stop"])))
-    return sum(first <= index <= last for index in _way(spec["start"], spec["stop"]))
+    return sum(spec["first"] <= index <= spec["last"] for index in _way(spec["start"], spec["stop"]))
 
 
 def resumed(project: Project) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from segue.arrays import BoolArray
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, STATIC, UNKNOWN
 from segue.errors import SegueError
 from segue.jobs import VideoJob, read_job
-from segue.jobs.files import RECORD
+from segue.jobs.record import RECORD
 from segue.masks import encode_rle
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
@@ -133,7 +133,7 @@ def foreground_of(labels: Labels) -> Labels:
     shadow = {i for i, name in labels.names.items() if name == "shadow"}
     others = set() if is_labels(labels) else set(labels.names)
     moving = {MOTION, 1} | others - shadow  # an image of labels without shadow reads as 1
-    masks = {index: partial(_merged, read, moving) for index, read in labels.masks.items()}
+    masks: dict[int, Read] = {i: partial(_merged, read, moving) for i, read in labels.masks.items()}
     return Labels({1: "foreground"}, masks)
 
 

@@ -439,11 +439,6 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         PromptError,
         r"prompts",
     ),
-    "file of a mask prompt": (
-        lambda: segue.track(PICTURES, MaskPrompt(1, "a.png")),  # type: ignore[arg-type]
-        PromptError,
-        "mask",
-    ),
     "masks in a list": (
         lambda: segue.track(PICTURES, [FIRST == 1, FIRST == 2]),
         PromptError,

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from segue.batch import Task
-from tests.cli.running import Command, command_in
 from tests.video.making import write_video
 
 Batch = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -69,13 +68,6 @@ def films(tmp_path: Path) -> Path:
     for number, name in enumerate(("a", "b", "inner/c")):
         film(tmp_path / "films" / f"{name}.mp4", 12 + 6 * number, number)
     return tmp_path / "films"
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs ``segue`` in an empty folder, inside the test's process."""
-    monkeypatch.chdir(tmp_path)
-    return command_in(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_discovery_needs_no_download_and_draws_as_it_is_reported(
     command: Command, picture: Path, tmp_path: Path
 ) -> None:
     areas = []
-    for refine in ("none", "grabcut", "crf"):
+    for refine in ("none", "crf"):
         arguments = (
             "--with",
             "lost-lite",
@@ -90,7 +90,7 @@ def test_discovery_needs_no_download_and_draws_as_it_is_reported(
         assert outcome.code == 0, outcome.err
         areas.append(np.count_nonzero(read_index_mask(tmp_path / refine / "mask.png")))
     assert areas[0] % 64 == 0  # whole patches of 8 pixels
-    assert len(set(areas)) == 3
+    assert areas[0] != areas[1]
     arguments = ("--with", "lost-lite", "--features", "queries", "--output", tmp_path / "q")
     assert "there are no queries among these features" in command("detect", picture, *arguments).complaint
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.jobs.identity import identified, result_settings
+from segue.jobs.record import identified, result_settings
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession

@@ -11,8 +11,8 @@ import pytest
 
 import segue
 from segue.cancel import CancelToken
-from segue.jobs.files import read_job
 from segue.jobs.observer import Observer
+from segue.jobs.record import read_job
 from segue.jobs.running import RunInterrupted, run
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import write_index_mask

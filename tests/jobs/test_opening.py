@@ -58,7 +58,7 @@ def test_objects_are_given_or_found_and_not_both(film: Path) -> None:
     for job in (track(film), track(film, RemovePrompt(1, frame=3))):
         with pytest.raises(PromptError, match="say what to follow"):
             check_prompts(job)
-    for fields in ({"prompts": (BoxPrompt(1, (1, 1, 9, 9)),)}, {"prompter": "grabcut"}):
+    for fields in ({"prompts": (BoxPrompt(1, (1, 1, 9, 9)),)}, {"prompter": "segue-prompt"}):
         with pytest.raises(PromptError, match="--text and --auto find"):
             check_prompts(track(film).model_copy(update={"finding": DetectorConfig(), **fields}))
     for value in (BoxPrompt(1, (1, 1, 9, 9)), PointPrompt(1, ((3, 3),)), MaskPrompt(0, "m.png")):
@@ -112,7 +112,7 @@ def test_options_of_foreground_reach_its_masks(film: Path, option: dict[str, Any
 @pytest.mark.parametrize(
     ("error", "argument", "options"),
     [
-        (SegueError, "passes=2", {"passes": 2, "scene": "mog2"}),
+        (SegueError, "passes=2", {"passes": 2, "scene": "empty.png"}),
         (SegueError, "two passes", {"passes": 2, "source": iter(FRAMES)}),
         (FlowError, "--flow", {"flow": "flows"}),
         (ArgumentError, "depth", {"depth": 3}),

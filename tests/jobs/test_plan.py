@@ -78,7 +78,7 @@ def test_a_plan_that_lacks_nothing_is_taken(folder: Path) -> None:
             track(prompts=(MaskPrompt(0, "first.png"),)),
             track(model=Model(name="stcn-lite", weights=folder / "lite.safetensors")),
             track(source=VideoSource(place="rtsp://camera/stream"), finding=DetectorConfig()),
-            track(source=VideoSource(place="0"), prompter="grabcut"),
+            track(source=VideoSource(place="0"), prompter="segue-prompt"),
             foreground(roi="first.png", scene="first.png", flow="farneback"),
             foreground(roi="s3://bucket/roi.png"),
             instances(model=Model(name="nanodet+stcn-lite")),

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segue.api.track import stored_prompts
 from segue.errors import PromptError, SinkError
-from segue.jobs.describing import stored_prompts
-from segue.jobs.identity import identified, record
 from segue.jobs.plan import check_plan
+from segue.jobs.record import identified, record
 from segue.jobs.values import ForegroundJob, Job, Model, Outputs, TrackJob, VideoSource
 from segue.prompts.given import given_prompts
 from segue.types import BoxPrompt
@@ -55,6 +55,7 @@ def test_a_record_says_nothing_of_places_and_passwords(tmp_path: Path) -> None:
         source=VideoSource(place="rtsp://me:secret@camera/1?token=abc", start=3),
         device="cuda:1",
         notify="https://me:secret@example.org/hook?key=abc",
+        roi="s3://me:secret@bucket/roi.png",
         outputs=Outputs(folder="out", formats=("png",), overwrite=True, side_by_side=True, rotate="90s"),
     )
     found = record(job)

@@ -145,8 +145,7 @@ def test_all_that_is_due_is_written_when_a_source_without_an_end_breaks_off_or_i
         if frame.index == 3:
             raise SourceError("the camera is gone")
 
-    with pytest.raises(SourceError, match="the camera is gone"):
-        taken(tmp_path / "gone", Late(), prompts=fail, endless=True, report=written.append)
+    taken(tmp_path / "gone", Late(), prompts=fail, endless=True, report=written.append)
     assert written == [0, 1, 2]
     token = CancelToken()
     stopped = taken(

@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from segue.errors import ArgumentError, SinkError
-from segue.jobs.files import read_job, write_job
-from segue.jobs.identity import identified, model_digest, record, result_settings
 from segue.jobs.plan import check_plan
+from segue.jobs.record import identified, model_digest, read_job, record, result_settings, write_job
 from segue.jobs.values import (
-    DetectJob,
     DetectorConfig,
     ForegroundJob,
     InstancesJob,
@@ -70,7 +68,7 @@ TRACK = '{"kind": "track", "source": {"place": "a"}, "model": {"name": "x"}, '
         ("{", "no JSON"),
         ('{"kind": "walk"}', "'walk'"),
         ('{"kind": "track", "model": {"name": "stm"}}', "source: is missing"),
-        ('{"kind": "detect", "source": {"place": "x"}, "folder": 3}', "folder is 3, but must be a text"),
+        (TRACK + '"outputs": {"folder": 3}}', "outputs.folder is 3, but must be a text"),
         (TRACK + '"colour": 1}', "colour: there is no such"),
         (TRACK + '"prompts": [{"kind": "box", "id": 1}]}', "box: is missing"),
         (TRACK + '"options": {"mem_every": "often"}}', "mem_every is 'often'"),
@@ -158,17 +156,23 @@ def test_conflicts_are_found_for_the_whole_plan(tmp_path: Path) -> None:
     check_plan([track("a"), track("b")])
     with pytest.raises(SinkError, match="jobs 1 and 3"):
         check_plan([track("a"), track("b"), track("a")])
-    film = VideoSource(place=str(tmp_path / "film.mp4"))
-    whole = DetectJob(source=film, folder=tmp_path / "runs")
-    for jobs in ([whole, track("runs/a")], [track("runs/a"), whole]):
+    watching = ForegroundJob(
+        source=VideoSource(place=str(tmp_path / "film.mp4")),
+        model=LITE,
+        outputs=Outputs(folder=tmp_path / "made"),
+        explain=tmp_path / "runs",
+    )
+    for jobs in ([watching, track("runs/a")], [track("runs/a"), watching]):
         with pytest.raises(SinkError, match="jobs 1 and 2"):
             check_plan(jobs)
-    weights = Model(name="stm", weights=tmp_path / "made" / "stm.safetensors")
+    weights = Model(name="stm", weights=tmp_path / "runs" / "stm.safetensors")
     reads = track("a").model_copy(update={"model": weights})
-    made = DetectJob(source=film, folder=tmp_path / "made")
-    check_plan([made, reads])
+    check_plan([watching, reads])
     with pytest.raises(SinkError, match="job 2 of the plan writes there"):
-        check_plan([reads, made])
+        check_plan([reads, watching])
+    first = MaskPrompt(0, str(tmp_path / "runs" / "first.png"))
+    with pytest.raises(SinkError, match=r"first\.png: job 2 of the plan writes there"):
+        check_plan([track("a").model_copy(update={"prompts": (first,)}), watching])
     (tmp_path / "c" / "masks").mkdir(parents=True)
     with pytest.raises(SinkError, match="exists already"):
         check_plan([track("a"), track("c")])

@@ -13,7 +13,8 @@ from torch import Tensor
 from segue.errors import PromptError
 from segue.models.dino import DINO
 from segue.prompts.detectors import DiscoveryDetector, FeatureMaps
-from segue.prompts.lost import box_of_patches, discover, pixels_of_patches
+from segue.prompts.lost import discover, pixels_of_patches
+from segue.prompts.planes import tight_box
 from segue.prompts.selection import Rules, select
 from segue.reproduce.stcn_report import nearest_detections
 from segue.types import Frame
@@ -44,8 +45,9 @@ def test_discovery_finds_the_published_object(lost: Golden, case: str) -> None:
     (found,) = discover(lost[f"{case}.feats"], (height, width), k=int(lost[f"{case}.k"]))
     assert np.array_equal(found, lost[f"{case}.mask"])
     size = tuple(lost[f"{case}.image_size"].tolist())
-    assert box_of_patches(found, 16, size) == tuple(lost[f"{case}.box"].tolist())
-    assert pixels_of_patches(found, 16, size).shape == size
+    drawn = pixels_of_patches(found, 16, size)
+    assert drawn.shape == size
+    assert tight_box(drawn) == tuple(lost[f"{case}.box"].tolist())
 
 
 @pytest.mark.parametrize("case", ["vit", "vit_pad", "vit224"])
@@ -100,9 +102,9 @@ def test_discovery_runs_on_the_features_of_any_network(size: tuple[int, int]) ->
 
 def test_unknown_ways_are_refused() -> None:
     features = FeatureMaps(lambda images: images, 1, 1)
-    with pytest.raises(PromptError, match="refinement 'sharp'"):
+    with pytest.raises(PromptError, match="refine is 'sharp'"):
         DiscoveryDetector(features, refine="sharp")  # type: ignore[arg-type]
-    with pytest.raises(PromptError, match="features 'tokens'"):
+    with pytest.raises(PromptError, match="features is 'tokens'"):
         DiscoveryDetector(features, which="tokens")  # type: ignore[arg-type]
 
 

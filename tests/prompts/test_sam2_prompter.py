@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 from segue.errors import CheckpointError, PromptError
 from segue.models.sam2 import SAM2
-from segue.prompts import GrabCut, Prompter, Prompts, find_prompter
-from segue.prompts.sam2_prompter import SAM2Prompter, SAM2Stills
+from segue.prompts import Prompter, Prompts, find_prompter
+from segue.prompts.sam import SAM2Stills, SAMPrompter
 from segue.registry import PROMPTERS
 from segue.types import Image
 from tests.clips import clip
@@ -71,7 +71,8 @@ def test_pictures_give_what_the_release_gives(picture: Golden, stills: SAM2Still
     before = first[:, best : best + 1]
     marks = on_square([[70, 50], [90, 70]], image), torch.tensor([[1, 0]])
     check(picture, "refine", *stills.predict(encoded, *marks, before, multimask=False))
-    check(picture, "mask_only", *stills.predict(encoded, None, None, before, multimask=False))
+    nothing = torch.empty(1, 0, 2), torch.empty(1, 0)
+    check(picture, "mask_only", *stills.predict(encoded, *nothing, before, multimask=False))
     boxes = torch.cat([on_square([[40, 30], [110, 80]], image), on_square([[10, 60], [60, 100]], image)])
     labels = torch.tensor([[2, 3], [2, 3]])
     check(picture, "boxes2", *stills.predict(encoded, boxes, labels, multimask=False))
@@ -79,7 +80,7 @@ def test_pictures_give_what_the_release_gives(picture: Golden, stills: SAM2Still
 
 def test_a_mask_so_far_changes_the_answer_and_bad_prompts_are_refused(stills: SAM2Stills) -> None:
     image = clip(7, 1, 48, 64, 2)[0][0]
-    prompter = SAM2Prompter(image, stills)
+    prompter = SAMPrompter(image, stills)
     first = prompter.answer(Prompts(points=[(30, 20)]))
     earlier = np.zeros((48, 64), np.float32)
     earlier[10:30, 20:50] = 1
@@ -99,14 +100,13 @@ def test_prompters_are_found_by_name_or_file(
 ) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
     image = clip(7, 1, 48, 64, 2)[0][0]
-    assert find_prompter("grabcut") is GrabCut
     assert isinstance(find_prompter("segue-prompt", device="cpu")(image), Prompter)
     with pytest.raises(CheckpointError, match=r"`segue weights get sam2-tiny` downloads"):
         find_prompter("sam2-tiny", device="cpu")
     file = tmp_path / "some.safetensors"
     save_file(sam2_network.state_dict(), file)
     made = find_prompter(str(file), device="cpu")(image)
-    assert isinstance(made, SAM2Prompter)
+    assert isinstance(made, SAMPrompter)
     with pytest.raises(PromptError, match=r"prompter"):
         find_prompter("sam2")
     with pytest.raises(PromptError, match=r"onnx needs its file"):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.batch.data_sets import PROTOCOLS
 from segue.datasets.davis import DAVIS_VAL
 from segue.errors import DatasetError, SegueError
 from segue.metrics.data_sets import Request, data_sets
@@ -21,6 +20,7 @@ from segue.reproduce.asked import How
 from segue.reproduce.here import runs_here
 from segue.reproduce.needs import request_of, videos_of
 from segue.reproduce.papers import source_names
+from segue.reproduce.protocols import PROTOCOLS
 from tests.segue_train.instance_sets import save_ytvis
 from tests.segue_train.scenes import save_scene
 

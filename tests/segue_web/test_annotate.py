@@ -18,7 +18,7 @@ from segue.prompts import Answer, Prompts
 from segue.video.images import write_picture
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
-from segue_web.exports import matting, snapshot
+from segue_web.exports import snapshot
 from segue_web.project import FrameAnnotation, MarkedMask
 from segue_web.store import StaleError
 from segue_web.video import Video
@@ -141,13 +141,15 @@ def test_a_click_means_what_moves_with_it(
 
 def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path) -> None:
     video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
-    grabcut = Tools(video.path, None, ("stcn-lite", None), "grabcut", None)
+    tools, doubting = Tools(video.path, None, ("stcn-lite", None), "segue-prompt", None), Doubting(video.size)
+    tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]
+    doubting.iou = np.nan
 
-    clicked = grabcut.click(0, Prompts(box=(4, 4, 40, 40)), None)
+    clicked = tools.click(0, Prompts(box=(4, 4, 40, 40)), None)
 
     assert clicked.iou is None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("segue_web.annotate.Worker", lambda *_: DirectWorker(grabcut))
+        patch.setattr("segue_web.annotate.Worker", lambda *_: DirectWorker(tools))
         backend = AnnotateBackend(video, tmp_path / "p")
     edit = request("click", frame=0, object=None, points=[], box=(4, 4, 40, 40), seen=0)
     asyncio.run(backend.handle(edit))
@@ -159,6 +161,8 @@ def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path)
 class Doubting:
     """Keeps what it is asked, and answers a disk whose rim it doubts."""
 
+    iou = 1.0
+
     def __init__(self, size: tuple[int, int]) -> None:
         rows, columns = np.indices(size)
         distance = np.hypot(rows - 20, columns - 20)
@@ -168,14 +172,15 @@ class Doubting:
     def answer(self, prompts: Prompts) -> Answer:
         self.asked.append(prompts)
         height, width = self.plane.shape
-        return Answer((height, width), (0, 0, width, height), np.ones(1, np.float32), self.plane[None])
+        iou = np.full(1, self.iou, np.float32)
+        return Answer((height, width), (0, 0, width, height), iou, self.plane[None])
 
 
 def test_a_correction_sees_how_sure_the_mask_was_as_long_as_it_is_the_one_that_was_answered(
     tmp_path: Path,
 ) -> None:
     video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
-    tools, doubting = Tools(video.path, None, ("stcn-lite", None), "grabcut", None), Doubting(video.size)
+    tools, doubting = Tools(video.path, None, ("stcn-lite", None), "segue-prompt", None), Doubting(video.size)
     tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]
     mask = tools.click(0, Prompts(points=[(20, 20)]), None).plane
     painted = mask.copy()
@@ -266,8 +271,8 @@ def test_each_window_adopts_what_it_was_shown(backend: AnnotateBackend, ask: Ask
 
 def test_soft_edges_without_the_extra_are_one_line(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     click(ask, 3, 20, 30)
-    monkeypatch.setattr(matting, "find_spec", lambda name: None)
-    with pytest.raises(SegueError, match="PyMatting"):
+    monkeypatch.setattr("segue.extras.find_spec", lambda name: None)
+    with pytest.raises(SegueError, match="pymatting"):
         ask("export", format="png", soft=True)
 
 
@@ -498,7 +503,7 @@ async def step(backend: AnnotateBackend, index: int, x: int) -> None:
     backend._worker.coming.put_nowait((index, tracked(backend, x)))  # type: ignore[attr-defined]
     for _ in range(3):
         await asyncio.sleep(0)
-        await backend._shared.run(lambda: None)
+        await backend.run(lambda: None)
 
 
 def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(

@@ -7,13 +7,11 @@ import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import yaml
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from segue.errors import SegueError
@@ -57,7 +55,7 @@ def project(video: Video, tmp_path_factory: pytest.TempPathFactory) -> Project:
 def exported(video: Video, taken: Snapshot, form: str, folder: Path) -> Path:
     target = folder / f"video-{form}{FORMATS[form].suffix}"
     job = export_job(SimpleNamespace(video=video), taken, form, target)
-    assert list(job) == list(range(1, steps(taken, form) + 1))
+    assert len(list(job)) == steps(taken, form)
     return target
 
 
@@ -151,50 +149,6 @@ def test_mot(video: Video, project: Project, tmp_path: Path) -> None:
     ]
     ys, xs = np.nonzero(planes(2)[0])
     assert rows[2][2:6] == [xs.min() + 1, ys.min() + 1, np.ptp(xs) + 1, np.ptp(ys) + 1]
-
-
-def test_mots(video: Video, project: Project, tmp_path: Path) -> None:
-    folder = exported(video, snapshot(project, video), "mots", tmp_path)
-    _, lines = challenge(folder)
-    assert (folder / "gt" / "labels.txt").read_text() == "car\npedestrian\n<box> & co\n"
-
-    for place, index in enumerate(FRAMES):
-        for line, plane, name in zip(
-            lines[2 * place : 2 * place + 2], planes(index), ((2001, 2), (3002, 3)), strict=True
-        ):
-            number, track, kind, height, width, counts = line.split(" ")
-            assert (int(number), int(track), int(kind)) == (place + 1, *name)
-            rle: Any = {"size": [int(height), int(width)], "counts": counts.encode()}
-            assert np.array_equal(coco_mask.decode(rle) > 0, plane)
-
-
-def test_trackeval_reads_mots(video: Video, project: Project, tmp_path: Path) -> None:
-    trackeval = pytest.importorskip("trackeval", reason="TrackEval is not installed")
-    root = tmp_path / "gt" / "MOTS-train"
-    root.mkdir(parents=True)
-    folder = exported(video, snapshot(project, video), "mots", root)
-    theirs = tmp_path / "trackers" / "MOTS-train" / "ours" / "data"
-    theirs.mkdir(parents=True)
-    (theirs / f"{folder.name}.txt").write_text((folder / "gt" / "gt.txt").read_text())
-    config = {
-        "GT_FOLDER": str(tmp_path / "gt"),
-        "TRACKERS_FOLDER": str(tmp_path / "trackers"),
-        "SEQ_INFO": {folder.name: 3},
-        "SPLIT_TO_EVAL": "train",
-        "PRINT_CONFIG": False,
-    }
-    read = trackeval.datasets.MOTSChallenge(config)
-    data = read.get_preprocessed_seq_data(read.get_raw_seq_data("ours", folder.name), "pedestrian")
-    scores = trackeval.metrics.HOTA().eval_sequence(data)
-    assert data["num_gt_dets"] == 3
-    assert np.mean(scores["HOTA"]) == pytest.approx(1)
-
-
-def test_an_object_beyond_the_room_of_mots_is_refused(video: Video, tmp_path: Path) -> None:
-    taken = Snapshot(range(0), [], {}, {1000: ("cat", "#000000")}, {})
-    with pytest.raises(SegueError, match="999"):
-        exported(video, taken, "mots", tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 def test_outlines_hold_what_is_thin_empty_or_full() -> None:

@@ -63,6 +63,7 @@ def lengths(mask: np.ndarray) -> dict[int, str]:
 @pytest.fixture(scope="module")
 def taken(masks: np.ndarray) -> Snapshot:
     return Snapshot(
+        SIZE,
         range(COUNT),
         range(COUNT),
         dict(enumerate(map(lengths, masks))),
@@ -73,7 +74,7 @@ def taken(masks: np.ndarray) -> Snapshot:
 
 def exported(video: Video, taken: Snapshot, form: str, folder: Path) -> Path:
     target = folder / f"video-{form}{FORMATS[form].suffix}"
-    assert list(export_job(SimpleNamespace(video=video), taken, form, target)) == list(range(1, COUNT + 1))
+    assert list(export_job(SimpleNamespace(video=video), taken, form, target)) == list(range(COUNT))
     assert [path.name for path in folder.iterdir()] == [target.name]
     return target
 
@@ -244,7 +245,7 @@ def test_frames_of_which_nothing_is_known_stay_out_of_data_sets(video: Video, tm
         for form in (form for form, written in FORMATS.items() if written.known_only):
             target = tmp_path / f"{name}-{form}{FORMATS[form].suffix}"
             job = export_job(SimpleNamespace(video=video), taken[name], form, target)
-            assert list(job) == list(range(1, len(frames) + 1))
+            assert list(job) == list(frames)
         masks = (tmp_path / f"{name}-davis" / "Annotations").rglob("*.png")
         pictures = (tmp_path / f"{name}-davis" / "JPEGImages").rglob("*.jpg")
         assert (
@@ -468,13 +469,6 @@ def test_an_archive_with_a_damaged_member_is_one_clear_line(video: Video, tmp_pa
         read_import(path, video)
 
 
-def test_reading_ends_after_its_time(video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labels_module, "MAX_SECONDS", -1.0)
-    (tmp_path / "a.xml").write_text(TRACK.format(""))
-    with pytest.raises(SegueError, match=r"a\.xml"):
-        read_labels(tmp_path / "a.xml", video)
-
-
 def test_an_entry_beyond_the_limit_is_refused_before_it_is_taken_apart(
     video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -573,7 +567,7 @@ def test_masks_of_pictures_come_back_to_the_pictures_they_are_of(
     drawn = {1: np.zeros((24, 32), np.uint8), 2: np.zeros((24, 32), np.uint8)}
     drawn[1][4:9, 5:9], drawn[2][10:20, 8:30] = 1, 1
     masks_drawn = {i: lengths(mask) for i, mask in drawn.items()}
-    taken = Snapshot(range(video.count), list(drawn), masks_drawn, {1: ("ring", "#ff0000")}, {})
+    taken = Snapshot(video.size, range(video.count), list(drawn), masks_drawn, {1: ("ring", "#ff0000")}, {})
     target = tmp_path / f"p-{form}{FORMATS[form].suffix}"
     list(export_job(SimpleNamespace(video=video), taken, form, target))
 
@@ -603,7 +597,7 @@ def test_pictures_of_exports_are_called_as_those_of_the_video(form: str, tmp_pat
         PillowImage.new("RGB", (32, 24), (90, 60, 30)).save(folder / f"{name}.png")
     mask = np.zeros((24, 32), np.uint8)
     mask[4:20, 5:20] = 1
-    taken = Snapshot(range(1, 2), [1], {1: lengths(mask)}, {1: ("ring", "#ff0000")}, {})
+    taken = Snapshot((24, 32), range(1, 2), [1], {1: lengths(mask)}, {1: ("ring", "#ff0000")}, {})
     target = tmp_path / f"p-{form}"
     list(export_job(SimpleNamespace(video=Video(folder)), taken, form, target))
     assert [path.name for path in target.rglob("*.jpg")] == ["img 9 & #2.jpg"]

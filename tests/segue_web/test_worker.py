@@ -49,7 +49,7 @@ def frames_of(tools: Any) -> Iterator[int]:
 
 def test_a_video_that_was_moved_away_is_told_to_each_request(video: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone.mp4"
-    tools = Tools(gone, None, ("stcn-lite", None), "grabcut", "cpu")
+    tools = Tools(gone, None, ("stcn-lite", None), "segue-prompt", "cpu")
     tools.begin(frames_of, ())
     for ask in (lambda: tools.find(0, "motion"), tools.step):
         with pytest.raises(SegueError, match=re.escape(f"{gone}: no such file or folder")):
@@ -58,7 +58,7 @@ def test_a_video_that_was_moved_away_is_told_to_each_request(video: Path, tmp_pa
 
 def test_a_text_finds_what_it_names() -> None:
     with resources.as_file(resources.files("segue") / "assets" / "sample" / "video.mp4") as video:
-        tools = Tools(video, None, ("stcn-lite", None), "grabcut", "cpu")
+        tools = Tools(video, None, ("stcn-lite", None), "segue-prompt", "cpu")
         for name in ("motion", "nanodet"):
             assert tools.find(0, name, "person") == []
         with pytest.raises(PromptError, match="text"):
@@ -82,7 +82,7 @@ def test_the_process_uses_the_index_of_the_server(video: Path) -> None:
     known = Video(video)
     assert known.index is not None
     known.index = replace(known.index, stamps=known.index.stamps[:7], keys=known.index.keys[:1])
-    worker = Worker(known, ("stcn-lite", None), "grabcut", None)
+    worker = Worker(known, ("stcn-lite", None), "segue-prompt", None)
 
     async def run() -> list[int]:
         found = [value async for value in worker.steps(frames_of)]
@@ -103,7 +103,7 @@ def test_a_job_computes_one_step_ahead_and_answers_between_steps(video: Path, tm
     """Saving may be slower than tracking: masks of the frames between would fill the memory."""
     folder = tmp_path / "steps"
     folder.mkdir()
-    worker = Worker(Video(video), ("stcn-lite", None), "grabcut", None)
+    worker = Worker(Video(video), ("stcn-lite", None), "segue-prompt", None)
 
     async def run() -> None:
         steps = worker.steps(made, folder, 12)
@@ -118,7 +118,7 @@ def test_a_job_computes_one_step_ahead_and_answers_between_steps(video: Path, tm
 
 
 def test_errors_of_the_process_reach_the_server(video: Path) -> None:
-    worker = Worker(Video(video), ("stcn-lite", None), "grabcut", "cpu")
+    worker = Worker(Video(video), ("stcn-lite", None), "segue-prompt", "cpu")
 
     async def run() -> None:
         with pytest.raises(ValueError, match="broadcast"):

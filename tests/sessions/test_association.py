@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from segue.sessions.association import (
-    CANDIDATE_OVERLAP,
     MOMENTUM,
     RETURN_BONUS,
     RETURN_SPEED,
     RETURNS,
     SURPLUS,
-    Candidate,
+    TENTATIVE_OVERLAP,
     DetectionTrack,
     appearance_of,
     match,
@@ -36,40 +35,52 @@ def square(x: float, y: float = 0.0, side: float = 10.0) -> Box:
     return x, y, x + side, y + side
 
 
-def test_a_found_object_learns_its_size_its_class_and_alone_its_look() -> None:
+def test_a_found_object_learns_its_size_and_its_class() -> None:
     one = track(square(0), misses=3)
-    one.found((2.0, 3.0, 12.0, 8.0), 0.6, "cat", LOOKS[1], alone=False)
-    assert (one.hits, one.misses, one.size) == (2, 0, (10.0, 5.0))
+    one.found((2.0, 3.0, 12.0, 8.0), 0.6, "cat")
+    assert (one.hits, one.misses, one.size) == (1, 0, (10.0, 5.0))
     assert one.votes == {"dog": 1.0, "cat": 0.6}
-    assert np.array_equal(one.appearance, LOOKS[0])
-    one.found(square(0), 0.6, "cat", LOOKS[1], alone=True)
+
+
+def test_an_object_learns_its_appearance_slowly() -> None:
+    one = track(square(0))
+    one.learn(LOOKS[1])
     length = math.hypot(MOMENTUM, 1 - MOMENTUM)
     assert np.allclose(one.appearance, [MOMENTUM / length, (1 - MOMENTUM) / length, 0, 0])
 
 
-def test_a_find_is_confirmed_by_certainty_or_by_being_seen_twice() -> None:
-    assert Candidate(square(0), "dog", 0.5 + SURPLUS).is_confirmed(0.5)
-    assert not Candidate(square(0), "dog", 0.5 + SURPLUS - 0.01).is_confirmed(0.5)
-    twice = Candidate(square(0), "dog", 1.0, runs=2)
+def tentative(*scores: float) -> DetectionTrack:
+    """A track that was detected with these scores."""
+    one = DetectionTrack(0, square(0), 0, LOOKS[0])
+    for score in scores:
+        one.found(square(0), score, "dog")
+    return one
+
+
+def test_a_track_is_confirmed_by_certainty_or_by_being_seen_twice() -> None:
+    assert tentative(0.5 + SURPLUS).is_confirmed(0.5)
+    assert not tentative(0.5 + SURPLUS - 0.01).is_confirmed(0.5)
+    twice = tentative(0.25, 0.75)
     assert twice.score == 0.5
     assert twice.is_confirmed(0.5)
     assert not twice.is_confirmed(0.51)
 
 
-def matched(
-    tracks: list[DetectionTrack], shown: list[Box | None], boxes: list[Box], **how: Any
-) -> dict[int, int]:
-    labels = how.get("labels", ["dog"] * len(boxes))
-    looks = LOOKS[how.get("looks", [3] * len(boxes))]
-    return match(tracks, shown, boxes, labels, looks, how.get("at", 1))
+def matched(tracks: list[DetectionTrack], boxes: list[Box], label: str = "dog") -> dict[int, int]:
+    return match(tracks, boxes, [label] * len(boxes), [LOOKS[3]] * len(boxes))
 
 
-def test_detections_belong_to_the_masks_that_they_overlap() -> None:
+def test_detections_belong_to_the_tracks_that_they_overlap() -> None:
     tracks = [track(square(0)), track(square(50), id=2)]
-    shown: list[Box | None] = [square(0), square(50)]
-    assert matched(tracks, shown, [square(52), square(1), square(90)]) == {0: 1, 1: 0}
-    assert matched([], [], [square(0)]) == {}
-    assert matched(tracks, shown, []) == {}
+    assert matched(tracks, [square(52), square(1), square(90)]) == {0: 1, 1: 0}
+    assert matched([], [square(0)]) == {}
+    assert matched(tracks, []) == {}
+
+
+def test_another_class_needs_twice_the_overlap() -> None:
+    assert matched([track(square(0))], [square(5)]) == {0: 0}
+    assert matched([track(square(0))], [square(5)], "cat") == {}
+    assert matched([track(square(0))], [square(2)], "cat") == {0: 0}
 
 
 def turned(cosine: float) -> Any:
@@ -96,15 +107,16 @@ def test_a_lost_object_returns_by_its_look_and_by_whether_it_can_have_come_so_fa
 ) -> None:
     assert RETURN_SPEED == 0.02
     one = track(square(0), seen=10)
-    assert (reidentify([one], box, turned(likeness), at, (300, 400)) is one) == known
+    new = DetectionTrack(0, box, at, turned(likeness))
+    assert (reidentify([one], new, (300, 400)) is one) == known
 
 
 def test_of_several_lost_ones_the_likest_returns() -> None:
     like, liker = track(square(900)), track(square(900), 1, id=2)
-    look = np.array([0.6, 0.8, 0, 0], np.float32)
-    assert reidentify([like, liker], square(0), look, 1, (300, 400)) is liker
-    assert reidentify([liker, like], square(0), look, 1, (300, 400)) is liker
-    assert reidentify([], square(0), look, 1, (300, 400)) is None
+    new = DetectionTrack(0, square(0), 1, np.array([0.6, 0.8, 0, 0], np.float32))
+    assert reidentify([like, liker], new, (300, 400)) is liker
+    assert reidentify([liker, like], new, (300, 400)) is liker
+    assert reidentify([], new, (300, 400)) is None
 
 
 @pytest.mark.parametrize(
@@ -112,8 +124,8 @@ def test_of_several_lost_ones_the_likest_returns() -> None:
     [(5.3, "dog", True), (5.5, "dog", False), (2.4, "car", True), (2.6, "car", False)],
 )
 def test_a_find_of_the_run_before_is_known_by_its_place(apart: float, label: str, known: bool) -> None:
-    assert CANDIDATE_OVERLAP == 0.3
-    before = Candidate(square(0), "dog", 0.5)
+    assert TENTATIVE_OVERLAP == 0.3
+    before = tentative(0.5)
     assert (match_tentative([before], square(apart), label) is before) == known
 
 

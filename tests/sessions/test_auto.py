@@ -217,7 +217,7 @@ def followed_over(count: int) -> list[int]:
         assert result is not None
         assert len({item.id for item in result.objects}) == len(result.objects)
         sizes.append(len(result.objects))
-    assert len(following.state().values["_tracklets"]["dict"]) == sizes[-1]
+    assert len(following.state().values["_tracks"]["dict"]) == sizes[-1]
     return sizes
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from segue.errors import PromptError, SourceError
+from segue.errors import PromptError
 from segue.sessions.background import MaskedMedian, MedianSettings
 from segue.sessions.empty_scene import DOUBT_FROM, Scene, scene_planes
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
@@ -181,29 +181,6 @@ def test_it_goes_on_from_a_saved_state(stop: int) -> None:
         second.update(frames[t], masks[t])
         through.update(frames[t], masks[t])
         assert np.array_equal(shown(second), shown(through))
-
-
-def test_frames_and_masks_of_another_size_are_refused() -> None:
-    background = fed([1])
-    with pytest.raises(SourceError, match="a frame of 9x6 after frames of 8x6"):
-        background.update(grey(1, width=9))
-    with pytest.raises(SourceError, match="a mask of 3x2 for a frame of 8x6"):
-        background.update(grey(1), np.zeros((2, 3)))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"every": 0}, "every is 0"),
-        ({"least": 0}, "least is 0"),
-        ({"keep": 1}, "keep is 1"),
-        ({"keep": 256}, "keep is 256"),
-        ({"every": 9, "longest": 8}, "longest is 8"),
-    ],
-)
-def test_settings_out_of_range_are_refused(options: dict[str, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        MedianSettings(**options)
 
 
 def known(picture: Bytes) -> LearntBackground:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from segue.models.base import Features
-from segue.sessions.contrast import MIDDLE, MOST_GAIN, MOST_NOISE, Contrast, Tone, noise_of, tone_for
+from segue.models.base import Features, ForegroundCapabilities
+from segue.sessions.contrast import MIDDLE, MOST_GAIN, MOST_NOISE, ContrastGain, contrast_gain, noise_of
 from segue.sessions.empty_scene import Scene
-from segue.sessions.segmenters import NetworkSegmenter
+from segue.sessions.foreground import ForegroundSession
 from tests.sessions.scenes import Bytes, wall
 from tests.sessions.tiny_foreground import TinyForeground
 
@@ -32,14 +32,14 @@ def known(pictures: list[Bytes]) -> Scene:
 
 
 def test_a_clear_picture_stays_as_it_is() -> None:
-    assert tone_for(Scene.of(CLEAR, 1)) is None
+    assert contrast_gain(Scene.of(CLEAR, 1)) is None
 
 
 def test_fog_is_seen_through() -> None:
-    tone = tone_for(Scene.of(foggy(0.25), 1))
-    assert tone is not None
-    assert 2 < tone.gain <= MOST_GAIN
-    shown = tone.act(foggy(0.25))
+    gain = contrast_gain(Scene.of(foggy(0.25), 1))
+    assert gain is not None
+    assert 2 < gain.gain <= MOST_GAIN
+    shown = gain.act(foggy(0.25))
     assert np.ptp(shown) > 2 * np.ptp(foggy(0.25))
     assert abs(float(np.median(shown)) - MIDDLE) < 30
 
@@ -49,34 +49,29 @@ def test_noise_is_not_raised_beyond_measure(frames: int) -> None:
     pictures = [foggy(0.25, noise=5.0, seed=seed) for seed in range(frames)]
     scene = known(pictures) if frames > 1 else Scene.of(pictures[0], 1)
     assert noise_of(scene) == pytest.approx(5.0, rel=0.35)
-    tone = tone_for(scene)
-    assert (1.0 if tone is None else tone.gain) * noise_of(scene) <= MOST_NOISE + 0.01
+    gain = contrast_gain(scene)
+    assert (1.0 if gain is None else gain.gain) * noise_of(scene) <= MOST_NOISE + 0.01
 
 
 def test_colours_of_a_scene_change_and_its_shares_do_not() -> None:
     scene = Scene(np.random.default_rng(0).integers(90, 120, (21, 8, 9), np.uint8))
-    shown = Tone(3.0, 105.0).of_scene(scene)
+    shown = ContrastGain(3.0, 105.0).of_scene(scene)
     assert (shown.planes[18:] == scene.planes[18:]).all()
     assert np.ptp(shown.planes[:18]) > 2 * np.ptp(scene.planes[:18])
 
 
-def test_frames_of_the_context_follow_the_tone() -> None:
-    """Features of frames in another tone would differ from the scene everywhere."""
-
+def test_a_session_shows_the_network_frame_and_background_in_the_same_contrast() -> None:
     seen: list[torch.Tensor] = []
 
     class Watched(TinyForeground):
+        capabilities = ForegroundCapabilities(stages=("contrast",))
+
         def encode(self, frames: torch.Tensor, role: str) -> Features:
-            if role == "past":
-                seen.append(frames)
+            seen.append(frames)
             return super().encode(frames, role)
 
-    segmenter, contrast = NetworkSegmenter(Watched().eval(), device="cpu"), Contrast()
-    for share in (1.0, 1.0, 0.25):
-        seen.clear()
-        scene, tone = contrast.adapt(Scene.of(foggy(share), 1))
-        segmenter.step(foggy(share), scene, tone=tone)
-    assert tone is not None
-    before = torch.from_numpy(tone.act(foggy(1.0))).permute(2, 0, 1) / 255
-    height, width = before.shape[1:]
-    assert any(torch.allclose(each[0, :, :height, :width], before, atol=1e-6) for each in seen)
+    session = ForegroundSession(Watched().eval(), device="cpu")
+    session.step(foggy(0.25))
+    assert len(seen) == 3
+    assert float(torch.quantile(seen[0], 0.98) - torch.quantile(seen[0], 0.02)) > 0.5
+    assert all(torch.equal(seen[0], each) for each in seen[1:])

@@ -79,7 +79,7 @@ def test_wishes_are_heard(name: str) -> None:
     "name", [entry.name for entry in DETECTORS if "refine" not in entry.supported_options]
 )
 def test_what_belongs_to_lost_is_refused_elsewhere(name: str) -> None:
-    for wishes in ({"refine": "grabcut"}, {"features": "values"}):
+    for wishes in ({"refine": "none"}, {"features": "values"}):
         with pytest.raises(PromptError, match="lost, lost-b16, lost-lite"):
             detector(name, **wishes)  # type: ignore[arg-type]
 
@@ -88,7 +88,7 @@ def test_options_of_lost_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segue.sessions.detecting.load", lambda name, weights=None: DINO(64, depth=1))
     for options, expected in (
         ({}, ("keys", "crf")),
-        ({"features": "values", "refine": "grabcut"}, ("values", "grabcut")),
+        ({"features": "values", "refine": "none"}, ("values", "none")),
     ):
         find = detector("lost", device="cpu", **options)  # type: ignore[arg-type]
         assert isinstance(find, DiscoveryDetector)

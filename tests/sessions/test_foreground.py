@@ -19,13 +19,12 @@ from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground_masks import SHADOW, ForegroundMasks
-from segue.sessions.segmenters import NetworkSegmenter
+from segue.sessions.segmenters import NetworkSegmenter, SegmenterInput
 from segue.sessions.subtractors import (
     BackgroundDifference,
     Envelope,
     FrameDifference,
     Subtractor,
-    SubtractorBackground,
 )
 from segue.types import Frame, Segmentation
 from tests.sessions.scenes import Bytes, film, overlap, square_mask, wall, with_squares
@@ -83,12 +82,11 @@ def test_streaming_gives_what_the_whole_window_gives(
     empty = wall(5, *size)
     scene = Scene.of(empty)
     pictures = [wall(t, *size) for t in range(9)]
-    segmenter = NetworkSegmenter(network, device="cpu")
-    maps = [segmenter.step(picture, scene) for picture in pictures]
-    assert [found is None for found in maps] == [True] * segmenter.lag + [False] * (9 - segmenter.lag)
-    maps = [found for found in maps if found is not None]
-    while (found := segmenter.drain(scene)) is not None:
-        maps.append(found)
+    segmenter, inputs = NetworkSegmenter(network, device="cpu"), [SegmenterInput(each) for each in pictures]
+    maps = []
+    for t, shown in enumerate(inputs):
+        beside = {offset: inputs[min(max(t + offset, 0), 8)] for offset in segmenter.offsets}
+        maps.append(segmenter.step(shown, beside, scene))
     height, width = (-(-side // 4) * 4 for side in size)
     padding = (0, width - size[1], 0, height - size[0])
     pad = torch.nn.functional.pad
@@ -346,14 +344,6 @@ def test_subtractors_begin_with_empty_masks_and_tell_their_background(method: An
     assert not session.restorable
     with pytest.raises(SegueError, match=f"{method} cannot be saved"):
         session.state()
-
-
-def test_a_subtractor_can_give_the_background_to_a_network() -> None:
-    scene = SubtractorBackground(Subtractor("mog2"), every=3)
-    session = new_session(MovesByItself(), background=scene)
-    results = run(session, WALK)
-    assert overlap(results[25].mask == 1, square_mask(SIZE, [PATH[25]])) > 0.5
-    assert not session.restorable
 
 
 def test_the_difference_to_the_frame_before_knows_no_background() -> None:

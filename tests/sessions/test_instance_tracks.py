@@ -8,30 +8,25 @@ import pytest
 import torch
 
 from segue.errors import ArgumentError
-from segue.sessions.instance_tracks import Instances, Tracks
+from segue.sessions.instance_tracks import Tracks
 from segue.sessions.instances import WindowOptions
-from tests.sessions.test_instances import instances, square
+from tests.sessions.test_instances import ids, instance, square
 
 LOOKS = torch.eye(4)
-
-
-def only(look: Any, scores: list[float], masks: Any) -> Instances:
-    return instances((look, scores, masks))
 
 
 def test_the_frames_that_the_next_window_shares_are_the_last_ones() -> None:
     tracks = Tracks()
     moves = torch.cat([square(0, 0, frames=1), square(6, 6, frames=2)])
-    tracks.update(only(LOOKS[0], [0.9], moves), shared=0, keep=2)
+    ids(tracks, instance(LOOKS[0], [0.9], moves), shared=0)
     assert torch.equal(tracks.known[0].masks, square(6, 6))
     # On the first two frames of this window it is where it was on the last two of the one before.
     goes_on = torch.cat([square(6, 6, frames=2), square(0, 0, frames=1)])
-    assert tracks.update(only(LOOKS[1], [0.9], goes_on), shared=2, keep=2) == [1]
-    nothing = Instances(torch.zeros(0, 4), torch.zeros(0, 1), torch.zeros(0, 3, 12, 12, dtype=torch.bool))
-    assert tracks.update(nothing, shared=2, keep=2) == []
+    assert ids(tracks, instance(LOOKS[1], [0.9], goes_on)) == [1]
+    assert ids(tracks) == []
     assert tracks.known[0].missing == 1
     assert (tracks.known[0].masks.shape, bool(tracks.known[0].masks.any())) == ((2, 12, 12), False)
-    assert tracks.update(nothing, shared=2, keep=0) == []
+    assert ids(tracks, keep=0) == []
     assert tracks.known[0].masks.shape == (0, 12, 12)
 
 

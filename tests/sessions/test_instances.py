@@ -17,7 +17,7 @@ from segue.errors import CheckpointError, PromptError, SourceError
 from segue.masks.files import MAX_ID
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
-from segue.sessions.instance_tracks import PATIENCE, Instances, Tracks
+from segue.sessions.instance_tracks import PATIENCE, Instance, Tracks
 from segue.sessions.instances import InstanceSession, WindowOptions, allowed_classes
 from segue.sessions.official import (
     as_tensor,
@@ -55,13 +55,13 @@ def square(row: int, column: int, size: int = 3, frames: int = 2) -> Tensor:
     return mask
 
 
-def instances(*items: tuple[Tensor, list[float], Tensor]) -> Instances:
-    """Instances of (look, class scores, masks)."""
-    return Instances(
-        torch.stack([look for look, _, _ in items]),
-        torch.tensor([scores for _, scores, _ in items]),
-        torch.stack([masks for _, _, masks in items]),
-    )
+def instance(look: Tensor, scores: list[float], masks: Tensor) -> Instance:
+    return Instance(look, torch.tensor(scores), masks)
+
+
+def ids(tracks: Tracks, *found: Instance, shared: int = 2, keep: int = 2) -> list[int]:
+    """Ids of the instances of the next window."""
+    return [track.id for track in tracks.update(found, shared, keep)]
 
 
 @pytest.mark.parametrize("kind", [SeqFormer, MSSTSVIS])
@@ -144,8 +144,9 @@ def test_a_whole_clip_gives_the_published_results(shared: object) -> None:
     expected = json.loads((shared / "golden" / "seqformer_r50_forward_results.json").read_text())["results"]
     built = fill_plainly(SeqFormer("r50"))
     assert isinstance(built, SeqFormer)
-    clip = as_tensor(list(golden["image_u8"]), torch.device("cpu"), torch.float32)
-    records = clip_records(built, clip.split(1, dim=1), (150, 200), video_id=7)
+    images = list(golden["image_u8"])
+    side = min(images[0].shape[:2])  # they are not resized
+    records = clip_records(built, images, (150, 200), device=torch.device("cpu"), short_side=side)
     assert [record["category_id"] for record in records] == [record["category_id"] for record in expected]
     assert [record["score"] for record in records] == pytest.approx(
         [record["score"] for record in expected], abs=1e-5
@@ -171,36 +172,33 @@ def test_pictures_are_reduced_as_published() -> None:
 def test_an_object_keeps_its_id_where_masks_overlap() -> None:
     a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
     tracks = Tracks()
-    first = tracks.update(
-        instances((a, [0.9, 0.1], square(0, 0)), (b, [0.1, 0.8], square(6, 6))), shared=0, keep=2
+    first = ids(
+        tracks, instance(a, [0.9, 0.1], square(0, 0)), instance(b, [0.1, 0.8], square(6, 6)), shared=0
     )
-    second = tracks.update(
-        instances((b, [0.1, 0.7], square(6, 7)), (a, [0.8, 0.1], square(1, 0))), shared=2, keep=2
-    )
+    second = ids(tracks, instance(b, [0.1, 0.7], square(6, 7)), instance(a, [0.8, 0.1], square(1, 0)))
     assert first == [1, 2]
     assert second == [2, 1]
 
 
 def test_an_object_that_comes_back_is_known_by_its_look_until_it_is_forgotten() -> None:
     look, other = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    elsewhere = instances((other, [0.1, 0.9], square(0, 0)))
     for windows, expected in ((3, 1), (PATIENCE + 1, 3)):
         tracks = Tracks()
-        tracks.update(instances((look, [0.9, 0.1], square(6, 6))), shared=0, keep=2)
+        ids(tracks, instance(look, [0.9, 0.1], square(6, 6)), shared=0)
         for _ in range(windows):
-            tracks.update(elsewhere, shared=2, keep=2)
-        assert tracks.update(instances((look, [0.9, 0.1], square(8, 2))), shared=2, keep=2) == [expected]
+            ids(tracks, instance(other, [0.1, 0.9], square(0, 0)))
+        assert ids(tracks, instance(look, [0.9, 0.1], square(8, 2))) == [expected]
 
 
 def test_after_the_last_id_of_a_mask_file_free_ids_are_given_once_more() -> None:
     """Mask files have 16 bits; object 65,537 was object 1, also where object 1 was still there."""
     looks = torch.eye(3)
     tracks = Tracks()
-    first = (looks[0], [0.9], square(0, 0))
-    tracks.update(instances(first), shared=0, keep=2)
+    places = square(0, 0), square(6, 0), square(0, 6)
+    found = [instance(look, [0.9], place) for look, place in zip(looks, places, strict=True)]
+    ids(tracks, found[0], shared=0)
     tracks.last_id = MAX_ID - 1
-    second, third = (looks[1], [0.9], square(6, 0)), (looks[2], [0.9], square(0, 6))
-    assert tracks.update(instances(first, second, third), shared=2, keep=2) == [1, MAX_ID, 2]
+    assert ids(tracks, *found) == [1, MAX_ID, 2]
 
 
 def test_what_does_not_fit_is_refused() -> None:

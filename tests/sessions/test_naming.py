@@ -11,7 +11,7 @@ import pytest
 from segue.errors import PromptError
 from segue.jobs.foreground import object_namer
 from segue.prompts.selection import Found
-from segue.sessions.naming import ObjectNamer
+from segue.sessions.association import name_object
 from segue.types import Box, Frame, ObjectInfo
 from segue.video.images import read_image
 
@@ -34,18 +34,18 @@ class Shapes:
 
 
 def test_the_detection_that_overlaps_most_gives_the_name() -> None:
-    namer = ObjectNamer(
-        Shapes(("dog", 0.95, (0, 0, 20, 20)), ("car", 0.6, (10, 10, 30, 30)), (None, 0.9, (11, 11, 31, 31)))
+    shapes = Shapes(
+        ("dog", 0.95, (0, 0, 20, 20)), ("car", 0.6, (10, 10, 30, 30)), (None, 0.9, (11, 11, 31, 31))
     )
-    assert namer(IMAGE, (11, 11, 31, 31)) == ("car", 0.6)
-    assert namer(IMAGE, (0, 0, 20, 16)) == ("dog", 0.95)
+    assert name_object(shapes, IMAGE, (11, 11, 31, 31)) == ("car", 0.6)
+    assert name_object(shapes, IMAGE, (0, 0, 20, 16)) == ("dog", 0.95)
 
 
 @pytest.mark.parametrize(("height", "known"), [(8.1, True), (7.9, False)])
 def test_a_detection_elsewhere_gives_none(height: float, known: bool) -> None:
-    namer = ObjectNamer(Shapes(("dog", 0.95, (0, 0, 20, 20))))
-    assert (namer(IMAGE, (0, 0, 20, height)) is not None) is known, "IoU of 0.4"
-    assert ObjectNamer(Shapes())(IMAGE, (0, 0, 20, 20)) is None
+    found = name_object(Shapes(("dog", 0.95, (0, 0, 20, 20))), IMAGE, (0, 0, 20, height))
+    assert (found is not None) is known, "IoU of 0.4"
+    assert name_object(Shapes(), IMAGE, (0, 0, 20, 20)) is None
 
 
 def test_a_detector_without_classes_is_refused() -> None:

@@ -79,8 +79,9 @@ def test_entries_of_one_query_stand_together_without_those_that_show_nothing() -
     masks = np.full((3, 2, 2, 2), -9.0)
     masks[0, 0, 0], masks[1, 1, :, 1] = 9, 9  # the third query never shows anything
     network: Any = Answers(masks, [[3.0, 1.0], [2.0, -9.0], [2.5, 2.4]])
-    frames = [torch.zeros(1, 1, 3, 4, 4)] * 2
-    records = clip_records(network, frames, (4, 4), 7)
+    images = [np.zeros((4, 4, 3), np.uint8)] * 2
+    how: Any = {"device": torch.device("cpu"), "short_side": 4, "video_id": 7}
+    records = clip_records(network, images, (4, 4), **how)
     assert [(item["video_id"], item["category_id"]) for item in records] == [(7, 0), (7, 1), (7, 0), (7, 1)]
     assert [item["score"] for item in records] == pytest.approx(
         torch.tensor([3.0, 1.0, 2.0, -9.0]).sigmoid().tolist()
@@ -90,7 +91,7 @@ def test_entries_of_one_query_stand_together_without_those_that_show_nothing() -
     assert not decode_rle(first[1]).any()
     assert decode_rle(second[1])[:, 2:].all()
     assert unsure == [None, None], "its score is below a thousandth"
-    assert len(clip_records(network, frames, (4, 4), 7, top=2)) == 1
+    assert len(clip_records(network, images, (4, 4), **how, top=2)) == 1
     related: Any = Answers(masks, [[3.0, 1.0], [2.0, -9.0], [2.5, 2.4]])
     related.relates_frames, related.encode = True, lambda clip: clip
-    assert clip_records(related, frames, (4, 4), 7) == records
+    assert clip_records(related, images, (4, 4), **how) == records

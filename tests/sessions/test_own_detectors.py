@@ -166,9 +166,3 @@ def test_texts_go_with_detectors_that_know_classes() -> None:
 
 def test_phrases_are_the_names_of_what_is_looked_for() -> None:
     assert detector(text="people, vehicles", device="cpu").names == {1: "people", 2: "vehicles"}
-
-
-def test_grabcut_cuts_objects_out_of_their_boxes() -> None:
-    wide = BOXES + np.array([-4, -4, 4, 4])
-    find = detector(lambda image: (wide, [0.6, 0.9], ["boat", "car"]), refine="grabcut", device="cpu")
-    assert np.array_equal(find(IMAGE).mask > 0, IMAGE.any(2))

@@ -14,14 +14,13 @@ import segue
 from segue.errors import ArgumentError, SourceError
 from segue.models.base import FramePrompts, Setup
 from segue.models.cutie import Cutie
-from segue.models.hf_video import HFVideo
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.models.xmem import XMem
 from segue.sessions.empty_scene import Scene
 from segue.sessions.instances import WindowOptions
 from segue.sessions.processing import ImageProcessor, VideoProcessor
-from segue.sessions.segmenters import NetworkSegmenter
+from segue.sessions.segmenters import NetworkSegmenter, SegmenterInput
 from segue.types import Image
 from segue.weights import load
 
@@ -86,8 +85,8 @@ def test_foreground_goes_in_and_out_as_in_a_session() -> None:
     small = [
         np.asarray(each) for each in (segue.ForegroundSession(network)._reduced(as_frame(s)) for s in shots)
     ]
-    context = {offset: small[offset % 8] for offset, _ in network.context}
-    maps = segmenter.probe(small[0], context, Scene.of(small[7], 1))
+    context = {offset: SegmenterInput(small[offset % 8]) for offset, _ in network.context}
+    maps = segmenter.step(SegmenterInput(small[0]), context, Scene.of(small[7], 1))
     assert torch.equal(seen[0], inputs.pixel_values[:1])
     logits = torch.special.logit(torch.from_numpy(maps))[None]
     height, width = inputs.pixel_values.shape[2:]
@@ -166,7 +165,7 @@ def test_pictures_of_all_kinds_are_taken_and_others_refused() -> None:
 
 
 def test_networks_that_take_their_pictures_otherwise_are_named() -> None:
-    for network in (load("segue-prompt"), HFVideo, object()):
+    for network in (load("segue-prompt"), object()):
         with pytest.raises(ArgumentError, match=r"segue\.Prompter"):
             ImageProcessor(network)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
-from segue.arrays import Float32Array, UInt8Array
+from segue.arrays import Float32Array
 from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.segmenters import Maps
+from segue.sessions.segmenters import SegmenterInput
 from segue.sessions.shadows import without_shadows
 from segue.sessions.subtractors import BackgroundDifference
-from segue.types import Image
 from tests.sessions.scenes import Bytes, film, wall
 
 SCENE = np.clip(wall().astype(np.int16) + 60, 0, 255).astype(np.uint8)
@@ -76,9 +77,10 @@ class Undecided(BackgroundDifference):
         super().__init__()
         self.stages = ("shadows",) if suppresses else ()
 
-    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
-        maps = super().step(image, scene)
-        assert maps is not None
+    def step(
+        self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
+    ) -> Float32Array:
+        maps = super().step(frame, context, scene)
         return np.concatenate([0.6 * maps, 0.8 * maps]).astype(np.float32)
 
 

@@ -11,12 +11,14 @@ import pytest
 import segue
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.sessions import SessionState
+from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import BackgroundDifference
-from segue.sessions.two_passes import FilmMarks, TwoPasses
+from segue.sessions.two_passes import TwoPasses
 from segue.types import Image
 from tests.sessions.scenes import film, overlap, square_mask, wall, with_squares
+from tests.sessions.test_camera import PAN, TRUTH
 
 SIZE = (96, 128)
 STANDS, LEAVES = (30, 20), 40
@@ -74,7 +76,7 @@ def test_what_hides_the_scene_most_of_the_time_and_never_stays_the_same_is_not_t
         if t % 4:  # three quarters of the time
             picture[20:60, 30:90] = rng.integers(0, 255, (40, 60, 3))
         pictures.append(picture)
-    scene = learnt(pictures).scenes.scene(0)
+    scene = Scene(learnt(pictures).scenes.learnt[0].planes)
     assert np.abs(scene.picture.astype(int) - wall()).max() <= 2
 
 
@@ -82,10 +84,10 @@ def test_each_part_between_cuts_has_a_scene_of_its_own() -> None:
     other = np.ascontiguousarray(wall()[::-1, ::-1] // 2 + np.uint8(90))
     other[::2] //= 3
     first = learnt([wall()] * 20 + [other] * 20)
-    assert len(first.scenes) == 2
+    assert len(first.scenes.learnt) == 2
     assert [first.scenes.number_at(index) for index in (0, 19, 20, 39)] == [0, 0, 1, 1]
-    assert np.array_equal(first.scenes.scene(0).picture, wall())
-    assert np.array_equal(first.scenes.scene(1).picture, other)
+    for part, picture in zip(first.scenes.learnt, (wall(), other), strict=True):
+        assert np.array_equal(Scene(part.planes).picture, picture)
 
 
 @pytest.mark.parametrize(
@@ -117,13 +119,6 @@ def test_a_film_of_another_length_is_reported(length: int) -> None:
         list(made.second())
 
 
-def test_marks_take_the_same_film_again() -> None:
-    marks = FilmMarks()
-    for frame in film(waits_and_leaves()):
-        marks.add(frame)
-    assert len(list(marks.compared(film(waits_and_leaves())))) == 60
-
-
 @pytest.mark.parametrize("stop", [1, 17, 45])
 def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(stop: int, tmp_path: Path) -> None:
     pictures = waits_and_leaves()
@@ -136,7 +131,7 @@ def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(stop: int, tmp_p
     again.restore(SessionState.load(tmp_path / "state.safetensors"))
     assert list(again.learning()) == list(range(stop + 1, 61))
     whole = learnt(pictures, without=[])
-    assert np.array_equal(again.scenes.scene(0).planes, whole.scenes.scene(0).planes)
+    assert np.array_equal(again.scenes.learnt[0].planes, whole.scenes.learnt[0].planes)
 
 
 def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:
@@ -150,7 +145,7 @@ def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:
     one = [
         result.mask for result in segue.foreground(pictures, model="median", without=["align"], scene=known)
     ]
-    assert np.array_equal(known.scene(0).planes, scenes.scene(0).planes)
+    assert np.array_equal(known.learnt[0].planes, scenes.learnt[0].planes)
     # The second of two passes averages over the frames after each one as well.
     assert np.mean([(a == b).mean() for a, b in zip(one, two, strict=True)]) > 0.99
     with pytest.raises(PromptError, match="empty scene is 128x96, but the frames are 96x128"):
@@ -159,7 +154,7 @@ def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:
 
 def test_a_file_that_holds_no_scene_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "scene.safetensors"
-    BackgroundDifference().state().save(path)
+    SessionState({}, {}).save(path)
     with pytest.raises(CheckpointError, match="no learnt scene"):
         FilmScenes.load(path)
 
@@ -174,6 +169,26 @@ def test_where_two_passes_cannot_be_made() -> None:
         segue.foreground(pictures, model="median", passes=2, scene=wall())
     with pytest.raises(ValueError, match="passes is 3"):
         segue.foreground(pictures, model="median", passes=3)  # type: ignore[arg-type]
+
+
+def test_what_moves_is_found_while_the_camera_pans() -> None:
+    pictures = [frame.image for frame in PAN]
+    found = [result.mask == 1 for result in segue.foreground(pictures, model="median", passes=2)]
+    good = [overlap(mask, true) for mask, true in zip(found, TRUTH, strict=True)]
+    assert np.mean(good[15:28]) > 0.6
+    assert max((mask & ~true).mean() for mask, true in zip(found, TRUTH, strict=True)) < 0.05
+
+
+def test_the_camera_rests_pans_and_rests() -> None:
+    """Each time a part begins; frames at rest are compared with a background, others with those before."""
+    pictures = [frame.image for frame in PAN]
+    parts = learnt([pictures[0]] * 60 + pictures[1:30] + [pictures[29]] * 61).scenes.learnt
+    assert [part.pans for part in parts] == [False, True, False]
+    assert [part.change for part in parts] == ["none", "none", "scene"]
+    assert 40 < parts[1].first <= 60
+    assert 89 < parts[2].first < 120
+    assert np.array_equal(Scene(parts[0].planes).picture, pictures[0])
+    assert np.array_equal(Scene(parts[2].planes).picture, pictures[29])
 
 
 def test_a_source_is_closed_where_the_first_pass_fails() -> None:

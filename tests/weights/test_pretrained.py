@@ -17,7 +17,7 @@ from torch import nn
 
 import segue
 from segue.errors import CheckpointError, DownloadError, SinkError
-from segue.jobs.identity import weights_digest
+from segue.jobs.record import weights_digest
 from segue.registry import MODELS
 from segue.weights import load, read_checkpoint, recognise
 from segue.weights.available import check_available

@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 import torch
 
-from segue.api.results import Progress, Results, results_of
+from segue.api.results import Colour, Progress, Results, results_of
 from segue.flow.providers import FlowName
-from segue.jobs.describing import Colour
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
 from segue.sessions.foreground import ForegroundSession
@@ -62,8 +61,8 @@ def foreground(
             square with a sixtieth of the shorter side.
         objects: give each object a constant id from its third frame on; otherwise all foreground is 1.
         shadows: mark shadow as 2 if the model detects it; not with ``objects``.
-        scene: background image: ``median`` (running median), ``mog2`` or ``knn`` (background of that method);
-            your own image as a file or RGB (H, W, 3), uint8; or the
+        scene: background image: ``median`` (running median); your own image as a file or RGB (H, W, 3),
+            uint8; or the
             :class:`segue.sessions.film_scenes.FilmScenes` of an earlier run, or their file (.safetensors).
         passes: 2 reads the video twice, first to learn the background of each scene; for models that read a
             background, not for cameras and streams. None is 2 for files and folders with mustan-lite, unless

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from segue.api.results import Progress, Results, results_of
-from segue.jobs.describing import Colour
+from segue.api.results import Colour, Progress, Results, results_of
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.sessions.detected import DetectionSession

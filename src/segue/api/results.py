@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import itertools
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, NoReturn, TypeVar, cast
+from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
 import numpy as np
+from PIL import Image as PillowImage
+from torch import nn
 
+from segue.arrays import as_array
 from segue.errors import ArgumentError, SegueError, SinkError
 from segue.inputs import kind_of
-from segue.jobs.describing import given, opened_source, source_value
-from segue.jobs.files import record_path
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
+from segue.jobs.record import record_path
 from segue.jobs.running import FrameLoop, open_job, run_open
-from segue.jobs.values import Outputs, VideoJob, checked
+from segue.jobs.values import Outputs, RuntimeInput, VideoJob, VideoSource, checked
 from segue.options import by_arguments
 from segue.registry import SINKS
 from segue.sessions.networks import check_path
@@ -31,6 +35,8 @@ from segue.types import Frame, Segmentation
 from segue.video import Source, open_sinks, open_source
 
 S = TypeVar("S", bound=Session, covariant=True)
+
+Colour = Literal["rgb", "bgr"]
 
 Progress = Callable[[int, int | None], None]
 """Called after each result with the number of results so far, and the expected one, if known."""
@@ -229,7 +235,9 @@ def results_of(
     options = dict(arguments)
     progress: Progress | None = options.pop("progress")
     opened = opened_source(options.pop("source"), options.pop("colour", "rgb"))
-    place, frames = source_value(opened)
+    request = asdict(opened.request)
+    kind_of_frames = request.pop("type")
+    frames = () if request["place"] else (RuntimeInput(argument="source", type=kind_of_frames),)
     model, weights, device = (options.pop(name) for name in ("model", "weights", "device"))
     check_path("weights", weights)
     if weights is not None and not isinstance(model, str):
@@ -243,7 +251,7 @@ def results_of(
     held = {name: value for name, value in {**held, **(objects or {})}.items() if value is not None}
     values = {
         **by_arguments(kind, {name: value for name, value in options.items() if name not in held}),
-        "source": place,
+        "source": VideoSource(**request),
         "model": {"name": name, "weights": weights},
         "device": None if device is None else str(device),
         "given": (*frames, *(given(name, value) for name, value in held.items())),
@@ -254,6 +262,31 @@ def results_of(
 
 _OBJECTS = ("names", "prompter", "roi", "scene")
 """Arguments that may be objects which JSON does not hold."""
+
+
+def opened_source(source: Any, colour: Colour) -> Source:
+    """The source of a caller, opened; ``colour`` is the order of the channels of its arrays."""
+    if not isinstance(source, Source):
+        return open_source(source, colour=colour)
+    if colour != "rgb":
+        raise ArgumentError("colour: the source is open already; give it to open_source")
+    return source
+
+
+def given(argument: str, value: Any) -> RuntimeInput:
+    """Description of a Python object; for arrays, tensors and images with their digest."""
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if callable(value) and not isinstance(value, nn.Module) and hasattr(value, "__qualname__"):
+        name = f"{value.__module__}.{value.__qualname__}"  # of a function or class, itself
+    if isinstance(value, PillowImage.Image):
+        value = np.asarray(value)
+    value = as_array(value)
+    array: dict[str, Any] = {}
+    if isinstance(value, np.ndarray):
+        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        array = {"shape": value.shape, "dtype": str(value.dtype), "digest": digest}
+    return RuntimeInput(argument=argument, type=name, **array)
 
 
 class _Watch(Observer):

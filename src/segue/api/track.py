@@ -9,12 +9,12 @@ from types import NoneType
 from typing import Any, Literal
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
-from segue.api.results import Progress, Results, results_of
-from segue.errors import ArgumentError
+from segue.api.results import Colour, Progress, Results, opened_source, results_of
+from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
-from segue.jobs.describing import Colour, opened_source, stored_prompts
-from segue.jobs.values import DetectorConfig, TrackJob
+from segue.jobs.values import AnyPrompt, DetectorConfig, TrackJob, error_text
 from segue.models.base import TrackNetwork
 from segue.prompts import MakePrompter
 from segue.prompts.given import PromptsLike, given_prompts
@@ -23,7 +23,7 @@ from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
 from segue.sessions.concepts import ConceptSession
 from segue.sessions.detected import DetectionSession
-from segue.types import Box, MemoryPolicy, Point
+from segue.types import Box, MemoryPolicy, Point, Prompt
 from segue.video import Source
 
 
@@ -161,3 +161,16 @@ def track(
         prompts=stored_prompts(said, opened),
         required=frames,
     )
+
+
+def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[AnyPrompt, ...]:
+    """Prompts in pixels of the frames of a source as its job has them: in pixels of the source."""
+    across = down = 1.0
+    if source.size is not None and source.original_size is not None:
+        down, across = (of / to for of, to in zip(source.original_size, source.size, strict=True))
+    try:
+        return TypeAdapter(tuple[AnyPrompt, ...]).validate_python(
+            tuple(item.scaled(across, down) for item in prompts)
+        )
+    except ValidationError as errors:
+        raise PromptError(f"prompts: {error_text(errors)}") from None

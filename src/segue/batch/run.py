@@ -24,8 +24,8 @@ from segue.cache import cache_folder
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError
 from segue.inputs import printable
-from segue.jobs.identity import model_digest
-from segue.jobs.values import Job, to_json
+from segue.jobs.record import model_digest
+from segue.jobs.values import VideoJob, to_json
 from segue.naming import first_few
 from segue.video.addresses import is_url
 from segue.video.partial import locked, make_folder, remove_partial, write_complete, writing
@@ -243,7 +243,7 @@ def _as_it_is(task: Task, how: JobConfig) -> tuple[Task, str | None]:
     return replace(task, stamp=stamp), None
 
 
-def check_single_files(job: Job) -> None:
+def check_single_files(job: VideoJob) -> None:
     """Refuse a job that names one file or folder, which all videos would write."""
     for name in ("events", "background", "explain"):
         if getattr(job, name, None) is not None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -73,16 +73,17 @@ def _by_name(params: Iterable[Any]) -> dict[str, Any]:
     return {name: item for item in params for name in (*item.opts, *item.secondary_opts)}
 
 
-def _asked(sources: list[str] | None = None, status: bool = False) -> None:
-    """Options of a batch.
-
-    Args:
-        sources: folders, patterns, videos or lists.
-        status: show the progress of the batch in this output.
-    """
-
-
-def _batch(context: typer.Context, asked: Values, running: Values) -> None:
+def _batch(
+    running: Values,
+    *,
+    context: typer.Context,
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Folders, patterns, videos or lists.", show_default=False)
+    ] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="Show the progress of the batch in this output.")
+    ] = False,
+) -> None:
     """Process many videos on all cores, or on a Ray cluster; an interrupted batch can be resumed.
 
     SOURCES are folders, patterns, videos, or lists: text with a source a line, or CSV with the
@@ -103,8 +104,8 @@ def _batch(context: typer.Context, asked: Values, running: Values) -> None:
 
         segue batch s3://bucket/videos --do instances -o s3://bucket/results --address ray://head:10001
     """
-    how, sources = JobConfig(**running, options=tuple(context.args)), asked["sources"]
-    if asked["status"]:
+    how = JobConfig(**running, options=tuple(context.args))
+    if status:
         _report(how)
         return
     if how.command not in DOABLE:
@@ -117,7 +118,6 @@ def _batch(context: typer.Context, asked: Values, running: Values) -> None:
 
 batch = command(
     _batch,
-    Options(_asked, "sources! status"),
     Options(
         JobConfig,
         "command:do output:output,o workers threads gpus per_gpu address tries scratch resume retry_failed "
@@ -186,7 +186,6 @@ def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
 def _job_of(task: Task, how: JobConfig) -> VideoJob:
     check_words((*how.options, *task.arguments))
     job = parse_job(how.command, [task.source, *how.options, *task.arguments])
-    assert isinstance(job, VideoJob)
     check_single_files(job)
     if isinstance(job, TrackJob):
         check_prompts(job)

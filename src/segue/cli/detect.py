@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import itertools
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from segue.cli.options import ChosenOptions, Fields, command
-from segue.cli.running import chosen, show
-from segue.jobs.observer import Observer
+from segue.cli.running import chosen
+from segue.errors import SinkError, SourceError
 from segue.jobs.plan import check_detector, check_sources
-from segue.jobs.values import DetectJob, checked
+from segue.jobs.values import DetectorConfig, FilePath, JobModel, VideoSource, checked
 from segue.notices import notice
-from segue.options import nested
+from segue.options import nested, option
 from segue.registry import DETECTORS
-from segue.reports.terminal import print_table
-
-if TYPE_CHECKING:
-    from segue.types import Frame, Segmentation
+from segue.reports.terminal import interruptible, print_table
+from segue.video.partial import prepare, write_complete
 
 
-class DetectionTable(Observer):
-    """Prints the objects of a frame."""
+class DetectOptions(JobModel):
+    """Options of ``segue detect``."""
 
-    def notice(self, text: str) -> None:
-        notice(text)
+    source: VideoSource
+    finding: DetectorConfig = DetectorConfig()
+    folder: FilePath | None = option(None, "Output", "output,o")
+    """Output folder.  [default: segue-out/NAME]"""
 
-    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
-        rows = []
-        for item in result.objects:
-            sides = ",".join(f"{side:g}" for side in item.box or ())
-            rows.append((str(item.id), (item.label or "", f"{item.score:.3f}", sides, str(item.area))))
-        print_table(("id", "label", "score", "box", "area"), rows)
-        if not rows:
-            typer.echo("no object was found", err=True)
+    json_file: FilePath | None = option(None, "Output", "json")
+    """Write the objects as JSON into this file."""
 
-    def written(self, name: str, path: Path) -> None:
-        notice(f"written: {path}")
+    overwrite: bool = option(False, "Output")
+    """Replace existing output."""
+
+    device: str | None = option(None, "Model")
+    """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
 
 
 def _detect(values: ChosenOptions) -> None:
@@ -52,20 +50,67 @@ def _detect(values: ChosenOptions) -> None:
 
         segue detect street.jpg --text "person, red car"
 
-        segue detect photo.jpg --with lost --refine grabcut
+        segue detect photo.jpg --with lost --refine none
 
         segue detect my.mp4 --start 12.5s --json objects.json
     """
-    job = checked(DetectJob, nested(chosen(values)))
-    check_sources([job.source])
-    check_detector(job.finding.name, job.finding.weights)
-    show(job, lambda _: nullcontext(DetectionTable()))
+    asked = checked(DetectOptions, nested(chosen(values)))
+    check_sources([asked.source])
+    check_detector(asked.finding.name, asked.finding.weights)
+    with interruptible():
+        _find(asked)
+
+
+def _find(asked: DetectOptions) -> None:
+    # Late: they import PyTorch.
+    from segue.jobs.opened import open_video
+    from segue.jobs.tracking import DEFAULT_NOTICE, make_detector
+    from segue.masks import overlay
+    from segue.masks.files import encode_index_mask
+    from segue.video.images import write_picture
+
+    source = open_video(asked.source)
+    folder = asked.folder or Path("segue-out") / source.name
+    mask, drawing = folder / "mask.png", folder / "overlay.png"
+    paths = [path for path in (mask, drawing, asked.json_file) if path is not None]
+    for path in paths:
+        if path.exists() and not asked.overwrite:
+            raise SinkError(f"{path}: exists already; give --overwrite or another place")
+        prepare(path)
+    find = make_detector(asked.finding, asked.device)
+    if asked.finding.name is None and asked.finding.text is None:
+        notice(DEFAULT_NOTICE)
+    with source:
+        frames = list(itertools.islice(source, 1 + find.lookahead))
+    if not frames:
+        raise SourceError(f"{source.name}: there is no such frame")
+    if len(frames) == 1 and find.lookahead:
+        raise SourceError(
+            f"{source.name}: to find what moves takes a further frame; "
+            "for a still image choose another detector with --with"
+        )
+    frame, found = frames[0], find(*frames)
+    captions = {item.id: f"{item.label} {item.score:.2f}" for item in found.objects if item.label}
+    write_complete(mask, encode_index_mask(found.mask))
+    write_picture(drawing, overlay(frame.image, found.mask, captions=captions))
+    if asked.json_file is not None:
+        shown = {"frame": frame.index, "time": frame.time, "objects": [*map(asdict, found.objects)]}
+        write_complete(asked.json_file, (json.dumps(shown, indent=1) + "\n").encode())
+    rows = []
+    for item in found.objects:
+        sides = ",".join(f"{side:g}" for side in item.box or ())
+        rows.append((str(item.id), (item.label or "", f"{item.score:.3f}", sides, str(item.area))))
+    print_table(("id", "label", "score", "box", "area"), rows)
+    if not rows:
+        typer.echo("no object was found", err=True)
+    for path in paths:
+        notice(f"written: {path}")
 
 
 detect = command(
     _detect,
     Fields(
-        DetectJob,
+        DetectOptions,
         ("end", "stride", "duration", "max-size", "on-damage", "when-late", "text-at", "auto-every"),
         help={
             "source": "Image, video, image folder, glob, camera or address.",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from annotated_types import Ge
 
 from segue.cli.options import Options, Values, command
 from segue.metrics.compare import compare as compare_evaluations
@@ -66,17 +65,14 @@ for _name, _row in data_sets().items():
     app.command(_name)(_command(_name, _row))
 
 
-def _pair(first: Path, second: Path, seed: Annotated[int, Ge(0)] = 0) -> None:
-    """Two results.
-
-    Args:
-        first: results, as for segue eval.
-        second: results to compare with.
-        seed: seed of the bootstrap.
-    """
-
-
-def _compare(pair: Values, options: Values, bootstrap: Values, output: Values) -> None:
+def _compare(
+    options: Values,
+    output: Values,
+    *,
+    first: Annotated[Path, typer.Argument(help="Results, as for segue eval.", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="Results to compare with.", show_default=False)],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+) -> None:
     """Score two results under one protocol, and say how much they differ, sequence by sequence.
 
     The mean difference comes with a paired bootstrap interval over the sequences.
@@ -88,13 +84,13 @@ def _compare(pair: Values, options: Values, bootstrap: Values, output: Values) -
         segue compare old/ new/ --data CDnet2014 --dataset cdnet --sequence shadow --report difference.html
     """
     files, request = Files(**output), Request(**options)
-    files.check(pair["first"], pair["second"], request.data)
+    files.check(first, second, request.data)
     evaluations = []
-    for results in (pair["first"], pair["second"]):
+    for results in (first, second):
         with progress(results.name) as show:
             evaluations.append(request.score(results, show))
-    names = distinct_ends(pair["first"], pair["second"])
-    comparison = compare_evaluations(*evaluations, names=names, **bootstrap)
+    names = distinct_ends(first, second)
+    comparison = compare_evaluations(*evaluations, names=names, seed=seed)
     print_comparison(comparison)
     if files.report is not None:
         write_comparison(comparison, files.report)
@@ -103,11 +99,9 @@ def _compare(pair: Values, options: Values, bootstrap: Values, output: Values) -
 
 compare = command(
     _compare,
-    Options(_pair, "first! second!"),
     Options(
         Request,
         _offered("data dataset subset sequences task year seen threshold training_frames missing workers"),
     ),
-    Options(_pair, "seed"),
     Options(Files, "json report"),
 )

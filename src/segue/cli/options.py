@@ -124,10 +124,7 @@ def _typed(item: FieldInfo) -> tuple[Any, dict[str, Any]]:
     bounds = _bounds(item.metadata)
     if extra["text"] or str in kinds:
         return str, bounds
-    if get_origin(kinds[0]) in (tuple, Mapping):
-        return list[str], bounds
-    numbers = [value for value in get_args(kinds[0]) if isinstance(value, int)]
-    return (int, {"min": min(numbers), "max": max(numbers)}) if numbers else (kinds[0], bounds)
+    return list[str] if get_origin(kinds[0]) in (tuple, Mapping) else kinds[0], bounds
 
 
 def _kinds(kind: Any) -> list[Any]:
@@ -162,25 +159,31 @@ def described(of: Any) -> dict[str, str]:
 
 def _panel(parameter: inspect.Parameter) -> int:
     """Position of the group of an option in the help; options without a group come first."""
-    panel = getattr(parameter.annotation.__metadata__[0], "rich_help_panel", None)
+    panel = getattr(getattr(parameter.annotation, "__metadata__", (None,))[0], "rich_help_panel", None)
     return PANELS.index(panel) if panel in PANELS else -1
 
 
 def command(
     run: Callable[..., Any], *groups: Options | Fields, kind: type[TyperCommand] | None = None
 ) -> Callable[..., None]:
-    """A function for Typer; ``run`` is given a dictionary of each group, after the ``context`` if it asks."""
+    """A function for Typer: its parameters are the keyword-only ones of ``run`` and those of the groups.
+
+    ``run`` is given a dictionary of each group, in order.
+    """
+    hints, signature = get_type_hints(run, include_extras=True), inspect.signature(run).parameters
+    own = [
+        item.replace(annotation=hints[name])
+        for name, item in signature.items()
+        if item.kind is item.KEYWORD_ONLY
+    ]
     parameters = [list(group.parameters()) for group in groups]
-    flat = sorted((item for group in parameters for _, item in group), key=_panel)
-    asks = "context" in inspect.signature(run).parameters
+    shown = sorted((*(item for group in parameters for _, item in group), *own), key=_panel)
 
     def called(**given: Any) -> Any:
-        values = {item.name: item.default for item in flat} | given
+        values = {item.name: item.default for item in shown} | given
         wanted = [{name: values[item.name] for name, item in group} for group in parameters]
-        return run(*([given["context"]] if asks else []), *wanted)
+        return run(*wanted, **{item.name: values[item.name] for item in own})
 
-    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    shown = [context, *flat] if asks else flat
     called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     called.__annotations__ = {item.name: item.annotation for item in shown}
     called.__doc__ = run.__doc__

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -23,17 +24,24 @@ from segue.reproduce.results import Result
 from segue.reproduce.rows import Face, do_table
 
 
-def _asked(paper: str | None = None, table: list[str] | None = None, listed: bool = False) -> None:
-    """Selected tables.
-
-    Args:
-        paper: name of a paper.  [default: list all tables]
-        table: names of its tables.  [default: all]
-        listed: list the tables with what of them runs here, with the data and weights that are given.
-    """
-
-
-def _reproduce(asked: Values, options: Values, written: Values) -> None:
+def _reproduce(
+    options: Values,
+    written: Values,
+    *,
+    paper: Annotated[
+        str | None, typer.Argument(help="Name of a paper. [default: list all tables]", show_default=False)
+    ] = None,
+    table: Annotated[
+        list[str] | None, typer.Argument(help="Names of its tables. [default: all]", show_default=False)
+    ] = None,
+    listed: Annotated[
+        bool,
+        typer.Option(
+            "--list",
+            help="List the tables with what of them runs here, with the data and weights that are given.",
+        ),
+    ] = False,
+) -> None:
     """Repeat the tables of the papers: one command a table, with the published numbers beside.
 
     Without PAPER, all tables are listed with the data and the weights that they need. A row whose data or
@@ -52,11 +60,10 @@ def _reproduce(asked: Values, options: Values, written: Values) -> None:
         segue reproduce stcn-report davis --data davis=DAVIS --weights stcn=stcn.safetensors
         --row "ground truth"
     """
-    paper, files = asked["paper"], Files(**written)
-    tables = TABLES if paper is None else tables_of(paper, asked["table"] or ())
+    files, tables = Files(**written), TABLES if paper is None else tables_of(paper, table or ())
     options["output"] = options["output"] or Path("segue-out") / (paper or "")
     how = How(**{**options, **read(tables, options)})
-    if paper is None or asked["listed"]:
+    if paper is None or listed:
         _list(tables, how)
         return
     files.check()
@@ -86,7 +93,6 @@ FACE = Face(run_videos, score_videos, _train, partial(typer.echo, err=True))
 
 reproduce = command(
     _reproduce,
-    Options(_asked, "paper! table! listed:list"),
     Options(
         How,
         "data weights output:output,out,o rows:row model subset:set sequences:sequence run train workers "

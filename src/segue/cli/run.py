@@ -8,18 +8,8 @@ from pathlib import Path
 
 import typer
 
-from segue.batch.data_sets import (
-    PROTOCOLS,
-    is_clips,
-    protocol_of,
-    results_of,
-    score_run,
-    scored_here,
-    tasks_of,
-)
 from segue.batch.plan import Task
 from segue.batch.run import check_single_files
-from segue.batch.submission import check_served, write_submission
 from segue.batch.work import JobConfig
 from segue.cli.batch import BatchCommand, check_words, do_tasks
 from segue.cli.options import Options, Values, command
@@ -31,6 +21,16 @@ from segue.notices import notice
 from segue.registry import DATASETS
 from segue.reports import evaluation_values
 from segue.reports.terminal import Files, print_evaluation, progress
+from segue.reproduce.protocols import (
+    PROTOCOLS,
+    is_clips,
+    protocol_of,
+    results_of,
+    score_run,
+    scored_here,
+    tasks_of,
+)
+from segue.reproduce.submission import check_served, write_submission
 
 
 class RunCommand(BatchCommand):
@@ -42,7 +42,7 @@ class RunCommand(BatchCommand):
         return protocol_of(name).command
 
 
-def _run(context: typer.Context, asked: Values, running: Values, written: Values) -> None:
+def _run(asked: Values, running: Values, written: Values, *, context: typer.Context) -> None:
     """Run a model over a whole data set by its protocol, and score it.
 
     DATASET is davis, folder (DAVIS's layout), something, ytvos, cdnet, sbi, lasiesta, limu, hofam

@@ -14,7 +14,6 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from annotated_types import Ge, Le
 from rich.progress import TaskID
 
 from segue.cli.main import load_command
@@ -27,7 +26,6 @@ from segue.jobs.values import (
     DEFAULT_FORMATS,
     ForegroundJob,
     InstancesJob,
-    Job,
     Model,
     Outputs,
     TrackJob,
@@ -61,16 +59,6 @@ PARSE_ONLY = "parse only"  # what a command is told that gives its job instead o
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
 
 
-def _page(live: bool = False, port: Annotated[int, Ge(0), Le(65535)] = 0, browser: bool = True) -> None:
-    """The page of a command.
-
-    Args:
-        live: show image, masks, zones and events in the browser while the run goes on.
-        port: port of the page of --live; 0 takes a free one.
-        browser: open that page in the browser.
-    """
-
-
 def job_command(
     parse: Callable[..., None],
     kind: type[VideoJob],
@@ -91,18 +79,41 @@ def job_command(
     }
     own = Fields(kind, tuple(without), defaults, text)
 
-    def carry_out(context: typer.Context, *given: Any) -> VideoJob:
-        *others, values, page = given
+    def carry_out(
+        *typed: Any,
+        context: typer.Context,
+        live: Annotated[
+            bool,
+            typer.Option(
+                "--live",
+                rich_help_panel="Output",
+                help="Show image, masks, zones and events in the browser while the run goes on.",
+            ),
+        ] = False,
+        port: Annotated[
+            int,
+            typer.Option(
+                min=0,
+                max=65535,
+                rich_help_panel="Output",
+                help="Port of the page of `--live`; 0 takes a free one.",
+            ),
+        ] = 0,
+        browser: Annotated[
+            bool, typer.Option(rich_help_panel="Output", help="Open that page in the browser.")
+        ] = True,
+    ) -> VideoJob:
+        *others, values = typed
         options = chosen(values)
         parse(options, *others)
         job = checked(kind, nested(options))
         if context.obj is not PARSE_ONLY:
-            live = page.pop("live")
-            show(job, partial(resolve_name("segue_web.running:live_page"), **page) if live else nullcontext)
+            page = resolve_name("segue_web.command:live_page") if live else None
+            show(job, nullcontext if page is None else partial(page, port=port, browser=browser))
         return job
 
     carry_out.__doc__ = parse.__doc__
-    return command(carry_out, *groups, own, Options(_page, "live port browser", panel="Output"))
+    return command(carry_out, *groups, own)
 
 
 def chosen(values: ChosenOptions) -> ChosenOptions:
@@ -110,7 +121,7 @@ def chosen(values: ChosenOptions) -> ChosenOptions:
     return {place: value for place, value in values.items() if value is not None}
 
 
-def parse_job(name: str, words: Sequence[str]) -> Job:
+def parse_job(name: str, words: Sequence[str]) -> VideoJob:
     """The job that a command line means, without carrying it out or saying anything."""
     if "--live" in words:
         raise SegueError("--live shows one run alone; leave it out")
@@ -137,12 +148,11 @@ def _parsed(name: str, parse: Callable[..., Any], *given: Any, **how: Any) -> An
         raise SegueError(f"segue {name}: {error.format_message()}") from None
 
 
-def show(job: Job | VideoJob, watched: Watched = nullcontext) -> RunResult:
+def show(job: VideoJob, watched: Watched = nullcontext) -> RunResult:
     """Carry out a job, and show how it goes on; ends the program with 130 where it is interrupted."""
     if isinstance(job, TrackJob):
         check_prompts(job)
-    if isinstance(job, VideoJob):
-        check_needs([job])
+    check_needs([job])
     from segue.jobs.running import run  # imports PyTorch
 
     with interruptible(), closing(Console()) as console, watched(console) as observer:

@@ -14,11 +14,10 @@ Example:
 
 from typing import TYPE_CHECKING
 
-from segue.jobs.files import read_job, write_job
 from segue.jobs.observer import Observer
 from segue.jobs.plan import check_plan
+from segue.jobs.record import read_job, write_job
 from segue.jobs.values import (
-    DetectJob,
     DetectorConfig,
     ForegroundJob,
     InstancesJob,
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from segue.jobs.running import RunInterrupted, RunResult, run
 
 __all__ = [
-    "DetectJob",
     "DetectorConfig",
     "ForegroundJob",
     "InstancesJob",

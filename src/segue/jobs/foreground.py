@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from segue.masks import read_stored_mask
 from segue.models.base import ForegroundCapabilities, ForegroundNetwork, foreground_capabilities
 from segue.naming import natural_key
 from segue.registry import DETECTORS, MODELS
+from segue.sessions.association import name_object
 from segue.sessions.background import MaskedMedian
 from segue.sessions.backgrounds import Background
 from segue.sessions.detecting import detector
@@ -33,13 +34,12 @@ from segue.sessions.empty_scene import Scene
 from segue.sessions.film_scenes import LEARNT, FilmScenes, LearntBackground
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
-from segue.sessions.naming import ObjectNamer
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Segmenter
-from segue.sessions.subtractors import Subtractor, SubtractorBackground
 from segue.sessions.two_passes import TwoPasses
-from segue.types import BackgroundModel, FlowName, Frame, Refinement, Segmentation
+from segue.types import FlowName, Frame, Image, Refinement, Segmentation
 from segue.video import Source
+from segue.video.best_views import Name
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
 from segue.video.readers import DamageError, as_rgb
 
@@ -135,35 +135,32 @@ class OpenForeground(OpenJob):
         return {"background": path}
 
 
-def object_namer(name: str, device: str | None) -> ObjectNamer:
+def object_namer(name: str, device: str | None) -> Name:
     """The labeller of objects by a detector; it computes no masks."""
     entry = DETECTORS.find(name)
     if "classes" not in entry.supported_options:
         classed = ", ".join(other.name for other in DETECTORS if "classes" in other.supported_options)
         raise PromptError(f"{name} knows no classes; events are named by {classed}")
     boxes: Refinement | None = "none" if "refine" in entry.supported_options else None
-    return ObjectNamer(detector(name, refine=boxes, device=device))
+    return partial(name_object, detector(name, refine=boxes, device=device))
 
 
 def _background(scene: Any) -> Background:
     """The source of the background image."""
-    if isinstance(scene, FilmScenes):
-        return LearntBackground(scene)
     if isinstance(scene, str) and scene == "median":
         return MaskedMedian()
-    if isinstance(scene, str) and scene in get_args(BackgroundModel):
-        return SubtractorBackground(Subtractor(cast("Literal['mog2', 'knn']", scene)))
-    if not isinstance(scene, (str, os.PathLike)):
-        return LearntBackground(FilmScenes.of(Scene.of(as_rgb(scene, "scene"))))
-    path = Path(scene)
+    if isinstance(scene, (str, os.PathLike)):
+        scene = _learnt(Path(scene))
+    known = scene if isinstance(scene, FilmScenes) else FilmScenes.of(Scene.of(as_rgb(scene, "scene")))
+    return LearntBackground(known)
+
+
+def _learnt(path: Path) -> FilmScenes | Image:
+    """What a file knows of the empty scene: its image, or all that an earlier run has learnt."""
     if not exists(path):
-        raise SourceError(
-            f"{scene}: no such image; the scene is median, mog2, knn, an image file or a learnt scene"
-        )
-    if path.suffix.lower() == LEARNT:
-        return LearntBackground(FilmScenes.load(path))
+        raise SourceError(f"{path}: no such image; the scene is median, an image file or a learnt scene")
     try:
-        return LearntBackground(FilmScenes.of(Scene.of(read_image(path))))
+        return FilmScenes.load(path) if path.suffix.lower() == LEARNT else read_image(path)
     except DamageError as error:
         raise SourceError(str(error)) from None
 
@@ -174,9 +171,7 @@ def _region(roi: Any) -> npt.NDArray[Any] | None:
         return None
     if isinstance(roi, (str, os.PathLike)):
         return read_stored_mask(Path(roi), str(roi))
-    if isinstance(roi, PillowImage.Image):
-        return np.asarray(roi.convert("L"))
-    values = as_array(roi)
+    values = np.asarray(roi.convert("L")) if isinstance(roi, PillowImage.Image) else as_array(roi)
     if not isinstance(values, np.ndarray) or values.ndim != 2:
         raise ArgumentError(
             f"roi: {kind_of(roi)}; give an array or tensor (H, W), non-zero where there can be foreground, "

@@ -12,9 +12,9 @@ from typing import Any
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import ArgumentError, PromptError, SegueError, SinkError
 from segue.inputs import kind_of
-from segue.jobs.files import write_record
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Inputs, OpenJob, first_frame, open_video
+from segue.jobs.record import write_record
 from segue.jobs.running import RunResult
 from segue.jobs.values import DEFAULT_FORMATS, InstanceOptions, InstancesJob
 from segue.models.base import InstanceNetwork

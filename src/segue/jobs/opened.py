@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from segue.errors import ArgumentError, SourceError
 from segue.jobs.values import VideoJob, VideoSource
 from segue.models.base import FramePrompts
 from segue.sessions.session import Session
-from segue.types import Frame, Image, Prompt, Segmentation
+from segue.types import Frame, Prompt, Segmentation
 from segue.video import Source, open_source
 from segue.video.best_views import Name
 from segue.video.zones import Zone
@@ -24,28 +24,6 @@ Inputs = Mapping[str, Any]
 
 ``source`` (opened), ``model``, ``prompter``, ``detector``, ``required``, ``roi``, ``scene`` and ``names``.
 """
-
-
-def check_inputs(job: VideoJob, inputs: Inputs) -> None:
-    """See that everything is there that a job was run with."""
-    for item in job.given:
-        if inputs.get(item.argument) is None:
-            shown = f"{item.type} of shape {item.shape}" if item.shape else item.type
-            raise ArgumentError(
-                f"{item.argument}: this job was run with an object of a program ({shown}), which JSON "
-                f"does not hold; call segue.{job.kind} with it"  # type: ignore[attr-defined]
-            )
-
-
-class Explains(Protocol):
-    """A session that shows where its network looked."""
-
-    def explain(self) -> None:
-        """Keep the images of each result from now on."""
-
-    @property
-    def explanations(self) -> Mapping[str, Image]:
-        """The images of the last result by what their files end with, RGB (rows, columns, 3), uint8."""
 
 
 class OpenJob:

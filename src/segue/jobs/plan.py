@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from segue.errors import (
     CheckpointError,
@@ -16,19 +16,16 @@ from segue.errors import (
     SourceError,
 )
 from segue.inputs import exists
+from segue.jobs.record import named_files
 from segue.jobs.values import (
-    DetectJob,
     ForegroundJob,
     InstancesJob,
-    Job,
-    Outputs,
     TrackJob,
     VideoJob,
     VideoSource,
-    to_json,
 )
-from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS
-from segue.types import BackgroundModel, FlowName, MaskPrompt
+from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
+from segue.types import FlowName, MaskPrompt
 from segue.video.addresses import is_url
 from segue.video.images import match_images
 from segue.video.outputs import output_paths
@@ -36,8 +33,11 @@ from segue.video.span import Span
 from segue.video.zones import Zone
 from segue.weights.available import check_available
 
+WRITTEN = frozenset({"events", "snapshots", "background", "explain"})
+"""Fields of jobs with places that are written, beside the outputs."""
 
-def check_plan(jobs: Sequence[Job]) -> None:
+
+def check_plan(jobs: Sequence[VideoJob]) -> None:
     """See that jobs can all be carried out: that none replaces what another one writes or reads.
 
     Args:
@@ -59,16 +59,11 @@ def check_plan(jobs: Sequence[Job]) -> None:
                     f"{path}: jobs {clash} and {number} of the plan both write there; give each an output of "
                     "its own"
                 )
-            if path.exists() and not _may_replace(job):
+            if path.exists() and not (job.outputs.overwrite or job.outputs.resume):
                 raise SinkError(f"{path}: exists already; give --overwrite or --resume, or another output")
             written[place] = number
             inside.update(dict.fromkeys(place.parents, number))
-    check_reads(jobs, written)
-
-
-def check_reads(jobs: Sequence[Job], written: Mapping[Path, int]) -> None:
-    """See that no job reads what itself or a later one writes; what an earlier job has made may be read."""
-    for number, job in enumerate(jobs, 1):
+    for number, job in enumerate(jobs, 1):  # what an earlier job has made may be read
         for path in inputs_of(job):
             place = path.absolute()
             found = [written[item] for item in (place, *place.parents) if item in written]
@@ -79,39 +74,29 @@ def check_reads(jobs: Sequence[Job], written: Mapping[Path, int]) -> None:
                 )
 
 
-def outputs_of(job: Job) -> Iterator[Path]:
+def outputs_of(job: VideoJob) -> Iterator[Path]:
     """Files and folders that a job writes."""
-    if isinstance(job, VideoJob):
-        folder = job.outputs.folder or Path("segue-out") / Path(job.source.place or "array").stem
-        yield from output_paths(folder, job.outputs.formats).values()
-        if isinstance(job, ForegroundJob):
-            others = (job.events, job.snapshots, job.background, job.explain)
-            yield from (path for path in others if path is not None)
-    else:
-        yield from (path for path in (job.folder, job.json_file) if path is not None)
+    folder = job.outputs.folder or Path("segue-out") / Path(job.source.place or "array").stem
+    yield from output_paths(folder, job.outputs.formats).values()
+    yield from (Path(place) for name, place in named_files(job).items() if name in WRITTEN)
 
 
-def inputs_of(job: Job) -> Iterator[Path]:
-    """Files and folders that a job reads, as far as it names them."""
-    place = job.source.place
-    if place is not None and not is_url(place) and not place.isdecimal():
-        yield Path(place)
-    weights = job.finding.weights if isinstance(job, DetectJob) else job.model.weights
-    if weights is not None:
-        yield weights
+def inputs_of(job: VideoJob) -> Iterator[Path]:
+    """Files and folders that a job reads, as far as its fields name them."""
+    places = [*named_files(job.source).values(), *named_files(job.model).values()]
+    places += [place for name, place in named_files(job).items() if name not in WRITTEN]
+    if isinstance(job, TrackJob):
+        places += [] if job.finding is None else named_files(job.finding).values()
+        places += [item.path for item in job.prompts if isinstance(item, MaskPrompt) and item.path]
+    yield from (Path(place) for place in places if not is_url(place) and not place.isdecimal())
 
 
 def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:
     """See that everything is there that jobs name, and that their options fit; PyTorch is not imported."""
-    seen: set[str] = set()
-    for job in jobs:  # what all share is looked at once
-        own = {"source": job.source.model_copy(update={"place": None}), "outputs": Outputs()}
-        options = job.model_copy(update={**own, **({"prompts": ()} if isinstance(job, TrackJob) else {})})
-        if (key := to_json(options)) not in seen:
-            seen.add(key)
-            if job.model.weights is None or job.model.weights.parent not in coming:
-                _check_model(job)
-            _check_options(job)
+    for job in jobs:
+        if job.model.weights is None or job.model.weights.parent not in coming:
+            _check_model(job)
+        _check_options(job)
         for name in job.outputs.formats:
             SINKS.find(name)
     if not sources:
@@ -140,21 +125,16 @@ def _is_there(place: str) -> bool:
     return is_url(place) or exists(Path(place)) or place.isdecimal() or bool(match_images(place))
 
 
-_Task = Literal["track", "foreground", "instances"]
-
-
 def _check_model(job: VideoJob) -> None:
     """The networks and weight files of a job."""
-    task: _Task = "track" if isinstance(job, TrackJob) else "foreground"
+    task: NetworkTask = job.kind
     name, weights = job.model.name, job.model.weights
     if any(item.argument == "model" for item in job.given):
         return
-    if isinstance(job, InstancesJob):
-        task = "instances"
-        if "+" in name:  # a detector, whose weights are given, and what follows its finds
-            found, _, name = name.partition("+")
-            check_detector(found, weights)
-            task, weights = "track", None
+    if task == "instances" and "+" in name:  # a detector, whose weights are given, and what follows its finds
+        found, _, name = name.partition("+")
+        check_detector(found, weights)
+        task, weights = "track", None
     check_available(task, name, weights)
     if isinstance(job, TrackJob) and job.finding is not None:
         check_detector(job.finding.name, job.finding.weights)
@@ -188,9 +168,9 @@ def _check_options(job: VideoJob) -> None:
             (job.depth, SourceError, "no such folder of depth maps"),
             (None if job.flow in get_args(FlowName) else job.flow, FlowError, "no such folder of flow files"),
             (
-                None if job.scene in get_args(BackgroundModel) else job.scene,
+                None if job.scene == "median" else job.scene,
                 SourceError,
-                f"no such image; the scene is {' or '.join(get_args(BackgroundModel))}, or a file",
+                "no such image; the scene is median, or a file",
             ),
         ]
         for path, error, what in needed:
@@ -212,9 +192,3 @@ def zones_of(job: ForegroundJob) -> tuple[Zone, ...]:
     if needs_events and job.events is None and "events" not in job.outputs.formats:
         raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
     return zones
-
-
-def _may_replace(job: Job) -> bool:
-    """Whether a job says so, of its outputs or, where it has none, of itself."""
-    says = getattr(job, "outputs", job)
-    return getattr(says, "overwrite", False) or getattr(says, "resume", False)

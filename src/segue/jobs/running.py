@@ -8,27 +8,30 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import cast
 
+import numpy as np
+from torch import nn
+
 from segue.cancel import CancelToken, cancel_on_signals, interrupt_on_signals
-from segue.errors import PromptError, ResumeError, SinkError, SourceError
-from segue.jobs.describing import FramesDigest
-from segue.jobs.files import write_record
-from segue.jobs.identity import identified, result_settings
+from segue.errors import ArgumentError, PromptError, ResumeError, SinkError, SourceError
 from segue.jobs.observer import Observer
-from segue.jobs.opened import Explains, Inputs, OpenJob, check_inputs, first_frame
-from segue.jobs.values import DetectJob, ForegroundJob, InstancesJob, Job, TrackJob, VideoJob
+from segue.jobs.opened import Inputs, OpenJob, first_frame
+from segue.jobs.record import identified, result_settings, write_record
+from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.sessions.base import SessionState
 from segue.sessions.passes import Passes
-from segue.sessions.session import Session
+from segue.sessions.session import ExplainedSession, Session
 from segue.types import Frame, Segmentation
 from segue.video import Sink, Source, open_sinks, replayed
 from segue.video.images import write_picture
 from segue.video.rotation import RotatingSink, part_name, part_path
 from segue.video.sinks import BackgroundSink
 from segue.video.span import parse_duration
+from segue.weights.identity import WeightsIdentity
 
 STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on
 FIRST_PASS = ".segue.first-pass.safetensors"  # the same for the first of two passes
@@ -56,9 +59,7 @@ class RunResult:
     seconds: float = 0.0
 
 
-def run(
-    job: Job | VideoJob, observer: Observer | None = None, cancel: CancelToken | None = None
-) -> RunResult:
+def run(job: VideoJob, observer: Observer | None = None, cancel: CancelToken | None = None) -> RunResult:
     """Carry out a job.
 
     Results appear under their names when they are complete; a run that is interrupted can be resumed by
@@ -84,10 +85,6 @@ def run(
         PosixPath('segue-out/dog/masks')
     """
     observer = observer or Observer()
-    if isinstance(job, DetectJob):
-        from segue.jobs.detecting import detect  # a job needs the detectors of its own kind alone
-
-        return detect(job, observer)
     if isinstance(job, InstancesJob) and job.whole:
         from segue.jobs.instances import run_whole  # a job needs the sessions of its own kind alone
 
@@ -97,8 +94,15 @@ def run(
 
 def open_job(job: VideoJob, inputs: Inputs | None = None) -> OpenJob:
     """Open the source of a job, load its network and read its prompts."""
-    check_inputs(job, inputs or {})
-    opened: OpenJob = resolve_name(_OPENED[type(job)])(job, inputs or {})
+    inputs = inputs or {}
+    for item in job.given:
+        if inputs.get(item.argument) is None:
+            shown = f"{item.type} of shape {item.shape}" if item.shape else item.type
+            raise ArgumentError(
+                f"{item.argument}: this job was run with an object of a program ({shown}), which JSON "
+                f"does not hold; call segue.{job.kind} with it"
+            )
+    opened: OpenJob = resolve_name(_OPENED[type(job)])(job, inputs)
     return opened
 
 
@@ -118,47 +122,41 @@ def run_open(
     if opened.notice:
         observer.notice(opened.notice)
     with opened.source:
-        opened.job = identified(opened.job, opened.inputs.get("model"))
+        network = opened.inputs.get("model")
+        digest = WeightsIdentity.of(network).digest if isinstance(network, nn.Module) else None
+        opened.job = identified(opened.job, digest)
         return _run_video(opened, observer, cancel or CancelToken())
 
 
 def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunResult:
     job, source = opened.job, opened.source
     outputs = job.outputs
-    part = None if outputs.rotate is None else parse_duration(outputs.rotate, "--rotate")
     passes = opened.frames if isinstance(opened.frames, Passes) else None
     if passes is None:
         first, frames = first_frame(source.name, opened.frames)
         opened.plan(first)
     else:
         frames = passes.second()
-    if part is not None and not source.endless:
-        raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
-    if outputs.resume and source.endless:
-        raise SourceError(f"{source.name}: what a live source gave is gone; leave out --resume")
-    resumable = not (source.endless or opened.in_memory)
-    if outputs.resume and not resumable:
-        raise SinkError(f"{source.name}: a run over images in memory cannot be resumed; leave out resume")
+    _check_outputs(opened)
     explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
-    explaining = cast(Explains, opened.session)
+    explained = cast(ExplainedSession, opened.session)
     if explain is not None:
-        explaining.explain()
+        explained.explain()
     written: dict[str, Path] = {}
-    sink = _open_sink(opened, part, written, observer)
+    sink = _open_sink(opened, written, observer)
     masks = written.get("png")
-    states = masks if resumable and getattr(opened.session, "restorable", True) else None
-    taken = FramesDigest()
-    frames = opened.own_pictures(frames)
+    saves = getattr(opened.session, "restorable", True) and not (source.endless or opened.in_memory)
+    states = masks if saves else None
+    pixels = sha256()  # of images in memory
     begun = time.perf_counter()
-    lost: SourceError | None = None
     observer.ready(source, opened.zones)
 
     def report(frame: Frame, result: Segmentation) -> None:
         if opened.in_memory:
-            taken.add(frame)
+            pixels.update(np.ascontiguousarray(frame.image).data)
         # A run that is resumed goes through its first results again, without a strip.
         if explain is not None:
-            for kind, picture in explaining.explanations.items():
+            for kind, picture in explained.explanations.items():
                 write_picture(explain / f"{result.index:06d}{kind}.png", picture)
         observer.frame(frame, result, opened.note(result))
 
@@ -172,14 +170,16 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
                 first_pass(passes, folder=states, resume=outputs.resume, report=observer.count, cancel=cancel)
                 begun = time.perf_counter()
             observer.begin("frames", opened.total)
-            try:
-                loop.run(frames, cancel)
-            except SourceError as error:
-                if not source.endless:
-                    raise
-                lost = error  # what was recorded until then is completed
-        if part is None:
-            given = (taken.complete(item) if item.argument == "source" else item for item in job.given)
+            loop.run(opened.own_pictures(frames), cancel)
+        if outputs.rotate is None:
+            seen = {
+                "shape": (loop.done, *(source.size or ()), 3),
+                "dtype": "uint8",
+                "digest": pixels.hexdigest(),
+            }
+            given = (
+                item.model_copy(update=seen) if item.argument == "source" else item for item in job.given
+            )
             complete = job.model_copy(update={"given": tuple(given)})
             write_record(complete, outputs.folder or default_folder(source), written)
         if states:
@@ -188,15 +188,15 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
         for name, path in written.items():
             if path.is_file():  # what shows the frames so far is complete; masks are continued
                 observer.written(name, path)
-        raise RunInterrupted(_hint(source, masks, states is not None)) from None
+        raise RunInterrupted(_hint(opened, masks, states is not None)) from None
     finally:
         cancel.forget(source.stop)  # a token may outlive the source
     seconds = time.perf_counter() - begun
     observer.end(loop.done, seconds)
     for name, path in written.items():
         observer.written(name, path)
-    if lost is not None:
-        raise lost
+    if loop.lost is not None:
+        raise loop.lost
     for name, path in opened.finish().items():
         observer.written(name, path)
         written[name] = path
@@ -205,13 +205,25 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
     return RunResult(written, loop.done, seconds)
 
 
-def _open_sink(opened: OpenJob, part: float | None, written: dict[str, Path], observer: Observer) -> Sink:
+def _check_outputs(opened: OpenJob) -> None:
+    """Refuse outputs that the source of a job cannot have."""
+    outputs, source = opened.job.outputs, opened.source
+    if outputs.rotate is not None and not source.endless:
+        raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
+    if outputs.resume and source.endless:
+        raise SourceError(f"{source.name}: what a live source gave is gone; leave out --resume")
+    if outputs.resume and opened.in_memory:
+        raise SinkError(f"{source.name}: a run over images in memory cannot be resumed; leave out resume")
+
+
+def _open_sink(opened: OpenJob, written: dict[str, Path], observer: Observer) -> Sink:
     """Open everything that a job writes; the places go into ``written``."""
-    job, source = opened.job, opened.source
-    outputs = job.outputs
-    events = snapshots = notify = None
+    job, outputs, source = opened.job, opened.job.outputs, opened.source
+    targets, notify = {"folder": outputs.folder or default_folder(source)}, None
     if isinstance(job, ForegroundJob):
-        events, snapshots, notify = job.events, job.snapshots, job.notify
+        others = {"events": job.events, "snapshots": job.snapshots}
+        targets |= {kind: path for kind, path in others.items() if path is not None}
+        notify = job.notify
 
     def encoding(done: int, total: int) -> None:
         if not done:
@@ -219,13 +231,8 @@ def _open_sink(opened: OpenJob, part: float | None, written: dict[str, Path], ob
         observer.count(done)
 
     def open_part(begin: float, name: str | None = None) -> Sink:
-        folder = outputs.folder or default_folder(source)
-        places = {} if events is None else {"events": events}
-        pictures = snapshots
-        if name is not None:
-            folder = part_path(folder, name)
-            places = {kind: part_path(path, name) for kind, path in places.items()}
-            pictures = None if pictures is None else pictures / name
+        places = {kind: part_path(path, name) if name else path for kind, path in targets.items()}
+        folder, snapshots = places.pop("folder"), places.pop("snapshots", None)
         sinks = open_sinks(
             folder,
             outputs.formats,
@@ -243,16 +250,17 @@ def _open_sink(opened: OpenJob, part: float | None, written: dict[str, Path], ob
             on_clip=encoding if name is None else None,
             on_event=observer.event,
             name_object=opened.name_object,
-            snapshots=pictures,
+            snapshots=snapshots,
         )
         written.update(sinks.paths)
         if name is not None:
             write_record(job, folder, sinks.paths)
         return sinks.sink
 
-    if part is None:
+    if outputs.rotate is None:
         return open_part(0.0)
-    return BackgroundSink(RotatingSink(lambda begin: open_part(begin, part_name()), part))
+    seconds = parse_duration(outputs.rotate, "--rotate")
+    return BackgroundSink(RotatingSink(lambda begin: open_part(begin, part_name()), seconds))
 
 
 def default_folder(source: Source) -> Path:
@@ -260,10 +268,10 @@ def default_folder(source: Source) -> Path:
     return Path("segue-out") / source.name
 
 
-def _hint(source: Source, masks: Path | None, saves: bool) -> str:
-    if source.endless:
+def _hint(opened: OpenJob, masks: Path | None, saves: bool) -> str:
+    if opened.source.endless:
         return "interrupted again; what was not complete is gone"
-    if source.request.place is None:
+    if opened.in_memory:
         return "interrupted; frames in memory cannot be resumed"
     if masks is None:
         return "interrupted; without the format png there is nothing to resume from"
@@ -324,24 +332,20 @@ class FrameLoop:
             yield self.waiting.popleft(), result
 
 
-def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
-    """The frames until the run is to stop; none is read after that: a stopped source seems to be short."""
-    while not token.cancelled:
-        frame = next(frames, None)
-        if frame is None or token.cancelled:
-            return
-        yield frame
-
-
 class FrameRun(FrameLoop):
-    """A frame loop whose results are written, and which can be saved and resumed."""
+    """A frame loop whose results are written, and which can be saved and resumed.
+
+    Attributes:
+        done: number of results that are written.
+        lost: why a live source broke off, or None.
+    """
 
     def __init__(
         self, opened: OpenJob, sink: Sink, folder: Path | None, report: Callable[[Frame, Segmentation], None]
     ) -> None:
         super().__init__(opened.session, opened.step, required=opened.required)
         self._opened, self._sink, self._folder, self._report = opened, sink, folder, report
-        self.done = 0  # results that are written
+        self.done, self.lost = 0, cast("SourceError | None", None)
 
     def run(self, frames: Iterator[Frame], cancel: CancelToken | None = None) -> None:
         """Take all frames of a job through its session into the sink; what stops before the end is saved."""
@@ -354,16 +358,16 @@ class FrameRun(FrameLoop):
             try:
                 for frame, result in self.take(_until_cancelled(frames, token), _now_and_then(self._save)):
                     self._write(frame, result)
-            except (SourceError, PromptError) as error:  # they come before the session has taken the frame
-                if endless and isinstance(error, SourceError):
-                    self._write_rest()
-                else:
-                    self._suspend()
-                raise
-            if token.cancelled and not endless:
-                self._suspend()
-                raise KeyboardInterrupt
-            self._write_rest()
+                if token.cancelled and not endless:
+                    raise RunInterrupted
+            except (SourceError, PromptError, RunInterrupted) as error:  # no frame is half taken
+                if not endless or isinstance(error, PromptError):
+                    self._save()
+                    self._sink.suspend()  # completes what shows the results so far
+                    raise
+                self.lost = cast(SourceError, error)
+            for frame, result in self.finish():
+                self._write(frame, result)
 
     def _save(self) -> None:
         """Save the session after the results before it are written."""
@@ -378,16 +382,6 @@ class FrameRun(FrameLoop):
             "done": self.done,
         }
         replace(state, values={**state.values, **progress}).save(self._folder / STATE)
-
-    def _suspend(self) -> None:
-        """Save the session, and complete what shows the results so far."""
-        self._save()
-        self._sink.suspend()
-
-    def _write_rest(self) -> None:
-        """Write the results that are due after the last frame."""
-        for frame, result in self.finish():
-            self._write(frame, result)
 
     def _catch_up(self, folder: Path, frames: Iterator[Frame]) -> None:
         """Restore the session, and write the results before it once more."""
@@ -443,6 +437,15 @@ def first_pass(
                 raise KeyboardInterrupt
             save_if_due()
         save()
+
+
+def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
+    """The frames until the run is to stop; none is read after that: a stopped source seems to be short."""
+    while not token.cancelled:
+        frame = next(frames, None)
+        if frame is None or token.cancelled:
+            return
+        yield frame
 
 
 def _now_and_then(save: Callable[[], None]) -> Callable[[], None]:

@@ -10,8 +10,8 @@ from typing import Any, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from segue.detectors import DEFAULT
 from segue.errors import ArgumentError, PromptError, SourceError
-from segue.jobs.detecting import DEFAULT_NOTICE, make_detector
 from segue.jobs.opened import Inputs, OpenJob, first_frame
 from segue.jobs.values import (
     AnyPrompt,
@@ -27,7 +27,7 @@ from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import SAM3_VIDEO, licence_of
 from segue.prompts import MakePrompter, find_prompter, prompter_of
 from segue.prompts.motion import with_motion
-from segue.prompts.parse import errors_name, fit_mask, mask_of
+from segue.prompts.parse import errors_name, fit_mask, read_masks
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector
 from segue.prompts.selection import Rules
@@ -35,7 +35,7 @@ from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.concepts import ConceptSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
-from segue.sessions.detecting import ask, choose_for_text, concept_session
+from segue.sessions.detecting import ask, choose_for_text, concept_session, detector
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
 from segue.sessions.review import ReviewList
@@ -44,6 +44,9 @@ from segue.video import Source
 
 EVERY = 5  # frames from one look for a text to the next
 NAMED = 5  # frames to look at that a run names at its end
+
+DEFAULT_NOTICE = f"looking for what moves (detector {DEFAULT}; --with chooses another)"
+"""Notice where no detector was named."""
 
 
 def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
@@ -100,26 +103,28 @@ def _prompts(
             yield item.scaled(frame_size[1] / size[1], frame_size[0] / size[0])
             continue
         with errors_name(item.path or f"object {item.id}"):
-            mask = mask_of(item)
-            if mask.shape != frame_size:  # else it is a mask of the reduced frames
-                mask = fit_mask(mask, size, fit)
-            if not mask.any():
+            read = read_masks(item)
+            if not any(one.mask.any() for one in read):
                 raise PromptError("the mask is empty; draw at least one object")
-            mask = resize_mask(mask, frame_size)
-        if not item.id:
-            yield from MaskPrompt.each(mask)
-        elif mask.any():  # else it is too small for the reduced frames
-            yield replace(item, mask=mask != 0, digest=None)
+            for one in read:
+                # A mask of the reduced frames has their size already.
+                mask = one.mask if one.mask.shape == frame_size else fit_mask(one.mask, size, fit)
+                mask = resize_mask(mask, frame_size)
+                if mask.any():  # else it is too small for the reduced frames
+                    yield replace(one, mask=mask != 0, digest=None)
 
 
 def make_prompter(job: TrackJob) -> MakePrompter | None:
     """Prompter for boxes and points, by name or weight file; None leaves it to the session."""
     if job.prompter is not None:
         return find_prompter(job.prompter, device=job.device)
-    if job.refine is None:
-        return None
-    network = job.refine == "network"
-    return prompter_of(job.model.name, device=job.device) if network else find_prompter("grabcut")
+    return None if job.refine is None else prompter_of(job.model.name, device=job.device)
+
+
+def make_detector(finding: DetectorConfig, device: str | None) -> Detector:
+    """The detector of a job."""
+    wanted = finding.model_dump(exclude={"every", "frames", "name"})
+    return detector(finding.name, **wanted, device=device)
 
 
 class Ahead:
@@ -268,11 +273,9 @@ class OpenTrack(_OpenTracker):
         return {}
 
     def summary(self) -> str:
-        frames = dict.fromkeys(doubt.index for doubt in self._review.worst(most=NAMED))
-        if not frames:
-            return ""
-        shown = ", ".join(map(str, frames))
-        return f"look at frame {shown}: scores below {ATTENTION_BELOW}, the lowest first"
+        frames = dict.fromkeys(str(doubt.index) for doubt in self._review.worst(most=NAMED))
+        shown = f"look at frame {', '.join(frames)}: scores below {ATTENTION_BELOW}, the lowest first"
+        return shown if frames else ""
 
 
 class OpenFinding(_OpenTracker):

@@ -213,8 +213,8 @@ class DetectorConfig(JobModel):
     """For `lost` and `lost-b16`: `keys`, `queries` or `values` of the last attention.  [default: keys]"""
 
     refine: Refinement | None = option(None)
-    """What draws the mask to the edges; without `--auto`, what makes masks of boxes and points: network
-    (segue-prompt) or grabcut.  [default: network; for lost crf]"""
+    """What draws the mask to the edges: network (segue-prompt) or none for boxes, crf or none for lost.
+    [default: network; for lost crf]"""
 
     tiles: int | None = option(None, ge=1, le=8)
     """For `nanodet`, 1 to 8: look also at so many overlapping parts a side, for small objects in large
@@ -303,7 +303,7 @@ class ForegroundOptions(JobModel):
     threshold: float | None = option(None, "Model", ge=0, le=1)
     """A pixel is foreground from this probability on.  [default: that of the model]"""
 
-    passes: Literal[1, 2] | None = option(None, "Model")
+    passes: int | None = option(None, "Model", ge=1, le=2)
     """2 learns the background of all of a video first, as mustan-lite does with files."""
 
     short_side: int | None = option(None, "Model")
@@ -347,6 +347,7 @@ class InstanceOptions(JobModel):
 class VideoJob(JobModel):
     """Shared fields of jobs over the frames of a video."""
 
+    kind: Literal["track", "foreground", "instances"]
     source: VideoSource
     """Where the frames come from."""
 
@@ -377,12 +378,12 @@ class TrackJob(VideoJob):
     """What finds the objects; None where they are given."""
 
     prompter: Text | None = option(None, "Objects and events")
-    """What makes masks of boxes and points: segue-prompt, grabcut, sam2-tiny or another name of the registry,
-    a weight file of one of them, or ENCODER.onnx,DECODER.onnx of SAM, SAM 2, MobileSAM or EfficientSAM.
+    """What makes masks of boxes and points: segue-prompt, sam2-tiny or another name of the registry,
+    a weight file of one of them, or ENCODER.onnx,DECODER.onnx of SAM, SAM 2 or MobileSAM.
     [default: the model, if it takes boxes and points itself, else segue-prompt]"""
 
     refine: Refinement | None = None
-    """``network`` or ``grabcut`` for the masks of boxes and points."""
+    """``network`` is segue-prompt for boxes and points, also where the model takes them itself."""
 
     fit: bool = option(False)
     """Resize masks of another size."""
@@ -401,10 +402,10 @@ def check_prompts(job: TrackJob) -> None:
         )
     if job.finding is None and not any(value.kind != "remove" for value in job.prompts):
         raise PromptError("say what to follow: give --mask, --box, --point or --text, or --auto")
-    if job.prompter is not None and job.refine not in (None, "network"):
-        raise PromptError(f"--prompter says what makes masks; leave out --refine {job.refine}")
-    if job.refine not in (None, "network", "grabcut"):
-        raise PromptError(f"--refine {job.refine}: boxes and points take network or grabcut")
+    if job.refine not in (None, "network"):
+        raise PromptError(
+            f"--refine {job.refine}: what makes masks of boxes and points is network, or --prompter"
+        )
 
 
 class ForegroundJob(VideoJob):
@@ -439,7 +440,7 @@ class ForegroundJob(VideoJob):
     its features of the past at each scale, the probability."""
 
     scene: Text = option("median", "Model")
-    """Background: median, mog2, knn, an image, or what `--background` has written."""
+    """Background: median, an image, or what `--background` has written."""
 
     flow: Text | None = option(None)
     """For networks with optical flow: dis, farneback, raft, or a folder of files of another program (.flo,
@@ -477,30 +478,7 @@ class InstancesJob(VideoJob):
     options: InstanceOptions = InstanceOptions()
 
 
-class DetectJob(JobModel):
-    """Find the objects of an image, or of one frame of a video: ``segue detect``."""
-
-    kind: Literal["detect"] = "detect"
-    source: VideoSource
-    """Image or video; its first frame is looked at."""
-
-    finding: DetectorConfig = DetectorConfig()
-    """What finds the objects."""
-
-    folder: FilePath | None = option(None, "Output", "output,o")
-    """Output folder.  [default: segue-out/NAME]"""
-
-    json_file: FilePath | None = option(None, "Output", "json")
-    """Write the objects as JSON into this file."""
-
-    overwrite: bool = option(False, "Output")
-    """Replace existing output."""
-
-    device: str | None = option(None, "Model")
-    """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
-
-
-Job = Annotated[TrackJob | ForegroundJob | InstancesJob | DetectJob, Field(discriminator="kind")]
+Job = Annotated[TrackJob | ForegroundJob | InstancesJob, Field(discriminator="kind")]
 """One run of any kind; :func:`segue.jobs.run` carries it out."""
 
 _ANY: TypeAdapter[Job] = TypeAdapter(Job)

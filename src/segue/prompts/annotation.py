@@ -15,7 +15,7 @@ from segue.errors import PromptError
 from segue.masks import fill_boxes
 from segue.models.base import FramePrompts
 from segue.prompts.answers import MakePrompter, PicturePrompter, Prompts
-from segue.prompts.parse import check_id, check_points, clip_box, errors_name, fit_mask
+from segue.prompts.parse import check_id, check_points, clip_box, errors_name, fit_mask, read_masks
 from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
 from segue.types import (
@@ -103,11 +103,12 @@ def _group(prompts: Sequence[Prompt]) -> tuple[dict[int, list[Prompt]], tuple[in
     for prompt in prompts:
         if not isinstance(prompt, Prompt):
             raise PromptError(f"expected prompts, not {type(prompt).__name__}")
-        check_id(prompt.id)
         if isinstance(prompt, RemovePrompt):
-            removed.append(prompt.id)
-        else:
-            groups.setdefault(prompt.id, []).append(prompt)
+            removed.append(check_id(prompt.id))
+            continue
+        read = read_masks(prompt) if isinstance(prompt, MaskPrompt) else [prompt]
+        for item in read:
+            groups.setdefault(check_id(item.id), []).append(item)
     if not groups and not removed:
         raise PromptError("no prompt given; give a mask, a box or points")
     for id in removed:

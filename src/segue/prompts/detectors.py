@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.arrays import BoolArray
 from segue.errors import PromptError
+from segue.inputs import check_choice
 from segue.layers.running import weights_apart
 from segue.models.base import MemoryNetwork
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import suppress
 from segue.models.detection.classes import COCO_ORDER
-from segue.prompts.answers import Answer, MakePrompter, PicturePrompter, Prompts
-from segue.prompts.grabcut import refine_box
-from segue.prompts.lost import box_of_patches, discover, pixels_of_patches
-from segue.prompts.planes import pixels
+from segue.prompts.answers import MakePrompter
+from segue.prompts.lost import discover, pixels_of_patches
+from segue.prompts.own_detectors import Finds, FunctionDetector
 from segue.prompts.proposals import Detector as Detector
-from segue.prompts.proposals import Proposals, ProposingDetector, prompted
 from segue.prompts.selection import Found, Rules, found_in, select
-from segue.types import FeatureName, Frame, Image, Refinement
+from segue.types import FeatureName, Image, Refinement
 from segue.video.readers import FrameLike, as_frame
 
 if TYPE_CHECKING:
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
     from segue.models.detection.nanodet import NanoDetPlus
     from segue.models.detection.pointrend import PointRend
 
-DISCOVERY_MASKS = ("crf", "grabcut", "none")  # what may draw the mask of a discovered object
 SAME_OBJECT = 0.8  # IoU of boxes of different classes above which the weaker one is the same object again
 
 
@@ -78,17 +74,7 @@ class NetworkDetector:
         return found
 
 
-class FilledBox(PicturePrompter):
-    """Takes whole boxes for masks."""
-
-    def _segment(self, prompts: Prompts) -> Answer:
-        assert prompts.box is not None, "only boxes are filled"
-        x0, y0, x1, y1 = pixels(prompts.box, self.size)
-        plane = np.ones((1, y1 - y0, x1 - x0), np.float32)
-        return Answer(self.size, (x0, y0, x1, y1), np.array([np.nan], np.float32), plane)
-
-
-class BoxDetector(ProposingDetector):
+class BoxDetector(FunctionDetector):
     """NanoDet-Plus, in evaluation mode, and a prompter that makes masks of its boxes.
 
     For ``tiles`` see :meth:`segue.models.detection.nanodet.NanoDetPlus.detect`.
@@ -100,29 +86,26 @@ class BoxDetector(ProposingDetector):
     names: Mapping[int, str] = COCO_ORDER
 
     def __init__(
-        self, network: NanoDetPlus, prompter: MakePrompter, rules: Rules | None = None, *, tiles: int = 1
+        self,
+        network: NanoDetPlus,
+        prompter: MakePrompter | None,
+        rules: Rules | None = None,
+        *,
+        tiles: int = 1,
     ) -> None:
-        self.rules, self.tiles = (rules or Rules()).checked(self.names), tiles
-        self._network, self._prompter = network, prompter
+        super().__init__(network, prompter, rules, self.names)
+        self.tiles, self._network = tiles, network
 
-    def propose(self, frame: Frame, least_score: float) -> Proposals:
-        rules = self.rules
+    def find(self, image: Image, least_score: float) -> Finds:
         with weights_apart(self._network):
-            found = self._network.detect(frame.image, least_score, self.tiles)
+            found = self._network.detect(image, least_score, self.tiles)
         found = type(found)(*(values.cpu() for values in found))
-        if rules.classes is not None:
-            wanted = [self.names[label] in rules.classes for label in found.labels.tolist()]
+        if self.rules.classes is not None:
+            wanted = [self.names[label] in self.rules.classes for label in found.labels.tolist()]
             found = found.take(torch.tensor(wanted, dtype=torch.bool))
         # An object that two classes claim, as car and truck do, is one object.
-        one = suppress(found.boxes, found.scores, torch.zeros_like(found.labels), SAME_OBJECT)
-        found = found.take(one[: rules.max_objects])
-        boxes = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in found.boxes.tolist())
-        return prompted(
-            boxes,
-            tuple(found.scores.tolist()),
-            tuple(self.names[label] for label in found.labels.tolist()),
-            cache(lambda: self._prompter(frame.image)),
-        )
+        one = found.take(suppress(found.boxes, found.scores, torch.zeros_like(found.labels), SAME_OBJECT))
+        return one.boxes.numpy(), one.scores.numpy(), [self.names[i] for i in one.labels.tolist()], None
 
 
 class SemanticDetector:
@@ -241,7 +224,7 @@ class DiscoveryDetector:
         features: a network with dense features, such as :class:`segue.models.dino.DINO`.
         which: keys, queries or values of the last attention.
         max_objects: more than one is our extension of the paper.
-        refine: ``crf`` as in the STCN report, ``grabcut`` from the box, or ``none``.
+        refine: ``crf`` as in the STCN report, or ``none``.
         centre: take the mean of the features away first, for networks whose features all agree.
         device: where the network runs.
     """
@@ -259,10 +242,8 @@ class DiscoveryDetector:
         centre: bool = False,
         device: torch.device | None = None,
     ) -> None:
-        if refine not in DISCOVERY_MASKS:
-            raise PromptError(f"refinement {refine!r}: choose {', '.join(DISCOVERY_MASKS)}")
-        if which not in get_args(FeatureName):
-            raise PromptError(f"features {which!r}: choose {', '.join(get_args(FeatureName))}")
+        check_choice("refine", refine, Literal["crf", "none"], PromptError)
+        check_choice("features", which, FeatureName, PromptError)
         self.which, self.max_objects, self.refine, self.centre = which, max_objects, refine, centre
         self._device = device or torch.device("cpu")
         self._features = features.to(self._device) if isinstance(features, nn.Module) else features
@@ -271,33 +252,18 @@ class DiscoveryDetector:
     def __call__(self, frame: FrameLike, *_: FrameLike) -> Found:
         """The objects of a frame, the most prominent first; scores say only the order."""
         frame = as_frame(frame)
-        patch, mask = self._features.patch, np.zeros(frame.size, np.uint8)
-        for number, find in enumerate(self.finds(frame.image), start=1):
-            if self.refine == "grabcut":
-                own = refine_box(frame.image, box_of_patches(find, patch, frame.size))
-            else:
-                own = pixels_of_patches(find, patch, frame.size)
-            mask[own & (mask == 0)] = number
+        features, grid = self._features.dense(as_planes(frame.image).to(self._device), self.which)
+        rows = features[0].float().cpu().numpy()
+        if self.centre:
+            rows = rows - rows.mean(0)
+        mask = np.zeros(frame.size, np.uint8)
+        for number, find in enumerate(discover(rows, grid, self.max_objects), start=1):
+            mask[pixels_of_patches(find, self._features.patch, frame.size) & (mask == 0)] = number
         if self.refine == "crf":
             from segue.masks import dense_crf  # late, for a quick start
 
             mask = dense_crf.refine(mask, frame.image).astype(np.uint8)
         return found_in(mask)
-
-    def finds(self, image: Image) -> list[BoolArray]:
-        """Discover objects in an image.
-
-        Args:
-            image: RGB (H, W, 3), uint8.
-
-        Returns:
-            At most ``max_objects`` masks (gh, gw) on the grid of patches, the clearest first.
-        """
-        features, grid = self._features.dense(as_planes(image).to(self._device), self.which)
-        rows = features[0].float().cpu().numpy()
-        if self.centre:
-            rows = rows - rows.mean(0)
-        return discover(rows, grid, self.max_objects)
 
 
 def as_planes(image: Image) -> Tensor:

@@ -22,28 +22,28 @@ PromptsLike = Any
 """The prompts of one frame: see :func:`as_prompts`."""
 
 
-def as_prompts(value: PromptsLike, where: str = "prompts", *, keep_paths: bool = False) -> list[Prompt]:
+def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
     """Prompts of a caller for one frame.
 
     ``value``: one of - an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a
-    tensor, a PIL image, or the path of a mask file; boxes; prompts; or masks and boxes by their ids. With
-    ``keep_paths`` prompts name mask files, as a record does, instead of holding what is in them.
+    tensor, a PIL image, or the path of a mask file, which is read when the frame comes; boxes; prompts; or
+    masks and boxes by their ids.
     """
     if isinstance(value, Prompt):
         return [_checked(value, where)]
     if isinstance(value, Mapping):
-        return [_of_object(key, item, f"{where}[{key!r}]", keep_paths) for key, item in value.items()]
+        return [_of_object(key, item, f"{where}[{key!r}]") for key, item in value.items()]
     box = as_box(value)
     if box is not None:
         return [BoxPrompt(1, box)]
+    if isinstance(value, (str, os.PathLike)):
+        return [MaskPrompt(0, os.fspath(value))]
     if is_mask_like(value):
         masks = as_masks(value, where)
         if masks.ndim == 3:
             return [MaskPrompt(number, mask != 0) for number, mask in enumerate(masks, 1)]
         if not masks.any():
             raise PromptError(f"{where}: the mask is empty; draw at least one object")
-        if keep_paths and isinstance(value, (str, os.PathLike)):
-            return [MaskPrompt(0, os.fspath(value))]
         return [*MaskPrompt.each(masks)]
     if isinstance(value, Sequence):
         return list(_listed(value, where))
@@ -81,17 +81,12 @@ def _checked(prompt: Prompt, where: str) -> Prompt:
         on = points_of(prompt.positive, f"{where}: positive")
         return replace(prompt, positive=on, negative=points_of(prompt.negative, f"{where}: negative"))
     if isinstance(prompt, MaskPrompt):
-        mask = prompt.mask
-        if isinstance(mask, (str, os.PathLike)) or not is_mask_like(mask):
-            raise PromptError(
-                f"{where}: mask: {kind_of(mask)}; give a mask (H, W), or {{id: path}} for a file"
-            )
-        return replace(prompt, mask=_plane(mask, f"{where}: mask"))
+        return replace(prompt, mask=_plane(prompt.mask, f"{where}: mask"))
     return prompt
 
 
-def _of_object(number: object, value: Any, where: str, keep_paths: bool) -> Prompt:
-    """The prompts of the object with an id."""
+def _of_object(number: object, value: Any, where: str) -> Prompt:
+    """The prompt of the object with an id."""
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
         raise PromptError(
             f"{where}: the key ({kind_of(number)}) is no id; the ids of objects are whole numbers from 1 on"
@@ -100,46 +95,41 @@ def _of_object(number: object, value: Any, where: str, keep_paths: bool) -> Prom
     if isinstance(value, Prompt):
         return _checked(replace(value, id=own), where)
     box = as_box(value)
-    if box is not None:
-        return BoxPrompt(own, box)
-    if not is_mask_like(value):
-        raise PromptError(f"{where}: {kind_of(value)}; give a mask (H, W), a box (x0, y0, x1, y1) or a path")
-    path = isinstance(value, (str, os.PathLike))
-    mask = as_masks(value, where) if path else _plane(value, where)
-    if mask.ndim != 2:
-        raise PromptError(f"{where}: {kind_of(value)}; the mask of one object is (H, W)")
-    return MaskPrompt(own, os.fspath(value) if path and keep_paths else mask != 0)
+    return MaskPrompt(own, _plane(value, where)) if box is None else BoxPrompt(own, box)
 
 
 def _plane(value: Any, where: str) -> Any:
-    """The mask of one object, whose values say nothing but where it is."""
+    """The mask of one object, (H, W), bool, or its path."""
+    if isinstance(value, (str, os.PathLike)):
+        return os.fspath(value)
+    if not is_mask_like(value):
+        raise PromptError(f"{where}: {kind_of(value)}; give a mask (H, W), a box (x0, y0, x1, y1) or a path")
     value = as_array(value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biu":
-        value = value != 0
-    return as_masks(value, where)
+        value = value != 0  # its values say nothing but where the object is
+    mask = as_masks(value, where)
+    if mask.ndim != 2:
+        raise PromptError(f"{where}: {kind_of(value)}; the mask of one object is (H, W)")
+    return mask != 0
 
 
 def _marks(box: Any, points: Any, negative: Any, labels: Any) -> list[Prompt]:
     """The prompts of the object with the id 1 from its box and its points."""
-    marks: list[Prompt] = []
+    marks: list[Prompt] = [] if box is None else [BoxPrompt(1, box_of(box, "box"))]
+    if points is None:
+        if negative is not None or labels is not None:
+            raise PromptError("negative and labels go with points; give a point on the object as well")
+        return marks
+    on, off = as_points(points, "points"), points_of(negative, "negative")
     if labels is not None:
-        if points is None or negative is not None:
-            raise PromptError("labels: goes with points and without negative: 1 on the object, 0 beside it")
-        placed, signs = as_points(points, "points"), np.asarray(as_array(labels)).reshape(-1).tolist()
-        if len(signs) != len(placed) or not set(signs) <= {0, 1}:
+        signs = np.asarray(as_array(labels)).reshape(-1).tolist()
+        if off or len(signs) != len(on) or not set(signs) <= {0, 1}:
             raise PromptError(f"labels: {kind_of(labels)}; give 1 (on the object) or 0 (beside it) per point")
-        points = [point for point, sign in zip(placed, signs, strict=True) if sign]
-        negative = [point for point, sign in zip(placed, signs, strict=True) if not sign]
-        if not points and box is None:
+        off = tuple(point for point, sign in zip(on, signs, strict=True) if not sign)
+        on = tuple(point for point, sign in zip(on, signs, strict=True) if sign)
+        if not on and box is None:
             raise PromptError("labels: no point lies on the object; give one with the label 1, or a box")
-    if box is not None:
-        marks.append(BoxPrompt(1, box_of(box, "box")))
-    if points is not None:
-        on = as_points(points, "points") if labels is None or len(points) else ()
-        marks.append(PointPrompt(1, on, points_of(negative, "negative")))
-    elif negative is not None:
-        raise PromptError("negative: goes with points; give a point on the object as well")
-    return marks
+    return [*marks, PointPrompt(1, on, off)]
 
 
 def _check_meaning(prompts: Mapping[Any, Any]) -> None:
@@ -181,7 +171,7 @@ def given_prompts(
     if masks is not None:
         if prompts is not None or found:
             raise PromptError("masks: give them, or prompts, or box and points, for the first frame")
-        found = _said(masks, None, "masks")
+        found = as_prompts(masks, "masks")
     if isinstance(prompts, Mapping):
         for index, value in prompts.items():
             if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or index < 0:
@@ -189,22 +179,17 @@ def given_prompts(
                     f"prompts: the key {index!r} ({kind_of(index)}) is no frame index; prompts are given "
                     "by frame index, as in {0: mask}"
                 )
-            found += _said(value, int(index), f"prompts[{index}]")
+            given = as_prompts(value, f"prompts[{index}]")
+            found += (replace(item, frame=int(index)) for item in given)
         if not {0, start} & prompts.keys():
             _check_meaning(prompts)
     elif prompts is not None:
         if found:
             raise PromptError("give prompts, or box and points, for the first frame, not both")
-        found = _said(prompts, None, "prompts")
+        found = as_prompts(prompts)
     if not found:
         raise PromptError(
             "prompts: say what to follow, for example {0: first_mask}, box=(x0, y0, x1, y1), "
             "points=[(x, y)], masks={1: mask}, text='person' or Auto()"
         )
     return found
-
-
-def _said(value: PromptsLike, frame: int | None, where: str) -> list[Prompt]:
-    """Prompts of a caller for one frame, as a record has them."""
-    given = as_prompts(value, where, keep_paths=True)
-    return given if frame is None else [replace(item, frame=frame) for item in given]

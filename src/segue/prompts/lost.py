@@ -10,16 +10,9 @@ import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array
 from segue.errors import PromptError
-from segue.prompts.planes import tight_box
 
 POTENTIAL = 100  # patches of lowest degree among which the seed's companions are sought; k of the paper
 LEAST_PATCHES, MOST = 4, 0.5  # of several objects: patches, and share of the image
-
-
-def box_of_patches(mask: BoolArray, patch: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Box around the patches (gh, gw) of an object, in pixels of an image of ``size``."""
-    x0, y0, x1, y1 = (int(side) * patch for side in tight_box(mask))
-    return x0, y0, min(x1, int(size[1])), min(y1, int(size[0]))
 
 
 def pixels_of_patches(mask: BoolArray, patch: int, size: tuple[int, int]) -> BoolArray:

@@ -9,14 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import as_array
+from segue.arrays import FloatingArray, as_array
 from segue.errors import PromptError
 from segue.inputs import kind_of
-from segue.prompts.answers import MakePrompter
+from segue.masks import fill_boxes
+from segue.prompts.answers import MakePrompter, Prompts
+from segue.prompts.parse import clip_box
 from segue.prompts.phrases import Phrase, unmatched
-from segue.prompts.proposals import Detector, Proposals, ProposingDetector, prompted, propose
+from segue.prompts.proposals import Detector, Proposals, ProposingDetector, propose
 from segue.prompts.selection import Rules
 from segue.types import Frame, Image
+
+Finds = tuple[FloatingArray, FloatingArray, list[str | None], npt.NDArray[np.float32] | None]
+"""Boxes (N, 4), scores (N,), labels, and masks (N, H, W) in [0, 1] where there are any."""
 
 
 class FunctionDetector(ProposingDetector):
@@ -27,7 +32,7 @@ class FunctionDetector(ProposingDetector):
             labels in a tuple; or a mapping with ``boxes``, ``scores``, ``labels`` and perhaps ``masks``, as
             models of torchvision do. Boxes are (N, 4), x0, y0, x1, y1 in pixels; scores (N,) in [0, 1];
             labels (N,) are texts, or numbers that ``names`` names; masks (N, H, W) are bool or in [0, 1].
-        prompter: makes the mask of a box, where the function gives no masks.
+        prompter: makes the mask of a box, where the function gives no masks; None takes whole boxes.
         rules: what becomes an object.
         names: the label of each class number; empty where the labels are texts.
     """
@@ -35,7 +40,7 @@ class FunctionDetector(ProposingDetector):
     def __init__(
         self,
         function: Callable[[Image], Any],
-        prompter: MakePrompter,
+        prompter: MakePrompter | None,
         rules: Rules | None = None,
         names: Mapping[int, str] | None = None,
     ) -> None:
@@ -44,8 +49,12 @@ class FunctionDetector(ProposingDetector):
         self.rules = rules.checked(names) if names else rules
         self._function, self._prompter = function, prompter
 
+    def find(self, image: Image, least_score: float) -> Finds:
+        """All that is found in an image, RGB (H, W, 3), of at least a score; less may be left in."""
+        return _finds(self._function(image), self.names, image.shape[:2])
+
     def propose(self, frame: Frame, least_score: float) -> Proposals:
-        boxes, scores, labels, masks = _finds(self._function(frame.image), self.names, frame.size)
+        boxes, scores, labels, masks = self.find(frame.image, least_score)
         height, width = frame.size
         boxes = np.clip(boxes, 0, (width, height, width, height))
         sized = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
@@ -55,16 +64,26 @@ class FunctionDetector(ProposingDetector):
             for i in np.argsort(-scores, kind="stable")
             if sized[i] and scores[i] >= least_score and (wanted is None or labels[i] in wanted)
         ][: self.rules.max_objects]
-        found = prompted(
-            tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes[kept].tolist()),
+        shown = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes[kept].tolist())
+        prompter = None if self._prompter is None else self._prompter(frame.image)
+
+        @cache
+        def answer(number: int) -> tuple[npt.NDArray[np.float32], float]:
+            if masks is not None:
+                return masks[kept[number]], 1.0
+            if prompter is None:
+                box = clip_box(shown[number], frame.size)
+                return fill_boxes({1: box}, frame.size).astype(np.float32), 1.0
+            found = prompter.answer(Prompts(box=shown[number]))
+            return found.probability, float(np.nan_to_num(found.iou[0], nan=1.0))
+
+        return Proposals(
+            shown,
             tuple(scores[kept].tolist()),
             tuple(labels[i] for i in kept),
-            cache(lambda: self._prompter(frame.image)),
+            lambda number: answer(number)[0],
+            lambda number: answer(number)[1],
         )
-        if masks is None:
-            return found
-        own = masks
-        return Proposals(found.boxes, found.scores, found.labels, lambda number: own[kept[number]])
 
 
 class PhraseDetector(ProposingDetector):
@@ -99,14 +118,7 @@ class PhraseDetector(ProposingDetector):
         return found.take([*meant], [*meant.values()])
 
 
-def _finds(
-    given: Any, names: Mapping[int, str], size: tuple[int, int]
-) -> tuple[
-    npt.NDArray[np.float64],
-    npt.NDArray[np.float64],
-    list[str | None],
-    npt.NDArray[np.float32] | None,
-]:
+def _finds(given: Any, names: Mapping[int, str], size: tuple[int, ...]) -> Finds:
     """Boxes (N, 4), scores (N,), labels and masks (N, H, W) of what a function gave."""
     if isinstance(given, list) and len(given) == 1:
         given = given[0]

@@ -12,7 +12,6 @@ import torch
 from segue.errors import PromptError
 from segue.layers.running import prepare_for_inference
 from segue.prompts.answers import MakePrompter
-from segue.prompts.grabcut import GrabCut
 from segue.prompts.prompter import Prompter, prepared
 from segue.registry import MODELS, PROMPTERS, PrompterEntry, PrompterOptions
 from segue.weights import load
@@ -29,23 +28,17 @@ def _segue_prompt(name: str, options: PrompterOptions) -> MakePrompter:
     return partial(Prompter, network=prepared(network, options.device))
 
 
-def _grabcut(options: PrompterOptions) -> MakePrompter:
-    if options.weights is not None:
-        raise PromptError("grabcut has no weights; leave them out")
-    return GrabCut
-
-
 def _onnx(options: PrompterOptions) -> MakePrompter:
-    from segue.prompts.onnx_prompter import OnnxNetwork, OnnxPrompter
+    from segue.prompts.sam import OnnxNetwork, SAMPrompter
 
-    return partial(OnnxPrompter, network=OnnxNetwork(str(options.weights)))
+    return partial(SAMPrompter, network=OnnxNetwork(str(options.weights)))
 
 
 def _sam2(name: str, options: PrompterOptions) -> MakePrompter:
-    from segue.prompts.sam2_prompter import SAM2Prompter, SAM2Stills
+    from segue.prompts.sam import SAM2Stills, SAMPrompter
 
     network, _, _ = prepare_for_inference(cast("SAM2", load(name, options.weights)), options.device, False)
-    return partial(SAM2Prompter, stills=SAM2Stills(network))
+    return partial(SAMPrompter, network=SAM2Stills(network))
 
 
 ENTRIES = (
@@ -53,7 +46,6 @@ ENTRIES = (
         PrompterEntry(name, partial(_segue_prompt, name), network=name)
         for name in ("segue-prompt", "segue-prompt-free")
     ),
-    PrompterEntry("grabcut", _grabcut),
     PrompterEntry("onnx", _onnx, suffix=".onnx", needs_weights=True),
     *(
         PrompterEntry(name, partial(_sam2, name), network=name)
@@ -84,7 +76,7 @@ def find_prompter(
         CheckpointError: no weights are available, or the file does not fit.
 
     Example:
-        >>> make = find_prompter("grabcut")
+        >>> make = find_prompter("segue-prompt")
         >>> make(image).answer(Prompts(box=(10, 20, 90, 80))).mask.shape  # doctest: +SKIP
     """
     if name in PROMPTERS:

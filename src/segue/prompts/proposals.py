@@ -5,13 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from segue.prompts.answers import Answer, PicturePrompter, Prompts
 from segue.prompts.selection import Found, Rules, select
 from segue.types import Box, Frame
 from segue.video.readers import FrameLike, as_frame
@@ -49,27 +47,6 @@ class Proposals:
             lambda number: self.mask(numbers[number]),
             lambda number: self.quality(numbers[number]),
         )
-
-
-def prompted(
-    boxes: tuple[Box, ...],
-    scores: tuple[float, ...],
-    labels: tuple[str | None, ...],
-    prompter: Callable[[], PicturePrompter],
-) -> Proposals:
-    """Boxes whose masks a prompter makes when they are asked for."""
-
-    @cache
-    def answer(number: int) -> Answer:
-        return prompter().answer(Prompts(box=boxes[number]))
-
-    return Proposals(
-        boxes,
-        scores,
-        labels,
-        lambda number: answer(number).probability,
-        lambda number: float(np.nan_to_num(answer(number).iou[0], nan=1.0)),
-    )
 
 
 class ProposingDetector(ABC):

@@ -6,12 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from segue.arrays import BoolArray, FloatingArray
 from segue.errors import PromptError
 from segue.masks import ObjectExtent, measure
-from segue.types import IndexMask, ObjectInfo, same_values
+from segue.types import IndexMask, ObjectInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +42,6 @@ class Found:
     objects: tuple[ObjectInfo, ...]
     planes: BoolArray  # mask of each object before overlaps were resolved, (K, H, W)
 
-    __eq__ = same_values
-    __hash__ = None  # type: ignore[assignment]
-
     def __len__(self) -> int:
         return len(self.objects)
 
@@ -70,16 +66,31 @@ def select(
     """
     rules = rules or Rules()
     names, size = list(labels), probabilities.shape[1:]
-    least = rules.min_area * size[0] * size[1]
-    order = [
-        int(i)
-        for i in np.argsort(-scores, kind="stable")
-        if scores[i] >= rules.score and (rules.classes is None or names[i] in rules.classes)
-    ]
-    kept = _apart(probabilities, order, rules, least)
-    mask, numbers = _resolved(probabilities, kept, rules.probability, least)
+    least = max(1, rules.min_area * size[0] * size[1])
+    kept: list[int] = []
+    planes: list[BoolArray] = []
+    for i in np.argsort(-scores, kind="stable").tolist():
+        if scores[i] < rules.score or not (rules.classes is None or names[i] in rules.classes):
+            continue
+        plane = probabilities[i] >= rules.probability
+        area = plane.sum()
+        if area < least or any(
+            (plane & other).sum() / min(area, other.sum()) > rules.covered for other in planes
+        ):
+            continue
+        kept.append(i)
+        planes.append(plane)
+        if len(kept) == rules.max_objects:
+            break
+    if not kept:
+        return Found(np.zeros(size, np.uint8), (), np.zeros((0, *size), np.bool_))
+    claimed = np.where(planes, probabilities[kept], -1.0)
+    owner = np.where(np.any(planes, axis=0), claimed.argmax(0) + 1, 0)
+    alive = np.bincount(owner.ravel(), minlength=len(kept) + 1)[1:] >= least
+    ids = np.append(0, alive.cumsum() * alive).astype(np.uint8)
+    mask, numbers = ids[owner], np.array(kept)[alive]
     objects = _objects(measure(mask), [names[i] for i in numbers], scores[numbers])
-    return Found(mask, objects, probabilities[numbers] >= rules.probability)
+    return Found(mask, objects, np.asarray(planes)[alive])
 
 
 def _objects(
@@ -89,37 +100,3 @@ def _objects(
         ObjectInfo(id, label, float(score), extent.box, extent.area)
         for (id, extent), label, score in zip(extents.items(), labels, scores, strict=True)
     )
-
-
-def _apart(probabilities: FloatingArray, order: list[int], rules: Rules, least: float) -> list[int]:
-    """Indices of the masks that are large enough and not covered by a better one, best first."""
-    kept: list[int] = []
-    planes: list[BoolArray] = []
-    for i in order:
-        plane = probabilities[i] >= rules.probability
-        area = int(plane.sum())
-        if area < least or area == 0:
-            continue
-        covered = ((plane & other).sum() / min(area, other.sum()) for other in planes)
-        if any(share > rules.covered for share in covered):
-            continue
-        kept.append(i)
-        planes.append(plane)
-        if len(kept) == rules.max_objects:
-            break
-    return kept
-
-
-def _resolved(
-    probabilities: FloatingArray, kept: list[int], threshold: float, least: float
-) -> tuple[npt.NDArray[np.uint8], list[int]]:
-    """Index mask, and which detection each id is; what ends too small is left out."""
-    if not kept:
-        return np.zeros(probabilities.shape[1:], np.uint8), []
-    chosen = probabilities[kept]
-    claimed = np.where(chosen >= threshold, chosen, -1.0)
-    owner = np.where(claimed.max(0) >= 0, claimed.argmax(0) + 1, 0)
-    areas = np.bincount(owner.ravel(), minlength=len(kept) + 1)[1:]
-    alive = (areas > 0) & (areas >= least)
-    ids = np.append(0, alive.cumsum() * alive).astype(np.uint8)
-    return ids[owner], np.array(kept)[alive].tolist()

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from segue.batch.data_sets import protocol_of
 from segue.reproduce.asked import How
+from segue.reproduce.protocols import protocol_of
 from segue.reproduce.tables import Table, TableRow
 from segue.reproduce.trained import names_its_start, training_of
 from segue.sessions.foreground import SHORT_SIDE

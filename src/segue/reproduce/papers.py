@@ -56,7 +56,7 @@ FRONTS: dict[str, Front] = {
 def source_names(truth: Truth) -> tuple[str, ...]:
     """Names of all sources of first frames, for masks or for boxes."""
     filled = tuple(FRONTS) if truth == "masks" else ()
-    return ("ground truth", *filled, "boxes, GrabCut", *INSTANCES, "DeepLabV3", *DISCOVERIES, "motion")
+    return ("ground truth", *filled, "boxes, segue-prompt", *INSTANCES, "DeepLabV3", *DISCOVERIES, "motion")
 
 
 def every(n: int) -> TableRow:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from segue.batch.data_sets import OWN_DEPTH, check_classes
 from segue.batch.run import LEDGER, home_of
 from segue.batch.work import JobConfig
 from segue.errors import SegueError
@@ -15,6 +14,7 @@ from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob
 from segue.metrics.data_sets import Request
 from segue.reproduce.asked import How
 from segue.reproduce.needs import request_of
+from segue.reproduce.protocols import OWN_DEPTH, check_classes
 from segue.reproduce.tables import Table, TableRow
 from segue.reproduce.trained import names_its_start, training_folder, training_lacks, training_words
 from segue.weights import load

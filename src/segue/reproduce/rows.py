@@ -12,12 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from segue.batch.data_sets import results_of, scored_here, with_job
 from segue.batch.ledger import Ledger
 from segue.batch.places import SUBFOLDER
 from segue.batch.plan import Task
 from segue.batch.run import LEDGER
-from segue.batch.submission import write_submission
 from segue.batch.work import JobConfig
 from segue.cancel import interrupt_on_signals
 from segue.errors import CheckpointError, DatasetError, SegueError
@@ -34,6 +32,7 @@ from segue.reproduce.cost import cost_of
 from segue.reproduce.needs import request_of
 from segue.reproduce.notes import notes_of
 from segue.reproduce.papers import Truth
+from segue.reproduce.protocols import results_of, scored_here, with_job
 from segue.reproduce.results import Done, Result, result_of
 from segue.reproduce.stcn_report import (
     FirstFrame,
@@ -43,6 +42,7 @@ from segue.reproduce.stcn_report import (
     first_frame,
     start_of,
 )
+from segue.reproduce.submission import write_submission
 from segue.reproduce.tables import Table, TableRow
 from segue.reproduce.trained import Trainer, random_start, training_lacks
 from segue.types import MaskPrompt

@@ -18,12 +18,12 @@ from segue.datasets.davis import Sequence
 from segue.datasets.something import BoxSequence
 from segue.errors import DatasetError
 from segue.layers.running import choose_device
-from segue.masks import fill_boxes, measure, overlay
+from segue.masks import fill_boxes, overlay
 from segue.metrics.davis import VOID
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.pointrend import PointRend
 from segue.prompts.detectors import Detector, NetworkDetector
-from segue.prompts.grabcut import refine_box
+from segue.prompts.prompter import Prompter
 from segue.registry import DETECTORS
 from segue.reproduce.papers import DISCOVERIES, FRONTS, INSTANCES, SEVERAL, Front, Truth
 from segue.sessions.detecting import detector
@@ -102,8 +102,8 @@ def first_frame(
         choose = partial(discovered, detector("motion", device=device), show=show)
     elif name in FRONTS:
         draw = partial(draw_boxes, front=FRONTS[name])
-    elif name == "boxes, GrabCut":
-        draw = cut_boxes
+    elif name == "boxes, segue-prompt":
+        draw = partial(cut_boxes, device=device)
     return lambda start: draw(start, choose(start))
 
 
@@ -209,15 +209,14 @@ def back_to_front(boxes: Mapping[int, Box], front: Front) -> dict[int, Box]:
     return {number: boxes[number] for number in sorted(boxes, key=depth)}
 
 
-def cut_boxes(start: Start, chosen: Chosen) -> UInt8Array:
-    """GrabCut masks of the boxes; later ones cover earlier ones."""
-    image = start.frames[0].image
-    mask = np.zeros(image.shape[:2], np.uint8)
+def cut_boxes(start: Start, chosen: Chosen, *, device: str | None = None) -> UInt8Array:
+    """Masks of the boxes by segue-prompt; later ones cover earlier ones."""
+    first = start.frames[0]
+    prompter = Prompter(first, device=device)
+    mask = np.zeros(first.size, np.uint8)
     for number, item in chosen.items():
-        inside = measure(fill_boxes({1: item.box}, start.frames[0].size))
-        if inside:  # else the box lies beside the image
-            x0, y0, x1, y1 = (int(side) for side in inside[1].box)
-            mask[refine_box(image, (x0, y0, x1, y1))] = number
+        if fill_boxes({1: item.box}, first.size).any():  # else the box lies beside the image
+            mask[prompter(box=item.box).mask] = number
     return mask
 
 

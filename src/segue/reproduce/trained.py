@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segue.batch.data_sets import with_job
 from segue.batch.plan import Task
 from segue.datasets.cdnet import unseen_folds
 from segue.errors import DatasetError
 from segue.extras import missing_packages
 from segue.reproduce.asked import How
 from segue.reproduce.needs import absent
+from segue.reproduce.protocols import with_job
 from segue.reproduce.tables import TableRow, Training
 from segue.weights import read_checkpoint
 

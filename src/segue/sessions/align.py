@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -34,13 +33,13 @@ ALERT_SHARE, ALERT_LEVELS = 0.05, 6  # ... and the first on which so many pixels
 FIRST_LOOKS = 12  # so many frames are looked at in any case: the camera may shake from the first one on
 REFERENCE_FRAMES = 12  # frames whose median is the reference ...
 REFERENCE_EVERY = 5  # ... and their distance
-STILL = 0.2  # pixels of small images by which phase correlation may be off where the camera stands still
+STILL = 0.4  # pixels of half-size images by which phase correlation may be off where the camera stands still
 STICKY = 50  # after a clear movement, this many frames are aligned whenever that makes the difference smaller
 SMALLEST = 32  # images with a shorter side than this many pixels are taken as they are
 
 _IDENTITY: Matrix = np.eye(2, 3, dtype=np.float32)
 _CENTRE = np.full(2, 0.5, np.float32)
-_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 25, 1e-4)
+_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 1e-4)
 _FINAL_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 1e-4)
 _LEAST_MOVE = 1.5
 _LARGEST_MOVE = 0.2
@@ -48,35 +47,16 @@ _OUTLIERS = 0.2
 _SUPPORT = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """A frame as it is compared: half size, grey."""
-
-    grey: Float32Array  # (h, w), float32, 0 to 255, smoothed
-    local: Float32Array  # normalised, so that a large bright object counts no more than its area
-    small: Float32Array  # the latter at half of its size, to begin with; at its own size where it is small
-
-    @classmethod
-    def of(cls, grey: Float32Array) -> _View:
-        local = normalised(grey)
-        height, width = (side // 2 for side in local.shape)
-        if min(height, width) < SMALLEST:
-            return cls(grey, local, local)
-        shown = local[: 2 * height, : 2 * width]
-        return cls(grey, local, np.asarray(cv2.resize(shown, (width, height), interpolation=cv2.INTER_AREA)))
-
-
 class Aligner(Checkpointable):
     """Finds how a shaken camera has moved against the first frames of the scene."""
 
-    _reference: _View | None = checkpointed()
+    _reference: Float32Array | None = checkpointed()  # half size, normalised, (h, w)
     _kept: list[Float32Array] = checkpointed()
     _seen: int = checkpointed()
     _since: int = checkpointed()
     _last: Matrix | None = checkpointed()
     _tiny: npt.NDArray[np.uint8] | None = checkpointed()
     _jumps: bool = checkpointed()
-    state_types = (_View,)
 
     def __init__(self) -> None:
         self.restart()
@@ -102,14 +82,18 @@ class Aligner(Checkpointable):
         rests = seen % IDLE_EVERY and seen >= FIRST_LOOKS and not collects and not begins
         if self._reference is not None and idle and rests:
             return None
-        view = _View.of(np.asarray(cv2.GaussianBlur(half_grey(image), (0, 0), 1.0), np.float32))
+        grey = np.asarray(cv2.GaussianBlur(half_grey(image), (0, 0), 1.0), np.float32)
+        view = normalised(grey)  # so that a large bright object counts no more than its area
         if self._reference is None:
             self._reference = view
         else:
             self._last = self._movement(self._reference, view)
         self._since += 1
         if collects:
-            self._collect(view)
+            moved = grey if self._last is None else warped(grey, self._last, cv2.BORDER_REPLICATE)
+            self._kept.append(moved)
+            if len(self._kept) > 2:
+                self._reference = normalised(median_of(self._kept))
         return None if self._last is None else _doubled(self._last)
 
     def _jumped(self, image: Image) -> bool:
@@ -121,37 +105,36 @@ class Aligner(Checkpointable):
         apart = cv2.absdiff(self._tiny, before).max(axis=2)
         return bool((apart > ALERT_LEVELS).mean() > ALERT_SHARE)
 
-    def _movement(self, reference: _View, view: _View) -> Matrix | None:
+    def _movement(self, reference: Float32Array, view: Float32Array) -> Matrix | None:
         found = self._search(reference, view)
         if found is None:
             return None
-        still, moved = (difference(reference.local, view.local, matrix) for matrix in (_IDENTITY, found))
-        distance, width = _distance(found, view), view.grey.shape[1]
-        if distance >= _LARGEST_MOVE * width or moved >= still:
-            return None
-        if 2 * distance > _LEAST_MOVE and support(reference.local, view.local, found) < _SUPPORT:
+        still, moved = (difference(reference, view, matrix) for matrix in (_IDENTITY, found))
+        distance = _distance(found, view)
+        if distance >= _LARGEST_MOVE * view.shape[1] or moved >= still:
             return None
         # Half size: a pixel here is two there.
+        if 2 * distance > _LEAST_MOVE and support(reference, view, found) < _SUPPORT:
+            return None
         if moved < LEAST_GAIN * still and 2 * distance > _LEAST_MOVE:
             self._since = 0
         return found if self._since < STICKY else None
 
-    def _search(self, reference: _View, view: _View) -> Matrix | None:
+    def _search(self, reference: Float32Array, view: Float32Array) -> Matrix | None:
+        moved, idle = shift(reference, view), self._since >= STICKY
+        if idle and np.abs(moved[:, 2]).max() < STILL:
+            return None
+        starts = [_IDENTITY, moved] if self._last is None else [_IDENTITY, moved, self._last]
+        start = min(starts, key=lambda matrix: difference(reference, view, matrix))
         try:
-            first = _begun(reference, view, self._last, idle=self._since >= STICKY)
+            first = _refined(reference, view, start, _STEPS)
             # Far from counting on a camera that has stood still.
-            if first is None or (self._since >= STICKY and 4 * _distance(first, view) < _LEAST_MOVE):
+            if idle and 4 * _distance(first, view) < _LEAST_MOVE:
                 return None
-            mask = _well_matched(reference.local, view.local, first)
-            return _refine(reference.local, view.local, first, _FINAL_STEPS, mask)
+            mask = _well_matched(reference, view, first)
+            return _refined(reference, view, first, _FINAL_STEPS, mask)
         except cv2.error:  # nothing to hold on to: a plain wall, or images that have nothing in common
             return None
-
-    def _collect(self, view: _View) -> None:
-        grey = view.grey if self._last is None else warped(view.grey, self._last, cv2.BORDER_REPLICATE)
-        self._kept.append(grey)
-        if len(self._kept) > 2:
-            self._reference = _View.of(median_of(self._kept))
 
 
 class Alignment(Stage):
@@ -171,9 +154,9 @@ class Alignment(Stage):
         matrix = frame.matrix = None if frame.pans else self._aligner.find(frame.image)
         if matrix is None:
             return
-        scene, plane = background.scene, frame.plane
-        frame.image = to_reference(frame.image, matrix, frame.image if scene is None else scene.picture)
-        frame.plane = None if plane is None else to_reference(plane, matrix, plane)
+        picture, plane = background.picture, frame.input.plane
+        frame.replace_image(to_reference(frame.image, matrix, frame.image if picture is None else picture))
+        frame.input.plane = None if plane is None else to_reference(plane, matrix, plane)
 
     def result(self, frame: WorkFrame, background: Background) -> None:
         if frame.matrix is not None and frame.maps is not None:
@@ -186,42 +169,20 @@ def _doubled(matrix: Matrix) -> Matrix:
     return np.column_stack([turn, 2 * move + _CENTRE - turn @ _CENTRE]).astype(np.float32)
 
 
-def _halved(matrix: Matrix) -> Matrix:
-    """Inverse of :func:`_doubled`."""
-    turn, move = matrix[:, :2], matrix[:, 2]
-    return np.column_stack([turn, (move - _CENTRE + turn @ _CENTRE) / 2]).astype(np.float32)
-
-
-def _begun(reference: _View, view: _View, last: Matrix | None, *, idle: bool) -> Matrix | None:
-    """Scale a movement from small images to half size; None if the camera is idle and stands still."""
-    one, other, reduced = reference.small, view.small, view.small is not view.local
-    moved = shift(one, other)
-    starts = [_IDENTITY, moved]
-    if idle and np.abs(moved[:, 2]).max() < STILL:
-        return None
-    if last is not None:
-        starts.append(_halved(last) if reduced else last)
-    start = min(starts, key=lambda matrix: difference(one, other, matrix))
-    found = _refine(one, other, start, _STEPS)
-    if not reduced:
-        return found
-    return _doubled(_refine(one, other, found, _FINAL_STEPS, _well_matched(one, other, found)))
-
-
-def _refine(
+def _refined(
     reference: Float32Array,
     view: Float32Array,
     start: Matrix,
     steps: tuple[int, int, float],
-    mask: Any = None,
+    mask: npt.NDArray[np.uint8] | None = None,
 ) -> Matrix:
-    _, found = cv2.findTransformECC(reference, view, start.copy(), cv2.MOTION_EUCLIDEAN, steps, mask, 1)
-    return np.asarray(found, np.float32)
+    found: Any = cv2.findTransformECC(reference, view, start.copy(), cv2.MOTION_EUCLIDEAN, steps, mask, 1)  # type: ignore[arg-type]
+    return np.asarray(found[1], np.float32)
 
 
-def _distance(matrix: Matrix, view: _View) -> float:
+def _distance(matrix: Matrix, view: Float32Array) -> float:
     """Pixels of half size by which the corner moves that moves most, in a row or a column."""
-    height, width = view.grey.shape
+    height, width = view.shape
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float32)
     return float(np.abs(corners @ matrix.T - corners[:, :2]).max())
 

@@ -1,4 +1,4 @@
-"""Match detections with known objects by overlap, class, motion and appearance.
+"""Match detections with known objects by overlap, class and appearance.
 
 Nothing here knows a network: boxes (x0, y0, x1, y1) are in pixels, appearances are vectors of unit length.
 """
@@ -9,34 +9,27 @@ import itertools
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
 
 from segue.arrays import Float32Array
 from segue.masks.files import MAX_ID
-from segue.prompts.planes import grown
-from segue.types import Box, Image
+from segue.prompts.proposals import Detector
+from segue.types import Box, Frame, Image
 
-OVERLAP, MOTION, APPEARANCE, CLASS = 1.0, 0.5, 0.5, 0.3
-"""What the overlap with the tracked mask, with the place where the motion leads, the appearance, and the
-class count in a match."""
+OVERLAP, APPEARANCE, CLASS = 1.5, 0.5, 0.3
+"""Weights of the overlap with the tracked mask or the last place, of the appearance, and of the class."""
 
-CONTESTED_OVERLAP, CONTESTED_APPEARANCE = 0.3, 1.5
-"""The same where objects of one class met: there the mask may have gone over to the other one."""
-
-NEAR = 0.3  # overlap, with the mask or where the motion leads, from which on a detection may be an object
-RIM = 0.1  # share of its sides by which a box is grown to see whether it touches another
-APART = 0.05  # overlap (IoU) up to which two places where motions lead are apart
+NEAR = 0.3  # overlap from which on a detection may be an object
 SURPLUS = 0.1  # above the threshold by so much, a detection is confirmed at once; others are seen twice
 MOMENTUM = 0.8  # part of the old appearance that an object keeps
 SURE = 0.02  # a known object goes when the chance that the detector missed it so often in a row is below this
 LONGEST, SHORTEST = 12, 2  # bounds on the runs of the detector in which an object may be missed
 PROVEN = 3  # times that an object must have been found before it may be missed longer
 SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
-REACH = 60  # frames for which a motion is extrapolated
-CANDIDATE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
+TENTATIVE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
+NAMED = 0.4  # overlap (IoU) of a detection with the box of an object that it names
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
 
 RETURN_SPEED, RETURN_BONUS = 0.02, 0.1
@@ -52,28 +45,21 @@ def next_id(last: int, taken: Collection[int]) -> int:
     return next(i for i in numbers if i not in taken)
 
 
-@dataclass
+@dataclass(eq=False)
 class DetectionTrack:
-    """A known object."""
+    """An object that detections are matched with; tentative while it has no id."""
 
     id: int
     box: Box  # around its mask, or around its last detection while it is out of sight
     seen: int  # frame of the box, counted by the session
     appearance: Float32Array  # its colours, (C,), unit length
     votes: dict[str, float] = field(default_factory=dict)  # sum of the detection scores of each class
-    runs: int = 1  # of the detector while it was followed ...
-    hits: int = 1  # ... and those that found it
+    runs: int = 0  # of the detector since the first one that found it ...
+    hits: int = 0  # ... and those that found it
     misses: int = 0  # runs since then; one in which its mask has lost its shape counts as two
     size: tuple[float, float] = (0.0, 0.0)  # width and height of the last detection
     area: int = 0  # of its mask at the last run, in pixels
     mismatches: int = 0  # runs in a row in which mask and detection disagreed
-    velocity: Float32Array = field(
-        default_factory=lambda: np.zeros(2, np.float32)
-    )  # of its centre, pixels a frame
-    anchor: Float32Array | None = (
-        None  # frame, and centre and size of the box, when it last stood alone: (5,)
-    )
-    contested: bool = False  # it met another of its class since
 
     @property
     def label(self) -> str | None:
@@ -93,21 +79,17 @@ class DetectionTrack:
         rate = (self.hits + 1) / (self.runs + 2)
         return int(min(max(math.ceil(math.log(SURE) / math.log(1 - rate)), SHORTEST), LONGEST))
 
-    def vote(self, label: str | None, score: float) -> None:
-        """Count what a detection takes the object for."""
-        self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
-
-    def found(
-        self, box: Box, score: float, label: str | None, appearance: Float32Array, *, alone: bool
-    ) -> None:
-        """The detector has found it; where it stands alone its appearance is learnt."""
+    def found(self, box: Box, score: float, label: str | None) -> None:
+        """The detector has found it."""
+        self.runs += 1
         self.hits += 1
         self.misses = 0
         self.size = box[2] - box[0], box[3] - box[1]
-        self.vote(label, score)
-        if alone:
-            mixed = MOMENTUM * self.appearance + (1 - MOMENTUM) * appearance
-            self.appearance = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
+        self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
+
+    def is_confirmed(self, threshold: float) -> bool:
+        """Whether it is an object: seen twice, or once with certainty."""
+        return self.score >= (threshold if self.hits > 1 else threshold + SURPLUS)
 
     def missed(self, shown: Box | None) -> None:
         """The detector has not found it; its mask, if there is one, is in the box ``shown``."""
@@ -116,45 +98,13 @@ class DetectionTrack:
             now = shown[2] - shown[0], shown[3] - shown[1]
             before = self.size
             kept = math.prod(min(a, b) / max(a, b, 1e-6) for a, b in zip(now, before, strict=True))
+        self.runs += 1
         self.misses += 1 if kept >= SHAPE else 2
 
-    def stands_alone(self, box: Box, at: int) -> None:
-        """Learn the motion from a box that is surely its own, on frame ``at``."""
-        x0, y0, x1, y1 = box
-        centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2], np.float32)
-        if self.anchor is not None and not self.contested:
-            passed = at - float(self.anchor[0])
-            if 0 < passed <= REACH:
-                fresh = (centre - self.anchor[1:3]) / passed
-                self.velocity = np.asarray((self.velocity + fresh) / 2, np.float32)
-        self.anchor = np.array([at, *centre, x1 - x0, y1 - y0], np.float32)
-        self.contested = False
-
-    def expected(self, at: int) -> Box:
-        """Predicted box at frame ``at``."""
-        if self.anchor is None or at - self.anchor[0] > REACH:
-            return self.box
-        x, y = self.anchor[1:3] + self.velocity * (at - self.anchor[0])
-        width, height = self.anchor[3:] / 2
-        return float(x - width), float(y - height), float(x + width), float(y + height)
-
-
-@dataclass
-class Candidate:
-    """A detection that is not confirmed yet."""
-
-    box: Box
-    label: str | None
-    total: float  # sum of its scores
-    runs: int = 1  # in which it was found, in a row
-
-    @property
-    def score(self) -> float:
-        return self.total / self.runs
-
-    def is_confirmed(self, threshold: float) -> bool:
-        """Whether it is an object: seen twice, or once with certainty."""
-        return self.score >= (threshold if self.runs > 1 else threshold + SURPLUS)
+    def learn(self, appearance: Float32Array) -> None:
+        """Take in the appearance of a detection that is surely its own."""
+        mixed = MOMENTUM * self.appearance + (1 - MOMENTUM) * appearance
+        self.appearance = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
 
 
 def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
@@ -166,79 +116,51 @@ def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
     return np.asarray(inner / np.maximum(union, 1e-6), np.float32)
 
 
+def name_object(detector: Detector, image: Image, box: Box) -> tuple[str, float] | None:
+    """Label and score of the detection that overlaps a box most; None if none fits."""
+    named = [item for item in detector(Frame(0, 0.0, image)).objects if item.label and item.box]
+    if not named:
+        return None
+    shares = overlaps([box], [item.box for item in named if item.box])[0]
+    best = named[int(shares.argmax())]
+    return (best.label, best.score) if best.label and shares.max() >= NAMED else None
+
+
 def match(
     tracks: Sequence[DetectionTrack],
-    shown: Sequence[Box | None],
     boxes: Sequence[Box],
     labels: Sequence[str | None],
-    appearances: Float32Array,
-    at: int,
+    appearances: Sequence[Float32Array],
 ) -> dict[int, int]:
-    """Assign detections to tracks at once; ``shown`` are boxes around their masks, None out of sight."""
+    """Assign detections to tracks, all at once."""
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
     if not tracks or not boxes:
         return {}
-    nowhere: Box = (0.0, 0.0, 0.0, 0.0)
-    overlap = overlaps([box or nowhere for box in shown], boxes)
-    motion = overlaps([track.expected(at) for track in tracks], boxes)
-    likeness = np.stack([track.appearance for track in tracks]) @ appearances.T
+    overlap = overlaps([track.box for track in tracks], boxes)
+    likeness = np.stack([track.appearance for track in tracks]) @ np.stack(appearances).T
     same = np.array([[label in track.votes for label in labels] for track in tracks], np.float32)
-    contested = np.array([track.contested for track in tracks])[:, None]
-    value = (
-        np.where(contested, CONTESTED_OVERLAP, OVERLAP) * overlap
-        + MOTION * motion
-        + np.where(contested, CONTESTED_APPEARANCE, APPEARANCE) * likeness
-        + CLASS * same
-    )
-    visible = np.array([box is not None for box in shown])[:, None]
-    near = (overlap >= NEAR) | ((motion >= NEAR) & (contested | ~visible))
     # A person is no car; what is seen nearly at the same place may be a mistake of the class.
-    near &= (same > 0) | (overlap >= 2 * NEAR)
-    value = np.where(near, value, 0.0)
+    near = (overlap >= NEAR) & ((same > 0) | (overlap >= 2 * NEAR))
+    value = np.where(near, OVERLAP * overlap + APPEARANCE * likeness + CLASS * same, 0.0)
     rows, columns = linear_sum_assignment(value, maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return {row: column for row, column in pairs if near[row, column]}
 
 
-class _Lost(Protocol):
-    """A lost object: its last box and appearance, and their frame."""
-
-    box: Box
-    seen: int
-    appearance: Float32Array
-
-
-_LostT = TypeVar("_LostT", bound=_Lost)
-
-
 def reidentify(
-    lost: Iterable[_LostT], box: Box, appearance: Float32Array, at: int, size: tuple[int, int]
-) -> _LostT | None:
-    """Find the lost object that a new one is, by its look and by whether it can have come so far."""
+    lost: Iterable[DetectionTrack], new: DetectionTrack, size: tuple[int, int]
+) -> DetectionTrack | None:
+    """Find the lost object that a new one is, by its appearance and by whether it can have come so far."""
     best, chosen = RETURNS, None
-    for one in lost:
-        likeness = float(one.appearance @ appearance)
-        away = np.hypot(*(np.add(box[:2], box[2:]) - np.add(one.box[:2], one.box[2:]))) / 2
-        if away <= RETURN_SPEED * np.hypot(*size) * (at - one.seen + 1):
+    for old in lost:
+        likeness = float(old.appearance @ new.appearance)
+        away = np.hypot(*(np.add(new.box[:2], new.box[2:]) - np.add(old.box[:2], old.box[2:]))) / 2
+        if away <= RETURN_SPEED * np.hypot(*size) * (new.seen - old.seen + 1):
             likeness += RETURN_BONUS
         if likeness > best:
-            best, chosen = likeness, one
+            best, chosen = likeness, old
     return chosen
-
-
-def find_occlusions(tracks: Sequence[DetectionTrack], shown: Sequence[Box | None], at: int) -> list[bool]:
-    """Whether each track is out of sight, or touches another of its class where it is or should be."""
-    # With their rims: those of two masks that touch overlap.
-    boxes = [grown(box or track.box, RIM) for track, box in zip(tracks, shown, strict=True)]
-    expected = [track.expected(at) for track in tracks]
-    near = (overlaps(boxes, boxes) > 0) | (overlaps(expected, expected) > APART)
-    same = np.array([[a.label == b.label for b in tracks] for a in tracks], np.bool_).reshape(near.shape)
-    near &= same & ~np.eye(len(tracks), dtype=np.bool_)
-    return [box is None or bool(row.any()) for box, row in zip(shown, near, strict=True)]
-
-
-NO_APPEARANCES: Float32Array = np.zeros((0, 2 * LIGHTS * HUES * HUES), np.float32)
 
 
 def appearance_of(image: Image, box: Box) -> Float32Array:
@@ -259,9 +181,9 @@ def appearance_of(image: Image, box: Box) -> Float32Array:
     return np.asarray(np.sqrt(counts / counts.sum()), np.float32)
 
 
-def match_tentative(candidates: Sequence[Candidate], box: Box, label: str | None) -> Candidate | None:
-    """The candidate of the run before that is detected again; its class may change if its place does not."""
-    overlap = overlaps([candidate.box for candidate in candidates], [box])[:, 0]
-    least = [CANDIDATE_OVERLAP * (1 if candidate.label == label else 2) for candidate in candidates]
-    fitting = [i for i in range(len(candidates)) if overlap[i] >= least[i]]
-    return candidates[max(fitting, key=lambda i: overlap[i])] if fitting else None
+def match_tentative(tracks: Sequence[DetectionTrack], box: Box, label: str | None) -> DetectionTrack | None:
+    """The tentative track that is detected again; its class may change if its place does not."""
+    overlap = overlaps([track.box for track in tracks], [box])[:, 0]
+    least = [TENTATIVE_OVERLAP * (1 if track.label == label else 2) for track in tracks]
+    fitting = [i for i in range(len(tracks)) if overlap[i] >= least[i]]
+    return tracks[max(fitting, key=lambda i: overlap[i])] if fitting else None

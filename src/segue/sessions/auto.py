@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from segue.arrays import Float32Array
+from segue.arrays import BoolArray
 from segue.errors import ArgumentError, SegueError
 from segue.inputs import check_number, kind_of
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector
-from segue.sessions.association import REMEMBERED, appearance_of, next_id, reidentify
+from segue.prompts.selection import Found
+from segue.sessions.association import DetectionTrack, appearance_of
 from segue.sessions.base import checkpointed
-from segue.sessions.session import FindingSession
+from segue.sessions.detected import DetectionSession
 from segue.sessions.track import TrackSession
-from segue.types import Box, Frame, MaskPrompt, Prompt, RemovePrompt, Segmentation
+from segue.types import Frame, MaskPrompt, Prompt, Segmentation
 
 OVERLAP = 0.5  # share of a found object, or of a known one, from which on both are the same
 PATIENCE = 5  # runs of the detector on which an object is out of sight before it is followed no longer
@@ -67,21 +67,8 @@ class Auto:
             )
 
 
-@dataclass
-class _Tracklet:
-    """An object as the detector saw it last, on frame ``seen``; runs on which it was out of sight since."""
-
-    id: int
-    label: str | None
-    seen: int
-    box: Box
-    appearance: Float32Array
-    missing: int = 0
-    visible: bool = True
-
-
-class AutoSession(FindingSession):
-    """Finds objects and follows them.
+class AutoSession(DetectionSession):
+    """Finds objects with any detector, and follows them as long as the tracker sees them.
 
     Every frame is looked at until the first objects are found. With ``every``, new objects are looked for
     that many frames later, and again; what overlaps a known object is that object and changes nothing.
@@ -96,34 +83,17 @@ class AutoSession(FindingSession):
         every: see above.
     """
 
-    _track: TrackSession = checkpointed()
+    finds = "objects are"
     _waiting: deque[Frame] = checkpointed()
-    _seen: int = checkpointed()
-    _detected: int = checkpointed()
-    _last_id: int = checkpointed()
-    _tracklets: dict[int, _Tracklet] = checkpointed()
-    _lost: deque[_Tracklet] = checkpointed()
-    state_types = (_Tracklet,)
 
     def __init__(self, session: TrackSession, detector: Detector, every: int | None = None) -> None:
-        self._track = session
-        self._detector = detector
-        self._every = every
+        self._session, self._detector, self._every = session, detector, every
         self.lag = detector.lookahead
         self.reset()
 
-    @property
-    def found(self) -> int:
-        """The last id that was given: the number of objects found, as long as there are ids."""
-        return self._last_id
-
     def reset(self) -> None:
         super().reset()
-        self._track.reset()
         self._waiting = deque()
-        self._seen = self._detected = self._last_id = 0
-        self._tracklets = {}
-        self._lost = deque(maxlen=REMEMBERED)
 
     def _take(self, frame: Frame) -> None:
         # Frames that wait are copies: the caller may fill one array again and again.
@@ -142,91 +112,62 @@ class AutoSession(FindingSession):
     def _config_fingerprint(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "every": self._every}
 
-    @property
-    def _looks(self) -> bool:
-        passed = self._seen - self._detected
-        return self._last_id == 0 or (self._every is not None and passed >= self._every)
-
     def _advance(self) -> None:
-        """Take the frame that has waited longest; nothing changes where that fails."""
+        """Take the frame that has waited longest; nothing changes where its detection fails."""
         frame, *following = self._waiting
-        tracklets = {i: replace(tracklet) for i, tracklet in self._tracklets.items()}
-        prompts: list[Prompt] = []
-        lost, last_id = list(self._lost), self._last_id
-        looking = self._looks
-        if looking:
-            newcomers = self._detect(frame, following, tracklets)
-            gone = _retired(tracklets, len(newcomers))
-            for mask, label in newcomers:
-                tracklet = self._sighted(frame, mask, label)
-                same = [old for old in lost if old.label == label]
-                known = reidentify(same, tracklet.box, tracklet.appearance, self._seen, frame.size)
-                if known is None:
-                    last_id = tracklet.id = next_id(last_id, {*tracklets, *(old.id for old in lost)})
-                else:
-                    lost.remove(known)
-                    tracklet.id = known.id
-                tracklets[tracklet.id] = tracklet
-                prompts.append(MaskPrompt(tracklet.id, mask, label=label))
-            lost += [tracklets.pop(i) for i in gone]
-            prompts += map(RemovePrompt, gone)
-        result = self._track.step(frame, prompts or None)
-        self._waiting.popleft()
-        if looking:
-            self._detected, self._last_id = self._seen, last_id
-            self._lost = deque(lost, REMEMBERED)
-        self._seen += 1
+        given: list[Prompt] = []
+        if self._last_id == 0 or (self._every is not None and self._seen >= self._detect_at):
+            given = self._newly_found(frame, self._detector(frame, *following))
+            self._detect_at = self._seen + (self._every or 0)
+        result = self._session.step(frame, given or None)
         for item in result.objects:
-            tracklets[item.id].visible = item.area > 0
-        self._tracklets = tracklets
+            self._tracks[item.id].area = item.area
+        self._waiting.popleft()
+        self._seen += 1
         self._due.append((result, {}))
 
-    def _detect(
-        self, frame: Frame, following: Sequence[Frame], tracklets: dict[int, _Tracklet]
-    ) -> list[tuple[npt.NDArray[np.bool_], str | None]]:
-        """Masks and labels of what is new on a frame, the best first; the tracklets take note of the run."""
-        for tracklet in tracklets.values():
-            tracklet.missing = 0 if tracklet.visible else tracklet.missing + 1
-        found = self._detector(frame, *following)
-        newcomers = [(mask, item.label) for item in found.objects if (mask := found.mask == item.id).any()]
-        if not tracklets or not newcomers:
-            return newcomers[:MOST_OBJECTS]
-        known = self._track.peek(frame)
-        fresh = []
-        for mask, label in newcomers:
-            number = known_as(mask, label, known)
+    def _newly_found(self, frame: Frame, found: Found) -> list[Prompt]:
+        """The masks of what is new among the objects of a frame; tracks take note of the run."""
+        known = self._session.peek(frame) if self._tracks and found.objects else None
+        for track in self._tracks.values():
+            track.misses = 0 if track.area else track.misses + 1
+        fresh: list[tuple[BoolArray, DetectionTrack]] = []
+        for item in found.objects:
+            mask = found.mask == item.id
+            if not mask.any():
+                continue
+            box = tight_box(mask)
+            new = DetectionTrack(0, box, self._seen, appearance_of(frame.image, box), {item.label or "": 1.0})
+            number = None if known is None else known_as(mask, item.label, known)
             if number is None:
-                fresh.append((mask & (known.mask == 0), label))
+                fresh.append((mask if known is None else mask & (known.mask == 0), new))
             else:
-                old = tracklets[number]
-                sighted = self._sighted(frame, mask, old.label, number)
-                tracklets[number] = replace(sighted, visible=old.visible)
-        return fresh[:MOST_OBJECTS]
-
-    def _sighted(
-        self, frame: Frame, mask: npt.NDArray[np.bool_], label: str | None, number: int = 0
-    ) -> _Tracklet:
-        """An object as it is found now."""
-        box = tight_box(mask)
-        return _Tracklet(number, label, self._seen, box, appearance_of(frame.image, box))
+                old = self._tracks[number]
+                self._tracks[number] = replace(new, id=number, votes=old.votes, area=old.area)
+        del fresh[MOST_OBJECTS:]
+        gone = _retired(self._tracks.values(), len(fresh))
+        for _, new in fresh:
+            self._identify(new, frame.size)
+        self._session.forget(gone)
+        self._lost += [self._tracks.pop(i) for i in gone]
+        return [MaskPrompt(new.id, mask, label=new.label) for mask, new in fresh]
 
 
-def _retired(tracklets: dict[int, _Tracklet], newcomers: int) -> list[int]:
+def _retired(tracks: Iterable[DetectionTrack], newcomers: int) -> list[int]:
     """Ids of those that are followed no longer: out of sight for long, or in the way of new ones."""
-    gone = [i for i, tracklet in tracklets.items() if tracklet.missing >= PATIENCE]
-    rest = sorted((tracklet.seen, i) for i, tracklet in tracklets.items() if i not in gone)
-    return gone + [i for _, i in rest[: max(0, len(rest) + newcomers - MOST_OBJECTS)]]
+    waning = sorted(tracks, key=lambda track: (track.misses < PATIENCE, track.seen, track.id))
+    too_many = len(waning) + newcomers - MOST_OBJECTS
+    return [track.id for i, track in enumerate(waning) if track.misses >= PATIENCE or i < too_many]
 
 
-def known_as(mask: npt.NDArray[np.bool_], label: str | None, known: Segmentation) -> int | None:
+def known_as(mask: BoolArray, label: str | None, known: Segmentation) -> int | None:
     """The followed object that a found one, (H, W), is, or None."""
-    inside = known.mask[mask]
-    if np.count_nonzero(inside) > OVERLAP * mask.sum():
-        numbers, counts = np.unique(inside[inside > 0], return_counts=True)
-        return int(numbers[counts.argmax()])
+    shared = np.bincount(known.mask[mask], minlength=1 + max(known.ids, default=0))
+    shared[0] = 0
+    if shared.sum() > OVERLAP * mask.sum():
+        return int(shared.argmax())
     for item in known.objects:
-        inside = mask & (known.mask == item.id)
         may_be = label is None or item.label in (None, label)
-        if item.area and may_be and np.count_nonzero(inside) > OVERLAP * item.area:
+        if item.area and may_be and shared[item.id] > OVERLAP * item.area:
             return item.id
     return None

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray
-from segue.errors import ArgumentError, SourceError
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import PLANES, Scene, TemporalQuantileBuffer, gain_table, too_few
@@ -46,15 +45,6 @@ class MedianSettings:
     keep: int = 35
     longest: int = 144
     least: int = 3
-
-    def __post_init__(self) -> None:
-        for name in ("every", "least"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"{name} is {getattr(self, name)}, but must be at least 1")
-        if not 2 <= self.keep <= 255:
-            raise ArgumentError(f"keep is {self.keep}, but must be between 2 and 255")
-        if self.longest < self.every:
-            raise ArgumentError(f"longest is {self.longest}, but must be at least every, {self.every}")
 
 
 class MaskedMedian(Background):
@@ -108,12 +98,6 @@ class MaskedMedian(Background):
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Take the next frame (H, W, 3), and where something was in front of the background, (H, W)."""
-        if self._frames and frame.shape[:2] != self._frames[0].shape[1:]:
-            raise SourceError(
-                f"background: a frame of {_size(frame)} after frames of {_size(self._hidden[0])}"
-            )
-        if foreground is not None and foreground.shape != frame.shape[:2]:
-            raise SourceError(f"background: a mask of {_size(foreground)} for a frame of {_size(frame)}")
         if self._due():
             self._advance()
             self._keep(frame, foreground)
@@ -227,7 +211,3 @@ class MaskedMedian(Background):
         self._past.planes(self._settings.least, first, self._result[:, first : self._row])
         if self._row == height:
             self.scene, self._result = Scene(self._result), None
-
-
-def _size(array: npt.NDArray[np.generic]) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"

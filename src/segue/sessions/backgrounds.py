@@ -20,10 +20,12 @@ class Background(Checkpointable):
     Attributes:
         scene: what is known, or None before the first frame; another object when it has changed.
         restorable: whether its state can be saved.
+        pans: whether the camera is known to pan on the frame of the last :meth:`seek`.
     """
 
     scene: Scene | None = None
     restorable: ClassVar[bool] = True
+    pans: bool = False
 
     @property
     def picture(self) -> Image | None:

@@ -45,15 +45,12 @@ class SceneChangeDetector(Checkpointable):
     _time: float | None = checkpointed()
     _usual: float | None = checkpointed()
     _pauses: int = checkpointed()
-    moving: float = checkpointed()
-    """Share of the last frame, reduced, that is not as it was on the frame before."""
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         self._before = None
-        self.moving = 0.0
         self._time = None
         self._usual = None
         self._pauses = 0
@@ -64,9 +61,7 @@ class SceneChangeDetector(Checkpointable):
         before, self._before = self._before, small
         paused = self._paused(time)
         if before is None or before.shape != small.shape:
-            self.moving = 0.0
             return Change.none
-        self.moving = float((np.abs(small - before).max(axis=2) > TOUCH).mean())
         change = difference(small, before)
         if change is not Change.none and not panned(small, before):
             return change
@@ -124,19 +119,14 @@ def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolAr
     return textured & alike, textured & ~alike
 
 
-def shown_share(frame: Float32Array, scene: Float32Array) -> float:
-    """Share of a scene that an image shows, by structure and levels."""
-    if frame.shape != scene.shape:
-        return 0.0
-    kept, altered = structure(frame, scene)
-    textured = int((kept | altered).sum())
-    close = np.abs(frame - scene).max(axis=2) <= TOUCH
-    return float((kept & close).sum()) / textured if textured else 0.0
-
-
 def is_shown(scene: Image | None, image: Image) -> bool:
-    """Whether a part of the empty scene is seen, so that what hides the rest stands before it."""
-    return scene is not None and shown_share(reduced(image), reduced(scene)) > SHOWN
+    """Whether a part of the background is seen, so that what hides the rest stands before it."""
+    if scene is None:
+        return False
+    one, other = reduced(image), reduced(scene)
+    kept, altered = structure(one, other)
+    close = np.abs(one - other).max(axis=2) <= TOUCH
+    return float((kept & close).sum()) > SHOWN * float((kept | altered).sum())
 
 
 def panned(one: Float32Array, other: Float32Array) -> bool:

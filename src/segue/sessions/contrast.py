@@ -11,6 +11,7 @@ import numpy.typing as npt
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene
+from segue.sessions.segmenters import SegmenterInput
 from segue.sessions.stages import Change, Stage, WorkFrame
 
 SPREAD = 150.0  # levels between the darkest and the brightest parts of a scene of usual contrast
@@ -23,14 +24,14 @@ MIDDLE = 118.0  # level to which the middle of a scene is brought
 
 
 @dataclass(frozen=True, slots=True)
-class Tone:
+class ContrastGain:
     """A gain around a level that becomes :data:`MIDDLE`, the same for all colours."""
 
     gain: float  # at least 1
     level: float  # middle of the scene, 0 to 255
 
     def act(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Levels of any shape, uint8, in this tone."""
+        """Levels of any shape, uint8, in this contrast."""
         levels = (np.arange(256) - self.level) * self.gain + MIDDLE
         table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
         return np.asarray(cv2.LUT(values, table), np.uint8)
@@ -43,39 +44,42 @@ class Tone:
 
 
 class Contrast(Stage):
-    """Shows the network scenes of low contrast in usual contrast."""
+    """Shows the segmenter scenes of low contrast in usual contrast, and the frames before in theirs."""
 
     name = "contrast"
-    _tone: Tone | None = checkpointed()
-    state_types = (Tone,)
+    _gain: ContrastGain | None = checkpointed()
+    state_types = (ContrastGain,)
 
     def __init__(self) -> None:
         self.reset(Change.scene)
 
     def reset(self, event: Change) -> None:
-        self._tone = None
-        self._seen: tuple[Scene, Scene] | None = None
+        self._gain = None
+        self._adapted: tuple[Scene, Scene] | None = None
 
     def before(self, frame: WorkFrame, background: Background) -> None:
-        assert frame.scene is not None
-        frame.scene, frame.tone = self.adapt(frame.scene)
+        scene = frame.scene
+        assert scene is not None
+        if self._adapted is None or self._adapted[0] is not scene:
+            self._gain = contrast_gain(scene, self._gain)
+            self._adapted = scene, scene if self._gain is None else self._gain.of_scene(scene)
+        frame.scene, gain = self._adapted[1], self._gain
+        if gain is None:
+            return
+        frame.input.image = gain.act(frame.image)
+        if frame.pans:  # frames that were warped onto this one
+            beside = frame.context.items()
+            frame.context = {offset: SegmenterInput(gain.act(each.image)) for offset, each in beside}
 
-    def adapt(self, scene: Scene) -> tuple[Scene, Tone | None]:
-        """A scene in usual contrast, and the tone that makes it so, if it has not."""
-        if self._seen is None or self._seen[0] is not scene:
-            self._tone = tone_for(scene, self._tone)
-            self._seen = scene, scene if self._tone is None else self._tone.of_scene(scene)
-        return self._seen[1], self._tone
 
-
-def tone_for(scene: Scene, before: Tone | None = None) -> Tone | None:
-    """The tone in which a scene has usual contrast; None if it has, or is too noisy."""
+def contrast_gain(scene: Scene, before: ContrastGain | None = None) -> ContrastGain | None:
+    """The gain that gives a scene usual contrast; None if it has, or is too noisy."""
     grey = cv2.cvtColor(scene.picture, cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(grey[::4, ::4], ENDS)
     gain = min(SPREAD / max(high - low, 1.0), MOST_NOISE / max(noise_of(scene), 0.1), MOST_GAIN)
     if before is not None and before.gain / HOLD < gain < before.gain * HOLD:
         return before
-    return Tone(float(gain), float(low + high) / 2) if gain > WORTH else None
+    return ContrastGain(float(gain), float(low + high) / 2) if gain > WORTH else None
 
 
 def noise_of(scene: Scene) -> float:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from segue.arrays import BoolArray
+from segue.arrays import BoolArray, Float32Array
 from segue.errors import ArgumentError, PromptError
 from segue.masks.measure import measure
 from segue.prompts.planes import grown, tight_box
 from segue.prompts.proposals import Detector, Proposals, propose
 from segue.sessions.association import (
-    NO_APPEARANCES,
     REMEMBERED,
     SURPLUS,
-    Candidate,
     DetectionTrack,
     appearance_of,
-    find_occlusions,
     match,
     match_tentative,
     next_id,
@@ -31,9 +29,13 @@ from segue.sessions.association import (
 from segue.sessions.base import checkpointed
 from segue.sessions.session import FindingSession
 from segue.sessions.track import TrackSession
-from segue.types import Box, Frame, IndexMask, MaskPrompt, Prompt
+from segue.types import Box, Frame, MaskPrompt, Prompt
 
-CANDIDATE_SCORE = 0.6  # scores from this share of the threshold on are kept as candidates
+Mask = npt.NDArray[np.int32]
+
+TENTATIVE_SCORE = (
+    0.6  # share of the threshold from which on detections are matched, and wait for a second one
+)
 
 INSIDE, PART_SURPLUS = 0.7, 0.1
 """Share of a new mask in a known object from which on it is held for a part of that, unless its score is
@@ -42,7 +44,7 @@ above the threshold by so much, or by twice as much if both have one class."""
 IN_FRONT = 0.5  # a new mask below this share of a known object's area lies in front of it, else behind
 LEFT = 0.5  # share of a new mask that must be left when what known objects have is taken away
 AGREES = 0.8  # overlap (IoU) of the box around a mask with its detection, below which the mask is wrong
-FITS = 0.5  # the same from which on appearance and motion are learnt from the detection
+FITS = 0.5  # the same from which on the appearance is learnt from the detection
 MISMATCHES = 2  # runs of the detector in a row after which a mask that it contradicts is made anew
 RIM = 0.05  # what a mask may reach out of its detection, as a share of the sides
 BETTER = 0.05  # by how much more a new mask has to agree
@@ -80,7 +82,7 @@ class DetectionOptions:
 class DetectionSession(FindingSession):
     """Finds, names and follows all objects, with a detector and a network for tracking.
 
-    On every ``every``-th frame detections are matched with the followed objects by overlap, class, motion and
+    On every ``every``-th frame detections are matched with the followed objects by overlap, class and
     appearance. What is left over becomes an object when it is seen again, or at once if its score is high; an
     object that was lost returns under its id. Objects that are out of sight or that the detector misses
     longer than it usually does are lost, and the oldest lost ones are dropped. A mask that disagrees with
@@ -96,11 +98,11 @@ class DetectionSession(FindingSession):
     _session: TrackSession = checkpointed()
     _tracks: dict[int, DetectionTrack] = checkpointed()
     _lost: deque[DetectionTrack] = checkpointed()
-    _candidates: list[Candidate] = checkpointed()
+    _tentative: list[DetectionTrack] = checkpointed()
     _seen: int = checkpointed()
     _detect_at: int = checkpointed()
     _last_id: int = checkpointed()
-    state_types = (DetectionTrack, Candidate)
+    state_types = (DetectionTrack,)
 
     def __init__(
         self, session: TrackSession, detector: Detector, options: DetectionOptions | None = None
@@ -119,9 +121,8 @@ class DetectionSession(FindingSession):
     def reset(self) -> None:
         super().reset()
         self._session.reset()
-        self._tracks = {}
+        self._tracks, self._tentative = {}, []
         self._lost = deque(maxlen=REMEMBERED)
-        self._candidates = []
         self._seen = self._detect_at = self._last_id = 0
 
     def _take(self, frame: Frame) -> None:
@@ -150,184 +151,133 @@ class DetectionSession(FindingSession):
 
     def _detect(self, frame: Frame) -> list[Prompt]:
         """Match the detections of a frame with the known objects; the prompts that follow for the tracker."""
-        found = propose(self._detector, frame, CANDIDATE_SCORE * self.options.score)
-        mask = self._session.peek(frame).mask if self._tracks else np.zeros(frame.size, np.uint8)
-        labels = {i: track.label for i, track in self._tracks.items()}
-        scene = _Scene(frame, found, mask, labels, self._seen, self.options.score)
-        matched = self._matched(scene)
+        found = propose(self._detector, frame, TENTATIVE_SCORE * self.options.score)
+        tracked = self._session.peek(frame).mask if self._tracks else np.zeros(frame.size, np.uint8)
+        mask = np.array(tracked, np.int32)
+        looks = [appearance_of(frame.image, box) for box in found.boxes]
+        matched = self._matched(found, looks, _visible(mask))
         lost = [i for i, track in self._tracks.items() if i not in matched and track.misses >= track.patience]
         self._lost += [self._tracks.pop(i) for i in lost]
-        scene.clear(lost)
+        mask[np.isin(mask, lost)] = 0
         self._session.forget(lost)
-        given: list[Prompt] = []
-        corrected = self._corrections(scene, matched)
+        corrected = self._corrections(found, mask, matched)
         # What was remembered of them was wrong, the first mask not least, and would grow back.
         self._session.forget([*corrected])
         free = [i for i in range(len(found.boxes)) if i not in matched.values()]
-        for number, plane in (corrected | self._newcomers(scene, free)).items():
-            own = plane & (scene.mask == number)  # a later one may lie in front
+        given: list[Prompt] = []
+        for number, plane in (corrected | self._newcomers(found, looks, mask, free)).items():
+            own = plane & (mask == number)  # a later one may lie in front
             if own.any():
                 given.append(MaskPrompt(number, own))
             elif number not in self._session.ids:
                 del self._tracks[number]
         return given
 
-    def _matched(self, scene: _Scene) -> dict[int, int]:
+    def _matched(
+        self, found: Proposals, looks: Sequence[Float32Array], visible: Mapping[int, Box]
+    ) -> dict[int, int]:
         """The detection of each known object that has one; tracks are updated."""
         tracks = list(self._tracks.values())
-        shown = [scene.box_of(track.id) for track in tracks]
-        together = find_occlusions(tracks, shown, scene.at)
-        for track, met in zip(tracks, together, strict=True):
-            track.runs += 1
-            track.contested |= met
-        found = scene.found
-        pairs = match(tracks, shown, found.boxes, found.labels, scene.appearances, scene.at)
+        for track in tracks:
+            track.box = visible.get(track.id, track.box)
+        pairs = match(tracks, found.boxes, found.labels, looks)
         for i, track in enumerate(tracks):
             number = pairs.get(i)
             if number is None:
-                track.missed(shown[i])
+                track.missed(visible.get(track.id))
                 continue
-            box = found.boxes[number]
-            agreement = float(overlaps([shown[i] or track.box], [box])[0, 0])
+            agreement = float(overlaps([track.box], [found.boxes[number]])[0, 0])
             track.mismatches = 0 if agreement >= AGREES else track.mismatches + 1
-            alone = not together[i] and agreement >= FITS
-            look = scene.appearances[number]
-            track.found(box, found.scores[number], found.labels[number], look, alone=alone)
-            if alone:
-                track.stands_alone(box, scene.at)
+            track.found(found.boxes[number], found.scores[number], found.labels[number])
+            if track.id in visible and agreement >= FITS:
+                track.learn(looks[number])
         return {tracks[i].id: number for i, number in pairs.items()}
 
-    def _corrections(self, scene: _Scene, matched: dict[int, int]) -> dict[int, BoolArray]:
+    def _corrections(self, found: Proposals, mask: Mask, matched: Mapping[int, int]) -> dict[int, BoolArray]:
         """New masks of objects whose masks disagree with their detections, where there are better ones."""
-        found, before = scene.found, scene.mask.copy()
-        boxes = {i: scene.box_of(i) for i in matched}
-        wrong = {
-            i: number
+        before, boxes = mask.copy(), _visible(mask)
+        wrong = [
+            i
             for i, number in matched.items()
-            if (boxes[i] is None or self._tracks[i].mismatches >= MISMATCHES)
+            if (i not in boxes or self._tracks[i].mismatches >= MISMATCHES)
             and found.scores[number] >= self.options.score
-        }
-        scene.clear(wrong)  # the masks of two may have changed places
+        ]
+        mask[np.isin(mask, wrong)] = 0  # the masks of two may have changed places
         fresh = {}
-        for i, number in wrong.items():
-            plane, old, wanted = scene.carved(number, i), boxes[i], [found.boxes[number]]
-            agreement = 0.0 if old is None else float(overlaps([old], wanted)[0, 0])
+        for i in wrong:
+            plane, wanted = self._carved(found, matched[i], mask), [found.boxes[matched[i]]]
+            agreement = float(overlaps([boxes[i]], wanted)[0, 0]) if i in boxes else 0.0
             if plane is not None and overlaps([tight_box(plane)], wanted)[0, 0] > agreement + BETTER:
                 self._tracks[i].mismatches = 0
                 fresh[i] = plane
             else:
-                plane = (before == i) & (scene.mask == 0)
-            scene.put(i, plane)
+                plane = (before == i) & (mask == 0)
+            mask[plane] = i
         return fresh
 
-    def _newcomers(self, scene: _Scene, free: Sequence[int]) -> dict[int, BoolArray]:
+    def _newcomers(
+        self, found: Proposals, looks: Sequence[Float32Array], mask: Mask, free: Sequence[int]
+    ) -> dict[int, BoolArray]:
         """Objects that are new, or back, among the detections that belong to no known object."""
-        found, before = scene.found, list(self._candidates)
-        self._candidates = []
+        before, self._tentative = self._tentative, []
+        enough = self.options.score - SURPLUS * (self.options.frames is not None)
         fresh = {}
         for number in sorted(free, key=lambda i: -found.scores[i]):
             box, label, score = found.boxes[number], found.labels[number], found.scores[number]
-            candidate = match_tentative(before, box, label)
-            if candidate is None:
-                candidate = Candidate(box, label, score)
+            track = match_tentative(before, box, label)
+            if track is None:
+                track = DetectionTrack(0, box, self._seen, looks[number])
             else:
-                before.remove(candidate)
-                candidate = Candidate(box, label, candidate.total + score, candidate.runs + 1)
-            enough = self.options.score - SURPLUS * (self.options.frames is not None)
-            if not candidate.is_confirmed(enough) or len(self._tracks) >= self.options.top:
-                self._candidates.append(candidate)
+                before.remove(track)
+                track.box, track.seen = box, self._seen
+            track.found(box, score, label)
+            if not track.is_confirmed(enough) or len(self._tracks) >= self.options.top:
+                self._tentative.append(track)
                 continue
-            mask = scene.carved(number, None)
-            if mask is None:
+            plane = self._carved(found, number, mask)
+            if plane is None:
                 continue
-            track = self._known_again(scene, number) or self._new(scene, number)
-            track.stands_alone(box, scene.at)
-            self._tracks[track.id] = track
-            scene.put(track.id, mask)
-            fresh[track.id] = mask
+            self._identify(track, mask.shape)
+            track.learn(looks[number])
+            mask[plane] = track.id
+            fresh[track.id] = plane
         return fresh
 
-    def _new(self, scene: _Scene, number: int) -> DetectionTrack:
-        self._last_id = next_id(self._last_id, {*self._tracks, *(track.id for track in self._lost)})
-        found = scene.found
-        votes = {found.labels[number] or "": found.scores[number]}
-        x0, y0, x1, y1 = box = found.boxes[number]
-        return DetectionTrack(
-            self._last_id, box, scene.at, scene.appearances[number], votes, size=(x1 - x0, y1 - y0)
-        )
+    def _identify(self, new: DetectionTrack, size: tuple[int, int]) -> None:
+        """Follow an object under the id of the lost one that it is, else under a new one."""
+        same = [track for track in self._lost if new.votes.keys() & track.votes.keys()]
+        old = reidentify(same, new, size)
+        if old is None:
+            self._last_id = next_id(self._last_id, {*self._tracks, *(track.id for track in self._lost)})
+            new.id = self._last_id
+        else:
+            self._lost.remove(old)
+            new.id = old.id
+            new.hits, new.runs = new.hits + old.hits, new.runs + old.runs
+            for label, total in old.votes.items():
+                new.votes[label] = new.votes.get(label, 0.0) + total
+        self._tracks[new.id] = new
 
-    def _known_again(self, scene: _Scene, number: int) -> DetectionTrack | None:
-        """The lost object that a new one is, taken from the lost ones."""
-        box, label = scene.found.boxes[number], scene.found.labels[number]
-        same = (track for track in self._lost if label in track.votes)
-        chosen = reidentify(same, box, scene.appearances[number], scene.at, scene.mask.shape)
-        if chosen is not None:
-            self._lost.remove(chosen)
-            chosen.misses = chosen.mismatches = 0
-            chosen.contested, chosen.anchor = False, None
-            chosen.box, chosen.seen = box, scene.at
-            chosen.vote(label, scene.found.scores[number])
-            chosen.hits += 1
-            chosen.runs += 1
-        return chosen
-
-
-class _Scene:
-    """A frame on which the detector runs: the detections, and what each known object has of it."""
-
-    def __init__(
-        self,
-        frame: Frame,
-        found: Proposals,
-        mask: IndexMask,
-        labels: dict[int, str | None],
-        at: int,
-        score: float,
-    ) -> None:
-        self.found, self.at, self._score, self._labels = found, at, score, labels
-        self.mask = np.array(mask, np.int32)
-        looks = [appearance_of(frame.image, box) for box in found.boxes]
-        self.appearances = np.stack(looks) if looks else NO_APPEARANCES
-        self._extents = measure(self.mask)
-
-    def box_of(self, number: int) -> Box | None:
-        """Around the mask of a known object, None where it is out of sight."""
-        extent = self._extents.get(number)
-        return None if extent is None or extent.area < SMALLEST * self.mask.size else extent.box
-
-    def clear(self, numbers: Collection[int]) -> None:
-        """Give the pixels of objects to nobody."""
-        self.mask[np.isin(self.mask, list(numbers))] = 0
-        self._extents = measure(self.mask)
-
-    def put(self, number: int, mask: BoolArray) -> None:
-        """Give an object this mask."""
-        self.mask[mask] = number
-        self._extents = measure(self.mask)
-
-    def carved(self, number: int, own: int | None) -> BoolArray | None:
-        """The mask of a detection less what others than ``own`` have; None where that is a known object."""
-        mask = (self.found.mask(number) > 0.5) & _around(self.found.boxes[number], self.mask.shape)
-        whole = int(mask.sum())
-        if whole < SMALLEST * self.mask.size:
+    def _carved(self, found: Proposals, number: int, mask: Mask) -> BoolArray | None:
+        """The mask of a detection less what tracks have in ``mask``; None where it is a tracked object."""
+        x0, y0, x1, y1 = grown(found.boxes[number], RIM)
+        plane = np.zeros(mask.shape, np.bool_)
+        # Detections end where objects do, masks sometimes run out.
+        plane[max(int(y0), 0) : math.ceil(y1), max(int(x0), 0) : math.ceil(x1)] = True
+        plane &= found.mask(number) > 0.5
+        whole = int(plane.sum())
+        if whole < SMALLEST * mask.size:
             return None
-        for i, inside in zip(*np.unique(self.mask[mask], return_counts=True), strict=True):
-            if i in (0, own):
-                continue
-            behind = whole >= IN_FRONT * self._extents[i].area
-            if behind or self._is_part(inside / whole, number, i):
-                mask &= self.mask != i
-        return mask if int(mask.sum()) >= LEFT * whole else None
-
-    def _is_part(self, share: float, number: int, of: int) -> bool:
-        """Whether a detection, ``share`` of which lies in a known object, is only a part of that."""
-        same = self.found.labels[number] == self._labels.get(of)
-        return share >= INSIDE and self.found.scores[number] < self._score + PART_SURPLUS * (1 + same)
+        for i, inside in zip(*np.unique(mask[plane], return_counts=True), strict=True):
+            if i:
+                same = found.labels[number] == self._tracks[i].label
+                sure = found.scores[number] >= self.options.score + PART_SURPLUS * (1 + same)
+                behind = whole >= IN_FRONT * np.count_nonzero(mask == i)
+                if behind or (inside / whole >= INSIDE and not sure):
+                    plane &= mask != i
+        return plane if int(plane.sum()) >= LEFT * whole else None
 
 
-def _around(box: Box, shape: tuple[int, ...]) -> BoolArray:
-    """A box and a little around it, (H, W): detections end where objects do, masks sometimes run out."""
-    x0, y0, x1, y1 = grown(box, RIM)
-    plane = np.zeros(shape, np.bool_)
-    plane[max(int(y0), 0) : math.ceil(y1), max(int(x0), 0) : math.ceil(x1)] = True
-    return plane
+def _visible(mask: Mask) -> dict[int, Box]:
+    """Boxes around the objects of an index mask that are not too small, by id."""
+    return {i: extent.box for i, extent in measure(mask).items() if extent.area >= SMALLEST * mask.size}

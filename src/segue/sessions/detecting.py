@@ -23,9 +23,7 @@ from segue.prompts.detectors import (
     DenseFeatures,
     Detector,
     DiscoveryDetector,
-    FilledBox,
 )
-from segue.prompts.grabcut import GrabCut
 from segue.prompts.own_detectors import FunctionDetector, PhraseDetector
 from segue.prompts.phrases import Phrase, parse_phrases, unmatched
 from segue.prompts.prompter import Prompter, prepared
@@ -37,7 +35,7 @@ from segue.sessions.track import TrackSession
 from segue.types import FeatureName, Image, Refinement
 from segue.weights import load
 
-BOX_MASKS = ("network", "grabcut", "none")  # what may make masks of boxes
+BOX_MASKS = ("network", "none")  # what may make masks of boxes
 MAX_TILES = 8
 MOST_COLOURED = 100  # objects of a class among which those of a colour are sought
 LEAST_OPEN = 0.3  # least score of a model in a folder
@@ -77,10 +75,9 @@ def detector(
         max_objects: most objects of a frame, at least 1; None is 10 with classes or text, else 1.
         features: for ``lost`` and ``lost-b16``: ``keys``, ``queries`` or ``values`` of the last attention;
             None is ``keys``.
-        refine: for ``lost``, ``lost-b16`` and ``lost-lite``, how the mask is drawn to the edges: ``crf``,
-            ``grabcut`` or ``none``; None is ``crf``. For detectors that find boxes, what makes masks of
-            them: ``network`` for segue-prompt, ``grabcut``, or ``none`` for the boxes themselves; None is
-            ``network``.
+        refine: for ``lost``, ``lost-b16`` and ``lost-lite``, how the mask is drawn to the edges: ``crf`` or
+            ``none``; None is ``crf``. For detectors that find boxes, what makes masks of them: ``network``
+            for segue-prompt, or ``none`` for the boxes themselves; None is ``network``.
         tiles: for ``nanodet``, 1 to 8: look also at so many overlapping parts a side, for objects that are
             small in large images; None is the whole alone.
         names: for a function whose labels are numbers: the name of each, by number or in order.
@@ -218,15 +215,11 @@ def build_network(
     return made(network, rules=_rules(options), device=choose_device(options.device), **given)
 
 
-def _box_prompter(refine: Refinement | None, device: str | torch.device | None) -> MakePrompter:
-    """The box segmenter of a detector."""
+def _box_prompter(refine: Refinement | None, device: str | torch.device | None) -> MakePrompter | None:
+    """The box segmenter of a detector; None takes whole boxes."""
     if refine not in (None, *BOX_MASKS):
         raise PromptError(f"refine is {refine!r}; for boxes choose {', '.join(BOX_MASKS)}")
-    if refine == "grabcut":
-        return GrabCut
-    return (
-        FilledBox if refine == "none" else partial(Prompter, network=prepared(device=choose_device(device)))
-    )
+    return None if refine == "none" else partial(Prompter, network=prepared(device=choose_device(device)))
 
 
 def build_nanodet(options: DetectorOptions) -> Detector:

@@ -1,46 +1,58 @@
-"""The empty scenes of a video, learnt in a first pass, and a background model that serves them."""
+"""The backgrounds of a video, learnt in a first pass, and a background model that serves them."""
 
 from __future__ import annotations
 
 import bisect
 import itertools
-import math
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from segue.arrays import Float32Array, UInt8Array
+from segue.arrays import UInt8Array
 from segue.errors import CheckpointError, PromptError
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.empty_scene import PLANES, Scene, resized, same_shape
-from segue.sessions.stages import Change, Stage, WorkFrame
+from segue.sessions.stages import Change
 
 LEARNT = ".safetensors"
-"""Ending of a file with all that is known of the empty scene."""
+"""Ending of a file with all that is known of the background."""
 
-STEPS = 63  # of the probabilities that are kept for each frame while the camera pans
+
+@dataclass(slots=True, eq=False)
+class VideoPart:
+    """A part of a video that has one background."""
+
+    first: int  # frame of the source from which on it holds
+    change: str  # value of the Change with which it begins
+    planes: UInt8Array  # of its :class:`Scene`
+    pans: bool = False  # the camera pans: there is no common background
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether its values make sense, for one that was read from a file."""
+        known = type(self.first) is int and self.first >= 0 and self.change in {each.value for each in Change}
+        planes = self.planes
+        known = known and isinstance(planes, np.ndarray) and planes.dtype == np.uint8 and planes.ndim == 3
+        return known and len(planes) == PLANES and min(planes.shape) > 0
 
 
 class FilmScenes(Checkpointable):
-    """The empty scenes of a video, by the frame from which on each of them holds."""
+    """The backgrounds of a video, one for each of its parts."""
 
-    _firsts: list[int] = checkpointed()
-    _begun_by: list[str] = checkpointed()  # values of Change
-    _planes: list[npt.NDArray[np.uint8]] = checkpointed()
+    learnt: list[VideoPart] = checkpointed()
+    state_types = (VideoPart,)
 
     def __init__(self) -> None:
-        self._firsts, self._begun_by, self._planes = [], [], []
+        self.learnt = []
 
     @classmethod
     def of(cls, scene: Scene) -> FilmScenes:
-        """One scene for all frames, from frame 0 on."""
+        """One background for all frames, from frame 0 on."""
         scenes = cls()
-        scenes.add(0, scene)
+        scenes.learnt.append(VideoPart(0, Change.none.value, scene.planes))
         return scenes
 
     @classmethod
@@ -49,9 +61,9 @@ class FilmScenes(Checkpointable):
         scenes, state = cls(), SessionState.load(path)
         try:
             scenes.restore(state)
-            good = len(scenes._firsts) == len(scenes._planes) == len(scenes._begun_by) > 0
-            good = good and _ascending(scenes._firsts) and all(map(Change, scenes._begun_by))
-            good = good and all(_are_planes(planes) for planes in scenes._planes)
+            good = bool(scenes.learnt) and all(part.is_valid for part in scenes.learnt)
+            pairs = itertools.pairwise(scenes.learnt)
+            good = good and all(one.first < other.first for one, other in pairs)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             good = False
         if not good:
@@ -62,41 +74,13 @@ class FilmScenes(Checkpointable):
         """Write a safetensors file, an existing one is replaced; SinkError if that fails."""
         self.state().save(path)
 
-    def add(self, first: int, scene: Scene, change: Change = Change.none) -> None:
-        """Append a scene that holds from a frame on, and what happened to the image there."""
-        self._firsts.append(first)
-        self._begun_by.append(change.value)
-        self._planes.append(scene.planes)
-
-    def __len__(self) -> int:
-        return len(self._firsts)
-
     def number_at(self, index: int) -> int:
-        """Number, from 0, of the scene that holds on a frame of the source."""
-        return max(0, bisect.bisect_right(self._firsts, index) - 1)
-
-    def begun_by(self, number: int) -> Change:
-        """What happened to the image as a whole where a scene begins; none for the first."""
-        return Change(self._begun_by[number])
-
-    def scene(self, number: int) -> Scene:
-        """A scene by its number."""
-        return Scene(self._planes[number])
-
-
-def _ascending(numbers: Sequence[Any]) -> bool:
-    whole = all(type(number) is int and number >= 0 for number in numbers)
-    return whole and all(one < other for one, other in itertools.pairwise(numbers))
-
-
-def _are_planes(planes: Any) -> bool:
-    if not isinstance(planes, np.ndarray) or planes.dtype != np.uint8:
-        return False
-    return planes.ndim == 3 and len(planes) == PLANES and min(planes.shape) > 0
+        """Number, from 0, of the part to which a frame of the source belongs."""
+        return max(0, bisect.bisect_right([part.first for part in self.learnt], index) - 1)
 
 
 class LearntBackground(Background):
-    """Empty scenes that are known beforehand, in the size of the frames; the exposure alone is followed.
+    """Backgrounds that are known beforehand, in the size of the frames; the exposure alone is followed.
 
     Args:
         scenes: those of a video, or one for all frames, such as an image that was taken at night.
@@ -106,45 +90,43 @@ class LearntBackground(Background):
         >>> background = LearntBackground(FilmScenes.of(Scene.of(picture)))
     """
 
-    while_panning: Mapping[int, UInt8Array]
-    """Probability of foreground by the frames nearby, see :func:`packed`, where the camera pans."""
-
     _number: int = checkpointed()
     _size: tuple[int, int] | None = checkpointed()
     _gains: tuple[float, ...] = checkpointed()
+    pans: bool = checkpointed()
     scene: Scene | None = checkpointed()
     state_types = (Scene,)
 
     def __init__(self, scenes: FilmScenes, *, of_this_film: bool = False) -> None:
         self.scenes, self.of_this_film = scenes, of_this_film
         self._size: tuple[int, int] | None = None
-        self._number, self.scene, self._gains = -1, None, (1.0, 1.0, 1.0)
-        self.while_panning = {}
+        self._number, self.scene, self._gains, self.pans = -1, None, (1.0, 1.0, 1.0), False
 
     def seek(self, index: int) -> Change | None:
-        """Take the scene of a frame, and tell whether something happens there, if that is known."""
-        number, begins = self.scenes.number_at(index), self.begins(index)
+        """Take the background of a frame, and tell whether something happens there, if that is known."""
+        begins = self.begins(index)
         if begins:
-            self._number = number
+            self._number = self.scenes.number_at(index)
+            self.pans = self.of_this_film and self.scenes.learnt[self._number].pans
             self.restart()
         if not self.of_this_film:
             return None
-        return self.scenes.begun_by(number) if begins else Change.none
+        return Change(self.scenes.learnt[self._number].change) if begins else Change.none
 
     def begins(self, index: int) -> bool:
-        """Whether another scene begins with a frame."""
+        """Whether another part begins with a frame."""
         return self.scenes.number_at(index) != self._number
 
     def restart(self) -> None:
-        """Go back to the scene as it was learnt."""
+        """Go back to the background as it was learnt."""
         self._gains = (1.0, 1.0, 1.0)
         if self._number >= 0:
             self.scene = self._learnt()
 
     def fit(self, size: tuple[int, int]) -> None:
         self._size = size
-        for number in range(len(self.scenes)):
-            height, width = self.scenes.scene(number).planes.shape[1:]
+        for part in self.scenes.learnt:
+            height, width = part.planes.shape[1:]
             if not same_shape(size, (height, width)):
                 raise PromptError(
                     f"the empty scene is {width}x{height}, but the frames are {size[1]}x{size[0]}"
@@ -158,44 +140,8 @@ class LearntBackground(Background):
             self.scene = self._learnt().in_other_light(self._gains)
 
     def _learnt(self) -> Scene:
-        """The scene as it was learnt, at the size of the frames."""
-        scene = self.scenes.scene(self._number)
-        if self._size is None or scene.planes.shape[1:] == self._size:
-            return scene
-        return Scene(np.ascontiguousarray(np.stack([resized(plane, self._size) for plane in scene.planes])))
-
-
-class KnownWhilePanning(Stage):
-    """Gives the foreground that the first pass found beside the frames nearby where the camera pans."""
-
-    name = "nearby"
-
-    def __init__(self, background: LearntBackground) -> None:
-        self._background = background
-
-    def arrive(self, frame: WorkFrame, background: Background) -> None:
-        frame.known = frame.index in self._background.while_panning
-
-    def result(self, frame: WorkFrame, background: Background) -> None:
-        if frame.known and frame.maps is not None:
-            maps = frame.maps.copy()
-            maps[0] = unpacked(self._background.while_panning[frame.index], maps[0].shape)
-            frame.maps = maps
-
-
-def packed(foreground: Float32Array) -> UInt8Array:
-    """A compact map of probabilities in steps of 1/63; most pixels are 0."""
-    steps = np.rint(foreground * STEPS).astype(np.uint8)
-    return np.array(np.frombuffer(zlib.compress(steps.tobytes()), np.uint8))
-
-
-def unpacked(data: UInt8Array, shape: tuple[int, ...]) -> Float32Array:
-    """A map of probabilities that was packed."""
-    try:
-        values = zlib.decompressobj().decompress(data.tobytes(), math.prod(shape))
-        steps = np.frombuffer(values, np.uint8).reshape(shape)
-    except (zlib.error, ValueError) as error:
-        raise CheckpointError(
-            "what was learnt in the first pass is damaged or of another size; start again with --overwrite"
-        ) from error
-    return np.asarray(steps / np.float32(STEPS), np.float32)
+        """The background as it was learnt, at the size of the frames."""
+        planes = self.scenes.learnt[self._number].planes
+        if self._size is None or planes.shape[1:] == self._size:
+            return Scene(planes)
+        return Scene(np.ascontiguousarray(np.stack([resized(plane, self._size) for plane in planes])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, cast
 
 import cv2
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from segue.arrays import BoolArray
-from segue.errors import ArgumentError
+from segue.errors import ArgumentError, SegueError
 from segue.models.base import ForegroundNetwork
 from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.backgrounds import Background
@@ -25,7 +25,7 @@ from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
 from segue.sessions.scene_events import SceneEvents
-from segue.sessions.segmenters import Maps, NetworkSegmenter, Segmenter
+from segue.sessions.segmenters import NetworkSegmenter, Segmenter, SegmenterInput
 from segue.sessions.session import ExplainedSession
 from segue.sessions.stage_list import checked, followed, stages_for
 from segue.sessions.stages import Change, StageList, WorkFrame
@@ -66,18 +66,18 @@ class ForegroundSession(ExplainedSession):
     """
 
     finds, resizes = "foreground is", True
-    _segmenter: Segmenter = checkpointed()
     _background: Background = checkpointed()
     _masks: ForegroundMasks = checkpointed()
     _stages: StageList = checkpointed()
     _events: SceneEvents = checkpointed()
     _depth_scale: DepthScale = checkpointed()
     _working: WorkingSize = checkpointed()
-    _waiting: deque[WorkFrame] = checkpointed()  # for the network ...
-    _decoded: deque[WorkFrame] = checkpointed()  # ... and then for the frames after them
+    _frames: deque[WorkFrame] = checkpointed()  # that wait, and those before them in their context
+    _decoded: int = checkpointed()  # the first ones: have been segmented ...
+    _given: int = checkpointed()  # ... and have a result
     _hidden: BoolArray | None = checkpointed()
     _completed: int = checkpointed()
-    state_types = (WorkFrame,)
+    state_types = (WorkFrame, SegmenterInput)
 
     def __init__(
         self,
@@ -103,13 +103,15 @@ class ForegroundSession(ExplainedSession):
         follow = followed(follow_camera, checked(without))
         self._events, self._depth_scale = SceneEvents(follow), DepthScale()
         self._learns = self._segmenter.uses_background and follow != "always"
-        self.lag = self._segmenter.lag + self._stages.lag
+        self._ahead = max(0, *self._segmenter.offsets, 0)
+        self._past = max(0, *(-offset for offset in self._segmenter.offsets), 0)
+        self.lag = self._ahead + self._stages.lag
         self.reset()
 
     def reset(self) -> None:
         super().reset()
         self._working.reset()
-        self._waiting, self._decoded = deque(), deque()
+        self._frames = deque()
         self._masks.reset()
         self._events.restart()
         self._begin_scene()
@@ -136,25 +138,16 @@ class ForegroundSession(ExplainedSession):
             return background.scenes
         return FilmScenes.of(background.scene or Scene.of(picture))
 
-    def explain(self) -> None:
-        """Keep with each result from now on what it was made of, for :attr:`explanation`.
-
-        That is one image at the working size, RGB (rows h, n w, 3): the frame; the empty scene, its low and
-        its high quantile, all of what was background; the maps of the context at each scale, for networks
-        that tell them; probability of foreground. For networks that look at flow three further rows: flow by
-        the colour wheel, filtered flow and its attention at each scale, see
-        :func:`segue.sessions.explaining.draw`.
-        """
-        super().explain()
-        self._segmenter.explains = True
-
     def state(self, *, copy: bool = True) -> SessionState:
         """As :meth:`Session.state`, due results with masks alone; only if :attr:`restorable`."""
-        return super().state()  # a segmenter of somebody else knows no copy
+        if not self.restorable:
+            raise SegueError(f"{self._segmenter.name} cannot be saved")
+        return super().state(copy=copy)
 
     def _config_fingerprint(self) -> dict[str, Any]:
         return {
             "model": self._segmenter.name,
+            "weights": self._segmenter.fingerprint,
             "stages": self._stages.names,
             "short_side": self._short_side,
             "warm_up": self._warm_up,
@@ -164,21 +157,17 @@ class ForegroundSession(ExplainedSession):
     def _take(self, frame: Frame) -> None:
         check_extra(frame, self._segmenter.extra, self._segmenter.name)
         image = self._reduced(frame)
-        if self._background.begins(frame.index):  # frames that wait belong to the scene before
-            self._drain()
-        event = self._seen(frame, image)
-        plane = plane_of(frame, self._working.size, self._depth_scale)
-        work = WorkFrame(frame.index, frame.time, frame.size, image, plane, pans=self._events.pans)
-        work.event, work.moving, work.hidden = event, self._events.moving, self._hidden
-        self._stages.arrive(work, self._background)
-        self._waiting.append(work)
-        step = self._segmenter.step
-        self._decode(lambda scene, **adapted: step(work.image, scene, work.plane, **adapted))
-        self._finish(keep=self._stages.lag)
+        event = self._event(frame, image)
+        seen = SegmenterInput(image, plane_of(frame, self._working.size, self._depth_scale))
+        work = WorkFrame(frame.index, frame.time, frame.size, image, seen, pans=self._events.pans)
+        work.event, work.hidden = event, self._hidden
+        for stage in self._stages:
+            stage.arrive(work, self._background)
+        self._frames.append(work)
+        self._advance(self._ahead)
 
     def _end(self) -> None:
-        self._drain()
-        self._finish()
+        self._advance(complete=True)
 
     def _reduced(self, frame: Frame) -> Image:
         """A frame at the working size, which changes with that of the frames."""
@@ -192,71 +181,92 @@ class ForegroundSession(ExplainedSession):
                 self._background.replace(kept)
         return self._working.reduced(frame.image)
 
-    def _seen(self, frame: Frame, image: Image) -> Change:
+    def _event(self, frame: Frame, image: Image) -> Change:
         """What happens to the image as a whole on a frame; scenes end and begin."""
+        if self._background.begins(frame.index):  # frames that wait belong to the scene before
+            self._advance()
         known, panned = self._background.seek(frame.index), self._events.pans
-        event = self._events.look(image, frame.time, self._background.picture, known)
+        event = self._events.look(image, frame.time, self._background, known)
         if event is Change.scene:
             self._end_scene()
         elif event is not Change.none:
-            self._drain()
-            self._stages.reset(event)
+            self._forget_context()
+            for stage in self._stages:
+                stage.reset(event)
             if event is Change.light and not self._segmenter.uses_background:
                 self._segmenter.restart()
-            else:
-                self._segmenter.pause()
         if self._events.pans and not panned and self._completed:
             message = f"frame {frame.index}: the camera pans and is followed from here on"
             warnings.warn(message, ForegroundWarning, stacklevel=5)
         return event
 
     def _end_scene(self) -> None:
-        self._end()
+        self._forget_context()
         self._masks.restart()
         self._begin_scene()
+
+    def _forget_context(self) -> None:
+        """Complete all frames: they are no context of those that follow."""
+        self._advance(complete=True)
+        self._frames.clear()
+        self._decoded = self._given = 0
 
     def _begin_scene(self) -> None:
         self._segmenter.restart()
         self._background.restart()
-        self._stages.reset(Change.scene)
+        for stage in self._stages:
+            stage.reset(Change.scene)
         self._depth_scale.restart()
-        self._hidden, self._completed = None, 0
+        self._hidden, self._completed, self._decoded, self._given = None, 0, 0, 0
 
-    def _drain(self) -> None:
-        """Decode the frames that wait for others which will not come."""
-        while self._waiting:
-            self._decode(self._segmenter.drain)
+    def _advance(self, ahead: int = 0, *, complete: bool = False) -> None:
+        """Segment all frames but the last ``ahead``, and make the results that are due, or all of them."""
+        while self._decoded < len(self._frames) - ahead:
+            self._decode(self._decoded)
+            self._decoded += 1
+            self._make_results(self._decoded - self._stages.lag)
+        if complete:
+            self._make_results(self._decoded)
+        while self._given and self._decoded > self._past:
+            self._frames.popleft()
+            self._given -= 1
+            self._decoded -= 1
 
-    def _decode(self, decode: Callable[..., Maps | None]) -> None:
-        """Have the network decode the next frame, if it can; the background learns from it."""
-        frame, background = self._waiting[0], self._background
+    def _decode(self, place: int) -> None:
+        """Segment a frame; the background learns from it."""
+        frame, background, last = self._frames[place], self._background, len(self._frames) - 1
         frame.scene = background.scene or Scene.of(frame.image, 1)
-        self._stages.before(frame, background)
-        maps = decode(frame.scene, **frame.adapted)
-        if maps is None:
-            return
-        frame.maps = maps
-        self._decoded.append(self._waiting.popleft())
-        self._stages.after(frame, background)
+        places = {offset: min(max(place + offset, 0), last) for offset in self._segmenter.offsets}
+        frame.context = {offset: self._frames[beside].input for offset, beside in places.items()}
+        for stage in self._stages:
+            stage.before(frame, background)
+        frame.maps = self._segmenter.step(frame.input, frame.context, frame.scene)
+        for stage in reversed(self._stages):
+            stage.after(frame, background)
         if self._explains:
             shown = background.scene or Scene.of(frame.image, 1) if self._learns else None
-            frame.picture = draw(frame.image, shown, frame.foreground, self._segmenter.explanation)
+            frame.picture = draw(frame.image, shown, frame.foreground, self._segmenter.explanation())
         mask = (frame.foreground if frame.learned is None else frame.learned) > MASK_ABOVE
         self._hidden = np.asarray(cv2.dilate(mask.view(np.uint8), _GROW) > 0)
         if self._learns and not frame.pans:
             background.update(frame.image, mask)
         self._completed += 1
         frame.empty = self._completed <= self._warm_up
+        frame.context, frame.scene = {}, None
+        if place >= self._past:  # no later frame has it in its context
+            self._frames[place - self._past].input.features.clear()
 
-    def _finish(self, keep: int = 0) -> None:
-        """Make the results of all decoded frames but the last ones."""
-        while len(self._decoded) > keep:
-            frame = self._decoded.popleft()
-            self._stages.result(frame, self._background)
+    def _make_results(self, until: int) -> None:
+        """Make the results of the first frames up to a place."""
+        while self._given < until:
+            frame = self._frames[self._given]
+            for stage in reversed(self._stages):
+                stage.result(frame, self._background)
             assert frame.maps is not None
             named = frame.index, frame.time, frame.size
             result = self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
             self._due.append((result, {} if frame.picture is None else {"": frame.picture}))
+            self._given += 1
 
 
 def as_segmenter(

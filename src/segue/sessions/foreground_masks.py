@@ -19,7 +19,6 @@ from segue.masks.pieces import Pieces
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.component_tracker import ComponentTracker
 from segue.sessions.empty_scene import same_shape
-from segue.sessions.segmenters import Maps
 from segue.types import ObjectInfo, Segmentation
 
 FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects
@@ -100,7 +99,7 @@ class ForegroundMasks(Checkpointable):
         if self._tracker is not None:
             self._tracker.reset()
 
-    def result(self, index: int, time: float, size: tuple[int, int], maps: Maps) -> Segmentation:
+    def result(self, index: int, time: float, size: tuple[int, int], maps: Float32Array) -> Segmentation:
         """Result of a frame from probability maps (C, h, w): foreground, then shadow if there is one.
 
         Shadow has the id 2, or is background where shadows are not told.
@@ -155,7 +154,7 @@ def _summary(mask: npt.NDArray[np.uint8], scores: list[Float32Array]) -> tuple[O
     return tuple(objects)
 
 
-def _of_classes(inside: Callable[[Float32Array], Float32Array], maps: Maps) -> Maps:
+def _of_classes(inside: Callable[[Float32Array], Float32Array], maps: Float32Array) -> Float32Array:
     """Background, foreground and perhaps shadow, which sum to one: shadow is what is not foreground."""
     foreground, *rest = map(inside, maps)
     shadows = [shadow * (1 - foreground) for shadow in rest]
@@ -167,7 +166,7 @@ def _of_objects(
     values: Float32Array,
     labels: npt.NDArray[Any],
     objects: Sequence[ObjectInfo],
-) -> Maps:
+) -> Float32Array:
     """Background and each object, which has its probability inside its own piece only."""
     foreground = inside(values)
     each = [np.where(labels == item.id, foreground, 0) for item in objects]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -19,26 +20,14 @@ PATIENCE = 20  # windows that an object may be missing before it is dropped
 MOMENTUM = 0.7  # part of the old embedding and class scores that a known object keeps
 
 
-@dataclass(frozen=True)
-class Instances:
-    """Instances of one window."""
-
-    embeddings: Tensor  # instance queries, (K, C)
-    class_scores: Tensor  # (K, classes), in 0..1
-    masks: Tensor  # (K, T, h, w), bool, at stride 4
-
-    def __len__(self) -> int:
-        return len(self.embeddings)
-
-
 @dataclass
-class InstanceTrack:
-    """A known object."""
+class Instance:
+    """An object of a window, or one that is tracked from window to window."""
 
-    id: int
     embedding: Tensor  # of its query, (C,)
-    class_scores: Tensor  # (classes,)
-    masks: Tensor  # on the frames that the next window shares, (t, h, w), bool
+    class_scores: Tensor  # (classes,), in 0..1
+    masks: Tensor  # (T, h, w), bool, at stride 4; of a tracked one on the frames that the next window shares
+    id: int = 0
     missing: int = 0  # windows since it was last found
 
     @property
@@ -53,58 +42,60 @@ class InstanceTrack:
 
 @dataclass
 class Tracks:
-    """All known objects of a video; at most ``PATIENCE`` windows of silence are remembered."""
+    """All known objects of a video; at most ``PATIENCE`` windows without a match are remembered."""
 
-    known: list[InstanceTrack] = field(default_factory=list)
+    known: list[Instance] = field(default_factory=list)
     last_id: int = 0
 
-    def update(self, found: Instances, shared: int, keep: int) -> list[int]:
-        """The ids of the instances of the next window."""
+    def update(self, found: Sequence[Instance], shared: int, keep: int) -> list[Instance]:
+        """The known object of each instance of the next window, whose last ``keep`` frames are shared."""
         matched = self._match(found, shared)
-        ids = []
-        for i in range(len(found)):
-            tail = found.masks[i, found.masks.shape[1] - keep :]
+        for known in self.known:
+            known.missing += 1
+            known.masks = known.masks.new_zeros(keep, *known.masks.shape[1:])
+        present = []
+        for i, new in enumerate(found):
             track = matched.get(i)
             if track is None:
-                self.last_id = next_id(self.last_id, {known.id for known in self.known})
-                track = InstanceTrack(self.last_id, found.embeddings[i], found.class_scores[i], tail)
+                self.last_id = next_id(self.last_id, {item.id for item in self.known})
+                track = replace(new, id=self.last_id)
                 self.known.append(track)
             else:
-                track.embedding = MOMENTUM * track.embedding + (1 - MOMENTUM) * found.embeddings[i]
-                track.class_scores = MOMENTUM * track.class_scores + (1 - MOMENTUM) * found.class_scores[i]
-                track.masks, track.missing = tail, 0
-            ids.append(track.id)
-        present = set(ids)
-        for track in self.known:
-            if track.id not in present:
-                track.missing += 1
-                track.masks = found.masks.new_zeros(keep, *found.masks.shape[2:])
+                track.embedding = MOMENTUM * track.embedding + (1 - MOMENTUM) * new.embedding
+                track.class_scores = MOMENTUM * track.class_scores + (1 - MOMENTUM) * new.class_scores
+            track.masks, track.missing = new.masks[len(new.masks) - keep :], 0
+            present.append(track)
         self.known = [track for track in self.known if track.missing <= PATIENCE]
-        return ids
+        return present
 
-    def _match(self, found: Instances, shared: int) -> dict[int, InstanceTrack]:
+    def _match(self, found: Sequence[Instance], shared: int) -> dict[int, Instance]:
         """The known object of each instance that has one."""
         from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
-        if not self.known or len(found) == 0:
+        if not self.known or not found:
             return {}
         before = torch.stack([track.masks for track in self.known])
-        embeddings = torch.stack([track.embedding for track in self.known])
-        classes = torch.stack([track.class_scores for track in self.known])
-        overlap, together = _overlap(before, found.masks[:, :shared])
-        similarity = F.cosine_similarity(embeddings[:, None], found.embeddings[None], dim=-1)
-        agreement = F.cosine_similarity(classes[:, None], found.class_scores[None], dim=-1)
+        now = torch.stack([new.masks[:shared] for new in found])
+        overlap, together = _overlap(before, now)
+        similarity = _likeness([track.embedding for track in self.known], [new.embedding for new in found])
+        agreement = _likeness(
+            [track.class_scores for track in self.known], [new.class_scores for new in found]
+        )
         likeness = OVERLAP_WEIGHT * overlap + EMBEDDING_WEIGHT * similarity + CLASS_WEIGHT * agreement
-        likeness = likeness.masked_fill(~(together | (similarity >= EMBEDDING_ALONE)), 0.0)
         # Both in sight but apart: they are two, however alike.
-        apart = (overlap == 0) & before.flatten(1).any(1)[:, None] & found.masks[:, :shared].flatten(1).any(1)
-        likeness = likeness.masked_fill(apart, 0.0)
+        apart = ~together & before.flatten(1).any(1)[:, None] & now.flatten(1).any(1)
+        likeness[apart | (~together & (similarity < EMBEDDING_ALONE))] = 0.0
         rows, columns = linear_sum_assignment(likeness.float().cpu().numpy(), maximize=True)
         return {
             int(column): self.known[row]
             for row, column in zip(rows, columns, strict=True)
             if likeness[row, column] >= ENOUGH
         }
+
+
+def _likeness(known: Sequence[Tensor], found: Sequence[Tensor]) -> Tensor:
+    """Cosine similarity of vectors, (N, M)."""
+    return F.cosine_similarity(torch.stack([*known])[:, None], torch.stack([*found])[None], dim=-1)
 
 
 def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,13 +106,11 @@ def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return both / union.clamp(min=1), both > 0
 
 
-def suppress(found: Instances, limit: float) -> list[int]:
-    """Indices of the instances, best first, less those that overlap a better one by more than ``limit``."""
-    if len(found) == 0:
-        return []
-    overlap, _ = _overlap(found.masks, found.masks)
+def suppress(masks: Tensor, limit: float) -> list[int]:
+    """Indices of masks (K, T, h, w), best first, that overlap no better one by more than ``limit``."""
+    overlap, _ = _overlap(masks, masks)
     kept: list[int] = []
-    for i in range(len(found)):
+    for i in range(len(masks)):
         if all(overlap[i, j] <= limit for j in kept):
             kept.append(i)
     return kept

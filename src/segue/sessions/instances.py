@@ -22,9 +22,9 @@ from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.observing import EncoderAttention, observe_encoder
 from segue.sessions.base import checkpointed
 from segue.sessions.encoder_pictures import draw_encoder
-from segue.sessions.instance_tracks import Instances, InstanceTrack, Tracks, suppress
+from segue.sessions.instance_tracks import Instance, Tracks, suppress
 from segue.sessions.networks import instance_network
-from segue.sessions.official import SHORT_SIDE, as_tensor, best_queries, enlarged, resized
+from segue.sessions.official import SHORT_SIDE, as_tensor, enlarged, resized
 from segue.sessions.session import ExplainedSession
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
 from segue.weights.identity import WeightsIdentity
@@ -98,7 +98,7 @@ class InstanceSession(ExplainedSession):
     _frames: list[_Pending] = checkpointed()
     _tracks: Tracks = checkpointed()
     _shared: int = checkpointed()
-    state_types = (_Pending, Tracks, InstanceTrack)
+    state_types = (_Pending, Tracks, Instance)
 
     def __init__(
         self,
@@ -165,25 +165,24 @@ class InstanceSession(ExplainedSession):
         with weights_apart(network):
             memory = self._encode()
             decoded = network.decode(memory)
-            logits = network.class_logits(decoded)[0].float()
-            queries = best_queries(logits, 2 * options.top, options.score, options.classes)
+            scores = network.class_logits(decoded)[0].float().sigmoid()
+            if options.classes is not None:  # none of the others becomes a label
+                scores[:, [label for label in range(scores.shape[1]) if label not in options.classes]] = 0.0
+            ranked = scores.amax(1).topk(min(2 * options.top, len(scores)))
+            queries = ranked.indices[ranked.values >= options.score]
             masks = network.mask_logits(memory, decoded, 0, queries).float()
             embeddings = network.embeddings(decoded)[0, queries].float()
-        scores = logits[queries].sigmoid()
-        if options.classes is not None:  # none of the others becomes a label
-            scores[:, [channel for channel in range(scores.shape[1]) if channel not in options.classes]] = 0.0
-        instances = Instances(embeddings, scores, masks > 0)
-        seen = instances.masks.flatten(1).any(1).tolist()
-        kept = [i for i in suppress(instances, DUPLICATE) if seen[i]][: options.top]
-        chosen = Instances(instances.embeddings[kept], instances.class_scores[kept], instances.masks[kept])
-        ids = self._tracks.update(chosen, self._shared, keep)
-        known = {track.id: track for track in self._tracks.known}
+        inside = masks > 0
+        kept = [i for i in suppress(inside, DUPLICATE) if inside[i].any()][: options.top]
+        found = [Instance(embeddings[i], scores[queries[i]], inside[i]) for i in kept]
+        tracks = self._tracks.update(found, self._shared, keep)
+        ids = [track.id for track in tracks]
         looks = None
         if self._explains:
             looks = network.attention(memory, decoded, queries[kept]).cpu().numpy()
         for t in range(self._shared, len(self._frames)):
             pending = self._frames[t]
-            result, pictures = self._segment(pending, masks[kept, t], ids, known), {}
+            result, pictures = self._segment(pending, masks[kept, t], tracks), {}
             if looks is not None:
                 mask = result.mask
                 pictures = {"": attention_strip(pending.picture, mask, looks[:, t], ids)}
@@ -207,7 +206,7 @@ class InstanceSession(ExplainedSession):
 
     def _encoded(self, frames: Sequence[_Pending]) -> Any:
         """Encode frames together, and keep what the encoder attends to if that is explained."""
-        clip = torch.cat([self._tensor(pending) for pending in frames], 1)
+        clip = as_tensor([pending.picture for pending in frames], self.device, self._dtype)
         if not self._explains or not isinstance(self._network, SeqFormer):
             return self._network.encode(clip)
         with observe_encoder(self._network) as attention:
@@ -216,16 +215,12 @@ class InstanceSession(ExplainedSession):
             pending.attention = attention
         return memory
 
-    def _tensor(self, pending: _Pending) -> Tensor:
-        return as_tensor([pending.picture], self.device, self._dtype)
-
-    def _segment(
-        self, pending: _Pending, logits: Tensor, ids: list[int], known: Mapping[int, InstanceTrack]
-    ) -> Segmentation:
+    def _segment(self, pending: _Pending, logits: Tensor, tracks: Sequence[Instance]) -> Segmentation:
         """The result for one frame from the mask logits (K, h, w) of its instances."""
+        ids = [track.id for track in tracks]
         mask = compose(enlarged(logits, pending.size), ids)
         extents, objects = measure(mask), []
-        for track in (known[number] for number in sorted(ids)):
+        for track in sorted(tracks, key=lambda track: track.id):
             extent, label = extents.get(track.id), self._names.get(track.label, str(track.label))
             where = () if extent is None else (extent.box, extent.area)
             objects.append(ObjectInfo(track.id, label, track.score, *where))

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import SegueError
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue.sessions.registration import difference, normalised, warped
+from segue.sessions.segmenters import SegmenterInput
 from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
@@ -157,8 +157,6 @@ class CameraFollower(Stage):
     _due: int = checkpointed()
 
     def __init__(self, offsets: Sequence[int], method: Method = "ecc", *, always: bool = False) -> None:
-        if method not in METHODS:
-            raise SegueError(f"camera motion {method!r}: choose {' or '.join(METHODS)}")
         self._offsets, self._find, self._always = tuple(offsets), METHODS[method], always
         self.reset(Change.scene)
 
@@ -176,7 +174,7 @@ class CameraFollower(Stage):
         assert frame.scene is not None
         last = self._seen - 1
         places = {offset: min(max(self._due + offset, 0), last) for offset in self._offsets}
-        frame.context = {offset: self._warped(place) for offset, place in places.items()}
+        frame.context = {offset: SegmenterInput(self._warped(place)) for offset, place in places.items()}
         frame.scene = self._past(frame.scene)
 
     def after(self, frame: WorkFrame, background: Background) -> None:

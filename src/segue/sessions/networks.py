@@ -13,7 +13,7 @@ from segue.flow import flow_provider
 from segue.flow.providers import FlowName
 from segue.inputs import kind_of
 from segue.models.base import ForegroundNetwork, InstanceNetwork, TrackNetwork, foreground_capabilities
-from segue.registry import MODELS, Task
+from segue.registry import MODELS, NetworkTask
 from segue.weights import load_for
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def foreground_model(
     return network if provider is None else ComputedFlow(network, provider)
 
 
-def _network(task: Task, model: Any, weights: Any) -> Any:
+def _network(task: NetworkTask, model: Any, weights: Any) -> Any:
     if isinstance(model, str):
         check_path("weights", weights)
         return load_for(task, model, weights)

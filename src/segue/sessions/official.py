@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -17,9 +16,6 @@ from segue.masks import decode_rle, resize_mask
 from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
 from segue.types import Frame, Image, Segmentation
-
-if TYPE_CHECKING:
-    from segue.datasets.ytvis import Video, YTVISDataset
 
 Records = list[dict[str, Any]]  # entries of a YouTube-VIS result file
 
@@ -57,8 +53,7 @@ def whole_clip(
         ArgumentError: there is no such device here.
     """
     copy, place, dtype = prepare_for_inference(network, device, fast)
-    frames = (as_tensor([resized(picture, short_side)], place, dtype) for picture in pictures)
-    return clip_records(copy, frames, size, video_id=1)
+    return clip_records(copy, pictures, size, device=place, dtype=dtype, short_side=short_side)
 
 
 def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Iterator[Segmentation]:
@@ -72,62 +67,44 @@ def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Ite
         yield Segmentation(frame.index, frame.time, mask, ())
 
 
-def video_records(
-    network: InstanceNetwork,
-    dataset: YTVISDataset,
-    video: Video,
-    device: torch.device,
-    dtype: torch.dtype,
-    short_side: int = SHORT_SIDE,
-) -> Records:
-    """Entries for one video, which is one clip, by a network on this device, of this type."""
-    pictures = (resized(dataset.read_image(video, t), short_side) for t in range(len(video)))
-    frames = (as_tensor([picture], device, dtype) for picture in pictures)
-    return clip_records(network, frames, video.size, video.id)
-
-
 @torch.inference_mode()
 def clip_records(
-    network: InstanceNetwork, frames: Iterable[Tensor], size: tuple[int, int], video_id: int, top: int = 10
+    network: InstanceNetwork,
+    images: Iterable[Image],
+    size: tuple[int, int],
+    *,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    short_side: int = SHORT_SIDE,
+    video_id: int = 1,
+    top: int = 10,
 ) -> Records:
-    """Entries for one clip of frames (1, 1, 3, H, W), equal to the published inference."""
+    """Entries of :func:`whole_clip` by a network that is on this device, of this type."""
+    frames = (as_tensor([resized(image, short_side)], device, dtype) for image in images)
     with weights_apart(network):
         memory = encode_frames(network, frames)
         decoded = network.decode(memory)
-        found = best_entries(network.class_logits(decoded)[0], top)
-        entries = list(
-            zip(found.queries.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True)
-        )
+        entries = best_entries(network.class_logits(decoded)[0], top)
         queries = list(dict.fromkeys(query for query, _, _ in entries))
-        logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=found.queries.device))
-    run_lengths: dict[int, list[dict[str, Any]]] = {query: [] for query in queries}
+        logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=device))
+    masks: dict[int, list[dict[str, Any]]] = {query: [] for query in queries}
     visible = set()
-    for frame in range(logits.shape[1]):
-        planes = (enlarged(logits[:, frame], size).sigmoid() > 0.5).cpu().numpy()
+    for plane_logits in logits.unbind(1):
+        planes = (enlarged(plane_logits, size).sigmoid() > 0.5).cpu().numpy()
         for query, plane in zip(queries, planes, strict=True):
             if plane.any():
                 visible.add(query)
-            run_lengths[query].append(dict(encode_rle(plane)))
+            masks[query].append(dict(encode_rle(plane)))
     return [
         {
             "video_id": video_id,
             "score": score,
             "category_id": label,
-            "segmentations": run_lengths[query] if score >= NO_MASK_BELOW else [None] * logits.shape[1],
+            "segmentations": masks[query] if score >= NO_MASK_BELOW else [None] * logits.shape[1],
         }
-        for query in queries
-        for owner, label, score in entries
-        if owner == query and query in visible
+        for query, label, score in sorted(entries, key=lambda entry: queries.index(entry[0]))
+        if query in visible
     ]
-
-
-@dataclass(frozen=True)
-class BestEntries:
-    """Entries of a clip's score table, best first."""
-
-    queries: Tensor  # (n,), int64; a query may occur with several classes
-    classes: Tensor  # (n,), int64, channels of the class output
-    scores: Tensor  # (n,), float32, in 0..1
 
 
 def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
@@ -154,23 +131,12 @@ def encode_frames(network: InstanceNetwork, frames: Iterable[Tensor]) -> Any:
     return network.join([network.encode(frame) for frame in frames])
 
 
-def best_entries(logits: Tensor, top: int, allowed: Collection[int] | None = None) -> BestEntries:
-    """The ``top`` best (query, class) pairs of class logits (Q, classes), as in the official inference."""
+def best_entries(logits: Tensor, top: int) -> list[tuple[int, int, float]]:
+    """The ``top`` best (query, class, score) of class logits (Q, classes), as in the official inference."""
     scores = logits.float().sigmoid()
-    classes = scores.shape[1]
-    if allowed is not None:
-        scores[:, [label for label in range(classes) if label not in allowed]] = -1.0
     best = scores.flatten().topk(min(top, scores.numel()))
-    real = best.values >= 0
-    indices = best.indices[real]
-    return BestEntries(indices // classes, indices % classes, best.values[real])
-
-
-def best_queries(logits: Tensor, top: int, least: float, allowed: Collection[int] | None = None) -> Tensor:
-    """At most ``top`` queries, (n,), of logits (Q, classes), best first, whose score is ``least`` or more."""
-    found = best_entries(logits, logits.numel(), allowed)
-    sure = found.queries[found.scores >= least].tolist()
-    return found.queries.new_tensor(list(dict.fromkeys(sure))[:top])
+    places = (divmod(place, scores.shape[1]) for place in best.indices.tolist())
+    return [(*place, score) for place, score in zip(places, best.values.tolist(), strict=True)]
 
 
 def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:

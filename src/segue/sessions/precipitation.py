@@ -63,8 +63,7 @@ class Precipitation(Stage):
         if frame.pans:
             self.reset(Change.scene)
             return
-        picture = None if background.scene is None else background.scene.picture
-        frame.image = self.look(frame.image, picture, frame.hidden)
+        frame.replace_image(self.look(frame.image, background.picture, frame.hidden))
 
     def after(self, frame: WorkFrame, background: Background) -> None:
         frame.foreground = self.lasting(frame.foreground, self._threshold)

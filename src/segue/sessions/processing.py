@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 
 import cv2
 import numpy as np
@@ -27,8 +27,6 @@ from segue.sessions.segmenters import extended
 from segue.types import Image, IndexMask
 from segue.video.readers import FrameLike, as_frame
 from segue.weights.pretrained import pretrained_folder, read_config
-
-N = TypeVar("N")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +138,11 @@ class _Tracking(_Layout):
 
 
 @dataclass(frozen=True)
-class _Sized(_Layout, Generic[N]):
-    network: N
-    short_side: int
-
-
-class _Foreground(_Sized[ForegroundNetwork]):
+class _Foreground(_Layout):
     """As :class:`segue.sessions.ForegroundSession` and its segmenter do it."""
+
+    network: ForegroundNetwork
+    short_side: int
 
     def _geometry(self, size: Shape) -> ResizePadGeometry:
         return ResizePadGeometry.of(size, self.short_side, 1)
@@ -163,8 +159,11 @@ class _Foreground(_Sized[ForegroundNetwork]):
         return np.asarray(np.stack(whole) >= self.network.threshold, np.uint8)
 
 
-class _Instances(_Sized[InstanceNetwork]):
+@dataclass(frozen=True)
+class _Instances(_Layout):
     """As :class:`segue.sessions.InstanceSession` does it."""
+
+    short_side: int
 
     def pixels(self, picture: Image) -> Tensor:
         small = np.array(resized(picture, self.short_side))
@@ -183,7 +182,7 @@ def _layout_of(network: Any, short_side: int | None) -> _Layout:
         return _Foreground(network, short_side or SHORT_SIDE)
     if isinstance(network, nn.Module) and hasattr(network, "mask_logits"):
         instances = cast(InstanceNetwork, network)
-        return _Instances(instances, short_side or instances.short_side)
+        return _Instances(short_side or instances.short_side)
     if isinstance(network, str):
         raise ArgumentError(f"network: {network!r} is a name; give the network, segue.load({network!r})")
     raise ArgumentError(

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import Float32Array, UInt8Array
+from segue.arrays import BoolArray, Float32Array, UInt8Array
+from segue.sessions.empty_scene import Level
 from segue.types import Image
 
 Matrix = npt.NDArray[np.float32]  # (2, 3): a point of the reference, in pixels, to where it lies in the frame
@@ -106,3 +107,14 @@ def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> fl
     differ = (seen > 0.5) & (np.maximum(before, after) > _CHANGED)
     explained = differ & (after < LEAST_GAIN * before)
     return float(explained.sum() / max(differ.sum(), seen.size / 2))
+
+
+def agree(one: Image, other: Image, levels: int) -> BoolArray:
+    """Pixels at which two images, (H, W, 3), differ by no more than these levels, (H, W)."""
+    return np.asarray(cv2.inRange(cv2.absdiff(one, other), (0, 0, 0), (levels, levels, levels)) > 0)
+
+
+def sampled(values: npt.NDArray[Level], x: Float32Array, y: Float32Array) -> npt.NDArray[Level]:
+    """Bilinear values of (H, W) or (H, W, C) at positions in pixels; the border is repeated."""
+    found: Any = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, values.dtype)

@@ -8,7 +8,6 @@ lengths, a few hundred bytes for an object on a frame.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,25 +27,14 @@ CHUNK_BYTES = 128 << 20
 PromptsByFrame = Mapping[int, "Sequence[Prompt] | FramePrompts"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """An object on a frame before its first prompt: run lengths of its mask."""
-
-    id: int
-    label: str | None
-    score: float
-    counts: str
-
-
 class ReversePass(Checkpointable, Passes):
     """The frames of a video for the pass forwards, after objects were followed backwards."""
 
     title: ClassVar[str] = "backwards"
     _session: TrackSession = checkpointed()
-    _found: dict[int, tuple[_Found, ...]] = checkpointed()
+    _found: dict[int, list[tuple[ObjectInfo, str]]] = checkpointed()  # objects and run lengths by frame
     _next: int | None = checkpointed()  # frame that comes next; None before the first one
     _done: bool = checkpointed()
-    state_types = (_Found,)
 
     def __init__(
         self, session: TrackSession, source: Source, prompts: Callable[[Frame], PromptsByFrame]
@@ -64,7 +52,13 @@ class ReversePass(Checkpointable, Passes):
             stride, top = self._source.request.stride, max(plan)
             self.total = (top - first.index) // stride + 1
             for frame in self._backwards(first, top if self._next is None else self._next, plan):
-                self._keep(self._session.step(frame, plan.get(frame.index)), plan)
+                later = {item.id for index, given in plan.items() if index > frame.index for item in given}
+                result = self._session.step(frame, plan.get(frame.index))
+                self._found[frame.index] = [
+                    (item, encode_rle(result.mask == item.id)["counts"])
+                    for item in result.objects
+                    if item.id in later
+                ]
                 self._next = frame.index - stride
                 yield (top - frame.index) // stride + 1
         self._session.reset()
@@ -78,54 +72,38 @@ class ReversePass(Checkpointable, Passes):
         found = self._found.get(result.index)
         if not found:
             return result
-        highest = max((*result.ids, *(item.id for item in found)))
+        highest = max((*result.ids, *(item.id for item, _ in found)))
         mask = result.mask.astype(np.uint8 if highest < 256 else np.uint16)
-        for item in found:
-            inside = decode_rle(Rle(size=list(mask.shape), counts=item.counts))
+        for item, counts in found:
+            inside = decode_rle(Rle(size=list(mask.shape), counts=counts))
             mask[inside & (mask == 0)] = item.id
         extents = measure(mask)
         objects = list(result.objects)
-        for item in found:
+        for item, _ in found:
             extent = extents.get(item.id)
-            if extent is None:
-                objects.append(ObjectInfo(item.id, item.label, score=0.0))
-            else:
-                objects.append(ObjectInfo(item.id, item.label, item.score, extent.box, extent.area))
+            seen = (0.0,) if extent is None else (item.score, extent.box, extent.area)
+            objects.append(ObjectInfo(item.id, item.label, *seen))
         objects.sort(key=lambda item: item.id)
         return Segmentation(result.index, result.time, mask, tuple(objects))
-
-    def _keep(self, result: Segmentation, plan: Mapping[int, Sequence[Prompt]]) -> None:
-        """Note what was found of objects whose first prompt comes after this frame."""
-        later = {prompt.id for index, given in plan.items() if index > result.index for prompt in given}
-        self._found[result.index] = tuple(
-            _Found(item.id, item.label, item.score, encode_rle(result.mask == item.id)["counts"])
-            for item in result.objects
-            if item.id in later
-        )
 
     def _backwards(self, first: Frame, top: int, plan: Mapping[int, Any]) -> Iterator[Frame]:
         """The frames from ``top`` down to the first; frames with prompts have to be there."""
         stride = self._source.request.stride
         count = max(CHUNK_BYTES // first.image.nbytes, 1)
-        pending = {index for index in plan if index <= top}
-        while top >= first.index:
-            low = max(top - (count - 1) * stride, first.index)
+        for high in range(top, first.index - 1, -count * stride):
+            low = max(high - (count - 1) * stride, first.index)
+            prompted = {index for index in plan if low <= index <= high}
             try:
-                frames = list(self._source.part(low, top + 1))
+                frames = list(self._source.part(low, high + 1))
             except SourceError as error:
-                if not pending or max(pending) < low:
+                if not prompted:
                     raise
-                raise PromptError(f"there is a prompt for frame {max(pending)}, but {error}") from None
-            for frame in reversed(frames):
-                pending.discard(frame.index)
-                if pending and max(pending) > frame.index:
-                    break
-                yield frame
-            if pending and max(pending) >= low:
+                raise PromptError(f"there is a prompt for frame {max(prompted)}, but {error}") from None
+            if missing := prompted - {frame.index for frame in frames}:
                 raise PromptError(
-                    f"there is a prompt for frame {max(pending)}, but the source has no such frame"
+                    f"there is a prompt for frame {max(missing)}, but the source has no such frame"
                 )
-            top = low - stride
+            yield from reversed(frames)
 
 
 def first_prompts(plan: PromptsByFrame) -> dict[int, list[Prompt]]:

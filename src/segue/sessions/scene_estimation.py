@@ -20,6 +20,7 @@ from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.masks.pieces import Pieces
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.empty_scene import Scene, scene_planes
+from segue.sessions.registration import agree
 from segue.types import Image
 
 AGREE = 12  # levels by which two frames may differ at a pixel and still show the same thing there
@@ -52,14 +53,12 @@ Probe = Callable[[Sample, Scene], Float32Array]
 """Probability of foreground in a sample, (H, W), when the empty scene is that."""
 
 
-def estimate_scene(samples: Sequence[Sample], probe: Probe | None) -> Scene:
-    """The empty scene behind what moves in a video; without a probe by consensus alone."""
+def estimate_scene(samples: Sequence[Sample], probe: Probe) -> Scene:
+    """The empty scene behind what moves in a video."""
     frames = [sample.image for sample in samples]
     planar = np.ascontiguousarray(np.stack([frame.transpose(2, 0, 1) for frame in frames]))
     outside = _outside_consensus(samples, planar)
     scene = Scene(scene_planes(planar, outside, least=1))
-    if probe is None:
-        return scene
     found = [cv2.dilate((probe(sample, scene) > MASK_ABOVE).view(np.uint8), _GROW) for sample in samples]
     hidden = np.stack(found) > 0
     unseen = (~hidden).sum(axis=0) < max(1, VISIBLE * len(samples))
@@ -73,14 +72,14 @@ def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDA
     support = _support(samples)
     side = 1 + 2 * round(PATCH * min(frames[0].shape[:2]) / 2)
     first = _best(frames, np.stack([cv2.blur(each, (side, side)) for each in support]))
-    outside = np.stack([~_agree(frame, first) for frame in frames])
+    outside = np.stack([~agree(frame, first, AGREE) for frame in frames])
     picture = Scene(scene_planes(planar, outside, least=1)).picture
-    rivals = np.where(np.stack([_agree(frame, picture, APART) for frame in frames]), 0, support)
+    rivals = np.where(np.stack([agree(frame, picture, APART) for frame in frames]), 0, support)
     for region in _regions(rivals.max(axis=0) >= RIVAL * len(frames)):
         better = _better(region, picture, frames, support)
         if better is not None:
             region = cv2.dilate(region.view(np.uint8), _BORDER) > 0
-            outside[:, region] = np.stack([~_agree(frame, better)[region] for frame in frames])
+            outside[:, region] = np.stack([~agree(frame, better, AGREE)[region] for frame in frames])
     return outside
 
 
@@ -90,11 +89,11 @@ def _support(samples: Sequence[Sample]) -> Float32Array:
     weights = np.ones((count, *shape), np.float32)
     for i, sample in enumerate(samples):
         for other in list(sample.context.values())[:1]:
-            weights[i][~_agree(sample.image, other)] = MOVING
+            weights[i][~agree(sample.image, other, AGREE)] = MOVING
     support = weights.copy()
     for i in range(count):
         for j in range(i):
-            same = _agree(samples[i].image, samples[j].image)
+            same = agree(samples[i].image, samples[j].image, AGREE)
             support[i] += same * weights[j]
             support[j] += same * weights[i]
     return np.asarray(support, np.float32)
@@ -133,11 +132,6 @@ def _better(
         return None
     now, least = contrasts[0], min(contrasts[1:])
     return frames[stays[contrasts[1:].index(least)]] if now > CLEARER * least + LEVELS else None
-
-
-def _agree(one: Image, other: Image, levels: int = AGREE) -> BoolArray:
-    """Mask of equal pixels of two images, (H, W)."""
-    return np.asarray(cv2.inRange(cv2.absdiff(one, other), (0, 0, 0), (levels, levels, levels)) > 0)
 
 
 def _outline_contrasts(piece: BoolArray, pictures: Iterable[Image]) -> list[float] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.changes import SceneChangeDetector, is_shown
 from segue.sessions.panning import PanDetector
@@ -31,15 +32,14 @@ class SceneEvents(Checkpointable):
         self._pan.restart()
         self.pans = False
 
-    @property
-    def moving(self) -> float:
-        """Share of the last frame that is not as on the frame before."""
-        return self._changes.moving
+    def look(self, image: Image, time: float, background: Background, known: Change | None) -> Change:
+        """Take the next frame, RGB (h, w, 3), uint8, as it was taken, and tell what happens on it.
 
-    def look(self, image: Image, time: float, scene: Image | None, known: Change | None) -> Change:
-        """Take the next frame, RGB (h, w, 3), uint8, as it was taken, and tell what happens on it."""
-        pans = self._follow == "always" or (self._follow == "auto" and self._pan.look(image))
-        event = self._event(self._changes.look(image, time), image, scene, known, pans=pans)
+        ``known``: what is known to happen, None where nothing is known.
+        """
+        pans = self._follow == "always" or background.pans
+        pans = pans or (self._follow == "auto" and self._pan.look(image))
+        event = self._event(self._changes.look(image, time), image, background, known, pans=pans)
         if event is not Change.none and self._follow == "auto":
             self._pan.restart()
             pans = self._pan.look(image)
@@ -47,7 +47,7 @@ class SceneEvents(Checkpointable):
         return event
 
     def _event(
-        self, seen: Change, image: Image, scene: Image | None, known: Change | None, *, pans: bool
+        self, seen: Change, image: Image, background: Background, known: Change | None, *, pans: bool
     ) -> Change:
         if self.pans and not pans:  # what was known before the camera panned lies elsewhere
             return Change.scene
@@ -57,4 +57,4 @@ class SceneEvents(Checkpointable):
             return Change.none if pans else seen
         if known is not None or (self._follow == "auto" and self._pan.moved):
             return Change.none
-        return Change.none if seen is Change.scene and is_shown(scene, image) else seen
+        return Change.none if seen is Change.scene and is_shown(background.picture, image) else seen

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Iterator
 
 from segue.errors import ArgumentError, SegueError
 from segue.sessions.align import Alignment
-from segue.sessions.along_motion import MotionAverage
+from segue.sessions.average import MotionAverage
 from segue.sessions.backgrounds import Background
 from segue.sessions.contrast import Contrast
 from segue.sessions.exposure import Exposure
-from segue.sessions.film_scenes import KnownWhilePanning, LearntBackground
+from segue.sessions.film_scenes import LearntBackground
 from segue.sessions.lights import Lights
 from segue.sessions.moving_camera import METHODS, CameraFollower
 from segue.sessions.precipitation import Precipitation
@@ -25,15 +25,15 @@ STAGES: dict[str, Callable[[Segmenter], Stage]] = {
     "align": lambda segmenter: Alignment(),
     "exposure": lambda segmenter: Exposure(),
     "blur": lambda segmenter: ReferenceBlur(),
-    "contrast": lambda segmenter: Contrast(),
     "shadows": lambda segmenter: Shadows(segmenter.threshold),
     "lights": lambda segmenter: Lights(segmenter.threshold),
     "rain": lambda segmenter: Precipitation(segmenter.threshold),
+    "contrast": lambda segmenter: Contrast(),
 }
 """Stages that a model asks for, see :class:`segue.models.base.ForegroundCapabilities`, outermost first."""
 
-NAMES = ("nearby", "follow", "average", *STAGES)
-"""All stages: the first three belong to a camera that pans, and to two passes."""
+NAMES = ("follow", "average", *STAGES)
+"""All stages: the first two belong to a camera that pans, and to two passes."""
 
 OF_THE_SCENE = ("exposure", "blur", "contrast")
 """Stages without effect on models that do not look at the empty scene."""
@@ -50,9 +50,9 @@ def stages_for(
 
     def chosen() -> Iterator[Stage]:
         twice = isinstance(background, LearntBackground) and background.of_this_film
-        if isinstance(background, LearntBackground) and twice:
-            yield KnownWhilePanning(background)
-        if follow not in (None, "never"):
+        if twice:
+            yield CameraFollower(segmenter.offsets, always=True)
+        elif follow not in (None, "never"):
             yield _follower(segmenter, follow)
         for name, make in STAGES.items():
             if name in segmenter.stages and (segmenter.uses_background or name not in OF_THE_SCENE):

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from segue.arrays import BoolArray, Float32Array, UInt8Array
+from segue.arrays import BoolArray, Float32Array
 from segue.errors import ResumeError
 from segue.sessions.base import Checkpointable, SessionState
 from segue.types import Image
 
 if TYPE_CHECKING:
     from segue.sessions.backgrounds import Background
-    from segue.sessions.contrast import Tone
     from segue.sessions.empty_scene import Scene
+    from segue.sessions.segmenters import SegmenterInput
 
 
 class Change(Enum):
@@ -38,24 +35,25 @@ class WorkFrame:
     time: float  # in seconds
     size: tuple[int, int]  # height and width of the frame
     image: Image  # RGB (h, w, 3), uint8, at the working size, aligned, without rain
-    plane: UInt8Array | None = None  # depth or flow at the working size, if the frame brings it
-    matrix: npt.NDArray[np.float32] | None = None  # from the reference to the frame, (2, 3)
+    input: SegmenterInput  # what the segmenter sees of it
+    matrix: Float32Array | None = None  # from the reference to the frame, (2, 3)
     pans: bool = False  # the camera pans and is followed
-    known: bool = False  # the foreground is known from a pass before
     empty: bool = False  # the mask stays empty: the session warms up
     maps: Float32Array | None = None  # probabilities (C, h, w), foreground first
     picture: Image | None = None  # explanation of the result
     event: Change = field(default=Change.none, compare=False)  # of the image as a whole
-    moving: float = field(default=0.0, compare=False)  # share of the image that changed
     hidden: BoolArray | None = field(default=None, compare=False)  # by objects on the frame before
-    scene: Scene | None = field(default=None, compare=False)  # as the network compares it
-    tone: Tone | None = field(default=None, compare=False)  # contrast for the network
-    context: Mapping[int, Image] | None = field(default=None, compare=False)  # None: as they are
+    scene: Scene | None = field(default=None, compare=False)  # background as the segmenter compares it
+    context: Mapping[int, SegmenterInput] = field(default_factory=dict, compare=False)
     learned: Float32Array | None = field(default=None, compare=False)  # not to be learnt
+
+    def replace_image(self, image: Image) -> None:
+        """Change the image, for the segmenter as well."""
+        self.image = self.input.image = image
 
     @property
     def foreground(self) -> Float32Array:
-        """Probability of foreground, (h, w), once the network has seen the frame."""
+        """Probability of foreground, (h, w), once the segmenter has seen the frame."""
         assert self.maps is not None
         foreground: Float32Array = self.maps[0]
         return foreground
@@ -65,17 +63,11 @@ class WorkFrame:
         assert self.maps is not None
         self.maps[0] = values
 
-    @property
-    def adapted(self) -> dict[str, Any]:
-        """Extra network inputs of the frame, as keywords of a segmenter."""
-        given = {"tone": self.tone, "context": self.context}
-        return {name: value for name, value in given.items() if value is not None}
-
 
 class Stage(Checkpointable):
     """One rule around a segmenter: a class derives from this one and says only what it does.
 
-    Stages form an onion: the first one in the list sees a frame first on its way to the network, and its
+    Stages form an onion: the first one in the list sees a frame first on its way to the segmenter, and its
     probabilities last on their way out.
 
     Attributes:
@@ -84,7 +76,7 @@ class Stage(Checkpointable):
     """
 
     name: ClassVar[str]
-    lag: ClassVar[int] = 0
+    lag: int = 0
 
     def reset(self, event: Change) -> None:
         """Forget the scene, or after a pause or another light what must be close in time."""
@@ -93,7 +85,7 @@ class Stage(Checkpointable):
         """Take the next frame; its image may be changed."""
 
     def before(self, frame: WorkFrame, background: Background) -> None:
-        """Prepare a frame right before the network decodes it: scene, contrast, context."""
+        """Prepare a frame right before the segmenter takes it: scene, contrast, context."""
 
     def after(self, frame: WorkFrame, background: Background) -> None:
         """Change the probabilities of a frame before the background learns from it."""
@@ -102,45 +94,13 @@ class Stage(Checkpointable):
         """Change the probabilities of a frame before its mask is made, ``lag`` frames later."""
 
 
-class StageList:
-    """The stages of a session, whose states are saved by name."""
+class StageList(list[Stage]):
+    """The stages of a session, outermost first; their states are saved by name."""
 
     def __init__(self, stages: Iterable[Stage] = ()) -> None:
-        self._stages = {stage.name: stage for stage in stages}
+        super().__init__(stages)
+        self.names = [stage.name for stage in self]
         self.lag = max((stage.lag for stage in self), default=0)
-
-    def __iter__(self) -> Iterator[Stage]:
-        return iter(self._stages.values())
-
-    @property
-    def names(self) -> list[str]:
-        """Names in the order of the list."""
-        return [*self._stages]
-
-    def reset(self, event: Change) -> None:
-        """Tell all stages."""
-        for stage in self:
-            stage.reset(event)
-
-    def arrive(self, frame: WorkFrame, background: Background) -> None:
-        """Show all stages the next frame, the outermost first."""
-        for stage in self:
-            stage.arrive(frame, background)
-
-    def before(self, frame: WorkFrame, background: Background) -> None:
-        """Have all stages prepare a frame for the network, the outermost first."""
-        for stage in self:
-            stage.before(frame, background)
-
-    def after(self, frame: WorkFrame, background: Background) -> None:
-        """Have all stages change the probabilities of a frame, the outermost last."""
-        for stage in reversed(self._stages.values()):
-            stage.after(frame, background)
-
-    def result(self, frame: WorkFrame, background: Background) -> None:
-        """Have all stages change the result of a frame, the outermost last."""
-        for stage in reversed(self._stages.values()):
-            stage.result(frame, background)
 
     def state(self, *, copy: bool = True) -> SessionState:
         """States of all stages by name."""

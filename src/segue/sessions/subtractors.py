@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from typing import Any, Literal
 
@@ -10,12 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import UInt8Array
+from segue.arrays import Float32Array
 from segue.errors import SegueError
-from segue.sessions.backgrounds import Background
-from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.empty_scene import Scene
-from segue.sessions.segmenters import Maps, Segmenter
+from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.types import Image
 
 Method = Literal["mog2", "knn"]
@@ -63,16 +61,15 @@ class Subtractor(Segmenter):
             raise SegueError(f"history {history} and threshold {self._threshold}: give numbers above 0")
         self.restart()
 
-    def pause(self) -> None:
-        """The model stands any gap."""
-
     def restart(self) -> None:
         mog2, knn = cv2.createBackgroundSubtractorMOG2, cv2.createBackgroundSubtractorKNN
         self._model: Any = (mog2 if self.name == "mog2" else knn)(self._history, self._threshold, True)
         self._seen = 0
 
-    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
-        labels = self.apply(image)
+    def step(
+        self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
+    ) -> Float32Array:
+        labels = self.apply(frame.image)
         if self._seen <= BLIND:
             labels = np.zeros_like(labels)
         return np.stack([_filtered(labels == value, self._median) for value in (255, SHADOW)])
@@ -86,14 +83,6 @@ class Subtractor(Segmenter):
     def scene(self) -> Image | None:
         """The model's image of the empty scene, RGB (h, w, 3), uint8, or None before the first frame."""
         return _bgr(np.asarray(self._model.getBackgroundImage(), np.uint8)) if self._seen else None
-
-    def state(self) -> SessionState:
-        """Always a SegueError: OpenCV does not give out its models."""
-        raise SegueError(f"{self.name} cannot be saved")
-
-    def restore(self, state: SessionState) -> None:
-        """Always a SegueError, see :meth:`state`."""
-        raise SegueError(f"{self.name} cannot be restored")
 
 
 _DEFAULTS: dict[str, tuple[float, int]] = {"mog2": (16.0, 5), "knn": (800.0, 9)}
@@ -115,10 +104,12 @@ class BackgroundDifference(Segmenter):
         self._threshold = threshold
         self._median = _checked_median(median)
 
-    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
-        return self._beyond(cv2.split(cv2.absdiff(image, scene.picture)))
+    def step(
+        self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
+    ) -> Float32Array:
+        return self._beyond(cv2.split(cv2.absdiff(frame.image, scene.picture)))
 
-    def _beyond(self, differences: Iterable[Any]) -> Maps:
+    def _beyond(self, differences: Iterable[Any]) -> Float32Array:
         """Mask of pixels with a channel difference, (h, w) each, above the threshold."""
         return _filtered(np.asarray(reduce(cv2.max, differences)) > self._threshold, self._median)[None]
 
@@ -131,15 +122,17 @@ class Envelope(BackgroundDifference):
     def __init__(self, *, threshold: float = 25, median: int = 9) -> None:
         super().__init__(threshold=threshold, median=median)
 
-    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
+    def step(
+        self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
+    ) -> Float32Array:
         # Saturating, so that inside of the range both differences are 0.
         return self._beyond(
             cv2.max(cv2.subtract(channel, high), cv2.subtract(low, channel))
-            for channel, low, high in zip(cv2.split(image), *scene.range_of_all, strict=True)
+            for channel, low, high in zip(cv2.split(frame.image), *scene.range_of_all, strict=True)
         )
 
 
-class FrameDifference(Checkpointable, BackgroundDifference):
+class FrameDifference(BackgroundDifference):
     """Foreground is where a channel differs from the frame before by more than a threshold.
 
     Args:
@@ -147,65 +140,17 @@ class FrameDifference(Checkpointable, BackgroundDifference):
         median: side of the median filter over the mask, odd; 1 for none.
     """
 
-    _before: Image | None = checkpointed()
     name = "difference"
     uses_background = False
+    offsets = (-1,)
 
     def __init__(self, *, threshold: float = 20, median: int = 3) -> None:
         super().__init__(threshold=threshold, median=median)
-        self.restart()
 
-    def restart(self) -> None:
-        self._before = None
-
-    def step(self, image: Image, scene: Scene, plane: UInt8Array | None = None) -> Maps | None:
-        before, self._before = self._before, image
-        return self._beyond(cv2.split(cv2.absdiff(image, image if before is None else before)))
-
-
-class SubtractorBackground(Background):
-    """The image of the empty scene from the model of a subtractor, renewed every few frames.
-
-    Args:
-        subtractor: it gets all frames, without masks.
-        every: the image changes every this many frames.
-    """
-
-    restorable = False
-
-    def __init__(self, subtractor: Subtractor, *, every: int = 9) -> None:
-        self._subtractor = subtractor
-        self._every = every
-        self.scene: Scene | None = None
-        self._seen = 0
-
-    def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
-        """Take the next frame; the mask does not count."""
-        self._subtractor.apply(frame)
-        picture = self._subtractor.scene if self._seen % self._every == 0 else None
-        if picture is not None:
-            self.scene = Scene.of(picture)
-        self._seen += 1
-
-    def follow_light(self, picture: Image) -> None:
-        """Begin a model with this image."""
-        self.replace(picture)
-
-    def replace(self, picture: Image) -> None:
-        """Begin a model with this image."""
-        self.restart()
-        self.update(picture)
-
-    def restart(self) -> None:
-        """Forget all frames."""
-        self._subtractor.restart()
-        self.scene, self._seen = None, 0
-
-    def state(self, *, copy: bool = True) -> SessionState:
-        return self._subtractor.state()
-
-    def restore(self, state: SessionState) -> None:
-        self._subtractor.restore(state)
+    def step(
+        self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
+    ) -> Float32Array:
+        return self._beyond(cv2.split(cv2.absdiff(frame.image, context[-1].image)))
 
 
 def _bgr(image: Image) -> Image:

@@ -28,7 +28,7 @@ class NotifyWarning(UserWarning):
     """An address that receives events cannot be reached; the events are in their file."""
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
+class NoRedirect(urllib.request.HTTPRedirectHandler):
     """A message goes to the address that was given, and nowhere else."""
 
     def redirect_request(self, *_: object) -> None:
@@ -112,7 +112,7 @@ def _post(parts: SplitResult) -> Deliver:
     if account:
         code = base64.b64encode(unquote(account).encode()).decode("ascii")
         headers["Authorization"] = f"Basic {code}"
-    opener = urllib.request.build_opener(_NoRedirect)
+    opener = urllib.request.build_opener(NoRedirect)
 
     def deliver(message: bytes) -> None:
         request = urllib.request.Request(address, message, headers, method="POST")

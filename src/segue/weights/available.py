@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segue.errors import CheckpointError
 from segue.inputs import check_file, exists
-from segue.registry import DETECTORS, MODELS, TASKS, DetectorEntry, Entry, Task
+from segue.registry import DETECTORS, MODELS, TASKS, DetectorEntry, Entry, NetworkTask
 from segue.weights.download import cached, is_available
 
 WEIGHT_FILE = "model.safetensors"
@@ -18,7 +18,7 @@ DEFAULT_INSTANCES = "msstsvis-lite"
 """The network that comes with segue; what is taken for a weight file that nothing recognises."""
 
 
-def check_available(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> None:
+def check_available(task: NetworkTask, name: str, weights: str | os.PathLike[str] | None = None) -> None:
     """See that :func:`load_for` finds a network and its weight file, without reading the weights."""
     entry = entry_for(task, name)
     if entry.signature is None:
@@ -30,7 +30,7 @@ def check_available(task: Task, name: str, weights: str | os.PathLike[str] | Non
         downloaded(entry)
 
 
-def entry_for(task: Task, name: str) -> Entry:
+def entry_for(task: NetworkTask, name: str) -> Entry:
     """The entry of a network by its name, which must serve the task."""
 
     def fitting() -> list[str]:
@@ -59,11 +59,6 @@ def downloaded(entry: Entry) -> Path:
         raise CheckpointError(
             f"nobody published weights of {entry.name}: train it with `{entry.training}`, and give "
             "the file as the weights"
-        )
-    if entry.read is not None:
-        raise CheckpointError(
-            f"no weights of {entry.name} come with segue: download {entry.source}, licence {entry.licence}, "
-            "and give the folder with --weights"
         )
     raise CheckpointError(
         f"no weights of {entry.name} come with segue: download {entry.source}, licence {entry.licence}; "

@@ -6,9 +6,9 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from segue.entries import Entry, Task
+from segue.entries import Entry, NetworkTask
 
-_PIPELINES: dict[Task, str] = {
+_PIPELINES: dict[NetworkTask, str] = {
     "track": "mask-generation",
     "foreground": "image-segmentation",
     "instances": "image-segmentation",
@@ -18,7 +18,7 @@ _PIPELINES: dict[Task, str] = {
 }
 """The tasks of Hugging Face that come nearest; it knows none of masks in videos."""
 
-_TAGS: dict[Task, tuple[str, ...]] = {
+_TAGS: dict[NetworkTask, tuple[str, ...]] = {
     "track": ("video-object-segmentation", "object-tracking"),
     "foreground": ("foreground-segmentation", "background-subtraction", "change-detection"),
     "instances": ("video-instance-segmentation", "object-tracking"),
@@ -27,7 +27,7 @@ _TAGS: dict[Task, tuple[str, ...]] = {
     "features": ("feature-extraction",),
 }
 
-_USES: dict[Task, str] = {
+_USES: dict[NetworkTask, str] = {
     "track": """prompts = {0: [segue.BoxPrompt(1, (120, 80, 310, 260))]}  # id 1 is in this box on frame 0
 for result in segue.track("film.mp4", prompts, model=network):
     print(result.index, result.mask.shape)""",

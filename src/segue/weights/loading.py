@@ -15,17 +15,11 @@ from torch import nn
 from segue.cache import cache_folder
 from segue.errors import CheckpointError, DownloadError
 from segue.inputs import sha256
-from segue.registry import MODELS, Entry, Task
+from segue.registry import MODELS, Entry, NetworkTask
 from segue.video.partial import writing
 from segue.weights.available import downloaded, entry_for, weight_file
 from segue.weights.catalogue import recognise
-from segue.weights.checkpoint import (
-    Checkpoint,
-    match,
-    read_checkpoint,
-    read_options,
-    write_checkpoint,
-)
+from segue.weights.checkpoint import match, read_checkpoint, read_options, write_checkpoint
 from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock
 from segue.weights.pins import pin
 
@@ -105,7 +99,7 @@ def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Iterat
         yield path
 
 
-def load_for(task: Task, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
+def load_for(task: NetworkTask, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     """A network of one task, as :func:`load`; :class:`segue.registry.Entry` names the interface that it has.
 
     Args:
@@ -147,17 +141,7 @@ def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
 
 def _filled(entry: Entry, path: Path) -> nn.Module:
     """The network with the options that its training wrote into the file, and its weights."""
-    if entry.read is not None:
-        foreign: nn.Module = entry.read(path)
-        return foreign.eval()
     checkpoint = read_checkpoint(path)
-    network = _built(entry, path, checkpoint)
-    network.load_state_dict(match(path, entry.renamed(checkpoint.tensors), network.state_dict()))
-    return network.eval()
-
-
-def _built(entry: Entry, path: Path, checkpoint: Checkpoint) -> nn.Module:
-    """The network with the options that its training wrote into the file, without the weights of it."""
     other = None if entry.recognises(checkpoint.tensors) else recognise(checkpoint.tensors)
     if other is not None:
         raise CheckpointError(f"{path}: holds weights of {other.name}, not of {entry.name}")
@@ -166,7 +150,8 @@ def _built(entry: Entry, path: Path, checkpoint: Checkpoint) -> nn.Module:
         network: nn.Module = entry.build(**options)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {entry.name} cannot be built as this file asks: {error}") from error
-    return network
+    network.load_state_dict(match(path, entry.renamed(checkpoint.tensors), network.state_dict()))
+    return network.eval()
 
 
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Entry:
@@ -194,8 +179,6 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
         known = ", ".join(entry.name for entry in MODELS if entry.signature)
         some = ", ".join(list(tensors)[:3])
         raise CheckpointError(f"{source}: weights of none of {known}; its names begin with {some}")
-    if entry.read is not None:
-        raise CheckpointError(f"{source}: {entry.name} takes it as it is; give it with --weights")
     matched = match(Path(source), entry.renamed(tensors), entry.build().state_dict())
     write_checkpoint(target, matched, {"network": entry.name, "source_sha256": sha256(source)})
     return entry

@@ -65,7 +65,6 @@ FORMATS = {
         known_only=True,
     ),
     "mot": Format("", data_sets.mot, _SETS, "MOT Challenge", "boxes in gt.txt, with images", known_only=True),
-    "mots": Format("", data_sets.mots, _SETS, "MOTS", "run lengths in gt.txt, with images", known_only=True),
     "cvat": Format(".xml", cvat, _TOOLS, "CVAT for video 1.1", "one XML of masks and polygons"),
     "labelstudio": Format(
         "",
@@ -86,7 +85,7 @@ FORMATS = {
     "vp9": Format(
         ".webm", partial(videos.matte, **videos.VP9), _VIDEOS, "Cut-out, VP9", "webm with transparency"
     ),
-    "png": Format("", videos.pictures, _VIDEOS, "Cut-out, PNG sequence", "images with transparency"),
+    "png": Format("", videos.images, _VIDEOS, "Cut-out, PNG sequence", "images with transparency"),
 }
 
 
@@ -105,4 +104,4 @@ def steps(taken: Snapshot, form: str) -> int:
 
 def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
     """Job of :meth:`segue_web.worker.Worker.steps` that writes an export."""
-    yield from FORMATS[form].write(tools.video, taken, target)
+    return FORMATS[form].write(tools.video, taken, target)

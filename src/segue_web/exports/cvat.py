@@ -6,11 +6,11 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray
-from segue.masks import measure
 from segue.video.partial import write_complete
 from segue_web.exports.snapshot import Snapshot
 from segue_web.interpolation import Corners, filled
@@ -21,9 +21,9 @@ from segue_web.video import Video
 def cvat(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """CVAT for video 1.1: a track for the polygons of each object, and one of a frame for each other mask."""
     tracks = _Tracks(video, taken)
-    for done, index in enumerate(taken.span, 1):
-        tracks.add(index, dict(taken.planes(index, video.size)))
-        yield done
+    for index in taken.span:
+        tracks.add(index, dict(taken.planes(index)))
+        yield index
     root = ET.Element("annotations")
     _add(root, version="1.1")
     root.append(_meta(video, taken, {taken.names[i][0] for i in tracks.polygons}))
@@ -77,11 +77,10 @@ class _Tracks:
         for i, plane in planes.items():
             if i in kept:
                 continue
-            extent = measure(plane.view(np.uint8))[1]
-            x0, y0, x1, y1 = (int(side) for side in extent.box)
-            runs = ", ".join(map(str, row_runs(plane[y0:y1, x0:x1])))
+            left, top, width, height = cv2.boundingRect(plane.astype(np.uint8))
+            runs = ", ".join(map(str, row_runs(plane[top : top + height, left : left + width])))
             track = self._track(i)
-            self._shape(track, "mask", index, i, rle=runs, left=x0, top=y0, width=x1 - x0, height=y1 - y0)
+            self._shape(track, "mask", index, i, rle=runs, left=left, top=top, width=width, height=height)
             self.masks.append(track)
 
     def end(self, index: int) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SegueError
-from segue.extras import install_command
+from segue.extras import missing_packages
 from segue.types import Image
 
 BAND = 0.012
@@ -22,8 +20,8 @@ LEAST_BAND = 2
 
 def need_matting() -> None:
     """See that PyMatting is installed."""
-    if find_spec("pymatting") is None:
-        raise SegueError(f"soft edges need PyMatting: {install_command('matting')}")
+    if missing := missing_packages("matting"):
+        raise SegueError(f"soft edges need {missing}")
 
 
 def soft_cut_out(image: Image, mask: npt.NDArray[np.bool_]) -> Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import reduce
 
 import cv2
@@ -16,32 +15,21 @@ COMPARED = 512
 """Corners of each of two outlines that are compared with one another to find where they are nearest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A connected part of a mask: outlines of it and of its holes, on the mask's own pixels."""
-
-    outside: Corners
-    holes: tuple[Corners, ...]
-
-
-def parts_of(mask: npt.NDArray[np.bool_]) -> list[Part]:
-    """The connected parts of a mask. ``mask``: (H, W), bool."""
+def parts_of(mask: npt.NDArray[np.bool_]) -> list[list[Corners]]:
+    """The connected parts of a mask (H, W), bool: the outline of each, and then those of its holes."""
     contours, tree = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    if not contours:
-        return []
     outlines = [np.asarray(contour, np.int32).reshape(-1, 2) for contour in contours]
-    parents: list[int] = np.asarray(tree)[0, :, 3].tolist()
-    parts = [
-        Part(outline, tuple(outlines[i] for i, parent in enumerate(parents) if parent == number))
-        for number, outline in enumerate(outlines)
-        if parents[number] < 0
-    ]
-    return sorted(parts, key=lambda part: -cv2.contourArea(part.outside[:, None]))
+    parents = [] if tree is None else np.asarray(tree)[0, :, 3].tolist()
+    parts = {number: [outlines[number]] for number, parent in enumerate(parents) if parent < 0}
+    for number, parent in enumerate(parents):
+        if parent >= 0:
+            parts[parent].append(outlines[number])
+    return sorted(parts.values(), key=lambda part: -cv2.contourArea(part[0][:, None]))
 
 
 def single_outline(mask: npt.NDArray[np.bool_]) -> Corners:
     """One polygon (M, 2), int32, of a mask (H, W), bool; lines join its parts and holes."""
-    outlines = [outline for part in parts_of(mask) for outline in (part.outside, *part.holes)]
+    outlines = [outline for part in parts_of(mask) for outline in part]
     return reduce(_bridged, outlines) if outlines else np.zeros((0, 2), np.int32)
 
 

@@ -18,6 +18,7 @@ from segue_web.video import Video
 class Snapshot:
     """The objects and frames of an export."""
 
+    size: tuple[int, int]  # height and width of the video
     span: range  # the frames from the first to the last one; exported videos have all of them
     frames: Sequence[int]  # those of the span that go into a data set
     masks: Mapping[int, Mapping[int, str]]  # run lengths by frame and object; empty where none is visible
@@ -32,18 +33,18 @@ class Snapshot:
         """The names of all attributes, in their order."""
         return list(dict.fromkeys(name for of_object in self.attributes.values() for name in of_object))
 
-    def mask(self, index: int, size: tuple[int, int]) -> IndexMask:
+    def mask(self, index: int) -> IndexMask:
         """Index mask (H, W), uint8 or uint16, of the chosen objects on a frame."""
-        return composed(self.masks.get(index, {}), size)
+        return composed(self.masks.get(index, {}), self.size)
 
-    def lengths(self, index: int, size: tuple[int, int]) -> dict[int, Rle]:
+    def lengths(self, index: int) -> dict[int, Rle]:
         """Run lengths of the visible objects of a frame, which may overlap."""
-        return {i: Rle(size=[*size], counts=counts) for i, counts in self.masks.get(index, {}).items()}
+        return {i: Rle(size=[*self.size], counts=counts) for i, counts in self.masks.get(index, {}).items()}
 
-    def planes(self, index: int, size: tuple[int, int]) -> Iterator[tuple[int, BoolArray]]:
+    def planes(self, index: int) -> Iterator[tuple[int, BoolArray]]:
         """Each visible object of a frame with its mask, (H, W), bool; they may overlap."""
         for i, counts in self.masks.get(index, {}).items():
-            yield i, decoded(counts, size)
+            yield i, decoded(counts, self.size)
 
     def polygons_on(self, index: int) -> dict[int, Shown]:
         """The polygons of a frame: those that were drawn there, and those interpolated between two."""
@@ -53,7 +54,7 @@ class Snapshot:
 
     def result(self, index: int, video: Video) -> Segmentation:
         """The objects of a frame, as tracking gives them."""
-        mask = self.mask(index, video.size)
+        mask = self.mask(index)
         extents = measure(mask)
         objects = tuple(
             ObjectInfo(i, name, self.scores.get((index, i), 0.0), extents[i].box, extents[i].area)
@@ -98,6 +99,7 @@ def snapshot(
     # A mask that a person looked at and kept counts as right, whatever the prompter expected.
     scores = {(row[0], row[1]): 1.0 if row[2] == "given" else row[3] for row in timeline}
     return Snapshot(
+        video.size,
         span,
         span if all_frames else frames,
         {index: {i: counts for i, counts in found.items() if i in names} for index, found in masks.items()},

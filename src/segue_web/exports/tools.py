@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue_web.exports.snapshot import Snapshot
-from segue_web.exports.writing import complete_folder, write_pictures
+from segue_web.exports.writing import complete_folder, write_images
 from segue_web.video import Video
 
 _RUN_BITS = (3, 4, 9, 16)
@@ -27,24 +27,24 @@ def labelstudio(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     fields = {name: f"attribute{number}" for number, name in enumerate(taken.attribute_names(), 1)}
     with complete_folder(target) as folder:
         tasks = []
-        for number, index in write_pictures(video, taken, folder / "frames"):
+        for number, index in enumerate(write_images(video, taken, folder / "frames"), 1):
             results = []
-            for i, plane in taken.planes(index, video.size):
+            for i, plane in taken.planes(index):
                 value = {"format": "rle", "rle": brush_rle(plane), "brushlabels": [taken.names[i][0]]}
                 region = {"id": f"f{index}o{i}", "image_rotation": 0}
                 results.append({**region, "value": value, **about})
                 for attribute, text in taken.attributes.get(i, {}).items():
-                    of_region = {
+                    text_area = {
                         "type": "textarea",
                         "from_name": fields[attribute],
                         "value": {"text": [text]},
                     }
-                    results.append({**about, **region, **of_region})
-            picture = quote(f"{target.name}/frames/{video.frame_name(index)}.jpg")
+                    results.append({**about, **region, **text_area})
+            image = quote(f"{target.name}/frames/{video.frame_name(index)}.jpg")
             annotations = [{"id": number, "result": results}]
-            data = {"image": f"/data/local-files/?d={picture}", "frame": index}
+            data = {"image": f"/data/local-files/?d={image}", "frame": index}
             tasks.append({"id": number, "data": data, "annotations": annotations})
-            yield number
+            yield index
         config = ET.Element("View")
         ET.SubElement(config, "Image", name="image", value="$image")
         brushes = ET.SubElement(config, "BrushLabels", name="tag", toName="image")

@@ -37,18 +37,18 @@ VP9: dict[str, Any] = {
 def overlay(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """The video with the masks drawn over it."""
     with OverlayVideoSink(target, video.fps) as sink:
-        for done, (frame, result) in enumerate(taken.results(video), 1):
+        for frame, result in taken.results(video):
             sink.write(frame, result)
-            yield done
+            yield frame.index
 
 
-def pictures(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+def images(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """The objects cut out, as RGBA images, one a frame."""
     with complete_folder(target) as folder:
-        for done, (frame, result) in enumerate(taken.results(video), 1):
-            picture = cv2.cvtColor(_cut_out(frame.image, result.mask, taken.soft), cv2.COLOR_RGBA2BGRA)
-            (folder / f"{frame.index:05d}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-            yield done
+        for frame, result in taken.results(video):
+            cut = cv2.cvtColor(_cut_out(frame.image, result.mask, taken.soft), cv2.COLOR_RGBA2BGRA)
+            (folder / f"{frame.index:05d}.png").write_bytes(cv2.imencode(".png", cut)[1].tobytes())
+            yield frame.index
 
 
 def matte(
@@ -64,12 +64,12 @@ def matte(
         stream: Any = container.add_stream(codec, rate=Fraction(video.fps).limit_denominator(1001))
         stream.height, stream.width = (side + side % 2 for side in video.size)
         stream.pix_fmt, stream.options = pixels, options
-        for done, (frame, result) in enumerate(taken.results(video), 1):
+        for frame, result in taken.results(video):
             cut = even_sides(_cut_out(frame.image, result.mask, taken.soft), cv2.BORDER_CONSTANT)
-            picture = VideoFrame.from_ndarray(cut, format="rgba")
-            picture.pts = None
-            container.mux(stream.encode(picture.reformat(format=pixels)))
-            yield done
+            raw = VideoFrame.from_ndarray(cut, format="rgba")
+            raw.pts = None
+            container.mux(stream.encode(raw.reformat(format=pixels)))
+            yield frame.index
         container.mux(stream.encode(None))
 
 

@@ -12,7 +12,7 @@ from segue_web.exports.snapshot import Snapshot
 from segue_web.video import Video
 
 Writer = Callable[[Video, Snapshot, Path], Iterator[int]]
-"""Writes an export, yielding how many frames are done."""
+"""Writes an export, yielding each frame that is done."""
 
 
 def remove_unfinished(folder: Path, target: Path | None = None) -> None:
@@ -22,15 +22,15 @@ def remove_unfinished(folder: Path, target: Path | None = None) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def write_pictures(
-    video: Video, taken: Snapshot, folder: Path, name: Callable[[int, int], str] | None = None
-) -> Iterator[tuple[int, int]]:
-    """Write the frames of a data set as JPEG images; yields the number of each, from 1, and its index."""
+def write_images(
+    video: Video, taken: Snapshot, folder: Path, name: Callable[[int], str] | None = None
+) -> Iterator[int]:
+    """Write the frames of a data set as JPEG images; yields the index of each."""
     folder.mkdir(parents=True)
-    for number, index in enumerate(taken.frames, 1):
-        called = f"{video.frame_name(index)}.jpg" if name is None else name(number, index)
+    for index in taken.frames:
+        called = f"{video.frame_name(index)}.jpg" if name is None else name(index)
         (folder / called).write_bytes(video.jpeg(index))
-        yield number, index
+        yield index
 
 
 def _partial_folder(final: Path) -> Path:

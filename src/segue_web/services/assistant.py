@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import threading
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BeforeValidator
 
 import segue
 from segue.api.results import Results
@@ -20,20 +20,14 @@ from segue.prompts.answers import Answer, PicturePrompter, Prompts
 from segue.sessions import TrackSession
 from segue.types import Image, Prompt
 from segue.video import Source
-from segue.video.images import decode_image
 from segue.weights import load_for
 
-PICTURES = 4
+KEPT_IMAGES = 4
 """Images whose features are kept, so that a further click costs the decoder alone."""
-
-LARGEST_PICTURE = 64 << 20
-"""Bytes beyond which no image is decoded."""
 
 
 class RequestError(SegueError):
     """A request that is not of the tool's form, or cannot be carried out; its text is for the annotator."""
-
-    status = 400
 
 
 class Assistant:
@@ -51,13 +45,13 @@ class Assistant:
         self.network = load_for("track", model, weights)
         self.device = device
         self.make_prompter = find_prompter(prompter, device=device)
-        self._prompter = lru_cache(PICTURES)(self._fresh_prompter)
+        self._prompter = lru_cache(KEPT_IMAGES)(self._fresh_prompter)
         self._lock = threading.Lock()
 
-    def answer(self, picture: Image, prompts: Prompts) -> Answer:
+    def answer(self, image: Image, prompts: Prompts) -> Answer:
         """The mask of what prompts point at on an image, RGB (H, W, 3), uint8."""
         with self._lock:
-            return self._prompter(picture.shape, picture.tobytes()).answer(prompts)
+            return self._prompter(image.shape, image.tobytes()).answer(prompts)
 
     def _fresh_prompter(self, shape: tuple[int, ...], pixels: bytes) -> PicturePrompter:
         return self.make_prompter(np.frombuffer(pixels, np.uint8).reshape(shape).copy())
@@ -73,18 +67,12 @@ class Assistant:
         )
 
 
-def picture_of(text: str) -> Image:
-    """The image in a request, RGB (H, W, 3), uint8: base64, by itself or as a ``data:`` address."""
-    return decode_image(picture_file(text), "image")
-
-
-def picture_file(text: str) -> bytes:
-    """The file of an image in a request, not decoded yet."""
+def image_file(text: str) -> bytes:
+    """The file of an image in a request: base64, by itself or as a ``data:`` address; else ValueError."""
     if text.startswith("data:"):
         text = text.partition(",")[2]
-    if len(text) > LARGEST_PICTURE * 4 // 3:
-        raise RequestError(f"image: has more than {LARGEST_PICTURE >> 20} MiB")
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise RequestError("image: is no base64") from None
+    return base64.b64decode(text, validate=True)
+
+
+ImageFile = Annotated[bytes, BeforeValidator(image_file)]
+"""A field of a request that holds an image file, not decoded yet."""

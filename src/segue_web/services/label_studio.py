@@ -21,7 +21,7 @@ from segue.video import open_source
 from segue.video.images import decode_image
 from segue_web.exports.outlines import parts_of
 from segue_web.exports.tools import brush_rle
-from segue_web.services.assistant import Assistant, RequestError, picture_of
+from segue_web.services.assistant import Assistant, RequestError, image_file
 from segue_web.services.media import Media
 from segue_web.services.requests import Body, Coordinate, Service
 from segue_web.text import refuse_entities
@@ -142,7 +142,7 @@ def predictions(assistant: Assistant, media: Media, request: Prediction, frames:
         with media.opened(place) as path:
             results = _followed(assistant, path, regions, tags, frames)
     else:
-        results = [_region(assistant, _picture(media, place), regions, tags)]
+        results = [_region(assistant, _image(media, place), regions, tags)]
     scores = [result["score"] for result in results]
     found = {
         "result": results,
@@ -152,17 +152,20 @@ def predictions(assistant: Assistant, media: Media, request: Prediction, frames:
     return {"results": [found], "model_version": assistant.name}
 
 
-def _picture(media: Media, place: object) -> Image:
+def _image(media: Media, place: object) -> Image:
     if isinstance(place, str) and place.startswith("data:"):
-        return picture_of(place)
+        try:
+            return decode_image(image_file(place), "image")
+        except ValueError:
+            raise RequestError("image: is no base64") from None
     with media.opened(place) as path:
         return decode_image(path.read_bytes(), str(place))
 
 
-def _region(assistant: Assistant, picture: Image, regions: Sequence[Region], tags: Tags) -> dict[str, Any]:
+def _region(assistant: Assistant, image: Image, regions: Sequence[Region], tags: Tags) -> dict[str, Any]:
     """The object that clicks, a box and brush strokes mark."""
-    height, width = picture.shape[:2]
-    answer = assistant.answer(picture, prompts_of(regions, (height, width)))
+    height, width = image.shape[:2]
+    answer = assistant.answer(image, prompts_of(regions, (height, width)))
     score = float(answer.iou[0])
     return {
         "id": uuid4().hex[:10],
@@ -181,9 +184,8 @@ def _value(mask: npt.NDArray[np.bool_], kind: str) -> dict[str, Any]:
     if kind == "brushlabels":
         return {"format": "rle", "rle": brush_rle(mask)}
     height, width = mask.shape
-    largest = parts_of(mask)[:1]
-    points = [(part.outside * (100 / width, 100 / height)).tolist() for part in largest]
-    return {"points": points[0] if points else [], "closed": True}
+    largest = parts_of(mask)[0][0] if mask.any() else np.zeros((0, 2))
+    return {"points": (largest * (100 / width, 100 / height)).tolist(), "closed": True}
 
 
 def _labels(regions: Sequence[Region], kind: str) -> dict[str, list[str]]:
@@ -322,7 +324,10 @@ def _video_region(
 def make_app(assistant: Assistant, media: Media, frames: int = 50) -> FastAPI:
     """The backend as an application."""
     app = Service(lambda text: {"error": text})
-    app.answer("/predict", Prediction, lambda asked: predictions(assistant, media, asked, frames))
+
+    @app.post("/predict")
+    async def predict(asked: Prediction) -> dict[str, Any]:
+        return await app.run(predictions, assistant, media, asked, frames)
 
     @app.get("/")
     @app.get("/health")

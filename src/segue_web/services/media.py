@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from segue.video.notify import NoRedirect
 from segue_web.services.assistant import RequestError
 
 LARGEST_MEDIA = 4 << 30
@@ -99,11 +99,5 @@ class Media:
             return {"Authorization": f"Bearer {json.loads(answer.read(MOST_ANSWER))['access']}"}
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would lead the token, and the backend, elsewhere."""
-
-    def redirect_request(self, *args: Any, **named: Any) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirects)
+_OPENER = urllib.request.build_opener(NoRedirect)
+"""A redirect would lead the token, and the backend, elsewhere."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime
 import json
 import secrets
-import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.responses import Response, StreamingResponse
 from pydantic import Field
 
@@ -22,8 +23,8 @@ from segue.prompts.answers import Prompts
 from segue.types import Box, Image, Point, PointPrompt, Prompt
 from segue.video.images import decode_image
 from segue_web.exports.outlines import parts_of
-from segue_web.services.assistant import Assistant, RequestError, picture_file, picture_of
-from segue_web.services.requests import Body, Coordinate, Pair, Service, body_of, parse
+from segue_web.services.assistant import Assistant, ImageFile, RequestError
+from segue_web.services.requests import Body, Coordinate, Pair, Service
 
 SESSIONS = 2
 """Clips that are kept; X-AnyLabeling sends all images of a folder at once."""
@@ -69,14 +70,14 @@ class ParamsBody(Body):
 class PredictBody(Body):
     """An image, and what was marked on it."""
 
-    image: str = ""
+    image: ImageFile = b""
     params: ParamsBody = ParamsBody()
 
 
 class InitBody(Body):
     """The images of a folder."""
 
-    frames: Annotated[list[str], Field(min_length=1, max_length=100_000)]
+    frames: Annotated[list[ImageFile], Field(min_length=1, max_length=100_000)]
 
 
 class SessionBody(Body):
@@ -98,10 +99,10 @@ class PromptBody(SessionBody):
 
 def predict(assistant: Assistant, request: PredictBody) -> dict[str, Any]:
     """The polygons of what marks on an image point at."""
-    if not request.params.marks:
-        return {"shapes": [], "description": "", "replace": False}
-    answer = assistant.answer(picture_of(request.image), prompts_of(request.params.marks))
-    shapes = polygons(answer.mask, float(answer.iou[0]), None, request.params.epsilon_factor)
+    shapes: list[dict[str, Any]] = []
+    if request.params.marks:
+        answer = assistant.answer(decode_image(request.image, "image"), prompts_of(request.params.marks))
+        shapes = polygons(answer.mask, float(answer.iou[0]), None, request.params.epsilon_factor)
     return {"shapes": shapes, "description": "", "replace": False}
 
 
@@ -126,8 +127,8 @@ def polygons(
 ) -> list[dict[str, Any]]:
     """A mask (H, W) as closed polygons of X-AnyLabeling, one for each part with an area; holes are filled."""
     shapes = []
-    for part in parts_of(mask):
-        outline = part.outside.reshape(-1, 1, 2)
+    for outside, *_ in parts_of(mask):
+        outline = outside.reshape(-1, 1, 2)
         corners = cv2.approxPolyDP(outline, fineness * cv2.arcLength(outline, True), True).reshape(-1, 2)
         if len(corners) > 2:
             points = [[float(x), float(y)] for x, y in (*corners, corners[0])]
@@ -137,46 +138,47 @@ def polygons(
     return shapes
 
 
-@dataclass
-class _Clip:
+@dataclass(frozen=True, slots=True)
+class Clip:
     """The images of a folder, as files, and what was pointed at on each."""
 
     files: list[bytes]
     prompts: dict[int, list[Prompt]] = field(default_factory=dict)
+    id: str = field(default_factory=partial(secrets.token_hex, 8))
 
-    def picture(self, index: int) -> Image:
+    def image(self, index: int) -> Image:
         """One of them, RGB (H, W, 3), uint8."""
         return decode_image(self.files[index], f"image {index}")
 
 
 class Clips:
-    """The clips that X-AnyLabeling has sent."""
+    """The last clips that X-AnyLabeling has sent."""
 
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
-        self._known: dict[str, _Clip] = {}
-        self._lock = threading.Lock()
+        self._clips: deque[Clip] = deque(maxlen=SESSIONS)
 
     def init(self, request: InitBody) -> dict[str, Any]:
         """Take the images of a folder."""
-        files = [picture_file(frame) for frame in request.frames]
-        name = secrets.token_hex(8)
-        with self._lock:
-            self._known[name] = _Clip(files)
-            while len(self._known) > SESSIONS:
-                del self._known[next(iter(self._known))]
-        return {"session_id": name, "total_frames": len(files)}
+        clip = Clip(request.frames)
+        self._clips.append(clip)
+        return {"session_id": clip.id, "total_frames": len(clip.files)}
 
     def prompt(self, request: PromptBody) -> dict[str, Any]:
         """Take clicks on an image; they replace earlier ones on the same object and image."""
         if request.text_prompt:
             raise RequestError("segue has no text prompts: click on the object")
+        if len(request.points) != len(request.point_labels):
+            raise RequestError("points: give as many as there are point_labels")
         clip, index, number = self._clip(request), request.frame_index, request.obj_id
         if index >= len(clip.files):
             raise RequestError(f"frame_index: give a number from 0 to {len(clip.files) - 1}")
-        picture = clip.picture(index)
-        points, negative = _clicks(request, picture)
-        answer = self._assistant.answer(picture, Prompts(None, points, negative))
+        image = clip.image(index)
+        height, width = image.shape[:2]
+        places = [(min(x * width, width - 1), min(y * height, height - 1)) for x, y in request.points]
+        clicks = list(zip(places, request.point_labels, strict=True))
+        points, negative = ([place for place, label in clicks if bool(label) is on] for on in (True, False))
+        answer = self._assistant.answer(image, Prompts(None, points, negative))
         others = [prompt for prompt in clip.prompts.get(index, []) if prompt.id != number]
         clip.prompts[index] = [*others, PointPrompt(number, tuple(points), tuple(negative))]
         return {"masks": polygons(answer.mask, float(answer.iou[0]), number, request.params.epsilon_factor)}
@@ -189,8 +191,8 @@ class Clips:
         first = min(clip.prompts)
         yield {"type": "started", "total_frames": len(clip.files), "start_frame_index": first}
         results: dict[str, Any] = {}
-        pictures = map(clip.picture, range(len(clip.files)))  # decoded one at a time
-        for result in self._assistant.track(pictures, clip.prompts):
+        images = map(clip.image, range(len(clip.files)))  # decoded one at a time
+        for result in self._assistant.track(images, clip.prompts):
             if result.index < first:
                 continue
             shapes = [
@@ -202,21 +204,11 @@ class Clips:
             yield {"type": "progress", "current_frame": result.index}
         yield {"type": "completed", "results": results}
 
-    def _clip(self, request: SessionBody) -> _Clip:
-        clip = self._known.get(request.session_id or "")
+    def _clip(self, request: SessionBody) -> Clip:
+        clip = next((clip for clip in tuple(self._clips) if clip.id == request.session_id), None)
         if clip is None:
             raise RequestError("this session is known no longer: begin again")
         return clip
-
-
-def _clicks(request: PromptBody, picture: Image) -> tuple[list[Point], list[Point]]:
-    height, width = picture.shape[:2]
-    if len(request.points) != len(request.point_labels):
-        raise RequestError("points: give as many as there are point_labels")
-    sides: tuple[list[Point], list[Point]] = [], []
-    for (x, y), label in zip(request.points, request.point_labels, strict=True):
-        sides[0 if label else 1].append((min(x * width, width - 1), min(y * height, height - 1)))
-    return sides
 
 
 def make_app(assistant: Assistant) -> FastAPI:
@@ -224,9 +216,6 @@ def make_app(assistant: Assistant) -> FastAPI:
     failed = {"success": False}
     app = Service(lambda text: failed | {"error": {"code": "INFERENCE_ERROR", "message": text}})
     clips = Clips(assistant)
-    app.answer("/v1/predict", PredictBody, lambda asked: _done(predict(assistant, asked)))
-    app.answer("/v1/video/init", InitBody, lambda asked: _done(clips.init(asked)))
-    app.answer("/v1/video/prompt", PromptBody, lambda asked: _done(clips.prompt(asked)))
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
@@ -237,10 +226,21 @@ def make_app(assistant: Assistant) -> FastAPI:
     async def models() -> dict[str, Any]:
         return {"success": True, "data": MODELS}
 
+    @app.post("/v1/predict")
+    async def answer(asked: PredictBody) -> dict[str, Any]:
+        return {"success": True, "data": await app.run(predict, assistant, asked)}
+
+    @app.post("/v1/video/init")
+    async def init(asked: InitBody) -> dict[str, Any]:
+        return {"success": True, "data": clips.init(asked)}
+
+    @app.post("/v1/video/prompt")
+    async def prompt(asked: PromptBody) -> dict[str, Any]:
+        return {"success": True, "data": await app.run(clips.prompt, asked)}
+
     @app.post("/v1/video/propagate/stream")
-    async def propagate(request: Request) -> Response:
-        wanted = parse(SessionBody, await body_of(request))
-        return StreamingResponse(_events(clips, wanted), media_type="text/event-stream")
+    async def propagate(asked: SessionBody) -> Response:
+        return StreamingResponse(_events(clips, asked), media_type="text/event-stream")
 
     return app
 
@@ -251,7 +251,3 @@ def _events(clips: Clips, request: SessionBody) -> Iterator[str]:
             yield f"data: {json.dumps(event)}\n\n"
     except SegueError as error:
         yield f"data: {json.dumps({'type': 'error', 'message': str(error).splitlines()[0]})}\n\n"
-
-
-def _done(data: dict[str, Any]) -> dict[str, Any]:
-    return {"success": True, "data": data}

@@ -37,7 +37,9 @@ def test_the_server_of_a_tool_listens_and_answers(
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
     command = command_in(monkeypatch, capsys)
-    ended = command("serve", tool, "--port", str(port), "--media", str(tmp_path), "--prompter", "grabcut")
+    ended = command(
+        "serve", tool, "--port", str(port), "--media", str(tmp_path), "--prompter", "segue-prompt"
+    )
     assert ended.code == 0
     assert f"{tool} finds segue at http://127.0.0.1:{port}" in ended.out
     assert len(answers) == 1

@@ -42,7 +42,7 @@ def running(command: list[str], address: str, env: dict[str, str], log: Path) ->
             command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **env}, cwd=log.parent
         )
     try:
-        end = time.monotonic() + 300
+        end = time.monotonic() + 900  # Label Studio makes its database first
         while True:
             try:
                 urllib.request.urlopen(address, timeout=5).close()

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import tracemalloc
 import urllib.request
 from base64 import b64encode
 from pathlib import Path
@@ -23,27 +22,18 @@ from fastapi.testclient import TestClient
 from segue_web.guard import refuse_pages
 from segue_web.services import media, requests
 from segue_web.services.assistant import RequestError
-from segue_web.services.label_studio import Prediction, Tags, make_app
+from segue_web.services.label_studio import Tags, make_app
 from segue_web.services.media import Media
 from tests.segue_web.services.pictures import assistant
-
-
-@pytest.mark.parametrize(
-    "many", [b'{"tasks": [' + b"{}," * 5_000_000 + b"{}]}", b"[" + b"1," * 5_000_000 + b"1]"]
-)
-def test_many_parts_are_refused_before_they_take_memory(many: bytes) -> None:
-    tracemalloc.start()
-    with pytest.raises(requests.TooLargeError):
-        requests.parse(Prediction, many)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 1 << 20
 
 
 def test_large_requests_are_refused() -> None:
     client = TestClient(make_app(assistant(), Media()))
     for body in (b'{"tasks": [' + b"{}," * 200_000 + b"{}]}", b'{"tasks": "' + b"a" * (65 << 20) + b'"}'):
-        assert client.post("/predict", content=body).status_code == 413
+        assert (
+            client.post("/predict", content=body, headers={"Content-Type": "application/json"}).status_code
+            == 413
+        )
 
 
 @pytest.mark.parametrize("address", ["http://[", "http://x\n/", "/data/local-files/?d=" + "a" * 5000, "a\0b"])
@@ -137,7 +127,7 @@ def test_ctrl_c_ends_the_service_while_downloads_hang_and_health_answers() -> No
         "params": {"context": {"result": [region]}},
     }
     with Dripping() as address:
-        command = [sys.executable, "-m", "segue", "serve", "label-studio", "--prompter", "grabcut"]
+        command = [sys.executable, "-m", "segue", "serve", "label-studio", "--prompter", "segue-prompt"]
         service = subprocess.Popen(
             [*command, "--port", str(port), "--label-studio", address],
             stdout=subprocess.PIPE,
@@ -150,7 +140,10 @@ def test_ctrl_c_ends_the_service_while_downloads_hang_and_health_answers() -> No
 
             def post() -> None:
                 try:
-                    urllib.request.urlopen(f"{url}/predict", json.dumps(asked).encode(), timeout=60)
+                    kind = {"Content-Type": "application/json"}
+                    body = json.dumps(asked).encode()
+                    request = urllib.request.Request(f"{url}/predict", body, kind)
+                    urllib.request.urlopen(request, timeout=60)
                 except OSError:
                     return
 

@@ -206,7 +206,7 @@ class TrackCapabilities:
 
     Attributes:
         confidence: factor and offset by which the log-odds of an expected overlap become those of the
-            measured one, see :func:`segue.sessions.scores.expected_overlap`.
+            measured one, see :func:`segue.sessions.track.expected_overlap`.
         graphs: ``memory`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
     """
 

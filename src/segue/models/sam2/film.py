@@ -20,9 +20,9 @@ from segue.errors import ArgumentError, PromptError
 from segue.inputs import check_number, kind_of
 from segue.masks.given import as_box, as_masks, as_points
 from segue.models.sam2.network import SAM2
-from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record, Settings
+from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
 from segue.models.sam2.pictures import film_logits, film_picture, labelled, square_mask
-from segue.models.sam2.values import ABSENT, IMAGE_SIDE, STRIDE, Encoded
+from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Encoded, Record
 from segue.types import Box, Point
 from segue.video.readers import as_rgb
 
@@ -63,7 +63,6 @@ class _Object:
     waiting: dict[bool, dict[int, Record]] = field(default_factory=lambda: {False: {}, True: {}})
     """Records whose memory is not encoded yet; True for frames that become prompted frames."""
     points: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    masks: set[int] = field(default_factory=set)
     passed: dict[int, bool] = field(default_factory=dict)
     """Frames that a pass went over, and whether it ran backwards."""
 
@@ -186,7 +185,6 @@ class FilmPredictor:
             before = one.points[frame]
             given = torch.cat([before[0], given[0]], 1), torch.cat([before[1], given[1]], 1)
         one.points[frame] = given
-        one.masks.discard(frame)
         keeps = self._becomes_prompted(one, frame)
         view = None
         if frame in one.passed:
@@ -217,7 +215,6 @@ class FilmPredictor:
         if mask.shape != self._size:
             raise PromptError(f"the mask has shape {mask.shape}, the frame {self._size}")
         one = self._objects.setdefault(id, _Object())
-        one.masks.add(frame)
         one.points.pop(frame, None)
         plane = torch.from_numpy(mask).to(self._device)
         square = square_mask(plane, self._steps.constants.side)
@@ -232,7 +229,6 @@ class FilmPredictor:
         for records in one.waiting.values():
             records.pop(frame, None)
         one.points.pop(frame, None)
-        one.masks.discard(frame)
         record = one.memory.prompted.pop(frame, None)
         if record is not None:
             one.memory.tracked[frame] = record
@@ -329,13 +325,10 @@ class FilmPredictor:
 
     def _shown(self, frame: int) -> FilmResult:
         records = tuple(one.record(frame) for one in self._objects.values())
-        side = self._steps.constants.side // 4
-        nothing = torch.full((1, 1, side, side), ABSENT, device=self._device)
         if self._size is None:
             self._encode(frame)
         assert self._size is not None
-        planes = [nothing if r is None or r.low is None else r.low for r in records]
-        logits = film_logits(torch.cat(planes, 1), self._size)
+        logits = film_logits(self._steps.low_masks(records), self._size)
         return FilmResult(frame, self.ids, without_overlap(logits) if self._no_overlap else logits, records)
 
 

@@ -1,7 +1,8 @@
-"""Identity of the inputs of a job: source, weights, and files of prompts."""
+"""The record of a job beside its results, ``job.json``, and the identity of what the job rests on."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -9,15 +10,33 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from segue.inputs import exists, sha256
-from segue.jobs.values import FilePath, JobModel, Model, Text, TrackJob, VideoJob
+from segue.errors import ArgumentError
+from segue.inputs import check_file, exists, sha256
+from segue.jobs.values import (
+    FilePath,
+    Job,
+    JobModel,
+    Model,
+    Text,
+    TrackJob,
+    VideoJob,
+    from_json,
+    to_json,
+)
 from segue.registry import MODELS
 from segue.types import MaskPrompt
 from segue.video.addresses import is_url, stored_address
 from segue.video.identity import SourceIdentity
+from segue.video.partial import locked, write_complete
 from segue.weights.download import cached
 
 J = TypeVar("J", bound=VideoJob)
+
+RECORD = "job.json"
+"""File in an output folder that says which job made what is there."""
+
+LARGEST = 1 << 28
+"""Bytes of the largest job that is read: masks of prompts are part of it."""
 
 NON_RESULT_FIELDS = {
     "kind",
@@ -33,20 +52,19 @@ NON_RESULT_FIELDS = {
 """Fields of jobs on which masks that are there do not depend."""
 
 
-def identified(job: J, model: Any = None) -> J:
+def identified(job: J, network: str | None = None) -> J:
     """The job with the identity of its source and the digests of its files and of a program's network."""
     changes: dict[str, Any] = {}
     if job.source.place is not None:
         identity = SourceIdentity.of(job.source.place)
         changes["source"] = job.source.model_copy(update={"identity": identity})
-    by_object = {item.argument for item in job.given}
-    if "model" not in by_object:
-        changes["model"] = job.model.model_copy(update={"digest": model_digest(job.model)})
-    elif model is not None:
+    if any(item.argument == "model" for item in job.given):
         changes["given"] = tuple(
-            item.model_copy(update={"digest": network_digest(model)}) if item.argument == "model" else item
+            item.model_copy(update={"digest": network}) if item.argument == "model" else item
             for item in job.given
         )
+    else:
+        changes["model"] = job.model.model_copy(update={"digest": model_digest(job.model)})
     if isinstance(job, TrackJob):
         changes["prompts"] = tuple(
             replace(item, digest=file_digest(Path(item.path)))
@@ -88,11 +106,8 @@ def record(job: VideoJob) -> dict[str, Any]:
     source = values["source"]
     if source["origin"] is not None:  # it was fetched; where to, and when, says nothing
         source["place"], source["identity"] = source["origin"], None
-    for name in ("place", "origin"):
-        if source[name] is not None and is_url(source[name]):
-            source[name] = stored_address(source[name])
-    if values.get("notify") is not None:
-        values["notify"] = stored_address(values["notify"])
+    for part in (source, values):
+        part |= {name: stored_address(text) for name, text in part.items() if is_url(str(text))}
     return values
 
 
@@ -100,25 +115,14 @@ def model_digest(model: Model) -> str | None:
     """SHA-256 of the weights of a model, joined by + where there are several; None where there are none."""
     if model.weights is not None:
         return weights_digest(model.weights)
-    digests = [digest for name in model.name.split("+") if (digest := _own_digest(name)) is not None]
-    return "+".join(digests) or None
-
-
-def network_digest(network: Any) -> str | None:
-    """SHA-256 over the weights of a network that a program gave; None of what has none."""
-    from torch import nn  # late: options are checked before
-
-    from segue.weights.identity import WeightsIdentity
-
-    return WeightsIdentity.of(network).digest if isinstance(network, nn.Module) else None
+    return "+".join(filter(None, map(_own_digest, model.name.split("+")))) or None
 
 
 def weights_digest(path: Path) -> str | None:
     """SHA-256 of a weight file; for a folder of another library those of its files, joined by +."""
-    if not path.is_dir():
-        return file_digest(path)
-    files = sorted(file for kind in ("*.json", "*.safetensors") for file in path.glob(kind))
-    return "+".join(digest for file in files if (digest := file_digest(file)) is not None) or None
+    kinds = ("*.json", "*.safetensors")
+    files = sorted(file for kind in kinds for file in path.glob(kind)) if path.is_dir() else [path]
+    return "+".join(filter(None, map(file_digest, files))) or None
 
 
 def file_digest(path: Path) -> str | None:
@@ -135,10 +139,8 @@ def _digest(path: str, size: int, modified_ns: int) -> str:
 
 
 def _own_digest(name: str) -> str | None:
-    if name not in MODELS:
-        return None
-    entry = MODELS.find(name)
-    if entry.signature is None:
+    entry = MODELS.find(name) if name in MODELS else None
+    if entry is None or entry.signature is None:
         return None
     if entry.bundled is None:
         return file_digest(cached(entry))
@@ -146,11 +148,63 @@ def _own_digest(name: str) -> str | None:
         return file_digest(path)
 
 
-def _by_content(part: JobModel, values: Mapping[str, Any]) -> dict[str, Any]:
+def named_files(part: JobModel) -> dict[str, str]:
+    """What those fields of a part of a job name that may be files or folders."""
+    hints = get_type_hints(type(part), include_extras=True)
+    fields = (name for name, kind in hints.items() if {kind, *get_args(kind)} & {Text, FilePath})
+    return {name: str(value) for name in fields if (value := getattr(part, name))}
+
+
+def _by_content(part: JobModel, values: dict[str, Any]) -> dict[str, Any]:
     """The JSON values of a part of a job, with the digest of each file that one of its fields names."""
-    found = dict(values)
-    for name, kind in get_type_hints(type(part), include_extras=True).items():
-        if name in found and found[name] and {kind, *get_args(kind)} & {Text, FilePath}:
-            digest = file_digest(Path(found[name]))
-            found[name] = found[name] if digest is None else f"{found[name]} sha256={digest}"
-    return found
+    digests = {name: file_digest(Path(text)) for name, text in named_files(part).items() if name in values}
+    return values | {name: f"{values[name]} sha256={found}" for name, found in digests.items() if found}
+
+
+def write_record(job: VideoJob, folder: Path, written: Mapping[str, Path]) -> None:
+    """Write the job beside its results."""
+    path = record_path(folder, written)
+    with locked([path]):  # which also removes what a killed run was writing
+        write_complete(path, (json.dumps(record(job), indent=1) + "\n").encode())
+
+
+def record_path(folder: Path, written: Mapping[str, Path]) -> Path:
+    """Path of the record of results: in their folder, or beside a single file as ``NAME.job.json``."""
+    alone = folder in written.values()
+    return folder.with_name(f"{folder.name}.{RECORD}") if alone else folder / RECORD
+
+
+def read_job(path: str | Path) -> Job:
+    """A job from a file: one that :func:`write_job` wrote, or a record.
+
+    Args:
+        path: JSON file in UTF-8, of at most 2^28 bytes.
+
+    Returns:
+        The job, all fields checked, of the class that its field ``kind`` names.
+
+    Raises:
+        ArgumentError: there is none, or it is no job.
+    """
+    path = Path(path)
+    check_file(path, ArgumentError, LARGEST)
+    try:
+        return from_json(path.read_text("utf-8"))
+    except (ArgumentError, UnicodeDecodeError) as error:
+        raise ArgumentError(f"{path}: {error}") from None
+
+
+def write_job(job: Job, path: str | Path) -> None:
+    """Write a job for another process; the file appears under its name when it is complete.
+
+    Args:
+        job: a job of any kind.
+        path: JSON file to write; missing folders above it are made, and a file that is there is replaced.
+
+    Raises:
+        SinkError: the file cannot be written.
+        OSError: the folder cannot be made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_complete(path, (to_json(job) + "\n").encode())

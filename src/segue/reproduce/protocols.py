@@ -1,4 +1,4 @@
-"""A model over a whole data set by its protocol, which says what is given of every video, and the score."""
+"""Data sets by their protocols: what is given of every video, the job of each, and the score."""
 
 from __future__ import annotations
 

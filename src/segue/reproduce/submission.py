@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from segue.batch.data_sets import CLIPS, all_clips
 from segue.datasets.files import picture_size
 from segue.datasets.results import open_results
 from segue.datasets.ytvis import read_results
@@ -17,6 +16,7 @@ from segue.datasets.ytvos import wanted_masks
 from segue.errors import DatasetError
 from segue.metrics.data_sets import Request, open_ytvis
 from segue.naming import first_few
+from segue.reproduce.protocols import CLIPS, all_clips
 from segue.video.partial import replacing
 
 SERVED = ("ytvos", *CLIPS)

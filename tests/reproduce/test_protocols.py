@@ -11,19 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.batch import Task, data_sets
-from segue.batch.data_sets import (
-    OWN_DEPTH,
-    all_clips,
-    protocol_of,
-    results_of,
-    run,
-    score_run,
-    scored_here,
-    tasks_of,
-    template_for,
-    with_job,
-)
+from segue.batch import Task
 from segue.batch.work import JobConfig
 from segue.errors import DatasetError, SourceError
 from segue.jobs.values import (
@@ -37,6 +25,19 @@ from segue.jobs.values import (
 )
 from segue.masks import read_index_mask
 from segue.metrics.data_sets import Request
+from segue.reproduce import protocols
+from segue.reproduce.protocols import (
+    OWN_DEPTH,
+    all_clips,
+    protocol_of,
+    results_of,
+    run,
+    score_run,
+    scored_here,
+    tasks_of,
+    template_for,
+    with_job,
+)
 from tests.cli.running import FRAMES
 from tests.segue_train.scenes import save_composites
 
@@ -196,9 +197,9 @@ def test_all_arguments_of_run_reach_its_videos_and_its_score(
         got.update(scored=(request, how.output, failed))
         return "scores"
 
-    monkeypatch.setattr(data_sets, "tasks_of", tasks_of)
-    monkeypatch.setattr(data_sets, "run_tasks", run_tasks)
-    monkeypatch.setattr(data_sets, "score_run", score)
+    monkeypatch.setattr(protocols, "tasks_of", tasks_of)
+    monkeypatch.setattr(protocols, "run_tasks", run_tasks)
+    monkeypatch.setattr(protocols, "score_run", score)
     watch: Any = object()
     done = run(
         "davis",

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from segue.errors import CheckpointError
+from segue.layers.colours import MEAN, STD
 from segue.prompts import Prompts
-from segue.prompts.onnx_prompter import MEAN, STD, OnnxNetwork, OnnxPrompter
+from segue.prompts.sam import OnnxNetwork, SAMPrompter
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -88,7 +89,7 @@ def sam_pair(folder: Path, *, high_resolution: bool = False) -> str:
     constants = {"zero": np.float32(0), "quality": np.array([[0.9, 0.5, 0.7]], np.float32)}
     shapes: dict[str, list[Any]] = {masks: [1, 3, LOW, LOW], "iou_predictions": [1, 3]}
     write(decoder, inputs, shapes, steps, constants)
-    return str(encoder)
+    return f"{encoder},{decoder}"
 
 
 def logits(plane: np.ndarray) -> np.ndarray:
@@ -104,13 +105,13 @@ def test_sam_sees_the_picture_normalised_in_the_upper_left_corner_of_a_square(tm
     grey = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
     embedded = network.encode(grey)["image_embeddings"][0]
     rows = round(HEIGHT / WIDTH * EMBED)
-    np.testing.assert_allclose(embedded[:, 0, 0], (100 - MEAN) / STD, atol=1e-5)
-    np.testing.assert_allclose(embedded[:, rows - 1, -1], (100 - MEAN) / STD, atol=1e-5)
+    np.testing.assert_allclose(embedded[:, 0, 0], (100 / 255 - np.array(MEAN)) / STD, atol=1e-5)
+    np.testing.assert_allclose(embedded[:, rows - 1, -1], (100 / 255 - np.array(MEAN)) / STD, atol=1e-5)
     assert not embedded[:, -1].any()
 
 
 def test_points_are_scaled_as_the_picture_and_followed_by_one_that_is_none(tmp_path: Path) -> None:
-    answer = OnnxPrompter(picture(), OnnxNetwork(sam_pair(tmp_path))).answer(Prompts(points=[(9, 6)]))
+    answer = SAMPrompter(picture(), OnnxNetwork(sam_pair(tmp_path))).answer(Prompts(points=[(9, 6)]))
     # The largest coordinate is the third mask, which comes second; the labels 1 and -1 add up to 0.
     np.testing.assert_allclose(logits(answer.planes[1]), 9 * SIDE / WIDTH, rtol=1e-2)
     np.testing.assert_allclose(logits(answer.planes[2]), 0, atol=1e-5)
@@ -118,7 +119,7 @@ def test_points_are_scaled_as_the_picture_and_followed_by_one_that_is_none(tmp_p
 
 def test_the_corners_of_a_box_have_the_labels_2_and_3(tmp_path: Path) -> None:
     network = OnnxNetwork(sam_pair(tmp_path))
-    answer = OnnxPrompter(picture(), network).answer(Prompts(box=(2, 3, 8, 6), negative=[(3, 4)]))
+    answer = SAMPrompter(picture(), network).answer(Prompts(box=(2, 3, 8, 6), negative=[(3, 4)]))
     np.testing.assert_allclose(logits(answer.planes[2]), 2 + 3 + 0, rtol=1e-3)
 
 
@@ -127,61 +128,28 @@ def test_an_earlier_mask_goes_in_where_it_comes_out(tmp_path: Path, high_resolut
     mask = np.zeros((HEIGHT, WIDTH), np.bool_)
     mask[12:36, 18:54] = True
     network = OnnxNetwork(sam_pair(tmp_path, high_resolution=high_resolution))
-    answer = OnnxPrompter(picture(), network).answer(Prompts(points=[(30, 30)], mask=mask))
+    answer = SAMPrompter(picture(), network).answer(Prompts(points=[(30, 30)], mask=mask))
     overlap = (answer.mask & mask).sum() / (answer.mask | mask).sum()
     assert overlap > 0.75  # the graph hands it back at a sixteenth of the side
-    assert network.layout == ("sam2" if high_resolution else "sam")
-
-
-def efficient(path: Path) -> None:
-    """One file: masks as large as the image, whose logits are half less its red plane, and opposite."""
-    inputs: dict[str, list[Any]] = {
-        "batched_images": [1, 3, "h", "w"],
-        "batched_point_coords": [1, 1, "n", 2],
-        "batched_point_labels": [1, 1, "n"],
-    }
-    steps = [
-        node("Slice", ["batched_images", "begin", "end", "axis"], ["red"]),
-        node("Sub", ["red", "half"], ["first"]),
-        node("Neg", ["first"], ["other"]),
-        node("Concat", ["other", "first"], ["pair"], axis=1),
-        node("Unsqueeze", ["pair", "axis"], ["output_masks"]),
-        node("Identity", ["quality"], ["iou_predictions"]),
-    ]
-    constants = {
-        "begin": np.array([0]),
-        "end": np.array([1]),
-        "axis": np.array([1]),
-        "half": np.float32(0.5),
-        "quality": np.array([[[0.4, 0.8]]], np.float32),
-    }
-    shapes: dict[str, list[Any]] = {"output_masks": [1, 1, 2, "h", "w"], "iou_predictions": [1, 1, 2]}
-    write(path, inputs, shapes, steps, constants)
-
-
-def test_efficientsam_in_one_file_sees_the_picture_as_it_is(tmp_path: Path) -> None:
-    path, image = tmp_path / "efficient_sam_vitt.onnx", picture()
-    efficient(path)
-    answer = OnnxPrompter(image, OnnxNetwork(str(path))).answer(Prompts(points=[(9, 6)]))
-    np.testing.assert_array_equal(answer.mask, image[..., 0] > 127)
-    np.testing.assert_allclose(answer.iou, [0.8, 0.4])
+    assert network.keeps_ratio is not high_resolution
 
 
 def test_a_partner_that_is_missing_is_named(tmp_path: Path) -> None:
-    (tmp_path / "sam.encoder.onnx").touch()
-    with pytest.raises(CheckpointError, match=r"sam\.decoder\.onnx"):
-        OnnxNetwork(str(tmp_path / "sam.encoder.onnx"))
+    encoder, decoder = tmp_path / "sam.encoder.onnx", tmp_path / "sam.decoder.onnx"
+    encoder.touch()
+    with pytest.raises(CheckpointError, match=r"sam\.decoder\.onnx: there is no such file"):
+        OnnxNetwork(f"{encoder},{decoder}")
 
 
 def test_a_file_that_is_no_graph_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "all.onnx"
     path.write_bytes(b"no graph")
     with pytest.raises(CheckpointError, match=r"all\.onnx"):
-        OnnxNetwork(str(path))
+        OnnxNetwork(f"{path},{path}")
 
 
 def test_a_graph_of_another_kind_is_refused_with_its_inputs(tmp_path: Path) -> None:
-    path = tmp_path / "other.onnx"
-    write(path, {"x": [1]}, {"y": [1]}, [node("Identity", ["x"], ["y"])], {})
+    for name in ("encoder", "decoder"):
+        write(tmp_path / f"{name}.onnx", {"x": [1]}, {"y": [1]}, [node("Identity", ["x"], ["y"])], {})
     with pytest.raises(CheckpointError, match="takes x"):
-        OnnxNetwork(str(path))
+        OnnxNetwork(f"{tmp_path / 'encoder.onnx'},{tmp_path / 'decoder.onnx'}")
