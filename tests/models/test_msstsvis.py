@@ -32,7 +32,7 @@ READINGS = [Parts(), Parts(intra_mode="joint"), Parts(inter_mode="channel")]
 
 
 def built(parts: Parts) -> MSSTSVIS:
-    network = MSSTSVIS("mobilenet-v2", SMALL, parts).eval()
+    network = MSSTSVIS("r18", SMALL, parts).eval()
     network.load_state_dict(small_network().state_dict(), strict=False)
     return network
 
@@ -81,12 +81,12 @@ def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
 
 
 def test_files_of_seqformer_fit_but_for_the_new_names() -> None:
-    network = MSSTSVIS("mobilenet-v2", SMALL)
+    network = MSSTSVIS("r18", SMALL)
     result = network.load_state_dict(small_network().state_dict(), strict=False)
     assert not result.unexpected_keys
     assert result.missing_keys
     assert all(".ms_sts." in name or ".temporal_attn." in name for name in result.missing_keys)
-    off = MSSTSVIS("mobilenet-v2", SMALL, OFF)
+    off = MSSTSVIS("r18", SMALL, OFF)
     off.load_state_dict(small_network().state_dict())
 
 

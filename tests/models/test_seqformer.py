@@ -22,7 +22,7 @@ SMALL = Size(width=64, hidden=96, encoder_layers=2, decoder_layers=2, queries=12
 
 def small_network(seed: int = 0) -> SeqFormer:
     torch.manual_seed(seed)
-    return SeqFormer("mobilenet-v2", SMALL).eval()
+    return SeqFormer("r18", SMALL).eval()
 
 
 CONTRACTS = Path(__file__).parent.parent / "contracts"

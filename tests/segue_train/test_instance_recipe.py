@@ -39,7 +39,7 @@ COCO = {1: "person", 2: "bicycle", 17: "cat", 18: "dog", 25: "giraffe", 42: "sur
 
 def tiny(kind: type[SeqFormer] = SeqFormer, size: Size = TINY) -> SeqFormer:
     torch.manual_seed(0)
-    return kind("mobilenet-v2", size)
+    return kind("r18", size)
 
 
 class SmallClips:

@@ -33,7 +33,7 @@ def dataset(tmp_path: Path) -> YTVISDataset:
 
 def tiny() -> SeqFormer:
     torch.manual_seed(0)
-    return SeqFormer("mobilenet-v2", SMALL).eval()
+    return SeqFormer("r18", SMALL).eval()
 
 
 def records(dataset: YTVISDataset, video: Video, label: dict[int, int], seen: list[int]) -> list[Any]:

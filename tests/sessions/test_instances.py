@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,7 @@ def frames(count: int, size: tuple[int, int] = (40, 56)) -> list[Frame]:
 
 def network(kind: type[SeqFormer] = SeqFormer) -> SeqFormer:
     torch.manual_seed(0)
-    return kind("mobilenet-v2", TINY).eval()
+    return kind("r18", TINY).eval()
 
 
 def followed(session: InstanceSession, clip: list[Frame]) -> list[Segmentation]:
@@ -277,7 +278,7 @@ def test_what_the_encoder_attends_to_is_shown_and_changes_nothing(kind: type[Seq
     session.explain()
     kinds = {"", "-scales"} | ({"-frames"} if kind is MSSTSVIS else set())
     results = []
-    for result in (*(session.step(frame) for frame in clip), *session.finish()):
+    for result in itertools.chain((session.step(frame) for frame in clip), session.finish()):
         if result is not None:
             results.append(result)
             assert set(session.explanations) == kinds
