@@ -41,7 +41,6 @@ from segue.sessions.foreground_masks import ForegroundMasks
 from segue.types import Frame, Image, Segmentation
 from segue.video import open_source
 from segue.video.events import Event, EventSink
-from segue_train import dynamic_background
 from segue_train.scenery import Effect
 from segue_train.warp import Rng, Size
 
@@ -72,8 +71,8 @@ EMPTY: dict[str, tuple[str, Make | None]] = {
     "empty office": ("office", None),
     "empty road": ("highway", None),
     "shaken road": ("highway", shaking),
-    "rain": ("highway", dynamic_background.rain),
-    "snow": ("office", dynamic_background.snow),
+    "rain": ("highway", foreground_effects.rain),
+    "snow": ("office", foreground_effects.snow),
     "headlights at night": ("highway, night", foreground_effects.headlights),
     "insects": ("office", foreground_effects.insects),
 }
@@ -222,8 +221,8 @@ def real_films(root: Path, length: int) -> list[Film]:
         replace(office, shots=lambda: islice(office.shots(), length)),
         dark,
         altered(dark, "headlights", foreground_effects.headlights, 14, length),
-        altered(highway, "rain", dynamic_background.rain, 3, length),
-        altered(office, "snow", dynamic_background.snow, 22, length),
+        altered(highway, "rain", foreground_effects.rain, 3, length),
+        altered(office, "snow", foreground_effects.snow, 22, length),
     ]
 
 

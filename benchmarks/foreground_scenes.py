@@ -62,8 +62,8 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
     dynamic += [
         altered(highway, "waved", _strong_waves, 1),
         altered(office, "leaves", dynamic_background.foliage, 2),
-        altered(highway, "rain", dynamic_background.rain, 3),
-        altered(office, "water", dynamic_background.water, 4),
+        altered(highway, "rain", foreground_effects.rain, 3),
+        altered(office, "water", foreground_effects.water, 4),
     ]
     return {
         "baseline": baseline,
@@ -92,7 +92,7 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
             hard.changed(highway, "night", hard.night, LENGTH),
         ],
         "weather": [
-            altered(highway, "snow", dynamic_background.snow, 13),
+            altered(highway, "snow", foreground_effects.snow, 13),
             altered(
                 hard.changed(highway, "dark", hard.night, LENGTH),
                 "headlights",
@@ -125,8 +125,8 @@ def empty_scenes(root: Path) -> list[Film]:
             altered(film, "headlights", foreground_effects.headlights, 60 + i, length)
             for i, film in enumerate(dark)
         ),
-        altered(highway, "rain", dynamic_background.rain, 21, length),
-        altered(office, "snow", dynamic_background.snow, 22, length),
+        altered(highway, "rain", foreground_effects.rain, 21, length),
+        altered(office, "snow", foreground_effects.snow, 22, length),
         altered(
             hard.changed(highway, "dark", hard.night, length),
             "headlights",
@@ -341,8 +341,8 @@ LIGHTS = frozenset(
         _dimming,
         foreground_effects.flicker,
         foreground_effects.passing_cloud,
-        dynamic_background.rain,
-        dynamic_background.snow,
+        foreground_effects.rain,
+        foreground_effects.snow,
     }
     | {foreground_effects.headlights, foreground_effects.insects}
 )

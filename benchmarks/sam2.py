@@ -27,10 +27,10 @@ from segue.layers.running import prepare_for_inference
 from segue.layers.windows import from_windows, to_windows
 from segue.models.sam2 import SAM2, SIZES, Settings
 from segue.models.sam2.memory import RotaryAttention, rotate
-from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record
+from segue.models.sam2.objects import ObjectMemory, ObjectSteps
 from segue.models.sam2.pictures import film_logits, film_picture
 from segue.models.sam2.trunk import Block, WindowAttention
-from segue.models.sam2.values import Encoded
+from segue.models.sam2.values import Encoded, Record
 from segue.sessions import TrackSession
 from segue.types import Frame, PointPrompt
 from tests.clips import clip
@@ -106,8 +106,8 @@ def memory(side: int) -> ObjectMemory:
     generator = torch.Generator().manual_seed(0)
 
     def record() -> Record:
-        features = torch.randn(cells, 64, generator=generator).bfloat16()
-        return Record(torch.randn(1, 256, generator=generator), torch.ones(()), torch.ones(()), features)
+        features = torch.randn(1, cells, 64, generator=generator).bfloat16()
+        return Record(torch.randn(1, 256, generator=generator), torch.ones(1), torch.ones(1), features)
 
     return ObjectMemory({0: record()}, {t: record() for t in range(1, FRAME)})
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 import segue
@@ -50,12 +51,14 @@ def pictures() -> Iterator[Any]:
     return itertools.cycle([*images, *reversed(images)])
 
 
-def write_video(path: Path, count: int) -> None:
-    """Encode ``count`` frames with the settings of x264 itself."""
+def write_video(path: Path, count: int, height: int) -> None:
+    """Encode ``count`` frames, with a key frame every 250."""
+    width = height * 9 // 5
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=24, width=432, height=240)
+        stream: Any = container.add_stream("libx264", rate=24, width=width, height=height)
         for image in itertools.islice(pictures(), count):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            resized = cv2.resize(image, (width, height))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(resized, format="rgb24")))
         container.mux(stream.encode())
 
 
@@ -85,12 +88,13 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--frames", type=int, default=3000, help="of the video")
+    parser.add_argument("--height", type=int, default=240, help="of its frames, in pixels")
     parser.add_argument("--tracked", type=int, default=100, help="frames of the runs that track")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, last = Path(name), options.frames - 1
         film = folder / "film.mp4"
-        write_video(film, options.frames)
+        write_video(film, options.frames, options.height)
         begun = time.perf_counter()
         start = seconds_of(lambda: next(iter(segue.open_source(film, start=last - 99))))
         waited = time.perf_counter() - begun

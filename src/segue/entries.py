@@ -81,8 +81,6 @@ class Entry:
         required_key: a further name that its files have, where the signature alone is not enough.
         shape: shape of the signature, where names alone are not enough.
         rename: gives the tensors of the official file, or of a converted one, the names of the network.
-        read: makes it of a weight file or a folder in the format of another library, which checks that all
-            weights are there; None reads files in segue's own way.
         bundled: weight file that comes with the package, relative to ``assets`` of segue or absolute; None
             where the weights are not ours to ship.
         sha256: checksum of the bundled file, or None where it is not pinned.
@@ -110,7 +108,6 @@ class Entry:
     required_key: str | None = None
     shape: tuple[int, ...] | None = None
     rename: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
-    read: Callable[[Path], Any] | None = None
     bundled: str | None = None
     sha256: str | None = None
     source: str | None = None

@@ -1,10 +1,13 @@
-"""Moving objects of a scene: people, what they carry and push, pets, robots, balls and cars."""
+"""Moving objects of a scene: people, what they carry and push, pets, robots, balls and cars.
+
+Each has a number in the instance map and a class. At a moment in seconds it has solids, always as many and in
+the same order, and spheres that keep ambient light away.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -32,19 +35,6 @@ AWAY = placed(0, 0, -50.0)
 
 Sphere = tuple[float, float, float, float]
 """Centre and radius."""
-
-
-class Actor(Protocol):
-    """Something of the foreground: its number in the instance map, and its class."""
-
-    id: int
-    kind: str
-
-    def parts(self, time: float) -> list[Part]:
-        """Its solids at a moment in seconds; always as many and in the same order."""
-
-    def spheres(self, time: float) -> list[Sphere]:
-        """Middle and radius (x, y, z, radius) in metres of the spheres that cast shadows."""
 
 
 @dataclass(frozen=True)
@@ -244,6 +234,10 @@ class Roller:
         c, s = np.cos(roll), np.sin(roll)
         spin = np.array([[c, 0, s, 0], [0, 1, 0, 0], [-s, 0, c, 0]])
         return chained(placed(x, y, lift + self.radius, turn), spin)
+
+
+Actor = Person | Bag | Pushed | Roller
+"""Something of the foreground."""
 
 
 def pet_solids(coat: Surface, size: float) -> list[Part]:

@@ -79,20 +79,36 @@ def looking(at: Float64Array, place: Float64Array, focal: float, roll: float = 0
     return View(facing(place, (at - place) / np.linalg.norm(at - place), (0, 0, 1), roll), focal)
 
 
-Shake = Callable[[float], Float64Array]
-"""(axes,) displacement at a moment in seconds."""
+CameraMotion = Callable[[float], tuple[float, float, float, float]]
+"""Turn right, down and roll in radians, and zoom, at a moment in seconds."""
 
 
-def smooth_shake(
-    rng: np.random.Generator, amplitudes: tuple[float, ...], rates: tuple[float, float]
-) -> Shake:
-    """Smooth random motion of sines with amplitudes by axis (root mean square) and limits of their Hz."""
+def _shaking(
+    rng: np.random.Generator, amplitudes: tuple[float, float, float], rates: tuple[float, float]
+) -> CameraMotion:
+    """Smooth random turns by sines with amplitudes (root mean square) and limits of their Hz."""
     waves = 5
     shape = (len(amplitudes), waves)
     share = rng.dirichlet(np.ones(waves), len(amplitudes))
     strength = np.sqrt(2 * share) * np.asarray(amplitudes)[:, None]
     speed, phase = 2 * np.pi * rng.uniform(*rates, shape), rng.uniform(0, 2 * np.pi, shape)
-    return lambda time: np.asarray((strength * np.sin(speed * time + phase)).sum(axis=1))
+    return lambda time: (*(strength * np.sin(speed * time + phase)).sum(axis=1).tolist(), 1.0)
+
+
+def _panning(reach: float, period: float) -> CameraMotion:
+    """Turns to both sides by ``reach`` radians in ``period`` seconds."""
+    return lambda time: (reach * float(np.sin(2 * np.pi * time / period)), 0.0, 0.0, 1.0)
+
+
+def _stepping(moment: float, right: float, down: float, zoom: float) -> CameraMotion:
+    """One turn and zoom at a moment."""
+
+    def motion(time: float) -> tuple[float, float, float, float]:
+        share = float(np.clip((time - moment) / 0.7, 0, 1))
+        smooth = share * share * (3 - 2 * share)
+        return smooth * right, smooth * down, 0.0, zoom**smooth
+
+    return motion
 
 
 @dataclass(frozen=True)
@@ -103,24 +119,12 @@ class CameraPath:
     place: Float64Array
     target: Float64Array  # (3,), the point in the middle of the image
     focal: float  # in widths of the image
-    shake: Shake | None = None  # of right, down (radians) and roll
-    pan: tuple[float, float] | None = None  # radians to each side and seconds of a whole turn
-    step: tuple[float, tuple[float, float, float]] | None = None  # moment, and right, down, zoom after it
+    motion: CameraMotion
     bend: float = 0.0  # radial distortion, see :class:`~.maps.Lens`
 
     def at(self, time: float) -> View:
         """The camera at a moment."""
-        right, down, roll, zoom = 0.0, 0.0, 0.0, 1.0
-        if self.shake is not None:
-            right, down, roll = (float(v) for v in self.shake(time))
-        if self.pan is not None:
-            right += self.pan[0] * float(np.sin(2 * np.pi * time / self.pan[1]))
-        if self.step is not None:
-            moment, (to_right, to_down, to_zoom) = self.step
-            share = float(np.clip((time - moment) / 0.7, 0, 1))
-            smooth = share * share * (3 - 2 * share)
-            right, down = right + smooth * to_right, down + smooth * to_down
-            zoom *= to_zoom**smooth
+        right, down, roll, zoom = self.motion(time)
         way = self.target - self.place
         reach = float(np.linalg.norm(way))
         yaw = np.arctan2(way[1], way[0]) - right
@@ -195,15 +199,18 @@ def _hung(rng: np.random.Generator, room: Room, kind: str, length: float) -> Cam
     place = np.array([0.3 + x * (w - 0.6), 0.3 + y * (d - 0.6), min(h - 0.2, rng.uniform(1.5, 3.8))])
     middle = np.array([w / 2 + rng.normal(0, 0.1 * w), d / 2 + rng.normal(0, 0.1 * d), rng.uniform(0.2, 1.2)])
     fov = np.radians(rng.uniform(35, 95))
-    path = CameraPath(kind, place, middle, 0.5 / float(np.tan(fov / 2)))
+    focal = 0.5 / float(np.tan(fov / 2))
+    return CameraPath(kind, place, middle, focal, _draw_motion(rng, kind, focal, length))
+
+
+def _draw_motion(rng: np.random.Generator, kind: str, focal: float, length: float) -> CameraMotion:
     if kind in _SHAKES:
         pixels, roll, rates = _SHAKES[kind]
-        reach = rng.uniform(*pixels) * (1 / (320 * path.focal))
-        return replace(path, shake=smooth_shake(rng, (reach, reach, roll * reach), rates))
+        reach = rng.uniform(*pixels) * (1 / (320 * focal))
+        return _shaking(rng, (reach, reach, roll * reach), rates)
     if kind == "pan":
-        return replace(path, pan=(rng.uniform(0.1, 0.5), rng.uniform(10, 40)))
+        return _panning(rng.uniform(0.1, 0.5), rng.uniform(10, 40))
     if kind == "steps":
         moment = rng.uniform(0.1, 0.9) * length
-        turn = (rng.uniform(-0.4, 0.4), rng.uniform(-0.1, 0.1), rng.uniform(0.7, 1.5))
-        return replace(path, step=(moment, turn))
-    return path
+        return _stepping(moment, rng.uniform(-0.4, 0.4), rng.uniform(-0.1, 0.1), rng.uniform(0.7, 1.5))
+    return lambda time: (0.0, 0.0, 0.0, 1.0)

@@ -65,31 +65,18 @@ def check_opengl() -> None:
     open_context().release()
 
 
-Uniform = bytes | int
-"""A value for a program: bytes of numbers, or a count or texture unit."""
+Uniforms = Mapping[str, Any]
+"""Values for programs by name: numbers, arrays, transposed matrices; whole numbers are counts or units."""
 
 
-def packed(values: Mapping[str, Any]) -> dict[str, Uniform]:
-    """Values for programs; whole numbers are counts and texture units."""
-    return {
-        name: value if isinstance(value, (bytes, int)) else np.asarray(value, np.float32).tobytes()
-        for name, value in values.items()
-    }
-
-
-def matrix(values: Float64Array) -> bytes:
-    """Bytes as OpenGL wants them: column after column. ``values``: (R, C), a matrix in rows."""
-    return np.asarray(values.T, np.float32).tobytes()
-
-
-def assign(program: moderngl.Program, values: Mapping[str, Uniform]) -> None:
+def assign(program: moderngl.Program, values: Uniforms) -> None:
     """Set those values that the compiler left in a program."""
     for name, value in values.items():
         member: Any = program.get(name, None)
         if isinstance(value, int) and member is not None:
             member.value = value
         elif member is not None:
-            member.write(value)
+            member.write(np.asarray(value, np.float32).tobytes())
 
 
 def source(name: str, **switches: bool) -> str:

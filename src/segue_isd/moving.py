@@ -1,10 +1,13 @@
-"""Background that moves: curtains, fans, screens, swaying plants, water, belts, signs and doors."""
+"""Background that moves: curtains, fans, screens, swaying plants, water, belts, signs and doors.
+
+At each moment in seconds it has as many solids, in the same order.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -24,16 +27,6 @@ from segue_isd.parts import (
     scaled,
     sheet,
 )
-
-
-class Mover(Protocol):
-    """Something that is not still but no foreground either, and what it is."""
-
-    @property
-    def kind(self) -> str: ...
-
-    def parts(self, time: float) -> list[Part]:
-        """Its solids at a moment in seconds; always as many and in the same order."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +66,9 @@ class Turning:
         if self.about == "x":
             turn[:, :3] = np.roll(turn[:, :3], 1, (0, 1))
         return numbered(moved(self.solids, chained(self.pivot, turn)), self.id)
+
+
+Mover = Slide | Turning
 
 
 def fan(rng: np.random.Generator, hub: Float64Array, surface: Surface) -> Turning:

@@ -29,9 +29,6 @@ HARD = SceneOptions(
     thermal=0.05,
 )
 
-LIGHTS = 3
-"""Most conditions of light that every room of every preset has."""
-
 HELD_OUT = {"val": ("hall",), "test": ("ward", "lab")}
 """Kinds of rooms that training never sees."""
 TRAINED = tuple(name for name in TEMPLATES if name not in {n for names in HELD_OUT.values() for n in names})
@@ -71,8 +68,12 @@ class Preset:
         return build_scene(own, frames, self.size, self.options, templates, self.setting(seed, number))
 
     def split(self, number: int) -> tuple[str, tuple[str, ...]]:
-        """Split of the clip with a number and its kinds of rooms; shared rooms are all there to train."""
-        return split_of(number) if self.rooms is None else ("train", TRAINED)
+        """Split of the clip with a number and its kinds of rooms: 8 in 10 train, 1 val, 1 test.
+
+        Shared rooms are all there to train.
+        """
+        split = "train" if self.rooms else {4: "val", 9: "test"}.get(number % 10, "train")
+        return split, HELD_OUT.get(split, TRAINED)
 
 
 def composed(preset: Preset, rooms: int | None, lights: int | None, *, still: bool) -> Preset:
@@ -91,9 +92,3 @@ PRESETS: dict[str, Preset] = {
     "isd-like": Preset(600, 250, (240, 320), COMMON),
     "hard": Preset(200, 400, (240, 320), HARD),
 }
-
-
-def split_of(index: int) -> tuple[str, tuple[str, ...]]:
-    """Split of the scene with a number, and the kinds of rooms it may show: 8 in 10 train, 1 val, 1 test."""
-    split = {4: "val", 9: "test"}.get(index % 10, "train")
-    return split, HELD_OUT.get(split, TRAINED)

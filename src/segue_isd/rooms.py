@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from segue.arrays import Float64Array
 from segue_isd import furniture as f
@@ -30,9 +31,9 @@ class Room:
     parts: list[Part]
     floor: Surface
     wall: Surface
+    taken: npt.NDArray[np.bool_]  # cells (x, y) that no feet fit
     movers: list[Mover] = field(default_factory=list)
     seats: list[tuple[float, float, float, bool]] = field(default_factory=list)  # x, y, turn, on a chair
-    taken: np.ndarray = field(default_factory=lambda: np.zeros((1, 1), bool))  # cells (x, y) that no feet fit
     openings: list[tuple[float, float]] = field(default_factory=list)  # x, y just inside of doors
     windows: list[tuple[Float64Array, Float64Array]] = field(default_factory=list)  # middle, inward
     mirror: Float64Array | None = None  # plane of the mirroring surface
@@ -48,8 +49,8 @@ def furnish(rng: np.random.Generator, template: str, liveliness: float, night: b
         floor = replace(floor, mirror=mirror)
     kind, tile = plan.walls[rng.integers(len(plan.walls))]
     wall = Surface(f.pick(rng, plan.tint), kind, tile, gloss=0.05)
-    room = Room(template, size, [], floor, wall)
-    room.taken = np.zeros((int(size[0] / CELL), int(size[1] / CELL)), bool)
+    taken = np.zeros((int(size[0] / CELL), int(size[1] / CELL)), bool)
+    room = Room(template, size, [], floor, wall, taken)
     _Builder(rng, plan, room, liveliness, night).build()
     if floor.mirror and room.mirror is None:
         room.mirror = np.array([0.0, 0.0, 1.0, 0.0])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,8 @@ def _render(
     done = frames - sum(order.frames for order in waiting)
     report(done)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start, initargs=(preset, seed)
-    ) as pool:
-        jobs = {pool.submit(_make, order): order for order in waiting}
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start) as pool:
+        jobs = {pool.submit(_make, order, preset, seed): order for order in waiting}
         try:
             for job in as_completed(jobs):
                 job.result()
@@ -165,14 +164,9 @@ def _check_summaries(out: Path, orders: list[Order]) -> None:
             raise SinkError(f"{path}: is there without a clip of this data set; give another folder")
 
 
-_worker: dict[str, Any] = {}
-"""Preset, seed and renderer of a worker process."""
-
-
-def _start(preset: Preset, seed: int) -> None:
+def _start() -> None:
     # One thread for each worker: more would only compete, and llvmpipe reads this when a context opens.
     os.environ["LP_NUM_THREADS"] = "1"
-    _worker.update(preset=preset, seed=seed)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
@@ -184,12 +178,12 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def _make(order: Order) -> None:
-    preset: Preset = _worker["preset"]
-    if "renderer" not in _worker:
-        _worker["renderer"] = Renderer(preset.size)
-    scene = preset.scene(_worker["seed"], order.number, order.frames)
-    make_clip(_worker["renderer"], scene, order.folder)
+_renderer = lru_cache(maxsize=1)(Renderer)
+"""The renderer of a worker process."""
+
+
+def _make(order: Order, preset: Preset, seed: int) -> None:
+    make_clip(_renderer(preset.size), preset.scene(seed, order.number, order.frames), order.folder)
 
 
 def make_clip(renderer: Renderer, scene: Scene, folder: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from segue.arrays import BoolArray, Float32Array
 from segue.errors import DatasetError
+from segue.prompts.planes import tight_box
 from segue_train import warp
 from segue_train.clip_pass import object_masks
 from segue_train.footage import VOID, Footage, object_ids, relabel
@@ -42,13 +43,8 @@ class ClipShape:
     pace: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Curriculum:
-    """Shape of a batch at a point of training, ``progress`` in [0, 1]."""
-
-    video_share: float
-    max_gap: int
-    shape: ClipShape
+Curriculum = Callable[[float, Rng], tuple[ClipShape, float, int]]
+"""Shape of a batch at a point of training in [0, 1], its share of videos, and the largest gap of frames."""
 
 
 @dataclass(slots=True)
@@ -160,19 +156,18 @@ class ClipSampler:
 
 @dataclass(frozen=True)
 class ClipBatches(Batches):
-    """Batches of clips by a curriculum, which tells what one looks like at a point of training in [0, 1].
+    """Batches of clips by a curriculum.
 
     Items hold ``frames`` (B, T, 3, S, S) uint8, ``masks`` (B, T, S, S) int64 with ids 0..K and void, and
     ``exists`` (B, K) float32, 1 for the objects that are in the first frame.
     """
 
     sampler: ClipSampler
-    curriculum: Callable[[float, Rng], Curriculum]
+    curriculum: Curriculum
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng([self.seed, number])
-        plan = self.curriculum(number / self.count, rng)
-        shape = plan.shape
+        shape, video_share, max_gap = self.curriculum(number / self.count, rng)
         clips: list[Clip] = []
         tries = 0
         while len(clips) < shape.batch:
@@ -182,7 +177,7 @@ class ClipBatches(Batches):
                     "the still images and videos are empty"
                 )
             tries += 1
-            clip = self.sampler.draw(rng, bool(rng.random() < plan.video_share), plan.max_gap, shape)
+            clip = self.sampler.draw(rng, bool(rng.random() < video_share), max_gap, shape)
             if ((clip.masks[0] > 0) & (clip.masks[0] < VOID)).sum() >= 40:
                 clips.append(clip)
         return collate(clips, shape.objects)
@@ -223,13 +218,9 @@ def random_object(rng: Rng, mask: Picture, least: int = 30) -> int:
 
 
 def _box(mask: BoolArray) -> tuple[float, float, float]:
-    """Centre (x, y) and side (square root of the box area) of a mask; the whole image if it is empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        height, width = mask.shape
-        return width / 2, height / 2, float(np.sqrt(height * width))
-    box_height, box_width = np.ptp(rows) + 1, np.ptp(columns) + 1
-    return float(columns.mean()), float(rows.mean()), float(np.sqrt(box_height * box_width))
+    """Centre (x, y) of the box of a mask, and the root of its area; the whole image if the mask is empty."""
+    x0, y0, x1, y1 = tight_box(mask if mask.any() else np.ones_like(mask))
+    return (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2, float(np.sqrt((x1 - x0) * (y1 - y0)))
 
 
 def crop_around(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:

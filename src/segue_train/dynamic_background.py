@@ -1,4 +1,4 @@
-"""Dynamic background: leaves, water, rain, snow and their shadows, which move and are no foreground.
+"""Dynamic background: leaves, branches and their shadows, which move and are no foreground.
 
 Each effect is a function of a canvas and a time, see :mod:`segue_train.scenery`. Most scenes have some.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import Float32Array
-from segue_train.scenery import Effect, Pictures, blob, clouds, draw_plate, rng_at, scaled
+from segue_train.scenery import Effect, Pictures, blob, clouds, draw_plate, scaled
 from segue_train.warp import Picture, Rng, Size, log_uniform
 
 Sway = Callable[[Any, int], Any]
@@ -27,10 +27,7 @@ def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect]
     makers: tuple[tuple[float, Callable[[Rng, Size], Effect]], ...] = (
         (0.36, waving),
         (0.24, foliage),
-        (0.14, water),
         (0.20, tree_shade),
-        (0.08, rain),
-        (0.12, snow),
         (0.08, lambda rng, size: branches(rng, size, pictures)),
     )
     chosen = [make for share, make in makers if rng.random() < share]
@@ -133,60 +130,3 @@ def tree_shade(rng: Rng, size: Size) -> Effect:
     strength = log_uniform(rng, 0.5, 10)
     sway = swaying(rng, size, int(rng.integers(2, 8)), np.full(size, strength, np.float32))
     return lambda canvas, time: scaled(canvas, 1 - depth * sway(pattern, time))
-
-
-def water(rng: Rng, size: Size) -> Effect:
-    """A region with ripples that run, and light that glitters on them."""
-    region = blob(rng, size, rng.uniform(0.15, 0.7))
-    knots = int(rng.integers(12, 60))
-    long, short = (clouds(rng, (size[0], size[1] // 3), knots) for _ in range(2))
-    ripples = [cv2.resize(plane, size[::-1]) for plane in (long, short)]
-    speeds = rng.uniform(-4, 4, (2, 2)) * [0.5, 1]
-    strength, sparkle, reach = rng.uniform(0.03, 0.25), rng.uniform(0, 0.8), rng.uniform(0, 4)
-    grid = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
-
-    def act(canvas: Picture, time: int) -> Picture:
-        moved = [
-            np.roll(plane, (int(speed[0] * time), int(speed[1] * time)), (0, 1))
-            for plane, speed in zip(ripples, speeds, strict=True)
-        ]
-        wave = (moved[0] + moved[1]) * region
-        if reach > 1:
-            rows = grid[1] + reach * wave
-            canvas = np.asarray(cv2.remap(canvas, grid[0], rows, cv2.INTER_LINEAR, borderMode=2), np.uint8)
-        glitter = sparkle * np.maximum(wave - 1.8, 0)
-        return scaled(canvas, np.maximum(1 + strength * wave + glitter, 0.1))
-
-    return act
-
-
-def rain(rng: Rng, size: Size) -> Effect:
-    """Streaks of rain, other ones on each frame."""
-    streaks = np.zeros(size, np.uint8)
-    length, lean = rng.uniform(4, 24), rng.uniform(-0.5, 0.5)
-    for _ in range(int(rng.integers(30, 250))):
-        x, y = rng.uniform(0, size[1]), rng.uniform(0, size[0])
-        end = int(x + lean * length), int(y + length)
-        cv2.line(streaks, (int(x), int(y)), end, float(rng.uniform(20, 120)), 1, cv2.LINE_AA)
-    return _falling(rng, streaks, None)
-
-
-def snow(rng: Rng, size: Size) -> Effect:
-    """Flakes that sink and drift."""
-    flakes = np.zeros(size, np.uint8)
-    for _ in range(int(rng.integers(20, 200))):
-        centre = int(rng.integers(size[1])), int(rng.integers(size[0]))
-        cv2.circle(flakes, centre, int(rng.integers(0, 4)), float(rng.uniform(40, 220)), -1, cv2.LINE_AA)
-    flakes = np.asarray(cv2.GaussianBlur(flakes, (0, 0), rng.uniform(0.4, 1.2)), np.uint8)
-    return _falling(rng, flakes, rng.uniform([1, -3], [9, 3]))
-
-
-def _falling(rng: Rng, drops: Picture, velocity: npt.NDArray[np.float64] | None) -> Effect:
-    """Bright drops over the scene, at other places each time, or on their way down."""
-    seed = int(rng.integers(1 << 31))
-
-    def act(canvas: Picture, time: int) -> Picture:
-        shift = rng_at(seed, time).integers(0, 1000, 2) if velocity is None else (velocity * time).astype(int)
-        return np.asarray(cv2.add(canvas, cv2.merge([np.roll(drops, tuple(shift), (0, 1))] * 3)), np.uint8)
-
-    return act

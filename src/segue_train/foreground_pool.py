@@ -52,31 +52,12 @@ class Pool:
         if not self.shards:
             raise DatasetError(f"{folder}: holds no samples")
 
-    def check(self, offsets: Sequence[int], size: tuple[int, int]) -> None:
-        """See that a network can learn from it that looks at these times, and is shown this size (h, w)."""
-        try:
-            found = json.loads((self.folder / DESCRIPTION).read_text())["offsets"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"{self.folder}: {DESCRIPTION} does not tell what the samples are") from error
-        if found != list(offsets):
-            raise DatasetError(
-                f"{self.folder}: windows of frames {found}; this network takes {list(offsets)}"
-            )
-        height, width = self.shards[0][-1].shape[1:]
-        if height < size[0] or width < size[1]:
-            raise DatasetError(
-                f"{self.folder}: samples of {height}x{width} pixels; {size[0]}x{size[1]} is too large"
-            )
-
     def __len__(self) -> int:
         return sum(len(frames) for frames, _, _ in self.shards)
 
     def __getitem__(self, index: int) -> Sample:
-        for shard in self.shards:
-            if index < len(shard[0]):
-                return Sample(*(plane[index] for plane in shard))
-            index -= len(shard[0])
-        raise IndexError(index)
+        shard, row = divmod(index, SHARD)
+        return Sample(*(plane[row] for plane in self.shards[shard]))
 
 
 def fill(

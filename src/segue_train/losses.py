@@ -8,8 +8,10 @@ a target under the *label* as a certain prediction: a line in the probability, `
 something moves and ``16.118 p`` elsewhere, thus a scaled absolute difference. Its weights for rare classes
 were passed in a form that this version ignores. Here the loss stands as it was meant, and as it ran.
 
-HOFAM's is absolute difference and focal cross-entropy with a weight for small foregrounds, after the released
-code; see :mod:`segue_train.class_in_scale`.
+HOFAM's is absolute difference and focal cross-entropy, after the released code. Its class-in scale, by which
+rare foreground weighs more, has a switch in the release that compares a tensor of the graph with ``True`` by
+identity, which is never so: the released training never used it. The modes keep both what ran and what was
+meant.
 
 Cutie's losses look at points: where the two likeliest classes are near to one another they say most about a
 mask (PointRend, Kirillov et al., CVPR 2020, section 3.1; Cutie, section 4.1).
@@ -26,10 +28,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, UNKNOWN
-from segue.layers.colours import PICTURE
 from segue.models.base import foreground_capabilities
 from segue.models.detection.pointrend import point_sample
-from segue_train.class_in_scale import ClassInScale, batch_dice, foreground_weight
 from segue_train.footage import VOID
 from segue_train.foreground_samples import UNLIT
 from segue_train.recipe import Batch, Loss
@@ -158,6 +158,44 @@ def tversky_loss(
     return 1 - index.mean()
 
 
+ClassInScale = Literal["as_run", "gated", "always"]
+
+GOOD_DICE = 0.95  # Dice coefficient of a batch from which the class-in scale is meant to act
+MOST_SCALE = 50.0
+_LEAST = 1e-7  # of what the Dice coefficient is divided by
+
+
+def class_scale(y: Tensor, balance_batch: int | None = None) -> Tensor:
+    """Scale of the foreground's weight, from 0.25 where all is foreground to 12.5 where it is rare.
+
+    ``y``: 1 for foreground, 0 for all else, (N, H, W).
+    """
+    pictures = y.shape[0] if balance_batch is None else balance_batch
+    pixels = pictures * y.shape[-2] * y.shape[-1]
+    return (pixels / y.sum().clamp(min=1)).clamp(max=MOST_SCALE) / 4
+
+
+def batch_dice(probability: Tensor, y: Tensor) -> Tensor:
+    """Dice coefficient over all pixels of a batch; probabilities and truth are (N, H, W) in [0, 1]."""
+    return 2 * (y * probability).sum() / (y.sum() + probability.sum()).clamp(min=_LEAST)
+
+
+@torch.no_grad()
+def foreground_weight(
+    probability: Tensor, y: Tensor, mode: ClassInScale = "gated", balance_batch: int | None = None
+) -> Tensor:
+    """Factor on the weight of foreground in any pixel loss, a scalar.
+
+    ``probability``: of foreground, (N, H, W) in [0, 1]; ``y``: 1 for foreground, 0 for all else, (N, H, W).
+    """
+    scale = class_scale(y, balance_batch)
+    if mode == "always":
+        return scale
+    if mode == "as_run":
+        return torch.ones_like(scale)
+    return torch.where(batch_dice(probability, y) > GOOD_DICE, scale, 1.0)
+
+
 SHADOW_WEIGHT = 0.3  # of the loss of shadow, against 1 for that of foreground
 
 
@@ -200,12 +238,10 @@ def foreground_loss(
 
 
 def _logits(network: nn.Module, batch: Batch, background: bool) -> Tensor:
-    """Logits of a network that takes all that is known of the scene, its image, or nothing of it."""
+    """Logits of a network that takes what a batch holds of the empty scene, or nothing of it."""
     inputs = [batch["window"].float() / 255]
     if background:
-        scene = batch["background"].float() / 255
-        whole = foreground_capabilities(network).temporal_quantiles or scene.shape[1] == 3
-        inputs.append(scene if whole else scene[:, PICTURE])
+        inputs.append(batch["background"].float() / 255)
     more = {"depth": batch["depth"][:, None].float() / 255} if "depth" in batch else {}
     if foreground_capabilities(network).flow:
         more["flow"] = batch["flow"].float() / 255

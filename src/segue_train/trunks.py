@@ -26,14 +26,6 @@ SHIPPED = Path("shipped")
 """Name of the shipped weights for ``--start``."""
 
 
-def start_from(network: nn.Module, name: str, path: Path, *, new: tuple[str, ...] = ()) -> None:
-    """Start from a file, or from the shipped weights of ``name``; those called ``new...`` may be missing."""
-    found = dict(load(name).state_dict() if path == SHIPPED else read_checkpoint(path).tensors)
-    expected = network.state_dict()
-    fresh = {key: value for key, value in expected.items() if key.startswith(new)}
-    network.load_state_dict(match(path, fresh | found, expected))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MobileNetRecipe(CommonRecipe):
     """Beginning of the small networks, whose encoder is MobileNetV2.
@@ -55,7 +47,11 @@ class MobileNetRecipe(CommonRecipe):
     def started(self, name: str, network: N, encoder: MobileNetV2Trunk, new: tuple[str, ...] = ()) -> N:
         """The network ``name`` with its first weights; those called ``new...`` may be missing."""
         if self.start is not None:
-            start_from(network, name, self.start, new=new)
+            shipped = self.start == SHIPPED
+            found = load(name).state_dict() if shipped else read_checkpoint(self.start).tensors
+            expected = network.state_dict()
+            fresh = {key: value for key, value in expected.items() if key.startswith(new)}
+            network.load_state_dict(match(self.start, fresh | dict(found), expected))
         elif self.backbone is not None:
             load_mobilenet(encoder, self.backbone, self.scaling)
         for layer in (encoder.stem, *encoder.blocks[: self.frozen]):

@@ -227,8 +227,8 @@ def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSo
     return clips, names
 
 
-def still_sources(data: list[str], frames: int, sizes: Sizes) -> list[ClipSource]:
-    """Clips of the COCO data of ``--data``; class channels are category numbers."""
+def still_sources(data: list[str], sizes: Sizes) -> list[ClipSource]:
+    """Single images of the COCO data of ``--data``; class channels are category numbers."""
     found: list[ClipSource] = []
     for text in data:
         dataset = opened(text)
@@ -237,7 +237,7 @@ def still_sources(data: list[str], frames: int, sizes: Sizes) -> list[ClipSource
         beyond = [name for number, name in dataset.categories.items() if not 0 < number < COCO_CHANNELS]
         if beyond:
             raise DatasetError(f"{dataset.path}: categories beyond numbers 1 to 90: {first_few(beyond)}")
-        found.append(StillClips(dataset, {number: number for number in dataset.categories}, sizes, frames))
+        found.append(StillClips(dataset, {number: number for number in dataset.categories}, sizes, 1))
     return found
 
 

@@ -107,14 +107,13 @@ class Tools:
         """The mask that prompts mean on a frame."""
         mask = None if prompts.mask is None else self._probability(index, prompts.mask)
         answer = self.prompter(index).answer(replace(prompts, mask=mask))
-        if bound is not None:
-            answer = answer.within(bound)
-        if not answer.mask.any():
+        found = answer.mask if bound is None else answer.mask & bound
+        if not found.any():
             raise PromptError("nothing is found there; add a point, draw a box, or paint it")
         levels = (answer.probability * 255).astype(np.uint8)
-        np.maximum(levels, answer.mask * np.uint8(128), out=levels)  # so that the mask stays the same
+        levels = np.where(found, np.maximum(levels, 128), np.minimum(levels, 127))  # the mask stays the same
         self._answers.append((index, levels))
-        return Clicked(answer.mask, _iou(answer), answer.granularity, answer.granularities)
+        return Clicked(found, _iou(answer), answer.granularity, answer.granularities)
 
     def _probability(self, index: int, mask: BoolArray) -> Float32Array | BoolArray:
         """Probabilities of a mask if it was computed here, which correct it better, else the mask."""

@@ -36,7 +36,6 @@ def test_following_objects_imports_the_network_that_follows_them_alone() -> None
     other = (
         *(f"segue.models.{name}" for name in networks),
         "segue.models.sam2.network",
-        "segue.models.hf_video",
     )
     sessions = ("segue.sessions.foreground", "segue.sessions.instances", "segue.sessions.subtractors")
     load = "import segue.cli.running\nsegue.TrackSession('stcn-lite', device='cpu')"

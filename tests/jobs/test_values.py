@@ -170,6 +170,9 @@ def test_conflicts_are_found_for_the_whole_plan(tmp_path: Path) -> None:
     check_plan([watching, reads])
     with pytest.raises(SinkError, match="job 2 of the plan writes there"):
         check_plan([reads, watching])
+    first = MaskPrompt(0, str(tmp_path / "runs" / "first.png"))
+    with pytest.raises(SinkError, match=r"first\.png: job 2 of the plan writes there"):
+        check_plan([track("a").model_copy(update={"prompts": (first,)}), watching])
     (tmp_path / "c" / "masks").mkdir(parents=True)
     with pytest.raises(SinkError, match="exists already"):
         check_plan([track("a"), track("c")])

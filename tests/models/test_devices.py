@@ -126,6 +126,16 @@ def test_instances_on_a_device(name: str) -> None:
     assert sum(result is not None for result in found) + len(rest) == len(FRAMES)
 
 
+def test_the_small_instance_network_waits_twice_for_a_clip() -> None:
+    clips = torch.from_numpy(FRAMES[None, :5]).permute(0, 1, 4, 2, 3) / 255
+    with LogicalDevice():
+        network = inference_copy(lively_instances().eval(), DEVICE, torch.float32)
+        with torch.inference_mode():
+            moved = clips.to(DEVICE)
+            waits = count(lambda: network.decode(network.encode(moved)))
+    assert waits.total() == 2, waits
+
+
 def test_detectors_and_prompters_on_a_device() -> None:
     plain: Any = segue.load("nanodet")
     with LogicalDevice():

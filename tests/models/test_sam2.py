@@ -14,10 +14,10 @@ from torch import Tensor
 
 from segue.models.sam2 import SAM2, SIZES, Settings
 from segue.models.sam2.memory import rotary, rotate, sine_distance
-from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record
+from segue.models.sam2.objects import ObjectMemory, ObjectSteps
 from segue.models.sam2.pictures import film_picture, still_picture
 from segue.models.sam2.trunk import sine_position
-from segue.models.sam2.values import Constants, Encoded
+from segue.models.sam2.values import Constants, Encoded, Record
 from tests.clips import clip
 from tests.golden_arrays import Golden
 from tests.models.sam2_films import biased
@@ -244,8 +244,8 @@ def test_what_a_frame_sees_of_memory(
     frame, reverse = asked["frame"], asked["reverse"]
 
     def record(t: int) -> Record:
-        features = rnd(100 + t, 1, 64, 16, 16).bfloat16()[0].flatten(1).T
-        return Record(rnd(200 + t, 1, 256), 1.0, 1.0, features)
+        features = rnd(100 + t, 1, 64, 16, 16).bfloat16().flatten(2).transpose(1, 2)
+        return Record(rnd(200 + t, 1, 256), torch.ones(1), torch.ones(1), features)
 
     others = range(frame + 1, 30) if reverse else range(frame)
     memory = ObjectMemory(

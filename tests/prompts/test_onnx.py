@@ -89,7 +89,7 @@ def sam_pair(folder: Path, *, high_resolution: bool = False) -> str:
     constants = {"zero": np.float32(0), "quality": np.array([[0.9, 0.5, 0.7]], np.float32)}
     shapes: dict[str, list[Any]] = {masks: [1, 3, LOW, LOW], "iou_predictions": [1, 3]}
     write(decoder, inputs, shapes, steps, constants)
-    return str(encoder)
+    return f"{encoder},{decoder}"
 
 
 def logits(plane: np.ndarray) -> np.ndarray:
@@ -135,20 +135,21 @@ def test_an_earlier_mask_goes_in_where_it_comes_out(tmp_path: Path, high_resolut
 
 
 def test_a_partner_that_is_missing_is_named(tmp_path: Path) -> None:
-    (tmp_path / "sam.encoder.onnx").touch()
-    with pytest.raises(CheckpointError, match=r"sam\.decoder\.onnx"):
-        OnnxNetwork(str(tmp_path / "sam.encoder.onnx"))
+    encoder, decoder = tmp_path / "sam.encoder.onnx", tmp_path / "sam.decoder.onnx"
+    encoder.touch()
+    with pytest.raises(CheckpointError, match=r"sam\.decoder\.onnx: there is no such file"):
+        OnnxNetwork(f"{encoder},{decoder}")
 
 
 def test_a_file_that_is_no_graph_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "all.onnx"
     path.write_bytes(b"no graph")
     with pytest.raises(CheckpointError, match=r"all\.onnx"):
-        OnnxNetwork(str(path))
+        OnnxNetwork(f"{path},{path}")
 
 
 def test_a_graph_of_another_kind_is_refused_with_its_inputs(tmp_path: Path) -> None:
     for name in ("encoder", "decoder"):
         write(tmp_path / f"{name}.onnx", {"x": [1]}, {"y": [1]}, [node("Identity", ["x"], ["y"])], {})
     with pytest.raises(CheckpointError, match="takes x"):
-        OnnxNetwork(str(tmp_path / "decoder.onnx"))
+        OnnxNetwork(f"{tmp_path / 'encoder.onnx'},{tmp_path / 'decoder.onnx'}")

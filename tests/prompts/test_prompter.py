@@ -112,33 +112,6 @@ def test_a_click_gives_the_whole_and_a_part_or_a_group_on_demand(
     assert answer.granularities == ("whole", "part", "group")
 
 
-class Greedy(Watched):
-    """Adds to the mask so far wherever a negative click is."""
-
-    def decode(
-        self, features: tuple[torch.Tensor, ...], prompts: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        logits, quality = super().decode(features, prompts)
-        if prompts[:, NEGATIVE].any():
-            logits = logits.clone()
-            logits[..., : logits.shape[-1] // 2] = 9.0
-        return logits, quality
-
-
-def test_a_negative_click_never_adds_pixels() -> None:
-    mask = np.zeros((240, 320), np.bool_)
-    mask[80:160, 100:200] = True
-    prompter = Prompter(picture(), Greedy(PREVIOUS))
-    without = prompter(points=[(150, 120)], mask=mask)
-    for given in ({"points": [(150, 120)]}, {}):
-        answer = prompter(**given, negative=[(20, 20)], mask=mask)
-        assert not (answer.masks & ~(without.masks if given else mask)).any(), given
-        assert answer.mask.any()
-    boxed = Prompter(picture(), Greedy(BOX))
-    whole = boxed(box=(100, 80, 200, 160)).mask
-    assert not (boxed(box=(100, 80, 200, 160), negative=[(105, 85)]).mask & ~whole).any()
-
-
 def test_a_new_mask_is_mended_once_and_an_earlier_one_taken_as_it_is() -> None:
     mask = np.zeros((240, 320), np.bool_)
     mask[50:150, 50:150] = True

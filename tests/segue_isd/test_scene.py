@@ -13,12 +13,13 @@ from segue_isd.casting import CastOptions
 from segue_isd.figures import Build, dressed
 from segue_isd.parts import MOVING_BACKGROUND, Shape, Surface
 from segue_isd.paths import Walk
-from segue_isd.presets import COMMON, HARD, HELD_OUT, LIGHTS, TRAINED, Preset, composed, split_of
+from segue_isd.presets import COMMON, HARD, HELD_OUT, PRESETS, TRAINED, Preset, composed
 from segue_isd.scene import Scene, SceneOptions, build_scene, scene_seed
 from segue_isd.sensor import Sensor, SensorPlan
 from segue_isd.templates import TEMPLATES
 
 SIZE = (48, 64)
+LIGHTS = 3  # most that every room of every preset has
 BUSY = replace(COMMON, cast=CastOptions(people=(3, 5), bags=1.0, extras=1.0))
 
 
@@ -143,7 +144,7 @@ def test_held_out_rooms_never_appear_in_training() -> None:
     held = {name for names in HELD_OUT.values() for name in names}
     assert held.isdisjoint(TRAINED)
     assert held | set(TRAINED) == set(TEMPLATES)
-    splits = [split_of(number)[0] for number in range(100)]
+    splits = [PRESETS["tiny"].split(number)[0] for number in range(100)]
     assert [splits.count(name) for name in ("train", "val", "test")] == [80, 10, 10]
 
 

@@ -13,7 +13,6 @@ from segue_train.clips import (
     ClipBatches,
     ClipSampler,
     ClipShape,
-    Curriculum,
 )
 from segue_train.footage import gather
 from tests.segue_train.making import write_all
@@ -21,8 +20,8 @@ from tests.segue_train.making import write_all
 SHAPE = ClipShape(batch=2, frames=3, side=48, objects=2)
 
 
-def plan(progress: float, rng: np.random.Generator) -> Curriculum:
-    return Curriculum(0.5, 2, SHAPE)
+def plan(progress: float, rng: np.random.Generator) -> tuple[ClipShape, float, int]:
+    return SHAPE, 0.5, 2
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import segue
 from segue.errors import CheckpointError, DatasetError, TrainingError
 from segue.models.stcn import STCNLite
 from segue.weights import write_checkpoint
-from segue_train.clips import ClipShape, Curriculum
+from segue_train.clips import ClipShape
 from segue_train.recipes import stcn_lite
 from tests.clips import clip
 from tests.segue_train.commands import run
@@ -31,7 +31,7 @@ def start(tmp_path: Path) -> Path:
 def test_stcn_lite_is_trained_resumed_and_loaded(
     tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = Curriculum(0.5, 2, ClipShape(1, 3, 32, 1))
+    small = (ClipShape(1, 3, 32, 1), 0.5, 2)
     monkeypatch.setattr(stcn_lite, "curriculum", lambda progress, rng: small)
     videos, stills = write_all(tmp_path)
     held_out = write_video(tmp_path / "held-out", "goat", *clip(7, 4, 48, 64, 1))

@@ -77,10 +77,7 @@ def test_scenes_are_the_same_whenever_they_are_drawn(seed: int, time: int) -> No
     makers = (
         dynamic_background.waving,
         dynamic_background.foliage,
-        dynamic_background.water,
         dynamic_background.tree_shade,
-        dynamic_background.rain,
-        dynamic_background.snow,
     )
     effects = [make(rng, size) for make in makers]
     before = canvas.copy()

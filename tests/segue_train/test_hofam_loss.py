@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue_train.class_in_scale import class_scale
-from segue_train.losses import BINARISE, hofam_loss
+from segue_train.losses import BINARISE, class_scale, hofam_loss
 from tests.golden_arrays import Golden
 
 GoldenReader = Callable[[str], Golden]

@@ -84,7 +84,7 @@ def test_a_trunk_of_another_depth_is_refused(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "r26.safetensors", ResidualTrunk(Bottleneck, (2, 2, 2, 2)).state_dict(), {})
     with torch.device("meta"):
         network = SeqFormer("r50", TINY)
-    with pytest.raises(CheckpointError, match=r"of another trunk: layer1\.2"):
+    with pytest.raises(CheckpointError, match=r"of another network.*layer1\.2"):
         load_trunk(network, tmp_path / "r26.safetensors")
 
 
@@ -172,8 +172,6 @@ def test_still_images_of_coco_are_one_frame_with_the_numbers_of_their_categories
         assert set(clip.labels.tolist()) <= {1, 2}
         assert clip.masks.shape == (len(clip.labels), 1, *clip.size)
         assert min(clip.size) >= 480
-    run(*order, "--frames", 5)
-    assert len(seen["recipe"].sources[0].draw(np.random.default_rng(0), 0).frames) == 5
     with pytest.raises(DatasetError, match="takes coco=ROOT"):
         run("seqformer-coco", "--data", f"ytvis={save_ytvis(tmp_path / 'vis', NAMES)}", *order[3:])
     far = save_coco(tmp_path / "far", {1: "person", 2: "bicycle", 91: "lamp"})

@@ -13,11 +13,7 @@ import torch
 import segue
 from segue.errors import DatasetError, FlowError, TrainingError
 from segue.models.hofam import HOFAM
-from segue.models.mustan import MUSTAN2
 from segue_train.commands import making
-from segue_train.foreground_pool import fill
-from segue_train.foreground_samples import Sample
-from segue_train.warp import Rng
 from tests.flow.files import save_flo
 from tests.segue_train.commands import run
 from tests.segue_train.scenes import save_scene
@@ -96,34 +92,6 @@ def test_options_of_mustan_reach_the_network(root: Path, tmp_path: Path, seen: d
     assert [video.name for video, _ in seen["validate"].keywords["videos"]] == ["office", "office"]
 
 
-def test_mustan2_learns_from_a_pool_and_sees_the_past(root: Path, tmp_path: Path) -> None:
-    class Noise:
-        def samples(self, rng: Rng) -> list[Sample]:
-            frames, scene = (rng.integers(0, 256, (*shape, 36, 40), np.uint8) for shape in ((3, 3), (21,)))
-            labels = np.where(rng.random((36, 40)) < 0.5, np.uint8(255), np.uint8(0))
-            return [Sample(frames.transpose(0, 2, 3, 1), scene.transpose(1, 2, 0), labels)]
-
-    pool = tmp_path / "pool"
-    fill(pool, [(Noise(), 1)], 1, 0, {"offsets": [-6, -3, 0]}, print)
-    command = ("mustan2", "--pool", pool, "--width", 0.1, "--batch", 2, "--steps", 2, "--workers", 0)
-    past = (*command, "--causal", "--background", "--size", "32x40")
-    run(*past, "--device", "cpu", "--out", tmp_path / "run")
-    network = segue.load("mustan2", weights=tmp_path / "run/mustan2.safetensors")
-    assert isinstance(network, MUSTAN2)
-    assert network.background == "past"
-    video = np.random.default_rng(0).integers(0, 256, (3, 32, 40, 3), np.uint8)
-    assert len(list(segue.foreground(video, model=network))) == 3
-
-    with pytest.raises(DatasetError, match=r"frames \[-6, -3, 0\]; this network takes \[-3, 0, 3\]"):
-        run(*command, "--size", "32x40", "--out", tmp_path / "both")
-    with pytest.raises(DatasetError, match="samples of 36x40 pixels; 240x320 is too large"):
-        run(*command, "--causal", "--out", tmp_path / "large")
-    with pytest.raises(TrainingError, match="--pool takes the place of"):
-        run(*past, "--data", f"isd={tmp_path}", "--out", tmp_path / "other")
-    with pytest.raises(TrainingError, match="give --data, or --pool"):
-        run("mustan2", "--out", tmp_path / "none")
-
-
 def test_a_scene_is_learned_from_the_published_frames(
     root: Path, tmp_path: Path, seen: dict[str, Any]
 ) -> None:
@@ -148,8 +116,6 @@ def test_mustan_learns_from_the_frames_of_a_list(root: Path, tmp_path: Path, see
     assert {tuple(video.truths) for videos in seen["recipe"].sources for video in videos} == {(1, 3, 4)}
     run(*order, "--labelled", 25)
     assert {tuple(video.truths) for videos in seen["recipe"].sources for video in videos} == {(3,)}
-    with pytest.raises(TrainingError, match="--pool takes the place of"):
-        run("mustan2", "--pool", tmp_path, "--frame-list", "published", "--out", tmp_path / "run")
 
 
 def test_one_fgsegnet_learns_from_several_scenes(root: Path, tmp_path: Path, seen: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from segue.errors import CheckpointError, TrainingError
 from segue.models.stcn import STCN, STCNLite
 from segue.weights import load, write_checkpoint
-from segue_train.clips import ClipBatches, ClipShape, Curriculum
+from segue_train.clips import ClipBatches, ClipShape
 from segue_train.footage import Material, gather
 from segue_train.recipes import stcn
 from segue_train.recipes.stcn import STCNRecipe
@@ -44,7 +44,7 @@ def changed(module: nn.Module, before: dict[str, Tensor]) -> set[str]:
 def test_a_step_of_stcn_lite_trains_all_but_the_first_layers(material: Material) -> None:
     recipe = STCNLiteRecipe(material.videos, material.stills)
     shape = ClipShape(1, 3, 32, 2)
-    batch = ClipBatches(1, 0, recipe.sampler(), lambda *_: Curriculum(0.5, 2, shape))[0]
+    batch = ClipBatches(1, 0, recipe.sampler(), lambda *_: (shape, 0.5, 2))[0]
     module, before, loss = take_step(recipe, batch)
     assert 0 < loss < 100
     frozen = {name for name, value in module.named_parameters() if not value.requires_grad}

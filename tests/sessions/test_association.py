@@ -42,9 +42,9 @@ def test_a_found_object_learns_its_size_and_its_class() -> None:
     assert one.votes == {"dog": 1.0, "cat": 0.6}
 
 
-def test_an_object_that_stands_alone_learns_its_appearance() -> None:
+def test_an_object_learns_its_appearance_slowly() -> None:
     one = track(square(0))
-    one.stands_alone(square(0), LOOKS[1], 1)
+    one.learn(LOOKS[1])
     length = math.hypot(MOMENTUM, 1 - MOMENTUM)
     assert np.allclose(one.appearance, [MOMENTUM / length, (1 - MOMENTUM) / length, 0, 0])
 
@@ -66,16 +66,21 @@ def test_a_track_is_confirmed_by_certainty_or_by_being_seen_twice() -> None:
     assert not twice.is_confirmed(0.51)
 
 
-def matched(tracks: list[DetectionTrack], shown: list[Box | None], boxes: list[Box]) -> dict[int, int]:
-    return match(tracks, shown, boxes, ["dog"] * len(boxes), [LOOKS[3]] * len(boxes), 1)
+def matched(tracks: list[DetectionTrack], boxes: list[Box], label: str = "dog") -> dict[int, int]:
+    return match(tracks, boxes, [label] * len(boxes), [LOOKS[3]] * len(boxes))
 
 
-def test_detections_belong_to_the_masks_that_they_overlap() -> None:
+def test_detections_belong_to_the_tracks_that_they_overlap() -> None:
     tracks = [track(square(0)), track(square(50), id=2)]
-    shown: list[Box | None] = [square(0), square(50)]
-    assert matched(tracks, shown, [square(52), square(1), square(90)]) == {0: 1, 1: 0}
-    assert matched([], [], [square(0)]) == {}
-    assert matched(tracks, shown, []) == {}
+    assert matched(tracks, [square(52), square(1), square(90)]) == {0: 1, 1: 0}
+    assert matched([], [square(0)]) == {}
+    assert matched(tracks, []) == {}
+
+
+def test_another_class_needs_twice_the_overlap() -> None:
+    assert matched([track(square(0))], [square(5)]) == {0: 0}
+    assert matched([track(square(0))], [square(5)], "cat") == {}
+    assert matched([track(square(0))], [square(2)], "cat") == {0: 0}
 
 
 def turned(cosine: float) -> Any:

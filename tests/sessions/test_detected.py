@@ -13,9 +13,8 @@ import segue
 from segue.errors import CheckpointError, PromptError
 from segue.prompts.selection import Found
 from segue.sessions import SessionState, TrackSession
-from segue.sessions.association import DetectionTrack, match
 from segue.sessions.detected import DetectionOptions, DetectionSession
-from segue.types import Box, Frame, Image, ObjectInfo, Segmentation
+from segue.types import Frame, Image, ObjectInfo, Segmentation
 
 SIZE = 60, 120
 RED, GREEN, BLUE = (220, 30, 30), (30, 200, 30), (30, 30, 220)
@@ -159,31 +158,6 @@ def test_a_second_box_on_a_known_object_is_no_second_object() -> None:
         assert seen(result) == [(1, "person")]
 
 
-def test_masks_that_changed_places_change_back() -> None:
-    """Two walk through one another, and the tracker takes each for the other from then on."""
-
-    class Swaps(Copies):
-        def step(self, frame, prompts=None, *, predict=True):  # type: ignore[no-untyped-def]
-            if frame.index == 8 and not prompts and not self.swapped:
-                self.colours[1], self.colours[2] = self.colours[2], self.colours[1]
-                self.swapped = True
-            return super().step(frame, prompts)
-
-    film = [
-        drawn(("person", 0.9, 5 + 5 * t, 20, RED), ("person", 0.88, 80 - 5 * t, 20, GREEN)) for t in range(17)
-    ]
-    tracker = Swaps()
-    tracker.swapped = False
-    session = DetectionSession(
-        tracker, ScriptedDetector([found for _, found in film]), DetectionOptions(every=1)
-    )
-    results = [session.step(Frame(t, t / 10, image)) for t, (image, _) in enumerate(film)]
-    assert tracker.swapped
-    for t in (0, 5, 15, 16):
-        boxes = {item.id: item.box for item in results[t].objects if item.box}
-        assert (boxes[1][0], boxes[2][0]) == (5 + 5 * t, 80 - 5 * t), t
-
-
 def test_no_more_objects_than_asked_for() -> None:
     things = [("person", 0.9, 40 * i, 20, colour) for i, colour in enumerate((RED, GREEN, BLUE))]
     assert len(run([drawn(*things)], top=2)[0].objects) == 2
@@ -235,28 +209,3 @@ def test_prompts_and_detectors_that_compare_frames_are_refused() -> None:
         DetectionSession(Copies(), moving)
     with pytest.raises(ValueError, match=r"score is 1\.5"):
         DetectionOptions(score=1.5)
-
-
-def look(*values: float) -> npt.NDArray[np.float32]:
-    vector = np.array(values, np.float32)
-    return vector / np.linalg.norm(vector)
-
-
-def known(number: int, box: Box, own: npt.NDArray[np.float32]) -> DetectionTrack:
-    return DetectionTrack(number, box, 0, own, {"person": 1.0})
-
-
-def test_two_who_met_are_told_apart_by_motion_and_look_not_by_their_masks() -> None:
-    left, right = (0.0, 0.0, 20.0, 40.0), (60.0, 0.0, 80.0, 40.0)
-    a, b = known(1, left, look(1, 0.2)), known(2, right, look(0.2, 1))
-    for t in range(3):
-        a.stands_alone((0 + 4.0 * t, 0, 20 + 4.0 * t, 40), a.appearance, t)
-        b.stands_alone((60 - 4.0 * t, 0, 80 - 4.0 * t, 40), b.appearance, t)
-    assert a.velocity[0] > 2.5
-    assert b.velocity[0] < -2.5
-    appearances = [b.appearance, a.appearance]
-    # Both have passed; the masks have gone over from one to the other.
-    for contested, pairs in ((False, {0: 0, 1: 1}), (True, {0: 1, 1: 0})):
-        a.contested = b.contested = contested
-        found = match([a, b], [left, right], [left, right], ["person"] * 2, appearances, 18)
-        assert found == pairs

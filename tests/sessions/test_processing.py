@@ -14,7 +14,6 @@ import segue
 from segue.errors import ArgumentError, SourceError
 from segue.models.base import FramePrompts, Setup
 from segue.models.cutie import Cutie
-from segue.models.hf_video import HFVideo
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.models.xmem import XMem
@@ -166,7 +165,7 @@ def test_pictures_of_all_kinds_are_taken_and_others_refused() -> None:
 
 
 def test_networks_that_take_their_pictures_otherwise_are_named() -> None:
-    for network in (load("segue-prompt"), HFVideo, object()):
+    for network in (load("segue-prompt"), object()):
         with pytest.raises(ArgumentError, match=r"segue\.Prompter"):
             ImageProcessor(network)
 

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
-from segue import extras
 from segue.errors import CheckpointError
-from segue.weights import convert, load, load_strict, read_checkpoint, write_checkpoint
+from segue.weights import load_strict, read_checkpoint, write_checkpoint
 
 
 def small_network() -> nn.Module:
@@ -120,25 +119,6 @@ def test_writing_and_reading_gives_the_same_tensors(
     assert found.tensors.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(found.tensors[name].numpy(), array)
-
-
-def test_a_model_of_another_library_says_what_to_install_and_to_download(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    with pytest.raises(CheckpointError, match=r"download https://huggingface.* the folder with --weights"):
-        load("sam2-hf")
-    monkeypatch.setattr(extras, "find_spec", lambda name: None)
-    with pytest.raises(CheckpointError, match=r"need huggingface-hub, transformers: pip install"):
-        load("sam2-hf", tmp_path)
-
-
-def test_a_file_of_another_library_is_not_converted(tmp_path: Path) -> None:
-    names = ("spatial_perceiver.layer_norm.weight", "memory_temporal_positional_encoding")
-    write_checkpoint(tmp_path / "model.safetensors", {name: torch.zeros(2) for name in names}, {})
-    with pytest.raises(CheckpointError, match="edgetam-hf takes it as it is; give it with --weights"):
-        convert(tmp_path / "model.safetensors", tmp_path / "a.safetensors")
-    with pytest.raises(CheckpointError, match="holds weights of edgetam-hf, not of sam2-tiny"):
-        load("sam2-tiny", tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])

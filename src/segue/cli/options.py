@@ -124,10 +124,7 @@ def _typed(item: FieldInfo) -> tuple[Any, dict[str, Any]]:
     bounds = _bounds(item.metadata)
     if extra["text"] or str in kinds:
         return str, bounds
-    if get_origin(kinds[0]) in (tuple, Mapping):
-        return list[str], bounds
-    numbers = [value for value in get_args(kinds[0]) if isinstance(value, int)]
-    return (int, {"min": min(numbers), "max": max(numbers)}) if numbers else (kinds[0], bounds)
+    return list[str] if get_origin(kinds[0]) in (tuple, Mapping) else kinds[0], bounds
 
 
 def _kinds(kind: Any) -> list[Any]:

@@ -37,7 +37,7 @@ from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.two_passes import TwoPasses
-from segue.types import FlowName, Frame, Refinement, Segmentation
+from segue.types import FlowName, Frame, Image, Refinement, Segmentation
 from segue.video import Source
 from segue.video.best_views import Name
 from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
@@ -147,19 +147,20 @@ def object_namer(name: str, device: str | None) -> Name:
 
 def _background(scene: Any) -> Background:
     """The source of the background image."""
-    if isinstance(scene, FilmScenes):
-        return LearntBackground(scene)
     if isinstance(scene, str) and scene == "median":
         return MaskedMedian()
-    if not isinstance(scene, (str, os.PathLike)):
-        return LearntBackground(FilmScenes.of(Scene.of(as_rgb(scene, "scene"))))
-    path = Path(scene)
+    if isinstance(scene, (str, os.PathLike)):
+        scene = _learnt(Path(scene))
+    known = scene if isinstance(scene, FilmScenes) else FilmScenes.of(Scene.of(as_rgb(scene, "scene")))
+    return LearntBackground(known)
+
+
+def _learnt(path: Path) -> FilmScenes | Image:
+    """What a file knows of the empty scene: its image, or all that an earlier run has learnt."""
     if not exists(path):
-        raise SourceError(f"{scene}: no such image; the scene is median, an image file or a learnt scene")
-    if path.suffix.lower() == LEARNT:
-        return LearntBackground(FilmScenes.load(path))
+        raise SourceError(f"{path}: no such image; the scene is median, an image file or a learnt scene")
     try:
-        return LearntBackground(FilmScenes.of(Scene.of(read_image(path))))
+        return FilmScenes.load(path) if path.suffix.lower() == LEARNT else read_image(path)
     except DamageError as error:
         raise SourceError(str(error)) from None
 
@@ -170,9 +171,7 @@ def _region(roi: Any) -> npt.NDArray[Any] | None:
         return None
     if isinstance(roi, (str, os.PathLike)):
         return read_stored_mask(Path(roi), str(roi))
-    if isinstance(roi, PillowImage.Image):
-        return np.asarray(roi.convert("L"))
-    values = as_array(roi)
+    values = np.asarray(roi.convert("L")) if isinstance(roi, PillowImage.Image) else as_array(roi)
     if not isinstance(values, np.ndarray) or values.ndim != 2:
         raise ArgumentError(
             f"roi: {kind_of(roi)}; give an array or tensor (H, W), non-zero where there can be foreground, "

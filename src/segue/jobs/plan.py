@@ -16,14 +16,13 @@ from segue.errors import (
     SourceError,
 )
 from segue.inputs import exists
+from segue.jobs.record import named_files
 from segue.jobs.values import (
     ForegroundJob,
     InstancesJob,
-    Outputs,
     TrackJob,
     VideoJob,
     VideoSource,
-    to_json,
 )
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
 from segue.types import FlowName, MaskPrompt
@@ -33,6 +32,9 @@ from segue.video.outputs import output_paths
 from segue.video.span import Span
 from segue.video.zones import Zone
 from segue.weights.available import check_available
+
+WRITTEN = frozenset({"events", "snapshots", "background", "explain"})
+"""Fields of jobs with places that are written, beside the outputs."""
 
 
 def check_plan(jobs: Sequence[VideoJob]) -> None:
@@ -76,30 +78,25 @@ def outputs_of(job: VideoJob) -> Iterator[Path]:
     """Files and folders that a job writes."""
     folder = job.outputs.folder or Path("segue-out") / Path(job.source.place or "array").stem
     yield from output_paths(folder, job.outputs.formats).values()
-    others = (getattr(job, name, None) for name in ("events", "snapshots", "background", "explain"))
-    yield from (path for path in others if path is not None)
+    yield from (Path(place) for name, place in named_files(job).items() if name in WRITTEN)
 
 
 def inputs_of(job: VideoJob) -> Iterator[Path]:
-    """The source and the weights of a job, where they are files or folders."""
-    place = job.source.place
-    if place is not None and not is_url(place) and not place.isdecimal():
-        yield Path(place)
-    if job.model.weights is not None:
-        yield job.model.weights
+    """Files and folders that a job reads, as far as its fields name them."""
+    places = [*named_files(job.source).values(), *named_files(job.model).values()]
+    places += [place for name, place in named_files(job).items() if name not in WRITTEN]
+    if isinstance(job, TrackJob):
+        places += [] if job.finding is None else named_files(job.finding).values()
+        places += [item.path for item in job.prompts if isinstance(item, MaskPrompt) and item.path]
+    yield from (Path(place) for place in places if not is_url(place) and not place.isdecimal())
 
 
 def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:
     """See that everything is there that jobs name, and that their options fit; PyTorch is not imported."""
-    seen: set[str] = set()
-    for job in jobs:  # what all share is looked at once
-        own = {"source": job.source.model_copy(update={"place": None}), "outputs": Outputs()}
-        options = job.model_copy(update={**own, **({"prompts": ()} if isinstance(job, TrackJob) else {})})
-        if (key := to_json(options)) not in seen:
-            seen.add(key)
-            if job.model.weights is None or job.model.weights.parent not in coming:
-                _check_model(job)
-            _check_options(job)
+    for job in jobs:
+        if job.model.weights is None or job.model.weights.parent not in coming:
+            _check_model(job)
+        _check_options(job)
         for name in job.outputs.formats:
             SINKS.find(name)
     if not sources:

@@ -148,14 +148,17 @@ def _own_digest(name: str) -> str | None:
         return file_digest(path)
 
 
-def _by_content(part: JobModel, values: Mapping[str, Any]) -> dict[str, Any]:
+def named_files(part: JobModel) -> dict[str, str]:
+    """What those fields of a part of a job name that may be files or folders."""
+    hints = get_type_hints(type(part), include_extras=True)
+    fields = (name for name, kind in hints.items() if {kind, *get_args(kind)} & {Text, FilePath})
+    return {name: str(value) for name in fields if (value := getattr(part, name))}
+
+
+def _by_content(part: JobModel, values: dict[str, Any]) -> dict[str, Any]:
     """The JSON values of a part of a job, with the digest of each file that one of its fields names."""
-    found = dict(values)
-    for name, kind in get_type_hints(type(part), include_extras=True).items():
-        if name in found and found[name] and {kind, *get_args(kind)} & {Text, FilePath}:
-            digest = file_digest(Path(found[name]))
-            found[name] = found[name] if digest is None else f"{found[name]} sha256={digest}"
-    return found
+    digests = {name: file_digest(Path(text)) for name, text in named_files(part).items() if name in values}
+    return values | {name: f"{values[name]} sha256={found}" for name, found in digests.items() if found}
 
 
 def write_record(job: VideoJob, folder: Path, written: Mapping[str, Path]) -> None:

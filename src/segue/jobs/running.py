@@ -137,12 +137,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
         opened.plan(first)
     else:
         frames = passes.second()
-    if outputs.rotate is not None and not source.endless:
-        raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
-    if outputs.resume and source.endless:
-        raise SourceError(f"{source.name}: what a live source gave is gone; leave out --resume")
-    if outputs.resume and opened.in_memory:
-        raise SinkError(f"{source.name}: a run over images in memory cannot be resumed; leave out resume")
+    _check_outputs(opened)
     explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
     explained = cast(ExplainedSession, opened.session)
     if explain is not None:
@@ -208,6 +203,17 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
     if text := opened.summary():
         observer.notice(text)
     return RunResult(written, loop.done, seconds)
+
+
+def _check_outputs(opened: OpenJob) -> None:
+    """Refuse outputs that the source of a job cannot have."""
+    outputs, source = opened.job.outputs, opened.source
+    if outputs.rotate is not None and not source.endless:
+        raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
+    if outputs.resume and source.endless:
+        raise SourceError(f"{source.name}: what a live source gave is gone; leave out --resume")
+    if outputs.resume and opened.in_memory:
+        raise SinkError(f"{source.name}: a run over images in memory cannot be resumed; leave out resume")
 
 
 def _open_sink(opened: OpenJob, written: dict[str, Path], observer: Observer) -> Sink:

@@ -273,11 +273,9 @@ class OpenTrack(_OpenTracker):
         return {}
 
     def summary(self) -> str:
-        frames = dict.fromkeys(doubt.index for doubt in self._review.worst(most=NAMED))
-        if not frames:
-            return ""
-        shown = ", ".join(map(str, frames))
-        return f"look at frame {shown}: scores below {ATTENTION_BELOW}, the lowest first"
+        frames = dict.fromkeys(str(doubt.index) for doubt in self._review.worst(most=NAMED))
+        shown = f"look at frame {', '.join(frames)}: scores below {ATTENTION_BELOW}, the lowest first"
+        return shown if frames else ""
 
 
 class OpenFinding(_OpenTracker):

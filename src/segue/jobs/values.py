@@ -303,7 +303,7 @@ class ForegroundOptions(JobModel):
     threshold: float | None = option(None, "Model", ge=0, le=1)
     """A pixel is foreground from this probability on.  [default: that of the model]"""
 
-    passes: Literal[1, 2] | None = option(None, "Model")
+    passes: int | None = option(None, "Model", ge=1, le=2)
     """2 learns the background of all of a video first, as mustan-lite does with files."""
 
     short_side: int | None = option(None, "Model")

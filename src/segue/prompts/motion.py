@@ -86,14 +86,12 @@ class MotionPrompter(PicturePrompter):
         _, still, moving = self._last
         if moving is None:
             return still if prompts.granularity == "whole" else self._prompter.answer(prompts)
-        granularities: tuple[Granularity, ...] = ("whole", "part")
-        if "group" in still.granularities:
-            granularities = (*granularities, "group")
-        if prompts.granularity not in granularities or prompts.granularity == "whole":
-            return replace(moving, granularities=granularities)
-        if prompts.granularity == "part":
-            return replace(still, granularity="part", granularities=granularities)
-        return replace(self._prompter.answer(prompts), granularities=granularities)
+        answers = {"whole": moving, "part": replace(still, granularity="part")}
+        group = "group" in still.granularities
+        if group and prompts.granularity == "group":
+            answers["group"] = self._prompter.answer(prompts)
+        granularities: tuple[Granularity, ...] = ("whole", "part", "group") if group else ("whole", "part")
+        return replace(answers.get(prompts.granularity, moving), granularities=granularities)
 
     def _extended(self, prompts: Prompts, still: Answer) -> Answer | None:
         """Refined mask of regions that move with a first mask; None if they add little."""
@@ -102,9 +100,12 @@ class MotionPrompter(PicturePrompter):
             return None
         mask = _shrunk(still.mask, motion)
         region = moves_with(mask, motion)
-        if region is None or region.mean() > MOST:
-            return None
-        if region.sum() < LARGER * mask.sum() or (region & mask).sum() < INSIDE * mask.sum():
+        if (
+            region is None
+            or region.mean() > MOST
+            or region.sum() < LARGER * mask.sum()
+            or (region & mask).sum() < INSIDE * mask.sum()
+        ):
             return None
         down, across = (n / m for n, m in zip(motion.shape, self.image.shape[:2], strict=True))
         if any(region[int(y * down), int(x * across)] for x, y in prompts.negative):
@@ -114,9 +115,8 @@ class MotionPrompter(PicturePrompter):
         wide: Box = (x0 / across, y0 / down, x1 / across, y1 / down)
         found = self._prompter.answer(replace(prompts, box=wide))
         match = _overlap(_shrunk(found.mask, motion), region)
-        if match < LEAST_MATCH or match <= _overlap(mask, region) + LEAST_GAIN:
-            return None
-        return None if found.iou[0] < LEAST_EXPECTED else found  # NaN of one that expects nothing
+        doubtful = found.iou[0] < LEAST_EXPECTED  # not NaN, of a prompter that expects nothing
+        return None if doubtful or match < max(LEAST_MATCH, _overlap(mask, region) + LEAST_GAIN) else found
 
     @cached_property
     def _motion(self) -> Float32Array | None:

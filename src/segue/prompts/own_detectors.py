@@ -65,8 +65,7 @@ class FunctionDetector(ProposingDetector):
             if sized[i] and scores[i] >= least_score and (wanted is None or labels[i] in wanted)
         ][: self.rules.max_objects]
         shown = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes[kept].tolist())
-        make = self._prompter
-        prompter = None if make is None else cache(lambda: make(frame.image))
+        prompter = None if self._prompter is None else self._prompter(frame.image)
 
         @cache
         def answer(number: int) -> tuple[npt.NDArray[np.float32], float]:
@@ -75,7 +74,7 @@ class FunctionDetector(ProposingDetector):
             if prompter is None:
                 box = clip_box(shown[number], frame.size)
                 return fill_boxes({1: box}, frame.size).astype(np.float32), 1.0
-            found = prompter().answer(Prompts(box=shown[number]))
+            found = prompter.answer(Prompts(box=shown[number]))
             return found.probability, float(np.nan_to_num(found.iou[0], nan=1.0))
 
         return Proposals(

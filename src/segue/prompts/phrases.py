@@ -22,7 +22,7 @@ COLOURS = (
 )
 """Colour words, in the order of the numbers of :func:`colour_numbers`."""
 
-SPELLINGS = {"gray": "grey", "silver": "grey", "violet": "purple"}
+COLOUR_WORDS = {colour: colour for colour in COLOURS} | {"gray": "grey", "silver": "grey", "violet": "purple"}
 
 ANYTHING = frozenset({"object", "thing", "anything", "everything"})
 """Nouns that fit every label."""
@@ -103,9 +103,8 @@ def _parse(text: str) -> Phrase:
     words = text.lower().strip(" .!?").replace("-", " ").split()
     while words and words[0] in ARTICLES:
         del words[0]
-    colour = None
-    if len(words) > 1 and SPELLINGS.get(words[0], words[0]) in COLOURS:
-        colour = SPELLINGS.get(words[0], words[0])
+    colour = COLOUR_WORDS.get(words[0]) if len(words) > 1 else None
+    if colour is not None:
         del words[0]
     if not words:
         raise PromptError(f"text {text!r}: name what to look for, such as 'person' or 'red car'")

@@ -19,7 +19,6 @@ from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import Answer, PicturePrompter, PixelWindow, Prompts, Stroke
 from segue.prompts.granularity import Granularity, related, whole_of
-from segue.prompts.looks import calibration_of, cut_off, evidence, expected_iou, joined
 from segue.prompts.planes import (
     CropWindow,
     around,
@@ -86,7 +85,7 @@ class Prompter(PicturePrompter):
         self._network = prepared(network, device)
         self._device = next(chain(self._network.parameters(), self._network.buffers())).device
         self._crops: dict[tuple[int, PixelWindow], tuple[Tensor, ...]] = {}  # what was asked last is the last
-        self._places: dict[CropPurpose, set[PixelWindow]] = {"find": set(), "around": set(), "close": set()}
+        self._places: set[tuple[CropPurpose, PixelWindow]] = set()  # that served the present question
 
     def __call__(
         self,
@@ -104,34 +103,13 @@ class Prompter(PicturePrompter):
     def _segment(self, prompts: Prompts) -> Answer:
         """Segment the object that prompts point at.
 
-        Negative clicks only take away: the mask lies within the one that there would be without them. Those
-        far from that mask have nothing to take away, and change neither it nor the predicted IoU; where all
-        lie beside it, they do not raise the predicted IoU, for they say of no pixel that it was wrong.
-
         Without an earlier mask the answer depends on the image and the prompts alone. A correction of an
-        earlier mask may use crops of the answers before it again.
+        earlier mask may use crops of the answers before it again. Crops show the object, not negative clicks:
+        those far from it have nothing to take away.
         """
         if prompts.mask is None:  # a new question: its answer does not depend on those before
-            for places in self._places.values():
-                places.clear()
-        if not prompts.negative:
-            return self._answer(prompts)
-        without = replace(prompts, negative=())
-        if prompts.mask is not None and prompts.box is None and not prompts.positive:
-            before, bound = None, prompts.mask > 0.5
-        else:
-            before = self._answer(without)
-            bound = before.mask
-        near = _within_reach(prompts.negative, bound)
-        if before is not None and not near:
-            return before
-        answer = self._answer(replace(prompts, negative=near)).within(bound)
-        if before is None or any(bound[int(y), int(x)] for x, y in near):
-            return answer
-        return replace(answer, iou=np.minimum(answer.iou, before.iou))
-
-    def _answer(self, prompts: Prompts) -> Answer:
-        kind = calibration_of(prompts)
+            self._places.clear()
+        kind = prompts.calibration
         new = kind == "box" or prompts.mask is None
         granularity: Granularity = "whole"
         granularities: tuple[Granularity, ...] = (granularity,)
@@ -149,18 +127,13 @@ class Prompter(PicturePrompter):
         if new and found.mask.any():  # once more, to mend its own mask
             found = self._ask(replace(prompts, mask=found.probability), found.window, "around")
         for _ in range(WIDER):
-            if prompts.box is not None or not cut_off(found):
+            if prompts.box is not None or not found.cut_off:
                 break
             prompts = replace(prompts, mask=found.probability)
             found = self._ask(prompts, self._window(prompts), "around")
         if found.mask.any():
-            found = joined(found, self._closer(prompts, found))
-        return replace(
-            found,
-            iou=expected_iou(kind, evidence(found)),
-            granularity=granularity,
-            granularities=granularities,
-        )
+            found = found.joined(self._closer(prompts, found))
+        return replace(found.calibrated(kind), granularity=granularity, granularities=granularities)
 
     def _closer(self, prompts: Prompts, found: Answer) -> Answer:
         """Look once more at what was found, in a crop that shows little else, after each click."""
@@ -181,7 +154,7 @@ class Prompter(PicturePrompter):
             boxes.append(tight_box(prompts.mask > 0.5))
 
         def shown(margin: float) -> Box:
-            places = [(x, y, x + 1, y + 1) for x, y in (*prompts.positive, *prompts.negative)]
+            places = [(x, y, x + 1, y + 1) for x, y in prompts.positive]
             return around([*places, *(grown(box, margin) for box in boxes)])
 
         window = box_window(shown(MASK_MARGIN if prompts.box is None else BOX_MARGIN), self.size)
@@ -192,12 +165,12 @@ class Prompter(PicturePrompter):
     def _known(self, look: CropPurpose, window: CropWindow, least: Box) -> CropWindow | None:
         """A crop whose features are kept, and which does as well as ``window``; ``least`` lies in it."""
         crops = (place for side, place in reversed(self._crops) if side == SIDE)
-        return next((p for p in crops if p in self._places[look] and _serves(p, window, least)), None)
+        return next((p for p in crops if (look, p) in self._places and _serves(p, window, least)), None)
 
     @torch.inference_mode()
     def _ask(self, prompts: Prompts, window: CropWindow, look: CropPurpose) -> Answer:
         place, side = pixels(window, self.size), CLICK_SIDE if look == "find" else SIDE
-        self._places[look].add(place)
+        self._places.add((look, place))
         planes = torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None]
         with weights_apart(self._network):
             logits, quality = self._network.decode(self._features(place, side), _mirrored(planes, side))
@@ -219,15 +192,15 @@ class Prompter(PicturePrompter):
         return features
 
 
-@functools.cache
-def _shipped(name: str) -> SeguePrompt:
-    return cast(SeguePrompt, load_for("prompt", name))
-
-
 @functools.lru_cache(maxsize=4)
 def _inference_copy(network: SeguePrompt, device: torch.device, digest: str) -> SeguePrompt:
     """A copy of a network whose weights have this digest, which may change with further training."""
     return inference_copy(network, device, torch.float32)
+
+
+@functools.cache
+def _shipped(name: str, device: torch.device) -> SeguePrompt:
+    return inference_copy(cast(SeguePrompt, load_for("prompt", name)), device, torch.float32)
 
 
 def prepared(
@@ -235,7 +208,7 @@ def prepared(
 ) -> SeguePrompt:
     """A network ready to run; the work is done once for each network, its weights, and device."""
     if isinstance(network, str):
-        return _inference_copy(_shipped(network), choose_device(device), "")
+        return _shipped(network, choose_device(device))
     if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
         return network
     return _inference_copy(network, choose_device(device), WeightsIdentity.of(network).digest)
@@ -269,30 +242,13 @@ def _choices(
     tried: Sequence[Answer], first: Answer, points: Sequence[Point]
 ) -> dict[Granularity, Float32Array]:
     """Probabilities (H, W) of what clicks may mean: the first mask of ``first``, a part and a group of it."""
-    size = first.size
-    masks: list[npt.NDArray[np.bool_]] = []
-    sources: list[tuple[Answer, int]] = []
-    for answer in tried:
-        for k in range(len(answer)):
-            mask = _small(answer, k)
-            rows, columns = mask.shape
-            if all(mask[int(y * rows / size[0]), int(x * columns / size[1])] for x, y in points):
-                masks.append(mask)
-                sources.append((answer, k))
+    whole = _small(first, 0)
+    down, across = (n / m for n, m in zip(whole.shape, first.size, strict=True))
+    found = [(answer, k, _small(answer, k)) for answer in tried for k in range(len(answer))]
+    found = [item for item in found if all(item[2][int(y * down), int(x * across)] for x, y in points)]
+    parts = related(whole, [mask for _, _, mask in found], [float(answer.iou[k]) for answer, k, _ in found])
     choices: dict[Granularity, Float32Array] = {"whole": first.probability}
-    scores = [float(answer.iou[k]) for answer, k in sources]
-    for granularity, number in related(_small(first, 0), masks, scores).items():
-        answer, k = sources[number]
-        choices[granularity] = answer.probability_of(k)
-    return choices
-
-
-def _within_reach(points: Sequence[Point], mask: npt.NDArray[np.bool_]) -> tuple[Point, ...]:
-    """The points in the part of the image that a crop around a mask, (H, W), shows."""
-    if not mask.any():
-        return ()
-    x0, y0, x1, y1 = grown(tight_box(mask), MASK_MARGIN)
-    return tuple((x, y) for x, y in points if x0 <= x < x1 and y0 <= y < y1)
+    return choices | {name: found[i][0].probability_of(found[i][1]) for name, i in parts.items()}
 
 
 def _small(answer: Answer, k: int) -> npt.NDArray[np.bool_]:

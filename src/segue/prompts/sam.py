@@ -171,8 +171,7 @@ class OnnxNetwork:
     """An encoder and a decoder in ONNX files, ready to run on the processor.
 
     Args:
-        files: ``ENCODER.onnx,DECODER.onnx``, or one of them where the names differ in the words "encoder" and
-            "decoder" alone.
+        files: ``ENCODER.onnx,DECODER.onnx``.
 
     Raises:
         CheckpointError: onnxruntime is not installed, a file is missing or cannot be read, or the inputs are
@@ -233,11 +232,7 @@ class OnnxNetwork:
 def _pair(files: str) -> tuple[Path, Path]:
     """Files of encoder and decoder."""
     paths = [Path(part.strip()) for part in files.split(",")]
-    if len(paths) == 1:
-        name = paths[0].name
-        names = (name.replace("decoder", "encoder"), name.replace("encoder", "decoder"))
-        paths = [paths[0].with_name(name) for name in names]
-    if len(paths) != 2 or paths[0] == paths[1]:
+    if len(paths) != 2:
         raise CheckpointError(f"{files}: give ENCODER.onnx,DECODER.onnx")
     for path in paths:
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""Match detections with known objects by overlap, class, motion and appearance.
+"""Match detections with known objects by overlap, class and appearance.
 
 Nothing here knows a network: boxes (x0, y0, x1, y1) are in pixels, appearances are vectors of unit length.
 """
@@ -15,27 +15,19 @@ import numpy as np
 
 from segue.arrays import Float32Array
 from segue.masks.files import MAX_ID
-from segue.prompts.planes import grown
 from segue.prompts.proposals import Detector
 from segue.types import Box, Frame, Image
 
-OVERLAP, MOTION, APPEARANCE, CLASS = 1.0, 0.5, 0.5, 0.3
-"""What the overlap with the tracked mask, with the place where the motion leads, the appearance, and the
-class count in a match."""
+OVERLAP, APPEARANCE, CLASS = 1.5, 0.5, 0.3
+"""Weights of the overlap with the tracked mask or the last place, of the appearance, and of the class."""
 
-CONTESTED_OVERLAP, CONTESTED_APPEARANCE = 0.3, 1.5
-"""The same where objects of one class met: there the mask may have gone over to the other one."""
-
-NEAR = 0.3  # overlap, with the mask or where the motion leads, from which on a detection may be an object
-RIM = 0.1  # share of its sides by which a box is grown to see whether it touches another
-APART = 0.05  # overlap (IoU) up to which two places where motions lead are apart
+NEAR = 0.3  # overlap from which on a detection may be an object
 SURPLUS = 0.1  # above the threshold by so much, a detection is confirmed at once; others are seen twice
 MOMENTUM = 0.8  # part of the old appearance that an object keeps
 SURE = 0.02  # a known object goes when the chance that the detector missed it so often in a row is below this
 LONGEST, SHORTEST = 12, 2  # bounds on the runs of the detector in which an object may be missed
 PROVEN = 3  # times that an object must have been found before it may be missed longer
 SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
-REACH = 60  # frames for which a motion is extrapolated
 TENTATIVE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
 NAMED = 0.4  # overlap (IoU) of a detection with the box of an object that it names
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
@@ -68,11 +60,6 @@ class DetectionTrack:
     size: tuple[float, float] = (0.0, 0.0)  # width and height of the last detection
     area: int = 0  # of its mask at the last run, in pixels
     mismatches: int = 0  # runs in a row in which mask and detection disagreed
-    velocity: Float32Array = field(
-        default_factory=lambda: np.zeros(2, np.float32)
-    )  # of its centre, pixels a frame
-    anchor: Float32Array | None = None  # frame, centre and size of the box when it last stood alone, (5,)
-    contested: bool = False  # it met another of its class since
 
     @property
     def label(self) -> str | None:
@@ -114,27 +101,10 @@ class DetectionTrack:
         self.runs += 1
         self.misses += 1 if kept >= SHAPE else 2
 
-    def stands_alone(self, box: Box, appearance: Float32Array, at: int) -> None:
-        """Learn appearance and motion from a detection that is surely its own, on frame ``at``."""
+    def learn(self, appearance: Float32Array) -> None:
+        """Take in the appearance of a detection that is surely its own."""
         mixed = MOMENTUM * self.appearance + (1 - MOMENTUM) * appearance
         self.appearance = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
-        x0, y0, x1, y1 = box
-        centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2], np.float32)
-        if self.anchor is not None and not self.contested:
-            passed = at - float(self.anchor[0])
-            if 0 < passed <= REACH:
-                fresh = (centre - self.anchor[1:3]) / passed
-                self.velocity = np.asarray((self.velocity + fresh) / 2, np.float32)
-        self.anchor = np.array([at, *centre, x1 - x0, y1 - y0], np.float32)
-        self.contested = False
-
-    def expected(self, at: int) -> Box:
-        """Predicted box at frame ``at``."""
-        if self.anchor is None or at - self.anchor[0] > REACH:
-            return self.box
-        x, y = self.anchor[1:3] + self.velocity * (at - self.anchor[0])
-        width, height = self.anchor[3:] / 2
-        return float(x - width), float(y - height), float(x + width), float(y + height)
 
 
 def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
@@ -158,34 +128,21 @@ def name_object(detector: Detector, image: Image, box: Box) -> tuple[str, float]
 
 def match(
     tracks: Sequence[DetectionTrack],
-    shown: Sequence[Box | None],
     boxes: Sequence[Box],
     labels: Sequence[str | None],
     appearances: Sequence[Float32Array],
-    at: int,
 ) -> dict[int, int]:
-    """Assign detections to tracks at once; ``shown`` are boxes around their masks, None out of sight."""
+    """Assign detections to tracks, all at once."""
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
     if not tracks or not boxes:
         return {}
-    nowhere: Box = (0.0, 0.0, 0.0, 0.0)
-    overlap = overlaps([box or nowhere for box in shown], boxes)
-    motion = overlaps([track.expected(at) for track in tracks], boxes)
+    overlap = overlaps([track.box for track in tracks], boxes)
     likeness = np.stack([track.appearance for track in tracks]) @ np.stack(appearances).T
     same = np.array([[label in track.votes for label in labels] for track in tracks], np.float32)
-    contested = np.array([track.contested for track in tracks])[:, None]
-    value = (
-        np.where(contested, CONTESTED_OVERLAP, OVERLAP) * overlap
-        + MOTION * motion
-        + np.where(contested, CONTESTED_APPEARANCE, APPEARANCE) * likeness
-        + CLASS * same
-    )
-    visible = np.array([box is not None for box in shown])[:, None]
-    near = (overlap >= NEAR) | ((motion >= NEAR) & (contested | ~visible))
     # A person is no car; what is seen nearly at the same place may be a mistake of the class.
-    near &= (same > 0) | (overlap >= 2 * NEAR)
-    value = np.where(near, value, 0.0)
+    near = (overlap >= NEAR) & ((same > 0) | (overlap >= 2 * NEAR))
+    value = np.where(near, OVERLAP * overlap + APPEARANCE * likeness + CLASS * same, 0.0)
     rows, columns = linear_sum_assignment(value, maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return {row: column for row, column in pairs if near[row, column]}
@@ -204,17 +161,6 @@ def reidentify(
         if likeness > best:
             best, chosen = likeness, old
     return chosen
-
-
-def find_occlusions(tracks: Sequence[DetectionTrack], shown: Sequence[Box | None], at: int) -> list[bool]:
-    """Whether each track is out of sight, or touches another of its class where it is or should be."""
-    # With their rims: those of two masks that touch overlap.
-    boxes = [grown(box or track.box, RIM) for track, box in zip(tracks, shown, strict=True)]
-    expected = [track.expected(at) for track in tracks]
-    near = (overlaps(boxes, boxes) > 0) | (overlaps(expected, expected) > APART)
-    same = np.array([[a.label == b.label for b in tracks] for a in tracks], np.bool_).reshape(near.shape)
-    near &= same & ~np.eye(len(tracks), dtype=np.bool_)
-    return [box is None or bool(row.any()) for box, row in zip(shown, near, strict=True)]
 
 
 def appearance_of(image: Image, box: Box) -> Float32Array:

@@ -20,7 +20,6 @@ from segue.sessions.association import (
     SURPLUS,
     DetectionTrack,
     appearance_of,
-    find_occlusions,
     match,
     match_tentative,
     next_id,
@@ -45,7 +44,7 @@ above the threshold by so much, or by twice as much if both have one class."""
 IN_FRONT = 0.5  # a new mask below this share of a known object's area lies in front of it, else behind
 LEFT = 0.5  # share of a new mask that must be left when what known objects have is taken away
 AGREES = 0.8  # overlap (IoU) of the box around a mask with its detection, below which the mask is wrong
-FITS = 0.5  # the same from which on appearance and motion are learnt from the detection
+FITS = 0.5  # the same from which on the appearance is learnt from the detection
 MISMATCHES = 2  # runs of the detector in a row after which a mask that it contradicts is made anew
 RIM = 0.05  # what a mask may reach out of its detection, as a share of the sides
 BETTER = 0.05  # by how much more a new mask has to agree
@@ -83,7 +82,7 @@ class DetectionOptions:
 class DetectionSession(FindingSession):
     """Finds, names and follows all objects, with a detector and a network for tracking.
 
-    On every ``every``-th frame detections are matched with the followed objects by overlap, class, motion and
+    On every ``every``-th frame detections are matched with the followed objects by overlap, class and
     appearance. What is left over becomes an object when it is seen again, or at once if its score is high; an
     object that was lost returns under its id. Objects that are out of sight or that the detector misses
     longer than it usually does are lost, and the oldest lost ones are dropped. A mask that disagrees with
@@ -178,23 +177,20 @@ class DetectionSession(FindingSession):
         self, found: Proposals, looks: Sequence[Float32Array], visible: Mapping[int, Box]
     ) -> dict[int, int]:
         """The detection of each known object that has one; tracks are updated."""
-        tracks, now = list(self._tracks.values()), self._seen
-        shown = [visible.get(track.id) for track in tracks]
-        together = find_occlusions(tracks, shown, now)
-        for track, met in zip(tracks, together, strict=True):
-            track.contested |= met
-        pairs = match(tracks, shown, found.boxes, found.labels, looks, now)
+        tracks = list(self._tracks.values())
+        for track in tracks:
+            track.box = visible.get(track.id, track.box)
+        pairs = match(tracks, found.boxes, found.labels, looks)
         for i, track in enumerate(tracks):
             number = pairs.get(i)
             if number is None:
-                track.missed(shown[i])
+                track.missed(visible.get(track.id))
                 continue
-            box = found.boxes[number]
-            agreement = float(overlaps([shown[i] or track.box], [box])[0, 0])
+            agreement = float(overlaps([track.box], [found.boxes[number]])[0, 0])
             track.mismatches = 0 if agreement >= AGREES else track.mismatches + 1
-            track.found(box, found.scores[number], found.labels[number])
-            if not together[i] and agreement >= FITS:
-                track.stands_alone(box, looks[number], now)
+            track.found(found.boxes[number], found.scores[number], found.labels[number])
+            if track.id in visible and agreement >= FITS:
+                track.learn(looks[number])
         return {tracks[i].id: number for i, number in pairs.items()}
 
     def _corrections(self, found: Proposals, mask: Mask, matched: Mapping[int, int]) -> dict[int, BoolArray]:
@@ -242,7 +238,7 @@ class DetectionSession(FindingSession):
             if plane is None:
                 continue
             self._identify(track, mask.shape)
-            track.stands_alone(box, looks[number], self._seen)
+            track.learn(looks[number])
             mask[plane] = track.id
             fresh[track.id] = plane
         return fresh

@@ -60,11 +60,6 @@ def downloaded(entry: Entry) -> Path:
             f"nobody published weights of {entry.name}: train it with `{entry.training}`, and give "
             "the file as the weights"
         )
-    if entry.read is not None:
-        raise CheckpointError(
-            f"no weights of {entry.name} come with segue: download {entry.source}, licence {entry.licence}, "
-            "and give the folder with --weights"
-        )
     raise CheckpointError(
         f"no weights of {entry.name} come with segue: download {entry.source}, licence {entry.licence}; "
         "then `segue weights convert FILE --install`, or give FILE as the weights"

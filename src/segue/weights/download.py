@@ -1,20 +1,19 @@
-"""Get weight files: only when asked, resumed after an interruption, checked before they get their name."""
+"""Get weight files: only when asked, resumed after an interruption, checked before they get their name.
+
+pooch downloads; which address, how often, and what may come of it is decided here.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import os
 import re
-import ssl
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
@@ -23,6 +22,9 @@ from segue.errors import DownloadError
 from segue.inputs import sha256
 from segue.registry import Entry
 from segue.weights.pins import SHA256, pinned, pins_file
+
+if TYPE_CHECKING:
+    from requests import Response
 
 BLOCK = 1 << 18
 ATTEMPTS = 5
@@ -41,17 +43,8 @@ Report = Callable[[int, "int | None"], None]
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
-_INTERRUPTIONS = (
-    urllib.error.URLError,
-    http.client.HTTPException,
-    TimeoutError,
-    ConnectionError,
-    ssl.SSLError,
-)
-"""Errors that may not occur again."""
-
-_FINAL = frozenset({301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410, 451})
-"""Answers that are the same the next time; a redirect comes here only where it leads nowhere."""
+_TEMPORARY = frozenset({408, 425, 429})
+"""Answers beside those from 500 on that may be others the next time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +119,15 @@ def file_lock(folder: Path) -> Iterator[None]:
 
 def _check(path: Path, expected: str, remote: Remote) -> None:
     """Hold a file against its checksums, in full or their first digits, and its size."""
+    import pooch  # imports requests, which takes long
+
     found, size = path.stat().st_size, remote.size
     if size is not None and found != size:
         raise DownloadError(f"{path}: {found} bytes instead of {size}; it is not the file that was published")
-    if remote.md5 is not None:
-        digest = hashlib.md5(usedforsecurity=False)
-        with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
-        if digest.hexdigest() != remote.md5:
-            raise DownloadError(
-                f"{path}: its MD5 is {digest.hexdigest()}, expected {remote.md5}; it is not the file that "
-                "was published"
-            )
+    if remote.md5 is not None and (digest := pooch.file_hash(path, "md5")) != remote.md5:
+        raise DownloadError(
+            f"{path}: its MD5 is {digest}, expected {remote.md5}; it is not the file that was published"
+        )
     secure = sha256(path)
     if not secure.startswith(expected) and expected == pinned(remote.address):
         raise DownloadError(
@@ -173,6 +162,8 @@ def expected_digest(remote: Remote, checksum: str | None, trust: Trust | None = 
 
 def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, pause: float) -> None:
     """Try the addresses in turn, several times; one that has no such file, or another one, is given up."""
+    from requests import RequestException
+
     mirror = os.environ.get("SEGUE_MIRROR")
     left = [f"{mirror.rstrip('/')}/{urllib.parse.quote(remote.name)}"] if mirror else []
     left.append(remote.address)
@@ -186,10 +177,12 @@ def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, p
                 _fetch_once(place, part, remote.size, report)
                 _check(part, expected, remote)
                 return
-            except _INTERRUPTIONS as error:
-                given_up = isinstance(error, urllib.error.HTTPError) and error.code in _FINAL
-                reason = f"cannot be downloaded ({place}: {_reason(error)})"
-                last = DownloadError(f"{remote.name}: {reason}; the same command goes on later")
+            except RequestException as error:
+                status = 500 if error.response is None else error.response.status_code
+                given_up = status < 500 and status not in _TEMPORARY
+                last = DownloadError(
+                    f"{remote.name}: cannot be downloaded ({place}: {error}); the same command goes on later"
+                )
             except DownloadError as error:
                 # What an earlier run or another address began may be at fault: then once more from the start.
                 given_up, last = begins, error
@@ -200,84 +193,87 @@ def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, p
 
 
 def _fetch_once(address: str, part: Path, size: int | None, report: Report) -> None:
-    """Append to ``part`` what is missing; a connection that ends too early is a ConnectionError."""
+    """Append to ``part`` what is missing; a connection that ends too early is a RequestException."""
+    from pooch import HTTPDownloader
+
     _require_safe(address)
-    begun = part.stat().st_size if part.exists() else 0
-    if size is not None and begun > size:
-        part.unlink()
-        begun = 0
-    if begun == size:
+    incoming = _Incoming(part, size, report)
+    if incoming.done == size:
         return
-    request = urllib.request.Request(address, headers={"User-Agent": "segue", "Accept-Encoding": "identity"})
-    if begun:
-        request.add_header("Range", f"bytes={begun}-")
-    try:
-        answer = urllib.request.build_opener(_SafeRedirects).open(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and begun:
-            # Either it is complete, which the checksum will tell, or it is something else: begin anew.
-            if error.headers.get("Content-Range", "") == f"bytes */{begun}":
-                return
-            part.unlink()
-        raise
-    with answer:
-        resumed = answer.status == http.HTTPStatus.PARTIAL_CONTENT
-        if resumed and not answer.headers.get("Content-Range", "").startswith(f"bytes {begun}-"):
-            part.unlink(missing_ok=True)
-            raise ConnectionError("sent another part than it was asked for")
-        _append(answer, part, begun if resumed else 0, size, report)
+    headers = {"User-Agent": "segue", "Accept-Encoding": "identity"}
+    if incoming.done:
+        headers["Range"] = f"bytes={incoming.done}-"
+    hooks = {"response": incoming.check}
+    get = HTTPDownloader(chunk_size=BLOCK, timeout=TIMEOUT, headers=headers, hooks=hooks)
+    get(address, incoming, None)
 
 
-def _append(
-    answer: http.client.HTTPResponse, part: Path, begun: int, size: int | None, report: Report
-) -> None:
-    """Write an answer behind the first ``begun`` bytes of a file."""
-    length = answer.headers.get("Content-Length", "")
-    # A length that is no number says nothing; whether all came, the checksum tells.
-    total = begun + int(length) if _DIGITS.fullmatch(length) else size
-    bound = min(LARGEST, size if size is not None else LARGEST)
-    if total is not None and total > bound:
-        raise DownloadError(f"{answer.url}: {total} bytes, more than the {bound} that are expected")
-    done = begun
-    with part.open("ab" if begun else "wb") as file:
-        while block := answer.read(BLOCK):
-            done += len(block)
-            if done > bound:
-                raise DownloadError(f"{answer.url}: more than the {bound} bytes that are expected")
+class _Incoming:
+    """A file that grows: pooch asks it about each answer, and writes into it what comes."""
+
+    def __init__(self, part: Path, size: int | None, report: Report) -> None:
+        self._part, self._size, self._report = part, size, report
+        self._bound = LARGEST if size is None else min(size, LARGEST)
+        self.done = part.stat().st_size if part.exists() else 0
+        if self.done > self._bound:
+            self._restart()
+
+    def check(self, answer: Response, **_: object) -> None:
+        """Refuse an answer that leads elsewhere or is too large; what is not the rest begins anew."""
+        from requests import ConnectionError
+
+        if answer.is_redirect:
+            _require_safe(urllib.parse.urljoin(answer.url, answer.headers["location"]), answer.url)
+        elif answer.status_code == 206:
+            if not answer.headers.get("Content-Range", "").startswith(f"bytes {self.done}-"):
+                self._restart()
+                raise ConnectionError("sent another part than it was asked for")
+            self._expect(answer)
+        elif answer.status_code == 416:  # there is nothing after what is there
+            self._restart()
+            raise ConnectionError("has no more bytes")
+        elif answer.ok:
+            self._restart()
+            self._expect(answer)
+
+    def write(self, block: bytes) -> None:
+        """Append what has come."""
+        self.done += len(block)
+        if self.done > self._bound:
+            raise DownloadError(f"more than the {self._bound} bytes that are expected")
+        with self._part.open("ab") as file:
             file.write(block)
-            report(done, total)
-    if total is not None and done < total:
-        raise ConnectionError(f"ended after {done} of {total} bytes")
+        self._report(self.done, self._size)
+
+    def flush(self) -> None:
+        """All is written already."""
+
+    def _expect(self, answer: Response) -> None:
+        """Note how large the file will be."""
+        length = answer.headers.get("Content-Length", "")
+        # A length that is no number says nothing; whether all came, the checksum tells.
+        if _DIGITS.fullmatch(length):
+            self._size = self.done + int(length)
+            if self._size > self._bound:
+                raise DownloadError(
+                    f"{answer.url}: {self._size} bytes, more than the {self._bound} that are expected"
+                )
+
+    def _restart(self) -> None:
+        self._part.unlink(missing_ok=True)
+        self.done = 0
 
 
-class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a server elsewhere, but never from https to anything less."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
-        """The request that follows, if it is allowed."""
-        _require_safe(newurl)
-        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise DownloadError(f"{req.full_url}: redirects to {newurl}, which is not encrypted")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _require_safe(address: str) -> None:
-    """Allow https, and http to this machine or to a mirror that the user named."""
+def _require_safe(address: str, before: str = "") -> None:
+    """Allow https, and http to this machine or to a mirror that the user named, but not after https."""
     parts = urllib.parse.urlsplit(address)
     named = os.environ.get("SEGUE_MIRROR", "")
     local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     trusted = bool(named) and urllib.parse.urlsplit(named)[:2] == parts[:2]
-    if parts.scheme == "https" or (parts.scheme == "http" and (local or trusted)):
-        return
-    raise DownloadError(f"{address}: only https addresses are downloaded from")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"the server answers {error.code} {error.reason}"
-    if isinstance(error, urllib.error.URLError):
-        return str(error.reason)
-    return str(error) or type(error).__name__
+    if parts.scheme != "https" and not (parts.scheme == "http" and (local or trusted)):
+        raise DownloadError(f"{address}: only https addresses are downloaded from")
+    if before.startswith("https:") and parts.scheme != "https":
+        raise DownloadError(f"{before}: redirects to {address}, which is not encrypted")
 
 
 def cached(entry: Entry) -> Path:

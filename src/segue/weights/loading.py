@@ -147,9 +147,6 @@ def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
 
 def _filled(entry: Entry, path: Path) -> nn.Module:
     """The network with the options that its training wrote into the file, and its weights."""
-    if entry.read is not None:
-        foreign: nn.Module = entry.read(path)
-        return foreign.eval()
     checkpoint = read_checkpoint(path)
     network = _built(entry, path, checkpoint)
     network.load_state_dict(match(path, entry.renamed(checkpoint.tensors), network.state_dict()))
@@ -194,8 +191,6 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
         known = ", ".join(entry.name for entry in MODELS if entry.signature)
         some = ", ".join(list(tensors)[:3])
         raise CheckpointError(f"{source}: weights of none of {known}; its names begin with {some}")
-    if entry.read is not None:
-        raise CheckpointError(f"{source}: {entry.name} takes it as it is; give it with --weights")
     matched = match(Path(source), entry.renamed(tensors), entry.build().state_dict())
     write_checkpoint(target, matched, {"network": entry.name, "source_sha256": sha256(source)})
     return entry

@@ -241,12 +241,7 @@ def _entry_of(network: nn.Module, state: dict[str, Tensor], name: str | None) ->
     if not fitting:
         named = "of the registry" if name is None else f"called {name}"
         raise CheckpointError(f"{type(network).__name__}: its weights are of no network {named}")
-    entry = next((entry for entry in fitting if _is_shipped(entry, network)), fitting[0])
-    if entry.read is not None:
-        raise CheckpointError(
-            f"{entry.name} is of another library; use network.model.save_pretrained(FOLDER)"
-        )
-    return entry
+    return next((entry for entry in fitting if _is_shipped(entry, network)), fitting[0])
 
 
 def _is_shipped(entry: Entry, network: nn.Module) -> bool:

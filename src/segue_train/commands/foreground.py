@@ -160,35 +160,23 @@ VIDEOS = Options(VideoData, "data exclude fold validate", types={"data": list[st
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VideosOrPool(VideoData):
-    """Labelled videos, or samples that were drawn for mustan-lite.
+class ListedVideos(VideoData):
+    """Labelled videos, or some frames of them.
 
     Attributes:
-        pool: folder of samples of `segue train mustan-lite` to learn from instead of videos; they know the
-            past of each pixel. Wants --causal, and a --size up to 160x208.
         frame_list: learn of real videos only from the labels of some frames: `published` for those of
             FgSegNet_v2 in CDnet2014, or a JSON file in their form.  [default: all labelled frames]
         labelled: how many frames of each video the list is to have.
     """
 
-    data: list[str] | None = None
-    pool: Path | None = None
     frame_list: str | None = None
     labelled: Literal[200, 25] = 200
 
     def gather(self) -> foreground.ForegroundVideos:
-        if self.pool is None and not self.data:
-            raise TrainingError("nothing to learn from: give --data, or --pool")
-        if self.pool is None:
-            videos = VideoData.gather(self)
-            if self.frame_list is not None:
-                videos.real = [only_frames(video, self.frame_list, self.labelled) for video in videos.real]
-            return videos
-        if self.data or self.validate or self.exclude or self.fold is not None or self.frame_list:
-            raise TrainingError(
-                "--pool takes the place of --data, --exclude, --fold, --validate and --frame-list"
-            )
-        return foreground.ForegroundVideos()
+        videos = VideoData.gather(self)
+        if self.frame_list is not None:
+            videos.real = [only_frames(video, self.frame_list, self.labelled) for video in videos.real]
+        return videos
 
 
 _OF_MUSTAN: Values = {
@@ -205,7 +193,7 @@ _MUSTAN_RECIPE = Options(
 
 
 def _mustan(
-    name: Literal["mustan1", "mustan2"], data: VideosOrPool, network: Values, recipe: Values
+    name: Literal["mustan1", "mustan2"], data: ListedVideos, network: Values, recipe: Values
 ) -> Prepared:
     videos = data.gather()
     rendered = (*videos.real, *videos.rendered)
@@ -216,25 +204,23 @@ def _mustan(
         raise TrainingError(f"--size is {recipe['size']}; it must be height and width, as 240x320")
     options = network | {"depth_channels": int(network["depth_channels"])}
     size = int(height), int(width)
-    made = mustan_recipe.MustanRecipe(
-        name, videos.sources, options, **recipe | {"size": size, "pool": data.pool}
-    )
+    made = mustan_recipe.MustanRecipe(name, videos.sources, options, **recipe | {"size": size})
     return made, {"validate": data.validation(videos)}
 
 
-VIDEOS_OR_POOL = Options(VideosOrPool, "data exclude fold validate pool frame_list labelled")
+LISTED = Options(ListedVideos, "data exclude fold validate frame_list labelled", types={"data": list[str]})
 
 
 @training(
     "mustan1",
-    VIDEOS_OR_POOL,
+    LISTED,
     Options(MUSTAN1, "frames causal frm context background depth_channels:depth rlim width", **_OF_MUSTAN),
     _MUSTAN_RECIPE,
     **PAPER,
     steps=mustan_recipe.STEPS,
     save_every=1000,
 )
-def mustan1(data: VideosOrPool, network: Values, recipe: Values, run: Values) -> Prepared:
+def mustan1(data: ListedVideos, network: Values, recipe: Values, run: Values) -> Prepared:
     """Train MUSTAN1: a context network and a frame network, joined by attention.
 
     Examples:
@@ -248,7 +234,7 @@ def mustan1(data: VideosOrPool, network: Values, recipe: Values, run: Values) ->
 
 @training(
     "mustan2",
-    VIDEOS_OR_POOL,
+    LISTED,
     Options(
         MUSTAN2,
         "frames causal frm background depth_channels:depth rlim share_encoders width",
@@ -259,7 +245,7 @@ def mustan1(data: VideosOrPool, network: Values, recipe: Values, run: Values) ->
     steps=mustan_recipe.STEPS,
     save_every=1000,
 )
-def mustan2(data: VideosOrPool, network: Values, recipe: Values, run: Values) -> Prepared:
+def mustan2(data: ListedVideos, network: Values, recipe: Values, run: Values) -> Prepared:
     """Train MUSTAN2: encoders for past, present and future, joined by fusion blocks.
 
     With videos of several kinds, half of each batch is real and half rendered.
@@ -274,9 +260,6 @@ def mustan2(data: VideosOrPool, network: Values, recipe: Values, run: Values) ->
 
         segue train mustan2 --data cdnet=CDNET --frame-list published --labelled 25 --init resnet18.pth
         --out runs/few
-
-        segue train mustan2 --pool runs/lite/pool --causal --background --size 144x192
-        --out runs/past
     """
     return _mustan("mustan2", data, network, recipe)
 

@@ -132,23 +132,13 @@ def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Pre
     return _published("seqformer", tubes, network, recipe | {"separability": False}, run)
 
 
-@dataclass(frozen=True, slots=True)
-class Stills:
-    """Annotated images.
-
-    Attributes:
-        data: coco=ROOT; several may be given. ROOT may also be the annotation file.
-        frames: frames of a sample: 1 is the image itself, as published; 5 are views of it, as in the
-            training on videos.
-    """
-
-    data: list[str]
-    frames: Literal[1, 5] = 1
-
-
 @training(
     "seqformer-coco",
-    Options(Stills, "data frames"),
+    Options(
+        Tubes,
+        "data",
+        help={"data": "coco=ROOT; several may be given. ROOT may also be the annotation file."},
+    ),
     TRUNK,
     Options(
         PublishedRecipe,
@@ -163,7 +153,7 @@ class Stills:
     accumulate=None,
     save_every=2000,
 )
-def seqformer_coco(stills: Stills, network: Values, recipe: Values, run: Values) -> Prepared:
+def seqformer_coco(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
     """Train SeqFormer on the still images of COCO, from which the training on videos begins.
 
     As its authors did: one frame, all 80 categories by their numbers, 50 epochs of 16 images a step, the
@@ -181,7 +171,7 @@ def seqformer_coco(stills: Stills, network: Values, recipe: Values, run: Values)
     made = PublishedRecipe(
         name=f"seqformer-{network['backbone']}-coco",
         build=partial(SeqFormer, network["backbone"], Size(classes=COCO_CHANNELS)),
-        sources=still_sources(stills.data, stills.frames, STILLS),
+        sources=still_sources(tubes.data, STILLS),
         separability=False,
         falls=STILL_DROPS,
         **recipe,

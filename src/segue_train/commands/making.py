@@ -6,9 +6,9 @@ of the run, which :mod:`segue.cli.options` makes from their dataclasses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import typer
 from annotated_types import Ge
@@ -33,21 +33,11 @@ PAPER: Values = {"seed": 1, "workers": 4, "log_every": 50}
 LITE: Values = {"seed": 1, "precision": "bf16-mixed", "save_every": 250}
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """Weights that a training begins from, unless it is resumed.
+class Beginning(NamedTuple):
+    """Weights that a training begins from, unless it is resumed."""
 
-    Attributes:
-        text: which weights, for people.
-        ways: tuples of options that must be given together, one per way to begin.
-    """
-
-    text: str
-    ways: tuple[tuple[str, ...], ...] = (("start",), ("init",))
-
-    def met(self, options: Mapping[str, Any]) -> bool:
-        """Whether the options name such weights."""
-        return any(all(options.get(name) for name in way) for way in self.ways)
+    text: str  # which weights, for people
+    ways: tuple[tuple[str, ...], ...] = (("start",), ("init",))  # options that must be given together
 
 
 MOBILENET = Beginning("--init with a MobileNetV2, or --start")
@@ -79,7 +69,7 @@ class TrainCommand(TyperCommand):
                 option.required = True
         lacks = [max(option.opts, key=len) for option in needed if ctx.params.get(option.name) in _EMPTY]
         begins = None if ctx.params.get("resume") else self.begins
-        if begins is not None and not begins.met(ctx.params):
+        if begins and not any(all(map(ctx.params.get, way)) for way in begins.ways):
             lacks.append(f"weights to begin from ({begins.text})")
         if missing := missing_packages("train"):
             lacks.append(missing)

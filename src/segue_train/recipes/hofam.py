@@ -29,9 +29,8 @@ from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, flow_provider
 from segue.models.hofam import HOFAM
 from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
 from segue.weights import load_strict
-from segue_train.class_in_scale import ClassInScale
 from segue_train.foreground_pool import provider_once
-from segue_train.losses import hofam_loss
+from segue_train.losses import ClassInScale, hofam_loss
 from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, in_passes, stacked
 from segue_train.warp import Picture
 

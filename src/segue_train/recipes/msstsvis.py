@@ -18,13 +18,12 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from segue.errors import CheckpointError, TrainingError
+from segue.errors import TrainingError
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.models.msstsvis import Discriminator, Parts
 from segue.models.msstsvis.lite import DecodedTubes, MSSTSVISLite
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.encoder import EncoderLayer
-from segue.naming import first_few
 from segue.weights import load, load_strict, read_checkpoint
 from segue.weights.checkpoint import match
 from segue_train import instance_losses
@@ -32,7 +31,7 @@ from segue_train.clips import ClipShape
 from segue_train.instance_clips import UNKNOWN, Groups, InstanceBatches, InstanceClipSampler, targets
 from segue_train.instance_losses import ClipTargets, corners, intersection_union
 from segue_train.recipe import Batch, CommonRecipe, Loss, warmed_cosine
-from segue_train.trunks import load_mobilenet
+from segue_train.trunks import load_mobilenet, take
 from segue_train.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid_places
 
 EPOCHS, DROPS = 12, (4 / 12, 10 / 12)
@@ -173,14 +172,8 @@ def load_trunk(network: SeqFormer, path: Path) -> None:
     body = network.backbone.body
     if isinstance(body, MobileNetV2Trunk):
         load_mobilenet(body, path)
-        return
-    tensors, own = read_checkpoint(path).tensors, body.state_dict()
-    # Classifiers of Swin have no norms of their own for the maps that are used here.
-    wanted = [name for name in own if not name.startswith("norm")]
-    unfit = [name for name in wanted if name not in tensors or tensors[name].shape != own[name].shape]
-    if unfit:
-        raise CheckpointError(f"{path}: weights of another trunk: {first_few(unfit)}")
-    body.load_state_dict(own | {name: tensors[name] for name in wanted})
+    else:  # classifiers of Swin have no norms of their own for the maps that are used here
+        take(path, {name: own for name, own in body.state_dict().items() if not name.startswith("norm")})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """Recipe of MUSTAN1 and MUSTAN2: windows of labelled videos, half of each batch real, half rendered.
 
-A pool of mustan-lite's samples may take the place of the videos: it knows the past of each pixel.
-
 From the paper: Tversky loss and binary cross-entropy, Adam with a rate of 1e-4, ResNet-18 encoders. Ours: the
 weights of the losses, the sizes, the augmentations, and how the rate falls.
 """
@@ -24,10 +22,9 @@ from segue.layers.resnet import ResNet18
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.weights import load_strict, read_checkpoint
 from segue.weights.checkpoint import Option, match
-from segue_train.foreground_pool import Pool, PoolBatches
 from segue_train.foreground_videos import WindowBatches, WindowSampler
 from segue_train.losses import foreground_loss
-from segue_train.recipe import Batches, CommonRecipe, Objective
+from segue_train.recipe import CommonRecipe, Objective
 
 RATE = 1e-4
 STEPS = 40_000
@@ -43,14 +40,13 @@ class MustanRecipe(CommonRecipe):
     Attributes:
         name: which of the two networks.
         sources: labelled videos by kind, such as real and rendered ones; each kind gives the same share of
-            every batch. None of them may be used for scores. With a pool there are none.
+            every batch. None of them may be used for scores.
         options: what the network is built with.
         trunk: ResNet-18 of torchvision, for all encoders.
         start: weights of this network to start from.
         batch: windows of a batch, per device.
         size: height and width that a window shows, at least 32.
         rate: learning rate; narrow networks from random weights want 1e-3.
-        pool: folder of samples of mustan-lite instead of videos; causal windows of three frames.
     """
 
     falls: ClassVar[tuple[float, ...]] = (0.5, 0.75, 0.9)
@@ -63,14 +59,13 @@ class MustanRecipe(CommonRecipe):
     batch: Annotated[int, Ge(1)] = 8
     size: tuple[int, int] = SIZE
     rate: float = field(default=RATE, kw_only=True)
-    pool: Path | None = None
 
     def __post_init__(self) -> None:
         if min(self.size) < 32 or self.batch < 1:
             raise TrainingError(f"size is {self.size} and batch is {self.batch}; at least 32, and 1")
         if not self.rate > 0:
             raise TrainingError(f"rate is {self.rate}; it must be above 0")
-        if self.pool is None and not (self.sources and all(self.sources)):
+        if not (self.sources and all(self.sources)):
             raise TrainingError("no videos to train on")
 
     def build(self) -> MUSTAN1 | MUSTAN2:
@@ -89,13 +84,9 @@ class MustanRecipe(CommonRecipe):
         background = network.background is not None
         return Objective(network, partial(foreground_loss, tversky=TVERSKY, background=background))
 
-    def batches(self, count: int, seed: int) -> Batches:
+    def batches(self, count: int, seed: int) -> WindowBatches:
         with torch.device("meta"):
             network = self.build()
-        if self.pool is not None:
-            samples = Pool(self.pool)
-            samples.check(network.offsets, self.size)
-            return PoolBatches(count, seed, samples, self.batch, self.size)
         background, depth = network.background is not None, network.capabilities.depth
         samplers = [
             WindowSampler(videos, network.offsets, self.size, background=background, depth=depth)

@@ -5,7 +5,8 @@ as sessions come by; an encoder from ImageNet; moving backgrounds in most sample
 Backgrounds must move, but nothing in them may change like an object that is put there and stays. Scenes need
 pasted objects that do not move, and movers that are plain shapes, or the network learns how pasting looks.
 The shipped weights were trained with more effects, which no trial showed to help: screens, glass, occluders,
-reflections (commit 7123eb3), lamps, clouds, headlights, insects, shadows from outside (commit 724f63b5).
+reflections (commit 7123eb3), lamps, clouds, headlights, insects, shadows from outside (commit 724f63b5),
+rain, snow and water (:mod:`benchmarks.foreground_effects`, which the scenes of scores still show).
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from segue.flow.providers import FlowName, flow_provider
 from segue.models.base import ForegroundNetwork
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.extra_inputs import ComputedFlow
-from segue_train.class_in_scale import ClassInScale
 from segue_train.foreground_pool import Pool, PoolBatches
-from segue_train.losses import foreground_loss
+from segue_train.losses import ClassInScale, foreground_loss
 from segue_train.recipe import Objective, warmed_cosine
 from segue_train.trunks import MobileNetRecipe
 

@@ -21,7 +21,7 @@ from torch import nn
 from segue.models.base import Schedule
 from segue.models.stcn import FEATURE_GAIN, STCNLite
 from segue_train.clip_pass import class_targets, clip_logits, object_masks
-from segue_train.clips import ClipBatches, ClipSampler, ClipShape, Curriculum
+from segue_train.clips import ClipBatches, ClipSampler, ClipShape
 from segue_train.footage import VOID, Footage
 from segue_train.losses import dice_loss, hardest_mean
 from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
@@ -93,7 +93,7 @@ class STCNLiteRecipe(MobileNetRecipe):
         return warm * (0.03 + 0.97 * decay)
 
 
-def curriculum(progress: float, rng: Rng) -> Curriculum:
+def curriculum(progress: float, rng: Rng) -> tuple[ClipShape, float, int]:
     """Video share 0.3 → 0.75, gap 2 → 12 until half time; longer clips and larger crops, then slow ones.
 
     Without the slow clips, in which things move little from frame to frame, the network leaves trails: on a
@@ -104,10 +104,10 @@ def curriculum(progress: float, rng: Rng) -> Curriculum:
         return _late(progress, rng, SLOW_FROM, SLOW, slowest=0.1)
     ramp = min(1.0, 2 * progress)
     frames, side = picked(rng, LONGER) if progress > 0.35 else (3, 192)
-    return Curriculum(0.3 + 0.45 * ramp, round(2 + 10 * ramp), _shape(rng, frames, side, 1.0))
+    return _shape(rng, frames, side, 1.0), 0.3 + 0.45 * ramp, round(2 + 10 * ramp)
 
 
-def further(progress: float, rng: Rng) -> Curriculum:
+def further(progress: float, rng: Rng) -> tuple[ClipShape, float, int]:
     """Curriculum of a fine-tuning: wide gaps and long clips at once, slow clips after a tenth.
 
     The slow ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
@@ -117,7 +117,7 @@ def further(progress: float, rng: Rng) -> Curriculum:
 
 def _late(
     progress: float, rng: Rng, slow_from: float, slow: Sequence[tuple[int, int]], slowest: float
-) -> Curriculum:
+) -> tuple[ClipShape, float, int]:
     """Long clips and large crops, and slow ones of these frames and sides from ``slow_from`` on."""
     max_gap, pace = 8 if progress > 0.8 else 12, 1.0
     frames, side = picked(rng, LONGER)
@@ -126,7 +126,7 @@ def _late(
     if progress > slow_from and rng.random() < SLOW_SHARE:
         frames, side = picked(rng, slow)
         pace, max_gap = float(rng.uniform(slowest, 0.5)), int(rng.integers(1, 3))
-    return Curriculum(0.75, max_gap, _shape(rng, frames, side, pace))
+    return _shape(rng, frames, side, pace), 0.75, max_gap
 
 
 def _shape(rng: Rng, frames: int, side: int, pace: float) -> ClipShape:

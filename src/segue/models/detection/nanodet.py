@@ -143,7 +143,7 @@ def prepare(image: Image, size: tuple[int, int] | None = None) -> Tensor:
 
 
 def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Boxes (N, 4) in pixels and class logits (N, 80) of all cells, level by level, row by row.
+    """Boxes (B, N, 4) in pixels and class logits (B, N, 80) of all cells, level by level, row by row.
 
     A cell (i, j) of stride s stands for the point (j·s, i·s), without half a cell; a distance is s times the
     mean of its distribution over 0..7 (Generalized Focal Loss, section 3.2).
@@ -151,19 +151,19 @@ def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Te
     boxes, logits = [], []
     for stride, output in zip(STRIDES, outputs, strict=True):
         rows, columns = output.shape[-2:]
-        flat = output[0].flatten(1).T
-        logits.append(flat[:, :CLASSES])
+        flat = output.flatten(2).transpose(1, 2)
+        logits.append(flat[..., :CLASSES])
         steps = torch.arange(BINS, device=flat.device, dtype=flat.dtype)
-        distances = (flat[:, CLASSES:].unflatten(1, (4, BINS)).softmax(-1) * steps).sum(-1) * stride
+        distances = (flat[..., CLASSES:].unflatten(-1, (4, BINS)).softmax(-1) * steps).sum(-1) * stride
         y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
         points = torch.stack((x, y), -1).view(-1, 2).to(flat) * stride
-        boxes.append(torch.cat((points - distances[:, :2], points + distances[:, 2:]), -1))
-    return clip(torch.cat(boxes), size), torch.cat(logits)
+        boxes.append(torch.cat((points - distances[..., :2], points + distances[..., 2:]), -1))
+    return clip(torch.cat(boxes, 1), size), torch.cat(logits, 1)
 
 
 def select(outputs: Sequence[Tensor], size: tuple[int, int], least_score: float) -> Boxes:
     """The boxes of an image after class-wise suppression; a cell may give several classes."""
-    boxes, logits = decode([output.float() for output in outputs], size)
+    boxes, logits = (each[0] for each in decode([output.float() for output in outputs], size))
     scores = logits.sigmoid()
     cell, label = (scores > least_score).nonzero().unbind(1)
     found = Boxes(boxes[cell], scores[cell, label], label)

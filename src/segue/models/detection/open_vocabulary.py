@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor
 
 from segue.errors import CheckpointError
+from segue.extras import missing_packages
+from segue.inputs import check_file, parse_json
 from segue.models.detection.boxes import suppress
-from segue.models.hf_video import CONFIG, SAFELY, complete, import_transformers, loading, model_type
+from segue.naming import first_few
 from segue.types import Image
 
 SAME_BOX = 0.5
@@ -29,24 +32,57 @@ CONCEPTS = ("sam3", "sam3_video")
 
 
 def read_model(folder: Path, types: frozenset[str] | None = None, *, video: bool = False) -> tuple[Any, Any]:
-    """The model and processor of a folder: ``config.json``, safetensors, tokenizer and preprocessor."""
-    library = import_transformers()
-    folder, kind = model_type(folder)
-    found = "" if kind is None else str(kind)
+    """The model and processor of a folder: ``config.json``, safetensors, tokenizer and preprocessor.
+
+    Nothing in the folder is unpickled or run.
+    """
+    if missing := missing_packages("hf"):
+        raise CheckpointError(f"models of transformers need {missing}")
+    import transformers as library
+
+    folder = folder if folder.is_dir() else folder.parent
+    found = _model_type(folder / "config.json")
     if types is not None and found not in types:
-        raise CheckpointError(f"{folder / CONFIG}: model_type is {found!r}, not {' or '.join(sorted(types))}")
+        raise CheckpointError(f"{folder}: model_type is {found!r}, not {' or '.join(sorted(types))}")
     name, prepares = "AutoModelForZeroShotObjectDetection", "AutoProcessor"
     if found in CONCEPTS:
         name, prepares = ("Sam3VideoModel", "Sam3VideoProcessor") if video else ("Sam3Model", "Sam3Processor")
     made = getattr(library, name, None)
     if made is None:
         raise CheckpointError(f"{folder}: transformers {library.__version__} has no {name}; upgrade it")
-    with loading(library, folder):
-        loaded = made.from_pretrained(folder, trust_remote_code=False, **SAFELY)
-        processor = getattr(library, prepares).from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    return complete(folder, loaded, ("missing_keys", "mismatched_keys")), processor
+    safely = {"local_files_only": True, "trust_remote_code": False}
+    with _loading(library, folder):
+        model, report = made.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **safely)
+        processor = getattr(library, prepares).from_pretrained(folder, **safely)
+    for what in ("missing_keys", "mismatched_keys"):
+        if names := sorted(map(str, report[what])):
+            raise CheckpointError(f"{folder}: {len(names)} {what.replace('_', ' ')}: {first_few(names, 10)}")
+    return model, processor
+
+
+def _model_type(config: Path) -> str:
+    """What the configuration of a folder of transformers says of its model."""
+    check_file(config, CheckpointError)
+    try:
+        described = parse_json(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{config}: cannot be read ({error})") from None
+    return str(described.get("model_type", "")) if isinstance(described, dict) else ""
+
+
+@contextmanager
+def _loading(library: Any, folder: Path) -> Iterator[None]:
+    """Inside, transformers shows no progress, and what it runs into is a CheckpointError."""
+    logging = library.utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    except Exception as error:  # whatever the library runs into with a foreign folder
+        raise CheckpointError(f"{folder}: transformers cannot load it ({error})") from error
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def ask_phrases(

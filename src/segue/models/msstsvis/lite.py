@@ -195,15 +195,18 @@ def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int])
     """The detections of each frame with the highest scores, from maps (B, 96, h, w) of each level."""
     looks = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1)
     scale = looks.new_tensor((size[1], size[0]) * 2, dtype=torch.float32)
-    rows = []
-    for i in range(len(looks)):
-        boxes, logits = decode([output[i : i + 1].float() for output in outputs], size)
-        best = logits.amax(1).topk(min(8 * PER_FRAME, len(logits)))
-        apart = suppress(boxes[best.indices], best.values, torch.zeros_like(best.indices), SAME)
-        # Where fewer are apart, the surest stands in again.
-        chosen = best.indices[F.pad(apart[:PER_FRAME], (0, max(PER_FRAME - len(apart), 0)))]
-        rows.append(torch.cat((boxes[chosen] / scale, logits[chosen], looks[i, chosen].float()), -1))
-    return torch.stack(rows)
+    boxes, logits = decode([output.float() for output in outputs], size)
+    best = logits.amax(2).topk(min(8 * PER_FRAME, logits.shape[1]), 1)
+    frames = torch.arange(len(looks), device=looks.device)[:, None].expand_as(best.indices)
+    likely = boxes.gather(1, best.indices[..., None].expand(-1, -1, 4)).flatten(0, 1)
+    apart = torch.zeros(len(likely), dtype=torch.int32, device=looks.device)
+    apart[suppress(likely, best.values.flatten(), frames.flatten(), SAME)] = 1
+    # Where fewer are apart, the surest stands in again.
+    first = apart.view_as(best.indices).sort(dim=1, descending=True, stable=True)
+    places = (first.indices * first.values)[:, :PER_FRAME]
+    chosen = best.indices.gather(1, places)[..., None]
+    parts = boxes / scale, logits, looks.float()
+    return torch.cat([part.gather(1, chosen.expand(-1, -1, part.shape[-1])) for part in parts], -1)
 
 
 @torch.no_grad()

@@ -20,9 +20,9 @@ from segue.errors import ArgumentError, PromptError
 from segue.inputs import check_number, kind_of
 from segue.masks.given import as_box, as_masks, as_points
 from segue.models.sam2.network import SAM2
-from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record, Settings
+from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
 from segue.models.sam2.pictures import film_logits, film_picture, labelled, square_mask
-from segue.models.sam2.values import ABSENT, IMAGE_SIDE, STRIDE, Encoded
+from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Encoded, Record
 from segue.types import Box, Point
 from segue.video.readers import as_rgb
 
@@ -329,13 +329,10 @@ class FilmPredictor:
 
     def _shown(self, frame: int) -> FilmResult:
         records = tuple(one.record(frame) for one in self._objects.values())
-        side = self._steps.constants.side // 4
-        nothing = torch.full((1, 1, side, side), ABSENT, device=self._device)
         if self._size is None:
             self._encode(frame)
         assert self._size is not None
-        planes = [nothing if r is None or r.low is None else r.low for r in records]
-        logits = film_logits(torch.cat(planes, 1), self._size)
+        logits = film_logits(self._steps.low_masks(records), self._size)
         return FilmResult(frame, self.ids, without_overlap(logits) if self._no_overlap else logits, records)
 
 

@@ -28,9 +28,9 @@ from segue.models.sam2.values import (
     MEMORY_SCALE,
     MEMORY_SHIFT,
     STRIDE,
-    Answered,
     Constants,
     Encoded,
+    Record,
 )
 
 
@@ -146,7 +146,7 @@ class SAM2(nn.Module):
         *,
         multimask: bool,
         dynamic: bool,
-    ) -> Answered:
+    ) -> Record:
         """One mask of each of K objects, and its pointer: the head of the tracker; see :meth:`decode`.
 
         ``multimask`` takes the best of the three masks for prompts with several meanings; ``dynamic`` takes
@@ -165,9 +165,10 @@ class SAM2(nn.Module):
         present = decoded.score > 0
         low = torch.where(present[..., None, None], low, ABSENT)
         pointer = torch.where(present, self.obj_ptr_proj(token), self.no_obj_ptr)
-        return Answered(low, iou[:, 0], decoded.score[:, 0], pointer)
+        iou = iou[:, 0].clone(memory_format=torch.contiguous_format)
+        return Record(pointer, decoded.score[:, 0], iou, low=low)
 
-    def answer_mask(self, mask: Tensor, encoded: Encoded, constants: Constants) -> Answered:
+    def answer_mask(self, mask: Tensor, encoded: Encoded, constants: Constants) -> Record:
         """The head's answer, with IoU 1, of a mask (1, 1, side, side), 0 or 1, that was given."""
         low = F.interpolate(
             mask * 2 * MASK_LOGIT - MASK_LOGIT,
@@ -180,17 +181,17 @@ class SAM2(nn.Module):
         present = mask.flatten(1).any(1)
         pointer = torch.where(present[:, None], answered.pointer, self.no_obj_ptr)
         score = torch.where(present, MASK_LOGIT, -MASK_LOGIT)
-        return Answered(low, torch.ones_like(answered.iou), score, pointer)
+        return Record(pointer, score, torch.ones_like(score), low=low)
 
-    def remember(self, encoded: Encoded, answered: Answered, binary: bool) -> Tensor:
+    def remember(self, encoded: Encoded, found: Record, binary: bool) -> Tensor:
         """Rows of the memory, (K, g², 64), of an image with masks, or their probabilities, of K objects."""
-        low = answered.low
-        logits = F.interpolate(low, scale_factor=float(LOW), mode="bilinear")
+        assert found.low is not None
+        logits = F.interpolate(found.low, scale_factor=float(LOW), mode="bilinear")
         mask = (logits > 0).to(logits.dtype) if binary else logits.sigmoid()
         mask = mask * MEMORY_SCALE + MEMORY_SHIFT
-        found = self.memory_encoder(encoded.coarse, mask.to(encoded.coarse.dtype))
-        absent = (answered.score <= 0).to(found.dtype)[:, None, None, None]
-        return (found + absent * self.no_obj_embed_spatial[..., None, None]).flatten(2).transpose(1, 2)
+        memory = self.memory_encoder(encoded.coarse, mask.to(encoded.coarse.dtype))
+        absent = (found.score <= 0).to(memory.dtype)[:, None, None, None]
+        return (memory + absent * self.no_obj_embed_spatial[..., None, None]).flatten(2).transpose(1, 2)
 
 
 def _product(first: nn.Module, second: nn.Module) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ kept apart: all prompted frames are seen, however far they are, and the last six
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from segue.models.sam2.memory import MEMORY_WIDTH, sine_distance
-from segue.models.sam2.values import MEMORY_FRAMES, Answered, Constants, Encoded
+from segue.models.sam2.values import ABSENT, LOW, MEMORY_FRAMES, Constants, Encoded, Record
 
 if TYPE_CHECKING:
     from segue.models.sam2.network import SAM2
@@ -69,34 +69,12 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """Record of one object on one frame."""
-
-    pointer: Tensor  # what the object is, (1, 256)
-    score: Tensor
-    iou: Tensor
-    features: Tensor | None = None  # memory, (g², 64); None where it is not encoded yet, or needed no longer
-    low: Tensor | None = None  # mask logits at stride 4, (1, 1, h, w); None where they are needed no longer
-
-    @property
-    def expected(self) -> Tensor:
-        """Predicted IoU of the mask, (); 0 where the object is not there."""
-        return self.iou * (self.score > 0)
-
-    @classmethod
-    def split(cls, answered: Answered, features: Sequence[Tensor | None]) -> list[Record]:
-        """A record of each object of an answer."""
-        parts = zip(answered.pointer.split(1), answered.score, answered.iou, features, strict=True)
-        return [cls(*part, low) for part, low in zip(parts, answered.low.split(1), strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
 class View:
     """Memory of an object that a frame attends to."""
 
-    maps: tuple[tuple[Record, int], ...]
-    pointers: tuple[tuple[int, Record], ...]
-    longest: int
+    maps: tuple[tuple[Record, int], ...] = ()
+    pointers: tuple[tuple[int, Record], ...] = ()
+    longest: int = 1
 
 
 @dataclass(slots=True)
@@ -212,62 +190,49 @@ class ObjectSteps:
         for ids in groups.values():
             for part in (ids[k : k + self.together] for k in range(0, len(ids), self.together)):
                 image = self._conditioned(encoded, [read[i] for i in part])
-                answered = self._answer(encoded, image, None, None, None)
-                features: Sequence[Tensor | None] = [None] * len(part)
+                dynamic = self.settings.dynamic_multimask
+                answer = self.network.answer(image, encoded, self.constants, multimask=True, dynamic=dynamic)
                 if remember:
-                    features = self._encoded(encoded, answered, binary=False)
-                found |= zip(part, map(self._filled, Record.split(answered, features)), strict=True)
+                    answer = self._remembered(encoded, answer, binary=False)
+                found |= zip(part, self._each(answer), strict=True)
         return found
 
     def click(
         self, encoded: Encoded, points: Tensor, labels: Tensor, previous: Tensor | None, view: View | None
     ) -> Record:
         """Find the object by points (1, N, 2) on the square and perhaps ``previous`` logits at stride 4."""
-        image = self._conditioned(encoded, [self.assemble(view or View((), (), 1))])
+        image = self._conditioned(encoded, [self.assemble(view or View())])
         mask = None if previous is None else previous.clamp(-LIMIT, LIMIT)
-        answered = self._answer(encoded, image, points, labels, mask)
-        return self._filled(Record.split(answered, [None])[0])
+        given = points, labels, mask
+        plain, dynamic = labels.shape[1] > 1, self.settings.dynamic_multimask
+        (found,) = self._each(
+            self.network.answer(image, encoded, self.constants, *given, multimask=not plain, dynamic=dynamic)
+        )
+        return found
 
     def given(self, encoded: Encoded, mask: Tensor) -> Record:
         """Take a mask (1, 1, side, side), 0 or 1, for the object; its memory is not encoded yet."""
-        answered = self.network.answer_mask(mask, encoded, self.constants)
-        return self._filled(Record.split(answered, [None])[0])
+        (found,) = self._each(self.network.answer_mask(mask, encoded, self.constants))
+        return found
 
     def remember(self, encoded: Encoded, record: Record) -> Record:
         """The record of a prompted frame with its memory encoded."""
-        assert record.low is not None
-        answered = Answered(record.low, record.iou[None], record.score[None], record.pointer)
-        return replace(record, features=self._encoded(encoded, answered, binary=True)[0])
+        return self._remembered(encoded, record, binary=self.settings.binary_prompts)
 
-    def _filled(self, record: Record) -> Record:
-        assert record.low is not None
-        return replace(record, low=fill_holes(record.low, self.settings.hole_area))
+    def low_masks(self, records: Sequence[Record | None]) -> Tensor:
+        """Mask logits (1, K, side/4, side/4) of objects, of which some may not be there."""
+        side = self.constants.side // LOW
+        absent = self.constants.memory.new_full((1, 1, side, side), ABSENT, dtype=torch.float32)
+        return torch.cat([absent if r is None or r.low is None else r.low for r in records], 1)
 
-    def _encoded(self, encoded: Encoded, answered: Answered, *, binary: bool) -> list[Tensor]:
-        """Memory of each object, (g², 64), in storage of its own; ``binary`` for prompted frames."""
-        features = self.network.remember(encoded, answered, binary and self.settings.binary_prompts)
-        dtype = features.dtype if self.settings.exact_memory else torch.bfloat16
-        return [rows.to(dtype, memory_format=torch.contiguous_format, copy=True) for rows in features]
+    def _each(self, found: Record) -> Iterator[Record]:
+        for record in found.each():
+            assert record.low is not None
+            yield replace(record, low=fill_holes(record.low, self.settings.hole_area))
 
-    def _answer(
-        self,
-        encoded: Encoded,
-        image: Tensor,
-        points: Tensor | None,
-        labels: Tensor | None,
-        mask: Tensor | None,
-    ) -> Answered:
-        count = 0 if labels is None else labels.shape[1]
-        return self.network.answer(
-            image,
-            encoded,
-            self.constants,
-            points,
-            labels,
-            mask,
-            multimask=count <= 1,
-            dynamic=self.settings.dynamic_multimask,
-        )
+    def _remembered(self, encoded: Encoded, found: Record, *, binary: bool) -> Record:
+        features = self.network.remember(encoded, found, binary)
+        return replace(found, features=features if self.settings.exact_memory else features.bfloat16())
 
     def _conditioned(self, encoded: Encoded, read: Sequence[tuple[Tensor, Tensor, int]]) -> Tensor:
         """Map of the image for objects with as many memories each, (K, 256, g, g)."""
@@ -282,7 +247,7 @@ class ObjectSteps:
         network, constants = self.network, self.constants
         dtype, place = network.no_mem_embed.dtype, network.no_mem_embed.device
         codes = network.maskmem_tpos_enc[:, 0]
-        seen = [(record.features, index) for record, index in view.maps if record.features is not None]
+        seen = [(record.features[0], index) for record, index in view.maps if record.features is not None]
         memory = [features.to(dtype) for features, _ in seen]
         position = [constants.memory + codes[index] for _, index in seen]
         tokens = 0

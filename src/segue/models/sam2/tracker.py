@@ -16,9 +16,9 @@ from torch import Tensor
 
 from segue.errors import PromptError, SegueError
 from segue.models.base import FramePrompts, Schedule, Setup, TrackOutput
-from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Record, Settings
+from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
 from segue.models.sam2.pictures import film_logits, film_picture, points_on_square, square_mask
-from segue.models.sam2.values import ABSENT, IMAGE_SIDE, LOW, STRIDE, Constants, Encoded
+from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Constants, Encoded, Record
 from segue.registry import PromptKind
 from segue.types import BoxPrompt, Image, MemoryPolicy, PointPrompt
 
@@ -53,6 +53,9 @@ UNUSED = (
     "flip_tta",
 )
 """Fields of a schedule that say nothing to SAM 2."""
+
+KEPT = ("pointer", "score", "iou", "features")
+"""The parts of a record that later frames read."""
 
 
 def settings_of(schedule: Schedule) -> Settings:
@@ -197,53 +200,33 @@ class SAM2Tracker:
         return self._steps.click(look.encoded, points, labels, look.found[corrected].low, view)
 
     def _output(self, ids: tuple[int, ...], found: Mapping[int, Record], image: Image) -> TrackOutput:
-        side = self._constants.side // LOW
-        absent = torch.full((1, 1, side, side), ABSENT, device=self._setup.device)
         records = [found.get(i) for i in ids]
-        planes = [absent if record is None or record.low is None else record.low for record in records]
-        low = torch.cat(planes, 1)
-        scores = torch.stack(
-            [absent[0, 0, 0, 0] if record is None else record.expected for record in records]
-        )
+        low = self._steps.low_masks(records)
+        hidden = low.new_zeros(1)
+        scores = torch.cat([hidden if record is None else record.expected for record in records])
         size = image.shape[0], image.shape[1]
         return TrackOutput(ids, merged(low, size), low, partial(merged, size=size), scores.clamp(0, 1))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors: dict[str, Tensor] = {}
-        listed = []
         for i, memory in self.objects.items():
-            kinds = []
-            for kind, records in (("prompted", memory.prompted), ("tracked", memory.tracked)):
-                rows = []
-                for frame, record in records.items():
-                    name = f"{i}.{kind}.{frame}"
-                    tensors[f"{name}.pointer"] = record.pointer
-                    if record.features is not None:
-                        tensors[f"{name}.features"] = record.features
-                    rows.append([frame, float(record.score), float(record.iou)])
-                kinds.append(rows)
-            listed.append([i, *kinds])
-        return tensors, {"seen": self._seen, "objects": listed}
+            for kind in ("prompted", "tracked"):
+                for frame, record in getattr(memory, kind).items():
+                    parts = ((part, getattr(record, part)) for part in KEPT)
+                    tensors |= {f"{i}.{kind}.{frame}.{part}": x for part, x in parts if x is not None}
+        return tensors, {"seen": self._seen, "ids": list(self.objects)}
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         self.reset()
         self._seen = int(values["seen"])
-
-        def recalled(name: str) -> Tensor | None:
-            found = tensors.get(name)
-            return None if found is None else found.to(self._setup.device, copy=True)
-
-        for i, *kinds in values["objects"]:
-            memory = self.objects[int(i)] = ObjectMemory()
-            for kind, records, rows in zip(
-                ("prompted", "tracked"), (memory.prompted, memory.tracked), kinds, strict=True
-            ):
-                for frame, score, iou in rows:
-                    name = f"{i}.{kind}.{frame}"
-                    pointer = recalled(f"{name}.pointer")
-                    assert pointer is not None
-                    known = torch.tensor([score, iou], device=self._setup.device)
-                    records[int(frame)] = Record(pointer, known[0], known[1], recalled(f"{name}.features"))
+        self.objects = {int(i): ObjectMemory() for i in values["ids"]}
+        found: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            where, _, part = name.rpartition(".")
+            found.setdefault(where, {})[part] = tensor.to(self._setup.device, copy=True)
+        for where in sorted(found, key=lambda where: int(where.rpartition(".")[2])):
+            i, kind, frame = where.split(".")
+            getattr(self.objects[int(i)], kind)[int(frame)] = Record(**found[where])
 
 
 @dataclass(frozen=True, slots=True)

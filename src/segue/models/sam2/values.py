@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -51,10 +52,28 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """Output of the tracker's head for K objects on one image."""
+class Record:
+    """What is found of K objects on one image; what a tracker keeps is that of one object."""
 
-    low: Tensor  # mask logits, (K, 1, side/4, side/4); ``ABSENT`` everywhere without object
-    iou: Tensor  # predicted IoU of the masks, (K,), in [0, 1]
-    score: Tensor  # logits of the objects being there, (K,)
     pointer: Tensor  # what the objects are, (K, 256)
+    score: Tensor  # logits of the objects being there, (K,)
+    iou: Tensor  # predicted IoU of the masks, (K,), in [0, 1]
+    features: Tensor | None = (
+        None  # memory, (K, g², 64); None where it is not encoded yet, or needed no longer
+    )
+    low: Tensor | None = None
+    """Mask logits, (K, 1, side/4, side/4), ``ABSENT`` everywhere without object; None where they are needed
+    no longer."""
+
+    @property
+    def expected(self) -> Tensor:
+        """Predicted IoU of the masks, (K,); 0 where the object is not there."""
+        return self.iou * (self.score > 0)
+
+    def each(self) -> Iterator[Record]:
+        """The record of each object, its memory in storage of its own."""
+        assert self.low is not None
+        parts = zip(self.pointer.split(1), self.score.split(1), self.iou.split(1), strict=True)
+        for number, (part, low) in enumerate(zip(parts, self.low.split(1), strict=True)):
+            features = None if self.features is None else self.features[number, None].contiguous().clone()
+            yield Record(*part, features, low)

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from segue.layers.colours import normalise_planes
 from segue.layers.linear import Perceptron
-from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.pieces import joined, one_by_one
 from segue.layers.resnet import BasicBlock, Bottleneck, ResidualTrunk
 from segue.layers.swin import SwinTrunk
@@ -43,18 +42,16 @@ from segue.models.seqformer.encoder import (
     sine_position,
 )
 
-BackboneName = Literal["r18", "r50", "r101", "swin-l", "mobilenet-v2", "nanodet"]
+BackboneName = Literal["r18", "r50", "r101", "swin-l", "nanodet"]
 
 
 class Backbone(nn.Module):
-    """A trunk, and which of its maps are used."""
+    """A trunk without its finest map."""
 
     def __init__(self, name: BackboneName) -> None:
         super().__init__()
         self.body = TRUNKS[name]()
-        self.used = slice(2 if name == "mobilenet-v2" else 1, None)
-        self.channels: tuple[int, ...] = self.body.channels[self.used]
-        self.symmetric_input = name == "mobilenet-v2"  # [-1, 1], not normalised by ImageNet's statistics
+        self.channels: tuple[int, ...] = self.body.channels[1:]
         if isinstance(self.body, NanoDetTrunk):
             # It knows its classes from more images than are learned from here.
             self.body.requires_grad_(False)
@@ -65,7 +62,7 @@ class Backbone(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Frames (B, 3, H, W) → the maps that are used, the finest at stride 8."""
-        return self.body(frames)[self.used]
+        return self.body(frames)[1:]
 
 
 TRUNKS: Mapping[BackboneName, Callable[[], Any]] = {
@@ -73,7 +70,6 @@ TRUNKS: Mapping[BackboneName, Callable[[], Any]] = {
     "r50": partial(ResidualTrunk, Bottleneck, (3, 4, 6, 3)),
     "r101": partial(ResidualTrunk, Bottleneck, (3, 4, 23, 3)),
     "swin-l": SwinTrunk,
-    "mobilenet-v2": MobileNetV2Trunk,
     "nanodet": NanoDetTrunk,
 }
 """Give maps, fine to coarse, and have ``channels``."""
@@ -310,7 +306,7 @@ class SeqFormer(nn.Module):
 
     def normalise(self, frames: Tensor, valid: Tensor | None, count: int) -> Tensor:
         """Normalise frames (N·T, 3, H, W) in [0, 1]; 0 where ``valid`` (N, H, W) is False."""
-        scaled = frames * 2 - 1 if self.backbone.symmetric_input else normalise_planes(frames)
+        scaled = normalise_planes(frames)
         if valid is None:
             return scaled
         return scaled * valid.repeat_interleave(count, 0)[:, None]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from segue.lazy import LazyCallable
 from segue.models.sam2.sizes import SIZES, SizeName
 from segue.registry import Entry
 from segue.weights.catalogue.terms import FREE, OWN
 from segue.weights.download import Remote
-
-if TYPE_CHECKING:
-    from segue.models.hf_video import VideoClass
 
 _XMEM_PAPER = "Cheng and Schwing, ECCV 2022 (arXiv 2207.07115)"
 _XMEM_LICENCE = "code MIT, none is stated for the weights, https://github.com/hkchengrex/XMem"
@@ -41,21 +37,6 @@ def _sam2(size: SizeName) -> Entry:
         paper="Ravi et al., 2024 (arXiv 2408.00714), SAM 2.1",
         licence="Apache-2.0, https://github.com/facebookresearch/sam2",
         remote=Remote(f"https://dl.fbaipublicfiles.com/segment_anything_2/092824/{file}", file),
-        prompts=frozenset({"mask", "box", "point"}),
-    )
-
-
-def _transformers(name: str, kind: VideoClass, signature: str, hub: str, paper: str) -> Entry:
-    return Entry(
-        name=name,
-        task="track",
-        build=partial(LazyCallable("segue.models.hf_video:fresh"), kind),
-        signature=signature,
-        required_key="memory_temporal_positional_encoding",
-        read=partial(LazyCallable("segue.models.hf_video:read_folder"), kind),
-        paper=paper,
-        licence="Apache-2.0",
-        source=f"https://huggingface.co/{hub} (hf download {hub} --local-dir FOLDER)",
         prompts=frozenset({"mask", "box", "point"}),
     )
 
@@ -105,20 +86,6 @@ ENTRIES = (
         source="https://www.dropbox.com/s/mtfxdr93xc3q55i/STM_weights.pth?dl=1 (STM_weights.pth)",
     ),
     *(_sam2(size) for size in SIZES),
-    _transformers(
-        "edgetam-hf",
-        "EdgeTamVideo",
-        "spatial_perceiver.layer_norm.weight",
-        "yonigozlan/EdgeTAM-hf",
-        "Zhou et al., CVPR 2025 (arXiv 2501.07256)",
-    ),
-    _transformers(
-        "sam2-hf",
-        "Sam2Video",
-        "vision_encoder.backbone.pos_embed_window",
-        "facebook/sam2.1-hiera-tiny",
-        "Ravi et al., 2024 (arXiv 2408.00714)",
-    ),
     Entry(
         name="xmem",
         task="track",
