@@ -332,7 +332,7 @@ class MaskPrompt(Prompt):
 
     Attributes:
         id: id of the object; 0 says that the values of a mask file are the ids of its objects.
-        mask: (H, W); in a job also COCO's compressed run lengths, or the path of a mask file.
+        mask: (H, W), or the path of a mask file; in a job also COCO's compressed run lengths.
         iou: what a prompter that made the mask expects of it, in [0, 1]; None where a person gave it.
         digest: SHA-256 of the file when the job was planned; None where nobody looked.
     """

@@ -6,8 +6,7 @@ from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segue.prompts.annotation import resolve
-    from segue.prompts.answers import Answer, MakePrompter, PicturePrompter, Prompts
-    from segue.prompts.granularity import Granularity
+    from segue.prompts.answers import Answer, Granularity, MakePrompter, PicturePrompter, Prompts
     from segue.prompts.motion import MotionPrompter
     from segue.prompts.parse import parse_box, parse_boxes, parse_point
     from segue.prompts.prompter import Prompter
@@ -33,8 +32,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "segue.prompts.annotation": "resolve",
-        "segue.prompts.answers": "Answer MakePrompter PicturePrompter Prompts",
-        "segue.prompts.granularity": "Granularity",
+        "segue.prompts.answers": "Answer Granularity MakePrompter PicturePrompter Prompts",
         "segue.prompts.motion": "MotionPrompter",
         "segue.prompts.parse": "parse_box parse_boxes parse_point",
         "segue.prompts.prompter": "Prompter",

@@ -10,7 +10,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -20,9 +20,15 @@ from segue.arrays import Float32Array, as_array
 from segue.errors import PromptError
 from segue.inputs import check_choice, kind_of
 from segue.masks.given import as_points
-from segue.prompts.granularity import Granularity
 from segue.prompts.parse import box_of, check_points, clip_box, points_of
 from segue.types import Box, Image, Point
+
+Granularity = Literal["whole", "part", "group"]
+"""Granularity of clicks: the object, a part of it, or a group, such as rider and horse."""
+
+CONTAINED = 0.85  # share of a part that lies in the whole, and of the whole in a group
+PART_AREA, GROUP_AREA = 0.6, 1.5  # a part is smaller than the whole by so much, a group larger
+LEAST_IOU = 0.3  # predicted IoU, before calibration, below which a part or group is not offered
 
 Stroke = Sequence[Point]
 PixelWindow = tuple[int, int, int, int]  # a window in whole pixels
@@ -237,6 +243,26 @@ class Answer:
         whole = np.zeros(self.size, np.float32)
         whole[y0:y1, x0:x1] = cv2.resize(self.planes[k], (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         return whole
+
+
+def related(
+    whole: npt.NDArray[np.bool_], masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]
+) -> dict[Granularity, int]:
+    """The best part and the best group of a mask (h, w) among others (h, w), as far as there are any."""
+    best: dict[Granularity, int] = {}
+    area = int(whole.sum())
+    for number, (mask, score) in enumerate(zip(masks, scores, strict=True)):
+        own, shared = int(mask.sum()), int((mask & whole).sum())
+        granularity: Granularity
+        if 0 < own <= PART_AREA * area and shared >= CONTAINED * own:
+            granularity = "part"
+        elif own >= GROUP_AREA * area and shared >= CONTAINED * area:
+            granularity = "group"
+        else:
+            continue
+        if score >= (scores[best[granularity]] if granularity in best else LEAST_IOU):
+            best[granularity] = number
+    return dict(sorted(best.items(), reverse=True))
 
 
 class PicturePrompter(ABC):

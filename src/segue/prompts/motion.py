@@ -19,8 +19,7 @@ from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
-from segue.prompts.answers import Answer, MakePrompter, PicturePrompter, Prompts
-from segue.prompts.granularity import Granularity
+from segue.prompts.answers import Answer, Granularity, MakePrompter, PicturePrompter, Prompts
 from segue.prompts.planes import tight_box
 from segue.types import Box, Image
 
@@ -59,7 +58,7 @@ class MotionPrompter(PicturePrompter):
     """A prompter that extends a clicked part to all that moves with it.
 
     Only where clicks alone are given: a box, or an earlier mask, says how much is meant. The mask of the
-    image alone is then the ``part`` of :data:`~segue.prompts.granularity.Granularity`.
+    image alone is then the ``part`` of :data:`~segue.prompts.Granularity`.
 
     Args:
         prompter: answers prompts on the image.

@@ -94,8 +94,6 @@ def parse_point(text: str, *, id: int = 1) -> PointPrompt:
 
 
 _NAMED = re.compile(r"(\d{1,9})=(.+)")
-
-
 _AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
 
 
@@ -116,27 +114,24 @@ def typed_prompts(
             found.append(MaskPrompt(number, path, frame=frame))
     for frame, texts in _by_frame(boxes).items():
         found += (replace(box, frame=frame) for box in parse_boxes(texts, fill=fill))
-    for frame, text in map(_at, points):
-        found.append(replace(parse_point(text), frame=frame))
-    for frame, text in map(_at, removals):
-        removed = whole_number(text, 65535)
-        if not removed:
-            raise PromptError(f"remove '{text}': give FRAME@ID, for example 120@2")
-        found.append(RemovePrompt(removed, frame=frame))
+    for frame, texts in _by_frame(points).items():
+        found += (replace(parse_point(text), frame=frame) for text in texts)
+    for frame, texts in _by_frame(removals).items():
+        for text in texts:
+            removed = whole_number(text, MAX_ID)
+            if not removed:
+                raise PromptError(f"remove '{text}': give FRAME@ID, for example 120@2")
+            found.append(RemovePrompt(removed, frame=frame))
     return tuple(found)
 
 
 def _by_frame(texts: Iterable[str]) -> dict[int | None, list[str]]:
     """Texts without their frames, by these."""
     found: dict[int | None, list[str]] = defaultdict(list)
-    for frame, text in map(_at, texts):
-        found[frame].append(text)
+    for text in texts:
+        match = _AT.fullmatch(text)
+        found[None if match is None else int(match[1])].append(text if match is None else match[2])
     return found
-
-
-def _at(text: str) -> tuple[int | None, str]:
-    match = _AT.fullmatch(text)
-    return (None, text) if match is None else (int(match[1]), match[2])
 
 
 def read_masks(prompt: MaskPrompt) -> list[MaskPrompt]:

@@ -17,8 +17,15 @@ from torch import Tensor
 from segue.arrays import Float32Array
 from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
-from segue.prompts.answers import Answer, PicturePrompter, PixelWindow, Prompts, Stroke
-from segue.prompts.granularity import Granularity, related, whole_of
+from segue.prompts.answers import (
+    Answer,
+    Granularity,
+    PicturePrompter,
+    PixelWindow,
+    Prompts,
+    Stroke,
+    related,
+)
 from segue.prompts.planes import (
     CropWindow,
     around,
@@ -54,6 +61,11 @@ CropPurpose = Literal["find", "around", "close"]
 CLICK_CROPS = (0.5, 0.25)
 """Squares around clicks that are looked at in addition to the whole image, their sides as shares of its
 longer side. The whole alone takes small things for a part of what is around them, or finds nothing."""
+
+WHOLE_MARGIN = 0.05
+"""Predicted IoU, before calibration, by which a larger look may be less sure than the surest."""
+
+WHOLE_AREA, WHOLE_SHARE = 1.2, 0.8  # how much larger it is, and the share of the surest mask that it holds
 
 COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
 
@@ -116,7 +128,7 @@ class Prompter(PicturePrompter):
         if prompts.box is None and prompts.mask is None:
             windows = _click_crops(prompts.positive, self.size)
             tried = [self._ask(prompts, window, "find") for window in windows]
-            first = tried[whole_of([_small(one, 0) for one in tried], [float(one.iou[0]) for one in tried])]
+            first = tried[_whole_of([_small(one, 0) for one in tried], [float(one.iou[0]) for one in tried])]
             if not first.mask.any():
                 return first
             choices = _choices(tried, first, prompts.positive)
@@ -236,6 +248,18 @@ def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[CropWin
         square = (min(x - reach, x0), min(y - reach, y0), max(x + reach, x1), max(y + reach, y1))
         windows.append(box_window(square, size))
     return windows
+
+
+def _whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) -> int:
+    """Choose the whole object among masks of a click, each (h, w), by score and size."""
+    sure = [score if mask.any() else -1.0 for mask, score in zip(masks, scores, strict=True)]
+    surest = chosen = int(np.argmax(sure))
+    held = WHOLE_SHARE * masks[surest].sum()
+    for number, mask in enumerate(masks):
+        larger = mask.sum() > WHOLE_AREA * masks[chosen].sum() and (mask & masks[surest]).sum() > held
+        if larger and sure[number] >= sure[surest] - WHOLE_MARGIN:
+            chosen = number
+    return chosen
 
 
 def _choices(

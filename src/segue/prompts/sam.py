@@ -31,8 +31,7 @@ from segue.models.sam2.masks import TOP_LEFT
 from segue.models.sam2.network import SAM2
 from segue.models.sam2.pictures import points_on_square, still_picture
 from segue.models.sam2.values import IMAGE_SIDE, LOW, MASK_LOGIT, Encoded
-from segue.prompts.answers import Answer, PicturePrompter, Prompts
-from segue.prompts.granularity import Granularity, related
+from segue.prompts.answers import Answer, Granularity, PicturePrompter, Prompts, related
 from segue.prompts.planes import thinned
 from segue.types import Image
 

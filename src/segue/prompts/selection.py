@@ -10,7 +10,7 @@ import numpy as np
 from segue.arrays import BoolArray, FloatingArray
 from segue.errors import PromptError
 from segue.masks import ObjectExtent, measure
-from segue.types import IndexMask, ObjectInfo, same_values
+from segue.types import IndexMask, ObjectInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,6 @@ class Found:
     mask: IndexMask  # (H, W), uint8; ids from 1 in descending score
     objects: tuple[ObjectInfo, ...]
     planes: BoolArray  # mask of each object before overlaps were resolved, (K, H, W)
-
-    __eq__ = same_values
-    __hash__ = None  # type: ignore[assignment]
 
     def __len__(self) -> int:
         return len(self.objects)

@@ -178,7 +178,11 @@ class Checkpointable:
 
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called; see :meth:`Session.restore`."""
-        as_state(state).require(self._config_fingerprint())
+        if not isinstance(state, SessionState):
+            raise ArgumentError(
+                f"state: {kind_of(state)}; give what state() returned, or SessionState.load(FILE) for a file"
+            )
+        state.require(self._config_fingerprint())
         self._reset_transient_state()
         kinds = {kind.__name__: kind for kind in (*self.state_types, Frame, ObjectInfo, Segmentation)}
         place = getattr(self, "device", torch.device("cpu"))
@@ -187,15 +191,6 @@ class Checkpointable:
                 getattr(self, name).restore(state.part(name))
             else:
                 setattr(self, name, _unpacked(state.values[name], name, state.tensors, kinds, place))
-
-
-def as_state(value: object) -> SessionState:
-    """A state as a session restores it."""
-    if not isinstance(value, SessionState):
-        raise ArgumentError(
-            f"state: {kind_of(value)}; give what state() returned, or SessionState.load(FILE) for a file"
-        )
-    return value
 
 
 def _packed(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:

@@ -19,13 +19,7 @@ from segue.registry import MODELS, Entry, NetworkTask
 from segue.video.partial import writing
 from segue.weights.available import downloaded, entry_for, weight_file
 from segue.weights.catalogue import recognise
-from segue.weights.checkpoint import (
-    Checkpoint,
-    match,
-    read_checkpoint,
-    read_options,
-    write_checkpoint,
-)
+from segue.weights.checkpoint import match, read_checkpoint, read_options, write_checkpoint
 from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock
 from segue.weights.pins import pin
 
@@ -148,13 +142,6 @@ def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
 def _filled(entry: Entry, path: Path) -> nn.Module:
     """The network with the options that its training wrote into the file, and its weights."""
     checkpoint = read_checkpoint(path)
-    network = _built(entry, path, checkpoint)
-    network.load_state_dict(match(path, entry.renamed(checkpoint.tensors), network.state_dict()))
-    return network.eval()
-
-
-def _built(entry: Entry, path: Path, checkpoint: Checkpoint) -> nn.Module:
-    """The network with the options that its training wrote into the file, without the weights of it."""
     other = None if entry.recognises(checkpoint.tensors) else recognise(checkpoint.tensors)
     if other is not None:
         raise CheckpointError(f"{path}: holds weights of {other.name}, not of {entry.name}")
@@ -163,7 +150,8 @@ def _built(entry: Entry, path: Path, checkpoint: Checkpoint) -> nn.Module:
         network: nn.Module = entry.build(**options)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {entry.name} cannot be built as this file asks: {error}") from error
-    return network
+    network.load_state_dict(match(path, entry.renamed(checkpoint.tensors), network.state_dict()))
+    return network.eval()
 
 
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Entry:

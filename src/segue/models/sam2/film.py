@@ -63,7 +63,6 @@ class _Object:
     waiting: dict[bool, dict[int, Record]] = field(default_factory=lambda: {False: {}, True: {}})
     """Records whose memory is not encoded yet; True for frames that become prompted frames."""
     points: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    masks: set[int] = field(default_factory=set)
     passed: dict[int, bool] = field(default_factory=dict)
     """Frames that a pass went over, and whether it ran backwards."""
 
@@ -186,7 +185,6 @@ class FilmPredictor:
             before = one.points[frame]
             given = torch.cat([before[0], given[0]], 1), torch.cat([before[1], given[1]], 1)
         one.points[frame] = given
-        one.masks.discard(frame)
         keeps = self._becomes_prompted(one, frame)
         view = None
         if frame in one.passed:
@@ -217,7 +215,6 @@ class FilmPredictor:
         if mask.shape != self._size:
             raise PromptError(f"the mask has shape {mask.shape}, the frame {self._size}")
         one = self._objects.setdefault(id, _Object())
-        one.masks.add(frame)
         one.points.pop(frame, None)
         plane = torch.from_numpy(mask).to(self._device)
         square = square_mask(plane, self._steps.constants.side)
@@ -232,7 +229,6 @@ class FilmPredictor:
         for records in one.waiting.values():
             records.pop(frame, None)
         one.points.pop(frame, None)
-        one.masks.discard(frame)
         record = one.memory.prompted.pop(frame, None)
         if record is not None:
             one.memory.tracked[frame] = record
