@@ -47,7 +47,7 @@ def test_stages_are_left_out_by_name() -> None:
         "lights",
         "contrast",
     ]
-    session = ForegroundSession("mustan-lite", background=twice(), without=["average"])
+    session = ForegroundSession("mustan-lite", background=twice(), without=["average", "follow"])
     assert session.lag == 0
     for wrong in (["rains"], "rain"):
         with pytest.raises(ArgumentError, match="without"):

@@ -105,7 +105,7 @@ class ForegroundSession(ExplainedSession):
         self._learns = self._segmenter.uses_background and follow != "always"
         self._ahead = max(0, *self._segmenter.offsets, 0)
         self._past = max(0, *(-offset for offset in self._segmenter.offsets), 0)
-        self.lag = self._ahead + self._stages.lag
+        self.lag = max(self._ahead, self._stages.ahead) + self._stages.lag
         self.reset()
 
     def reset(self) -> None:
@@ -164,7 +164,7 @@ class ForegroundSession(ExplainedSession):
         for stage in self._stages:
             stage.arrive(work, self._background)
         self._frames.append(work)
-        self._advance(self._ahead)
+        self._advance(max(self._ahead, self._stages.ahead if work.pans else 0))
 
     def _end(self) -> None:
         self._advance(complete=True)

@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import Float32Array, UInt8Array
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue.sessions.registration import difference, normalised, warped
-from segue.sessions.segmenters import SegmenterInput
+from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
@@ -147,40 +148,52 @@ def scene_around(current: Image, others: Sequence[tuple[Image, Mask, Homography]
 
 
 class CameraFollower(Stage):
-    """Brings context and scene onto the current frame where the camera pans."""
+    """Brings context and background onto the current frame where the camera pans.
+
+    Args:
+        offsets: distances of the frames in the context.
+        method: how the motion of the camera is found.
+        always: with fewer than :data:`LEAST_SEEN` frames, too.
+        segmenter: frames after each one are known, and this finds what is foreground in them.
+    """
 
     name = "follow"
     _steps: dict[int, Homography | None] = checkpointed()
-    _masks: dict[int, npt.NDArray[np.uint8]] = checkpointed()
+    _masks: dict[int, UInt8Array] = checkpointed()
     _taken: dict[int, Image] = checkpointed()
-    _seen: int = checkpointed()
     _due: int = checkpointed()
 
-    def __init__(self, offsets: Sequence[int], method: Method = "ecc", *, always: bool = False) -> None:
+    def __init__(
+        self,
+        offsets: Sequence[int],
+        method: Method = "ecc",
+        *,
+        always: bool = False,
+        segmenter: Segmenter | None = None,
+    ) -> None:
         self._offsets, self._find, self._always = tuple(offsets), METHODS[method], always
+        self._segmenter, self.ahead = segmenter, 0 if segmenter is None else max(PAST)
         self.reset(Change.scene)
 
     def reset(self, event: Change) -> None:
         self._steps, self._masks, self._taken = {}, {}, {}
-        self._seen = self._due = 0
+        self._due = 0
 
     def arrive(self, frame: WorkFrame, background: Background) -> None:
-        self._taken[self._seen] = frame.image
-        self._seen += 1
+        place = max(self._taken, default=-1) + 1
+        self._taken[place] = frame.image
+        if frame.pans and self._segmenter is not None:
+            scene = self._scene(place) or Scene.of(frame.image, 1)
+            maps = self._segmenter.step(SegmenterInput(frame.image), self._context(place), scene)
+            self._masks[place] = _grown(maps[0])
 
     def before(self, frame: WorkFrame, background: Background) -> None:
-        if not frame.pans:
-            return
-        assert frame.scene is not None
-        last = self._seen - 1
-        places = {offset: min(max(self._due + offset, 0), last) for offset in self._offsets}
-        frame.context = {offset: SegmenterInput(self._warped(place)) for offset, place in places.items()}
-        frame.scene = self._past(frame.scene)
+        if frame.pans:
+            frame.context, frame.scene = self._context(self._due), self._scene(self._due) or frame.scene
 
     def after(self, frame: WorkFrame, background: Background) -> None:
         if frame.matrix is None:  # else its mask lies elsewhere than the frame as it was taken
-            mask = (frame.foreground > MASK_ABOVE).astype(np.uint8)
-            self._masks[self._due] = np.asarray(cv2.dilate(mask, GROW), np.uint8)
+            self._masks[self._due] = _grown(frame.foreground)
         self._due += 1
         first = self._due + min(-max(PAST), *self._offsets, 0)
         self._taken = {i: image for i, image in self._taken.items() if i >= first}
@@ -190,31 +203,41 @@ class CameraFollower(Stage):
     def _step_to(self, index: int) -> Homography | None:
         """Motion from the frame before one to it."""
         if index not in self._steps:
-            nothing = np.zeros(self._taken[index].shape[:2], np.uint8)
-            before = self._taken[index - 1], self._masks.get(index - 1, nothing)
-            self._steps[index] = self._find(before, (self._taken[index], nothing))
+            before, current = self._taken[index - 1], self._taken[index]
+            nothing = np.zeros(current.shape[:2], np.uint8)
+            self._steps[index] = self._find((before, self._masks.get(index - 1, nothing)), (current, nothing))
         return self._steps[index]
 
-    def _motion(self, start: int) -> Homography | None:
-        """From a frame to the current one; None if it is large, or a link between them is missing."""
-        height, width = self._taken[self._due].shape[:2]
-        return motion_between(self._step_to, start, self._due, (height, width))
+    def _motion(self, start: int, end: int) -> Homography | None:
+        """Between two frames; None if it is large, or a link between them is missing."""
+        height, width = self._taken[end].shape[:2]
+        return motion_between(self._step_to, start, end, (height, width))
 
-    def _warped(self, index: int) -> Image:
-        """A frame as the current one sees it."""
-        current, matrix = self._taken[self._due], self._motion(index)
-        return current if matrix is None else seen_from(self._taken[index], matrix, current)
+    def _context(self, place: int) -> dict[int, SegmenterInput]:
+        """The context of a frame as that frame sees it."""
+        current, last, context = self._taken[place], max(self._taken), {}
+        for offset in self._offsets:
+            beside = place + offset
+            if beside not in self._taken and self.ahead:  # of the first frames, as far after them
+                beside = place - offset
+            beside = min(max(beside, 0), last)
+            matrix = self._motion(beside, place)
+            image = current if matrix is None else seen_from(self._taken[beside], matrix, current)
+            context[offset] = SegmenterInput(image)
+        return context
 
-    def _past(self, scene: Scene) -> Scene:
-        """The empty scene as the current frame sees it: the current frame where nothing tells more."""
-        current = self._taken[self._due]
-        nowhere = np.zeros(current.shape[:2], np.uint8)
-        indices = [index for index in (self._due - back for back in PAST) if index in self._taken]
+    def _scene(self, place: int) -> Scene | None:
+        """The background as a frame sees it; None where too little is known."""
+        current = self._taken[place]
+        nothing = np.zeros(current.shape[:2], np.uint8)
         others = [
-            (self._taken[index], self._masks.get(index, nowhere), matrix)
-            for index in indices
-            if (matrix := self._motion(index)) is not None
+            (self._taken[index], self._masks.get(index, nothing), matrix)
+            for index in (place + way for way in sorted((*PAST, *(-back for back in PAST))))
+            if index in self._taken and (matrix := self._motion(index, place)) is not None
         ]
-        if not self._always and len(others) < LEAST_SEEN:
-            return scene
-        return scene_around(current, others)
+        return scene_around(current, others) if self._always or len(others) >= LEAST_SEEN else None
+
+
+def _grown(foreground: Float32Array) -> UInt8Array:
+    """What hides the background, (h, w)."""
+    return np.asarray(cv2.dilate((foreground > MASK_ABOVE).view(np.uint8), GROW), np.uint8)

@@ -75,7 +75,8 @@ class Precipitation(Stage):
         if len(grey) == 3:
             self._count(*grey)
         elif len(grey) == 2:
-            self.falls = float((_shares(_apart(*grey)) > LEAST_SHARE).mean()) >= DOUBT_FROM
+            apart = np.asarray(cv2.absdiff(*grey), np.uint8)
+            self.falls = float((_shares(apart) > LEAST_SHARE).mean()) >= DOUBT_FROM
         if not self.falls or picture is None:
             return image
         return self._without_drops(image, picture, hidden)
@@ -121,10 +122,6 @@ class Precipitation(Stage):
 
 def _grey(image: Image) -> UInt8Array:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
-def _apart(one: UInt8Array, other: UInt8Array) -> UInt8Array:
-    return np.asarray(cv2.absdiff(one, other), np.uint8)
 
 
 def _shares(levels: UInt8Array) -> Float32Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -23,7 +22,7 @@ Kernel = npt.NDArray[np.float32]  # (k, k) with an odd k and the sum 1
 LESS_SHARP = 0.75  # share of the scene's energy of edges, in some direction, below which a frame is blurred
 LENGTHS = (2.0, 3.5, 5.0, 8.0, 12.0, 18.0)  # pixels of a motion blur that are tried, at half size
 SPREADS = (0.7, 1.2, 2.0, 3.0)  # sigmas of a blur in all directions that are tried, in pixels at half size
-GAIN = 0.93  # a blur counts if it makes the difference smaller by this factor
+GAIN = 0.87  # a blur counts if it makes the difference smaller by this factor
 _LEAST_ENERGY = 4.0  # mean square of a derivative, in levels, below which nothing can be decided
 
 
@@ -115,17 +114,9 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
     right, down = directions[:, least].real / np.linalg.norm(directions[:, least].real)
     candidates = [Blur(right * length, down * length) for length in LENGTHS]
     candidates += [Blur(spread=spread) for spread in SPREADS]
-    best, found = _best(frame, still, open_, candidates)
-    plain = _difference(frame, still, open_)
-    return best.scaled(2.0) if found < GAIN * plain else None
-
-
-def _best(
-    frame: Float32Array, still: Float32Array, open_: npt.NDArray[np.bool_], candidates: Sequence[Blur]
-) -> tuple[Blur, float]:
     scores = [_difference(frame, np.asarray(blur.act(still), np.float32), open_) for blur in candidates]
-    place = int(np.argmin(scores))
-    return candidates[place], scores[place]
+    best, plain = int(np.argmin(scores)), _difference(frame, still, open_)
+    return candidates[best].scaled(2.0) if scores[best] < GAIN * plain else None
 
 
 def _difference(frame: Float32Array, still: Float32Array, open_: npt.NDArray[np.bool_]) -> float:

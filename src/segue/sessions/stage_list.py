@@ -51,7 +51,7 @@ def stages_for(
     def chosen() -> Iterator[Stage]:
         twice = isinstance(background, LearntBackground) and background.of_this_film
         if twice:
-            yield CameraFollower(segmenter.offsets, always=True)
+            yield CameraFollower(segmenter.offsets, always=True, segmenter=segmenter)
         elif follow not in (None, "never"):
             yield _follower(segmenter, follow)
         for name, make in STAGES.items():

@@ -73,10 +73,12 @@ class Stage(Checkpointable):
     Attributes:
         name: what ``without`` calls it.
         lag: frames after a frame that :meth:`result` needs to have been done.
+        ahead: frames after a frame that :meth:`before` needs while the camera pans.
     """
 
     name: ClassVar[str]
     lag: int = 0
+    ahead: int = 0
 
     def reset(self, event: Change) -> None:
         """Forget the scene, or after a pause or another light what must be close in time."""
@@ -101,6 +103,7 @@ class StageList(list[Stage]):
         super().__init__(stages)
         self.names = [stage.name for stage in self]
         self.lag = max((stage.lag for stage in self), default=0)
+        self.ahead = max((stage.ahead for stage in self), default=0)
 
     def state(self, *, copy: bool = True) -> SessionState:
         """States of all stages by name."""
