@@ -11,11 +11,13 @@ from torch import Tensor
 
 from segue.models.base import QueryFeatures
 from segue.models.memory import FramePlan, MemoryTracker
-from segue.models.memory.components import LIKELY
 from segue.models.memory.window import Window
 
 WIDER = 2
 """Margin of the window where objects left the first one, in its margins."""
+
+EVEN = 0.0
+"""Log-odds (probability 0.5) near a side at which one of several objects leaves its own window."""
 
 
 class LiteTracker(MemoryTracker):
@@ -43,7 +45,7 @@ class LiteTracker(MemoryTracker):
         """Log-odds (1, h, w) of an object by its readout (1, Cv, h, w), in a window where that suffices."""
         if window is not None:
             inside: Tensor = self.network.decode(window.part(query), window.part_of(readout))
-            if not window.is_left(inside, LIKELY):
+            if not window.is_left(inside, EVEN):
                 return window.paste(inside)
         logits: Tensor = self.network.decode(query, readout)
         return logits

@@ -78,8 +78,8 @@ class MemoryTable(TableContents):
         if self._received is None and (self.similarity != "anisotropic" or self.ids[0] in ids):
             self._received = torch.zeros_like(self._tables["use"].rows)
         groups = self._groups(ids)
-        cells = self._cells(query, height, width) if self._is_coarse else None
-        asking = None if cells is None else cell_members(height, width, 1, query.device)
+        asking = cell_members(height, width, 1, query.device) if self._is_coarse else None
+        cells = None if asking is None else query[asking]
         asked = query if cells is None else cells.mean(1)
         table = self._tables["keys" if cells is None else "coarse"]
         cell = 1 if cells is None else 2
@@ -152,11 +152,6 @@ class MemoryTable(TableContents):
             ReadGroup(members, [n for n, frame in enumerate(self.frames) if frame.number < entered], long)
             for (entered, long), members in groups.items()
         ]
-
-    def _cells(self, query: Tensor, height: int, width: int) -> Tensor:
-        """Query rows (P, C) by cells of 2x2 positions, (P/4, 4, C)."""
-        cells = query.view(height // 2, 2, width // 2, 2, -1).transpose(1, 2)
-        return cells.reshape(-1, 4, query.shape[1])
 
     def _readable(self, size: tuple[int, int], at: tuple[int, int], cell: int) -> Readable:
         """Choose the rows that a query of some size at some place reads, in cells of 1 or 2 positions."""

@@ -64,8 +64,10 @@ class Window:
         return self.top // stride, self.left // stride
 
     def cut(self, planes: Tensor) -> Tensor:
-        """The part inside of planes (..., H, W) of the image."""
-        return planes[..., self.top : self.top + self.height, self.left : self.left + self.width]
+        """The part inside of planes (..., h, w) of the image at some stride, a view."""
+        stride = self.picture[0] // planes.shape[-2]
+        top, left = self.at(stride)
+        return planes[..., top : top + self.height // stride, left : left + self.width // stride]
 
     def part(self, query: QueryFeatures) -> QueryFeatures:
         """The features inside, of those of the image."""
@@ -74,10 +76,7 @@ class Window:
 
     def part_of(self, planes: Tensor) -> Tensor:
         """The part inside of planes (N, C, h, w) of the image at some stride, channels last."""
-        stride = self.picture[0] // planes.shape[-2]
-        top, left = self.at(stride)
-        part = planes[..., top : top + self.height // stride, left : left + self.width // stride]
-        return part.contiguous(memory_format=torch.channels_last)
+        return self.cut(planes).contiguous(memory_format=torch.channels_last)
 
     def paste(self, logits: Tensor) -> Tensor:
         """Paste log-odds (K, h, w) of the window into the image at some stride."""
@@ -88,8 +87,8 @@ class Window:
 
     def put(self, whole: Tensor, part: Tensor) -> Tensor:
         """A copy of planes (..., h, w) of the image at some stride, with those of the window in it."""
-        (top, left), copy = self.at(self.picture[0] // whole.shape[-2]), whole.clone()
-        copy[..., top : top + part.shape[-2], left : left + part.shape[-1]] = part
+        copy = whole.clone()
+        self.cut(copy).copy_(part)
         return copy
 
     def is_left(self, logits: Tensor, least: float) -> bool:
@@ -102,8 +101,7 @@ class Window:
             (self.top + self.height < self.picture[0], highest[-band:]),
             (self.left + self.width < self.picture[1], highest[:, -band:]),
         )
-        inner = [side.amax() for is_inner, side in sides if is_inner]
-        return bool(torch.stack(inner).amax() > least)
+        return any(is_inner and bool(side.amax() > least) for is_inner, side in sides)
 
 
 def _side(inside: BoolArray, margin: int, length: int) -> tuple[int, int]:
