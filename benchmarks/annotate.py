@@ -47,7 +47,7 @@ WATCH = """async () => {
     addEventListener("pointerdown", () => { since = performance.now(); }, { capture: true, once: true });
     const look = () => {
       const id = state.objects.length > known ? state.objects[state.objects.length - 1].id : 0;
-      const drawn = since && id && state.look?.masks[id];
+      const drawn = since && id && state.current?.masks[id];
       if (drawn) requestAnimationFrame(() => resolve(performance.now() - since));
       else requestAnimationFrame(look);
     };

@@ -52,11 +52,7 @@ FORMS: dict[str, dict[str, object]] = {
     "selection": {
         "segue.models.memory.table.largest": lambda scores, count: scores.topk(count, sorted=False)
     },
-    "reading": {
-        "segue.models.sam2.memory.LEAST_MAPS": 1 << 30,
-        "segue.models.sam2.memory.attend_blocks": _whole,
-    },
-    "maps": {"segue.models.sam2.memory.LEAST_MAPS": 1 << 30},
+    "reading": {"segue.models.sam2.memory.attend_blocks": _whole},
     "pieces": {
         f"segue.models.{module}.one_by_one": lambda *_: [slice(None)]
         for module in ("stm", "seqformer.network", "seqformer.encoder")

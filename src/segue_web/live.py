@@ -65,7 +65,7 @@ class _Done:
     full: tuple[int, int]  # size of the source, which zones refer to
 
     @cached_property
-    def picture(self) -> tuple[dict[str, Any], bytes]:
+    def encoded(self) -> tuple[dict[str, Any], bytes]:
         """What pages get: what is on the image, and its JPEG."""
         frame, result = self.frame, self.result
         scale = min(1.0, MOST_SIDE / max(frame.size))
@@ -106,7 +106,7 @@ class LivePage(Observer):
         self._event_count = 0
         self._ended = ""
         self._pages: set[WebSocket] = set()
-        self._encoder = ThreadPoolExecutor(1, "segue-page-picture", lower_thread_priority)
+        self._encoder = ThreadPoolExecutor(1, "segue-page-image", lower_thread_priority)
         self._server = LocalServer(self.make_app, port, browser, LONGEST)
 
     def __enter__(self) -> Self:
@@ -207,10 +207,10 @@ class LivePage(Observer):
             last_event = news["events"][-1][0] if news["events"] else last_event
             if done is not None:
                 number = done.number
-                news["picture"] = done.picture[0]
+                news["image"] = done.encoded[0]
             await page.send_text(json.dumps(news, separators=(",", ":")))
             if done is not None:
-                await page.send_bytes(done.picture[1])
+                await page.send_bytes(done.encoded[1])
             if ended:
                 with suppress(RuntimeError):
                     await page.close()
@@ -224,7 +224,7 @@ class LivePage(Observer):
             ended, done = self._ended, self._done  # in this order, so that the end comes with the last frame
             if done is not None and done.number > number:
                 loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._encoder, getattr, done, "picture")  # once for all pages
+                await loop.run_in_executor(self._encoder, getattr, done, "encoded")  # once for all pages
                 return ended, done
             if ended or time.monotonic() > until:
                 return ended, None

@@ -58,13 +58,13 @@ class Video:
         self._next = -1
         self.index = index
         if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
-            self._open_pictures(path)
+            self._open_images(path)
         elif path.exists():
             self._open_video(path)
         else:
             raise SourceError(f"{path}: no such file or folder")
 
-    def _open_pictures(self, path: Path) -> None:
+    def _open_images(self, path: Path) -> None:
         files = list_images(path) if path.is_dir() else [path]
         if not files:
             raise SourceError(f"{path}: no images here")
@@ -72,7 +72,7 @@ class Video:
         names = tuple(file.stem for file in files)
         self.names = names if len(set(names)) == len(names) else None
         self._times = np.arange(len(files)) / DEFAULT_FPS
-        self.size: tuple[int, int] = self._picture(0).shape[:2]
+        self.size: tuple[int, int] = self._image(0).shape[:2]
 
     @property
     def numbers(self) -> dict[int, int]:
@@ -115,15 +115,15 @@ class Video:
     def frame(self, index: int) -> Frame:
         """A frame by its number."""
         with self._lock:
-            return Frame(index, self.time(self._checked(index)), self._picture(index))
+            return Frame(index, self.time(self._checked(index)), self._image(index))
 
     def jpeg(self, index: int, *, near: bool = False) -> bytes:
         """A frame as JPEG, or with ``near`` the key frame before it, which is there sooner."""
         with self._lock:
             self._checked(index)
-            picture = self._picture(self._key_of(index) if near and not self._files else index)
+            image = self._image(self._key_of(index) if near and not self._files else index)
         coded = cv2.imencode(
-            ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
+            ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
         )
         return coded[1].tobytes()
 
@@ -161,16 +161,16 @@ class Video:
             raise SourceError(f"{self.path.name}: has no frame {index}; the last one is {self.count - 1}")
         return index
 
-    def _picture(self, index: int) -> Image:
+    def _image(self, index: int) -> Image:
         if not self._files:
             return self._decode(index)
         try:
-            picture = read_image(self._files[index])
+            image = read_image(self._files[index])
         except DamageError as error:
             raise SourceError(str(error)) from error
-        if hasattr(self, "size") and picture.shape[:2] != self.size:
+        if hasattr(self, "size") and image.shape[:2] != self.size:
             raise SourceError(f"{self._files[index].name}: has another size than the first image")
-        return picture
+        return image
 
     def _decode(self, index: int) -> Image:
         """Decode on where that is nearer than the key frame, else from the key frame on."""

@@ -73,7 +73,7 @@ def ask(socket: Any) -> tuple[dict[str, Any], np.ndarray | None]:
     """What a page gets: the news, and the image where there is one."""
     socket.send_text("next")
     news = json.loads(socket.receive_text())
-    if "picture" not in news:
+    if "image" not in news:
         return news, None
     return news, np.asarray(PillowImage.open(io.BytesIO(socket.receive_bytes())))
 
@@ -101,9 +101,9 @@ def test_the_newest_frame_wins_and_is_compressed_once_for_all_pages(
             assert news["about"]["zones"] == [
                 {"name": "door", "points": [[1, 2], [30, 2], [30, 40]], "line": False}
             ]
-            assert news["picture"]["labels"] == {"3": "car"}
+            assert news["image"]["labels"] == {"3": "car"}
             assert news["run"]["total"] == 500
-            found = decode_rle({"size": [96, 128], "counts": news["picture"]["masks"]["3"]})
+            found = decode_rle({"size": [96, 128], "counts": news["image"]["masks"]["3"]})
             assert np.array_equal(found, picture(19)[1].mask == 3)
         for index in range(20, 120):  # the pages are slow: they see none of these but the last
             page.frame(*picture(index), "")
@@ -123,7 +123,7 @@ def test_the_page_of_a_camera_whose_pictures_are_reduced_places_zones_by_the_cam
     page.frame(*picture(7), "")
     with connect(client) as socket:
         news, _ = ask(socket)
-    assert news["picture"]["full"] == [960, 1280]
+    assert news["image"]["full"] == [960, 1280]
 
 
 def test_large_frames_are_reduced(page: LivePage, client: TestClient) -> None:
@@ -133,8 +133,8 @@ def test_large_frames_are_reduced(page: LivePage, client: TestClient) -> None:
         news, image = ask(socket)
     assert image is not None
     assert image.shape == (540, 1280, 3)
-    assert (news["picture"]["size"], news["picture"]["full"]) == ([540, 1280], [1080, 2560])
-    assert decode_rle({"size": [540, 1280], "counts": news["picture"]["masks"]["3"]}).sum() == 135 * 640
+    assert (news["image"]["size"], news["image"]["full"]) == ([540, 1280], [1080, 2560])
+    assert decode_rle({"size": [540, 1280], "counts": news["image"]["masks"]["3"]}).sum() == 135 * 640
 
 
 def test_a_page_gets_each_event_once_and_a_new_page_the_last_ones(page: LivePage, client: TestClient) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -42,84 +42,13 @@ LIMIT = 32.0
 """Bound of the logits of SAM 2 and of earlier masks."""
 
 
-class SAMNetwork(Protocol):
-    """A network of the family, whose images are squares."""
-
-    side: int
-    """Side of the square, in pixels."""
-
-    keeps_ratio: bool
-    """Whether images lie in the upper left corner of the square; else they are stretched to it."""
-
-    device: torch.device
-
-    def encode(self, image: Image) -> Any:
-        """Features of an image, RGB (H, W, 3), uint8."""
-
-    def predict(
-        self, encoded: Any, points: Tensor, labels: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Logits (1, K, side/4, side/4) and predicted IoU (1, K) of the masks of one object.
-
-        ``points``: (1, N, 2), x before y, in pixels of the square; ``labels``: (1, N): 1 on the object, 0
-        beside it, 2 and 3 for the corners of a box; ``mask``: logits so far, (1, 1, side/4, side/4).
-        """
-
-
-class SAMPrompter(PicturePrompter):
-    """A network of the SAM family on one image, RGB (H, W, 3), uint8."""
-
-    def __init__(self, image: Image, network: SAMNetwork) -> None:
-        super().__init__(image)
-        self._network = network
-
-    @cached_property
-    def _encoded(self) -> Any:
-        return self._network.encode(self.image)
-
-    @torch.inference_mode()
-    def _segment(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` point at, the masks in order of their predicted IoU.
-
-        The mask of ``prompts.granularity`` comes first, if there is one.
-        """
-        network, (height, width) = self._network, self.size
-        long_side = max(self.size)
-        shown = (long_side, long_side) if network.keeps_ratio else self.size  # what the square shows
-        positive = [*prompts.points, *(point for stroke in prompts.scribble for point in thinned(stroke))]
-        points, labels = points_on_square(
-            positive, prompts.negative, prompts.box, shown, network.side, network.device
-        )
-        earlier = None
-        if prompts.mask is not None:
-            plane = torch.from_numpy(np.asarray(prompts.mask, np.float32))[None, None]
-            plane = F.pad(plane, (0, shown[1] - width, 0, shown[0] - height))
-            low = (network.side // LOW, network.side // LOW)
-            small = F.interpolate(plane, size=low, mode="bilinear", antialias=True)
-            earlier = small.logit(1 / (1 + math.exp(MASK_LOGIT))).to(network.device)
-        logits, iou = network.predict(self._encoded, points, labels, earlier)
-        order = iou[0].argsort(descending=True, stable=True)
-        large = F.interpolate(logits[:, order], size=shown, mode="bilinear")[0, :, :height, :width]
-        planes, quality = large.sigmoid().cpu().numpy(), iou[0, order].cpu().numpy()
-        masks = (large > 0).cpu().numpy()
-        choices: dict[Granularity, int] = {"whole": 0}
-        for granularity, number in related(masks[0], list(masks[1:]), quality[1:].tolist()).items():
-            choices[granularity] = 1 + number
-        granularity = prompts.granularity if prompts.granularity in choices else "whole"
-        first = choices[granularity]
-        turned = [first, *(number for number in range(len(planes)) if number != first)]
-        return Answer(
-            self.size, (0, 0, width, height), quality[turned], planes[turned], granularity, tuple(choices)
-        )
-
-
 class SAM2Stills:
     """SAM 2.1 for images of one side, a multiple of 32 pixels, and what depends on the side alone.
 
     A single click gives three masks; a box, several clicks or an earlier mask give one.
     """
 
-    keeps_ratio = False
+    keeps_ratio = False  # images are stretched to the square
 
     def __init__(self, network: SAM2, side: int = IMAGE_SIDE) -> None:
         self.network, self.side = network, side
@@ -145,7 +74,12 @@ class SAM2Stills:
         *,
         multimask: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Masks of B prompts, see :class:`SAMNetwork`; ``multimask`` asks for three masks or for one."""
+        """Logits (B, K, side/4, side/4) and predicted IoU (B, K) of the masks of B prompts.
+
+        ``points``: (B, N, 2), x before y, in pixels of the square; ``labels``: (B, N): 1 on the object, 0
+        beside it, 2 and 3 for the corners of a box; ``mask``: logits so far, (B, 1, side/4, side/4);
+        ``multimask`` asks for three masks or for one.
+        """
         looked, image = encoded
         count = labels.shape[1]
         with weights_apart(self.network):
@@ -210,7 +144,7 @@ class OnnxNetwork:
     def predict(
         self, encoded: dict[str, npt.NDArray[Any]], points: Tensor, labels: Tensor, mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Masks of one object; see :class:`SAMNetwork`."""
+        """Masks of one prompt; see :meth:`SAM2Stills.predict`."""
         if TOP_LEFT not in labels:  # the export of SAM asks for a point that is none, where there is no box
             points, labels = F.pad(points, (0, 0, 0, 1)), F.pad(labels, (0, 1), value=-1)
         low = self.side // LOW
@@ -226,6 +160,53 @@ class OnnxNetwork:
         found = dict(zip(names, map(torch.from_numpy, self._decoder.run(None, fed)), strict=True))
         logits = found["low_res_masks"] if "low_res_masks" in found else found["masks"]
         return logits, found["iou_predictions"].clamp(0, 1)
+
+
+class SAMPrompter(PicturePrompter):
+    """A network of the SAM family on one image, RGB (H, W, 3), uint8."""
+
+    def __init__(self, image: Image, network: SAM2Stills | OnnxNetwork) -> None:
+        super().__init__(image)
+        self._network = network
+
+    @cached_property
+    def _encoded(self) -> Any:
+        return self._network.encode(self.image)
+
+    @torch.inference_mode()
+    def _segment(self, prompts: Prompts) -> Answer:
+        """The object that ``prompts`` point at, the masks in order of their predicted IoU.
+
+        The mask of ``prompts.granularity`` comes first, if there is one.
+        """
+        network, (height, width) = self._network, self.size
+        long_side = max(self.size)
+        shown = (long_side, long_side) if network.keeps_ratio else self.size  # what the square shows
+        positive = [*prompts.points, *(point for stroke in prompts.scribble for point in thinned(stroke))]
+        points, labels = points_on_square(
+            positive, prompts.negative, prompts.box, shown, network.side, network.device
+        )
+        earlier = None
+        if prompts.mask is not None:
+            plane = torch.from_numpy(np.asarray(prompts.mask, np.float32))[None, None]
+            plane = F.pad(plane, (0, shown[1] - width, 0, shown[0] - height))
+            low = (network.side // LOW, network.side // LOW)
+            small = F.interpolate(plane, size=low, mode="bilinear", antialias=True)
+            earlier = small.logit(1 / (1 + math.exp(MASK_LOGIT))).to(network.device)
+        logits, iou = network.predict(self._encoded, points, labels, earlier)
+        order = iou[0].argsort(descending=True, stable=True)
+        large = F.interpolate(logits[:, order], size=shown, mode="bilinear")[0, :, :height, :width]
+        planes, quality = large.sigmoid().cpu().numpy(), iou[0, order].cpu().numpy()
+        masks = (large > 0).cpu().numpy()
+        choices: dict[Granularity, int] = {"whole": 0}
+        for granularity, number in related(masks[0], list(masks[1:]), quality[1:].tolist()).items():
+            choices[granularity] = 1 + number
+        granularity = prompts.granularity if prompts.granularity in choices else "whole"
+        first = choices[granularity]
+        turned = [first, *(number for number in range(len(planes)) if number != first)]
+        return Answer(
+            self.size, (0, 0, width, height), quality[turned], planes[turned], granularity, tuple(choices)
+        )
 
 
 def _pair(files: str) -> tuple[Path, Path]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segue.arrays import Float32Array
+from segue.arrays import BoolArray, Float32Array
 from segue.flow import DIS
 from segue.flow.providers import Flow
 from segue.models.geometry import ResizePadGeometry
@@ -21,6 +21,7 @@ from segue.types import Image
 
 REACH = 12  # frames before and after each one that count
 SAME = 15  # levels by which a pixel may look different on such a frame and still be the same thing
+PAN_REACH, PAN_SAME = 4, 255  # the same while the camera pans, whatever the colours
 LIKELY = 0.05  # probability from which on something may be foreground
 AROUND = np.ones((15, 15), np.uint8)  # what lies so near to where something may be foreground is looked at
 SHORT_SIDE = 240  # pixels are followed in images of this short side at most
@@ -65,18 +66,21 @@ class MotionAverage(Stage):
     def result(self, frame: WorkFrame, background: Background) -> None:
         near = list(self._near)
         place = next(i for i, each in enumerate(near) if each.index == frame.index)
-        before, own, following = near[max(0, place - REACH) : place], near[place], near[place + 1 :][:REACH]
+        reach, levels = (PAN_REACH, PAN_SAME) if frame.pans else (REACH, SAME)
+        before, own, following = near[max(0, place - reach) : place], near[place], near[place + 1 :][:reach]
         likely = np.any([each.foreground > LIKELY for each in (*before, own, *following)], axis=0)
         if not (before or following) or not likely.any():
             return
         looked = cv2.dilate(likely.view(np.uint8), AROUND) > 0
         change = np.zeros(looked.shape, np.float32)
-        change[looked] = self._mean(own, looked, (before[::-1], following)) - own.foreground[looked]
+        change[looked] = self._mean(own, looked, (before[::-1], following), levels) - own.foreground[looked]
         size = frame.foreground.shape[::-1]
         finer = cv2.resize(change, size, interpolation=cv2.INTER_LINEAR)  # outlines stay
         frame.foreground = np.clip(frame.foreground + finer, 0, 1)
 
-    def _mean(self, own: _Near, looked: np.ndarray, sides: tuple[list[_Near], list[_Near]]) -> Float32Array:
+    def _mean(
+        self, own: _Near, looked: BoolArray, sides: tuple[list[_Near], list[_Near]], levels: int
+    ) -> Float32Array:
         """Mean foreground of some pixels of a frame, over the frames up to which they look the same."""
         rows, columns = looked.nonzero()
         padding = -len(rows) % _ROW
@@ -88,7 +92,7 @@ class MotionAverage(Stage):
             for other in others:
                 step = sampled(self._flow(last, other), x, y)
                 x, y, last = x + step[..., 0], y + step[..., 1], other
-                same &= agree(sampled(other.image, x, y), colours, SAME)
+                same &= agree(sampled(other.image, x, y), colours, levels)
                 same &= (x > -1) & (y > -1) & (x < width) & (y < height)
                 if not same.any():
                     break

@@ -80,7 +80,7 @@ function onEvent(event) {
 /** the frame whose masks before its last change were asked for, as it was then */
 let beforeAsked = "";
 
-/** Ask for what stands on the left of two pictures of a frame, once for each as it is now. */
+/** Ask for what stands on the left of two images of a frame, once for each as it is now. */
 async function loadBefore() {
   const frame = state.isFresh(state.frame) ? state.current : null;
   if (!state.beside || !frame) return;

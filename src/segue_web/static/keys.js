@@ -8,7 +8,7 @@ import { TOOLS, tools } from "./tools.js";
 import { view } from "./view.js";
 
 document.addEventListener("keydown", onKey);
-// The frame around the picture is for those who go through the page by keys, not for a click and a shortcut.
+// The frame around the image is for those who go through the page by keys, not for a click and a shortcut.
 document.addEventListener("keydown", (event) => { if (event.key === "Tab") document.body.dataset.focus = "keys"; }, true);
 document.addEventListener("pointerdown", () => { delete document.body.dataset.focus; }, true);
 

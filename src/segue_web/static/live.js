@@ -9,9 +9,9 @@ import { along, outline, paintedMask, rimOf, write } from "./paint.js";
  * @typedef {{name: string, live: boolean, zones: Zone[], colours: string[]}} About
  * @typedef {{what: string, done: number, total: number | null, rate: number | null, age: number | null, delay: number | null, dropped: number}} Run
  * @typedef {{index: number, time: number, size: [number, number], full: [number, number], masks: Record<string, string>,
- *   boxes: Record<string, [number, number, number, number]>, labels: Record<string, string>}} Picture
+ *   boxes: Record<string, [number, number, number, number]>, labels: Record<string, string>}} FrameImage
  * @typedef {{event: string, object: number, time: number, seconds: number, label: string | null, zone: string, direction: string}} Happening
- * @typedef {{about?: About, run: Run, events: [number, Happening][], ended: string, picture?: Picture}} News
+ * @typedef {{about?: About, run: Run, events: [number, Happening][], ended: string, image?: FrameImage}} News
  */
 
 const SHOWN_EVENTS = 100;
@@ -21,11 +21,11 @@ const canvas = element("canvas");
 const context = canvas.getContext("2d");
 /** @type {About} */
 let about = { name: "segue", live: false, zones: [], colours: ["#f2495c"] };
-/** @type {Picture | null} */
-let picture = null;
+/** @type {FrameImage | null} */
+let image = null;
 /** @type {ImageBitmap | null} */
 let bitmap = null;
-/** masks as pictures, made when they are shown @type {{picture: HTMLCanvasElement, x: number, y: number}[] | null} */
+/** masks as images, made when they are shown @type {{image: HTMLCanvasElement, x: number, y: number}[] | null} */
 let overlay = null;
 /** @type {WebSocket | null} */
 let socket = null;
@@ -45,7 +45,7 @@ function ask() {
 }
 
 function connect() {
-  /** @type {Picture | null} */
+  /** @type {FrameImage | null} */
   let coming = null;
   socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
   socket.binaryType = "blob";
@@ -53,12 +53,12 @@ function connect() {
   socket.onmessage = async (message) => {
     if (typeof message.data === "string") {
       const news = JSON.parse(message.data);
-      coming = news.picture ?? null;
+      coming = news.image ?? null;
       hear(news);
       if (!coming) { asking = false; ask(); }
       return;
     }
-    [picture, bitmap] = [coming, await createImageBitmap(message.data)];
+    [image, bitmap] = [coming, await createImageBitmap(message.data)];
     overlay = null;
     draw();
     asking = false;
@@ -86,7 +86,7 @@ function hear(news) {
     element("zones").hidden = !about.zones.length;
     element("events").replaceChildren();
   }
-  element("hint").textContent = news.picture || picture ? "" : "Waiting for the first frame …";
+  element("hint").textContent = news.image || image ? "" : "Waiting for the first frame …";
   showRun(news.run);
   for (const [number, event] of news.events) addEvent(number, event);
   if (news.ended) end(news.ended);
@@ -129,7 +129,7 @@ function addEvent(number, event) {
   element("events-empty").hidden = true;
 }
 
-// The picture
+// The image
 
 function resize() {
   const box = canvas.getBoundingClientRect();
@@ -141,22 +141,22 @@ function resize() {
 function draw() {
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, canvas.width, canvas.height);
-  if (!picture || !bitmap) return;
-  const [height, width] = picture.size;
+  if (!image || !bitmap) return;
+  const [height, width] = image.size;
   const margin = 12 * devicePixelRatio;
   const scale = Math.max(0.01, Math.min((canvas.width - 2 * margin) / width, (canvas.height - 2 * margin) / height));
   context.setTransform(scale, 0, 0, scale, (canvas.width - width * scale) / 2, (canvas.height - height * scale) / 2);
   context.drawImage(bitmap, 0, 0, width, height);
-  element("clock").textContent = clock(picture.time);
+  element("clock").textContent = clock(image.time);
   const pixel = devicePixelRatio / scale;
   if (shown.masks) {
-    overlay ??= Object.entries(picture.masks).map(([id, counts]) => paintedMask(counts, height, rimOf(width, height), colourOf(Number(id)), shown.opacity));
-    for (const mask of overlay) context.drawImage(mask.picture, mask.x, mask.y);
-    for (const [id, [x0, y0, x1]] of Object.entries(picture.boxes)) {
-      if (Object.keys(picture.boxes).length > 1 || picture.labels[id]) label(`${id} ${picture.labels[id] ?? ""}`, (x0 + x1) / 2, y0 - 9 * pixel, pixel, colourOf(Number(id)));
+    overlay ??= Object.entries(image.masks).map(([id, counts]) => paintedMask(counts, height, rimOf(width, height), colourOf(Number(id)), shown.opacity));
+    for (const mask of overlay) context.drawImage(mask.image, mask.x, mask.y);
+    for (const [id, [x0, y0, x1]] of Object.entries(image.boxes)) {
+      if (Object.keys(image.boxes).length > 1 || image.labels[id]) label(`${id} ${image.labels[id] ?? ""}`, (x0 + x1) / 2, y0 - 9 * pixel, pixel, colourOf(Number(id)));
     }
   }
-  if (shown.zones) drawZones(picture, pixel);
+  if (shown.zones) drawZones(image, pixel);
 }
 
 /** Zones are given in pixels of the source. */

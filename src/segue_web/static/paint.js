@@ -1,18 +1,18 @@
-// Masks as pictures: areas with a tint, and a rim.
+// Masks as images: areas with a tint, and a rim.
 
 import { maskBox } from "./runs.js";
 
 /** Width of the rims in a video of a size. */
 export const rimOf = (width, height) => Math.max(1, Math.round(Math.min(width, height) / 360));
 
-/** A picture of a mask, as large as the box around it. */
+/** An image of a mask, as large as the box around it. */
 export function paintedMask(counts, height, rim, colour, alpha) {
   const box = maskBox(counts, height);
-  const picture = document.createElement("canvas");
-  [picture.width, picture.height] = [box.width, box.height];
-  const context = picture.getContext("2d");
-  const image = context.createImageData(box.width, box.height);
-  const words = new Uint32Array(image.data.buffer);
+  const image = document.createElement("canvas");
+  [image.width, image.height] = [box.width, box.height];
+  const context = image.getContext("2d");
+  const pixels = context.createImageData(box.width, box.height);
+  const words = new Uint32Array(pixels.data.buffer);
   const rgb = parseInt(colour.slice(1), 16);
   const bgr = (rgb >> 16) | (rgb & 0xff00) | ((rgb & 255) << 16);
   const [area, edge] = [255 * alpha, 255].map((opacity) => ((opacity << 24) | bgr) >>> 0);
@@ -25,8 +25,8 @@ export function paintedMask(counts, height, rim, colour, alpha) {
       words[i] = isInner ? area : edge;
     }
   }
-  context.putImageData(image, 0, 0);
-  return { picture, x: box.x, y: box.y };
+  context.putImageData(pixels, 0, 0);
+  return { image, x: box.x, y: box.y };
 }
 
 /** What the colours of a comparison mean. */
@@ -68,7 +68,7 @@ export function point(context, x, y, positive, colour, pixel) {
   write(context, positive ? "+" : "−", x, y, pixel);
 }
 
-/** A text that can be read on any picture. */
+/** A text that can be read on any image. */
 export function write(context, text, x, y, pixel, align = "center", colour = "#fff") {
   context.font = `600 ${12 * pixel}px system-ui`;
   context.textBaseline = "middle";

@@ -78,7 +78,7 @@ class State {
   listeners = new Set();
   due = false;
 
-  /** Tell everybody, once before the next picture. */
+  /** Tell everybody, once before the next image. */
   changed() {
     if (this.due) return;
     this.due = true;

@@ -1,4 +1,4 @@
-// Tools: what a pointer, or the cross that the keyboard moves, does to the picture.
+// Tools: what a pointer, or the cross that the keyboard moves, does to the image.
 
 import { click, rest, savePolygon, stroke } from "./edits.js";
 import { keyframes } from "./keyframes.js";

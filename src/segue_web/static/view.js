@@ -1,4 +1,4 @@
-// The picture: frame, masks, prompts and cross on one canvas, with zoom and pan.
+// The image: frame, masks, prompts and cross on one canvas, with zoom and pan.
 
 import { element, notice } from "./dom.js";
 import { loadFrames } from "./link.js";
@@ -6,7 +6,7 @@ import { DIFFERENCE, outline, paintedMask, point, rimOf, write } from "./paint.j
 import { state } from "./state.js";
 
 const KEPT_FRAMES = 64;
-/** pictures of masks that are kept, in pixels of so many frames */
+/** images of masks that are kept, in pixels of so many frames */
 const KEPT_MASKS = 24;
 
 class View {
@@ -20,9 +20,9 @@ class View {
     this.bitmaps = new Map();
     /** @type {Map<number, Promise<void>>} */
     this.loading = new Map();
-    /** @type {Map<string, {picture: HTMLCanvasElement, x: number, y: number}>} */
+    /** @type {Map<string, {image: HTMLCanvasElement, x: number, y: number}>} */
     this.masks = new Map();
-    /** pixels of these pictures */
+    /** pixels of these images */
     this.painted = 0;
     /** what a tool draws over everything, in pixels of the video @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
     this.draft = null;
@@ -35,7 +35,7 @@ class View {
     state.listeners.add(() => this.draw());
   }
 
-  /** Take the size of the canvas. Only a window of another size fits the picture anew: where panels change, it stays where it is. */
+  /** Take the size of the canvas. Only a window of another size fits the image anew: where panels change, it stays where it is. */
   resize(window) {
     const box = this.canvas.getBoundingClientRect();
     const ratio = devicePixelRatio;
@@ -45,12 +45,12 @@ class View {
     this.draw();
   }
 
-  /** how many pictures stand side by side, with the same place and zoom */
+  /** how many images stand side by side, with the same place and zoom */
   get panes() {
     return (state.mode === "compare" && state.compare === "both") || (state.mode === "annotate" && state.beside) ? 2 : 1;
   }
 
-  /** what the pictures that stand side by side are, from the left */
+  /** what the images that stand side by side are, from the left */
   get paneNames() {
     if (state.mode === "compare") return state.names;
     const before = state.before?.frame === state.frame ? state.before : null;
@@ -61,7 +61,7 @@ class View {
     return this.canvas.width / this.panes;
   }
 
-  /** Show one picture or two; what is in the middle stays there. */
+  /** Show one image or two; what is in the middle stays there. */
   arrange(change) {
     const before = this.paneWidth;
     change();
@@ -263,14 +263,14 @@ class View {
     let mask = this.masks.get(key);
     if (!mask) {
       this.masks.set(key, (mask = paintedMask(counts, height, rimOf(width, height), colour, alpha)));
-      this.painted += mask.picture.width * mask.picture.height;
-      for (const [old, { picture }] of this.masks) {
+      this.painted += mask.image.width * mask.image.height;
+      for (const [old, { image }] of this.masks) {
         if (old === key || this.painted <= KEPT_MASKS * width * height) break;
         this.masks.delete(old);
-        this.painted -= picture.width * picture.height;
+        this.painted -= image.width * image.height;
       }
     }
-    this.context.drawImage(mask.picture, mask.x, mask.y);
+    this.context.drawImage(mask.image, mask.x, mask.y);
   }
 
   /** Hits over misses over false alarms of each object; the second result is the truth. */

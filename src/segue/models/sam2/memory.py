@@ -15,7 +15,7 @@ from segue.layers.activated import LayerNorm2d
 from segue.layers.linear import ActivatedLinear
 from segue.layers.positions import sine_angles
 from segue.models.sam2.masks import HIDDEN, WIDTH
-from segue.models.sam2.reading import LEAST_MAPS, attend_blocks, attend_maps
+from segue.models.sam2.reading import attend_blocks
 
 MEMORY_WIDTH = 64
 LAYERS = 4
@@ -55,15 +55,9 @@ class RotaryAttention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, code: Tensor, fixed: int = 0) -> Tensor:
         """Read values (B, N, C) where keys (B, N, C) are like queries (B, P, 256): (B, P, 256)."""
         q, placed = rotate(self.q_proj(query), code), key.shape[1] - fixed
-        in_blocks = q.device.type == "cpu" and q.dtype == torch.float32 and value.shape[-1] < WIDTH
-        if in_blocks and placed >= LEAST_MAPS * len(code):
-            projection = self.k_proj.weight, self.k_proj.bias
-            parts = zip(q, key, value, strict=True)
-            read = torch.stack([attend_maps(*part, projection, code) for part in parts])
-            return self.out_proj(self.v_proj(read))
         k = self.k_proj(key)
         k = torch.cat([rotate(k[:, :placed], code), k[:, placed:]], 1)
-        if in_blocks:
+        if q.device.type == "cpu" and q.dtype == torch.float32 and value.shape[-1] < WIDTH:
             read = torch.stack([attend_blocks(*part) for part in zip(q, k, value, strict=True)])
             return self.out_proj(self.v_proj(read))
         read = F.scaled_dot_product_attention(q[:, None], k[:, None], self.v_proj(value)[:, None])
