@@ -38,15 +38,13 @@ def test_files_are_gone_through_twice(film: Path) -> None:
     ("given", "followed"),
     [
         ({"passes": 1}, True),
-        ({"passes": 2}, False),
+        ({"passes": 2}, True),
         ({"passes": 1, "follow_camera": "never"}, False),
         ({"passes": 1, "scene": PICTURES[0]}, False),
         ({"passes": 1, "model": "median"}, False),
     ],
 )
-def test_a_camera_that_pans_is_followed_in_one_pass(
-    film: Path, given: dict[str, Any], followed: bool
-) -> None:
+def test_a_camera_that_pans_is_followed_by_default(film: Path, given: dict[str, Any], followed: bool) -> None:
     others = {name: given.pop(name) for name in ("scene", "model") if name in given}
     model = others.get("model", MustanLite().eval())
     scene = others.get("scene", "median")

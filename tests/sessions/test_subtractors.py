@@ -8,6 +8,7 @@ import pytest
 
 from segue.errors import SegueError
 from segue.sessions.empty_scene import Scene
+from segue.sessions.segmenters import SegmenterInput
 from segue.sessions.subtractors import BackgroundDifference, Envelope, FrameDifference
 from segue.types import Image
 
@@ -17,10 +18,8 @@ EMPTY = np.full((20, 30, 3), 100, np.uint8)
 
 def found(method: BackgroundDifference, picture: Image) -> npt.NDArray[np.bool_]:
     """Foreground of an image, (h, w), after one of the empty scene."""
-    scene = Scene.of(EMPTY)
-    method.step(EMPTY, scene)
-    maps = method.step(picture, scene)
-    assert maps is not None
+    before, now = SegmenterInput(EMPTY), SegmenterInput(picture)
+    maps = method.step(now, {-1: before}, Scene.of(EMPTY))
     assert maps.shape == (1, 20, 30)
     return np.asarray(maps[0] > 0)
 

@@ -108,7 +108,7 @@ class TwoPasses(Checkpointable, Passes):
 
     def second(self) -> Iterator[Frame]:
         """The frames of the second pass, after the first one."""
-        return self._compared(self._checksums)
+        yield from self._compared(self._checksums)  # as they are once the first pass has ended
 
     def take(self, frame: Frame) -> None:
         """Look at the next frame in the first pass."""
