@@ -25,7 +25,7 @@ MOST_LISTED = 20
 """Objects of an imported file that the terminal lists."""
 
 MOST_CONNECTIONS = 40
-"""Tools that may be connected to `segue serve` at once; further ones are told to come back later."""
+"""Tools that may be connected to `segue serve` at once; further ones get status 503."""
 
 PORT = Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)]
 BROWSER = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")]

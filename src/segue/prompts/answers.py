@@ -1,7 +1,7 @@
 """Prompts, answers and the interface of prompters.
 
-Whoever answers, segue-prompt or a network from elsewhere, takes an image once and is then asked as
-often as a person clicks.
+A prompter, such as segue-prompt or a third-party network, encodes an image once and answers every prompt
+on it.
 """
 
 from __future__ import annotations

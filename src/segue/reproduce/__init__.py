@@ -1,4 +1,4 @@
-"""Tables of the papers; ``segue reproduce`` runs them."""
+"""Data sets by their protocols (``segue run``), and tables of the papers (``segue reproduce``)."""
 
 from __future__ import annotations
 

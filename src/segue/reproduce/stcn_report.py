@@ -215,7 +215,7 @@ def cut_boxes(start: Start, chosen: Chosen, *, device: str | None = None) -> UIn
     prompter = Prompter(first, device=device)
     mask = np.zeros(first.size, np.uint8)
     for number, item in chosen.items():
-        if fill_boxes({1: item.box}, first.size).any():  # else the box lies beside the image
+        if fill_boxes({1: item.box}, first.size).any():  # else the box is outside of the image
             mask[prompter(box=item.box).mask] = number
     return mask
 

@@ -33,9 +33,8 @@ from segue.types import Box, Frame, MaskPrompt, Prompt
 
 Mask = npt.NDArray[np.int32]
 
-TENTATIVE_SCORE = (
-    0.6  # share of the threshold from which on detections are matched, and wait for a second one
-)
+TENTATIVE_SCORE = 0.6
+"""Share of the threshold from which on detections are matched, and wait for a second one."""
 
 INSIDE, PART_SURPLUS = 0.7, 0.1
 """Share of a new mask in a known object from which on it is held for a part of that, unless its score is

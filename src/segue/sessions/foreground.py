@@ -103,8 +103,8 @@ class ForegroundSession(ExplainedSession):
         follow = followed(follow_camera, checked(without))
         self._events, self._depth_scale = SceneEvents(follow), DepthScale()
         self._learns = self._segmenter.uses_background and follow != "always"
-        self._ahead = max(0, *self._segmenter.offsets, 0)
-        self._past = max(0, *(-offset for offset in self._segmenter.offsets), 0)
+        offsets = 0, *self._segmenter.offsets
+        self._ahead, self._past = max(offsets), -min(offsets)
         self.lag = max(self._ahead, self._stages.ahead) + self._stages.lag
         self.reset()
 
