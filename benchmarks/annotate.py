@@ -54,7 +54,7 @@ WATCH = """async () => {
     look();
   });
 }"""
-"""Makes a promise of the milliseconds from the next click to the picture with its mask."""
+"""Makes a promise of the milliseconds from the next click to the image with its mask."""
 
 
 def main() -> None:
@@ -68,11 +68,11 @@ def main() -> None:
         folder = Path(name)
         clicks(arguments.video or sample_480p(folder / "sample.mp4"), folder / "project")
         for form in ("mp4", "matroska") if arguments.minutes else ():
-            long_film(folder / f"long.{form}", form, arguments.minutes)
+            long_video(folder / f"long.{form}", form, arguments.minutes)
 
 
 def clicks(path: Path, project: Path) -> None:
-    """First clicks on new objects, from the button to the picture, with and without a rest of the pointer."""
+    """First clicks on new objects, from the button to the image, with and without a rest of the pointer."""
     from playwright.sync_api import sync_playwright
 
     command = [
@@ -144,15 +144,15 @@ def sample_480p(path: Path) -> Path:
         stream.height, stream.width = SIZE
         stream.pix_fmt = "yuv420p"
         for frame in source:
-            picture = np.asarray(cv2.resize(frame.image, SIZE[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            image = np.asarray(cv2.resize(frame.image, SIZE[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
     return path
 
 
-def long_film(path: Path, form: str, minutes: int) -> None:
+def long_video(path: Path, form: str, minutes: int) -> None:
     """Opening, and frames at random places."""
-    write_long_film(path, form, minutes)
+    write_long_video(path, form, minutes)
     made: list[Video] = []
     opening = seconds(lambda: made.append(Video(path)))
     video = made[0]
@@ -167,7 +167,7 @@ def long_film(path: Path, form: str, minutes: int) -> None:
     video.close()
 
 
-def write_long_film(path: Path, form: str, minutes: int) -> None:
+def write_long_video(path: Path, form: str, minutes: int) -> None:
     """Ten seconds, over and over."""
     piece = path.with_name("piece.mp4")
     if not piece.exists():
@@ -202,8 +202,8 @@ def encode(path: Path) -> None:
         .repeat(8, 1)
     )
     for index in range(10 * FPS):
-        picture = np.ascontiguousarray(texture[:, 6 * index : 6 * index + 1920])
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        image = np.ascontiguousarray(texture[:, 6 * index : 6 * index + 1920])
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
     container.mux(stream.encode(None))
     container.close()
 

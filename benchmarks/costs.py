@@ -1,4 +1,4 @@
-"""How time and memory grow with picture size, objects and memory frames: tables, and a picture of them.
+"""How time and memory grow with image size, objects and memory frames: tables, and an image of them.
 
 Example::
 
@@ -7,7 +7,7 @@ Example::
     python benchmarks/costs.py --plot docs/images/costs.svg       # needs the extra notebooks (matplotlib)
     python benchmarks/costs.py --keep runs/costs.jsonl            # goes on where it was interrupted
 
-Starts from a film of 480x854 pixels with one object and changes one thing at a time. Each case runs in a
+Starts from a video of 480x854 pixels with one object and changes one thing at a time. Each case runs in a
 process of its own on one thread; seconds are those of the processor, memory is the largest resident size of
 the process. A case that is likely to take longer than ``--limit`` seconds, going by the one before, is not
 tried: its cell says so.
@@ -37,7 +37,7 @@ from segue.allocation import prepare_process
 from segue.registry import MODELS
 
 REAL_TIME = 25
-"""Frames a second of a film."""
+"""Frames a second of a video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ def _sized(case: Case, height: int) -> Case:
 
 
 AXES = {
-    "size": Axis("Picture size", _sized, (120, 240, 480, 720, 1080, 2160), "{}p".format, tracking=False),
+    "size": Axis("Image size", _sized, (120, 240, 480, 720, 1080, 2160), "{}p".format, tracking=False),
     "objects": Axis("Objects", lambda case, n: replace(case, objects=n), (1, 3, 10), "{}".format),
-    "memory": Axis(  # a small picture: twenty frames go through the network before the first that is timed
+    "memory": Axis(  # a small image: twenty frames go through the network before the first that is timed
         "Memory frames, of 240p",
         lambda case, n: replace(_sized(case, 240), memory=n),
         (1, 5, 20),
@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--keep", type=Path, help="file of costs for a run that goes on after an interruption"
     )
-    parser.add_argument("--plot", type=Path, help="write a picture (SVG, PNG)")
+    parser.add_argument("--plot", type=Path, help="write an image (SVG, PNG)")
     options = parser.parse_args(arguments)
     machine = describe(1)
     if options.keep:

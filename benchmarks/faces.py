@@ -1,8 +1,8 @@
 """One job by Python function, command line, batch worker and bare session: processor time side by side.
 
-A bare session is the loop that everybody would write: open the film, step, write the mask. The four are
+A bare session is the loop that everybody would write: open the video, step, write the mask. The four are
 processes of their own with one thread each and take turns, and each goes through a long and through a short
-part of the film: the difference is free of what starting costs. Time is that of the processor, of the process
+part of it: the difference leaves out what starting costs. Time is that of the processor, of the process
 and all its children, threads included. Whatever else the machine does can only add to it, so that of the
 rounds the least time of each part counts, not the middle one; where a face seems to cost too much, as many
 rounds follow once more. Their masks must be the same bytes. What fails is named at the end.
@@ -23,7 +23,7 @@ from pathlib import Path
 from machine import describe, processor_seconds
 
 SAMPLE = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets" / "sample"
-FILM, FIRST = SAMPLE / "video.mp4", SAMPLE / "first.png"
+VIDEO, FIRST = SAMPLE / "video.mp4", SAMPLE / "first.png"
 SHORT = 8  # frames of the short part: tracking is at its usual speed from then on
 BOUND = 1.05  # times the bare session from which on a face costs too much
 
@@ -34,10 +34,10 @@ from pathlib import Path
 import segue
 from segue.masks import read_index_mask, write_index_mask
 
-film, first, end, out = sys.argv[1:]
+video, first, end, out = sys.argv[1:]
 Path(out).mkdir(parents=True)
 session = segue.TrackSession("stcn-lite", device="cpu")
-for frame in segue.open_source(film, end=int(end)):
+for frame in segue.open_source(video, end=int(end)):
     result = session.step(frame, read_index_mask(first) if frame.index == 0 else None)
     write_index_mask(Path(out) / f"{frame.index:05d}.png", result.mask)
 """
@@ -47,36 +47,36 @@ import sys
 
 import segue
 
-film, first, end, out = sys.argv[1:]
-source = segue.open_source(film, end=int(end))
+video, first, end, out = sys.argv[1:]
+source = segue.open_source(video, end=int(end))
 segue.track(source, first, model="stcn-lite", device="cpu").save(out, formats=["png"])
 """
 
 
 def bare(end: int, out: Path) -> Sequence[str]:
     """A loop over a session; ``end`` frames, masks into ``out``/masks."""
-    return ["-c", BARE, str(FILM), str(FIRST), str(end), str(out / "masks")]
+    return ["-c", BARE, str(VIDEO), str(FIRST), str(end), str(out / "masks")]
 
 
 def function(end: int, out: Path) -> Sequence[str]:
     """``segue.track``."""
-    return ["-c", FUNCTION, str(FILM), str(FIRST), str(end), str(out)]
+    return ["-c", FUNCTION, str(VIDEO), str(FIRST), str(end), str(out)]
 
 
 def command(end: int, out: Path) -> Sequence[str]:
     """``segue track``."""
-    words = ["track", str(FILM), "--mask", str(FIRST), "--end", str(end), "--format", "png"]
+    words = ["track", str(VIDEO), "--mask", str(FIRST), "--end", str(end), "--format", "png"]
     return ["-m", "segue", *words, "--model", "stcn-lite", "--device", "cpu", "-q", "-o", str(out)]
 
 
 def batch(end: int, out: Path) -> Sequence[str]:
     """``segue batch`` with one worker."""
     out.mkdir()
-    films = out / "films.csv"
-    films.write_text(f"source,name,mask\n{FILM},film,{FIRST}\n", encoding="utf-8")
+    videos = out / "videos.csv"
+    videos.write_text(f"source,name,mask\n{VIDEO},video,{FIRST}\n", encoding="utf-8")
     words = [
         "batch",
-        str(films),
+        str(videos),
         "--do",
         "track",
         "--end",

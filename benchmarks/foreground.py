@@ -2,8 +2,8 @@
 
 Each frame goes through all models in turn, so that a busy machine slows all of them; sessions are whole:
 change detection, background, alignment check, network or subtractor, mask. The time of the model
-alone is given too. Peak memory is measured in a process of its own for each model. Pictures are made up and
-weights random, which does not change the time of a network; with ``--video`` the pictures are those of a
+alone is given too. Peak memory is measured in a process of its own for each model. Images are made up and
+weights random, which does not change the time of a network; with ``--video`` the images are those of a
 video, and networks have the weights that come with segue: what the stages do depends on both. GSOC is among
 the others where OpenCV's package is opencv-contrib. Prints a Markdown table.
 
@@ -68,8 +68,8 @@ class Row:
     peak: int
 
 
-def picture(t: int, height: int, width: int) -> Image:
-    """Frame ``t`` of a made-up film: a noisy wall, and two bright blocks that cross it."""
+def image(t: int, height: int, width: int) -> Image:
+    """Frame ``t`` of a made-up video: a noisy wall, and two bright blocks that cross it."""
     rng = np.random.default_rng(0)
     wall = cv2.GaussianBlur(rng.random((height, width, 3)).astype(np.float32), (0, 0), 4)
     wall = 60 + 120 * (wall - wall.min()) / (wall.max() - wall.min())
@@ -84,7 +84,7 @@ def picture(t: int, height: int, width: int) -> Image:
 def frames_of(video: str | None, size: tuple[int, int], count: int) -> Iterator[Frame]:
     """So many frames of a video, or made-up ones of this height and width."""
     if video is None:
-        yield from (Frame(t, t / 25, picture(t, *size)) for t in range(count))
+        yield from (Frame(t, t / 25, image(t, *size)) for t in range(count))
         return
     with open_source(video) as source:
         yield from islice(source, count)
@@ -185,7 +185,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--models", default=",".join(MODELS), help=f"networks by name (default: {','.join(MODELS)})")
     add("--peers", default=",".join(PEERS), help=f"to compare with (default: {','.join(PEERS)})")
     add("--size", type=frame_size, default=(240, 320), help="height x width (default: 240x320)")
-    add("--video", help="file or folder of a video, in place of made-up pictures")
+    add("--video", help="file or folder of a video, in place of made-up images")
     add("--frames", type=int, default=FRAMES, help=f"timed frames (default: {FRAMES})")
     quick = f"time {QUICK_FRAMES} frames"
     add("--quick", action="store_const", dest="frames", const=QUICK_FRAMES, help=quick)
@@ -213,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
     height, width = options.size
-    shown = f"Pictures {width}x{height}, random weights" if options.video is None else options.video
+    shown = f"Images {width}x{height}, random weights" if options.video is None else options.video
     print(f"{shown}. {describe(options.threads)}.\n")
     models = [name for name in f"{options.models},{options.peers}".split(",") if name]
     if lacking := [name for name in models if name in CONTRIB and name not in CLASSICAL]:

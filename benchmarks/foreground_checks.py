@@ -5,8 +5,8 @@ Example::
     python benchmarks/foreground_checks.py --weights runs/lite/mustan-lite.safetensors \\
         --data ../shared/data/foreground/cdnet2014 --isd ISD
 
-Events are put into real films whose labels are known: cut, light switch, exposure jump, missing frames, other
-resolution, empty scene, somebody who stops or leaves, waving background, screen. Rendered films bring moving
+Events are put into labelled real videos: cut, light switch, exposure jump, missing frames, other
+resolution, empty scene, somebody who stops or leaves, waving background, screen. Rendered videos bring moving
 backgrounds and lights of their own. Prints a Markdown table with the limits; the exit status is 1 if one is
 exceeded.
 """
@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from foreground_clips import Film, Labels, read_films
+from foreground_clips import Labels, Video, read_videos
 from foreground_events import Event, events
 from foreground_methods import session
 from machine import describe
@@ -59,7 +59,7 @@ STANDS = "stands still"
 """Name of the check of somebody who really does."""
 
 LIGHTS = frozenset({"switch", "flash", "flicker", "drift"})
-"""Tags of rendered films in which the light changes."""
+"""Tags of rendered videos in which the light changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,14 @@ class Check:
     """One line of the table.
 
     Attributes:
-        name, film: what is checked, on what.
+        name, video: what is checked, on what.
         measured: the value.
         limit: what it is compared with.
         least: the value must be at least, not at most, as large.
     """
 
     name: str
-    film: str
+    video: str
     measured: float
     limit: float
     least: bool = False
@@ -87,25 +87,25 @@ class Check:
 
 def check_event(event: Event, model: ForegroundSession) -> Iterator[Check]:
     """Play an event and look at what comes after it."""
-    counts = play(event.film, model)
+    counts = play(event.video, model)
     before, after = counts[max(0, event.at - LAST) : event.at], counts[event.at :]
     name = event.name
-    yield Check(f"{name}: wrong on the worst frame", event.film.name, max(map(wrong, after)), FLOOD)
+    yield Check(f"{name}: wrong on the worst frame", event.video.name, max(map(wrong, after)), FLOOD)
     end = float(np.mean([wrong(item) for item in after[-LAST:]]))
-    yield Check(f"{name}: wrong at the end", event.film.name, end, SETTLED)
+    yield Check(f"{name}: wrong at the end", event.video.name, end, SETTLED)
     if recall(before) > 0 and not math.isnan(recall(after)) and name not in ("scene cut", "other resolution"):
         kept = recall(after) / recall(before)
-        yield Check(f"{name}: recall, parts of that before", event.film.name, kept, KEPT, least=True)
+        yield Check(f"{name}: recall, parts of that before", event.video.name, kept, KEPT, least=True)
 
 
-def check_still(film: Film, model: ForegroundSession) -> Check:
-    """Recall at the end of a film in which somebody stands for long."""
-    found = recall(play(film, model)[-2 * LAST :])
-    return Check(f"{STANDS}: recall at the end", film.name, found, STILL, least=True)
+def check_still(video: Video, model: ForegroundSession) -> Check:
+    """Recall at the end of a video in which somebody stands for long."""
+    found = recall(play(video, model)[-2 * LAST :])
+    return Check(f"{STANDS}: recall at the end", video.name, found, STILL, least=True)
 
 
 def check_rendered(root: Path, fresh: Fresh) -> Iterator[Check]:
-    """Moving backgrounds and changing lights of rendered films whose camera stands still."""
+    """Moving backgrounds and changing lights of rendered videos whose camera stands still."""
     hit = seen = clips = 0
     worst = 0.0
     for sequence in open_isd(root):
@@ -121,17 +121,17 @@ def check_rendered(root: Path, fresh: Fresh) -> Iterator[Check]:
                 worst = max(worst, wrong(count(mask, labels, None)))
             moves = (clip.read_instances(result.index) >= MOVING_BACKGROUND) & (labels == 0)
             hit, seen = hit + int((mask & moves).sum()), seen + int(moves.sum())
-    name = f"{clips} rendered films"
+    name = f"{clips} rendered videos"
     yield Check("doors, screens, curtains, water: share that is foreground", name, _share(hit, seen), HARDLY)
     yield Check("lights that change: wrong on the worst frame", name, worst, FLOOD)
 
 
-def play(film: Film, model: ForegroundSession) -> list[Counts]:
+def play(video: Video, model: ForegroundSession) -> list[Counts]:
     """Counts of each labelled frame."""
     truths: dict[int, Labels] = {}
 
     def frames() -> Iterator[Frame]:
-        for frame, labels in film.frames():
+        for frame, labels in video.frames():
             if labels is not None:
                 truths[frame.index] = labels
             yield frame
@@ -139,7 +139,7 @@ def play(film: Film, model: ForegroundSession) -> list[Counts]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ForegroundWarning)
         found = [(result.index, result.mask) for result in results(model, frames())]
-    return [count(mask, truths[index], film.roi) for index, mask in found if index in truths]
+    return [count(mask, truths[index], video.roi) for index, mask in found if index in truths]
 
 
 def count(mask: IndexMask, labels: Labels, roi: npt.NDArray[np.bool_] | None) -> Counts:
@@ -167,11 +167,11 @@ def _share(part: int, whole: int) -> float:
 
 def table(checks: Sequence[Check]) -> str:
     """Markdown."""
-    lines = ["| check | film | measured | limit | |", "| --- | --- | ---: | ---: | --- |"]
+    lines = ["| check | video | measured | limit | |", "| --- | --- | ---: | ---: | --- |"]
     for item in checks:
         limit = f"{'≥' if item.least else '≤'} {item.limit:g}"
         verdict = "pass" if item.passed else "**fail**"
-        lines.append(f"| {item.name} | {item.film} | {item.measured:.4f} | {limit} | {verdict} |")
+        lines.append(f"| {item.name} | {item.video} | {item.measured:.4f} | {limit} | {verdict} |")
     return "\n".join(lines)
 
 
@@ -195,18 +195,18 @@ class Fresh:
 def run(options: argparse.Namespace) -> list[Check]:
     """All checks, printed one by one."""
     fresh, found = Fresh(options), []
-    films = read_films(options.data, options.films.split(","))
+    videos = read_videos(options.data, options.videos.split(","))
 
     def take(checks: Iterator[Check]) -> None:
         for item in checks:
-            print(f"  {item.film}, {item.name}: {item.measured:.4f}", file=sys.stderr, flush=True)
+            print(f"  {item.video}, {item.name}: {item.measured:.4f}", file=sys.stderr, flush=True)
             found.append(item)
 
-    for event in events(films):
+    for event in events(videos):
         if not options.only or event.name in options.only:
             take(check_event(event, fresh()))
     if not options.only or STANDS in options.only:
-        take(iter([check_still(films[-1], fresh())]))
+        take(iter([check_still(videos[-1], fresh())]))
     if options.isd:
         take(check_rendered(options.isd, fresh))
     return found
@@ -220,11 +220,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--weights", type=Path, help="weight file; default: the bundled one")
     add("--data", type=Path, required=True, help="folder of CDnet2014")
     add(
-        "--films",
+        "--videos",
         default="baseline/highway,baseline/office",
         help="category/video; in the last one\nsomebody stands still",
     )
-    add("--isd", type=Path, help="films of `segue synth isd`, with their instance maps")
+    add("--isd", type=Path, help="videos of `segue synth isd`, with their instance maps")
     add("--only", type=lambda text: text.split(","), help=f"events by name, or {STANDS}, with commas between")
     add("--without", action="append", help="stage to leave out; may be given several times")
     add("--fast", action="store_true", help="bfloat16 where the hardware has it")

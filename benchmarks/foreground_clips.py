@@ -1,4 +1,4 @@
-"""Labelled films for foreground benchmarks: as they are, and shaken.
+"""Labelled videos for foreground benchmarks: as they are, and shaken.
 
 Frames and labels come one by one; `foreground_events.py` puts events in.
 """
@@ -21,7 +21,7 @@ from segue.types import Frame, Image
 
 Labels = npt.NDArray[np.uint8]
 Shot = tuple[Image, Labels | None]
-"""A picture and its labels, if it has some."""
+"""An image and its labels, if it has some."""
 
 FPS = 25.0
 SHAKE_PIXELS, SHAKE_DEGREES = 4.0, 0.3
@@ -31,12 +31,12 @@ SHAKE_BAND = (1.5, 6.0)
 """Widths, in frames, of the two Gaussians whose difference filters the shake."""
 
 ZOOM = 1.06
-"""A shaken film is enlarged so far that its border stays outside, mostly."""
+"""A shaken video is enlarged so far that its border stays outside, mostly."""
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """A film that can be played again and again.
+class Video:
+    """A video that can be played again and again.
 
     Attributes:
         name: for tables.
@@ -54,27 +54,27 @@ class Film:
             yield Frame(index, index / FPS, image), labels
 
 
-def read_films(root: Path, names: list[str]) -> list[Film]:
-    """Films of a CDnet folder by ``category/video``."""
+def read_videos(root: Path, names: list[str]) -> list[Video]:
+    """Videos of a CDnet folder by ``category/video``."""
     videos = open_cdnet(root)
-    return [film_of(videos[name]) for name in names]
+    return [video_of(videos[name]) for name in names]
 
 
-def film_of(video: ForegroundSequence) -> Film:
+def video_of(video: ForegroundSequence) -> Video:
     """A video of a data set."""
 
     def shots() -> Iterator[Shot]:
         for index in range(len(video)):
             yield video.read_image(index), video.read_labels(index) if index in video.labels else None
 
-    return Film(video.name, video.read_roi(), shots)
+    return Video(video.name, video.read_roi(), shots)
 
 
-def shaken(film: Film, seed: int = 0) -> Film:
+def shaken(video: Video, seed: int = 0) -> Video:
     """Frames and labels moved together, as by a camera on a mast in the wind."""
 
     def shots() -> Iterator[Shot]:
-        every = list(film.shots())
+        every = list(video.shots())
         for (image, labels), (right, down, turn) in zip(every, _path(len(every), seed), strict=True):
             height, width = image.shape[:2]
             matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, ZOOM)
@@ -88,7 +88,7 @@ def shaken(film: Film, seed: int = 0) -> Film:
                 )
             yield np.asarray(moved, np.uint8), labels
 
-    return Film(f"{film.name}, shaken", film.roi, shots)
+    return Video(f"{video.name}, shaken", video.roi, shots)
 
 
 def _path(length: int, seed: int) -> npt.NDArray[np.float64]:

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.types import Image
 from segue_train.scenery import Effect, blob, clouds, rng_at, scaled
-from segue_train.warp import Picture, Rng, Size, log_uniform
+from segue_train.warp import Rng, Size, log_uniform
 
 
 def flicker(rng: Rng, size: Size) -> Effect:
@@ -20,7 +21,7 @@ def flicker(rng: Rng, size: Size) -> Effect:
     region = np.asarray(cv2.GaussianBlur(blob(rng, size, rng.uniform(0.03, 0.3)), (0, 0), 6), np.float32)
     strength, seed = rng.uniform(0.05, 0.4), int(rng.integers(1 << 31))
 
-    def act(canvas: Picture, time: int) -> Picture:
+    def act(canvas: Image, time: int) -> Image:
         draw = rng_at(seed, time).uniform(-1, 1)
         return scaled(canvas, 1 + region * np.float32(np.exp(strength * draw) - 1))
 
@@ -33,7 +34,7 @@ def passing_cloud(rng: Rng, size: Size) -> Effect:
     wide = clouds(rng, (size[0], 3 * size[1]), int(rng.integers(1, 4)))
     shade = np.clip(1 - depth * np.clip(wide, 0, 1), 0.2, 1).astype(np.float32)
 
-    def act(canvas: Picture, time: int) -> Picture:
+    def act(canvas: Image, time: int) -> Image:
         start = round(size[1] + np.clip(speed * time, -size[1], size[1]))
         return scaled(canvas, shade[:, start : start + size[1]])
 
@@ -50,7 +51,7 @@ def stray_shadow(rng: Rng, size: Size) -> Effect:
     plane = np.asarray(cv2.GaussianBlur(plane, (0, 0), rng.uniform(0.6, 4)), np.float32)
     depth, velocity = rng.uniform(0.2, 0.7), rng.normal(0, 2.5, 2)
 
-    def act(canvas: Picture, time: int) -> Picture:
+    def act(canvas: Image, time: int) -> Image:
         shift = np.array([[1, 0, velocity[0] * time], [0, 1, 0.4 * velocity[1] * time]])
         return scaled(canvas, 1 - depth * cv2.warpAffine(plane, shift, size[::-1]))
 
@@ -69,7 +70,7 @@ def headlights(rng: Rng, size: Size) -> Effect:
     strength, added = rng.uniform(0.3, 1.5), rng.uniform(5, 70)
     reach = 1.5 * size[1]
 
-    def act(canvas: Picture, time: int) -> Picture:
+    def act(canvas: Image, time: int) -> Image:
         light = np.zeros(size, np.float32)
         for place, velocity, scale in lamps:
             # They come again on the other side after a while.
@@ -87,7 +88,7 @@ def insects(rng: Rng, size: Size) -> Effect:
     seed, often, most = int(rng.integers(1 << 31)), rng.uniform(0.3, 1), int(rng.integers(1, 5))
     level = rng.uniform(150, 255) if rng.random() < 0.5 else rng.uniform(5, 80)
 
-    def act(canvas: Picture, time: int) -> Picture:
+    def act(canvas: Image, time: int) -> Image:
         own = rng_at(seed, time)
         if own.random() > often:
             return canvas
@@ -114,7 +115,7 @@ def water(rng: Rng, size: Size) -> Effect:
     strength, sparkle, reach = rng.uniform(0.03, 0.25), rng.uniform(0, 0.8), rng.uniform(0, 4)
     grid = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
 
-    def act(canvas: Picture, time: int) -> Picture:
+    def act(canvas: Image, time: int) -> Image:
         moved = [
             np.roll(plane, (int(speed[0] * time), int(speed[1] * time)), (0, 1))
             for plane, speed in zip(ripples, speeds, strict=True)
@@ -150,11 +151,11 @@ def snow(rng: Rng, size: Size) -> Effect:
     return _falling(rng, flakes, rng.uniform([1, -3], [9, 3]))
 
 
-def _falling(rng: Rng, drops: Picture, velocity: npt.NDArray[np.float64] | None) -> Effect:
+def _falling(rng: Rng, drops: Image, velocity: npt.NDArray[np.float64] | None) -> Effect:
     """Bright drops over the scene, at other places each time, or on their way down."""
     seed = int(rng.integers(1 << 31))
 
-    def act(canvas: Picture, time: int) -> Picture:
+    def act(canvas: Image, time: int) -> Image:
         shift = rng_at(seed, time).integers(0, 1000, 2) if velocity is None else (velocity * time).astype(int)
         return np.asarray(cv2.add(canvas, cv2.merge([np.roll(drops, tuple(shift), (0, 1))] * 3)), np.uint8)
 

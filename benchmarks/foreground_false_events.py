@@ -1,4 +1,4 @@
-"""Count the events of empty scenes, which all are false, and the objects of real films that have one.
+"""Count the events of empty scenes, which all are false, and the objects of real videos that have one.
 
 Example::
 
@@ -6,9 +6,9 @@ Example::
     python benchmarks/foreground_false_events.py --data ../shared/data --only "highway, night" --frames 120
 
 Frames go through a session and a table of events with their defaults, as those of a camera do: one pass, from
-a cold start. An empty scene is the median of a film with the noise of a sensor; rain, snow, headlights and
+a cold start. An empty scene is the median of a video with the noise of a sensor; rain, snow, headlights and
 insects before it are drawn anew every half minute, and made while they are looked at. An object of a real
-film is what the labels show, followed by the tracker of the session, if it would have an event itself; it
+video is what the labels show, followed by the tracker of the session, if it would have an event itself; it
 counts as found where objects with events cover half of it on half of its frames.
 """
 
@@ -31,7 +31,7 @@ import torch
 
 import foreground_effects
 import foreground_hard_scenes as hard
-from foreground_clips import FPS, Film, read_films
+from foreground_clips import FPS, Video, read_videos
 from foreground_scenes import altered
 from machine import describe
 from segue.datasets.labels import MOTION, OUTSIDE, UNKNOWN
@@ -51,11 +51,11 @@ COVERED = 0.5
 """Share of an object that must be covered, and of its frames on which it must be."""
 
 Make = Callable[[Rng, Size], Effect]
-"""Draws an effect for pictures of a size."""
+"""Draws an effect for images of a size."""
 
 
 def shaking(rng: Rng, _: Size) -> Effect:
-    """A mast in the wind: a sum of sines moves the picture by some pixels."""
+    """A mast in the wind: a sum of sines moves the image by some pixels."""
     turns, phases = rng.uniform(0.02, 0.3, (2, 3)), rng.uniform(0, 2 * np.pi, (2, 3))
 
     def move(image: Image, index: int) -> Image:
@@ -83,13 +83,13 @@ SWAYING = "swaying trees"
 
 SWAYING_FRAMES = 240
 
-FILMS = ["baseline/highway", "baseline/office"]
+VIDEOS = ["baseline/highway", "baseline/office"]
 """What all scenes are made of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Objects of a film by its labels, and how many of them were found.
+    """Objects of a video by its labels, and how many of them were found.
 
     Attributes:
         objects: that have an event by their labels.
@@ -122,18 +122,18 @@ class EventCounter:
             self.enters[event.object] = event
 
 
-def empty_pictures(film: Film, kind: str, fps: float, count: int, seed: int = 0) -> Iterator[Image]:
-    """An empty scene with what is before it, one picture after the other.
+def empty_images(video: Video, kind: str, fps: float, count: int, seed: int = 0) -> Iterator[Image]:
+    """An empty scene with what is before it, one image after the other.
 
     Args:
-        film: whose median is the empty scene.
+        video: whose median is the empty scene.
         kind: a key of :data:`EMPTY`.
-        fps: pictures a second.
-        count: pictures.
+        fps: images a second.
+        count: images.
         seed: of all that is drawn.
     """
     place, make = EMPTY[kind]
-    scene = hard.empty_scene(film, count)
+    scene = hard.empty_scene(video, count)
     if place.endswith("night"):
         scene = hard.changed(scene, "night", hard.night, count)
     every = max(1, round(RENEWED * fps))
@@ -144,7 +144,7 @@ def empty_pictures(film: Film, kind: str, fps: float, count: int, seed: int = 0)
         yield image if effect is None else effect(image.copy(), index)
 
 
-def swaying_pictures(root: Path, count: int) -> Iterator[Image]:
+def swaying_images(root: Path, count: int) -> Iterator[Image]:
     """Trees that sway, without anybody."""
     with open_source(root / "foreground/wallflower/WavingTrees/input", end=SWAYING_FRAMES) as source:
         images = [frame.image for frame in source]
@@ -158,12 +158,12 @@ def new_session(short_side: int) -> ForegroundSession:
     )
 
 
-def false_events(pictures: Iterable[Image], fps: float, session: ForegroundSession) -> list[Event]:
+def false_events(images: Iterable[Image], fps: float, session: ForegroundSession) -> list[Event]:
     """The objects that are said to have come before an empty scene."""
     with tempfile.TemporaryDirectory() as folder:
         counter = EventCounter(Path(folder))
-        for index, picture in enumerate(pictures):
-            frame = Frame(index, index / fps, picture)
+        for index, image in enumerate(images):
+            frame = Frame(index, index / fps, image)
             result = session.step(frame)
             assert result is not None  # mustan-lite waits for no frame that comes later
             counter.write(frame, result)
@@ -171,24 +171,24 @@ def false_events(pictures: Iterable[Image], fps: float, session: ForegroundSessi
     return [*counter.enters.values()]
 
 
-def recall(film: Film, session: ForegroundSession) -> Recall:
-    """How many objects of a film have an event."""
+def recall(video: Video, session: ForegroundSession) -> Recall:
+    """How many objects of a video have an event."""
     truth = ComponentTracker(confirmed=1)
     under: dict[int, list[tuple[int, Counter[int]]]] = {}  # of a true object by frame: pixels, what is there
     inside: Counter[int] = Counter()  # pixels of found objects that lie in true ones
     known: Counter[int] = Counter()  # and those of which the labels say what they are
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         true_events, events = EventCounter(Path(one)), EventCounter(Path(other))
-        for shot, labels in film.frames():
+        for shot, labels in video.frames():
             result = session.step(shot)
             assert result is not None
             events.write(shot, result)
             if labels is None:
                 continue
-            mask = np.asarray((labels == MOTION) & film.roi)
+            mask = np.asarray((labels == MOTION) & video.roi)
             numbers, objects = truth.update(mask, shot.time, mask.astype(np.float32))
             true_events.write(shot, Segmentation(shot.index, shot.time, numbers, objects))
-            known.update(_pixels(result.mask[(labels != UNKNOWN) & (labels != OUTSIDE) & film.roi]))
+            known.update(_pixels(result.mask[(labels != UNKNOWN) & (labels != OUTSIDE) & video.roi]))
             for number, pixels in _pixels(numbers).items():
                 there = _pixels(result.mask[numbers == number])
                 under.setdefault(number, []).append((pixels, there))
@@ -212,9 +212,9 @@ def _pixels(mask: npt.NDArray[Any]) -> Counter[int]:
     return Counter(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
 
 
-def real_films(root: Path, length: int) -> list[Film]:
-    """The first frames of films with objects: by day, at night, and with what the empty scenes have."""
-    highway, office = read_films(root / "foreground/cdnet2014", FILMS)
+def real_videos(root: Path, length: int) -> list[Video]:
+    """The first frames of videos with objects: by day, at night, and with what the empty scenes have."""
+    highway, office = read_videos(root / "foreground/cdnet2014", VIDEOS)
     dark = hard.changed(highway, "night", hard.night, length)
     return [
         replace(highway, shots=lambda: islice(highway.shots(), length)),
@@ -234,8 +234,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--minutes", type=float, default=10.0, help="of each empty scene")
     add("--fps", type=float, default=FPS, help="frames a second of the empty scenes")
     add("--short-side", type=int, default=SHORT_SIDE, help="of the work, in pixels")
-    add("--only", action="append", help="an empty scene or a film by its name; may be given several times")
-    add("--frames", type=int, default=300, help="of each real film")
+    add("--only", action="append", help="an empty scene or a video by its name; may be given several times")
+    add("--frames", type=int, default=300, help="of each real video")
     add("--seed", type=int, default=0, help="of what is drawn")
     add("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args(arguments)
@@ -246,8 +246,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     print(f"Measured on {describe(options.threads)}.\n", flush=True)
-    films = {film.name: film for film in read_films(options.data / "foreground/cdnet2014", FILMS)}
-    real = {film.name: film for film in real_films(options.data, options.frames)}
+    videos = {video.name: video for video in read_videos(options.data / "foreground/cdnet2014", VIDEOS)}
+    real = {video.name: video for video in real_videos(options.data, options.frames)}
     empty = [*EMPTY, SWAYING]
     chosen = options.only or [*empty, *real]
     if unknown := [name for name in chosen if name not in empty and name not in real]:
@@ -260,16 +260,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     for kind in kinds:
         if kind == SWAYING:
-            pictures = swaying_pictures(options.data, count)
+            images = swaying_images(options.data, count)
         else:
-            plain = films[EMPTY[kind][0].partition(",")[0]]
-            pictures = empty_pictures(plain, kind, options.fps, count, options.seed)
-        found = false_events(pictures, options.fps, new_session(options.short_side))
+            plain = videos[EMPTY[kind][0].partition(",")[0]]
+            images = empty_images(plain, kind, options.fps, count, options.seed)
+        found = false_events(images, options.fps, new_session(options.short_side))
         for event in found:
             print(f"  {kind}: {event}", file=sys.stderr, flush=True)
         print(f"| {kind} | {len(found)} | {60 * len(found) / options.minutes:.0f} |", flush=True)
     if names:
-        print("\n| film | objects | found | other events |\n| --- | --- | --- | --- |")
+        print("\n| video | objects | found | other events |\n| --- | --- | --- | --- |")
     for name in names:
         item = recall(real[name], new_session(options.short_side))
         print(f"| {name} | {item.objects} | {item.found} | {item.others} |", flush=True)

@@ -1,6 +1,6 @@
 """Development scenes of what is hard outdoors: shaking with blur, low contrast, small things, things in view.
 
-They are made of highway and office, from fixed seeds; SBI2015's five films begin with objects in view. None
+They are made of highway and office, from fixed seeds; SBI2015's five videos begin with objects in view. None
 of the code that shakes or fogs here is that of the training.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from foreground_clips import Film, Labels, Shot, film_of
+from foreground_clips import Labels, Shot, Video, video_of
 from segue.datasets import open_sbi
 from segue.datasets.foreground import ForegroundSequence, numbered_files
 from segue.datasets.labels import OUTSIDE, STATIC, UNKNOWN, read_sbi_labels
@@ -32,49 +32,49 @@ SHUTTER, READOUT = 0.9, 0.4
 """Times of the exposure and between the first and the last row, in parts of the time of a frame."""
 
 POSES = 11
-"""Pictures that are averaged for one exposure."""
+"""Images that are averaged for one exposure."""
 
 EMPTY_LENGTH = 200
 """Frames of an empty scene."""
 
 Change = Callable[[Image, int], Image]
-"""A picture as it is changed at an index."""
+"""An image as it is changed at an index."""
 
 
-def sbi_films(root: Path) -> list[Film]:
-    """The films of SBI2015 that are in a folder."""
-    return [film_of(video) for video in open_sbi(root)]
+def sbi_videos(root: Path) -> list[Video]:
+    """The videos of SBI2015 that are in a folder."""
+    return [video_of(video) for video in open_sbi(root)]
 
 
-def moving_films(root: Path) -> list[Film]:
-    """The films of a folder that has the layout of SBI2015, whatever they are called."""
+def moving_videos(root: Path) -> list[Video]:
+    """The videos of a folder that has the layout of SBI2015, whatever they are called."""
     found = []
     for folder in sorted(path for path in root.iterdir() if (path / "groundtruth").is_dir()):
-        pictures, truths = (numbered_files(folder / name) for name in ("input", "groundtruth"))
-        video = ForegroundSequence.of(folder.name, pictures, truths, decode_labels=read_sbi_labels)
-        found.append(film_of(video))
+        images, truths = (numbered_files(folder / name) for name in ("input", "groundtruth"))
+        video = ForegroundSequence.of(folder.name, images, truths, decode_labels=read_sbi_labels)
+        found.append(video_of(video))
     return found
 
 
-def hand_held(film: Film, seed: int = 0, length: int | None = None) -> Film:
-    """A film as a camera sees it that is shaken by up to :data:`REACH`, with blur and rolling shutter.
+def hand_held(video: Video, seed: int = 0, length: int | None = None) -> Video:
+    """A video as a camera sees it that is shaken by up to :data:`REACH`, with blur and rolling shutter.
 
-    Where the path leaves the picture it is mirrored, and its label unknown.
+    Where the path leaves the image it is mirrored, and its label unknown.
     """
 
     def shots() -> Iterator[Shot]:
         path: npt.NDArray[np.float64] | None = None
-        for index, (image, labels) in enumerate(islice(film.shots(), length)):
+        for index, (image, labels) in enumerate(islice(video.shots(), length)):
             if path is None:
-                path = _path(index_count(film, length), seed, image.shape[1])
+                path = _path(index_count(video, length), seed, image.shape[1])
             yield _exposed(image, path, index), None if labels is None else _moved(labels, path, index)
 
-    return Film(f"{film.name}, hand-held", film.roi, shots)
+    return Video(f"{video.name}, hand-held", video.roi, shots)
 
 
-def index_count(film: Film, length: int | None) -> int:
-    """Frames of a film, ``length`` at most."""
-    return sum(1 for _ in islice(film.shots(), length))
+def index_count(video: Video, length: int | None) -> int:
+    """Frames of a video, ``length`` at most."""
+    return sum(1 for _ in islice(video.shots(), length))
 
 
 def _path(frames: int, seed: int, width: int) -> npt.NDArray[np.float64]:
@@ -96,7 +96,7 @@ def _rows_of(path: npt.NDArray[np.float64], time: float, height: int) -> npt.NDA
 
 
 def _maps(pose: npt.NDArray[np.float64], size: tuple[int, int]) -> tuple[npt.NDArray[np.float32], ...]:
-    """Where each pixel of the frame comes from in the still picture."""
+    """Where each pixel of the frame comes from in the still image."""
     height, width = size
     x = np.arange(width) - width / 2
     y = np.arange(height)[:, None] - height / 2
@@ -122,14 +122,14 @@ def _moved(labels: Labels, path: npt.NDArray[np.float64], index: int) -> Labels:
     return np.asarray(cv2.remap(labels, columns, rows, cv2.INTER_NEAREST, borderValue=UNKNOWN), np.uint8)
 
 
-def changed(film: Film, what: str, change: Change, length: int) -> Film:
-    """The first frames of a film, all of which is changed."""
+def changed(video: Video, what: str, change: Change, length: int) -> Video:
+    """The first frames of a video, all of which is changed."""
 
     def shots() -> Iterator[Shot]:
-        for index, (image, labels) in enumerate(islice(film.shots(), length)):
+        for index, (image, labels) in enumerate(islice(video.shots(), length)):
             yield change(image, index), labels
 
-    return Film(f"{film.name}, {what}", film.roi, shots)
+    return Video(f"{video.name}, {what}", video.roi, shots)
 
 
 def _noisy(values: npt.NDArray[np.float32], sigma: float, index: int, *, grey: bool) -> Image:
@@ -141,7 +141,7 @@ def _noisy(values: npt.NDArray[np.float32], sigma: float, index: int, *, grey: b
 
 
 def fog(image: Image, index: int, *, near: float = 0.4, far: float = 0.1) -> Image:
-    """Fog in a grey film: a share ``near`` of the light comes through at the bottom, ``far`` at the top."""
+    """Fog in a grey video: a share ``near`` of the light comes through at the bottom, ``far`` at the top."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     share = np.linspace(far, near, len(grey), dtype=np.float32)[:, None]
     return _noisy(np.repeat((grey * share + 190 * (1 - share))[..., None], 3, 2), 1.0, index, grey=True)
@@ -165,11 +165,11 @@ def night(image: Image, index: int) -> Image:
     return _noisy(np.repeat((8 + 0.35 * grey)[..., None], 3, 2), 5.0, index, grey=True)
 
 
-def reduced_to(film: Film, share: float) -> Film:
-    """A film whose objects are small: each frame is reduced and laid four or more times beside itself."""
+def reduced_to(video: Video, share: float) -> Video:
+    """A video whose objects are small: each frame is reduced and laid four or more times beside itself."""
 
     def shots() -> Iterator[Shot]:
-        for image, labels in film.shots():
+        for image, labels in video.shots():
             height, width = image.shape[:2]
             size = round(width * share), round(height * share)
             tiles = -(-height // size[1]), -(-width // size[0])
@@ -183,24 +183,24 @@ def reduced_to(film: Film, share: float) -> Film:
             yield small[:height, :width], few[:height, :width]
 
     def roi() -> npt.NDArray[np.bool_]:
-        height, width = film.roi.shape
+        height, width = video.roi.shape
         size = round(width * share), round(height * share)
         tiles = -(-height // size[1]), -(-width // size[0])
-        own = cv2.resize(film.roi.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
+        own = cv2.resize(video.roi.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
         return np.asarray(np.tile(own, tiles)[:height, :width])
 
-    return replace(film, name=f"{film.name}, small", roi=roi(), shots=shots)
+    return replace(video, name=f"{video.name}, small", roi=roi(), shots=shots)
 
 
-def empty_scene(film: Film, length: int = EMPTY_LENGTH) -> Film:
-    """The median of a film with the noise of a sensor: nobody is there."""
+def empty_scene(video: Video, length: int = EMPTY_LENGTH) -> Video:
+    """The median of a video with the noise of a sensor: nobody is there."""
 
     def shots() -> Iterator[Shot]:
-        pictures = [image for index, (image, _) in enumerate(film.shots()) if index % 12 == 0]
-        plate = np.median(np.stack(pictures), axis=0).astype(np.float32)
+        images = [image for index, (image, _) in enumerate(video.shots()) if index % 12 == 0]
+        plate = np.median(np.stack(images), axis=0).astype(np.float32)
         nothing = np.full(plate.shape[:2], STATIC, np.uint8)
-        nothing[~film.roi] = OUTSIDE
+        nothing[~video.roi] = OUTSIDE
         for index in range(length):
             yield _noisy(plate, 1.5, index, grey=False), nothing
 
-    return Film(f"{film.name}, empty", film.roi, shots)
+    return Video(f"{video.name}, empty", video.roi, shots)

@@ -13,21 +13,21 @@ import cv2
 import numpy as np
 import torch
 
-from foreground_clips import Film
+from foreground_clips import Video
 from segue.arrays import Float32Array
 from segue.models.base import ForegroundNetwork
 from segue.registry import MODELS
 from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.subtractors import BackgroundDifference, Envelope, FrameDifference, Subtractor
 from segue.sessions.two_passes import TwoPasses
+from segue.sessions.video_scenes import LearntBackground, VideoScenes
 
 TWO_PASSES, FOLLOWED = ", two passes", ", camera followed"
-"""What follows the name of a network that goes through a film twice, or follows a camera when it pans."""
+"""What follows the name of a network that goes through a video twice, or follows a camera when it pans."""
 
 CLASSICAL: Mapping[str, Callable[[], Segmenter]] = {
     "mog2": lambda: Subtractor("mog2", median=1),
@@ -103,7 +103,7 @@ def session(
     without: Collection[str] = (),
     device: str = "cpu",
     fast: bool = False,
-    film: Film | None = None,
+    video: Video | None = None,
 ) -> ForegroundSession:
     """A fresh session, which tells shadow where the method does.
 
@@ -114,7 +114,7 @@ def session(
         without: stages to leave out.
         device: for networks.
         fast: bfloat16.
-        film: what the first of two passes is made over, here and now.
+        video: what the first of two passes is made over, here and now.
     """
     masks = ForegroundMasks(shadows=True)
     if method in CLASSICAL:
@@ -124,12 +124,12 @@ def session(
     segmenter = as_segmenter(foreground_model(name, weights), device=device, fast=fast)
     if not twice:
         return ForegroundSession(segmenter, masks=masks, without=without, follow_camera=follows)
-    if film is None:
-        raise ValueError(f"{method}: there is no film to learn the scene from")
-    background = LearntBackground(FilmScenes(), of_this_film=True)
+    if video is None:
+        raise ValueError(f"{method}: there is no video to learn the scene from")
+    background = LearntBackground(VideoScenes(), of_this_video=True)
     passes = TwoPasses(
         segmenter,
-        lambda: (frame for frame, _ in film.frames()),
+        lambda: (frame for frame, _ in video.frames()),
         background,
         short_side=SHORT_SIDE,
         without=without,

@@ -1,6 +1,6 @@
-"""Films of a camera that pans for hundreds of frames, with labels: a window moves over a wide picture.
+"""Videos of a camera that pans for hundreds of frames, with labels: a window moves over a wide image.
 
-The picture is made of stills side by side, which fade into one another; objects of DAVIS val move over it.
+The image is made of stills side by side, which fade into one another; objects of DAVIS val move over it.
 Everything is drawn from fixed seeds.
 """
 
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from foreground_clips import Film, Labels, Shot
+from foreground_clips import Labels, Shot, Video
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.types import Image
 from segue.video.images import read_image
@@ -23,7 +23,7 @@ from segue_train.foreground_clips import paint
 from segue_train.warp import Rng
 
 LENGTH = 300
-"""Frames of a film."""
+"""Frames of a video."""
 
 VIEW = 180, 240
 """Height and width of what the camera sees, in pixels."""
@@ -32,27 +32,27 @@ PACE = 2.0
 """Pixels a frame by which the camera pans."""
 
 HEIGHT = 220
-"""Height of the wide picture: the camera goes up and down, too."""
+"""Height of the wide image: the camera goes up and down, too."""
 
 FADE = 40
 """Pixels in which two stills fade into one another."""
 
 MOVERS = 14
-"""Objects of a film."""
+"""Objects of a video."""
 
 NEAR, NEAR_WIDTH = 1.6, 7
-"""Near things pass so many times faster than the wide picture; how wide they are in pixels."""
+"""Near things pass so many times faster than the wide image; how wide they are in pixels."""
 
 Path3 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What happens in a film.
+    """What happens in a video.
 
     Attributes:
         name: for tables.
-        rest: frames for which the camera rests in the middle of the film.
+        rest: frames for which the camera rests in the middle of the video.
         near: trunks stand between the camera and what it pans over.
     """
 
@@ -64,18 +64,18 @@ class Kind:
 KINDS = (Kind("pan"), Kind("pan, rest, pan", rest=100), Kind("pan, near things", near=True))
 
 
-def panning_films(stills: Path, cut_outs: Sequence[CutOut]) -> list[Film]:
-    """One film of each kind.
+def panning_videos(stills: Path, cut_outs: Sequence[CutOut]) -> list[Video]:
+    """One video of each kind.
 
     Args:
-        stills: folder of pictures, of which the first by name are taken.
+        stills: folder of images, of which the first by name are taken.
         cut_outs: what the objects look like.
     """
     return [panning(kind, stills, cut_outs, seed) for seed, kind in enumerate(KINDS, start=60)]
 
 
-def panning(kind: Kind, stills: Path, cut_outs: Sequence[CutOut], seed: int) -> Film:
-    """A film of one kind, drawn from a seed."""
+def panning(kind: Kind, stills: Path, cut_outs: Sequence[CutOut], seed: int) -> Video:
+    """A video of one kind, drawn from a seed."""
 
     def shots() -> Iterator[Shot]:
         rng = np.random.default_rng(seed)
@@ -102,11 +102,11 @@ def panning(kind: Kind, stills: Path, cut_outs: Sequence[CutOut], seed: int) -> 
             noise = np.random.default_rng([seed, time]).standard_normal(image.shape, np.float32)
             yield np.asarray(np.clip(image + 1.5 * noise + 0.5, 0, 255), np.uint8), labels
 
-    return Film(kind.name, np.ones(VIEW, bool), shots)
+    return Video(kind.name, np.ones(VIEW, bool), shots)
 
 
 def _way(rng: Rng, rest: int) -> Path3:
-    """Where the camera is on each frame, right and down in pixels of the wide picture."""
+    """Where the camera is on each frame, right and down in pixels of the wide image."""
     pace = np.full(LENGTH, PACE)
     pace[(LENGTH - rest) // 2 : (LENGTH + rest) // 2] = 0
     right = np.cumsum(cv2.GaussianBlur(pace[None], (0, 0), 3)[0])

@@ -1,6 +1,6 @@
 """Scenes to develop foreground models on, in groups of one kind of difficulty each.
 
-Real films with labels; versions of them with leaves, water, rain, shadows or other light put in; and real
+Real videos with labels; versions of them with leaves, water, rain, shadows or other light put in; and real
 dynamic backgrounds with movers pasted over them, whose masks are known. Everything is drawn from fixed seeds.
 """
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 import foreground_effects
 import foreground_hard_scenes as hard
-from foreground_clips import Film, Shot, film_of, read_films, shaken
+from foreground_clips import Shot, Video, read_videos, shaken, video_of
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.isd import INDEX, open_isd
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
@@ -31,32 +31,32 @@ from segue_train.cut_outs import CutOut, Mover, cut_outs_of_videos, draw_mover
 from segue_train.footage import gather
 from segue_train.foreground_clips import MARGIN, Clip, Sun
 from segue_train.scenery import Camera, Effect, Light, Sensor
-from segue_train.warp import Picture, Rng, Size
+from segue_train.warp import Rng, Size
 
 LENGTH = 150
-"""Frames of a film that is made from another one."""
+"""Frames of a video that is made from another one."""
 
 PLATE_LENGTH = 240
-"""Frames of a film over a dynamic background."""
+"""Frames of a video over a dynamic background."""
 
 GUST = 60
 """Frames for which branches sway that come to rest."""
 
 
-def development_scenes(root: Path) -> dict[str, list[Film]]:
+def development_scenes(root: Path) -> dict[str, list[Video]]:
     """All scenes by group.
 
     Args:
         root: folder that holds ``foreground/cdnet2014``, ``foreground/wallflower``, ``foreground/sbi2015``,
             ``foreground/ucsd_motion``, ``vos/davis2016_240p``.
     """
-    baseline = read_films(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
+    baseline = read_videos(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
     highway, office = baseline
     wallflower = root / "foreground/wallflower"
     cut_outs = unseen_cut_outs(root)
     dynamic = [labelled_frame(wallflower / name) for name in ("WavingTrees", "Camouflage")]
     dynamic += [
-        pasted(f"{name}, pasted", pictures(wallflower / name / "input", last), cut_outs, seed)
+        pasted(f"{name}, pasted", images(wallflower / name / "input", last), cut_outs, seed)
         for seed, (name, last) in enumerate((("WavingTrees", 240), ("Camouflage", 238)))
     ]
     dynamic += [
@@ -67,7 +67,7 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
     ]
     return {
         "baseline": baseline,
-        "shaken": [shaken(film) for film in baseline],
+        "shaken": [shaken(video) for video in baseline],
         "dynamic background": dynamic,
         "shadow": [
             altered(highway, "shadows of trees", dynamic_background.tree_shade, 5),
@@ -102,28 +102,29 @@ def development_scenes(root: Path) -> dict[str, list[Film]]:
             altered(office, "insects", foreground_effects.insects, 15),
             altered(highway, "branches", _branches, 16),
         ],
-        "objects at start": hard.sbi_films(root / "foreground/sbi2015"),
-        "moving": hard.moving_films(root / "foreground/ucsd_motion"),
+        "objects at start": hard.sbi_videos(root / "foreground/sbi2015"),
+        "moving": hard.moving_videos(root / "foreground/ucsd_motion"),
     }
 
 
 UNLIT = ("HighwayI", "Board", "Foliage")
-"""Films of SBI2015 that are made dark for headlights, by which nothing was chosen."""
+"""Videos of SBI2015 that are made dark for headlights, by which nothing was chosen."""
 
 
-def empty_scenes(root: Path) -> list[Film]:
+def empty_scenes(root: Path) -> list[Video]:
     """Scenes without anybody, in which all that is foreground is wrong."""
-    films = read_films(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
-    highway, office = (hard.empty_scene(film) for film in films)
+    videos = read_videos(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
+    highway, office = (hard.empty_scene(video) for video in videos)
     length = hard.EMPTY_LENGTH
-    others = {film.name: hard.empty_scene(film) for film in hard.sbi_films(root / "foreground/sbi2015")}
+    others = {video.name: hard.empty_scene(video) for video in hard.sbi_videos(root / "foreground/sbi2015")}
     dark = [
-        hard.changed(film, "dark", hard.night, length) for film in (office, *(others[name] for name in UNLIT))
+        hard.changed(video, "dark", hard.night, length)
+        for video in (office, *(others[name] for name in UNLIT))
     ]
     return [
         *(
-            altered(film, "headlights", foreground_effects.headlights, 60 + i, length)
-            for i, film in enumerate(dark)
+            altered(video, "headlights", foreground_effects.headlights, 60 + i, length)
+            for i, video in enumerate(dark)
         ),
         altered(highway, "rain", foreground_effects.rain, 21, length),
         altered(office, "snow", foreground_effects.snow, 22, length),
@@ -148,7 +149,7 @@ RENDERED = ("--frames", "600", "--clip", "100", "--size", "320x240", "--still", 
 """Options of ``segue synth isd`` for rendered rooms: six of them."""
 
 
-def rendered_scenes(folder: Path, options: Sequence[str] = RENDERED) -> dict[str, list[Film]]:
+def rendered_scenes(folder: Path, options: Sequence[str] = RENDERED) -> dict[str, list[Video]]:
     """Rendered rooms, which are made when the folder does not hold them yet.
 
     Raises:
@@ -157,19 +158,19 @@ def rendered_scenes(folder: Path, options: Sequence[str] = RENDERED) -> dict[str
     if not (folder / INDEX).exists():
         command = [sys.executable, "-m", "segue", "synth", "isd", str(folder), *options]
         subprocess.run(command, check=True, stdout=sys.stderr)
-    return {"rendered": [film_of(video) for video in open_isd(folder)]}
+    return {"rendered": [video_of(video) for video in open_isd(folder)]}
 
 
-def held_out_scenes(root: Path) -> dict[str, list[Film]]:
-    """Scenes that are looked at once, when weights have been chosen: their pictures were never trained on."""
+def held_out_scenes(root: Path) -> dict[str, list[Video]]:
+    """Scenes that are looked at once, when weights have been chosen: their images were never trained on."""
     davis = root / "vos/davis2016_360p_train"
-    films = []
+    videos = []
     for seed, (name, part) in enumerate(HELD_OUT.items(), start=40):
-        plate = [reduced(picture)[part] for picture in pictures(davis / "JPEGImages" / name, 10_000)]
+        plate = [reduced(image)[part] for image in images(davis / "JPEGImages" / name, 10_000)]
         masks = sorted((davis / "Annotations" / name).glob("*.png"))
         own = [cv2.resize(read_stored_mask(path, str(path)), (427, 240))[part] > 0 for path in masks]
-        films.append(pasted(f"{name}, pasted", plate, unseen_cut_outs(root), seed, own))
-    return {"held out": films}
+        videos.append(pasted(f"{name}, pasted", plate, unseen_cut_outs(root), seed, own))
+    return {"held out": videos}
 
 
 HELD_OUT = {
@@ -180,25 +181,25 @@ HELD_OUT = {
 """Sequences of DAVIS, none of which is trained on, and what is shown of them at 427x240."""
 
 
-def reduced(picture: Image) -> Image:
-    return np.asarray(cv2.resize(picture, (427, 240), interpolation=cv2.INTER_AREA), np.uint8)
+def reduced(image: Image) -> Image:
+    return np.asarray(cv2.resize(image, (427, 240), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def labelled_frame(folder: Path) -> Film:
-    """A film of Wallflower, of which one frame is labelled."""
+def labelled_frame(folder: Path) -> Video:
+    """A video of Wallflower, of which one frame is labelled."""
     (truth,) = (folder / "groundtruth").glob("gt*.png")
     labels = np.asarray(cv2.imread(str(truth), cv2.IMREAD_GRAYSCALE), np.uint8)
     last = int(truth.stem.removeprefix("gt"))
 
     def shots() -> Iterator[Shot]:
-        for index, picture in enumerate(pictures(folder / "input", last + 1)):
-            yield picture, labels if index == last else None
+        for index, image in enumerate(images(folder / "input", last + 1)):
+            yield image, labels if index == last else None
 
-    return Film(folder.name, np.ones(labels.shape, bool), shots)
+    return Video(folder.name, np.ones(labels.shape, bool), shots)
 
 
-def pictures(folder: Path, last: int) -> list[Image]:
-    """Pictures of a folder whose number lies below ``last``, in order."""
+def images(folder: Path, last: int) -> list[Image]:
+    """Images of a folder whose number lies below ``last``, in order."""
     paths = sorted(folder.glob("*.jpg"))
     return [read_image(path) for path in paths if int(path.stem.removeprefix("in")) < last]
 
@@ -213,13 +214,13 @@ def unseen_cut_outs(root: Path) -> list[CutOut]:
 
 
 def altered(
-    film: Film, what: str, make: Callable[[Rng, Size], Effect], seed: int, length: int = LENGTH
-) -> Film:
-    """The first frames of a film with an effect on all that is no foreground."""
+    video: Video, what: str, make: Callable[[Rng, Size], Effect], seed: int, length: int = LENGTH
+) -> Video:
+    """The first frames of a video with an effect on all that is no foreground."""
 
     def shots() -> Iterator[Shot]:
         effect: Effect | None = None
-        for index, (image, labels) in enumerate(film.shots()):
+        for index, (image, labels) in enumerate(video.shots()):
             if index == length:
                 return
             if effect is None:
@@ -231,7 +232,7 @@ def altered(
             still = cv2.GaussianBlur((labels > STATIC).astype(np.float32), (0, 0), 1.0)[..., None]
             yield np.asarray(image * still + changed * (1 - still), np.uint8), labels
 
-    return Film(f"{film.name}, {what}", film.roi, shots)
+    return Video(f"{video.name}, {what}", video.roi, shots)
 
 
 def pasted(
@@ -240,11 +241,11 @@ def pasted(
     cut_outs: Sequence[CutOut],
     seed: int,
     own: Sequence[npt.NDArray[np.bool_]] | None = None,
-) -> Film:
+) -> Video:
     """Movers over a dynamic background, which is shown forwards and backwards in turn.
 
     Args:
-        own: where something moves by itself in the pictures of the plate; its label is unknown.
+        own: where something moves by itself in the images of the plate; its label is unknown.
     """
     size = plate[0].shape[0], plate[0].shape[1]
 
@@ -270,7 +271,7 @@ def pasted(
                 labels[own[_there_and_back(time, len(own))] & (labels != MOTION)] = UNKNOWN
             yield frame, labels
 
-    return Film(name, np.ones(size, bool), shots)
+    return Video(name, np.ones(size, bool), shots)
 
 
 def _at(rng: Rng, cut_outs: Sequence[CutOut], size: Size, time: float) -> Mover:
@@ -288,10 +289,10 @@ def _there_and_back(time: int, count: int) -> int:
 
 
 def _strong_waves(rng: Rng, size: Size) -> Effect:
-    """Waves of three pixels over half of the picture."""
+    """Waves of three pixels over half of the image."""
     sway = dynamic_background.swaying(rng, size, 8, 3 * scenery.blob(rng, size, 0.5))
 
-    def act(canvas: Picture, time: int) -> Picture:
+    def act(canvas: Image, time: int) -> Image:
         return np.asarray(sway(canvas, time), np.uint8)
 
     return act
@@ -306,7 +307,7 @@ def _branches_at_rest(rng: Rng, size: Size) -> Effect:
     """The same in a gust of :data:`GUST` frames, after which they only tremble where they are."""
     branches = _branches(rng, size)
 
-    def act(canvas: Picture, time: int) -> Picture:
+    def act(canvas: Image, time: int) -> Image:
         # An effect is a smooth function of time, which need not be a whole number.
         moment: Any = time if time < GUST else GUST + 0.15 * np.sin(0.9 * time)
         return branches(canvas, moment)
@@ -317,7 +318,7 @@ def _branches_at_rest(rng: Rng, size: Size) -> Effect:
 def _dusk(rng: Rng, size: Size) -> Effect:
     """A third of the light, and the noise that comes with it."""
 
-    def act(canvas: Picture, time: int) -> Picture:
+    def act(canvas: Image, time: int) -> Image:
         noise: npt.NDArray[np.float32] = np.random.default_rng([8, time]).standard_normal(
             canvas.shape, np.float32
         )
@@ -327,9 +328,9 @@ def _dusk(rng: Rng, size: Size) -> Effect:
 
 
 def _dimming(rng: Rng, size: Size) -> Effect:
-    """Light that goes down to half over the film."""
+    """Light that goes down to half over the video."""
 
-    def act(canvas: Picture, time: int) -> Picture:
+    def act(canvas: Image, time: int) -> Image:
         return np.asarray(canvas * (1 - 0.5 * time / LENGTH), np.uint8)
 
     return act

@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 
 import segue
-from one_network import Case, film, squares
+from one_network import Case, squares, video
 from segue.registry import MODELS
 from segue.sessions.instances import WindowOptions
 
@@ -97,7 +97,7 @@ def gains(name: str, forms: list[str], case: Case, frames: int) -> dict[str, lis
             torch.manual_seed(0)
             variants[form] = session(name)
     found: dict[str, list[float]] = {form: [] for form in forms}
-    for frame in film(case, frames):
+    for frame in video(case, frames):
         times = {}
         for form, step in variants.items():
             with without(form):

@@ -1,6 +1,6 @@
-"""Films with known objects, ids and classes, for scores of instances over time.
+"""Videos with known objects, ids and classes, for scores of instances over time.
 
-Composites: cut-outs of labelled stills walk through a film of DAVIS, whose own object counts too. Two persons
+Composites: cut-outs of labelled stills move through a video of DAVIS, whose own object counts too. Two people
 cross, one passes behind another, one leaves and comes back, several things move at once. Their paths follow
 from the name and the number of frames; nothing is random from run to run.
 """
@@ -49,11 +49,11 @@ DAVIS_CLASSES = {
 
 @dataclass(frozen=True)
 class TrueClip:
-    """A film with everything that is to be found in it.
+    """A video with everything that is to be found in it.
 
     Attributes:
         name: for people.
-        pairs: reads its pictures and index masks, in order.
+        pairs: reads its images and index masks, in order.
         classes: COCO's name of each id.
     """
 
@@ -73,8 +73,8 @@ class Walk:
 
     Attributes:
         cast: class of the cut-out, and which of that class.
-        height: of the object, as a share of the height of the picture.
-        foot: height of its foot in the picture, 0 top, 1 bottom; who stands lower stands in front.
+        height: of the object, as a share of the height of the image.
+        foot: height of its foot in the image, 0 top, 1 bottom; who stands lower stands in front.
         stops: places of its middle at equal distances of time, as shares of the width; None is out of sight.
     """
 
@@ -112,19 +112,19 @@ COMPOSITES: dict[str, tuple[str, tuple[Walk, ...]]] = {
         ),
     ),
 }
-"""Films and who walks through them."""
+"""Videos and who walks through them."""
 
 
 def composites(data: Path, frames: int) -> list[TrueClip]:
     """All composites, each of ``frames`` frames at 240p; ``data`` holds ``vos`` and ``static``."""
-    films = DavisFolder(data / "vos" / "davis2016_240p")
+    videos = DavisFolder(data / "vos" / "davis2016_240p")
     cast = _cast(data / "static")
     clips = []
-    for name, (film, walks) in COMPOSITES.items():
+    for name, (video, walks) in COMPOSITES.items():
         actors = [(cast[walk.cast[0]][walk.cast[1] % len(cast[walk.cast[0]])], walk) for walk in walks]
         classes = {i: walk.cast[0] for i, walk in enumerate(walks, start=1)}
-        read = partial(_composed, Footage(film, films[film], (0,)), actors, frames)
-        clips.append(TrueClip(f"{name} ({film})", read, {**classes, len(walks) + 1: DAVIS_CLASSES[film]}))
+        read = partial(_composed, Footage(video, videos[video], (0,)), actors, frames)
+        clips.append(TrueClip(f"{name} ({video})", read, {**classes, len(walks) + 1: DAVIS_CLASSES[video]}))
     return clips
 
 
@@ -140,7 +140,7 @@ def davis(data: Path, frames: int) -> list[TrueClip]:
 
 
 def stills(data: Path) -> list[TrueClip]:
-    """Stills with classes that segue-prompt was not trained on, each a film of one frame."""
+    """Stills with classes that segue-prompt was not trained on, each a video of one frame."""
     folder = data / "static"
     names = json.loads((folder / "coco_instance_classes.json").read_text())
     clips = []
@@ -185,16 +185,16 @@ def _still(still: Footage) -> Iterator[tuple[Image, UInt8Array]]:
 
 def _stills(folder: Path) -> list[Footage]:
     """Stills whose objects have classes: those of COCO and of Penn-Fudan."""
-    pictures = ImageMaskFolder(folder / "images", folder / "masks")
+    images = ImageMaskFolder(folder / "images", folder / "masks")
     return [
-        Footage(path.stem, pictures, (i,))
-        for i, path in enumerate(pictures.images)
+        Footage(path.stem, images, (i,))
+        for i, path in enumerate(images.images)
         if path.stem.startswith(("coco_", "penn_"))
     ]
 
 
 def _cast(folder: Path) -> dict[str, list[CutOut]]:
-    """Cut-outs by class, from stills with one object of it, the largest pictures of each class first."""
+    """Cut-outs by class, from stills with one object of it, the largest images of each class first."""
     names = json.loads((folder / "coco_instance_classes.json").read_text())
     found: dict[str, list[CutOut]] = {"person": [], "dog": [], "cat": []}
     for still in _stills(folder):
@@ -211,18 +211,18 @@ def _cast(folder: Path) -> dict[str, list[CutOut]]:
 
 
 def _composed(
-    film: Footage, actors: Sequence[tuple[CutOut, Walk]], frames: int
+    video: Footage, actors: Sequence[tuple[CutOut, Walk]], frames: int
 ) -> Iterator[tuple[Image, UInt8Array]]:
-    """The pictures of a composite; the film runs to and fro."""
-    count = len(cast(Sized, film.source))
+    """The images of a composite; the video runs to and fro."""
+    count = len(cast(Sized, video.source))
     there = list(range(count))
     order = itertools.cycle(there + there[-2:0:-1])
     # Who stands lower is nearer.
     drawn = sorted(range(len(actors)), key=lambda i: actors[i][1].foot)
     for t, index in zip(range(frames), order, strict=False):
-        image = film.source.read_image(index).copy()
+        image = video.source.read_image(index).copy()
         height, width = image.shape[:2]
-        mask = np.where(film.source.read_mask(index) > 0, len(actors) + 1, 0).astype(np.uint8)
+        mask = np.where(video.source.read_mask(index) > 0, len(actors) + 1, 0).astype(np.uint8)
         for i in drawn:
             cut, walk = actors[i]
             x = walk.at(t / max(frames - 1, 1))
@@ -237,9 +237,9 @@ def _composed(
 def _paste(
     image: Image, mask: UInt8Array, cut: CutOut, number: int, foot: tuple[float, float], height: float
 ) -> None:
-    """Put a cut-out of a height in pixels with its foot at (x, y) into a picture and its mask."""
+    """Put a cut-out of a height in pixels with its foot at (x, y) into an image and its mask."""
     scale = height / cut.height
-    patch, alpha = cut.pictures[0], cut.alphas[0]
+    patch, alpha = cut.images[0], cut.alphas[0]
     rows, columns = alpha.shape
     matrix = np.array(
         [[scale, 0, foot[0] - scale * columns / 2], [0, scale, foot[1] - scale * (rows - MARGIN)]]

@@ -10,8 +10,8 @@ Example::
 
 AP is that of YouTube-VIS, over COCO's 80 classes or, with ``--groups``, over person, animal, vehicle and
 object; a class counts where the set has it. Id switches, HOTA and IDF1 are those of TrackEval, without
-classes. What a film shows beside its labelled objects counts as false, the same for all. Stills are films of
-one frame: pictures of COCO and Penn-Fudan that segue-prompt was not trained on, of which the detector was
+classes. What a video shows beside its labelled objects counts as false, for all alike. Stills are videos of
+one frame: images of COCO and Penn-Fudan that segue-prompt was not trained on, of which the detector was
 trained on those of COCO. ``nanodet`` is for stills: all that the detector finds, with masks of segue-prompt,
 before anything is followed. ``text`` tracks the text "person, animal, vehicle, object". Speed counts the
 session alone.
@@ -88,7 +88,7 @@ _NUMBERS = {name: number for number, name in COCO_NAMES.items()}
 
 @dataclass
 class Row:
-    """What was measured on one film."""
+    """What was measured on one video."""
 
     name: str
     identity: Identity
@@ -99,7 +99,7 @@ class Row:
 
 @dataclass
 class Scorer:
-    """Takes films one by one.
+    """Takes videos one by one.
 
     Args:
         groups: score four groups instead of 80 classes.
@@ -118,7 +118,7 @@ class Scorer:
         return group(label) if self.groups else _NUMBERS.get(label)
 
     def add(self, clip: TrueClip, session: Session) -> Row:
-        """Run a session over a film."""
+        """Run a session over a video."""
         truth: list[UInt8Array] = []
         found: list[Segmentation] = []
         seconds = 0.0
@@ -146,7 +146,7 @@ class Scorer:
         return row
 
     def add_still(self, clip: TrueClip, detector: BoxDetector) -> None:
-        """Take all that a detector finds in the one frame of a film."""
+        """Take all that a detector finds in the one frame of a video."""
         ((frame, mask),) = clip.frames()
         found = detector.propose(frame, LEAST_SCORE)
         detections = []
@@ -225,9 +225,9 @@ def main() -> int:
     parser.add_argument("--sets", type=names_of(SETS), default=["composites"], help=",".join(SETS))
     parser.add_argument("--models", type=lambda text: text.split(","), default=list(MODELS))
     parser.add_argument("--groups", action="store_true", help="person, animal, vehicle, object")
-    parser.add_argument("--frames", type=int, default=100, help="of each film, at most")
+    parser.add_argument("--frames", type=int, default=100, help="of each video, at most")
     parser.add_argument(
-        "--only", type=lambda text: text.split(","), default=[""], help="parts of names of films"
+        "--only", type=lambda text: text.split(","), default=[""], help="parts of names of videos"
     )
     parser.add_argument("--weights", type=Path, help="of a network, else those that come with segue")
     parser.add_argument("--window", type=int, help="frames from look to look")
@@ -253,7 +253,7 @@ def main() -> int:
                 continue
             session = _session(model, given, LEAST_SCORE if name == "stills" else given.score)
             if name != "stills":
-                print("| film | HOTA | DetA | AssA | IDF1 | id switches | ids | frames/s |")
+                print("| video | HOTA | DetA | AssA | IDF1 | id switches | ids | frames/s |")
                 print("| --- " * 8 + "|")
             for clip in clips:
                 session.reset()
@@ -270,10 +270,10 @@ def main() -> int:
 def _session(model: str, given: argparse.Namespace, score: float | None) -> Session:
     if model == "text":
         asked = Auto("nanodet", every=given.window, text=[*GROUPS.values()], score=score)
-        nothing = np.zeros((1, 32, 32, 3), np.uint8)  # the session is given the films
+        nothing = np.zeros((1, 32, 32, 3), np.uint8)  # the session is given the videos
         return track(nothing, asked, device="cpu").session
     found = instances(
-        iter(()),  # the session is given the films
+        iter(()),  # the session is given the videos
         model=model,
         weights=given.weights,
         score=score,

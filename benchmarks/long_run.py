@@ -191,12 +191,12 @@ def followed(
 
 
 def there_and_back(path: str, count: int) -> Iterator[Image]:
-    """``count`` pictures of a clip played forwards and backwards; the short clip itself is kept decoded."""
+    """``count`` images of a clip played forwards and backwards; the short clip itself is kept decoded."""
     with open_source(path) as source:
-        pictures = [np.asarray(frame.image) for frame in source]
-    order = cycle([*range(len(pictures)), *range(len(pictures) - 2, 0, -1)])
+        images = [np.asarray(frame.image) for frame in source]
+    order = cycle([*range(len(images)), *range(len(images) - 2, 0, -1)])
     for _, index in zip(range(count), order, strict=False):
-        yield pictures[index]
+        yield images[index]
 
 
 def resident_megabytes() -> float:

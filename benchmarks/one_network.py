@@ -1,6 +1,6 @@
-"""CPU time and memory of one network on a made-up film, in a process of its own; zoo.py and costs.py call it.
+"""CPU time and memory of one network on a made-up video, in its own process; zoo.py and costs.py call it.
 
-The film shows squares that move over a textured scene. Seconds are those of the processor, on one thread, so
+The video shows squares that move over a textured scene. Seconds are those of the processor, on one thread, so
 that other programs on the machine matter little. Memory is the largest resident size of the process, with
 interpreter, libraries and weights. Weights are random where none are in the package.
 """
@@ -36,10 +36,10 @@ class Case:
 
     Attributes:
         name: network of the registry that needs no optical flow.
-        height, width: of the film, in pixels.
+        height, width: of the video, in pixels.
         objects: number of objects that are tracked; other jobs ignore it.
         memory: number of frames in the memory of a network for tracking while it is timed; None is what its
-            own schedule gives on a short film.
+            own schedule gives on a short video.
     """
 
     name: str
@@ -83,14 +83,14 @@ def cost(case: Case, limit: float) -> Cost | None:
 
 
 def squares(case: Case) -> list[tuple[slice, slice]]:
-    """Where the squares of the first frame are, one for each object; ten fit into the picture."""
+    """Where the squares of the first frame are, one for each object; ten fit into the image."""
     unit = case.height / 480
     side = round(90 * unit)
     places = [(round((60 + 200 * (i // 5)) * unit), round((40 + 150 * (i % 5)) * unit)) for i in range(10)]
     return [(np.s_[y : y + side], np.s_[x : x + side]) for y, x in places[: case.objects]]
 
 
-def film(case: Case, count: int) -> Iterator[Frame]:
+def video(case: Case, count: int) -> Iterator[Frame]:
     """Squares that cross a textured scene."""
     rng = np.random.default_rng(0)
     rows, columns = -(-case.height // 16), -(-case.width // 16)
@@ -110,7 +110,7 @@ def film(case: Case, count: int) -> Iterator[Frame]:
 
 
 def measure(case: Case) -> Cost:
-    """Run the film through the network, in this process."""
+    """Run the video through the network, in this process."""
     torch.set_num_threads(1)
     entry = MODELS.find(case.name)
     network: Any = segue.load(case.name) if entry.bundled else entry.build().eval()
@@ -119,10 +119,10 @@ def measure(case: Case) -> Cost:
     if entry.task == "track":
         steps = _tracked(case, network, filled)
     elif entry.task == "foreground":
-        steps = iter(segue.foreground((item.image for item in film(case, FRAMES)), model=network))
+        steps = iter(segue.foreground((item.image for item in video(case, FRAMES)), model=network))
     else:
-        pictures = (item.image for item in film(case, FRAMES))
-        steps = iter(segue.instances(pictures, model=network, window=2, overlap=1))
+        images = (item.image for item in video(case, FRAMES))
+        steps = iter(segue.instances(images, model=network, window=2, overlap=1))
     for _ in range(filled):
         next(steps)
     begun, done = time.process_time(), 0
@@ -144,7 +144,7 @@ def _tracked(case: Case, network: Any, filled: int) -> Iterator[Any]:
         schedule = replace(schedule, mem_every=1, memory_frames=case.memory)
     session = segue.TrackSession(network, schedule)
     count = FRAMES if case.memory is None else filled + 3
-    for item in film(case, count):
+    for item in video(case, count):
         yield session.step(item, None if item.index else mask)
 
 

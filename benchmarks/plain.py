@@ -24,7 +24,7 @@ from segue.types import Image, IndexMask
 
 
 class Query(NamedTuple):
-    """A frame as the decoder needs it: prepared picture, key (1, Ck, h, w), further features."""
+    """A frame as the decoder needs it: prepared image, key (1, Ck, h, w), further features."""
 
     image: Tensor
     key: Tensor
@@ -135,14 +135,14 @@ class PlainSTCN(PlainLoop):
         return np.asarray(self.probabilities.argmax(0).cpu().numpy())
 
     def encode_query(self, image: Tensor) -> Query:
-        """Key side of a prepared picture (1, 3, H', W')."""
+        """Key side of a prepared image (1, 3, H', W')."""
         network = self.network
         assert isinstance(network, STCN)
         f4, f8, f16 = network.key_encoder(image)
         return Query(image, network.key_proj(f16), (f16, network.key_comp(f16), f8, f4))
 
     def encode_memory(self, query: Query, masks: Tensor) -> Memory:
-        """Value side, every object with its own copy of picture and feature."""
+        """Value side, every object with its own copy of image and feature."""
         assert isinstance(self.network, STCN)
         encoder = self.network.value_encoder
         count = len(masks)
@@ -250,13 +250,13 @@ class PlainSTM(PlainLoop):
         return self.encode_memory(Query(image, image, ()), self._pad(masks))
 
     def encode_query(self, image: Tensor) -> Query:
-        """Query side of a prepared picture (1, 3, H', W')."""
+        """Query side of a prepared image (1, 3, H', W')."""
         r2, r3, r4 = self.network.Encoder_Q(image)
         key, value = self.network.KV_Q_r4(r4)
         return Query(image, key, (value, r3, r2))
 
     def encode_memory(self, query: Query, masks: Tensor) -> Memory:
-        """Memory side, every object with its own copy of the picture."""
+        """Memory side, every object with its own copy of the image."""
         encoder: Any = self.network.Encoder_M
         x = encoder.conv1(query.image.repeat(len(masks), 1, 1, 1))
         x = x + encoder.conv1_m(masks[:, None]) + encoder.conv1_o(others(masks).clamp(0, 1)[:, None])

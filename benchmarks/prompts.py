@@ -1,4 +1,4 @@
-"""How good masks from boxes and clicks are: segue-prompt, on pictures with ground truth.
+"""How good masks from boxes and clicks are: segue-prompt, on images with ground truth.
 
 Example::
 
@@ -7,7 +7,7 @@ Example::
     python benchmarks/prompts.py --davis ../shared/data/vos/davis2016_480p --ways segue-prompt,motion
 
 Of still images only those count that ``segue train prompt`` leaves out; of DAVIS the first frames of val, or
-those at ``--at``. ``motion`` is segue-prompt that also sees the next frame, as in a film; stills have none.
+those at ``--at``. ``motion`` is segue-prompt that also sees the next frame, as in a video; stills have none.
 Clicks are simulated: the first is the deepest pixel of the object, each further one the deepest pixel of the
 largest error, on or beside the object, with the mask so far as previous mask. A jittered box has its four
 sides moved by up to 10 % of its width and height. Times are medians of single calls on the threads given.
@@ -32,7 +32,7 @@ import torch
 import segue
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, Sequence
 from segue.models.segue_prompt import SeguePrompt
-from segue.prompts.answers import Answer, PicturePrompter, Prompts
+from segue.prompts.answers import Answer, ImagePrompter, Prompts
 from segue.prompts.motion import MotionPrompter
 from segue.prompts.planes import tight_box
 from segue.prompts.prompter import Prompter
@@ -51,7 +51,7 @@ LEAST_PIXELS = 100
 
 @dataclass(frozen=True)
 class Case:
-    """One object: picture, mask (H, W) of 0, 1 and void."""
+    """One object: image, mask (H, W) of 0, 1 and void."""
 
     name: str
     image: Image
@@ -74,7 +74,7 @@ class Scores:
     box_ms: list[float] = field(default_factory=list)
 
 
-Ask = Callable[[Case], PicturePrompter]
+Ask = Callable[[Case], ImagePrompter]
 
 
 def main() -> int:
@@ -82,7 +82,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--stills", action="append", default=[], help="folder with images/ and masks/")
     parser.add_argument(
-        "--davis", action="append", default=[], help="DAVIS folder; of a film that two have, the first counts"
+        "--davis",
+        action="append",
+        default=[],
+        help="DAVIS folder; of a video that two have, the first counts",
     )
     parser.add_argument("--at", default="0", help="places in its val sequences, as shares of their length")
     parser.add_argument("--weights", type=Path, help="weights of segue-prompt, instead of those that ship")
@@ -110,7 +113,7 @@ def main() -> int:
 def kinds(
     stills: Iterable[str], davis: Iterable[str], limit: int | None, places: Iterable[float]
 ) -> dict[str, list[Case]]:
-    """The objects by kind of picture, and those of all stills together."""
+    """The objects by kind of image, and those of all stills together."""
     found: dict[str, list[Case]] = {}
     for case in _left_out_stills(stills):
         found.setdefault(case.name.split("_")[0], []).append(case)
@@ -119,10 +122,10 @@ def kinds(
         del cases[len(cases) if limit is None else limit :]
     if len(found) > 1:
         found["all stills"] = [case for cases in found.values() for case in cases]
-    films = {item.name: item for folder in reversed([*davis]) for item in DavisFolder(Path(folder))}
+    videos = {item.name: item for folder in reversed([*davis]) for item in DavisFolder(Path(folder))}
     frames = [
-        _frame_of(films[name], int(place * len(films[name])))
-        for name in sorted(films.keys() & DAVIS_VAL)
+        _frame_of(videos[name], int(place * len(videos[name])))
+        for name in sorted(videos.keys() & DAVIS_VAL)
         for place in places
     ]
     if frames:
@@ -130,10 +133,10 @@ def kinds(
     return found
 
 
-def _frame_of(film: Sequence, index: int) -> Case:
-    following = film.read_image(index + 1) if index + 1 < len(film) else None
-    truth = (film.read_mask(index) > 0).astype(np.uint8)
-    return Case(f"{film.name}/{index}", film.read_image(index), truth, following)
+def _frame_of(video: Sequence, index: int) -> Case:
+    following = video.read_image(index + 1) if index + 1 < len(video) else None
+    truth = (video.read_mask(index) > 0).astype(np.uint8)
+    return Case(f"{video.name}/{index}", video.read_image(index), truth, following)
 
 
 def _left_out_stills(folders: Iterable[str]) -> Iterator[Case]:

@@ -1,6 +1,6 @@
 """Speed and memory of XMem and Cutie: segue against the published loops, written down plainly.
 
-Both run the same weights on the same made-up pictures, frame by frame in turn; their results are compared.
+Both run the same weights on the same made-up images, frame by frame in turn; their results are compared.
 The plain loops hold the whole affinity at once, multiply it densely, concatenate their memory, compute batch
 norms, and repeat what the network does for a frame for each object. The memory is filled with made-up frames,
 and for XMem with long-term elements. Prints a Markdown table.
@@ -164,8 +164,8 @@ class PlainXMem(Plain):
 
     def remember(self, query: XMemFeatures) -> None:
         encoder, planes = self.network.value_encoder, both_masks(self.probabilities[1:], clamp=False)
-        picture = query.image.expand(len(planes), -1, -1, -1)
-        x = encoder.bn1(encoder.conv1(torch.cat([picture, planes], 1)))
+        image = query.image.expand(len(planes), -1, -1, -1)
+        x = encoder.bn1(encoder.conv1(torch.cat([image, planes], 1)))
         x = F.relu(F.max_pool2d(x, 3, 2, 1))
         own = encoder.layer3(encoder.layer2(encoder.layer1(x)))
         value = fused(encoder.fuser, query.features[0], own)
@@ -188,8 +188,8 @@ class PlainCutie(Plain):
 
     def remember(self, query: CutieFeatures) -> None:
         encoder, planes = self.network.mask_encoder, both_masks(self.probabilities[1:], clamp=True)
-        picture = query.image.expand(len(planes), -1, -1, -1)
-        x = F.relu(F.max_pool2d(encoder.bn1(encoder.conv1(torch.cat([picture, planes], 1))), 3, 2, 1))
+        image = query.image.expand(len(planes), -1, -1, -1)
+        x = F.relu(F.max_pool2d(encoder.bn1(encoder.conv1(torch.cat([image, planes], 1))), 3, 2, 1))
         value = encoder.fuser(query.pixels, encoder.layer3(encoder.layer2(encoder.layer1(x))))
         self.state = encoder.sensory_update(value, self.state)
         small = F.interpolate(planes[:, :1], size=value.shape[-2:], mode="area")[:, 0]
@@ -265,18 +265,18 @@ def runner_of(case: Case, variant: str, network: Any) -> Plain | Segue:
 def compare(case: Case) -> tuple[dict[str, float], float]:
     """Seconds a frame of each variant, the mean over a period of the schedule, and the largest difference."""
     network = case.network()
-    pictures, mask = scene(case.height, case.width, case.objects, case.frames + 2)
+    images, mask = scene(case.height, case.width, case.objects, case.frames + 2)
     runners = {variant: runner_of(case, variant, network) for variant in ("plain", "segue")}
     for runner in runners.values():
-        runner.start(pictures[0], mask)
+        runner.start(images[0], mask)
     fill(list(runners.values()), case)
     seconds: dict[str, list[tuple[int, float]]] = {"plain": [], "segue": []}
     difference = 0.0
-    for t, picture in enumerate(pictures[1:], start=1):
+    for t, image in enumerate(images[1:], start=1):
         found = {}
         for variant in ("plain", "segue") if t % 2 else ("segue", "plain"):
             begin = time.process_time()
-            found[variant] = runners[variant].step(picture)
+            found[variant] = runners[variant].step(image)
             seconds[variant].append((t, time.process_time() - begin))
         difference = max(difference, float((found["plain"] - found["segue"]).abs().max()))
     return {variant: per_frame(steps) for variant, steps in seconds.items()}, difference
@@ -303,15 +303,15 @@ def run_alone(variant: str, case: Case) -> int:
     has made a copy that is arranged for running. So both hold the weights once, which do not count.
     """
     network = case.network()
-    pictures, mask = scene(case.height, case.width, case.objects, EVERY + 1)
+    images, mask = scene(case.height, case.width, case.objects, EVERY + 1)
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is that of making the network
     runner = runner_of(case, variant, network)
     del network
-    runner.start(pictures[0], mask)
+    runner.start(images[0], mask)
     fill([runner], case)
-    for picture in pictures[1:]:
-        runner.step(picture)
+    for image in images[1:]:
+        runner.step(image)
     return resident("VmHWM") - before
 
 

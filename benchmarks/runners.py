@@ -79,7 +79,7 @@ class Runner(ABC):
 
     @abstractmethod
     def step(self, image: Image) -> IndexMask:
-        """Segment the next frame, from RGB picture to index mask."""
+        """Segment the next frame, from RGB image to index mask."""
 
     @abstractmethod
     def probabilities(self) -> npt.NDArray[np.float32]:

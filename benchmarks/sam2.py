@@ -26,9 +26,9 @@ from segue.allocation import prepare_process
 from segue.layers.running import prepare_for_inference
 from segue.layers.windows import from_windows, to_windows
 from segue.models.sam2 import SAM2, SIZES, Settings
+from segue.models.sam2.images import video_image, video_logits
 from segue.models.sam2.memory import RotaryAttention, rotate
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps
-from segue.models.sam2.pictures import film_logits, film_picture
 from segue.models.sam2.trunk import Block, WindowAttention
 from segue.models.sam2.values import Encoded, Record
 from segue.sessions import TrackSession
@@ -81,9 +81,9 @@ def plain_rotary(
     return self.out_proj(read[:, 0])
 
 
-def plain_encode(self: SAM2, picture: Tensor, constants: Any) -> Encoded:
+def plain_encode(self: SAM2, image: Tensor, constants: Any) -> Encoded:
     """All levels of the neck, then the convolutions of the decoder."""
-    maps = self.image_encoder.trunk(picture)
+    maps = self.image_encoder.trunk(image)
     neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
     fine, half = neck.convs[3](maps[0]), neck.convs[2](maps[1])
     return Encoded(neck.coarse(maps), (decoder.conv_s0(fine), decoder.conv_s1(half)))
@@ -130,11 +130,11 @@ def compare(size: Any, side: int, rounds: int) -> None:
         masks = {}
         for name, network in networks.items():
             start = time.process_time()
-            encoded = network.encode(film_picture(image, side), constants[name])
+            encoded = network.encode(video_image(image, side), constants[name])
             middle = time.process_time()
             record = steps[name].track(encoded, {1: view})[1]
             end = time.process_time()
-            masks[name] = film_logits(cast(Tensor, record.low), (480, 854)) > 0
+            masks[name] = video_logits(cast(Tensor, record.low), (480, 854)) > 0
             if number:  # the first arranges weights
                 times[name]["encode"].append(middle - start)
                 times[name]["rest"].append(end - middle)

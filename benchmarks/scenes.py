@@ -1,4 +1,4 @@
-"""Made-up pictures and weights, so that speed can be measured without data or downloads."""
+"""Made-up images and weights, so that speed can be measured without data or downloads."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def scene(height: int, width: int, objects: int, frames: int) -> tuple[list[Imag
     """Textured discs that drift over a textured background.
 
     Returns:
-        Pictures, and the index mask of the first, (H, W), uint8, with ids 1 to ``objects``.
+        Images, and the index mask of the first, (H, W), uint8, with ids 1 to ``objects``.
     """
     shown = list(itertools.islice(discs(height, width, objects), frames))
-    return [picture for picture, _ in shown], shown[0][1]
+    return [image for image, _ in shown], shown[0][1]
 
 
 def discs(height: int, width: int, objects: int) -> Iterator[tuple[Image, IndexMask]]:
-    """The pictures of :func:`scene` without end, each with its mask; discs turn round at the borders."""
+    """The images of :func:`scene` without end, each with its mask; discs turn round at the borders."""
     draw = np.random.default_rng(0)
     background = _texture(draw, height, width)
     textures = [_texture(draw, height, width) for _ in range(objects)]
@@ -49,13 +49,13 @@ def discs(height: int, width: int, objects: int) -> Iterator[tuple[Image, IndexM
     radius = height / (4 * objects**0.5)
     rows, columns = np.indices((height, width))
     for t in itertools.count():
-        picture, mask = background.copy(), np.zeros((height, width), np.uint8)
+        image, mask = background.copy(), np.zeros((height, width), np.uint8)
         for k in range(objects):
             y, x = _reflected(centres[k] + t * speeds[k], np.array([height, width]))
             inside = (rows - y) ** 2 + (columns - x) ** 2 < radius**2
-            picture[inside] = textures[k][inside]
+            image[inside] = textures[k][inside]
             mask[inside] = k + 1
-        yield picture, mask
+        yield image, mask
 
 
 def _reflected(places: npt.NDArray[Any], size: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -26,7 +26,7 @@ from segue.errors import SegueError
 from segue.sessions import TrackSession
 from segue.types import ATTENTION_BELOW
 from segue.weights import load
-from vos_clips import SETS, Film, open_set
+from vos_clips import SETS, Video, open_set
 
 Array = npt.NDArray[np.float64]
 
@@ -47,7 +47,7 @@ class Sample(NamedTuple):
     inside: float
 
 
-def samples(clip: Film, session: TrackSession) -> Iterator[Sample]:
+def samples(clip: Video, session: TrackSession) -> Iterator[Sample]:
     """Scores and real IoU of the objects that the first mask holds."""
     for frame in clip.frames():
         truth = clip.mask(frame.index)

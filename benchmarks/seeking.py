@@ -45,7 +45,7 @@ class Nothing:
         """There is nothing to forget."""
 
 
-def pictures() -> Iterator[Any]:
+def images() -> Iterator[Any]:
     """Images of the bundled video, forwards and backwards by turns, so that there is no cut."""
     images = [frame.image for frame in segue.open_source(SAMPLE)]
     return itertools.cycle([*images, *reversed(images)])
@@ -56,7 +56,7 @@ def write_video(path: Path, count: int, height: int) -> None:
     width = height * 9 // 5
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=24, width=width, height=height)
-        for image in itertools.islice(pictures(), count):
+        for image in itertools.islice(images(), count):
             resized = cv2.resize(image, (width, height))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(resized, format="rgb24")))
         container.mux(stream.encode())
@@ -69,16 +69,16 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.process_time() - begun
 
 
-def backwards(film: Path, last: int) -> None:
+def backwards(video: Path, last: int) -> None:
     """Read a video as ``--reverse`` does."""
     prompts = {last: [BoxPrompt(1, BOX)]}
-    for _ in ReversePass(Nothing(), segue.open_source(film), lambda _: prompts).learning():  # type: ignore[arg-type]
+    for _ in ReversePass(Nothing(), segue.open_source(video), lambda _: prompts).learning():  # type: ignore[arg-type]
         pass
 
 
-def run(film: Path, end: int, out: Path, *words: str) -> float:
+def run(video: Path, end: int, out: Path, *words: str) -> float:
     """Processor seconds of ``segue track`` over the first frames of a video."""
-    words = ("track", str(film), "--end", str(end), "--format", "png", "--device", "cpu", "-q", *words)
+    words = ("track", str(video), "--end", str(end), "--format", "png", "--device", "cpu", "-q", *words)
     return processor_seconds(["-m", "segue", *words, "-o", str(out)])
 
 
@@ -93,18 +93,18 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, last = Path(name), options.frames - 1
-        film = folder / "film.mp4"
-        write_video(film, options.frames, options.height)
+        video = folder / "video.mp4"
+        write_video(video, options.frames, options.height)
         begun = time.perf_counter()
-        start = seconds_of(lambda: next(iter(segue.open_source(film, start=last - 99))))
+        start = seconds_of(lambda: next(iter(segue.open_source(video, start=last - 99))))
         waited = time.perf_counter() - begun
-        tail = seconds_of(lambda: list(segue.open_source(film, start=last - 99)))
-        ahead = seconds_of(lambda: [frame.index for frame in segue.open_source(film)])
-        back = seconds_of(lambda: backwards(film, last))
+        tail = seconds_of(lambda: list(segue.open_source(video, start=last - 99)))
+        ahead = seconds_of(lambda: [frame.index for frame in segue.open_source(video)])
+        back = seconds_of(lambda: backwards(video, last))
         box = ",".join(f"{side:g}" for side in BOX)
-        forward = run(film, options.tracked, folder / "forward", "--box", box)
+        forward = run(video, options.tracked, folder / "forward", "--box", box)
         at = f"{options.tracked - 1}@{box}"
-        reverse = run(film, options.tracked, folder / "reverse", "--box", at, "--reverse")
+        reverse = run(video, options.tracked, folder / "reverse", "--box", at, "--reverse")
     rows = [
         (f"first frame of `--start {last - 99}`, {waited:.1f} s of the clock", start, None),
         ("the last 100 frames", tail, None),

@@ -41,16 +41,16 @@ class Start:
 
 def starts(folder: Path) -> list[Start]:
     """The cases, with files in a folder."""
-    picture, mask = folder / "frames" / "00000.png", folder / "mask.png"
-    picture.parent.mkdir()
+    image, mask = folder / "frames" / "00000.png", folder / "mask.png"
+    image.parent.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (240, 432, 3), np.uint8)
-    cv2.imwrite(str(picture), pixels)
+    cv2.imwrite(str(image), pixels)
     cv2.imwrite(str(mask), np.pad(np.ones((80, 80), np.uint8), ((60, 100), (100, 252))))
     track = (
         "-m",
         "segue",
         "track",
-        str(picture.parent),
+        str(image.parent),
         "--mask",
         str(mask),
         "--device",

@@ -39,7 +39,7 @@ class Case:
     Attributes:
         model: name of the network.
         objects, memory: number of objects and of permanent memory frames.
-        height, width: of the pictures.
+        height, width: of the images.
         frames: frames that are timed; even.
         threads: of torch.
         device: ``cpu`` or ``cuda``.
@@ -134,22 +134,22 @@ class Comparison:
 def compare(case: Case, variants: Sequence[Variant]) -> Comparison:
     """Time all variants frame by frame in turn, so that a busy machine slows both."""
     network = case.network()
-    pictures, mask = scene(
+    images, mask = scene(
         case.height, case.width, case.objects, 1 + WARM_UP_FRAMES + case.frames + WATCHED_FRAMES
     )
     runners = {variant: case.runner(variant, network) for variant in variants}
     for runner in runners.values():
-        runner.start(pictures[0], mask)
+        runner.start(images[0], mask)
         runner.fill(case.memory)
     steps: dict[Variant, dict[int, Step]] = {variant: {} for variant in variants}
     differences, equal = [], []
     clocks: dict[Variant, Clock] = {}
-    for t, picture in enumerate(pictures[1:], start=1):
+    for t, image in enumerate(images[1:], start=1):
         if t == case.first_watched:
             clocks = watch(runners)
         masks: list[IndexMask] = []
         for variant, runner in in_turn(runners, t):
-            step, found = timed_step(case, runner, picture, t, clocks.get(variant))
+            step, found = timed_step(case, runner, image, t, clocks.get(variant))
             steps[variant][t] = step
             masks.append(found)
         if len(runners) == 2:
@@ -176,14 +176,12 @@ def watch(runners: dict[Variant, Runner]) -> dict[Variant, Clock]:
     return clocks
 
 
-def timed_step(
-    case: Case, runner: Runner, picture: Any, t: int, clock: Clock | None
-) -> tuple[Step, IndexMask]:
+def timed_step(case: Case, runner: Runner, image: Any, t: int, clock: Clock | None) -> tuple[Step, IndexMask]:
     """Segment one frame; the memory has its old size again afterwards."""
     before = dict(clock.seconds) if clock else {}
     outer = Clock(runner.device)
     start = outer.now()
-    mask = runner.step(picture)
+    mask = runner.step(image)
     step = {"all": outer.now() - start}
     if clock:
         step |= {part: clock.seconds[part] - before[part] for part in clock.seconds}
@@ -227,12 +225,12 @@ def run_alone(variant: Variant, case: Case) -> int:
     """What the child process of :func:`peak_memory` does."""
     prepare_process()
     torch.set_num_threads(case.threads)
-    pictures, mask = scene(case.height, case.width, case.objects, 3)
+    images, mask = scene(case.height, case.width, case.objects, 3)
     runner = case.runner(variant, case.network())
-    runner.start(pictures[0], mask)
+    runner.start(images[0], mask)
     runner.fill(case.memory)
-    for picture in pictures[1:]:
-        runner.step(picture)
+    for image in images[1:]:
+        runner.step(image)
     return torch.cuda.max_memory_allocated() if case.device == "cuda" else resident_peak()
 
 

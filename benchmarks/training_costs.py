@@ -95,12 +95,12 @@ def main() -> None:
         return
     print("| training | a step on one device | 1e12 operations | GiB |\n| --- | --- | --- | --- |")
     with torch.device("meta"):
-        windows, picture = torch.rand(8, 3, 3, 240, 320), torch.rand(1, 3, 240, 320)
+        windows, image = torch.rand(8, 3, 3, 240, 320), torch.rand(1, 3, 240, 320)
         for name, network in (("mustan2", MUSTAN2()), ("mustan1", MUSTAN1())):
             show(name, "8 windows of 3 frames, 240x320", network, partial(network, windows))
         scene = FgSegNetV2()
         scene.freeze_backbone()
-        show("fgsegnet", "1 frame, 240x320", scene, lambda: scene(picture))
+        show("fgsegnet", "1 frame, 240x320", scene, lambda: scene(image))
         composites, flow = torch.rand(8, 3, 256, 256), torch.rand(8, 3, 256, 256)
         hofam = HOFAM()
         show("hofam", "8 composites, 256x256", hofam, lambda: hofam(composites, flow))
@@ -112,7 +112,7 @@ def main() -> None:
         plain = SeqFormer("r50")
         show("seqformer, r50", "1 clip of 5 frames, 480x768", plain, lambda: clip_pass(plain, clip))
         coco = SeqFormer("r50", Size(classes=91))
-        show("seqformer-coco, r50", "2 pictures, 640x960", coco, lambda: clip_pass(coco, still))
+        show("seqformer-coco, r50", "2 images, 640x960", coco, lambda: clip_pass(coco, still))
 
 
 def show(name: str, what: str, network: nn.Module, run: Callable[[], object]) -> None:

@@ -1,7 +1,7 @@
 """The annotated clips that trackers are scored on, read frame by frame.
 
 ``root`` is a folder with ``davis2016_240p``, ``davis2016_480p`` and ``composite2obj_240p``, each in the
-layout of DAVIS; the kept films lie in ``pumavos`` and beside ``root``. The development set are the seven
+layout of DAVIS; the kept videos lie in ``pumavos`` and beside ``root``. The development set are the seven
 DAVIS ``val`` sequences that the project tunes on; no training ever sees them. Slow clips, for which the
 folders beside ``root`` are needed too, are made from them.
 """
@@ -37,15 +37,15 @@ FRAME_RATE = 24.0
 NOISE = 1.5
 """Standard deviation of the sensor noise, in grey levels."""
 
-Picture = npt.NDArray[np.uint8]
+Image = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class CutOut:
-    """The object of a sequence, carried over a picture that stands still.
+    """The object of a sequence, carried over an image that stands still.
 
     The object keeps its own motion about its centre and goes from ``start`` to ``end``, places in parts of
-    the picture (x, y), at ``height`` parts of the picture's height in its first frame. Its sequence plays to
+    the image (x, y), at ``height`` parts of the image's height in its first frame. Its sequence plays to
     and fro where it is too short.
     """
 
@@ -65,11 +65,11 @@ class CutOut:
         return FRAMES
 
     def frames(self) -> Iterator[Frame]:
-        """The pictures, made one at a time."""
+        """The images, made one at a time."""
         for i in range(FRAMES):
             shown = self._ground.astype(np.float32)
-            picture, alpha = self._moved(i)
-            shown += alpha[..., None] * (picture - shown)
+            image, alpha = self._moved(i)
+            shown += alpha[..., None] * (image - shown)
             shown += np.random.default_rng(i).normal(0, NOISE, shown.shape)
             yield Frame(i, i / FRAME_RATE, np.clip(shown, 0, 255).astype(np.uint8))
 
@@ -82,7 +82,7 @@ class CutOut:
         return lru_cache(maxsize=1)(self._object)
 
     @cached_property
-    def _ground(self) -> Picture:
+    def _ground(self) -> Image:
         first = next(iter(open_source(self.backdrop))).image
         height, width = first.shape[:2]
         scale = max(SIZE[0] / height, SIZE[1] / width)
@@ -97,7 +97,7 @@ class CutOut:
         return self.height * SIZE[0] / (np.ptp(rows) + 1)
 
     def _object(self, i: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Picture (H, W, 3) and share of the object (H, W) in frame ``i``."""
+        """Image (H, W, 3) and share of the object (H, W) in frame ``i``."""
         turn = i % (2 * len(self.sequence) - 2)
         source = min(turn, 2 * len(self.sequence) - 2 - turn)
         mask = (self.sequence.read_mask(source) == 1).astype(np.float32)
@@ -105,9 +105,9 @@ class CutOut:
         along = np.array(self.start) + (np.array(self.end) - self.start) * i / (FRAMES - 1)
         place = along * SIZE[::-1] - self._scale * np.array([x, y])
         matrix = np.array([[self._scale, 0, place[0]], [0, self._scale, place[1]]])
-        picture = cv2.warpAffine(self.sequence.read_image(source), matrix, SIZE[::-1], flags=cv2.INTER_AREA)
+        image = cv2.warpAffine(self.sequence.read_image(source), matrix, SIZE[::-1], flags=cv2.INTER_AREA)
         alpha = cv2.warpAffine(cv2.GaussianBlur(mask, (0, 0), 0.8), matrix, SIZE[::-1])
-        return np.asarray(picture, np.float32), np.asarray(alpha, np.float32)
+        return np.asarray(image, np.float32), np.asarray(alpha, np.float32)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Painted:
         return PAINTED
 
     def frames(self) -> Iterator[Frame]:
-        """The pictures, painted one at a time."""
+        """The images, painted one at a time."""
         return (self._render(i).frame for i in range(len(self)))
 
     def mask(self, i: int) -> UInt8Array:
@@ -181,7 +181,7 @@ DEV = (
     "soapbox",
 )
 MOVERS = ("bottle", "chopper", "cyclists", "ocean", "surfers")
-"""Films of the UCSD background subtraction set in which the same things move from the first mask to the last;
+"""Videos of the UCSD background subtraction set in which the same things move from first mask to last;
 looked at once for a file that is to ship."""
 VALUE_MOVING = 255
 
@@ -193,7 +193,7 @@ LEFT_OUT = ("boat", "mallard-water")
 class Clip:
     """One annotated sequence, at its own size or at half of it.
 
-    Halving averages 2x2 pixels of the picture and takes every second row and column of the mask, as the
+    Halving averages 2x2 pixels of the image and takes every second row and column of the mask, as the
     240p folder was made.
     """
 
@@ -209,7 +209,7 @@ class Clip:
         return len(self.sequence)
 
     def frames(self) -> Iterator[Frame]:
-        """The pictures, decoded one at a time."""
+        """The images, decoded one at a time."""
         for i in range(len(self)):
             image = self.sequence.read_image(i)
             if self.halved:
@@ -225,10 +225,10 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class MotionFilm:
-    """All that moves in a film with masks for background subtraction, as one object.
+class MotionVideo:
+    """All that moves in a video with masks for background subtraction, as one object.
 
-    ``folder`` holds ``groundtruth/gtNNNNNN.png`` and a picture ``input/inNNNNNN`` for each; the film is what
+    ``folder`` holds ``groundtruth/gtNNNNNN.png`` and an image ``input/inNNNNNN`` for each; the video is what
     has a mask. Only 255 is the object.
     """
 
@@ -243,24 +243,24 @@ class MotionFilm:
     def _pairs(self) -> tuple[tuple[Path, Path], ...]:
         truth = sorted((self.folder / "groundtruth").glob("gt*.png"))
         if not truth:
-            raise DatasetError(f"{self.folder}: no groundtruth/gt*.png; give the folder of one film")
-        pictures = {path.stem: path for path in (self.folder / "input").iterdir()}
-        return tuple((pictures[path.stem.replace("gt", "in")], path) for path in truth)
+            raise DatasetError(f"{self.folder}: no groundtruth/gt*.png; give the folder of one video")
+        images = {path.stem: path for path in (self.folder / "input").iterdir()}
+        return tuple((images[path.stem.replace("gt", "in")], path) for path in truth)
 
     def __len__(self) -> int:
         return len(self._pairs)
 
     def frames(self) -> Iterator[Frame]:
-        """The pictures, decoded one at a time."""
-        for i, (picture, _) in enumerate(self._pairs):
-            yield Frame(i, i / FRAME_RATE, read_rgb(picture))
+        """The images, decoded one at a time."""
+        for i, (image, _) in enumerate(self._pairs):
+            yield Frame(i, i / FRAME_RATE, read_rgb(image))
 
     def mask(self, i: int) -> UInt8Array:
         """Ground truth of frame ``i``, (H, W), 1 where something moves."""
         return np.asarray(read_index_mask(self._pairs[i][1]) == VALUE_MOVING, np.uint8)
 
 
-class Film(Protocol):
+class Video(Protocol):
     """What can be followed and scored."""
 
     @property
@@ -271,7 +271,7 @@ class Film(Protocol):
     def __len__(self) -> int: ...
 
     def frames(self) -> Iterator[Frame]:
-        """The pictures, one at a time."""
+        """The images, one at a time."""
         ...
 
     def mask(self, i: int) -> UInt8Array:
@@ -291,7 +291,7 @@ class ClipSet:
 
     title: str
     protocol: SemiSupervised
-    clips: tuple[Film, ...]
+    clips: tuple[Video, ...]
 
 
 def open_set(name: str, root: Path) -> ClipSet:
@@ -338,10 +338,10 @@ def _held(root: Path) -> ClipSet:
 
 
 def _kept(root: Path) -> ClipSet:
-    """Films of other makers, grey and small, that no tracker was trained on, and a reflection in a window."""
-    movers = tuple(MotionFilm(root.parent / "foreground" / "ucsd_motion" / name) for name in MOVERS)
+    """Videos of other makers, grey, small, that no tracker was trained on, and a reflection in a window."""
+    movers = tuple(MotionVideo(root.parent / "foreground" / "ucsd_motion" / name) for name in MOVERS)
     chair = Clip(DavisFolder(root / "pumavos")["chair"])
-    return ClipSet("kept films (mean over films)", "2017", (*movers, chair))
+    return ClipSet("kept videos (mean over videos)", "2017", (*movers, chair))
 
 
 SETS = {

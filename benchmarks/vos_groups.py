@@ -1,6 +1,6 @@
 """What makes the annotated clips hard: scores by kind of difficulty, and the worst kind.
 
-A mean over clips hides that one kind of film is lost. Weights and options are chosen by the mean and by the
+A mean over clips hides that one kind of video is lost. Weights and options are chosen by the mean and by the
 worst group together, see :func:`group_table`.
 """
 

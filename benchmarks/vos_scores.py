@@ -4,7 +4,7 @@ Example::
 
     python benchmarks/vos_scores.py --data ../shared/data/vos --sets dev240 --methods model,copy,flow
 
-Prints Markdown tables. Speed counts the tracker alone, without decoding pictures and scoring masks.
+Prints Markdown tables. Speed counts the tracker alone, without decoding images and scoring masks.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from segue.sessions import TrackSession
 from segue.types import Frame, Image, IndexMask
 from segue.weights import load
 from segue_train.trunks import load_mobilenet
-from vos_clips import SETS, ClipSet, Film, open_set
+from vos_clips import SETS, ClipSet, Video, open_set
 from vos_groups import group_table
 
 Tracker = Callable[[Frame, IndexMask | None], IndexMask]
@@ -180,7 +180,7 @@ class NetworkTracker:
         return self._session.step(frame, given).mask
 
 
-def follow(clip: Film, tracker: Tracker, protocol: SemiSupervised) -> ClipResult:
+def follow(clip: Video, tracker: Tracker, protocol: SemiSupervised) -> ClipResult:
     """Run a tracker over a clip and score it against the ground truth."""
     accumulator = DavisAccumulator(clip.name, protocol=protocol)
     seconds = 0.0
@@ -323,7 +323,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--last-penalty", type=float, help="the same for the previous frame")
     add("--memory-policy", choices=("usage", "fifo", "all"), help="which memory frame makes room")
     add("--max_jump", type=float, help="stray pieces farther than this part of the diagonal go")
-    add("--flip_tta", action="store_true", default=None, help="look at the mirrored picture as well")
+    add("--flip_tta", action="store_true", default=None, help="look at the mirrored image as well")
     add("--fast", action="store_true", help="bfloat16 where the processor has it")
     add("--device", default="cpu", help="of the model (default: cpu)")
     add("--threads", type=int, default=torch.get_num_threads(), help="threads of torch and OpenCV")

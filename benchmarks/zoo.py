@@ -7,7 +7,7 @@ Example::
     python benchmarks/zoo.py --only sam2-large,stm --limit 900 --write docs/models.md   # some of its rows
 
 Names, sizes, terms, prompts and export come from the registry; published figures from the pages of the
-networks. How each network is measured, on a film of 480x854 pixels with one object or ten: one_network.py.
+networks. How each network is measured, on a video of 480x854 pixels with one object or ten: one_network.py.
 Networks that need optical flow are not measured.
 """
 
@@ -35,7 +35,7 @@ TASKS = {
     "foreground": "find what moves",
     "instances": "find, name, track",
     "prompt": "masks of clicks and boxes",
-    "detect": "find in pictures",
+    "detect": "find in images",
 }
 MEASURED = ("track", "foreground", "instances")
 LIMIT = 60.0

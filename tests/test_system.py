@@ -80,8 +80,8 @@ def test_files_and_results_of_a_batch_are_written_on_windows(tmp_path: Path) -> 
     work = tmp_path / "work"
     (work / "masks").mkdir(parents=True)
     (work / "masks" / "00000.png").write_bytes(b"mask")
-    publish(work, str(tmp_path / "out"), "film", "batch")
-    assert (tmp_path / "out" / "film" / "masks" / "00000.png").read_bytes() == b"mask"
+    publish(work, str(tmp_path / "out"), "video", "batch")
+    assert (tmp_path / "out" / "video" / "masks" / "00000.png").read_bytes() == b"mask"
 
 
 @pytest.mark.usefixtures("windows")

@@ -6,7 +6,7 @@ Example::
     python tools/drawn_stills.py --rooms out/rooms/train --count 1500 --out out/drawn
 
 A thing is a blob, a polygon or a body with limbs, filled with textures of the generator, colours or parts of
-images. ``--pictures FOLDER`` adds images to the backdrops and textures; their terms are up to you. Beside
+images. ``--images FOLDER`` adds images to the backdrops and textures; their terms are up to you. Beside
 the drawn stills lie the people and things of the rooms (``--from-rooms``), as the rooms' instance maps have
 them. ``segue train stcn-lite --data out/drawn`` animates them.
 """
@@ -26,10 +26,11 @@ from segue.datasets.files import read_rgb
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.isd import MOVING_BACKGROUND, IsdClip, open_isd
 from segue.masks.files import write_index_mask
+from segue.types import Image
 from segue_isd.textures import paint_textures
 from segue_train.footage import object_ids
 from segue_train.scenery import clouds, procedural
-from segue_train.warp import Picture, Rng, log_uniform, picked, random_part
+from segue_train.warp import Rng, log_uniform, picked, random_part
 
 SIZE = (300, 400)
 """Rows and columns of a drawn still."""
@@ -42,7 +43,7 @@ def main() -> None:
     """Write the stills."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rooms", type=Path, required=True, help="a split that `segue synth isd` wrote")
-    parser.add_argument("--pictures", type=Path, help="folder of further images (JPEG, PNG)")
+    parser.add_argument("--images", type=Path, help="folder of further images (JPEG, PNG)")
     parser.add_argument("--count", type=int, default=1500, help="drawn stills")
     parser.add_argument("--from-rooms", type=int, default=500, help="stills that are frames of the rooms")
     parser.add_argument("--seed", type=int, default=0)
@@ -51,14 +52,14 @@ def main() -> None:
     for name in ("images", "masks"):
         (arguments.out / name).mkdir(parents=True)
     clips = list(open_isd(arguments.rooms))
-    free = sorted(arguments.pictures.glob("*.[jp][pn]g")) if arguments.pictures else []
+    free = sorted(arguments.images.glob("*.[jp][pn]g")) if arguments.images else []
     rng = np.random.default_rng(arguments.seed)
-    pictures = [read_rgb(path) for path in free]
+    images = [read_rgb(path) for path in free]
     for number in range(arguments.count):
         if number % 20 == 0:  # painting all textures takes longer than drawing a still
-            sources = _sources(rng, clips, pictures)
-        picture, mask = draw_still(rng, sources)
-        _write(arguments.out, f"drawn_{number:05}", picture, mask)
+            sources = _sources(rng, clips, images)
+        image, mask = draw_still(rng, sources)
+        _write(arguments.out, f"drawn_{number:05}", image, mask)
     for number in range(arguments.from_rooms):
         clip = picked(rng, clips)
         frame = int(rng.integers(len(clip)))
@@ -68,30 +69,30 @@ def main() -> None:
             _write(arguments.out, f"room_{number:05}", read_rgb(clip.frames[frame]), mask)
 
 
-def _write(folder: Path, name: str, picture: Picture, mask: Picture) -> None:
-    cv2.imwrite(str(folder / "images" / f"{name}.jpg"), picture[..., ::-1])
+def _write(folder: Path, name: str, image: Image, mask: Image) -> None:
+    cv2.imwrite(str(folder / "images" / f"{name}.jpg"), image[..., ::-1])
     write_index_mask(folder / "masks" / f"{name}.png", mask)
 
 
-Source = Callable[[], Picture]
+Source = Callable[[], Image]
 
 
-def _sources(rng: Rng, clips: Sequence[ForegroundSequence], free: Sequence[Picture]) -> list[Source]:
+def _sources(rng: Rng, clips: Sequence[ForegroundSequence], free: Sequence[Image]) -> list[Source]:
     """What backdrops and textures are taken from: rooms, free images and paint."""
     textures = paint_textures(rng)
     names = sorted(textures)
 
-    def room() -> Picture:
+    def room() -> Image:
         return read_rgb(picked(rng, picked(rng, clips).frames))
 
-    def texture() -> Picture:
+    def texture() -> Image:
         return np.ascontiguousarray(textures[picked(rng, names)][..., :3])
 
     found = [room, room, texture, lambda: procedural(rng, SIZE)]
     return [*found, lambda: picked(rng, free)] if free else found
 
 
-def draw_still(rng: Rng, sources: Sequence[Source]) -> tuple[Picture, Picture]:
+def draw_still(rng: Rng, sources: Sequence[Source]) -> tuple[Image, Image]:
     """An image of :data:`SIZE` with one to four things, and its index mask, 0 background."""
     backdrop = cut(rng, picked(rng, sources)())
     canvas = backdrop.astype(np.float32)
@@ -113,12 +114,12 @@ def draw_still(rng: Rng, sources: Sequence[Source]) -> tuple[Picture, Picture]:
     return np.clip(canvas, 0, 255).astype(np.uint8), mask
 
 
-def cut(rng: Rng, picture: Picture) -> Picture:
+def cut(rng: Rng, image: Image) -> Image:
     """A random part of an image, brought to :data:`SIZE`, mirrored half the time."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     share = log_uniform(rng, 0.3, 1.0)
     rows = random_part(rng, (height, width), (max(8, int(share * height)), max(8, int(share * width))))
-    part = np.asarray(cv2.resize(picture[rows], SIZE[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    part = np.asarray(cv2.resize(image[rows], SIZE[::-1], interpolation=cv2.INTER_AREA), np.uint8)
     return np.ascontiguousarray(part[:, ::-1]) if rng.random() < 0.5 else part
 
 

@@ -34,7 +34,7 @@ COMMANDS = {
 """What makes each clip, in a folder with the bundled video and ``still.mp4``."""
 
 
-def still_film(count: int = 60) -> Iterator[Frame]:
+def still_video(count: int = 60) -> Iterator[Frame]:
     """A still image of the pond through which a fish swims, as in the notebook on foreground."""
     with segue.open_source(SAMPLE / "video.mp4") as source:
         pond = next(iter(source)).image
@@ -53,21 +53,21 @@ def still_film(count: int = 60) -> Iterator[Frame]:
         yield Frame(index, index / 24, noisy)
 
 
-def write_still_film(path: Path) -> None:
-    """Write :func:`still_film` as H.264."""
+def write_still_video(path: Path) -> None:
+    """Write :func:`still_video` as H.264."""
     with OverlayVideoSink(path, fps=24) as sink:
-        for frame in still_film():
+        for frame in still_video():
             sink.write(frame, Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8)))
 
 
-def write_clip(film: Path, target: Path) -> None:
+def write_clip(video: Path, target: Path) -> None:
     """Write every third frame of a video as an animated WebP image."""
-    with segue.open_source(film, stride=EVERY) as source:
-        pictures = [Image.fromarray(cv2.resize(frame.image, (432, 240))) for frame in source]
-    pictures[0].save(
+    with segue.open_source(video, stride=EVERY) as source:
+        images = [Image.fromarray(cv2.resize(frame.image, (432, 240))) for frame in source]
+    images[0].save(
         target,
         save_all=True,
-        append_images=pictures[1:],
+        append_images=images[1:],
         duration=int(1000 * SECONDS),
         loop=0,
         quality=QUALITY,
@@ -81,7 +81,7 @@ def main(target: Path) -> None:
         folder = Path(scratch)
         for name in ("video.mp4", "first.png"):
             (folder / name).write_bytes((SAMPLE / name).read_bytes())
-        write_still_film(folder / "still.mp4")
+        write_still_video(folder / "still.mp4")
         for name, command in COMMANDS.items():
             print(command, flush=True)
             words = [sys.executable, "-m", *shlex.split(command), "--overwrite"]

@@ -32,9 +32,9 @@ def small_outputs(notebook: Any) -> None:
 
 
 def _as_jpeg(png: str) -> str:
-    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=QUALITY)
+    image.save(file, "JPEG", quality=QUALITY)
     return base64.b64encode(file.getvalue()).decode()
 
 

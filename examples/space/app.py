@@ -24,7 +24,7 @@ Places = tuple[tuple[int, int], ...]
 
 
 def first_frame(video: str | None) -> tuple[Any, Clicks]:
-    """The picture to click on, and no clicks yet."""
+    """The image to click on, and no clicks yet."""
     if video is None:
         return None, []
     with segue.open_source(video) as source:
@@ -35,10 +35,10 @@ def add_click(video: str, clicks: Clicks, kind: str, event: gr.SelectData) -> tu
     """The first frame with the mask of all clicks."""
     x, y = event.index
     clicks = [*clicks, (x, y, kind == "on the object")]
-    picture, _ = first_frame(video)
+    image, _ = first_frame(video)
     on, beside = as_points(clicks)
-    answer = segue.Prompter(picture)(points=on, negative=beside)
-    shown = overlay(picture, answer.mask.astype(np.uint8))
+    answer = segue.Prompter(image)(points=on, negative=beside)
+    shown = overlay(image, answer.mask.astype(np.uint8))
     return shown, clicks, f"expected overlap with what you mean: {float(answer.iou[0]):.0%}"
 
 
@@ -68,12 +68,12 @@ with gr.Blocks(title="segue") as demo:
     clicks = gr.State([])
     with gr.Row():
         video = gr.Video(label="Video")
-        picture = gr.Image(label="First frame: click here", interactive=False)
+        image = gr.Image(label="First frame: click here", interactive=False)
         followed = gr.Video(label="Followed")
     kind = gr.Radio(["on the object", "beside it"], value="on the object", label="A click is")
     score = gr.Markdown()
-    video.change(first_frame, video, [picture, clicks])
-    picture.select(add_click, [video, clicks, kind], [picture, clicks, score])
+    video.change(first_frame, video, [image, clicks])
+    image.select(add_click, [video, clicks, kind], [image, clicks, score])
     gr.Button("Follow").click(follow, [video, clicks], followed)
 
 if __name__ == "__main__":

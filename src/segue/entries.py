@@ -253,7 +253,7 @@ class SinkOptions:
             as of a camera before its first frame.
         source_size: tells the same when it is called, from the first frame on for every source.
         names: name of each frame of the source without ending, if it has them.
-        pictures: file name of each frame of the source, where these are files.
+        images: file name of each frame of the source, where these are files.
         fps: frames a second, if known.
         settings: all that the masks depend on, as JSON values.
         side_by_side: put the plain frame beside the drawn one.
@@ -273,7 +273,7 @@ class SinkOptions:
     size: tuple[int, int] | None = None
     source_size: Callable[[], tuple[int, int] | None] = lambda: None
     names: tuple[str, ...] | None = None
-    pictures: tuple[str, ...] | None = None
+    images: tuple[str, ...] | None = None
     fps: float | None = None
     settings: Mapping[str, Any] | None = None
     side_by_side: bool = False
@@ -324,14 +324,14 @@ class DatasetEntry:
         layout: files that show that a folder holds it.
         fits: whether a folder has them; None leaves it out of `segue data check`.
         list: what a folder has of it.
-        films: opens its videos of still cameras with labels of the foreground, for ``segue train --data
+        videos: opens its videos of still cameras with labels of the foreground, for ``segue train --data
             NAME=FOLDER`` and ``segue eval NAME``; None where it has none.
         masks: opens its videos with index masks, for ``segue run NAME``, ``segue eval NAME`` and
             ``segue train --data NAME=FOLDER`` of networks that follow objects; None where it has none.
         instances: opens its training part, videos or images with labelled instances, for the networks of
             ``segue train`` that find instances, and for ``segue run NAME`` and ``segue eval NAME``; None
             where it has none.
-        shadows: whether the labels of ``films`` tell shadows.
+        shadows: whether the labels of ``foreground`` tell shadows.
         rendered: whether no camera took the videos.
     """
 
@@ -342,7 +342,7 @@ class DatasetEntry:
     layout: str
     fits: Callable[[Path], bool] | None = None
     list: Callable[[Path], Inventory] | None = None
-    films: Callable[[Path], ForegroundFolder] | None = None
+    videos: Callable[[Path], ForegroundFolder] | None = None
     instances: Callable[[Path], YTVISDataset] | None = None
     masks: Callable[[Path], ByName[Sequence]] | None = None
     shadows: bool = False

@@ -154,8 +154,8 @@ def desk(rng: np.random.Generator) -> Piece:
         box((0.06, 0.04, 0.2), (-0.1, 0.19, height + 0.04), Surface((0.12, 0.12, 0.12), gloss=0.4)),
         box((0.58, 0.04, 0.36), (-0.1, 0.2, height + 0.17), Surface((0.08, 0.08, 0.09), gloss=0.4)),
     ]
-    picture = Surface((1, 1, 1), f"desktop{rng.integers(2)}", 0, glow=0.35)
-    screen = panel(0.54, 0.32, (-0.1, 0.173, height + 0.19), picture)
+    image = Surface((1, 1, 1), f"desktop{rng.integers(2)}", 0, glow=0.35)
+    screen = panel(0.54, 0.32, (-0.1, 0.173, height + 0.19), image)
     parts += things(rng, width, depth * 0.7, height + 0.04)
     seat = office_chair(rng)
     turned = placed(rng.uniform(-0.15, 0.05), -0.62, 0, np.pi + rng.uniform(-0.5, 0.5))

@@ -73,7 +73,7 @@ class Lens:
         stretch = (1 + bend * (away**2).sum(axis=-1, keepdims=True)) / (1 + bend)
         self._sources = (self._middle + self._half * away * stretch - 0.5).astype(np.float32)
 
-    def picture(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def image(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """An image or share, (H, W) or (H, W, 3), smoothly."""
         return np.asarray(self._taken(image, cv2.INTER_LINEAR), np.uint8)
 
@@ -83,9 +83,9 @@ class Lens:
         ids = self._taken(maps.ids.astype(np.float32), cv2.INTER_NEAREST)
         return replace(
             maps,
-            image=self.picture(maps.image),
-            coverage=self.picture(maps.coverage),
-            shadow=self.picture(maps.shadow),
+            image=self.image(maps.image),
+            coverage=self.image(maps.coverage),
+            shadow=self.image(maps.shadow),
             normal=np.asarray(self._taken(maps.normal, cv2.INTER_NEAREST), np.uint8),
             depth=np.asarray(self._taken(maps.depth, cv2.INTER_NEAREST), np.float32),
             ids=ids.astype(np.int32),

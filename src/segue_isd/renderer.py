@@ -17,7 +17,7 @@ from segue_isd.camera import View
 from segue_isd.gl import COARSE, FINE, LIGHTS, OCCLUDERS, Batch, Uniforms, assign, open_context, source
 from segue_isd.lights import Light
 from segue_isd.maps import Maps
-from segue_isd.pictures import SIDE
+from segue_isd.patterns import SIDE
 from segue_isd.scene import Moment, Stage
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Pipeline:
         self._drawn: Any = None  # projection of what stands still
 
     @property
-    def picture(self) -> Any:
+    def image(self) -> Any:
         """The last image, with the share of foreground."""
         return self._out.textures[0]
 
@@ -263,7 +263,7 @@ class Renderer:
             if stage.mirror is not None:
                 view, next_view = (_reflected(v, stage.mirror) for v in (moment.view, moment.next_view))
                 self._mirror.draw(stage, view, next_view, stage.mirror)
-                mirrored = self._mirror.picture
+                mirrored = self._mirror.image
             self._main.draw(stage, moment.view, moment.next_view, mirrored=mirrored)
             return self._main.read()
 

@@ -262,10 +262,10 @@ class _Builder:
                     front = chained(pose, placed(x, -0.024))[:, 3]
                     room.mirror = np.array([*inward, -inward @ front])
                 elif kind < 0.1 + 0.15 * (1 + self.liveliness):
-                    picture = Surface((1, 1, 1), "broadcast", 1.6, glow=0.5, gloss=0.2)
+                    image = Surface((1, 1, 1), "broadcast", 1.6, glow=0.5, gloss=0.2)
                     frame = Surface((0.08, 0.08, 0.08), gloss=0.4)
                     room.parts += moved([box((1.1, 0.06, 0.68), (x, -0.03, 1.35), frame)], pose)
-                    solids = tuple(moved([panel(1.0, 0.58, (x, -0.055, 1.4), picture)], pose))
+                    solids = tuple(moved([panel(1.0, 0.58, (x, -0.055, 1.4), image)], pose))
                     jump = rng.uniform(0.2, 2.5) if rng.random() < 0.6 else 0.0
                     room.movers.append(Slide("screen", solids, (0.2, 0.05), jump))
                 else:

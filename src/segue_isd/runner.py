@@ -204,7 +204,7 @@ def make_clip(renderer: Renderer, scene: Scene, folder: Path) -> None:
         writer.write(index, image, maps)
         before = maps.image
     empty = renderer.render(scene.empty()).image
-    plate = sensor.clean(empty if lens is None else lens.picture(empty))
+    plate = sensor.clean(empty if lens is None else lens.image(empty))
     writer.finish(plate)
 
 

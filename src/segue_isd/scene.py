@@ -16,7 +16,7 @@ from segue_isd.casting import LEAD, Cast, CastOptions
 from segue_isd.lights import Gains, LightEvent, Lighting, draw_events, draw_lighting, gains_at
 from segue_isd.moving import Mover
 from segue_isd.parts import MOVING_BACKGROUND, Part, numbered
-from segue_isd.pictures import Texture
+from segue_isd.patterns import Texture
 from segue_isd.rooms import Room, darken, furnish
 from segue_isd.sensor import SensorPlan, draw_sensor, heat, warmth
 from segue_isd.templates import TEMPLATES

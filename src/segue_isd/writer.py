@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as Picture
+from PIL import Image as Image
 
 from segue.datasets.files import read_rgb
 from segue.datasets.foreground import numbered_files
@@ -76,7 +76,7 @@ class ClipWriter:
     def finish(self, plate: npt.NDArray[np.uint8]) -> None:
         """Write what belongs to the whole clip: ``plate`` is the background without foreground, (H, W, 3)."""
         region = io.BytesIO()
-        Picture.fromarray(np.full(self._scene.size, 255, np.uint8)).save(region, format="BMP")
+        Image.fromarray(np.full(self._scene.size, 255, np.uint8)).save(region, format="BMP")
         write_complete(self._folder / "ROI.bmp", region.getvalue())
         write_complete(self._folder / "temporalROI.txt", f"1 {len(self._cameras)}\n".encode())
         write_complete(self._folder / "background.png", _encoded(".png", plate[..., ::-1], _FAST_PNG))
@@ -175,15 +175,15 @@ def write_sheet(path: Path, clips: Sequence[Path]) -> None:
     rows = [np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]
     prepare(path)
     with replacing(path) as partial:
-        Picture.fromarray(np.vstack(rows)).quantize(256).save(partial, format="PNG", optimize=True)
+        Image.fromarray(np.vstack(rows)).quantize(256).save(partial, format="PNG", optimize=True)
 
 
 def _cell(clip: Path) -> npt.NDArray[np.uint8]:
-    pictures, truths = (list(numbered_files(clip / name).values()) for name in ("input", "groundtruth"))
-    tried = range(0, len(pictures), max(1, len(pictures) // 8))
+    images, truths = (list(numbered_files(clip / name).values()) for name in ("input", "groundtruth"))
+    tried = range(0, len(images), max(1, len(images) // 8))
     shown = {i: read_grey(truths[i]) for i in tried}
     fullest = max(tried, key=lambda i: (int((shown[i] == 255).sum()), -i))
-    image = read_rgb(pictures[fullest])
+    image = read_rgb(images[fullest])
     both = np.vstack([image, np.repeat(shown[fullest][..., None], 3, axis=2)])
     size = (WIDTH, round(both.shape[0] * WIDTH / both.shape[1]))
     return np.asarray(cv2.resize(both, size, interpolation=cv2.INTER_AREA), np.uint8)

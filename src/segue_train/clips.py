@@ -11,18 +11,19 @@ import numpy as np
 from segue.arrays import BoolArray, Float32Array
 from segue.errors import DatasetError
 from segue.prompts.planes import tight_box
+from segue.types import Image
 from segue_train import warp
 from segue_train.clip_pass import object_masks
 from segue_train.footage import VOID, Footage, object_ids, relabel
 from segue_train.recipe import Batch, Batches, stacked
-from segue_train.warp import Motion, Pair, Picture, Rng, picked
+from segue_train.warp import Motion, Pair, Rng, picked
 
 MOST_DRAWS = 200  # clips that are drawn for each one of a batch before the material is found to be empty
 
 Pairs = Sequence[Pair]
 Steps = Sequence[tuple[warp.Matrix, Float32Array | None]]  # where a frame is moved, and how it is bent
 
-WHOLE_PICTURE = Motion(rotation=7, log_scale=0.08, shear=4, shift=0.05)
+WHOLE_IMAGE = Motion(rotation=7, log_scale=0.08, shear=4, shift=0.05)
 CUT_OUT = Motion(rotation=10, log_scale=0.10, shear=5, shift=0.09)
 HAND_HELD = Motion(rotation=2, log_scale=0.03, shear=1, shift=0.02)
 BACKDROP = Motion(rotation=3, log_scale=0.04, shear=2, shift=0.03)
@@ -51,25 +52,25 @@ Curriculum = Callable[[float, Rng], tuple[ClipShape, float, int]]
 class Clip:
     """Frames (T, S, S, 3) and index masks (T, S, S), with void, that are being composed."""
 
-    frames: list[Picture]
-    masks: list[Picture]
+    frames: list[Image]
+    masks: list[Image]
 
     @classmethod
     def moved(cls, pairs: Pairs, matrix: warp.Matrix, steps: Steps, side: int) -> Clip:
         """Frames brought to a crop by ``matrix``, and then each by its step."""
         clip = cls([], [])
-        for (picture, mask), (step, field) in zip(pairs, steps, strict=True):
-            clip.frames.append(warp.apply(picture, step @ matrix, side, field))
+        for (image, mask), (step, field) in zip(pairs, steps, strict=True):
+            clip.frames.append(warp.apply(image, step @ matrix, side, field))
             clip.masks.append(warp.apply(mask, step @ matrix, side, field, mask=True))
         return clip
 
     def paste(self, other: Clip, index: int, behind: bool) -> None:
         """Paste what fills the masks of another clip with soft edges."""
-        for t, (picture, solid) in enumerate(zip(other.frames, other.masks, strict=True)):
+        for t, (image, solid) in enumerate(zip(other.frames, other.masks, strict=True)):
             weight = blur(solid, 3, 0.8).astype(np.float32) / 255
             if behind:
                 weight = weight * (self.masks[t] == 0)
-            mixed = self.frames[t] + weight[..., None] * (picture.astype(np.float32) - self.frames[t])
+            mixed = self.frames[t] + weight[..., None] * (image.astype(np.float32) - self.frames[t])
             self.frames[t] = mixed.astype(np.uint8)
             self.masks[t] = np.where(weight > 0.5, np.uint8(index), self.masks[t])
 
@@ -109,7 +110,7 @@ class ClipSampler:
         pair = picked(rng, self.stills).read(0)
         chosen = random_object(rng, pair[1])
         matrix = crop_around(rng, pair[1] == chosen, shape.side)
-        steps = animation(rng, WHOLE_PICTURE, shape, shape.pace)
+        steps = animation(rng, WHOLE_IMAGE, shape, shape.pace)
         return Clip.moved(_only(chosen, [pair]) * shape.frames, matrix, steps, shape.side)
 
     def _cut_out_still(self, rng: Rng, shape: ClipShape) -> Clip:
@@ -203,15 +204,15 @@ def frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
 
 def solid(chosen: int, pairs: Pairs) -> Pairs:
     """Images with masks that are 255 in one object."""
-    return [(picture, (mask == chosen).astype(np.uint8) * np.uint8(255)) for picture, mask in pairs]
+    return [(image, (mask == chosen).astype(np.uint8) * np.uint8(255)) for image, mask in pairs]
 
 
 def _only(chosen: int, pairs: Pairs) -> list[Pair]:
     """Images with masks of one object, or of none for 0."""
-    return [(picture, relabel(mask, [chosen] if chosen else [])) for picture, mask in pairs]
+    return [(image, relabel(mask, [chosen] if chosen else [])) for image, mask in pairs]
 
 
-def random_object(rng: Rng, mask: Picture, least: int = 30) -> int:
+def random_object(rng: Rng, mask: Image, least: int = 30) -> int:
     """Choose an object of a mask."""
     ids = object_ids(mask, least)
     return int(rng.choice(ids)) if ids else 0
@@ -268,16 +269,16 @@ def recolour(rng: Rng, clip: Clip) -> Clip:
     """One colour change for the clip, a little one per frame, rarely grey or blurred."""
     matrix = warp.colour_jitter(rng, 0.3)
     is_grey, is_blurred = rng.random() < 0.05, rng.random() < 0.1
-    for t, picture in enumerate(clip.frames):
-        picture = warp.apply_colour(warp.apply_colour(picture, matrix), warp.colour_jitter(rng, 0.05))
+    for t, image in enumerate(clip.frames):
+        image = warp.apply_colour(warp.apply_colour(image, matrix), warp.colour_jitter(rng, 0.05))
         if is_grey:
-            picture = np.repeat(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))[..., None], 3, -1)
+            image = np.repeat(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[..., None], 3, -1)
         if is_blurred:
-            picture = blur(picture, 0, float(rng.uniform(0.4, 1.2)))
-        clip.frames[t] = picture
+            image = blur(image, 0, float(rng.uniform(0.4, 1.2)))
+        clip.frames[t] = image
     return clip
 
 
-def blur(picture: Picture, size: int, sigma: float) -> Picture:
+def blur(image: Image, size: int, sigma: float) -> Image:
     """Gaussian blur."""
-    return np.asarray(cv2.GaussianBlur(picture, (size, size), sigma), np.uint8)
+    return np.asarray(cv2.GaussianBlur(image, (size, size), sigma), np.uint8)

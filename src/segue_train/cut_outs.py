@@ -10,8 +10,9 @@ import numpy as np
 
 from segue.arrays import BoolArray
 from segue.prompts.planes import tight_box
+from segue.types import Image
 from segue_train.footage import VOID, Footage, object_ids
-from segue_train.warp import Matrix, Picture, Rng, Size, log_uniform, picked, random_part
+from segue_train.warp import Matrix, Rng, Size, log_uniform, picked, random_part
 
 LEAST_AREA = 500  # pixels of the smallest object that is cut out
 MARGIN = 3  # pixels of air around a cut-out, so that its edge is soft on all sides
@@ -23,8 +24,8 @@ LONGEST = 240  # cut-outs with a longer side are reduced to it when they are loa
 class CutOut:
     """An object on its own: one image, or the images of a video in which it moves its limbs."""
 
-    pictures: tuple[Picture, ...]  # RGB, (h, w, 3)
-    alphas: tuple[Picture, ...]  # (h, w), 255 inside
+    images: tuple[Image, ...]  # RGB, (h, w, 3)
+    alphas: tuple[Image, ...]  # (h, w), 255 inside
     height: float  # the typical one
 
 
@@ -32,11 +33,11 @@ def cut_outs_of_stills(stills: Sequence[Footage]) -> list[CutOut]:
     """All objects of still images that are large enough and not cut off by two borders."""
     found = []
     for still in stills:
-        picture, mask = still.read(0)
+        image, mask = still.read(0)
         for index in object_ids(mask, LEAST_AREA):
             solid = mask == index
             if sum(edge.any() for edge in (solid[0], solid[-1], solid[:, 0], solid[:, -1])) < 2:
-                found.append(_cut_out([picture], [solid]))
+                found.append(_cut_out([image], [solid]))
     return found
 
 
@@ -45,23 +46,23 @@ def cut_outs_of_videos(videos: Sequence[Footage]) -> list[CutOut]:
     found = []
     for video in videos:
         pairs = [video.read(i) for i in range(len(video))]
-        visible = [(picture, (mask > 0) & (mask < VOID)) for picture, mask in pairs]
-        visible = [(picture, solid) for picture, solid in visible if solid.sum() >= LEAST_AREA]
+        visible = [(image, (mask > 0) & (mask < VOID)) for image, mask in pairs]
+        visible = [(image, solid) for image, solid in visible if solid.sum() >= LEAST_AREA]
         if visible:
             found.append(_cut_out(*zip(*visible, strict=True)))
     return found
 
 
-def _cut_out(pictures: Sequence[Picture], solids: Sequence[BoolArray]) -> CutOut:
-    patches, alphas = zip(*map(_patch, pictures, solids), strict=True)
+def _cut_out(images: Sequence[Image], solids: Sequence[BoolArray]) -> CutOut:
+    patches, alphas = zip(*map(_patch, images, solids), strict=True)
     return CutOut(patches, alphas, float(np.median([len(alpha) - 2 * MARGIN for alpha in alphas])))
 
 
-def _patch(picture: Picture, solid: BoolArray) -> tuple[Picture, Picture]:
+def _patch(image: Image, solid: BoolArray) -> tuple[Image, Image]:
     """Image and soft alpha around an object; its rim is eroded, for labels are generous there."""
     x0, y0, x1, y1 = map(int, tight_box(solid))
     box = slice(y0, y1), slice(x0, x1)
-    patch, alpha = picture[box], solid[box].astype(np.uint8) * np.uint8(255)
+    patch, alpha = image[box], solid[box].astype(np.uint8) * np.uint8(255)
     shrink = LONGEST / max(alpha.shape)
     if shrink < 1:
         patch, alpha = _small(patch, shrink), _small(alpha, shrink)
@@ -120,22 +121,22 @@ class Mover:
         reach = 2.5 * self.cut_out.height * abs(self.scale) * growth + 20
         return -reach < x < size[1] + reach and -reach < y < size[0] + reach
 
-    def picture(self, time: float) -> int:
+    def image(self, time: float) -> int:
         """Number of the image that is shown; videos run forwards and backwards in turn."""
-        count = len(self.cut_out.pictures)
+        count = len(self.cut_out.images)
         if count == 1:
             return 0
         position = round(self.first + self.pace * self.path.travelled(time)) % (2 * count - 2)
         return min(position, 2 * count - 2 - position)
 
-    def patch(self, time: float) -> Picture:
+    def patch(self, time: float) -> Image:
         """Its image, with alpha as the fourth channel, (h, w, 4)."""
-        index = self.picture(time)
-        return np.asarray(cv2.merge([self.cut_out.pictures[index], self.cut_out.alphas[index]]), np.uint8)
+        index = self.image(time)
+        return np.asarray(cv2.merge([self.cut_out.images[index], self.cut_out.alphas[index]]), np.uint8)
 
     def matrix(self, time: float) -> Matrix:
         """Affine map (2, 3) from its image to the canvas: the foot, bottom centre, goes to the path."""
-        height, width = self.cut_out.alphas[self.picture(time)].shape
+        height, width = self.cut_out.alphas[self.image(time)].shape
         x, y, growth, angle = self.path.at(time)
         sy = abs(self.scale) * growth
         sx = np.copysign(sy * self.stretch, self.scale)
@@ -145,7 +146,7 @@ class Mover:
         return np.concatenate([linear, (np.array([x, y]) - linear @ foot)[:, None]], 1)
 
 
-def place(patch: Picture, matrix: Matrix, size: Size) -> tuple[tuple[slice, slice], Picture] | None:
+def place(patch: Image, matrix: Matrix, size: Size) -> tuple[tuple[slice, slice], Image] | None:
     """Warp a patch onto a canvas."""
     height, width = patch.shape[:2]
     corners = matrix[:, :2] @ np.array([[0, width, 0, width], [0, 0, height, height]]) + matrix[:, 2:]
@@ -160,9 +161,9 @@ def place(patch: Picture, matrix: Matrix, size: Size) -> tuple[tuple[slice, slic
     return (slice(low[1], high[1]), slice(low[0], high[0])), np.asarray(warped, np.uint8)
 
 
-def shape_cut_out(rng: Rng, picture: Picture) -> CutOut:
+def shape_cut_out(rng: Rng, image: Image) -> CutOut:
     """Something of no kind: a box, a polygon or a disc, cut from an image or of one colour."""
-    whole = picture.shape[0], picture.shape[1]
+    whole = image.shape[0], image.shape[1]
     height, width = (min(int(log_uniform(rng, 30, 120)), side) for side in whole)
     alpha = np.zeros((height + 2 * MARGIN, width + 2 * MARGIN), np.uint8)
     kind = rng.random()
@@ -174,7 +175,7 @@ def shape_cut_out(rng: Rng, picture: Picture) -> CutOut:
     else:
         corners = rng.uniform(0, 1, (int(rng.integers(3, 7)), 2)) * [width, height] + MARGIN
         cv2.fillConvexPoly(alpha, cv2.convexHull(corners.astype(np.int32)), 255)
-    part = picture[random_part(rng, whole, (height, width))].astype(np.float32)
+    part = image[random_part(rng, whole, (height, width))].astype(np.float32)
     if rng.random() < 0.5:
         part += rng.uniform(0.7, 1) * (rng.uniform(0, 255, 3) - part)
     patch = cv2.copyMakeBorder(np.clip(part, 0, 255).astype(np.uint8), *(MARGIN,) * 4, cv2.BORDER_REPLICATE)
@@ -237,20 +238,20 @@ def _reduced(cut_out: CutOut, scale: float) -> tuple[CutOut, float]:
     if scale >= 0.6:
         return cut_out, scale
     shrink = scale / 0.9
-    pictures, alphas = (
-        tuple(_small(plane, shrink) for plane in planes) for planes in (cut_out.pictures, cut_out.alphas)
+    images, alphas = (
+        tuple(_small(plane, shrink) for plane in planes) for planes in (cut_out.images, cut_out.alphas)
     )
-    return CutOut(pictures, alphas, cut_out.height * shrink), 0.9
+    return CutOut(images, alphas, cut_out.height * shrink), 0.9
 
 
-def _small(picture: Picture, shrink: float) -> Picture:
-    height, width = (max(2, round(side * shrink)) for side in picture.shape[:2])
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+def _small(image: Image, shrink: float) -> Image:
+    height, width = (max(2, round(side * shrink)) for side in image.shape[:2])
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _relit(rng: Rng, cut_out: CutOut) -> CutOut:
     """A cut-out in other light."""
     light = rng.uniform(0.2, 0.65) if rng.random() < 0.2 else rng.uniform(0.65, 1.35)
     gain = np.diag(light * rng.uniform(0.9, 1.1, 3))
-    pictures = tuple(np.asarray(cv2.transform(picture, gain), np.uint8) for picture in cut_out.pictures)
-    return CutOut(pictures, cut_out.alphas, cut_out.height)
+    images = tuple(np.asarray(cv2.transform(image, gain), np.uint8) for image in cut_out.images)
+    return CutOut(images, cut_out.alphas, cut_out.height)

@@ -13,14 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import Float32Array
-from segue_train.scenery import Effect, Pictures, blob, clouds, draw_plate, scaled
-from segue_train.warp import Picture, Rng, Size, log_uniform
+from segue.types import Image
+from segue_train.scenery import Effect, ImageLoaders, blob, clouds, draw_plate, scaled
+from segue_train.warp import Rng, Size, log_uniform
 
 Sway = Callable[[Any, int], Any]
 """Gives an image or plane as it sways at a time."""
 
 
-def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect], bool]:
+def draw_effects(rng: Rng, size: Size, images: ImageLoaders) -> tuple[list[Effect], bool]:
     """Motion in a scene."""
     if rng.random() < 0.2:
         return [], False
@@ -28,7 +29,7 @@ def draw_effects(rng: Rng, size: Size, pictures: Pictures) -> tuple[list[Effect]
         (0.36, waving),
         (0.24, foliage),
         (0.20, tree_shade),
-        (0.08, lambda rng, size: branches(rng, size, pictures)),
+        (0.08, lambda rng, size: branches(rng, size, images)),
     )
     chosen = [make for share, make in makers if rng.random() < share]
     return [make(rng, size) for make in chosen], tree_shade in chosen
@@ -51,12 +52,12 @@ def swaying(rng: Rng, size: Size, knots: int, strength: Float32Array) -> Sway:
     gusts, lull = rng.uniform(0.01, 0.15), rng.uniform(0, 0.8)
     columns, rows = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
 
-    def act(picture: Any, time: int) -> Any:
+    def act(image: Any, time: int) -> Any:
         gust = 1 - lull * (0.5 + 0.5 * np.sin(gusts * time + phases[2]))
         first, second = (np.float32(gust * np.sin(speeds[i] * time + phases[i])) for i in range(2))
         (x1, y1), (x2, y2) = fields
         x, y = columns + first * x1 + second * x2, rows + first * y1 + second * y2
-        return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
     return act
 
@@ -81,10 +82,10 @@ def foliage(rng: Rng, size: Size) -> Effect:
     return _in_front(layer, sway)
 
 
-def _in_front(layer: Picture, sway: Sway) -> Effect:
+def _in_front(layer: Image, sway: Sway) -> Effect:
     """A layer (H, W, 4), the fourth channel its alpha, that sways before the scene."""
 
-    def act(canvas: Picture, time: int) -> Picture:
+    def act(canvas: Image, time: int) -> Image:
         moved = sway(layer, time)
         weight = moved[..., 3:].astype(np.float32) / 255
         return np.asarray(canvas + weight * (moved[..., :3] - canvas.astype(np.float32)), np.uint8)
@@ -92,7 +93,7 @@ def _in_front(layer: Picture, sway: Sway) -> Effect:
     return act
 
 
-def branches(rng: Rng, size: Size, pictures: Pictures) -> Effect:
+def branches(rng: Rng, size: Size, images: ImageLoaders) -> Effect:
     """A trunk with branches and leaves in front of the scene, which bends by up to 25 pixels as a whole."""
     alpha = np.zeros(size, np.float32)
     height, width = size
@@ -102,7 +103,7 @@ def branches(rng: Rng, size: Size, pictures: Pictures) -> Effect:
     if rng.random() < 0.7:
         near = cv2.GaussianBlur(cv2.dilate(alpha, np.ones((15, 15), np.uint8)), (0, 0), 4)
         alpha = np.maximum(alpha, _leaves(rng, size) * near)
-    colours = draw_plate(rng, pictures, size) * rng.uniform(0.2, 1, 3)
+    colours = draw_plate(rng, images, size) * rng.uniform(0.2, 1, 3)
     layer = np.dstack([colours, 255 * alpha]).astype(np.uint8)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     from_foot = np.hypot(rows - foot[1], columns - foot[0]) / np.hypot(*size)

@@ -116,7 +116,7 @@ def _holds_videos(folder: Path) -> bool:
     return (folder / "JPEGImages").is_dir() and not (folder / "SegmentationObject").is_dir()
 
 
-def named_data(text: str, kind: Literal["masks", "films", "instances"]) -> tuple[DatasetEntry, Any]:
+def named_data(text: str, kind: Literal["masks", "foreground", "instances"]) -> tuple[DatasetEntry, Any]:
     """The data set of ``LAYOUT=FOLDER``, and what it opens of a kind."""
     layout, _, folder = text.partition("=")
     entry = DATASETS.find(layout) if folder and layout in DATASETS else None
@@ -144,12 +144,12 @@ def relabel(mask: UInt8Array, ids: Iterable[int]) -> UInt8Array:
 
 def _stills(text: str) -> list[Footage]:
     images, colon, masks = text.rpartition(":")
-    pictures: StillImages
+    stills: StillImages
     if colon and not Path(text).is_dir():
-        pictures = ImageMaskFolder(images, masks)
+        stills = ImageMaskFolder(images, masks)
     elif Path(text).is_dir():
         try:
-            pictures = open_stills(Path(text))
+            stills = open_stills(Path(text))
         except DatasetError as error:
             raise DatasetError(
                 f"{error}; videos lie in JPEGImages and Annotations, and folders of other names can be given "
@@ -157,7 +157,7 @@ def _stills(text: str) -> list[Footage]:
             ) from None
     else:
         raise DatasetError(f"no folder {text}; folders of images and masks can be given as IMAGES:MASKS")
-    return [Footage(name, pictures, (i,)) for i, name in enumerate(pictures.names)]
+    return [Footage(name, stills, (i,)) for i, name in enumerate(stills.names)]
 
 
 def _spacing(sequence: Sequence) -> int:

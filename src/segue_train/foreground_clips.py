@@ -17,12 +17,13 @@ from segue.arrays import BoolArray
 from segue.datasets.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue.sessions.empty_scene import Scene
+from segue.types import Image
 from segue_train import dynamic_background, scenery
 from segue_train.cut_outs import HEIGHTS, CutOut, Mover, draw_mover, place, shape_cut_out
 from segue_train.footage import Footage
 from segue_train.foreground_samples import UNLIT, VISIBLE, Sample, past_times, with_past
-from segue_train.scenery import Camera, Effect, Exposure, Haze, Light, Pictures, Sensor
-from segue_train.warp import Matrix, Picture, Rng, Size, picked
+from segue_train.scenery import Camera, Effect, Exposure, Haze, ImageLoaders, Light, Sensor
+from segue_train.warp import Matrix, Rng, Size, picked
 
 MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
 # A pixel with more of a mover than the first is foreground, with less than the second is not.
@@ -60,7 +61,7 @@ class Sun:
 class Clip:
     """A scene with its movers; any frame of it can be drawn, time 0 is the current one."""
 
-    plate: Picture
+    plate: Image
     effects: Sequence[Effect]
     movers: Sequence[Mover]
     light: Light
@@ -73,11 +74,11 @@ class Clip:
     exposure: Exposure | None = None
     visible: float = VISIBLE  # grey levels by which a mover must differ for anybody to find it
 
-    def frame(self, time: int) -> Picture:
+    def frame(self, time: int) -> Image:
         """A frame as the camera gives it."""
         return self._draw(time)[0]
 
-    def frame_with_labels(self, time: int) -> tuple[Picture, Picture]:
+    def frame_with_labels(self, time: int) -> tuple[Image, Image]:
         """A frame, and its labels (H, W)."""
         frame, solid, shade = self._draw(time)
         other = np.uint8(UNLIT if self.unlit else STATIC)
@@ -87,7 +88,7 @@ class Clip:
         seen = self.camera.view(labels, time, MARGIN, mask=True)
         return frame, np.ascontiguousarray(seen)
 
-    def _draw(self, time: int) -> tuple[Picture, Picture, Picture]:
+    def _draw(self, time: int) -> tuple[Image, Image, Image]:
         canvas = self.plate
         for effect in self.effects:
             canvas = effect(canvas, time)
@@ -109,11 +110,11 @@ class Clip:
         return self.sensor.expose(view, time, self.noise), solid, shade
 
 
-def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) -> None:
+def _cast(canvas: Image, shade: Image, mover: Mover, time: int, sun: Sun) -> None:
     """Darken the ground under and beside a mover."""
     matrix = mover.matrix(time)
     square = np.vstack([matrix, [0, 0, 1]])
-    alpha = mover.cut_out.alphas[mover.picture(time)]
+    alpha = mover.cut_out.alphas[mover.image(time)]
     height, width = alpha.shape
     x, y = matrix @ [width / 2, height, 1]
     if sun.cast:
@@ -132,7 +133,7 @@ def _cast(canvas: Picture, shade: Picture, mover: Mover, time: int, sun: Sun) ->
         _darken(canvas, shade, _CONTACT, under, sun.contact, 0.12 * reach + 0.5)
 
 
-def paint(canvas: Picture, solid: Picture, mover: Mover, time: int) -> None:
+def paint(canvas: Image, solid: Image, mover: Mover, time: int) -> None:
     """Draw a mover over an image, if it is there."""
     matrix = mover.matrix(time)
     laid = place(mover.patch(time), matrix, canvas.shape[:2])
@@ -145,9 +146,7 @@ def paint(canvas: Picture, solid: Picture, mover: Mover, time: int) -> None:
     solid[where] = np.maximum(solid[where], alpha)
 
 
-def _darken(
-    canvas: Picture, shade: Picture, shape: Picture, matrix: Matrix, depth: float, blur: float
-) -> None:
+def _darken(canvas: Image, shade: Image, shape: Image, matrix: Matrix, depth: float, blur: float) -> None:
     """Take light away where a shape (h, w) lies on the canvas."""
     laid = place(shape, matrix, canvas.shape[:2])
     if laid is None:
@@ -162,11 +161,11 @@ class ClipMaker:
     """Draws samples of ``size`` (H, W) from clips in which cut-outs move through images."""
 
     def __init__(
-        self, cut_outs: Sequence[CutOut], pictures: Pictures, offsets: Sequence[int], size: Size
+        self, cut_outs: Sequence[CutOut], images: ImageLoaders, offsets: Sequence[int], size: Size
     ) -> None:
-        if not cut_outs or not pictures:
+        if not cut_outs or not images:
             raise DatasetError("nothing to make clips of: give folders with labelled stills or videos")
-        self.cut_outs, self.pictures = list(cut_outs), list(pictures)
+        self.cut_outs, self.images = list(cut_outs), list(images)
         self.offsets, self.size = tuple(offsets), size
         self.canvas = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
         self.noise = scenery.noise_stock()
@@ -193,7 +192,7 @@ class ClipMaker:
             if (known := sum(time < now for time in times))
         ]
 
-    def _sample(self, rng: Rng, clip: Clip, now: int, frames: Picture, solids: BoolArray) -> Sample:
+    def _sample(self, rng: Rng, clip: Clip, now: int, frames: Image, solids: BoolArray) -> Sample:
         current, labels = clip.frame_with_labels(now)
         window = np.stack([clip.frame(now + time) if time else current for time in self.offsets])
         sample = with_past(rng, window, current, frames, solids, labels, visible=clip.visible)
@@ -211,9 +210,9 @@ class ClipMaker:
         if dim and not empty:
             count += int(rng.integers(0, 5))
         sun = draw_sun(rng)
-        effects, unlit = dynamic_background.draw_effects(rng, self.canvas, self.pictures)
+        effects, unlit = dynamic_background.draw_effects(rng, self.canvas, self.images)
         if kind == "branches":
-            effects = [*effects, dynamic_background.branches(rng, self.canvas, self.pictures)]
+            effects = [*effects, dynamic_background.branches(rng, self.canvas, self.images)]
         heights = SMALL if dim and rng.random() < 0.7 else HEIGHTS
         movers = [self._mover(rng, heights, from_start and rng.random() < 0.7) for _ in range(count)]
         sensor = scenery.draw_dim_sensor(rng) if dim and rng.random() < 0.5 else scenery.draw_sensor(rng)
@@ -236,13 +235,13 @@ class ClipMaker:
         """Mostly an object, sometimes a shape."""
         cut_outs = self.cut_outs
         if rng.random() < SHAPES:
-            picture = picked(rng, self.pictures)()
-            cut_outs = [shape_cut_out(rng, picture)]
+            image = picked(rng, self.images)()
+            cut_outs = [shape_cut_out(rng, image)]
         return draw_mover(rng, cut_outs, self.canvas, heights=heights, from_start=from_start)
 
-    def _furnished(self, rng: Rng, sun: Sun) -> Picture:
+    def _furnished(self, rng: Rng, sun: Sun) -> Image:
         """A scene, mostly with pasted objects that do not move."""
-        plate = scenery.draw_plate(rng, self.pictures, self.canvas)
+        plate = scenery.draw_plate(rng, self.images, self.canvas)
         aside = np.zeros(self.canvas, np.uint8)
         for _ in range(int(rng.choice(5, p=[0.2, 0.25, 0.25, 0.2, 0.1]))):
             thing = replace(self._mover(rng), comes=-np.inf, leaves=np.inf)
@@ -266,7 +265,7 @@ def passers_by(rng: Rng, movers: list[Mover], times: list[int]) -> list[Mover]:
     return found
 
 
-def scenes_of(footage: Sequence[Footage]) -> Pictures:
+def scenes_of(footage: Sequence[Footage]) -> ImageLoaders:
     """Images for scenes: stills and every sixth frame of videos."""
     return [partial(item.read_image, i) for item in footage for i in range(0, len(item), 6)]
 

@@ -19,10 +19,11 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from segue.errors import DatasetError
-from segue.flow.providers import FlowPictures, flow_provider
+from segue.flow.providers import FlowImages, flow_provider
+from segue.types import Image
 from segue_train.foreground_samples import Sample, collate
 from segue_train.recipe import Batch, Batches, in_passes
-from segue_train.warp import Matrix, Picture, Rng, random_part
+from segue_train.warp import Matrix, Rng, random_part
 
 SHARD = 128  # samples of one pair of files
 DESCRIPTION = "pool.json"
@@ -41,7 +42,7 @@ class Pool:
     """Samples in the files of a folder, read when they are used."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.shards = folder, list[list[Picture]]()
+        self.folder, self.shards = folder, list[list[Image]]()
         for path in sorted(folder.glob("frames-*.npy")):
             shard = [_map(path.with_name(path.name.replace("frames", kind))) for kind in KINDS]
             frames, scenes, labels = shard
@@ -139,8 +140,8 @@ class PoolBatches(Batches):
             return sample
         *earlier, current = sample.window
         gaps = tuple(range(1, len(earlier) + 1))
-        pictures = FlowPictures(provider_once(*self.provider), gaps)
-        return replace(sample, flow=pictures(current, earlier[::-1]))
+        images = FlowImages(provider_once(*self.provider), gaps)
+        return replace(sample, flow=images(current, earlier[::-1]))
 
 
 provider_once = lru_cache(maxsize=1)(flow_provider)
@@ -175,10 +176,10 @@ def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
     return Sample(np.stack(shown), scene, np.ascontiguousarray(sample.labels[rows, columns][:, ::turn]))
 
 
-def _coloured(picture: Picture, gain: Matrix, offset: float) -> Picture:
+def _coloured(image: Image, gain: Matrix, offset: float) -> Image:
     """Each of three colours (H, W, 3) times a gain plus an offset, clipped."""
     matrix = np.column_stack([np.diag(gain), np.full(3, offset)])
-    return np.asarray(cv2.transform(np.ascontiguousarray(picture), matrix), np.uint8)
+    return np.asarray(cv2.transform(np.ascontiguousarray(image), matrix), np.uint8)
 
 
 def _claim(folder: Path, settings: dict[str, object]) -> None:
@@ -193,7 +194,7 @@ def _claim(folder: Path, settings: dict[str, object]) -> None:
         )
 
 
-def _map(path: Path) -> Picture:
+def _map(path: Path) -> Image:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:

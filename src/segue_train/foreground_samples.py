@@ -20,9 +20,10 @@ from segue.datasets.labels import MOTION, UNKNOWN
 from segue.sessions.background import FIRST_FRAMES, MedianSettings
 from segue.sessions.contrast import contrast_gain
 from segue.sessions.empty_scene import Scene, scene_planes
+from segue.types import Image
 from segue_train.recipe import Batch, stacked
 from segue_train.scenery import blob
-from segue_train.warp import Picture, Rng
+from segue_train.warp import Rng
 
 UNLIT = 25  # label of a pixel that is static or in shadow, where nobody labelled shadows
 VISIBLE = 20  # grey levels by which a pixel differs where something can be seen
@@ -35,11 +36,11 @@ _SETTINGS = MedianSettings()
 class Sample:
     """One sample of training, uint8; labels, depth and flow are of the current frame."""
 
-    window: Picture  # RGB frames (T, H, W, 3) in the order of time
-    background: Picture  # the scene as a session would know it, (H, W, 21), or its RGB image alone
-    labels: Picture  # (H, W), in the values of CDnet and :data:`UNLIT`
-    depth: Picture | None = None  # (H, W)
-    flow: Picture | None = None  # (H, W, gaps)
+    window: Image  # RGB frames (T, H, W, 3) in the order of time
+    background: Image  # the scene as a session would know it, (H, W, 21), or its RGB image alone
+    labels: Image  # (H, W), in the values of CDnet and :data:`UNLIT`
+    depth: Image | None = None  # (H, W)
+    flow: Image | None = None  # (H, W, gaps)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -72,20 +73,20 @@ def past_times(rng: Rng) -> list[int]:
 
 def with_past(
     rng: Rng,
-    window: Picture,
-    current: Picture,
-    past: Picture,
+    window: Image,
+    current: Image,
+    past: Image,
     solids: BoolArray,
-    labels: Picture,
+    labels: Image,
     *,
     visible: float = VISIBLE,
 ) -> Sample:
     """A sample with what is known of kept frames."""
     planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
     scene = scene_planes(planar, past_masks(rng, past, solids), _SETTINGS.least).transpose(1, 2, 0)
-    pictures = [*window, scene[..., 3:6], scene[..., 12:15]]
+    images = [*window, scene[..., 3:6], scene[..., 12:15]]
     return in_usual_contrast(
-        Sample(window, scene, without_evidence_unknown(current, pictures, labels, visible))
+        Sample(window, scene, without_evidence_unknown(current, images, labels, visible))
     )
 
 
@@ -99,7 +100,7 @@ def in_usual_contrast(sample: Sample) -> Sample:
     return replace(sample, window=tone.act(sample.window), background=planes)
 
 
-def past_masks(rng: Rng, frames: Picture, solids: BoolArray) -> BoolArray:
+def past_masks(rng: Rng, frames: Image, solids: BoolArray) -> BoolArray:
     """Simulated foreground masks of a session on kept frames."""
     kind = rng.random()
     if kind < 0.15:
@@ -117,7 +118,7 @@ def past_masks(rng: Rng, frames: Picture, solids: BoolArray) -> BoolArray:
     return np.asarray(masks)
 
 
-def _crude(rng: Rng, frames: Picture) -> BoolArray:
+def _crude(rng: Rng, frames: Image) -> BoolArray:
     """Everything that differs from the median."""
     middle = np.partition(frames, len(frames) // 2, axis=0)[len(frames) // 2]
     threshold = rng.uniform(15, 45)
@@ -126,11 +127,11 @@ def _crude(rng: Rng, frames: Picture) -> BoolArray:
 
 
 def without_evidence_unknown(
-    current: Picture, others: Sequence[Picture], labels: Picture, visible: float = VISIBLE
-) -> Picture:
+    current: Image, others: Sequence[Image], labels: Image, visible: float = VISIBLE
+) -> Image:
     """Labels in which movers take no part if most of them looks the same in all other images."""
     if visible < VISIBLE:
-        current, *others = (np.asarray(cv2.blur(picture, (3, 3)), np.uint8) for picture in (current, *others))
+        current, *others = (np.asarray(cv2.blur(image, (3, 3)), np.uint8) for image in (current, *others))
     change = np.max([_difference(current, other) for other in others], axis=0) > visible
     count, pieces = cv2.connectedComponents((labels == MOTION).astype(np.uint8))
     areas = np.bincount(pieces.ravel(), minlength=count)
@@ -140,8 +141,8 @@ def without_evidence_unknown(
     return np.where(untold[pieces], np.uint8(UNKNOWN), labels)
 
 
-def _difference(picture: Picture, other: Picture) -> Float32Array:
+def _difference(image: Image, other: Image) -> Float32Array:
     """Largest difference of the channels at each pixel, (H, W), less what light changes all over."""
-    change = picture.astype(np.float32) - other
+    change = image.astype(np.float32) - other
     planes = cv2.split(np.abs(change - np.median(change[::4, ::4], axis=(0, 1)).astype(np.float32)))
     return np.asarray(reduce(np.maximum, planes))

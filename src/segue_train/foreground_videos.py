@@ -23,11 +23,12 @@ from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue.sessions.extra_inputs import DepthScale
 from segue.sessions.moving_camera import camera_motion, is_moderate, seen_from
+from segue.types import Image
 from segue_train.footage import VOID, Footage
 from segue_train.foreground_samples import UNLIT, Sample, collate, with_past
 from segue_train.photo import Jitter
 from segue_train.recipe import Batch, Batches
-from segue_train.warp import Matrix, Picture, Rng, Size, log_uniform, picked, random_part
+from segue_train.warp import Matrix, Rng, Size, log_uniform, picked, random_part
 
 NEAREST, FARTHEST = 4, 18  # frames from the current one to those that are a moving camera's background
 TRIES = 500  # random frames that are looked at for one whose past can be warped onto it
@@ -107,7 +108,7 @@ class MovingCameras:
             f"{TRIES} tries to warp the past onto a frame failed; leave the videos out, or give longer ones"
         )
 
-    def _warped(self, number: int, now: int, others: Sequence[int]) -> list[Picture] | None:
+    def _warped(self, number: int, now: int, others: Sequence[int]) -> list[Image] | None:
         """Frames as the camera would have seen them from where it is now; None if that is not known."""
         video = self.videos[number]
         current = video.read_image(now)
@@ -123,8 +124,8 @@ class MovingCameras:
         """Homography from frame ``start`` to frame ``end``, chained over the frames between them."""
         if number not in self._steps:
             video = self.videos[number]
-            pictures = [video.read(i) for i in range(len(video))]
-            self._steps[number] = [camera_motion(a, b) for a, b in itertools.pairwise(pictures)]
+            images = [video.read(i) for i in range(len(video))]
+            self._steps[number] = [camera_motion(a, b) for a, b in itertools.pairwise(images)]
         low, high = sorted((start, end))
         total: Matrix = np.eye(3)
         for step in self._steps[number][low:high]:
@@ -153,9 +154,9 @@ def runs_of(videos: Sequence[ForegroundSequence], *, scored: bool = False) -> li
 def _sample(
     rng: Rng,
     maker: StillCameras | MovingCameras,
-    frames: Sequence[Picture],
-    masks: Sequence[Picture],
-    labels: Picture,
+    frames: Sequence[Image],
+    masks: Sequence[Image],
+    labels: Image,
 ) -> Sample:
     """Part of a video: its frames are the window, then the past; its masks are the labels of the past."""
     height, width = labels.shape
@@ -199,14 +200,14 @@ class WindowSampler:
             # Nothing tells what moves.
             labels = np.where(labels == MOTION, np.uint8(STATIC), labels)
         depth = read_depth(run.video, now) if self.depth else labels
-        pictures = [*(read[i] for i in places), background, labels, depth]
+        images = [*(read[i] for i in places), background, labels, depth]
         scale = min(self.size) / min(labels.shape) * rng.uniform(*SCALE)
-        *window, background, labels, depth = cut(rng, pictures, self.size, scale)
+        *window, background, labels, depth = cut(rng, images, self.size, scale)
         sample = Sample(np.stack(window), background, labels, depth if self.depth else None)
         return augment(rng, sample)
 
 
-def _background(run: Run, now: int, step: int) -> Picture:
+def _background(run: Run, now: int, step: int) -> Image:
     """Median of frames that are spread evenly over the past, in the direction of the window."""
     past = range(run.first, now) if step >= 0 else range(now + 1, run.last + 1)
     places = np.unique(np.linspace(past.start, past.stop - 1, BACKGROUND_FRAMES).round().astype(int))
@@ -215,7 +216,7 @@ def _background(run: Run, now: int, step: int) -> Picture:
     return np.asarray(np.partition(frames, middle, axis=0)[middle], np.uint8)
 
 
-def read_depth(video: ForegroundSequence, i: int) -> Picture:
+def read_depth(video: ForegroundSequence, i: int) -> Image:
     """Depth map of a frame over the range of the video's first one."""
     clip = IsdClip.of(video)
     if not clip.has_depth:
@@ -240,13 +241,13 @@ class WindowBatches(Batches):
         return collate([sampler.sample(rng) for sampler in chosen])
 
 
-def cut(rng: Rng, pictures: Sequence[Picture], size: Size, scale: float) -> list[Picture]:
+def cut(rng: Rng, images: Sequence[Image], size: Size, scale: float) -> list[Image]:
     """The same random part of all images, scaled, every second time mirrored."""
-    height, width = pictures[0].shape[:2]
+    height, width = images[0].shape[:2]
     shown = min(height, round(size[0] / scale)), min(width, round(size[1] / scale))
     part = random_part(rng, (height, width), shown)
     step = -1 if rng.random() < 0.5 else 1
-    return [_resize(np.ascontiguousarray(picture[part][:, ::step]), size) for picture in pictures]
+    return [_resize(np.ascontiguousarray(image[part][:, ::step]), size) for image in images]
 
 
 def augment(rng: Rng, sample: Sample) -> Sample:
@@ -264,18 +265,18 @@ def augment(rng: Rng, sample: Sample) -> Sample:
     return replace(sample, window=np.stack(window), background=background)
 
 
-def _gamma(rng: Rng) -> Picture:
+def _gamma(rng: Rng) -> Image:
     """Grey values by grey value."""
     exponent = log_uniform(rng, *GAMMA)
     return np.asarray(np.rint(255 * (np.arange(256) / 255) ** exponent), np.uint8)
 
 
-def _noise(rng: Rng, frame: Picture, deviation: float) -> Picture:
+def _noise(rng: Rng, frame: Image, deviation: float) -> Image:
     noise: Float32Array = rng.standard_normal(frame.shape, np.float32) * np.float32(deviation)
     return np.asarray(np.clip(frame + noise + 0.5, 0, 255), np.uint8)
 
 
-def _resize(part: Picture, size: Size) -> Picture:
+def _resize(part: Image, size: Size) -> Image:
     smaller = part.shape[0] > size[0]
     colour = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     interpolation = cv2.INTER_NEAREST_EXACT if part.ndim == 2 else colour

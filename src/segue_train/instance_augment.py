@@ -118,9 +118,9 @@ def cropped(clip: InstanceClip, rows: slice, columns: slice) -> InstanceClip:
     return InstanceClip(frames, clip.labels, clip.masks[..., rows, columns], boxes)
 
 
-def distorted(rng: Rng, picture: Image) -> Image:
+def distorted(rng: Rng, frame: Image) -> Image:
     """Brightness, contrast, saturation, hue and order of channels, each changed half of the time."""
-    image = picture.astype(np.float32)
+    image = frame.astype(np.float32)
     if rng.random() < 0.5:
         image = image + np.float32(rng.uniform(-32, 32))
     contrast = np.float32(rng.uniform(0.5, 1.5)) if rng.random() < 0.5 else np.float32(1)
@@ -153,13 +153,13 @@ BLUR_SHARE, BLUR_SIZES = 0.25, (9, 11)
 
 
 def pseudo_clip(
-    rng: Rng, picture: Image, masks: BoolArray, labels: npt.NDArray[np.int64], frames: int
+    rng: Rng, image: Image, masks: BoolArray, labels: npt.NDArray[np.int64], frames: int
 ) -> InstanceClip:
     """A clip of views of an image (H, W, 3) with at most 254 masks (K, H, W) and labels (K,)."""
-    index = np.zeros(picture.shape[:2], np.uint8)
+    index = np.zeros(image.shape[:2], np.uint8)
     for number, mask in enumerate(masks, start=1):
         index[mask] = number
-    views = [(picture, index)] + [_view(rng, picture, index) for _ in range(frames - 1)]
+    views = [(image, index)] + [_view(rng, image, index) for _ in range(frames - 1)]
     chosen = [views[i] for i in rng.permutation(frames)]
     ids = np.arange(1, len(masks) + 1)[:, None, None, None]
     planes = np.asarray(np.stack([mask for _, mask in chosen])[None] == ids, np.bool_)
@@ -167,31 +167,31 @@ def pseudo_clip(
     return InstanceClip([view for view, _ in chosen], labels, planes, boxes)
 
 
-def _view(rng: Rng, picture: Image, index: Image) -> tuple[Image, Image]:
+def _view(rng: Rng, image: Image, index: Image) -> tuple[Image, Image]:
     """Another view of an image and its index mask; what comes in from outside is black and 0."""
     height, width = index.shape
     matrix = _moved(rng, height, width) @ _perspective(rng, height, width)
     size = (width, height)
-    seen = cv2.warpPerspective(_recoloured(rng, picture), matrix, size, flags=cv2.INTER_LINEAR)
+    seen = cv2.warpPerspective(_recoloured(rng, image), matrix, size, flags=cv2.INTER_LINEAR)
     mask = cv2.warpPerspective(index, matrix, size, flags=cv2.INTER_NEAREST)
     if rng.random() < BLUR_SHARE:
         seen = cv2.filter2D(seen, -1, _streak(rng), borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(seen, np.uint8), np.asarray(mask, np.uint8)
 
 
-def _recoloured(rng: Rng, picture: Image) -> Image:
+def _recoloured(rng: Rng, image: Image) -> Image:
     """Brightness, or hue and saturation, or both changed."""
     which = int(rng.integers(3))
     if which != 1:
-        brighter = picture.astype(np.int16) + rng.integers(-BRIGHTNESS, BRIGHTNESS + 1)
-        picture = np.clip(brighter, 0, 255).astype(np.uint8)
+        brighter = image.astype(np.int16) + rng.integers(-BRIGHTNESS, BRIGHTNESS + 1)
+        image = np.clip(brighter, 0, 255).astype(np.uint8)
     if which != 0:
-        hsv = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV).astype(np.int16)
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.int16)
         hue, saturation = rng.integers(-COLOUR, COLOUR + 1, 2)
         hsv[..., 0] = (hsv[..., 0] + hue) % 180
         hsv[..., 1] = np.clip(hsv[..., 1] + saturation, 0, 255)
-        picture = np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
-    return picture
+        image = np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
+    return image
 
 
 def _perspective(rng: Rng, height: int, width: int) -> Matrix:

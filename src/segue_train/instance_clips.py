@@ -107,8 +107,8 @@ class NamedFootage:
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
         """Image (H, W, 3) and index mask (H, W), uint8; what is unlabelled is background."""
-        picture, mask = self.footage.read(index)
-        return picture, np.where(mask == VOID, np.uint8(0), mask)
+        image, mask = self.footage.read(index)
+        return image, np.where(mask == VOID, np.uint8(0), mask)
 
 
 def read_class_names(path: Path) -> dict[str, str | tuple[str, ...]]:
@@ -165,7 +165,7 @@ class InstanceClipSampler:
         chosen = clips.random_object(rng, pairs[0][1], least=LEAST_PIXELS)
         matrix = clips.crop_around(rng, pairs[0][1] == chosen, shape.side)
         moving = len(source) > 1
-        steps = clips.animation(rng, clips.HAND_HELD if moving else clips.WHOLE_PICTURE, shape, shape.pace)
+        steps = clips.animation(rng, clips.HAND_HELD if moving else clips.WHOLE_IMAGE, shape, shape.pace)
         if moving:  # a video bends by itself
             steps = [(step, None) for step, _ in steps]
         clip = Clip.moved(pairs, matrix, steps, shape.side)

@@ -216,15 +216,15 @@ def separability_losses(
     """Losses of network and discriminator from one pass over frames (N, T, 3, H, W) and masks."""
     levels = to_maps(memory.tokens.flatten(0, 1), memory.levels.shapes, 3)
     size = levels[0].shape[-2:]
-    pictures = F.interpolate(frames.flatten(0, 1), size, mode="bilinear", align_corners=False)
+    images = F.interpolate(frames.flatten(0, 1), size, mode="bilinear", align_corners=False)
     # Cells of stride 4 to one of the finest level: 2, or 4 where that is at stride 16.
     step = true.shape[-1] // size[-1]
-    real = true.flatten(0, 1)[:, None, ::step, ::step].to(pictures)
+    real = true.flatten(0, 1)[:, None, ::step, ::step].to(images)
     fake = F.avg_pool2d(predicted.flatten(0, 1)[:, None], step)
     frozen = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
-    deceived = functional_call(discriminator, frozen, (pictures, fake, levels))
+    deceived = functional_call(discriminator, frozen, (images, fake, levels))
     apart = [level.detach() for level in levels]
-    judged = discriminator(pictures, real, apart), discriminator(pictures, fake.detach(), apart)
+    judged = discriminator(images, real, apart), discriminator(images, fake.detach(), apart)
     adversarial = F.binary_cross_entropy_with_logits(deceived, torch.ones_like(deceived))
     recognised = [
         F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

@@ -170,8 +170,8 @@ def class_scale(y: Tensor, balance_batch: int | None = None) -> Tensor:
 
     ``y``: 1 for foreground, 0 for all else, (N, H, W).
     """
-    pictures = y.shape[0] if balance_batch is None else balance_batch
-    pixels = pictures * y.shape[-2] * y.shape[-1]
+    images = y.shape[0] if balance_batch is None else balance_batch
+    pixels = images * y.shape[-2] * y.shape[-1]
     return (pixels / y.sum().clamp(min=1)).clamp(max=MOST_SCALE) / 4
 
 

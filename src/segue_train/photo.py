@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image, ImageEnhance
+import PIL.Image
+import PIL.ImageEnhance
 
-from segue_train.warp import Matrix, Picture, Rng, Size, log_uniform, random_part
+from segue.types import Image
+from segue_train.warp import Matrix, Rng, Size, log_uniform, random_part
 
 FILL = (124, 116, 104)  # colour outside of an image: the ImageNet mean
 SPLINE_POINTS = 12
@@ -21,7 +23,7 @@ SPLINE_SPREAD = 0.02
 """Control points of the spline warp and the deviation of their shift, in parts of the side."""
 
 
-Change = Callable[[Picture, int, tuple[int, ...]], Picture]
+Change = Callable[[Image, int, tuple[int, ...]], Image]
 """Gives an image changed by a flag of OpenCV, and with a colour where it shows what was outside."""
 
 
@@ -29,12 +31,12 @@ Change = Callable[[Picture, int, tuple[int, ...]], Picture]
 class Labelled:
     """An image (H, W, 3) and its mask, (H, W) or (H, W, planes), uint8."""
 
-    picture: Picture
-    mask: Picture
+    image: Image
+    mask: Image
 
-    def each(self, act: Change, picture: int, mask: int) -> Labelled:
+    def each(self, act: Change, image: int, mask: int) -> Labelled:
         """Both changed alike, each with its flag of OpenCV."""
-        return Labelled(act(self.picture, picture, FILL), act(self.mask, mask, (0, 0, 0)))
+        return Labelled(act(self.image, image, FILL), act(self.mask, mask, (0, 0, 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +48,15 @@ class Jitter:
     saturation: float
     hue: float = 0.0
 
-    def draw(self, rng: Rng) -> Callable[[Picture], Picture]:
+    def draw(self, rng: Rng) -> Callable[[Image], Image]:
         """A random change; brightness, contrast, saturation and hue act in random order."""
         factors = 1 + rng.uniform(-1, 1, 3) * [self.brightness, self.contrast, self.saturation]
         turn = rng.uniform(-self.hue, self.hue)
         order = rng.permutation(4)
-        enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+        enhancers = (PIL.ImageEnhance.Brightness, PIL.ImageEnhance.Contrast, PIL.ImageEnhance.Color)
 
-        def change(picture: Picture) -> Picture:
-            image = Image.fromarray(picture)
+        def change(pixels: Image) -> Image:
+            image = PIL.Image.fromarray(pixels)
             for i in order:
                 if i < 3:
                     image = enhancers[i](image).enhance(float(factors[i]))
@@ -76,22 +78,22 @@ def affine(angle: float, scale: float, shear: float, size: Size) -> Matrix:
     return matrix
 
 
-def warp_affine(item: Labelled, matrix: Matrix, *, picture: int, mask: int) -> Labelled:
+def warp_affine(item: Labelled, matrix: Matrix, *, image: int, mask: int) -> Labelled:
     """Apply a map within the frame."""
-    height, width = item.picture.shape[:2]
+    height, width = item.image.shape[:2]
 
-    def warp(x: Picture, flags: int, fill: tuple[int, ...]) -> Picture:
+    def warp(x: Image, flags: int, fill: tuple[int, ...]) -> Image:
         warped = cv2.warpAffine(x, matrix[:2], (width, height), flags=flags, borderValue=fill)
         return np.asarray(warped, np.uint8)
 
-    return item.each(warp, picture, mask)
+    return item.each(warp, image, mask)
 
 
 def warp_spline(rng: Rng, item: Labelled) -> Labelled:
     """Bend by a random thin-plate spline; the image is bilinear, the mask takes the nearest pixel."""
     from scipy.interpolate import RBFInterpolator  # takes long to import, and few recipes bend
 
-    height, width = item.picture.shape[:2]
+    height, width = item.image.shape[:2]
     rows = rng.choice(height, SPLINE_POINTS, replace=False) / height
     columns = rng.choice(width, SPLINE_POINTS, replace=False) / width
     points = np.stack([columns, rows], axis=1)
@@ -103,7 +105,7 @@ def warp_spline(rng: Rng, item: Labelled) -> Labelled:
     where = (spline(grid) * [width, height]).astype(np.float32)
     where_x, where_y = (where[:, i].reshape(height, width) for i in (0, 1))
 
-    def warp(x: Picture, flags: int, fill: tuple[int, ...]) -> Picture:
+    def warp(x: Image, flags: int, fill: tuple[int, ...]) -> Image:
         return np.asarray(cv2.remap(x, where_x, where_y, flags, borderValue=fill), np.uint8)
 
     return item.each(warp, cv2.INTER_LINEAR, cv2.INTER_NEAREST)
@@ -111,29 +113,29 @@ def warp_spline(rng: Rng, item: Labelled) -> Labelled:
 
 def flip(item: Labelled) -> Labelled:
     """Mirror left and right."""
-    return Labelled(*(np.ascontiguousarray(x[:, ::-1]) for x in (item.picture, item.mask)))
+    return Labelled(*(np.ascontiguousarray(x[:, ::-1]) for x in (item.image, item.mask)))
 
 
 def resize(item: Labelled, height: int, width: int) -> Labelled:
     """Bicubic for the image, nearest for the mask."""
-    picture = Image.fromarray(item.picture).resize((width, height), Image.Resampling.BICUBIC)
+    image = PIL.Image.fromarray(item.image).resize((width, height), PIL.Image.Resampling.BICUBIC)
     mask = cv2.resize(item.mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    return Labelled(np.asarray(picture), np.asarray(mask, np.uint8))
+    return Labelled(np.asarray(image), np.asarray(mask, np.uint8))
 
 
 def resize_short_side(item: Labelled, side: int) -> Labelled:
     """Bring the shorter side to ``side``; the other one is rounded down."""
-    height, width = item.picture.shape[:2]
+    height, width = item.image.shape[:2]
     short = min(height, width)
     return resize(item, height * side // short, width * side // short)
 
 
 def random_crop(rng: Rng, item: Labelled, side: int) -> Labelled:
     """A random square; images that are smaller are padded on both sides first."""
-    height, width = item.picture.shape[:2]
+    height, width = item.image.shape[:2]
     pad_y, pad_x = max(side - height, 0), max(side - width, 0)
 
-    def pad(x: Picture, border: int, fill: tuple[int, ...]) -> Picture:
+    def pad(x: Image, border: int, fill: tuple[int, ...]) -> Image:
         return np.asarray(cv2.copyMakeBorder(x, pad_y, pad_y, pad_x, pad_x, border, value=fill), np.uint8)
 
     if pad_y or pad_x:
@@ -143,7 +145,7 @@ def random_crop(rng: Rng, item: Labelled, side: int) -> Labelled:
 
 def crop(item: Labelled, part: tuple[slice, slice]) -> Labelled:
     """Some rows and columns of an image and of its mask."""
-    return Labelled(item.picture[part], item.mask[part])
+    return Labelled(item.image[part], item.mask[part])
 
 
 def draw_window(rng: Rng, size: Size, least_area: float) -> tuple[slice, slice]:
@@ -160,12 +162,12 @@ def draw_window(rng: Rng, size: Size, least_area: float) -> tuple[slice, slice]:
     return slice(top, top + h), slice(left, left + w)
 
 
-def grey(picture: Picture) -> Picture:
+def grey(image: Image) -> Image:
     """Take the colour out; there are still three channels."""
-    return np.asarray(Image.fromarray(picture).convert("L").convert("RGB"))
+    return np.asarray(PIL.Image.fromarray(image).convert("L").convert("RGB"))
 
 
-def _turn_hue(image: Image.Image, turn: float) -> Image.Image:
+def _turn_hue(image: PIL.Image.Image, turn: float) -> PIL.Image.Image:
     hue, saturation, value = image.convert("HSV").split()
     shifted = np.asarray(hue) + np.uint8(round(turn * 255) % 256)
-    return Image.merge("HSV", (Image.fromarray(shifted), saturation, value)).convert("RGB")
+    return PIL.Image.merge("HSV", (PIL.Image.fromarray(shifted), saturation, value)).convert("RGB")

@@ -13,11 +13,11 @@ from segue.arrays import BoolArray, Float32Array
 from segue.errors import DatasetError
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS
 from segue.prompts.planes import CropWindow, box_window, draw_disk, draw_stroke, tight_box
-from segue.types import Box
+from segue.types import Box, Image
 from segue_train import warp
 from segue_train.footage import VOID, Footage, object_ids
 from segue_train.recipe import Batch, Batches, stacked
-from segue_train.warp import Kinds, Pair, Picture, Rng, picked
+from segue_train.warp import Kinds, Pair, Rng, picked
 
 LEFT_OUT = 10  # every so-manieth still image, by the hash of its name, is not trained on
 LEAST_PIXELS = 60  # smaller objects are not asked for
@@ -43,9 +43,9 @@ def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> Kinds[Pai
 class Sample:
     """A crop (S, S, 3), its target (S, S) of 0, 1 and void, and prompt planes (4, S, S), all uint8."""
 
-    picture: Picture
-    target: Picture
-    planes: Picture
+    image: Image
+    target: Image
+    planes: Image
 
 
 class PromptSampler:
@@ -63,13 +63,13 @@ class PromptSampler:
         raise DatasetError("20 crops in a row show nothing of their object; are the masks empty?")
 
     def _attempt(self, rng: Rng, side: int) -> Sample | None:
-        picture, mask = self.sources.draw(rng)
+        image, mask = self.sources.draw(rng)
         label = _any_object(rng, mask)
         kind = rng.random()
         wide = 0.4 <= kind < 0.8 and rng.random() < 0.55
         window = _window(rng, label > 0, wide)
         matrix = _placed(rng, window, side)
-        crop = _shrunk_warp(picture, matrix, side)
+        crop = _shrunk_warp(image, matrix, side)
         target = _warped_mask(label, matrix, side)
         if (mask == VOID).any():
             target[warp.apply(mask, matrix, side, mask=True) == VOID] = VOID
@@ -82,7 +82,7 @@ class PromptSampler:
             return None
         return Sample(_photographed(rng, crop), target, _prompts(rng, inside, kind))
 
-    def _on_other_ground(self, rng: Rng, crop: Picture, target: Picture, side: int) -> Pair:
+    def _on_other_ground(self, rng: Rng, crop: Image, target: Image, side: int) -> Pair:
         """The object alone on a part of another image."""
         other, _ = self.sources.draw(rng)
         height, width = other.shape[:2]
@@ -93,7 +93,7 @@ class PromptSampler:
         alone = target == 1
         return _blended(rng, _shrunk_warp(other, matrix, side), crop, alone), alone.astype(np.uint8)
 
-    def _with_other(self, rng: Rng, crop: Picture, target: Picture, side: int) -> Pair:
+    def _with_other(self, rng: Rng, crop: Image, target: Image, side: int) -> Pair:
         """Something foreign before or behind the object."""
         other, mask = self.sources.draw(rng)
         alone = _any_object(rng, mask)
@@ -116,7 +116,7 @@ class PromptSampler:
 class PromptBatches(Batches):
     """Batches of fresh samples alone; the objective adds those that stay for a correction.
 
-    Items hold ``pictures`` (B, 3, S, S), ``targets`` (B, S, S) and ``planes`` (B, 4, S, S), uint8.
+    Items hold ``images`` (B, 3, S, S), ``targets`` (B, S, S) and ``planes`` (B, 4, S, S), uint8.
     """
 
     sampler: PromptSampler
@@ -127,13 +127,13 @@ class PromptBatches(Batches):
         side, fresh = self.shape(number / self.count)
         samples = [self.sampler.draw(rng, side) for _ in range(fresh)]
         return {
-            "pictures": stacked(item.picture for item in samples).movedim(-1, 1),
+            "images": stacked(item.image for item in samples).movedim(-1, 1),
             "targets": stacked(item.target for item in samples),
             "planes": stacked(item.planes for item in samples),
         }
 
 
-def _any_object(rng: Rng, mask: Picture) -> Picture:
+def _any_object(rng: Rng, mask: Image) -> Image:
     """One object of a mask: 1 there, else 0."""
     return np.asarray(mask == picked(rng, object_ids(mask, LEAST_PIXELS)), np.uint8)
 
@@ -155,7 +155,7 @@ def _depth(mask: BoolArray) -> Float32Array:
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
 
 
-def largest_error(found: BoolArray, target: Picture) -> tuple[BoolArray, bool]:
+def largest_error(found: BoolArray, target: Image) -> tuple[BoolArray, bool]:
     """The deeper of what is missing and what is too much."""
     missing, extra = (target == 1) & ~found, (target == 0) & found
     return (missing, True) if _depth(missing).max() >= _depth(extra).max() else (extra, False)
@@ -185,24 +185,24 @@ def _placed(rng: Rng, window: CropWindow, side: int) -> warp.Matrix:
     return np.asarray(np.vstack([turn, [0, 0, 1]]) @ base)
 
 
-def _shrunk_warp(picture: Picture, matrix: warp.Matrix, side: int) -> Picture:
+def _shrunk_warp(image: Image, matrix: warp.Matrix, side: int) -> Image:
     """Warp with the image halved beforehand as often as the warp skips pixels."""
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    while scale < 0.6 and min(picture.shape[:2]) > 16:
-        h, w = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
-        picture = np.asarray(cv2.resize(picture[:h, :w], (w // 2, h // 2), interpolation=cv2.INTER_AREA))
+    while scale < 0.6 and min(image.shape[:2]) > 16:
+        h, w = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+        image = np.asarray(cv2.resize(image[:h, :w], (w // 2, h // 2), interpolation=cv2.INTER_AREA))
         matrix = matrix @ np.diag([2.0, 2.0, 1.0])
         scale *= 2
-    return warp.apply(picture, matrix, side)
+    return warp.apply(image, matrix, side)
 
 
-def _warped_mask(mask: Picture, matrix: warp.Matrix, side: int) -> Picture:
+def _warped_mask(mask: Image, matrix: warp.Matrix, side: int) -> Image:
     """A mask of 0 and 1 warped with smooth edges, so that enlarged objects have no steps."""
     soft = cv2.warpAffine(mask * np.uint8(255), matrix[:2], (side, side), flags=cv2.INTER_LINEAR)
     return np.asarray(soft > 127).astype(np.uint8)
 
 
-def _blended(rng: Rng, below: Picture, above: Picture, where: BoolArray) -> Picture:
+def _blended(rng: Rng, below: Image, above: Image, where: BoolArray) -> Image:
     """``above`` where the mask is, with soft edges and sometimes in other light."""
     alpha = cv2.GaussianBlur(where.astype(np.float32), (3, 3), float(rng.uniform(0.4, 1)))[..., None]
     if rng.random() < 0.5:
@@ -210,24 +210,24 @@ def _blended(rng: Rng, below: Picture, above: Picture, where: BoolArray) -> Pict
     return np.asarray(below + alpha * (above.astype(np.float32) - below), np.uint8)
 
 
-def _photographed(rng: Rng, picture: Picture) -> Picture:
+def _photographed(rng: Rng, image: Image) -> Image:
     """Other light and colours, sometimes grey, blurred, noisy or compressed."""
-    picture = warp.apply_colour(picture, warp.colour_jitter(rng, 0.3))
+    image = warp.apply_colour(image, warp.colour_jitter(rng, 0.3))
     if rng.random() < 0.04:
-        picture = np.asarray(cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+        image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
     fault = rng.random()
     if fault < 0.1:
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.6))))
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6))))
     elif fault < 0.2:
-        noise = rng.normal(0, rng.uniform(2, 12), picture.shape).astype(np.float32)
-        picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
+        noise = rng.normal(0, rng.uniform(2, 12), image.shape).astype(np.float32)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
     elif fault < 0.3:
-        _, coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 80))])
-        picture = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
-    return np.asarray(picture, np.uint8)
+        _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 80))])
+        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
+    return np.asarray(image, np.uint8)
 
 
-def _prompts(rng: Rng, inside: BoolArray, kind: float) -> Picture:
+def _prompts(rng: Rng, inside: BoolArray, kind: float) -> Image:
     planes = np.zeros((PLANES, *inside.shape), np.uint8)
     if kind < 0.4 or 0.8 <= kind < 0.88:
         x0, y0, x1, y1 = _jittered(rng, tight_box(inside), inside.shape)
@@ -259,7 +259,7 @@ def _jittered(rng: Rng, box: Box, size: tuple[int, ...]) -> tuple[int, int, int,
     return int(x0), int(y0), max(round(x1), int(x0) + 1), max(round(y1), int(y0) + 1)
 
 
-def _with_faults(rng: Rng, inside: BoolArray) -> Picture:
+def _with_faults(rng: Rng, inside: BoolArray) -> Image:
     """The mask as a tracker or a first guess may have it: grown or shrunk, parts lost or added, blurred."""
     side = inside.shape[0]
     mask = inside.astype(np.uint8)

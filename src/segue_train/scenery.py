@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from segue.arrays import Float32Array
 from segue.sessions.sharpness import Blur
-from segue_train.warp import Picture, Rng, Size, log_uniform, picked, random_part
+from segue.types import Image
+from segue_train.warp import Rng, Size, log_uniform, picked, random_part
 
-Pictures = Sequence[Callable[[], Picture]]
+ImageLoaders = Sequence[Callable[[], Image]]
 """Functions that read an RGB image."""
 
-Effect = Callable[[Picture, int], Picture]
+Effect = Callable[[Image, int], Image]
 """Changes a canvas (H, W, 3) as it is at a time in frames; it may write into it."""
 
 
@@ -33,22 +34,22 @@ def rng_at(seed: int, time: int) -> Rng:
     return np.random.default_rng([seed, time + 100_000])
 
 
-def draw_plate(rng: Rng, pictures: Pictures, size: Size) -> Picture:
+def draw_plate(rng: Rng, images: ImageLoaders, size: Size) -> Image:
     """An empty scene: part of a random image, one time in ten of none."""
     if rng.random() < 0.1:
         return procedural(rng, size)
-    picture = picked(rng, pictures)()
-    cover = max(size[0] / picture.shape[0], size[1] / picture.shape[1])
+    image = picked(rng, images)()
+    cover = max(size[0] / image.shape[0], size[1] / image.shape[1])
     scale = max(cover, log_uniform(rng, 0.45, 1.3))
-    whole = picture.shape[0], picture.shape[1]
+    whole = image.shape[0], image.shape[1]
     height, width = (min(int(np.ceil(shown / scale)), side) for shown, side in zip(size, whole, strict=True))
-    part = picture[random_part(rng, whole, (height, width))]
+    part = image[random_part(rng, whole, (height, width))]
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     plate = np.asarray(cv2.resize(part, size[::-1], interpolation=interpolation), np.uint8)
     return np.ascontiguousarray(plate[:, ::-1]) if rng.random() < 0.5 else plate
 
 
-def procedural(rng: Rng, size: Size) -> Picture:
+def procedural(rng: Rng, size: Size) -> Image:
     """A scene of no image: a gradient, rectangles and noise of several scales."""
     canvas = np.full((*size, 3), rng.uniform(40, 200, 3), np.float32)
     canvas += clouds(rng, size, 2)[..., None] * rng.uniform(20, 70) * rng.uniform(0.5, 1, 3)
@@ -75,7 +76,7 @@ def blob(rng: Rng, size: Size, share: float) -> Float32Array:
     return np.asarray(np.clip((field - level) * 4 + 0.5, 0, 1), np.float32)
 
 
-def scaled(canvas: Picture, gain: Float32Array) -> Picture:
+def scaled(canvas: Image, gain: Float32Array) -> Image:
     """An image times a plane, clipped."""
     return np.asarray(np.minimum(canvas * gain[..., None], 255), np.uint8)
 
@@ -89,7 +90,7 @@ class Light:
     drift: float  # a slow swing of all of the light
     period: float
 
-    def act(self, canvas: Picture, time: int) -> Picture:
+    def act(self, canvas: Image, time: int) -> Image:
         """A canvas in the light of a time."""
         gain = np.full(3, 1 + self.drift * np.sin(2 * np.pi * time / self.period))
         if time < self.step:
@@ -119,7 +120,7 @@ class Haze:
     transmission: Float32Array  # share of the scene's light that comes through, (H, W) in [0, 1]
     air: Float32Array  # colour of the fog, (3,)
 
-    def act(self, canvas: Picture) -> Picture:
+    def act(self, canvas: Image) -> Image:
         """A canvas seen through the fog."""
         share = self.transmission[..., None]
         return np.asarray(canvas * share + self.air * (1 - share) + 0.5, np.uint8)
@@ -144,7 +145,7 @@ class Camera:
     phases: npt.NDArray[np.float64]
     seed: int
 
-    def view(self, canvas: Picture, time: int, margin: int, *, mask: bool = False) -> Picture:
+    def view(self, canvas: Image, time: int, margin: int, *, mask: bool = False) -> Image:
         """The part of a canvas that it sees: all but ``margin`` pixels on each side, as it is held."""
         height, width = (side - 2 * margin for side in canvas.shape[:2])
         if self.amplitude == 0:
@@ -189,12 +190,12 @@ class Exposure:
     skew: float  # spread of the shift between the first and the last row, in pixels
     seed: int  # of the paths of all frames
 
-    def act(self, picture: Picture, time: int) -> Picture:
+    def act(self, image: Image, time: int) -> Image:
         """An image or plane, (H, W, 3) or (H, W), as it is exposed at a time."""
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         path, turn, skew = self._path(time)
         poses = int(np.clip(np.ceil(np.hypot(*path)), 1, MOST_POSES))
-        middle, total = (width / 2, height / 2), np.zeros(picture.shape, np.float32)
+        middle, total = (width / 2, height / 2), np.zeros(image.shape, np.float32)
         for part in np.linspace(-0.5, 0.5, poses) if poses > 1 else (0.0,):
             matrix: Any = cv2.getRotationMatrix2D(middle, turn * part, 1)
             matrix[:, 2] += path * part
@@ -203,7 +204,7 @@ class Exposure:
             matrix[0, 2] -= skew[0] / 2
             matrix[1, 1] += skew[1] / height
             matrix[1, 2] -= skew[1] / 2
-            total += cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+            total += cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
         return np.asarray(total / poses + 0.5, np.uint8)
 
     def blur(self, time: int) -> Blur | None:
@@ -238,31 +239,31 @@ class Sensor:
 
     blur: float  # sigma in pixels, or 0
     noise: float  # spread in grey levels
-    tone: Picture  # table of 256 values
+    tone: Image  # table of 256 values
     grey: bool
     quality: int | None  # of JPEG
     seed: int  # of the noise
 
-    def expose(self, view: Picture, time: int, noise: npt.NDArray[np.int8]) -> Picture:
+    def expose(self, view: Image, time: int, noise: npt.NDArray[np.int8]) -> Image:
         """The frame of a time; ``noise`` (K,) is a stock of unit normal noise times 32, larger than it."""
         blurred = cv2.GaussianBlur(view, (0, 0), self.blur) if self.blur else view
-        picture: npt.NDArray[Any] = np.asarray(cv2.LUT(blurred, self.tone))
+        image: npt.NDArray[Any] = np.asarray(cv2.LUT(blurred, self.tone))
         if self.grey:
-            picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, -1)
+            image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, -1)
         if self.noise > 0.3:
             rng = rng_at(self.seed, time)
-            start = int(rng.integers(noise.size - picture.size))
-            grains = noise[start : start + picture.size].reshape(picture.shape)
+            start = int(rng.integers(noise.size - image.size))
+            grains = noise[start : start + image.size].reshape(image.shape)
             more, less = (
                 cv2.convertScaleAbs(part, alpha=self.noise / 32)
                 for part in (np.maximum(grains, 0), np.minimum(grains, 0))
             )
-            picture = cv2.subtract(cv2.add(picture, more), less)
+            image = cv2.subtract(cv2.add(image, more), less)
         if self.quality is not None:
             # The codec takes red for blue and back again, which does no harm to noise and blocks.
-            _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
-            picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
-        return np.asarray(picture, np.uint8)
+            _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
+            image = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
+        return np.asarray(image, np.uint8)
 
 
 def draw_sensor(rng: Rng) -> Sensor:

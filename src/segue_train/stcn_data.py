@@ -16,12 +16,13 @@ import torch
 
 from segue.arrays import BoolArray
 from segue.errors import DatasetError
+from segue.types import Image
 from segue_train import photo
 from segue_train.clips import Clip, collate
 from segue_train.footage import VOID, Footage, object_ids, relabel
 from segue_train.photo import Jitter, Labelled
 from segue_train.recipe import Batch, Batches, order_of_pass
-from segue_train.warp import Matrix, Picture, Rng
+from segue_train.warp import Matrix, Rng
 
 FRAMES = 3
 FAINT = Jitter(0.01, 0.01, 0.01)  # colours of single frames
@@ -54,30 +55,30 @@ class StillSamples:
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
         """A clip of footage ``index``, whose gap between frames has no meaning here."""
-        picture, mask = self.footage[index].read(0)
+        image, mask = self.footage[index].read(0)
         ids = object_ids(mask)
         chosen = rng.choice(np.array(ids, np.int64), min(self.slots, len(ids)), replace=False).tolist()
         label = relabel(mask, chosen)
         planes = np.stack([label == i for i in (*range(1, self.slots + 1), VOID)], axis=-1) * np.uint8(255)
-        item = self._shared(rng, Labelled(picture, planes))
+        item = self._shared(rng, Labelled(image, planes))
         frames = [self._frame(rng, item) for _ in range(FRAMES)]
-        return Clip([frame.picture for frame in frames], [_index_mask(frame.mask > 127) for frame in frames])
+        return Clip([frame.image for frame in frames], [_index_mask(frame.mask > 127) for frame in frames])
 
     def _shared(self, rng: Rng, item: Labelled) -> Labelled:
-        zoom = photo.affine(0, rng.uniform(*self.clip_scale), 0, item.picture.shape[:2])
-        item = photo.warp_affine(item, zoom, picture=cv2.INTER_NEAREST, mask=cv2.INTER_NEAREST)
+        zoom = photo.affine(0, rng.uniform(*self.clip_scale), 0, item.image.shape[:2])
+        item = photo.warp_affine(item, zoom, image=cv2.INTER_NEAREST, mask=cv2.INTER_NEAREST)
         if rng.random() < 0.5:
             item = photo.flip(item)
-        picture = Jitter(0.1, 0.05, 0.05, 0.05).draw(rng)(item.picture)
-        return Labelled(photo.grey(picture) if rng.random() < 0.05 else picture, item.mask)
+        image = Jitter(0.1, 0.05, 0.05, 0.05).draw(rng)(item.image)
+        return Labelled(photo.grey(image) if rng.random() < 0.05 else image, item.mask)
 
     def _frame(self, rng: Rng, item: Labelled) -> Labelled:
         low, high = self.frame_scale
         angle, scale, shear = rng.uniform([-20, low, -10], [20, high, 10])
-        matrix = photo.affine(angle, scale, shear, item.picture.shape[:2])
-        item = photo.warp_affine(item, matrix, picture=cv2.INTER_CUBIC, mask=cv2.INTER_CUBIC)
+        matrix = photo.affine(angle, scale, shear, item.image.shape[:2])
+        item = photo.warp_affine(item, matrix, image=cv2.INTER_CUBIC, mask=cv2.INTER_CUBIC)
         item = photo.random_crop(rng, photo.resize_short_side(item, self.side), self.side)
-        item = Labelled(Jitter(0.1, 0.05, 0.05).draw(rng)(item.picture), item.mask)
+        item = Labelled(Jitter(0.1, 0.05, 0.05).draw(rng)(item.image), item.mask)
         return photo.warp_spline(rng, item) if rng.random() < self.spline_share else item
 
 
@@ -114,20 +115,20 @@ class VideoSamples:
     def _augment(self, rng: Rng, items: list[Labelled]) -> Clip:
         """Turn, crop, mirror and colour all frames alike, then turn and colour each of its own."""
         if any(self.clip_affine):
-            turned = self._draw_affine(rng, self.clip_affine, items[0].picture.shape[:2])
+            turned = self._draw_affine(rng, self.clip_affine, items[0].image.shape[:2])
             items = [self._warp(item, turned) for item in items]
         mirrored = rng.random() < 0.5
-        window = photo.draw_window(rng, items[0].picture.shape[:2], self.least_area)
+        window = photo.draw_window(rng, items[0].image.shape[:2], self.least_area)
         jitter, colourless = Jitter(0.1, 0.03, 0.03).draw(rng), rng.random() < 0.05
         clip = Clip([], [])
         for item in items:
             item = photo.flip(item) if mirrored else item
             item = photo.resize(photo.crop(item, window), self.side, self.side)
-            picture = jitter(item.picture)
-            item = Labelled(photo.grey(picture) if colourless else picture, item.mask)
+            image = jitter(item.image)
+            item = Labelled(photo.grey(image) if colourless else image, item.mask)
             if any(self.frame_affine):
                 item = self._warp(item, self._draw_affine(rng, self.frame_affine, (self.side, self.side)))
-            clip.frames.append(self.frame_jitter.draw(rng)(item.picture))
+            clip.frames.append(self.frame_jitter.draw(rng)(item.image))
             clip.masks.append(item.mask)
         return clip
 
@@ -136,7 +137,7 @@ class VideoSamples:
         return photo.affine(angle, 1, shear, (size[0], size[1]))
 
     def _warp(self, item: Labelled, matrix: Matrix) -> Labelled:
-        return photo.warp_affine(item, matrix, picture=self.interpolation, mask=cv2.INTER_NEAREST)
+        return photo.warp_affine(item, matrix, image=self.interpolation, mask=cv2.INTER_NEAREST)
 
     def _candidates(self, clip: Clip) -> list[int]:
         ids = object_ids(clip.masks[0])
@@ -177,10 +178,10 @@ class PastedVideos(VideoSamples):
 def paste(clip: Clip, other: Clip, first: int, room: int) -> Clip:
     """Paste objects of another clip in front of a clip, with soft edges."""
     frames, masks = [], []
-    for picture, mask, front, shapes in zip(clip.frames, clip.masks, other.frames, other.masks, strict=True):
+    for image, mask, front, shapes in zip(clip.frames, clip.masks, other.frames, other.masks, strict=True):
         inside = (shapes > 0) & (shapes != VOID) & (shapes <= room)
         edge = cv2.GaussianBlur(inside.astype(np.float32), (5, 5), 1)[..., None]
-        frames.append(np.rint(picture * (1 - edge) + front * edge).astype(np.uint8))
+        frames.append(np.rint(image * (1 - edge) + front * edge).astype(np.uint8))
         masks.append(np.where(inside, shapes + first, mask).astype(np.uint8))
     return Clip(frames, masks)
 
@@ -235,7 +236,7 @@ class SkipCurriculum:
         return next((gap for share, gap in reversed(shares) if epoch >= round(epochs * share)), 5)
 
 
-def _index_mask(inside: BoolArray) -> Picture:
+def _index_mask(inside: BoolArray) -> Image:
     """Planes (H, W, slots + 1) of objects and of void as ids; the first object wins, void wins over all."""
     index = np.where(inside[..., :-1].any(-1), inside[..., :-1].argmax(-1) + 1, 0)
     return np.where(inside[..., -1], VOID, index).astype(np.uint8)

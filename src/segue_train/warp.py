@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import Float32Array
+from segue.types import Image
 
 Matrix = npt.NDArray[np.float64]
-Picture = npt.NDArray[np.uint8]
-Pair = tuple[Picture, Picture]  # an image and its index mask
+Pair = tuple[Image, Image]  # an image and its index mask
 Size = tuple[int, int]
 Rng = np.random.Generator
 Item = TypeVar("Item")
@@ -100,19 +100,19 @@ def displacement(rng: Rng, side: int, strength: float) -> Float32Array:
 
 
 def apply(
-    picture: Picture, matrix: Matrix, side: int, field: Float32Array | None = None, *, mask: bool = False
-) -> Picture:
+    image: Image, matrix: Matrix, side: int, field: Float32Array | None = None, *, mask: bool = False
+) -> Image:
     """Warp to a square: images are reflected at the border, a mask is 0 outside and never interpolated."""
     flags = cv2.INTER_NEAREST if mask else cv2.INTER_LINEAR
     border = cv2.BORDER_CONSTANT if mask else cv2.BORDER_REFLECT_101
     if field is None:
-        warped = cv2.warpAffine(picture, matrix[:2], (side, side), flags=flags, borderMode=border)
+        warped = cv2.warpAffine(image, matrix[:2], (side, side), flags=flags, borderMode=border)
         return np.asarray(warped, np.uint8)
     inverse = np.linalg.inv(matrix)[:2].astype(np.float32)
     y, x = np.mgrid[:side, :side].astype(np.float32)
     grid = np.stack([x, y], axis=-1) + field
     grid = grid @ inverse[:, :2].T + inverse[:, 2]
-    return np.asarray(cv2.remap(picture, grid[..., 0], grid[..., 1], flags, borderMode=border), np.uint8)
+    return np.asarray(cv2.remap(image, grid[..., 0], grid[..., 1], flags, borderMode=border), np.uint8)
 
 
 def colour_jitter(rng: Rng, strength: float) -> Float32Array:
@@ -128,6 +128,6 @@ def colour_jitter(rng: Rng, strength: float) -> Float32Array:
     return matrix
 
 
-def apply_colour(picture: Picture, matrix: Float32Array) -> Picture:
+def apply_colour(image: Image, matrix: Float32Array) -> Image:
     """Apply a colour map; results are clipped to 0..255."""
-    return np.asarray(cv2.transform(picture, matrix), np.uint8)
+    return np.asarray(cv2.transform(image, matrix), np.uint8)

@@ -80,8 +80,8 @@ class VideoClips:
         if not alone.any():
             return None
         read = {t: self.dataset.read_image(video, t) for t in set(frames)}
-        pictures = [read[t] for t in frames]
-        clip = InstanceClip(pictures, found.labels[alone], found.masks[alone], found.boxes[alone])
+        frames_seen = [read[t] for t in frames]
+        clip = InstanceClip(frames_seen, found.labels[alone], found.masks[alone], found.boxes[alone])
         return augmented(rng, clip, colours=True, sizes=self.sizes)
 
 
@@ -113,11 +113,11 @@ class StillClips:
         if not wanted.any() or (self.frames > 1 and wanted.sum() > MOST_OBJECTS):
             return None
         labels = np.array([self.channels[label] for label in found.labels[wanted].tolist()], np.int64)
-        picture = self.dataset.read_image(image, 0)
+        pixels = self.dataset.read_image(image, 0)
         if self.frames == 1:
-            alone = InstanceClip([picture], labels, found.masks[wanted], found.boxes[wanted])
+            alone = InstanceClip([pixels], labels, found.masks[wanted], found.boxes[wanted])
             return augmented(rng, alone, colours=False, sizes=self.sizes)
-        views = pseudo_clip(rng, picture, found.masks[wanted, 0], labels, self.frames)
+        views = pseudo_clip(rng, pixels, found.masks[wanted, 0], labels, self.frames)
         return augmented(rng, views, colours=False, sizes=self.sizes)
 
 

@@ -22,7 +22,7 @@ from segue.allocation import prepare_process
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle
-from segue.prompts import Answer, Granularity, MakePrompter, PicturePrompter, Prompts, find_prompter
+from segue.prompts import Answer, Granularity, ImagePrompter, MakePrompter, Prompts, find_prompter
 from segue.prompts.motion import MotionPrompter
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
@@ -84,7 +84,7 @@ class Tools:
     def _make_prompter(self) -> MakePrompter:
         return find_prompter(self._prompter_name, device=self.device)
 
-    def _prompter(self, index: int) -> PicturePrompter:
+    def _prompter(self, index: int) -> ImagePrompter:
         """The prompter on a frame; what it computed of the frame is kept for the next click."""
         image = self.video.frame(index).image
         return MotionPrompter(self._make_prompter(image), image, partial(self._neighbour, index))

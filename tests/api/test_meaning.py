@@ -111,7 +111,7 @@ def test_points_have_labels_as_in_sam_2(lite: STCNLite) -> None:
         followed(lite, box=BOX, labels=[1])
 
 
-def test_arrays_may_be_bgr_and_pil_pictures_know_their_order(tmp_path: Path) -> None:
+def test_arrays_may_be_bgr_and_pil_images_know_their_order(tmp_path: Path) -> None:
     swapped = FRAMES[..., ::-1]
     for source in (swapped, torch.from_numpy(swapped.copy()), list(swapped), iter(swapped)):
         frames = list(segue.open_source(source, colour="bgr"))

@@ -21,6 +21,6 @@ def test_results_go_where_a_text_says(tmp_path: Path) -> None:
     assert [item.index for item in replay(str(tmp_path / "masks"))] == [0]
 
 
-def test_a_detector_takes_a_picture() -> None:
-    picture = np.zeros((64, 64, 3), np.uint8)
-    assert segue.detector("nanodet", refine="none", device="cpu")(picture).objects == ()
+def test_a_detector_takes_a_image() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    assert segue.detector("nanodet", refine="none", device="cpu")(image).objects == ()

@@ -20,18 +20,18 @@ from tests.video.making import write_video
 Batch = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def film(path: Path, frames: int, seed: int = 0) -> Path:
+def video(path: Path, frames: int, seed: int = 0) -> Path:
     """A red square crosses a blurred pattern."""
     noise = np.random.default_rng(seed).integers(60, 120, (96, 128, 3), dtype=np.uint8)
     scene = cv2.GaussianBlur(noise, (0, 0), 3)
-    pictures = []
+    images = []
     for time in range(frames):
-        picture = scene.copy()
+        image = scene.copy()
         left = 5 + 2 * (time % 45)
-        picture[30:60, left : left + 25] = (220, 40, 30)
-        pictures.append(picture)
+        image[30:60, left : left + 25] = (220, 40, 30)
+        images.append(image)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_video(path, pictures)
+    return write_video(path, images)
 
 
 class Script:
@@ -47,7 +47,7 @@ class Script:
         self.given.append(task.name)
         future: Future[Task] = Future()
         said = self._outcomes.get(task.name)
-        done = {"state": "done", "frames": 8, "seconds": 2.0, "digest": "digest", "picture": b"jpeg"}
+        done = {"state": "done", "frames": 8, "seconds": 2.0, "digest": "digest", "image": b"jpeg"}
         outcome = said.pop(0) if said else done
         if isinstance(outcome, Exception):
             future.set_exception(outcome)
@@ -63,11 +63,11 @@ class Script:
 
 
 @pytest.fixture
-def films(tmp_path: Path) -> Path:
+def videos(tmp_path: Path) -> Path:
     """A folder with three videos, one of them below another folder."""
     for number, name in enumerate(("a", "b", "inner/c")):
-        film(tmp_path / "films" / f"{name}.mp4", 12 + 6 * number, number)
-    return tmp_path / "films"
+        video(tmp_path / "foreground" / f"{name}.mp4", 12 + 6 * number, number)
+    return tmp_path / "foreground"
 
 
 @pytest.fixture

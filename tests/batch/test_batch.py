@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from segue.batch import Ledger
 from segue.batch.places import key_of
 from segue.jobs.running import STATE
-from tests.batch.conftest import Batch, film, results
+from tests.batch.conftest import Batch, results, video
 from tests.cli.running import Command
 from tests.lite import lively_lite
 
@@ -48,11 +48,11 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
 
 
 def test_every_video_gets_its_results_or_one_line_that_says_why_not(
-    films: Path, batch: Batch, command: Command, tmp_path: Path
+    videos: Path, batch: Batch, command: Command, tmp_path: Path
 ) -> None:
-    (films / "rotten.mp4").write_bytes(b"nothing of the sort" * 50)
+    (videos / "rotten.mp4").write_bytes(b"nothing of the sort" * 50)
 
-    run = batch(films, *JOB, "-o", "out", "--workers", 2, "--json-lines")
+    run = batch(videos, *JOB, "-o", "out", "--workers", 2, "--json-lines")
 
     assert run.returncode == 1
     events = [json.loads(line) for line in run.stdout.splitlines()]
@@ -67,13 +67,13 @@ def test_every_video_gets_its_results_or_one_line_that_says_why_not(
     page = (tmp_path / "out/report.html").read_text()
     assert "3 of 4 videos are done" in page
     assert "not a video" in page
-    assert (tmp_path / "out/.segue-batch/pictures" / f"{key_of('inner/c')}.jpg").stat().st_size > 500
+    assert (tmp_path / "out/.segue-batch/images" / f"{key_of('inner/c')}.jpg").stat().st_size > 500
 
     alone = tmp_path / "alone"
-    assert command("foreground", films / "b.mp4", *JOB[2:], "-q", "-o", alone).code == 0
+    assert command("foreground", videos / "b.mp4", *JOB[2:], "-q", "-o", alone).code == 0
     assert results(alone) == results(tmp_path / "out/b")
 
-    film(films / "rotten.mp4", 8)
+    video(videos / "rotten.mp4", 8)
     assert batch("--retry-failed", *JOB, "-o", "out", "--workers", 1).returncode == 0
     assert results(tmp_path / "out") == {**masks, **results(tmp_path / "out")}
     assert len(results(tmp_path / "out/rotten")) == 8
@@ -81,15 +81,15 @@ def test_every_video_gets_its_results_or_one_line_that_says_why_not(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
-def test_a_killed_worker_changes_no_byte(films: Path, batch: Batch, tmp_path: Path, kills: int) -> None:
-    assert batch(films, *JOB, "-o", "whole", "--workers", 1).returncode == 0
+def test_a_killed_worker_changes_no_byte(videos: Path, batch: Batch, tmp_path: Path, kills: int) -> None:
+    assert batch(videos, *JOB, "-o", "whole", "--workers", 1).returncode == 0
     rng = random.Random(3)
     words = [
         sys.executable,
         "-m",
         "segue",
         "batch",
-        str(films),
+        str(videos),
         *JOB,
         "-o",
         "killed",
@@ -116,8 +116,8 @@ def test_a_killed_worker_changes_no_byte(films: Path, batch: Batch, tmp_path: Pa
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_a_killed_batch_ends_its_workers_and_goes_on(batch: Batch, command: Command, tmp_path: Path) -> None:
     for name in "ab":
-        film(tmp_path / "films" / f"{name}.mp4", 30)
-    words = [sys.executable, "-m", "segue", "batch", "films", *JOB, "-o", "out", "--workers", "1"]
+        video(tmp_path / "foreground" / f"{name}.mp4", 30)
+    words = [sys.executable, "-m", "segue", "batch", "foreground", *JOB, "-o", "out", "--workers", "1"]
     with subprocess.Popen(
         words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
@@ -127,9 +127,9 @@ def test_a_killed_batch_ends_its_workers_and_goes_on(batch: Batch, command: Comm
         process.kill()
     assert not [pid for pid in workers if alive(pid)]
 
-    assert "there is a batch already" in command("batch", "films", *JOB, "-o", "out").complaint
-    assert "begun with" in command("batch", "films", *JOB[:4], "-o", "out", "--resume").complaint
-    assert batch("films", *JOB, "-o", "out", "--workers", 1, "--resume").returncode == 0
+    assert "there is a batch already" in command("batch", "foreground", *JOB, "-o", "out").complaint
+    assert "begun with" in command("batch", "foreground", *JOB[:4], "-o", "out", "--resume").complaint
+    assert batch("foreground", *JOB, "-o", "out", "--workers", 1, "--resume").returncode == 0
     assert len(results(tmp_path / "out")) == 60
 
 
@@ -148,16 +148,16 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("films", "--do", "detect"), "choose from track, foreground, instances"),
-        (("films", "--do", "foreground", "--colour", "red"), "there is no option --colour"),
-        (("films", "--do", "foreground", "--events", "e.csv"), "one place for all videos"),
+        (("foreground", "--do", "detect"), "choose from track, foreground, instances"),
+        (("foreground", "--do", "foreground", "--colour", "red"), "there is no option --colour"),
+        (("foreground", "--do", "foreground", "--events", "e.csv"), "one place for all videos"),
         (("nowhere", "--do", "foreground"), "no such file, folder or list"),
         (("--status",), "there is no batch here"),
-        (("films", "--do", "foreground", "--address", "127.0.0.1:1"), "Ray"),
+        (("foreground", "--do", "foreground", "--address", "127.0.0.1:1"), "Ray"),
     ],
 )
 def test_mistakes_take_one_line_before_anything_is_done(
-    films: Path, command: Command, tmp_path: Path, arguments: tuple[str, ...], message: str
+    videos: Path, command: Command, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     run = command("batch", *arguments, "-o", "out")
 
@@ -168,18 +168,18 @@ def test_mistakes_take_one_line_before_anything_is_done(
 
 @pytest.mark.slow
 def test_two_nodes_of_a_ray_cluster_give_the_bytes_of_one_worker(
-    films: Path, batch: Batch, tmp_path: Path
+    videos: Path, batch: Batch, tmp_path: Path
 ) -> None:
     pytest.importorskip("ray")
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         cluster.add_node(num_cpus=1)
-        run = batch(films, *JOB, "-o", tmp_path / "ray", "--address", cluster.address, "--workers", 2)
+        run = batch(videos, *JOB, "-o", tmp_path / "ray", "--address", cluster.address, "--workers", 2)
     finally:
         cluster.shutdown()
     assert run.returncode == 0, run.stderr
-    assert batch(films, *JOB, "-o", "here", "--workers", 1).returncode == 0
+    assert batch(videos, *JOB, "-o", "here", "--workers", 1).returncode == 0
     assert results(tmp_path / "ray") == results(tmp_path / "here")
 
 
@@ -195,44 +195,44 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    yield "s3://films"
+    yield "s3://videos"
     store.stop()
 
 
-def test_films_come_from_an_object_store_and_results_go_there(
-    films: Path, batch: Batch, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_videos_come_from_an_object_store_and_results_go_there(
+    videos: Path, batch: Batch, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3fs = pytest.importorskip("s3fs")
     store = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"], skip_instance_cache=True)
-    store.mkdir("films")
-    store.put(str(films), "films/in", recursive=True)
+    store.mkdir("foreground")
+    store.put(str(videos), "videos/in", recursive=True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     run = batch(f"{bucket}/in", *JOB, "-o", f"{bucket}/out", "--workers", 1)
 
     assert run.returncode == 0, run.stderr
     store.invalidate_cache()
-    assert len(store.glob("films/out/inner/c/masks/0*.png")) == 24
-    assert store.exists("films/out/inner/c/.segue.done")
-    assert batch(films, *JOB, "-o", "here", "--workers", 1).returncode == 0
+    assert len(store.glob("videos/out/inner/c/masks/0*.png")) == 24
+    assert store.exists("videos/out/inner/c/.segue.done")
+    assert batch(videos, *JOB, "-o", "here", "--workers", 1).returncode == 0
     for name, data in results(tmp_path / "here").items():
-        assert store.cat_file(f"films/out/{name}") == data
+        assert store.cat_file(f"videos/out/{name}") == data
 
 
-def test_one_video_under_two_names_is_reported(films: Path, command: Command, tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text("source,name\nfilms/a.mp4,one\nfilms/a.mp4,two\n")
+def test_one_video_under_two_names_is_reported(videos: Path, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("source,name\nvideos/a.mp4,one\nvideos/a.mp4,two\n")
     assert "row 2: the same video" in command("batch", "list.csv", *JOB, "-o", "out").complaint
 
 
 def test_a_wrong_option_of_one_video_is_reported_with_its_name(
-    films: Path, command: Command, tmp_path: Path
+    videos: Path, command: Command, tmp_path: Path
 ) -> None:
-    (tmp_path / "list.csv").write_text('source,box\nfilms/b.mp4,"5,8,30,40"\nfilms/a.mp4,"5,80,35"\n')
+    (tmp_path / "list.csv").write_text('source,box\nvideos/b.mp4,"5,8,30,40"\nvideos/a.mp4,"5,80,35"\n')
     complaint = command("batch", "list.csv", "-o", "out").complaint
     assert complaint.startswith(
-        f"error: a ({tmp_path / 'films' / 'a.mp4'}): box '5,80,35' is not of the form"
+        f"error: a ({tmp_path / 'videos' / 'a.mp4'}): box '5,80,35' is not of the form"
     )
-    everywhere = command("batch", "films", "--box", "5,80,35", "-o", "out").complaint
+    everywhere = command("batch", "foreground", "--box", "5,80,35", "-o", "out").complaint
     assert everywhere.startswith("error: box '5,80,35' is not of the form")
 
 
@@ -245,7 +245,7 @@ def test_videos_that_would_share_a_folder_are_an_error_before_anything_is_writte
     command: Command, tmp_path: Path
 ) -> None:
     for number, names in enumerate((("a.mp4", "a.mkv"), ("a.mp4", "a/b.mp4"), (".segue-batch.mp4", "c.mp4"))):
-        folder = tmp_path / f"films-{number}"
+        folder = tmp_path / f"videos-{number}"
         for name in names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).touch()
@@ -256,22 +256,22 @@ def test_videos_that_would_share_a_folder_are_an_error_before_anything_is_writte
 
 
 def test_a_batch_knows_its_sources_results_and_weights(
-    films: Path, batch: Batch, command: Command, tmp_path: Path
+    videos: Path, batch: Batch, command: Command, tmp_path: Path
 ) -> None:
     words = (*JOB, "-o", "out", "--workers", 1)
-    assert batch(films, *words).returncode == 0
+    assert batch(videos, *words).returncode == 0
     before = results(tmp_path / "out")
-    film(films / "a.mp4", 9, seed=7)
+    video(videos / "a.mp4", 9, seed=7)
     shutil.rmtree(tmp_path / "out/b")
 
-    changed = command("batch", films, *words, "--resume")
+    changed = command("batch", videos, *words, "--resume")
 
     assert changed.code == 1
     assert "a: its source is another than the batch was begun with: its size was" in changed.err
     assert "b: its results are gone; it is done again" in changed.err
     assert names_and_states(tmp_path / "out") == {"a": "failed", "b": "done", "inner/c": "done"}
     assert results(tmp_path / "out") == before  # also those of the old video, until they are asked for again
-    assert command("batch", films, *words, "--retry-failed").code == 0
+    assert command("batch", videos, *words, "--retry-failed").code == 0
     assert len(results(tmp_path / "out/a")) == 9
 
 
@@ -299,8 +299,8 @@ def masks_of(folder: Path, process: subprocess.Popen[bytes]) -> list[Path]:
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept(batch: Batch, tmp_path: Path) -> None:
     for name in "ab":
-        film(tmp_path / f"films/{name}.mp4", 200)
-    words = ("films", *JOB, "-o", "out", "--workers", 2)
+        video(tmp_path / f"videos/{name}.mp4", 200)
+    words = ("foreground", *JOB, "-o", "out", "--workers", 2)
     with started(*words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         masks_of(tmp_path, process)
         workers = workers_of(process)
@@ -330,8 +330,8 @@ def test_one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept(batch: Batch,
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_while_workers_import_is_silent_and_quick(tmp_path: Path, times: int) -> None:
     for name in "ab":
-        film(tmp_path / f"films/{name}.mp4", 600)
-    words = ("films", *JOB, "-o", "out", "--workers", 2)
+        video(tmp_path / f"videos/{name}.mp4", 600)
+    words = ("foreground", *JOB, "-o", "out", "--workers", 2)
     with started(*words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         while len(workers := workers_of(process)) < 2:
             assert process.poll() is None
@@ -353,13 +353,13 @@ def test_ctrl_c_while_workers_import_is_silent_and_quick(tmp_path: Path, times: 
 def test_a_name_that_is_no_utf8_and_one_that_commands_the_terminal(
     batch: Batch, command: Command, tmp_path: Path
 ) -> None:
-    film(tmp_path / "films/plain.mp4", 3)
+    video(tmp_path / "videos/plain.mp4", 3)
     for name in (b"caf\xe9.mp4", b"red\x1b[31m.mp4"):
-        shutil.copy(tmp_path / "films/plain.mp4", os.fsencode(tmp_path / "films") + b"/" + name)
-    rotten = os.fsencode(tmp_path / "films") + b"/rotten\xff\x1b[2J.mp4"
+        shutil.copy(tmp_path / "videos/plain.mp4", os.fsencode(tmp_path / "foreground") + b"/" + name)
+    rotten = os.fsencode(tmp_path / "foreground") + b"/rotten\xff\x1b[2J.mp4"
     Path(os.fsdecode(rotten)).write_bytes(b"nothing of the sort" * 50)
 
-    run = batch("films", *JOB, "-o", "out", "--workers", 1)
+    run = batch("foreground", *JOB, "-o", "out", "--workers", 1)
 
     assert run.returncode == 1
     assert "0 queued, 0 running, 3 done, 1 failed" in run.stdout
@@ -369,12 +369,12 @@ def test_a_name_that_is_no_utf8_and_one_that_commands_the_terminal(
     page = (tmp_path / "out/report.html").read_text("utf-8")
     assert "\x1b" not in page
     assert "rotten" in command("batch", "--status", "-o", "out").out
-    assert command("batch", "films", *JOB, "-o", "out", "--resume").code == 1
+    assert command("batch", "foreground", *JOB, "-o", "out", "--resume").code == 1
 
 
 @pytest.mark.slow
 def test_weights_that_were_replaced_are_reported(command: Command, tmp_path: Path) -> None:
-    film(tmp_path / "a.mp4", 2)
+    video(tmp_path / "a.mp4", 2)
     network = lively_lite()
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     (tmp_path / "list.csv").write_text('source,box\na.mp4,"5,30,30,60"\n')
@@ -387,17 +387,17 @@ def test_weights_that_were_replaced_are_reported(command: Command, tmp_path: Pat
 
 
 def test_single_files_are_refused_however_they_are_written(
-    films: Path, command: Command, tmp_path: Path
+    videos: Path, command: Command, tmp_path: Path
 ) -> None:
     for option in (("--events=e.csv",), ("--events", "e.csv"), ("--background=b.png",), ("--explain=x",)):
-        assert "one place for all videos" in command("batch", films, *JOB, *option, "-o", "out").complaint
+        assert "one place for all videos" in command("batch", videos, *JOB, *option, "-o", "out").complaint
     for text in ("--events=e.csv", "--events e.csv", "--output x", "--overwrite"):
-        (tmp_path / "list.csv").write_text(f"source,options\nfilms/a.mp4,\nfilms/b.mp4,{text}\n")
+        (tmp_path / "list.csv").write_text(f"source,options\nvideos/a.mp4,\nvideos/b.mp4,{text}\n")
         assert "leave it out" in command("batch", "list.csv", *JOB, "-o", "out").complaint
 
 
 def test_passwords_and_tokens_are_shown_nowhere(command: Command, tmp_path: Path) -> None:
-    address = "http://me:secret@127.0.0.1:9/film.mp4?token=verysecret"
+    address = "http://me:secret@127.0.0.1:9/video.mp4?token=verysecret"
     (tmp_path / "list.txt").write_text(address + "\n")
 
     ended = command("batch", "list.txt", *JOB, "-o", "out", "--workers", 1)
@@ -406,18 +406,18 @@ def test_passwords_and_tokens_are_shown_nowhere(command: Command, tmp_path: Path
     page = (tmp_path / "out/report.html").read_text("utf-8")
     for shown in (ended.out, ended.err, again.out, page):
         assert "secret" not in shown
-    assert "http://127.0.0.1:9/film.mp4" in ended.out
+    assert "http://127.0.0.1:9/video.mp4" in ended.out
     for file in (tmp_path / "out").rglob("*"):
         assert file.is_dir() or b"secret" not in file.read_bytes()
-    assert list(names_and_states(tmp_path / "out")) == ["film"]
+    assert list(names_and_states(tmp_path / "out")) == ["video"]
 
 
 def test_a_resumed_batch_takes_passwords_from_its_sources(
-    films: Path, command: Command, tmp_path: Path
+    videos: Path, command: Command, tmp_path: Path
 ) -> None:
     asked = []
 
-    class Films(SimpleHTTPRequestHandler):
+    class Videos(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
             self.path = self.path.partition("?")[0]
@@ -426,13 +426,13 @@ def test_a_resumed_batch_takes_passwords_from_its_sources(
         def log_message(self, *_: object) -> None:
             """Nothing on the terminal."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Films, directory=films)) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Videos, directory=videos)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/a.mp4?token=verysecret"
         (tmp_path / "list.txt").write_text(address + "\n")
-        (films / "a.mp4").rename(films / "later.mp4")
+        (videos / "a.mp4").rename(videos / "later.mp4")
         command("batch", "list.txt", *JOB, "-o", "out", "--workers", 1)
-        (films / "later.mp4").rename(films / "a.mp4")
+        (videos / "later.mp4").rename(videos / "a.mp4")
 
         alone = command("batch", *JOB, "-o", "out", "--retry-failed", "--workers", 1)
         assert "a: the ledger keeps no users, passwords and queries" in alone.complaint

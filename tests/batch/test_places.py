@@ -27,11 +27,11 @@ fsspec = pytest.importorskip("fsspec")
 def store() -> Iterator[Any]:
     """A file system in memory with a few files."""
     files = fsspec.filesystem("memory")
-    contents = {"films/b.mp4": b"bb", "films/a.MP4": b"a", "films/in/c.mp4": b"c", "films/note.txt": b"n"}
+    contents = {"videos/b.mp4": b"bb", "videos/a.MP4": b"a", "videos/in/c.mp4": b"c", "videos/note.txt": b"n"}
     for name, content in contents.items():
         files.pipe(f"/{name}", content)
     yield files
-    files.rm("/films", recursive=True)
+    files.rm("/videos", recursive=True)
 
 
 @pytest.mark.parametrize(
@@ -48,45 +48,46 @@ def test_addresses_are_shown_without_passwords_and_tokens(text: str, shown: str)
     assert hide_secrets(text) == shown
 
 
-def test_films_are_found_without_results(store: Any) -> None:
-    everything = ["memory:///films/a.MP4", "memory:///films/b.mp4", "memory:///films/in/c.mp4"]
+def test_videos_are_found_without_results(store: Any) -> None:
+    everything = ["memory:///videos/a.MP4", "memory:///videos/b.mp4", "memory:///videos/in/c.mp4"]
     assert [
-        name.replace("memory://films", "memory:///films") for name in files_below("memory://films", {".mp4"})
+        name.replace("memory://videos", "memory:///videos")
+        for name in files_below("memory://videos", {".mp4"})
     ] == (everything)
-    store.pipe(f"/films/in/{RESULT}", b"{}")
-    store.pipe("/films/in/deep/d.mp4", b"d")
-    assert len(files_below("memory://films", {".mp4"})) == 2
-    assert files_below("memory://films", {".avi"}) == []
+    store.pipe(f"/videos/in/{RESULT}", b"{}")
+    store.pipe("/videos/in/deep/d.mp4", b"d")
+    assert len(files_below("memory://videos", {".mp4"})) == 2
+    assert files_below("memory://videos", {".avi"}) == []
 
 
 def test_a_remote_file_is_known_by_size_and_time(store: Any) -> None:
-    known = remote_identity("memory://films/b.mp4")
+    known = remote_identity("memory://videos/b.mp4")
     assert known is not None
     assert known.size == 2
-    assert known.modified_ns == int(store.info("/films/b.mp4")["created"].timestamp() * 1e9)
-    assert remote_identity("memory://films/none.mp4") is None
-    store.pipe("/films/b.mp4", b"bbb")
-    later = remote_identity("memory://films/b.mp4")
+    assert known.modified_ns == int(store.info("/videos/b.mp4")["created"].timestamp() * 1e9)
+    assert remote_identity("memory://videos/none.mp4") is None
+    store.pipe("/videos/b.mp4", b"bbb")
+    later = remote_identity("memory://videos/b.mp4")
     assert later is not None
     assert known.difference(later)
 
 
 def test_a_file_is_fetched_once_while_it_stays_the_same(store: Any, tmp_path: Path) -> None:
-    target = fetch("memory://films/b.mp4", tmp_path / "in")
+    target = fetch("memory://videos/b.mp4", tmp_path / "in")
     assert (target.read_bytes(), target.suffix) == (b"bb", ".mp4")
-    known = remote_identity("memory://films/b.mp4")
+    known = remote_identity("memory://videos/b.mp4")
     assert known is not None
     assert target.stat().st_mtime_ns == known.modified_ns
     target.write_bytes(b"xx")
-    assert fetch("memory://films/b.mp4", tmp_path / "in").read_bytes() == b"xx", "taken as it is"
-    store.pipe("/films/b.mp4", b"bbb")
-    later = fetch("memory://films/b.mp4", tmp_path / "in")
+    assert fetch("memory://videos/b.mp4", tmp_path / "in").read_bytes() == b"xx", "taken as it is"
+    store.pipe("/videos/b.mp4", b"bbb")
+    later = fetch("memory://videos/b.mp4", tmp_path / "in")
     assert later.read_bytes() == b"bbb", "it has changed"
     target.unlink()
     target = later
     assert list((tmp_path / "in").iterdir()) == [target]
-    with pytest.raises(SourceError, match=r"memory://films/none\.mp4: cannot be fetched"):
-        fetch("memory://films/none.mp4", tmp_path / "in")
+    with pytest.raises(SourceError, match=r"memory://videos/none\.mp4: cannot be fetched"):
+        fetch("memory://videos/none.mp4", tmp_path / "in")
     assert list((tmp_path / "in").iterdir()) == [target]
 
 
@@ -105,16 +106,16 @@ class Told:
         return self._info
 
 
-def test_a_film_is_fetched_whatever_its_address_asks_for(
+def test_a_video_is_fetched_whatever_its_address_asks_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class Store(Told):
         def get_file(self, name: str, path: str) -> None:
-            Path(path).write_bytes(b"film")
+            Path(path).write_bytes(b"video")
 
     monkeypatch.setattr(places, "file_system", lambda place: (Store(), place))
     one = fetch("https://host/a.mp4?token=1", tmp_path)
-    assert (one.suffix, one.read_bytes(), one.stat().st_mtime_ns) == (".mp4", b"film", 0)
+    assert (one.suffix, one.read_bytes(), one.stat().st_mtime_ns) == (".mp4", b"video", 0)
     one.write_bytes(b"kept")
     os.utime(one, ns=(0, 0))
     assert fetch("https://host/a.mp4?token=1", tmp_path).read_bytes() == b"kept", (
@@ -129,5 +130,5 @@ def test_a_folder_that_cannot_be_listed_is_told_without_its_password(monkeypatch
             raise OSError("no\nentry")
 
     monkeypatch.setattr(places, "file_system", lambda place: (Broken(), place))
-    with pytest.raises(SourceError, match=r"^s3://bucket/films: cannot be listed \(no entry\)$"):
-        files_below("s3://me:secret@bucket/films", {".mp4"})
+    with pytest.raises(SourceError, match=r"^s3://bucket/videos: cannot be listed \(no entry\)$"):
+        files_below("s3://me:secret@bucket/videos", {".mp4"})

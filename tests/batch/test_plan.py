@@ -16,10 +16,10 @@ from segue.errors import SegueError, SourceError
 from segue.video.identity import SourceIdentity
 
 
-def test_a_folder_stands_for_the_films_below_it_named_by_their_place(films: Path) -> None:
-    (films / "notes.txt").write_text("no video")
+def test_a_folder_stands_for_the_videos_below_it_named_by_their_place(videos: Path) -> None:
+    (videos / "notes.txt").write_text("no video")
 
-    assert [task.name for task in read_tasks([str(films)])] == ["a", "b", "inner/c"]
+    assert [task.name for task in read_tasks([str(videos)])] == ["a", "b", "inner/c"]
 
 
 def test_a_table_gives_prompts_and_options_with_paths_beside_it(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_folders_and_patterns_leave_results_out(tmp_path: Path) -> None:
         read_tasks([str(tmp_path / "list.csv")])
 
 
-def test_where_there_is_no_film_each_inner_folder_is_one(tmp_path: Path) -> None:
+def test_where_there_is_no_video_each_inner_folder_is_one(tmp_path: Path) -> None:
     touched(tmp_path, "v10/0.png", "v9/0.png", "old/masks/.segue.json", ".segue-batch/x")
     assert names_and_sources(tmp_path) == {"v9": "v9", "v10": "v10"}
     assert names_and_sources(tmp_path / "v9") == {"v9": "v9"}
@@ -123,14 +123,14 @@ def test_the_ending_of_an_address_is_that_of_its_path() -> None:
 
 
 def test_a_video_is_as_long_as_what_its_source_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    touched(tmp_path / "pictures", "0.jpg")
+    touched(tmp_path / "images", "0.jpg")
     (tmp_path / "a.mp4").write_bytes(b"12345")
     known = SourceIdentity("s3://b/known.mp4", "address", 1000)
     monkeypatch.setattr(plan, "remote_identity", {"s3://b/known.mp4": known}.get)
-    sources = [str(tmp_path / "a.mp4"), str(tmp_path / "pictures"), known.place, "s3://b/new", "none.mp4"]
+    sources = [str(tmp_path / "a.mp4"), str(tmp_path / "images"), known.place, "s3://b/new", "none.mp4"]
     found = list(in_threads(identity_now, [Task(source, source) for source in sources]))
     assert [replace(task, identity=now).size for task, now in found] == [5, 0, 1000, 0, 0]
-    assert found[1][1] == SourceIdentity.of(tmp_path / "pictures")
+    assert found[1][1] == SourceIdentity.of(tmp_path / "images")
 
 
 def test_a_file_is_read_again_only_where_its_size_or_time_differs(
@@ -146,22 +146,22 @@ def test_a_file_is_read_again_only_where_its_size_or_time_differs(
     assert list(in_threads(identity_now, [task])) == [(task, SourceIdentity.of(path))]
 
 
-def test_films_of_a_remote_folder_are_named_by_their_place_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_videos_of_a_remote_folder_are_named_by_their_place_there(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
     def files_below(place: str, suffixes: frozenset[str]) -> list[str]:
         asked.append((place, suffixes))
-        return [f"s3://bucket/films/{name}" for name in ("a.mkv", "a.mp4", "in/b.mp4")]
+        return [f"s3://bucket/videos/{name}" for name in ("a.mkv", "a.mp4", "in/b.mp4")]
 
     monkeypatch.setattr(plan, "files_below", files_below)
-    for place in ("s3://bucket/films", "s3://bucket/films/"):
+    for place in ("s3://bucket/videos", "s3://bucket/videos/"):
         tasks = read_tasks([place])
         assert [(task.name, task.source) for task in tasks] == [
-            ("a", "s3://bucket/films/a.mkv"),
-            ("a", "s3://bucket/films/a.mp4"),
-            ("in/b", "s3://bucket/films/in/b.mp4"),
+            ("a", "s3://bucket/videos/a.mkv"),
+            ("a", "s3://bucket/videos/a.mp4"),
+            ("in/b", "s3://bucket/videos/in/b.mp4"),
         ]
-    assert asked[0] == ("s3://bucket/films", plan.VIDEO_SUFFIXES)
+    assert asked[0] == ("s3://bucket/videos", plan.VIDEO_SUFFIXES)
 
 
 def test_an_error_of_one_video_has_its_name_and_one_of_all_has_none() -> None:

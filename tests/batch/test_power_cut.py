@@ -14,7 +14,7 @@ from segue.batch.work import JobConfig, attempt
 from segue.cancel import CancelToken
 from segue.cli.batch import with_jobs
 from segue.jobs import running
-from tests.batch.conftest import film
+from tests.batch.conftest import video
 from tests.power import recorded
 
 FRAMES = 5
@@ -44,7 +44,7 @@ def test_after_a_cut_at_any_moment_a_video_is_complete_or_done_again_to_the_same
 ) -> None:
     monkeypatch.setattr(running, "SAVE_EVERY_SECONDS", 0.0)
     monkeypatch.setattr(running, "SAVE_SHARE", 1e9)  # the session is saved after every frame
-    source, output = film(tmp_path / "film.mp4", FRAMES), tmp_path / "out"
+    source, output = video(tmp_path / "video.mp4", FRAMES), tmp_path / "out"
     output.mkdir()
     with recorded(output) as disk:
         event = done_once(output, source)

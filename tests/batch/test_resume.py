@@ -28,7 +28,7 @@ def ledger(tmp_path: Path, output: Path) -> Ledger:
     """A video in each state; that which is done has its results."""
     made = Ledger(tmp_path / "ledger.sqlite")
     for name in NAMES:
-        (tmp_path / f"{name}.mp4").write_bytes(b"film")
+        (tmp_path / f"{name}.mp4").write_bytes(b"video")
     made.add(
         Task(name, str(path), identity=SourceIdentity.of(path))
         for name in NAMES
@@ -64,11 +64,11 @@ def test_what_is_as_it_was_goes_on(ledger: Ledger, output: Path, tmp_path: Path)
     assert states(ledger) == WAITS, "it is saved"
 
 
-def test_a_video_with_another_film_has_failed_until_it_is_asked_for_again(
+def test_a_video_with_another_video_has_failed_until_it_is_asked_for_again(
     ledger: Ledger, output: Path, tmp_path: Path
 ) -> None:
     for name in NAMES:
-        (tmp_path / f"{name}.mp4").write_bytes(b"another film")
+        (tmp_path / f"{name}.mp4").write_bytes(b"another video")
     said = known(ledger, output)
     reason = "its source is another than the batch was begun with: its size was 4 bytes, now it is 12"
     assert sorted(said) == sorted(f"{name}: {reason}" for name in ("done", "running", "queued"))
@@ -83,7 +83,7 @@ def test_a_video_with_another_film_has_failed_until_it_is_asked_for_again(
     assert set(states(ledger).values()) == {"queued"}
 
 
-def test_a_film_that_is_gone_or_not_known_is_left_to_its_worker(
+def test_a_video_that_is_gone_or_not_known_is_left_to_its_worker(
     ledger: Ledger, output: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "queued.mp4").unlink()

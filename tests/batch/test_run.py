@@ -22,7 +22,7 @@ from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY
 from segue.errors import CheckpointError, SegueError, SinkError
 from segue.jobs.values import ForegroundJob, Model, TrackJob, VideoSource
-from segue.video.images import write_picture
+from segue.video.images import write_image
 from tests.batch.conftest import Script
 from tests.cli.running import FRAMES
 
@@ -160,10 +160,10 @@ def test_what_lacks_is_found_before_anything_is_made(opened: Any, tmp_path: Path
     with pytest.raises(CheckpointError, match="no network is called 'medium'"):
         run_tasks([task_of("a"), task_of("b", model="medium")], JobConfig(output="out"), Watch())
     run_tasks([task_of("b", model="medium")], JobConfig(output="far", address="auto"), Watch())
-    write_picture(tmp_path / "films/one/0.png", FRAMES[0])
-    inside = Task("x", str(tmp_path / "films/one"), job=job_of())
-    with pytest.raises(SinkError, match="films/one: exists already, and this batch did not write it"):
-        run_tasks([replace(inside, name="one")], JobConfig(output="films"), Watch())
+    write_image(tmp_path / "videos/one/0.png", FRAMES[0])
+    inside = Task("x", str(tmp_path / "videos/one"), job=job_of())
+    with pytest.raises(SinkError, match="videos/one: exists already, and this batch did not write it"):
+        run_tasks([replace(inside, name="one")], JobConfig(output="foreground"), Watch())
     assert not (tmp_path / "out").exists()
 
 

@@ -23,17 +23,17 @@ from segue.errors import ResumeError, SourceError
 from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoJob, VideoSource
 from segue.sessions import ForegroundSession
 from segue.types import Frame, MaskPrompt, Segmentation
-from segue.video.images import write_picture
+from segue.video.images import write_image
 from tests.batch.conftest import results
 
-PICTURES = np.random.default_rng(4).integers(0, 256, (6, 24, 32, 3)).astype(np.uint8)
+IMAGE_SUFFIXES = np.random.default_rng(4).integers(0, 256, (6, 24, 32, 3)).astype(np.uint8)
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    for index, picture in enumerate(PICTURES):
-        write_picture(tmp_path / "film" / f"{index:05d}.png", picture)
-    return tmp_path / "film"
+def video(tmp_path: Path) -> Path:
+    for index, image in enumerate(IMAGE_SUFFIXES):
+        write_image(tmp_path / "video" / f"{index:05d}.png", image)
+    return tmp_path / "video"
 
 
 @pytest.fixture
@@ -73,26 +73,26 @@ def stopped_at_frame(last: int, task: Task, order: JobConfig, monkeypatch: pytes
         return attempt(task, order, token)
 
 
-def test_a_video_gets_its_results_their_mark_and_a_picture(
-    film: Path, order: JobConfig, tmp_path: Path
+def test_a_video_gets_its_results_their_mark_and_a_image(
+    video: Path, order: JobConfig, tmp_path: Path
 ) -> None:
-    outcome = done(median(film), order)
+    outcome = done(median(video), order)
     place = tmp_path / "out/in/clip"
     assert len(results(place)) == outcome.frames == 6
     assert outcome.digest == digest_of(place)
     assert is_own(place, "mine", "in/clip")
     assert outcome.seconds is not None
     assert 0 < outcome.seconds < 60
-    with Image.open(io.BytesIO(outcome.picture)) as picture:
-        assert (picture.format, picture.size) == ("JPEG", (32, 24))
+    with Image.open(io.BytesIO(outcome.image)) as image:
+        assert (image.format, image.size) == ("JPEG", (32, 24))
     assert not list((tmp_path / "scratch/work").iterdir())
 
 
 def test_an_interrupted_video_goes_on_and_gives_the_same_bytes(
-    film: Path, order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    video: Path, order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done(median(film), replace(order, output=str(tmp_path / "whole"), scratch=tmp_path / "other"))
-    assert stopped_at_frame(2, median(film), order, monkeypatch).state == "queued"
+    done(median(video), replace(order, output=str(tmp_path / "whole"), scratch=tmp_path / "other"))
+    assert stopped_at_frame(2, median(video), order, monkeypatch).state == "queued"
     unfinished = tmp_path / "scratch/work" / key_of("in/clip")
     assert len(list((unfinished / "masks").glob("0*.png"))) == 3
     assert not results(tmp_path / "out")
@@ -105,19 +105,19 @@ def test_an_interrupted_video_goes_on_and_gives_the_same_bytes(
         return step(session, frame, *said)
 
     monkeypatch.setattr(ForegroundSession, "step", stepped)
-    outcome = done(median(film), order)
+    outcome = done(median(video), order)
     assert (outcome.frames, steps) == (6, [3, 4, 5]), "it was not begun anew"
     assert results(tmp_path / "out") == results(tmp_path / "whole")
     assert not list((tmp_path / "out").rglob("*.partial"))
 
 
-def test_a_video_whose_film_has_changed_meanwhile_begins_anew(
-    film: Path, order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_video_whose_video_has_changed_meanwhile_begins_anew(
+    video: Path, order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert stopped_at_frame(2, median(film), order, monkeypatch).state == "queued"
-    for path in sorted(film.iterdir())[4:]:
+    assert stopped_at_frame(2, median(video), order, monkeypatch).state == "queued"
+    for path in sorted(video.iterdir())[4:]:
         path.unlink()
-    outcome = done(median(film), order)
+    outcome = done(median(video), order)
     assert outcome.frames == 4
     assert [Path(name).stem for name in results(tmp_path / "out")] == [f"{index:05d}" for index in range(4)]
 
@@ -163,20 +163,20 @@ def test_what_lies_elsewhere_is_fetched_and_gone_afterwards(
         model=Model(name="stcn-lite"),
         prompts=(MaskPrompt(4, "s3://b/first.png"), MaskPrompt(0, "/here.png", frame=9), *said),
     )
-    done(Task("clip", "s3://b/film.mp4", job=job), order)
+    done(Task("clip", "s3://b/video.mp4", job=job), order)
     (found,) = seen
     assert isinstance(found, TrackJob)
     here = tmp_path / "scratch/fetched" / key_of("clip")
     assert (found.source.place, found.source.origin, found.source.start) == (
-        str(here / "film.mp4"),
-        "s3://b/film.mp4",
+        str(here / "video.mp4"),
+        "s3://b/video.mp4",
         3,
     )
     first, second, third = found.prompts
     assert first == MaskPrompt(4, str(here / "first.png"))
     assert second == MaskPrompt(0, "/here.png", frame=9)
     assert isinstance(third, MaskPrompt)
-    assert fetched == ["s3://b/film.mp4", "s3://b/first.png"]
+    assert fetched == ["s3://b/video.mp4", "s3://b/first.png"]
     assert not here.exists()
     assert (tmp_path / "out/clip/result").read_bytes() == b"done"
 
@@ -190,12 +190,12 @@ def test_a_region_that_lies_elsewhere_is_fetched_too(
     order: JobConfig,
     tmp_path: Path,
 ) -> None:
-    done(median("film.mp4", roi=roi), order)
+    done(median("video.mp4", roi=roi), order)
     (found,) = seen
     assert isinstance(found, ForegroundJob)
     here = tmp_path / "scratch/fetched" / key_of("in/clip")
     assert found.roi == (roi if there is None else str(here / there))
-    assert (found.source.place, found.source.origin) == ("film.mp4", None)
+    assert (found.source.place, found.source.origin) == ("video.mp4", None)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_video_that_cannot_be_done_is_reported_in_one_line_without_secrets(
         raise raised
 
     monkeypatch.setattr(jobs, "run", run)
-    task, worker = median("film.mp4"), f"{socket.gethostname()}:{os.getpid()}"
+    task, worker = median("video.mp4"), f"{socket.gethostname()}:{os.getpid()}"
     expected = replace(task, state=state, error=error, worker=worker)
     assert attempt(task, order, CancelToken()) == expected
 
@@ -240,6 +240,6 @@ def test_what_cannot_be_resumed_is_done_anew_and_counted_once(
         (unfinished / "new.png").touch()
 
     monkeypatch.setattr(jobs, "run", run)
-    assert done(median("film.mp4"), order).frames == 5
+    assert done(median("video.mp4"), order).frames == 5
     assert tried == [(True, False), (False, True)]
     assert [path.name for path in (tmp_path / "out/in/clip").glob("[!.]*")] == ["new.png"]

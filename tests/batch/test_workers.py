@@ -45,7 +45,7 @@ def states(ledger: Ledger) -> dict[str, str]:
 def test_a_video_whose_worker_dies_is_tried_again_so_often(ledger: Ledger, tmp_path: Path) -> None:
     died = BrokenExecutor("killed")
     workers: Any = Script({"a": [died, died], "b": [died]})
-    run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path)
+    run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path)
     assert states(ledger) == {"a": "failed", "b": "done", "c": "done"}
     (row,) = ledger.tasks("failed")
     assert (row.error, row.tries) == ("its worker died (killed)", 2)
@@ -56,7 +56,7 @@ def test_a_worker_that_can_do_no_video_ends_the_batch_with_everything_kept(
 ) -> None:
     workers: Any = Script({"b": [SegueError("another folder")]})
     with pytest.raises(SegueError, match="another folder"):
-        run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path)
+        run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path)
     assert states(ledger) == {"a": "done", "b": "running", "c": "queued"}
     assert workers.told == ["close"]
 
@@ -70,7 +70,7 @@ def test_an_interrupted_batch_queues_what_is_in_work(ledger: Ledger, tmp_path: P
             token.cancel()
 
     with pytest.raises(KeyboardInterrupt):
-        run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path, show=stop, cancel=token)
+        run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path, show=stop, cancel=token)
     assert workers.told == ["interrupt", "close"]
     assert states(ledger) == {"a": "done", "b": "queued", "c": "queued"}
 
@@ -151,7 +151,7 @@ def test_a_killed_process_costs_its_own_video_one_try(
 ) -> None:
     monkeypatch.setattr(engines, "_attempt_here", dies_once)
     workers = LocalWorkers(JobConfig(output=str(tmp_path), tries=2), 2, None)
-    run_batch(ledger, ledger.tasks("queued"), workers, pictures=tmp_path)
+    run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path)
     assert {row.name: (row.state, row.tries) for row in ledger.tasks()} == dict.fromkeys("abc", ("done", 2))
 
 
@@ -183,13 +183,13 @@ def test_the_page_of_a_batch_shows_times_errors_and_no_secrets(tmp_path: Path) -
         a, b, c = (Task(name, f"s3://user:secret@host/{name}.mp4") for name in ("a", "b", "c"))
         ledger.add([a, b, c])
         ledger.record(replace(a, state="done", worker="host:3", frames=30, seconds=4.0, digest="digest"))
-        ledger.record(replace(b, state="failed", error="no \x1b[31mpicture"))
-        (tmp_path / "pictures").mkdir()
+        ledger.record(replace(b, state="failed", error="no \x1b[31mimage"))
+        (tmp_path / "images").mkdir()
         for name in "ab":
-            (tmp_path / "pictures" / f"{key_of(name)}.jpg").write_bytes(b"jpeg")
-        write_batch_report(ledger, "mine", tmp_path / "pictures", tmp_path / "batch.html")
+            (tmp_path / "images" / f"{key_of(name)}.jpg").write_bytes(b"jpeg")
+        write_batch_report(ledger, "mine", tmp_path / "images", tmp_path / "batch.html")
     page = (tmp_path / "batch.html").read_text("utf-8")
     assert all(f">{text}<" in page for text in ("30", "4.0", "7.5", "host:3"))
-    assert "picture" in page
+    assert "image" in page
     assert not [text for text in ("secret", "\x1b", f"{key_of('b')}.jpg") if text in page]
-    assert f"pictures/{key_of('a')}.jpg" in page
+    assert f"images/{key_of('a')}.jpg" in page

@@ -20,7 +20,7 @@ def square(x: int, value: int = 1) -> np.ndarray:
     return mask
 
 
-def picture(path: Path) -> None:
+def image(path: Path) -> None:
     """Write a grey image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((HEIGHT, WIDTH, 3), 120, np.uint8)).save(path)
@@ -42,7 +42,7 @@ def make_davis(root: Path, names: tuple[str, ...] = ("ant", "bee"), frames: int 
     """A square that moves to the right in every sequence; the split val names all of them."""
     for name in names:
         for i in range(frames):
-            picture(root / "JPEGImages" / "480p" / name / f"{i:05d}.jpg")
+            image(root / "JPEGImages" / "480p" / name / f"{i:05d}.jpg")
             for kind in ("Annotations", "Annotations_unsupervised"):
                 mask_file(root / kind / "480p" / name / f"{i:05d}.png", square(4 + 2 * i))
     for year in ("2016", "2017"):
@@ -71,7 +71,7 @@ def make_cdnet(root: Path, result: bool = False, shift: int = 0) -> Path:
             if result:
                 grey_file(folder / f"bin{number:06d}.png", values)
             else:
-                picture(folder / "input" / f"in{number:06d}.jpg")
+                image(folder / "input" / f"in{number:06d}.jpg")
                 grey_file(folder / "groundtruth" / f"gt{number:06d}.png", values)
         if not result:
             grey_file(folder / "ROI.bmp", np.full((HEIGHT, WIDTH), 255, np.uint8))

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from segue.masks import read_index_mask, write_index_mask
 from tests.cli.running import FRAMES, MASKS, Command, contents
-from tests.video.making import busy_pictures, write_video
+from tests.video.making import busy_images, write_video
 
 
 def test_a_file_that_is_no_video(track: Command, tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_a_file_that_is_no_video(track: Command, tmp_path: Path) -> None:
 @pytest.fixture
 def truncated(tmp_path: Path) -> Path:
     """A video of 20 frames of which the file has about half."""
-    whole = write_video(tmp_path / "whole.mkv", busy_pictures(20), fps=10)
+    whole = write_video(tmp_path / "whole.mkv", busy_images(20), fps=10)
     short = tmp_path / "short.mkv"
     short.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
     whole.unlink()
@@ -51,7 +51,7 @@ def test_a_truncated_video_keeps_the_frames_before_the_damage(
     assert sorted(path.name for path in (tmp_path / "out" / "masks").glob("*.png")) == masks
 
 
-def test_a_skipped_picture_is_reported(track: Command, tmp_path: Path) -> None:
+def test_a_skipped_image_is_reported(track: Command, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for t in range(4):
         Image.fromarray(FRAMES[t]).save(tmp_path / "in" / f"{t}.png")

@@ -29,7 +29,7 @@ def bundled() -> None:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     Image.fromarray(FRAMES[0]).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
 
@@ -46,12 +46,12 @@ def deeplab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_picture_gives_a_table_a_mask_and_a_drawing(
-    command: Command, picture: Path, deeplab: Path, tmp_path: Path
+def test_a_image_gives_a_table_a_mask_and_a_drawing(
+    command: Command, image: Path, deeplab: Path, tmp_path: Path
 ) -> None:
     arguments = ("--with", "deeplab", "--weights", deeplab, "--score", 0.3, "--device", "cpu")
     places = ("--output", tmp_path / "out", "--json", tmp_path / "objects.json")
-    outcome = command("detect", picture, *arguments, *places, "--classes", "person, dog")
+    outcome = command("detect", image, *arguments, *places, "--classes", "person, dog")
     assert outcome.code == 0, outcome.err
     score = 1 / (1 + 20 * np.exp(-3))
     assert outcome.out == f"id\tlabel\tscore\tbox\tarea\n1\tperson\t{score:.3f}\t0,0,64,48\t{64 * 48}\n"
@@ -61,18 +61,16 @@ def test_a_picture_gives_a_table_a_mask_and_a_drawing(
     values = json.loads((tmp_path / "objects.json").read_text())
     assert values["objects"][0]["box"] == [0, 0, 64, 48]
     assert values["objects"][0]["score"] == pytest.approx(score, abs=1e-6)
-    assert "exists already; give --overwrite" in command("detect", picture, *arguments, *places).complaint
-    none = command("detect", picture, *arguments, *places, "--classes", "dog", "--overwrite")
+    assert "exists already; give --overwrite" in command("detect", image, *arguments, *places).complaint
+    none = command("detect", image, *arguments, *places, "--classes", "dog", "--overwrite")
     assert none.code == 0
     assert "no object was found" in none.err
-    assert (
-        "further frame" in command("detect", picture, "--with", "motion", "-o", tmp_path / "moves").complaint
-    )
+    assert "further frame" in command("detect", image, "--with", "motion", "-o", tmp_path / "moves").complaint
 
 
 @pytest.mark.usefixtures("bundled")
 def test_discovery_needs_no_download_and_draws_as_it_is_reported(
-    command: Command, picture: Path, tmp_path: Path
+    command: Command, image: Path, tmp_path: Path
 ) -> None:
     areas = []
     for refine in ("none", "crf"):
@@ -86,13 +84,13 @@ def test_discovery_needs_no_download_and_draws_as_it_is_reported(
             "--device",
             "cpu",
         )
-        outcome = command("detect", picture, *arguments)
+        outcome = command("detect", image, *arguments)
         assert outcome.code == 0, outcome.err
         areas.append(np.count_nonzero(read_index_mask(tmp_path / refine / "mask.png")))
     assert areas[0] % 64 == 0  # whole patches of 8 pixels
     assert areas[0] != areas[1]
     arguments = ("--with", "lost-lite", "--features", "queries", "--output", tmp_path / "q")
-    assert "there are no queries among these features" in command("detect", picture, *arguments).complaint
+    assert "there are no queries among these features" in command("detect", image, *arguments).complaint
 
 
 @pytest.mark.usefixtures("bundled")

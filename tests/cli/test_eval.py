@@ -67,9 +67,7 @@ def test_official_files_have_the_bytes_of_the_evaluation(
     assert set(expected) == {"global_results-val.csv", "per-sequence_results-val.csv"}
 
 
-def test_report_is_one_page_with_pictures(
-    command: Command, davis: Path, results: Path, tmp_path: Path
-) -> None:
+def test_report_is_one_page_with_images(command: Command, davis: Path, results: Path, tmp_path: Path) -> None:
     report = tmp_path / "pages" / "r.html"
     outcome = command("eval", "davis", results, "--data", davis, "--report", report)
     assert f"written: {report}" in outcome.err

@@ -83,12 +83,12 @@ def test_scoring_and_reading_need_no_networks(module: str) -> None:
     assert "torch" not in imported(f"import {module}")
 
 
-def test_a_film_is_followed_without_scipy(tmp_path: Path) -> None:
-    film = tmp_path / "film"
-    film.mkdir()
-    Image.new("RGB", (64, 48), "grey").save(film / "00000.png")
+def test_a_video_is_followed_without_scipy(tmp_path: Path) -> None:
+    video = tmp_path / "video"
+    video.mkdir()
+    Image.new("RGB", (64, 48), "grey").save(video / "00000.png")
     Image.fromarray(np.pad(np.ones((12, 16), np.uint8), ((18, 18), (24, 24)))).save(tmp_path / "mask.png")
-    words = ["track", str(film), "--mask", str(tmp_path / "mask.png"), "-o", str(tmp_path / "out"), "-q"]
+    words = ["track", str(video), "--mask", str(tmp_path / "mask.png"), "-o", str(tmp_path / "out"), "-q"]
     run = f"from segue.cli import app\ntry: app({words!r})\nexcept SystemExit as end: assert not end.code"
     assert imported(run) == {"torch", "cv2", "av"}
     assert (tmp_path / "out" / "masks" / "00000.png").is_file()

@@ -166,7 +166,7 @@ def test_objects_are_followed_through_windows_of_one_source(inputs: Path) -> Non
     assert all(len(result.objects) <= 2 for result in results)
 
 
-def test_the_published_inference_takes_a_film_as_one_clip(
+def test_the_published_inference_takes_a_video_as_one_clip(
     command: Command, inputs: Path, weights: Path, tmp_path: Path
 ) -> None:
     ordered = ("instances", inputs / "clip.mp4", "--whole", "--weights", weights, "--short-side", 48)
@@ -175,8 +175,8 @@ def test_the_published_inference_takes_a_film_as_one_clip(
     found = json.loads((tmp_path / "out" / "ytvis.json").read_text())
     assert 0 < len(found) <= 10
     assert all(len(record["segmentations"]) == 8 for record in found)
-    pictures = [frame.image for frame in open_source(inputs / "clip.mp4")]
-    expected = official.whole_clip(lively_instances(), pictures, (48, 64), short_side=48, device="cpu")
+    images = [frame.image for frame in open_source(inputs / "clip.mp4")]
+    expected = official.whole_clip(lively_instances(), images, (48, 64), short_side=48, device="cpu")
     assert found == json.loads(json.dumps(expected))
     assert "exists already" in command(*ordered, "--output", tmp_path / "out").complaint
     for option in (("--score", 0.5), ("--format", "png"), ("--resume",)):

@@ -38,15 +38,15 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.png"))
 
 
-def save_folder(root: Path, *pictures: np.ndarray) -> Path:
+def save_folder(root: Path, *images: np.ndarray) -> Path:
     """A folder with these images in order."""
     root.mkdir()
-    for t, picture in enumerate(pictures):
-        Image.fromarray(picture).save(root / f"{t}.png")
+    for t, image in enumerate(images):
+        Image.fromarray(image).save(root / f"{t}.png")
     return root
 
 
-def test_an_unreadable_picture_stops_or_is_passed_over(find: Command, tmp_path: Path) -> None:
+def test_an_unreadable_image_stops_or_is_passed_over(find: Command, tmp_path: Path) -> None:
     source = save_folder(tmp_path / "in", *FRAMES[:6])
     (source / "4.png").write_bytes(b"torn")
     complaint = find(source).complaint

@@ -81,8 +81,8 @@ def is_complete(folder: Path, frames: int) -> None:
     assert marker["complete"]
     assert len(list((folder / "masks").glob("*.png"))) == frames
     assert not (folder / "masks" / STATE).exists(), "a camera cannot be resumed"
-    with open_source(folder / "overlay.mp4") as film:
-        times = [frame.time for frame in film]
+    with open_source(folder / "overlay.mp4") as video:
+        times = [frame.time for frame in video]
     assert len(times) == frames
     assert (folder / "events.csv").read_text().startswith("event,")
     assert not list(folder.rglob("*.partial"))
@@ -179,8 +179,8 @@ def test_outputs_are_rotated_and_the_run_ends_after_its_time(
     assert len(parts) >= 2
     for part in parts:
         is_complete(part, len(list((part / "masks").glob("*.png"))))
-        with open_source(part / "overlay.mp4") as film:
-            assert next(iter(film)).time < 0.2
+        with open_source(part / "overlay.mp4") as video:
+            assert next(iter(video)).time < 0.2
     indices = [int(path.stem) for part in parts for path in sorted((part / "masks").glob("*.png"))]
     assert indices == list(range(len(indices)))
 
@@ -196,8 +196,8 @@ def test_a_part_that_is_rotated_out_survives_an_end_at_once(
 
 
 def test_a_stopped_source_gives_no_more_frames() -> None:
-    pictures = [np.zeros((4, 6, 3), np.uint8)] * 9
-    source = open_source(pictures)
+    images = [np.zeros((4, 6, 3), np.uint8)] * 9
+    source = open_source(images)
     taken = 0
     for _ in source:
         taken += 1

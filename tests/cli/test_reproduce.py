@@ -87,7 +87,7 @@ def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path
     assert row.endswith("mustan-lite, mustan-lite, as shipped, with --data sbi=FOLDER")
 
 
-def test_which_frames_are_memory_makes_a_difference_and_a_picture(
+def test_which_frames_are_memory_makes_a_difference_and_a_image(
     command: Command, davis: Path, tmp_path: Path
 ) -> None:
     order = ("reproduce", "stm", "memory", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
@@ -164,17 +164,17 @@ def test_what_cannot_be_reproduced_is_said_on_one_line(command: Command, davis: 
 def cdnet(tmp_path: Path) -> Path:
     """Two videos of CDnet2014, of different folds: a square moves to the right."""
     for name in ("highway", "office"):
-        film = tmp_path / "cdnet" / "baseline" / name
+        video = tmp_path / "cdnet" / "baseline" / name
         for part in ("input", "groundtruth"):
-            (film / part).mkdir(parents=True)
+            (video / part).mkdir(parents=True)
         for t in range(4):
-            picture = np.full((48, 64), 60, np.uint8)
-            picture[10:30, 8 * t : 8 * t + 20] = 255
-            Image.fromarray(picture).convert("RGB").save(film / "input" / f"in{t + 1:06d}.jpg")
-            truth = Image.fromarray(np.where(picture == 255, picture, 0))
-            truth.save(film / "groundtruth" / f"gt{t + 1:06d}.png")
-        Image.new("L", (64, 48), 255).save(film / "ROI.bmp")
-        (film / "temporalROI.txt").write_text("1 4")
+            image = np.full((48, 64), 60, np.uint8)
+            image[10:30, 8 * t : 8 * t + 20] = 255
+            Image.fromarray(image).convert("RGB").save(video / "input" / f"in{t + 1:06d}.jpg")
+            truth = Image.fromarray(np.where(image == 255, image, 0))
+            truth.save(video / "groundtruth" / f"gt{t + 1:06d}.png")
+        Image.new("L", (64, 48), 255).save(video / "ROI.bmp")
+        (video / "temporalROI.txt").write_text("1 4")
     return tmp_path / "cdnet"
 
 

@@ -98,7 +98,7 @@ def test_masks_boxes_and_points_on_several_frames(track: Command, inputs: Path, 
     assert (corner == 9).all()
 
 
-def test_masks_of_a_folder_have_the_names_of_its_pictures(track: Command, tmp_path: Path) -> None:
+def test_masks_of_a_folder_have_the_names_of_its_images(track: Command, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for t in range(3):
         Image.fromarray(FRAMES[t]).save(tmp_path / "in" / f"shot{t + 9}.png")

@@ -21,9 +21,9 @@ from tests.cli.running import Command
 from tests.cli.scored import make_cdnet, make_davis, square
 
 
-def write_truth(pictures: Path, output: Path, *formats: Any, first: int) -> None:
+def write_truth(images: Path, output: Path, *formats: Any, first: int) -> None:
     """Write the true masks of a video as ``segue track`` and ``segue foreground`` write theirs."""
-    source = open_source(pictures)
+    source = open_source(images)
     with open_sinks(output, formats, source).sink as sink:
         for frame in source:
             mask = square(first + 2 * frame.index)

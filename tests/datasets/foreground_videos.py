@@ -19,7 +19,7 @@ def save(path: Path, values: Array) -> Path:
     return path
 
 
-def picture(size: tuple[int, int] = (6, 8), level: int = 90) -> Array:
+def drawn_image(size: tuple[int, int] = (6, 8), level: int = 90) -> Array:
     """A flat RGB image."""
     return np.full((*size, 3), level, np.uint8)
 
@@ -29,7 +29,7 @@ def save_cdnet_video(
 ) -> None:
     """Write a video in the layout of CDnet2014; labels by frame number."""
     for number, values in labels.items():
-        save(folder / "input" / f"in{number:06d}.jpg", picture(values.shape, 20 * number % 250))
+        save(folder / "input" / f"in{number:06d}.jpg", drawn_image(values.shape, 20 * number % 250))
         save(folder / "groundtruth" / f"gt{number:06d}.png", values)
     size = next(iter(labels.values())).shape
     save(folder / "ROI.bmp", np.full(size, 255, np.uint8) if roi is None else roi)

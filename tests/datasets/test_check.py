@@ -11,7 +11,7 @@ import pytest
 from segue.datasets.check import check_data
 from segue.errors import DatasetError
 from segue.registry import DATASETS
-from tests.datasets.foreground_videos import Array, picture, save, save_cdnet_video
+from tests.datasets.foreground_videos import Array, drawn_image, save, save_cdnet_video
 
 LABELS = np.zeros((6, 8), np.uint8)
 LABELS[2:4, 3:6] = 255
@@ -28,30 +28,30 @@ def make_isd(root: Path) -> None:
 
 
 def make_sbi(root: Path) -> None:
-    save(root / "Board" / "input" / "in000001.png", picture())
+    save(root / "Board" / "input" / "in000001.png", drawn_image())
     save(root / "Board" / "groundtruth" / "gt000001.png", LABELS)
 
 
 def make_lasiesta(root: Path) -> None:
-    save(root / "I_SI_01" / "I_SI_01-1.bmp", picture())
-    save(root / "I_SI_01-GT" / "I_SI_01-GT_1.png", picture())
+    save(root / "I_SI_01" / "I_SI_01-1.bmp", drawn_image())
+    save(root / "I_SI_01-GT" / "I_SI_01-GT_1.png", drawn_image())
 
 
 def make_limu(root: Path) -> None:
-    save(root / "LightSwitch" / "input" / "0001.png", picture())
+    save(root / "LightSwitch" / "input" / "0001.png", drawn_image())
     save(root / "LightSwitch" / "groundtruth" / "0001.png", LABELS)
 
 
 def make_davis(root: Path) -> None:
     for i in range(2):
-        save(root / "JPEGImages" / "480p" / "bear" / f"{i:05d}.jpg", picture())
+        save(root / "JPEGImages" / "480p" / "bear" / f"{i:05d}.jpg", drawn_image())
         save(root / "Annotations" / "480p" / "bear" / f"{i:05d}.png", LABELS)
     (root / "ImageSets" / "2017").mkdir(parents=True)
     (root / "ImageSets" / "2017" / "val.txt").write_text("bear\ncamel\n", encoding="utf-8")
 
 
 def make_ytvos(root: Path) -> None:
-    save(root / "train" / "JPEGImages" / "003234408d" / "00000.jpg", picture())
+    save(root / "train" / "JPEGImages" / "003234408d" / "00000.jpg", drawn_image())
     save(root / "train" / "Annotations" / "003234408d" / "00000.png", LABELS)
     objects = {"objects": {"1": {"category": "bear", "frames": ["00000"]}}}
     meta = {"videos": {"003234408d": objects, "0043f083b5": objects, "../secret": objects}}
@@ -59,7 +59,7 @@ def make_ytvos(root: Path) -> None:
 
 
 def make_ytvis(root: Path) -> None:
-    save(root / "train" / "JPEGImages" / "clip" / "00000.jpg", picture())
+    save(root / "train" / "JPEGImages" / "clip" / "00000.jpg", drawn_image())
     video = {"id": 1, "width": 8, "height": 6, "length": 2}
     video["file_names"] = ["clip/00000.jpg", "clip/00005.jpg"]  # type: ignore[assignment]
     values = {"videos": [video], "categories": [{"id": 1, "name": "bear"}], "annotations": []}
@@ -115,7 +115,7 @@ def problems_of_cdnet(root: Path) -> str:
 
 def damage(path: Path, values: Array | None = None) -> None:
     if values is None:
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"no image")
     else:
         save(path, values)
 
@@ -128,7 +128,7 @@ def damage(path: Path, values: Array | None = None) -> None:
         ("groundtruth/gt000001.png", LABELS.T, "1 labels are not 8x6: gt000001.png"),
         ("ROI.bmp", LABELS[:, :7], "ROI.bmp is 7x6; it is cropped or extended"),
         ("groundtruth/gt000009.png", LABELS, "1 labels have no image: 9"),
-        ("input/in000009.jpg", picture(), "1 frames have no labels: 9"),
+        ("input/in000009.jpg", drawn_image(), "1 frames have no labels: 9"),
         ("temporalROI.txt", None, "it must hold two frame numbers"),
     ],
 )
@@ -148,7 +148,7 @@ def test_frames_of_the_temporal_region_without_labels_are_reported(tmp_path: Pat
 
 def test_frames_of_davis_without_masks_are_told_unless_only_the_first_one_is_given(tmp_path: Path) -> None:
     make_davis(tmp_path)
-    save(tmp_path / "JPEGImages" / "480p" / "bear" / "00002.jpg", picture())
+    save(tmp_path / "JPEGImages" / "480p" / "bear" / "00002.jpg", drawn_image())
     assert check_data(tmp_path).videos[0].problems == ("1 frames have no mask",)
     (tmp_path / "Annotations" / "480p" / "bear" / "00001.png").unlink()
     assert check_data(tmp_path).videos[0].problems == ()

@@ -22,13 +22,13 @@ SQUARE[2:6, 3:7] = 1
 def save_palette(path: Path, mask: Array) -> None:
     """Palette PNG whose colours say nothing about the ids."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(mask)
-    picture.putpalette(list(range(255, -1, -1)) * 3)
-    assert picture.mode == "P"
-    picture.save(path)
+    image = Image.fromarray(mask)
+    image.putpalette(list(range(255, -1, -1)) * 3)
+    assert image.mode == "P"
+    image.save(path)
 
 
-def save_picture(path: Path, pixels: Array) -> None:
+def save_image(path: Path, pixels: Array) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
 
@@ -40,8 +40,8 @@ def davis_root(
     rng = np.random.default_rng(0)
     for name in names:
         for i in range(9, 9 + frames):
-            picture = rng.integers(0, 256, (8, 10, 3), dtype=np.uint8)
-            save_picture(root / "JPEGImages" / level / name / f"{i}.png", picture)
+            image = rng.integers(0, 256, (8, 10, 3), dtype=np.uint8)
+            save_image(root / "JPEGImages" / level / name / f"{i}.png", image)
             save_palette(root / "Annotations" / level / name / f"{i}.png", SQUARE)
     return root
 
@@ -83,11 +83,11 @@ def test_a_split_cannot_name_folders_elsewhere(tmp_path: Path, line: str) -> Non
         DavisFolder(tmp_path, "val")
 
 
-def test_pictures_are_rgb_and_masks_palette_indices(tmp_path: Path) -> None:
+def test_images_are_rgb_and_masks_palette_indices(tmp_path: Path) -> None:
     davis_root(tmp_path, ("bear",))
     red = np.zeros((8, 10, 3), np.uint8)
     red[..., 0] = 200
-    save_picture(tmp_path / "JPEGImages" / "480p" / "bear" / "9.png", red)
+    save_image(tmp_path / "JPEGImages" / "480p" / "bear" / "9.png", red)
     mask = SQUARE * np.uint8(3)
     mask[0] = 255
     save_palette(tmp_path / "Annotations" / "480p" / "bear" / "9.png", mask)
@@ -101,15 +101,15 @@ def test_pictures_are_rgb_and_masks_palette_indices(tmp_path: Path) -> None:
 def test_masks_of_0_and_255_come_as_0_and_1_even_after_empty_ones(tmp_path: Path) -> None:
     davis_root(tmp_path, ("bear",))
     for i, mask in zip((9, 10, 11), (SQUARE * 0, SQUARE * 255, SQUARE * 255), strict=True):
-        save_picture(tmp_path / "Annotations" / "480p" / "bear" / f"{i}.png", mask)
+        save_image(tmp_path / "Annotations" / "480p" / "bear" / f"{i}.png", mask)
     bear = DavisFolder(tmp_path)["bear"]
     assert bear.binary
     np.testing.assert_array_equal([bear.read_mask(i) for i in range(3)], [SQUARE * 0, SQUARE, SQUARE])
 
 
-def test_a_truncated_picture_is_an_error_and_not_half_grey(tmp_path: Path) -> None:
+def test_a_truncated_image_is_an_error_and_not_half_grey(tmp_path: Path) -> None:
     path = tmp_path / "JPEGImages" / "bear" / "9.jpg"
-    save_picture(path, np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    save_image(path, np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     path.write_bytes(path.read_bytes()[:-500])
     save_palette(tmp_path / "Annotations" / "bear" / "9.png", np.ones((64, 64), np.uint8))
     with pytest.raises(DatasetError, match=r"9\.jpg"):
@@ -117,9 +117,7 @@ def test_a_truncated_picture_is_an_error_and_not_half_grey(tmp_path: Path) -> No
 
 
 def test_masks_that_are_no_8_bit_indices_are_refused(tmp_path: Path) -> None:
-    save_picture(
-        tmp_path / "colour.png", np.random.default_rng(2).integers(0, 256, (8, 10, 3), dtype=np.uint8)
-    )
+    save_image(tmp_path / "colour.png", np.random.default_rng(2).integers(0, 256, (8, 10, 3), dtype=np.uint8))
     with pytest.raises(DatasetError, match=r"colour\.png: "):
         read_index_mask(tmp_path / "colour.png")
     Image.fromarray(SQUARE.astype(np.uint16) * 300).save(tmp_path / "deep.png")
@@ -144,7 +142,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 def test_still_images_need_a_mask_each_and_the_other_way_round(tmp_path: Path) -> None:
     images, masks = tmp_path / "images", tmp_path / "masks"
     for i in (2, 10):
-        save_picture(images / f"{i}.jpg", np.full((8, 10, 3), 7 * i, np.uint8))
+        save_image(images / f"{i}.jpg", np.full((8, 10, 3), 7 * i, np.uint8))
         save_palette(masks / f"{i}.png", SQUARE * np.uint8(i if i == 2 else 255))
     folder = ImageMaskFolder(images, masks)
     assert [folder.read_image(i)[0, 0, 0] for i in range(2)] == [14, 70]

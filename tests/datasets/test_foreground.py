@@ -19,7 +19,7 @@ from segue.datasets.foreground_sets import (
     read_flow,
 )
 from segue.errors import DatasetError
-from tests.datasets.foreground_videos import Array, picture, save, save_cdnet_video
+from tests.datasets.foreground_videos import Array, drawn_image, save, save_cdnet_video
 from tests.segue_train.scenes import save_scene
 
 EMPTY = np.zeros((6, 8), np.uint8)
@@ -58,7 +58,7 @@ def test_frames_outside_the_temporal_region_are_not_scored(tmp_path: Path) -> No
     assert list(video.labels) == list(range(8))
 
 
-def test_pictures_and_labels_belong_together_by_number_not_by_place(tmp_path: Path) -> None:
+def test_images_and_labels_belong_together_by_number_not_by_place(tmp_path: Path) -> None:
     save_cdnet_video(tmp_path / "room", {1: EMPTY, 2: square(), 3: EMPTY, 10: square()})
     (tmp_path / "room" / "input" / "in000001.jpg").unlink()
     (tmp_path / "room" / "groundtruth" / "gt000003.png").unlink()
@@ -104,9 +104,9 @@ def test_a_damaged_temporal_region_is_an_error(tmp_path: Path, text: str) -> Non
         open_cdnet(tmp_path)
 
 
-def test_a_picture_without_a_number_or_with_the_number_of_another_is_an_error(tmp_path: Path) -> None:
+def test_a_image_without_a_number_or_with_the_number_of_another_is_an_error(tmp_path: Path) -> None:
     save_cdnet_video(tmp_path / "room", {1: EMPTY, 2: EMPTY})
-    extra = save(tmp_path / "room" / "input" / "cover.jpg", picture())
+    extra = save(tmp_path / "room" / "input" / "cover.jpg", drawn_image())
     with pytest.raises(DatasetError, match=r"cover\.jpg: "):
         open_plain(tmp_path)
     extra.rename(extra.with_name("copy2.jpg"))
@@ -122,12 +122,12 @@ def test_a_folder_without_videos_is_an_error_that_points_to_the_check(tmp_path: 
 
 
 def test_sbi_is_matched_by_number_whatever_the_names_look_like(tmp_path: Path) -> None:
-    save(tmp_path / "Board" / "input" / "Board_0.png", picture())
-    save(tmp_path / "Board" / "input" / "Board_7.png", picture())
+    save(tmp_path / "Board" / "input" / "Board_0.png", drawn_image())
+    save(tmp_path / "Board" / "input" / "Board_7.png", drawn_image())
     save(tmp_path / "Board" / "groundtruth" / "gt000007.png", square(1))
-    save(tmp_path / "CAVIAR2_a" / "input" / "in000003.jpg", picture())
+    save(tmp_path / "CAVIAR2_a" / "input" / "in000003.jpg", drawn_image())
     save(tmp_path / "CAVIAR2_a" / "groundtruth" / "gt3.png", square(128))
-    save(tmp_path / "notes" / "input" / "in000003.jpg", picture())
+    save(tmp_path / "notes" / "input" / "in000003.jpg", drawn_image())
     videos = open_sbi(tmp_path)
     assert videos.keys == ("Board", "CAVIAR2")
     assert list(videos["Board"].labels) == [1]
@@ -137,17 +137,17 @@ def test_sbi_is_matched_by_number_whatever_the_names_look_like(tmp_path: Path) -
 
 def test_a_video_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
     for name in ("Board", "Board_a"):
-        save(tmp_path / name / "input" / "in1.png", picture())
+        save(tmp_path / name / "input" / "in1.png", drawn_image())
         save(tmp_path / name / "groundtruth" / "gt1.png", square())
     with pytest.raises(DatasetError, match="Board"):
         open_sbi(tmp_path)
 
 
 def test_limu_is_read_as_its_manifest_says(tmp_path: Path) -> None:
-    save(tmp_path / "LightSwitch" / "input" / "0001.png", picture())
+    save(tmp_path / "LightSwitch" / "input" / "0001.png", drawn_image())
     save(tmp_path / "LightSwitch" / "groundtruth" / "0001.png", square())
     assert open_limu(tmp_path).keys == ("LightSwitch",)
-    save(tmp_path / "images" / "f12_a.png", picture())
+    save(tmp_path / "images" / "f12_a.png", drawn_image())
     save(tmp_path / "truth" / "f12_b.png", square(200))
     manifest = tmp_path / "my.json"
     entry = {"frames_glob": "images/*", "gt_glob": "truth/*", "number": "f([0-9]+)_", "positive": 200}
@@ -179,7 +179,7 @@ def test_a_manifest_that_does_not_fit_is_an_error(
 
 
 def test_composites_of_hofam_are_frame_flow_and_truth_side_by_side(tmp_path: Path) -> None:
-    panels = [picture(level=30), picture(level=60), np.stack([square(200)] * 3, axis=2)]
+    panels = [drawn_image(level=30), drawn_image(level=60), np.stack([square(200)] * 3, axis=2)]
     panels[2][0, 0] = (255, 255, 0)  # a coloured rim is no foreground
     path = save(tmp_path / "demo" / "test_000155.png", np.hstack(panels))
     video = open_hofam(tmp_path / "demo")["demo"]
@@ -191,7 +191,7 @@ def test_composites_of_hofam_are_frame_flow_and_truth_side_by_side(tmp_path: Pat
 
 
 def test_a_composite_whose_width_is_not_three_panels_is_refused(tmp_path: Path) -> None:
-    save(tmp_path / "demo" / "test_1.png", picture((6, 16)))
+    save(tmp_path / "demo" / "test_1.png", drawn_image((6, 16)))
     with pytest.raises(DatasetError, match="16 pixels wide"):
         open_hofam(tmp_path / "demo")["demo"].read_image(0)
 
@@ -222,19 +222,19 @@ def test_the_published_lists_hold_200_and_25_frames_of_every_video(
         assert {len(numbers) for numbers in frames.values()} == {count}
 
 
-def test_of_a_film_only_the_frames_of_a_list_are_labelled(tmp_path: Path) -> None:
+def test_of_a_video_only_the_frames_of_a_list_are_labelled(tmp_path: Path) -> None:
     save_scene(tmp_path / "cdnet", "PTZ", "zoom", frames=5)
-    (film,) = open_cdnet(tmp_path / "cdnet")
+    (video,) = open_cdnet(tmp_path / "cdnet")
     lists = tmp_path / "lists.json"
     lists.write_text(json.dumps({"PTZ": {"zoom": {"200": [2, 4, 9], "25": [9]}}}), encoding="utf-8")
-    some = only_frames(film, lists, 200)
+    some = only_frames(video, lists, 200)
     assert list(some.truths) == [2, 4]
-    assert some.frames == film.frames
+    assert some.frames == video.frames
     assert list(some.labels) == [1, 3]
     with pytest.raises(DatasetError, match=r"PTZ/zoom: .* 25"):
-        only_frames(film, lists, 25)
+        only_frames(video, lists, 25)
     with pytest.raises(DatasetError, match="PTZ/zoom"):
-        only_frames(film, "published", 25)
+        only_frames(video, "published", 25)
 
 
 def draw_folds(seed: int) -> dict[str, int]:

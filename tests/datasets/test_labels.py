@@ -28,7 +28,7 @@ def test_grey_values_are_those_of_the_palette_not_its_indices(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA"])
-def test_black_and_white_is_the_same_in_every_kind_of_picture(tmp_path: Path, mode: str) -> None:
+def test_black_and_white_is_the_same_in_every_kind_of_image(tmp_path: Path, mode: str) -> None:
     values = np.zeros((5, 9), np.uint8)
     values[1:3, 2:7] = 255
     Image.fromarray(values).convert(mode).save(tmp_path / "mask.png")
@@ -51,7 +51,7 @@ def test_colours_of_lasiesta_are_objects_outlines_and_objects_that_stay(
 
 
 @pytest.mark.parametrize("name", ["gt.png", "ROI.bmp"])
-def test_a_damaged_picture_is_named(tmp_path: Path, name: str) -> None:
+def test_a_damaged_image_is_named(tmp_path: Path, name: str) -> None:
     path = save(tmp_path / name, LEVELS)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DatasetError, match=name):

@@ -24,11 +24,11 @@ SQUARE[2:6, 3:7] = 255
 
 def png(values: npt.NDArray[np.integer] = SQUARE, *, palette: bool = False) -> bytes:
     """PNG file; a palette holds colours that say nothing about the values."""
-    picture = Image.fromarray(values)
+    image = Image.fromarray(values)
     if palette:
-        picture.putpalette(list(range(255, -1, -1)) * 3)
+        image.putpalette(list(range(255, -1, -1)) * 3)
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
+    image.save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -79,7 +79,7 @@ def test_values_are_the_stored_ones_whatever_the_palette_says(tmp_path: Path, ki
     ("data", "message"),
     [
         (png()[:-30], r"1\.png: not a readable mask"),
-        (b"no picture", r"1\.png: not a readable mask"),
+        (b"no image", r"1\.png: not a readable mask"),
         (
             png(np.random.default_rng(0).integers(0, 256, (8, 10, 3), np.uint8)),
             r"1\.png: a colour image .* save it as indexed or grey PNG",

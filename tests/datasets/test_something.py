@@ -41,12 +41,12 @@ def frame(video: str, number: int, *labels: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def store(root: Path, annotations: object, *, pictures: bool = True) -> Path:
+def store(root: Path, annotations: object, *, images: bool = True) -> Path:
     """A folder in the published layout, with images of 30x20 pixels."""
     root.mkdir(exist_ok=True)
     (root / "videos").mkdir(exist_ok=True)
     (root / "annotations.json").write_text(json.dumps(annotations))
-    if pictures and isinstance(annotations, dict):
+    if images and isinstance(annotations, dict):
         for video, frames in annotations.items():
             (root / "videos" / video).mkdir(exist_ok=True)
             for i in range(len(frames)):
@@ -83,7 +83,7 @@ def test_boxes_are_read_as_they_were_published(tmp_path: Path) -> None:
         "name": "2/0001.jpg",
         "nr_instances": 2,
     }
-    root = store(tmp_path / "data", {"2": [first]}, pictures=False)
+    root = store(tmp_path / "data", {"2": [first]}, images=False)
     (root / "videos" / "2").mkdir()
     Image.fromarray(np.zeros((240, 427, 3), np.uint8)).save(root / "videos" / "2" / "0001.jpg")
     video = SomethingElseFolder(root)["2"]
@@ -146,7 +146,7 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize("video", ["..", ".", "../data", "/", "a/b", "C:"])
 def test_a_video_whose_name_leads_elsewhere_is_no_video(tmp_path: Path, video: str) -> None:
     annotations = {video: [frame(video, 1, label(1, 1, 9, 9))]}
-    root = store(tmp_path / "data", annotations, pictures=False)
+    root = store(tmp_path / "data", annotations, images=False)
     with pytest.raises(DatasetError, match="holds no video that is annotated"):
         SomethingElseFolder(root)
     with pytest.raises(DatasetError):

@@ -44,12 +44,12 @@ def grey(level: int = 255) -> np.ndarray:
 
 @pytest.mark.parametrize("layout", PUBLISHED)
 def test_saliency_sets_are_read_as_published(layout: str, tmp_path: Path) -> None:
-    picture, mask = PUBLISHED[layout]
+    image, mask = PUBLISHED[layout]
     for name in ("b", "a10", "a9"):
-        write(tmp_path / picture.format(name), np.full((*SIZE, 3), 50, np.uint8))
+        write(tmp_path / image.format(name), np.full((*SIZE, 3), 50, np.uint8))
         write(tmp_path / mask.format(name), grey(128 if name == "b" else 255))
     stills = open_stills(tmp_path)
-    suffix = "_im" if "_im" in picture else ""
+    suffix = "_im" if "_im" in image else ""
     assert stills.names == tuple(f"{name}{suffix}" for name in ("a9", "a10", "b"))
     for i in range(3):
         assert stills.read_image(i).shape == (*SIZE, 3)
@@ -138,10 +138,10 @@ KINDS = {
 
 @pytest.mark.parametrize("name", KINDS)
 def test_segue_data_check_knows_them(name: str, tmp_path: Path) -> None:
-    (picture, mask), kind = KINDS[name]
+    (image, mask), kind = KINDS[name]
     root = tmp_path / name
     for number in ("1", "2"):
-        write(root / picture.format(number), np.full((*SIZE, 3), 50, np.uint8))
+        write(root / image.format(number), np.full((*SIZE, 3), 50, np.uint8))
         write(root / mask.format(number), grey())
     found = check_data(root)
     assert (found.kind, found.complete) == (kind, True)

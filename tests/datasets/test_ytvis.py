@@ -70,7 +70,7 @@ def write(path: Path, value: Any) -> Path:
     return path
 
 
-def write_pictures(folder: Path) -> None:
+def write_images(folder: Path) -> None:
     for name in ("pond", "street"):
         for t in range(3):
             path = folder / name / f"{t:05d}.jpg"
@@ -116,7 +116,7 @@ def test_masks_that_would_not_fit_are_not_decoded(
 
 
 @pytest.mark.parametrize(
-    ("annotations", "pictures"),
+    ("annotations", "images"),
     [
         ("train.json", "train/JPEGImages"),
         ("train/instances.json", "train/JPEGImages"),
@@ -125,17 +125,17 @@ def test_masks_that_would_not_fit_are_not_decoded(
         ("instances.json", "JPEGImages"),
     ],
 )
-def test_published_layouts_are_found(tmp_path: Path, annotations: str, pictures: str) -> None:
+def test_published_layouts_are_found(tmp_path: Path, annotations: str, images: str) -> None:
     write(tmp_path / annotations, content())
-    write_pictures(tmp_path / pictures)
+    write_images(tmp_path / images)
     dataset = YTVISDataset.open(tmp_path, "train")
     assert dataset.read_image(dataset.video(2), 1).shape == (HEIGHT, WIDTH, 3)
 
 
-def test_a_file_finds_the_pictures_beside_it(tmp_path: Path) -> None:
+def test_a_file_finds_the_images_beside_it(tmp_path: Path) -> None:
     file = write(tmp_path / "val/instances.json", content())
     assert YTVISDataset.open(file).images is None
-    write_pictures(tmp_path / "val")
+    write_images(tmp_path / "val")
     opened = YTVISDataset.open(file)
     assert opened.read_image(opened.video(4), 2).mean() == pytest.approx(20, abs=2)
 
@@ -152,7 +152,7 @@ def test_a_test_set_without_annotations_can_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../secret.jpg", "/etc/secret.jpg", "a/../../secret.jpg", "C:\\secret.jpg"])
-def test_a_picture_outside_of_its_folder_is_not_read(tmp_path: Path, name: str) -> None:
+def test_a_image_outside_of_its_folder_is_not_read(tmp_path: Path, name: str) -> None:
     value = content()
     value["videos"][0]["file_names"][0] = name
     (tmp_path / "JPEGImages").mkdir()
@@ -161,15 +161,15 @@ def test_a_picture_outside_of_its_folder_is_not_read(tmp_path: Path, name: str) 
         dataset.read_image(dataset.videos[0], 0)
 
 
-def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
-    write_pictures(tmp_path)
+def test_a_image_of_another_size_is_refused(tmp_path: Path) -> None:
+    write_images(tmp_path)
     Image.fromarray(np.zeros((HEIGHT, WIDTH + 1, 3), np.uint8)).save(tmp_path / "pond" / "00001.jpg")
     dataset = YTVISDataset(write(tmp_path / "train.json", content()), tmp_path)
     with pytest.raises(DatasetError, match=r"7x4, .* 6x4"):
         dataset.read_image(dataset.videos[0], 1)
 
 
-def test_without_a_folder_no_picture_can_be_read(dataset: YTVISDataset) -> None:
+def test_without_a_folder_no_image_can_be_read(dataset: YTVISDataset) -> None:
     with pytest.raises(DatasetError, match="folder of images"):
         dataset.read_image(dataset.videos[0], 0)
 

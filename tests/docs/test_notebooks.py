@@ -14,9 +14,9 @@ FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "notebooks"
 
 NEEDS = {
     "instances_with_supervision": ("supervision", "skimage"),
-    "train_on_your_film": ("lightning_fabric",),
+    "train_on_your_video": ("lightning_fabric",),
 }
-SLOW = {"evaluate_and_compare", "train_on_your_film"}
+SLOW = {"evaluate_and_compare", "train_on_your_video"}
 
 
 def notebooks() -> list[Any]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from segue.errors import FlowError
-from segue.flow import FlowFiles, read_flow, read_flow_picture
+from segue.flow import FlowFiles, read_flow, read_flow_image
 from tests.flow.files import save_flo, save_kitti
 
 HEIGHT, WIDTH = 6, 8
@@ -40,12 +40,12 @@ def test_both_formats_are_read_with_what_they_do_not_know_at_rest(tmp_path: Path
         np.testing.assert_array_equal(found[known], flow[known].astype(np.float32))
 
 
-def test_flow_pictures_are_taken_as_they_are(tmp_path: Path) -> None:
-    picture = np.random.default_rng(0).integers(0, 200, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+def test_flow_images_are_taken_as_they_are(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 200, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     for index in range(2):
-        cv2.imwrite(str(tmp_path / f"{index}.png"), picture[..., ::-1])
-    np.testing.assert_array_equal(FlowFiles(tmp_path, (1, 3, 5), 2)(1), picture)
-    np.testing.assert_array_equal(FlowFiles(tmp_path, (1,), 2)(0), picture[..., :1])
+        cv2.imwrite(str(tmp_path / f"{index}.png"), image[..., ::-1])
+    np.testing.assert_array_equal(FlowFiles(tmp_path, (1, 3, 5), 2)(1), image)
+    np.testing.assert_array_equal(FlowFiles(tmp_path, (1,), 2)(0), image[..., :1])
 
 
 def test_each_distance_has_its_folder_and_the_first_frames_are_at_rest(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_each_distance_has_its_folder_and_the_first_frames_are_at_rest(tmp_path:
     assert shown == [[0, 0], [0, grey[0]], grey[1:]]
 
 
-def test_what_does_not_fit_the_film_is_reported_beforehand(tmp_path: Path) -> None:
+def test_what_does_not_fit_the_video_is_reported_beforehand(tmp_path: Path) -> None:
     with pytest.raises(FlowError, match="no folder of flow files"):
         FlowFiles(tmp_path / "none", (1,))
     with pytest.raises(FlowError, match="no flow files here"):
@@ -103,7 +103,7 @@ def header(width: int, height: int) -> bytes:
 def test_headers_are_not_trusted(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(FlowError, match=message):
-        read_flow_picture(tmp_path / name)
+        read_flow_image(tmp_path / name)
 
 
 def test_a_colour_wheel_tells_no_lengths(tmp_path: Path) -> None:
@@ -111,6 +111,6 @@ def test_a_colour_wheel_tells_no_lengths(tmp_path: Path) -> None:
     wheel[0] = (255, 120, 0)
     cv2.imwrite(str(tmp_path / "a.png"), wheel)
     with pytest.raises(FlowError, match="colour wheel"):
-        read_flow_picture(tmp_path / "a.png")
+        read_flow_image(tmp_path / "a.png")
     with pytest.raises(FlowError, match="a flow image"):
         read_flow(tmp_path / "a.png")

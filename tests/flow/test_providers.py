@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import FlowError
-from segue.flow import DIS, RAFT, Farneback, FlowPictures, FlowProvider, flow_provider
+from segue.flow import DIS, RAFT, Farneback, FlowImages, FlowProvider, flow_provider
 from segue.flow import providers as module
 from segue.types import Image
 from segue.weights import write_checkpoint
@@ -26,8 +26,8 @@ def textured(height: int = 96, width: int = 128) -> Image:
     return np.asarray(cv2.GaussianBlur(noise, (0, 0), 2) * 3 - 255, np.float64).clip(0, 255).astype(np.uint8)
 
 
-def shifted(picture: Image, x: int, y: int) -> Image:
-    return np.roll(picture, (y, x), (0, 1))
+def shifted(image: Image, x: int, y: int) -> Image:
+    return np.roll(image, (y, x), (0, 1))
 
 
 @pytest.mark.parametrize("provider", [DIS(), Farneback()])
@@ -75,7 +75,7 @@ class Fake(nn.Module):
         return [torch.zeros_like(flow), flow]
 
 
-def test_raft_sees_padded_pictures_and_its_last_answer_counts(
+def test_raft_sees_padded_images_and_its_last_answer_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_raft_small", Fake)
@@ -96,11 +96,11 @@ class Moved:
 
 
 @pytest.mark.parametrize(("size", "unit"), [((256, 256), 1), ((128, 128), 2), ((512, 512), 0.5)])
-def test_a_flow_picture_has_the_largest_gap_in_red(size: tuple[int, int], unit: float) -> None:
+def test_a_flow_image_has_the_largest_gap_in_red(size: tuple[int, int], unit: float) -> None:
     now = np.zeros((*size, 3), np.uint8)
     earlier = [np.full_like(now, value) for value in (2, 5, 40)]
-    picture = FlowPictures(Moved(), (1, 3, 5))(now, earlier)
-    assert picture.dtype == np.uint8
+    image = FlowImages(Moved(), (1, 3, 5))(now, earlier)
+    assert image.dtype == np.uint8
     # 20 pixels of an image of 256 x 256 are white, whatever the size of the frames.
-    assert picture[0, 0].tolist() == [255, round(255 * 5 * unit / 20), round(255 * 2 * unit / 20)]
-    assert FlowPictures(Moved(), (1,))(now, earlier[:1]).shape == (*size, 1)
+    assert image[0, 0].tolist() == [255, round(255 * 5 * unit / 20), round(255 * 2 * unit / 20)]
+    assert FlowImages(Moved(), (1,))(now, earlier[:1]).shape == (*size, 1)

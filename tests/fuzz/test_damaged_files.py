@@ -27,14 +27,14 @@ from safetensors.torch import save_file
 from segue.datasets.json_files import entries, read_json_text
 from segue.datasets.results import open_results
 from segue.errors import SegueError
-from segue.flow import read_flow_picture
+from segue.flow import read_flow_image
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions.base import SessionState
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import PngSink, open_source, read_marker, replay
 from segue.weights.checkpoint import read_checkpoint, read_options
 from tests.flow.files import save_flo, save_kitti
-from tests.video.making import picture, write_video
+from tests.video.making import drawn_image, write_video
 
 MASK = np.pad(np.full((8, 8), 3, np.uint8), 4)
 
@@ -47,12 +47,12 @@ def _png(path: Path) -> None:
 
 
 def _animation(path: Path) -> None:
-    frames = [Image.fromarray(picture(i, (8, 8))) for i in range(3)]
+    frames = [Image.fromarray(drawn_image(i, (8, 8))) for i in range(3)]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=40)
 
 
-def _film(path: Path) -> None:
-    write_video(path, [picture(i, (16, 16)) for i in range(4)])
+def _video(path: Path) -> None:
+    write_video(path, [drawn_image(i, (16, 16)) for i in range(4)])
 
 
 def _zip(path: Path) -> None:
@@ -93,7 +93,7 @@ def _detectron(path: Path) -> None:
 def _folder(path: Path) -> None:
     with PngSink(path.parent / "masks", settings={"model": "x"}) as sink:
         for index in range(3):
-            frame = Frame(index, index / 10, picture(index, MASK.shape))
+            frame = Frame(index, index / 10, drawn_image(index, MASK.shape))
             sink.write(frame, Segmentation(index, index / 10, MASK, (ObjectInfo(3, "cat", 0.5),)))
 
 
@@ -123,7 +123,7 @@ def _read_json(path: Path) -> None:
         pass
 
 
-def _read_film(path: Path) -> None:
+def _read_video(path: Path) -> None:
     for _ in open_source(path, on_damage="skip", prefetch=0, warn=lambda _: None, end=8):
         pass
 
@@ -151,14 +151,14 @@ def _kitti(path: Path) -> None:
 
 KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
     "mask.png": (_png, read_index_mask),
-    "frame.png": (_png, _read_film),
-    "animation.webp": (_animation, _read_film),
-    "animation.png": (_animation, _read_film),
-    "pages.tiff": (_animation, _read_film),
-    "film.mp4": (_film, _read_film),
-    "film.mkv": (_film, _read_film),
-    "flow.flo": (_flo, read_flow_picture),
-    "flow.png": (_kitti, read_flow_picture),
+    "frame.png": (_png, _read_video),
+    "animation.webp": (_animation, _read_video),
+    "animation.png": (_animation, _read_video),
+    "pages.tiff": (_animation, _read_video),
+    "video.mp4": (_video, _read_video),
+    "video.mkv": (_video, _read_video),
+    "flow.flo": (_flo, read_flow_image),
+    "flow.png": (_kitti, read_flow_image),
     "results.zip": (_zip, _read_results),
     "table.json": (_json, _read_json),
     "table.zip": (_zipped_json, _read_json),

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from segue.batch import Ledger
-from tests.batch.conftest import Batch, film, results
+from tests.batch.conftest import Batch, results, video
 from tests.batch.test_batch import workers_of
 
 pytestmark = [
@@ -32,8 +32,8 @@ pytestmark = [
 
 KILLS = int(os.environ.get("SEGUE_FUZZ_KILLS", "100"))
 SEED = int(os.environ.get("SEGUE_FUZZ_SEED", "0"))
-FILMS, FRAMES = 6, 60
-JOB = ("films", "--do", "foreground", "--model", "median", "--format", "png", "--format", "overlay")
+VIDEOS, FRAMES = 6, 60
+JOB = ("foreground", "--do", "foreground", "--model", "median", "--format", "png", "--format", "overlay")
 CTRL_C_SECONDS = 10.0
 LONGEST_SECONDS = 600.0
 
@@ -41,8 +41,8 @@ LONGEST_SECONDS = 600.0
 @pytest.fixture
 def world(tmp_path: Path, batch: Batch) -> Path:
     """Videos, files of the user beside the output, and the results of a batch that nobody disturbed."""
-    for number in range(FILMS):
-        film(tmp_path / f"films/{'inner/' * (number % 2)}{number}.mp4", FRAMES + number, number)
+    for number in range(VIDEOS):
+        video(tmp_path / f"videos/{'inner/' * (number % 2)}{number}.mp4", FRAMES + number, number)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("stays")
     assert batch(*JOB, "-o", "whole", "--workers", 2).returncode == 0
@@ -64,7 +64,9 @@ def batch(tmp_path: Path) -> Batch:
 
 def beside(world: Path) -> dict[str, tuple[int, bytes]]:
     """Everything that is not a batch's output."""
-    files = [path for folder in ("films", "mine") for path in (world / folder).rglob("*") if path.is_file()]
+    files = [
+        path for folder in ("foreground", "mine") for path in (world / folder).rglob("*") if path.is_file()
+    ]
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(files)}
 
 
@@ -111,7 +113,7 @@ def strike(kind: str, world: Path, process: subprocess.Popen[bytes], rng: random
 def complete(world: Path, output: Path) -> None:
     """See that a batch that has ended well lacks nothing."""
     with Ledger(output / ".segue-batch/ledger.sqlite", create=False) as ledger:
-        assert ledger.counts() == {"queued": 0, "running": 0, "done": FILMS, "failed": 0}
+        assert ledger.counts() == {"queued": 0, "running": 0, "done": VIDEOS, "failed": 0}
     assert results(output) == results(world / "whole")
     for path in (world / "whole").rglob("overlay.mp4"):
         assert (output / path.relative_to(world / "whole")).read_bytes() == path.read_bytes()
@@ -215,8 +217,8 @@ def test_a_store_that_goes_away_costs_tries_and_no_byte(world: Path, batch: Batc
     s3fs = pytest.importorskip("s3fs")
     rng, before = random.Random(SEED), beside(world)
     files = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"], skip_instance_cache=True)
-    files.mkdir("films")
-    words = ("-o", "s3://films/out", "--workers", 2)
+    files.mkdir("foreground")
+    words = ("-o", "s3://videos/out", "--workers", 2)
     process = start(world, *words)
     for _ in range(5):
         if not runs_for(process, rng.uniform(4.0, 12.0)):
@@ -228,10 +230,10 @@ def test_a_store_that_goes_away_costs_tries_and_no_byte(world: Path, batch: Batc
     ended = batch(*JOB, *words, "--retry-failed")
     assert ended.returncode == 0, ended.stderr
     files.invalidate_cache()
-    expected = {f"films/out/{name}": data for name, data in results(world / "whole").items()}
-    found = {name: files.cat_file(name) for name in files.find("films/out") if "/masks/0" in name}
+    expected = {f"videos/out/{name}": data for name, data in results(world / "whole").items()}
+    found = {name: files.cat_file(name) for name in files.find("videos/out") if "/masks/0" in name}
     assert found == expected
-    assert len(files.glob("films/out/**/.segue.done")) == FILMS
+    assert len(files.glob("videos/out/**/.segue.done")) == VIDEOS
     assert beside(world) == before
 
 

@@ -109,15 +109,15 @@ def is_alive(process: int) -> bool:
 
 
 def test_a_server_that_is_killed_again_and_again_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
-    film_path, folder = write_video(tmp_path / "video.mp4", numbered(FRAMES)), tmp_path / "p"
-    video = Video(film_path)
+    video_path, folder = write_video(tmp_path / "video.mp4", numbered(FRAMES)), tmp_path / "p"
+    video = Video(video_path)
     beside = {path.name for path in tmp_path.iterdir()} | {"p", "a.png"}
     saved: dict[int, str] = {}
     acknowledged = 0
     for kill in range(KILLS):
         chance = random.Random(kill)
         process = subprocess.Popen(
-            [sys.executable, "-c", EDITS, str(film_path), str(folder), str(kill)],
+            [sys.executable, "-c", EDITS, str(video_path), str(folder), str(kill)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -14,55 +14,55 @@ from segue.jobs.tracking import Ahead, open_track
 from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.types import Image, PointPrompt
 from segue.video import open_source
-from segue.video.images import write_picture
+from segue.video.images import write_image
 from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
+def video(tmp_path: Path) -> Path:
     for index, shift in enumerate((0, 5)):
-        write_picture(tmp_path / "film" / f"{index:05d}.png", scene(shift))
-    return tmp_path / "film"
+        write_image(tmp_path / "video" / f"{index:05d}.png", scene(shift))
+    return tmp_path / "video"
 
 
-def test_what_was_seen_ahead_comes_in_its_turn(film: Path) -> None:
-    with open_source(str(film)) as source:
+def test_what_was_seen_ahead_comes_in_its_turn(video: Path) -> None:
+    with open_source(str(video)) as source:
         frames = Ahead(source)
-        assert frames.picture(scene(0)) is None  # nothing is taken yet
+        assert frames.image(scene(0)) is None  # nothing is taken yet
         first = next(frames)
-        seen = frames.picture(first.image)
+        seen = frames.image(first.image)
         assert seen is not None
         assert np.array_equal(seen, scene(5))
-        assert frames.picture(first.image) is seen
+        assert frames.image(first.image) is seen
         last = next(frames)
         assert last.index == 1
         assert last.image is seen
-        assert frames.picture(last.image) is None
+        assert frames.image(last.image) is None
         assert list(frames) == []
 
 
-def test_pictures_that_come_once_are_not_asked_for_ahead() -> None:
+def test_images_that_come_once_are_not_asked_for_ahead() -> None:
     given = list[int]()
 
-    def pictures() -> Iterator[Image]:
+    def images() -> Iterator[Image]:
         array = np.empty_like(scene(0))
         for shift in (0, 5):
             given.append(shift)
             array[:] = scene(shift)
             yield array
 
-    with open_source(pictures()) as source:
+    with open_source(images()) as source:
         frames = Ahead(source)
         first = next(frames)
         before = len(given)
-        assert frames.picture(first.image) is None
+        assert frames.image(first.image) is None
         assert len(given) == before
 
 
-def test_a_click_of_a_job_means_what_moves_with_it(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_click_of_a_job_means_what_moves_with_it(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "make_prompter", lambda job: lambda _: Stub())
     job = TrackJob(
-        source=VideoSource(place=str(film)),
+        source=VideoSource(place=str(video)),
         model=Model(name="stcn-lite"),
         prompts=(PointPrompt(1, ((160, 60),)),),
         device="cpu",
@@ -77,12 +77,12 @@ def test_a_click_of_a_job_means_what_moves_with_it(film: Path, monkeypatch: pyte
         assert [frame.index for frame in frames] == [1]
 
 
-@pytest.mark.parametrize("pictures", [False, True])
+@pytest.mark.parametrize("images", [False, True])
 def test_a_click_of_a_program_means_what_moves_with_it(
-    film: Path, pictures: bool, monkeypatch: pytest.MonkeyPatch
+    video: Path, images: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking, "prompter_of", lambda *_, **__: lambda _: Stub())
-    place = [scene(0), scene(5)] if pictures else film
+    place = [scene(0), scene(5)] if images else video
     with segue.track(place, {0: [PointPrompt(1, ((160, 60),))]}, device="cpu") as results:
         first, last = results
     assert overlap(first.mask == 1, filled(BODY)) > 0.7

@@ -77,9 +77,9 @@ def test_every_face_gives_the_same_bytes(command: Command, tmp_path: Path) -> No
     assert {name: batch[name] for name in line} == line
 
     network = segue.load("stcn-lite", weights)
-    film = Video(tmp_path / "clip.mp4")
+    video = Video(tmp_path / "clip.mp4")
     corrected = {0: Corrected(MASKS[0], frozenset({1, 2}))}
-    for result in follow(network, film, corrected, 0, 7, device="cpu"):  # type: ignore[arg-type]
+    for result in follow(network, video, corrected, 0, 7, device="cpu"):  # type: ignore[arg-type]
         write_index_mask(tmp_path / "page.png", result.mask)
         assert (tmp_path / "page.png").read_bytes() == line[f"masks/{result.index:05d}.png"]
 

@@ -27,7 +27,7 @@ from segue.registry import DETECTORS
 from segue.sessions.foreground import ForegroundWarning
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
 from segue.video import open_source
-from segue.video.images import write_picture
+from segue.video.images import write_image
 from tests.clips import clip
 from tests.lite import lively_lite
 from tests.sessions.tiny_foreground import TinyForeground
@@ -38,15 +38,15 @@ LITE = cache(lively_lite)
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
+def video(tmp_path: Path) -> Path:
     for index, image in enumerate(FRAMES):
-        write_picture(tmp_path / "film" / f"{index:05d}.png", image)
-    return tmp_path / "film"
+        write_image(tmp_path / "video" / f"{index:05d}.png", image)
+    return tmp_path / "video"
 
 
-def track(film: Path, *prompts: Any, **fields: Any) -> TrackJob:
+def track(video: Path, *prompts: Any, **fields: Any) -> TrackJob:
     return TrackJob(
-        source=fields.pop("source", VideoSource(place=str(film))),
+        source=fields.pop("source", VideoSource(place=str(video))),
         model=Model(name="stcn-lite"),
         prompts=prompts,
         device="cpu",
@@ -54,43 +54,43 @@ def track(film: Path, *prompts: Any, **fields: Any) -> TrackJob:
     )
 
 
-def test_objects_are_given_or_found_and_not_both(film: Path) -> None:
-    for job in (track(film), track(film, RemovePrompt(1, frame=3))):
+def test_objects_are_given_or_found_and_not_both(video: Path) -> None:
+    for job in (track(video), track(video, RemovePrompt(1, frame=3))):
         with pytest.raises(PromptError, match="say what to follow"):
             check_prompts(job)
     for fields in ({"prompts": (BoxPrompt(1, (1, 1, 9, 9)),)}, {"prompter": "segue-prompt"}):
         with pytest.raises(PromptError, match="--text and --auto find"):
-            check_prompts(track(film).model_copy(update={"finding": DetectorConfig(), **fields}))
+            check_prompts(track(video).model_copy(update={"finding": DetectorConfig(), **fields}))
     for value in (BoxPrompt(1, (1, 1, 9, 9)), PointPrompt(1, ((3, 3),)), MaskPrompt(0, "m.png")):
-        check_prompts(track(film, value, RemovePrompt(1, frame=3)))
-    check_prompts(track(film, finding=DetectorConfig()))
+        check_prompts(track(video, value, RemovePrompt(1, frame=3)))
+    check_prompts(track(video, finding=DetectorConfig()))
 
 
 def test_a_source_with_a_prompt_that_does_not_fit_is_closed(
-    film: Path, monkeypatch: pytest.MonkeyPatch
+    video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[str] = []
-    source = open_source(film)
+    source = open_source(video)
     monkeypatch.setattr(type(source), "close", lambda self: closed.append(self.name))
     wrong = np.zeros((9, 9), np.uint8)
     wrong[2:5, 2:5] = 1
-    out = Outputs(folder=film.parent / "out")
+    out = Outputs(folder=video.parent / "out")
     with pytest.raises(PromptError):
-        run_open(open_job(track(film, *MaskPrompt.each(wrong, 0), outputs=out), {"model": LITE()}))
-    assert closed == ["film"]
-    assert not (film.parent / "out").exists(), "nothing is written"
+        run_open(open_job(track(video, *MaskPrompt.each(wrong, 0), outputs=out), {"model": LITE()}))
+    assert closed == ["video"]
+    assert not (video.parent / "out").exists(), "nothing is written"
     closed.clear()
-    open_job(track(film, *MaskPrompt.each(MASKS[0], 0)), {"model": LITE()})
+    open_job(track(video, *MaskPrompt.each(MASKS[0], 0)), {"model": LITE()})
     assert closed == []
 
 
-def test_a_learnt_scene_is_taken_as_it_is_and_from_its_file(film: Path, tmp_path: Path) -> None:
+def test_a_learnt_scene_is_taken_as_it_is_and_from_its_file(video: Path, tmp_path: Path) -> None:
     network, file = TinyForeground(), tmp_path / "scenes.safetensors"
-    twice = segue.foreground(film, model=network, passes=2, device="cpu")
+    twice = segue.foreground(video, model=network, passes=2, device="cpu")
     assert len(list(twice)) == 5
     twice.session.scenes.save(file)
     one, *others = (
-        [result.mask for result in segue.foreground(film, model=network, scene=scene, device="cpu")]
+        [result.mask for result in segue.foreground(video, model=network, scene=scene, device="cpu")]
         for scene in (twice.session.scenes, file, str(file))
     )
     assert all(np.array_equal(one, other) for other in others)
@@ -99,10 +99,10 @@ def test_a_learnt_scene_is_taken_as_it_is_and_from_its_file(film: Path, tmp_path
 @pytest.mark.parametrize(
     "option", [{"min_area": 400}, {"objects": True}, {"threshold": 0.95}, {"warm_up": 3}, {"short_side": 24}]
 )
-def test_options_of_foreground_reach_its_masks(film: Path, option: dict[str, Any]) -> None:
+def test_options_of_foreground_reach_its_masks(video: Path, option: dict[str, Any]) -> None:
     model = TinyForeground() if "threshold" in option else "median"
     plain, changed = (
-        [result.mask for result in segue.foreground(film, model=model, device="cpu", **options)]
+        [result.mask for result in segue.foreground(video, model=model, device="cpu", **options)]
         for options in ({}, option)
     )
     assert any(mask.any() for mask in plain)
@@ -121,13 +121,13 @@ def test_options_of_foreground_reach_its_masks(film: Path, option: dict[str, Any
     ],
 )
 def test_what_foreground_cannot_mean_is_refused(
-    film: Path, error: type[Exception], argument: str, options: dict[str, Any]
+    video: Path, error: type[Exception], argument: str, options: dict[str, Any]
 ) -> None:
     with pytest.raises(error, match=argument):
-        segue.foreground(**{"source": film, "model": TinyForeground(), **options})
+        segue.foreground(**{"source": video, "model": TinyForeground(), **options})
 
 
-def test_what_instances_cannot_mean_is_refused(film: Path) -> None:
+def test_what_instances_cannot_mean_is_refused(video: Path) -> None:
     for error, argument, options in (
         (ArgumentError, "classes", {"classes": ["dog", 7]}),
         (ArgumentError, "names", {"names": 7}),
@@ -136,8 +136,8 @@ def test_what_instances_cannot_mean_is_refused(film: Path) -> None:
         (PromptError, "detector", {"model": "motion+stcn-lite"}),
     ):
         with pytest.raises(error, match=argument):
-            segue.instances(film, **options)
-    found = segue.instances(film, model="nanodet+stcn-lite", classes="person", device="cpu")
+            segue.instances(video, **options)
+    found = segue.instances(video, model="nanodet+stcn-lite", classes="person", device="cpu")
     assert found.names == DETECTORS.find("nanodet").categories
 
 
@@ -160,11 +160,11 @@ def test_frames_are_chosen_by_their_time_stamps(times: list[float], fps: float, 
 
 
 def test_composites_of_hofam_are_no_frames(tmp_path: Path) -> None:
-    picture = np.random.default_rng(2).integers(0, 256, (256, 768, 3)).astype(np.uint8)
-    write_picture(tmp_path / "film" / "0.png", picture)
-    segue.foreground(tmp_path / "film", model="median")
-    picture[:, 512:] = np.where(picture[:, 512:, :1] < 128, 0, 255)
-    write_picture(tmp_path / "composites" / "0.png", picture)
+    image = np.random.default_rng(2).integers(0, 256, (256, 768, 3)).astype(np.uint8)
+    write_image(tmp_path / "video" / "0.png", image)
+    segue.foreground(tmp_path / "video", model="median")
+    image[:, 512:] = np.where(image[:, 512:, :1] < 128, 0, 255)
+    write_image(tmp_path / "composites" / "0.png", image)
     with pytest.raises(SourceError, match=r"0\.png"):
         segue.foreground(tmp_path / "composites", model="median")
 
@@ -178,8 +178,8 @@ def test_composites_of_hofam_are_no_frames(tmp_path: Path) -> None:
         {"snapshots": Path("snaps")},
     ],
 )
-def test_what_watches_needs_events_and_zones_names_of_their_own(film: Path, changes: dict[str, Any]) -> None:
-    source = VideoSource(place=str(film))
+def test_what_watches_needs_events_and_zones_names_of_their_own(video: Path, changes: dict[str, Any]) -> None:
+    source = VideoSource(place=str(video))
     with pytest.raises(SegueError, match=r"zones|events"):
         OpenForeground(ForegroundJob(source=source, model=Model(name="mog2"), **changes), {})
 
@@ -187,15 +187,15 @@ def test_what_watches_needs_events_and_zones_names_of_their_own(film: Path, chan
 def test_a_source_may_change_its_frame_size_in_one_pass(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for number, (height, width) in enumerate([(48, 64)] * 4 + [(24, 32)] * 3):
-        picture = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
-        write_picture(tmp_path / "film" / f"{number}.png", picture)
+        image = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+        write_image(tmp_path / "video" / f"{number}.png", image)
     with pytest.warns(ForegroundWarning, match="frame 4"):
-        paths = segue.foreground(tmp_path / "film", model="mog2").save(tmp_path, formats=["png", "overlay"])
+        paths = segue.foreground(tmp_path / "video", model="mog2").save(tmp_path, formats=["png", "overlay"])
     sizes = [read_index_mask(path).shape for path in sorted(paths["png"].glob("*.png"))]
     assert sizes == [(48, 64)] * 7
     with segue.open_source(paths["overlay"]) as drawn:
         assert [frame.size for frame in drawn] == sizes
     with pytest.raises(SourceError, match="frame 4"):
-        list(segue.foreground(tmp_path / "film", model="mustan-lite", passes=2))
+        list(segue.foreground(tmp_path / "video", model="mustan-lite", passes=2))
     with pytest.raises(SourceError, match="frame 4"):
-        list(segue.track(tmp_path / "film", box=(1, 1, 20, 20)))
+        list(segue.track(tmp_path / "video", box=(1, 1, 20, 20)))

@@ -33,7 +33,7 @@ from segue.reproduce import tables_of
 from segue.reproduce.asked import How, read
 from segue.reproduce.planning import check_tables
 from segue.types import MaskPrompt
-from segue.video.images import write_picture
+from segue.video.images import write_image
 from tests.cli.running import FRAMES, MASKS
 
 
@@ -42,7 +42,7 @@ def davis(folder: Path) -> Path:
     for t in range(3):
         for part in ("JPEGImages", "Annotations"):
             (folder / "davis" / part / "one").mkdir(parents=True, exist_ok=True)
-        write_picture(folder / f"davis/JPEGImages/one/{t:05d}.png", FRAMES[t])
+        write_image(folder / f"davis/JPEGImages/one/{t:05d}.png", FRAMES[t])
         write_index_mask(folder / f"davis/Annotations/one/{t:05d}.png", MASKS[t])
     return folder / "davis"
 

@@ -20,7 +20,7 @@ from segue.jobs.running import STATE, RunInterrupted
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.masks import write_index_mask
 from segue.types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt
-from segue.video.images import write_picture
+from segue.video.images import write_image
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS
 from tests.jobs.test_faces import files
@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_video(found / "clip.mp4", list(FRAMES))
     write_index_mask(found / "first.png", MASKS[0])
     write_index_mask(found / "one.png", np.asarray((MASKS[2] == 1) * 255, np.uint8))
-    write_picture(found / "empty.png", FRAMES[0])
+    write_image(found / "empty.png", FRAMES[0])
     write_checkpoint(found / "lite.safetensors", lively_lite().state_dict(), {})
     return found
 
@@ -96,12 +96,12 @@ def test_the_record_repeats_what_was_said(case: str, folder: Path, tmp_path: Pat
 
 
 def test_the_record_repeats_foreground_instances_and_what_was_found(folder: Path, tmp_path: Path) -> None:
-    film = folder / "clip.mp4"
+    video = folder / "clip.mp4"
     calls = [
-        segue.foreground(film, model="median", objects=True, min_area=4, scene=folder / "empty.png"),
-        segue.foreground(film, model="mog2", roi=str(folder / "first.png"), device="cpu"),
-        segue.instances(film, model="msstsvis-lite", classes=["person"], score=0.01, device="cpu"),
-        segue.track(film, segue.Auto(every=4), weights=folder / "lite.safetensors", device="cpu"),
+        segue.foreground(video, model="median", objects=True, min_area=4, scene=folder / "empty.png"),
+        segue.foreground(video, model="mog2", roi=str(folder / "first.png"), device="cpu"),
+        segue.instances(video, model="msstsvis-lite", classes=["person"], score=0.01, device="cpu"),
+        segue.track(video, segue.Auto(every=4), weights=folder / "lite.safetensors", device="cpu"),
     ]
     for number, results in enumerate(calls):
         job = recorded(results, tmp_path / f"{number}")
@@ -131,13 +131,13 @@ def test_arrays_functions_and_detectors_are_described(folder: Path, tmp_path: Pa
 def test_an_array_that_is_filled_again_and_again_is_drawn_as_it_was(tmp_path: Path) -> None:
     """Sinks write in a thread, later than the program fills the array."""
 
-    def pictures() -> Any:
+    def images() -> Any:
         buffer = np.empty_like(FRAMES[0])
         for frame in FRAMES:
             np.copyto(buffer, frame)
             yield buffer
 
-    for source, name in ((pictures(), "one"), (FRAMES, "two")):
+    for source, name in ((images(), "one"), (FRAMES, "two")):
         segue.foreground(source, model="median").save(tmp_path / name, formats="overlay")
     one, two = ((tmp_path / name / "overlay.mp4").read_bytes() for name in ("one", "two"))
     assert one == two
@@ -166,18 +166,18 @@ def test_a_saved_run_is_gone_on_with(folder: Path, tmp_path: Path) -> None:
 
 
 def test_what_a_job_did_not_give_has_no_record(folder: Path, tmp_path: Path) -> None:
-    film = folder / "clip.mp4"
-    results = segue.foreground(film, model="median")
+    video = folder / "clip.mp4"
+    results = segue.foreground(video, model="median")
     results.save(tmp_path)
     assert (tmp_path / "job.json").exists()
-    results = segue.foreground(film, model="median")
+    results = segue.foreground(video, model="median")
     next(results)
     with pytest.raises(SegueError, match="before any result is taken"):
         results.save(tmp_path, resume=True)
     results.save(tmp_path, overwrite=True)
     assert len(list((tmp_path / "masks").glob("*.png"))) == len(FRAMES) - 1
     assert not (tmp_path / "job.json").exists()
-    segue.foreground(film, model="median").save(tmp_path, overwrite=True)
+    segue.foreground(video, model="median").save(tmp_path, overwrite=True)
     assert (tmp_path / "job.json").exists()
-    segue.save(list(segue.foreground(film, model="median")), tmp_path, overwrite=True)
+    segue.save(list(segue.foreground(video, model="median")), tmp_path, overwrite=True)
     assert not (tmp_path / "job.json").exists()

@@ -20,12 +20,12 @@ from segue.video import open_source
 
 
 def track(**fields: Any) -> TrackJob:
-    plain = {"source": VideoSource(place="films/dog.mp4"), "model": Model(name="stcn-lite")}
+    plain = {"source": VideoSource(place="videos/dog.mp4"), "model": Model(name="stcn-lite")}
     return TrackJob(**{**plain, **fields})
 
 
 def foreground(**fields: Any) -> ForegroundJob:
-    plain = {"source": VideoSource(place="films/dog.mp4"), "model": Model(name="median")}
+    plain = {"source": VideoSource(place="videos/dog.mp4"), "model": Model(name="median")}
     return ForegroundJob(**{**plain, **fields})
 
 
@@ -65,30 +65,30 @@ def test_a_record_says_nothing_of_places_and_passwords(tmp_path: Path) -> None:
     assert "secret" not in json.dumps(found)
     assert found["source"]["place"].startswith("rtsp://")
     assert found["notify"].startswith("https://")
-    (tmp_path / "film.mp4").write_bytes(b"film")
-    here = str(tmp_path / "film.mp4")
-    fetched = identified(track(source=VideoSource(place=here, origin="s3://key:secret@bucket/film.mp4")))
+    (tmp_path / "video.mp4").write_bytes(b"video")
+    here = str(tmp_path / "video.mp4")
+    fetched = identified(track(source=VideoSource(place=here, origin="s3://key:secret@bucket/video.mp4")))
     assert fetched.source.identity is not None
     source = record(fetched)["source"]
     assert source["identity"] is None
     assert source["place"] == source["origin"]
-    assert "film.mp4" in source["place"]
+    assert "video.mp4" in source["place"]
     assert "secret" not in source["place"]
     plain = record(track())
-    assert plain["source"]["place"] == "films/dog.mp4"
+    assert plain["source"]["place"] == "videos/dog.mp4"
     assert plain["source"]["origin"] is None
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
+def video(tmp_path: Path) -> Path:
     """Images of 40 rows and 60 columns."""
-    from segue.video.images import write_picture
+    from segue.video.images import write_image
 
     for t in range(3):
-        write_picture(tmp_path / "film" / f"{t:03d}.png", np.full((40, 60, 3), t, np.uint8))
-    return tmp_path / "film"
+        write_image(tmp_path / "video" / f"{t:03d}.png", np.full((40, 60, 3), t, np.uint8))
+    return tmp_path / "video"
 
 
-def test_what_is_wrong_with_prompts_is_an_error_of_prompts(film: Path) -> None:
-    with open_source(film) as source, pytest.raises(PromptError, match="prompts"):
+def test_what_is_wrong_with_prompts_is_an_error_of_prompts(video: Path) -> None:
+    with open_source(video) as source, pytest.raises(PromptError, match="prompts"):
         stored_prompts(given_prompts({0: [BoxPrompt(1, (0, 0, float("nan"), 5))]}), source)

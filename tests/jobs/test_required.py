@@ -24,11 +24,11 @@ FRAMES, MASKS = clip(5, 11, 48, 64, 2)
 
 
 def job_of(tmp_path: Path, folder: str, required: tuple[int, ...]) -> TrackJob:
-    (tmp_path / "film").mkdir(exist_ok=True)
+    (tmp_path / "video").mkdir(exist_ok=True)
     for index, image in enumerate(FRAMES):
-        Image.fromarray(image).save(tmp_path / "film" / f"{index:05d}.png")
+        Image.fromarray(image).save(tmp_path / "video" / f"{index:05d}.png")
     return TrackJob(
-        source=VideoSource(place=str(tmp_path / "film")),
+        source=VideoSource(place=str(tmp_path / "video")),
         model=Model(name="stcn-lite"),
         outputs=Outputs(folder=tmp_path / folder, formats=("png",), resume=True),
         device="cpu",
@@ -75,6 +75,6 @@ def test_a_run_with_gaps_goes_on_where_it_was_interrupted(
         assert masks(tmp_path / f"broken-{stop}") == whole, stop
 
 
-def test_a_result_of_a_frame_that_the_film_does_not_have_is_an_error(tmp_path: Path) -> None:
+def test_a_result_of_a_frame_that_the_video_does_not_have_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PromptError, match="frame 11"):
         run(job_of(tmp_path, "out", (0, 11)))

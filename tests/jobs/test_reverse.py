@@ -30,11 +30,11 @@ def lite() -> STCNLite:
     return lively_lite()
 
 
-def tracked(pictures: Any, prompts: Any, lite: STCNLite, **options: Any) -> list[Segmentation]:
-    return list(segue.track(pictures, prompts, model=lite, device="cpu", **options))
+def tracked(images: Any, prompts: Any, lite: STCNLite, **options: Any) -> list[Segmentation]:
+    return list(segue.track(images, prompts, model=lite, device="cpu", **options))
 
 
-def test_frames_before_a_prompt_are_those_of_the_film_run_backwards(lite: STCNLite) -> None:
+def test_frames_before_a_prompt_are_those_of_the_video_run_backwards(lite: STCNLite) -> None:
     found = tracked(list(FRAMES), {LAST: MASKS[0]}, lite, reverse=True)
     backwards = tracked(list(FRAMES)[::-1], MASKS[0], lite)
     assert [result.index for result in found] == list(range(LAST + 1))

@@ -24,13 +24,13 @@ from segue.sessions.passes import Passes
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Source, open_source
 from segue.video.events import Event
-from segue.video.images import write_picture
-from segue.video.readers import Picture, Reader
+from segue.video.images import write_image
+from segue.video.readers import Image, Reader
 from segue.video.source import SourceRequest
 from segue.video.span import Span
 from segue.video.zones import Zone
 
-PICTURES = np.random.default_rng(3).integers(0, 256, (5, 12, 16, 3)).astype(np.uint8)
+IMAGE_SUFFIXES = np.random.default_rng(3).integers(0, 256, (5, 12, 16, 3)).astype(np.uint8)
 
 
 class Camera(Reader):
@@ -45,9 +45,9 @@ class Camera(Reader):
         self._breaks = breaks
         self.interrupted = False
 
-    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
-        for index, picture in enumerate(PICTURES):
-            yield Picture(index, index / 10, lambda picture=picture: picture)
+    def images(self, start: int | float = 0) -> Iterator[Image]:
+        for index, image in enumerate(IMAGE_SUFFIXES):
+            yield Image(index, index / 10, lambda image=image: image)
         if self._breaks:
             raise SourceError("camera 7: lost")
 
@@ -138,11 +138,11 @@ class Recorder(Observer):
 
 
 @pytest.fixture
-def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for index, picture in enumerate(PICTURES):
-        write_picture(tmp_path / "film" / f"{index}.png", picture)
-    return tmp_path / "film"
+    for index, image in enumerate(IMAGE_SUFFIXES):
+        write_image(tmp_path / "video" / f"{index}.png", image)
+    return tmp_path / "video"
 
 
 def foreground(source: object, output: Path | None = None, **fields: Any) -> ForegroundJob:
@@ -165,53 +165,53 @@ def opened(job: VideoJob, source: Source, frames: Any = None, **fields: Any) -> 
     return ready
 
 
-def test_an_observer_is_told_everything_in_order_and_the_outcome_says_the_same(film: Path) -> None:
+def test_an_observer_is_told_everything_in_order_and_the_outcome_says_the_same(video: Path) -> None:
     observer = Recorder()
     ready = opened(
-        foreground(film, film.parent / "out"),
-        open_source(film),
+        foreground(video, video.parent / "out"),
+        open_source(video),
         total=4,
         notice="look",
         zones=(Zone.parse("door=0,0 4,4"),),
-        finish=lambda: {"background": film / "empty.png"},
+        finish=lambda: {"background": video / "empty.png"},
     )
     outcome = run_open(ready, observer)
     assert observer.calls == [
         ("notice", "look"),
-        ("ready", "film", ["door"]),
+        ("ready", "video", ["door"]),
         ("begin", "frames", 4),
         *((index, "3 seen") for index in range(5)),
         ("end", 5),
         ("png", "masks"),
         ("background", "empty.png"),
     ]
-    assert outcome.paths == {"png": film.parent / "out/masks", "background": film / "empty.png"}
+    assert outcome.paths == {"png": video.parent / "out/masks", "background": video / "empty.png"}
     assert outcome.frames == 5
     assert 0 < outcome.seconds < 60
     quiet = Recorder()
-    run_open(opened(foreground(film, film.parent / "more"), open_source(film)), quiet)
-    assert quiet.calls[:2] == [("ready", "film", []), ("begin", "frames", 5)], "there is no notice"
+    run_open(opened(foreground(video, video.parent / "more"), open_source(video)), quiet)
+    assert quiet.calls[:2] == [("ready", "video", []), ("begin", "frames", 5)], "there is no notice"
     assert RunResult() == RunResult({}, 0, 0.0)
 
 
-def test_results_go_where_the_source_is_called_if_nobody_says(film: Path) -> None:
-    assert default_folder(open_source(film)) == Path("segue-out/film")
-    outcome = run_open(opened(foreground(film), open_source(film)))
-    assert outcome.paths == {"png": Path("segue-out/film/masks")}
-    record = film.parent / "segue-out/film/job.json"
+def test_results_go_where_the_source_is_called_if_nobody_says(video: Path) -> None:
+    assert default_folder(open_source(video)) == Path("segue-out/video")
+    outcome = run_open(opened(foreground(video), open_source(video)))
+    assert outcome.paths == {"png": Path("segue-out/video/masks")}
+    record = video.parent / "segue-out/video/job.json"
     assert read_job(record).kind == "foreground"
     assert len(record.read_text().splitlines()) > 20, "people read it too"
     with pytest.raises(SinkError, match="give --overwrite or --resume"):
-        run_open(opened(foreground(film), open_source(film)))
-    again = foreground(film, outputs={"overwrite": True})
-    assert run_open(opened(again, open_source(film))).frames == 5
+        run_open(opened(foreground(video), open_source(video)))
+    again = foreground(video, outputs={"overwrite": True})
+    assert run_open(opened(again, open_source(video))).frames == 5
 
 
-def test_events_of_zones_go_to_their_file_the_observer_and_snapshots(film: Path) -> None:
+def test_events_of_zones_go_to_their_file_the_observer_and_snapshots(video: Path) -> None:
     observer = Recorder()
-    events, shots = film.parent / "said" / "events.csv", film.parent / "shots"
+    events, shots = video.parent / "said" / "events.csv", video.parent / "shots"
     events.parent.mkdir()
-    job = foreground(film, film.parent / "out", events=events, snapshots=shots)
+    job = foreground(video, video.parent / "out", events=events, snapshots=shots)
     named: list[Any] = []
 
     def name_object(image: Any, box: Any) -> tuple[str, float]:
@@ -219,7 +219,7 @@ def test_events_of_zones_go_to_their_file_the_observer_and_snapshots(film: Path)
         return "koi", 0.75
 
     zones = (Zone.parse("door=0,0 16,0 16,12 0,12"),)
-    ready = opened(job, open_source(film), zones=zones, name_object=name_object)
+    ready = opened(job, open_source(video), zones=zones, name_object=name_object)
     ready.session.label = None
     outcome = run_open(ready, observer)
     assert outcome.paths["events"] == events
@@ -232,20 +232,20 @@ def test_events_of_zones_go_to_their_file_the_observer_and_snapshots(film: Path)
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_zones_masks_and_boxes_are_in_pixels_of_the_camera_and_not_of_reduced_pictures(
-    film: Path, live: bool
+def test_zones_masks_and_boxes_are_in_pixels_of_the_camera_and_not_of_reduced_images(
+    video: Path, live: bool
 ) -> None:
     observer = Recorder()
     ready = opened(
-        foreground(7 if live else film, film.parent / "out", events=film.parent / "events.csv"),
-        camera(max_size=8) if live else open_source(film, max_size=8),
+        foreground(7 if live else video, video.parent / "out", events=video.parent / "events.csv"),
+        camera(max_size=8) if live else open_source(video, max_size=8),
         zones=(Zone.parse("there=9,10 16,10 16,12 9,12"),),  # outside of an image of 8x6
     )
     ready.session.step = lambda frame, prompts=None: Segmentation(
         frame.index, frame.time, np.pad(np.full((3, 2), 3, np.uint8), ((3, 0), (5, 1))), (ObjectInfo(3),)
     )
     run_open(ready, observer)
-    assert read_index_mask(min((film.parent / "out/masks").glob("*.png"))).shape == (12, 16)
+    assert read_index_mask(min((video.parent / "out/masks").glob("*.png"))).shape == (12, 16)
     (entered,) = [event for event in observer.events if event.event == "zone-enter"]
     assert (entered.zone, entered.x0, entered.y0, entered.x1, entered.y1) == ("there", 10, 6, 14, 12)
 
@@ -276,14 +276,14 @@ def test_a_token_that_outlives_a_run_does_not_reach_its_source(
     assert not stopped
 
 
-def test_a_film_that_breaks_off_leaves_nothing_complete(film: Path) -> None:
+def test_a_video_that_breaks_off_leaves_nothing_complete(video: Path) -> None:
     def broken() -> Iterator[Frame]:
-        yield Frame(0, 0.0, PICTURES[0])
+        yield Frame(0, 0.0, IMAGE_SUFFIXES[0])
         raise SourceError("the disk is gone")
 
     with pytest.raises(SourceError, match="the disk is gone"):
-        run_open(opened(foreground(film, film.parent / "out"), open_source(film), broken()))
-    assert not (film.parent / "out/job.json").exists()
+        run_open(opened(foreground(video, video.parent / "out"), open_source(video), broken()))
+    assert not (video.parent / "out/job.json").exists()
 
 
 def test_a_camera_writes_parts_with_a_record_and_places_of_their_own(
@@ -321,12 +321,12 @@ def test_a_camera_writes_parts_with_a_record_and_places_of_their_own(
     ],
 )
 def test_what_a_source_cannot_do_is_refused_before_anything_is_written(
-    live: bool, outputs: dict[str, Any], kind: type[Exception], message: str, film: Path
+    live: bool, outputs: dict[str, Any], kind: type[Exception], message: str, video: Path
 ) -> None:
-    source = camera() if live else open_source(film)
+    source = camera() if live else open_source(video)
     with pytest.raises(kind, match=message):
-        run_open(opened(foreground("7" if live else film, film.parent / "out", outputs=outputs), source))
-    assert not (film.parent / "out").exists()
+        run_open(opened(foreground("7" if live else video, video.parent / "out", outputs=outputs), source))
+    assert not (video.parent / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -338,21 +338,21 @@ def test_what_a_source_cannot_do_is_refused_before_anything_is_written(
     ],
 )
 def test_an_interrupted_run_says_how_to_go_on(
-    formats: tuple[str, ...], saves: bool, hint: str, film: Path
+    formats: tuple[str, ...], saves: bool, hint: str, video: Path
 ) -> None:
     def saved(job: VideoJob, saves: bool) -> Any:
-        ready = opened(job, open_source(film))
+        ready = opened(job, open_source(video))
         ready.session.restorable = saves
         return ready
 
     observer = Recorder(stops=2)
-    job = foreground(film, film.parent / "out", outputs={"formats": formats})
+    job = foreground(video, video.parent / "out", outputs={"formats": formats})
     with pytest.raises(RunInterrupted, match=hint):
         run_open(saved(job, saves), observer, observer.token)
-    state = film.parent / "out/masks/.segue.session.safetensors"
+    state = video.parent / "out/masks/.segue.session.safetensors"
     assert state.exists() == (saves and "png" in formats)
     if "png" in formats:
-        going_on = foreground(film, film.parent / "out", outputs={"resume": True})
+        going_on = foreground(video, video.parent / "out", outputs={"resume": True})
         ready = saved(going_on, saves)
         outcome = run_open(ready)
         assert outcome.frames == 5
@@ -360,18 +360,18 @@ def test_an_interrupted_run_says_how_to_go_on(
         assert not state.exists(), "the run is complete"
 
 
-def test_pictures_in_memory_cannot_be_gone_on_with(tmp_path: Path) -> None:
+def test_images_in_memory_cannot_be_gone_on_with(tmp_path: Path) -> None:
     plain = foreground("x", tmp_path / "out")
     job = plain.model_copy(
         update={"source": VideoSource(place=None), "given": (RuntimeInput(argument="source", type="list"),)}
     )
     observer = Recorder(stops=2)
     with pytest.raises(RunInterrupted, match="frames in memory cannot be resumed"):
-        run_open(opened(job, open_source(list(PICTURES))), observer, observer.token)
+        run_open(opened(job, open_source(list(IMAGE_SUFFIXES))), observer, observer.token)
     assert not list((tmp_path / "out").rglob("*.safetensors"))
     resumed = job.model_copy(update={"outputs": job.outputs.model_copy(update={"resume": True})})
     with pytest.raises(SinkError, match="images in memory cannot be resumed"):
-        run_open(opened(resumed, open_source(list(PICTURES))))
+        run_open(opened(resumed, open_source(list(IMAGE_SUFFIXES))))
 
 
 class Twice(Passes):
@@ -398,7 +398,7 @@ class Twice(Passes):
         self._done = state.values["done"]
 
 
-def test_a_pass_that_goes_before_is_counted_cancelled_and_gone_on_with(film: Path) -> None:
+def test_a_pass_that_goes_before_is_counted_cancelled_and_gone_on_with(video: Path) -> None:
     class Impatient(Recorder):
         def count(self, done: int) -> None:
             super().count(done)
@@ -406,13 +406,13 @@ def test_a_pass_that_goes_before_is_counted_cancelled_and_gone_on_with(film: Pat
                 self.token.cancel()
 
     observer = Impatient()
-    job = foreground(film, film.parent / "out")
-    source = open_source(film)
+    job = foreground(video, video.parent / "out")
+    source = open_source(video)
     with pytest.raises(RunInterrupted, match="--resume to go on"):
         run_open(opened(job, source, Twice(source)), observer, observer.token)
-    assert observer.calls == [("ready", "film", []), ("begin", "looking", 5), ("count", 1), ("count", 2)]
-    later, source = Recorder(), open_source(film)
-    going_on = foreground(film, film.parent / "out", outputs={"resume": True})
+    assert observer.calls == [("ready", "video", []), ("begin", "looking", 5), ("count", 1), ("count", 2)]
+    later, source = Recorder(), open_source(video)
+    going_on = foreground(video, video.parent / "out", outputs={"resume": True})
     passes = Twice(source)
     passes.total = 7
     assert run_open(opened(going_on, source, passes), later).frames == 5
@@ -421,19 +421,19 @@ def test_a_pass_that_goes_before_is_counted_cancelled_and_gone_on_with(film: Pat
         *(("count", done) for done in (3, 4, 5)),
         ("begin", "frames", 5),
     ]
-    assert not list((film.parent / "out").rglob("*.safetensors"))
+    assert not list((video.parent / "out").rglob("*.safetensors"))
 
 
-def test_what_a_job_could_not_mean_is_told_behind_its_results(film: Path) -> None:
+def test_what_a_job_could_not_mean_is_told_behind_its_results(video: Path) -> None:
     def refuse() -> dict[str, Path]:
         raise PromptError("there is a prompt for frame 9")
 
     with pytest.raises(PromptError, match="frame 9"):
-        run_open(opened(foreground(film, film.parent / "out"), open_source(film), finish=refuse))
-    assert read_index_mask(film.parent / "out/masks/4.png").max() == 3
+        run_open(opened(foreground(video, video.parent / "out"), open_source(video), finish=refuse))
+    assert read_index_mask(video.parent / "out/masks/4.png").max() == 3
 
 
-def test_a_source_without_frames_is_refused(film: Path) -> None:
-    job: VideoJob = foreground(film, film.parent / "out")
-    with pytest.raises(SourceError, match="film"):
-        run_open(opened(job, open_source(film), iter(())))
+def test_a_source_without_frames_is_refused(video: Path) -> None:
+    job: VideoJob = foreground(video, video.parent / "out")
+    with pytest.raises(SourceError, match="video"):
+        run_open(opened(job, open_source(video), iter(())))

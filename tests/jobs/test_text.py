@@ -24,7 +24,7 @@ SIZE = (64, 96)
 CAR, BOAT = (8, 8, 32, 32), (56, 24, 84, 52)
 
 
-def picture(boat: bool) -> Any:
+def drawn_image(boat: bool) -> Any:
     image = np.random.default_rng(0).integers(90, 130, (*SIZE, 3)).astype(np.uint8)
     image[8:32, 8:32] = (200, 30, 30)
     if boat:
@@ -38,7 +38,7 @@ def find(image: Any) -> Any:
     return ([CAR, BOAT][: 1 + boat], [0.9, 0.8][: 1 + boat], ["car", "boat"][: 1 + boat])
 
 
-FRAMES = [picture(index >= 3) for index in range(8)]
+FRAMES = [drawn_image(index >= 3) for index in range(8)]
 
 
 def labels(auto: segue.Auto, **options: Any) -> list[list[tuple[int, str | None, float]]]:

@@ -13,13 +13,13 @@ import segue
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.two_passes import TwoPasses
 
-PICTURES = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
+IMAGE_SUFFIXES = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    for index, picture in enumerate(PICTURES):
-        Image.fromarray(picture).save(tmp_path / f"{index:03d}.png")
+def video(tmp_path: Path) -> Path:
+    for index, image in enumerate(IMAGE_SUFFIXES):
+        Image.fromarray(image).save(tmp_path / f"{index:03d}.png")
     return tmp_path
 
 
@@ -28,10 +28,10 @@ def twice(source: Any, model: Any = None, scene: Any = "median", **options: Any)
     return isinstance(segue.foreground(source, model=model, scene=scene, **options).frames, TwoPasses)
 
 
-def test_files_are_gone_through_twice(film: Path) -> None:
-    assert twice(film)
-    assert twice(film, passes=2)
-    assert not twice(film, passes=1)
+def test_files_are_gone_through_twice(video: Path) -> None:
+    assert twice(video)
+    assert twice(video, passes=2)
+    assert not twice(video, passes=1)
 
 
 @pytest.mark.parametrize(
@@ -40,22 +40,24 @@ def test_files_are_gone_through_twice(film: Path) -> None:
         ({"passes": 1}, True),
         ({"passes": 2}, True),
         ({"passes": 1, "follow_camera": "never"}, False),
-        ({"passes": 1, "scene": PICTURES[0]}, False),
+        ({"passes": 1, "scene": IMAGE_SUFFIXES[0]}, False),
         ({"passes": 1, "model": "median"}, False),
     ],
 )
-def test_a_camera_that_pans_is_followed_by_default(film: Path, given: dict[str, Any], followed: bool) -> None:
+def test_a_camera_that_pans_is_followed_by_default(
+    video: Path, given: dict[str, Any], followed: bool
+) -> None:
     others = {name: given.pop(name) for name in ("scene", "model") if name in given}
     model = others.get("model", MustanLite().eval())
     scene = others.get("scene", "median")
-    session = segue.foreground(film, model=model, scene=scene, **given).session
+    session = segue.foreground(video, model=model, scene=scene, **given).session
     assert ("follow" in session._stages.names) == followed
 
 
-def test_the_default_gives_what_two_passes_give(film: Path) -> None:
+def test_the_default_gives_what_two_passes_give(video: Path) -> None:
     model = MustanLite().eval()
     usual, asked = (
-        [result.mask for result in segue.foreground(film, model=model, device="cpu", **options)]
+        [result.mask for result in segue.foreground(video, model=model, device="cpu", **options)]
         for options in ({}, {"passes": 2})
     )
     assert len(usual) == len(asked) == 3

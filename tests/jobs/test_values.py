@@ -28,12 +28,12 @@ from segue.registry import MODELS
 from segue.types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt
 from tests.cli.running import MASKS
 
-FILM = VideoSource(place="dog.mp4", start="1:30", end=250, stride=2)
+VIDEO = VideoSource(place="dog.mp4", start="1:30", end=250, stride=2)
 LITE = Model(name="stcn-lite", weights="lite.safetensors")
 
 JOBS: list[Job] = [
     TrackJob(
-        source=FILM,
+        source=VIDEO,
         model=LITE,
         prompts=(
             MaskPrompt(4, "third.png", frame=3),
@@ -45,9 +45,9 @@ JOBS: list[Job] = [
         options={"top_k": None, "memory_policy": "fifo"},
         outputs=Outputs(folder="out", formats=("png", "coco"), resume=True),
     ),
-    TrackJob(source=FILM, model=LITE, finding=DetectorConfig(name="maskrcnn", classes=("car",), every=25)),
-    ForegroundJob(source=FILM, model=Model(name="median"), roi="s3://bucket/roi.png", events="events.csv"),
-    InstancesJob(source=FILM, model=Model(name="msstsvis-lite"), classes=("dog", "cat"), whole=True),
+    TrackJob(source=VIDEO, model=LITE, finding=DetectorConfig(name="maskrcnn", classes=("car",), every=25)),
+    ForegroundJob(source=VIDEO, model=Model(name="median"), roi="s3://bucket/roi.png", events="events.csv"),
+    InstancesJob(source=VIDEO, model=Model(name="msstsvis-lite"), classes=("dog", "cat"), whole=True),
 ]
 
 
@@ -81,9 +81,9 @@ def test_json_that_is_no_job_is_an_error_that_names_the_field(text: str, message
 
 def test_what_a_job_rests_on_is_known_by_content(tmp_path: Path) -> None:
     write_index_mask(tmp_path / "first.png", MASKS[0])
-    (tmp_path / "film.mp4").write_bytes(b"film")
+    (tmp_path / "video.mp4").write_bytes(b"video")
     (tmp_path / "w.safetensors").write_bytes(b"weights")
-    source = VideoSource(place=str(tmp_path / "film.mp4"))
+    source = VideoSource(place=str(tmp_path / "video.mp4"))
     job = TrackJob(
         source=source,
         model=Model(name="stm", weights=tmp_path / "w.safetensors"),
@@ -122,7 +122,7 @@ def test_only_fields_for_files_count_by_the_content_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    source, scene = VideoSource(place="film.mp4"), tmp_path / "empty.png"
+    source, scene = VideoSource(place="video.mp4"), tmp_path / "empty.png"
     job = ForegroundJob(source=source, model=Model(name="mustan-lite"), scene=str(scene), device="cpu")
     found = TrackJob(
         source=source, model=Model(name="stcn-lite"), finding=DetectorConfig(name="lost", refine="none")
@@ -149,7 +149,7 @@ def test_weights_count_by_the_content_of_all_their_files(tmp_path: Path) -> None
 
 
 def test_conflicts_are_found_for_the_whole_plan(tmp_path: Path) -> None:
-    def track(name: str, source: str = "film.mp4", **how: bool) -> TrackJob:
+    def track(name: str, source: str = "video.mp4", **how: bool) -> TrackJob:
         outputs = Outputs(folder=tmp_path / name, **how)
         return TrackJob(source=VideoSource(place=str(tmp_path / source)), model=LITE, outputs=outputs)
 
@@ -157,7 +157,7 @@ def test_conflicts_are_found_for_the_whole_plan(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="jobs 1 and 3"):
         check_plan([track("a"), track("b"), track("a")])
     watching = ForegroundJob(
-        source=VideoSource(place=str(tmp_path / "film.mp4")),
+        source=VideoSource(place=str(tmp_path / "video.mp4")),
         model=LITE,
         outputs=Outputs(folder=tmp_path / "made"),
         explain=tmp_path / "runs",

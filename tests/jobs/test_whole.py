@@ -18,10 +18,10 @@ from segue.jobs.observer import Observer
 from segue.jobs.values import InstanceOptions, InstancesJob, Model, Outputs, VideoSource
 from segue.masks.rle import encode_rle
 from segue.types import Frame, Segmentation
-from segue.video.images import write_picture
+from segue.video.images import write_image
 
 NETWORK = SimpleNamespace(short_side=360, score=0.3)
-PICTURES = np.random.default_rng(1).integers(0, 256, (3, 12, 16, 3)).astype(np.uint8)
+IMAGE_SUFFIXES = np.random.default_rng(1).integers(0, 256, (3, 12, 16, 3)).astype(np.uint8)
 MASK = np.zeros((24, 32), bool)
 MASK[2:10, 3:20] = True
 
@@ -52,8 +52,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The arguments of the inference, which finds one object on the first frame."""
     found: list[dict[str, Any]] = []
 
-    def whole_clip(network: Any, pictures: Iterable[Any], size: tuple[int, int], **options: Any) -> Any:
-        found.append({"network": network, "pictures": list(pictures), "size": size, **options})
+    def whole_clip(network: Any, images: Iterable[Any], size: tuple[int, int], **options: Any) -> Any:
+        found.append({"network": network, "images": list(images), "size": size, **options})
         masks = [encode_rle(MASK), None, None]
         return [{"video_id": 1, "score": 0.9, "category_id": 1, "segmentations": masks}]
 
@@ -65,24 +65,24 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstancesJob:
     monkeypatch.chdir(tmp_path)
-    for t, picture in enumerate(PICTURES):
-        write_picture(tmp_path / "film" / f"{t}.png", picture.repeat(2, 0).repeat(2, 1))
+    for t, image in enumerate(IMAGE_SUFFIXES):
+        write_image(tmp_path / "video" / f"{t}.png", image.repeat(2, 0).repeat(2, 1))
     return InstancesJob(
-        source=VideoSource(place=str(tmp_path / "film"), max_size=16),
+        source=VideoSource(place=str(tmp_path / "video"), max_size=16),
         model=Model(name="msstsvis-lite"),
         whole=True,
         device="cpu",
     )
 
 
-def test_the_clip_is_looked_at_reduced_and_masks_have_the_size_of_the_film(
+def test_the_clip_is_looked_at_reduced_and_masks_have_the_size_of_the_video(
     calls: list[dict[str, Any]], job: InstancesJob, tmp_path: Path
 ) -> None:
     observer = Seen()
     outcome = run(job, observer)
     (call,) = calls
     assert call["network"] is NETWORK
-    assert [picture.shape for picture in call["pictures"]] == [(12, 16, 3)] * 3
+    assert [image.shape for image in call["images"]] == [(12, 16, 3)] * 3
     assert (call["size"], call["short_side"], call["device"], call["fast"]) == ((24, 32), 360, "cpu", False)
     assert outcome.frames == 3
     (entry,) = json.loads(outcome.paths["ytvis"].read_text())

@@ -20,8 +20,8 @@ def test_scales_of_different_numbers_are_refused() -> None:
 def test_hofam_shows_what_it_decodes_with(attention: bool) -> None:
     torch.manual_seed(0)
     network = HOFAM(2, levels=6, attention=attention).eval()
-    pictures, flow = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
-    found = network.filtered_flow(network.encode_frame(pictures), network.encode_flow(flow))
+    images, flow = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
+    found = network.filtered_flow(network.encode_frame(images), network.encode_flow(flow))
     assert [each.filtered.shape[-1] for each in found] == [32, 16, 8, 4, 2]
     for each in found:
         assert (each.attention is not None) is attention

@@ -21,10 +21,10 @@ def network(request: pytest.FixtureRequest) -> STCN | STM:
 
 def outputs(network: Any) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
-    picture = torch.randint(0, 256, (64, 80, 3), generator=generator, dtype=torch.uint8)
+    image = torch.randint(0, 256, (64, 80, 3), generator=generator, dtype=torch.uint8)
     masks = torch.rand(2, 64, 80, generator=generator)
     with torch.inference_mode():
-        query = network.encode_query(network.prepare(picture))
+        query = network.encode_query(network.prepare(image))
         _, values = network.encode_memory(query, masks)
         return [query.key, *query.features, values, network.decode(query, values)]
 

@@ -58,18 +58,18 @@ def test_a_prompter_takes_the_weights_of_its_network_as_they_are_now() -> None:
 
 def test_two_sessions_in_two_threads_give_the_bytes_of_one_after_the_other() -> None:
     rng = np.random.default_rng(0)
-    films = [rng.integers(0, 255, (4, 48, 64, 3), dtype=np.uint8) for _ in range(2)]
+    videos = [rng.integers(0, 255, (4, 48, 64, 3), dtype=np.uint8) for _ in range(2)]
     mask = np.zeros((48, 64), np.uint8)
     mask[8:24, 8:24] = 1
 
-    def follow(film: npt.NDArray[np.uint8]) -> list[bytes]:
+    def follow(video: npt.NDArray[np.uint8]) -> list[bytes]:
         session = TrackSession("stcn-lite", device="cpu")
-        results = [session.step(image, None if t else mask) for t, image in enumerate(film)]
+        results = [session.step(image, None if t else mask) for t, image in enumerate(video)]
         return [result.probabilities.tobytes() for result in results]
 
-    alone = [follow(film) for film in films]
+    alone = [follow(video) for video in videos]
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(follow, films)) == alone
+        assert list(pool.map(follow, videos)) == alone
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ def mask() -> np.ndarray:
     return mask
 
 
-def test_the_background_and_the_given_picture_stay_as_they_are(image: np.ndarray, mask: np.ndarray) -> None:
+def test_the_background_and_the_given_image_stay_as_they_are(image: np.ndarray, mask: np.ndarray) -> None:
     before = image.copy()
     drawn = overlay(image, mask, ids=False)
     assert np.array_equal(image, before)

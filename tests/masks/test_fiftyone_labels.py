@@ -60,8 +60,8 @@ def test_index_masks_are_read_and_others_are_refused() -> None:
 
 def test_fiftyone_takes_the_results_of_a_video(tmp_path: Path) -> None:
     fiftyone = pytest.importorskip("fiftyone", reason="FiftyOne is not installed")
-    film = Path(segue.__file__).parent / "assets" / "sample" / "video.mp4"
-    sample = fiftyone.Sample(filepath=str(film))
+    video = Path(segue.__file__).parent / "assets" / "sample" / "video.mp4"
+    sample = fiftyone.Sample(filepath=str(video))
     first = Segmentation(0, 0.0, MASK, RESULT.objects)
     add_results(sample, [first, RESULT])
     assert sorted(sample.frames) == [1, 5]

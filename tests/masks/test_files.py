@@ -56,15 +56,15 @@ def test_a_mask_comes_back_as_it_was_written(
 
 def test_a_written_mask_is_an_indexed_png_with_the_palette(tmp_path: Path) -> None:
     write_index_mask(tmp_path / "a.png", np.array([[0, 7], [255, 1]]))
-    with Image.open(tmp_path / "a.png") as picture:
-        assert (picture.format, picture.mode) == ("PNG", "P")
-        assert np.array_equal(np.array(picture.getpalette()).reshape(-1, 3), DAVIS_PALETTE)
+    with Image.open(tmp_path / "a.png") as image:
+        assert (image.format, image.mode) == ("PNG", "P")
+        assert np.array_equal(np.array(image.getpalette()).reshape(-1, 3), DAVIS_PALETTE)
 
 
 def test_ids_beyond_255_are_written_as_16_bit_grey(tmp_path: Path) -> None:
     write_index_mask(tmp_path / "a.png", np.array([[0, 256]]))
-    with Image.open(tmp_path / "a.png") as picture:
-        assert picture.mode.startswith("I")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode.startswith("I")
 
 
 @pytest.mark.parametrize("number", [-1, 65536])
@@ -80,7 +80,7 @@ def test_a_mask_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("picture", "expected"),
+    ("image", "expected"),
     [
         (Image.fromarray(np.array([[0, 255]], np.uint8)), [[0, 1]]),
         (Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1"), [[0, 1]]),
@@ -92,14 +92,14 @@ def test_a_mask_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         (Image.fromarray(np.array([[0, 300]], np.uint16)), [[0, 300]]),
     ],
 )
-def test_grey_and_binary_pictures_are_masks_too(
-    tmp_path: Path, picture: Image.Image, expected: list[list[int]]
+def test_grey_and_binary_images_are_masks_too(
+    tmp_path: Path, image: Image.Image, expected: list[list[int]]
 ) -> None:
-    picture.save(tmp_path / "a.png")
+    image.save(tmp_path / "a.png")
     assert read_index_mask(tmp_path / "a.png").tolist() == expected
 
 
-def test_pictures_that_are_no_masks_are_refused(tmp_path: Path) -> None:
+def test_images_that_are_no_masks_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.arange(12, dtype=np.uint8).reshape(2, 2, 3)).save(tmp_path / "colour.png")
     with pytest.raises(SourceError, match=r"colour\.png: "):
         read_index_mask(tmp_path / "colour.png")

@@ -15,7 +15,7 @@ from segue.datasets.foreground_sets import open_hofam, open_lasiesta
 from segue.errors import DatasetError
 from segue.metrics.cdnet import evaluate_foreground
 from segue.metrics.foreground import Empty, ForegroundSettings
-from tests.datasets.foreground_videos import Array, picture, save, save_cdnet_video
+from tests.datasets.foreground_videos import Array, drawn_image, save, save_cdnet_video
 from tests.golden_arrays import Golden
 
 GOLDEN_VIDEOS = ("baseline/a", "baseline/b", "shadow/c", "shadow/empty")
@@ -191,7 +191,7 @@ def test_frames_have_their_own_f_and_can_be_looked_at(tmp_path: Path) -> None:
 def test_lasiesta_has_the_static_cameras_for_its_headline_and_the_moving_ones_apart(tmp_path: Path) -> None:
     for name, mask in (("I_SI_01", LABELS), ("I_CA_01", HALF), ("O_SM_01", EMPTY)):
         colours = np.stack([LABELS, np.zeros_like(LABELS), np.zeros_like(LABELS)], axis=2)
-        save(tmp_path / "data" / name / f"{name}-1.bmp", picture())
+        save(tmp_path / "data" / name / f"{name}-1.bmp", drawn_image())
         save(tmp_path / "data" / f"{name}-GT" / f"{name}-GT_1.png", colours)
         save_results(tmp_path / "results" / name, [mask])
     evaluation = evaluate_foreground(tmp_path / "results", open_lasiesta(tmp_path / "data"), "lasiesta")
@@ -204,7 +204,7 @@ def test_lasiesta_has_the_static_cameras_for_its_headline_and_the_moving_ones_ap
 
 def test_hofam_pools_pixels_from_a_low_threshold_and_averages_dice_over_frames(tmp_path: Path) -> None:
     for number, values in ((1, LABELS), (2, EMPTY), (3, LABELS)):
-        panels = [picture(), picture(), np.stack([values] * 3, axis=2)]
+        panels = [drawn_image(), drawn_image(), np.stack([values] * 3, axis=2)]
         save(tmp_path / "demo" / f"test_{number:06d}.png", np.hstack(panels))
     faint = np.where(LABELS > 0, np.uint8(15), np.uint8(14))
     save_results(tmp_path / "results" / "demo", [faint, EMPTY, HALF])

@@ -63,7 +63,7 @@ def test_what_davis_does_not_have_is_refused(davis: Path, options: dict[str, Any
         score(davis, davis / "Annotations" / "480p", "davis", **options)
 
 
-def test_films_are_scored_from_a_threshold_on_and_without_training_frames(tmp_path: Path) -> None:
+def test_videos_are_scored_from_a_threshold_on_and_without_training_frames(tmp_path: Path) -> None:
     labels = np.zeros((6, 8), np.uint8)
     labels[2:4, 2:6] = 255
     for name in ("office", "highway"):

@@ -148,11 +148,11 @@ def test_a_frame_to_look_at_shows_object_and_detection_under_one_id(tmp_path: Pa
     content: list[Video] = [([entry(), crowd], [found(0, 0, 2, 3, 0.5), sure, unsure])]
     write_truth(tmp_path / "truth.json", content)
     write_results(tmp_path / "results.json", content)
-    picture = np.full((*SIZE, 3), 90, np.uint8)
+    image = np.full((*SIZE, 3), 90, np.uint8)
     for t in range(FRAMES):
         path = tmp_path / "JPEGImages" / "clip1" / f"{t:05d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
+        Image.fromarray(image).save(path)
     dataset = YTVISDataset.open(tmp_path / "truth.json")
     evaluation = evaluate_ytvis(tmp_path / "results.json", dataset)
     assert evaluation.view is not None
@@ -161,7 +161,7 @@ def test_a_frame_to_look_at_shows_object_and_detection_under_one_id(tmp_path: Pa
     np.testing.assert_array_equal(frame.result, rectangle(0, 0, 2, 3)[1] * 1 + rectangle(3, 3, 5, 5)[1] * 3)
     np.testing.assert_array_equal(frame.ignored, rectangle(5, 0, 6, 8)[1])
     assert frame.image is not None
-    assert frame.image.shape == picture.shape
+    assert frame.image.shape == image.shape
 
 
 def test_what_the_writer_of_results_wrote_scores_1(tmp_path: Path) -> None:

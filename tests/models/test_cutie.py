@@ -101,8 +101,8 @@ def fusion(network: Cutie, query: CutieFeatures, masks: Tensor) -> dict[str, Ten
     """The steps inside the mask encoder."""
     encoder = network.mask_encoder
     planes = torch.stack([masks, masks.flip(0)], dim=1)
-    picture = query.image.expand(2, -1, -1, -1)
-    stem = pool_stem(encoder.bn1(encoder.conv1(torch.cat([picture, planes], dim=1))))
+    image = query.image.expand(2, -1, -1, -1)
+    stem = pool_stem(encoder.bn1(encoder.conv1(torch.cat([image, planes], dim=1))))
     own = encoder.layer3(encoder.layer2(encoder.layer1(stem)))
     joined = encoder.fuser.distributor(query.pixels, own.clone())
     return {"mask_layer3": own, "mask_fuser_block1": encoder.fuser.block1(joined)}
@@ -200,7 +200,7 @@ def test_every_part_gives_the_published_numbers(
             expected.check(key, value, relative=True)
 
 
-def test_bfloat16_keeps_the_place_in_the_picture_exact() -> None:
+def test_bfloat16_keeps_the_place_in_the_image_exact() -> None:
     network = Cutie("small").to(torch.bfloat16)
     exact = position_encoding(4, 5, torch.device("cpu")).flatten(0, 1)
     torch.testing.assert_close(

@@ -83,7 +83,7 @@ class Frame:
         ]
 
 
-def film(count: int) -> list[Frame]:
+def video(count: int) -> list[Frame]:
     """Frames on which objects are there from those of ``ENTRIES`` on."""
     generator = torch.Generator().manual_seed(3)
     found = []
@@ -143,7 +143,7 @@ def assert_reads(
 @pytest.mark.parametrize("top_k", [None, 4, 13, 100])
 @pytest.mark.parametrize("ids", [(1, 2, 3), (3, 1), (3,), (2,)])
 def test_objects_read_the_frames_from_their_first_one_on(ids: tuple[int, ...], top_k: int | None) -> None:
-    frames = film(4)
+    frames = video(4)
     assert_reads(filled(frames, top_k), rows_of(frames), ids, top_k)
 
 
@@ -188,14 +188,14 @@ def read_much(store: MemoryTable, frame: Frame) -> None:
 
 
 def test_a_tracker_reads_what_it_wrote_and_counts_the_reads_of_frames_that_it_takes() -> None:
-    frames = film(3)
+    frames = video(3)
     tracking = tracker(top_k=None, permanent="given")
     for number, frame in enumerate(frames):
         tracking.ids = tuple(sorted(frame.values))
-        pictured = SimpleNamespace(key=frame.key, shrinkage=frame.shrinkage, selection=frame.selection)
+        imaged = SimpleNamespace(key=frame.key, shrinkage=frame.shrinkage, selection=frame.selection)
         given = FramePrompts(torch.zeros(1, 1), (1,)) if number == 1 else None
         values = torch.stack([frame.values[i] for i in tracking.ids])
-        tracking.write(0, (pictured, values), FramePlan(given, tracking.ids, keep=True))
+        tracking.write(0, (imaged, values), FramePlan(given, tracking.ids, keep=True))
     key, selection = query()
     asked = SimpleNamespace(key=key, selection=selection)
     expected = [expected_read(rows_of(frames), i, key, selection, None) for i in (3, 1)]
@@ -213,14 +213,14 @@ def test_a_tracker_reads_what_it_wrote_and_counts_the_reads_of_frames_that_it_ta
 
 @pytest.mark.parametrize(("most", "left"), [(5, [0, 1, 2, 3, 4]), (4, [0, 2, 4])])
 def test_a_full_memory_of_frames_is_consolidated_down_to_the_last_ones(most: int, left: list[int]) -> None:
-    store = filled(film(5))
+    store = filled(video(5))
     tracker(max_mid_term_frames=most, min_mid_term_frames=2, num_prototypes=5).compress(store)
     assert numbers(store) == left
     assert store.long == (0 if len(left) == 5 else 5)
 
 
 def test_the_elements_go_that_were_read_least_and_their_equals_with_them() -> None:
-    frames = film(5)
+    frames = video(5)
     store, made = consolidated(frames, 9)
     small = tracker(num_prototypes=4, max_long_term_elements=13)
     small.evict(store)
@@ -248,7 +248,7 @@ def test_an_object_that_the_reduced_mask_loses_keeps_a_pixel_but_with_official(o
     assert set(small.unique().tolist()) == ({0, 1} if official else {0, 1, 2})
 
 
-def test_pictures_are_reduced_bicubically_as_stcn_s_release_does() -> None:
+def test_images_are_reduced_bicubically_as_stcn_s_release_does() -> None:
     network = SimpleNamespace(similarity="l2", shared_keys=True, stride=16, read_stride=16)
     setup = Setup(Schedule(short_side=6), torch.device("cpu"), torch.float32, 1 << 30)
     reducing = BicubicTracker(network, setup)

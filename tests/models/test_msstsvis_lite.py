@@ -64,7 +64,7 @@ def test_the_weights_that_come_with_segue_load_and_are_small() -> None:
 
 
 @pytest.mark.shared
-def test_the_woman_and_the_dog_of_a_film_are_found(shared: Path) -> None:
+def test_the_woman_and_the_dog_of_a_video_are_found(shared: Path) -> None:
     with open_source(shared / "data" / "clips" / "dog_1280x720.mp4") as source:
         frames = [frame.image for frame in itertools.islice(source, 6)]
     results = list(instances(frames, model="msstsvis-lite", device="cpu"))

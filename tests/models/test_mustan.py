@@ -163,8 +163,8 @@ def test_options_that_contradict_each_other_are_refused(
 
 
 def inputs(*given: str) -> dict[str, Tensor]:
-    pictures = {"background": torch.zeros(1, 3, 32, 32), "depth": torch.zeros(1, 1, 32, 32)}
-    return {"window": torch.zeros(1, 3, 3, 32, 32)} | {name: pictures[name] for name in given}
+    images = {"background": torch.zeros(1, 3, 32, 32), "depth": torch.zeros(1, 1, 32, 32)}
+    return {"window": torch.zeros(1, 3, 3, 32, 32)} | {name: images[name] for name in given}
 
 
 @pytest.mark.parametrize(

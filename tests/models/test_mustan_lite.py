@@ -27,7 +27,7 @@ def awake(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def film(frames: int, height: int = 64, width: int = 80) -> Tensor:
+def video(frames: int, height: int = 64, width: int = 80) -> Tensor:
     return torch.rand(frames, 3, height, width, generator=torch.Generator().manual_seed(3))
 
 
@@ -39,7 +39,7 @@ def known(network: nn.Module, count: int = 1) -> Tensor:
 
 @torch.inference_mode()
 def test_streaming_equals_the_whole_window() -> None:
-    frames = film(12)
+    frames = video(12)
     torch.manual_seed(0)
     network = awake(MustanLite())
     empty = known(network)
@@ -59,7 +59,7 @@ def test_streaming_equals_the_whole_window() -> None:
 
 @torch.inference_mode()
 def test_norms_fold_into_the_convolutions() -> None:
-    window = film(3)[None]
+    window = video(3)[None]
     network = awake(MustanLite())
     folded, scene = fold_batch_norms(network), known(network)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
@@ -68,7 +68,7 @@ def test_norms_fold_into_the_convolutions() -> None:
 
 @torch.inference_mode()
 def test_parts_that_are_computed_once_per_scene_change_nothing() -> None:
-    *frames, now = film(3)
+    *frames, now = video(3)
     torch.manual_seed(0)
     network = awake(MustanLite())
     scene = known(network)
@@ -87,7 +87,7 @@ def test_parts_that_are_computed_once_per_scene_change_nothing() -> None:
 
 
 def test_a_background_is_asked_for_where_it_is_needed() -> None:
-    frames = film(1)
+    frames = video(1)
     lite = MustanLite()
     features = lite.encode(frames, "current")
     with pytest.raises(ValueError, match="background"):

@@ -44,8 +44,8 @@ def test_levels_outputs_and_boxes_are_those_of_the_release(
 ) -> None:
     expected = golden("nanodet_plus_m")
     network = trained if weights == "real" else cast(NanoDetPlus, fill(NanoDetPlus(), "nanodet"))
-    picture = expected["small_bgr"][..., ::-1]
-    trunk, levels = network.features(prepare(picture, (64, 96)))
+    image = expected["small_bgr"][..., ::-1]
+    trunk, levels = network.features(prepare(image, (64, 96)))
     outputs = network.head(levels)
     for stride, features in zip((3, 4, 5), trunk, strict=True):
         expected.check(f"{weights}_c{stride}", features[0, ::4])
@@ -72,7 +72,7 @@ def test_what_is_found_is_what_the_release_finds(
 
 
 @pytest.mark.shared
-def test_boxes_are_in_the_pixels_of_the_picture(golden: Reader, shared: Path, trained: NanoDetPlus) -> None:
+def test_boxes_are_in_the_pixels_of_the_image(golden: Reader, shared: Path, trained: NanoDetPlus) -> None:
     with Image.open(shared / "data" / "static" / "images" / "coco_000000000036.jpg") as file:
         found = trained.detect(np.array(file.convert("RGB")), 0.4)
     expected = golden("nanodet_plus_m")
@@ -82,15 +82,15 @@ def test_boxes_are_in_the_pixels_of_the_picture(golden: Reader, shared: Path, tr
 
 
 def test_tiles_find_what_is_too_small_for_the_whole_and_nothing_twice(trained: NanoDetPlus) -> None:
-    picture = load_golden("nanodet_plus_m")["pic_bgr"][..., ::-1]
+    image = load_golden("nanodet_plus_m")["pic_bgr"][..., ::-1]
     wide = np.full((1536, 2048, 3), 127, np.uint8)
     for x, y in PLACES:
-        wide[y : y + 192, x : x + 256] = picture
+        wide[y : y + 192, x : x + 256] = image
     whole, tiled = (
         found.take(found.labels == 0).boxes
         for found in (trained.detect(wide, 0.55), trained.detect(wide, 0.55, tiles=4))
     )
-    people = trained.detect(picture, 0.55)
+    people = trained.detect(image, 0.55)
     people = people.take(people.labels == 0)
     shifted = torch.cat([people.boxes + torch.tensor([x, y, x, y]) for x, y in PLACES])
     assert len(whole) < len(tiled) == len(shifted) == 4

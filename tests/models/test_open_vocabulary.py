@@ -49,8 +49,8 @@ def owlv2() -> tuple[Any, Any]:
     config = transformers.Owlv2Config(
         text_config=text, vision_config={**TINY, "image_size": 48, "patch_size": 8}, projection_dim=16
     )
-    pictures = transformers.Owlv2ImageProcessor(size={"height": 48, "width": 48})
-    processor = transformers.Owlv2Processor(pictures, clip_tokenizer(16))
+    images = transformers.Owlv2ImageProcessor(size={"height": 48, "width": 48})
+    processor = transformers.Owlv2Processor(images, clip_tokenizer(16))
     model = transformers.Owlv2ForObjectDetection(config)
     with torch.no_grad():
         for weight in model.box_head.parameters():
@@ -79,8 +79,8 @@ def grounding_dino() -> tuple[Any, Any]:
         encoder_attention_heads=4,
         decoder_attention_heads=4,
     )
-    pictures = transformers.GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
-    processor = transformers.GroundingDinoProcessor(pictures, bert_tokenizer())
+    images = transformers.GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
+    processor = transformers.GroundingDinoProcessor(images, bert_tokenizer())
     return transformers.GroundingDinoForObjectDetection(config), processor
 
 
@@ -182,8 +182,8 @@ def sam3(width: int = 32) -> tuple[Any, Any]:
         detr_decoder_config={**small, "num_queries": 6},
         mask_decoder_config={"hidden_size": width, "num_attention_heads": 4},
     )
-    pictures = transformers.Sam3ImageProcessor(size={"height": 112, "width": 112})
-    return transformers.Sam3Model(config), transformers.Sam3Processor(pictures, clip_tokenizer(32))
+    images = transformers.Sam3ImageProcessor(size={"height": 112, "width": 112})
+    return transformers.Sam3Model(config), transformers.Sam3Processor(images, clip_tokenizer(32))
 
 
 def test_masks_of_sam3_are_those_of_transformers(tmp_path: Path) -> None:

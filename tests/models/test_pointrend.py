@@ -126,7 +126,7 @@ def test_the_released_file_fits_by_its_map_of_names(
     assert sum(value.numel() for value in network.state_dict().values()) == 60_268_032
 
 
-def test_a_picture_gives_the_published_numbers(network: PointRend, cases: Golden) -> None:
+def test_a_image_gives_the_published_numbers(network: PointRend, cases: Golden) -> None:
     with torch.inference_mode():
         pyramid = network.backbone(normalised(tensor(cases, "net.image_bgr")[None].float()))
         for level, name in zip(pyramid, ("p2", "p3", "p4", "p5", "p6"), strict=True):
@@ -155,7 +155,7 @@ def test_a_picture_gives_the_published_numbers(network: PointRend, cases: Golden
     assert near.mean() >= 0.95
 
 
-def test_a_picture_goes_through_both_mask_rcnns() -> None:
+def test_a_image_goes_through_both_mask_rcnns() -> None:
     torch.manual_seed(0)
     with torch.inference_mode():
         for version in (1, 2):

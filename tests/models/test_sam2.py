@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.sam2 import SAM2, SIZES, Settings
+from segue.models.sam2.images import still_image, video_image
 from segue.models.sam2.memory import rotary, rotate, sine_distance
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps
-from segue.models.sam2.pictures import film_picture, still_picture
 from segue.models.sam2.trunk import sine_position
 from segue.models.sam2.values import Constants, Encoded, Record
 from tests.clips import clip
 from tests.golden_arrays import Golden
-from tests.models.sam2_films import biased
+from tests.models.sam2_videos import biased
 
 CONTRACTS = Path(__file__).parent.parent / "contracts"
 SIDE = 256
@@ -52,14 +52,14 @@ def constants(sam2_network: SAM2) -> Constants:
 
 
 @pytest.fixture(scope="module")
-def picture() -> Tensor:
-    return film_picture(clip(7, 12, 96, 144, 2)[0][0], SIDE)
+def drawn_image() -> Tensor:
+    return video_image(clip(7, 12, 96, 144, 2)[0][0], SIDE)
 
 
 @pytest.fixture(scope="module")
-def encoded(sam2_network: SAM2, constants: Constants, picture: Tensor) -> Encoded:
+def encoded(sam2_network: SAM2, constants: Constants, image: Tensor) -> Encoded:
     with torch.inference_mode():
-        return sam2_network.encode(picture, constants)
+        return sam2_network.encode(image, constants)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -75,20 +75,20 @@ def test_the_image_encoder(
     golden: Callable[[str], Golden],
     sam2_network: SAM2,
     constants: Constants,
-    picture: Tensor,
+    image: Tensor,
     encoded: Encoded,
 ) -> None:
     parts = golden("sam2_modules")
-    parts.check("input_pil", picture[0, :, ::8, ::8])
-    parts.check("input_tv", still_picture(clip(7, 12, 96, 144, 2)[0][0], SIDE)[0, :, ::8, ::8])
+    parts.check("input_pil", image[0, :, ::8, ::8])
+    parts.check("input_tv", still_image(clip(7, 12, 96, 144, 2)[0][0], SIDE)[0, :, ::8, ::8])
     parts.check("pos_embed", constants.trunk[0, ::4, ::4, ::8])
     trunk = sam2_network.image_encoder.trunk
     parts.check("pos_embed_256", trunk.position(256, 256)[0, ::32, ::32, ::16])
-    x = trunk.patch_embed(picture) + constants.trunk
+    x = trunk.patch_embed(image) + constants.trunk
     for number, block in enumerate(trunk.blocks):
         x = block(x)
         parts.check(f"block{number}", x[0, 1::4, 1::4, ::16])
-    maps = trunk(picture, constants.trunk)
+    maps = trunk(image, constants.trunk)
     for stage, found in enumerate(maps):
         step = 2 if stage else 4
         parts.check(f"stage{stage}", found[0].permute(2, 0, 1)[::8, ::step, ::step])

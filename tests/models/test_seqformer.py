@@ -49,9 +49,9 @@ def looked(network: SeqFormer) -> tuple[Memory, Decoded]:
         return memory, network.decode(memory)
 
 
-def to_frames(pictures: np.ndarray) -> Tensor:
+def to_frames(images: np.ndarray) -> Tensor:
     """(T, H, W, 3), uint8 → (1, T, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(pictures).float().permute(0, 3, 1, 2)[None] / 255
+    return torch.from_numpy(images).float().permute(0, 3, 1, 2)[None] / 255
 
 
 @pytest.mark.parametrize("name", ["r50", "r101", "swin-l"])

@@ -67,8 +67,8 @@ def fusion(network: STCN, query: QueryFeatures, masks: Tensor) -> dict[str, Tens
     """The steps inside the value encoder."""
     encoder = network.value_encoder
     planes = torch.stack([masks, masks.flip(0)], dim=1)
-    picture = query.image.expand(2, -1, -1, -1)
-    stem = F.relu(encoder.bn1(encoder.conv1(torch.cat([picture, planes], dim=1))))
+    image = query.image.expand(2, -1, -1, -1)
+    stem = F.relu(encoder.bn1(encoder.conv1(torch.cat([image, planes], dim=1))))
     own = encoder.layer3(encoder.layer2(encoder.layer1(F.max_pool2d(stem, 3, 2, 1))))
     block = encoder.fuser.block1
     joined = block(own, query.features[0])

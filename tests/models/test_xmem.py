@@ -66,8 +66,8 @@ def fusion(network: XMem, query: XMemFeatures, masks: Tensor) -> dict[str, Tenso
     """The steps inside the value encoder."""
     encoder = network.value_encoder
     planes = torch.stack([masks, masks.flip(0)], dim=1)
-    picture = query.image.expand(2, -1, -1, -1)
-    stem = F.relu(F.max_pool2d(encoder.bn1(encoder.conv1(torch.cat([picture, planes], dim=1))), 3, 2, 1))
+    image = query.image.expand(2, -1, -1, -1)
+    stem = F.relu(F.max_pool2d(encoder.bn1(encoder.conv1(torch.cat([image, planes], dim=1))), 3, 2, 1))
     own = encoder.layer3(encoder.layer2(encoder.layer1(stem)))
     joined = encoder.fuser.block1(own, query.features[0])
     return {

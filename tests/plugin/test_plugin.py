@@ -41,14 +41,14 @@ def place(t: int) -> tuple[slice, slice]:
     return slice(10, 22), slice(4 + 3 * t, 16 + 3 * t)
 
 
-def picture(t: int) -> Bytes:
+def drawn_image(t: int) -> Bytes:
     shown = np.full((*SIZE, 3), 90, np.uint8)
     shown[place(t)] = RED
     shown[30:40, 48:60] = GREEN
     return shown
 
 
-FILM = [picture(t) for t in range(8)]
+VIDEO = [drawn_image(t) for t in range(8)]
 TRUE = np.zeros((8, *SIZE), np.uint8)
 for number in range(8):
     TRUE[number][place(number)] = 1
@@ -87,11 +87,11 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
+def video(tmp_path: Path) -> Path:
     """A folder of images."""
-    folder = tmp_path / "film"
+    folder = tmp_path / "video"
     folder.mkdir()
-    for t, shown in enumerate(FILM):
+    for t, shown in enumerate(VIDEO):
         Image.fromarray(shown).save(folder / f"{t:05d}.png")
     return folder
 
@@ -110,11 +110,11 @@ def test_names_are_known_before_anything_is_imported() -> None:
 
 
 def test_a_recurrent_tracker_follows_as_the_command_line_asks(
-    command: Command, film: Path, tmp_path: Path
+    command: Command, video: Path, tmp_path: Path
 ) -> None:
     Image.fromarray(TRUE[0]).save(tmp_path / "first.png")
     outcome = command(
-        "track", film, "--mask", tmp_path / "first.png", "--model", "colour-memory",
+        "track", video, "--mask", tmp_path / "first.png", "--model", "colour-memory",
         "--format", "png", "--format", "areas", "--output", tmp_path / "out",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
@@ -128,7 +128,7 @@ def session(name: str = "clicked-colour") -> TrackSession:
 
 
 def steps(following: TrackSession, prompts: dict[int, Any], first: int = 0) -> list[Segmentation]:
-    return [following.step(Frame(t, t / 10, FILM[t]), prompts.get(t)) for t in range(first, 8)]
+    return [following.step(Frame(t, t / 10, VIDEO[t]), prompts.get(t)) for t in range(first, 8)]
 
 
 @pytest.mark.parametrize("stop", [1, 4])
@@ -142,7 +142,7 @@ def test_a_tracker_goes_on_bit_by_bit_from_its_saved_state(tmp_path: Path, stop:
     assert [result.ids for result in whole] == [(1,)] * 2 + [(1, 7)] * 3 + [(7,)] * 3
     first = session()
     for t in range(stop):
-        first.step(Frame(t, t / 10, FILM[t]), prompts.get(t))
+        first.step(Frame(t, t / 10, VIDEO[t]), prompts.get(t))
     first.state().save(tmp_path / "state")
     second = session()
     second.restore(SessionState.load(tmp_path / "state"))
@@ -152,16 +152,16 @@ def test_a_tracker_goes_on_bit_by_bit_from_its_saved_state(tmp_path: Path, stop:
         assert np.array_equal(one.probabilities, other.probabilities)
 
 
-def test_a_detector_finds_what_the_trackers_follow(command: Command, film: Path, tmp_path: Path) -> None:
-    outcome = command("detect", film / "00000.png", "--with", "reddest", "--output", tmp_path / "one")
+def test_a_detector_finds_what_the_trackers_follow(command: Command, video: Path, tmp_path: Path) -> None:
+    outcome = command("detect", video / "00000.png", "--with", "reddest", "--output", tmp_path / "one")
     assert outcome.code == 0, outcome.err
     assert outcome.out.splitlines()[1].startswith("1\tred\t1.000\t4,10,16,22\t144")
     refused = command(
-        "detect", film / "00000.png", "--with", "reddest", "--refine", "crf", "--output", tmp_path
+        "detect", video / "00000.png", "--with", "reddest", "--refine", "crf", "--output", tmp_path
     )
     assert "reddest takes no refinements" in refused.complaint
     outcome = command(
-        "instances", film, "--model", "reddest+colour-memory", "--window", 4,
+        "instances", video, "--model", "reddest+colour-memory", "--window", 4,
         "--format", "png", "--output", tmp_path / "all",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
@@ -177,8 +177,8 @@ def test_a_recurrent_memory_network_needs_two_steps_of_its_own(tmp_path: Path, s
         assert missed.mean() < 0.01, t
     first = session("fading-memory")
     for t in range(stop):
-        first.peek(Frame(t, t / 10, FILM[t])) if t else None
-        first.step(Frame(t, t / 10, FILM[t]), prompts.get(t))
+        first.peek(Frame(t, t / 10, VIDEO[t])) if t else None
+        first.step(Frame(t, t / 10, VIDEO[t]), prompts.get(t))
     tensors = first.state().tensors
     kept = {name for name in tensors if "seen" in name}
     assert kept == {f"object.seen.{i}" for i in first.ids}
@@ -190,7 +190,7 @@ def test_a_recurrent_memory_network_needs_two_steps_of_its_own(tmp_path: Path, s
 
 
 def test_a_foreground_network_has_weights_and_a_threshold_of_its_own(
-    command: Command, film: Path, tmp_path: Path
+    command: Command, video: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointError, match="bright"):
         segue.load("bright")
@@ -207,28 +207,28 @@ def test_a_foreground_network_has_weights_and_a_threshold_of_its_own(
         assert [bool(result.mask.any()) for result in results] == expected
 
 
-def test_a_prompter_has_weights_of_its_own(command: Command, film: Path, tmp_path: Path) -> None:
+def test_a_prompter_has_weights_of_its_own(command: Command, video: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="nearness"):
-        segue.track(FILM, {0: [PointPrompt(1, ((8.0, 14.0),))]}, prompter="same-colour")
+        segue.track(VIDEO, {0: [PointPrompt(1, ((8.0, 14.0),))]}, prompter="same-colour")
     file = tmp_path / "nearness.safetensors"
     save_file(MODELS.find("nearness").build().state_dict(), file)
     # Given by its file, which is recognised, on the command line and in Python.
     outcome = command(
-        "track", film, "--point", "8,14", "--model", "colour-memory", "--prompter", file,
+        "track", video, "--point", "8,14", "--model", "colour-memory", "--prompter", file,
         "--format", "png", "--output", tmp_path / "out",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert np.array_equal(masks_of(tmp_path / "out"), TRUE == 1)
     make = find_prompter("same-colour", file)
-    assert np.array_equal(make(FILM[0]).answer(Prompts(box=(4, 10, 16, 22))).mask, TRUE[0] == 1)
-    refused = command("track", film, "--point", "8,14", "--prompter", "same")
+    assert np.array_equal(make(VIDEO[0]).answer(Prompts(box=(4, 10, 16, 22))).mask, TRUE[0] == 1)
+    refused = command("track", video, "--point", "8,14", "--prompter", "same")
     assert "'same': neither a file nor one of segue-prompt" in refused.complaint
     assert "same-colour" in refused.complaint
 
 
 def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_path: Path) -> None:
     root = tmp_path / "data"
-    for name, values in (("input", np.stack(FILM)), ("groundtruth", (TRUE == 1).astype(np.uint8) * 255)):
+    for name, values in (("input", np.stack(VIDEO)), ("groundtruth", (TRUE == 1).astype(np.uint8) * 255)):
         (root / "walk" / name).mkdir(parents=True)
         for t, shown in enumerate(values, start=1):
             start = "in" if name == "input" else "gt"
@@ -253,13 +253,13 @@ def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_p
 
     from segue_train.foreground_material import gather_videos
 
-    films = gather_videos([f"squares={root}"])
-    assert [film.name for film in films.real] == ["walk"]
+    videos = gather_videos([f"squares={root}"])
+    assert [video.name for video in videos.real] == ["walk"]
 
 
 def test_videos_with_masks_are_run_and_scored_and_trained_on(command: Command, tmp_path: Path) -> None:
     root = tmp_path / "data"
-    for name, values in (("pictures", np.stack(FILM)), ("masks", TRUE)):
+    for name, values in (("images", np.stack(VIDEO)), ("masks", TRUE)):
         (root / "walk" / name).mkdir(parents=True)
         for t, shown in enumerate(values):
             Image.fromarray(shown).save(root / "walk" / name / f"{t:05d}.png")

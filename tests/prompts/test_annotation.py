@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.errors import PromptError
-from segue.prompts import Answer, PicturePrompter, Prompts, resolve
+from segue.prompts import Answer, ImagePrompter, Prompts, resolve
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, Prompt, RemovePrompt
 
 HEIGHT, WIDTH = 60, 90
@@ -93,7 +93,7 @@ def test_a_negative_point_takes_a_part_out_of_a_box() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), height=st.integers(1, 40), width=st.integers(1, 40))
-def test_any_box_and_point_on_any_picture_gives_a_mask_or_a_prompt_error(
+def test_any_box_and_point_on_any_image_gives_a_mask_or_a_prompt_error(
     data: st.DataObject, height: int, width: int
 ) -> None:
     seed = data.draw(st.integers(0, 99))
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_refused_with_its_frame(prompts: list[Prompt], mess
         resolve(plain_frame(), prompts)
 
 
-class Blind(PicturePrompter):
+class Blind(ImagePrompter):
     """Finds nothing."""
 
     def _segment(self, prompts: Prompts) -> Answer:

@@ -93,11 +93,11 @@ def test_discovery_runs_on_the_features_of_any_network(size: tuple[int, int]) ->
     assert grid == (-(-size[0] // 8), -(-size[1] // 8))
     assert rows.shape == (1, grid[0] * grid[1], 3)
     assert seen == [(1, 3, 48, 64)]
-    picture = (squares(size)[0].permute(1, 2, 0) * 255).byte().numpy()
-    found = DiscoveryDetector(features, centre=True, refine="none")(Frame(0, 0.0, picture))
+    image = (squares(size)[0].permute(1, 2, 0) * 255).byte().numpy()
+    found = DiscoveryDetector(features, centre=True, refine="none")(Frame(0, 0.0, image))
     assert [item.box for item in found.objects] == [(16, 8, 32, 24)]
     with pytest.raises(PromptError, match="queries"):
-        DiscoveryDetector(features, which="queries")(Frame(0, 0.0, picture))
+        DiscoveryDetector(features, which="queries")(Frame(0, 0.0, image))
 
 
 def test_unknown_ways_are_refused() -> None:
@@ -108,7 +108,7 @@ def test_unknown_ways_are_refused() -> None:
         DiscoveryDetector(features, which="tokens")  # type: ignore[arg-type]
 
 
-def test_an_empty_picture_is_refused() -> None:
+def test_an_empty_image_is_refused() -> None:
     with pytest.raises(PromptError, match="is the image empty"):
         discover(np.zeros((12, 4), np.float32), (3, 4))
 

@@ -11,7 +11,7 @@ import segue
 from segue.masks import read_index_mask
 from segue.prompts import Prompts, prompter_of
 from segue.registry import MODELS
-from segue.video.images import write_picture
+from segue.video.images import write_image
 from tests.cli.running import command_in
 from tests.clips import clip
 
@@ -46,12 +46,12 @@ def test_the_command_takes_the_free_weights_too(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "film").mkdir()
-    write_picture(tmp_path / "film" / "00000.png", FRAME)
+    (tmp_path / "video").mkdir()
+    write_image(tmp_path / "video" / "00000.png", FRAME)
     command = command_in(monkeypatch, capsys)
     box = ",".join(f"{edge:g}" for edge in BOX)
     for more in ([], ["--refine", "network"]):
-        words = ["track", "film", "--box", box, "--model", "stcn-lite-free", "--device", "cpu", "-o", "out"]
+        words = ["track", "video", "--box", box, "--model", "stcn-lite-free", "--device", "cpu", "-o", "out"]
         assert command(*words, "--overwrite", *more).code == 0
         (mask,) = (tmp_path / "out").rglob("00000.png")
         assert np.array_equal(read_index_mask(mask) > 0, expected)

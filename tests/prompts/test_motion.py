@@ -24,10 +24,10 @@ def scene(shift: int, body: tuple[int, int, int, int] = BODY, seed: int = 3) -> 
     ground, thing = (cv2.GaussianBlur(rng.uniform(0, 255, (220, 360, 3)), (0, 0), 3) for _ in range(2))
     ground, thing = (128 + 4 * (plane - plane.mean()) for plane in (ground, thing))
     camera = 0 if shift == 0 else 2
-    picture = ground[:180, camera : 320 + camera].copy()
+    image = ground[:180, camera : 320 + camera].copy()
     x0, y0, x1, y1 = body
-    picture[y0:y1, x0 + shift : x1 + shift] = thing[y0:y1, x0:x1] + 20
-    return np.asarray(picture.clip(0, 255), np.uint8)
+    image[y0:y1, x0 + shift : x1 + shift] = thing[y0:y1, x0:x1] + 20
+    return np.asarray(image.clip(0, 255), np.uint8)
 
 
 def filled(box: tuple[float, float, float, float]) -> BoolArray:
@@ -66,7 +66,7 @@ def test_a_click_on_a_part_means_what_moves_with_it(shift: int) -> None:
     assert answer.granularities == ("whole", "part", "group")
 
 
-def test_the_part_and_the_group_of_the_picture_alone_stay_available() -> None:
+def test_the_part_and_the_group_of_the_image_alone_stay_available() -> None:
     stub = Stub()
     prompter = MotionPrompter(stub, scene(0), lambda: scene(5))
     whole = prompter.answer(Prompts(points=[(160, 60)]))
@@ -95,7 +95,7 @@ def test_the_part_and_the_group_of_the_picture_alone_stay_available() -> None:
         pytest.param(lambda: np.zeros_like(scene(0)), id="the other frame is black"),
     ],
 )
-def test_the_mask_of_the_picture_stays_where_motion_says_nothing(
+def test_the_mask_of_the_image_stays_where_motion_says_nothing(
     neighbour: Callable[[], Image | None],
 ) -> None:
     answer = MotionPrompter(Stub(), scene(0), neighbour).answer(Prompts(points=[(160, 60)]))

@@ -96,11 +96,11 @@ def logits(plane: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(plane / (1 - plane)))
 
 
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
 
 
-def test_sam_sees_the_picture_normalised_in_the_upper_left_corner_of_a_square(tmp_path: Path) -> None:
+def test_sam_sees_the_image_normalised_in_the_upper_left_corner_of_a_square(tmp_path: Path) -> None:
     network = OnnxNetwork(sam_pair(tmp_path))
     grey = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
     embedded = network.encode(grey)["image_embeddings"][0]
@@ -110,8 +110,8 @@ def test_sam_sees_the_picture_normalised_in_the_upper_left_corner_of_a_square(tm
     assert not embedded[:, -1].any()
 
 
-def test_points_are_scaled_as_the_picture_and_followed_by_one_that_is_none(tmp_path: Path) -> None:
-    answer = SAMPrompter(picture(), OnnxNetwork(sam_pair(tmp_path))).answer(Prompts(points=[(9, 6)]))
+def test_points_are_scaled_as_the_image_and_followed_by_one_that_is_none(tmp_path: Path) -> None:
+    answer = SAMPrompter(image(), OnnxNetwork(sam_pair(tmp_path))).answer(Prompts(points=[(9, 6)]))
     # The largest coordinate is the third mask, which comes second; the labels 1 and -1 add up to 0.
     np.testing.assert_allclose(logits(answer.planes[1]), 9 * SIDE / WIDTH, rtol=1e-2)
     np.testing.assert_allclose(logits(answer.planes[2]), 0, atol=1e-5)
@@ -119,7 +119,7 @@ def test_points_are_scaled_as_the_picture_and_followed_by_one_that_is_none(tmp_p
 
 def test_the_corners_of_a_box_have_the_labels_2_and_3(tmp_path: Path) -> None:
     network = OnnxNetwork(sam_pair(tmp_path))
-    answer = SAMPrompter(picture(), network).answer(Prompts(box=(2, 3, 8, 6), negative=[(3, 4)]))
+    answer = SAMPrompter(image(), network).answer(Prompts(box=(2, 3, 8, 6), negative=[(3, 4)]))
     np.testing.assert_allclose(logits(answer.planes[2]), 2 + 3 + 0, rtol=1e-3)
 
 
@@ -128,7 +128,7 @@ def test_an_earlier_mask_goes_in_where_it_comes_out(tmp_path: Path, high_resolut
     mask = np.zeros((HEIGHT, WIDTH), np.bool_)
     mask[12:36, 18:54] = True
     network = OnnxNetwork(sam_pair(tmp_path, high_resolution=high_resolution))
-    answer = SAMPrompter(picture(), network).answer(Prompts(points=[(30, 30)], mask=mask))
+    answer = SAMPrompter(image(), network).answer(Prompts(points=[(30, 30)], mask=mask))
     overlap = (answer.mask & mask).sum() / (answer.mask | mask).sum()
     assert overlap > 0.75  # the graph hands it back at a sixteenth of the side
     assert network.keeps_ratio is not high_resolution

@@ -31,9 +31,9 @@ class Watched(SeguePrompt):
         self.dummy = torch.nn.Parameter(torch.zeros(1))
         self.plane, self.encoded, self.planes = plane, 0, list[npt.NDArray[np.float32]]()
 
-    def encode(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         self.encoded += 1
-        return (pictures,)
+        return (images,)
 
     def decode(
         self, features: tuple[torch.Tensor, ...], prompts: torch.Tensor
@@ -43,7 +43,7 @@ class Watched(SeguePrompt):
         return (seen * 20 - 10).expand(-1, 3, -1, -1), torch.tensor([[2.0, 0.0, 1.0]] * len(prompts))
 
 
-def picture(height: int = 240, width: int = 320) -> Image:
+def drawn_image(height: int = 240, width: int = 320) -> Image:
     return np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
 
 
@@ -55,7 +55,7 @@ def overlap(found: Mask, truth: Mask) -> float:
 def test_a_box_goes_into_the_crop_and_back_to_its_place_at_any_size(size: tuple[int, int]) -> None:
     height, width = size
     box = (0.3 * width // 1, 0.2 * height // 1, 0.6 * width // 1, 0.9 * height // 1)
-    answer = Prompter(picture(*size), Watched())(box=box)
+    answer = Prompter(drawn_image(*size), Watched())(box=box)
     truth = np.zeros(size, np.bool_)
     truth[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] = True
     assert answer.mask.shape == size
@@ -64,7 +64,7 @@ def test_a_box_goes_into_the_crop_and_back_to_its_place_at_any_size(size: tuple[
 
 def test_features_of_a_crop_are_kept_for_further_clicks() -> None:
     network = Watched(PREVIOUS)
-    prompter = Prompter(picture(), network)
+    prompter = Prompter(drawn_image(), network)
     mask = np.zeros((240, 320), np.bool_)
     mask[80:160, 100:200] = True
     first = prompter(points=[(150, 120)], mask=mask)
@@ -103,7 +103,7 @@ def test_a_click_gives_the_whole_and_a_part_or_a_group_on_demand(
     granularity: Granularity, number: int
 ) -> None:
     network = Nested(PREVIOUS)
-    answer = Prompter(picture(), network)(points=[(160, 120)], granularity=granularity)
+    answer = Prompter(drawn_image(), network)(points=[(160, 120)], granularity=granularity)
     x0, y0, x1, y1 = network.boxes[number]
     truth = np.zeros((240, 320), np.bool_)
     truth[y0:y1, x0:x1] = True
@@ -117,7 +117,7 @@ def test_a_new_mask_is_mended_once_and_an_earlier_one_taken_as_it_is() -> None:
     mask[50:150, 50:150] = True
     for prompts, asked in ((Prompts(box=(50, 50, 150, 150)), 3), (Prompts(mask=mask), 2)):
         network = Watched(BOX if prompts.mask is None else PREVIOUS)
-        Prompter(picture(), network).answer(prompts)
+        Prompter(drawn_image(), network).answer(prompts)
         assert len(network.planes) == asked, "with the closer look"
         assert network.planes[-1][PREVIOUS].any()
 
@@ -130,17 +130,17 @@ def test_a_mask_that_reaches_the_edge_of_its_crop_is_looked_at_in_a_wider_one() 
         torch.full((len(prompts), 3, 96, 96), 9.0),
         torch.zeros(len(prompts), 3),
     )
-    answer = Prompter(picture(), network)(mask=mask)
+    answer = Prompter(drawn_image(), network)(mask=mask)
     assert network.encoded == 4, "twice in a wider one, and close up at last"
     assert answer.window[0] < 110
-    assert Prompter(picture(), network)(box=(140, 100, 180, 140)).window == (130, 90, 190, 150)
+    assert Prompter(drawn_image(), network)(box=(140, 100, 180, 140)).window == (130, 90, 190, 150)
 
 
 def test_clicks_scribbles_and_masks_have_planes_of_their_own() -> None:
     network = Watched(PREVIOUS)
     mask = np.zeros((240, 320), np.bool_)
     mask[60:180, 80:240] = True
-    prompter = Prompter(picture(), network)
+    prompter = Prompter(drawn_image(), network)
     prompter(points=[(100, 100)], negative=[(220, 160)], scribble=[[(120, 80), (200, 80)]], mask=mask)
     planes = network.planes[-2]  # the last but one shows what is around
     x0, y0, x1, y1 = prompter(points=[(100, 100)], mask=mask).window
@@ -171,10 +171,10 @@ def test_clicks_scribbles_and_masks_have_planes_of_their_own() -> None:
 )
 def test_what_says_nothing_or_does_not_fit_is_refused(prompts: Prompts, message: str) -> None:
     with pytest.raises(PromptError, match=message):
-        Prompter(picture(), Watched()).answer(prompts)
+        Prompter(drawn_image(), Watched()).answer(prompts)
 
 
-def test_an_answer_brings_its_masks_to_the_size_of_the_picture() -> None:
+def test_an_answer_brings_its_masks_to_the_size_of_the_image() -> None:
     planes = np.stack([np.full((4, 4), 0.9), np.full((4, 4), 0.2)]).astype(np.float32)
     answer = Answer((20, 30), (10, 5, 26, 13), np.array([0.8, 0.3], np.float32), planes)
     assert tight_box(answer.mask) == (10, 5, 26, 13)
@@ -184,7 +184,7 @@ def test_an_answer_brings_its_masks_to_the_size_of_the_picture() -> None:
 
 
 @pytest.mark.shared
-def test_corrections_bring_a_mask_near_the_truth_on_real_pictures(shared: Path) -> None:
+def test_corrections_bring_a_mask_near_the_truth_on_real_images(shared: Path) -> None:
     folder = shared / "data" / "vos" / "davis2016_480p"
     reached = []
     for name in ("dog-agility", "drift-straight"):

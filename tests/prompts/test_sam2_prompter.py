@@ -37,7 +37,7 @@ def stills(sam2_network: SAM2) -> SAM2Stills:
 
 
 @pytest.fixture(scope="module")
-def picture(shared: Path) -> Golden:
+def golden(shared: Path) -> Golden:
     return load_golden("sam2_image", shared / "golden")
 
 
@@ -59,23 +59,23 @@ def check(golden: Golden, tag: str, logits: torch.Tensor, iou: torch.Tensor) -> 
 
 @pytest.mark.shared
 @torch.inference_mode()
-def test_pictures_give_what_the_release_gives(picture: Golden, stills: SAM2Stills) -> None:
-    image = picture["image"]
+def test_images_give_what_the_release_gives(golden: Golden, stills: SAM2Stills) -> None:
+    image = golden["image"]
     encoded = stills.encode(image)
-    picture.check("embed", encoded[1][0, ::16])
+    golden.check("embed", encoded[1][0, ::16])
     for tag, (points, labels, multimask) in CASES.items():
         marks = on_square(points, image), torch.tensor([labels])
-        check(picture, tag, *stills.predict(encoded, *marks, multimask=multimask))
+        check(golden, tag, *stills.predict(encoded, *marks, multimask=multimask))
     first = stills.predict(encoded, on_square([[70, 50]], image), torch.tensor([[1]]))[0]
-    best = int(picture["best"])
+    best = int(golden["best"])
     before = first[:, best : best + 1]
     marks = on_square([[70, 50], [90, 70]], image), torch.tensor([[1, 0]])
-    check(picture, "refine", *stills.predict(encoded, *marks, before, multimask=False))
+    check(golden, "refine", *stills.predict(encoded, *marks, before, multimask=False))
     nothing = torch.empty(1, 0, 2), torch.empty(1, 0)
-    check(picture, "mask_only", *stills.predict(encoded, *nothing, before, multimask=False))
+    check(golden, "mask_only", *stills.predict(encoded, *nothing, before, multimask=False))
     boxes = torch.cat([on_square([[40, 30], [110, 80]], image), on_square([[10, 60], [60, 100]], image)])
     labels = torch.tensor([[2, 3], [2, 3]])
-    check(picture, "boxes2", *stills.predict(encoded, boxes, labels, multimask=False))
+    check(golden, "boxes2", *stills.predict(encoded, boxes, labels, multimask=False))
 
 
 def test_a_mask_so_far_changes_the_answer_and_bad_prompts_are_refused(stills: SAM2Stills) -> None:

@@ -94,14 +94,14 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert any(HOSTILE in text for text in page.texts)
 
 
-def test_worst_frames_are_pictures_at_most_two_of_a_sequence(tmp_path: Path) -> None:
+def test_worst_frames_are_images_at_most_two_of_a_sequence(tmp_path: Path) -> None:
     write_report(evaluation({f"s{i}": 0.5 + i / 100 for i in range(20)}), tmp_path / "r.html")
     page = read(tmp_path / "r.html")
     captions = [value for name, value in page.attributes if name == "alt"]
     assert len(captions) == len(page.addresses) == WORST
     assert captions[:2] == ["s0, frame 00002: J 0.2500", "s1, frame 00002: J 0.2550"]
-    picture = Image.open(io.BytesIO(base64.b64decode(page.addresses[0].partition(",")[2])))
-    assert picture.size == (10 * WIDTH, 10 * HEIGHT)
+    image = Image.open(io.BytesIO(base64.b64decode(page.addresses[0].partition(",")[2])))
+    assert image.size == (10 * WIDTH, 10 * HEIGHT)
 
 
 def test_page_appears_only_when_it_is_complete(tmp_path: Path) -> None:

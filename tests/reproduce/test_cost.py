@@ -52,7 +52,7 @@ def test_steps_without_a_result_are_no_frames(
     clock = Clock()
     monkeypatch.setattr(cost, "time", clock)
     settled = itertools.count()
-    picture = np.zeros((2, 2, 3), np.uint8)
-    film = [Frame(i, float(i), picture) for i in range(frames)]
-    assert cost.seconds_of(Session(clock), film, lambda: next(settled)) == pytest.approx(seconds)
+    image = np.zeros((2, 2, 3), np.uint8)
+    video = [Frame(i, float(i), image) for i in range(frames)]
+    assert cost.seconds_of(Session(clock), video, lambda: next(settled)) == pytest.approx(seconds)
     assert next(settled) >= frames

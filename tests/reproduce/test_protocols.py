@@ -45,7 +45,7 @@ SOURCE = VideoSource(place=None, max_size=320)
 FOREGROUND = ForegroundJob(source=SOURCE, model=Model(name="mustan-lite", weights=Path("/all.safetensors")))
 
 
-def save_film(root: Path, name: str, numbers: range, roi: bool) -> None:
+def save_video(root: Path, name: str, numbers: range, roi: bool) -> None:
     for kind, prefix in (("input", "in"), ("groundtruth", "gt")):
         (root / name / kind).mkdir(parents=True)
         for number in numbers:
@@ -57,18 +57,18 @@ def save_film(root: Path, name: str, numbers: range, roi: bool) -> None:
         Image.fromarray(region).save(root / name / "ROI.png")
 
 
-def film_jobs(root: Path, template: ForegroundJob = FOREGROUND, **asked: Any) -> dict[str, ForegroundJob]:
+def video_jobs(root: Path, template: ForegroundJob = FOREGROUND, **asked: Any) -> dict[str, ForegroundJob]:
     """The jobs of the videos of a data set by their names."""
     request = Request(**{"data": root, "dataset": "foreground", **asked})
     videos = protocol_of(request.dataset).videos(request, root.parent / "given", template)
     return {task.name: task.job for task in videos if isinstance(task.job, ForegroundJob)}
 
 
-def test_the_region_of_a_film_is_written_for_its_job(tmp_path: Path) -> None:
-    save_film(tmp_path / "set", "one", range(1, 4), True)
-    save_film(tmp_path / "set", "two", range(1, 4), False)
+def test_the_region_of_a_video_is_written_for_its_job(tmp_path: Path) -> None:
+    save_video(tmp_path / "set", "one", range(1, 4), True)
+    save_video(tmp_path / "set", "two", range(1, 4), False)
     template = FOREGROUND.model_copy(update={"flow": "dis", "depth": "maps"})
-    one, two = film_jobs(tmp_path / "set", template).values()
+    one, two = video_jobs(tmp_path / "set", template).values()
     assert one.roi is not None
     region = read_index_mask(Path(one.roi))
     assert region[10:30, 5:40].all()
@@ -79,12 +79,12 @@ def test_the_region_of_a_film_is_written_for_its_job(tmp_path: Path) -> None:
     assert (one.flow, one.depth, one.model) == ("dis", "maps", FOREGROUND.model)
     assert (one.options.without, one.options.passes) == ((), 1)
     twice = template.model_copy(update={"options": ForegroundOptions(passes=2)})
-    assert film_jobs(tmp_path / "set", twice)["one"].options.passes == 2
+    assert video_jobs(tmp_path / "set", twice)["one"].options.passes == 2
 
 
 def test_composites_bring_their_flow_and_are_not_aligned(tmp_path: Path) -> None:
     save_composites(tmp_path / "demo")
-    (first, *_) = film_jobs(tmp_path / "demo", dataset="hofam").values()
+    (first, *_) = video_jobs(tmp_path / "demo", dataset="hofam").values()
     assert first.flow is not None
     assert Path(first.flow).is_dir()
     assert (first.options.without, first.options.passes) == (("align", "rain"), 1)
@@ -92,7 +92,7 @@ def test_composites_bring_their_flow_and_are_not_aligned(tmp_path: Path) -> None
 
 def test_all_videos_are_there_before_the_first_one_begins(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        save_film(tmp_path / "set", name, range(1, 4), False)
+        save_video(tmp_path / "set", name, range(1, 4), False)
     template = ForegroundJob(source=SOURCE, model=Model(name="median"))
     request = Request(data=tmp_path / "set", dataset="foreground")
     tasks = tasks_of(request, tmp_path / "out", template)
@@ -110,7 +110,7 @@ def test_all_videos_are_there_before_the_first_one_begins(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("deep", [True, False])
 def test_rendered_clips_bring_their_depth_where_they_have_some(tmp_path: Path, deep: bool) -> None:
-    save_film(tmp_path / "isd" / "test", "clip", range(1, 3), False)
+    save_video(tmp_path / "isd" / "test", "clip", range(1, 3), False)
     folder = tmp_path / "isd/test/clip"
     meta = {"template": "t", "camera": "static", "light": "day", "tags": [], "fps": 25, "frames": 2}
     (folder / "meta.json").write_text(json.dumps({"name": "clip", **meta}))
@@ -119,15 +119,15 @@ def test_rendered_clips_bring_their_depth_where_they_have_some(tmp_path: Path, d
         for number in (1, 2):
             Image.fromarray(np.zeros((48, 64), np.uint8)).save(folder / "depth" / f"in{number:06d}.png")
     asked = {"dataset": "isd", "subset": "test"}
-    (plain,) = film_jobs(tmp_path / "isd", **asked).values()
+    (plain,) = video_jobs(tmp_path / "isd", **asked).values()
     assert plain.depth is None
     own = FOREGROUND.model_copy(update={"depth": OWN_DEPTH})
     if deep:
-        (job,) = film_jobs(tmp_path / "isd", own, **asked).values()
+        (job,) = video_jobs(tmp_path / "isd", own, **asked).values()
         assert job.depth == str(folder / "depth")
         return
     with pytest.raises(DatasetError, match="clip brings no depth maps for --depth own"):
-        film_jobs(tmp_path / "isd", own, **asked)
+        video_jobs(tmp_path / "isd", own, **asked)
 
 
 def test_results_of_clips_are_one_file_with_the_numbers_of_the_data_set(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_composites_of_hofam_are_run_with_their_own_flow(command: Command, tmp_p
         for i, path in enumerate(video.frames)
     ]
     with torch.no_grad():  # so that the threshold lies in the middle of what it says
-        logits = torch.cat([network.eval()(*pictures) for pictures in given])
+        logits = torch.cat([network.eval()(*images) for images in given])
         bias = network.get_parameter(f"dec.{LEVELS}.deconv.bias")
         bias += math.log(15 / 240) - logits.median()
     options = {"options": json.dumps(network.options)}
@@ -162,7 +162,7 @@ def test_composites_of_hofam_are_run_with_their_own_flow(command: Command, tmp_p
 
     assert ended.code == 0, ended.err
     found = [read_stored_mask(path, path.name) for path in sorted((tmp_path / "out/demo").rglob("bin*.png"))]
-    wanted = [(network.probability(*pictures)[0, 0] >= 15 / 255).numpy() for pictures in given]
+    wanted = [(network.probability(*images)[0, 0] >= 15 / 255).numpy() for images in given]
     assert ((np.stack(found) > 0) != np.stack(wanted)).mean() < 1e-4  # rounding at the threshold
     assert 0 < np.stack(wanted).mean() < 1
     assert json.loads((tmp_path / "scores.json").read_text())["global"]["Mean Dice"] > 0
@@ -213,8 +213,8 @@ def test_youtube_vis_is_run_by_its_published_inference(
     results = read_results(tmp_path / "out" / "results.json", dataset)
     assert set(results) == {video.id for video in dataset}
     video = dataset.videos[1]
-    pictures = [dataset.read_image(video, t) for t in range(len(video))]
-    expected = whole_clip(network, pictures, video.size, short_side=48, device="cpu")
+    images = [dataset.read_image(video, t) for t in range(len(video))]
+    expected = whole_clip(network, images, video.size, short_side=48, device="cpu")
     assert sorted(found.score for found in results[video.id]) == pytest.approx(
         sorted(record["score"] for record in expected), abs=1e-4
     )
@@ -243,7 +243,7 @@ def test_results_are_called_after_the_frame_numbers_of_the_data_set(tmp_path: Pa
     assert Path(source, "in000009.jpg").resolve() == (tmp_path / "set/v/input/frame0009.jpg").resolve()
 
 
-def test_unknown_data_sets_are_refused_and_pictures_stay_where_they_are(
+def test_unknown_data_sets_are_refused_and_images_stay_where_they_are(
     command: Command, davis: Path, tmp_path: Path
 ) -> None:
     assert "no protocol of 'imagenet'" in command("run", "imagenet", davis, "-o", "out").complaint

@@ -99,8 +99,8 @@ def test_all_rows_of_the_tables_run_with_weights_of_their_networks(
     assert len(rows) == 18
     for name, cells in rows.items():
         assert 0 <= float(cells[0]) <= 100, name
-    picture = read_rgb(tmp_path / "out/davis/mask-r-cnn-first-frames/one.png")
-    assert picture.shape == (48, 3 * 64, 3)
+    image = read_rgb(tmp_path / "out/davis/mask-r-cnn-first-frames/one.png")
+    assert image.shape == (48, 3 * 64, 3)
     assert (
         "Mask R-CNN: first frames before and after filtering: out/davis/mask-r-cnn-first-frames" in ended.err
     )

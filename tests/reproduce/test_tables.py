@@ -107,7 +107,7 @@ def test_rendered_clips_without_the_part_that_is_scored_leave_their_table_out(tm
     assert runs_here(table, how) == f"nothing: {text}"
 
 
-def test_a_folder_without_films_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+def test_a_folder_without_videos_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
     (table,) = tables_of("mustan", ["sbi2015"])
     for name, text in (("none", "no folder"), ("", "holds no video of SBI2015")):
         with pytest.raises(DatasetError, match=text):

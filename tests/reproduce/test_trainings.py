@@ -23,15 +23,15 @@ TINY = {"width": "0.05", "size": "32x32", "batch": "2", "workers": "0", "device"
 
 
 @pytest.fixture
-def films(tmp_path: Path) -> Path:
-    save_scene(tmp_path / "films", "baseline", "highway")
-    return tmp_path / "films"
+def videos(tmp_path: Path) -> Path:
+    save_scene(tmp_path / "foreground", "baseline", "highway")
+    return tmp_path / "foreground"
 
 
-def run(films: Path, name: str, *more: str, cancel: CancelToken | None = None, **settings: str) -> Path:
+def run(videos: Path, name: str, *more: str, cancel: CancelToken | None = None, **settings: str) -> Path:
     """Train in a process; gives the weights."""
-    folder = films.with_name(name)
-    options = TINY | {"data": f"cdnet={films}", "out": str(folder)} | settings
+    folder = videos.with_name(name)
+    options = TINY | {"data": f"cdnet={videos}", "out": str(folder)} | settings
     train(["mustan2", *(f"--{name}={value}" for name, value in options.items()), *more], cancel)
     return folder / "mustan2.safetensors"
 
@@ -42,17 +42,17 @@ def steps(path: Path) -> tuple[str, str]:
 
 
 @pytest.mark.slow
-def test_a_training_that_is_cancelled_saves_its_step_and_goes_on(films: Path) -> None:
+def test_a_training_that_is_cancelled_saves_its_step_and_goes_on(videos: Path) -> None:
     token = CancelToken()
-    folder = films.with_name("run")
+    folder = videos.with_name("run")
 
     # The training has begun when its log is there; nothing but the end would save.
     token_when_there(folder / "logs", token)
     with pytest.raises(KeyboardInterrupt, match="--resume to go on"):
-        run(films, "run", "--save-every=100000", steps="100000", cancel=token)
+        run(videos, "run", "--save-every=100000", steps="100000", cancel=token)
     done, wanted = steps(folder / "mustan2.safetensors")
     assert 0 < int(done) < int(wanted) == 100000
-    again = run(films, "run", "--resume", steps=str(int(done) + 1))
+    again = run(videos, "run", "--resume", steps=str(int(done) + 1))
     assert steps(again) == (str(int(done) + 1),) * 2
 
 
@@ -68,9 +68,9 @@ def token_when_there(place: Path, token: CancelToken) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_wrong_with_a_training_is_its_error(films: Path) -> None:
+def test_what_is_wrong_with_a_training_is_its_error(videos: Path) -> None:
     with pytest.raises(TrainingError, match="nowhere"):
-        run(films, "run", data=f"cdnet={films / 'nowhere'}")
+        run(videos, "run", data=f"cdnet={videos / 'nowhere'}")
 
 
 def same_values(one: Path, other: Path) -> None:
@@ -82,20 +82,22 @@ def same_values(one: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_devices_learn_what_one_learns_from_two_batches_a_step(films: Path) -> None:
-    two = run(films, "two", steps="3", devices="2")
-    one = run(films, "one", steps="3", accumulate="2")
+def test_two_devices_learn_what_one_learns_from_two_batches_a_step(videos: Path) -> None:
+    two = run(videos, "two", steps="3", devices="2")
+    one = run(videos, "one", steps="3", accumulate="2")
     assert steps(two) == ("3", "3")
     same_values(one, two)
 
 
 @pytest.mark.slow
-def test_two_machines_learn_what_one_learns_from_two_batches_a_step(films: Path) -> None:
+def test_two_machines_learn_what_one_learns_from_two_batches_a_step(videos: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [f"--{name}={value}" for name, value in (TINY | {"data": f"cdnet={films}", "steps": "3"}).items()]
-    words += [f"--out={films.with_name('nodes')}"]
+    words = [
+        f"--{name}={value}" for name, value in (TINY | {"data": f"cdnet={videos}", "steps": "3"}).items()
+    ]
+    words += [f"--out={videos.with_name('nodes')}"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
     launch += ["--master-addr=127.0.0.1", f"--master-port={port}"]
     nodes = [
@@ -109,9 +111,9 @@ def test_two_machines_learn_what_one_learns_from_two_batches_a_step(films: Path)
     ]
     outputs = [node.communicate(timeout=500)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs
-    one = run(films, "one", steps="3", accumulate="2")
-    assert steps(films.with_name("nodes") / "mustan2.safetensors") == ("3", "3")
-    same_values(one, films.with_name("nodes") / "mustan2.safetensors")
+    one = run(videos, "one", steps="3", accumulate="2")
+    assert steps(videos.with_name("nodes") / "mustan2.safetensors") == ("3", "3")
+    same_values(one, videos.with_name("nodes") / "mustan2.safetensors")
 
 
 def test_devices_are_those_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:

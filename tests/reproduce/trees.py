@@ -78,10 +78,10 @@ def limu(root: Path) -> Path:
 
 def lasiesta(root: Path) -> Path:
     """A video of LASIESTA: what moves is red."""
-    scene = save_scene(root.with_name("scene"), "", "film", frames=LENGTH)
+    scene = save_scene(root.with_name("scene"), "", "video", frames=LENGTH)
     for t in range(1, LENGTH + 1):
-        with Image.open(scene / "input" / f"in{t:06d}.jpg") as picture:
-            save(root / "I_SI_01" / f"I_SI_01-{t}.bmp", np.asarray(picture))
+        with Image.open(scene / "input" / f"in{t:06d}.jpg") as image:
+            save(root / "I_SI_01" / f"I_SI_01-{t}.bmp", np.asarray(image))
         with Image.open(scene / "groundtruth" / f"gt{t:06d}.png") as labels:
             found = np.asarray(labels) == 255
         colours = np.zeros((*found.shape, 3), np.uint8)

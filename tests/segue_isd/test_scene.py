@@ -148,7 +148,7 @@ def test_held_out_rooms_never_appear_in_training() -> None:
     assert [splits.count(name) for name in ("train", "val", "test")] == [80, 10, 10]
 
 
-def test_grey_cameras_give_grey_pictures() -> None:
+def test_grey_cameras_give_grey_images() -> None:
     image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
     out = Sensor(_plan(grey=True, noise=3.0), SIZE, np.random.default_rng(1)).expose(image, 0)
     assert (out == out[..., :1]).all()

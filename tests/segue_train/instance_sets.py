@@ -19,7 +19,7 @@ BRIGHT, DARK = 1, 2
 """Class channels of the bright and of the dark square."""
 
 
-def picture(seed: int, shift: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+def drawn_image(seed: int, shift: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     """An image, and the masks of its bright and its dark square, (2, H, W)."""
     image = np.random.default_rng(seed).integers(90, 150, (*SIZE, 3)).astype(np.uint8)
     masks = np.zeros((2, *SIZE), np.bool_)
@@ -39,7 +39,7 @@ def save_ytvis(root: Path, names: Mapping[int, str], length: int = 6, split: str
         (root / split / "JPEGImages" / f"v{number}").mkdir(parents=True)
         tracks: list[list[Any]] = [[], []]
         for t, name in enumerate(files):
-            image, masks = picture(10 * number + t, 2 * t)
+            image, masks = drawn_image(10 * number + t, 2 * t)
             Image.fromarray(image).save(root / split / "JPEGImages" / name)
             tracks[0].append(encode_rle(masks[0]))
             tracks[1].append(None if t % 2 else encode_rle(masks[1]))
@@ -60,7 +60,7 @@ def save_coco(root: Path, names: Mapping[int, str]) -> Path:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number in (1, 2, 3):
-        image, masks = picture(number, 3 * number)
+        image, masks = drawn_image(number, 3 * number)
         Image.fromarray(image).save(root / "train2017" / f"{number}.png")
         images.append(_size() | {"id": number, "file_name": f"{number}.png"})
         for category, mask in enumerate(masks if number < 3 else [], start=1):

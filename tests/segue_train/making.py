@@ -26,10 +26,10 @@ def write_video(
 
 def write_stills(root: Path, frames: Bytes, masks: Bytes) -> Path:
     """A folder with ``images`` and ``masks``."""
-    for kind, pictures in (("images", frames), ("masks", masks)):
+    for kind, images in (("images", frames), ("masks", masks)):
         (root / kind).mkdir(parents=True)
-        for i, picture in enumerate(pictures):
-            Image.fromarray(picture).save(root / kind / f"{i}.png")
+        for i, image in enumerate(images):
+            Image.fromarray(image).save(root / kind / f"{i}.png")
     return root
 
 

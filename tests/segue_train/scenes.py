@@ -17,15 +17,15 @@ def save_scene(
     height, width = size
     ramp = np.broadcast_to(np.linspace(40, 120, width, dtype=np.uint8)[:, None], (height, width, 3))
     numbers = range(1, frames + 1)
-    labels, pictures = {}, {}
+    labels, images = {}, {}
     for k, number in enumerate(numbers):
         square = np.s_[height // 3 : height // 3 + 12, 6 * k : 6 * k + 12]
-        labels[number], pictures[number] = np.zeros(size, np.uint8), ramp.copy()
-        labels[number][square], pictures[number][square] = MOTION, 240
+        labels[number], images[number] = np.zeros(size, np.uint8), ramp.copy()
+        labels[number][square], images[number][square] = MOTION, 240
     folder = root / category / name
     save_cdnet_video(folder, labels)
-    for number, picture in pictures.items():
-        save(folder / "input" / f"in{number:06d}.jpg", picture)
+    for number, image in images.items():
+        save(folder / "input" / f"in{number:06d}.jpg", image)
     return folder
 
 

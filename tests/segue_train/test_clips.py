@@ -39,9 +39,9 @@ def test_videos_alone_are_still_images_too(tmp_path: Path) -> None:
     videos = gather([str(write_all(tmp_path)[0])], report=print).videos
     sampler = ClipSampler(videos, [])
     assert len(sampler.stills) == sum(map(len, videos))
-    picture, mask = sampler.stills[-1].read(0)
+    image, mask = sampler.stills[-1].read(0)
     expected = videos[-1].read(len(videos[-1]) - 1)
-    assert np.array_equal(picture, expected[0])
+    assert np.array_equal(image, expected[0])
     assert np.array_equal(mask, expected[1])
     drawn = sampler.draw(np.random.default_rng(0), False, 1, ClipShape(1, 3, 48, 1))
     assert len(drawn.frames) == 3

@@ -81,15 +81,15 @@ def test_lite_learns_to_look_at_flow_and_says_so(tmp_path: Path, start: Path) ->
 
     made = foreground_model("mustan-lite", file)
     assert isinstance(made, ComputedFlow)
-    assert isinstance(made.pictures.provider, Farneback)
-    assert isinstance(foreground_model("mustan-lite", file, "dis").pictures.provider, DIS)  # type: ignore[union-attr]
-    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
+    assert isinstance(made.images.provider, Farneback)
+    assert isinstance(foreground_model("mustan-lite", file, "dis").images.provider, DIS)  # type: ignore[union-attr]
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
     session = ForegroundSession(made, device="cpu")
     session.explain()
-    found = [session.step(Frame(i, float(i), picture)) for i, picture in enumerate(pictures)]
+    found = [session.step(Frame(i, float(i), image)) for i, image in enumerate(images)]
     assert session.explanation is not None
     assert session.explanation.shape == (4 * 32, 9 * 48, 3)  # frame, scene 3, context 4, probability; flow
-    by_name = foreground(list(pictures), model="mustan-lite", weights=file, short_side=32, device="cpu")
+    by_name = foreground(list(images), model="mustan-lite", weights=file, short_side=32, device="cpu")
     masks = [result.mask for result in by_name]
     assert all(np.array_equal(a.mask, b) for a, b in zip(found, masks, strict=True) if a is not None)
 

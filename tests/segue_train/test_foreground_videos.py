@@ -39,8 +39,8 @@ def panned(frames: int, step: tuple[int, int]) -> Bytes:
     """A camera that pans over an image of many corners."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    picture = cv2.GaussianBlur(cv2.resize(coarse, (450, 300), interpolation=cv2.INTER_NEAREST), (0, 0), 1)
-    return np.stack([picture[k * step[1] :, k * step[0] :][:120, :160] for k in range(frames)])
+    image = cv2.GaussianBlur(cv2.resize(coarse, (450, 300), interpolation=cv2.INTER_NEAREST), (0, 0), 1)
+    return np.stack([image[k * step[1] :, k * step[0] :][:120, :160] for k in range(frames)])
 
 
 def test_shadows_that_are_not_labelled_are_no_example_of_their_absence(tmp_path: Path) -> None:

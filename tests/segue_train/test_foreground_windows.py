@@ -38,7 +38,7 @@ def videos(root: Path) -> list[ForegroundSequence]:
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave images as they are."""
     monkeypatch.setattr(foreground_videos, "augment", lambda rng, sample: sample)
-    monkeypatch.setattr(foreground_videos, "cut", lambda rng, pictures, size, scale: list(pictures))
+    monkeypatch.setattr(foreground_videos, "cut", lambda rng, images, size, scale: list(images))
 
 
 def test_videos_that_were_rendered_bring_depth_and_others_none(

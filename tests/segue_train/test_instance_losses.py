@@ -74,13 +74,13 @@ def test_a_training_step_gives_the_published_losses_and_gradients(golden: Golden
     expected = golden("seqformer_r50_train")
     network = fill_plainly(SeqFormer("r50"))
     assert isinstance(network, SeqFormer)
-    pictures = tensor(expected, "image0_u8").float().permute(0, 3, 1, 2)[None] / 255
+    images = tensor(expected, "image0_u8").float().permute(0, 3, 1, 2)[None] / 255
     height, width = (int(side) for side in expected["padded_size"])
-    inner = pictures.shape[-2:]
+    inner = images.shape[-2:]
     valid = torch.zeros(1, height, width, dtype=torch.bool)
     valid[:, : inner[0], : inner[1]] = True
-    pictures = torch.nn.functional.pad(pictures, (0, width - inner[1], 0, height - inner[0]))
-    memory = network.encode(pictures, valid)
+    images = torch.nn.functional.pad(images, (0, width - inner[1], 0, height - inner[0]))
+    memory = network.encode(images, valid)
     decoded = network.decode(memory)
     expected.check("valid_ratios", memory.levels.valid)
     expected.check("pred_logits", network.class_logits(decoded))

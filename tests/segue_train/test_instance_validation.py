@@ -52,12 +52,12 @@ def records(dataset: YTVISDataset, video: Video, label: dict[int, int], seen: li
 def test_a_network_is_scored_as_its_results_would_be(dataset: YTVISDataset, tmp_path: Path) -> None:
     network = tiny()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(official, "resized", lambda picture, _: picture)  # small images are quick
+        patch.setattr(official, "resized", lambda image, _: image)  # small images are quick
         results = tmp_path / "results.json"
         records = []
         for video in dataset:
-            pictures = [dataset.read_image(video, t) for t in range(len(video))]
-            found = official.whole_clip(network, pictures, video.size, device="cpu")
+            images = [dataset.read_image(video, t) for t in range(len(video))]
+            found = official.whole_clip(network, images, video.size, device="cpu")
             records += [record | {"video_id": video.id} for record in found]
         results.write_text(json.dumps(records))
         value = ClipAP(dataset)(network)

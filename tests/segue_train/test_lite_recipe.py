@@ -44,8 +44,8 @@ def stills(folder: Path) -> Path:
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)
     for name in ("toy_1", "toy_2", "owl_1"):
-        picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
-        Image.fromarray(picture).save(folder / "images" / f"{name}.png")
+        image = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
+        Image.fromarray(image).save(folder / "images" / f"{name}.png")
         Image.fromarray(mask).save(folder / "masks" / f"{name}.png")
     return folder
 

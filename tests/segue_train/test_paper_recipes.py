@@ -77,9 +77,9 @@ def test_all_encoders_start_from_one_classifier(tmp_path: Path) -> None:
     assert not network.enc_cur.conv1_depth.weight.any()
     early = MUSTAN1(context="early")
     mustan.load_trunks(early, tmp_path / "r18.safetensors")
-    picture = torch.rand(1, 3, 32, 32)
-    same = early.cnet.conv1(picture.repeat(1, 3, 1, 1))
-    torch.testing.assert_close(same, trunk.conv1(picture), rtol=1e-4, atol=1e-5)
+    image = torch.rand(1, 3, 32, 32)
+    same = early.cnet.conv1(image.repeat(1, 3, 1, 1))
+    torch.testing.assert_close(same, trunk.conv1(image), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

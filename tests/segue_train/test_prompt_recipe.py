@@ -74,7 +74,7 @@ def test_a_batch_depends_on_the_seed_and_its_number_alone(stills: list[Footage])
         torch.testing.assert_close(value, batches()[7][name])
 
 
-def test_pictures_without_objects_are_an_error(stills: list[Footage], tmp_path: Path) -> None:
+def test_images_without_objects_are_an_error(stills: list[Footage], tmp_path: Path) -> None:
     for path in (tmp_path / "masks").iterdir():
         cv2.imwrite(str(path), np.zeros((90, 120), np.uint8))
     with pytest.raises(DatasetError, match="no image with an object"):
@@ -89,15 +89,15 @@ def test_what_stays_carries_its_mask_and_a_click_where_it_was_most_wrong() -> No
     planes = torch.zeros(6, 4, 160, 160, dtype=torch.uint8)
     planes[:, BOX, 40:120, 40:120] = 255
     batch = {
-        "pictures": torch.randint(0, 255, (6, 3, 160, 160), dtype=torch.uint8),
+        "images": torch.randint(0, 255, (6, 3, 160, 160), dtype=torch.uint8),
         "targets": targets,
         "planes": planes,
     }
     loss, _ = objective(batch, 0.0, 0)
     assert math.isfinite(loss.item())
     kept = objective.kept
-    assert len(kept["pictures"]) >= 1
-    assert kept["corrections"].tolist() == [1] * len(kept["pictures"])
+    assert len(kept["images"]) >= 1
+    assert kept["corrections"].tolist() == [1] * len(kept["images"])
     for sample, target in zip(kept["planes"], kept["targets"], strict=True):
         assert sample[PREVIOUS].any()
         clicks = sample[[POSITIVE, NEGATIVE]].amax((1, 2)) > 0

@@ -37,10 +37,10 @@ PERMUTATIONS = torch.tensor([[2, 0, 1], [1, 2, 0]])
 def batch(network: Any, slots: int) -> tuple[Tensor, Tensor, Tensor]:
     """Prepared frames (2, 4, 3, 64, 80), classes (2, 4, 64, 80), slots in use (2, slots)."""
     clips = [clip(seed, 4, 64, 80, objects) for seed, objects in CLIPS[slots]]
-    pictures = torch.cat([network.prepare(torch.from_numpy(f)) for frames, _ in clips for f in frames])
+    images = torch.cat([network.prepare(torch.from_numpy(f)) for frames, _ in clips for f in frames])
     exists = torch.tensor([[float(i < objects) for i in range(slots)] for _, objects in CLIPS[slots]])
     classes = torch.from_numpy(np.stack([masks for _, masks in clips])).long()
-    return pictures.view(2, 4, 3, 64, 80), classes, exists
+    return images.view(2, 4, 3, 64, 80), classes, exists
 
 
 def planes(classes: Tensor, slots: int) -> Tensor:

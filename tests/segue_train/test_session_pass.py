@@ -24,9 +24,9 @@ def test_a_clip_is_read_as_in_a_session() -> None:
     followed = [
         session.step(Frame(i, i / 24, frames[i]), masks[0] if i == 0 else None).mask for i in range(4)
     ]
-    pictures = torch.cat([network.prepare(torch.from_numpy(frame)) for frame in frames])[None]
+    images = torch.cat([network.prepare(torch.from_numpy(frame)) for frame in frames])[None]
     first = object_masks(torch.from_numpy(masks[:1]).long(), 2)
     with torch.no_grad():
-        logits = clip_logits(network, pictures, first, torch.ones(1, 2), schedule)
+        logits = clip_logits(network, images, first, torch.ones(1, 2), schedule)
     assert len(np.unique(followed[3])) == 3
     assert np.mean(logits[0, 2].argmax(0).numpy() == followed[3]) > 0.999

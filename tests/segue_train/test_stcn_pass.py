@@ -29,14 +29,14 @@ Measured = tuple[Tensor, list[tuple[float, ...]], dict[str, float]]
 def run(network: STCN, seeds: tuple[int, ...], exists: Tensor) -> Measured:
     """Logits (B, 2, K+1, H, W), rows of losses, and gradient norms of the last row's total."""
     clips = [clip(seed, 3, 64, 80, 2) for seed in seeds]
-    pictures = torch.cat([network.prepare(torch.from_numpy(f)) for frames, _ in clips for f in frames])
+    images = torch.cat([network.prepare(torch.from_numpy(f)) for frames, _ in clips for f in frames])
     ids = torch.from_numpy(np.stack([masks for _, masks in clips])).long()
     slots = torch.arange(1, exists.shape[1] + 1)
     known = (exists * slots)[:, :, None, None, None] == ids[:, None]
     target = ids * known.any(1)
     logits = clip_logits(
         network,
-        pictures.view(len(seeds), 3, 3, 64, 80),
+        images.view(len(seeds), 3, 3, 64, 80),
         known[:, :, 0].float() * exists[..., None, None],
         exists,
     )

@@ -41,13 +41,13 @@ def test_a_trunk_sees_what_the_classifier_saw(tmp_path: Path, scaling: Literal["
     state = classifier(trunk)
     write_checkpoint(tmp_path / "classifier.safetensors", state, {})
     load_mobilenet(trunk, tmp_path / "classifier.safetensors", scaling)
-    picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    seen = normalise_planes(picture) if scaling == "imagenet" else picture * 2 - 1
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    seen = normalise_planes(image) if scaling == "imagenet" else image * 2 - 1
     mean, var, gain, shift = (
         state[f"features.0.1.{leaf}"] for leaf in ("running_mean", "running_var", "weight", "bias")
     )
     normed = F.batch_norm(F.conv2d(seen, state["features.0.0.weight"], stride=2), mean, var, gain, shift)
-    stem = trunk.stem(picture * 2 - 1)[..., :-1, :-1]  # without what the padding reaches
+    stem = trunk.stem(image * 2 - 1)[..., :-1, :-1]  # without what the padding reaches
     torch.testing.assert_close(stem, normed.clamp(0, 6), rtol=1e-4, atol=1e-5)
     last = trunk.blocks[-1]
     assert isinstance(last, InvertedResidual)

@@ -11,7 +11,7 @@ from segue.errors import DatasetError
 from segue_train.instance_augment import InstanceClip
 from segue_train.instance_losses import tight_boxes
 from segue_train.ytvis_clips import ClipBatches
-from tests.segue_train.instance_sets import BRIGHT, DARK, picture
+from tests.segue_train.instance_sets import BRIGHT, DARK, drawn_image
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -25,7 +25,7 @@ def boxes_around(masks: BoolArray) -> Float32Array:
 
 def small_clip(frames: int = 2) -> InstanceClip:
     """The bright and the dark square, moving apart."""
-    pairs = [picture(t, 2 * t) for t in range(frames)]
+    pairs = [drawn_image(t, 2 * t) for t in range(frames)]
     masks = np.stack([masks for _, masks in pairs], axis=1)
     labels = np.array([BRIGHT, DARK], np.int64)
     return InstanceClip([image for image, _ in pairs], labels, masks, boxes_around(masks))

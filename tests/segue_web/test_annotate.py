@@ -15,7 +15,7 @@ import pytest
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle, write_index_mask
 from segue.prompts import Answer, Prompts
-from segue.video.images import write_picture
+from segue.video.images import write_image
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot
@@ -128,7 +128,7 @@ def test_a_click_means_what_moves_with_it(
     """On the last frame the one before it tells."""
     monkeypatch.setattr("segue_web.worker.find_prompter", lambda *_, **__: lambda _: Stub())
     for index, shift in enumerate(shifts):
-        write_picture(tmp_path / "video" / f"{index}.png", scene(shift))
+        write_image(tmp_path / "video" / f"{index}.png", scene(shift))
     tools = Tools(tmp_path / "video", None, ("stcn-lite", None), "segue-prompt", None)
 
     clicked = tools.click(frame, Prompts(points=[(160, 60)]), None)

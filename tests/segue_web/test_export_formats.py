@@ -71,16 +71,16 @@ def test_only_the_frames_from_first_to_last_go_out(
     assert taken.frames == [2]
     assert list(taken.span) == [2, 3]
     path = exported(video, taken, form, tmp_path)
-    pictures = sorted(p.name for p in path.rglob("*.jpg")) if path.is_dir() else []
-    if pictures:
-        assert pictures in (["00002.jpg"], ["000001.jpg"])
+    images = sorted(p.name for p in path.rglob("*.jpg")) if path.is_dir() else []
+    if images:
+        assert images in (["00002.jpg"], ["000001.jpg"])
     if form == "overlay":
         assert Video(path).count == 2
     with pytest.raises(SegueError, match="from 5"):
         snapshot(project, video, first=5)
 
 
-def test_coco_with_pictures_beside_it(video: Video, project: Project, tmp_path: Path) -> None:
+def test_coco_with_images_beside_it(video: Video, project: Project, tmp_path: Path) -> None:
     folder = exported(video, snapshot(project, video), "coco_images", tmp_path)
 
     read = COCO(str(folder / "annotations" / "instances_default.json"))
@@ -173,7 +173,7 @@ def test_soft_edges_are_between_inside_and_outside(video: Video, project: Projec
         assert not alpha[outside].any()
 
 
-def test_soft_edges_follow_the_picture_not_the_mask() -> None:
+def test_soft_edges_follow_the_image_not_the_mask() -> None:
     pytest.importorskip("pymatting", reason="PyMatting is not installed (pip install 'segue[matting]')")
     from segue_web.exports.matting import soft_cut_out
 

@@ -198,14 +198,14 @@ def test_cut_outs_keep_their_transparency(
         assert wrong.mean() < 0.01
 
 
-def test_picture_sequence(video: Video, taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:
+def test_image_sequence(video: Video, taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:
     folder = exported(video, taken, "png", tmp_path)
 
     for index in range(COUNT):
-        picture = cv2.imread(str(folder / f"{index:05d}.png"), cv2.IMREAD_UNCHANGED)
+        image = cv2.imread(str(folder / f"{index:05d}.png"), cv2.IMREAD_UNCHANGED)
         inside = masks[index] > 0
-        assert np.array_equal(picture[..., 3], inside * np.uint8(255))
-        assert np.array_equal(picture[..., 2::-1][inside], video.frame(index).image[inside])
+        assert np.array_equal(image[..., 3], inside * np.uint8(255))
+        assert np.array_equal(image[..., 2::-1][inside], video.frame(index).image[inside])
 
 
 def test_what_a_killed_process_left_of_an_export_is_removed(tmp_path: Path) -> None:
@@ -247,10 +247,8 @@ def test_frames_of_which_nothing_is_known_stay_out_of_data_sets(video: Video, tm
             job = export_job(SimpleNamespace(video=video), taken[name], form, target)
             assert list(job) == list(frames)
         masks = (tmp_path / f"{name}-davis" / "Annotations").rglob("*.png")
-        pictures = (tmp_path / f"{name}-davis" / "JPEGImages").rglob("*.jpg")
-        assert (
-            sorted(int(path.stem) for path in masks) == sorted(int(path.stem) for path in pictures) == frames
-        )
+        images = (tmp_path / f"{name}-davis" / "JPEGImages").rglob("*.jpg")
+        assert sorted(int(path.stem) for path in masks) == sorted(int(path.stem) for path in images) == frames
         coco = json.loads((tmp_path / f"{name}-coco.json").read_text())
         assert [image["file_name"] for image in coco["images"]] == [f"{i:05d}.jpg" for i in frames]
         assert {item["image_id"] for item in coco["annotations"]} == {i + 1 for i in frames} - {1, 3, 4} - (
@@ -362,7 +360,7 @@ def stills(numbers: dict[int, int]) -> Any:
     return SimpleNamespace(size=SIZE, count=COUNT, numbers=numbers, names=None)
 
 
-def test_masks_bear_the_numbers_of_the_pictures(tmp_path: Path) -> None:
+def test_masks_bear_the_numbers_of_the_images(tmp_path: Path) -> None:
     for number in (7, 9):
         PillowImage.fromarray(np.full(SIZE, number, np.uint8)).save(tmp_path / f"gt{number:06d}.png")
 
@@ -553,10 +551,10 @@ NAMES = {
 
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES.keys())
 @pytest.mark.parametrize("form", ["davis", "coco", "coco_images", "ytvis", "cvat"])
-def test_masks_of_pictures_come_back_to_the_pictures_they_are_of(
+def test_masks_of_images_come_back_to_the_images_they_are_of(
     form: str, names: tuple[str, ...], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     files = [name if "." in name else f"{name}.png" for name in names]
     for name in files:
@@ -590,8 +588,8 @@ def test_masks_of_pictures_come_back_to_the_pictures_they_are_of(
 
 
 @pytest.mark.parametrize("form", ["yolo", "labelstudio"])
-def test_pictures_of_exports_are_called_as_those_of_the_video(form: str, tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
+def test_images_of_exports_are_called_as_those_of_the_video(form: str, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
     folder.mkdir()
     for name in ("img 7", "img 9 & #2"):
         PillowImage.new("RGB", (32, 24), (90, 60, 30)).save(folder / f"{name}.png")

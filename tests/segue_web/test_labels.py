@@ -103,9 +103,9 @@ def test_shapes_of_cvat_have_a_frame_of_the_video(tmp_path: Path) -> None:
             read_labels(cvat(tmp_path / "b.xml", box.format(frame)), VIDEO)
 
 
-def test_shapes_of_pictures_of_cvat_are_objects_by_their_groups(tmp_path: Path) -> None:
+def test_shapes_of_images_of_cvat_are_objects_by_their_groups(tmp_path: Path) -> None:
     box = "<box label='{}' xtl='{}' ytl='1' xbr='{}' ybr='3' group_id='{}'>{}</box>"
-    pictures = [
+    groups = [
         (
             0,
             box.format("a", 0, 1, 3, "<attribute name='pose'>sits</attribute>")
@@ -113,7 +113,7 @@ def test_shapes_of_pictures_of_cvat_are_objects_by_their_groups(tmp_path: Path) 
         ),
         (2, box.format("a", 4, 5, 3, "") + box.format("b", 6, 7, 0, "") + box.format("b", 8, 9, 0, "")),
     ]
-    images = "".join(f"<image id='{i}' name='{i}.png'>{shapes}</image>" for i, shapes in pictures)
+    images = "".join(f"<image id='{i}' name='{i}.png'>{shapes}</image>" for i, shapes in groups)
     (tmp_path / "a.xml").write_text(f"<annotations>{images}</annotations>")
     labels = read_labels(tmp_path / "a.xml", VIDEO)
     assert labels.names == {1: "a", 2: "b", 3: "b", 4: "b"}

@@ -39,7 +39,7 @@ TOKEN, HOST = "s3cret-of-this-run", "http://127.0.0.1:8123"
 WAIT = 60.0  # seconds; a busy machine is no defect
 
 
-def picture(index: int, size: tuple[int, int] = (96, 128)) -> tuple[Frame, Segmentation]:
+def drawn_image(index: int, size: tuple[int, int] = (96, 128)) -> tuple[Frame, Segmentation]:
     """A grey frame as bright as its index, with an object on some of its pixels."""
     mask = np.zeros(size, np.uint8)
     mask[: size[0] // 4, : size[1] // 2] = 3
@@ -90,7 +90,7 @@ def test_the_newest_frame_wins_and_is_compressed_once_for_all_pages(
 
     monkeypatch.setattr(live, "measure", measured)
     for index in range(20):
-        page.frame(*picture(index), "")
+        page.frame(*drawn_image(index), "")
     assert made == [], "nobody looks"
     with connect(client) as one, connect(client) as two:
         for socket in (one, two):
@@ -104,9 +104,9 @@ def test_the_newest_frame_wins_and_is_compressed_once_for_all_pages(
             assert news["image"]["labels"] == {"3": "car"}
             assert news["run"]["total"] == 500
             found = decode_rle({"size": [96, 128], "counts": news["image"]["masks"]["3"]})
-            assert np.array_equal(found, picture(19)[1].mask == 3)
+            assert np.array_equal(found, drawn_image(19)[1].mask == 3)
         for index in range(20, 120):  # the pages are slow: they see none of these but the last
-            page.frame(*picture(index), "")
+            page.frame(*drawn_image(index), "")
         news, image = ask(one)
         assert image is not None
         assert abs(float(image[50].mean()) - 119) < 3
@@ -116,11 +116,11 @@ def test_the_newest_frame_wins_and_is_compressed_once_for_all_pages(
     assert made == [19, 119]
 
 
-def test_the_page_of_a_camera_whose_pictures_are_reduced_places_zones_by_the_camera(
+def test_the_page_of_a_camera_whose_images_are_reduced_places_zones_by_the_camera(
     page: LivePage, client: TestClient
 ) -> None:
     page.ready(open_source([np.zeros((960, 1280, 3), np.uint8)], max_size=128), ())
-    page.frame(*picture(7), "")
+    page.frame(*drawn_image(7), "")
     with connect(client) as socket:
         news, _ = ask(socket)
     assert news["image"]["full"] == [960, 1280]
@@ -128,7 +128,7 @@ def test_the_page_of_a_camera_whose_pictures_are_reduced_places_zones_by_the_cam
 
 def test_large_frames_are_reduced(page: LivePage, client: TestClient) -> None:
     page.ready(open_source([np.zeros((1080, 2560, 3), np.uint8)]), ())
-    page.frame(*picture(7, (1080, 2560)), "")
+    page.frame(*drawn_image(7, (1080, 2560)), "")
     with connect(client) as socket:
         news, image = ask(socket)
     assert image is not None
@@ -164,7 +164,7 @@ def test_pages_hear_how_the_run_has_ended_with_its_last_frame(
     monkeypatch.setattr(live, "PATIENCE", WAIT)
     with connect(client) as socket:
         socket.send_text("next")
-        page.frame(*picture(3), "")
+        page.frame(*drawn_image(3), "")
         ending = threading.Thread(target=page.__exit__, args=(type(error) if error else None, error, None))
         ending.start()
         received = [json.loads(socket.receive_text())]
@@ -180,7 +180,7 @@ def test_only_so_many_pages_are_open_at_once(
     page: LivePage, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "MOST_PAGES", 1)
-    page.frame(*picture(0), "")
+    page.frame(*drawn_image(0), "")
     with connect(client) as socket:
         ask(socket)
         with pytest.raises(WebSocketDisconnect), connect(client):

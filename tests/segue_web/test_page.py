@@ -1,6 +1,6 @@
 """The page in a real Chromium: click, track, correct, track back, export; and what must not break it.
 
-With SEGUE_PICTURES set to a folder, the images of the documentation are written there.
+With SEGUE_IMAGES set to a folder, the images of the documentation are written there.
 """
 
 from __future__ import annotations
@@ -154,14 +154,14 @@ class Page:
         """The left or the right half of the canvas, (H, W / 2, 3)."""
         data = self.page.locator("#canvas").evaluate("node => node.toDataURL('image/png')")
         packed = np.frombuffer(base64.b64decode(data.partition(",")[2]), np.uint8)
-        picture = cv2.imdecode(packed, cv2.IMREAD_COLOR)
-        half = picture.shape[1] // 2
-        return np.asarray(picture[40:, half * side : half * side + half])
+        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        half = image.shape[1] // 2
+        return np.asarray(image[40:, half * side : half * side + half])
 
-    def picture(self, name: str) -> None:
-        if "SEGUE_PICTURES" in os.environ:
+    def image(self, name: str) -> None:
+        if "SEGUE_IMAGES" in os.environ:
             self.page.wait_for_timeout(600)
-            self.page.screenshot(path=f"{os.environ['SEGUE_PICTURES']}/{name}.jpg", quality=85)
+            self.page.screenshot(path=f"{os.environ['SEGUE_IMAGES']}/{name}.jpg", quality=85)
 
     def check_accessibility(self) -> None:
         check_accessibility(self.page)
@@ -222,7 +222,7 @@ def test_click_track_correct_track_back_export(
     page.tracked()
     page.go(3)
     page.here("tracked, confidence")
-    page.picture("annotate")
+    page.image("annotate")
     folder = page.export("davis")
 
     masks = [read_index_mask(path) for path in sorted(folder.glob("Annotations/Full-Resolution/*/*.png"))]
@@ -241,7 +241,7 @@ def test_click_track_correct_track_back_export(
     before = page.page.locator('[data-command="beside"]')
     playwright.expect(before).to_have_attribute("aria-pressed", "true")
     page.page.wait_for_function("document.getElementById('canvas').width > 0")
-    page.picture("annotate-beside")
+    page.image("annotate-beside")
     page.check_accessibility()
     both = [page.pixels(side).astype(int) for side in (0, 1)]
     assert np.median(np.abs(both[0] - both[1])) == 0, "the same part of the same frame"
@@ -311,7 +311,7 @@ def test_two_tabs_do_not_destroy_each_others_work(
 
 
 @pytest.mark.slow
-def test_the_picture_stays_where_it_is_and_what_cannot_be_done_looks_so(
+def test_the_image_stays_where_it_is_and_what_cannot_be_done_looks_so(
     serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
 ) -> None:
     page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
@@ -347,7 +347,7 @@ def test_what_is_found_becomes_objects(
     proposals = page.page.locator("#found li")
     playwright.expect(proposals).to_have_count(len(expected.objects))
     page.check_accessibility()
-    page.picture("annotate-found")
+    page.image("annotate-found")
     playwright.expect(proposals.first).not_to_contain_text("1.00")
     add = page.page.locator('[data-command="adopt"]')
     for box in proposals.get_by_role("checkbox").all():
@@ -394,7 +394,7 @@ def test_by_keyboard_alone(serve: Callable[..., Server], browser: Any, video: Pa
     page.here("corrected by you")
     page.key("?")
     page.page.locator("dialog[open]").wait_for()
-    page.picture("annotate-help")
+    page.image("annotate-help")
     page.check_accessibility()
     page.key("Escape")
     page.page.locator("dialog").wait_for(state="hidden")
@@ -448,7 +448,7 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
     page.go(5)
     page.key(">")
     playwright.expect(page.page.locator("#range")).to_have_text("frames 3 to 5")
-    page.picture("annotate-range")
+    page.image("annotate-range")
     page.check_accessibility()
     page.key("t")
     page.tracked()
@@ -482,7 +482,7 @@ def test_a_polygon_with_keyframes_is_moved_and_the_frames_between_follow(
     page.here("corrected by you")
     page.go(2)
     page.here("interpolated between two polygons; 3,600 pixels.")
-    page.picture("annotate-keyframes")
+    page.image("annotate-keyframes")
     page.check_accessibility()
     page.drag((180, 60), (180, 40))  # a corner
     page.here("corrected by you; 4,2")
@@ -557,7 +557,7 @@ def test_objects_overlap_and_an_import_lists_what_it_replaces(
     page.here("Object 2: corrected by you")
     page.key("1")
     page.here(area)  # the new object takes no pixel of it
-    page.picture("overlap")
+    page.image("overlap")
     page.key("2")
     page.drag((150, 90), (250, 90))
     page.page.get_by_role("button", name="Remove Object 2").click()
@@ -572,7 +572,7 @@ def test_objects_overlap_and_an_import_lists_what_it_replaces(
     page.page.locator("#dialog input[type=file]").set_input_files(file)
     row = page.page.locator("#dialog .imports li")
     playwright.expect(row).to_contain_text("replaces frame 0 (1 corrected by hand)")
-    page.picture("import")
+    page.image("import")
     page.check_accessibility()
     row.locator("select").focus()
     row.locator("select").select_option("")
@@ -596,13 +596,13 @@ def test_other_windows(serve: Callable[..., Server], browser: Any, video: Path, 
     for size, scheme in (((1360, 820), "light"), ((800, 600), "dark"), ((390, 760), "light")):
         page = Page(browser, server.address, size, scheme)
         playwright.expect(page.page.locator("#objects li")).to_have_count(3)
-        page.picture(f"annotate-{size[0]}")
+        page.image(f"annotate-{size[0]}")
         if size[0] < 980:
             page.page.locator('[data-command="drawer"]').click()
             page.page.wait_for_timeout(300)
         page.check_accessibility()
         assert page.page.evaluate("document.documentElement.scrollWidth") <= size[0]
-        page.picture(f"annotate-{size[0]}-objects")
+        page.image(f"annotate-{size[0]}-objects")
 
 
 def test_results_are_compared_with_the_truth(
@@ -619,7 +619,7 @@ def test_results_are_compared_with_the_truth(
     overlap = (one & two).sum() / (one | two).sum()
     playwright.expect(page.page.locator("#score tbody tr").first).to_contain_text(f"{overlap:.3f}")
     playwright.expect(page.page.locator("#score")).to_contain_text("over 3 frames")
-    page.picture("view-slider")
+    page.image("view-slider")
     page.key("c")
     modes = page.page.locator("#compare-modes")
     playwright.expect(modes.locator('[aria-checked="true"]')).to_have_text("Side by side")
@@ -627,13 +627,13 @@ def test_results_are_compared_with_the_truth(
     page.page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] / 2)
     page.page.mouse.wheel(0, -120)
     page.page.wait_for_timeout(200)
-    page.picture("view-side-by-side")
+    page.image("view-side-by-side")
     one, two = (page.pixels(side) for side in (0, 1))
     assert np.abs(one.astype(int) - two).mean() > 0.5, "they show different masks"
     assert np.median(np.abs(one.astype(int) - two)) == 0, "of the same part of the same frame"
     page.page.locator('[data-mode="difference"]').click()
     page.check_accessibility()
-    page.picture("view-difference")
+    page.image("view-difference")
     assert page.errors == []
 
 
@@ -641,17 +641,17 @@ def test_results_are_compared_with_the_truth(
 def test_foreground_is_compared_by_recall_and_precision(
     serve: Callable[..., Server], browser: Any, tmp_path: Path
 ) -> None:
-    pictures, truth = tmp_path / "input", np.zeros((240, 432), np.uint8)
+    images, truth = tmp_path / "input", np.zeros((240, 432), np.uint8)
     truth[60:120, 100:200], truth[60:120, 200:220], truth[:20] = 255, 170, 85
     found = np.zeros((240, 432), np.uint8)
     found[60:120, 150:220], found[:10] = 255, 255  # half of it, and what does not count
-    for folder in (pictures, tmp_path / "result", tmp_path / "truth"):
+    for folder in (images, tmp_path / "result", tmp_path / "truth"):
         folder.mkdir()
     for number in range(30, 33):
-        cv2.imwrite(str(pictures / f"in{number:06d}.jpg"), np.full((240, 432, 3), 90, np.uint8))
+        cv2.imwrite(str(images / f"in{number:06d}.jpg"), np.full((240, 432, 3), 90, np.uint8))
         cv2.imwrite(str(tmp_path / f"result/bin{number:06d}.png"), found)
     cv2.imwrite(str(tmp_path / "truth/gt000031.png"), truth)
-    server = serve("view", tmp_path / "result", "--video", pictures, "--against", tmp_path / "truth")
+    server = serve("view", tmp_path / "result", "--video", images, "--against", tmp_path / "truth")
     page = Page(browser, server.address)
     page.go(1)
     cells = page.page.locator("#score tbody tr").first

@@ -63,8 +63,8 @@ class Desk:
     def _file(self, route: Any) -> None:
         name = route.request.url.removeprefix(ADDRESS).partition("?")[0]
         if name.startswith("frame/"):
-            picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-            route.fulfill(body=cv2.imencode(".jpg", picture)[1].tobytes(), content_type="image/jpeg")
+            image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+            route.fulfill(body=cv2.imencode(".jpg", image)[1].tobytes(), content_type="image/jpeg")
             return
         path = STATIC / (name.removeprefix("static/") or self.index)
         route.fulfill(body=path.read_bytes(), content_type=KINDS[path.suffix])
@@ -160,7 +160,7 @@ class Desk:
         self.page.mouse.click(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
 
 
-def test_the_page_of_a_run_asks_for_one_picture_at_a_time(desk: Desk) -> None:
+def test_the_page_of_a_run_asks_for_one_image_at_a_time(desk: Desk) -> None:
     asked: list[str] = []
 
     def connect(route: Any) -> None:
@@ -268,7 +268,7 @@ def test_track_and_escape_wait_for_the_click_before(desk: Desk) -> None:
     assert desk.ops("track", "stop") == ["track", "stop"]
 
 
-def test_the_picture_stays_where_it_is_while_something_is_tracked(desk: Desk) -> None:
+def test_the_image_stays_where_it_is_while_something_is_tracked(desk: Desk) -> None:
     desk.open()
     desk.change(0, 1)
     desk.here("Object 1: corrected by you")

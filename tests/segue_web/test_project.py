@@ -219,7 +219,7 @@ def test_a_project_without_one_of_its_tables_is_refused_when_it_opens(project: P
         Project(project.folder, VIDEO, SIZE)
 
 
-@pytest.mark.parametrize("key", ["film", "settings", "revision", "last", "format"])
+@pytest.mark.parametrize("key", ["video", "settings", "revision", "last", "format"])
 def test_a_project_with_a_damaged_value_is_one_line(project: Project, key: str) -> None:
     project.close()
     with sqlite3.connect(project.folder / "project.db") as database:

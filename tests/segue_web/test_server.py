@@ -121,7 +121,7 @@ def test_a_foreign_socket_is_closed(client: TestClient, wrong: dict[str, str]) -
         "static/%2e%2e/server.py",
         "static/../server.py",
         "static/%2Fetc%2Fpasswd",
-        "exports/..%2Ffilm.mp4",
+        "exports/..%2Fvideo.mp4",
         "exports/%2e%2e%2fproject.db",
         "exports/../../etc/passwd",
         "frame/../../video.mp4",

@@ -74,13 +74,13 @@ def test_near_is_the_key_frame_before(constant: Path) -> None:
     near = video.jpeg(keys[1] + 3, near=True)
 
     assert near == video.jpeg(keys[1])
-    picture = cv2.imdecode(np.frombuffer(near, np.uint8), cv2.IMREAD_COLOR)
-    assert abs(picture[..., ::-1].astype(int) - video.frame(keys[1]).image).mean() < 8
+    image = cv2.imdecode(np.frombuffer(near, np.uint8), cv2.IMREAD_COLOR)
+    assert abs(image[..., ::-1].astype(int) - video.frame(keys[1]).image).mean() < 8
 
 
-def test_a_folder_of_pictures_is_a_video(tmp_path: Path) -> None:
-    for index, picture in enumerate(numbered(3)):
-        cv2.imwrite(str(tmp_path / f"{index}.png"), picture)
+def test_a_folder_of_images_is_a_video(tmp_path: Path) -> None:
+    for index, image in enumerate(numbered(3)):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), image)
 
     video = Video(tmp_path)
 

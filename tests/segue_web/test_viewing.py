@@ -12,7 +12,7 @@ import segue
 from segue.errors import SegueError
 from segue.metrics.davis import DavisAccumulator
 from segue.naming import distinct_ends
-from segue.video.images import write_picture
+from segue.video.images import write_image
 from segue_web.labels import Labels
 from segue_web.viewing import (
     Comparison,
@@ -93,7 +93,7 @@ def test_results_know_the_video_that_they_were_made_of(tmp_path: Path) -> None:
     video, out = tmp_path / "video", tmp_path / "out"
     video.mkdir()
     for index in range(2):
-        write_picture(video / f"{index}.png", np.zeros((32, 48, 3), np.uint8))
+        write_image(video / f"{index}.png", np.zeros((32, 48, 3), np.uint8))
     segue.foreground(video, model="difference").save(out, formats=["png", "coco"])
     segue.foreground(video, model="difference").save(tmp_path / "alone.json", formats="coco")
     for results in (out, out / "masks", out / "coco.json", tmp_path / "alone.json"):

@@ -26,8 +26,8 @@ def write_video(
     stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
     stream.codec_context.time_base = Fraction(1, 1000)
     stream.options = {"g": str(gap), "bf": "2", "crf": "10", "preset": "veryfast"}
-    for index, picture in enumerate(frames):
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    for index, image in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame.pts, frame.time_base = (40 * index if ticks is None else ticks[index]), Fraction(1, 1000)
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))

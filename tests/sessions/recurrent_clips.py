@@ -26,14 +26,14 @@ ENTRIES = {1: (5, 0), 2: (2, 3), 3: (9, 7)}
 
 
 @cache
-def film(name: str) -> tuple[Bytes, Bytes]:
+def video(name: str) -> tuple[Bytes, Bytes]:
     """Frames and masks of a clip."""
     return clip(*CLIPS[name])
 
 
 def late_prompts() -> dict[int, Array]:
     """Masks of clip B: on each frame only the objects that enter on it."""
-    masks = film("B")[1]
+    masks = video("B")[1]
     return {t: np.where(masks[t] == label, i, 0).astype(np.uint8) for label, (i, t) in ENTRIES.items()}
 
 
@@ -83,7 +83,7 @@ def run(
     removed: Mapping[int, int] | None = None,
 ) -> Run:
     """Follow a clip; ``sizes`` looks at the tracker after each frame, ``removed`` names objects by frame."""
-    frames = film(name)[0]
+    frames = video(name)[0]
     session = TrackSession(network, schedule, device="cpu")
     ids = sorted({int(i) for mask in prompts.values() for i in np.unique(mask) if i})
     found = Run(

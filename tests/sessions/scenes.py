@@ -25,10 +25,10 @@ def wall(seed: int = 0, height: int = 96, width: int = 128, light: float = 1.0) 
 
 def with_squares(scene: Bytes, places: Sequence[Place], side: int = 20, level: int = 250) -> Bytes:
     """The scene with bright squares, whose upper left corners are at these (row, column)."""
-    picture = scene.copy()
+    image = scene.copy()
     for row, column in places:
-        picture[max(row, 0) : max(row + side, 0), max(column, 0) : max(column + side, 0)] = level
-    return picture
+        image[max(row, 0) : max(row + side, 0), max(column, 0) : max(column + side, 0)] = level
+    return image
 
 
 def square_mask(size: tuple[int, int], places: Sequence[Place], side: int = 20) -> npt.NDArray[np.bool_]:
@@ -37,9 +37,9 @@ def square_mask(size: tuple[int, int], places: Sequence[Place], side: int = 20) 
     return with_squares(mask, places, side)[..., 0] > 0
 
 
-def film(pictures: Sequence[Bytes], fps: float = 25.0) -> list[Frame]:
+def video(images: Sequence[Bytes], fps: float = 25.0) -> list[Frame]:
     """Images as frames."""
-    return [Frame(t, t / fps, picture) for t, picture in enumerate(pictures)]
+    return [Frame(t, t / fps, image) for t, image in enumerate(images)]
 
 
 def overlap(found: npt.NDArray[np.generic], true: npt.NDArray[np.bool_]) -> float:

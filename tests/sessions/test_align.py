@@ -81,8 +81,8 @@ def test_a_shaken_camera_is_followed_from_frame_to_frame() -> None:
 def test_a_still_camera_is_left_alone_whatever_moves_before_it() -> None:
     aligner = Aligner()
     for t in range(60):
-        picture = with_squares(view(STILL), [(40, 3 * t - 30), (80, 150 - 2 * t)], side=30)
-        assert aligner.find(picture) is None
+        image = with_squares(view(STILL), [(40, 3 * t - 30), (80, 150 - 2 * t)], side=30)
+        assert aligner.find(image) is None
 
 
 def test_a_flat_wall_gives_nothing_to_hold_on_to() -> None:
@@ -93,14 +93,14 @@ def test_a_flat_wall_gives_nothing_to_hold_on_to() -> None:
 
 @pytest.mark.parametrize("stop", [0, 1, 7, 30])
 def test_it_goes_on_from_a_saved_state(stop: int) -> None:
-    pictures = [view(SHAKES[t % 4] if t > 2 else STILL) for t in range(40)]
+    images = [view(SHAKES[t % 4] if t > 2 else STILL) for t in range(40)]
     through, first, second = Aligner(), Aligner(), Aligner()
-    for picture in pictures[:stop]:
-        through.find(picture)
-        first.find(picture)
+    for image in images[:stop]:
+        through.find(image)
+        first.find(image)
     second.restore(first.state())
-    for picture in pictures[stop:]:
-        one, other = through.find(picture), second.find(picture)
+    for image in images[stop:]:
+        one, other = through.find(image), second.find(image)
         assert (one is None) == (other is None)
         if one is not None and other is not None:
             assert np.array_equal(one, other)
@@ -118,7 +118,7 @@ def test_a_frame_goes_to_the_reference_and_its_values_come_back() -> None:
     assert np.percentile(np.abs(back - view(true)[..., 0])[12:-12, 12:-12], 99) <= 8
 
 
-def test_a_movement_of_a_fifth_of_the_picture_is_no_shake() -> None:
+def test_a_movement_of_a_fifth_of_the_image_is_no_shake() -> None:
     """A fifth of the width of 160 are 32 pixels; what is shaken further is a camera that was turned."""
     for pixels, is_found in ((24, True), (38, False)):
         aligner = Aligner()

@@ -133,7 +133,7 @@ def likeness(one: Any, other: Any) -> float:
     return float(one @ other)
 
 
-def picture(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> Any:
+def drawn_image(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> Any:
     image = np.full((40, 40, 3), 128, np.uint8)
     image[10:20, 10:30], image[20:30, 10:30] = top, bottom
     return image
@@ -141,7 +141,7 @@ def picture(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> Any:
 
 def test_what_is_around_an_object_does_not_count_for_its_look() -> None:
     red, blue = (220, 30, 30), (30, 30, 220)
-    image, box = picture(red, blue), (10.0, 10.0, 30.0, 30.0)
+    image, box = drawn_image(red, blue), (10.0, 10.0, 30.0, 30.0)
     other = image.copy()
     other[:10], other[30:], other[:, :10], other[:, 30:] = 0, 255, 0, 255
     other[10:12, 10:12], other[28:30, 28:30] = 0, 255  # the corners lie outside of the ellipse

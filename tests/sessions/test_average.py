@@ -15,13 +15,13 @@ from segue.sessions.average import REACH, MotionAverage
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import SessionState
 from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import FilmScenes, LearntBackground, VideoPart
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.moving_camera import PAST
 from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.stages import Change, WorkFrame
+from segue.sessions.video_scenes import LearntBackground, VideoPart, VideoScenes
 from segue.types import Frame, Image, Segmentation
-from tests.sessions.scenes import film, wall
+from tests.sessions.scenes import video, wall
 
 SIZE = 72, 96
 SIDE = 32
@@ -33,7 +33,7 @@ def place(time: int) -> tuple[slice, slice]:
     return slice(20, 20 + SIDE), slice(10 + time, 10 + time + SIDE)
 
 
-def picture(time: int) -> Image:
+def drawn_image(time: int) -> Image:
     """A textured square goes right by one pixel a frame."""
     shown = GROUND.copy()
     shown[place(time)] = THING
@@ -47,7 +47,7 @@ def truth(time: int) -> Float32Array:
 
 
 def found(time: int, maps: Float32Array, *, image: Image | None = None) -> WorkFrame:
-    image = picture(time) if image is None else image
+    image = drawn_image(time) if image is None else image
     return WorkFrame(time, time / 25, SIZE, image, SegmenterInput(image), maps=maps)
 
 
@@ -88,7 +88,7 @@ def test_shadow_is_not_averaged() -> None:
     assert all(np.array_equal(each.maps[1], one[1]) for each, one in zip(means, maps, strict=True))
 
 
-def test_large_pictures_are_followed_reduced_and_keep_their_outlines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_followed_reduced_and_keep_their_outlines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHORT_SIDE", SIZE[0] // 2)
     average = MotionAverage()
     means = averaged([found(t, truth(t) * (t not in (9, 10))) for t in range(20)], average)
@@ -107,19 +107,19 @@ class Flickers(Segmenter):
     def step(
         self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
     ) -> Float32Array:
-        apart = cv2.absdiff(frame.image, scene.picture).max(axis=2)[None] > 25
+        apart = cv2.absdiff(frame.image, scene.image).max(axis=2)[None] > 25
         return np.asarray(apart * 0.9 * (int(np.argmax(apart.any(axis=(0, 1)))) % 3 > 0), np.float32)
 
 
-def scenes(cut: int | None = None) -> FilmScenes:
-    known = FilmScenes.of(Scene.of(GROUND))
+def scenes(cut: int | None = None) -> VideoScenes:
+    known = VideoScenes.of(Scene.of(GROUND))
     if cut is not None:
         known.learnt.append(VideoPart(cut, Change.scene.value, Scene.of(wall(7, *SIZE)).planes))
     return known
 
 
-def session(known: FilmScenes, *, of_this_film: bool = True, warm_up: int = 0) -> ForegroundSession:
-    background = LearntBackground(known, of_this_film=of_this_film)
+def session(known: VideoScenes, *, of_this_video: bool = True, warm_up: int = 0) -> ForegroundSession:
+    background = LearntBackground(known, of_this_video=of_this_video)
     return ForegroundSession(
         Flickers(), background=background, short_side=None, without=["align"], warm_up=warm_up
     )
@@ -130,7 +130,7 @@ def results(taker: ForegroundSession, frames: Iterable[Frame]) -> list[Segmentat
     return [*given, *taker.finish()]
 
 
-WALK = film([picture(t) for t in range(30)])
+WALK = video([drawn_image(t) for t in range(30)])
 
 
 def test_the_second_of_two_passes_knows_the_frames_after_each_one() -> None:
@@ -142,15 +142,15 @@ def test_the_second_of_two_passes_knows_the_frames_after_each_one() -> None:
     assert min(float((each.mask[place(t)] == 1).mean()) for t, each in enumerate(masks)) > 0.8
 
 
-def test_a_scene_that_is_known_from_another_film_answers_at_once() -> None:
-    taker = session(scenes(), of_this_film=False)
+def test_a_scene_that_is_known_from_another_video_answers_at_once() -> None:
+    taker = session(scenes(), of_this_video=False)
     assert taker.lag == 0
     assert all(taker.step(frame) is not None for frame in WALK[:5])
 
 
 @pytest.mark.parametrize("stop", [7, 25])
 def test_what_waits_for_its_future_is_saved(tmp_path: Path, stop: int) -> None:
-    frames = [*WALK[:20], *film([wall(7, *SIZE)] * 32)[20:]]
+    frames = [*WALK[:20], *video([wall(7, *SIZE)] * 32)[20:]]
     expected = results(session(scenes(20), warm_up=2), frames)
     first = session(scenes(20), warm_up=2)
     given = [result for frame in frames[:stop] if (result := first.step(frame)) is not None]
@@ -164,7 +164,7 @@ def test_what_waits_for_its_future_is_saved(tmp_path: Path, stop: int) -> None:
     assert expected[2].mask.any()
 
 
-def test_the_picture_that_explains_a_result_comes_with_it() -> None:
+def test_the_image_that_explains_a_result_comes_with_it() -> None:
     taker = session(scenes())
     taker.explain()
     shown = []
@@ -175,4 +175,4 @@ def test_the_picture_that_explains_a_result_comes_with_it() -> None:
         shown.append((result.index, taker.explanation))
     for index, strip in shown:
         assert strip is not None
-        assert np.array_equal(strip[: SIZE[0], : SIZE[1]], picture(index))
+        assert np.array_equal(strip[: SIZE[0], : SIZE[1]], drawn_image(index))

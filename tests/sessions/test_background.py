@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from segue.errors import PromptError
 from segue.sessions.background import MaskedMedian, MedianSettings
 from segue.sessions.empty_scene import DOUBT_FROM, Scene, scene_planes
-from segue.sessions.film_scenes import FilmScenes, LearntBackground
+from segue.sessions.video_scenes import LearntBackground, VideoScenes
 
 Bytes = npt.NDArray[np.uint8]
 SHAPE = (3, 2, 2)
@@ -38,7 +38,7 @@ def fed(levels: Any, masks: Any = None, **options: int) -> MaskedMedian:
 
 def shown(background: MaskedMedian) -> Bytes:
     assert background.scene is not None
-    return background.scene.picture
+    return background.scene.image
 
 
 @settings(max_examples=60, deadline=None)
@@ -68,7 +68,7 @@ def test_each_pixel_is_the_median_of_where_it_was_seen(
         assert found[channel, row, column] == counted[len(counted) // 2]
 
 
-def test_before_the_first_frame_there_is_no_picture_and_after_it_it_is_the_frame() -> None:
+def test_before_the_first_frame_there_is_no_image_and_after_it_it_is_the_frame() -> None:
     background = MaskedMedian()
     assert background.scene is None
     background.update(grey(7))
@@ -95,7 +95,7 @@ def test_the_kept_frames_stay_few_and_evenly_spread_over_the_past() -> None:
     assert kept[-1] == [12, 16, 20, 24, 28]
 
 
-def test_a_picture_is_never_written_to() -> None:
+def test_a_image_is_never_written_to() -> None:
     background = fed([10])
     first = shown(background)
     for _ in range(30):
@@ -130,14 +130,14 @@ def test_another_light_changes_all_that_is_remembered() -> None:
     assert shown(background).max() == 255
 
 
-def test_in_another_light_the_past_keeps_its_distance_from_the_picture() -> None:
+def test_in_another_light_the_past_keeps_its_distance_from_the_image() -> None:
     """A lamp at one side: the quantile range of each pixel comes along, and so does what stood before it."""
     levels, masks = [100, 90, 110, 100, 100, 200], [np.zeros((6, 8), bool)] * 5 + [np.ones((6, 8), bool)]
     background = fed(levels, masks, every=1)
     lamp = np.tile(np.linspace(50, 120, 8).astype(np.uint8)[None, :, None], (6, 1, 3))
     background.follow_light(lamp)
     assert background.scene is not None
-    assert np.array_equal(background.scene.picture, lamp)
+    assert np.array_equal(background.scene.image, lamp)
     gain = (lamp[..., 0] + 8.0) / 108
     assert np.abs(background.scene.planes[0] - (lamp[..., 0] - 10 * gain)).max() <= 0.5
     assert np.abs(background.scene.planes[15] - np.minimum(lamp[..., 0] + 100 * gain, 255)).max() <= 0.5
@@ -146,7 +146,7 @@ def test_in_another_light_the_past_keeps_its_distance_from_the_picture() -> None
     assert np.abs(shown(background).astype(int) - lamp).max() <= 1
 
 
-def test_a_given_picture_outlasts_what_stands_before_it() -> None:
+def test_a_given_image_outlasts_what_stands_before_it() -> None:
     mask = np.ones((6, 8), bool)
     background = MaskedMedian(MedianSettings(every=1))
     background.replace(grey(10))
@@ -160,8 +160,8 @@ def test_where_an_object_has_healed_it_does_not_come_back() -> None:
     background = MaskedMedian(MedianSettings(every=1))
     for t in range(40):
         level = 200 if t < 2 else 10
-        picture = shown(background) if t else grey(level)
-        background.update(grey(level), np.abs(picture[..., 0] - float(level)) > 30)
+        image = shown(background) if t else grey(level)
+        background.update(grey(level), np.abs(image[..., 0] - float(level)) > 30)
         if t > 6:
             assert (shown(background) == 10).all()
 
@@ -183,37 +183,37 @@ def test_it_goes_on_from_a_saved_state(stop: int) -> None:
         assert np.array_equal(shown(second), shown(through))
 
 
-def known(picture: Bytes) -> LearntBackground:
+def known(image: Bytes) -> LearntBackground:
     """An image of the empty scene, on the first frame."""
-    background = LearntBackground(FilmScenes.of(Scene.of(picture)))
+    background = LearntBackground(VideoScenes.of(Scene.of(image)))
     background.seek(0)
     return background
 
 
-def test_light_that_comes_back_shows_the_given_picture_again() -> None:
-    picture = np.arange(100 * 3, dtype=np.uint8).reshape(10, 10, 3)
-    background = known(picture)
+def test_light_that_comes_back_shows_the_given_image_again() -> None:
+    image = np.arange(100 * 3, dtype=np.uint8).reshape(10, 10, 3)
+    background = known(image)
     background.fit((10, 10))
     background.apply_gain((2.5, 2.5, 2.5))
-    resumed = known(picture)
+    resumed = known(image)
     resumed.restore(background.state())
     for each in (background, resumed):
         each.apply_gain((0.4, 0.4, 0.4))
-        assert np.array_equal(each.picture, picture)
+        assert np.array_equal(each.image, image)
 
 
-def test_a_given_picture_stays_and_takes_the_size_of_the_frames() -> None:
+def test_a_given_image_stays_and_takes_the_size_of_the_frames() -> None:
     background = known(grey(50, 12, 16))
     background.fit((6, 8))
     background.update(grey(99))
-    assert np.array_equal(background.picture, grey(50))
+    assert np.array_equal(background.image, grey(50))
     background.apply_gain((2.0, 2.0, 2.0))
-    assert np.array_equal(background.picture, grey(100))
+    assert np.array_equal(background.image, grey(100))
     other = known(grey(0, 12, 16))
     other.restore(background.state())
-    assert np.array_equal(other.picture, grey(100))
+    assert np.array_equal(other.image, grey(100))
     background.restart()
-    assert np.array_equal(background.picture, grey(50))
+    assert np.array_equal(background.image, grey(50))
     with pytest.raises(PromptError, match="the empty scene is 16x12, but the frames are 8x8"):
         background.fit((8, 8))
     with pytest.raises(PromptError, match="an empty scene is an image"):

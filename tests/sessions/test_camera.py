@@ -22,7 +22,7 @@ from segue.sessions.moving_camera import (
 )
 from segue.sessions.panning import WINDOW, PanDetector
 from segue.types import Segmentation
-from tests.sessions.scenes import Bytes, film, overlap, square_mask, with_squares
+from tests.sessions.scenes import Bytes, overlap, square_mask, video, with_squares
 from tests.sessions.tiny_foreground import MovesByItself, TinyForeground
 
 SIZE = (120, 160)
@@ -40,7 +40,9 @@ LONG = street()
 PLACES = [(50, 20 + 7 * t) for t in range(40)]
 """A square goes faster than the camera."""
 
-PAN = film([with_squares(LONG, [place])[15:135, STEP * t : STEP * t + 160] for t, place in enumerate(PLACES)])
+PAN = video(
+    [with_squares(LONG, [place])[15:135, STEP * t : STEP * t + 160] for t, place in enumerate(PLACES)]
+)
 TRUTH = [
     square_mask((150, 375), [place])[15:135, STEP * t : STEP * t + 160] for t, place in enumerate(PLACES)
 ]
@@ -101,7 +103,7 @@ def test_what_moves_before_a_still_camera_is_no_pan() -> None:
     for place in PLACES:
         assert not watch.look(with_squares(LONG, [place])[15:135, :160])
     everything = [with_squares(LONG, [place])[15:135, 3 * t : 3 * t + 160] for t, place in enumerate(PLACES)]
-    assert any(watch.look(picture) for picture in everything)
+    assert any(watch.look(image) for image in everything)
 
 
 def test_a_camera_that_shakes_does_not_pan() -> None:
@@ -135,16 +137,16 @@ def test_it_goes_on_from_a_saved_state(tmp_path: Path) -> None:
 
 def test_the_function_takes_a_network_or_says_what_is_wrong() -> None:
     network: ForegroundNetwork = MovesByItself()
-    pictures = [frame.image for frame in PAN]
-    results = list(foreground(pictures, model=network, follow_camera="features", device="cpu"))
+    images = [frame.image for frame in PAN]
+    results = list(foreground(images, model=network, follow_camera="features", device="cpu"))
     assert mean_overlap(results) > 0.6
     with pytest.raises(SegueError, match="for networks"):
-        foreground(pictures, model="median", follow_camera="features")
+        foreground(images, model="median", follow_camera="features")
     with pytest.raises(SegueError, match="must be 'never', 'auto', 'features' or 'ecc'"):
-        foreground(pictures, model=network, follow_camera="flow", device=torch.device("cpu"))  # type: ignore[arg-type]
+        foreground(images, model=network, follow_camera="flow", device=torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def test_pictures_that_have_nothing_in_common_have_no_motion() -> None:
+def test_images_that_have_nothing_in_common_have_no_motion() -> None:
     plain = np.full((*SIZE, 3), 90, np.uint8)
     assert METHODS["features"]((plain, NOTHING), (LONG[:120, :160], NOTHING)) is None
     assert METHODS["ecc"]((plain, NOTHING), (plain, NOTHING)) is None

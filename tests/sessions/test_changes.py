@@ -14,13 +14,13 @@ from segue.sessions.foreground import ForegroundSession
 from segue.sessions.stages import Change
 from segue.sessions.subtractors import BackgroundDifference
 from segue.video.images import read_image
-from tests.sessions.scenes import Bytes, film, overlap, square_mask, wall, with_squares
+from tests.sessions.scenes import Bytes, overlap, square_mask, video, wall, with_squares
 
 
-def changes(pictures: Sequence[Bytes], times: Sequence[float] | None = None) -> list[Change]:
+def changes(images: Sequence[Bytes], times: Sequence[float] | None = None) -> list[Change]:
     watch = SceneChangeDetector()
-    stamps = [t / 25 for t in range(len(pictures))] if times is None else times
-    return [watch.look(picture, time) for picture, time in zip(pictures, stamps, strict=True)]
+    stamps = [t / 25 for t in range(len(images))] if times is None else times
+    return [watch.look(image, time) for image, time in zip(images, stamps, strict=True)]
 
 
 def test_a_cut_is_another_scene() -> None:
@@ -38,8 +38,8 @@ def test_a_switched_lamp_is_the_same_scene_in_another_light(light: float) -> Non
 
 
 def test_something_large_that_moves_is_no_change() -> None:
-    pictures = [with_squares(wall(0), [(20, 4 * t)], side=60) for t in range(20)]
-    assert set(changes(pictures)) == {Change.none}
+    images = [with_squares(wall(0), [(20, 4 * t)], side=60) for t in range(20)]
+    assert set(changes(images)) == {Change.none}
 
 
 SEEDS = range(12)
@@ -66,20 +66,20 @@ def with_somebody(scene: Bytes, share: float, seed: int) -> Bytes:
     return np.where(inside[..., None], clothes, scene).astype(np.uint8)
 
 
-def darker(picture: Bytes) -> Bytes:
-    return (0.4 * picture.astype(float)).astype(np.uint8)
+def darker(image: Bytes) -> Bytes:
+    return (0.4 * image.astype(float)).astype(np.uint8)
 
 
-def warmer(picture: Bytes) -> Bytes:
-    return (picture * np.array([0.95, 0.65, 0.4])).astype(np.uint8)
+def warmer(image: Bytes) -> Bytes:
+    return (image * np.array([0.95, 0.65, 0.4])).astype(np.uint8)
 
 
-def gamma(picture: Bytes) -> Bytes:
-    return (255 * (picture / 255.0) ** 0.5).astype(np.uint8)
+def gamma(image: Bytes) -> Bytes:
+    return (255 * (image / 255.0) ** 0.5).astype(np.uint8)
 
 
-def infrared(picture: Bytes) -> Bytes:
-    grey = 1.6 * picture.mean(axis=2, keepdims=True).repeat(3, 2)
+def infrared(image: Bytes) -> Bytes:
+    grey = 1.6 * image.mean(axis=2, keepdims=True).repeat(3, 2)
     return np.clip(grey, 0, 255).astype(np.uint8)
 
 
@@ -90,7 +90,7 @@ def test_another_light_is_light_whoever_stands_in_it(light) -> None:  # type: ig
         assert changes([scene, light(scene)])[1] is Change.light, seed
 
 
-def test_a_cut_is_a_cut_between_all_kinds_of_pictures() -> None:
+def test_a_cut_is_a_cut_between_all_kinds_of_images() -> None:
     for seed in SEEDS:
         other = wall(seed + 200, light=0.5 + 0.1 * seed)
         assert changes([wall(seed), other])[1] is Change.scene, seed
@@ -117,12 +117,12 @@ def test_the_background_survives_somebody_who_comes_close() -> None:
     scene, rng = wall(3), np.random.default_rng(0)
     close = with_somebody(scene, 0.5, 3)
     true = (close != scene).any(axis=2)
-    pictures = [
-        np.clip(picture + rng.normal(0, 1, scene.shape), 0, 255).astype(np.uint8)
-        for picture in [scene] * 40 + [close] * 3
+    images = [
+        np.clip(image + rng.normal(0, 1, scene.shape), 0, 255).astype(np.uint8)
+        for image in [scene] * 40 + [close] * 3
     ]
     session = ForegroundSession(BackgroundDifference())
-    masks = [result.mask for frame in film(pictures, 0.25) if (result := session.step(frame)) is not None]
+    masks = [result.mask for frame in video(images, 0.25) if (result := session.step(frame)) is not None]
     assert not masks[39].any()
     for mask in masks[40:]:
         assert overlap(mask, true) > 0.9

@@ -118,7 +118,7 @@ def test_a_piece_belongs_to_the_object_that_it_overlaps_most(squares: SquareTrac
     assert squares((5, 18)) == {(5, 18): 2}
 
 
-def test_a_new_scene_has_new_ids_and_a_new_film_begins_with_1(squares: SquareTracker) -> None:
+def test_a_new_scene_has_new_ids_and_a_new_video_begins_with_1(squares: SquareTracker) -> None:
     squares((5, 10))
     squares.tracker.restart()
     assert squares((5, 10)) == {(5, 10): 2}

@@ -11,7 +11,7 @@ import pytest
 
 from segue.models.cutie import Cutie, CutieSchedule
 from tests.golden_arrays import Array, Golden
-from tests.sessions.recurrent_clips import Run, film, late_prompts, run
+from tests.sessions.recurrent_clips import Run, late_prompts, run, video
 
 GoldenReader = Callable[[str], Golden]
 
@@ -90,7 +90,7 @@ class Sizes:
 def prompts_of(file: str, variant: str) -> dict[int, Array]:
     """Masks that are given, by frame."""
     name = CLIP_OF[file]
-    masks = film(name)[1]
+    masks = video(name)[1]
     if name == "B" and not variant.startswith("chunk"):
         prompts = late_prompts()
         if variant == "delete":

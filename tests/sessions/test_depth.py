@@ -19,9 +19,9 @@ from segue.sessions.extra_inputs import DepthScale
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.subtractors import BackgroundDifference
 from segue.types import Frame, Segmentation
-from tests.sessions.scenes import film, wall, with_squares
+from tests.sessions.scenes import video, wall, with_squares
 
-FRAMES = film([with_squares(wall(0, 40, 48), [(10, 4 * t)], side=8) for t in range(8)])
+FRAMES = video([with_squares(wall(0, 40, 48), [(10, 4 * t)], side=8) for t in range(8)])
 MAPS = [np.full((40, 48), 1000 + 100 * t, np.uint16) for t in range(8)]
 for number, depth_map in enumerate(MAPS):
     depth_map[:, 24:] = 4000 - 50 * number
@@ -59,9 +59,9 @@ def test_the_first_map_of_a_scene_gives_the_scale() -> None:
 def test_the_network_gets_the_depth_of_each_frame(network: MUSTAN2) -> None:
     found = soft(run(ForegroundSession(network, without=["align"], device="cpu"), DEEP))
     scale = DepthScale()
-    pictures = [torch.from_numpy(frame.image).permute(2, 0, 1)[None] / 255 for frame in FRAMES]
+    images = [torch.from_numpy(frame.image).permute(2, 0, 1)[None] / 255 for frame in FRAMES]
     for t, depth in enumerate(MAPS):
-        window = torch.stack([pictures[max(0, t + offset)] for offset in network.offsets], 1)
+        window = torch.stack([images[max(0, t + offset)] for offset in network.offsets], 1)
         given = torch.from_numpy(scale(depth))[None, None] / 255
         with torch.inference_mode():
             expected = network(window, depth=given).sigmoid()[0, 0].numpy()
@@ -97,12 +97,12 @@ def test_maps_that_do_not_fit_are_refused(network: MUSTAN2) -> None:
 def test_a_folder_of_maps_belongs_to_the_frames_in_order(network: MUSTAN2, tmp_path: Path) -> None:
     for t, depth in enumerate(MAPS):
         cv2.imwrite(str(tmp_path / f"d{t + 95}.png"), depth)
-    pictures = [frame.image for frame in FRAMES]
-    found = soft(list(foreground(pictures, model=network, depth=tmp_path, without=["align"], device="cpu")))
+    images = [frame.image for frame in FRAMES]
+    found = soft(list(foreground(images, model=network, depth=tmp_path, without=["align"], device="cpu")))
     expected = soft(run(ForegroundSession(network, without=["align"], device="cpu"), DEEP))
     np.testing.assert_array_equal(found, expected)
     (tmp_path / "d102.png").unlink()
     with pytest.raises(SourceError, match="7 depth maps, none for frame 7"):
-        list(foreground(pictures, model=network, depth=tmp_path, device="cpu"))
+        list(foreground(images, model=network, depth=tmp_path, device="cpu"))
     with pytest.raises(SourceError, match="no such folder"):
-        list(foreground(pictures, model=network, depth=tmp_path / "none", device="cpu"))
+        list(foreground(images, model=network, depth=tmp_path / "none", device="cpu"))

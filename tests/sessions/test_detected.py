@@ -91,10 +91,10 @@ class Copies(TrackSession):
         return self.step(frame)
 
 
-def run(film: list[tuple[Image, Found]], **options: object) -> list[Segmentation]:
+def run(video: list[tuple[Image, Found]], **options: object) -> list[Segmentation]:
     chosen = DetectionOptions(**{"every": 1, **options})  # type: ignore[arg-type]
-    session = DetectionSession(Copies(), ScriptedDetector([found for _, found in film]), chosen)
-    return [session.step(Frame(t, t / 10, image)) for t, (image, _) in enumerate(film)]
+    session = DetectionSession(Copies(), ScriptedDetector([found for _, found in video]), chosen)
+    return [session.step(Frame(t, t / 10, image)) for t, (image, _) in enumerate(video)]
 
 
 def seen(result: Segmentation) -> list[tuple[int, str | None]]:
@@ -127,11 +127,11 @@ def test_the_class_that_is_seen_most_is_the_name() -> None:
 
 def test_who_leaves_is_lost_and_returns_under_the_same_id() -> None:
     stays = ("person", 0.9, 10, 20, GREEN)
-    film = [drawn(stays, ("person", 0.9, 60 + 8 * t, 20, RED)) for t in range(7)]
-    film += [drawn(stays)] * 12
-    film += [drawn(stays, ("person", 0.9, 100 - 8 * t, 20, RED)) for t in range(4)]
-    film += [drawn(stays, ("person", 0.9, 76, 20, RED), ("person", 0.9, 40, 20, BLUE))] * 3
-    results = run(film)
+    video = [drawn(stays, ("person", 0.9, 60 + 8 * t, 20, RED)) for t in range(7)]
+    video += [drawn(stays)] * 12
+    video += [drawn(stays, ("person", 0.9, 100 - 8 * t, 20, RED)) for t in range(4)]
+    video += [drawn(stays, ("person", 0.9, 76, 20, RED), ("person", 0.9, 40, 20, BLUE))] * 3
+    results = run(video)
     assert seen(results[0]) == [(1, "person"), (2, "person")]
     assert [item.id for item in results[18].objects] == [1]  # the other is no longer followed
     assert seen(results[21]) == [(1, "person"), (2, "person")]
@@ -140,8 +140,8 @@ def test_who_leaves_is_lost_and_returns_under_the_same_id() -> None:
 
 def test_who_vanishes_between_two_looks_has_the_detector_look_at_once() -> None:
     stays = ("person", 0.9, 10, 20, GREEN)
-    film = [drawn(stays, ("dog", 0.9, 60, 20, RED))] * 3 + [drawn(stays)] * 6
-    results = run(film, every=5)
+    video = [drawn(stays, ("dog", 0.9, 60, 20, RED))] * 3 + [drawn(stays)] * 6
+    results = run(video, every=5)
     assert seen(results[2]) == [(1, "person"), (2, "dog")]
     # Gone on frame 3, looked for on frame 4, and no longer followed then.
     assert [item.id for item in results[3].objects] == [1, 2]
@@ -165,11 +165,11 @@ def test_no_more_objects_than_asked_for() -> None:
 
 @pytest.mark.usefixtures("trained")
 def test_a_restored_session_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
-    film = [
+    video = [
         drawn(("person", 0.9, 10 + 4 * t, 20, RED), ("dog", 0.55, 90 - 3 * t, 25, GREEN)) for t in range(8)
     ]
-    found = [item for _, item in film]
-    frames = [Frame(t, t / 10, image) for t, (image, _) in enumerate(film)]
+    found = [item for _, item in video]
+    frames = [Frame(t, t / 10, image) for t, (image, _) in enumerate(video)]
 
     def session() -> DetectionSession:
         network = segue.load("stcn-lite")

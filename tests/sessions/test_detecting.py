@@ -22,7 +22,7 @@ from segue.registry import DETECTORS
 from segue.sessions.detecting import as_classes, detector
 from segue.types import Frame, Image
 
-PICTURE = Frame(0, 0.0, np.zeros((20, 40, 3), np.uint8))
+IMAGE = Frame(0, 0.0, np.zeros((20, 40, 3), np.uint8))
 
 LABELS = {"maskrcnn": (1, 3, 18), "maskrcnn-v1": (1, 3, 18), "pointrend": (0, 2, 16)}
 """Numbers of person, car and dog: torchvision has those of COCO, Detectron 2 closes its gaps."""
@@ -54,7 +54,7 @@ def _fixed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", LABELS)
 def test_numbers_become_names_and_masks_become_objects(name: str) -> None:
-    found = detector(name, device="cpu")(PICTURE)
+    found = detector(name, device="cpu")(IMAGE)
     assert [(item.label, item.box) for item in found.objects] == [
         ("person", (0, 2, 10, 12)),
         ("car", (10, 2, 25, 12)),
@@ -66,7 +66,7 @@ def test_numbers_become_names_and_masks_become_objects(name: str) -> None:
 @pytest.mark.parametrize("name", LABELS)
 def test_wishes_are_heard(name: str) -> None:
     def labels(**wishes: object) -> list[str | None]:
-        return [item.label for item in detector(name, device="cpu", **wishes)(PICTURE).objects]  # type: ignore[arg-type]
+        return [item.label for item in detector(name, device="cpu", **wishes)(IMAGE).objects]  # type: ignore[arg-type]
 
     assert labels(classes=["car", "dog"]) == ["car"]
     assert labels(classes=["car", "dog"], score=0.3) == ["car", "dog"]
@@ -106,12 +106,12 @@ class Boxed(nn.Module):
 
 def test_boxes_of_one_object_become_one_object_with_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segue.sessions.detecting.load", lambda name, weights=None: Boxed())
-    found = detector("nanodet", refine="none", device="cpu")(PICTURE)
+    found = detector("nanodet", refine="none", device="cpu")(IMAGE)
     assert [(item.label, item.box) for item in found.objects] == [
         ("car", (0, 2, 10, 12)),
         ("car", (12, 2, 22, 12)),
     ]
-    trucks = detector("nanodet", refine="none", classes=["truck", "dog"], score=0.3, device="cpu")(PICTURE)
+    trucks = detector("nanodet", refine="none", classes=["truck", "dog"], score=0.3, device="cpu")(IMAGE)
     assert [item.label for item in trucks.objects] == ["truck", "dog"]
     with pytest.raises(PromptError, match="tiles is 9"):
         detector("nanodet", tiles=9)
@@ -135,7 +135,7 @@ def test_a_box_with_a_doubtful_mask_comes_after_a_weaker_one_with_a_sure_mask() 
             iou = np.array([0.4 if x0 == 0 else 0.9], np.float32)
             return Answer((20, 40), (x0, y0, x1, y1), iou, np.ones((1, y1 - y0, x1 - x0), np.float32))
 
-    found = BoxDetector(cast(NanoDetPlus, Two()), Judge, Rules(score=0.5))(PICTURE)
+    found = BoxDetector(cast(NanoDetPlus, Two()), Judge, Rules(score=0.5))(IMAGE)
     assert [item.label for item in found.objects] == ["car", "person"]
     np.testing.assert_allclose([item.score for item in found.objects], [0.54, 0.36], atol=1e-6)
 

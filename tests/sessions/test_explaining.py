@@ -12,9 +12,9 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
 SCENE = np.full((*SIZE, 3), 70, np.uint8)
 
 
-def cell(picture: np.ndarray, row: int, column: int) -> np.ndarray:
+def cell(image: np.ndarray, row: int, column: int) -> np.ndarray:
     height, width = SIZE
-    return picture[row * height : (row + 1) * height, column * width : (column + 1) * width]
+    return image[row * height : (row + 1) * height, column * width : (column + 1) * width]
 
 
 def test_a_plain_strip_is_the_frame_the_scene_and_the_probability() -> None:

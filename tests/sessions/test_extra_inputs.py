@@ -11,7 +11,7 @@ import torch
 
 from segue.api.foreground import foreground
 from segue.errors import FlowError, PromptError
-from segue.flow import FlowFiles, FlowPictures
+from segue.flow import FlowFiles, FlowImages
 from segue.models.base import ForegroundNetwork
 from segue.models.hofam import HOFAM
 from segue.models.mustan_lite import MustanLite
@@ -39,17 +39,17 @@ def test_frames_of_the_network_s_size_pass_as_they_are(network: HOFAM) -> None:
     wrapped = ComputedFlow(FlowNetwork(network), Difference())
     face: ForegroundNetwork = wrapped
     gaps = (1,) if network.flow_mode == "single" else (1, 3, 5)
-    assert face.context == tuple((-gap, "picture") for gap in gaps)
+    assert face.context == tuple((-gap, "image") for gap in gaps)
     bytes_ = torch.randint(0, 256, (1 + len(gaps), 2, 3, 64, 128), generator=torch.Generator().manual_seed(0))
     now, *earlier = bytes_.float() / 255
     with torch.inference_mode():
-        context = [face.encode(frames, "picture") for frames in earlier]
+        context = [face.encode(frames, "image") for frames in earlier]
         logits = face.decode(face.encode(now, "current"), context, None, (64, 128))
     for i in range(2):
         first, *others = (x[i].movedim(0, -1).numpy().astype(np.uint8) for x in bytes_)
-        picture = FlowPictures(Difference(), gaps)(first, others)
+        image = FlowImages(Difference(), gaps)(first, others)
         with torch.inference_mode():
-            flow = torch.from_numpy(picture).movedim(-1, 0)[None].float() / 255
+            flow = torch.from_numpy(image).movedim(-1, 0)[None].float() / 255
             expected = network(now[i : i + 1], flow)
         torch.testing.assert_close(logits[i : i + 1], expected, rtol=1e-4, atol=1e-5)
 
@@ -60,13 +60,13 @@ def test_other_sizes_come_back(network: HOFAM) -> None:
     with torch.inference_mode():
         current = face.encode(frames, "current")
         assert current[0].shape[-2:] == (64, 128)
-        context = [face.encode(frames, "picture")] * len(face.context)
+        context = [face.encode(frames, "image")] * len(face.context)
         assert face.decode(current, context, None, (50, 99)).shape == (1, 1, 50, 99)
 
 
 def test_the_published_network_sees_256_by_256() -> None:
     face = ComputedFlow(FlowNetwork(HOFAM(1)), Difference())
-    assert face.encode(torch.rand(1, 3, 300, 700), "picture")[0].shape[-2:] == (256, 256)
+    assert face.encode(torch.rand(1, 3, 300, 700), "image")[0].shape[-2:] == (256, 256)
 
 
 def test_flow_of_another_program_stands_for_what_is_computed(network: HOFAM) -> None:
@@ -96,21 +96,21 @@ def test_frames_and_flow_that_do_not_fit_are_refused(network: HOFAM) -> None:
 
 def test_a_folder_of_flow_files_belongs_to_the_frames_in_order(network: HOFAM, tmp_path: Path) -> None:
     gaps = (1,) if network.flow_mode == "single" else (1, 3, 5)
-    pictures = [np.full((64, 128, 3), 20 * t, np.uint8) for t in range(7)]
+    images = [np.full((64, 128, 3), 20 * t, np.uint8) for t in range(7)]
     for gap in gaps:
         for t in range(gap, 7):
             save_flo(tmp_path / str(gap) / f"{t}.flo", np.full((64, 128, 2), t + gap))
     wrapped = FlowNetwork(network)
-    found = list(foreground(pictures, model=wrapped, flow=tmp_path, without=["align"], device="cpu"))
+    found = list(foreground(images, model=wrapped, flow=tmp_path, without=["align"], device="cpu"))
     files = FlowFiles(tmp_path, gaps, 7)
     for t, result in enumerate(found):
-        given = (torch.from_numpy(x).movedim(-1, 0)[None] / 255 for x in (pictures[t], files(t)))
+        given = (torch.from_numpy(x).movedim(-1, 0)[None] / 255 for x in (images[t], files(t)))
         expected = network.probability(*given)[0, 0].numpy()
         np.testing.assert_allclose(result.probabilities[1], expected, atol=1e-5)
     with pytest.raises(FlowError, match="only hofam, stam and networks trained with --flow look at flow"):
-        foreground(pictures, model="median", flow=tmp_path)
+        foreground(images, model="median", flow=tmp_path)
     with pytest.raises(FlowError, match="flow files for 4 frames"):
-        foreground(pictures[:4], model=wrapped, flow=tmp_path)
+        foreground(images[:4], model=wrapped, flow=tmp_path)
 
 
 def test_flow_is_computed_for_a_network_that_takes_it() -> None:
@@ -119,14 +119,14 @@ def test_flow_is_computed_for_a_network_that_takes_it() -> None:
     for values in plain.flow_attention.fusion.parameters():  # type: ignore[union-attr]
         torch.nn.init.normal_(values, std=0.2)
     face = ComputedFlow(plain, Difference())
-    assert face.context[len(plain.context) :] == ((-3, "picture"), (-6, "picture"))
+    assert face.context[len(plain.context) :] == ((-3, "image"), (-6, "image"))
     assert not face.capabilities.flow
     six, three, now = torch.randint(0, 256, (3, 1, 3, 32, 48)).float() / 255
     scene = torch.rand(1, 21, 32, 48)
-    roles = [(six, "context"), (three, "context"), (three, "picture"), (six, "picture")]
+    roles = [(six, "context"), (three, "context"), (three, "image"), (six, "image")]
     shown = [(255 * x[0]).round().byte().movedim(0, -1).numpy() for x in (now, three, six)]
-    picture = FlowPictures(Difference(), (3, 6))(shown[0], shown[1:])
-    flow = torch.from_numpy(picture).movedim(-1, 0)[None].float() / 255
+    image = FlowImages(Difference(), (3, 6))(shown[0], shown[1:])
+    flow = torch.from_numpy(image).movedim(-1, 0)[None].float() / 255
     with torch.inference_mode():
         context = [face.encode(x, role) for x, role in roles]
         found = face.decode(face.encode(now, "current"), context, face.encode(scene, "scene"), (32, 48))
@@ -147,13 +147,13 @@ def test_flow_and_its_attention_are_shown() -> None:
         ComputedFlow(FlowNetwork(HOFAM(1, levels=6).eval()), Difference()), without=["align"]
     )
     session.explain()
-    pictures = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
-    for i, picture in enumerate(pictures):
-        session.step(Frame(i, float(i), picture))
+    images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
+    for i, image in enumerate(images):
+        session.step(Frame(i, float(i), image))
     shown = session.explanation
     assert shown is not None
     assert shown.shape == (4 * 64, 5 * 64, 3)  # frame and result, three flows, five scales, their attention
-    np.testing.assert_array_equal(shown[:64, :64], pictures[-1])
+    np.testing.assert_array_equal(shown[:64, :64], images[-1])
     assert (shown[:64, 128:] == 0).all()
     for row, columns in ((1, 3), (2, 5), (3, 5)):
         assert shown[64 * row : 64 * (row + 1), : 64 * columns].std() > 1

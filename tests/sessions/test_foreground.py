@@ -16,7 +16,6 @@ import segue
 from segue.errors import CheckpointError, PromptError, SegueError
 from segue.sessions import SessionState
 from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground_masks import SHADOW, ForegroundMasks
 from segue.sessions.segmenters import NetworkSegmenter, SegmenterInput
@@ -26,13 +25,14 @@ from segue.sessions.subtractors import (
     FrameDifference,
     Subtractor,
 )
+from segue.sessions.video_scenes import LearntBackground, VideoScenes
 from segue.types import Frame, Segmentation
-from tests.sessions.scenes import Bytes, film, overlap, square_mask, wall, with_squares
+from tests.sessions.scenes import Bytes, overlap, square_mask, video, wall, with_squares
 from tests.sessions.tiny_foreground import MovesByItself, TinyForeground
 
 SIZE = (96, 128)
 PATH = [(10 + t, 6 * t - 60) for t in range(36)]
-WALK = film([with_squares(wall(), [place]) for place in PATH])
+WALK = video([with_squares(wall(), [place]) for place in PATH])
 """A square comes in at the left and goes out at the right."""
 
 LOOK_AHEAD = ((-2, "past"), (-1, "now"), (2, "future"))
@@ -59,8 +59,8 @@ def assert_same(results: Sequence[Segmentation], expected: Sequence[Segmentation
         assert np.array_equal(one.mask, other.mask)
 
 
-def as_tensor(pictures: Sequence[Bytes]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+def as_tensor(images: Sequence[Bytes]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
 
 
 @pytest.mark.parametrize("model", ["median", "mog2", "network"])
@@ -81,8 +81,8 @@ def test_streaming_gives_what_the_whole_window_gives(
     network = TinyForeground(context)
     empty = wall(5, *size)
     scene = Scene.of(empty)
-    pictures = [wall(t, *size) for t in range(9)]
-    segmenter, inputs = NetworkSegmenter(network, device="cpu"), [SegmenterInput(each) for each in pictures]
+    images = [wall(t, *size) for t in range(9)]
+    segmenter, inputs = NetworkSegmenter(network, device="cpu"), [SegmenterInput(each) for each in images]
     maps = []
     for t, shown in enumerate(inputs):
         beside = {offset: inputs[min(max(t + offset, 0), 8)] for offset in segmenter.offsets}
@@ -92,7 +92,7 @@ def test_streaming_gives_what_the_whole_window_gives(
     pad = torch.nn.functional.pad
     for t, found in enumerate(maps):
         times = [min(max(t + offset, 0), 8) for offset, _ in context] + [t]
-        window = pad(as_tensor([pictures[i] for i in times]), padding, mode="replicate")
+        window = pad(as_tensor([images[i] for i in times]), padding, mode="replicate")
         with torch.inference_mode():
             logits = network(window, pad(as_tensor([empty]), padding, mode="replicate"))
         expected = logits[0, :, : size[0], : size[1]].sigmoid().numpy()
@@ -122,7 +122,7 @@ def test_the_network_itself_is_left_as_it_is() -> None:
 
 
 def test_a_cut_to_another_scene_does_not_flood() -> None:
-    frames = film([frame.image for frame in WALK[:20]] + [wall(9, light=1.4)] * 10)
+    frames = video([frame.image for frame in WALK[:20]] + [wall(9, light=1.4)] * 10)
     for result in run(new_session(objects=True), frames)[20:]:
         assert not result.mask.any()
         assert result.objects == ()
@@ -134,34 +134,34 @@ def test_a_light_switch_does_not_flood_and_who_stands_there_stays(light: float) 
     lit = np.clip(wall().astype(float) * light, 0, 255).astype(np.uint8)
     empty, dark = [wall()] * 20, [with_squares(wall(), place)] * 10
     after = [with_squares(lit, place, level=min(255, int(250 * light)))] * 10
-    results = run(new_session(BackgroundDifference(threshold=25)), film(empty + dark + after))
+    results = run(new_session(BackgroundDifference(threshold=25)), video(empty + dark + after))
     for result in results[22:]:
         assert overlap(result.mask, square_mask(SIZE, place)) > 0.8
 
 
 def test_a_slow_change_of_exposure_does_not_flood() -> None:
     scenes = [wall(light=1 + 0.02 * t) for t in range(30)]
-    for result in run(new_session(), film(scenes)):
+    for result in run(new_session(), video(scenes)):
         assert result.mask.mean() < 0.01
 
 
 def test_an_empty_scene_stays_empty() -> None:
     rng = np.random.default_rng(0)
     noisy = [np.clip(wall() + rng.normal(0, 3, (*SIZE, 3)), 0, 255).astype(np.uint8) for _ in range(40)]
-    for result in run(new_session(), film(noisy)):
+    for result in run(new_session(), video(noisy)):
         assert not result.mask.any()
 
 
 def test_someone_who_stops_stays_foreground() -> None:
     still = [(30, 50)]
-    pictures = [wall()] * 20 + [with_squares(wall(), still)] * 120
-    results = run(new_session(), film(pictures))
+    images = [wall()] * 20 + [with_squares(wall(), still)] * 120
+    results = run(new_session(), video(images))
     assert overlap(results[-1].mask, square_mask(SIZE, still)) > 0.8
 
 
 def test_the_ghost_of_what_was_there_at_first_heals() -> None:
-    pictures = [with_squares(wall(), [(30, 50)])] * 10 + [wall()] * 90
-    results = run(new_session(), film(pictures))
+    images = [with_squares(wall(), [(30, 50)])] * 10 + [wall()] * 90
+    results = run(new_session(), video(images))
     assert results[12].mask.any(), "where the square was, the scene differs from the background"
     assert not results[-1].mask.any()
 
@@ -179,7 +179,7 @@ def test_frames_of_another_size_and_scene_begin_anew_with_a_warning() -> None:
 def test_a_camera_that_changes_its_resolution_keeps_its_background(size: tuple[int, int]) -> None:
     place, factor = [(30, 50)], size[0] / SIZE[0]
     other = cv2.resize(with_squares(wall(), place), size[::-1], interpolation=cv2.INTER_AREA)
-    frames = film([wall()] * 20 + [np.asarray(other, np.uint8)] * 40)
+    frames = video([wall()] * 20 + [np.asarray(other, np.uint8)] * 40)
     with pytest.warns(ForegroundWarning, match="the background is kept"):
         results = run(new_session(), frames)
     row, column = (round(factor * at) for at in place[0])
@@ -196,7 +196,7 @@ def test_after_a_pause_the_background_is_still_known() -> None:
 
 
 def test_large_frames_are_reduced_and_masks_come_back_at_their_size() -> None:
-    large = film([with_squares(wall(0, 192, 256), [(20, 10 * t - 100)], side=48) for t in range(30)])
+    large = video([with_squares(wall(0, 192, 256), [(20, 10 * t - 100)], side=48) for t in range(30)])
     session = new_session(short_side=96)
     results = run(session, large)
     assert session.background is not None
@@ -209,15 +209,15 @@ def test_large_frames_are_reduced_and_masks_come_back_at_their_size() -> None:
 def test_a_shaken_camera_is_held_still() -> None:
     rng = np.random.default_rng(2)
     large, shakes = wall(4, 160, 200), rng.integers(-4, 5, (60, 2))
-    pictures, truth = [], []
+    images, truth = [], []
     for t, (down, right) in enumerate(shakes):
         whole = with_squares(large, [(60, 3 * t - 10)])
-        pictures.append(whole[20 + down : 140 + down, 20 + right : 180 + right])
+        images.append(whole[20 + down : 140 + down, 20 + right : 180 + right])
         square = square_mask((160, 200), [(60, 3 * t - 10)])
         truth.append(square[20 + down : 140 + down, 20 + right : 180 + right])
     scores = {}
     for without in (["align"], []):
-        results = run(new_session(BackgroundDifference(threshold=20), without=without), film(pictures))
+        results = run(new_session(BackgroundDifference(threshold=20), without=without), video(images))
         scores[not without] = np.mean([overlap(results[t].mask, truth[t]) for t in range(20, 55)])
     assert scores[True] > 0.8
     assert scores[True] > scores[False] + 0.1
@@ -237,7 +237,7 @@ def test_nothing_is_found_outside_the_region_of_interest() -> None:
 
 
 def test_small_pieces_and_first_frames_can_be_left_out() -> None:
-    twos = film([wall()] * 5 + [with_squares(wall(), [(10, 10)], side=8)] * 3)
+    twos = video([wall()] * 5 + [with_squares(wall(), [(10, 10)], side=8)] * 3)
     assert run(new_session(BackgroundDifference(median=1)), twos)[-1].mask.sum() == 64
     assert not run(new_session(BackgroundDifference(median=1), min_area=65), twos)[-1].mask.any()
     results = run(new_session(warm_up=15), WALK)
@@ -256,7 +256,7 @@ def test_all_foreground_is_one_object() -> None:
 
 
 def test_each_piece_is_an_object_of_its_own() -> None:
-    two = film([with_squares(wall(), [(10, 5 * t - 40), (60, 148 - 5 * t)]) for t in range(30)])
+    two = video([with_squares(wall(), [(10, 5 * t - 40), (60, 148 - 5 * t)]) for t in range(30)])
     results = run(new_session(objects=True), two)
     for result in results[15:22]:
         assert len(set(np.unique(result.mask))) == 3
@@ -267,18 +267,18 @@ def test_each_piece_is_an_object_of_its_own() -> None:
 
 
 def test_shadow_is_marked_where_the_model_tells_it() -> None:
-    pictures = []
+    images = []
     for t in range(30):
-        picture = with_squares(wall(), [(10, 5 * t - 40)])
-        picture[60:84, 40:64] = picture[60:84, 40:64] // 2 if t > 10 else picture[60:84, 40:64]
-        pictures.append(picture)
-    results = run(new_session(MovesByItself(), shadows=True), film(pictures))
+        image = with_squares(wall(), [(10, 5 * t - 40)])
+        image[60:84, 40:64] = image[60:84, 40:64] // 2 if t > 10 else image[60:84, 40:64]
+        images.append(image)
+    results = run(new_session(MovesByItself(), shadows=True), video(images))
     last = results[20]
     assert [item.label for item in last.objects] == ["foreground", "shadow"]
     assert (last.mask[64:80, 44:60] == SHADOW).all()
     assert last.probabilities.shape == (3, *SIZE)
     np.testing.assert_allclose(last.probabilities.sum(0), 1, atol=1e-6)
-    assert SHADOW not in run(new_session(MovesByItself()), film(pictures))[20].mask
+    assert SHADOW not in run(new_session(MovesByItself()), video(images))[20].mask
 
 
 def test_probabilities_do_not_depend_on_when_they_are_asked_for() -> None:
@@ -306,7 +306,7 @@ def test_a_session_goes_on_from_a_saved_state(tmp_path: Path, model: str, stop: 
         }
         return new_session(made[model], objects=model == "median", warm_up=3)
 
-    frames = WALK[:24] + film([wall(3, light=1.4)] * 36)[24:]
+    frames = WALK[:24] + video([wall(3, light=1.4)] * 36)[24:]
     expected = run(make(), frames)
     first = make()
     results = [result for frame in frames[:stop] if (result := first.step(frame)) is not None]
@@ -337,7 +337,7 @@ def test_a_state_of_another_model_is_refused() -> None:
 def test_subtractors_begin_with_empty_masks_and_tell_their_background(method: Any) -> None:
     session = new_session(Subtractor(method))
     assert session.background is None
-    results = run(session, film([wall()] * 12))
+    results = run(session, video([wall()] * 12))
     assert not any(result.mask.any() for result in results)
     assert session.background is not None
     assert np.abs(session.background.astype(int) - wall()).mean() < 2
@@ -357,10 +357,10 @@ def test_the_difference_to_the_frame_before_knows_no_background() -> None:
 
 def test_memory_stays_flat() -> None:
     session = new_session(MovesByItself(), objects=True)
-    pictures = [with_squares(wall(0, 48, 64), [(10, 3 * (t % 20))]) for t in range(20)]
+    images = [with_squares(wall(0, 48, 64), [(10, 3 * (t % 20))]) for t in range(20)]
     sizes: list[int] = []
     for t in range(600):
-        session.step(Frame(t, t / 25, pictures[t % 20]))
+        session.step(Frame(t, t / 25, images[t % 20]))
         if t % 100 == 99:
             state = session.state()
             sizes.append(sum(value.numel() for value in state.tensors.values()) // 100_000)
@@ -389,17 +389,17 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], message: str)
         new_session(**options)
 
 
-def test_a_given_background_stays_whatever_fills_the_picture() -> None:
+def test_a_given_background_stays_whatever_fills_the_image() -> None:
     empty = np.full((96, 128, 3), 40, np.uint8)
-    session = new_session(background=LearntBackground(FilmScenes.of(Scene.of(empty))), without=["align"])
+    session = new_session(background=LearntBackground(VideoScenes.of(Scene.of(empty))), without=["align"])
     session.step(Frame(0, 0.0, empty))
     crowd = wall(2)
     for t in range(1, 20):
         session.step(Frame(t, t / 25, crowd))
-    picture = session.background
-    assert picture is not None
-    assert likeness_of(picture, crowd) < 0.2
-    assert picture.std() < 1, "one grey, perhaps in another light"
+    image = session.background
+    assert image is not None
+    assert likeness_of(image, crowd) < 0.2
+    assert image.std() < 1, "one grey, perhaps in another light"
 
 
 def likeness_of(one: Bytes, other: Bytes) -> float:
@@ -409,17 +409,17 @@ def likeness_of(one: Bytes, other: Bytes) -> float:
 
 
 def test_a_source_that_refills_one_array_gives_what_one_of_many_gives() -> None:
-    pictures = [with_squares(wall(1), [place]) for place in PATH]
+    images = [with_squares(wall(1), [place]) for place in PATH]
 
     def refilled() -> Iterator[Bytes]:
-        array = np.empty_like(pictures[0])
-        for picture in pictures:
-            array[:] = picture
+        array = np.empty_like(images[0])
+        for image in images:
+            array[:] = image
             yield array
 
     options: dict[str, Any] = {"model": "mustan-lite", "short_side": 0, "device": "cpu"}
     once = [result.mask for result in segue.foreground(refilled(), **options)]
-    each = [result.mask for result in segue.foreground(pictures, **options)]
+    each = [result.mask for result in segue.foreground(images, **options)]
     assert np.array_equal(once, each)
     assert np.any(each)
 
@@ -444,13 +444,13 @@ def test_what_flickers_stays_inside_of_its_range() -> None:
     """A stripe of the image changes between two levels all the time; then something third comes."""
     dark, light = np.full((64, 96, 3), 60, np.uint8), np.full((64, 96, 3), 60, np.uint8)
     light[:, :16] = 160
-    pictures = [light if t % 4 < 2 else dark for t in range(200)]
-    pictures[-1] = dark.copy()
-    pictures[-1][20:44, :16] = 240
-    found = run(new_session(Envelope(), without=["align"]), film(pictures))
+    images = [light if t % 4 < 2 else dark for t in range(200)]
+    images[-1] = dark.copy()
+    images[-1][20:44, :16] = 240
+    found = run(new_session(Envelope(), without=["align"]), video(images))
     assert not found[-2].mask.any()
     assert (found[-1].mask[26:38, 2:12] == 1).all()
-    blind = run(new_session(BackgroundDifference(), without=["align"]), film(pictures))
+    blind = run(new_session(BackgroundDifference(), without=["align"]), video(images))
     assert blind[-2].mask.any() or blind[-4].mask.any()
 
 

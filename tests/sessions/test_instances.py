@@ -36,8 +36,8 @@ OPTIONS = WindowOptions(window=5, overlap=2, score=0.0, top=4, short_side=32)
 
 def frames(count: int, size: tuple[int, int] = (40, 56)) -> list[Frame]:
     generator = np.random.default_rng(0)
-    pictures = generator.integers(0, 256, (count, *size, 3)).astype(np.uint8)
-    return [Frame(i, i / 10, picture) for i, picture in enumerate(pictures)]
+    images = generator.integers(0, 256, (count, *size, 3)).astype(np.uint8)
+    return [Frame(i, i / 10, image) for i, image in enumerate(images)]
 
 
 def network(kind: type[SeqFormer] = SeqFormer) -> SeqFormer:
@@ -161,7 +161,7 @@ def test_a_whole_clip_gives_the_published_results(shared: object) -> None:
     assert sum(one == other for one, other in pairs) >= 0.9 * len(pairs)
 
 
-def test_pictures_are_reduced_as_published() -> None:
+def test_images_are_reduced_as_published() -> None:
     from segue.layers.colours import normalise_planes
 
     golden = load_golden("seqformer_preprocess")
@@ -229,7 +229,7 @@ class Colours(nn.Module):
         return list(frames[0])
 
     def join(self, parts: Sequence[list[Tensor]]) -> list[Tensor]:
-        return [picture for part in parts for picture in part]
+        return [image for part in parts for image in part]
 
     def decode(self, memory: list[Tensor]) -> Tensor:
         return torch.stack([torch.stack([x[0] - x[2], x[2] - x[0]]) for x in memory], 1)
@@ -249,23 +249,23 @@ class Colours(nn.Module):
 
 def test_a_network_with_a_memory_of_its_own_is_run() -> None:
     """Red moves to the right, blue comes later."""
-    pictures = np.zeros((7, 40, 56, 3), np.uint8)
-    for t, picture in enumerate(pictures):
-        picture[5:15, 4 * t : 4 * t + 10, 0] = 255
+    images = np.zeros((7, 40, 56, 3), np.uint8)
+    for t, image in enumerate(images):
+        image[5:15, 4 * t : 4 * t + 10, 0] = 255
         if t > 3:
-            picture[25:35, 30:40, 2] = 255
-    results = list(segue.instances(list(pictures), model=Colours(), window=3, overlap=1, device="cpu"))
+            image[25:35, 30:40, 2] = 255
+    results = list(segue.instances(list(images), model=Colours(), window=3, overlap=1, device="cpu"))
     assert [[item.label for item in result.objects if item.area] for result in results] == [
         ["red"] if t < 4 else ["red", "blue"] for t in range(7)
     ]
-    for picture, result in zip(pictures, results, strict=True):
-        assert np.array_equal(result.mask, np.where(picture[..., 0], 1, np.where(picture[..., 2], 2, 0)))
+    for image, result in zip(images, results, strict=True):
+        assert np.array_equal(result.mask, np.where(image[..., 0], 1, np.where(image[..., 2], 2, 0)))
     sure = float(torch.tensor(5.0).sigmoid())
     assert {round(item.score, 4) for result in results for item in result.objects} == {round(sure, 4)}
     assert results[0].objects[0].box == (0, 5, 10, 15)
     session = InstanceSession(Colours(), WindowOptions(window=3, overlap=1, short_side=40), device="cpu")
     session.explain()
-    assert len(followed(session, [Frame(t, t / 10, picture) for t, picture in enumerate(pictures)])) == 7
+    assert len(followed(session, [Frame(t, t / 10, image) for t, image in enumerate(images)])) == 7
     assert session.explanation is not None
 
 

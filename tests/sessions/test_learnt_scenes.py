@@ -10,10 +10,10 @@ import pytest
 
 from segue.errors import CheckpointError
 from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import FilmScenes, LearntBackground, VideoPart
 from segue.sessions.segmenters import SegmenterInput
 from segue.sessions.stages import Change
 from segue.sessions.subtractors import BLIND, Subtractor
+from segue.sessions.video_scenes import LearntBackground, VideoPart, VideoScenes
 from tests.sessions.scenes import Bytes, wall, with_squares
 
 
@@ -21,9 +21,9 @@ def grey(level: int, height: int = 50, width: int = 8) -> Bytes:
     return np.full((height, width, 3), level, np.uint8)
 
 
-def scenes(*levels: int, size: tuple[int, int] = (6, 8)) -> FilmScenes:
+def scenes(*levels: int, size: tuple[int, int] = (6, 8)) -> VideoScenes:
     """Each scene holds for ten frames; the second is another place, the third another light."""
-    found = FilmScenes()
+    found = VideoScenes()
     changes = (Change.none, Change.scene, Change.light)
     for number, level in enumerate(levels):
         planes = Scene.of(grey(level, *size)).planes
@@ -33,7 +33,7 @@ def scenes(*levels: int, size: tuple[int, int] = (6, 8)) -> FilmScenes:
 
 @pytest.mark.parametrize("own", [True, False])
 def test_a_learnt_background_takes_its_scenes_where_they_begin(own: bool) -> None:
-    background = LearntBackground(scenes(10, 20, 30), of_this_film=own)
+    background = LearntBackground(scenes(10, 20, 30), of_this_video=own)
     assert background.scene is None
     background.restart()
     assert background.scene is None
@@ -42,17 +42,17 @@ def test_a_learnt_background_takes_its_scenes_where_they_begin(own: bool) -> Non
     changes = [Change.none, Change.none, Change.scene, Change.none, Change.light, Change.none]
     assert said == (changes if own else [None] * 6)
     assert background.scene is not None
-    assert (background.scene.picture == 10).all()
+    assert (background.scene.image == 10).all()
     background.apply_gain((2.0, 2.0, 2.0))
     background.update(grey(99, 6, 8))
     background.replace(grey(99, 6, 8))
     background.follow_light(grey(99, 6, 8))
-    assert (background.scene.picture == 20).all()
+    assert (background.scene.image == 20).all()
     assert background.seek(4) == (Change.none if own else None)
-    assert (background.scene.picture == 20).all(), "the same scene goes on in its light"
+    assert (background.scene.image == 20).all(), "the same scene goes on in its light"
     background.seek(12)
     background.seek(4)
-    assert (background.scene.picture == 10).all()
+    assert (background.scene.image == 10).all()
 
 
 PLANES = np.zeros((21, 6, 8), np.uint8)
@@ -80,14 +80,14 @@ PLANES = np.zeros((21, 6, 8), np.uint8)
 def test_a_file_of_scenes_is_looked_at_before_it_is_believed(
     firsts: list[Any], begun: list[str], planes: list[Any], good: bool, tmp_path: Path
 ) -> None:
-    made = FilmScenes()
+    made = VideoScenes()
     made.learnt = [VideoPart(*values) for values in zip(firsts, begun, planes, strict=True)]
     made.save(tmp_path / "scene.safetensors")
     if good:
-        assert [part.first for part in FilmScenes.load(tmp_path / "scene.safetensors").learnt] == firsts
+        assert [part.first for part in VideoScenes.load(tmp_path / "scene.safetensors").learnt] == firsts
         return
     with pytest.raises(CheckpointError, match="no learnt scene"):
-        FilmScenes.load(tmp_path / "scene.safetensors")
+        VideoScenes.load(tmp_path / "scene.safetensors")
 
 
 @pytest.mark.parametrize("method", ["mog2", "knn"])
@@ -95,8 +95,8 @@ def test_first_frames_of_a_subtractor_are_empty_and_median_is_filtered(method: A
     model, scene = Subtractor(method, history=20, median=1), Scene.of(wall())
     empty = []
     for t in range(9):
-        picture = with_squares(wall(), [(10, 10 * t)])
-        maps = model.step(SegmenterInput(picture), {}, scene)
+        image = with_squares(wall(), [(10, 10 * t)])
+        maps = model.step(SegmenterInput(image), {}, scene)
         assert maps.shape == (2, 96, 128)
         empty.append(not maps.any())
     assert empty[:BLIND] == [True] * BLIND

@@ -16,9 +16,9 @@ CENTRE = (80, 60)
 DARK = wall(height=120, width=160, light=0.4)
 
 
-def noisy(picture: Float32Array, seed: int = 1) -> Bytes:
-    noise = np.random.default_rng(seed).normal(0, 4, picture.shape)
-    return np.asarray(np.clip(picture + noise, 0, 255), np.uint8)
+def noisy(image: Float32Array, seed: int = 1) -> Bytes:
+    noise = np.random.default_rng(seed).normal(0, 4, image.shape)
+    return np.asarray(np.clip(image + noise, 0, 255), np.uint8)
 
 
 def spot(blur: float, centre: tuple[int, int] = CENTRE) -> Float32Array:
@@ -73,10 +73,10 @@ def test_a_session_finds_an_object_in_the_dark_and_no_light() -> None:
     lights, objects = [], []
     for time in range(40):
         at = (30 + 3 * (time - 20), 90)
-        picture = lit(DARK, 4.0, 90.0, at) if time >= 20 else DARK.astype(np.float32)
+        image = lit(DARK, 4.0, 90.0, at) if time >= 20 else DARK.astype(np.float32)
         if time >= 20:
-            picture[20:40, 2 * time : 2 * time + 24] = 140
-        result = session.step(noisy(picture, time))
+            image[20:40, 2 * time : 2 * time + 24] = 140
+        result = session.step(noisy(image, time))
         assert result is not None
         if time >= 22:
             lights.append((result.mask[60:] > 0).mean())

@@ -26,7 +26,7 @@ def texture(seed: int, height: int, width: int, low: int, high: int) -> Bytes:
     return np.asarray(low + (high - low) * smooth, np.uint8)
 
 
-def film(camera: int, step: int) -> tuple[list[Frame], Bytes]:
+def video(camera: int, step: int) -> tuple[list[Frame], Bytes]:
     """Two frames of a bright square that moves ``step`` pixels, and its mask; the camera moves ``camera``."""
     scene, square = texture(0, 140, 200, 0, 110), texture(1, 40, 40, 140, 255)
     frames = []
@@ -46,13 +46,13 @@ def finder() -> MotionDetector:
 
 @pytest.mark.parametrize("camera", [0, 4])
 def test_what_moves_is_found_whatever_the_camera_does(finder: MotionDetector, camera: int) -> None:
-    frames, mask = film(camera, 3)
+    frames, mask = video(camera, 3)
     found = finder.moving(frames[0].image, frames[1].image)
     assert ((found > 0) & (mask > 0)).sum() / ((found > 0) | (mask > 0)).sum() > 0.7
 
 
 def test_what_moves_is_one_object_after_the_way_there_and_back() -> None:
-    frames, mask = film(0, 3)
+    frames, mask = video(0, 3)
     found = MotionDetector(TrackSession("stcn-lite", device="cpu"))(*frames)
     assert len(found) == 1
     assert ((found.mask > 0) & (mask > 0)).sum() / ((found.mask > 0) | (mask > 0)).sum() > 0.7
@@ -80,7 +80,7 @@ def test_what_moves_on_the_way_to_one_frame_alone_does_not_count() -> None:
 
 
 def test_where_nothing_moves_nothing_is_found(finder: MotionDetector) -> None:
-    frames, _ = film(3, -3)
+    frames, _ = video(3, -3)
     assert len(finder(frames[0], Frame(1, 0.04, frames[0].image))) == 0
     assert len(finder(frames[0])) == 0
     camera_only = [Frame(t, t / 25, texture(0, 140, 200, 0, 110)[:, 4 * t : 160 + 4 * t]) for t in range(2)]
@@ -113,7 +113,7 @@ def test_detectors_refuse_what_they_do_not_have() -> None:
 
 
 @pytest.mark.parametrize("size", [(3, 3), (4, 12), (15, 90), (90, 15), (16, 16)])
-def test_in_the_smallest_pictures_nothing_moves(finder: MotionDetector, size: tuple[int, int]) -> None:
+def test_in_the_smallest_images_nothing_moves(finder: MotionDetector, size: tuple[int, int]) -> None:
     """OpenCV refuses to compute their flow."""
     noise = np.random.default_rng(0).integers(0, 255, (2, *size, 3)).astype(np.uint8)
     found = finder.moving(*noise)

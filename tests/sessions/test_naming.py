@@ -58,7 +58,7 @@ def test_a_detector_without_classes_is_refused() -> None:
 @pytest.mark.shared
 def test_the_shipped_detector_knows_a_car(shared: Path) -> None:
     folder = shared / "data" / "foreground" / "cdnet2014" / "baseline" / "highway" / "input"
-    picture = read_image(sorted(folder.iterdir())[-1])
-    label, score = object_namer("nanodet", "cpu")(picture, (34, 152, 119, 223)) or ("", 0.0)
+    image = read_image(sorted(folder.iterdir())[-1])
+    label, score = object_namer("nanodet", "cpu")(image, (34, 152, 119, 223)) or ("", 0.0)
     assert label == "car"
     assert score > 0.6

@@ -21,12 +21,12 @@ from segue.types import Frame
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-def test_a_clip_has_at_most_ten_entries_of_its_length_at_the_size_of_the_film() -> None:
+def test_a_clip_has_at_most_ten_entries_of_its_length_at_the_size_of_the_video() -> None:
     torch.manual_seed(0)
     size = Size(width=64, hidden=32, encoder_layers=1, decoder_layers=1, heads=4, queries=6, classes=3)
     network = SeqFormer("r18", size).eval()
-    pictures = [np.random.default_rng(t).integers(0, 256, (72, 96, 3)).astype(np.uint8) for t in range(2)]
-    records = whole_clip(network, iter(pictures), (144, 192), short_side=72, device="cpu")
+    images = [np.random.default_rng(t).integers(0, 256, (72, 96, 3)).astype(np.uint8) for t in range(2)]
+    records = whole_clip(network, iter(images), (144, 192), short_side=72, device="cpu")
     assert 0 < len(records) <= 10  # queries without a pixel have none
     assert {record["video_id"] for record in records} == {1}
     for record in records:

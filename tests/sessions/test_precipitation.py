@@ -15,13 +15,13 @@ SIZE = (192, 256)
 SCENE = wall(height=192, width=256)
 
 
-def with_flakes(picture: Bytes, time: int, sign: int = 1) -> Bytes:
+def with_flakes(image: Bytes, time: int, sign: int = 1) -> Bytes:
     """A hundred blobs, at other places on each frame."""
     rng = np.random.default_rng([3, time])
-    flakes = np.zeros(picture.shape, np.uint8)
+    flakes = np.zeros(image.shape, np.uint8)
     for row, column in rng.uniform(0, 1, (100, 2)) * SIZE:
         cv2.circle(flakes, (int(column), int(row)), 2, (90, 90, 90), -1, cv2.LINE_AA)
-    return np.asarray(cv2.add(picture, flakes) if sign > 0 else cv2.subtract(picture, flakes), np.uint8)
+    return np.asarray(cv2.add(image, flakes) if sign > 0 else cv2.subtract(image, flakes), np.uint8)
 
 
 def falling(make: Callable[[int], Bytes], frames: int = 30) -> list[bool]:
@@ -46,16 +46,16 @@ def new_session(without: tuple[str, ...] = ()) -> ForegroundSession:
     return ForegroundSession("mustan-lite", without=["align", *without], device="cpu")
 
 
-def played(film: Iterator[Bytes], without: tuple[str, ...] = ()) -> list[np.ndarray]:
+def played(video: Iterator[Bytes], without: tuple[str, ...] = ()) -> list[np.ndarray]:
     session = new_session(without)
-    results = (session.step(picture) for picture in film)
+    results = (session.step(image) for image in video)
     return [result.mask == 1 for result in results if result is not None]
 
 
 def test_snow_before_an_empty_scene_is_no_foreground() -> None:
-    film = [with_flakes(SCENE, time) for time in range(30)]
-    assert max(mask.mean() for mask in played(iter(film))) <= 0.0001
-    assert max(mask.mean() for mask in played(iter(film), ("rain",))) > 0.001
+    video = [with_flakes(SCENE, time) for time in range(30)]
+    assert max(mask.mean() for mask in played(iter(video))) <= 0.0001
+    assert max(mask.mean() for mask in played(iter(video), ("rain",))) > 0.001
 
 
 def test_an_object_in_snow_is_found_at_once() -> None:
@@ -73,14 +73,14 @@ def test_small_objects_are_found_at_once_where_nothing_falls() -> None:
 
 
 def test_a_session_goes_on_in_the_rain_where_it_was_saved() -> None:
-    film = [with_flakes(with_squares(SCENE, [(80, 4 * time)]), time) for time in range(30)]
+    video = [with_flakes(with_squares(SCENE, [(80, 4 * time)]), time) for time in range(30)]
     one = new_session()
-    for picture in film[:20]:
-        one.step(picture)
+    for image in video[:20]:
+        one.step(image)
     other = new_session()
     other.restore(one.state())
-    for picture in film[20:]:
-        first, second = one.step(picture), other.step(picture)
+    for image in video[20:]:
+        first, second = one.step(image), other.step(image)
         assert first is not None
         assert second is not None
         assert np.array_equal(first.mask, second.mask)

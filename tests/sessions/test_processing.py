@@ -27,7 +27,7 @@ from segue.weights import load
 RNG = np.random.default_rng(0)
 
 
-def pictures(count: int, height: int, width: int) -> list[Image]:
+def images(count: int, height: int, width: int) -> list[Image]:
     """Smooth images, so that resizing leaves something of them."""
     small = RNG.integers(0, 256, (count, 6, 8, 3), dtype=np.uint8)
     return [
@@ -39,20 +39,20 @@ def pictures(count: int, height: int, width: int) -> list[Image]:
 @pytest.mark.parametrize("size", [(70, 90), (420, 500)])
 @pytest.mark.parametrize("build", [lambda: load("stcn-lite"), STCN, STM, XMem, Cutie])
 def test_tracking_networks_see_what_their_tracker_shows_them(build: Any, size: tuple[int, int]) -> None:
-    network, (picture,) = build().eval(), pictures(1, *size)
+    network, (image,) = build().eval(), images(1, *size)
     seen: list[Tensor] = []
     tracker = network.tracker(
         network, Setup(network.schedule, torch.device("cpu"), torch.float32, memory_limit=1 << 30)
     )
     network.encode_query = seen.append
-    tracker.encode(tracker.resized(picture, tracker.geometry(size)))
-    inputs = ImageProcessor(network)(picture)
+    tracker.encode(tracker.resized(image, tracker.geometry(size)))
+    inputs = ImageProcessor(network)(image)
     assert inputs.original_size == size
     assert torch.equal(inputs.pixel_values, seen[0])
 
 
 def test_log_odds_of_a_tracker_become_the_masks_of_its_session() -> None:
-    network, (first, second) = load("stcn-lite"), pictures(2, 420, 500)
+    network, (first, second) = load("stcn-lite"), images(2, 420, 500)
     given = torch.zeros(420, 500, dtype=torch.int32)
     given[100:260, 40:200], given[50:300, 300:450] = 1, 2
     setup = Setup(network.schedule, torch.device("cpu"), torch.float32, memory_limit=1 << 30)
@@ -71,7 +71,7 @@ def test_log_odds_of_a_tracker_become_the_masks_of_its_session() -> None:
 
 def test_foreground_goes_in_and_out_as_in_a_session() -> None:
     network, size = load("mustan-lite"), (300, 411)
-    shots = pictures(8, *size)
+    shots = images(8, *size)
     processor = ImageProcessor(network)
     inputs = processor(shots)
     assert inputs.pixel_values.shape[1] == 3
@@ -101,13 +101,13 @@ def test_foreground_goes_in_and_out_as_in_a_session() -> None:
     assert (enlarged == inside).mean() > 0.97
 
 
-def as_frame(picture: Image) -> segue.Frame:
-    return segue.Frame(0, 0.0, picture)
+def as_frame(image: Image) -> segue.Frame:
+    return segue.Frame(0, 0.0, image)
 
 
 def test_instances_go_in_and_out_as_in_a_session() -> None:
     network, size = load("msstsvis-lite"), (200, 260)
-    shots = pictures(3, *size)
+    shots = images(3, *size)
     session = segue.InstanceSession(network, WindowOptions(short_side=network.short_side), device="cpu")
     seen: list[Tensor] = []
     shown = session._network.encode
@@ -132,39 +132,39 @@ def test_instances_go_in_and_out_as_in_a_session() -> None:
 
 def test_a_short_side_of_ones_own() -> None:
     network = load("stcn-lite")
-    assert ImageProcessor(network, short_side=128)(pictures(1, 256, 512)).pixel_values.shape == (
+    assert ImageProcessor(network, short_side=128)(images(1, 256, 512)).pixel_values.shape == (
         1,
         3,
         128,
         256,
     )
-    assert ImageProcessor(network)(pictures(1, 256, 512)).pixel_values.shape == (1, 3, 256, 512)
+    assert ImageProcessor(network)(images(1, 256, 512)).pixel_values.shape == (1, 3, 256, 512)
     with pytest.raises(ArgumentError, match="short_side is 0"):
         ImageProcessor(network, short_side=0)
 
 
-def test_pictures_of_all_kinds_are_taken_and_others_refused() -> None:
-    processor, (picture, other) = ImageProcessor(load("stcn-lite")), pictures(2, 64, 80)
+def test_images_of_all_kinds_are_taken_and_others_refused() -> None:
+    processor, (image, other) = ImageProcessor(load("stcn-lite")), images(2, 64, 80)
     ways: list[Any] = [
-        picture,
-        [picture],
-        picture[None],
-        torch.from_numpy(picture.copy()),
-        PillowImage.fromarray(picture),
-        segue.Frame(0, 0.0, picture),
-        iter([segue.Frame(0, 0.0, picture)]),
+        image,
+        [image],
+        image[None],
+        torch.from_numpy(image.copy()),
+        PillowImage.fromarray(image),
+        segue.Frame(0, 0.0, image),
+        iter([segue.Frame(0, 0.0, image)]),
     ]
     values = [processor(way).pixel_values for way in ways]
     assert all(torch.equal(value, values[0]) for value in values)
     with pytest.raises(ArgumentError, match="70x64, 80x64"):
-        processor([picture, other[:, :70]])
+        processor([image, other[:, :70]])
     with pytest.raises(ArgumentError, match="there are none"):
         processor([])
     with pytest.raises(SourceError, match="expected uint8"):
-        processor(picture.astype(np.float32))
+        processor(image.astype(np.float32))
 
 
-def test_networks_that_take_their_pictures_otherwise_are_named() -> None:
+def test_networks_that_take_their_images_otherwise_are_named() -> None:
     for network in (load("segue-prompt"), object()):
         with pytest.raises(ArgumentError, match=r"segue\.Prompter"):
             ImageProcessor(network)
@@ -172,7 +172,7 @@ def test_networks_that_take_their_pictures_otherwise_are_named() -> None:
 
 @pytest.mark.parametrize("name", ["stcn-lite", "mustan-lite"])
 def test_a_processor_of_a_folder_needs_no_weights(name: str, tmp_path: Any) -> None:
-    folder, (picture,) = segue.save_pretrained(name, tmp_path / "it"), pictures(1, 100, 120)
+    folder, (image,) = segue.save_pretrained(name, tmp_path / "it"), images(1, 100, 120)
     (folder / "model.safetensors").unlink()
-    found = ImageProcessor.from_pretrained(folder)(picture).pixel_values
-    assert torch.equal(found, ImageProcessor(load(name))(picture).pixel_values)
+    found = ImageProcessor.from_pretrained(folder)(image).pixel_values
+    assert torch.equal(found, ImageProcessor(load(name))(image).pixel_values)

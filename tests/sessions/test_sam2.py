@@ -14,7 +14,7 @@ from segue.errors import CheckpointError, PromptError, SegueError
 from segue.jobs.tracking import make_schedule
 from segue.jobs.values import TrackOptions
 from segue.layers.running import prepare_for_inference
-from segue.models.sam2 import SAM2, FilmPredictor, SAM2Schedule, SAM2Tracker, Settings
+from segue.models.sam2 import SAM2, SAM2Schedule, SAM2Tracker, Settings, VideoPredictor
 from segue.sessions import SessionState, TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
 from tests.clips import clip
@@ -41,16 +41,16 @@ def follow(run: TrackSession, prompts: Prompts, frames: range) -> list[Segmentat
     return [run.step(frame(t), prompts.get(t)) for t in frames]
 
 
-def film(network: SAM2, count: int = len(FRAMES), settings: Settings | None = None) -> FilmPredictor:
+def video(network: SAM2, count: int = len(FRAMES), settings: Settings | None = None) -> VideoPredictor:
     """The predictor with the very layers that a session runs, so that both round alike."""
     prepared, _, _ = prepare_for_inference(network, "cpu", False)
-    return FilmPredictor(prepared, FRAMES.__getitem__, count, settings, side=SIDE)
+    return VideoPredictor(prepared, FRAMES.__getitem__, count, settings, side=SIDE)
 
 
-def test_a_stream_gives_the_masks_of_the_whole_film_bit_by_bit(sam2_network: SAM2) -> None:
+def test_a_stream_gives_the_masks_of_the_whole_video_bit_by_bit(sam2_network: SAM2) -> None:
     run = session(sam2_network, len(FRAMES))
     found = follow(run, {0: [CLICK]}, range(len(FRAMES)))
-    whole = film(sam2_network)
+    whole = video(sam2_network)
     whole.click(0, 1, CLICK.positive)
     for result, expected in zip(found, whole.propagate(), strict=True):
         assert np.array_equal(result.mask, expected.masks[0])
@@ -77,7 +77,7 @@ def test_other_rules_are_bounded_too(sam2_network: SAM2, settings: Settings) -> 
     count = 14
     run = session(sam2_network, count, settings=settings)
     found = follow(run, given, range(count))
-    whole = film(sam2_network, count, settings)
+    whole = video(sam2_network, count, settings)
     position = 0
     for start in given:  # a mask of the future is not known in a stream
         for t in range(position, start):
@@ -100,7 +100,7 @@ def test_an_object_enters_later_is_corrected_and_removed(sam2_network: SAM2) -> 
         9: [RemovePrompt(9)],
     }
     found = follow(run, given, range(11))
-    whole = film(sam2_network)
+    whole = video(sam2_network)
     whole.click(0, 1, CLICK.positive)
     expected = list(whole.propagate(0, frames=2))
     box = whole.click(3, 9, [(50, 17), (2, 2)], [1, 0], box=(40, 10, 62, 27))
@@ -124,7 +124,7 @@ def test_a_correction_that_clears_around_it_leaves_the_prompted_frames_alone(sam
         settings = Settings(clear_around=True, keep_corrections=keeps)
         run = session(sam2_network, 6, settings=settings)
         found = follow(run, {0: [CLICK], 3: [PointPrompt(1, ((60.0, 40.0),))]}, range(6))
-        whole = film(sam2_network, 6, settings)
+        whole = video(sam2_network, 6, settings)
         whole.click(0, 1, CLICK.positive)
         expected = list(whole.propagate(0, frames=3))
         expected[3] = whole.click(3, 1, [(60, 40)])
@@ -218,9 +218,11 @@ def test_what_the_network_does_not_have_is_refused(sam2_network: SAM2) -> None:
     assert tracker.settings == Settings(prompted_frames=4, keep_corrections=True)
 
 
-def test_corrections_of_a_film_are_lost_where_it_begins_anew_unless_they_are_kept(sam2_network: SAM2) -> None:
+def test_corrections_of_a_video_are_lost_where_it_begins_anew_unless_they_are_kept(
+    sam2_network: SAM2,
+) -> None:
     for keeps in (False, True):
-        whole = film(sam2_network, 5, Settings(keep_corrections=keeps))
+        whole = video(sam2_network, 5, Settings(keep_corrections=keeps))
         whole.click(0, 1, CLICK.positive)
         first = [result.masks for result in whole.propagate()]
         whole.click(3, 1, [(60, 40)])
@@ -229,8 +231,8 @@ def test_corrections_of_a_film_are_lost_where_it_begins_anew_unless_they_are_kep
         assert all(same) == (not keeps)
 
 
-def test_a_film_goes_backwards_from_its_prompts(sam2_network: SAM2) -> None:
-    whole = film(sam2_network, 4)
+def test_a_video_goes_backwards_from_its_prompts(sam2_network: SAM2) -> None:
+    whole = video(sam2_network, 4)
     with pytest.raises(PromptError):
         next(whole.propagate())
     whole.click(2, 1, CLICK.positive)
@@ -242,12 +244,12 @@ def test_a_film_goes_backwards_from_its_prompts(sam2_network: SAM2) -> None:
 
 
 @pytest.mark.slow
-def test_a_long_stream_has_the_masks_of_the_whole_film_in_flat_memory(sam2_network: SAM2) -> None:
+def test_a_long_stream_has_the_masks_of_the_whole_video_in_flat_memory(sam2_network: SAM2) -> None:
     resource = pytest.importorskip("resource", reason="Windows tells no largest size")
     count = 200
     run = session(sam2_network, count)
     prepared, _, _ = prepare_for_inference(sam2_network, "cpu", False)
-    whole = FilmPredictor(prepared, lambda t: np.roll(FRAMES[0], t, 1), count, side=SIDE)
+    whole = VideoPredictor(prepared, lambda t: np.roll(FRAMES[0], t, 1), count, side=SIDE)
     whole.click(0, 1, CLICK.positive)
     expected = [result.masks[0] for result in whole.propagate()]
     del whole

@@ -70,9 +70,9 @@ def test_the_content_that_fits_best_into_its_surroundings_is_taken() -> None:
     scene = wall(2)
 
     def showing(level: float) -> Image:
-        picture = scene.astype(float)
-        picture[region] += level
-        return np.clip(picture, 0, 255).astype(np.uint8)
+        image = scene.astype(float)
+        image[region] += level
+        return np.clip(image, 0, 255).astype(np.uint8)
 
     bright, faint = showing(90), showing(30)
     frames = [bright, faint, scene, bright]

@@ -13,7 +13,7 @@ from segue.sessions.foreground import ForegroundSession
 from segue.sessions.segmenters import SegmenterInput
 from segue.sessions.shadows import without_shadows
 from segue.sessions.subtractors import BackgroundDifference
-from tests.sessions.scenes import Bytes, film, wall
+from tests.sessions.scenes import Bytes, video, wall
 
 SCENE = np.clip(wall().astype(np.int16) + 60, 0, 255).astype(np.uint8)
 PLACE = np.zeros(SCENE.shape[:2], bool)
@@ -87,7 +87,7 @@ class Undecided(BackgroundDifference):
 @pytest.mark.parametrize("suppresses", [True, False])
 def test_a_session_shows_no_shadow(suppresses: bool) -> None:
     session = ForegroundSession(Undecided(suppresses), without=["align"])
-    for frame in film([SCENE] * 10 + [lit((0.5, 0.5, 0.5))] * 3):
+    for frame in video([SCENE] * 10 + [lit((0.5, 0.5, 0.5))] * 3):
         result = session.step(frame)
     assert result is not None
     share = (result.mask[PLACE] > 0).mean()

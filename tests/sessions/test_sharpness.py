@@ -58,7 +58,7 @@ def test_colours_of_a_scene_are_blurred_and_its_shares_are_not() -> None:
     seen = Blur(6.0, 0.0).of_scene(scene)
     assert (seen.planes[18:] == scene.planes[18:]).all()
     assert seen.planes[:18, :, 10:-10].std() < 0.6 * scene.planes[:18, :, 10:-10].std()
-    assert (seen.picture == seen.planes[3:6].transpose(1, 2, 0)).all()
+    assert (seen.image == seen.planes[3:6].transpose(1, 2, 0)).all()
 
 
 def shaken(places: list[tuple[int, int]], t: int) -> Bytes:

@@ -11,17 +11,17 @@ from segue.errors import ArgumentError, CheckpointError, ResumeError
 from segue.sessions import SessionState
 from segue.sessions.base import FORMAT
 from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import FilmScenes, LearntBackground, VideoPart
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.stages import Change
 from segue.sessions.subtractors import BackgroundDifference, Subtractor
+from segue.sessions.video_scenes import LearntBackground, VideoPart, VideoScenes
 from segue.types import Frame, Segmentation
-from tests.sessions.scenes import film, wall, with_squares
+from tests.sessions.scenes import video, wall, with_squares
 from tests.sessions.tiny_foreground import TinyForeground
 
 COMMON = ["align", "exposure", "blur"]
 OWN = ["shadows", "lights", "rain", "contrast"]
-WALK = film([with_squares(wall(), [(30, 4 * t)]) for t in range(20)])
+WALK = video([with_squares(wall(), [(30, 4 * t)]) for t in range(20)])
 
 
 def names(*arguments: object, **options: object) -> list[str]:
@@ -29,7 +29,7 @@ def names(*arguments: object, **options: object) -> list[str]:
 
 
 def twice() -> LearntBackground:
-    return LearntBackground(FilmScenes.of(Scene.of(wall())), of_this_film=True)
+    return LearntBackground(VideoScenes.of(Scene.of(wall())), of_this_video=True)
 
 
 def test_the_model_the_camera_and_the_passes_say_which_stages_run() -> None:
@@ -97,13 +97,13 @@ def test_frames_that_wait_are_done_with_the_background_of_their_size() -> None:
 
 
 def test_frames_that_wait_are_done_with_the_scene_that_they_belong_to() -> None:
-    known = FilmScenes.of(Scene.of(wall()))
+    known = VideoScenes.of(Scene.of(wall()))
     known.learnt.append(VideoPart(10, Change.scene.value, Scene.of(wall(7)).planes))
     frames = [*WALK[:10], *(Frame(t, t / 25, wall(7)) for t in range(10, 14))]
 
     def session() -> ForegroundSession:
         return ForegroundSession(
-            ahead(), background=LearntBackground(known, of_this_film=True), without=["average"]
+            ahead(), background=LearntBackground(known, of_this_video=True), without=["average"]
         )
 
     alone, both = played(session(), frames[:10]), played(session(), frames)

@@ -472,14 +472,14 @@ def test_frames_of_any_size_are_followed(network: MemoryNetwork, size: tuple[int
     mask = np.zeros(size, np.uint8)
     mask[: (height + 1) // 2] = 1
     for t in range(3):
-        picture = np.ascontiguousarray(FRAMES[t][:height, :width])
-        result = session.step(Frame(t, t / 10, picture), mask if t == 0 else None)
+        image = np.ascontiguousarray(FRAMES[t][:height, :width])
+        result = session.step(Frame(t, t / 10, image), mask if t == 0 else None)
         assert result.mask.shape == size
         assert result.probabilities.shape == (2, *size)
         assert np.isfinite(result.probabilities).all()
 
 
-def test_pictures_that_are_read_only_or_views_are_taken_as_they_are(
+def test_images_that_are_read_only_or_views_are_taken_as_they_are(
     lite: STCNLite, plain: list[Segmentation]
 ) -> None:
     session = new_session(lite)
@@ -487,10 +487,10 @@ def test_pictures_that_are_read_only_or_views_are_taken_as_they_are(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for t in range(3):
-            picture = FRAMES[t].copy() if t else FRAMES[t][:, ::-1].copy()[:, ::-1]
-            picture.setflags(write=False)
+            image = FRAMES[t].copy() if t else FRAMES[t][:, ::-1].copy()[:, ::-1]
+            image.setflags(write=False)
             mask = FIRST.astype(np.int64) if t == 0 else None
-            results.append(session.step(Frame(t, t / 10, picture), mask))
+            results.append(session.step(Frame(t, t / 10, image), mask))
     assert_same(results, plain[:3])
 
 
@@ -524,7 +524,7 @@ def test_frames_beyond_the_working_size_are_reduced_for_the_network(lite: STCNLi
     assert grid == (32 // 8, 48 // 8), "30x40, padded to 32x48, at stride 8"
 
 
-LONG_FILM = """
+LONG_VIDEO = """
 import sys
 from pathlib import Path
 import numpy as np
@@ -533,9 +533,9 @@ def resident_pages():
     return int(Path("/proc/self/statm").read_text().split()[1])
 video = np.load(sys.argv[1])
 session = segue.TrackSession("stcn-lite", device="cpu")
-session.step(film["frames"][0], film["first"])
+session.step(video["frames"][0], video["first"])
 for t in range(1, 10_001):
-    assert session.step(film["frames"][t % len(film["frames"])]).probabilities.shape[0] == 4
+    assert session.step(video["frames"][t % len(video["frames"])]).probabilities.shape[0] == 4
     if t in (500, 10_000):
         print(resident_pages())
 """
@@ -545,8 +545,8 @@ for t in range(1, 10_001):
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_memory_is_flat_over_ten_thousand_frames(tmp_path: Path) -> None:
     """In a process of its own: what other tests left in the heap is no part of it."""
-    np.savez(tmp_path / "film.npz", frames=np.stack(FRAMES), first=FIRST)
-    words = [sys.executable, "-c", LONG_FILM, str(tmp_path / "film.npz")]
+    np.savez(tmp_path / "video.npz", frames=np.stack(FRAMES), first=FIRST)
+    words = [sys.executable, "-c", LONG_VIDEO, str(tmp_path / "video.npz")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     early, late = map(int, done.stdout.split())
     assert late <= 1.02 * early
@@ -599,7 +599,7 @@ def test_a_frame_that_was_peeked_at_is_not_predicted_again(
     assert_same(results, plain[:5])
 
 
-def test_an_array_that_is_filled_again_after_a_look_is_a_new_picture(
+def test_an_array_that_is_filled_again_after_a_look_is_a_new_image(
     lite: STCNLite, plain: list[Segmentation]
 ) -> None:
     session, buffer, results = new_session(lite), np.empty_like(FRAMES[0]), []

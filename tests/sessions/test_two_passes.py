@@ -12,12 +12,12 @@ import segue
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.sessions import SessionState
 from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.subtractors import BackgroundDifference
 from segue.sessions.two_passes import TwoPasses
+from segue.sessions.video_scenes import LearntBackground, VideoScenes
 from segue.types import Image
-from tests.sessions.scenes import film, overlap, square_mask, wall, with_squares
+from tests.sessions.scenes import overlap, square_mask, video, wall, with_squares
 from tests.sessions.test_camera import PAN, TRUTH
 
 SIZE = (96, 128)
@@ -31,17 +31,17 @@ def waits_and_leaves(count: int = 60) -> list[Image]:
 
 
 def passes(
-    pictures: list[Image], model: Segmenter | None = None, *, without: Sequence[str] = ("align",)
+    images: list[Image], model: Segmenter | None = None, *, without: Sequence[str] = ("align",)
 ) -> TwoPasses:
-    """Two passes over pictures, which may change in between."""
-    background = LearntBackground(FilmScenes())
+    """Two passes over images, which may change in between."""
+    background = LearntBackground(VideoScenes())
     segmenter = model or BackgroundDifference()
-    return TwoPasses(segmenter, lambda: film(pictures), background, short_side=None, without=without)
+    return TwoPasses(segmenter, lambda: video(images), background, short_side=None, without=without)
 
 
-def learnt(pictures: list[Image], without: Sequence[str] = ("align",)) -> TwoPasses:
-    made = passes(pictures, without=without)
-    assert list(made.learning()) == list(range(1, len(pictures) + 1))
+def learnt(images: list[Image], without: Sequence[str] = ("align",)) -> TwoPasses:
+    made = passes(images, without=without)
+    assert list(made.learning()) == list(range(1, len(images) + 1))
     return made
 
 
@@ -51,10 +51,10 @@ def masks(source: object, **options: object) -> list[np.ndarray]:
 
 
 def test_who_stands_most_of_the_time_and_leaves_is_found_from_the_first_frame_on() -> None:
-    pictures, truth = waits_and_leaves(), square_mask(SIZE, [STANDS])
-    assert overlap(masks(pictures)[20], truth) < 0.1  # by one pass not
-    found = masks(pictures, passes=2)
-    assert len(found) == len(pictures)
+    images, truth = waits_and_leaves(), square_mask(SIZE, [STANDS])
+    assert overlap(masks(images)[20], truth) < 0.1  # by one pass not
+    found = masks(images, passes=2)
+    assert len(found) == len(images)
     assert overlap(found[0], truth) > 0.8
     assert overlap(found[20], truth) > 0.8
     assert not found[-1].any()
@@ -62,22 +62,22 @@ def test_who_stands_most_of_the_time_and_leaves_is_found_from_the_first_frame_on
 
 def test_who_comes_and_stays_is_no_ghost() -> None:
     """The other way round: the scene that is seen less often is the true one again."""
-    pictures = waits_and_leaves()[::-1]
-    found = masks(pictures, passes=2)
+    images = waits_and_leaves()[::-1]
+    found = masks(images, passes=2)
     assert overlap(found[-1], square_mask(SIZE, [STANDS])) > 0.8
     assert not found[0].any()
 
 
 def test_what_hides_the_scene_most_of_the_time_and_never_stays_the_same_is_not_the_scene() -> None:
     rng = np.random.default_rng(1)
-    pictures = []
+    images = []
     for t in range(40):
-        picture = wall().copy()
+        image = wall().copy()
         if t % 4:  # three quarters of the time
-            picture[20:60, 30:90] = rng.integers(0, 255, (40, 60, 3))
-        pictures.append(picture)
-    scene = Scene(learnt(pictures).scenes.learnt[0].planes)
-    assert np.abs(scene.picture.astype(int) - wall()).max() <= 2
+            image[20:60, 30:90] = rng.integers(0, 255, (40, 60, 3))
+        images.append(image)
+    scene = Scene(learnt(images).scenes.learnt[0].planes)
+    assert np.abs(scene.image.astype(int) - wall()).max() <= 2
 
 
 def test_each_part_between_cuts_has_a_scene_of_its_own() -> None:
@@ -86,65 +86,63 @@ def test_each_part_between_cuts_has_a_scene_of_its_own() -> None:
     first = learnt([wall()] * 20 + [other] * 20)
     assert len(first.scenes.learnt) == 2
     assert [first.scenes.number_at(index) for index in (0, 19, 20, 39)] == [0, 0, 1, 1]
-    for part, picture in zip(first.scenes.learnt, (wall(), other), strict=True):
-        assert np.array_equal(Scene(part.planes).picture, picture)
+    for part, image in zip(first.scenes.learnt, (wall(), other), strict=True):
+        assert np.array_equal(Scene(part.planes).image, image)
 
 
 @pytest.mark.parametrize(
-    "pictures",
+    "images",
     [[wall()], [wall()] * 5, [np.zeros_like(wall())] * 5, [np.zeros((3, 2, 3), np.uint8)] * 2],
     ids=["one frame", "one image", "black", "tiny"],
 )
-def test_films_of_nothing_give_empty_masks(pictures: list[Image]) -> None:
-    found = masks(pictures, passes=2)
-    assert len(found) == len(pictures)
+def test_videos_of_nothing_give_empty_masks(images: list[Image]) -> None:
+    found = masks(images, passes=2)
+    assert len(found) == len(images)
     assert not any(mask.any() for mask in found)
 
 
 @pytest.mark.parametrize("place", [3, 20, 59])
-def test_a_film_that_changes_between_the_passes_is_reported(place: int) -> None:
-    pictures = waits_and_leaves()
-    made = learnt(pictures)
-    pictures[place] = 255 - pictures[place]
+def test_a_video_that_changes_between_the_passes_is_reported(place: int) -> None:
+    images = waits_and_leaves()
+    made = learnt(images)
+    images[place] = 255 - images[place]
     with pytest.raises(SourceError, match="changed since the first pass"):
         list(made.second())
 
 
 @pytest.mark.parametrize("length", [30, 59, 61])
-def test_a_film_of_another_length_is_reported(length: int) -> None:
-    pictures = waits_and_leaves()
-    made = learnt(pictures)
-    pictures[:] = [*pictures, wall()][:length]
+def test_a_video_of_another_length_is_reported(length: int) -> None:
+    images = waits_and_leaves()
+    made = learnt(images)
+    images[:] = [*images, wall()][:length]
     with pytest.raises(SourceError, match="first pass"):
         list(made.second())
 
 
 @pytest.mark.parametrize("stop", [1, 17, 45])
 def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(stop: int, tmp_path: Path) -> None:
-    pictures = waits_and_leaves()
-    first = passes(pictures, without=[])
+    images = waits_and_leaves()
+    first = passes(images, without=[])
     for number in first.learning():
         if number == stop:
             break
     first.state().save(tmp_path / "state.safetensors")
-    again = passes(pictures, without=[])
+    again = passes(images, without=[])
     again.restore(SessionState.load(tmp_path / "state.safetensors"))
     assert list(again.learning()) == list(range(stop + 1, 61))
-    whole = learnt(pictures, without=[])
+    whole = learnt(images, without=[])
     assert np.array_equal(again.scenes.learnt[0].planes, whole.scenes.learnt[0].planes)
 
 
 def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:
-    pictures = waits_and_leaves()
-    first = segue.foreground(pictures, model="median", without=["align"], passes=2)
+    images = waits_and_leaves()
+    first = segue.foreground(images, model="median", without=["align"], passes=2)
     two = [result.mask for result in first]
     scenes = first.session.scenes
     assert scenes is not None
     scenes.save(tmp_path / "scene.safetensors")
-    known = FilmScenes.load(tmp_path / "scene.safetensors")
-    one = [
-        result.mask for result in segue.foreground(pictures, model="median", without=["align"], scene=known)
-    ]
+    known = VideoScenes.load(tmp_path / "scene.safetensors")
+    one = [result.mask for result in segue.foreground(images, model="median", without=["align"], scene=known)]
     assert np.array_equal(known.learnt[0].planes, scenes.learnt[0].planes)
     # The second of two passes averages over the frames after each one as well.
     assert np.mean([(a == b).mean() for a, b in zip(one, two, strict=True)]) > 0.99
@@ -156,24 +154,24 @@ def test_a_file_that_holds_no_scene_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "scene.safetensors"
     SessionState({}, {}).save(path)
     with pytest.raises(CheckpointError, match="no learnt scene"):
-        FilmScenes.load(path)
+        VideoScenes.load(path)
 
 
 def test_where_two_passes_cannot_be_made() -> None:
-    pictures = waits_and_leaves(3)
+    images = waits_and_leaves(3)
     with pytest.raises(SegueError, match="only once"):
-        segue.foreground(iter(pictures), model="median", passes=2)
+        segue.foreground(iter(images), model="median", passes=2)
     with pytest.raises(SegueError, match="does not look"):
-        segue.foreground(pictures, model="mog2", passes=2)
+        segue.foreground(images, model="mog2", passes=2)
     with pytest.raises(SegueError, match="either passes=2 or a scene"):
-        segue.foreground(pictures, model="median", passes=2, scene=wall())
+        segue.foreground(images, model="median", passes=2, scene=wall())
     with pytest.raises(ValueError, match="passes is 3"):
-        segue.foreground(pictures, model="median", passes=3)  # type: ignore[arg-type]
+        segue.foreground(images, model="median", passes=3)  # type: ignore[arg-type]
 
 
 def test_what_moves_is_found_while_the_camera_pans() -> None:
-    pictures = [frame.image for frame in PAN]
-    found = [result.mask == 1 for result in segue.foreground(pictures, model="median", passes=2)]
+    images = [frame.image for frame in PAN]
+    found = [result.mask == 1 for result in segue.foreground(images, model="median", passes=2)]
     good = [overlap(mask, true) for mask, true in zip(found, TRUTH, strict=True)]
     assert np.mean(good[15:28]) > 0.6
     assert max((mask & ~true).mean() for mask, true in zip(found, TRUTH, strict=True)) < 0.05
@@ -181,14 +179,14 @@ def test_what_moves_is_found_while_the_camera_pans() -> None:
 
 def test_the_camera_rests_pans_and_rests() -> None:
     """Each time a part begins; frames at rest are compared with a background, others with those before."""
-    pictures = [frame.image for frame in PAN]
-    parts = learnt([pictures[0]] * 60 + pictures[1:30] + [pictures[29]] * 61).scenes.learnt
+    images = [frame.image for frame in PAN]
+    parts = learnt([images[0]] * 60 + images[1:30] + [images[29]] * 61).scenes.learnt
     assert [part.pans for part in parts] == [False, True, False]
     assert [part.change for part in parts] == ["none", "none", "scene"]
     assert 40 < parts[1].first <= 60
     assert 89 < parts[2].first < 120
-    assert np.array_equal(Scene(parts[0].planes).picture, pictures[0])
-    assert np.array_equal(Scene(parts[2].planes).picture, pictures[29])
+    assert np.array_equal(Scene(parts[0].planes).image, images[0])
+    assert np.array_equal(Scene(parts[2].planes).image, images[29])
 
 
 def test_a_source_is_closed_where_the_first_pass_fails() -> None:

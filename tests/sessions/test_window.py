@@ -30,17 +30,17 @@ def network() -> STCNLite:
 
 
 @pytest.fixture(scope="module")
-def film() -> list[Image]:
+def video() -> list[Image]:
     """A bright square with stripes over a dark noise."""
     rng = np.random.default_rng(3)
     ground = rng.integers(0, 60, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    pictures = []
+    images = []
     for left in STARTS:
-        picture = ground.copy()
-        picture[60 : 60 + SIDE, left : left + SIDE] = (240, 200, 40)
-        picture[60 : 60 + SIDE : 6, left : left + SIDE] = (40, 40, 220)
-        pictures.append(picture)
-    return pictures
+        image = ground.copy()
+        image[60 : 60 + SIDE, left : left + SIDE] = (240, 200, 40)
+        image[60 : 60 + SIDE : 6, left : left + SIDE] = (40, 40, 220)
+        images.append(image)
+    return images
 
 
 def square(t: int) -> UInt8Array:
@@ -54,11 +54,11 @@ def overlap(result: Segmentation, t: int) -> float:
     return float((found & true).sum() / (found | true).sum())
 
 
-def test_nothing_is_decoded_outside_the_window(network: STCNLite, film: list[Image]) -> None:
+def test_nothing_is_decoded_outside_the_window(network: STCNLite, video: list[Image]) -> None:
     corners = {}
     for window in (None, MARGIN):
         session = TrackSession(network, replace(network.schedule, window=window), device="cpu")
-        results = [session.step(picture, square(0) if t == 0 else None) for t, picture in enumerate(film[:4])]
+        results = [session.step(image, square(0) if t == 0 else None) for t, image in enumerate(video[:4])]
         corners[window] = results[1].probabilities[1, -40:, -40:]
         assert overlap(results[3], 3) > 0.8
     assert np.ptp(corners[MARGIN]) == 0
@@ -66,30 +66,30 @@ def test_nothing_is_decoded_outside_the_window(network: STCNLite, film: list[Ima
     assert np.ptp(corners[None]) > 0
 
 
-def test_an_object_that_jumps_out_of_the_window_is_found_again(network: STCNLite, film: list[Image]) -> None:
+def test_an_object_that_jumps_out_of_the_window_is_found_again(network: STCNLite, video: list[Image]) -> None:
     session = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
-    results = [session.step(picture, square(0) if t == 0 else None) for t, picture in enumerate(film)]
+    results = [session.step(image, square(0) if t == 0 else None) for t, image in enumerate(video)]
     assert min(overlap(results[t], t) for t in (6, 7)) > 0.8
 
 
 @pytest.mark.parametrize("second", ["stays", "vanishes"])
 def test_each_of_two_objects_has_a_window_of_its_own(
-    network: STCNLite, film: list[Image], second: str, monkeypatch: pytest.MonkeyPatch
+    network: STCNLite, video: list[Image], second: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = [picture.copy() for picture in film]
-    for picture in pictures[: None if second == "stays" else 2]:
-        picture[110:140, 150:180] = (220, 30, 220)
+    images = [image.copy() for image in video]
+    for image in images[: None if second == "stays" else 2]:
+        image[110:140, 150:180] = (220, 30, 220)
     first = square(0)
     first[110:140, 150:180] = 2
     session = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
-    results = [session.step(pictures[0], first)]
+    results = [session.step(images[0], first)]
     decoded: list[tuple[int, ...]] = []
     inside = session.tracker.network
     decode = inside.decode
     monkeypatch.setattr(
         inside, "decode", lambda query, read: (decoded.append(read.shape), decode(query, read))[1]
     )
-    results += [session.step(picture) for picture in pictures[1:]]
+    results += [session.step(image) for image in images[1:]]
     whole = (1, network.value_channels, HEIGHT // 8, WIDTH // 8)
     assert len(decoded) > decoded.count(whole) > 0
     for t in (3, 6, 7):  # it jumps out of its window on frame 4
@@ -99,16 +99,16 @@ def test_each_of_two_objects_has_a_window_of_its_own(
 
 
 def test_a_session_that_is_restored_goes_on_identically(
-    network: STCNLite, film: list[Image], tmp_path: Path
+    network: STCNLite, video: list[Image], tmp_path: Path
 ) -> None:
     session = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
     for t in range(3):
-        session.step(film[t], square(0) if t == 0 else None)
+        session.step(video[t], square(0) if t == 0 else None)
     session.state().save(tmp_path / "session.safetensors")
     restored = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
     restored.restore(SessionState.load(tmp_path / "session.safetensors"))
     for t in range(3, 5):
-        ours, theirs = session.step(film[t]), restored.step(film[t])
+        ours, theirs = session.step(video[t]), restored.step(video[t])
         assert np.array_equal(ours.probabilities, theirs.probabilities)
 
 
@@ -129,7 +129,7 @@ def test_a_window_holds_all_objects_and_the_margin() -> None:
     assert Window.around(masks, 20) is None, "an object out of sight may come back anywhere"
 
 
-def test_what_reaches_a_side_inside_the_picture_leaves_the_window() -> None:
+def test_what_reaches_a_side_inside_the_image_leaves_the_window() -> None:
     window = Window(0, 64, 128, 128, (240, 432))
     logits = torch.full((1, 64, 64), -9.0)
     logits[0, 0, 30] = 3.0  # at the border of the image

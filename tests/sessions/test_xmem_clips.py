@@ -10,7 +10,7 @@ import pytest
 
 from segue.models.xmem import XMem, XMemSchedule
 from tests.golden_arrays import Array, Golden
-from tests.sessions.recurrent_clips import Run, film, late_prompts, run
+from tests.sessions.recurrent_clips import Run, late_prompts, run, video
 
 GoldenReader = Callable[[str], Golden]
 
@@ -77,9 +77,9 @@ def followed(xmem_network: XMem) -> Callable[[str, str], Run]:
     @cache
     def follow(file: str, variant: str) -> Run:
         name = CLIP_OF[file]
-        prompts: dict[int, Array] = late_prompts() if name == "B" else {0: film(name)[1][0]}
+        prompts: dict[int, Array] = late_prompts() if name == "B" else {0: video(name)[1][0]}
         if variant == "again":
-            prompts[6] = film(name)[1][6]
+            prompts[6] = video(name)[1][6]
         schedule = XMemSchedule(**SETTINGS[file][variant], official=True)
         return run(xmem_network, schedule, name, prompts, Sizes())
 

@@ -34,7 +34,7 @@ def level(index: int) -> int:
     return 40 + (index * 12) % 160
 
 
-def picture(index: int, size: tuple[int, int] = (48, 64)) -> npt.NDArray[np.uint8]:
+def drawn_image(index: int, size: tuple[int, int] = (48, 64)) -> npt.NDArray[np.uint8]:
     """A flat frame of ``level(index)``, RGB."""
     return np.full((*size, 3), level(index), np.uint8)
 
@@ -52,7 +52,7 @@ def corners(size: tuple[int, int] = (48, 64)) -> npt.NDArray[np.uint8]:
 
 def write_video(
     path: Path,
-    pictures: Sequence[npt.NDArray[np.uint8]],
+    images: Sequence[npt.NDArray[np.uint8]],
     *,
     times: Sequence[float] | None = None,
     fps: int = 10,
@@ -65,8 +65,8 @@ def write_video(
 ) -> Path:
     """Encode RGB images; ``times`` are the time stamps in seconds (default: regular)."""
     ticks = fps if times is None else TICKS
-    times = [index / fps for index in range(len(pictures))] if times is None else times
-    height, width = pictures[0].shape[:2] if pictures else (48, 64)
+    times = [index / fps for index in range(len(images))] if times is None else times
+    height, width = images[0].shape[:2] if images else (48, 64)
     with av.open(str(path), "w", format=format, container_options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=fps)
         stream.height, stream.width, stream.pix_fmt = height, width, pixels
@@ -75,7 +75,7 @@ def write_video(
         if rotation:
             stream.set_display_rotation(rotation)
         container.start_encoding()
-        for image, time in zip(pictures, times, strict=True):
+        for image, time in zip(images, times, strict=True):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = round(time * ticks), Fraction(1, ticks)
             container.mux(stream.encode(frame))
@@ -83,7 +83,7 @@ def write_video(
     return path
 
 
-def busy_pictures(count: int, size: tuple[int, int] = (96, 128)) -> list[npt.NDArray[np.uint8]]:
+def busy_images(count: int, size: tuple[int, int] = (96, 128)) -> list[npt.NDArray[np.uint8]]:
     """Frames that do not compress, so that a file has many bytes to damage."""
     noise = np.random.default_rng(0).integers(0, 255, (size[0], size[1] + 3 * count, 3), np.uint8)
     return [np.ascontiguousarray(noise[:, 3 * i : 3 * i + size[1]]) for i in range(count)]
@@ -99,5 +99,5 @@ def result(index: int, size: tuple[int, int] = (12, 16), fps: float = 10.0) -> t
         ObjectInfo(1, "dog", 0.9, (float(index), 2.0, float(index + 4), 6.0), 16),
         ObjectInfo(3, None, 0.5 if index % 2 == 0 else 0.0),
     )
-    frame = Frame(index, index / fps, picture(index, size))
+    frame = Frame(index, index / fps, drawn_image(index, size))
     return frame, Segmentation(index, index / fps, mask, objects)

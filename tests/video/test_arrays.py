@@ -8,18 +8,18 @@ import torch
 
 from segue.errors import SourceError
 from segue.video import open_source
-from tests.video.making import picture
+from tests.video.making import drawn_image
 
 
-@pytest.mark.parametrize("make", [np.stack, lambda pictures: torch.from_numpy(np.stack(pictures))])
+@pytest.mark.parametrize("make", [np.stack, lambda images: torch.from_numpy(np.stack(images))])
 def test_one_array_or_tensor_holds_a_whole_video(make: object) -> None:
-    source = open_source(make([picture(i) for i in range(4)]))
+    source = open_source(make([drawn_image(i) for i in range(4)]))
     assert source.frame_count == 4
-    assert [int(frame.image.mean()) for frame in source] == [int(picture(i).mean()) for i in range(4)]
+    assert [int(frame.image.mean()) for frame in source] == [int(drawn_image(i).mean()) for i in range(4)]
 
 
 def test_an_iterator_is_read_once_in_the_thread_of_the_caller() -> None:
-    source = open_source(picture(i) for i in range(3))
+    source = open_source(drawn_image(i) for i in range(3))
     assert source.frame_count is None
     assert source.size is None
     assert len(list(source)) == 3
@@ -41,21 +41,21 @@ def test_an_iterator_is_read_once_in_the_thread_of_the_caller() -> None:
 )
 def test_a_wrong_array_is_an_error_that_names_the_frame(value: object, hint: str) -> None:
     with pytest.raises(SourceError, match=f"frame 1: .*{hint}"):
-        list(open_source([picture(0), value]))
+        list(open_source([drawn_image(0), value]))
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([picture(0), picture(0, (20, 30))], r"frame 1 is 30x20, .* 64x48"),
+        ([drawn_image(0), drawn_image(0, (20, 30))], r"frame 1 is 30x20, .* 64x48"),
         ([], "no frames"),
         (np.zeros((0, 4, 4, 3), np.uint8), "no frames"),
         (None, "give a path"),
         (3.5, "give a path"),
-        (b"film.mp4", "give a path"),
+        (b"video.mp4", "give a path"),
         ({"a": 1}, "give a path"),
         (True, "give a path"),
-        (picture(0), "put one image in a list"),
+        (drawn_image(0), "put one image in a list"),
     ],
 )
 def test_what_is_no_video_is_refused(value: object, message: str) -> None:
@@ -68,11 +68,11 @@ def test_what_is_no_video_is_refused(value: object, message: str) -> None:
 )
 def test_arguments_that_cannot_be_meant_are_refused_by_name(arguments: dict[str, object]) -> None:
     with pytest.raises(SourceError, match=next(iter(arguments))):
-        open_source([picture(0)], **arguments)
+        open_source([drawn_image(0)], **arguments)
 
 
 def test_closing_ends_the_iteration_under_way_and_allows_another() -> None:
-    source = open_source([picture(0)] * 3)
+    source = open_source([drawn_image(0)] * 3)
     frames = iter(source)
     next(frames)
     source.close()

@@ -17,9 +17,9 @@ FRAME = Frame(0, 0.0, np.zeros((2, 3, 3), np.uint8))
 
 
 def written(path: Path) -> list[list[int]]:
-    with Image.open(path) as picture:
-        assert picture.mode == "L"
-        return [[int(value) for value in row] for row in np.asarray(picture)]
+    with Image.open(path) as image:
+        assert image.mode == "L"
+        return [[int(value) for value in row] for row in np.asarray(image)]
 
 
 def test_foreground_is_255_and_files_count_from_one(tmp_path: Path) -> None:

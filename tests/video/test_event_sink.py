@@ -91,7 +91,7 @@ def big(index: int, boxes: Mapping[int, tuple[int, int, int, int]]) -> Any:
     return frame, Segmentation(index, index / 10, mask, tuple(ObjectInfo(number, "car") for number in boxes))
 
 
-def test_pieces_too_small_for_the_picture_are_no_events(tmp_path: Path) -> None:
+def test_pieces_too_small_for_the_image_are_no_events(tmp_path: Path) -> None:
     write(tmp_path / "events.json", *(big(t, {1: (5, 5, 6, 8), 2: (50, 50, 52, 52)}) for t in range(9)))
     assert [(event["event"], event["object"]) for event in events(tmp_path / "events.json")] == [
         ("enter", 2),

@@ -21,7 +21,7 @@ def write(path: Path, data: bytes, time: float = 1e9) -> Path:
 
 
 def test_a_file_is_the_same_under_another_name_and_after_json(tmp_path: Path) -> None:
-    before = SourceIdentity.of(write(tmp_path / "a.mp4", b"film"))
+    before = SourceIdentity.of(write(tmp_path / "a.mp4", b"video"))
     (tmp_path / "a.mp4").rename(tmp_path / "b.mp4")
 
     kept = SourceIdentity.from_json(json.loads(json.dumps(before.to_json())))
@@ -33,29 +33,29 @@ def test_a_file_is_the_same_under_another_name_and_after_json(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("data", "time", "words"),
     [
-        (b"filmed", 1e9, "its size was 4 bytes, now it is 6"),
-        (b"FILM", 1e9, "its content has changed"),
-        (b"film", 2e9, "it was written anew"),
+        (b"videoed", 1e9, "its size was 4 bytes, now it is 6"),
+        (b"VIDEO", 1e9, "its content has changed"),
+        (b"video", 2e9, "it was written anew"),
     ],
 )
 def test_a_file_that_was_replaced_is_reported_with_what_differs(
     tmp_path: Path, data: bytes, time: float, words: str
 ) -> None:
-    before = SourceIdentity.of(write(tmp_path / "a.mp4", b"film"))
+    before = SourceIdentity.of(write(tmp_path / "a.mp4", b"video"))
 
     difference = before.difference(SourceIdentity.of(write(tmp_path / "a.mp4", data, time)))
 
     assert words in str(difference)
 
 
-def test_a_folder_is_the_list_of_its_pictures(tmp_path: Path) -> None:
+def test_a_folder_is_the_list_of_its_images(tmp_path: Path) -> None:
     for name in ("1.png", "2.png"):
-        write(tmp_path / "one" / name, b"picture")
+        write(tmp_path / "one" / name, b"image")
     before = SourceIdentity.of(tmp_path / "one")
     assert before.kind == "folder"
     assert before.size == 14
 
-    write(tmp_path / "one/notes.txt", b"no picture")
+    write(tmp_path / "one/notes.txt", b"no image")
     (tmp_path / "one").rename(tmp_path / "two")
     assert before.difference(SourceIdentity.of(tmp_path / "two")) is None
 
@@ -73,14 +73,14 @@ def test_an_address_is_itself_without_its_password() -> None:
     assert "abc" not in json.dumps(before.to_json())
     assert before.difference(SourceIdentity.of("rtsp://me:other@camera:554/a?token=abc")) is None
     assert "now it is" in str(before.difference(SourceIdentity.of("rtsp://camera:554/a?token=abd")))
-    assert SourceIdentity.of("file:///films/a.mp4").place == "file:///films/a.mp4"
+    assert SourceIdentity.of("file:///videos/a.mp4").place == "file:///videos/a.mp4"
     assert SourceIdentity.of("0").kind == "camera"
     assert SourceIdentity.of("0") != SourceIdentity.of("1")
     assert before.difference(SourceIdentity.of("1")) == "its kind was address, now it is camera"
 
 
 def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
-    for source in ("film.mp4", "*.png"):
+    for source in ("video.mp4", "*.png"):
         with pytest.raises(SourceError, match="no such file"):
             SourceIdentity.of(tmp_path / source)
 
@@ -91,7 +91,7 @@ def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
         None,
         {"place": "a"},
         {"place": 1, "kind": "file", "size": 1, "modified_ns": 1, "digest": "a"},
-        {"place": "a", "kind": "film", "size": 1, "modified_ns": 1, "digest": "a"},
+        {"place": "a", "kind": "video", "size": 1, "modified_ns": 1, "digest": "a"},
         {"place": "a", "kind": "file", "size": "1", "modified_ns": 1, "digest": "a"},
         {"place": "a", "kind": "file", "size": True, "modified_ns": 1, "digest": "a"},
     ],

@@ -10,7 +10,7 @@ from PIL import Image
 
 from segue.errors import SourceError
 from segue.video import open_source
-from tests.video.making import level, picture
+from tests.video.making import drawn_image, level
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "walk"
     folder.mkdir()
     for number in (10, 2, 11, 1):
-        Image.fromarray(picture(number)).save(folder / f"f{number}.png")
+        Image.fromarray(drawn_image(number)).save(folder / f"f{number}.png")
     (folder / "notes.txt").write_text("no image")
     (folder / ".hidden.png").write_text("no image either")
     return folder
@@ -36,13 +36,13 @@ def test_a_folder_is_read_in_natural_order(folder: Path) -> None:
     assert (source.name, source.frame_count, source.size, source.fps) == ("walk", 4, (48, 64), 25.0)
 
 
-def test_a_pattern_selects_pictures(folder: Path) -> None:
+def test_a_pattern_selects_images(folder: Path) -> None:
     source = open_source(f"{folder}/f1*.png")
     assert source.names == ("f1", "f10", "f11")
     assert source.name == "walk"
 
 
-def test_every_kind_of_picture_becomes_rgb(tmp_path: Path) -> None:
+def test_every_kind_of_image_becomes_rgb(tmp_path: Path) -> None:
     grey = np.full((4, 6), 0x8040, np.uint16)
     Image.fromarray(grey).save(tmp_path / "0.png")
     Image.fromarray(np.full((4, 6), 128, np.uint8)).save(tmp_path / "1.png")
@@ -77,7 +77,7 @@ def damage(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:60])
 
 
-def test_an_unreadable_picture_can_be_held(folder: Path) -> None:
+def test_an_unreadable_image_can_be_held(folder: Path) -> None:
     damage(folder / "f10.png")
     messages: list[str] = []
     frames = list(open_source(folder, on_damage="hold", warn=messages.append))
@@ -87,8 +87,8 @@ def test_an_unreadable_picture_can_be_held(folder: Path) -> None:
     assert len(messages) == 1
 
 
-def test_pictures_of_two_sizes_are_an_error_that_tells_both(folder: Path) -> None:
-    Image.fromarray(picture(0, (20, 30))).save(folder / "f3.png")
+def test_images_of_two_sizes_are_an_error_that_tells_both(folder: Path) -> None:
+    Image.fromarray(drawn_image(0, (20, 30))).save(folder / "f3.png")
     with pytest.raises(SourceError, match=r"frame 2 is 30x20, .* 64x48"):
         list(open_source(folder))
 
@@ -101,8 +101,8 @@ def test_a_header_that_claims_an_absurd_size_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a.png", "a.tiff"])
-def test_an_animation_is_a_film(tmp_path: Path, name: str) -> None:
-    frames = [Image.fromarray(picture(i)) for i in range(4)]
+def test_an_animation_is_a_video(tmp_path: Path, name: str) -> None:
+    frames = [Image.fromarray(drawn_image(i)) for i in range(4)]
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=200, lossless=True)
     source = open_source(tmp_path / name, fps=5)
     assert (source.frame_count, source.size, source.name) == (4, (48, 64), "a")
@@ -110,8 +110,8 @@ def test_an_animation_is_a_film(tmp_path: Path, name: str) -> None:
     assert [frame.time for frame in source] == pytest.approx([0, 0.2, 0.4, 0.6])
 
 
-def test_an_animation_among_pictures_is_reported(folder: Path) -> None:
-    frames = [Image.fromarray(picture(i)) for i in range(2)]
+def test_an_animation_among_images_is_reported(folder: Path) -> None:
+    frames = [Image.fromarray(drawn_image(i)) for i in range(2)]
     frames[0].save(folder / "f3.webp", save_all=True, append_images=frames[1:], lossless=True)
     with pytest.raises(SourceError, match=r"f3\.webp: "):
         levels(open_source(folder))
@@ -119,7 +119,7 @@ def test_an_animation_among_pictures_is_reported(folder: Path) -> None:
 
 def test_a_format_that_nobody_asked_for_is_not_opened(tmp_path: Path) -> None:
     """Pillow would hand it to Ghostscript."""
-    Image.fromarray(picture(0)).save(tmp_path / "a.eps")
+    Image.fromarray(drawn_image(0)).save(tmp_path / "a.eps")
     (tmp_path / "a.eps").replace(tmp_path / "a.png")
     with pytest.raises(SourceError, match=r"a\.png: "):
         levels(open_source(tmp_path / "a.png"))

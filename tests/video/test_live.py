@@ -15,7 +15,7 @@ from segue.errors import SourceError
 from segue.video import Reconnect, open_source
 from segue.video import live as live_module
 from segue.video.addresses import stored_address
-from tests.video.making import busy_pictures, level, picture, write_video
+from tests.video.making import busy_images, drawn_image, level, write_video
 
 QUICK = Reconnect(tries=3, first_delay=0.001, max_delay=0.002, timeout=5.0)
 
@@ -88,7 +88,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 def stream(tmp_path: Path) -> bytes:
     """A transport stream of 20 frames, every one a key frame."""
     options = {"g": "1", "tune": "zerolatency"}
-    return write_video(tmp_path / "a.ts", [picture(i) for i in range(20)], options=options).read_bytes()
+    return write_video(tmp_path / "a.ts", [drawn_image(i) for i in range(20)], options=options).read_bytes()
 
 
 def test_a_live_stream_goes_on_after_a_cut_and_is_given_up_in_the_end(
@@ -111,13 +111,13 @@ def test_a_live_stream_goes_on_after_a_cut_and_is_given_up_in_the_end(
     assert "hidden" not in str(error.value)
 
 
-def test_a_film_behind_an_address_is_read_on_where_it_broke_and_ends_at_its_end(
+def test_a_video_behind_an_address_is_read_on_where_it_broke_and_ends_at_its_end(
     serve: Callable[..., Server], tmp_path: Path
 ) -> None:
-    path = write_video(tmp_path / "a.mkv", [picture(i) for i in range(20)], options={"g": "1"})
+    path = write_video(tmp_path / "a.mkv", [drawn_image(i) for i in range(20)], options={"g": "1"})
     content = path.read_bytes()
     server = serve(content, [len(content) // 2, len(content)], tell_length=True)
-    frames = list(open_source(server.address("film.mkv"), reconnect=QUICK))
+    frames = list(open_source(server.address("video.mkv"), reconnect=QUICK))
     assert [frame.index for frame in frames] == list(range(20))
     assert [frame.time for frame in frames] == pytest.approx(np.arange(20) / 10, abs=2e-3)
     values = [round(float(frame.image.mean())) for frame in frames]
@@ -129,25 +129,29 @@ def test_a_film_behind_an_address_is_read_on_where_it_broke_and_ends_at_its_end(
 def bare(tmp_path: Path) -> bytes:
     """A video of 20 images that says nowhere how long it is."""
     return write_video(
-        tmp_path / "a.mjpeg", [picture(i) for i in range(20)], codec="mjpeg", pixels="yuvj420p", options={}
+        tmp_path / "a.mjpeg",
+        [drawn_image(i) for i in range(20)],
+        codec="mjpeg",
+        pixels="yuvj420p",
+        options={},
     ).read_bytes()
 
 
 def test_a_body_of_known_length_ends_where_it_ends(serve: Callable[..., Server], bare: bytes) -> None:
     server = serve(bare, [len(bare)], tell_length=True)
-    frames = list(open_source(server.address("film.mjpeg"), reconnect=QUICK))
+    frames = list(open_source(server.address("video.mjpeg"), reconnect=QUICK))
     assert [frame.index for frame in frames] == list(range(20))
     assert server.requests <= 2
 
 
-def test_the_rest_of_a_film_that_is_cut_again_and_again_is_asked_for_by_range(
+def test_the_rest_of_a_video_that_is_cut_again_and_again_is_asked_for_by_range(
     serve: Callable[..., Server], tmp_path: Path
 ) -> None:
-    path = write_video(tmp_path / "a.mp4", busy_pictures(8), options={"g": "1", "qp": "20"})
+    path = write_video(tmp_path / "a.mp4", busy_images(8), options={"g": "1", "qp": "20"})
     content = path.read_bytes()
     assert len(content) > 40_000
     server = serve(content, [8_000], tell_length=True, ranges=True)
-    frames = list(open_source(server.address("film.mp4"), reconnect=QUICK))
+    frames = list(open_source(server.address("video.mp4"), reconnect=QUICK))
     assert len(frames) == 8
     assert sum(begin == 0 for begin in server.begins) <= 3
     assert server.requests < 3 * len(content) / 8_000 + 8

@@ -67,7 +67,7 @@ def test_overwriting_removes_the_old_masks_and_nothing_else(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("arguments", [{}, {"overwrite": True}, {"resume": True}])
-def test_a_folder_of_other_pictures_is_never_touched(tmp_path: Path, arguments: dict[str, bool]) -> None:
+def test_a_folder_of_other_images_is_never_touched(tmp_path: Path, arguments: dict[str, bool]) -> None:
     (tmp_path / "photo.png").write_bytes(b"precious")
     with pytest.raises(SinkError, match="has images that segue did not write"):
         PngSink(tmp_path, **arguments)

@@ -15,13 +15,13 @@ import pytest
 from segue.errors import SinkError, SourceError
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Source, open_sinks, open_source, output_paths, replayed
-from tests.video.making import picture, write_video
+from tests.video.making import drawn_image, write_video
 
 ALL = ("png", "overlay", "coco", "ytvis", "npz")
 
 
-def film(**arguments: object) -> Source:
-    return open_source([picture(i, (24, 32)) for i in range(10)], fps=10, **arguments)
+def video(**arguments: object) -> Source:
+    return open_source([drawn_image(i, (24, 32)) for i in range(10)], fps=10, **arguments)
 
 
 def segment(frame: Frame) -> Segmentation:
@@ -53,7 +53,7 @@ def test_formats_that_do_not_fit_are_refused(output: str, formats: list[str], me
 
 @pytest.mark.parametrize("background", [True, False])
 def test_a_run_writes_everything(tmp_path: Path, background: bool) -> None:
-    source = film()
+    source = video()
     with open_sinks(tmp_path, ALL, source, background=background).sink as sink:
         for frame in source:
             sink.write(frame, segment(frame))
@@ -64,7 +64,7 @@ def test_a_run_writes_everything(tmp_path: Path, background: bool) -> None:
 
 
 def whole_run(folder: Path, **arguments: object) -> dict[str, bytes]:
-    source = film(**arguments)
+    source = video(**arguments)
     with open_sinks(folder, ALL, source, settings={"model": "x"}).sink as sink:
         for frame in source:
             sink.write(frame, segment(frame))
@@ -78,7 +78,7 @@ def test_an_interrupted_run_goes_on_to_the_same_files_as_a_whole_one(
     expected = whole_run(tmp_path / "whole", **arguments)
     folder, settings = tmp_path / "parts", {"model": "x"}
 
-    source = film(**arguments)
+    source = video(**arguments)
     sink = open_sinks(folder, ALL, source, settings=settings).sink
     for frame in source:
         if frame.index >= 7:
@@ -87,7 +87,7 @@ def test_an_interrupted_run_goes_on_to_the_same_files_as_a_whole_one(
         sink.write(frame, segment(frame))
     assert {path.name for path in folder.iterdir()} == {"masks"}
 
-    source, goes_on_at = film(**arguments), 5
+    source, goes_on_at = video(**arguments), 5
     outputs = open_sinks(folder, ALL, source, settings=settings, resume=True)
     frames = iter(source)
     with outputs.sink as sink:
@@ -101,28 +101,28 @@ def test_an_interrupted_run_goes_on_to_the_same_files_as_a_whole_one(
 def test_resuming_with_another_source_is_refused(tmp_path: Path) -> None:
     whole_run(tmp_path)
     with pytest.raises(SinkError, match=r"frame 0 .* frame 3"):
-        list(replayed(tmp_path / "masks", iter(film(start=3))))
+        list(replayed(tmp_path / "masks", iter(video(start=3))))
     with pytest.raises(SinkError, match="frame 4"):
-        list(replayed(tmp_path / "masks", iter(film(end=4))))
+        list(replayed(tmp_path / "masks", iter(video(end=4))))
 
 
 def test_existing_output_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     before = whole_run(tmp_path)
     for formats in (["png"], ["overlay"], ["npz", "coco"], ALL):
         with pytest.raises(SinkError, match="--overwrite or --resume"):
-            open_sinks(tmp_path, formats, film())
+            open_sinks(tmp_path, formats, video())
     assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("name", ["cdnet", "png"])
 def test_a_run_that_is_refused_leaves_all_that_was_there(tmp_path: Path, name: str) -> None:
     """Here the events cannot be written, which is seen after the sink before them was opened."""
-    with open_sinks(tmp_path, [name], film(), overwrite=True).sink as sink:
-        for frame in film():
+    with open_sinks(tmp_path, [name], video(), overwrite=True).sink as sink:
+        for frame in video():
             sink.write(frame, segment(frame))
     before = contents(tmp_path)
     with pytest.raises(SinkError, match="events"):
-        open_sinks(tmp_path, [name, "events"], film(), overwrite=True, places={"events": tmp_path / "a.txt"})
+        open_sinks(tmp_path, [name, "events"], video(), overwrite=True, places={"events": tmp_path / "a.txt"})
     assert contents(tmp_path) == before
 
 
@@ -137,7 +137,7 @@ def test_overwriting_follows_no_record_out_of_its_folder(tmp_path: Path, name: s
     records = tmp_path / "masks" / ".segue.jsonl"
     records.write_text(json.dumps({"file": name, "index": 0, "time": 0.0, "objects": []}) + "\n")
     with pytest.raises(SourceError, match="damaged record"):
-        open_sinks(tmp_path, ALL, film(), overwrite=True)
+        open_sinks(tmp_path, ALL, video(), overwrite=True)
     assert (tmp_path / "thesis.txt").exists()
     assert (tmp_path / "thesis.png").exists()
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -148,53 +148,53 @@ def test_overwriting_follows_no_record_out_of_its_folder(tmp_path: Path, name: s
 def test_a_mask_that_segue_did_not_write_is_not_replaced(tmp_path: Path) -> None:
     whole_run(tmp_path)
     (tmp_path / "masks" / "00011.png").write_bytes(b"mine")
-    frame = next(iter(film()))
-    sink = open_sinks(tmp_path, ["png"], film(), overwrite=True).sink
+    frame = next(iter(video()))
+    sink = open_sinks(tmp_path, ["png"], video(), overwrite=True).sink
     with pytest.raises(SinkError, match=r"00011\.png: "), sink:
         sink.write(frame, replace(segment(frame), index=11))
     assert (tmp_path / "masks" / "00011.png").read_bytes() == b"mine"
 
 
 def test_two_runs_cannot_write_to_one_place_at_a_time(tmp_path: Path) -> None:
-    first = open_sinks(tmp_path, ["overlay", "png"], film())
+    first = open_sinks(tmp_path, ["overlay", "png"], video())
     for formats in (["png"], ["overlay"]):
         with pytest.raises(SinkError, match="another run is writing there"):
-            open_sinks(tmp_path, formats, film(), overwrite=True)
-    open_sinks(tmp_path, ["npz"], film()).sink.abort()
+            open_sinks(tmp_path, formats, video(), overwrite=True)
+    open_sinks(tmp_path, ["npz"], video()).sink.abort()
     with first.sink as sink:
-        for frame in film():
+        for frame in video():
             sink.write(frame, segment(frame))
     assert {path.name for path in tmp_path.iterdir()} == {"masks", "overlay.mp4"}
-    open_sinks(tmp_path, ["overlay", "png"], film(), overwrite=True).sink.abort()
+    open_sinks(tmp_path, ["overlay", "png"], video(), overwrite=True).sink.abort()
 
 
 def test_the_lock_of_a_killed_run_is_gone_with_it_and_so_is_its_half_written_file(tmp_path: Path) -> None:
     program = (
         "import os, sys; from pathlib import Path; from tests.video.test_outputs import *\n"
-        "outputs = open_sinks(Path(sys.argv[1]), ['overlay', 'png'], film(), background=False)\n"
-        "for frame in film(): outputs.sink.write(frame, segment(frame))\n"
+        "outputs = open_sinks(Path(sys.argv[1]), ['overlay', 'png'], video(), background=False)\n"
+        "for frame in video(): outputs.sink.write(frame, segment(frame))\n"
         "os.kill(os.getpid(), 9)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=environment, check=False)
     assert ended.returncode == -9
     assert list(tmp_path.glob(".overlay.mp4.*.partial"))
-    with open_sinks(tmp_path, ["overlay", "png"], film(), resume=True).sink as sink:
-        for frame in film():
+    with open_sinks(tmp_path, ["overlay", "png"], video(), resume=True).sink as sink:
+        for frame in video():
             sink.write(frame, segment(frame))
     assert {path.name for path in tmp_path.iterdir()} == {"masks", "overlay.mp4"}
 
 
 def test_an_output_that_is_the_source_is_refused(tmp_path: Path) -> None:
-    film_file = write_video(tmp_path / "v.mp4", [picture(i) for i in range(3)])
-    (tmp_path / "link.mp4").symlink_to(film_file)
-    before = film_file.read_bytes()
-    for output in (film_file, tmp_path / "link.mp4"):
+    video_file = write_video(tmp_path / "v.mp4", [drawn_image(i) for i in range(3)])
+    (tmp_path / "link.mp4").symlink_to(video_file)
+    before = video_file.read_bytes()
+    for output in (video_file, tmp_path / "link.mp4"):
         with pytest.raises(SinkError, match="the frames come from there"):
-            open_sinks(output, ["overlay"], open_source(film_file), overwrite=True)
-    assert film_file.read_bytes() == before
-    with open_sinks(tmp_path, ["cdnet"], film()).sink as sink:
-        for frame in film():
+            open_sinks(output, ["overlay"], open_source(video_file), overwrite=True)
+    assert video_file.read_bytes() == before
+    with open_sinks(tmp_path, ["cdnet"], video()).sink as sink:
+        for frame in video():
             sink.write(frame, segment(frame))
     with pytest.raises(SinkError, match="the frames come from there"):
         open_sinks(tmp_path, ["cdnet"], open_source(tmp_path / "cdnet"), overwrite=True)
@@ -202,12 +202,12 @@ def test_an_output_that_is_the_source_is_refused(tmp_path: Path) -> None:
 
 def test_two_formats_with_one_place_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="coco and events"):
-        open_sinks(tmp_path, ["coco", "events"], film(), places={"events": tmp_path / "x/../coco.json"})
+        open_sinks(tmp_path, ["coco", "events"], video(), places={"events": tmp_path / "x/../coco.json"})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_resuming_needs_masks_and_excludes_overwriting(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="add the format png"):
-        open_sinks(tmp_path, ["overlay"], film(), resume=True)
+        open_sinks(tmp_path, ["overlay"], video(), resume=True)
     with pytest.raises(SinkError, match="exclude each other"):
-        open_sinks(tmp_path, ["png"], film(), resume=True, overwrite=True)
+        open_sinks(tmp_path, ["png"], video(), resume=True, overwrite=True)

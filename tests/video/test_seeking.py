@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segue.video import decode, open_source
-from tests.video.making import busy_pictures, write_video
+from tests.video.making import busy_images, write_video
 
 COUNT = 140
 GROUP = {"g": "20", "keyint_min": "20", "sc_threshold": "0", "crf": "30"}
@@ -25,21 +25,21 @@ CASES = {
 
 
 @pytest.fixture(scope="module", params=CASES)
-def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     suffix, options, varies = CASES[request.param]
     times = None
     if varies:
         times = np.cumsum(np.random.default_rng(3).choice([0.04, 0.08, 0.1], COUNT)).tolist()
-    path = tmp_path_factory.mktemp("films") / f"film{suffix}"
-    return write_video(path, busy_pictures(COUNT, (48, 64)), times=times, fps=25, options=options)
+    path = tmp_path_factory.mktemp("foreground") / f"video{suffix}"
+    return write_video(path, busy_images(COUNT, (48, 64)), times=times, fps=25, options=options)
 
 
 @pytest.mark.parametrize("start", [60, 79, 80, 81, 117, 139, "2.4s", "3.21s"])
-def test_frames_from_the_middle_are_those_of_plain_decoding(film: Path, start: int | str) -> None:
+def test_frames_from_the_middle_are_those_of_plain_decoding(video: Path, start: int | str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decode, "FEW", 10**9)
-        plain = list(open_source(film, start=start))
-    found = list(open_source(film, start=start))
+        plain = list(open_source(video, start=start))
+    found = list(open_source(video, start=start))
     assert len(plain) > 0
     assert [(frame.index, frame.time) for frame in found] == [(frame.index, frame.time) for frame in plain]
     for one, other in zip(found, plain, strict=True):
@@ -48,7 +48,7 @@ def test_frames_from_the_middle_are_those_of_plain_decoding(film: Path, start: i
 
 def test_a_damaged_file_is_decoded_from_its_beginning(tmp_path: Path) -> None:
     suffix, options, _ = CASES["transport stream"]
-    path = write_video(tmp_path / f"film{suffix}", busy_pictures(COUNT, (48, 64)), fps=25, options=options)
+    path = write_video(tmp_path / f"video{suffix}", busy_images(COUNT, (48, 64)), fps=25, options=options)
     content = bytearray(path.read_bytes())
     middle = len(content) // 3 // 188 * 188
     del content[middle : middle + 188 * 3]

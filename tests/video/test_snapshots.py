@@ -33,15 +33,15 @@ def record(folder: Path, frames: range, present: range, **options: bool) -> None
             sink.write(*seen(index, index in present))
 
 
-def pictures(path: Path) -> list[np.ndarray]:
-    film = cv2.VideoCapture(str(path))
+def images(path: Path) -> list[np.ndarray]:
+    video = cv2.VideoCapture(str(path))
     found = []
-    while (read := film.read())[0]:
+    while (read := video.read())[0]:
         found.append(read[1])
     return found
 
 
-def test_each_event_has_a_picture_with_its_object_and_a_clip_around_it(tmp_path: Path) -> None:
+def test_each_event_has_a_image_with_its_object_and_a_clip_around_it(tmp_path: Path) -> None:
     record(tmp_path, range(100), range(40, 60))
     names = sorted(path.name for path in (tmp_path / "seen").iterdir())
     assert names == [
@@ -54,11 +54,11 @@ def test_each_event_has_a_picture_with_its_object_and_a_clip_around_it(tmp_path:
     assert abs(int(still[2, 2, 0]) - 80) < 4, "frame 40, where it came"
     blue, _, red = still[19, 60].astype(int)
     assert red > blue + 60, "a box around it"
-    clip = pictures(tmp_path / "seen/00001-enter-7.mp4")
+    clip = images(tmp_path / "seen/00001-enter-7.mp4")
     begin = 42 - module.BEFORE * FPS  # the event is known on the third frame
     assert len(clip) == (module.BEFORE + module.AFTER) * FPS + 1
     assert abs(int(clip[0][2, 2, 0]) - (40 + begin)) < 4
-    last = pictures(tmp_path / "seen/00002-leave-7.mp4")
+    last = images(tmp_path / "seen/00002-leave-7.mp4")
     assert abs(int(last[-1][2, 2, 0]) - (40 + 60 + module.AFTER * FPS)) < 4
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from segue.errors import SourceError
 from segue.video import open_source, parse_position
-from tests.video.making import picture
+from tests.video.making import drawn_image
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_nonsense_is_refused_with_the_name_of_the_argument(text: object) -> None
 )
 def test_a_span_that_holds_nothing_is_refused_before_reading(arguments: dict[str, object]) -> None:
     with pytest.raises(SourceError):
-        open_source([picture(0)] * 9, **arguments)
+        open_source([drawn_image(0)] * 9, **arguments)
 
 
 @settings(deadline=None, max_examples=50)
@@ -54,7 +54,7 @@ def test_frames_of_a_span_are_those_of_range(total: int, start: int, end: int | 
     if end is not None and end <= start:
         return
     expected = list(range(total))[start:end:stride]
-    source = open_source([picture(0, (2, 2))] * total, start=start, end=end, stride=stride)
+    source = open_source([drawn_image(0, (2, 2))] * total, start=start, end=end, stride=stride)
     assert source.frame_count == len(expected)
     if expected:
         assert [frame.index for frame in source] == expected
@@ -64,12 +64,12 @@ def test_frames_of_a_span_are_those_of_range(total: int, start: int, end: int | 
 
 
 def test_times_select_frames_by_their_time_stamps() -> None:
-    source = open_source([picture(0)] * 50, start="0.5s", end=1.1, fps=10)
+    source = open_source([drawn_image(0)] * 50, start="0.5s", end=1.1, fps=10)
     assert [frame.index for frame in source] == [5, 6, 7, 8, 9, 10]
     assert source.frame_count == 6
 
 
 @pytest.mark.parametrize(("end", "indices"), [(None, [3, 4, 5]), ("0.45s", [3, 4]), (5, [3, 4])])
 def test_a_part_of_a_source_has_its_frames_within_the_span(end: object, indices: list[int]) -> None:
-    source = open_source([picture(0)] * 9, end=end, fps=10)
+    source = open_source([drawn_image(0)] * 9, end=end, fps=10)
     assert [frame.index for frame in source.part(3, 6)] == indices

@@ -14,15 +14,15 @@ import pytest
 from segue.errors import SourceError
 from segue.video import DamageWarning, Source, open_source
 from segue.video.decode import turn_upright
-from tests.video.making import busy_pictures, corners, level, picture, write_video
+from tests.video.making import busy_images, corners, drawn_image, level, write_video
 
 
 def levels(source: Source) -> list[int]:
     return [round(float(frame.image.mean())) for frame in source]
 
 
-def test_a_film_gives_its_frames_times_and_facts(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "walk.mp4", [picture(i) for i in range(12)])
+def test_a_video_gives_its_frames_times_and_facts(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "walk.mp4", [drawn_image(i) for i in range(12)])
     with open_source(path) as source:
         frames = list(source)
     assert [frame.index for frame in frames] == list(range(12))
@@ -34,8 +34,8 @@ def test_a_film_gives_its_frames_times_and_facts(tmp_path: Path) -> None:
     assert source.fps == pytest.approx(10)
 
 
-def test_leaving_a_film_early_stops_its_thread(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", [picture(i) for i in range(30)])
+def test_leaving_a_video_early_stops_its_thread(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [drawn_image(i) for i in range(30)])
     with open_source(path) as source:
         frames = iter(source)
         next(frames)
@@ -47,13 +47,13 @@ def test_leaving_a_film_early_stops_its_thread(tmp_path: Path) -> None:
 
 def test_variable_frame_rate_keeps_true_times(tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.15, 0.6, 0.61, 1.5]
-    path = write_video(tmp_path / "vfr.mkv", [picture(i) for i in range(6)], times=times)
+    path = write_video(tmp_path / "vfr.mkv", [drawn_image(i) for i in range(6)], times=times)
     assert [frame.time for frame in open_source(path)] == pytest.approx(times, abs=1e-3)
     assert [frame.index for frame in open_source(path, start="0.12s", end=0.61)] == [2, 3]
 
 
-def test_start_end_stride_and_max_size_apply_to_a_film(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", [picture(i) for i in range(20)])
+def test_start_end_stride_and_max_size_apply_to_a_video(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [drawn_image(i) for i in range(20)])
     source = open_source(path, start=3, end="1.5s", stride=4, max_size=32)
     frames = list(source)
     assert [frame.index for frame in frames] == [3, 7, 11]
@@ -70,7 +70,7 @@ def test_start_end_stride_and_max_size_apply_to_a_film(tmp_path: Path) -> None:
     reason="this PyAV cannot write rotations",
 )
 @pytest.mark.parametrize("turns", [1, 2, 3])
-def test_rotation_metadata_turn_the_picture_counterclockwise(tmp_path: Path, turns: int) -> None:
+def test_rotation_metadata_turn_the_image_counterclockwise(tmp_path: Path, turns: int) -> None:
     path = write_video(tmp_path / "r.mp4", [corners()] * 2, rotation=90 * turns)
     source = open_source(path)
     image = next(iter(source)).image
@@ -116,7 +116,7 @@ def test_every_pixel_format_gives_the_same_colours(
 ) -> None:
     options = {"qp": "8"} if codec == "libx264" else {}
     path = tmp_path / f"a.{suffix}"
-    write_video(path, [picture(i) for i in range(4)], codec=codec, pixels=pixels, options=options)
+    write_video(path, [drawn_image(i) for i in range(4)], codec=codec, pixels=pixels, options=options)
     assert levels(open_source(path)) == pytest.approx([level(i) for i in range(4)], abs=3)
 
 
@@ -150,7 +150,7 @@ def test_what_is_no_video_is_named(tmp_path: Path, content: bytes) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_film_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_video_without_images_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
@@ -161,7 +161,7 @@ def test_a_film_without_pictures_is_refused(tmp_path: Path) -> None:
         open_source(path)
 
 
-def test_a_film_of_zero_frames_is_refused(tmp_path: Path) -> None:
+def test_a_video_of_zero_frames_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "zero.mkv", [])
     with pytest.raises(SourceError, match=r"zero\.mkv: "):
         open_source(path)
@@ -175,14 +175,14 @@ def cut(path: Path, share: float) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_a_truncated_film_gives_the_frames_before_the_damage_then_says_where(
+def test_a_truncated_video_gives_the_frames_before_the_damage_then_says_where(
     tmp_path: Path, suffix: str
 ) -> None:
     container_options = {"movflags": "+faststart"} if suffix == "mp4" else {}
     codec = "mpeg4" if suffix == "avi" else "libx264"
     whole = write_video(
         tmp_path / f"a.{suffix}",
-        busy_pictures(40),
+        busy_images(40),
         codec=codec,
         options={},
         container_options=container_options,
@@ -201,7 +201,7 @@ def test_a_truncated_film_gives_the_frames_before_the_damage_then_says_where(
 @pytest.fixture
 def scratched(tmp_path: Path) -> Path:
     """A video of images that stand alone, of which frame 6 is destroyed."""
-    path = write_video(tmp_path / "a.avi", busy_pictures(12), codec="mpeg4", options={"g": "1"})
+    path = write_video(tmp_path / "a.avi", busy_images(12), codec="mpeg4", options={"g": "1"})
     with av.open(str(path)) as container:
         packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
@@ -229,7 +229,9 @@ def test_damage_in_the_middle_can_be_held(scratched: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_memory_does_not_grow_with_the_frames_read(tmp_path: Path) -> None:
     """Frames must be freed when they are passed, without help of the garbage collector."""
-    path = write_video(tmp_path / "a.mkv", [picture(0, (720, 1280))] * 80, options={"preset": "ultrafast"})
+    path = write_video(
+        tmp_path / "a.mkv", [drawn_image(0, (720, 1280))] * 80, options={"preset": "ultrafast"}
+    )
     gc.collect()
     gc.disable()
     try:
@@ -255,7 +257,7 @@ def test_a_title_that_is_not_utf_8_does_no_harm(tmp_path: Path) -> None:
         stream = container.add_stream("libx264", rate=10)
         stream.height, stream.width = 48, 64
         for index in range(3):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="rgb24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn_image(index), format="rgb24")))
         container.mux(stream.encode(None))
     content = path.read_bytes()
     assert b"Gruesse" in content

@@ -80,16 +80,16 @@ class SampleClip:
     def render(self, index: int) -> SampleFrame:
         """Render frame ``index``, in 0..79."""
         exposures = [self._expose((index + shift) / FRAMES) for shift in EXPOSURES]
-        picture, shares, whole = (np.mean(values, axis=0) for values in zip(*exposures, strict=True))
-        noise = np.random.default_rng((self._seed, index)).normal(0, NOISE, picture.shape)
-        image = np.clip(picture * 255 + noise, 0, 255).round().astype(np.uint8)
+        colours, shares, whole = (np.mean(values, axis=0) for values in zip(*exposures, strict=True))
+        noise = np.random.default_rng((self._seed, index)).normal(0, NOISE, colours.shape)
+        image = np.clip(colours * 255 + noise, 0, 255).round().astype(np.uint8)
         mask = shares.argmax(axis=0).astype(np.uint8)
         return SampleFrame(Frame(index, index / FPS, image), mask, whole >= 0.5)
 
     def _expose(self, time: float) -> tuple[npt.NDArray[np.float32], ...]:
         """Image (H, W, 3) in 0..1, visible shares (4, H, W), whole shares (3, H, W) at a moment in 0..1."""
         x, y = _camera(time)
-        picture = self._pond.floor(time, x, y)
+        colours = self._pond.floor(time, x, y)
         shares = np.zeros((OBJECTS + 1, *x.shape), np.float32)
         shares[0] = 1
         near = np.float32(1.12)
@@ -100,11 +100,11 @@ class SampleClip:
             (3, self._leaf.pose(time, x, y)),
         ]
         for id, layer in layers:
-            picture = mix(picture * _shade(layer)[..., None], layer.colour, layer.alpha)
+            colours = mix(colours * _shade(layer)[..., None], layer.colour, layer.alpha)
             shares *= 1 - layer.alpha
             shares[id] += layer.alpha
         whole = np.stack([layer.alpha for id, layer in layers if id > 0])
-        return _reduce(picture * _vignette()), _reduce_all(shares), _reduce_all(whole)
+        return _reduce(colours * _vignette()), _reduce_all(shares), _reduce_all(whole)
 
 
 def _red_way(time: float) -> npt.NDArray[np.float64]:
@@ -142,9 +142,9 @@ def _vignette() -> npt.NDArray[np.float32]:
     return np.asarray(1.08 - 0.11 * (x * x + y * y), np.float32)[..., None]
 
 
-def _reduce(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _reduce(colours: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     height, width = SIZE
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(cv2.resize(colours, (width, height), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _reduce_all(fields: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

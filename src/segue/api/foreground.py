@@ -63,7 +63,7 @@ def foreground(
         shadows: mark shadow as 2 if the model detects it; not with ``objects``.
         scene: background image: ``median`` (running median); your own image as a file or RGB (H, W, 3),
             uint8; or the
-            :class:`segue.sessions.film_scenes.FilmScenes` of an earlier run, or their file (.safetensors).
+            :class:`segue.sessions.video_scenes.VideoScenes` of an earlier run, or their file (.safetensors).
         passes: 2 reads the video twice, first to learn the background of each scene; for models that read a
             background, not for cameras and streams. None is 2 for files and folders with mustan-lite, unless
             a scene, depth or ``follow_camera`` is given; else 1.

@@ -303,7 +303,7 @@ class _Watch(Observer):
 def _pairs_of(opened: OpenJob, watch: _Watch) -> Generator[tuple[Frame, Segmentation], None, None]:
     with opened.source:
         loop = FrameLoop(opened.session, opened.step, required=opened.required)
-        for frame, result in loop.over(opened.own_pictures(opened.frames)):
+        for frame, result in loop.over(opened.own_images(opened.frames)):
             watch.frame(frame, result, "")
             yield frame, result
         opened.finish()

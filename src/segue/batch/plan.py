@@ -70,7 +70,7 @@ class Task:
         seconds: time that its last try took, with fetching and uploading.
         digest: SHA-256 over names and contents of its results.
         stamp: SHA-256 over names, sizes and times of its results, None at an address.
-        picture: JPEG of one frame with its objects, as long as the report lacks it.
+        image: JPEG of one frame with its objects, as long as the report lacks it.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Task:
     seconds: float | None = None
     digest: str | None = None
     stamp: str | None = None
-    picture: bytes = b""
+    image: bytes = b""
 
     @property
     def kept(self) -> tuple[str, tuple[str, ...]]:
@@ -216,7 +216,7 @@ def _path_of(place: str) -> str:
 
 
 def _below(folder: Path) -> Iterator[Task]:
-    films: list[tuple[str, str]] = []
+    videos: list[tuple[str, str]] = []
     # The functions of os.path: pathlib takes as long as all else for very many videos.
     start = os.path.join(folder, "")  # noqa: PTH118
     for place, folders, names in os.walk(folder):
@@ -224,13 +224,13 @@ def _below(folder: Path) -> Iterator[Task]:
         for path in (os.path.join(place, name) for name in names):  # noqa: PTH118
             stem, suffix = os.path.splitext(path)  # noqa: PTH122
             if suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path):  # noqa: PTH113
-                films.append((stem[len(start) :].replace(os.sep, "/"), path))
-    for name, path in sorted(films, key=lambda film: natural_key(film[1])):
+                videos.append((stem[len(start) :].replace(os.sep, "/"), path))
+    for name, path in sorted(videos, key=lambda video: natural_key(video[1])):
         yield Task(name, path)
-    if not films:
+    if not videos:
         inner = [path for path in folder.iterdir() if path.is_dir()]
-        pictures = [path for path in inner if not is_result(path)]
-        for item in sorted(pictures, key=lambda path: natural_key(path.name)) or [folder] * (not inner):
+        images = [path for path in inner if not is_result(path)]
+        for item in sorted(images, key=lambda path: natural_key(path.name)) or [folder] * (not inner):
             yield Task(item.name or item.resolve().name, str(item))
 
 

@@ -79,8 +79,8 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
     )
     with locked([home / LEDGER]), Ledger(home / LEDGER) as ledger:
         with writing(home):
-            make_folder(home / "pictures")
-        for folder in (home, home / "pictures"):  # what a killed batch has left
+            make_folder(home / "images")
+        for folder in (home, home / "images"):  # what a killed batch has left
             remove_partial(folder)
         remove_partial(home.parent, home.parent / REPORT)
         if not (home / IDENTITY).exists():
@@ -132,10 +132,10 @@ def _run_waiting(
     try:
         workers = open_workers(how, waiting)
         with observer.watching(ledger) as show:
-            run_batch(ledger, waiting, workers, pictures=home / "pictures", show=show)
+            run_batch(ledger, waiting, workers, images=home / "images", show=show)
     finally:
         report = _report_path(how, home)
-        write_batch_report(ledger, how.batch, home / "pictures", report)
+        write_batch_report(ledger, how.batch, home / "images", report)
         observer.notice(printable(f"report: {report}"))
 
 
@@ -157,7 +157,7 @@ def run_batch(
     tasks: Iterable[Task],
     workers: Workers,
     *,
-    pictures: Path,
+    images: Path,
     show: Callable[[Sequence[Task]], None] = lambda _: None,
     cancel: CancelToken | None = None,
 ) -> None:
@@ -198,8 +198,8 @@ def run_batch(
                     queue.append(task)
                     continue
                 ledger.record(task)
-                if task.picture:
-                    write_complete(pictures / f"{key_of(task.name)}.jpg", task.picture)
+                if task.image:
+                    write_complete(images / f"{key_of(task.name)}.jpg", task.image)
                 news.append(task)
             ledger.save()
             show(news)
@@ -265,7 +265,7 @@ def _report_path(how: JobConfig, home: Path) -> Path:
     return beside if free else home / REPORT
 
 
-def write_batch_report(ledger: Ledger, batch: str, pictures: Path, path: Path) -> None:
+def write_batch_report(ledger: Ledger, batch: str, images: Path, path: Path) -> None:
     """The page of a batch: what is done, what failed and why, how fast it went, an image a video."""
     counts = ledger.counts()
     done = ledger.tasks("done")
@@ -288,10 +288,10 @@ def write_batch_report(ledger: Ledger, batch: str, pictures: Path, path: Path) -
         ],
         done=[_cells(row) for row in shown],
         more=max(0, len(done) - SHOWN),
-        pictures=[
-            (quote(picture.relative_to(path.parent).as_posix()), printable(row.name))
+        images=[
+            (quote(image.relative_to(path.parent).as_posix()), printable(row.name))
             for row in shown
-            if (picture := pictures / f"{key_of(row.name)}.jpg").exists()
+            if (image := images / f"{key_of(row.name)}.jpg").exists()
         ],
     )
 

@@ -31,7 +31,7 @@ from segue.video.addresses import is_url
 from segue.video.mask_folder import MARKER
 from segue.video.partial import remove_partial
 
-PICTURE_WIDTH = 320
+IMAGE_WIDTH = 320
 """Width of the image of a video in the report, in pixels."""
 
 
@@ -88,13 +88,13 @@ class ProgressRecorder(Observer):
         if self.frames >= self._next and (self._kept is None or result.mask.any()):
             self._kept, self._next = (frame, result), 2 * self.frames
 
-    def picture(self) -> bytes:
+    def image(self) -> bytes:
         """JPEG of the kept frame with its objects; empty if there was no frame."""
         if self._kept is None:
             return b""
         frame, result = self._kept
         drawn = PillowImage.fromarray(np.ascontiguousarray(overlay(frame.image, result.mask)))
-        drawn.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
+        drawn.thumbnail((IMAGE_WIDTH, IMAGE_WIDTH))
         buffer = io.BytesIO()
         drawn.save(buffer, "JPEG", quality=80)
         return buffer.getvalue()
@@ -130,9 +130,9 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
             watch = ProgressRecorder()
             shutil.rmtree(work)
             _carry_out(job, watch, video, resume=False)
-        picture = watch.picture()
+        image = watch.image()
         digest, stamp = publish(work, order.output, task.name, order.batch)
-        found = {"error": None, "digest": digest, "stamp": stamp, "picture": picture}
+        found = {"error": None, "digest": digest, "stamp": stamp, "image": image}
         outcome = ended(state="done", seconds=time.perf_counter() - begun, frames=watch.frames, **found)
     except KeyboardInterrupt:
         return ended(state="queued")  # what was fetched is kept

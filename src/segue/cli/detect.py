@@ -67,7 +67,7 @@ def _find(asked: DetectOptions) -> None:
     from segue.jobs.tracking import DEFAULT_NOTICE, make_detector
     from segue.masks import overlay
     from segue.masks.files import encode_index_mask
-    from segue.video.images import write_picture
+    from segue.video.images import write_image
 
     source = open_video(asked.source)
     folder = asked.folder or Path("segue-out") / source.name
@@ -92,7 +92,7 @@ def _find(asked: DetectOptions) -> None:
     frame, found = frames[0], find(*frames)
     captions = {item.id: f"{item.label} {item.score:.2f}" for item in found.objects if item.label}
     write_complete(mask, encode_index_mask(found.mask))
-    write_picture(drawing, overlay(frame.image, found.mask, captions=captions))
+    write_image(drawing, overlay(frame.image, found.mask, captions=captions))
     if asked.json_file is not None:
         shown = {"frame": frame.index, "time": frame.time, "objects": [*map(asdict, found.objects)]}
         write_complete(asked.json_file, (json.dumps(shown, indent=1) + "\n").encode())

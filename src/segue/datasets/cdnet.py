@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from segue.datasets.files import subfolders
 from segue.datasets.foreground import (
-    FilmLayout,
     ForegroundFolder,
     ForegroundSequence,
+    VideoLayout,
     read_video,
     video_folders,
 )
@@ -90,7 +90,7 @@ def _read_video(folder: Path) -> ForegroundSequence:
     return read_video(folder, category)
 
 
-CDNET = FilmLayout(_find_videos, _read_video, VIDEO_KEYS)
+CDNET = VideoLayout(_find_videos, _read_video, VIDEO_KEYS)
 
 
 PUBLISHED = "published"
@@ -110,15 +110,15 @@ def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset
     return frames
 
 
-def only_frames(film: ForegroundSequence, path: Path | str, count: int) -> ForegroundSequence:
+def only_frames(video: ForegroundSequence, path: Path | str, count: int) -> ForegroundSequence:
     """A video with labels on a list of frames only; see :func:`read_training_frames`."""
     lists = read_training_frames(path, count)
-    if film.key not in lists:
-        raise DatasetError(f"{path}: no list for {film.key}")
-    truths = {number: label for number, label in film.truths.items() if number in lists[film.key]}
+    if video.key not in lists:
+        raise DatasetError(f"{path}: no list for {video.key}")
+    truths = {number: label for number, label in video.truths.items() if number in lists[video.key]}
     if not truths:
-        raise DatasetError(f"{film.key}: none of the {count} frames of the list {path} is labelled here")
-    return replace(film, truths=truths)
+        raise DatasetError(f"{video.key}: none of the {count} frames of the list {path} is labelled here")
+    return replace(video, truths=truths)
 
 
 def unseen_folds() -> Mapping[str, int]:

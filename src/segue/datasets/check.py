@@ -12,7 +12,7 @@ from segue.datasets import inventories, stills
 from segue.datasets.cdnet import CDNET, open_cdnet
 from segue.datasets.foreground import ForegroundFolder
 from segue.datasets.foreground_sets import LASIESTA, LIMU, SBI, is_hofam, open_hofam, open_lasiesta
-from segue.datasets.inventories import CheckedVideo, list_films
+from segue.datasets.inventories import CheckedVideo, list_videos
 from segue.datasets.isd import INDEX, open_isd
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import CocoImages, YTVISDataset
@@ -20,7 +20,7 @@ from segue.errors import DatasetError
 from segue.registry import DATASETS, DatasetEntry
 
 
-def _isd_films(root: Path) -> ForegroundFolder:
+def _isd_videos(root: Path) -> ForegroundFolder:
     return open_isd(root / "train" if (root / INDEX).is_file() else root)
 
 
@@ -38,7 +38,7 @@ ENTRIES = (
         "index.csv, <split>/<scene>/input, groundtruth, ROI.bmp, temporalROI.txt",
         inventories.is_isd,
         inventories.list_isd,
-        films=_isd_films,
+        videos=_isd_videos,
         shadows=True,
         rendered=True,
         instances=_training_part,
@@ -106,8 +106,8 @@ ENTRIES = (
         "terms on its page; cite Cuevas et al. 2016",
         "I_SI_01/*.bmp, I_SI_01-GT/*.png",
         LASIESTA.fits,
-        partial(list_films, LASIESTA),
-        films=open_lasiesta,
+        partial(list_videos, LASIESTA),
+        videos=open_lasiesta,
     ),
     DatasetEntry(
         "sbi",
@@ -117,7 +117,7 @@ ENTRIES = (
         "terms on its pages; cite Maddalena and Petrosino 2015, Lim and Keles 2020",
         "<scene>/input, <scene>/groundtruth",
         SBI.fits,
-        partial(list_films, SBI),
+        partial(list_videos, SBI),
     ),
     DatasetEntry(
         "cdnet",
@@ -126,8 +126,8 @@ ENTRIES = (
         "no licence stated; for research, with a citation of Wang et al. 2014",
         "[dataset/]<category>/<video>/input, groundtruth, ROI.bmp, temporalROI.txt",
         CDNET.fits,
-        partial(list_films, CDNET),
-        films=open_cdnet,
+        partial(list_videos, CDNET),
+        videos=open_cdnet,
         shadows=True,
     ),
     DatasetEntry(
@@ -137,7 +137,7 @@ ENTRIES = (
         "terms on its page",
         "<video>/input, <video>/groundtruth, or as a manifest says",
         LIMU.fits,
-        partial(list_films, LIMU),
+        partial(list_videos, LIMU),
     ),
     DatasetEntry(
         "hofam",
@@ -147,7 +147,7 @@ ENTRIES = (
         "*.png of 768x256 pixels: frame, optical flow and labels side by side",
         is_hofam,
         partial(inventories.list_named, open_hofam),
-        films=open_hofam,
+        videos=open_hofam,
     ),
     DatasetEntry(
         "coco",

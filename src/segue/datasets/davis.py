@@ -19,7 +19,7 @@ import numpy as np
 
 from segue.arrays import UInt8Array
 from segue.datasets.files import (
-    PICTURES,
+    IMAGE_SUFFIXES,
     ByName,
     check_sizes,
     files_by_stem,
@@ -168,13 +168,13 @@ class ImageMaskFolder:
     """
 
     def __init__(self, images: Path | str, masks: Path | str) -> None:
-        pictures, labels = files_by_stem(Path(images), PICTURES), files_by_stem(Path(masks), {".png"})
-        if lonely := [stem for stem in pictures if stem not in labels]:
+        files, labels = files_by_stem(Path(images), IMAGE_SUFFIXES), files_by_stem(Path(masks), {".png"})
+        if lonely := [stem for stem in files if stem not in labels]:
             raise DatasetError(f"{masks} lacks the mask of {first_few(lonely)}")
-        if lonely := [stem for stem in labels if stem not in pictures]:
+        if lonely := [stem for stem in labels if stem not in files]:
             raise DatasetError(f"{images} lacks the image of {first_few(lonely)}")
-        self.images = tuple(pictures.values())
-        self.masks = tuple(labels[stem] for stem in pictures)
+        self.images = tuple(files.values())
+        self.masks = tuple(labels[stem] for stem in files)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -218,8 +218,8 @@ def _at_resolution(folders: tuple[Path, Path], resolution: str | None) -> tuple[
     if resolution is None:
         shared = (name for name in RESOLUTIONS if all((folder / name).is_dir() for folder in folders))
         resolution = next(shared, ".")
-    pictures, masks = folders
-    return pictures / resolution, masks / resolution
+    images, masks = folders
+    return images / resolution, masks / resolution
 
 
 def _sequence_of(line: str, path: Path) -> str:
@@ -232,7 +232,7 @@ def _sequence_of(line: str, path: Path) -> str:
 
 
 def _find_sequence(name: str, images: Path, masks: Path) -> Sequence:
-    frames, labels = files_by_stem(images, PICTURES), files_by_stem(masks, {".png"})
+    frames, labels = files_by_stem(images, IMAGE_SUFFIXES), files_by_stem(masks, {".png"})
     if lonely := [path.name for stem, path in labels.items() if stem not in frames]:
         raise DatasetError(f"sequence {name}: {images} lacks the image of {first_few(lonely)}")
     annotations = {i: labels[stem] for i, stem in enumerate(frames) if stem in labels}

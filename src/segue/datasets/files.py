@@ -15,7 +15,7 @@ from segue.arrays import UInt8Array
 from segue.errors import DatasetError, SourceError
 from segue.inputs import check_file
 from segue.masks import StoredMask, read_stored_mask
-from segue.masks.files import PICTURE_ERRORS, PICTURE_FORMATS
+from segue.masks.files import IMAGE_ERRORS, IMAGE_FORMATS
 from segue.naming import first_few, natural_key
 from segue.types import Image as RgbImage
 from segue.video.readers import check_pixels
@@ -23,14 +23,14 @@ from segue.video.readers import check_pixels
 Video = TypeVar("Video")
 
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 """Endings of images."""
 
 
 def read_rgb(path: Path) -> RgbImage:
     """Image as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none."""
-    with opened(path) as picture:
-        return np.array(picture.convert("RGB"))
+    with opened(path) as image:
+        return np.array(image.convert("RGB"))
 
 
 def read_text(path: Path) -> str:
@@ -57,10 +57,10 @@ def read_index_mask(path: Path) -> UInt8Array:
     return np.asarray(values, np.uint8)
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path) -> tuple[int, int]:
     """Height and width from the header of an image."""
-    with opened(path) as picture:
-        return picture.height, picture.width
+    with opened(path) as image:
+        return image.height, image.width
 
 
 @contextmanager
@@ -70,26 +70,26 @@ def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
     if isinstance(file, Path):
         check_file(file, DatasetError)
     try:
-        with Image.open(file, formats=PICTURE_FORMATS) as picture:
-            check_pixels(picture.height, picture.width, where)
-            yield picture
-    except (*PICTURE_ERRORS, SourceError) as error:
+        with Image.open(file, formats=IMAGE_FORMATS) as image:
+            check_pixels(image.height, image.width, where)
+            yield image
+    except (*IMAGE_ERRORS, SourceError) as error:
         raise DatasetError(f"{where} is not a readable image: {error}") from error
 
 
-def read_mask_of(picture: Path, path: Path) -> UInt8Array:
+def read_mask_of(image: Path, path: Path) -> UInt8Array:
     """Index mask of an image, (H, W), uint8, which must have the size in the header of the image."""
     mask = read_index_mask(path)
-    check_sizes(picture, path)
+    check_sizes(image, path)
     return mask
 
 
-def check_sizes(picture: Path, path: Path) -> None:
+def check_sizes(image: Path, path: Path) -> None:
     """See by their headers that a mask has the size of its image."""
-    mask, size = picture_size(path), picture_size(picture)
+    mask, size = image_size(path), image_size(image)
     if mask != size:
         raise DatasetError(
-            f"{path} is {mask[1]}x{mask[0]}, its image {picture} {size[1]}x{size[0]}; they must have one size"
+            f"{path} is {mask[1]}x{mask[0]}, its image {image} {size[1]}x{size[0]}; they must have one size"
         )
 
 

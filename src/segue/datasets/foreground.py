@@ -61,13 +61,13 @@ class ForegroundSequence:
     def of(
         cls,
         name: str,
-        pictures: Mapping[int, Path],
+        images: Mapping[int, Path],
         truths: Mapping[int, Path],
         category: str = "",
         **more: Any,
     ) -> ForegroundSequence:
         """A video of image and label files by number, and further attributes by name."""
-        return cls(name, category, tuple(pictures.values()), tuple(pictures), truths, **more)
+        return cls(name, category, tuple(images.values()), tuple(images), truths, **more)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -164,7 +164,7 @@ class ForegroundFolder(ByName[ForegroundSequence]):
 
 
 @dataclass(frozen=True, slots=True)
-class FilmLayout:
+class VideoLayout:
     """Folder layout of a data set: ``find`` gives name and folder of each video, ``read`` lists one.
 
     ``expected`` are the names of the complete set, ``whole`` tells whether it is labelled throughout, and

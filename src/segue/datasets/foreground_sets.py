@@ -39,12 +39,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from segue.datasets.files import files_in, picture_size, read_rgb, subfolders
+from segue.datasets.files import files_in, image_size, read_rgb, subfolders
 from segue.datasets.foreground import (
     NUMBER,
-    FilmLayout,
     ForegroundFolder,
     ForegroundSequence,
+    VideoLayout,
     by_number,
     numbered_files,
 )
@@ -101,11 +101,11 @@ def _find_sbi(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _read_sbi_video(folder: Path, masks: Path | None = None) -> ForegroundSequence:
-    pictures, truths = numbered_files(folder / "input"), numbered_files(masks or folder / "groundtruth")
-    return ForegroundSequence.of(_scene_name(folder), pictures, truths, decode_labels=read_sbi_labels)
+    images, truths = numbered_files(folder / "input"), numbered_files(masks or folder / "groundtruth")
+    return ForegroundSequence.of(_scene_name(folder), images, truths, decode_labels=read_sbi_labels)
 
 
-SBI = FilmLayout(_find_sbi, _read_sbi_video, SBI_VIDEOS, whole=False, inside="input")
+SBI = VideoLayout(_find_sbi, _read_sbi_video, SBI_VIDEOS, whole=False, inside="input")
 
 
 STATIC_CAMERA = ("I_SI", "I_CA", "I_OC", "I_IL", "I_MB", "I_BS", "O_CL", "O_RA", "O_SN", "O_SU")
@@ -122,7 +122,7 @@ LASIESTA_VIDEOS = tuple(
 """The 48 videos."""
 
 _NAME = re.compile(r"[IO]_[A-Z]{2}_[0-9]{2}")
-_PICTURES = frozenset({".bmp", ".png", ".jpg"})
+_IMAGES = frozenset({".bmp", ".png", ".jpg"})
 
 
 def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> ForegroundFolder:
@@ -151,7 +151,7 @@ def _find_lasiesta(root: Path) -> list[tuple[str, Path]]:
 
 def _named_folders(root: Path, levels: int) -> Iterator[Path]:
     for folder in subfolders(root):
-        if _NAME.fullmatch(folder.name) and files_in(folder, _PICTURES):
+        if _NAME.fullmatch(folder.name) and files_in(folder, _IMAGES):
             yield folder
         elif levels > 1:
             yield from _named_folders(folder, levels - 1)
@@ -161,12 +161,12 @@ def _read_lasiesta_video(folder: Path, static_as: StaticAs = "foreground") -> Fo
     names = (f"{folder.name}-GT", f"{folder.name}_GT")
     places = [parent / name for parent in (folder.parent, folder) for name in names]
     labels = next((place for place in places if place.is_dir()), places[0])
-    pictures, truths = numbered_files(folder, _PICTURES), numbered_files(labels, {".png"})
+    images, truths = numbered_files(folder, _IMAGES), numbered_files(labels, {".png"})
     decode = partial(read_lasiesta_labels, static_as=static_as)
-    return ForegroundSequence.of(folder.name, pictures, truths, folder.name[:4], decode_labels=decode)
+    return ForegroundSequence.of(folder.name, images, truths, folder.name[:4], decode_labels=decode)
 
 
-LASIESTA = FilmLayout(_find_lasiesta, _read_lasiesta_video, LASIESTA_VIDEOS)
+LASIESTA = VideoLayout(_find_lasiesta, _read_lasiesta_video, LASIESTA_VIDEOS)
 
 
 def _inside(pattern: str) -> str:
@@ -225,9 +225,9 @@ def open_limu(root: Path | str, manifest: Path | str | None = None) -> Foregroun
 
 
 def _read_entry(root: Path, name: str, entry: ManifestEntry) -> ForegroundSequence:
-    pictures, truths = (_matches(root, glob, entry.number) for glob in (entry.frames_glob, entry.gt_glob))
+    images, truths = (_matches(root, glob, entry.number) for glob in (entry.frames_glob, entry.gt_glob))
     decode = partial(read_binary_labels, positive=entry.positive)
-    return ForegroundSequence.of(name, pictures, truths, decode_labels=decode)
+    return ForegroundSequence.of(name, images, truths, decode_labels=decode)
 
 
 def _matches(root: Path, pattern: str, number: str) -> dict[int, Path]:
@@ -242,7 +242,7 @@ def _read_limu_video(folder: Path) -> ForegroundSequence:
     return _read_entry(folder.parent, folder.name, _LIMU[folder.name])
 
 
-LIMU = FilmLayout(_find_limu, _read_limu_video, tuple(_LIMU), whole=False, inside="input")
+LIMU = VideoLayout(_find_limu, _read_limu_video, tuple(_LIMU), whole=False, inside="input")
 
 
 WHITE = 128
@@ -259,7 +259,7 @@ def is_hofam(folder: Path) -> bool:
         first = min(place.glob("*.png"), default=None)
         if first is not None:
             try:
-                return picture_size(first) == COMPOSITE_SIZE
+                return image_size(first) == COMPOSITE_SIZE
             except DatasetError:
                 return False
     return False

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from segue.datasets.cdnet import CDNET
 from segue.datasets.davis import RESOLUTIONS, DavisFolder
-from segue.datasets.files import PICTURES, files_by_stem, picture_size, subfolders
-from segue.datasets.foreground import FilmLayout
+from segue.datasets.files import IMAGE_SUFFIXES, files_by_stem, image_size, subfolders
+from segue.datasets.foreground import VideoLayout
 from segue.datasets.isd import INDEX
 from segue.datasets.json_files import read_members
 from segue.datasets.stills import StillImages, open_stills
@@ -59,13 +59,13 @@ class Inventory:
 _Parts = dict[str, Callable[[], CheckedVideo]]
 
 
-def check_headers(pictures: Iterable[Path], kind: str, size: Size | None) -> tuple[Size | None, list[str]]:
+def check_headers(images: Iterable[Path], kind: str, size: Size | None) -> tuple[Size | None, list[str]]:
     """Read the headers of images that should have one size."""
     sizes: dict[Path, Size] = {}
     damaged = []
-    for path in pictures:
+    for path in images:
         try:
-            sizes[path] = picture_size(path)
+            sizes[path] = image_size(path)
         except DatasetError:
             damaged.append(path.name)
     problems = [f"{len(damaged)} {kind} are not readable: {first_few(damaged)}"] if damaged else []
@@ -85,7 +85,7 @@ def _check_files(name: str, frames: list[Path], masks: list[Path], problems: lis
     return CheckedVideo(name, len(frames), len(masks), (*problems, *damaged))
 
 
-def list_films(layout: FilmLayout, root: Path) -> Inventory:
+def list_videos(layout: VideoLayout, root: Path) -> Inventory:
     """Videos with foreground labels in a folder."""
     parts: _Parts = {}
     twice = []
@@ -93,7 +93,7 @@ def list_films(layout: FilmLayout, root: Path) -> Inventory:
         if name in parts:
             twice.append(str(folder))
         else:
-            parts[name] = partial(_check_film, name, folder, layout)
+            parts[name] = partial(_check_video, name, folder, layout)
     problems = (f"videos that are there twice: {first_few(twice)}; keep one",) if twice else ()
     return Inventory(parts, layout.expected, problems)
 
@@ -106,7 +106,7 @@ def is_isd(root: Path) -> bool:
 def list_isd(root: Path) -> Inventory:
     """Synthetic scenes in a folder."""
     path = root / INDEX
-    found = list_films(replace(CDNET, expected=()), root)
+    found = list_videos(replace(CDNET, expected=()), root)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             expected = tuple(f"{row['split']}/{row['scene_id']}" for row in csv.DictReader(file))
@@ -115,7 +115,7 @@ def list_isd(root: Path) -> Inventory:
     return replace(found, expected=expected)
 
 
-def _check_film(name: str, folder: Path, layout: FilmLayout) -> CheckedVideo:
+def _check_video(name: str, folder: Path, layout: VideoLayout) -> CheckedVideo:
     video = layout.read(folder)
     size, problems = check_headers(video.frames, "images", None)
     problems += check_headers(video.truths.values(), "labels", size)[1]
@@ -135,7 +135,7 @@ def _check_film(name: str, folder: Path, layout: FilmLayout) -> CheckedVideo:
 
 def _region_problems(region: Path, size: Size | None) -> list[str]:
     try:
-        found = picture_size(region)
+        found = image_size(region)
     except DatasetError as error:
         return [str(error)]
     if size in (None, found):
@@ -208,7 +208,7 @@ def described_videos(meta: Path) -> list[str]:
 
 
 def _check_ytvos(folder: Path, name: str, title: str) -> CheckedVideo:
-    frames = files_by_stem(folder / "JPEGImages" / name, PICTURES)
+    frames = files_by_stem(folder / "JPEGImages" / name, IMAGE_SUFFIXES)
     masks = files_by_stem(folder / "Annotations" / name, {".png"})
     lonely = [stem for stem in masks if stem not in frames]
     problems = [f"{len(lonely)} masks have no image: {first_few(lonely)}"] if lonely else []
@@ -272,7 +272,7 @@ def list_stills(root: Path) -> Inventory:
         stills = open_stills(root)
     except DatasetError as error:
         return Inventory({}, problems=(str(error),))
-    return Inventory({"pictures": partial(_check_stills, stills)})
+    return Inventory({"images": partial(_check_stills, stills)})
 
 
 def _check_stills(stills: StillImages) -> CheckedVideo:
@@ -283,7 +283,7 @@ def _check_stills(stills: StillImages) -> CheckedVideo:
         except DatasetError as error:
             wrong.append(f"{name} ({error})")
     problems = (f"{len(wrong)} images are wrong: {first_few(wrong)}",) if wrong else ()
-    return CheckedVideo("pictures", len(stills.names), len(stills.names) - len(wrong), problems)
+    return CheckedVideo("images", len(stills.names), len(stills.names) - len(wrong), problems)
 
 
 def list_named(open_folder: Callable[[Path], Iterable[_NamedFrames]], root: Path) -> Inventory:

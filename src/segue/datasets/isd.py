@@ -74,11 +74,11 @@ def open_isd_part(root: Path | str, part: str) -> ForegroundFolder:
     folder = Path(root) / part
     if not folder.is_dir():
         raise DatasetError(f"no part {part!r}: {folder} is no folder")
-    films = open_plain(folder)
-    cameras = (IsdClip.of(film).read_meta().camera for film in films)
+    videos = open_plain(folder)
+    cameras = (IsdClip.of(video).read_meta().camera for video in videos)
     kinds = ("moving" if camera in MOVING_CAMERAS else "still" for camera in cameras)
     return ForegroundFolder(
-        folder, [replace(film, category=kind) for film, kind in zip(films, kinds, strict=True)]
+        folder, [replace(video, category=kind) for video, kind in zip(videos, kinds, strict=True)]
     )
 
 
@@ -144,11 +144,11 @@ def export_davis(sequences: ForegroundFolder, out: Path) -> None:
     """Write clips of :func:`open_isd` in DAVIS' layout, for networks that follow objects."""
     for sequence in sequences:
         clip = IsdClip.of(sequence)
-        pictures, masks = (out / kind / sequence.name for kind in ("JPEGImages", "Annotations"))
-        for folder in (pictures, masks):
+        images, masks = (out / kind / sequence.name for kind in ("JPEGImages", "Annotations"))
+        for folder in (images, masks):
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
         for i, frame in enumerate(sequence.frames):
-            write_complete(pictures / f"{i:05d}.jpg", frame.read_bytes())
+            write_complete(images / f"{i:05d}.jpg", frame.read_bytes())
             ids = clip.read_instances(i)
             write_index_mask(masks / f"{i:05d}.png", np.where(ids < MOVING_BACKGROUND, ids, 0))

@@ -44,14 +44,14 @@ _GREY_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 def read_grey(file: Path | BytesIO, where: str = "") -> Labels:
     """Read the grey values of an image; a palette gives its colours, not its indices."""
     where = where or str(file)
-    with opened(file, where) as picture:
-        if picture.format == "BMP":
+    with opened(file, where) as image:
+        if image.format == "BMP":
             return _read_grey_bitmap(file)
-        if picture.mode not in _GREY_MODES:
-            raise DatasetError(f"{where} is an image of mode {picture.mode}; labels have 8 bits a pixel")
-        if picture.mode != "P":
-            return np.array(picture if picture.mode == "L" else picture.convert("L"))
-        indices, levels = np.array(picture), _grey_levels(bytes(picture.getpalette() or ()))
+        if image.mode not in _GREY_MODES:
+            raise DatasetError(f"{where} is an image of mode {image.mode}; labels have 8 bits a pixel")
+        if image.mode != "P":
+            return np.array(image if image.mode == "L" else image.convert("L"))
+        indices, levels = np.array(image), _grey_levels(bytes(image.getpalette() or ()))
         return indices if levels is None else np.asarray(levels[indices])
 
 

@@ -25,7 +25,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from segue.arrays import UInt8Array
-from segue.datasets.files import PICTURES, ByName, picture_size, read_rgb
+from segue.datasets.files import IMAGE_SUFFIXES, ByName, image_size, read_rgb
 from segue.datasets.json_files import Record, entries, read_json_text, validated
 from segue.errors import DatasetError
 from segue.masks import fill_boxes
@@ -87,7 +87,7 @@ class BoxSequence:
 
     def read_mask(self, i: int) -> UInt8Array:
         """The boxes of a frame, filled; later ids cover earlier ones."""
-        return fill_boxes(self.annotations[i], picture_size(self.frames[i]))
+        return fill_boxes(self.annotations[i], image_size(self.frames[i]))
 
 
 class SomethingElseFolder(ByName[BoxSequence]):
@@ -145,7 +145,7 @@ def _sequence(name: str, records: list[_Frame], folder: Path, path: Path) -> Box
         raise DatasetError(
             f"{path}: video {name} has {len(numbers)} boxes in a frame; at most {MAX_OBJECTS} are read"
         )
-    frames = tuple(_picture(name, record.name, folder, path) for record in records)
+    frames = tuple(_image(name, record.name, folder, path) for record in records)
     boxes = {
         i: {numbers[key]: label.box for key, label in _keyed(record) if key in numbers}
         for i, record in enumerate(records)
@@ -162,12 +162,12 @@ def _keyed(record: _Frame) -> Iterator[tuple[tuple[str, int], _Label]]:
         yield (name, seen[name]), label
 
 
-def _picture(video: str, name: str, folder: Path, path: Path) -> Path:
+def _image(video: str, name: str, folder: Path, path: Path) -> Path:
     head, _, file = name.partition("/")
     plain = head == video and _is_plain(video) and _is_plain(file)
-    if not plain or Path(file).suffix.lower() not in PICTURES:
+    if not plain or Path(file).suffix.lower() not in IMAGE_SUFFIXES:
         raise DatasetError(f"{path}: video {video}: {name!r} is no image of it, such as {video}/0001.jpg")
-    picture = folder / video / file
-    if not picture.is_file():
-        raise DatasetError(f"no image {picture}; {path} has boxes for it")
-    return picture
+    image = folder / video / file
+    if not image.is_file():
+        raise DatasetError(f"no image {image}; {path} has boxes for it")
+    return image

@@ -28,11 +28,11 @@ import numpy as np
 from segue.arrays import UInt8Array
 from segue.datasets.davis import ImageMaskFolder
 from segue.datasets.files import (
-    PICTURES,
+    IMAGE_SUFFIXES,
     check_sizes,
     files_in,
+    image_size,
     opened,
-    picture_size,
     read_mask_of,
     read_rgb,
     subfolders,
@@ -78,7 +78,7 @@ class StillPairs:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the images without their endings."""
-        return tuple(picture.stem for picture, _ in self.pairs)
+        return tuple(image.stem for image, _ in self.pairs)
 
     def read_image(self, i: int) -> Image:
         """An image. Returns RGB (H, W, 3), uint8."""
@@ -86,10 +86,10 @@ class StillPairs:
 
     def read_mask(self, i: int) -> UInt8Array:
         """The mask of an image."""
-        picture, path = self.pairs[i]
+        image, path = self.pairs[i]
         if self.kind == "index":
-            return read_mask_of(picture, path)
-        check_sizes(picture, path)
+            return read_mask_of(image, path)
+        check_sizes(image, path)
         with opened(path) as mask:
             grey = np.array(mask.convert("L"))
         return (grey >= HALF).astype(np.uint8)
@@ -107,23 +107,23 @@ class CocoStills:
     """
 
     def __init__(self, images: CocoImages) -> None:
-        self._images = images
-        self._pictures = [item for item in images.videos if images.annotations(item)]
+        self._dataset = images
+        self._entries = [item for item in images.videos if images.annotations(item)]
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the images without their endings."""
-        return tuple(Path(item.file_names[0]).stem for item in self._pictures)
+        return tuple(Path(item.file_names[0]).stem for item in self._entries)
 
     def read_image(self, i: int) -> Image:
         """An image. Returns RGB (H, W, 3), uint8."""
-        return self._images.read_image(self._pictures[i], 0)
+        return self._dataset.read_image(self._entries[i], 0)
 
     def read_mask(self, i: int) -> UInt8Array:
         """The mask of an image; of two instances the smaller one lies in front."""
-        picture = self._pictures[i]
-        mask = np.zeros(picture.size, np.uint8)
-        instances = sorted(self._images.annotations(picture), key=lambda item: -item.mean_area)
+        image = self._entries[i]
+        mask = np.zeros(image.size, np.uint8)
+        instances = sorted(self._dataset.annotations(image), key=lambda item: -item.mean_area)
         crowds = [item for item in instances if item.crowd]
         objects = [item for item in instances if not item.crowd][:MOST_OBJECTS]
         for value, item in [*((VOID, crowd) for crowd in crowds), *enumerate(objects, start=1)]:
@@ -132,11 +132,11 @@ class CocoStills:
 
     def check(self, i: int) -> None:
         """See by its header that an image has the size that its annotations have."""
-        picture, root = self._pictures[i], self._images.images
+        image, root = self._entries[i], self._dataset.images
         if root is None:
             raise DatasetError("its folder is not there")
-        path = self._images.picture_path(picture, 0)
-        if picture_size(path) != picture.size:
+        path = self._dataset.image_path(image, 0)
+        if image_size(path) != image.size:
             raise DatasetError(f"{path} has another size than its annotations")
 
 
@@ -169,34 +169,34 @@ def open_stills(folder: str | Path) -> StillImages:
 class _Folders:
     """Layout of two folders whose files have the same names."""
 
-    pictures: str
+    images: str
     masks: str
     kind: MaskKind
 
     def __call__(self, folder: Path) -> StillImages | None:
-        pictures, masks = folder / self.pictures, folder / self.masks
-        if not (pictures.is_dir() and masks.is_dir()):
+        images, masks = folder / self.images, folder / self.masks
+        if not (images.is_dir() and masks.is_dir()):
             return None
         # A set of which only a part has masks, as VOC, takes that part.
-        return StillPairs(tuple(_partners(pictures, masks, all_of_them=self.kind != "index")), self.kind)
+        return StillPairs(tuple(_partners(images, masks, all_of_them=self.kind != "index")), self.kind)
 
 
-def _partners(pictures: Path, masks: Path, *, all_of_them: bool) -> Iterator[tuple[Path, Path]]:
-    by_stem = {path.stem: path for path in files_in(pictures, PICTURES)}
-    labels = {path.stem: path for path in files_in(masks, PICTURES)}
+def _partners(images: Path, masks: Path, *, all_of_them: bool) -> Iterator[tuple[Path, Path]]:
+    by_stem = {path.stem: path for path in files_in(images, IMAGE_SUFFIXES)}
+    labels = {path.stem: path for path in files_in(masks, IMAGE_SUFFIXES)}
     if not all_of_them:
         by_stem = {stem: path for stem, path in by_stem.items() if stem in labels}
-    return _paired(by_stem, labels, pictures, masks)
+    return _paired(by_stem, labels, images, masks)
 
 
-def _paired(pictures: Files, masks: Files, where: Path, masks_in: Path) -> Iterator[tuple[Path, Path]]:
+def _paired(images: Files, masks: Files, where: Path, masks_in: Path) -> Iterator[tuple[Path, Path]]:
     """Images and masks by their names; DatasetError where one has no partner."""
-    if lonely := sorted(masks.keys() - pictures.keys(), key=natural_key):
+    if lonely := sorted(masks.keys() - images.keys(), key=natural_key):
         raise DatasetError(f"{where} lacks the image of {first_few(lonely)}")
-    if lonely := sorted(pictures.keys() - masks.keys(), key=natural_key):
+    if lonely := sorted(images.keys() - masks.keys(), key=natural_key):
         raise DatasetError(f"{masks_in} lacks the mask of {first_few(lonely)}")
     for stem in sorted(masks, key=natural_key):
-        yield pictures[stem], masks[stem]
+        yield images[stem], masks[stem]
 
 
 def _plain(folder: Path) -> StillImages | None:
@@ -238,26 +238,26 @@ class _NamedByClass(StillPairs):
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(f"{picture.parent.name}_{picture.stem}" for picture, _ in self.pairs)
+        return tuple(f"{image.parent.name}_{image.stem}" for image, _ in self.pairs)
 
 
 def _side_by_side(folder: Path) -> Iterator[tuple[Path, Path]]:
     """Pairs of one folder; DatasetError where a file has no partner."""
-    return _paired(*_pictures_and_masks(folder), folder, folder)
+    return _paired(*_images_and_masks(folder), folder, folder)
 
 
 def _holds_pairs(folder: Path) -> bool:
     """Whether an image and its mask lie in one folder."""
-    pictures, masks = _pictures_and_masks(folder)
-    return not pictures.keys().isdisjoint(masks)
+    images, masks = _images_and_masks(folder)
+    return not images.keys().isdisjoint(masks)
 
 
-def _pictures_and_masks(folder: Path) -> tuple[Files, Files]:
+def _images_and_masks(folder: Path) -> tuple[Files, Files]:
     """Files of one folder by the names of the pairs; masks are PNG, images others or ``<name>_im.png``."""
     labels = [path for path in files_in(folder, {".png"}) if not path.stem.endswith("_im")]
-    pictures = set(files_in(folder, PICTURES)).difference(labels)
+    images = set(files_in(folder, IMAGE_SUFFIXES)).difference(labels)
     return (
-        {path.stem.removesuffix("_im"): path for path in pictures},
+        {path.stem.removesuffix("_im"): path for path in images},
         {path.stem.removesuffix("_gt"): path for path in labels},
     )
 

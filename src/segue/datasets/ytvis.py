@@ -42,7 +42,7 @@ ANNOTATION_FILES = (
 )
 """Paths of the annotations of a split below the root, in the layouts in which the sets are distributed."""
 
-PICTURE_FOLDERS = ("{split}/JPEGImages", "JPEGImages", "{split}", "Images/{split}")
+IMAGE_FOLDERS = ("{split}/JPEGImages", "JPEGImages", "{split}", "Images/{split}")
 """Paths of the images below the root."""
 
 _Number = Annotated[int, Field(ge=0, lt=2**63)]
@@ -175,7 +175,7 @@ class YTVISDataset:
     def open(cls, root: Path | str, split: str = "valid") -> YTVISDataset:
         """Find annotations and images of a split (train, valid, test) below ``root``.
 
-        The paths are in `ANNOTATION_FILES` and `PICTURE_FOLDERS`. ``root`` may also be the
+        The paths are in `ANNOTATION_FILES` and `IMAGE_FOLDERS`. ``root`` may also be the
         annotation file itself; then the images are sought beside it.
 
         Args:
@@ -199,8 +199,8 @@ class YTVISDataset:
         found = next((file for file in files if file.is_file()), None)
         if found is None:
             raise DatasetError(f"no annotations of split {split} below {root}; put them at {files[0]}")
-        pictures = (root / name.format(split=split) for name in PICTURE_FOLDERS)
-        return cls(found, next((folder for folder in pictures if folder.is_dir()), None))
+        images = (root / name.format(split=split) for name in IMAGE_FOLDERS)
+        return cls(found, next((folder for folder in images if folder.is_dir()), None))
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -236,7 +236,7 @@ class YTVISDataset:
 
     def read_image(self, video: Video, frame: int) -> Image:
         """RGB image (H, W, 3), uint8, of a frame of a video."""
-        path = self.picture_path(video, frame)
+        path = self.image_path(video, frame)
         image = read_rgb(path)
         if image.shape[:2] != video.size:
             height, width = video.size
@@ -245,7 +245,7 @@ class YTVISDataset:
             )
         return image
 
-    def picture_path(self, video: Video, frame: int) -> Path:
+    def image_path(self, video: Video, frame: int) -> Path:
         """File of a frame's image below ``images``, which need not exist."""
         root, name = self.images, video.file_names[frame]
         if root is None:

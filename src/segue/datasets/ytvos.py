@@ -20,7 +20,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, StringConstraints
 
 from segue.arrays import UInt8Array
-from segue.datasets.files import PICTURES, ByName, files_by_stem, read_mask_of, read_rgb, read_text
+from segue.datasets.files import IMAGE_SUFFIXES, ByName, files_by_stem, read_mask_of, read_rgb, read_text
 from segue.datasets.json_files import read_members, validated
 from segue.errors import DatasetError
 from segue.naming import first_few, natural_key
@@ -123,7 +123,7 @@ class YtvosFolder(ByName[YtvosVideo]):
         self._videos = {name: self._find(name, records[name]) for name in names}
 
     def _find(self, name: str, record: _VideoRecord) -> YtvosVideo:
-        frames = files_by_stem(self.images / name, PICTURES)
+        frames = files_by_stem(self.images / name, IMAGE_SUFFIXES)
         annotations = files_by_stem(self.root / "Annotations" / name, {".png"})
         if lonely := [stem for stem in annotations if stem not in frames]:
             raise DatasetError(f"video {name}: no image of the annotated frames {first_few(lonely)}")

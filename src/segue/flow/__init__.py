@@ -3,8 +3,8 @@
 Sessions need flow to run these networks, training needs it to make their data; this package imports neither.
 """
 
-from segue.flow.files import FlowFiles, read_flow, read_flow_picture
-from segue.flow.providers import DIS, RAFT, Farneback, FlowPictures, FlowProvider, flow_provider
+from segue.flow.files import FlowFiles, read_flow, read_flow_image
+from segue.flow.providers import DIS, RAFT, Farneback, FlowImages, FlowProvider, flow_provider
 from segue.flow.scene import against_scene
 
 __all__ = [
@@ -12,10 +12,10 @@ __all__ = [
     "RAFT",
     "Farneback",
     "FlowFiles",
-    "FlowPictures",
+    "FlowImages",
     "FlowProvider",
     "against_scene",
     "flow_provider",
     "read_flow",
-    "read_flow_picture",
+    "read_flow_image",
 ]

@@ -53,11 +53,11 @@ def read_flow(path: str | Path) -> Flow:
     return _flow(values)
 
 
-def read_flow_picture(path: str | Path) -> Image:
+def read_flow_image(path: str | Path) -> Image:
     """Read the flow image that networks such as HOFAM take.
 
     Args:
-        path: a flow image as :class:`FlowPictures` makes it, or one flow as :func:`read_flow` reads it.
+        path: a flow image as :class:`FlowImages` makes it, or one flow as :func:`read_flow` reads it.
 
     Returns:
         Lengths of flow, uint8: (H, W, 3) as stored in a flow image, or (H, W, 1) of one flow, where 255 is 20
@@ -113,22 +113,22 @@ class FlowFiles:
     def __call__(self, index: int) -> Image:
         """Flow image of the frame with this index in the video, (H, W, number of gaps), uint8."""
         if not self._apart:
-            picture, path = self._read(self._gaps[0], index)
-            if picture.shape[2] < len(self._gaps):
+            image, path = self._read(self._gaps[0], index)
+            if image.shape[2] < len(self._gaps):
                 names = ", ".join(map(str, self._gaps))
                 raise FlowError(
                     f"{path}: one flow, but the network looks at {len(self._gaps)}: give the folders {names} "
                     f"in {path.parent}, with the flow of each frame to the one so many frames before it"
                 )
-            return picture[..., : len(self._gaps)]
+            return image[..., : len(self._gaps)]
         channels = []
         for gap in reversed(self._gaps):
-            picture, path = self._read(gap, index)
-            if picture.shape[2] > 1:
+            image, path = self._read(gap, index)
+            if image.shape[2] > 1:
                 raise FlowError(
                     f"{path}: a flow image; in folders by distance lie .flo files or PNG of KITTI"
                 )
-            channels.append(picture)
+            channels.append(image)
         if len({channel.shape for channel in channels}) > 1:
             raise FlowError(f"frame {index}: the flow files of its gaps differ in size")
         return np.concatenate(channels, axis=2)
@@ -138,8 +138,8 @@ class FlowFiles:
         place = max(index - late, 0)
         if place >= len(files):
             raise FlowError(f"{files[0].parent}: {len(files)} flow files, none for frame {index}")
-        picture = read_flow_picture(files[place])
-        return (np.zeros_like(picture) if index < late else picture), files[place]
+        image = read_flow_image(files[place])
+        return (np.zeros_like(image) if index < late else image), files[place]
 
 
 def _files_in(folder: Path, gap: int, frames: int | None) -> tuple[list[Path], int]:

@@ -95,10 +95,10 @@ class RAFT:
 
     @torch.inference_mode()
     def __call__(self, first: Image, second: Image) -> Flow:
-        pictures = torch.from_numpy(np.stack([first, second])).to(self._device).movedim(-1, 1)
-        height, width = pictures.shape[-2:]
+        images = torch.from_numpy(np.stack([first, second])).to(self._device).movedim(-1, 1)
+        height, width = images.shape[-2:]
         below, right = (max(-side % RAFT_STRIDE, RAFT_SMALLEST - side) for side in (height, width))
-        padded = F.pad(pictures.float() / 127.5 - 1, (0, right, 0, below), mode="replicate")
+        padded = F.pad(images.float() / 127.5 - 1, (0, right, 0, below), mode="replicate")
         flow = self._network(padded[:1], padded[1:])[-1][0, :, :height, :width]
         return np.ascontiguousarray(flow.movedim(0, -1).cpu().numpy(), np.float32)
 
@@ -136,12 +136,12 @@ def _raft_small() -> Any:
     return flow.raft_small(weights=None)
 
 
-def _grey(picture: Image) -> npt.NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+def _grey(image: Image) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
-class FlowPictures:
+class FlowImages:
     """Makes flow images of a frame and those ``gaps`` before it; ``scale`` pixels of motion are white.
 
     Motion is measured in pixels of a 256 x 256 image, as published, for any frame size.
@@ -161,13 +161,13 @@ class FlowPictures:
         Returns:
             Lengths of flow (H, W, gaps), uint8; the largest gap is the first channel (red).
         """
-        return self.picture(self.flows(current, earlier))
+        return self.image(self.flows(current, earlier))
 
     def flows(self, current: Image, earlier: Sequence[Image]) -> list[Flow]:
         """Flow (H, W, 2) of a frame to earlier ones by growing gap, in pixels; largest gap first."""
-        return [self.provider(current, picture) for picture in reversed(earlier)]
+        return [self.provider(current, image) for image in reversed(earlier)]
 
-    def picture(self, flows: Sequence[Flow]) -> Image:
+    def image(self, flows: Sequence[Flow]) -> Image:
         """Flow image, lengths (H, W, gaps), uint8, of what :meth:`flows` gives."""
         height, width = flows[0].shape[:2]
         unit = np.array((SIDE / width, SIDE / height), np.float32)

@@ -31,16 +31,16 @@ from segue.sessions.background import MaskedMedian
 from segue.sessions.backgrounds import Background
 from segue.sessions.detecting import detector
 from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import LEARNT, FilmScenes, LearntBackground
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.two_passes import TwoPasses
+from segue.sessions.video_scenes import LEARNT, LearntBackground, VideoScenes
 from segue.types import FlowName, Frame, Image, Refinement, Segmentation
 from segue.video import Source
 from segue.video.best_views import Name
-from segue.video.images import IMAGE_SUFFIXES, read_image, write_picture
+from segue.video.images import IMAGE_SUFFIXES, read_image, write_image
 from segue.video.readers import DamageError, as_rgb
 
 DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
@@ -92,7 +92,7 @@ class OpenForeground(OpenJob):
         source.varies = not twice
         self.frames = chosen()
         if twice:
-            background = LearntBackground(FilmScenes(), of_this_film=True)
+            background = LearntBackground(VideoScenes(), of_this_video=True)
             self.frames = TwoPasses(segmenter, chosen, background, short_side=side, without=options.without)
         self.session = ForegroundSession(
             segmenter,
@@ -123,15 +123,15 @@ class OpenForeground(OpenJob):
         return f"{float((result.mask > 0).mean()):.1%} foreground"
 
     def finish(self) -> dict[str, Path]:
-        path, picture, scenes = self.job.background, self.session.background, self.session.scenes
+        path, image, scenes = self.job.background, self.session.background, self.session.scenes
         if path is None:
             return {}
-        if picture is None or scenes is None:
+        if image is None or scenes is None:
             raise SinkError(f"{path}: {self.job.model.name} makes no image of the empty scene")
         if path.suffix.lower() == LEARNT:
             scenes.save(path)
         else:
-            write_picture(path, picture)
+            write_image(path, image)
         return {"background": path}
 
 
@@ -151,16 +151,16 @@ def _background(scene: Any) -> Background:
         return MaskedMedian()
     if isinstance(scene, (str, os.PathLike)):
         scene = _learnt(Path(scene))
-    known = scene if isinstance(scene, FilmScenes) else FilmScenes.of(Scene.of(as_rgb(scene, "scene")))
+    known = scene if isinstance(scene, VideoScenes) else VideoScenes.of(Scene.of(as_rgb(scene, "scene")))
     return LearntBackground(known)
 
 
-def _learnt(path: Path) -> FilmScenes | Image:
+def _learnt(path: Path) -> VideoScenes | Image:
     """What a file knows of the empty scene: its image, or all that an earlier run has learnt."""
     if not exists(path):
         raise SourceError(f"{path}: no such image; the scene is median, an image file or a learnt scene")
     try:
-        return FilmScenes.load(path) if path.suffix.lower() == LEARNT else read_image(path)
+        return VideoScenes.load(path) if path.suffix.lower() == LEARNT else read_image(path)
     except DamageError as error:
         raise SourceError(str(error)) from None
 

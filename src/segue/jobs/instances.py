@@ -120,7 +120,7 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
         first, frames = first_frame(source.name, source)
         observer.begin("frames", source.frame_count)
 
-        def pictures() -> Iterator[Image]:
+        def images() -> Iterator[Image]:
             nonlocal total
             for total, frame in enumerate(frames, start=1):
                 if token.cancelled:
@@ -132,7 +132,7 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
 
         records = whole_clip(
             network,
-            pictures(),
+            images(),
             source.original_size or first.size,
             short_side=job.options.short_side or network.short_side,
             device=job.device,

@@ -59,7 +59,7 @@ class OpenJob:
         """Whether the frames are images in memory, of which a program may fill one again and again."""
         return self.source.request.place is None
 
-    def own_pictures(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def own_images(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """The frames, with copies of images in memory, which a program may fill again."""
         copies = (replace(frame, image=np.array(frame.image)) for frame in frames)
         return copies if self.in_memory else iter(frames)

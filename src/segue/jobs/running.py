@@ -27,7 +27,7 @@ from segue.sessions.passes import Passes
 from segue.sessions.session import ExplainedSession, Session
 from segue.types import Frame, Segmentation
 from segue.video import Sink, Source, open_sinks, replayed
-from segue.video.images import write_picture
+from segue.video.images import write_image
 from segue.video.rotation import RotatingSink, part_name, part_path
 from segue.video.sinks import BackgroundSink
 from segue.video.span import parse_duration
@@ -156,8 +156,8 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
             pixels.update(np.ascontiguousarray(frame.image).data)
         # A run that is resumed goes through its first results again, without a strip.
         if explain is not None:
-            for kind, picture in explained.explanations.items():
-                write_picture(explain / f"{result.index:06d}{kind}.png", picture)
+            for kind, image in explained.explanations.items():
+                write_image(explain / f"{result.index:06d}{kind}.png", image)
         observer.frame(frame, result, opened.note(result))
 
     loop = FrameRun(opened, sink, states, report)
@@ -170,7 +170,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
                 first_pass(passes, folder=states, resume=outputs.resume, report=observer.count, cancel=cancel)
                 begun = time.perf_counter()
             observer.begin("frames", opened.total)
-            loop.run(opened.own_pictures(frames), cancel)
+            loop.run(opened.own_images(frames), cancel)
         if outputs.rotate is None:
             seen = {
                 "shape": (loop.done, *(source.size or ()), 3),

@@ -146,7 +146,7 @@ class Ahead:
         frame, self._next = self._next, None
         return next(self._frames) if frame is None else frame
 
-    def picture(self, _: Image) -> Image | None:
+    def image(self, _: Image) -> Image | None:
         """The image of the frame after the one that was taken last. Returns RGB (H, W, 3), uint8."""
         if not self._sees or self._frames is None:
             return None
@@ -236,7 +236,7 @@ class OpenTrack(_OpenTracker):
             return
         self.frames = ahead = Ahead(self.source)
         if "prompter" not in inputs:  # that of a program may know clicks alone
-            self.session.prompter = with_motion(self.session.prompter, ahead.picture)
+            self.session.prompter = with_motion(self.session.prompter, ahead.image)
 
     @property
     def total(self) -> int | None:

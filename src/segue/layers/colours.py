@@ -41,7 +41,7 @@ def image_statistics() -> tuple[Tensor, Tensor]:
 
 CONTRAST = 4.0  # factor on the differences, which are small beside the features that they are joined with
 PAST = (16, 24, 32, 32)  # channels of the maps of the past at strides 2, 4, 8 and 16
-PICTURE = slice(3, 6)  # the planes of a scene that are its image
+IMAGE = slice(3, 6)  # the planes of a scene that are its image
 
 
 def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tensor:

@@ -78,8 +78,8 @@ class FlowAttention(nn.Module):
         widths = FLOW_WIDTHS[:scales]
         self.encoder = Stages(ConvNormReLU(a, b, 3, stride=2) for a, b in pairwise((gaps, *widths)))
         self.fusion = nn.ModuleList(
-            nn.Conv2d(picture + flow, out, 3, padding=1)
-            for picture, flow, out in zip(appearance, widths, channels, strict=True)
+            nn.Conv2d(image + flow, out, 3, padding=1)
+            for image, flow, out in zip(appearance, widths, channels, strict=True)
         )
         self.attn = nn.ModuleDict(
             {
@@ -97,11 +97,11 @@ class FlowAttention(nn.Module):
         maps: list[Tensor] = self.encoder(flow)
         return maps
 
-    def forward(self, scale: int, picture: Tensor, flow: Tensor, guide: Tensor | None) -> FilteredFlow:
+    def forward(self, scale: int, image: Tensor, flow: Tensor, guide: Tensor | None) -> FilteredFlow:
         """Residual to add at a scale.
 
-        ``picture``: the network's features of the image, (N, appearance, h, w); ``guide``: the decoder's
+        ``image``: the network's features of the image, (N, appearance, h, w); ``guide``: the decoder's
         own feature, brought to this scale, (N, guides, h, w).
         """
         attend = self.attn[str(scale)] if str(scale) in self.attn else None  # noqa: SIM401
-        return filter_flow(torch.cat([picture, flow], 1), guide, self.fusion[scale], attend)
+        return filter_flow(torch.cat([image, flow], 1), guide, self.fusion[scale], attend)

@@ -63,10 +63,10 @@ MAX_PIXELS = 2**28
 MAX_ID = 65535
 """Largest id that an index mask file can hold."""
 
-PICTURE_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+IMAGE_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that Pillow may open. By default it tries all formats and passes EPS to Ghostscript."""
 
-PICTURE_ERRORS = (
+IMAGE_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, MemoryError),
     Image.DecompressionBombError,
 )
@@ -90,15 +90,15 @@ def read_index_mask(path: str | Path) -> StoredMask:
         SourceError: the file is missing or damaged, is a colour image, has more than 2**28 pixels or ids
             outside 0 to 65535, or was stored as JPEG, whose compression changes ids.
     """
-    with _opened(path, str(path)) as picture:
-        return index_values(picture, str(path))
+    with _opened(path, str(path)) as image:
+        return index_values(image, str(path))
 
 
-def index_values(picture: Image.Image, where: str) -> StoredMask:
+def index_values(image: Image.Image, where: str) -> StoredMask:
     """The index mask (H, W) of a decoded image, as :func:`read_index_mask` gives it."""
-    values = _stored_values(picture, where)
+    values = _stored_values(image, where)
     is_object = values == 255
-    indices = picture.mode == "P" and _grey_levels(picture) is None
+    indices = image.mode == "P" and _grey_levels(image) is None
     if indices or values.dtype != np.uint8 or not is_object.any() or values[~is_object].any():
         return values
     return np.asarray(is_object, np.uint8)
@@ -118,8 +118,8 @@ def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
     Raises:
         SourceError: as :func:`read_index_mask`.
     """
-    with _opened(file, where) as picture:
-        return _stored_values(picture, where)
+    with _opened(file, where) as image:
+        return _stored_values(image, where)
 
 
 @contextmanager
@@ -128,47 +128,47 @@ def _opened(file: str | Path | IO[bytes], where: str) -> Iterator[Image.Image]:
     try:
         if isinstance(file, str | Path):
             check_file(Path(file), SourceError)
-        with Image.open(file, formats=PICTURE_FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise SourceError(f"{where}: a mask of {picture.width}x{picture.height} is refused")
-            if picture.format in ("JPEG", "MPO"):
+        with Image.open(file, formats=IMAGE_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise SourceError(f"{where}: a mask of {image.width}x{image.height} is refused")
+            if image.format in ("JPEG", "MPO"):
                 raise SourceError(f"{where}: a JPEG cannot hold an index mask without loss; save it as PNG")
-            picture.load()
-            yield picture
-    except PICTURE_ERRORS as error:
+            image.load()
+            yield image
+    except IMAGE_ERRORS as error:
         raise SourceError(f"{where}: not a readable mask image ({first_line(error)})") from error
 
 
-def _stored_values(picture: Image.Image, where: str) -> StoredMask:
-    if picture.mode in ("P", "1", "L"):
-        values = np.array(picture, np.uint8)
-        levels = _grey_levels(picture)
+def _stored_values(image: Image.Image, where: str) -> StoredMask:
+    if image.mode in ("P", "1", "L"):
+        values = np.array(image, np.uint8)
+        levels = _grey_levels(image)
         return values if levels is None else levels[values]
-    if picture.mode == "LA":
-        return np.array(picture.getchannel("L"), np.uint8)
-    if picture.mode in ("I", "I;16", "I;16L", "I;16B"):
-        values = np.array(picture)
+    if image.mode == "LA":
+        return np.array(image.getchannel("L"), np.uint8)
+    if image.mode in ("I", "I;16", "I;16L", "I;16B"):
+        values = np.array(image)
         if values.min(initial=0) < 0 or values.max(initial=0) > MAX_ID:
             raise SourceError(f"{where}: ids outside 0..{MAX_ID}")
         return values.astype(np.uint16)
-    if picture.mode in ("RGB", "RGBA"):
-        channels = np.array(picture)[..., :3]
+    if image.mode in ("RGB", "RGBA"):
+        channels = np.array(image)[..., :3]
         if (channels == channels[..., :1]).all():
             return np.array(channels[..., 0], np.uint8)
     raise SourceError(
-        f"{where}: a colour image (mode {picture.mode}) is no index mask; save it as indexed or grey PNG"
+        f"{where}: a colour image (mode {image.mode}) is no index mask; save it as indexed or grey PNG"
     )
 
 
-def _grey_levels(picture: Image.Image) -> npt.NDArray[np.uint8] | None:
+def _grey_levels(image: Image.Image) -> npt.NDArray[np.uint8] | None:
     """Grey level of each entry of a grey palette, (256,), uint8; None where the indices are the values."""
-    if picture.mode != "P":
+    if image.mode != "P":
         return None
     colours = np.zeros((256, 3), np.uint8)
-    given = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    given = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     colours[: len(given)] = given
     levels = colours[:, 0]
-    used = levels[np.unique(np.array(picture))]
+    used = levels[np.unique(np.array(image))]
     is_grey = bool((given == given[:, :1]).all()) and len(given) > 0
     return levels if is_grey and len(np.unique(used)) == len(used) else None
 
@@ -185,11 +185,11 @@ def encode_index_mask(mask: IndexMask, *, wide: bool = False) -> bytes:
 
 def encode_png(values: npt.NDArray[Any], palette: bytes | None = None) -> bytes:
     """PNG file of grey values, (H, W), uint8 or uint16, of palette entries, or of RGB, (H, W, 3), uint8."""
-    picture = Image.fromarray(np.ascontiguousarray(values))
+    image = Image.fromarray(np.ascontiguousarray(values))
     if palette is not None:
-        picture.putpalette(palette)
+        image.putpalette(palette)
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    image.save(buffer, format="PNG")
     return buffer.getvalue()
 
 

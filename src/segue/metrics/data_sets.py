@@ -142,22 +142,22 @@ def _ytvis(results: Path, request: Request, progress: Progress) -> Evaluation:
     return evaluate_ytvis(results, open_ytvis(request))
 
 
-Kind = Literal["masks", "instances", "films"]
+Kind = Literal["masks", "instances", "foreground"]
 
 
 def kind_of_data(name: str) -> Kind:
     """First kind of label that the registry lists for a data set."""
     entry = DATASETS.find(name)
-    kinds: tuple[Kind, ...] = ("masks", "instances", "films")
+    kinds: tuple[Kind, ...] = ("masks", "instances", "foreground")
     found = next((kind for kind in kinds if getattr(entry, kind) is not None), None)
     if found is None:
-        raise DatasetError(f"{name} names no videos: its entry has neither masks, nor instances, nor films")
+        raise DatasetError(f"{name} names no videos: its entry has neither masks, nor instances, nor videos")
     return found
 
 
 def _added(results: Path, request: Request, progress: Progress) -> Evaluation:
     """Score by what the entry of a data set of another package has."""
-    score = {"masks": _objects, "instances": _ytvis, "films": _films}[kind_of_data(request.dataset)]
+    score = {"masks": _objects, "instances": _ytvis, "foreground": _videos}[kind_of_data(request.dataset)]
     return score(results, request, progress)
 
 
@@ -169,21 +169,21 @@ UNTRAINED: Mapping[str, Callable[[Path], ForegroundFolder]] = {
 """Readers of videos with foreground labels that are scored, and no videos of the registry to train on."""
 
 
-def open_films(request: Request) -> ForegroundFolder:
+def open_videos(request: Request) -> ForegroundFolder:
     """The videos of a request for a data set with labels of the foreground."""
-    opener = UNTRAINED.get(request.dataset) or DATASETS.find(request.dataset).films
+    opener = UNTRAINED.get(request.dataset) or DATASETS.find(request.dataset).videos
     if request.dataset == "isd":
         opener = partial(open_isd_part, part=request.subset or "test")
     if opener is None:
         raise DatasetError(
             f"{request.dataset} has no videos of still cameras; segue knows no other scores of it"
         )
-    films = opener(request.data)
-    return films.select(request.sequences) if request.sequences else films
+    videos = opener(request.data)
+    return videos.select(request.sequences) if request.sequences else videos
 
 
-def _films(results: Path, request: Request, progress: Progress) -> Evaluation:
-    films, name, exclude = open_films(request), request.dataset, None
+def _videos(results: Path, request: Request, progress: Progress) -> Evaluation:
+    videos, name, exclude = open_videos(request), request.dataset, None
     settings = PROTOCOLS[name].settings if name in PROTOCOLS else OFFICIAL
     if request.threshold is not None:
         settings = replace(settings, threshold=request.threshold)
@@ -194,7 +194,7 @@ def _films(results: Path, request: Request, progress: Progress) -> Evaluation:
             raise DatasetError(f"--training-frames {request.training_frames}: give COUNT@FILE")
         exclude = read_training_frames(file, number)
     return evaluate_foreground(
-        results, films, name, settings, exclude=exclude, progress=progress, **request.settings
+        results, videos, name, settings, exclude=exclude, progress=progress, **request.settings
     )
 
 
@@ -208,7 +208,7 @@ class DataSet:
 
     title: str
     examples: tuple[str, ...] = ()
-    score: Callable[[Path, Request, Progress], Evaluation] = _films
+    score: Callable[[Path, Request, Progress], Evaluation] = _videos
     options: str = "sequences threshold missing workers"
     results: str = "Folder or zip with images VIDEO/*000001.png."
     defaults: Mapping[str, Any] | None = None

@@ -65,8 +65,8 @@ class FgSegNetV2(nn.Module):
 
     def encode(self, frames: Tensor, role: str) -> Features:
         """RGB (N, 3, H, W) in [0, 1] → maps of 64, 128 and 512 channels at strides 1, 2 and 4."""
-        pictures = 255 * frames if self.scaling == "raw255" else normalise_planes(frames)
-        return self.backbone(pictures)
+        images = 255 * frames if self.scaling == "raw255" else normalise_planes(frames)
+        return self.backbone(images)
 
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape

@@ -47,7 +47,7 @@ def reduced_to(image: Image, long_side: int) -> Image:
 class ResizePadGeometry:
     """Sizes of one session: the image, the working size, and that padded to the network's stride."""
 
-    picture: Shape
+    image: Shape
     working: Shape  # what the network sees; the same unless the images are too large
     stride: int  # the padded size is a multiple of it
     mask_mode: Literal["nearest", "nearest-exact"] = "nearest-exact"  # how index masks are reduced
@@ -57,7 +57,7 @@ class ResizePadGeometry:
     @classmethod
     def of(
         cls,
-        picture: Shape,
+        image: Shape,
         short_side: int | None,
         stride: int,
         *,
@@ -65,17 +65,17 @@ class ResizePadGeometry:
         **how: Any,
     ) -> ResizePadGeometry:
         """A geometry whose working size has a short side of at most ``short_side``, in proportion."""
-        short = min(picture)
+        short = min(image)
         if short_side is None or short <= short_side:
-            return cls(picture, picture, stride, **how)
+            return cls(image, image, stride, **how)
         to_integer = math.floor if truncate else round
-        height, width = (max(1, to_integer(side * short_side / short)) for side in picture)
-        return cls(picture, (height, width), stride, **how)
+        height, width = (max(1, to_integer(side * short_side / short)) for side in image)
+        return cls(image, (height, width), stride, **how)
 
     @property
     def resizes(self) -> bool:
         """Whether the network sees the images reduced."""
-        return self.picture != self.working
+        return self.image != self.working
 
     @property
     def padded(self) -> Shape:
@@ -104,7 +104,7 @@ class ResizePadGeometry:
         lost = set(torch.unique(mask).tolist()) - set(torch.unique(small).tolist()) if self.keep_small else ()
         for i in lost:
             row, column = (mask == i).nonzero().float().mean(0).tolist()
-            scale = self.working[0] / self.picture[0], self.working[1] / self.picture[1]
+            scale = self.working[0] / self.image[0], self.working[1] / self.image[1]
             small[int(row * scale[0]), int(column * scale[1])] = i
         return self.pad(small)
 
@@ -121,7 +121,7 @@ class ResizePadGeometry:
         cut = self.unpad(probabilities)
         if not self.resizes:
             return cut
-        return F.interpolate(cut[None], size=self.picture, mode="bilinear")[0]
+        return F.interpolate(cut[None], size=self.image, mode="bilinear")[0]
 
 
 def other_masks(masks: Tensor, total: Tensor | None = None) -> Tensor:

@@ -196,7 +196,7 @@ class Block(nn.Module):
         super().__init__()
         self.activation = activation
         self.conv = SameConv(cin, cout, kernel, stride)
-        self.norm = picture_norm(cout) if norm else None
+        self.norm = image_norm(cout) if norm else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, cin, h, w) to (N, cout, h/2, w/2), or the same size with a stride of 1."""
@@ -210,7 +210,7 @@ class UpBlock(nn.Module):
     def __init__(self, cin: int, cout: int, kernel: int, *, dropout: float) -> None:
         super().__init__()
         self.deconv = SameDeconv(cin, cout, kernel)
-        self.norm = picture_norm(cout)
+        self.norm = image_norm(cout)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -248,7 +248,7 @@ class SameDeconv(nn.ConvTranspose2d):
         return full[..., : 2 * height, : 2 * width]
 
 
-def picture_norm(channels: int) -> nn.GroupNorm:
+def image_norm(channels: int) -> nn.GroupNorm:
     """Mean 0 and deviation 1 over all channels and positions of a sample, then scale and shift by channel."""
     return nn.GroupNorm(1, channels, eps=1e-12)
 

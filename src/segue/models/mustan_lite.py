@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from segue.layers.activated import ConvNormReLU
 from segue.layers.colours import (
+    IMAGE,
     PAST,
-    PICTURE,
     CuesByScene,
     PastPyramid,
     past_cues,
@@ -119,7 +119,7 @@ class MustanLite(nn.Module):
             return (frames.contiguous(),) if cues is None else cues.of_context(frames)
         if role == SCENE:
             known = (frames,) if cues is None else cues.of_scene(frames)
-            return (*self.encoder(frames[:, PICTURE] * 2 - 1), *known)
+            return (*self.encoder(frames[:, IMAGE] * 2 - 1), *known)
         maps = (frames, *self.encoder(frames * 2 - 1))
         if self.flow_attention is None:
             return maps
@@ -194,7 +194,7 @@ class MustanLite(nn.Module):
         """
         *context, current = window.unbind(1)
         # Both at once is faster than one after the other.
-        maps = [found.chunk(2) for found in self.encoder(torch.cat([current, scene[:, PICTURE]]) * 2 - 1)]
+        maps = [found.chunk(2) for found in self.encoder(torch.cat([current, scene[:, IMAGE]]) * 2 - 1)]
         frame, empty = zip(*maps, strict=True)
         height, width = window.shape[-2:]
         known = [(pixels,) for pixels in context]

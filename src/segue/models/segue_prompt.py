@@ -62,9 +62,9 @@ class SeguePrompt(nn.Module):
         self.head = nn.Conv2d(w2, MASKS, 1)
         self.judge = nn.Sequential(nn.Linear(w16 + 2 * w8 + _STATISTICS, 64), nn.ReLU(), nn.Linear(64, 1))
 
-    def encode(self, pictures: Tensor) -> tuple[Tensor, ...]:
+    def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """Maps (N, C, h, w) at strides 2 to 32 of crops (N, 3, S, S) in [0, 1]; S is a multiple of 32."""
-        return self.encoder(pictures * 2 - 1)
+        return self.encoder(images * 2 - 1)
 
     def decode(self, features: tuple[Tensor, ...], prompts: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, 3, S/2, S/2) of the best guess and two others, and logits (N, 3) of their IoU.
@@ -83,9 +83,9 @@ class SeguePrompt(nn.Module):
         masks = self.head(x2).contiguous()
         return masks, self._judged(masks.detach(), x16, x8)
 
-    def forward(self, pictures: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
         """:meth:`encode` and :meth:`decode`."""
-        return self.decode(self.encode(pictures), prompts)
+        return self.decode(self.encode(images), prompts)
 
     def _judged(self, masks: Tensor, x16: Tensor, x8: Tensor) -> Tensor:
         """Logits of the IoU (N, 3), from the crop, what is under each mask, how sure and large it is."""

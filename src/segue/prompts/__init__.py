@@ -6,7 +6,7 @@ from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segue.prompts.annotation import resolve
-    from segue.prompts.answers import Answer, Granularity, MakePrompter, PicturePrompter, Prompts
+    from segue.prompts.answers import Answer, Granularity, ImagePrompter, MakePrompter, Prompts
     from segue.prompts.motion import MotionPrompter
     from segue.prompts.parse import parse_box, parse_boxes, parse_point
     from segue.prompts.prompter import Prompter
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "Granularity",
+    "ImagePrompter",
     "MakePrompter",
     "MotionPrompter",
-    "PicturePrompter",
     "Prompter",
     "Prompts",
     "find_prompter",
@@ -32,7 +32,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "segue.prompts.annotation": "resolve",
-        "segue.prompts.answers": "Answer Granularity MakePrompter PicturePrompter Prompts",
+        "segue.prompts.answers": "Answer Granularity MakePrompter ImagePrompter Prompts",
         "segue.prompts.motion": "MotionPrompter",
         "segue.prompts.parse": "parse_box parse_boxes parse_point",
         "segue.prompts.prompter": "Prompter",

@@ -14,7 +14,7 @@ import torch
 from segue.errors import PromptError
 from segue.masks import fill_boxes
 from segue.models.base import FramePrompts
-from segue.prompts.answers import MakePrompter, PicturePrompter, Prompts
+from segue.prompts.answers import ImagePrompter, MakePrompter, Prompts
 from segue.prompts.parse import check_id, check_points, clip_box, errors_name, fit_mask, read_masks
 from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
@@ -71,7 +71,7 @@ def resolve(
     """
 
     @cache
-    def asked() -> PicturePrompter:
+    def asked() -> ImagePrompter:
         return (prompter or Prompter)(frame.image)
 
     with errors_name(f"frame {frame.index}"):
@@ -135,7 +135,7 @@ def _mask(
     frame: Frame,
     group: list[Prompt],
     fit: bool,
-    prompter: Callable[[], PicturePrompter],
+    prompter: Callable[[], ImagePrompter],
     known: npt.NDArray[np.float32] | None,
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """The mask of an object, given or made by a prompter, and its predicted IoU; NaN where nobody says."""

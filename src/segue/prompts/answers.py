@@ -265,7 +265,7 @@ def related(
     return dict(sorted(best.items(), reverse=True))
 
 
-class PicturePrompter(ABC):
+class ImagePrompter(ABC):
     """Answers prompts on one image, RGB (H, W, 3), uint8.
 
     Attributes:
@@ -295,5 +295,5 @@ class PicturePrompter(ABC):
         """The answer to prompts that are checked."""
 
 
-MakePrompter = Callable[[Image], PicturePrompter]
+MakePrompter = Callable[[Image], ImagePrompter]
 """Makes a prompter for an image, RGB (H, W, 3), uint8."""

@@ -19,7 +19,7 @@ from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
-from segue.prompts.answers import Answer, Granularity, MakePrompter, PicturePrompter, Prompts
+from segue.prompts.answers import Answer, Granularity, ImagePrompter, MakePrompter, Prompts
 from segue.prompts.planes import tight_box
 from segue.types import Box, Image
 
@@ -54,7 +54,7 @@ def moves_with(mask: BoolArray, motion: Float32Array) -> BoolArray | None:
     return pieces.where(np.arange(len(shared)) == shared.argmax()) if shared.any() else None
 
 
-class MotionPrompter(PicturePrompter):
+class MotionPrompter(ImagePrompter):
     """A prompter that extends a clicked part to all that moves with it.
 
     Only where clicks alone are given: a box, or an earlier mask, says how much is meant. The mask of the
@@ -67,9 +67,7 @@ class MotionPrompter(PicturePrompter):
             once, with the first click.
     """
 
-    def __init__(
-        self, prompter: PicturePrompter, image: Image, neighbour: Callable[[], Image | None]
-    ) -> None:
+    def __init__(self, prompter: ImagePrompter, image: Image, neighbour: Callable[[], Image | None]) -> None:
         super().__init__(image)
         self._prompter, self._neighbour = prompter, neighbour
         # For another granularity of the same clicks.
@@ -123,7 +121,7 @@ class MotionPrompter(PicturePrompter):
         other = self._neighbour()
         if other is None or other.shape != self.image.shape:
             return None
-        first, second = (reduced_to(picture, LONG_SIDE) for picture in (self.image, other))
+        first, second = (reduced_to(image, LONG_SIDE) for image in (self.image, other))
         flow = DIS()(first, second)
         return against_scene(flow) if _same_scene(first, second, flow) else None
 
@@ -143,7 +141,7 @@ def _same_scene(first: Image, second: Image, flow: Flow) -> bool:
     back = cv2.remap(
         second, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    one, other = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, np.asarray(back)))
+    one, other = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, np.asarray(back)))
     if not one.std() or not other.std():  # nothing to see in one of them
         return False
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) >= SAME_SCENE

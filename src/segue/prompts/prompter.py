@@ -20,7 +20,7 @@ from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS,
 from segue.prompts.answers import (
     Answer,
     Granularity,
-    PicturePrompter,
+    ImagePrompter,
     PixelWindow,
     Prompts,
     Stroke,
@@ -70,11 +70,11 @@ WHOLE_AREA, WHOLE_SHARE = 1.2, 0.8  # how much larger it is, and the share of th
 COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
 
 
-class Prompter(PicturePrompter):
+class Prompter(ImagePrompter):
     """segue-prompt on one image, whose features are kept while a person clicks.
 
     Args:
-        picture: a frame, or RGB (H, W, 3), uint8: an array, a tensor or a PIL image.
+        image: a frame, or RGB (H, W, 3), uint8: an array, a tensor or a PIL image.
         network: a network, or its name, ``segue-prompt`` or ``segue-prompt-free``.
         device: where it runs; None takes a GPU if there is one. A network that was prepared by
             :func:`prepared` stays where it is.
@@ -88,12 +88,12 @@ class Prompter(PicturePrompter):
 
     def __init__(
         self,
-        picture: Frame | Image | Any,
+        image: Frame | Image | Any,
         network: SeguePrompt | str = "segue-prompt",
         *,
         device: str | torch.device | None = None,
     ) -> None:
-        super().__init__(picture.image if isinstance(picture, Frame) else as_rgb(picture, "picture"))
+        super().__init__(image.image if isinstance(image, Frame) else as_rgb(image, "image"))
         self._network = prepared(network, device)
         self._device = next(chain(self._network.parameters(), self._network.buffers())).device
         self._crops: dict[tuple[int, PixelWindow], tuple[Tensor, ...]] = {}  # what was asked last is the last
@@ -231,11 +231,11 @@ def _mirrored(planes: Tensor, side: int) -> Tensor:
     return torch.cat([planes, planes.flip(3)]) if side == SIDE else planes
 
 
-def resized(picture: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
+def resized(image: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     """An image (h, w) or (h, w, C) as a square of ``side`` pixels; where it shrinks, areas are averaged."""
-    shrinks = min(picture.shape[:2]) > side
+    shrinks = min(image.shape[:2]) > side
     flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (side, side), interpolation=flags))
+    return np.asarray(cv2.resize(image, (side, side), interpolation=flags))
 
 
 def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[CropWindow]:

@@ -27,11 +27,11 @@ from segue.extras import install_command
 from segue.inputs import first_line
 from segue.layers.colours import MEAN, STD
 from segue.layers.running import weights_apart
+from segue.models.sam2.images import points_on_square, still_image
 from segue.models.sam2.masks import TOP_LEFT
 from segue.models.sam2.network import SAM2
-from segue.models.sam2.pictures import points_on_square, still_picture
 from segue.models.sam2.values import IMAGE_SIDE, LOW, MASK_LOGIT, Encoded
-from segue.prompts.answers import Answer, Granularity, PicturePrompter, Prompts, related
+from segue.prompts.answers import Answer, Granularity, ImagePrompter, Prompts, related
 from segue.prompts.planes import thinned
 from segue.types import Image
 
@@ -59,9 +59,9 @@ class SAM2Stills:
     @torch.inference_mode()
     def encode(self, image: Image) -> tuple[Encoded, Tensor]:
         """Features of an image, and the map that the decoder reads."""
-        picture = still_picture(image, self.side).to(self.device, self._dtype)
+        square = still_image(image, self.side).to(self.device, self._dtype)
         with weights_apart(self.network):
-            encoded = self.network.encode(picture, self._constants)
+            encoded = self.network.encode(square, self._constants)
             return encoded, self.network.without_memory(encoded.coarse)
 
     @torch.inference_mode()
@@ -133,11 +133,11 @@ class OnnxNetwork:
         scale = self.side / max(height, width)
         inner = (round(width * scale), round(height * scale)) if self.keeps_ratio else (self.side, self.side)
         flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        picture = np.asarray(cv2.resize(image, inner, interpolation=flags), np.float32)
+        square = np.asarray(cv2.resize(image, inner, interpolation=flags), np.float32)
         if self._prepared:
-            planes = torch.from_numpy((picture / 255 - MEAN) / STD).permute(2, 0, 1)[None].float()
-            picture = F.pad(planes, (0, self.side - inner[0], 0, self.side - inner[1])).numpy()
-        found = self._encoder.run(None, {self._encoder.get_inputs()[0].name: picture})
+            planes = torch.from_numpy((square / 255 - MEAN) / STD).permute(2, 0, 1)[None].float()
+            square = F.pad(planes, (0, self.side - inner[0], 0, self.side - inner[1])).numpy()
+        found = self._encoder.run(None, {self._encoder.get_inputs()[0].name: square})
         named = dict(zip(self._outputs, found, strict=True))
         return {**named, "image_embeddings": found[0], "orig_im_size": np.array([height, width])}
 
@@ -162,7 +162,7 @@ class OnnxNetwork:
         return logits, found["iou_predictions"].clamp(0, 1)
 
 
-class SAMPrompter(PicturePrompter):
+class SAMPrompter(ImagePrompter):
     """A network of the SAM family on one image, RGB (H, W, 3), uint8."""
 
     def __init__(self, image: Image, network: SAM2Stills | OnnxNetwork) -> None:

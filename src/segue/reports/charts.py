@@ -123,9 +123,9 @@ def write_percentiles(
         ]
     size = {"width": left + width + 20, "height": floor + 54 + row * len(lines)}
     names = {"font_family": "system-ui, sans-serif", "font_size": "12", "fill": "#1b1f24"}
-    picture = node("svg", None, *parts, xmlns="http://www.w3.org/2000/svg", **size, **names)
+    image = node("svg", None, *parts, xmlns="http://www.w3.org/2000/svg", **size, **names)
     prepare(path)
-    write_complete(path, tostring(picture, encoding="utf-8"))
+    write_complete(path, tostring(image, encoding="utf-8"))
     return tenths
 
 

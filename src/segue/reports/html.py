@@ -16,7 +16,7 @@ from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
 from segue.metrics.evaluation import Evaluation, Measures
 from segue.reports.charts import bars, drawn, number, pairs, signed, timeline
 from segue.reports.files import Pairs, paired
-from segue.reports.pictures import COLOURS, closer, colour_errors, data_uri, worst_frames
+from segue.reports.images import COLOURS, closer, colour_errors, data_uri, worst_frames
 from segue.video.partial import prepare, write_complete
 
 WORST = 12
@@ -66,7 +66,7 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
             for name in over_time
         ],
         colours=[(kind, f"rgb{colour}") for kind, colour in COLOURS.items()],
-        pictures=list(_pictures(evaluation)),
+        images=list(_images(evaluation)),
         groups=[
             ("Categories", "category", evaluation.categories),
             ("Kinds of objects", "objects", evaluation.groups),
@@ -75,14 +75,14 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
     )
 
 
-def _pictures(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+def _images(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     """Address and caption of the worst frames."""
     for worst in worst_frames(evaluation.series, WORST) if evaluation.view is not None else ():
         view = evaluation.view(worst.sequence, worst.frame)  # type: ignore[misc]
-        picture = colour_errors(view)[closer(view)]
-        enlarged = ", enlarged" if picture.shape[:2] != view.truth.shape else ""
+        image = colour_errors(view)[closer(view)]
+        enlarged = ", enlarged" if image.shape[:2] != view.truth.shape else ""
         caption = f"{worst.sequence}, frame {worst.frame}{enlarged}: {worst.measure} {number(worst.value)}"
-        yield data_uri(picture), caption
+        yield data_uri(image), caption
 
 
 def write_comparison(comparison: Comparison, path: Path | str) -> None:

@@ -16,7 +16,7 @@ from segue.registry import DATASETS
 from segue.reproduce.asked import How
 from segue.reproduce.tables import Table
 
-FILMS = ("cdnet", "sbi", "lasiesta", "limu", "isd")
+VIDEOS = ("cdnet", "sbi", "lasiesta", "limu", "isd")
 """Data sets of labelled videos; what is there of them is run."""
 
 
@@ -54,8 +54,8 @@ def other_data(table: Table, how: How) -> str | None:
 
 def videos_of(table: Table, root: Path) -> tuple[list[str] | None, tuple[str, ...]]:
     """The videos of a table that are in a folder, and remarks on what is missing."""
-    if table.dataset in FILMS:
-        return None, _films_remarks(table, root)
+    if table.dataset in VIDEOS:
+        return None, _videos_remarks(table, root)
     if table.subset is None or table.dataset not in ("davis", "ytvos"):
         return None, ()
     remarks: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ def videos_of(table: Table, root: Path) -> tuple[list[str] | None, tuple[str, ..
     return found, (_lost(missing, wanted, part), *remarks)
 
 
-def _films_remarks(table: Table, root: Path) -> tuple[str, ...]:
+def _videos_remarks(table: Table, root: Path) -> tuple[str, ...]:
     """See that a folder has videos of a data set; of rendered clips, say which it lacks."""
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")

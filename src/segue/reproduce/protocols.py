@@ -15,7 +15,7 @@ from segue.batch.places import SUBFOLDER
 from segue.batch.plan import Task, jobs_of
 from segue.batch.run import BatchObserver, run_tasks
 from segue.batch.work import JobConfig
-from segue.datasets.files import PICTURES, files_by_stem
+from segue.datasets.files import IMAGE_SUFFIXES, files_by_stem
 from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.isd import IsdClip
 from segue.datasets.ytvis import YTVISDataset
@@ -38,8 +38,8 @@ from segue.metrics.data_sets import (
     Request,
     Year,
     kind_of_data,
-    open_films,
     open_masks,
+    open_videos,
     open_ytvis,
     open_ytvos,
 )
@@ -48,7 +48,7 @@ from segue.metrics.evaluation import Evaluation, Progress
 from segue.naming import first_few
 from segue.registry import DATASETS
 from segue.types import MaskPrompt
-from segue.video.images import list_images, write_picture
+from segue.video.images import list_images, write_image
 from segue.video.mask_folder import frame_number
 from segue.video.partial import write_complete
 from segue.weights.available import default_model
@@ -274,7 +274,7 @@ def _masks(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]
             raise DatasetError(f"sequence {video.name} has no annotated frame")
         first = min(video.annotations)
         source = video.frames[first].parent
-        place = list(files_by_stem(source, PICTURES)).index(video.frames[first].stem)
+        place = list(files_by_stem(source, IMAGE_SUFFIXES)).index(video.frames[first].stem)
         mask = video.read_mask(first)
         mask = np.where(mask == VOID, 0, mask)
         if request.year != "2017":
@@ -297,7 +297,7 @@ def _ytvos(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]
         yield _video(template, video.name, source, prompts=prompts, required=wanted)
 
 
-def _film(
+def _foreground_video(
     template: ForegroundJob, name: str, source: Path, options: dict[str, Any], **files: Path | None
 ) -> Task:
     """A video with its region of interest, its flow and the depth maps that it brings."""
@@ -313,7 +313,7 @@ def _film(
 
 def _foreground(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
     """Every video from its first image on, with its region of interest and rendered depth maps."""
-    for video in open_films(request):
+    for video in open_videos(request):
         names = [path.stem for path in video.frames]
         if [frame_number(name, i) for i, name in enumerate(names)] != list(video.numbers):
             names = [f"in{number:06d}" for number in video.numbers]
@@ -325,7 +325,7 @@ def _foreground(request: Request, folder: Path, template: ForegroundJob) -> Iter
             write_index_mask(roi, video.read_roi().astype(np.uint8))
         clip = IsdClip.of(video) if request.dataset == "isd" else None
         depth = clip.folder / "depth" if clip is not None and clip.has_depth else None
-        yield _film(template, video.key, source, {}, roi=roi, depth=depth)
+        yield _foreground_video(template, video.key, source, {}, roi=roi, depth=depth)
 
 
 def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
@@ -344,17 +344,17 @@ def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
 
 def _hofam(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
     """Every composite by itself: its frame, and its flow as it is; its images are no video to align."""
-    for video in open_films(request):
+    for video in open_videos(request):
         for name, read in (("frames", read_frame), ("flow", read_flow)):
             for number, path in zip(video.numbers, video.frames, strict=True):
                 target = folder / video.key / name / f"in{number:06d}.png"
-                write_picture(target, read(path))
+                write_image(target, read(path))
                 # Written once more when the run goes on, it is the same source unless the composite changed.
                 time = path.stat().st_mtime_ns
                 os.utime(target, ns=(time, time))
         place = folder / video.key
         apart = {"without": ("align", "rain")}
-        yield _film(template, video.key, place / "frames", apart, flow=place / "flow")
+        yield _foreground_video(template, video.key, place / "frames", apart, flow=place / "flow")
 
 
 def _ytvis(request: Request, folder: Path, template: InstancesJob) -> Iterator[Task]:
@@ -391,17 +391,17 @@ def _open_ytvis(request: Request) -> YTVISDataset:
 
 
 _MASKS = DatasetProtocol(TrackJob, "stcn-lite", "png", _masks)
-_FILMS = DatasetProtocol(ForegroundJob, "mustan-lite", "cdnet", _foreground)
+_VIDEOS = DatasetProtocol(ForegroundJob, "mustan-lite", "cdnet", _foreground)
 _INSTANCES = DatasetProtocol(InstancesJob, None, None, _ytvis)
 
 PROTOCOLS: Mapping[str, DatasetProtocol] = {
     **dict.fromkeys(("davis", "folder", "something"), _MASKS),
     "ytvos": replace(_MASKS, videos=_ytvos),
-    **dict.fromkeys(("cdnet", "sbi", "lasiesta", "limu", "foreground", "isd"), _FILMS),
-    "hofam": replace(_FILMS, model="hofam", videos=_hofam),
+    **dict.fromkeys(("cdnet", "sbi", "lasiesta", "limu", "foreground", "isd"), _VIDEOS),
+    "hofam": replace(_VIDEOS, model="hofam", videos=_hofam),
     **dict.fromkeys(CLIPS, _INSTANCES),
 }
 """By the name that ``segue eval`` has for the data set."""
 
-BY_KIND: Mapping[Kind, DatasetProtocol] = {"masks": _MASKS, "instances": _INSTANCES, "films": _FILMS}
+BY_KIND: Mapping[Kind, DatasetProtocol] = {"masks": _MASKS, "instances": _INSTANCES, "foreground": _VIDEOS}
 """Protocols of data sets of other packages, by what their videos are labelled with."""

@@ -103,11 +103,11 @@ def result_of(
     if table.curve is not None and scored:
         first, evaluation = scored[0]
         title = f"{table.title.partition(',')[0]} ({first.model}, {len(evaluation.sequences)} videos)"
-        picture = how.output / table.name / "percentiles.svg"
+        image = how.output / table.name / "percentiles.svg"
         lines = {item.row.name: _values(evaluation, table.curve) for item, evaluation in scored}
         try:
-            percentiles = write_percentiles(picture, title, table.curve, lines)
-            remarks.append(f"curve: {picture}")
+            percentiles = write_percentiles(image, title, table.curve, lines)
+            remarks.append(f"curve: {image}")
         except (SegueError, OSError) as error:  # rows that took days are printed without it
             remarks.append(f"no curve: {error}")
     return Result(table, tuple(done), tuple(remarks), percentiles, broken)

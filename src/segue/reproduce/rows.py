@@ -38,7 +38,7 @@ from segue.reproduce.stcn_report import (
     FirstFrame,
     Show,
     detector_file,
-    filtering_picture,
+    filtering_image,
     first_frame,
     start_of,
 )
@@ -46,7 +46,7 @@ from segue.reproduce.submission import write_submission
 from segue.reproduce.tables import Table, TableRow
 from segue.reproduce.trained import Trainer, random_start, training_lacks
 from segue.types import MaskPrompt
-from segue.video.images import write_picture
+from segue.video.images import write_image
 from segue.video.partial import write_complete
 from segue.weights import load
 
@@ -132,8 +132,8 @@ def _do(row: TableRow, model: str, table: Table, request: Request | None, how: H
     if failed and math.isnan(speed):
         return Done(row, model, folder=folder, failed=failed, ended=reasons[0])
     notes = (*reasons[:1], *notes_of(row, model, table, how))
-    if (pictures := _pictures(folder)).is_dir():
-        notes = (*notes, f"first frames before and after filtering: {pictures}")
+    if (images := _images(folder)).is_dir():
+        notes = (*notes, f"first frames before and after filtering: {images}")
     found = Done(row, model, None, speed, folder, failed=failed, notes=notes)
     if table.costs:
         found = _with_cost(found, folder)
@@ -176,8 +176,8 @@ def _from_first_frames(
             start = start_of(sequence)
             chosen = source(start)
             if found:
-                picture = filtering_picture(start, found.pop(), chosen)
-                write_picture(_pictures(folder) / f"{video.name}.png", picture)
+                image = filtering_image(start, found.pop(), chosen)
+                write_image(_images(folder) / f"{video.name}.png", image)
             write_complete(drawn, encode_index_mask(chosen))
         mask = read_index_mask(drawn)
         if mask.any():
@@ -189,7 +189,7 @@ def _from_first_frames(
             write_index_mask(folder / video.name / f"{frame.stem}.png", mask)
 
 
-def _pictures(folder: Path) -> Path:
+def _images(folder: Path) -> Path:
     """Folder of the first-frame images of a row, beside its results."""
     return folder.with_name(f"{folder.name}-first-frames")
 

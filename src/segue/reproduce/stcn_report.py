@@ -220,7 +220,7 @@ def cut_boxes(start: Start, chosen: Chosen, *, device: str | None = None) -> UIn
     return mask
 
 
-def filtering_picture(start: Start, found: FloatingArray, chosen: IndexMask) -> Image:
+def filtering_image(start: Start, found: FloatingArray, chosen: IndexMask) -> Image:
     """A first frame three times, as figure 3 of the report: what was found, what was chosen, the truth."""
     everything = np.zeros(start.truth.shape, np.uint16)
     for i in reversed(range(len(found))):

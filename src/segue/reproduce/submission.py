@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segue.datasets.files import picture_size
+from segue.datasets.files import image_size
 from segue.datasets.results import open_results
 from segue.datasets.ytvis import read_results
 from segue.datasets.ytvos import wanted_masks
@@ -64,7 +64,7 @@ def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
         )
     problems: list[str] = []
     for name, masks in wanted.items():
-        size = picture_size(part / "Annotations" / name / f"{masks.frames[0]}.png")
+        size = image_size(part / "Annotations" / name / f"{masks.frames[0]}.png")
         shown: set[int] = set()
         for frame in masks.frames:
             mask = results.read(name, frame)

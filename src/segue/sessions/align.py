@@ -154,8 +154,8 @@ class Alignment(Stage):
         matrix = frame.matrix = None if frame.pans else self._aligner.find(frame.image)
         if matrix is None:
             return
-        picture, plane = background.picture, frame.input.plane
-        frame.replace_image(to_reference(frame.image, matrix, frame.image if picture is None else picture))
+        image, plane = background.image, frame.input.plane
+        frame.replace_image(to_reference(frame.image, matrix, frame.image if image is None else image))
         frame.input.plane = None if plane is None else to_reference(plane, matrix, plane)
 
     def result(self, frame: WorkFrame, background: Background) -> None:

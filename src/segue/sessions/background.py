@@ -88,9 +88,9 @@ class MaskedMedian(Background):
         self._row = 0
         self._past: TemporalQuantileBuffer | None = None
 
-    def replace(self, picture: Image) -> None:
+    def replace(self, image: Image) -> None:
         self.restart()
-        self.update(picture)
+        self.update(image)
         self._frames *= self._settings.least
         self._hidden *= self._settings.least
         self._dense = False
@@ -117,11 +117,11 @@ class MaskedMedian(Background):
         self._reorder()
         self.scene = self.scene.in_other_light(gains)
 
-    def follow_light(self, picture: Image) -> None:
+    def follow_light(self, image: Image) -> None:
         if self.scene is None:
             return
         self._advance()
-        before, now = (each.astype(np.float32) for each in (self.scene.picture, picture))
+        before, now = (each.astype(np.float32) for each in (self.scene.image, image))
         gain = np.clip((now + _DARK) / (before + _DARK), 0.1, MOST_GAIN)
         # What else a pixel was keeps its distance from the image, in the new light.
         gain, offset = (np.ascontiguousarray(each.transpose(2, 0, 1)) for each in (gain, now - gain * before))

@@ -28,9 +28,9 @@ class Background(Checkpointable):
     pans: bool = False
 
     @property
-    def picture(self) -> Image | None:
+    def image(self) -> Image | None:
         """The image of the empty scene, RGB (H, W, 3), uint8, if it is known."""
-        return None if self.scene is None else self.scene.picture
+        return None if self.scene is None else self.scene.image
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Take the next frame, RGB (H, W, 3), and where something was before the scene, (H, W)."""
@@ -38,10 +38,10 @@ class Background(Checkpointable):
     def apply_gain(self, gains: Sequence[float]) -> None:
         """Make the scene brighter or darker by factors of red, green and blue."""
 
-    def follow_light(self, picture: Image) -> None:
+    def follow_light(self, image: Image) -> None:
         """Replace the image by the same scene in another light; the statistics are kept."""
 
-    def replace(self, picture: Image) -> None:
+    def replace(self, image: Image) -> None:
         """Forget everything and begin with an image of the empty scene."""
 
     def restart(self) -> None:

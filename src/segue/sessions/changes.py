@@ -133,7 +133,7 @@ def panned(one: Float32Array, other: Float32Array) -> bool:
     """Whether the camera has moved from one reduced image to the other, by phase correlation."""
     if min(one.shape[:2]) < 8:
         return False
-    first, second = (normalised(picture.mean(axis=2), sigma=2.0) for picture in (one, other))
+    first, second = (normalised(image.mean(axis=2), sigma=2.0) for image in (one, other))
     movement = shift(first, second)
     if np.abs(movement[:, 2]).max() > MOST_STEP * max(one.shape):
         return False

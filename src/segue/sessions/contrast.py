@@ -74,7 +74,7 @@ class Contrast(Stage):
 
 def contrast_gain(scene: Scene, before: ContrastGain | None = None) -> ContrastGain | None:
     """The gain that gives a scene usual contrast; None if it has, or is too noisy."""
-    grey = cv2.cvtColor(scene.picture, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(grey[::4, ::4], ENDS)
     gain = min(SPREAD / max(high - low, 1.0), MOST_NOISE / max(noise_of(scene), 0.1), MOST_GAIN)
     if before is not None and before.gain / HOLD < gain < before.gain * HOLD:
@@ -88,7 +88,7 @@ def noise_of(scene: Scene) -> float:
         width = scene.planes[6:9, ::4, ::4].astype(np.int16) - scene.planes[0:3, ::4, ::4]
         return float(np.median(width)) / 2.56
     # From a single frame: Immerkaer, Fast Noise Variance Estimation, 1996, equation 6.
-    grey = cv2.cvtColor(scene.picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     height, width_ = grey.shape
     if min(height, width_) < 3:
         return 0.0

@@ -41,22 +41,22 @@ class Scene:
             90 % quantile of the frames in which the pixel was background; the same of all frames; shares of
             255: of the frames in which the pixel was foreground, and of the steps from one to the next at
             which it changed sides; and seven times the number of frames.
-        picture: the median of the background, RGB (H, W, 3), uint8.
+        image: the median of the background, RGB (H, W, 3), uint8.
     """
 
     planes: npt.NDArray[np.uint8]
-    picture: Image = field(init=False, compare=False)
+    image: Image = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "picture", np.ascontiguousarray(self.planes[3:6].transpose(1, 2, 0)))
+        object.__setattr__(self, "image", np.ascontiguousarray(self.planes[3:6].transpose(1, 2, 0)))
 
     @classmethod
-    def of(cls, picture: Image, frames: int = 35) -> Scene:
-        """A scene that is known from an image. ``picture``: RGB (H, W, 3), uint8."""
-        if picture.ndim != 3 or picture.shape[2] != 3:
-            raise PromptError(f"an empty scene is an image (H, W, 3), not an array {picture.shape}")
-        known = np.tile(picture.transpose(2, 0, 1), (6, 1, 1))
-        height, width = picture.shape[:2]
+    def of(cls, image: Image, frames: int = 35) -> Scene:
+        """A scene that is known from an image. ``image``: RGB (H, W, 3), uint8."""
+        if image.ndim != 3 or image.shape[2] != 3:
+            raise PromptError(f"an empty scene is an image (H, W, 3), not an array {image.shape}")
+        known = np.tile(image.transpose(2, 0, 1), (6, 1, 1))
+        height, width = image.shape[:2]
         count = np.full((1, height, width), min(255, 7 * frames), np.uint8)
         return cls(np.concatenate([known, np.zeros((2, height, width), np.uint8), count]))
 
@@ -84,11 +84,11 @@ def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
     return abs(height * columns - width * rows) <= max(height, width, rows, columns)
 
 
-def resized(picture: npt.NDArray[Level], size: tuple[int, int]) -> npt.NDArray[Level]:
+def resized(image: npt.NDArray[Level], size: tuple[int, int]) -> npt.NDArray[Level]:
     """An image or a map, (H, W, 3) or (H, W), at another height and width."""
-    if picture.shape[:2] == size:
-        return picture
-    return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), picture.dtype)
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), image.dtype)
 
 
 def gain_table(gain: float) -> npt.NDArray[np.uint8]:

@@ -61,7 +61,7 @@ class Explanation:
 def draw(image: Image, scene: Scene | None, foreground: FloatingArray, explanation: Explanation) -> Image:
     """One RGB image of several in rows, each of the size of the frame; what is short is filled with black."""
     height, width = image.shape[:2]
-    empty = [] if scene is None else [scene.picture, *(planes.transpose(1, 2, 0) for planes in scene.range)]
+    empty = [] if scene is None else [scene.image, *(planes.transpose(1, 2, 0) for planes in scene.range)]
 
     def grey(plane: FloatingArray, most: float) -> Image:
         shown = np.uint8(255 * np.clip(plane / max(most, 1e-6), 0, 1))

@@ -23,12 +23,12 @@ class Exposure(Stage):
     def arrive(self, frame: WorkFrame, background: Background) -> None:
         if background.scene is None or frame.pans:
             return
-        picture = background.scene.picture
+        image = background.scene.image
         if frame.event is Change.light:
             if frame.hidden is not None:
-                background.follow_light(relit(picture, frame.image, frame.hidden))
+                background.follow_light(relit(image, frame.image, frame.hidden))
         elif frame.event is Change.none:
-            gains = exposure(frame.image, picture)
+            gains = exposure(frame.image, image)
             if gains is not None:
                 background.apply_gain(gains)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from segue.arrays import UInt8Array
 from segue.errors import FlowError, PromptError
-from segue.flow.providers import GAPS, SINGLE_GAP, FlowPictures, FlowProvider
+from segue.flow.providers import GAPS, SINGLE_GAP, FlowImages, FlowProvider
 from segue.layers.flow_attention import FilteredFlow
 from segue.models.base import (
     ExplainedFlow,
@@ -35,7 +35,7 @@ Extra = Literal["depth", "flow"]  # inputs in addition to the image
 
 PUBLISHED_SIDE = 256  # side of the images that HOFAM and STAM were made for
 PERCENTILES = (1, 99)  # of the depth of a scene that become 0 and 255
-PICTURE = "picture"  # role of frames that flow is computed to
+IMAGE = "image"  # role of frames that flow is computed to
 
 
 class FlowNetwork(nn.Module):
@@ -109,17 +109,17 @@ class ComputedFlow(nn.Module):
         super().__init__()
         able = foreground_capabilities(network)
         self.network = network
-        self.pictures = FlowPictures(provider, able.flow_gaps)
+        self.images = FlowImages(provider, able.flow_gaps)
         self.capabilities = replace(able, flow=False, graphs=None)
         self.current, self.background = network.current, network.background
         self.channels, self.threshold = network.channels, network.threshold
         self.size_multiple = network.size_multiple
         self._own = len(network.context)
-        self.context = (*network.context, *((-gap, PICTURE) for gap in able.flow_gaps))
+        self.context = (*network.context, *((-gap, IMAGE) for gap in able.flow_gaps))
 
     def encode(self, frames: Tensor, role: str) -> Features:
         """As the network; the current frame waits, and is encoded when its flow is known."""
-        if role not in (PICTURE, self.current):
+        if role not in (IMAGE, self.current):
             return self.network.encode(frames, role)
         return (self.network.resized(frames) if isinstance(self.network, FlowNetwork) else frames,)
 
@@ -152,26 +152,26 @@ class ComputedFlow(nn.Module):
 
     def _encoded(self, current: Features, context: Sequence[Features]) -> tuple[Features, list[Tensor]]:
         (frames,) = current
-        earlier = [picture for (picture,) in context[self._own :]]
-        planes, motion = compute_flow(self.pictures, frames, earlier)
+        earlier = [image for (image,) in context[self._own :]]
+        planes, motion = compute_flow(self.images, frames, earlier)
         return cast(ExplainedFlow, self.network).encode(frames, self.current, planes), motion
 
 
 def compute_flow(
-    pictures: FlowPictures, frames: Tensor, earlier: Sequence[Tensor]
+    images: FlowImages, frames: Tensor, earlier: Sequence[Tensor]
 ) -> tuple[Tensor, list[Tensor]]:
     """Flow images (N, gaps, H, W) from frames to earlier ones, and flow by gap, (N, 2, H, W); largest first.
 
     Frames, and those before them by growing gap, are (N, 3, H, W) in [0, 1].
     """
     windows = torch.stack([frames, *earlier], 1)
-    flows = [pictures.flows(now, before) for now, *before in map(_pictures, windows)]
-    planes = torch.from_numpy(np.stack([pictures.picture(each) for each in flows]))
+    flows = [images.flows(now, before) for now, *before in map(_images, windows)]
+    planes = torch.from_numpy(np.stack([images.image(each) for each in flows]))
     motion = [torch.from_numpy(np.stack(gap)).movedim(-1, 1) for gap in zip(*flows, strict=True)]
     return planes.to(frames).movedim(-1, 1) / 255, motion
 
 
-def _pictures(frames: Tensor) -> list[Image]:
+def _images(frames: Tensor) -> list[Image]:
     """(T, 3, H, W) in [0, 1] → RGB images."""
     return list((255 * frames.float()).round().to(torch.uint8).movedim(1, -1).contiguous().cpu().numpy())
 

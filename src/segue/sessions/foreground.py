@@ -21,7 +21,6 @@ from segue.sessions.base import SessionState, checkpointed
 from segue.sessions.empty_scene import Scene
 from segue.sessions.explaining import draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
-from segue.sessions.film_scenes import FilmScenes, LearntBackground
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
 from segue.sessions.scene_events import SceneEvents
@@ -30,6 +29,7 @@ from segue.sessions.session import ExplainedSession
 from segue.sessions.stage_list import checked, followed, stages_for
 from segue.sessions.stages import Change, StageList, WorkFrame
 from segue.sessions.subtractors import Subtractor
+from segue.sessions.video_scenes import LearntBackground, VideoScenes
 from segue.sessions.working_size import ForegroundWarning as ForegroundWarning
 from segue.sessions.working_size import WorkingSize
 from segue.types import FollowCamera, Frame, Image
@@ -126,17 +126,17 @@ class ForegroundSession(ExplainedSession):
         """The empty scene at the working size, RGB (h, w, 3), uint8; None if there is no such image."""
         if isinstance(self._segmenter, Subtractor):
             return self._segmenter.scene
-        return self._background.picture if self._learns else None
+        return self._background.image if self._learns else None
 
     @property
-    def scenes(self) -> FilmScenes | None:
+    def scenes(self) -> VideoScenes | None:
         """All that is known of the empty scene, to be saved; None if there is no such image."""
-        picture, background = self.background, self._background
-        if picture is None:
+        image, background = self.background, self._background
+        if image is None:
             return None
         if isinstance(background, LearntBackground):
             return background.scenes
-        return FilmScenes.of(background.scene or Scene.of(picture))
+        return VideoScenes.of(background.scene or Scene.of(image))
 
     def state(self, *, copy: bool = True) -> SessionState:
         """As :meth:`Session.state`, due results with masks alone; only if :attr:`restorable`."""
@@ -173,7 +173,7 @@ class ForegroundSession(ExplainedSession):
         """A frame at the working size, which changes with that of the frames."""
         if not self._working.fits(frame):
             self._masks.check(frame.size)
-            kept = self._working.change(frame, self._background.picture)
+            kept = self._working.change(frame, self._background.image)
             self._end_scene()  # frames that wait need the background at their own size
             self._events.restart()
             self._background.fit(self._working.size)
@@ -245,7 +245,7 @@ class ForegroundSession(ExplainedSession):
             stage.after(frame, background)
         if self._explains:
             shown = background.scene or Scene.of(frame.image, 1) if self._learns else None
-            frame.picture = draw(frame.image, shown, frame.foreground, self._segmenter.explanation())
+            frame.explanation = draw(frame.image, shown, frame.foreground, self._segmenter.explanation())
         mask = (frame.foreground if frame.learned is None else frame.learned) > MASK_ABOVE
         self._hidden = np.asarray(cv2.dilate(mask.view(np.uint8), _GROW) > 0)
         if self._learns and not frame.pans:
@@ -265,7 +265,7 @@ class ForegroundSession(ExplainedSession):
             assert frame.maps is not None
             named = frame.index, frame.time, frame.size
             result = self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
-            self._due.append((result, {} if frame.picture is None else {"": frame.picture}))
+            self._due.append((result, {} if frame.explanation is None else {"": frame.explanation}))
             self._given += 1
 
 

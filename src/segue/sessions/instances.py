@@ -21,7 +21,7 @@ from segue.models.base import InstanceNetwork
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.observing import EncoderAttention, observe_encoder
 from segue.sessions.base import checkpointed
-from segue.sessions.encoder_pictures import draw_encoder
+from segue.sessions.encoder_figures import draw_encoder
 from segue.sessions.instance_tracks import Instance, Tracks, suppress
 from segue.sessions.networks import instance_network
 from segue.sessions.official import SHORT_SIDE, as_tensor, enlarged, resized
@@ -74,7 +74,7 @@ class _Pending:
     index: int
     time: float
     size: tuple[int, int]
-    picture: Image  # what the network sees, (h, w, 3), uint8
+    image: Image  # what the network sees, (h, w, 3), uint8
     memory: Any = field(default=None, compare=False)  # what it made of it, if apart from other frames
     attention: EncoderAttention | None = field(default=None, compare=False)  # the same of its encoder
 
@@ -132,15 +132,15 @@ class InstanceSession(ExplainedSession):
         as the network sees it, then the frame once for each object that was found in its window, with what
         the query of the object attends to, in the order of the ids, rimmed in its colour. Of networks with
         the encoder of SeqFormer there is ``-scales``, where it looks at each scale
-        (:func:`segue.sessions.encoder_pictures.draw_scales`), and where it relates frames ``-frames``, which
-        frames of the window it reads (:func:`segue.sessions.encoder_pictures.draw_frames`).
+        (:func:`segue.sessions.encoder_figures.draw_scales`), and where it relates frames ``-frames``, which
+        frames of the window it reads (:func:`segue.sessions.encoder_figures.draw_frames`).
         """
         super().explain()
 
     def _take(self, frame: Frame) -> None:
         # A copy where nothing is resized: the caller may fill one array again and again.
-        picture = np.array(resized(frame.image, self.options.short_side))
-        self._frames.append(_Pending(frame.index, frame.time, frame.size, picture))
+        image = np.array(resized(frame.image, self.options.short_side))
+        self._frames.append(_Pending(frame.index, frame.time, frame.size, image))
         if len(self._frames) == self.options.window:
             self._segment_window(keep=self.options.overlap)
 
@@ -182,15 +182,15 @@ class InstanceSession(ExplainedSession):
             looks = network.attention(memory, decoded, queries[kept]).cpu().numpy()
         for t in range(self._shared, len(self._frames)):
             pending = self._frames[t]
-            result, pictures = self._segment(pending, masks[kept, t], tracks), {}
+            result, figures = self._segment(pending, masks[kept, t], tracks), {}
             if looks is not None:
                 mask = result.mask
-                pictures = {"": attention_strip(pending.picture, mask, looks[:, t], ids)}
+                figures = {"": attention_strip(pending.image, mask, looks[:, t], ids)}
                 if pending.attention is not None:
-                    images = [item.picture for item in self._frames]
+                    images = [item.image for item in self._frames]
                     number = t if network.relates_frames else 0
-                    pictures |= draw_encoder(pending.attention, number, pending.picture, images, mask, ids)
-            self._due.append((result, pictures))
+                    figures |= draw_encoder(pending.attention, number, pending.image, images, mask, ids)
+            self._due.append((result, figures))
         self._frames = self._frames[len(self._frames) - keep :]
         self._shared = keep
 
@@ -206,7 +206,7 @@ class InstanceSession(ExplainedSession):
 
     def _encoded(self, frames: Sequence[_Pending]) -> Any:
         """Encode frames together, and keep what the encoder attends to if that is explained."""
-        clip = as_tensor([pending.picture for pending in frames], self.device, self._dtype)
+        clip = as_tensor([pending.image for pending in frames], self.device, self._dtype)
         if not self._explains or not isinstance(self._network, SeqFormer):
             return self._network.encode(clip)
         with observe_encoder(self._network) as attention:

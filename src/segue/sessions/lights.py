@@ -41,7 +41,7 @@ class Lights(Stage):
         if frame.pans or background.scene is None:
             return
         if self._scene is None or self._scene[0] is not background.scene:
-            self._scene = background.scene, brightness(background.scene.picture)
+            self._scene = background.scene, brightness(background.scene.image)
         frame.foreground = without_lights(frame.foreground, self._threshold, frame.image, self._scene[1])
 
 

@@ -48,8 +48,8 @@ def camera_motion(first: Shown, second: Shown) -> Homography | None:
     """Motion from the first image to the second by ORB features and RANSAC; None where it is not clear."""
     orb = cv2.ORB.create(1000, fastThreshold=8)
     points = []
-    for picture, mask in (first, second):
-        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    for image, mask in (first, second):
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         points.append(orb.detectAndCompute(grey, (mask == 0).astype(np.uint8) * np.uint8(255)))
     (keys1, codes1), (keys2, codes2) = points
     if not keys1 or not keys2:
@@ -72,8 +72,7 @@ def camera_motion_by_ecc(first: Shown, second: Shown) -> Homography | None:
     start = camera_motion(first, second)
     begin: Homography = np.asarray(np.eye(3) if start is None else np.linalg.inv(start), np.float64)
     one, other = (
-        normalised(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32))
-        for picture, _ in (first, second)
+        normalised(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)) for image, _ in (first, second)
     )
     shown = np.asarray(first[1] == 0).astype(np.uint8)
     try:
@@ -103,9 +102,9 @@ def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
     return bool((np.abs(moved - corners) < MOST_SHIFT * np.array([width, height])).all())
 
 
-def seen_from(picture: Image, matrix: Homography, fill: Image) -> Image:
-    """``picture`` as ``fill``, of its size, sees it by the matrix to it; ``fill`` where it shows nothing."""
-    return warped(picture, matrix, cv2.BORDER_TRANSPARENT, flags=cv2.INTER_LINEAR, onto=fill.copy())
+def seen_from(image: Image, matrix: Homography, fill: Image) -> Image:
+    """``image`` as ``fill``, of its size, sees it by the matrix to it; ``fill`` where it shows nothing."""
+    return warped(image, matrix, cv2.BORDER_TRANSPARENT, flags=cv2.INTER_LINEAR, onto=fill.copy())
 
 
 def motion_between(

@@ -25,7 +25,7 @@ NO_MASK_BELOW = 0.001  # score under which the official results hold no masks
 
 def whole_clip(
     network: InstanceNetwork,
-    pictures: Iterable[Image],
+    images: Iterable[Image],
     size: tuple[int, int],
     *,
     short_side: int = SHORT_SIDE,
@@ -36,7 +36,7 @@ def whole_clip(
 
     Args:
         network: in evaluation mode; it is not changed.
-        pictures: all frames, RGB, (H, W, 3), uint8.
+        images: all frames, RGB, (H, W, 3), uint8.
         size: height and width of the masks.
         short_side: images are resized to this short side, in pixels.
         device: None takes a GPU if there is one.
@@ -53,7 +53,7 @@ def whole_clip(
         ArgumentError: there is no such device here.
     """
     copy, place, dtype = prepare_for_inference(network, device, fast)
-    return clip_records(copy, pictures, size, device=place, dtype=dtype, short_side=short_side)
+    return clip_records(copy, images, size, device=place, dtype=dtype, short_side=short_side)
 
 
 def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Iterator[Segmentation]:

@@ -95,5 +95,5 @@ class PanDetector(Checkpointable):
         return right, down
 
 
-def _view(picture: Small) -> Float32Array:
-    return normalised(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), sigma=4.0)
+def _view(image: Small) -> Float32Array:
+    return normalised(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32), sigma=4.0)

@@ -63,12 +63,12 @@ class Precipitation(Stage):
         if frame.pans:
             self.reset(Change.scene)
             return
-        frame.replace_image(self.look(frame.image, background.picture, frame.hidden))
+        frame.replace_image(self.look(frame.image, background.image, frame.hidden))
 
     def after(self, frame: WorkFrame, background: Background) -> None:
         frame.foreground = self.lasting(frame.foreground, self._threshold)
 
-    def look(self, image: Image, picture: Image | None, hidden: BoolArray | None) -> Image:
+    def look(self, image: Image, scene: Image | None, hidden: BoolArray | None) -> Image:
         """Take the next frame, with the empty scene if known, and where objects were on the frame before."""
         self._past.append(image)
         grey = [_grey(each) for each in list(self._past)[-3:]]
@@ -77,9 +77,9 @@ class Precipitation(Stage):
         elif len(grey) == 2:
             apart = np.asarray(cv2.absdiff(*grey), np.uint8)
             self.falls = float((_shares(apart) > LEAST_SHARE).mean()) >= DOUBT_FROM
-        if not self.falls or picture is None:
+        if not self.falls or scene is None:
             return image
-        return self._without_drops(image, picture, hidden)
+        return self._without_drops(image, scene, hidden)
 
     def lasting(self, foreground: Float32Array, threshold: float) -> Float32Array:
         """Probabilities without small pieces that were not there before, while it rains or snows."""
@@ -107,9 +107,9 @@ class Precipitation(Stage):
         begun = self.falls and self._seen > 1
         self.falls = share >= (CELLS_UNTIL if begun else CELLS_FROM)
 
-    def _without_drops(self, image: Image, picture: Image, hidden: BoolArray | None) -> Image:
+    def _without_drops(self, image: Image, scene: Image, hidden: BoolArray | None) -> Image:
         past = list(self._past)
-        usual = np.maximum(picture, median_of((past * PAST)[:PAST] if len(past) < PAST else past))
+        usual = np.maximum(scene, median_of((past * PAST)[:PAST] if len(past) < PAST else past))
         drops = cv2.subtract(image, usual).max(axis=2) > STICKS_OUT
         pieces = Pieces.of(drops)
         small = pieces.areas < LARGEST * drops.size

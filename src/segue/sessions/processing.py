@@ -75,9 +75,9 @@ class ImageProcessor:
 
     def __call__(self, images: FrameLike | Iterable[FrameLike]) -> ProcessedInputs:
         """Images as a batch of a network."""
-        pictures = _pictures(images)
-        pixels = torch.cat([self._layout.pixels(picture) for picture in pictures])
-        return ProcessedInputs(pixels, _size(pictures[0]))
+        arrays = _arrays(images)
+        pixels = torch.cat([self._layout.pixels(image) for image in arrays])
+        return ProcessedInputs(pixels, _size(arrays[0]))
 
     def post_process(self, maps: Tensor, original_size: Shape) -> IndexMask:
         """Maps of the network as index masks of the size of the images.
@@ -110,7 +110,7 @@ class VideoProcessor(ImageProcessor):
 class _Layout(Protocol):
     """Input images of the networks of one task, and the meaning of their maps."""
 
-    def pixels(self, picture: Image) -> Tensor:
+    def pixels(self, image: Image) -> Tensor:
         """An image as (1, 3, H', W')."""
 
     def masks(self, maps: Tensor, size: Shape) -> IndexMask:
@@ -127,8 +127,8 @@ class _Tracking(_Layout):
         setup = Setup(schedule, torch.device("cpu"), torch.float32, memory_limit=0)
         self._tracker: MemoryTracker = network.tracker(network, setup)
 
-    def pixels(self, picture: Image) -> Tensor:
-        small = self._tracker.resized(picture, self._tracker.geometry(_size(picture)))
+    def pixels(self, image: Image) -> Tensor:
+        small = self._tracker.resized(image, self._tracker.geometry(_size(image)))
         return cast(Tensor, self._tracker.network.prepare(torch.from_numpy(small))).float()
 
     def masks(self, maps: Tensor, size: Shape) -> IndexMask:
@@ -147,8 +147,8 @@ class _Foreground(_Layout):
     def _geometry(self, size: Shape) -> ResizePadGeometry:
         return ResizePadGeometry.of(size, self.short_side, 1)
 
-    def pixels(self, picture: Image) -> Tensor:
-        small = np.array(self._geometry(_size(picture)).to_network(picture))
+    def pixels(self, image: Image) -> Tensor:
+        small = np.array(self._geometry(_size(image)).to_network(image))
         planes = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
         return extended(planes, self.network.size_multiple)
 
@@ -165,8 +165,8 @@ class _Instances(_Layout):
 
     short_side: int
 
-    def pixels(self, picture: Image) -> Tensor:
-        small = np.array(resized(picture, self.short_side))
+    def pixels(self, image: Image) -> Tensor:
+        small = np.array(resized(image, self.short_side))
         return torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
 
     def masks(self, maps: Tensor, size: Shape) -> IndexMask:
@@ -191,16 +191,16 @@ def _layout_of(network: Any, short_side: int | None) -> _Layout:
     )
 
 
-def _pictures(images: Any) -> list[Image]:
+def _arrays(images: Any) -> list[Image]:
     # A frame and a PIL image are not iterable; arrays and tensors are, of single images too.
     several = isinstance(images, Iterable) and getattr(images, "ndim", 4) == 4
-    pictures = [as_frame(each, index).image for index, each in enumerate(images if several else [images])]
-    sizes = {_size(picture) for picture in pictures}
+    arrays = [as_frame(each, index).image for index, each in enumerate(images if several else [images])]
+    sizes = {_size(image) for image in arrays}
     if len(sizes) != 1:
         listed = ", ".join(f"{width}x{height}" for height, width in sorted(sizes)) or "none"
         raise ArgumentError(f"images: give images of one size; there are {listed}")
-    return pictures
+    return arrays
 
 
-def _size(picture: Image) -> Shape:
-    return picture.shape[0], picture.shape[1]
+def _size(image: Image) -> Shape:
+    return image.shape[0], image.shape[1]

@@ -36,7 +36,7 @@ def normalised(grey: Float32Array, sigma: float = 8.0) -> Float32Array:
 
 
 def warped(
-    picture: npt.NDArray[Any],
+    image: npt.NDArray[Any],
     matrix: Movement,
     border: int,
     outside: float = 0.0,
@@ -45,11 +45,11 @@ def warped(
     onto: Image | None = None,
 ) -> npt.NDArray[Any]:
     """An image moved by a matrix that leads to it or, without ``WARP_INVERSE_MAP``, from it."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     warp: Any = cv2.warpAffine if len(matrix) == 2 else cv2.warpPerspective
     values = (outside,) * 3
     return np.asarray(
-        warp(picture, matrix, (width, height), onto, flags=flags, borderMode=border, borderValue=values)
+        warp(image, matrix, (width, height), onto, flags=flags, borderMode=border, borderValue=values)
     )
 
 

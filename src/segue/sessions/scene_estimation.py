@@ -73,10 +73,10 @@ def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDA
     side = 1 + 2 * round(PATCH * min(frames[0].shape[:2]) / 2)
     first = _best(frames, np.stack([cv2.blur(each, (side, side)) for each in support]))
     outside = np.stack([~agree(frame, first, AGREE) for frame in frames])
-    picture = Scene(scene_planes(planar, outside, least=1)).picture
-    rivals = np.where(np.stack([agree(frame, picture, APART) for frame in frames]), 0, support)
+    image = Scene(scene_planes(planar, outside, least=1)).image
+    rivals = np.where(np.stack([agree(frame, image, APART) for frame in frames]), 0, support)
     for region in _regions(rivals.max(axis=0) >= RIVAL * len(frames)):
-        better = _better(region, picture, frames, support)
+        better = _better(region, image, frames, support)
         if better is not None:
             region = cv2.dilate(region.view(np.uint8), _BORDER) > 0
             outside[:, region] = np.stack([~agree(frame, better, AGREE)[region] for frame in frames])
@@ -119,13 +119,11 @@ def _regions(mask: BoolArray) -> list[BoolArray]:
     return [pieces.where(numbers == i) for i in order if pieces.areas[i] >= SMALLEST]
 
 
-def _better(
-    region: BoolArray, picture: Image, frames: Sequence[Image], support: Float32Array
-) -> Image | None:
+def _better(region: BoolArray, image: Image, frames: Sequence[Image], support: Float32Array) -> Image | None:
     """The frame whose content of a region fits best into the image around it, if it fits clearly better."""
     stays = [i for i, each in enumerate(support) if each[region].mean() >= RIVAL * len(frames)]
     rows, columns = (slice(max(0, at.min() - _AROUND), at.max() + 1 + _AROUND) for at in region.nonzero())
-    part, around = region[rows, columns], picture[rows, columns]
+    part, around = region[rows, columns], image[rows, columns]
     filled = (np.where(part[..., None], frames[i][rows, columns], around) for i in stays)
     contrasts = _outline_contrasts(part, (around, *filled))
     if contrasts is None or not stays:
@@ -134,7 +132,7 @@ def _better(
     return frames[stays[contrasts[1:].index(least)]] if now > CLEARER * least + LEVELS else None
 
 
-def _outline_contrasts(piece: BoolArray, pictures: Iterable[Image]) -> list[float] | None:
+def _outline_contrasts(piece: BoolArray, images: Iterable[Image]) -> list[float] | None:
     """Edge strength along the outline of a piece (H, W) in each of several images."""
     smooth = cv2.GaussianBlur(piece.astype(np.float32), (0, 0), 1.5)
     across = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)])
@@ -143,11 +141,11 @@ def _outline_contrasts(piece: BoolArray, pictures: Iterable[Image]) -> list[floa
     if not outline.any():  # the piece fills the image
         return None
     normal = across[:, outline] / steepness[outline]
-    return [_contrast(picture, outline, normal) for picture in pictures]
+    return [_contrast(image, outline, normal) for image in images]
 
 
-def _contrast(picture: Image, outline: BoolArray, normal: npt.NDArray[np.float32]) -> float:
+def _contrast(image: Image, outline: BoolArray, normal: npt.NDArray[np.float32]) -> float:
     """Mean change of the colours across an outline, in levels a pixel."""
-    smooth = cv2.GaussianBlur(picture, (0, 0), 1.0).astype(np.float32)
+    smooth = cv2.GaussianBlur(image, (0, 0), 1.0).astype(np.float32)
     right, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 8)[outline] for dx in (1, 0))
     return float(np.abs(right * normal[0][:, None] + down * normal[1][:, None]).max(axis=1).mean())

@@ -57,4 +57,4 @@ class SceneEvents(Checkpointable):
             return Change.none if pans else seen
         if known is not None or (self._follow == "auto" and self._pan.moved):
             return Change.none
-        return Change.none if seen is Change.scene and is_shown(background.picture, image) else seen
+        return Change.none if seen is Change.scene and is_shown(background.image, image) else seen

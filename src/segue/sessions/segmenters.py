@@ -160,7 +160,7 @@ class NetworkSegmenter(Segmenter):
         found = next((each for each in self._backgrounds if each[0] is scene), None)
         if found is None:
             planes = self._capabilities.temporal_quantiles
-            known = self._tensor(scene.planes) if planes else self._prepared(scene.picture)
+            known = self._tensor(scene.planes) if planes else self._prepared(scene.image)
             found = scene, self._network.encode(known, self._network.background)
         else:
             self._backgrounds.remove(found)

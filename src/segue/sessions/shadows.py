@@ -29,7 +29,7 @@ class Shadows(Stage):
             return
         assert frame.maps is not None
         frame.learned = frame.foreground
-        frame.maps = without_shadows(frame.maps, self._threshold, frame.image, background.scene.picture)
+        frame.maps = without_shadows(frame.maps, self._threshold, frame.image, background.scene.image)
 
 
 def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: Image) -> Float32Array:

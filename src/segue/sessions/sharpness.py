@@ -39,19 +39,19 @@ class Blur:
         """Pixels over which an edge is spread."""
         return float(max(np.hypot(self.right, self.down), 2 * self.spread))
 
-    def act(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def act(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """An image or plane, (H, W, 3) or (H, W), with this blur."""
         if self.spread:
-            return np.asarray(cv2.GaussianBlur(picture, (0, 0), self.spread))
+            return np.asarray(cv2.GaussianBlur(image, (0, 0), self.spread))
         # Few places of the kernel count, while OpenCV filters with large kernels by Fourier transforms.
-        kernel, total = motion_kernel(self.right, self.down), np.zeros(picture.shape, np.float32)
-        (height, width), reach = picture.shape[:2], len(kernel) // 2
-        wide = cv2.copyMakeBorder(picture, reach, reach, reach, reach, cv2.BORDER_REFLECT_101)
+        kernel, total = motion_kernel(self.right, self.down), np.zeros(image.shape, np.float32)
+        (height, width), reach = image.shape[:2], len(kernel) // 2
+        wide = cv2.copyMakeBorder(image, reach, reach, reach, reach, cv2.BORDER_REFLECT_101)
         wide = wide.astype(np.float32)
         for row, column in np.argwhere(kernel).tolist():
             part = wide[row : row + height, column : column + width]
             cv2.scaleAdd(part, float(kernel[row, column]), total, total)
-        return total if picture.dtype == np.float32 else np.rint(total).astype(picture.dtype)
+        return total if image.dtype == np.float32 else np.rint(total).astype(image.dtype)
 
     def scaled(self, factor: float) -> Blur:
         """The same blur in an image that is larger by a factor."""
@@ -73,7 +73,7 @@ class ReferenceBlur(Stage):
     def before(self, frame: WorkFrame, background: Background) -> None:
         if frame.matrix is None or background.scene is None:
             return
-        blur = relative_blur(frame.image, background.scene.picture, frame.hidden)
+        blur = relative_blur(frame.image, background.scene.image, frame.hidden)
         if blur is not None:
             frame.scene = blur.of_scene(background.scene)
 
@@ -96,7 +96,7 @@ def motion_kernel(right: float, down: float) -> Kernel:
 
 def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | None) -> Blur | None:
     """By what a frame, aligned with the scene, is less sharp than the scene; None if it is as sharp."""
-    frame, still = (np.asarray(half_grey(picture), np.float32) for picture in (image, scene))
+    frame, still = (np.asarray(half_grey(each), np.float32) for each in (image, scene))
     open_ = np.ones(frame.shape, bool)
     if hidden is not None:
         height, width = frame.shape

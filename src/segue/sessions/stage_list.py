@@ -10,7 +10,6 @@ from segue.sessions.average import MotionAverage
 from segue.sessions.backgrounds import Background
 from segue.sessions.contrast import Contrast
 from segue.sessions.exposure import Exposure
-from segue.sessions.film_scenes import LearntBackground
 from segue.sessions.lights import Lights
 from segue.sessions.moving_camera import METHODS, CameraFollower
 from segue.sessions.precipitation import Precipitation
@@ -19,6 +18,7 @@ from segue.sessions.segmenters import NetworkSegmenter, Segmenter
 from segue.sessions.shadows import Shadows
 from segue.sessions.sharpness import ReferenceBlur
 from segue.sessions.stages import Stage, StageList
+from segue.sessions.video_scenes import LearntBackground
 from segue.types import FollowCamera
 
 STAGES: dict[str, Callable[[Segmenter], Stage]] = {
@@ -49,7 +49,7 @@ def stages_for(
     left_out = checked(without)
 
     def chosen() -> Iterator[Stage]:
-        twice = isinstance(background, LearntBackground) and background.of_this_film
+        twice = isinstance(background, LearntBackground) and background.of_this_video
         if twice:
             yield CameraFollower(segmenter.offsets, always=True, segmenter=segmenter)
         elif follow not in (None, "never"):

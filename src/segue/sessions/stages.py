@@ -40,7 +40,7 @@ class WorkFrame:
     pans: bool = False  # the camera pans and is followed
     empty: bool = False  # the mask stays empty: the session warms up
     maps: Float32Array | None = None  # probabilities (C, h, w), foreground first
-    picture: Image | None = None  # explanation of the result
+    explanation: Image | None = None  # explanation of the result
     event: Change = field(default=Change.none, compare=False)  # of the image as a whole
     hidden: BoolArray | None = field(default=None, compare=False)  # by objects on the frame before
     scene: Scene | None = field(default=None, compare=False)  # background as the segmenter compares it

@@ -107,7 +107,7 @@ class BackgroundDifference(Segmenter):
     def step(
         self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
     ) -> Float32Array:
-        return self._beyond(cv2.split(cv2.absdiff(frame.image, scene.picture)))
+        return self._beyond(cv2.split(cv2.absdiff(frame.image, scene.image)))
 
     def _beyond(self, differences: Iterable[Any]) -> Float32Array:
         """Mask of pixels with a channel difference, (h, w) each, above the threshold."""

@@ -62,7 +62,7 @@ class TrackSession(Checkpointable, Session):
 
     Example:
         >>> session = TrackSession("stcn-lite")
-        >>> result = session.step(first_picture, first_mask)
+        >>> result = session.step(first_image, first_mask)
         >>> for image in images:
         ...     result = session.step(image)
     """

@@ -19,7 +19,6 @@ from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.contrast import ContrastGain, contrast_gain
 from segue.sessions.empty_scene import Scene
-from segue.sessions.film_scenes import FilmScenes, LearntBackground, VideoPart
 from segue.sessions.passes import Passes
 from segue.sessions.registration import to_reference
 from segue.sessions.scene_estimation import Sample, estimate_scene
@@ -27,6 +26,7 @@ from segue.sessions.scene_events import SceneEvents
 from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.stage_list import checked
 from segue.sessions.stages import Change
+from segue.sessions.video_scenes import LearntBackground, VideoPart, VideoScenes
 from segue.types import Frame, Image
 
 KEEP = 64  # samples of a part at most; when there are more, every second one goes
@@ -56,7 +56,7 @@ class TwoPasses(Checkpointable, Passes):
         without: names of stages to leave out.
     """
 
-    scenes: FilmScenes = checkpointed()
+    scenes: VideoScenes = checkpointed()
     done: bool = checkpointed()
     _checksums: list[int] = checkpointed()
     _events: SceneEvents = checkpointed()
@@ -86,7 +86,7 @@ class TwoPasses(Checkpointable, Passes):
         self._segmenter, self._short_side = segmenter, short_side
         self._source, self._background = frames, background
         self._stages = sorted({*segmenter.stages, "follow"} - checked(without))
-        self.scenes, self.done, self._checksums = FilmScenes(), False, []
+        self.scenes, self.done, self._checksums = VideoScenes(), False, []
         self._events = SceneEvents("auto" if "follow" in self._stages else "never")
         self._aligner = Aligner() if "align" in self._stages else None
         self._geometry, self._waiting = None, deque()

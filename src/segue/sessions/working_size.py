@@ -34,17 +34,17 @@ class WorkingSize(Checkpointable):
 
     def fits(self, frame: Frame) -> bool:
         """Whether a frame has the size of those before it."""
-        return self._geometry is not None and self._geometry.picture == frame.size
+        return self._geometry is not None and self._geometry.image == frame.size
 
-    def change(self, frame: Frame, picture: Image | None) -> Image | None:
+    def change(self, frame: Frame, image: Image | None) -> Image | None:
         """Take frames of another size; the empty scene at the new one, if the frame shows the same scene."""
-        before = None if self._geometry is None else self._geometry.picture
+        before = None if self._geometry is None else self._geometry.image
         self._geometry = ResizePadGeometry.of(frame.size, self._short_side, 1)
         if before is None:
             return None
-        kept = picture is not None and same_shape(frame.size, before)
-        if picture is not None and kept:
-            change = difference(reduced(frame.image), reduced(resized(picture, frame.size)))
+        kept = image is not None and same_shape(frame.size, before)
+        if image is not None and kept:
+            change = difference(reduced(frame.image), reduced(resized(image, frame.size)))
             kept = change is not Change.scene
         (height, width), (rows, columns) = frame.size, before
         message = (
@@ -52,7 +52,7 @@ class WorkingSize(Checkpointable):
             f"the background is {'kept' if kept else 'learnt anew'}"
         )
         warnings.warn(message, ForegroundWarning, stacklevel=6)
-        return resized(picture, self.size) if picture is not None and kept else None
+        return resized(image, self.size) if image is not None and kept else None
 
     @property
     def size(self) -> tuple[int, int]:

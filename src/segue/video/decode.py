@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 
 from segue.errors import SourceError
 from segue.types import Image
-from segue.video.readers import DEFAULT_FPS, DamageError, Picture, Reader, check_pixels
+from segue.video.readers import DEFAULT_FPS, DamageError, Reader, SourceImage, check_pixels
 
 # Titles are not always the UTF-8 that the formats want; the video is none the worse for that. From version 19
 # on PyAV takes them as they come.
@@ -245,7 +245,7 @@ class VideoFileReader(Reader):
             self._promised = promised_duration(stream)
             self.size = self._first_size(decode(container, stream))
 
-    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
         """All frames in order; a frame lost to damage keeps its position and raises when loaded."""
         index = -1
         begin = time = end = 0.0
@@ -256,13 +256,13 @@ class VideoFileReader(Reader):
                 begin = self._order.begin if first else item.time or 0.0
             time = index * step if item.time is None else item.time - begin
             end = time + item.duration
-            yield Picture(index, time, partial(to_rgb, item, f"{self.where}: frame {index}"))
+            yield SourceImage(index, time, partial(to_rgb, item, f"{self.where}: frame {index}"))
         # The mean distance, because the rate in the header may be that of a finer clock.
         step = max(step, time / index if index > 0 else 0.0)
         missing = round(((self._promised or 0.0) - max(end, time + step)) / step)
         if missing >= _EARLY_END:
             ending = f"ends after frame {index}, about {missing} frames early (cut off or damaged)"
-            yield Picture(index + 1, time + step, partial(_lost, f"{self.where}: {ending}"))
+            yield SourceImage(index + 1, time + step, partial(_lost, f"{self.where}: {ending}"))
 
     @cached_property
     def _order(self) -> FrameOrder:

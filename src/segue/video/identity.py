@@ -51,22 +51,22 @@ class SourceIdentity:
         if not exists(path):
             if text.isdecimal():
                 return cls(text, "camera")
-            pictures = match_images(text)
-            if not pictures:
+            images = match_images(text)
+            if not images:
                 raise SourceError(f"{text}: no such file or folder")
-            return cls._of_pictures(text, pictures, Path())
+            return cls._of_images(text, images, Path())
         try:
             if path.is_dir():
-                return cls._of_pictures(text, list_images(path), path)
+                return cls._of_images(text, list_images(path), path)
             status = path.stat()
             return cls(text, "file", status.st_size, status.st_mtime_ns, _digest_of_ends(path))
         except OSError as error:
             raise SourceError(f"{text}: cannot be read ({error.strerror})") from None
 
     @classmethod
-    def _of_pictures(cls, place: str, pictures: Sequence[Path], folder: Path) -> SourceIdentity:
+    def _of_images(cls, place: str, images: Sequence[Path], folder: Path) -> SourceIdentity:
         total, newest, digest = 0, 0, hashlib.sha256()
-        for path in pictures:
+        for path in images:
             status = path.stat()
             total, newest = total + status.st_size, max(newest, status.st_mtime_ns)
             name = os.fsencode(path.relative_to(folder) if path.is_relative_to(folder) else path)

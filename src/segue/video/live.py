@@ -28,7 +28,7 @@ from segue.video.decode import (
     to_rgb,
     video_stream,
 )
-from segue.video.readers import Picture, Reader
+from segue.video.readers import Reader, SourceImage
 
 _LEAST_STEP = 1e-3
 """Least distance in seconds of two frames of a live source."""
@@ -81,7 +81,7 @@ class _LiveReader(Reader):
     def delay(self, time: float) -> float | None:
         return self._clock.since(time) if self.endless else None
 
-    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
         while not self._stopped.cancelled:
             self._clock.connect()
             reason = yield from self._connection()
@@ -94,14 +94,14 @@ class _LiveReader(Reader):
                 )
             self._stopped.wait(self._reconnect.delay(self._failures))
 
-    def _connection(self) -> Generator[Picture, None, str | None]:
+    def _connection(self) -> Generator[SourceImage, None, str | None]:
         """The images of one connection, and why it ended; None where nothing more is to come."""
         raise NotImplementedError
 
-    def _picture(self, time: float, load: Callable[[], Image]) -> Picture:
+    def _image(self, time: float, load: Callable[[], Image]) -> SourceImage:
         self._failures = 0
         self._given += 1
-        return Picture(self._given - 1, time, load)
+        return SourceImage(self._given - 1, time, load)
 
 
 class NetworkReader(_LiveReader):
@@ -126,10 +126,10 @@ class NetworkReader(_LiveReader):
         self._duration = 0.0
         self._promised = 0.0
 
-    def _connection(self) -> Generator[Picture, None, str | None]:
+    def _connection(self) -> Generator[SourceImage, None, str | None]:
         try:
             for time, item in self._new_items():
-                yield self._picture(time, partial(to_rgb, item, f"{self.where}: frame {self._given}"))
+                yield self._image(time, partial(to_rgb, item, f"{self.where}: frame {self._given}"))
             if self._is_complete():
                 return None
             reason = "the stream ended"
@@ -237,7 +237,7 @@ class CameraReader(_LiveReader):
         super().__init__(f"camera {number}", f"camera{number}", reconnect)
         self._number = number
 
-    def _connection(self) -> Generator[Picture, None, str | None]:
+    def _connection(self) -> Generator[SourceImage, None, str | None]:
         camera = _opened(self._number)
         try:
             if not camera.isOpened() and not self._given:
@@ -249,7 +249,7 @@ class CameraReader(_LiveReader):
                 arrived, image = camera.read()
                 if not arrived:
                     break
-                yield self._picture(self._clock.time_of(None), partial(_bgr_to_rgb, image))
+                yield self._image(self._clock.time_of(None), partial(_bgr_to_rgb, image))
         finally:
             camera.release()
         return "no image arrives; is it connected and free?"

@@ -36,7 +36,7 @@ SHADOW = 50
 """Grey value of shadow in CDnet2014; only 255 counts as foreground."""
 
 _CDNET = re.compile(r"bin\d{6,}\.png")
-_CDNET_PICTURE = re.compile(r"in([0-9]{1,18})")
+_CDNET_IMAGE = re.compile(r"in([0-9]{1,18})")
 
 Settings = Mapping[str, Any]
 """Everything that the masks depend on, as JSON values."""
@@ -298,7 +298,7 @@ class CdnetSink(MaskFolderSink):
 
 def frame_number(name: str, index: int) -> int:
     """Number of CDnet2014 of a frame, by the name of its image, without ending, and its index."""
-    match = _CDNET_PICTURE.fullmatch(name)
+    match = _CDNET_IMAGE.fullmatch(name)
     return int(match[1]) if match else index + 1
 
 

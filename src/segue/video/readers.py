@@ -26,7 +26,7 @@ class DamageError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class SourceImage:
     """One image of a source, not decoded yet."""
 
     index: int  # position in the source, from 0
@@ -64,7 +64,7 @@ class Reader:
         """Whether it delivers images until it is stopped, as a camera does."""
         return False
 
-    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
         """Images in order, decoded when loaded; those before ``start``, an index or time, may be left out."""
         raise NotImplementedError
 
@@ -72,7 +72,7 @@ class Reader:
         """Seconds since an image of this time was there to be read; None for what is not live."""
 
     def interrupt(self) -> None:
-        """Make a blocked :meth:`pictures` in another thread end soon; files do not block for long."""
+        """Make a blocked :meth:`images` in another thread end soon; files do not block for long."""
 
 
 def check_pixels(height: int, width: int, where: str) -> None:
@@ -148,12 +148,14 @@ class ArrayReader(Reader):
         if self.total is not None and hasattr(values, "__getitem__"):
             self.size = as_rgb(values[0], f"{self.where}, frame 0").shape[:2]
 
-    def pictures(self, start: int | float = 0) -> Iterator[Picture]:
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
         rate = self.fps or DEFAULT_FPS
         for index, value in enumerate(self._values):
-            yield Picture(index, index / rate, partial(self._picture, value, f"{self.where}, frame {index}"))
+            yield SourceImage(
+                index, index / rate, partial(self._image, value, f"{self.where}, frame {index}")
+            )
 
-    def _picture(self, value: Any, where: str) -> Image:
+    def _image(self, value: Any, where: str) -> Image:
         """An image as RGB, (H, W, 3), uint8; PIL images have a known channel order."""
         image = as_rgb(value, where)
         swapped = self._bgr and not isinstance(value, PillowImage.Image)

@@ -55,14 +55,14 @@ class _Moment:
 
     index: int
     time: float
-    picture: bytes
+    jpeg: bytes
     mask: bytes
     objects: tuple[ObjectInfo, ...]
 
     @property
     def image(self) -> Image:
         """RGB, (H, W, 3), uint8."""
-        coded = cv2.imdecode(np.frombuffer(self.picture, np.uint8), cv2.IMREAD_COLOR)
+        coded = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
         return np.asarray(cv2.cvtColor(np.asarray(coded), cv2.COLOR_BGR2RGB), np.uint8)
 
     def result(self) -> tuple[Frame, Segmentation]:
@@ -130,13 +130,13 @@ class Snapshots:
             return
         name = f"{number:05d}-{event.event}-{event.object}"
         moment = next((item for item in self._past if item.index == event.frame), self._past[-1])
-        picture = np.ascontiguousarray(moment.image[..., ::-1])
-        thick = max(1, round(min(picture.shape[:2]) / 240))
-        down, across = (side / full for side, full in zip(picture.shape, self._size, strict=False))
+        image = np.ascontiguousarray(moment.image[..., ::-1])
+        thick = max(1, round(min(image.shape[:2]) / 240))
+        down, across = (side / full for side, full in zip(image.shape, self._size, strict=False))
         start = round(event.x0 * across) - thick, round(event.y0 * down) - thick
         end = round(event.x1 * across) + thick - 1, round(event.y1 * down) + thick - 1
-        cv2.rectangle(picture, start, end, BOX, thick)
-        write_complete(self._folder / f"{name}.jpg", _jpeg(picture))
+        cv2.rectangle(image, start, end, BOX, thick)
+        write_complete(self._folder / f"{name}.jpg", _jpeg(image))
         path, now = self._folder / f"{name}.mp4", self._past[-1]
         if self._open and now.time <= self._open[-1].first + TOGETHER + ROUNDING:
             self._open[-1].paths.append(path)
@@ -180,13 +180,13 @@ class Snapshots:
 
 
 def _moment(frame: Frame, segmentation: Segmentation) -> _Moment:
-    picture = _jpeg(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+    image = _jpeg(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
     mask = encode_png(segmentation.mask)
-    return _Moment(segmentation.index, segmentation.time, picture, mask, segmentation.objects)
+    return _Moment(segmentation.index, segmentation.time, image, mask, segmentation.objects)
 
 
-def _jpeg(picture: object) -> bytes:
-    coded = cv2.imencode(".jpg", np.asarray(picture), (cv2.IMWRITE_JPEG_QUALITY, QUALITY))[1]
+def _jpeg(image: object) -> bytes:
+    coded = cv2.imencode(".jpg", np.asarray(image), (cv2.IMWRITE_JPEG_QUALITY, QUALITY))[1]
     return bytes(coded.tobytes())
 
 

@@ -241,21 +241,21 @@ class Source(AbstractContextManager["Source"]):
 
     def _decoded(self) -> Iterator[_Read]:
         taken, end = 0, math.inf
-        for picture in self._reader.pictures(self._span.start):
-            if self._span.is_past(picture.index, picture.time) or picture.time >= end:
+        for image in self._reader.images(self._span.start):
+            if self._span.is_past(image.index, image.time) or image.time >= end:
                 return
-            if self._span.is_before(picture.index, picture.time):
+            if self._span.is_before(image.index, image.time):
                 continue
             if taken == 0:
-                self._first_time = picture.time
-                end = math.inf if self._span.duration is None else picture.time + self._span.duration
+                self._first_time = image.time
+                end = math.inf if self._span.duration is None else image.time + self._span.duration
             if taken % self._span.stride == 0:
                 try:
-                    yield picture.index, picture.time, self._fitted(picture.load(), picture.index)
+                    yield image.index, image.time, self._fitted(image.load(), image.index)
                 except DamageError as damage:
-                    yield picture.index, picture.time, damage
+                    yield image.index, image.time, damage
             taken += 1
-            if self._span.is_last(picture.index):
+            if self._span.is_last(image.index):
                 return
 
     def _fitted(self, image: Image, index: int) -> Image:

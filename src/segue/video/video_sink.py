@@ -64,14 +64,14 @@ class OverlayVideoSink(FileSink):
         self._last_tick = -1
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        picture = even_sides(self._draw(frame, segmentation))
+        image = even_sides(self._draw(frame, segmentation))
         with encoding(self._file.final):
             if self._container is None:
                 self._container = av.open(
                     f"file:{self._file.path}", "w", format="mp4", container_options={"movflags": "+faststart"}
                 )
-                self._stream = _add_stream(self._container, self._fps, picture)
-            raw = VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+                self._stream = _add_stream(self._container, self._fps, image)
+            raw = VideoFrame.from_ndarray(image, format="rgb24").reformat(
                 *(self._stream.width, self._stream.height),  # a source may change its size
                 format="yuv420p",
                 dst_colorspace=Colorspace.ITU709,
@@ -132,9 +132,9 @@ def encoding(path: Path) -> Iterator[None]:
         raise SinkError(f"{path}: cannot be encoded ({error.strerror or error})") from error
 
 
-def even_sides(picture: Image, border: int = cv2.BORDER_REPLICATE) -> Image:
+def even_sides(image: Image, border: int = cv2.BORDER_REPLICATE) -> Image:
     """An image whose odd sides are extended by one pixel, as codecs with reduced colour want it."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
-        return np.ascontiguousarray(picture)
-    return np.asarray(cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, border), np.uint8)
+        return np.ascontiguousarray(image)
+    return np.asarray(cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, border), np.uint8)

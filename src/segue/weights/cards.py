@@ -29,11 +29,11 @@ _TAGS: dict[NetworkTask, tuple[str, ...]] = {
 
 _USES: dict[NetworkTask, str] = {
     "track": """prompts = {0: [segue.BoxPrompt(1, (120, 80, 310, 260))]}  # id 1 is in this box on frame 0
-for result in segue.track("film.mp4", prompts, model=network):
+for result in segue.track("video.mp4", prompts, model=network):
     print(result.index, result.mask.shape)""",
-    "foreground": """for result in segue.foreground("film.mp4", model=network):
+    "foreground": """for result in segue.foreground("video.mp4", model=network):
     print(result.index, result.mask.any())""",
-    "instances": """for result in segue.instances("film.mp4", model=network):
+    "instances": """for result in segue.instances("video.mp4", model=network):
     print(result.index, [item.label for item in result.objects])""",
     "prompt": """answer = segue.Prompter(image, network)(points=[(300, 200)])
 print(answer.mask.shape, answer.iou)""",

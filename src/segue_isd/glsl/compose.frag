@@ -5,7 +5,7 @@ uniform sampler2D shown, direct, highlight, facing, front_colour, front_normal, 
 uniform mat4 projection;
 uniform mat4 next_projection;
 uniform vec2 size;
-layout(location = 0) out vec4 out_colour;   // picture, share of foreground
+layout(location = 0) out vec4 out_colour;   // image, share of foreground
 layout(location = 1) out vec4 out_normal;   // normal in camera space, share of light that foreground takes
 layout(location = 2) out vec4 out_truth;    // distance along the axis, id, flow
 
@@ -27,16 +27,16 @@ void main() {
         with += left * power[i];
         glitter += left * shine[i];
     }
-    vec3 picture = picture_of(albedo * (with + shine.w) + surface.a * 0.5 * glitter);
+    vec3 image = image_of(albedo * (with + shine.w) + surface.a * 0.5 * glitter);
     vec2 light = vec2(dot(albedo, (with + shine.w) * LUMA), dot(albedo, (without + shine.w) * LUMA));
     float taken = 1.0 - max(light.x, 1e-6) / max(light.y, 1e-6);
     float marked = 0.0;
     if (way.w > 0.0) {
         vec4 seen = texture(mirrored, gl_FragCoord.xy / size);
-        picture = mix(picture, seen.rgb, way.w);
+        image = mix(image, seen.rgb, way.w);
         if (seen.a * way.w > 0.2) marked = 4096.0;
     }
-    out_colour = vec4(mix(picture, front.rgb, front.a), front_facing.a);
+    out_colour = vec4(mix(image, front.rgb, front.a), front_facing.a);
     vec3 normal = front.a > 0.5 ? front_facing.rgb : 0.5 + 0.5 * (to_camera * n);
     out_normal = vec4(normal, taken * (1.0 - front.a));
     out_truth = texelFetch(front_truth, p, 0);

@@ -4,7 +4,7 @@
 uniform MOVING_SAMPLER moving_normal, moving_finish, moving_truth;
 uniform float focal;    // in pixels
 uniform vec2 size;
-layout(location = 0) out vec4 out_colour;   // picture, share of what moves
+layout(location = 0) out vec4 out_colour;   // image, share of what moves
 layout(location = 1) out vec4 out_normal;   // normal in camera space, share of foreground
 layout(location = 2) out vec4 out_truth;    // distance along the axis, id, flow
 
@@ -35,8 +35,8 @@ void main() {
         light += power.x * left;
         shine += power.y * left;
     }
-    vec3 picture = picture_of(shown.rgb * shown.rgb * (light + 2.0 * finish.y) + finish.x * 0.5 * shine);
-    out_colour = vec4(picture, shown.a / float(SAMPLES));
+    vec3 image = image_of(shown.rgb * shown.rgb * (light + 2.0 * finish.y) + finish.x * 0.5 * shine);
+    out_colour = vec4(image, shown.a / float(SAMPLES));
     out_normal = vec4(0.5 + 0.5 * seen, facing.a / float(SAMPLES));
     out_truth = truth;
 }

@@ -60,7 +60,7 @@ float free_sky(vec3 position, vec3 n) {
     return free;
 }
 
-vec3 picture_of(vec3 radiance) {
+vec3 image_of(vec3 radiance) {
     vec3 c = radiance * exposure * white;
     return sqrt(c * (1.0 + c / 9.0) / (1.0 + c));
 }

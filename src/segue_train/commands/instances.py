@@ -18,7 +18,7 @@ from segue.models.seqformer.network import names_text
 from segue.notices import notice
 from segue.sessions.official import SHORT_SIDE
 from segue_train.commands.making import CLASSIFIER, LITE, PAPER, Prepared, training
-from segue_train.commands.objects import Pictures
+from segue_train.commands.objects import LabelledImages
 from segue_train.instance_augment import PUBLISHED, STILLS
 from segue_train.instance_clips import Classed as ClassedItem
 from segue_train.instance_clips import Groups, NamedFootage, annotated_footage, read_class_names
@@ -249,7 +249,7 @@ def msstsvis_r18(tubes: Tubes, recipe: Values, run: Values) -> Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Classed(Pictures):
+class Classed(LabelledImages):
     """Labelled images by kind, and what their objects are.
 
     Attributes:

@@ -275,7 +275,7 @@ Kept = TypeVar("Kept", bound=Sized)
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures(Labelled):
+class LabelledImages(Labelled):
     """Labelled images by kind.
 
     Attributes:
@@ -311,13 +311,13 @@ class Pictures(Labelled):
 
 @training(
     "prompt",
-    Options(Pictures, "data share exclude subset include_val"),
+    Options(LabelledImages, "data share exclude subset include_val"),
     Options(prompt_recipe.PromptRecipe, "backbone:init scaling:init-scaling start"),
     begins=MOBILENET,
     **LITE,
     steps=prompt_recipe.STEPS,
 )
-def prompt(pictures: Pictures, options: Values, run: Values) -> Prepared:
+def prompt(images: LabelledImages, options: Values, run: Values) -> Prepared:
     """Train segue-prompt on still images and videos; every labelled image is a still image to it.
 
     One still image in ten, by the hash of its name, is left out, for scores. Still images whose names begin
@@ -330,4 +330,4 @@ def prompt(pictures: Pictures, options: Values, run: Values) -> Prepared:
         segue train prompt --data DAVIS --data STILLS --share videos=5,coco=4 --init mobilenet_v2.safetensors
         --out runs/prompt --resume
     """
-    return prompt_recipe.PromptRecipe(pictures.weighed(pictures.kinds()), **options), {}
+    return prompt_recipe.PromptRecipe(images.weighed(images.kinds()), **options), {}

@@ -24,15 +24,15 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.labels import MOTION
 from segue.errors import DatasetError, TrainingError
-from segue.flow import FlowFiles, FlowPictures
+from segue.flow import FlowFiles, FlowImages
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, flow_provider
 from segue.models.hofam import HOFAM
 from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
+from segue.types import Image
 from segue.weights import load_strict
 from segue_train.foreground_pool import provider_once
 from segue_train.losses import ClassInScale, hofam_loss
 from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, in_passes, stacked
-from segue_train.warp import Picture
 
 STEPS = 64_000
 SIDE = 256  # side of the images
@@ -150,7 +150,7 @@ class FlowBatches(Batches):
         )
         return {"frames": frames.movedim(-1, 1), "flow": flow.movedim(-1, 1), "labels": labels}
 
-    def _sample(self, video: ForegroundSequence, i: int) -> tuple[Picture, Picture, Picture]:
+    def _sample(self, video: ForegroundSequence, i: int) -> tuple[Image, Image, Image]:
         """RGB (256, 256, 3), flow (256, 256, 3 or 1), the largest gap first, and labels (256, 256), uint8.
 
         Foreground is 255; unknown pixels are background, as in the release.
@@ -160,17 +160,17 @@ class FlowBatches(Batches):
         truth = cv2.resize(moving, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
         return frame, self._flow(video, i, frame), np.asarray(truth, np.uint8)
 
-    def _flow(self, video: ForegroundSequence, i: int, frame: Picture) -> Picture:
+    def _flow(self, video: ForegroundSequence, i: int, frame: Image) -> Image:
         if video.decode_image is read_frame:
             return _fit(read_flow(video.frames[i]))[..., : len(self.gaps)]
         if video.key in self.files:
             return np.atleast_3d(_fit(self.files[video.key](i)))
-        pictures = FlowPictures(provider_once(*self.provider), self.gaps)
-        return pictures(frame, [_fit(video.read_image(max(i - gap, 0))) for gap in self.gaps])
+        images = FlowImages(provider_once(*self.provider), self.gaps)
+        return images(frame, [_fit(video.read_image(max(i - gap, 0))) for gap in self.gaps])
 
 
-def _fit(picture: Picture) -> Picture:
-    if picture.shape[:2] == (SIDE, SIDE):
-        return picture
-    interpolation = cv2.INTER_AREA if min(picture.shape[:2]) > SIDE else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=interpolation), np.uint8)
+def _fit(image: Image) -> Image:
+    if image.shape[:2] == (SIDE, SIDE):
+        return image
+    interpolation = cv2.INTER_AREA if min(image.shape[:2]) > SIDE else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=interpolation), np.uint8)

@@ -108,8 +108,8 @@ def load_trunks(network: nn.Module, path: Path) -> None:
         if not isinstance(encoder, ResNet18):
             continue
         own = {name: x for name, x in encoder.state_dict().items() if not name.startswith("conv1_depth")}
-        pictures = own["conv1.weight"].shape[1] // 3
+        images = own["conv1.weight"].shape[1] // 3
         wanted = own | {"conv1.weight": own["conv1.weight"][:, :3]}
         for name, found in match(path, tensors, wanted).items():
             first = name == "conv1.weight"
-            own[name].copy_(found.repeat(1, pictures, 1, 1) / pictures if first else found)
+            own[name].copy_(found.repeat(1, images, 1, 1) / images if first else found)

@@ -74,16 +74,16 @@ class PromptObjective(nn.Module):
         self.kept: dict[str, Tensor] = {}
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
-        """Loss of a batch whose ``pictures`` are (N, 3, S, S), uint8, and its parts by name."""
-        side = batch["pictures"].shape[-1]
+        """Loss of a batch whose ``images`` are (N, 3, S, S), uint8, and its parts by name."""
+        side = batch["images"].shape[-1]
         room = next(total for _, shape, _, total in SHAPES if shape == side)
-        device = batch["pictures"].device
-        none = torch.zeros(len(batch["pictures"]), dtype=torch.uint8, device=device)
+        device = batch["images"].device
+        none = torch.zeros(len(batch["images"]), dtype=torch.uint8, device=device)
         batch = {**batch, "corrections": none}
-        if self.kept and self.kept["pictures"].shape[-1] == side:
+        if self.kept and self.kept["images"].shape[-1] == side:
             batch = {name: torch.cat([value, self.kept[name].to(device)]) for name, value in batch.items()}
-        pictures = batch["pictures"].float().div(255).to(memory_format=torch.channels_last)
-        logits, quality = self.network(pictures, batch["planes"].float() / 255)
+        images = batch["images"].float().div(255).to(memory_format=torch.channels_last)
+        logits, quality = self.network(images, batch["planes"].float() / 255)
         loss, parts = losses(logits.float(), quality.float(), batch["targets"], batch["planes"])
         fresh = batch["corrections"] == 0
         parts["iou1"] = parts["iou"][fresh].mean()

@@ -187,10 +187,10 @@ def clip_loss(
     return torch.stack(losses).sum(), {f"frame_{t}": loss for t, loss in enumerate(losses, start=1)}
 
 
-def prepared_frames(pictures: Tensor) -> Tensor:
-    """Images less the ImageNet mean and over its deviation. ``pictures``: (B, T, 3, H, W), uint8."""
-    planes = normalise(pictures.permute(0, 1, 3, 4, 2).flatten(0, 1))[0]
-    return planes.transpose(0, 1).reshape(pictures.shape)
+def prepared_frames(images: Tensor) -> Tensor:
+    """Images less the ImageNet mean and over its deviation. ``images``: (B, T, 3, H, W), uint8."""
+    planes = normalise(images.permute(0, 1, 3, 4, 2).flatten(0, 1))[0]
+    return planes.transpose(0, 1).reshape(images.shape)
 
 
 def fill(network: STCN | XMem | Cutie, path: Path, growing: Sequence[str] = (VALUE_STEM,)) -> None:

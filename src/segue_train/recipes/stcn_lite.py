@@ -162,7 +162,7 @@ def hardest_share(progress: float) -> float:
 
 
 @torch.no_grad()
-def initialise_key(network: STCNLite, sampler: ClipSampler, pictures: int = 60, seed: int = 0) -> None:
+def initialise_key(network: STCNLite, sampler: ClipSampler, images: int = 60, seed: int = 0) -> None:
     """Start the key projection at the principal components of the joint feature.
 
     The centre tap projects on the leading components, scaled so that the L2 affinity equals a cosine
@@ -171,7 +171,7 @@ def initialise_key(network: STCNLite, sampler: ClipSampler, pictures: int = 60, 
     rng = np.random.default_rng(seed)
     shape = ClipShape(1, 1, 192, 1)
     rows = []
-    for i in range(pictures):
+    for i in range(images):
         clip = sampler.draw(rng, bool(i % 2), 1, shape)
         image = torch.from_numpy(clip.frames[0]).permute(2, 0, 1)[None].float() / 127.5 - 1
         joint = network.encode_query(image).features[0] / FEATURE_GAIN

@@ -16,7 +16,7 @@ import segue
 from segue.api.results import Results
 from segue.errors import SegueError
 from segue.prompts import find_prompter
-from segue.prompts.answers import Answer, PicturePrompter, Prompts
+from segue.prompts.answers import Answer, ImagePrompter, Prompts
 from segue.sessions import TrackSession
 from segue.types import Image, Prompt
 from segue.video import Source
@@ -53,7 +53,7 @@ class Assistant:
         with self._lock:
             return self._prompter(image.shape, image.tobytes()).answer(prompts)
 
-    def _fresh_prompter(self, shape: tuple[int, ...], pixels: bytes) -> PicturePrompter:
+    def _fresh_prompter(self, shape: tuple[int, ...], pixels: bytes) -> ImagePrompter:
         return self.make_prompter(np.frombuffer(pixels, np.uint8).reshape(shape).copy())
 
     def session(self) -> TrackSession:

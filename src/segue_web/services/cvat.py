@@ -11,7 +11,7 @@ from cvat_sdk import auto_annotation
 from cvat_sdk.masks import decode_mask, encode_mask
 
 from segue.arrays import BoolArray
-from segue.prompts.answers import PicturePrompter, Prompts
+from segue.prompts.answers import ImagePrompter, Prompts
 from segue.sessions import TrackSession
 from segue.types import BoxPrompt, Image, MaskPrompt, Prompt
 from segue.video.readers import as_rgb
@@ -40,11 +40,11 @@ class Interactor:
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
 
-    def preprocess_image(self, context: Any, image: Any) -> PicturePrompter:
+    def preprocess_image(self, context: Any, image: Any) -> ImagePrompter:
         """The prompter on an image, which keeps its features."""
         return self._assistant.make_prompter(as_rgb(image, "image"))
 
-    def detect(self, context: Any, pp_image: PicturePrompter, prompts: Any) -> list[Any]:
+    def detect(self, context: Any, pp_image: ImagePrompter, prompts: Any) -> list[Any]:
         """The object that prompts point at, as a mask."""
         box = None
         if prompts.bounding_box is not None:

@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 
 from segue.errors import PromptError
 from segue_web.services.assistant import RequestError
-from tests.segue_web.services.pictures import assistant, centre, overlap, pictures, tight, truth
+from tests.segue_web.services.images import assistant, centre, images, overlap, tight, truth
 
 sdk = pytest.importorskip("cvat_sdk.auto_annotation", reason="cvat-sdk is not installed")
 masks = pytest.importorskip("cvat_sdk.masks", reason="cvat-sdk is not installed")
@@ -52,7 +52,7 @@ def plane(points: list[float]) -> np.ndarray:
 def test_clicks_and_boxes_become_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     interactor = loaded("interactor", monkeypatch)
     assert isinstance(interactor.spec, sdk.InteractionFunctionSpec)
-    image = interactor.preprocess_image(None, PillowImage.fromarray(pictures()[0]))
+    image = interactor.preprocess_image(None, PillowImage.fromarray(images()[0]))
     x0, y0, x1, y1 = tight()
     for prompts in (Prompts([centre()]), Prompts(box=((x1, y1), (x0, y0)))):
         (shape,) = interactor.detect(None, image, prompts)
@@ -73,7 +73,7 @@ def test_a_shape_is_tracked_in_its_own_form(kind: str, monkeypatch: pytest.Monke
         "mask": masks.encode_mask(truth()),
     }
     context = SimpleNamespace(original_shape_type=kind)
-    first, second = (tracker.preprocess_image(None, PillowImage.fromarray(one)) for one in pictures(2))
+    first, second = (tracker.preprocess_image(None, PillowImage.fromarray(one)) for one in images(2))
     shape = sdk.TrackableShape(type=kind, points=given[kind])
     found = tracker.track(context, second, tracker.init_tracking_state(context, first, shape))
     assert (type(found), found.type) == (sdk.TrackableShape, kind)
@@ -95,4 +95,4 @@ def test_a_shape_outside_the_image_is_refused(monkeypatch: pytest.MonkeyPatch) -
     tracker = loaded("tracker", monkeypatch)
     shape = sdk.TrackableShape(type="polygon", points=[-9.0, -9, -5, -9, -5, -5])
     with pytest.raises(RequestError):
-        tracker.init_tracking_state(None, pictures()[0], shape)
+        tracker.init_tracking_state(None, images()[0], shape)

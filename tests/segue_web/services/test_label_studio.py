@@ -17,13 +17,13 @@ from segue_web.exports.tools import brush_rle
 from segue_web.services.assistant import RequestError
 from segue_web.services.label_studio import decode_brush, make_app
 from segue_web.services.media import Media
-from tests.segue_web.services.pictures import (
+from tests.segue_web.services.images import (
     VIDEO,
     assistant,
     centre,
     encoded,
+    images,
     overlap,
-    pictures,
     png,
     tight,
     truth,
@@ -79,9 +79,9 @@ def request(config: str, data: dict[str, Any], *regions: dict[str, Any]) -> dict
 @pytest.fixture
 def client(tmp_path: Path) -> TestClient:
     (tmp_path / "files").mkdir()
-    (tmp_path / "files" / "0.png").write_bytes(png(pictures()[0]))
+    (tmp_path / "files" / "0.png").write_bytes(png(images()[0]))
     (tmp_path / "files" / "video.mp4").write_bytes(VIDEO.read_bytes())
-    (tmp_path / "secret.png").write_bytes(png(pictures()[0]))
+    (tmp_path / "secret.png").write_bytes(png(images()[0]))
     return TestClient(make_app(assistant(), Media(tmp_path / "files"), frames=3))
 
 
@@ -100,7 +100,7 @@ def test_the_backend_says_that_it_is_there(client: TestClient) -> None:
 
 @pytest.mark.parametrize("place", ["local", "inline"])
 def test_a_click_becomes_a_brush(client: TestClient, place: str) -> None:
-    data = LOCAL if place == "local" else {"photo": f"data:image/png;base64,{encoded(pictures()[0])}"}
+    data = LOCAL if place == "local" else {"photo": f"data:image/png;base64,{encoded(images()[0])}"}
     answer = client.post("/predict", json=request(BRUSH, data, click(*centre()))).json()
     (prediction,) = answer["results"]
     (region,) = prediction["result"]
@@ -114,7 +114,7 @@ def test_a_click_becomes_a_brush(client: TestClient, place: str) -> None:
     assert region["value"]["brushlabels"] == ["fish"]
     assert 0 < region["score"] == prediction["score"] <= 1
     found = decode_brush(region["value"]["rle"], (HEIGHT, WIDTH))
-    assert np.array_equal(found, segue.Prompter(pictures()[0])(points=[centre()]).mask)
+    assert np.array_equal(found, segue.Prompter(images()[0])(points=[centre()]).mask)
     assert overlap(found, truth()) > 0.5
 
 
@@ -203,7 +203,7 @@ def uploads() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
             if moved:
                 self.send_header("Location", "http://127.0.0.1:1/elsewhere.png")
             self.end_headers()
-            self.wfile.write(b"" if moved else png(pictures()[0]))
+            self.wfile.write(b"" if moved else png(images()[0]))
 
         def do_POST(self) -> None:
             asked.append((self.path, self.rfile.read(int(self.headers["Content-Length"])).decode()))
@@ -250,6 +250,6 @@ def test_brushes_of_label_studio_are_read_and_ours_are_read_by_it() -> None:
     assert np.array_equal(theirs > 0, mask)
 
 
-def test_brushes_of_other_pictures_are_refused() -> None:
+def test_brushes_of_other_images_are_refused() -> None:
     with pytest.raises(RequestError, match="5x4"):
         decode_brush(brush_rle(np.zeros((3, 3))), (4, 5))

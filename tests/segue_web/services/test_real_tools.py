@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from segue_web.services.label_studio import decode_brush
-from tests.segue_web.services.pictures import centre, overlap, pictures, png, truth
+from tests.segue_web.services.images import centre, images, overlap, png, truth
 
 pytestmark = pytest.mark.slow
 
@@ -109,16 +109,16 @@ def upload(address: str, name: str, data: bytes) -> None:
     )
 
 
-def test_label_studio_gets_a_mask_of_a_click_on_an_uploaded_picture(tmp_path: Path) -> None:
+def test_label_studio_gets_a_mask_of_a_click_on_an_uploaded_image(tmp_path: Path) -> None:
     height, width = truth().shape
     x, y = centre()
     with label_studio(tmp_path) as tool:
         personal = ask(f"{tool}/api/token/", {})["token"]
         own = service("label-studio", tmp_path, "--label-studio", tool, LABEL_STUDIO_API_KEY=personal)
         with own as address:
-            configuration = (CONFIGURATIONS / "pictures.xml").read_text()
+            configuration = (CONFIGURATIONS / "images.xml").read_text()
             project = ask(f"{tool}/api/projects/", {"title": "pond", "label_config": configuration})["id"]
-            upload(f"{tool}/api/projects/{project}/import", "pond.png", png(pictures(1)[0]))
+            upload(f"{tool}/api/projects/{project}/import", "pond.png", png(images(1)[0]))
             (task,) = ask(f"{tool}/api/tasks/?project={project}")["tasks"]
             backend = {"url": address, "project": project, "title": "segue", "is_interactive": True}
             model = ask(f"{tool}/api/ml/", backend)
@@ -167,10 +167,10 @@ def test_the_client_of_x_anylabeling_asks_for_polygons(tmp_path: Path) -> None:
     python = os.environ.get("SEGUE_X_ANYLABELING")
     if python is None:
         pytest.skip("SEGUE_X_ANYLABELING names no Python with x-anylabeling-cvhub")
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
-    for index, picture in enumerate(pictures(2)):
-        (folder / f"{index}.png").write_bytes(png(picture))
+    for index, image in enumerate(images(2)):
+        (folder / f"{index}.png").write_bytes(png(image))
     marks = [{"type": "point", "data": list(centre()), "label": 1}]
     env = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "HOME": str(tmp_path)}
     with service("x-anylabeling", tmp_path) as own:

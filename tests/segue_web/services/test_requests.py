@@ -24,7 +24,7 @@ from segue_web.services import media, requests
 from segue_web.services.assistant import RequestError
 from segue_web.services.label_studio import Tags, make_app
 from segue_web.services.media import Media
-from tests.segue_web.services.pictures import assistant
+from tests.segue_web.services.images import assistant
 
 
 def test_large_requests_are_refused() -> None:

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 import segue
 from segue_web.services.x_anylabeling import make_app
-from tests.segue_web.services.pictures import assistant, centre, encoded, overlap, pictures, tight, truth
+from tests.segue_web.services.images import assistant, centre, encoded, images, overlap, tight, truth
 
 HEIGHT, WIDTH = truth().shape
 
@@ -23,7 +23,7 @@ def client() -> TestClient:
 
 
 def uri(index: int) -> str:
-    return f"data:image/png;base64,{encoded(pictures()[index])}"
+    return f"data:image/png;base64,{encoded(images()[index])}"
 
 
 def request(*marks: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_marks_become_polygons(client: TestClient) -> None:
     assert answer["success"]
     shapes = answer["data"]["shapes"]
     assert {(shape["label"], shape["shape_type"]) for shape in shapes} == {("AUTOLABEL_OBJECT", "polygon")}
-    expected = segue.Prompter(pictures()[0])(box=tight(), points=[centre()], negative=[(x0 + 1, y0 + 1)])
+    expected = segue.Prompter(images()[0])(box=tight(), points=[centre()], negative=[(x0 + 1, y0 + 1)])
     assert overlap(drawn(shapes), expected.mask) > 0.9
     assert client.post("/v1/predict", json=request()).json()["data"]["shapes"] == []
 
@@ -84,7 +84,7 @@ def test_marks_that_do_not_fit_are_refused_with_one_line(
     assert complaint in answer.json()["error"]["message"]
 
 
-def test_an_object_is_followed_through_the_pictures_of_a_folder(client: TestClient) -> None:
+def test_an_object_is_followed_through_the_images_of_a_folder(client: TestClient) -> None:
     frames = [uri(index) for index in range(4)]
     begun = client.post(
         "/v1/video/init", json={"model": "segue_video", "frames": frames, "start_frame_index": 0}
@@ -101,7 +101,7 @@ def test_an_object_is_followed_through_the_pictures_of_a_folder(client: TestClie
         "params": {"conf_threshold": 0.0, "epsilon_factor": 0.001},
     }
     shown = client.post("/v1/video/prompt", json=prompt).json()["data"]["masks"]
-    assert overlap(drawn(shown), segue.Prompter(pictures()[1])(points=[(x, y)]).mask) > 0.9
+    assert overlap(drawn(shown), segue.Prompter(images()[1])(points=[(x, y)]).mask) > 0.9
     going = {"session_id": session, "model": "segue_video", "start_frame": 1}
     lines = client.post("/v1/video/propagate/stream", json=going).text.split("\n\n")
     events = [json.loads(line.removeprefix("data: ")) for line in lines if line]
@@ -109,7 +109,7 @@ def test_an_object_is_followed_through_the_pictures_of_a_folder(client: TestClie
     assert (events[0]["total_frames"], events[0]["start_frame_index"]) == (4, 1)
     results = events[-1]["results"]
     assert list(results) == ["1", "2", "3"]
-    tracked = segue.track(pictures(), {1: [segue.PointPrompt(10000, ((x, y),))]}, device="cpu")
+    tracked = segue.track(images(), {1: [segue.PointPrompt(10000, ((x, y),))]}, device="cpu")
     masks = {result.index: result.mask == 10000 for result in tracked if result.index}
     for index, found in results.items():
         assert {shape["group_id"] for shape in found["masks"]} == {10000}
@@ -124,7 +124,7 @@ def test_what_cannot_be_followed_says_why(client: TestClient) -> None:
         "type": "error",
         "message": "this session is known no longer: begin again",
     }
-    other = encoded(pictures()[1][:100])
+    other = encoded(images()[1][:100])
     begun = client.post("/v1/video/init", json={"frames": [uri(0), other, "aGVsbG8="]})
     session = begun.json()["data"]["session_id"]
     x, y = centre()

@@ -27,13 +27,13 @@ OUTSIDE = -10.0
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A part of a padded image, in its pixels; ``picture`` is the size of the whole."""
+    """A part of a padded image, in its pixels; ``image`` is the size of the whole."""
 
     top: int
     left: int
     height: int
     width: int
-    picture: Shape
+    image: Shape
 
     @classmethod
     def around(cls, masks: Tensor, margin: int) -> Window | None:
@@ -65,7 +65,7 @@ class Window:
 
     def cut(self, planes: Tensor) -> Tensor:
         """The part inside of planes (..., h, w) of the image at some stride, a view."""
-        stride = self.picture[0] // planes.shape[-2]
+        stride = self.image[0] // planes.shape[-2]
         top, left = self.at(stride)
         return planes[..., top : top + self.height // stride, left : left + self.width // stride]
 
@@ -81,7 +81,7 @@ class Window:
     def paste(self, logits: Tensor) -> Tensor:
         """Paste log-odds (K, h, w) of the window into the image at some stride."""
         stride = self.height // logits.shape[1]
-        below, right = self.picture[0] - self.top - self.height, self.picture[1] - self.left - self.width
+        below, right = self.image[0] - self.top - self.height, self.image[1] - self.left - self.width
         sides = (self.left // stride, right // stride, self.top // stride, below // stride)
         return F.pad(logits, sides, value=OUTSIDE)
 
@@ -98,8 +98,8 @@ class Window:
         sides = (
             (self.top > 0, highest[:band]),
             (self.left > 0, highest[:, :band]),
-            (self.top + self.height < self.picture[0], highest[-band:]),
-            (self.left + self.width < self.picture[1], highest[:, -band:]),
+            (self.top + self.height < self.image[0], highest[-band:]),
+            (self.left + self.width < self.image[1], highest[:, -band:]),
         )
         return any(is_inner and bool(side.amax() > least) for is_inner, side in sides)
 

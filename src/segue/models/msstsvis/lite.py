@@ -134,10 +134,10 @@ class MSSTSVISLite(MSSTSVIS):
             raise ValueError("msstsvis-lite takes clips of one size, without padding")
         samples, count = frames.shape[:2]
         size = tuple(-(-side // MULTIPLE) * MULTIPLE for side in frames.shape[-2:])
-        pictures = frames.flatten(0, 1)
-        if size != tuple(pictures.shape[-2:]):
-            pictures = F.interpolate(pictures, size, mode="bilinear", align_corners=False)
-        pixels = self.normalise(pictures, None, count)
+        images = frames.flatten(0, 1)
+        if size != tuple(images.shape[-2:]):
+            images = F.interpolate(images, size, mode="bilinear", align_corners=False)
+        pixels = self.normalise(images, None, count)
         fine, maps = self.detector.levels(pixels)
         sources = [
             projection(level) for projection, level in zip(self.detr.input_proj, maps[1:], strict=True)

@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segue.models.sam2.film import FilmPredictor as FilmPredictor
-    from segue.models.sam2.film import FilmResult as FilmResult
     from segue.models.sam2.network import SAM2 as SAM2
     from segue.models.sam2.objects import Settings as Settings
     from segue.models.sam2.sizes import SIZES as SIZES
     from segue.models.sam2.sizes import SizeName as SizeName
     from segue.models.sam2.tracker import SAM2Schedule as SAM2Schedule
     from segue.models.sam2.tracker import SAM2Tracker as SAM2Tracker
+    from segue.models.sam2.video import VideoPredictor as VideoPredictor
+    from segue.models.sam2.video import VideoResult as VideoResult
 
 _MODULES = {
-    "segue.models.sam2.film": "FilmPredictor FilmResult",
+    "segue.models.sam2.video": "VideoPredictor VideoResult",
     "segue.models.sam2.network": "SAM2",
     "segue.models.sam2.objects": "Settings",
     "segue.models.sam2.sizes": "SIZES SizeName",
@@ -25,12 +25,12 @@ _MODULES = {
 __all__ = [
     "SAM2",
     "SIZES",
-    "FilmPredictor",
-    "FilmResult",
     "SAM2Schedule",
     "SAM2Tracker",
     "Settings",
     "SizeName",
+    "VideoPredictor",
+    "VideoResult",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -20,7 +20,7 @@ from segue.models.sam2.reading import attend_blocks
 MEMORY_WIDTH = 64
 LAYERS = 4
 ROTARY_THETA = 10000.0
-PICTURE_POSITION = 0.1
+IMAGE_POSITION = 0.1
 """Share of the sine position that the queries of memory attention get."""
 
 
@@ -94,9 +94,9 @@ class MemoryAttention(nn.Module):
         self.layers = nn.ModuleList(MemoryAttentionLayer() for _ in range(LAYERS))
         self.norm = nn.LayerNorm(WIDTH)
 
-    def begin(self, picture: Tensor, position: Tensor, code: Tensor) -> Tensor:
+    def begin(self, image: Tensor, position: Tensor, code: Tensor) -> Tensor:
         """Image part of the first layer, (1, P, 256), shared by all objects; ``code``: (P, 128), complex."""
-        return cast(MemoryAttentionLayer, self.layers[0]).look(picture + PICTURE_POSITION * position, code)
+        return cast(MemoryAttentionLayer, self.layers[0]).look(image + IMAGE_POSITION * position, code)
 
     def forward(self, begun: Tensor, memory: Tensor, position: Tensor, code: Tensor, pointers: int) -> Tensor:
         """Condition an image, ``begun`` (1, P, 256), on the memories of K objects: (K, P, 256).
@@ -148,9 +148,9 @@ class MemoryEncoder(nn.Module):
         self.fuser = nn.Sequential(OrderedDict(layers=nn.Sequential(FuserBlock(), FuserBlock())))
         self.out_proj = nn.Conv2d(WIDTH, MEMORY_WIDTH, 1)
 
-    def forward(self, picture: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Map of the image (B, 256, g, g) and mask (B, 1, 16g, 16g) in [-10, 10] to (B, 64, g, g)."""
-        return self.out_proj(self.fuser(self.pix_feat_proj(picture) + self.mask_downsampler(mask)))
+        return self.out_proj(self.fuser(self.pix_feat_proj(image) + self.mask_downsampler(mask)))
 
 
 def sine_distance(distance: Tensor) -> Tensor:

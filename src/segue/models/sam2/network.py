@@ -85,13 +85,13 @@ class SAM2(nn.Module):
             ),
         )
 
-    def encode(self, picture: Tensor, constants: Constants) -> Encoded:
+    def encode(self, image: Tensor, constants: Constants) -> Encoded:
         """Coarse map (1, 256, g, g), g = side / 16, and two fine maps of an image (1, 3, side, side).
 
         The neck and the 1x1 convolutions of the decoder that follow it on the fine levels are both linear;
         their product is applied at once.
         """
-        maps = self.image_encoder.trunk(picture, constants.trunk)
+        maps = self.image_encoder.trunk(image, constants.trunk)
         fine = [F.linear(maps[level], *constants.fine[level]).permute(0, 3, 1, 2) for level in (0, 1)]
         return Encoded(self.image_encoder.neck.coarse(maps), (fine[0], fine[1]))
 
@@ -108,7 +108,7 @@ class SAM2(nn.Module):
         """
         if encoded.begun is None:
             cells = encoded.coarse.flatten(2).transpose(1, 2)
-            encoded.begun = self.memory_attention.begin(cells, constants.picture, constants.rotary)
+            encoded.begun = self.memory_attention.begin(cells, constants.image, constants.rotary)
         found = self.memory_attention(encoded.begun, memory, position, constants.rotary, pointers)
         return found.transpose(1, 2).unflatten(2, encoded.coarse.shape[-2:])
 

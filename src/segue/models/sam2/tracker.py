@@ -16,8 +16,8 @@ from torch import Tensor
 
 from segue.errors import PromptError, SegueError
 from segue.models.base import FramePrompts, Schedule, Setup, TrackOutput
+from segue.models.sam2.images import points_on_square, square_mask, video_image, video_logits
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
-from segue.models.sam2.pictures import film_logits, film_picture, points_on_square, square_mask
 from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Constants, Encoded, Record
 from segue.registry import PromptKind
 from segue.types import BoxPrompt, Image, MemoryPolicy, PointPrompt
@@ -86,7 +86,7 @@ def side_of(short_side: int | None) -> int:
 class _Look:
     """Features of one image."""
 
-    picture: Tensor
+    square: Tensor
     encoded: Encoded
     found: dict[int, Record]
 
@@ -170,12 +170,12 @@ class SAM2Tracker:
         return output
 
     def _looked(self, image: Image) -> _Look:
-        picture = film_picture(image, self._constants.side)
+        square = video_image(image, self._constants.side)
         # By content: a caller may fill one array with image after image.
-        if self._look is not None and torch.equal(self._look.picture, picture):
+        if self._look is not None and torch.equal(self._look.square, square):
             return self._look
-        moved = picture.to(self._setup.device, self._setup.dtype)
-        return _Look(picture, self._steps.network.encode(moved, self._constants), {})
+        moved = square.to(self._setup.device, self._setup.dtype)
+        return _Look(square, self._steps.network.encode(moved, self._constants), {})
 
     def _track(self, look: _Look, ids: Iterable[int], *, remember: bool) -> None:
         views = {
@@ -268,5 +268,5 @@ def merged(low: Tensor, size: tuple[int, int]) -> Tensor:
 
     A softmax over the logits and 0 for the background, as in the release with ``non_overlap_masks``.
     """
-    logits = film_logits(low, size)
+    logits = video_logits(low, size)
     return torch.cat([torch.zeros_like(logits[:1]), logits]).softmax(0)

@@ -35,7 +35,7 @@ class Constants:
 
     side: int
     trunk: Tensor  # position of its patches, (1, side/4, side/4, C)
-    picture: Tensor  # sine position of the map, (1, g², 256)
+    image: Tensor  # sine position of the map, (1, g², 256)
     memory: Tensor  # sine position of a memory map, (g², 64)
     grid: Tensor  # position of its cells for the decoder, (1, 256, g, g)
     rotary: Tensor  # code of its cells, complex64, (g², 128)

@@ -213,9 +213,9 @@ class SeqFormer(nn.Module):
         attends to.
         """
         samples, count = frames.shape[:2]
-        pictures = self.normalise(frames.flatten(0, 1), valid, count)
-        parts = one_by_one(self, pictures)
-        levels_of_parts = zip(*(self.project(pictures[part]) for part in parts), strict=True)
+        images = self.normalise(frames.flatten(0, 1), valid, count)
+        parts = one_by_one(self, images)
+        levels_of_parts = zip(*(self.project(images[part]) for part in parts), strict=True)
         sources = [joined(list(level)) for level in levels_of_parts]
         tokens, levels = self.relate(sources, valid, samples)
         maps = to_maps(tokens, levels.shapes, 3)

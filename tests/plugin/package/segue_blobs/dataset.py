@@ -24,13 +24,13 @@ def inventory(root: Path) -> Inventory:
 
 
 class MaskVideos(ByName[Sequence]):
-    """Videos in a layout of our own: VIDEO/pictures/*.png and VIDEO/masks/*.png."""
+    """Videos in a layout of our own: VIDEO/images/*.png and VIDEO/masks/*.png."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._videos = {}
         for folder in subfolders(root):
-            frames = tuple(sorted((folder / "pictures").glob("*.png")))
+            frames = tuple(sorted((folder / "images").glob("*.png")))
             masks = {i: folder / "masks" / path.name for i, path in enumerate(frames)}
             self._videos[folder.name] = Sequence(folder.name, frames, masks)
 
@@ -40,7 +40,7 @@ OUTLINES = DatasetEntry(
     title="Outlines",
     address="https://example.org/outlines",
     licence="MIT",
-    layout="<video>/pictures, <video>/masks",
+    layout="<video>/images, <video>/masks",
     masks=MaskVideos,
 )
 
@@ -61,5 +61,5 @@ SQUARES = DatasetEntry(
     layout="SQUARES, <video>/input, <video>/groundtruth",
     fits=fits,
     list=inventory,
-    films=open_plain,
+    videos=open_plain,
 )

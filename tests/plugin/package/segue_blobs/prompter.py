@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segue.prompts import Answer, PicturePrompter, Prompts
+from segue.prompts import Answer, ImagePrompter, Prompts
 from segue.registry import Entry, PrompterEntry, PrompterOptions
 from segue.types import Image
 from segue.weights import load
@@ -25,7 +25,7 @@ class Nearness(nn.Module):
         return torch.sigmoid(40 * (self.nearness - distance))
 
 
-class ColourPrompter(PicturePrompter):
+class ColourPrompter(ImagePrompter):
     """It on one image."""
 
     def __init__(self, image: Image, network: Nearness) -> None:

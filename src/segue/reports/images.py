@@ -107,17 +107,17 @@ def _span(centre: float, length: float, size: int) -> slice:
     return slice(start, start + math.ceil(length))
 
 
-def data_uri(picture: Image) -> str:
+def data_uri(image: Image) -> str:
     """An image (H, W, 3) as a JPEG inside an address, its longer side near :data:`LONG_SIDE`."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = LONG_SIDE / max(height, width)
     if scale < 1:
         size = max(round(width * scale), 1), max(round(height * scale), 1)
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     else:
-        picture = picture.repeat(int(scale), axis=0).repeat(int(scale), axis=1)
+        image = image.repeat(int(scale), axis=0).repeat(int(scale), axis=1)
     quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
     if not done:
         raise SegueError(f"an image of {width}x{height} cannot be encoded")
     return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"

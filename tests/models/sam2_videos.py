@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from segue.models.sam2 import SAM2, FilmPredictor, FilmResult, Settings
+from segue.models.sam2 import SAM2, Settings, VideoPredictor, VideoResult
 from tests.clips import clip
 from tests.golden_arrays import Array, Golden
 
@@ -58,11 +58,11 @@ def biased(network: SAM2, bias: float) -> Iterator[None]:
         head.bias.data.copy_(before)
 
 
-def run(network: SAM2, info: Mapping[str, Any], side: int) -> list[FilmResult]:
+def run(network: SAM2, info: Mapping[str, Any], side: int) -> list[VideoResult]:
     """All answers of a case, in order."""
     given = info["settings"]
     frames, masks = clip(*info["clip"])
-    film = FilmPredictor(
+    video = VideoPredictor(
         network,
         frames.__getitem__,
         len(frames),
@@ -76,13 +76,13 @@ def run(network: SAM2, info: Mapping[str, Any], side: int) -> list[FilmResult]:
             if step["do"] == "points":
                 add = not step.get("clear_old_points", True)
                 marks = step.get("points", []), step.get("labels", [])
-                rows.append(film.click(step["frame"], step["obj"], *marks, box=step.get("box"), add=add))
+                rows.append(video.click(step["frame"], step["obj"], *marks, box=step.get("box"), add=add))
             elif step["do"] == "mask":
-                rows.append(film.mask(step["frame"], step["obj"], mask_of(step["mask"], masks)))
+                rows.append(video.mask(step["frame"], step["obj"], mask_of(step["mask"], masks)))
             elif step["do"] == "remove":
-                film.remove(step["obj"])
+                video.remove(step["obj"])
             else:
-                for row in film.propagate(step.get("start"), reverse=step.get("reverse", False)):
+                for row in video.propagate(step.get("start"), reverse=step.get("reverse", False)):
                     rows.append(row)
                     if row.frame == step.get("stop"):
                         break
@@ -104,7 +104,7 @@ def info_of(golden: Golden, case: str) -> dict[str, Any]:
     return info
 
 
-def compare(golden: Golden, case: str, rows: list[FilmResult], tolerance: Tolerance) -> None:
+def compare(golden: Golden, case: str, rows: list[VideoResult], tolerance: Tolerance) -> None:
     """Hold the answers against the golden ones."""
     expected = {
         name: golden[f"{case}/{name}"] for name in ("frame", "ids", "low", "iou", "obj", "ptr", "mask")

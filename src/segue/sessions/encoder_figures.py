@@ -28,10 +28,10 @@ def draw_encoder(
     ids: Sequence[int],
 ) -> dict[str, Image]:
     """Draw all that an encoder attends to for a frame, with ``image`` as the network saw it."""
-    pictures = {"-scales": draw_scales(attention, frame, image, mask, ids)}
+    figures = {"-scales": draw_scales(attention, frame, image, mask, ids)}
     if attention.within or attention.between:
-        pictures["-frames"] = draw_frames(attention, frame, images)
-    return pictures
+        figures["-frames"] = draw_frames(attention, frame, images)
+    return figures
 
 
 def draw_scales(

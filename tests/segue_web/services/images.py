@@ -26,7 +26,7 @@ def assistant() -> Assistant:
 
 
 @functools.cache
-def pictures(count: int = 4) -> list[Image]:
+def images(count: int = 4) -> list[Image]:
     """The first frames of the bundled video."""
     with segue.open_source(VIDEO, end=count) as source:
         return [frame.image for frame in source]
@@ -51,16 +51,16 @@ def tight(number: int = 1) -> tuple[int, int, int, int]:
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 
 
-def png(picture: Image) -> bytes:
+def png(image: Image) -> bytes:
     """An image as a file."""
     stream = io.BytesIO()
-    PillowImage.fromarray(picture).save(stream, "png", compress_level=1)
+    PillowImage.fromarray(image).save(stream, "png", compress_level=1)
     return stream.getvalue()
 
 
-def encoded(picture: Image) -> str:
+def encoded(image: Image) -> str:
     """An image in base64."""
-    return base64.b64encode(png(picture)).decode()
+    return base64.b64encode(png(image)).decode()
 
 
 def overlap(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:

@@ -39,7 +39,7 @@ class VideoPart:
         return known and len(planes) == PLANES and min(planes.shape) > 0
 
 
-class FilmScenes(Checkpointable):
+class VideoScenes(Checkpointable):
     """The backgrounds of a video, one for each of its parts."""
 
     learnt: list[VideoPart] = checkpointed()
@@ -49,14 +49,14 @@ class FilmScenes(Checkpointable):
         self.learnt = []
 
     @classmethod
-    def of(cls, scene: Scene) -> FilmScenes:
+    def of(cls, scene: Scene) -> VideoScenes:
         """One background for all frames, from frame 0 on."""
         scenes = cls()
         scenes.learnt.append(VideoPart(0, Change.none.value, scene.planes))
         return scenes
 
     @classmethod
-    def load(cls, path: str | Path) -> FilmScenes:
+    def load(cls, path: str | Path) -> VideoScenes:
         """Read what :meth:`save` wrote; CheckpointError for anything else."""
         scenes, state = cls(), SessionState.load(path)
         try:
@@ -84,10 +84,10 @@ class LearntBackground(Background):
 
     Args:
         scenes: those of a video, or one for all frames, such as an image that was taken at night.
-        of_this_film: they were learnt from the very frames that come.
+        of_this_video: they were learnt from the very frames that come.
 
     Example:
-        >>> background = LearntBackground(FilmScenes.of(Scene.of(picture)))
+        >>> background = LearntBackground(VideoScenes.of(Scene.of(image)))
     """
 
     _number: int = checkpointed()
@@ -97,8 +97,8 @@ class LearntBackground(Background):
     scene: Scene | None = checkpointed()
     state_types = (Scene,)
 
-    def __init__(self, scenes: FilmScenes, *, of_this_film: bool = False) -> None:
-        self.scenes, self.of_this_film = scenes, of_this_film
+    def __init__(self, scenes: VideoScenes, *, of_this_video: bool = False) -> None:
+        self.scenes, self.of_this_video = scenes, of_this_video
         self._size: tuple[int, int] | None = None
         self._number, self.scene, self._gains, self.pans = -1, None, (1.0, 1.0, 1.0), False
 
@@ -107,9 +107,9 @@ class LearntBackground(Background):
         begins = self.begins(index)
         if begins:
             self._number = self.scenes.number_at(index)
-            self.pans = self.of_this_film and self.scenes.learnt[self._number].pans
+            self.pans = self.of_this_video and self.scenes.learnt[self._number].pans
             self.restart()
-        if not self.of_this_film:
+        if not self.of_this_video:
             return None
         return Change(self.scenes.learnt[self._number].change) if begins else Change.none
 

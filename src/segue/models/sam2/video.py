@@ -19,9 +19,9 @@ from torch import Tensor
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import check_number, kind_of
 from segue.masks.given import as_box, as_masks, as_points
+from segue.models.sam2.images import labelled, square_mask, video_image, video_logits
 from segue.models.sam2.network import SAM2
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
-from segue.models.sam2.pictures import film_logits, film_picture, labelled, square_mask
 from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Encoded, Record
 from segue.types import Box, Point
 from segue.video.readers import as_rgb
@@ -31,7 +31,7 @@ OVERLAPPED = -10.0
 
 
 @dataclass(frozen=True, slots=True)
-class FilmResult:
+class VideoResult:
     """Masks and scores of the objects on a frame.
 
     Attributes:
@@ -74,7 +74,7 @@ class _Object:
         return None
 
 
-class FilmPredictor:
+class VideoPredictor:
     """Follows objects through a video whose frames can be read in any order.
 
     Args:
@@ -87,9 +87,9 @@ class FilmPredictor:
         no_overlap: let every pixel of a result belong to at most one object. Memory does not change.
 
     Example:
-        >>> video = FilmPredictor(segue.load("sam2-tiny"), frames)
-        >>> film.click(0, 1, [(210, 350)])
-        >>> for result in film.propagate():
+        >>> video = VideoPredictor(segue.load("sam2-tiny"), frames)
+        >>> video.click(0, 1, [(210, 350)])
+        >>> for result in video.propagate():
         ...     print(result.frame, result.masks.sum((1, 2)))
     """
 
@@ -144,7 +144,7 @@ class FilmPredictor:
         *,
         box: Box | None = None,
         add: bool = False,
-    ) -> FilmResult:
+    ) -> VideoResult:
         """Say by points or a box where an object is.
 
         Args:
@@ -195,7 +195,7 @@ class FilmPredictor:
         return self._shown(frame)
 
     @torch.inference_mode()
-    def mask(self, frame: int, id: int, mask: Any) -> FilmResult:
+    def mask(self, frame: int, id: int, mask: Any) -> VideoResult:
         """Prompt an object with a mask.
 
         Args:
@@ -246,7 +246,7 @@ class FilmPredictor:
 
     def propagate(
         self, start: int | None = None, *, reverse: bool = False, frames: int | None = None
-    ) -> Iterator[FilmResult]:
+    ) -> Iterator[VideoResult]:
         """Follow all objects from a frame on.
 
         Frames that were prompted keep what was found there; all others are found anew, also those that were
@@ -279,7 +279,7 @@ class FilmPredictor:
             yield self._pass(frame, reverse)
 
     @torch.inference_mode()
-    def _pass(self, frame: int, reverse: bool) -> FilmResult:
+    def _pass(self, frame: int, reverse: bool) -> VideoResult:
         for one in list(self._objects.values()):
             if frame in one.memory.prompted:
                 if self._settings.clear_around:
@@ -313,8 +313,8 @@ class FilmPredictor:
         if self._latest is None or self._latest[0] != frame:
             image = as_rgb(self._frames(frame), f"frame {frame}")
             self._size = image.shape[0], image.shape[1]
-            picture = film_picture(image, self._steps.constants.side).to(self._device, self._dtype)
-            self._latest = frame, self._steps.network.encode(picture, self._steps.constants)
+            square = video_image(image, self._steps.constants.side).to(self._device, self._dtype)
+            self._latest = frame, self._steps.network.encode(square, self._steps.constants)
         return self._latest[1]
 
     def _check(self, frame: int) -> None:
@@ -323,13 +323,13 @@ class FilmPredictor:
         if not 0 <= frame < self._count:
             raise PromptError(f"there is no frame {frame}; the video has {self._count}")
 
-    def _shown(self, frame: int) -> FilmResult:
+    def _shown(self, frame: int) -> VideoResult:
         records = tuple(one.record(frame) for one in self._objects.values())
         if self._size is None:
             self._encode(frame)
         assert self._size is not None
-        logits = film_logits(self._steps.low_masks(records), self._size)
-        return FilmResult(frame, self.ids, without_overlap(logits) if self._no_overlap else logits, records)
+        logits = video_logits(self._steps.low_masks(records), self._size)
+        return VideoResult(frame, self.ids, without_overlap(logits) if self._no_overlap else logits, records)
 
 
 def without_overlap(logits: Tensor) -> Tensor:

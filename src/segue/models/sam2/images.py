@@ -16,13 +16,13 @@ from segue.models.sam2.masks import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
 from segue.types import Box, Image, Point
 
 
-def film_picture(image: Image, side: int) -> Tensor:
+def video_image(image: Image, side: int) -> Tensor:
     """A frame as (1, 3, side, side), by Pillow's bicubic resizing to 8 bits, as the release has it."""
     resized = PIL.Image.fromarray(image).resize((side, side), PIL.Image.Resampling.BICUBIC)
     return _normalised(torch.from_numpy((np.asarray(resized) / 255.0).astype(np.float32)))
 
 
-def still_picture(image: Image, side: int) -> Tensor:
+def still_image(image: Image, side: int) -> Tensor:
     """An image as (1, 3, side, side), bilinear, antialiased, as the release's image predictor gives it."""
     planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
     resized = F.interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
@@ -42,7 +42,7 @@ def square_mask(mask: Tensor, side: int) -> Tensor:
     return plane
 
 
-def film_logits(low: Tensor, size: tuple[int, int]) -> Tensor:
+def video_logits(low: Tensor, size: tuple[int, int]) -> Tensor:
     """Mask logits at the size of the video, bilinear. ``low``: (1, K, h, w); returns (K, H, W)."""
     return F.interpolate(low, size=size, mode="bilinear")[0]
 

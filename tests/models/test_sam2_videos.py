@@ -10,7 +10,7 @@ import pytest
 from segue.models.sam2 import SAM2
 from tests.fill import fill
 from tests.golden_arrays import Golden, load_golden
-from tests.models.sam2_films import Tolerance, compare, info_of, run
+from tests.models.sam2_videos import Tolerance, compare, info_of, run
 
 SIDE = 256
 
@@ -36,13 +36,13 @@ TOLERANCES = {
 @pytest.mark.parametrize(
     ("file", "case"), [(file, case) for file, cases in CASES.items() for case in cases.split()]
 )
-def test_a_film_gives_what_the_release_gives(sam2_network: SAM2, shared: Path, file: str, case: str) -> None:
+def test_a_video_gives_what_the_release_gives(sam2_network: SAM2, shared: Path, file: str, case: str) -> None:
     golden = load_golden(file, shared / "golden")
     rows = run(sam2_network, info_of(golden, case), SIDE)
     compare(golden, case, rows, TOLERANCES.get(case, Tolerance()))
 
 
-def small_film(golden: Golden, name: str) -> dict[str, object]:
+def small_video(golden: Golden, name: str) -> dict[str, object]:
     steps = [
         {"do": "points", "frame": 0, "obj": 1, "points": [[56, 40]], "labels": [1]},
         {"do": "go"},
@@ -50,11 +50,11 @@ def small_film(golden: Golden, name: str) -> dict[str, object]:
     return {**info_of(golden, name), "steps": steps}
 
 
-def test_a_small_film_gives_what_the_release_gives(
+def test_a_small_video_gives_what_the_release_gives(
     golden: Callable[[str], Golden], sam2_network: SAM2
 ) -> None:
     sizes = golden("sam2_sizes")
-    compare(sizes, "tiny", run(sam2_network, small_film(sizes, "tiny"), 128), Tolerance())
+    compare(sizes, "tiny", run(sam2_network, small_video(sizes, "tiny"), 128), Tolerance())
 
 
 @pytest.mark.slow
@@ -64,7 +64,7 @@ def test_the_other_sizes_give_what_the_release_gives(shared: Path, size: str, na
     sizes = load_golden("sam2_sizes", shared / "golden")
     network = SAM2(size)  # type: ignore[arg-type]
     fill(network, "sam2")
-    compare(sizes, name, run(network, small_film(sizes, name), 128), Tolerance())
+    compare(sizes, name, run(network, small_video(sizes, name), 128), Tolerance())
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 from segue.errors import SegueError
 from segue.metrics.evaluation import FrameView, Series
-from segue.reports.pictures import COLOURS, colour_errors, worst_frames
+from segue.reports.images import COLOURS, colour_errors, worst_frames
 
 
 def row(*values: int) -> np.ndarray:

@@ -2,13 +2,13 @@
 
 Example::
 
-    python -m tools.pictures docs/images            # all that are made here
-    python -m tools.pictures docs/images demo live  # some
+    python -m tools.images docs/images            # all that are made here
+    python -m tools.images docs/images demo live  # some
 
 ``live`` and ``batch`` need playwright and Chromium, ``isd`` the extra ``synth``. Others make the rest: the
 clips of the gallery ``tools/gallery.py``, the images of `segue annotate` and `segue view` the tests in
-``tests/segue_web/test_page.py`` with the variable SEGUE_PICTURES set to a folder, those of `segue instances`
-``tools/instance_pictures.py``.
+``tests/segue_web/test_page.py`` with the variable SEGUE_IMAGES set to a folder, those of `segue instances`
+``tools/instance_images.py``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from PIL import Image
 
 import segue
 from segue.masks import DAVIS_PALETTE, overlay, read_index_mask
-from tools.gallery import write_still_film
+from tools.gallery import write_still_video
 
 SAMPLE = Path(segue.__file__).resolve().parent / "assets" / "sample"
 
@@ -95,11 +95,11 @@ def browser_page(width: int, height: int) -> Iterator[Any]:
 
 def batch(scratch: Path, target: Path) -> None:
     """The report of a batch of three videos, one of which is none."""
-    films = scratch / "films"
-    films.mkdir()
-    shutil.copy(scratch / "video.mp4", films / "pond.mp4")
-    write_still_film(films / "still.mp4")
-    (films / "broken.mp4").write_bytes(b"no film")
+    videos = scratch / "foreground"
+    videos.mkdir()
+    shutil.copy(scratch / "video.mp4", videos / "pond.mp4")
+    write_still_video(videos / "still.mp4")
+    (videos / "broken.mp4").write_bytes(b"no video")
     run(BATCH, scratch, codes=(0, 1))
     with browser_page(1360, 680) as page:
         page.goto((scratch / "results" / "report.html").as_uri())
@@ -141,7 +141,7 @@ def save(path: Path, rows: list[list[Pixels]], gap: int = 6) -> None:
     lines: list[Pixels] = []
     for row in rows:
         white = np.full((row[0].shape[0], gap, 3), 255, np.uint8)
-        lines.append(np.hstack([part for picture in row for part in (picture, white)][:-1]))
+        lines.append(np.hstack([part for cell in row for part in (cell, white)][:-1]))
         lines.append(np.full((gap, lines[0].shape[1], 3), 255, np.uint8))
     image = Image.fromarray(np.vstack(lines[:-1])).quantize(256, method=Image.Quantize.MEDIANCUT)
     image.save(path, optimize=True)

@@ -2,7 +2,7 @@
 
 Example::
 
-    python tools/instance_pictures.py ../shared/data/clips/*.mp4 --out docs/images
+    python tools/instance_images.py ../shared/data/clips/*.mp4 --out docs/images
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WIDTH, QUALITY, GAP = 400, 82, 4
 def main() -> int:
     """Write one strip for each video."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("films", nargs="+", type=Path)
+    parser.add_argument("foreground", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--model", help="as for segue instances  [default: the default there]")
     parser.add_argument("--max-size", type=int, default=640, help="longer side of the frames")
@@ -37,19 +37,19 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     given.out.mkdir(parents=True, exist_ok=True)
-    for film in given.films:
-        source = segue.open_source(film, max_size=given.max_size, stride=given.stride)
+    for video in given.videos:
+        source = segue.open_source(video, max_size=given.max_size, stride=given.stride)
         with source:
             images = [frame.image for frame in source]
         moments = {round(share * (len(images) - 1)) for share in MOMENTS}
-        pictures, ids = [], set()
+        strips, ids = [], set()
         for t, result in enumerate(segue.instances(images, model=given.model, device="cpu")):
             ids |= {(item.id, item.label) for item in result.objects if item.area}
             if t in moments:
-                pictures.append(drawn(images[t], result))
-        path = given.out / f"instances_{film.stem.split('_')[0]}.jpg"
-        gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
-        strip = np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], 1)
+                strips.append(drawn(images[t], result))
+        path = given.out / f"instances_{video.stem.split('_')[0]}.jpg"
+        gap = np.full((strips[0].shape[0], GAP, 3), 255, np.uint8)
+        strip = np.concatenate([part for strip_part in strips for part in (strip_part, gap)][:-1], 1)
         _, data = cv2.imencode(".jpg", strip[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         path.write_bytes(data.tobytes())
         named = ", ".join(f"{number} {label}" for number, label in sorted(ids, key=str))
