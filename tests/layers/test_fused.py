@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from segue.layers.activated import Activation
 from segue.layers.fused import FusedConv2d
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.layers.onednn import can_fuse
+from segue.layers.onednn import ONEDNN, can_fuse
+from segue.layers.residual import joint_conv
 from segue.layers.running import inference_copy
 
 pytestmark = pytest.mark.skipif(not can_fuse(), reason="PyTorch has no fused convolutions on this processor")
@@ -55,6 +57,25 @@ def test_equals_the_convolution_and_the_activation(
         y = fused(x)
         torch.testing.assert_close(y, plainly(conv, x, activation), rtol=1e-5, atol=1e-5)
         assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def test_weights_are_arranged_once_for_all_sizes_and_numbers_of_objects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arranged: list[str] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            if name == "_reorder_convolution_weight":
+                arranged.append(name)
+            return getattr(ONEDNN, name)
+
+    monkeypatch.setattr("segue.layers.fused.ONEDNN", Counting())
+    fused = FusedConv2d(nn.Conv2d(512, 64, 3, padding=1), "none")
+    for objects, side in [(1, 6), (2, 6), (1, 30), (2, 4), (1, 6)]:
+        joint_conv(fused, random(objects, 256, side, side), random(1, 256, side, side))
+    assert len(arranged) == 3, "as a whole for one object, and in two parts for several"
 
 
 @torch.inference_mode()

@@ -204,8 +204,8 @@ def test_a_tracker_reads_what_it_wrote_and_counts_the_reads_of_frames_that_it_ta
         found = tracking.read(0, asked, (3, 1), plan)
         torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-5)
         if not taken:
-            tracking.memories[0].discard_usage()
-        tracking.write(0, None, plan)
+            tracking.memories[0].discard()
+        tracking.memories[0].commit()
         assert bool(tracking.memories[0].tables[0].usage().any()) == taken
     pinned = [frame.number for frame in tracking.memories[0].tables[0].frames if frame.pinned]
     assert pinned == [1], "the frame with a given mask"

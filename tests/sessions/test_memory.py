@@ -32,7 +32,7 @@ def kept(bank: Memory) -> list[int]:
 def read(bank: Memory, key: Tensor, ids: Sequence[int]) -> Tensor:
     """A read that counts."""
     found = bank.read(key, ids)
-    bank.commit_usage()
+    bank.commit()
     return found
 
 

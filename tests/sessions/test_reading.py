@@ -192,5 +192,5 @@ def test_the_attention_a_frame_receives_is_counted() -> None:
     for count in (None, 48):
         bank = filled_bank(entries, top_k=count)
         bank.read(query, [1, 2])
-        bank.commit_usage()
+        bank.commit()
         torch.testing.assert_close(bank.tables[0].usage().view(3, -1).sum(1), shares)

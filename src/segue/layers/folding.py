@@ -17,19 +17,15 @@ Module = TypeVar("Module", bound=nn.Module)
 
 def fold_batch_norms(module: Module) -> Module:
     """A copy of ``module`` for inference in which convolutions carry the batch norms that follow them."""
-    clone = _shallow(module)
-    clone.training = False
-    for name, child in module.named_children():
-        setattr(clone, name, fold_batch_norms(child))
-    for convolutions, norm_name in convolutions_before(module, nn.BatchNorm2d):
-        norm = module.get_submodule(norm_name)
-        assert isinstance(norm, nn.BatchNorm2d)
-        scale, shift = _scale_and_shift(norm)
-        for i, name in enumerate(convolutions):
-            conv = _scaled(module.get_submodule(name), scale, shift if i == 0 else None)
-            setattr(clone, name, conv)
-        rest = nn.ReLU(inplace=True) if isinstance(norm, BatchNormReLU) else nn.Identity()
-        setattr(clone, norm_name, rest)
+    clone = copy.deepcopy(module).eval().requires_grad_(False)
+    for parent in clone.modules():
+        for convolutions, name in convolutions_before(parent, nn.BatchNorm2d):
+            norm = parent.get_submodule(name)
+            assert isinstance(norm, nn.BatchNorm2d)
+            scale, shift = _scale_and_shift(norm)
+            for i, conv in enumerate(convolutions):
+                _scale(parent.get_submodule(conv), scale, shift if i == 0 else None)
+            setattr(parent, name, nn.ReLU(inplace=True) if isinstance(norm, BatchNormReLU) else nn.Identity())
     return clone
 
 
@@ -52,31 +48,16 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """The norm as ``x · scale + shift``, in float64."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
-    return scale, norm.bias.detach().double() - norm.running_mean.double() * scale
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
 
 
-def _scaled(conv: nn.Module, scale: Tensor, shift: Tensor | None) -> nn.Module:
+def _scale(conv: nn.Module, scale: Tensor, shift: Tensor | None) -> None:
+    """Scale the outputs of a convolution and shift them, in place."""
     assert isinstance(conv, nn.Conv2d)
-    clone = _shallow(conv)
-    weight = conv.weight.detach()
-    clone.weight = _constant((weight.double() * scale[:, None, None, None]).to(weight))
+    weight = conv.weight.double() * scale[:, None, None, None]
     if conv.bias is not None:
-        shift = conv.bias.detach().double() * scale + (0 if shift is None else shift)
+        shift = conv.bias.double() * scale + (0 if shift is None else shift)
     if shift is not None:
-        clone.bias = _constant(shift.to(weight))
-    return clone
-
-
-def _constant(value: Tensor) -> nn.Parameter:
-    return nn.Parameter(value, requires_grad=False)
-
-
-def _shallow(module: Module) -> Module:
-    """A copy on the same storage, whose parameters, buffers and children can be replaced."""
-    clone = copy.copy(module)
-    for table in ("_parameters", "_buffers", "_modules"):
-        clone.__dict__[table] = dict(module.__dict__[table])
-    for name, parameter in module.named_parameters(recurse=False):
-        clone.__dict__["_parameters"][name] = _constant(parameter.detach())
-    return clone
+        conv.bias = nn.Parameter(shift.to(conv.weight), requires_grad=False)
+    conv.weight.data = weight.to(conv.weight)

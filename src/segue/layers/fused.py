@@ -12,9 +12,6 @@ from segue.layers.activated import ACTIVATIONS, ActivatedConv2d, Activation
 from segue.layers.folding import convolutions_before
 from segue.layers.onednn import NOTHING, ONEDNN, RELU, After, Arranged
 
-SMALL_BYTES = 1 << 20
-"""Weights up to this size are kept arranged for each class of input sizes, others for the last one."""
-
 
 class FusedConv2d(nn.Module):
     """A zero-padded convolution and the activation after it, for inference; equal up to rounding."""
@@ -31,8 +28,8 @@ class FusedConv2d(nn.Module):
         self._activation: After = *ACTIVATIONS[activation][1:], ""
         plain = weight.shape[2:] == (3, 3) and self._layout == ([1, 1], [1, 1], [1, 1], 1)
         self._can_transform = plain and self._activation in (NOTHING, RELU)  # for winograd.convolve
-        # By their first input channel, their number, and the class of the input's size.
-        self._arranged: dict[tuple[int, int, int], Arranged] = {}
+        # By their first input channel, their number, and whether it is for winograd.convolve.
+        self._arranged: dict[tuple[int, int, bool], Arranged] = {}
 
     def dense_weight(self) -> Tensor:
         """The weights, (cout, channels of a group, height, width)."""
@@ -74,25 +71,21 @@ class FusedConv2d(nn.Module):
         return cast(Tensor, ONEDNN._convolution_pointwise.binary(x, skip, *given, *added))
 
     def _arrange(self, x: Tensor, first: int, transformed: bool) -> Tensor:
-        """The weights of channels from ``first`` on as oneDNN, or NNPACK, wants them for ``x``."""
-        # The best arrangement depends on the size of the maps, in powers of two, and not on their number.
-        kind = first, x.shape[1], 0 if transformed else (x.shape[2] * x.shape[3]).bit_length()
-        if (known := self._arranged.get(kind)) is not None:
-            return known.weight
-        weight = self.dense_weight()
-        whole = self._layout[-1] > 1 or x.shape[1] == self._inputs
-        part = weight if whole else weight[:, first : first + x.shape[1]]
-        if transformed:
-            best = Arranged(part.contiguous())
-        else:
-            part = part.contiguous(memory_format=torch.channels_last)
-            best = Arranged(ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape)))
-        if part.nbytes > SMALL_BYTES:
-            self._arranged = {other: it for other, it in self._arranged.items() if other[0] != first}
-        self._arranged[kind] = best
-        # Parts of the channels need the whole for one another.
-        self._weight = best if whole else weight
-        return best.weight
+        """The weights of channels from ``first`` on as oneDNN, or NNPACK, wants them, whatever the size."""
+        kind = first, x.shape[1], transformed
+        if kind not in self._arranged:
+            weight = self.dense_weight()
+            whole = self._layout[-1] > 1 or x.shape[1] == self._inputs
+            part = weight if whole else weight[:, first : first + x.shape[1]]
+            if transformed:
+                best = part.contiguous()
+            else:
+                part = part.contiguous(memory_format=torch.channels_last)
+                best = ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape))
+            self._arranged[kind] = Arranged(best)
+            # Parts of the channels need the whole for one another.
+            self._weight = self._arranged[kind] if whole else weight
+        return self._arranged[kind].weight
 
 
 def use_fused(module: nn.Module) -> None:

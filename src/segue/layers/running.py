@@ -84,39 +84,23 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
         extremes = value.aminmax() if value.is_floating_point() and value.numel() else ()
         if not all(bool(extreme.isfinite()) for extreme in extremes):
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
+    on_cpu, compilation = device.type == "cpu", wanted_compilation(device)
     with apart_from_heap():
-        return cast(Network, _copied(module, device, dtype))
-
-
-def _copied(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    compilation = wanted_compilation(device)
-    on_cpu = device.type == "cpu"
-    copy = fold_batch_norms(module)
-    for part in copy.modules():
-        if isinstance(part, Composable):
-            part.compose_layers()
-    copy = copy.to(device, dtype)
-    _own_storage(copy, module)
-    # The types of PyTorch do not know this way of calling it.
-    copy = cast(Any, copy).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    if on_cpu and compilation is None and can_fuse():
-        use_fused(copy)
-        if dtype == torch.float32:
-            use_fused_linear(copy)
-    if compilation is not None:
-        compile_parts(copy, compilation)
+        copy: Any = fold_batch_norms(module)
+        for part in copy.modules():
+            if isinstance(part, Composable):
+                part.compose_layers()
+        copy = copy.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        if compilation is not None:
+            compile_parts(copy, compilation)
+        elif on_cpu and can_fuse():
+            use_fused(copy)
+            if dtype == torch.float32:
+                use_fused_linear(copy)
     if on_cpu:
         setattr(copy, _PASSES_LEFT, FIRST_PASSES)
         _LOCKS[copy] = RLock()
-    return copy
-
-
-def _own_storage(copy: nn.Module, module: nn.Module) -> None:
-    """Clone what a copy still shares with its original, which may be trained on."""
-    shared = {value.untyped_storage().data_ptr() for value in (*module.parameters(), *module.buffers())}
-    for value in (*copy.parameters(), *copy.buffers()):
-        if value.untyped_storage().data_ptr() in shared:
-            value.data = value.data.clone()
+    return cast(Network, copy)
 
 
 def to_cpu(*tensors: Tensor) -> list[Tensor]:

@@ -20,7 +20,7 @@ from segue.layers.sensory import SensoryGate, SensoryUpdate
 from segue.models.base import FramePrompts, QueryFeatures, Schedule, Tracker
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
 from segue.models.memory.published import PublishedNetwork
-from segue.models.memory.steps import FramePlan
+from segue.models.memory.tracker import FramePlan
 from segue.models.stcn import VALUE_CHANNELS, Fuser, UpBlock, ValueEncoder, key_trunk
 
 HIDDEN_CHANNELS = 64

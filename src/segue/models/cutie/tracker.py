@@ -18,9 +18,8 @@ from segue.models.cutie.transformer import QUERIES, WIDTH
 from segue.models.geometry import aggregate_logits
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
 from segue.models.memory.memory import Sharing
-from segue.models.memory.outputs import ToProbabilities
-from segue.models.memory.steps import FramePlan
 from segue.models.memory.table import MemoryTable
+from segue.models.memory.tracker import FramePlan, ToProbabilities
 from segue.types import MemoryPolicy
 
 SENSORY = "sensory"
@@ -160,8 +159,8 @@ class CutieTracker(LongTermTracker):
         super().finish(plan)
         self._order += [i for i in plan.ids if i not in self._order]
         self._last_order = list(self._order)
-        for states in self.object_states:  # masks of objects that are gone serve one frame, see `_read_as`
-            states.kept[LAST_MASK] = {i: states.kept[LAST_MASK][i] for i in plan.ids}
+        for memory in self.memories:  # masks of objects that are gone serve one frame, see `_read_as`
+            memory.states[LAST_MASK] = {i: memory.states[LAST_MASK][i] for i in plan.ids}
 
     def evict(self, table: MemoryTable) -> None:
         """Keep the elements of largest usage where there is no room for more prototypes."""
@@ -179,12 +178,12 @@ class CutieTracker(LongTermTracker):
         summaries that it had.
         """
         kinds = (SUMMARY, LAST_MASK)
-        gone = [{kind: dict(states.kept.get(kind, {})) for kind in kinds} for states in self.object_states]
+        gone = [{kind: dict(memory.states.get(kind, {})) for kind in kinds} for memory in self.memories]
         super().forget(ids)
         self._order = [i for i in self._order if i not in ids]
         if self.schedule.official:
-            for states, kept in zip(self.object_states, gone, strict=True):
-                states.kept.update(kept)
+            for memory, kept in zip(self.memories, gone, strict=True):
+                memory.states.update(kept)
         else:
             self._last_order = list(self._order)
 

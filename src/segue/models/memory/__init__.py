@@ -3,9 +3,8 @@
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
 from segue.models.memory.memory import Memory
 from segue.models.memory.published import BicubicTracker
-from segue.models.memory.steps import FramePlan
 from segue.models.memory.table import MemoryTable
-from segue.models.memory.tracker import MemoryTracker
+from segue.models.memory.tracker import FramePlan, MemoryTracker
 
 __all__ = [
     "BicubicTracker",

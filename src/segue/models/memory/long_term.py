@@ -10,9 +10,8 @@ from segue.errors import SegueError
 from segue.models.base import Schedule, Setup, Shape
 from segue.models.geometry import ResizePadGeometry
 from segue.models.memory.memory import Memory, Sharing
-from segue.models.memory.steps import FramePlan
 from segue.models.memory.table import MemoryTable
-from segue.models.memory.tracker import MemoryTracker
+from segue.models.memory.tracker import FramePlan, MemoryTracker
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
 import torch
@@ -14,26 +14,33 @@ Sharing = Literal["all", "entry", "object"]
 """Objects that share keys: all (STCN, XMem), those that entered together (Cutie), or none (STM)."""
 
 
+OBJECT = "object."
+"""Begins the names of the states of single objects in what :meth:`Memory.state` gives."""
+
+
 class Memory:
-    """Tables of the objects that share keys; a table is made when its objects enter.
+    """Memory of one view: a table for objects that share keys, made when they enter, and states of objects.
 
     Attributes:
         tables: see :class:`segue.models.memory.MemoryTable`.
+        states: tensors of single objects by name and id, such as recurrent states ("sensory memory").
     """
 
     def __init__(self, new_table: Callable[[], MemoryTable], sharing: Sharing = "all") -> None:
         self._new_table, self._sharing = new_table, sharing
         self.tables: list[MemoryTable] = []
+        self.states: dict[str, dict[int, Tensor]] = {}
+        self._coming: dict[str, dict[int, Tensor]] = {}
 
     def write(self, ids: Sequence[int], key: Tensor, values: Tensor, **how: Any) -> None:
         """Remember a frame of objects; keys are (1, C, h, w), or (K, C, h, w) where no objects share them."""
         known = [(table, table.ids) for table in self.tables]
         new = [i for i in ids if not any(i in members for _, members in known)]
-        for own in self._groups(new):
-            if self._sharing == "all" and known:
-                known[0][1].extend(own)
-            else:
-                known.append((self._new_table(), own))
+        if self._sharing == "all" and known:
+            known[0][1].extend(new)
+        elif new:
+            groups = [[i] for i in new] if self._sharing == "object" else [new]
+            known += [(self._new_table(), own) for own in groups]
         self.tables = [table for table, _ in known]
         for table, members in known:
             if len(members) == len(ids):
@@ -61,26 +68,43 @@ class Memory:
                 found |= zip(members, read, strict=True)
         return torch.stack([found[i] for i in ids])
 
-    def forget(self, ids: Iterable[int]) -> None:
+    def states_of(self, name: str, ids: Sequence[int], fresh: Tensor) -> Tensor:
+        """States (K, ...) of objects, from the frame in progress if it has any."""
+        known = self.states.get(name, {}) | self._coming.get(name, {})
+        return torch.stack([known.get(i, fresh) for i in ids])
+
+    def keep_states(self, name: str, ids: Sequence[int], states: Tensor) -> None:
+        """Keep states (K, ...) of objects from :meth:`commit` on, instead of earlier ones."""
+        self._coming.setdefault(name, {}).update(zip(ids, states.unbind(), strict=True))
+
+    def commit(self) -> None:
+        """Count the reads of the frame in progress, and let its states take effect."""
+        for table in self.tables:
+            table.commit_usage()
+        for name, states in self._coming.items():
+            self.states.setdefault(name, {}).update(states)
+        self._coming = {}
+
+    def discard(self) -> None:
+        """Drop the reads and the states of a frame that was not finished."""
+        for table in self.tables:
+            table.discard_usage()
+        self._coming = {}
+
+    def forget(self, ids: Collection[int]) -> None:
         """Remove objects, and tables that no object needs any longer."""
-        ids = tuple(ids)
         for table in self.tables:
             table.forget(ids)
         self.tables = [table for table in self.tables if table.objects]
-
-    def commit_usage(self) -> None:
-        """Count the reads that were to be counted."""
-        for table in self.tables:
-            table.commit_usage()
-
-    def discard_usage(self) -> None:
-        """Do not count the last reads, of a frame that was not finished."""
-        for table in self.tables:
-            table.discard_usage()
+        for states in self.states.values():
+            for i in ids:
+                states.pop(i, None)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, which later writes change, and JSON values, for :meth:`restore`."""
-        tensors: dict[str, Tensor] = {}
+        tensors = {
+            f"{OBJECT}{name}.{i}": x for name, states in self.states.items() for i, x in states.items()
+        }
         values = []
         for number, table in enumerate(self.tables):
             own, value = table.state()
@@ -89,17 +113,15 @@ class Memory:
         return tensors, {"tables": values}
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave; the tensors are copied."""
-        self.tables = []
+        """Take over what :meth:`state` gave, into an empty memory; the tensors are copied."""
         for number, value in enumerate(values["tables"]):
-            start = f"{number}."
-            own = {name.removeprefix(start): item for name, item in tensors.items() if name.startswith(start)}
-            table = self._new_table()
-            table.restore(own, value)
-            self.tables.append(table)
+            self.tables.append(self._new_table())
+            self.tables[-1].restore(tensors_of(f"{number}.", tensors), value)
+        for name, tensor in tensors_of(OBJECT, tensors).items():
+            kind, _, i = name.rpartition(".")
+            self.states.setdefault(kind, {})[int(i)] = tensor.clone()
 
-    def _groups(self, new: list[int]) -> list[list[int]]:
-        """New objects by the tables that they get."""
-        if self._sharing == "object":
-            return [[i] for i in new]
-        return [new] if new else []
+
+def tensors_of(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, which their names here lack."""
+    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}

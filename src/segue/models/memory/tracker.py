@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.models.base import FramePrompts, Setup, TrackOutput
+from segue.layers.pieces import joined
+from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry
 from segue.models.memory.components import LIKELY, suppress_distant_components
-from segue.models.memory.memory import Memory
-from segue.models.memory.object_states import ObjectStates
-from segue.models.memory.outputs import ToImage
-from segue.models.memory.steps import FramePlan, FrameSteps, Views
+from segue.models.memory.memory import Memory, tensors_of
 from segue.models.memory.table import MemoryTable
 from segue.models.memory.window import Window
 from segue.registry import PromptKind
@@ -28,11 +27,37 @@ from segue.types import Image
 COARSE_ABOVE = 2500
 """Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""
 
-MIRRORED = "mirror."
-"""Begins the names of the tensors of the mirror image's memory in a state."""
+VIEWS = (("memory", ""), ("mirror", "mirror."))
+"""What the memory of each view is called in a state, and what begins the names of its tensors."""
 
-OBJECT = "object."
-"""Begins the names of what is kept of single objects in a state."""
+PASS_BYTES_PER_PIXEL = 512
+"""Rough use of memory by one object in one pass of a decoder, per pixel of the image."""
+
+ToProbabilities = Callable[[Tensor, Shape], Tensor]
+"""Log-odds (K, h, w) and a size (H', W') to probabilities (K+1, H', W'), background first."""
+
+Views = list[QueryFeatures]
+"""The image, and its mirror image with ``flip_tta``; each has a memory of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class FramePlan:
+    """Plan for one frame.
+
+    Attributes:
+        given: the prompts of the frame.
+        ids: the objects after it, ascending.
+        keep: whether the frame becomes permanent memory.
+        occupied: positions of the memory (h, w), bool, that its masks touch; known when they are, and only
+            where the schedule asks for it.
+        window: the part of the image in which objects are predicted; None for all of it.
+    """
+
+    given: FramePrompts | None
+    ids: tuple[int, ...]
+    keep: bool
+    occupied: Tensor | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +79,7 @@ class Look:
     logits: Tensor | None
 
 
-class MemoryTracker(FrameSteps):
+class MemoryTracker:
     """Follows objects with a :class:`segue.models.base.MemoryNetwork` and a memory of each view.
 
     See :class:`segue.models.base.Tracker` for what the public methods do. A frame goes through these steps,
@@ -84,14 +109,14 @@ class MemoryTracker(FrameSteps):
     """Whether results hold given masks as the network saw them, where it sees the image reduced."""
 
     def __init__(self, network: Any, setup: Setup) -> None:
-        super().__init__(network, setup)
+        self.network, self._setup = network, setup
+        self.schedule = setup.schedule
         self.reset()
 
     def reset(self) -> None:
         views = 2 if self.schedule.flip_tta else 1
         self.memories = [self.new_memory() for _ in range(views)]
-        self.object_states = [ObjectStates() for _ in range(views)]
-        self.ids = ()
+        self.ids: tuple[int, ...] = ()
         self._previous_masks: Tensor | None = None
         self._peeked: Look | None = None
         self._seen = self._last_memory = 0
@@ -164,8 +189,8 @@ class MemoryTracker(FrameSteps):
         # All that may fail is done before anything changes, so that a step that failed can be taken again.
         entries = self._entries(look.views, seen, geometry, plan)
         self.ids, self._previous_masks, self._peeked = ids, before, None
-        for states in self.object_states:
-            states.commit()
+        for memory in self.memories:
+            memory.commit()
         for view, entry in enumerate(entries):
             self.write(view, entry, plan)
         self.finish(plan)
@@ -185,18 +210,15 @@ class MemoryTracker(FrameSteps):
         stay = [i not in ids for i in self.ids]
         self.ids = tuple(i for i in self.ids if i not in ids)
         self._previous_masks = None if self._previous_masks is None else self._previous_masks[stay]
-        for memory, states in zip(self.memories, self.object_states, strict=True):
-            memory.forget(tuple(ids))
-            states.forget(ids)
+        for memory in self.memories:
+            memory.forget(ids)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, memory = self._view_state(0)
-        if self._previous_masks is not None:
-            tensors["before"] = self._previous_masks
-        values = {"memory": memory, "ids": self.ids, "seen": self._seen, "last_memory": self._last_memory}
-        if len(self.memories) > 1:
-            mirrored, values["mirror"] = self._view_state(1)
-            tensors |= _named(mirrored, MIRRORED)
+        tensors = {} if self._previous_masks is None else {"before": self._previous_masks}
+        values: dict[str, Any] = {"ids": self.ids, "seen": self._seen, "last_memory": self._last_memory}
+        for memory, (kind, prefix) in zip(self.memories, VIEWS, strict=False):
+            own, values[kind] = memory.state()
+            tensors |= {prefix + name: tensor for name, tensor in own.items()}
         return tensors, values
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
@@ -204,19 +226,127 @@ class MemoryTracker(FrameSteps):
         self.ids = tuple(values["ids"])
         self._seen, self._last_memory = int(values["seen"]), int(values["last_memory"])
         tensors = {name: value.to(self._setup.device) for name, value in tensors.items()}
-        self._previous_masks = tensors.pop("before", None)
-        mirrored = _taken(tensors, MIRRORED)
-        self._restore_view(0, tensors, values["memory"])
-        if len(self.memories) > 1:
-            self._restore_view(1, mirrored, values["mirror"])
+        self._previous_masks = tensors.get("before")
+        for memory, (kind, prefix) in zip(self.memories, VIEWS, strict=False):
+            memory.restore(tensors_of(prefix, tensors), values[kind])
 
-    def _view_state(self, view: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, values = self.memories[view].state()
-        return tensors | _named(self.object_states[view].state(), OBJECT), values
+    def geometry(self, size: Shape) -> ResizePadGeometry:
+        """The size at which images go through the network, and the way back for masks."""
+        return ResizePadGeometry.of(size, self.schedule.short_side, self.network.stride)
 
-    def _restore_view(self, view: int, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        self.object_states[view].restore(_taken(tensors, OBJECT))
-        self.memories[view].restore(tensors, values)
+    def resized(self, image: Image, geometry: ResizePadGeometry) -> npt.NDArray[Any]:
+        """A copy of an image (H, W, 3) at the working size, (h, w, 3)."""
+        return np.array(geometry.to_network(image), order="C")
+
+    def encode(self, pixels: npt.NDArray[Any], window: Window | None = None) -> Views:
+        """Query features of each view of an image (h, w, 3) or a window of it."""
+        moved = torch.from_numpy(pixels).to(self._setup.device, non_blocking=True)
+        prepared = self.network.prepare(moved).to(self._setup.dtype)
+        if window is not None:
+            prepared = window.cut(prepared)
+        return [
+            self.network.encode_query(view.contiguous(memory_format=torch.channels_last))
+            for view in self._with_mirrored(prepared)
+        ]
+
+    def needs_prediction(self, given: FramePrompts) -> bool:
+        """Whether objects are predicted on a frame with given masks, before those are merged in."""
+        return True
+
+    def choose_windows(self, plan: FramePlan) -> Sequence[Window]:
+        """Parts of the image in which objects are predicted, one after the other; none for all of it."""
+        return ()
+
+    def predict(self, view: int, query: QueryFeatures, plan: FramePlan) -> Tensor:
+        """Log-odds (K, h, w), float32, of all objects by one view, in the order of ``self.ids``."""
+        logits = []
+        for part in self.passes(query, len(self.ids)):
+            ids = self.ids[part]
+            readout = self.read(view, query, ids, plan)
+            logits.append(self.decode(view, query, readout, ids, plan).float())
+        return joined(logits)
+
+    def read(self, view: int, query: QueryFeatures, ids: Sequence[int], plan: FramePlan) -> Tensor:
+        """Values (K, Cv, h, w) that objects read from a view."""
+        at = (0, 0) if plan.window is None else plan.window.at(self.network.read_stride)
+        readout = self.memories[view].read(query.key, ids, query.selection, at=at)
+        return readout.to(self._setup.dtype)
+
+    def decode(
+        self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
+    ) -> Tensor:
+        """Log-odds (K, h, w) of readouts (K, Cv, h, w); states may move on."""
+        logits: Tensor = self.network.decode(query, readout)
+        return logits
+
+    def class_probabilities(self) -> ToProbabilities:
+        """A function from log-odds (K, h, w) to probabilities (K+1, H', W'), which results keep.
+
+        It must not hold the tracker, and must be picklable.
+        """
+        return functools.partial(upsample_then_aggregate, aggregate=self.network.aggregate)
+
+    def merge_masks(
+        self, predicted: Tensor | None, ids: Sequence[int], mask: Tensor, given: Sequence[int]
+    ) -> Tensor:
+        """Probabilities (len(ids) + 1, H, W): objects ``given`` as in ``mask`` (H, W), others as predicted.
+
+        Inside the given masks nothing else remains; a corrected object has nothing outside its new mask (spec
+        of the STCN release, "objects that appear later").
+        """
+        merged = torch.zeros(len(ids), *mask.shape, device=mask.device)
+        for channel, i in enumerate(ids):
+            if i in given:
+                merged[channel] = mask == i
+            elif predicted is not None:
+                merged[channel] = predicted[self.ids.index(i) + 1].masked_fill(mask > 0, 0)
+        if self.network.aggregate_prompts:
+            aggregated: Tensor = self.network.aggregate(merged)
+            return aggregated
+        return torch.cat([1 - merged.sum(0, keepdim=True), merged])
+
+    def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
+        """An entry for :meth:`write` of soft masks (K, H', W'); None where the frame is not kept."""
+        if not plan.keep and not self.schedule.include_last:
+            return None
+        total = masks.sum(0, keepdim=True)
+        parts = self.passes(query, len(plan.ids))
+        encoded = [self.network.encode_memory(query, masks[part], total) for part in parts]
+        keys = [key for key, _ in encoded if key is not None] or [query.key]
+        return replace(query, key=joined(keys)), joined([value for _, value in encoded])
+
+    def write(self, view: int, entry: Any, plan: FramePlan) -> None:
+        """Add an entry of :meth:`encode_masks` to the memory of a view."""
+        if entry is not None:
+            query, values = entry
+            self.memories[view].write(
+                plan.ids,
+                query.key,
+                values,
+                shrinkage=query.shrinkage,
+                selection=query.selection,
+                keep=plan.keep,
+                pinned=self.is_pinned(plan),
+                occupied=plan.occupied,
+            )
+
+    def is_pinned(self, plan: FramePlan) -> bool:
+        """Whether a frame makes room last: one with given masks."""
+        return plan.given is not None
+
+    def passes(self, query: QueryFeatures, objects: int) -> list[slice]:
+        """Slices over the objects, as many as fit into memory together."""
+        height, width = query.image.shape[-2:]
+        size = max(1, self._setup.memory_limit // (PASS_BYTES_PER_PIXEL * height * width))
+        return [slice(start, start + size) for start in range(0, objects, size)]
+
+    def states_of(self, view: int, name: str, ids: Sequence[int], fresh: Tensor) -> Tensor:
+        """States (K, ...) of objects by name, ``fresh`` for those that have none yet."""
+        return self.memories[view].states_of(name, ids, fresh)
+
+    def keep_states(self, view: int, name: str, ids: Sequence[int], states: Tensor) -> None:
+        """Keep states (K, ...) of objects by name; they take effect when the frame is done."""
+        self.memories[view].keep_states(name, ids, states)
 
     def _look(self, image: Image, geometry: ResizePadGeometry, plan: FramePlan, *, wanted: bool) -> Look:
         """What is seen of an image; memory and states change only when the frame is done."""
@@ -226,9 +356,8 @@ class MemoryTracker(FrameSteps):
             peeked = None
         if peeked is not None and peeked.asked == plan and wanted:
             return peeked
-        for memory, states in zip(self.memories, self.object_states, strict=True):
-            memory.discard_usage()
-            states.discard()
+        for memory in self.memories:
+            memory.discard()
         known = {} if peeked is None else {peeked.plan.window: peeked.views}
 
         def encode(window: Window | None = None) -> Views:
@@ -246,7 +375,7 @@ class MemoryTracker(FrameSteps):
             if not window.is_left(logits, LIKELY):
                 taken = plan if plan.keep else inside
                 return Look(pixels, plan, taken, views, self._without_jumps(window.paste(logits)))
-            self.memories[0].discard_usage()
+            self.memories[0].discard()
         return Look(pixels, plan, plan, encode(), self._without_jumps(self._predict(encode(), plan)))
 
     def _predict(self, views: Views, plan: FramePlan) -> Tensor:
@@ -265,12 +394,17 @@ class MemoryTracker(FrameSteps):
         before = self._previous_masks[:, step // 2 :: step, step // 2 :: step]
         return suppress_distant_components(logits, before, max_jump)
 
+    def _with_mirrored(self, planes: Tensor) -> list[Tensor]:
+        """Planes (..., H, W) for each view."""
+        return [planes] if len(self.memories) == 1 else [planes, planes.flip(-1)]
+
     def _tracked(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
         """The result of a prediction, and its probabilities at the padded size."""
         to_probabilities = self.class_probabilities()
         seen = to_probabilities(logits, geometry.padded)
         shown = geometry.to_image(seen)
-        return TrackOutput(self.ids, shown, logits, ToImage(geometry, to_probabilities)), seen
+        expand = functools.partial(to_image, geometry=geometry, to_probabilities=to_probabilities)
+        return TrackOutput(self.ids, shown, logits, expand), seen
 
     def _merge(
         self, logits: Tensor | None, given: FramePrompts, geometry: ResizePadGeometry, ids: Sequence[int]
@@ -301,12 +435,12 @@ class MemoryTracker(FrameSteps):
         ]
 
 
-def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Tensors with a prefix before their names."""
-    return {prefix + name: tensor for name, tensor in tensors.items()}
+def upsample_then_aggregate(logits: Tensor, size: Shape, *, aggregate: Callable[[Tensor], Tensor]) -> Tensor:
+    """Enlarge log-odds (K, h, w), then merge their sigmoids to (K+1, H, W), as STM, STCN and XMem do."""
+    full = F.interpolate(logits[None], size=size, mode="bilinear")[0]
+    return aggregate(full.sigmoid_())
 
 
-def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Take the tensors out whose names begin with a prefix; their names here lack it."""
-    names = [name for name in tensors if name.startswith(prefix)]
-    return {name.removeprefix(prefix): tensors.pop(name) for name in names}
+def to_image(logits: Tensor, *, geometry: ResizePadGeometry, to_probabilities: ToProbabilities) -> Tensor:
+    """Probabilities (K+1, H, W) at the size of the image, of log-odds (K, h, w)."""
+    return geometry.to_image(to_probabilities(logits, geometry.padded))
