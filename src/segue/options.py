@@ -13,7 +13,7 @@ PANELS = ("Source", "Objects and events", "Output", "Model", "Advanced")
 
 
 def option(
-    default: Any, panel: str = "Advanced", flags: str = "", *, text: bool = False, **rules: Any
+    default: Any, panel: str | None = "Advanced", flags: str = "", *, text: bool = False, **rules: Any
 ) -> Any:
     """A field that commands offer as an option; its docstring is the help.
 
@@ -31,7 +31,7 @@ Place = tuple[str, ...]
 def offered(kind: type[BaseModel], above: Place = ()) -> Iterator[tuple[Place, FieldInfo]]:
     """The options of a job and of the models in it, with their places."""
     for name, field in kind.model_fields.items():
-        models = [part for part in (field.annotation, *get_args(field.annotation)) if _is_model(part)]
+        models = [part for part in (field.annotation, *get_args(field.annotation)) if is_model(part)]
         if field.json_schema_extra:
             yield (*above, name), field
         elif models:
@@ -63,7 +63,8 @@ def by_arguments(kind: type[BaseModel], given: Mapping[str, Any]) -> dict[str, A
     return nested({places[name]: value for name, value in given.items()})
 
 
-def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
+def is_model(kind: object) -> TypeGuard[type[BaseModel]]:
+    """Whether it is a class of pydantic models."""
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
