@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeGuard, get_args
+from pathlib import Path
+from typing import Annotated, Any, TypeGuard, get_args
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 from pydantic.fields import FieldInfo
+
+from segue.inputs import kind_of
 
 PANELS = ("Source", "Objects and events", "Output", "Model", "Advanced")
 """Groups of options in the help of a command, in their order."""
+
+
+class OptionModel(BaseModel):
+    """Base of values with options: they cannot be changed, and have no fields but their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def _text(value: object) -> str:
+    # pydantic refuses what is no valid Unicode, but names of files need not be.
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"must be a text or a path, not {kind_of(value)}")
+    return os.fspath(value) if isinstance(value, str) else str(value)
+
+
+Text = Annotated[str, PlainValidator(_text)]
+"""A text that may be the name of a file."""
+
+FilePath = Annotated[Path, PlainValidator(lambda value: Path(_text(value)))]
 
 
 def option(

@@ -13,15 +13,15 @@ from segue.cli.options import ChosenOptions, Options, command
 from segue.cli.running import chosen
 from segue.errors import SinkError, SourceError
 from segue.jobs.plan import check_detector, check_sources
-from segue.jobs.values import DetectorConfig, FilePath, JobModel, VideoSource, checked
+from segue.jobs.values import DetectorConfig, VideoSource, checked
 from segue.notices import notice
-from segue.options import nested, option
+from segue.options import FilePath, OptionModel, nested, option
 from segue.registry import DETECTORS
 from segue.reports.terminal import interruptible, print_table
 from segue.video.partial import prepare, write_complete
 
 
-class DetectOptions(JobModel):
+class DetectOptions(OptionModel):
     """Options of ``segue detect``."""
 
     source: VideoSource
