@@ -262,11 +262,8 @@ def _track(values: ChosenOptions, what: Values) -> None:
     finding = {place for place in values if place[0] == "finding"}
     if what["auto"] or ("finding", "text") in finding:
         values["finding",] = {place[-1]: values.pop(place) for place in finding}
-    else:
-        if finding - {("finding", "refine")}:
-            raise PromptError("options of the search for objects go with --text or --auto")
-        if finding:  # then it makes masks of boxes and points
-            values["refine",] = values.pop(("finding", "refine"))
+    elif finding:
+        raise PromptError("options of the search for objects go with --text or --auto")
     if values.get(("options", "top_k")) == 0:
         values["options", "top_k"] = None
     typed = (what[name] or () for name in ("mask", "box", "point", "remove"))

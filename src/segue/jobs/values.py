@@ -80,8 +80,8 @@ class RuntimeInput(OptionModel):
     by a program that has them.
 
     Attributes:
-        argument: what it was given as: ``source``, ``model``, ``prompter``, ``detector``, ``roi``, ``scene``,
-            ``names`` or ``required``.
+        argument: what it was given as: ``source``, ``model``, ``prompter``, ``detector``, ``roi``, ``scene``
+            or ``names``.
         type: its class, with the module.
         shape: of an array or tensor; of frames (T, H, W, 3), with those that have a result.
         dtype: of an array or tensor.
@@ -314,9 +314,6 @@ class TrackJob(VideoJob):
     a weight file of one of them, or ENCODER.onnx,DECODER.onnx of SAM, SAM 2 or MobileSAM.
     [default: the model, if it takes boxes and points itself, else segue-prompt]"""
 
-    refine: Refinement | None = None
-    """``network`` is segue-prompt for boxes and points, also where the model takes them itself."""
-
     fit: bool = option(False)
     """Resize masks of another size."""
 
@@ -327,17 +324,13 @@ class TrackJob(VideoJob):
 
 
 def check_prompts(job: TrackJob) -> None:
-    """See that a job says what to follow: objects are either given or found, and what makes their masks."""
+    """See that a job says what to follow: objects are either given or found."""
     if job.finding is not None and (job.prompts or job.prompter is not None):
         raise PromptError(
             "--text and --auto find the objects: leave out --mask, --box, --point, --remove and --prompter"
         )
     if job.finding is None and not any(value.kind != "remove" for value in job.prompts):
         raise PromptError("say what to follow: give --mask, --box, --point or --text, or --auto")
-    if job.refine not in (None, "network"):
-        raise PromptError(
-            f"--refine {job.refine}: what makes masks of boxes and points is network, or --prompter"
-        )
 
 
 class ForegroundJob(VideoJob):
