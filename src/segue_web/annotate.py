@@ -17,8 +17,10 @@ from segue_web import messages
 from segue_web.edits import Edits
 from segue_web.exports import FORMATS, export_job, free_path, remove_unfinished, snapshot, steps
 from segue_web.exports.matting import need_matting
-from segue_web.importing import Effect, Import, effects, read_import, store, summary
+from segue_web.importing import Effect, effects, store, summary
 from segue_web.job_runner import Job, JobRunner
+from segue_web.label_files import read_labels
+from segue_web.labels import Labels
 from segue_web.project import FrameAnnotation, Project
 from segue_web.server import Backend
 from segue_web.tracking import (
@@ -93,7 +95,7 @@ class AnnotateBackend(Backend):
         self._prepares = False  # whether a frame is prepared for the first click
         self._next: tuple[int, Point | None] | None = None  # frame and place to be prepared after it
         self._uploads = 0
-        self._imports: dict[int, Import] = {}
+        self._imports: dict[int, Labels] = {}
 
     def open(self) -> None:
         self._worker.submit("ready")
@@ -117,7 +119,7 @@ class AnnotateBackend(Backend):
 
     async def import_file(self, name: str, path: Path) -> dict[str, Any]:
         # Not in the thread of the project, which all pages wait for.
-        given = await asyncio.to_thread(read_import, path, self.video, name)
+        given = await asyncio.to_thread(read_labels, path, self.video, name)
         self._uploads += 1
         self._imports[self._uploads] = given
         self._imports.pop(self._uploads - KEPT_IMPORTS, None)
@@ -128,7 +130,7 @@ class AnnotateBackend(Backend):
         known = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
         return known.get(name)
 
-    def import_all(self, given: Import, wanted: list[Effect]) -> None:
+    def import_all(self, given: Labels, wanted: list[Effect]) -> None:
         """Import what was read of a file, as one change."""
         self._runner.refuse_while_running("import")
         with self.project.change("import"):

@@ -9,10 +9,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, Field
 
-from segue.arrays import BoolArray
 from segue.errors import DatasetError
 from segue.masks import encode_rle
-from segue.masks.tracks import RleTrack
+from segue.masks.rle import fill_polygons
 
 MAX_CORNERS = 1 << 20
 """Characters of the corners of a polygon."""
@@ -31,8 +30,8 @@ class Shape(BaseModel):
     outside: bool = False
     z_order: _Coordinate = 0
 
-    def mask(self, size: tuple[int, int]) -> RleTrack:
-        """The mask of the shape, as one frame of a track."""
+    def counts(self, size: tuple[int, int]) -> bytes:
+        """Run lengths of its mask, checked."""
         raise NotImplementedError
 
 
@@ -44,9 +43,9 @@ class BoxShape(Shape):
     xbr: _Coordinate
     ybr: _Coordinate
 
-    def mask(self, size: tuple[int, int]) -> RleTrack:
+    def counts(self, size: tuple[int, int]) -> bytes:
         corners = [self.xtl, self.ytl, self.xbr, self.ytl, self.xbr, self.ybr, self.xtl, self.ybr]
-        return RleTrack.parse([[corners]], size)
+        return fill_polygons([corners], size)
 
 
 class PolygonShape(Shape):
@@ -54,9 +53,9 @@ class PolygonShape(Shape):
 
     points: Annotated[str, Field(max_length=MAX_CORNERS)]
 
-    def mask(self, size: tuple[int, int]) -> RleTrack:
+    def counts(self, size: tuple[int, int]) -> bytes:
         corners = [float(value) for pair in self.points.split(";") for value in pair.split(",")]
-        return RleTrack.parse([[corners]], size)
+        return fill_polygons([corners], size)
 
 
 class MaskShape(Shape):
@@ -68,10 +67,7 @@ class MaskShape(Shape):
     height: _Pixels
     rle: Annotated[str, Field(min_length=1)]
 
-    def mask(self, size: tuple[int, int]) -> RleTrack:
-        return RleTrack.parse([dict(encode_rle(self._plane(size)))], size)
-
-    def _plane(self, size: tuple[int, int]) -> BoolArray:
+    def counts(self, size: tuple[int, int]) -> bytes:
         rows, columns = (slice(self.top, self.top + self.height), slice(self.left, self.left + self.width))
         if rows.stop > size[0] or columns.stop > size[1]:
             raise DatasetError("a mask lies outside the video")
@@ -85,7 +81,7 @@ class MaskShape(Shape):
         plane = np.zeros(size, np.bool_)
         inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
         plane[rows, columns] = inside.reshape(self.height, self.width)
-        return plane
+        return encode_rle(plane)["counts"].encode()
 
 
 SHAPES: dict[str, type[Shape]] = {"mask": MaskShape, "polygon": PolygonShape, "box": BoxShape}

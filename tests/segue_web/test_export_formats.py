@@ -18,7 +18,8 @@ from segue.errors import SegueError
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
 from segue_web.exports.outlines import parts_of, single_outline
-from segue_web.importing import effects, read_import
+from segue_web.importing import effects
+from segue_web.label_files import read_labels
 from segue_web.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.segue_web.videos import numbered, write_video
@@ -240,7 +241,7 @@ def test_attributes_and_groups_come_back(form: str, video: Video, tmp_path: Path
     path = exported(video, snapshot(project, video), form, tmp_path)
     project.close()
     backend = AnnotateBackend(video, tmp_path / "again")
-    given = read_import(path, video)
+    given = read_labels(path, video)
     backend.import_all(given, effects(backend.project, given))
     shown = [(row["name"], row["group"], row["attributes"]) for row in backend.project.objects()]
     backend.project.close()
