@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
@@ -14,17 +15,17 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from segue.datasets.json_files import entries, read_json_text
 from segue.errors import DatasetError, SegueError
 from segue.inputs import check_file, first_line
-from segue.masks import read_index_mask, read_stored_mask
+from segue.masks import encode_rle, read_index_mask, read_stored_mask
+from segue.masks.rle import fill_polygons
 from segue.masks.tracks import RleTrack
 from segue.naming import natural_key
 from segue.types import IndexMask
 from segue.video.mask_folder import read_records
-from segue_web.cvat_shapes import SHAPES, wanted
 from segue_web.labels import MAX_MASKS, Labels, by_frame
 from segue_web.text import first_problem, refuse_entities
 from segue_web.video import Video
@@ -44,7 +45,7 @@ MAX_ENTRIES = 1_000_000
 WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
 """Results of segue in the folder of a video, in the order of search."""
 
-OF_SHAPES = {"track_id", "occluded", "rotation", "keyframe"}
+OF__SHAPES = {"track_id", "occluded", "rotation", "keyframe"}
 """Attributes in COCO files of CVAT that are of a shape, not of its object, which the first one names."""
 
 DAMAGED = (
@@ -55,6 +56,15 @@ DAMAGED = (
 
 _ANNOTATION = ("annotations", True)
 _SCORE = TypeAdapter(Annotated[float, Field(allow_inf_nan=False)])
+
+MAX_CORNERS = 1 << 20
+"""Characters of the corners of a polygon."""
+
+_NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-9]$")
+"""Never occurs in numbers separated by commas; matching the whole text would take memory for each number."""
+
+_Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+_Pixels = Annotated[int, Field(ge=0, le=1_000_000)]
 
 T = TypeVar("T")
 
@@ -186,12 +196,83 @@ def _read_images(
         about = about if isinstance(about, dict) else {}
         track = item.get("track_id", about.get("track_id"))
         number = numbers.setdefault(("alone", item["id"]) if track is None else track, len(numbers) + 1)
-        own = {key: value for key, value in about.items() if key not in OF_SHAPES}
+        own = {key: value for key, value in about.items() if key not in OF__SHAPES}
         labels.add_object(number, name, track, own)
         shape = RleTrack.parse([item["segmentation"]], video.size)
         labels.add_mask(frames[item["image_id"]], number, shape.counts[0], _score(item))
     if all(isinstance(track, int) for track in numbers):  # else in the order of the file
         labels.sort_objects(labels.ids.__getitem__)
+
+
+class _Shape(BaseModel):
+    """Attributes of a shape, which are texts in the file; ``counts`` are run lengths of its mask."""
+
+    frame: int | None = None  # None of a shape in an image
+    z_order: _Coordinate = 0
+
+
+class _Box(_Shape):
+    """A rectangle."""
+
+    xtl: _Coordinate
+    ytl: _Coordinate
+    xbr: _Coordinate
+    ybr: _Coordinate
+
+    def counts(self, size: tuple[int, int]) -> bytes:
+        corners = [self.xtl, self.ytl, self.xbr, self.ytl, self.xbr, self.ybr, self.xtl, self.ybr]
+        return fill_polygons([corners], size)
+
+
+class _Polygon(_Shape):
+    """A polygon: ``x,y;x,y``."""
+
+    points: Annotated[str, Field(max_length=MAX_CORNERS)]
+
+    def counts(self, size: tuple[int, int]) -> bytes:
+        corners = [float(value) for pair in self.points.split(";") for value in pair.split(",")]
+        return fill_polygons([corners], size)
+
+
+class _Mask(_Shape):
+    """Run lengths along the rows of a box, the first one of zeros."""
+
+    left: _Pixels
+    top: _Pixels
+    width: _Pixels
+    height: _Pixels
+    rle: Annotated[str, Field(min_length=1)]
+
+    def counts(self, size: tuple[int, int]) -> bytes:
+        rows, columns = (slice(self.top, self.top + self.height), slice(self.left, self.left + self.width))
+        if rows.stop > size[0] or columns.stop > size[1]:
+            raise DatasetError("a mask lies outside the video")
+        area = self.width * self.height
+        if _NO_RUNS.search(self.rle) or self.rle.count(",") > area:
+            raise DatasetError("the run lengths of a mask are not numbers separated by commas, or too many")
+        # Not by a list of Python's numbers, which would take ten times the memory.
+        runs = np.fromstring(self.rle, np.int64, sep=",")
+        if (runs > area).any() or runs.sum() != area:
+            raise DatasetError("the run lengths of a mask do not add up to its size")
+        plane = np.zeros(size, np.bool_)
+        inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+        plane[rows, columns] = inside.reshape(self.height, self.width)
+        return encode_rle(plane)["counts"].encode()
+
+
+_SHAPES: dict[str, type[_Box | _Polygon | _Mask]] = {
+    "mask": _Mask,
+    "polygon": _Polygon,
+    "box": _Box,
+}
+"""By the name of the element."""
+
+
+def _wanted(item: ET.Element, key: str) -> str:
+    """Value of an element under a key."""
+    if key not in item.attrib:
+        raise DatasetError(f"a {item.tag} has no {key}")
+    return item.attrib[key]
 
 
 def _read_cvat(labels: Labels, path: Path, video: Video) -> None:
@@ -205,17 +286,17 @@ def _read_cvat(labels: Labels, path: Path, video: Video) -> None:
     drawn: list[tuple[int, int, bytes]] = []  # the same of masks and polygons
 
     def object_of(item: ET.Element) -> int:
-        group, label = item.get("group_id", "0"), wanted(item, "label")
+        group, label = item.get("group_id", "0"), _wanted(item, "label")
         if is_grouped := group not in ("", "0"):
             same = ("group", group) if item.tag == "track" else ("group", group, label)
         else:
-            same = ("track", wanted(item, "id")) if item.tag == "track" else ("shape", str(len(numbers)))
+            same = ("track", _wanted(item, "id")) if item.tag == "track" else ("shape", str(len(numbers)))
         number = numbers.setdefault(same, len(numbers) + 1)
         labels.add_object(number, label, int(group) if is_grouped and group.isdecimal() else None)
         return number
 
     def draw(item: ET.Element, number: int, image: int | None) -> None:
-        shape = SHAPES[item.tag].model_validate(item.attrib)
+        shape = _SHAPES[item.tag].model_validate(item.attrib)
         levels.setdefault(number, shape.z_order)
         index = shape.frame if image is None else image
         if index is None or not 0 <= index < video.count:
@@ -227,14 +308,14 @@ def _read_cvat(labels: Labels, path: Path, video: Video) -> None:
             labels.add_object(number, None, about={about.get("name", ""): about.text or ""})
 
     for _, item in ET.iterparse(text):
-        shapes = [shape for shape in item if shape.tag in SHAPES and shape.get("outside") != "1"]
+        shapes = [shape for shape in item if shape.tag in _SHAPES and shape.get("outside") != "1"]
         if item.tag == "track":
             number = object_of(item)
             for shape in shapes:
                 draw(shape, number, None)
         elif item.tag == "image":
             image = len(images)
-            if images.setdefault(wanted(item, "name"), image) != image:
+            if images.setdefault(_wanted(item, "name"), image) != image:
                 raise DatasetError("two of its images have one name")
             _check_images(images, video)
             for shape in shapes:

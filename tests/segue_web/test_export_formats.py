@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -126,30 +125,6 @@ def test_ultralytics_reads_its_labels(video: Video, project: Project, tmp_path: 
     found = utils.polygons2masks(SIZE, [corner.reshape(-1) for corner in corners], 1)
     for mask, plane in zip(found, planes(1), strict=True):
         assert overlap(mask > 0, plane) > 0.9
-
-
-def challenge(folder: Path) -> tuple[dict[str, str], list[str]]:
-    ini = configparser.ConfigParser()
-    ini.optionxform = str  # type: ignore[assignment,method-assign]
-    ini.read(folder / "seqinfo.ini")
-    assert len(list((folder / "img1").iterdir())) == len(FRAMES)
-    assert (folder / "frames.txt").read_text().split() == [str(index) for index in FRAMES]
-    return dict(ini["Sequence"]), (folder / "gt" / "gt.txt").read_text().splitlines()
-
-
-def test_mot(video: Video, project: Project, tmp_path: Path) -> None:
-    folder = exported(video, snapshot(project, video), "mot", tmp_path)
-    about, lines = challenge(folder)
-    names = (folder / "gt" / "labels.txt").read_text().splitlines()
-    assert (names[0], names[2], names[13]) == ("pedestrian", "car", "<box> & co")
-
-    assert (about["seqLength"], about["imWidth"], about["imHeight"]) == ("3", "64", "48")
-    rows = [list(map(int, line.split(","))) for line in lines]
-    assert [(row[0], row[1], row[7]) for row in rows] == [
-        (n, i, kind) for n in (1, 2, 3) for i, kind in ((1, 1), (2, 14))
-    ]
-    ys, xs = np.nonzero(planes(2)[0])
-    assert rows[2][2:6] == [xs.min() + 1, ys.min() + 1, np.ptp(xs) + 1, np.ptp(ys) + 1]
 
 
 def test_outlines_hold_what_is_thin_empty_or_full() -> None:
