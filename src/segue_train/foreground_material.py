@@ -42,7 +42,7 @@ def gather_foreground(
     plain = [text for text in folders if not _NAMED.fullmatch(text)]
     videos: dict[bool, list[ForegroundSequence]] = {True: [], False: []}
     rest = set(exclude)
-    for entry, opened in (named_data(text, "foreground") for text in folders if text not in plain):
+    for entry, opened in (named_data(text, "videos") for text in folders if text not in plain):
         videos[entry.shadows] += [video for video in opened if video.name not in exclude]
         rest -= {video.name for video in opened}
     return gather(plain, exclude=rest, include_val=include_val, report=report), videos
@@ -111,7 +111,7 @@ def gather_videos(
     """List the videos of ``LAYOUT=FOLDER``, with a data set that has videos."""
     videos, unknown, folds = ForegroundVideos(), set(exclude), unseen_folds()
     for text in folders:
-        entry, opened = named_data(text, "foreground")
+        entry, opened = named_data(text, "videos")
         for video in opened:
             names = {video.key, video.name, video.category}
             if not names.isdisjoint(exclude) or (fold is not None and folds.get(video.key) == fold):
