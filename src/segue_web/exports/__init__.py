@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from segue_web.exports import data_sets, videos
 from segue_web.exports import tools as annotation_tools
-from segue_web.exports.snapshot import Snapshot, snapshot
-from segue_web.exports.writing import Writer, remove_unfinished
+from segue_web.exports.snapshot import Snapshot, Writer, remove_unfinished, snapshot
 from segue_web.worker import Tools
 
 __all__ = [

@@ -12,8 +12,7 @@ from segue.video import CocoSink
 from segue.video.file_sinks import info
 from segue.video.partial import write_complete
 from segue_web.exports.outlines import single_outline
-from segue_web.exports.snapshot import Snapshot
-from segue_web.exports.writing import complete_folder, write_images
+from segue_web.exports.snapshot import Snapshot, complete_folder, write_images
 from segue_web.video import Video
 
 RESOLUTION = "Full-Resolution"

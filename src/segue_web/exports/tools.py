@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.video.partial import write_complete
-from segue_web.exports.snapshot import Snapshot
-from segue_web.exports.writing import complete_folder, write_images
+from segue_web.exports.snapshot import Snapshot, complete_folder, write_images
 from segue_web.text import without_controls
 from segue_web.video import Video
 
