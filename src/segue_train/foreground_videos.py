@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from segue.arrays import Float32Array
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.isd import IsdClip
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
@@ -28,7 +27,8 @@ from segue_train.footage import VOID, Footage
 from segue_train.foreground_samples import UNLIT, Sample, collate, with_past
 from segue_train.photo import Jitter
 from segue_train.recipe import Batch, Batches
-from segue_train.warp import Matrix, Rng, Size, log_uniform, picked, random_part
+from segue_train.scenery import draw_sensor, noise_stock
+from segue_train.warp import Matrix, Rng, Size, picked, random_part
 
 NEAREST, FARTHEST = 4, 18  # frames from the current one to those that are a moving camera's background
 TRIES = 500  # random frames that are looked at for one whose past can be warped onto it
@@ -36,11 +36,7 @@ LONGEST_STEP = 6  # most frames from one frame of a window to the next; networks
 FROZEN = 0.05  # share of the windows in which all frames are the current one
 BACKGROUND_FRAMES = 9  # past frames whose median is the background
 COLOUR = Jitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05)
-GAMMA = (0.7, 1.5)
 SCALE = (0.75, 1.5)  # enlargement of an image whose short side was brought to that of the crop
-NOISE = 0.04  # largest deviation of the noise, of 1
-BLUR = (0.3, 1.2)  # range of the blur's deviation in pixels
-OFTEN, SELDOM = 0.5, 0.3  # shares of the windows with noise, and with blur
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,29 +247,11 @@ def cut(rng: Rng, images: Sequence[Image], size: Size, scale: float) -> list[Ima
 
 
 def augment(rng: Rng, sample: Sample) -> Sample:
-    """Change the light, the colours and the sensor of a window and its background."""
-    frames = [*sample.window, sample.background]
-    change, table = COLOUR.draw(rng), _gamma(rng)
-    frames = [cv2.LUT(change(frame), table) for frame in frames]
-    if rng.random() < SELDOM:
-        deviation = rng.uniform(*BLUR)
-        frames = [cv2.GaussianBlur(frame, (0, 0), deviation) for frame in frames]
-    if rng.random() < OFTEN:
-        deviation = 255 * rng.uniform(0, NOISE)
-        frames = [_noise(rng, frame, deviation) for frame in frames]
-    *window, background = frames
+    """Change the colours of a window and its background, as another camera would see them."""
+    change, sensor, noise = COLOUR.draw(rng), draw_sensor(rng), noise_stock()
+    images = [*sample.window, sample.background]
+    *window, background = (sensor.expose(change(image), time, noise) for time, image in enumerate(images))
     return replace(sample, window=np.stack(window), background=background)
-
-
-def _gamma(rng: Rng) -> Image:
-    """Grey values by grey value."""
-    exponent = log_uniform(rng, *GAMMA)
-    return np.asarray(np.rint(255 * (np.arange(256) / 255) ** exponent), np.uint8)
-
-
-def _noise(rng: Rng, frame: Image, deviation: float) -> Image:
-    noise: Float32Array = rng.standard_normal(frame.shape, np.float32) * np.float32(deviation)
-    return np.asarray(np.clip(frame + noise + 0.5, 0, 255), np.uint8)
 
 
 def _resize(part: Image, size: Size) -> Image:

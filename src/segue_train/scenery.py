@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -298,6 +299,7 @@ def draw_dim_sensor(rng: Rng) -> Sensor:
     )
 
 
+@lru_cache(maxsize=1)
 def noise_stock(count: int = 1 << 21) -> npt.NDArray[np.int8]:
     """Unit normal noise (count,), int8, times 32, to be cut; drawing it anew costs more than all else."""
     normal = np.random.default_rng(0).standard_normal(count, np.float32)
