@@ -17,7 +17,7 @@ import typer
 from rich.progress import TaskID
 
 from segue.cli.main import load_command
-from segue.cli.options import ChosenOptions, Fields, Options, Values, command
+from segue.cli.options import ChosenOptions, Options, Values, command
 from segue.errors import PromptError, SegueError
 from segue.inputs import printable
 from segue.jobs.observer import Observer
@@ -77,7 +77,7 @@ def job_command(
         "with": f"Detector that finds the objects: {detectors}.  [default: motion; with --text nanodet, or "
         "an open-vocabulary detector of the user's cache]",
     }
-    own = Fields(kind, tuple(without), defaults, text)
+    own = Options(kind, defaults=defaults, help=text, without=without)
 
     def carry_out(
         *typed: Any,
@@ -380,6 +380,7 @@ def _instances(values: ChosenOptions) -> None:
 instances = job_command(
     _instances,
     InstancesJob,
+    model=None,
     model_help="seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and a network that tracks its "
     "objects: nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are available]",
 )

@@ -64,7 +64,6 @@ FORMATS = {
         "images and outlines, for ultralytics",
         known_only=True,
     ),
-    "mot": Format("", data_sets.mot, _SETS, "MOT Challenge", "boxes in gt.txt, with images", known_only=True),
     "cvat": Format(".xml", cvat, _TOOLS, "CVAT for video 1.1", "one XML of masks and polygons"),
     "labelstudio": Format(
         "",

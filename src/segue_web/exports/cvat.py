@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import BoolArray
 from segue.video.partial import write_complete
 from segue_web.exports.snapshot import Snapshot
-from segue_web.interpolation import Corners, filled
 from segue_web.text import without_controls
 from segue_web.video import Video
 
 
 def cvat(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
-    """CVAT for video 1.1: a track for the polygons of each object, and one of a frame for each other mask."""
-    tracks = _Tracks(video, taken)
-    for index in taken.span:
-        tracks.add(index, dict(taken.planes(index)))
-        yield index
+    """CVAT for video 1.1: a track of one frame for each mask; those of an object are in one group."""
     root = ET.Element("annotations")
     _add(root, version="1.1")
-    root.append(_meta(video, taken, {taken.names[i][0] for i in tracks.polygons}))
-    tracks.end(taken.span.stop)
-    for number, track in enumerate([*tracks.polygons.values(), *tracks.masks]):
-        track.set("id", str(number))
-        root.append(track)
+    root.append(_meta(video, taken))
+    numbers = count()
+    for index in taken.span:
+        for i, plane in taken.planes(index):
+            track = ET.SubElement(root, "track", id=str(next(numbers)), label=taken.names[i][0])
+            track.attrib |= {"source": "semi-auto", "group_id": str(i)}
+            left, top, width, height = cv2.boundingRect(plane.astype(np.uint8))
+            about = {"frame": index, "keyframe": 1, "outside": 0, "occluded": 0, "z_order": i,
+                     "rle": ", ".join(map(str, row_runs(plane[top : top + height, left : left + width]))),
+                     "left": left, "top": top, "width": width, "height": height}  # fmt: skip
+            shape = ET.SubElement(track, "mask", {name: str(value) for name, value in about.items()})
+            for attribute, text in taken.attributes.get(i, {}).items():
+                ET.SubElement(shape, "attribute", name=attribute).text = text
+        yield index
     ET.indent(root)
     write_complete(target, ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
-def _meta(video: Video, taken: Snapshot, mixed: set[str]) -> ET.Element:
-    """Task metadata of CVAT; labels in ``mixed`` have polygons as well as masks."""
+def _meta(video: Video, taken: Snapshot) -> ET.Element:
+    """Task metadata of CVAT."""
     meta = ET.Element("meta")
     task = ET.SubElement(meta, "task")
     last = video.count - 1
@@ -44,7 +48,7 @@ def _meta(video: Video, taken: Snapshot, mixed: set[str]) -> ET.Element:
     labels = ET.SubElement(task, "labels")
     for name, colour in dict(taken.names.values()).items():
         label = ET.SubElement(labels, "label")
-        _add(label, name=name, color=colour, type="any" if name in mixed else "mask")
+        _add(label, name=name, color=colour, type="mask")
         attributes = ET.SubElement(label, "attributes")
         for attribute in taken.attribute_names():
             about = {"name": attribute, "mutable": False, "input_type": "text"}
@@ -52,77 +56,6 @@ def _meta(video: Video, taken: Snapshot, mixed: set[str]) -> ET.Element:
     height, width = video.size
     _add(ET.SubElement(task, "original_size"), width=width, height=height)
     return meta
-
-
-class _Tracks:
-    """Collects tracks frame by frame: polygons by object, which come first and lie below, and masks."""
-
-    def __init__(self, video: Video, taken: Snapshot) -> None:
-        self._video, self._taken = video, taken
-        self.polygons: dict[int, ET.Element] = {}
-        self.masks: list[ET.Element] = []
-        self._open: dict[int, str] = {}  # corners of the polygons of the frame before, by object
-
-    def add(self, index: int, planes: Mapping[int, BoolArray]) -> None:
-        """Take the masks of a frame, each (H, W), bool."""
-        drawn = {i: found for i, found in self._taken.polygons_on(index).items() if i in planes}
-        kept: set[int] = set()
-        for i in sorted(drawn):
-            corners, kind = drawn[i]
-            if np.array_equal(planes[i], filled(_read_back(corners), self._video.size)):
-                kept.add(i)
-                self._polygon(index, i, _written(corners), key=kind == "key")
-        for i in [i for i in self._open if i not in kept]:
-            self._hide(index, i)
-        for i, plane in planes.items():
-            if i in kept:
-                continue
-            left, top, width, height = cv2.boundingRect(plane.astype(np.uint8))
-            runs = ", ".join(map(str, row_runs(plane[top : top + height, left : left + width])))
-            track = self._track(i)
-            self._shape(track, "mask", index, i, rle=runs, left=left, top=top, width=width, height=height)
-            self.masks.append(track)
-
-    def end(self, index: int) -> None:
-        """End the polygons of the last frame that was taken."""
-        for i in [*self._open]:
-            self._hide(index, i)
-
-    def _polygon(self, index: int, i: int, points: str, *, key: bool) -> None:
-        if i not in self.polygons:
-            self.polygons[i] = self._track(i)
-        # A polygon that appears needs no keyframe of a person to be one of CVAT.
-        begins = i not in self._open
-        self._shape(self.polygons[i], "polygon", index, i, key=key or begins, points=points)
-        self._open[i] = points
-
-    def _hide(self, index: int, i: int) -> None:
-        """CVAT shows a polygon until its track says that it is outside."""
-        points = self._open.pop(i)
-        if index < self._video.count:
-            self._shape(self.polygons[i], "polygon", index, i, outside=1, points=points)
-
-    def _track(self, i: int) -> ET.Element:
-        about = {"label": self._taken.names[i][0], "source": "semi-auto", "group_id": str(i)}
-        return ET.Element("track", about)
-
-    def _shape(
-        self, track: ET.Element, tag: str, index: int, i: int, *, key: bool = True, **more: object
-    ) -> None:
-        about = {"frame": index, "keyframe": int(key), "outside": 0, "occluded": 0, "z_order": i, **more}
-        shape = ET.SubElement(track, tag, {name: str(value) for name, value in about.items()})
-        for attribute, text in self._taken.attributes.get(i, {}).items():
-            ET.SubElement(shape, "attribute", name=attribute).text = text
-
-
-def _written(corners: Corners) -> str:
-    """Corners as CVAT has them: ``x,y;x,y``."""
-    return ";".join(f"{x:.4f},{y:.4f}" for x, y in corners.tolist())
-
-
-def _read_back(corners: Corners) -> Corners:
-    """Corners as a reader of the file gets them."""
-    return np.array([pair.split(",") for pair in _written(corners).split(";")], np.float64)
 
 
 def _add(parent: ET.Element, **texts: object) -> None:

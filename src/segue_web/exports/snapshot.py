@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from segue.arrays import BoolArray
 from segue.errors import SegueError
 from segue.masks import Rle, measure
 from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
-from segue_web.interpolation import Corners, Shown, shown
 from segue_web.project import Project, composed, decoded
 from segue_web.video import Video
 
@@ -26,8 +25,6 @@ class Snapshot:
     scores: Mapping[tuple[int, int], float]
     soft: bool = False
     attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)  # ``group`` is one
-    polygons: Mapping[int, Mapping[int, Corners]] = field(default_factory=dict)  # by object and frame
-    between: Set[tuple[int, int]] = frozenset()  # frames and objects that were interpolated
 
     def attribute_names(self) -> list[str]:
         """The names of all attributes, in their order."""
@@ -45,12 +42,6 @@ class Snapshot:
         """Each visible object of a frame with its mask, (H, W), bool; they may overlap."""
         for i, counts in self.masks.get(index, {}).items():
             yield i, decoded(counts, self.size)
-
-    def polygons_on(self, index: int) -> dict[int, Shown]:
-        """The polygons of a frame: those that were drawn there, and those interpolated between two."""
-        polygons = self.polygons.items()
-        found = {i: shown(keys, index, between=(index, i) in self.between) for i, keys in polygons}
-        return {i: polygon for i, polygon in found.items() if polygon.kind != "near"}
 
     def result(self, index: int, video: Video) -> Segmentation:
         """The objects of a frame, as tracking gives them."""
@@ -107,6 +98,4 @@ def snapshot(
         scores,
         soft,
         {i: values for i, values in about.items() if values},
-        {i: keys for i, keys in project.polygons().items() if i in names},
-        {(row[0], row[1]) for row in timeline if row[2] == "interpolated"},
     )

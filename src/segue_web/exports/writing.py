@@ -22,14 +22,11 @@ def remove_unfinished(folder: Path, target: Path | None = None) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def write_images(
-    video: Video, taken: Snapshot, folder: Path, name: Callable[[int], str] | None = None
-) -> Iterator[int]:
+def write_images(video: Video, taken: Snapshot, folder: Path) -> Iterator[int]:
     """Write the frames of a data set as JPEG images; yields the index of each."""
     folder.mkdir(parents=True)
     for index in taken.frames:
-        called = f"{video.frame_name(index)}.jpg" if name is None else name(index)
-        (folder / called).write_bytes(video.jpeg(index))
+        (folder / f"{video.frame_name(index)}.jpg").write_bytes(video.jpeg(index))
         yield index
 
 
