@@ -170,7 +170,7 @@ _UNIT_BOXES = {
 
 def bounds(parts: Sequence[Part]) -> tuple[Float64Array, Float64Array]:
     """Lower and upper corners (N, 3) of upright boxes that hold one part each, metres."""
-    low, high = np.moveaxis([_UNIT_BOXES[part.shape] for part in parts], 2, 0)
+    low, high = np.moveaxis(np.array([_UNIT_BOXES[part.shape] for part in parts]), 2, 0)
     poses = np.stack([part.pose for part in parts])
     middle = (poses[..., :3] @ ((low + high) / 2)[..., None])[..., 0] + poses[..., 3]
     half = (np.abs(poses[..., :3]) @ ((high - low) / 2)[..., None])[..., 0]

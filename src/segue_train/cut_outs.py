@@ -97,8 +97,9 @@ class Mover:
         """One that never stops, and that passes at a time where this one is at time 0."""
         (x, y), (vx, vy) = self.place, self.velocity
         place = x - vx * time, y - vy * time
-        always = {"stop": np.inf, "start": -np.inf, "comes": -np.inf, "leaves": np.inf}
-        return replace(self, place=place, growth=0.0, **always)
+        return replace(
+            self, place=place, growth=0.0, stop=np.inf, start=-np.inf, comes=-np.inf, leaves=np.inf
+        )
 
     def travelled(self, time: float) -> float:
         """Frames of motion between time 0 and ``time``; negative before."""

@@ -1,10 +1,8 @@
 """Samples for foreground networks from labelled real and rendered videos, for a pool or straight from files.
 
-Videos of fixed cameras give frames, context and a background as in a session. Frames of a moving camera are
-first warped onto the current frame; the network must ignore the remaining motion, above all parallax.
-
-All frames of a window without a pool are changed alike. The paper of MUSTAN does not tell its augmentations;
-the ranges are our reading (see docs/systems/mustan.md).
+Videos of fixed cameras give frames, context and a background as in a session. All frames of a
+window without a pool are changed alike. The paper of MUSTAN does not tell its augmentations; the ranges are
+our reading (see docs/systems/mustan.md).
 """
 
 from __future__ import annotations
