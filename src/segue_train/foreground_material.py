@@ -15,12 +15,11 @@ from segue_train.cut_outs import cut_outs_of_stills, cut_outs_of_videos
 from segue_train.footage import Material, gather, named_data
 from segue_train.foreground_clips import ClipMaker, scenes_of
 from segue_train.foreground_pool import Maker, Pool, fill
-from segue_train.foreground_videos import FARTHEST, MovingCameras, StillCameras
+from segue_train.foreground_videos import StillCameras
 
 # How often a mover is cut out of a video, which has limbs that move, against one of a still image.
 VIDEO_WEIGHT = 6
-# Samples of videos of moving and, at most, of still cameras for each sample of an artificial clip.
-MOVING_SHARE, STILL_SHARE = 0.1, 0.25
+STILL_SHARE = 0.25  # most samples of videos of still cameras for each sample of an artificial clip
 SAMPLES_A_FRAME = 6  # most samples for each labelled frame of a still camera
 
 _NAMED = re.compile(r"[\w-]+=.+", re.DOTALL)
@@ -66,9 +65,6 @@ def fill_pool(
         cut_outs = cut_outs_of_stills(footage.stills) + cut_outs_of_videos(footage.videos) * VIDEO_WEIGHT
         scenes = scenes_of([*footage.stills, *footage.videos])
         makers.append((ClipMaker(cut_outs, scenes, offsets, size), samples))
-    long = [video for video in footage.videos if len(video) > FARTHEST + max(0, *offsets)]
-    if long and samples:
-        makers.append((MovingCameras(long, offsets, size), round(MOVING_SHARE * samples)))
     for shadows, videos in still_cameras.items():
         if videos:
             frames = sum(len(video.labels) for video in videos)
@@ -81,14 +77,6 @@ def fill_pool(
     names += [video.key for videos in still_cameras.values() for video in videos]
     settings = {"offsets": list(offsets), "size": list(size), "samples": samples, "data": names}
     return fill(folder, makers, seed, workers, settings, report)
-
-
-def refuse_trained(still_cameras: StillVideos, chosen: Iterable[str]) -> None:
-    """See that no video is both trained on and validated on."""
-    trained = {video.name for videos in still_cameras.values() for video in videos}
-    both = sorted(trained.intersection(chosen))
-    if both:
-        raise DatasetError(f"{first_few(both)}: both trained on and validated on; --exclude them")
 
 
 @dataclass(slots=True)

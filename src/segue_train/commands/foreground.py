@@ -22,7 +22,16 @@ from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite
 from segue.notices import notice
 from segue_train import foreground_material as foreground
-from segue_train.commands.making import LITE, MOBILENET, PAPER, Data, Prepared, names_in, training
+from segue_train.commands.making import (
+    LITE,
+    MOBILENET,
+    PAPER,
+    Data,
+    Prepared,
+    names_in,
+    refuse_trained,
+    training,
+)
 from segue_train.recipes import fgsegnet as fgsegnet_recipe
 from segue_train.recipes import hofam as hofam_recipe
 from segue_train.recipes import mustan as mustan_recipe
@@ -53,7 +62,8 @@ class Pooled(Data):
 
         footage, still_cameras = foreground.gather_foreground(self.data, **self.choice)
         held_out = [] if self.validate is None else list(open_plain(self.validate))
-        foreground.refuse_trained(still_cameras, [video.name for video in held_out])
+        trained = (video.name for videos in still_cameras.values() for video in videos)
+        refuse_trained(trained, (video.name for video in held_out))
         pool = self.pool or run["out"] / "pool"
         recipe = make(pool)
         # A pool takes minutes; nothing is drawn for a run that may not write.
