@@ -140,15 +140,20 @@ def track(
                 )
         find = None if isinstance(prompts.detector, (str, NoneType)) else prompts.detector
         name = prompts.detector if isinstance(prompts.detector, str) else None
-        finding = {"name": name, "every": prompts.every, "text": prompts.text, "score": prompts.score}
-        if prompts.frames is not None:
-            finding["frames"] = tuple(prompts.frames)
+        frames = None if prompts.frames is None else tuple(prompts.frames)
+        finding = {
+            "name": name,
+            "every": prompts.every,
+            "text": prompts.text,
+            "frames": frames,
+            "score": prompts.score,
+        }
         return results_of(TrackJob, given, {"detector": find}, finding=checked(DetectorConfig, finding))
     if required is not None and not isinstance(required, Iterable):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
     said = given_prompts(prompts, **marks, start=opened.request.start)
-    frames = None if required is None else tuple(sorted(map(int, required)))
-    return results_of(TrackJob, given, prompts=stored_prompts(said, opened), required=frames)
+    wanted = None if required is None else tuple(sorted(map(int, required)))
+    return results_of(TrackJob, given, prompts=stored_prompts(said, opened), required=wanted)
 
 
 def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[AnyPrompt, ...]:
