@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Labels:
-    """Objects and masks of another program, as compressed run lengths."""
+    """Objects and their masks, as compressed run lengths: of another program, or to be exported."""
 
     size: tuple[int, int]  # height and width of the video
     names: dict[int, str] = field(default_factory=dict)  # by id, in the order of the page

@@ -147,8 +147,7 @@ class Project(Store):
 
     def plane(self, frame: int, number: int) -> BoolArray:
         """Mask of one object on a frame, (H, W), bool."""
-        counts = self.masks(frame).get(number)
-        return np.zeros(self.size, np.bool_) if counts is None else decoded(counts, self.size)
+        return np.asarray(self.mask(frame, [number]) > 0)
 
     def mask(self, frame: int, objects: Iterable[int] | None = None) -> IndexMask:
         """Index mask of the objects of a frame, (H, W), uint8 or uint16; later objects lie on top."""
@@ -169,14 +168,8 @@ class Project(Store):
             raise SegueError(f"a project holds ids up to {MAX_ID}; begin another with --project")
         self._set_meta("last", number)
         colour = COLOURS[(number - 1) % len(COLOURS)]
-        about = {
-            "name": name or f"Object {number}",
-            "colour": colour,
-            "category": "",
-            "team": "",
-            "attributes": "",
-        }
-        self._set("objects", (number,), {"id": number, **about, "visible": 1, "locked": 0})
+        row = {"id": number, "name": name or f"Object {number}", "colour": colour, "visible": 1, "locked": 0}
+        self._set("objects", (number,), row | {"category": "", "team": "", "attributes": ""})
         return number
 
     def set_object(self, number: int, **values: Any) -> None:
@@ -234,15 +227,11 @@ class Project(Store):
         """See that an edit was made on the frame as it is, and that its object may change."""
         if self.frame_revision(frame) > seen:
             raise StaleError(f"frame {frame} was changed in another window meanwhile; look and do it again")
-        if number is not None:
-            known = {row["id"]: row for row in self.objects()}
-            if number not in known:
-                raise StaleError(f"there is no object {number} any more")
-            if known[number]["locked"]:
-                raise PromptError(f"{known[number]['name']} is locked; unlock it first")
+        if number is not None and (row := self._object(number))["locked"]:
+            raise PromptError(f"{row['name']} is locked; unlock it first")
 
     def _object(self, number: int) -> Row:
         row = self._one("SELECT * FROM objects WHERE id=?", number)
         if row is None:
-            raise SegueError(f"there is no object {number}; it may have been removed in another window")
+            raise StaleError(f"there is no object {number}; it may have been removed in another window")
         return dict(row)

@@ -159,7 +159,6 @@ class ViewBackend(Backend):
         requests: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "look": self._look,
-            "settings": self._settings,
         }
         super().__init__(video, requests | ({"score": self._score} if against else {}))
         self._names = distinct_ends(results, against) if against else (results.name, "")
@@ -184,9 +183,6 @@ class ViewBackend(Backend):
 
     def _look(self, frames: messages.Indices) -> dict[str, Any]:
         return {"frames": [self._frame(index) for index in frames if index < self.video.count]}
-
-    def _settings(self, values: messages.Settings) -> None:
-        """Results keep no settings."""
 
     def _score(self, frame: messages.Index) -> dict[str, Any]:
         assert self._comparison is not None

@@ -64,11 +64,12 @@ def lengths(mask: np.ndarray) -> dict[int, str]:
 def taken(masks: np.ndarray) -> Snapshot:
     return Snapshot(
         SIZE,
-        range(COUNT),
-        range(COUNT),
+        {1: "ring", 2: "<box> & co"},
         dict(enumerate(map(lengths, masks))),
-        {1: ("ring", "#ff0000"), 2: ("<box> & co", "#00ff00")},
         {(0, 1): 0.75},
+        span=range(COUNT),
+        frames=range(COUNT),
+        colours={"ring": "#ff0000", "<box> & co": "#00ff00"},
     )
 
 
@@ -124,7 +125,7 @@ def test_cvat(video: Video, taken: Snapshot, masks: np.ndarray, tmp_path: Path) 
             value = not value
         part = found[int(shape.get("frame")), top : top + height, left : left + width]
         part[np.array(flat).reshape(height, width)] = int(track.get("group_id"))
-        assert track.get("label") == taken.names[int(track.get("group_id"))][0]
+        assert track.get("label") == taken.names[int(track.get("group_id"))]
     assert np.array_equal(found, masks)
 
 
@@ -565,7 +566,14 @@ def test_masks_of_images_come_back_to_the_images_they_are_of(
     drawn = {1: np.zeros((24, 32), np.uint8), 2: np.zeros((24, 32), np.uint8)}
     drawn[1][4:9, 5:9], drawn[2][10:20, 8:30] = 1, 1
     masks_drawn = {i: lengths(mask) for i, mask in drawn.items()}
-    taken = Snapshot(video.size, range(video.count), list(drawn), masks_drawn, {1: ("ring", "#ff0000")}, {})
+    taken = Snapshot(
+        video.size,
+        {1: "ring"},
+        masks_drawn,
+        span=range(video.count),
+        frames=list(drawn),
+        colours={"ring": "#ff0000"},
+    )
     target = tmp_path / f"p-{form}{FORMATS[form].suffix}"
     list(export_job(SimpleNamespace(video=video), taken, form, target))
 
@@ -595,7 +603,9 @@ def test_images_of_exports_are_called_as_those_of_the_video(form: str, tmp_path:
         PillowImage.new("RGB", (32, 24), (90, 60, 30)).save(folder / f"{name}.png")
     mask = np.zeros((24, 32), np.uint8)
     mask[4:20, 5:20] = 1
-    taken = Snapshot((24, 32), range(1, 2), [1], {1: lengths(mask)}, {1: ("ring", "#ff0000")}, {})
+    taken = Snapshot(
+        (24, 32), {1: "ring"}, {1: lengths(mask)}, span=range(1, 2), frames=[1], colours={"ring": "#ff0000"}
+    )
     target = tmp_path / f"p-{form}"
     list(export_job(SimpleNamespace(video=Video(folder)), taken, form, target))
     assert [path.name for path in target.rglob("*.jpg")] == ["img 9 & #2.jpg"]

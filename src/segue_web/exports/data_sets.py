@@ -12,8 +12,7 @@ from segue.video import CocoSink
 from segue.video.file_sinks import info
 from segue.video.partial import write_complete
 from segue_web.exports.outlines import single_outline
-from segue_web.exports.snapshot import Snapshot
-from segue_web.exports.writing import complete_folder, write_images
+from segue_web.exports.snapshot import Snapshot, complete_folder, write_images
 from segue_web.video import Video
 
 RESOLUTION = "Full-Resolution"
@@ -65,7 +64,7 @@ def ytvis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     lengths = [taken.lengths(index) for index in taken.span]
     categories = taken.categories()
     annotations = []
-    for i, (name, _) in taken.names.items():
+    for i, name in taken.names.items():
         entry = track_entry(i, 1, categories[name], [found.get(i) for found in lengths], video.size)
         about = taken.attributes.get(i)
         annotations.append({**entry, "attributes": about} if about else entry)
@@ -92,10 +91,10 @@ def yolo(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
         (folder / "data.yaml").write_text(text, "utf-8")
         for index in write_images(video, taken, folder / "images" / "train"):
             lines = []
-            for i, plane in taken.planes(index):
+            for i, plane in taken.planes(index).items():
                 corners = (single_outline(plane) + 0.5) / (width, height)
                 if len(corners) > 2:
                     numbers = " ".join(f"{value:.6f}" for value in corners.ravel().tolist())
-                    lines.append(f"{classes[taken.names[i][0]]} {numbers}\n")
+                    lines.append(f"{classes[taken.names[i]]} {numbers}\n")
             (labels / f"{video.frame_name(index)}.txt").write_text("".join(lines))
             yield index
