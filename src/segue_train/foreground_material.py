@@ -87,11 +87,6 @@ class ForegroundVideos:
     rendered: list[ForegroundSequence] = field(default_factory=list)
     left_out: list[ForegroundSequence] = field(default_factory=list)
 
-    @property
-    def sources(self) -> list[list[ForegroundSequence]]:
-        """Videos to learn from, by kind."""
-        return [videos for videos in (self.real, self.rendered) if videos]
-
 
 def gather_videos(
     folders: Iterable[str], *, exclude: Collection[str] = (), fold: int | None = None
@@ -109,6 +104,6 @@ def gather_videos(
                 (videos.rendered if entry.rendered else videos.real).append(video)
     if unknown:
         raise DatasetError(f"no scene or category {first_few(sorted(unknown))} to leave out")
-    if not videos.sources:
+    if not (videos.real or videos.rendered):
         raise DatasetError("no videos to train on; see --data and what is left out")
     return videos

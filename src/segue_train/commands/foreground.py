@@ -206,15 +206,16 @@ def _mustan(
     name: Literal["mustan1", "mustan2"], data: ListedVideos, network: Values, recipe: Values
 ) -> Prepared:
     videos = data.gather()
-    rendered = (*videos.real, *videos.rendered)
-    if network["depth_channels"] and not any(IsdClip.of(video).has_depth for video in rendered):
+    kinds = [kind for kind in (videos.real, videos.rendered) if kind]
+    rendered = (IsdClip.of(video) for kind in kinds for video in kind)
+    if network["depth_channels"] and not any(clip.has_depth for clip in rendered):
         raise TrainingError("--depth: no video brings depth maps; `segue synth isd` renders videos that do")
     height, _, width = recipe["size"].partition("x")
     if not (height.isdecimal() and width.isdecimal()):
         raise TrainingError(f"--size is {recipe['size']}; it must be height and width, as 240x320")
     options = network | {"depth_channels": int(network["depth_channels"])}
     size = int(height), int(width)
-    made = mustan_recipe.MustanRecipe(name, videos.sources, options, **recipe | {"size": size})
+    made = mustan_recipe.MustanRecipe(name, kinds, options, **recipe | {"size": size})
     return made, {"validate": data.validation(videos)}
 
 
