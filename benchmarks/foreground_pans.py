@@ -135,12 +135,11 @@ def _wide(rng: Rng, stills: Path, width: int) -> Image:
 def _mover(rng: Rng, cut_outs: Sequence[CutOut], way: Path3, time: float) -> Mover:
     """A mover that the camera sees at a time, and that goes on its way without a stop."""
     mover = draw_mover(rng, cut_outs, VIEW, heights=(0.12 * VIEW[0], 0.4 * VIEW[0]))
-    vx, vy = mover.path.velocity
+    vx, vy = mover.velocity
     right, down = way[min(int(time), LENGTH - 1)]
     x = right + rng.uniform(0.1, 0.9) * VIEW[1] - vx * time
     y = down + rng.uniform(0.4, 1.0) * VIEW[0] - 0.3 * vy * time
-    path = replace(mover.path, place=(x, y), velocity=(vx, 0.3 * vy), stop=np.inf, start=-np.inf, growth=0.0)
-    return replace(mover, path=path, comes=-np.inf, leaves=np.inf)
+    return replace(mover.passing(0), place=(x, y), velocity=(vx, 0.3 * vy))
 
 
 def _labels(alpha: npt.NDArray[np.uint8]) -> Labels:

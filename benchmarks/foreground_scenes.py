@@ -9,7 +9,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from segue.masks import read_stored_mask
 from segue.types import Image
 from segue.video.images import read_image
 from segue_train import dynamic_background, scenery
-from segue_train.cut_outs import CutOut, Mover, cut_outs_of_videos, draw_mover
+from segue_train.cut_outs import CutOut, cut_outs_of_videos, draw_mover
 from segue_train.footage import gather
 from segue_train.foreground_clips import MARGIN, Clip, Sun
 from segue_train.scenery import Camera, Effect, Light, Sensor
@@ -100,7 +99,7 @@ def development_scenes(root: Path) -> dict[str, list[Video]]:
                 14,
             ),
             altered(office, "insects", foreground_effects.insects, 15),
-            altered(highway, "branches", _branches, 16),
+            altered(highway, "branches", foreground_effects.branches, 16),
         ],
         "objects at start": hard.sbi_videos(root / "foreground/sbi2015"),
         "moving": hard.moving_videos(root / "foreground/ucsd_motion"),
@@ -137,7 +136,7 @@ def empty_scenes(root: Path) -> list[Video]:
         ),
         altered(office, "insects", foreground_effects.insects, 24, length),
         altered(highway, "waved", _strong_waves, 25, length),
-        altered(office, "branches", _branches, 26, length),
+        altered(office, "branches", foreground_effects.branches, 26, length),
         altered(highway, "branches at rest", _branches_at_rest, 50, length),
         hard.changed(highway, "night", hard.night, length),
         hard.hand_held(highway, 27, length),
@@ -257,7 +256,9 @@ def pasted(
         clip = Clip(
             plate=np.asarray(wide[0], np.uint8),
             effects=[lambda _, time: np.asarray(wide[_there_and_back(time, len(wide))], np.uint8)],
-            movers=[_at(rng, cut_outs, canvas, time) for time in rng.uniform(25, PLATE_LENGTH, 9)],
+            movers=[
+                draw_mover(rng, cut_outs, canvas).passing(time) for time in rng.uniform(25, PLATE_LENGTH, 9)
+            ],
             light=Light((1.0, 1.0, 1.0), -1000, 0.0, 1.0),
             camera=still,
             sensor=Sensor(0.5, 1.0, np.arange(256, dtype=np.uint8), False, None, 0),
@@ -272,15 +273,6 @@ def pasted(
             yield frame, labels
 
     return Video(name, np.ones(size, bool), shots)
-
-
-def _at(rng: Rng, cut_outs: Sequence[CutOut], size: Size, time: float) -> Mover:
-    """A mover that is somewhere on the canvas at a time, and goes on its way without a stop."""
-    mover = draw_mover(rng, cut_outs, size)
-    (x, y), (vx, vy) = mover.path.place, mover.path.velocity
-    place = x - vx * time, y - vy * time
-    path = replace(mover.path, place=place, stop=np.inf, start=-np.inf, growth=0.0)
-    return replace(mover, path=path, comes=-np.inf, leaves=np.inf)
 
 
 def _there_and_back(time: int, count: int) -> int:
@@ -298,14 +290,9 @@ def _strong_waves(rng: Rng, size: Size) -> Effect:
     return act
 
 
-def _branches(rng: Rng, size: Size) -> Effect:
-    """A trunk with branches, which has the colours of clouds of noise."""
-    return dynamic_background.branches(rng, size, [lambda: scenery.procedural(rng, size)])
-
-
 def _branches_at_rest(rng: Rng, size: Size) -> Effect:
     """The same in a gust of :data:`GUST` frames, after which they only tremble where they are."""
-    branches = _branches(rng, size)
+    branches = foreground_effects.branches(rng, size)
 
     def act(canvas: Image, time: int) -> Image:
         # An effect is a smooth function of time, which need not be a whole number.

@@ -331,7 +331,7 @@ class DatasetEntry:
         instances: opens its training part, videos or images with labelled instances, for the networks of
             ``segue train`` that find instances, and for ``segue run NAME`` and ``segue eval NAME``; None
             where it has none.
-        shadows: whether the labels of ``foreground`` tell shadows.
+        shadows: whether the labels of ``videos`` tell shadows.
         rendered: whether no camera took the videos.
     """
 

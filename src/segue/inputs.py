@@ -78,6 +78,11 @@ def check_number(
         raise error(f"{name} is {value}, but must be {bounds}")
 
 
+def type_name(value: object) -> str:
+    """The class of a value, with its module."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
 def kind_of(value: object) -> str:
     """What a value is, for messages: its type, and of arrays, tensors and PIL images the layout."""
     name = type(value).__name__

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeGuard, get_args
+from pathlib import Path
+from typing import Annotated, Any, TypeGuard, get_args
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 from pydantic.fields import FieldInfo
+
+from segue.inputs import kind_of
 
 PANELS = ("Source", "Objects and events", "Output", "Model", "Advanced")
 """Groups of options in the help of a command, in their order."""
 
 
+class OptionModel(BaseModel):
+    """Base of values with options: they cannot be changed, and have no fields but their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def _text(value: object) -> str:
+    # pydantic refuses what is no valid Unicode, but names of files need not be.
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"must be a text or a path, not {kind_of(value)}")
+    return os.fspath(value) if isinstance(value, str) else str(value)
+
+
+Text = Annotated[str, PlainValidator(_text)]
+"""A text that may be the name of a file."""
+
+FilePath = Annotated[Path, PlainValidator(lambda value: Path(_text(value)))]
+
+
 def option(
-    default: Any, panel: str = "Advanced", flags: str = "", *, text: bool = False, **rules: Any
+    default: Any, panel: str | None = "Advanced", flags: str = "", *, text: bool = False, **rules: Any
 ) -> Any:
     """A field that commands offer as an option; its docstring is the help.
 
@@ -31,7 +54,7 @@ Place = tuple[str, ...]
 def offered(kind: type[BaseModel], above: Place = ()) -> Iterator[tuple[Place, FieldInfo]]:
     """The options of a job and of the models in it, with their places."""
     for name, field in kind.model_fields.items():
-        models = [part for part in (field.annotation, *get_args(field.annotation)) if _is_model(part)]
+        models = [part for part in (field.annotation, *get_args(field.annotation)) if is_model(part)]
         if field.json_schema_extra:
             yield (*above, name), field
         elif models:
@@ -63,7 +86,8 @@ def by_arguments(kind: type[BaseModel], given: Mapping[str, Any]) -> dict[str, A
     return nested({places[name]: value for name, value in given.items()})
 
 
-def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
+def is_model(kind: object) -> TypeGuard[type[BaseModel]]:
+    """Whether it is a class of pydantic models."""
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 

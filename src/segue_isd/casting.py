@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import binary_dilation
 
 from segue_isd import figures, furniture
 from segue_isd.actors import (
@@ -105,14 +106,14 @@ class Cast:
         x, y = (self._hidden[rng.integers(len(self._hidden))] + 0.5) * CELL
         return float(x), float(y)
 
-    def _way(self, start: tuple[float, float], goal: tuple[float, float]) -> Walk | None:
-        first, last = nearest_free(start, self._grid), nearest_free(goal, self._grid)
+    def _way(self, start: tuple[float, float], goal: tuple[float, float], grid: OccupancyGrid) -> Walk | None:
+        first, last = nearest_free(start, grid), nearest_free(goal, grid)
         if first is None or last is None or first == last:
             return None
-        cells = find_way(self._grid, first, last)
+        cells = find_way(grid, first, last)
         if cells is None:
             return None
-        points = np.vstack([[start], smooth_way(self._grid, cells)[1:-1], [goal]])
+        points = np.vstack([[start], smooth_way(grid, cells)[1:-1], [goal]])
         points = points[np.append(True, np.linalg.norm(np.diff(points, axis=0), axis=1) > 1e-3)]
         return Walk(points) if len(points) > 1 else None
 
@@ -132,7 +133,7 @@ class Cast:
             goal = (seat[0], seat[1]) if seat else self._goal()
             if rng.random() < 0.12 and spells:
                 goal = self._outside()
-            way = self._way(where, goal)
+            way = self._way(where, goal, self._grid)
             if way is None or way.length < 0.3:
                 now += 1.0
                 if not spells or spells[-1].end < now:
@@ -187,22 +188,26 @@ class Cast:
             return [Pushed(next(self._ids), "trolley", person, trolley(rng), 0.75)]
         return []
 
-    def _rounds(self, least: float) -> Walk | None:
+    def _rounds(self, least: float, grid: OccupancyGrid) -> Walk | None:
         for _ in range(4):
-            way = self._way(self._outside() if self._rng.random() < 0.5 else self._goal(), self._goal())
+            start = self._outside() if self._rng.random() < 0.5 else self._goal()
+            way = self._way(start, self._goal(), grid)
             if way is not None and way.length > least:
                 return way
         return None
 
     def _extra(self, kind: str) -> Roller | None:
         """A pet, robot, ball or car that makes its rounds, or None where it finds no way."""
-        rng = self._rng
-        if kind == "car":
-            return self._car() if self._room.template == "parking" else None
-        way = self._rounds({"pet": 1.5, "robot": 1.0, "ball": 2.0}[kind])
+        rng, wide = self._rng, kind == "car"
+        if wide and self._room.template != "parking":
+            return None
+        grid = binary_dilation(self._grid, iterations=3) if wide else self._grid
+        way = self._rounds({"pet": 1.5, "robot": 1.0, "ball": 2.0, "car": 4.0}[kind], grid)
         if way is None:
             return None
         number = next(self._ids)
+        if kind == "car":
+            return Roller(number, kind, way, rng.uniform(1.5, 4), car_parts(rng), 0.9)
         if kind == "pet":
             tones = ((0.75, 0.6, 0.4), (0.15, 0.13, 0.12), (0.9, 0.88, 0.84), (0.5, 0.35, 0.22))
             coat, size = Surface(furniture.pick(rng, tones), "hair", 0.2), rng.uniform(0.25, 0.55)
@@ -214,15 +219,3 @@ class Cast:
         look = Surface(colour, str(rng.choice(["checks", "stripes", "dots"])), 0, gloss=0.3)
         hops, speed = rng.uniform(0.1, 0.8), rng.uniform(1, 3)
         return Roller(number, kind, way, speed, [ball((radius,) * 3, (0, 0, 0), look)], radius, hops)
-
-    def _car(self) -> Roller | None:
-        kept, wide = self._grid, self._grid.copy()
-        for axis in (0, 1):
-            for shift in (-3, -2, -1, 1, 2, 3):
-                wide |= np.roll(kept, shift, axis)
-        self._grid = wide
-        way = self._rounds(4.0)
-        self._grid = kept
-        if way is None:
-            return None
-        return Roller(next(self._ids), "car", way, self._rng.uniform(1.5, 4), car_parts(self._rng), 0.9)

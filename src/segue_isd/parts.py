@@ -157,20 +157,21 @@ def numbered(parts: Iterable[Part], id: int) -> list[Part]:
     return [Part(part.shape, part.pose, part.surface, part.taper, id, part.wave) for part in parts]
 
 
+_HALF, _WHOLE, _RISING = (-0.5, 0.5), (-1.0, 1.0), (0.0, 1.0)
+_UNIT_BOXES = {
+    Shape.BOX: (_HALF, _HALF, _HALF),
+    Shape.BALL: (_WHOLE, _WHOLE, _WHOLE),
+    Shape.CYLINDER: (_WHOLE, _WHOLE, _RISING),
+    Shape.TUBE: (_WHOLE, _WHOLE, _RISING),
+    Shape.SHEET: (_HALF, (0.0, 0.0), _HALF),
+}
+"""Limits of the unit shapes along x, y and z; waves and tapers aside."""
+
+
 def bounds(parts: Sequence[Part]) -> tuple[Float64Array, Float64Array]:
     """Lower and upper corners (N, 3) of upright boxes that hold one part each, metres."""
+    low, high = np.moveaxis(np.array([_UNIT_BOXES[part.shape] for part in parts]), 2, 0)
     poses = np.stack([part.pose for part in parts])
-    axes, middle = poses[..., :3], poses[..., 3]
-    shapes = np.array([part.shape for part in parts])[:, None]
-    long = (shapes == Shape.CYLINDER) | (shapes == Shape.TUBE)
-    taper = np.array([max(part.taper, 1.0) for part in parts])
-    radius = taper * np.linalg.norm(axes[..., :2], axis=1).max(axis=1)
-    waving = np.array([1.65 * part.wave.amplitude if part.wave else 0.0 for part in parts])
-    size = np.abs(axes)
-    half = np.select(
-        [long, shapes == Shape.BALL],
-        [0.5 * size[..., 2] + radius[:, None], np.linalg.norm(axes, axis=2)],
-        0.5 * size.sum(axis=2) + waving[:, None],
-    )
-    middle = np.where(long, middle + 0.5 * axes[..., 2], middle)
+    middle = (poses[..., :3] @ ((low + high) / 2)[..., None])[..., 0] + poses[..., 3]
+    half = (np.abs(poses[..., :3]) @ ((high - low) / 2)[..., None])[..., 0]
     return middle - half, middle + half

@@ -17,7 +17,6 @@ COMMON = SceneOptions(
     liveliness=0.35,
     events=0.3,
     rates=(5.0, 8.0, 10.0, 15.0, 25.0, 30.0),
-    thermal=0.03,
 )
 HARD = SceneOptions(
     cast=CastOptions(people=(1, 7), present=0.5, camouflage=0.5, stops=0.6, bags=0.5, extras=0.3),
@@ -26,7 +25,6 @@ HARD = SceneOptions(
     liveliness=0.7,
     events=0.7,
     rates=(1.0, 2.0, 4.0, 8.0, 25.0),
-    thermal=0.05,
 )
 
 HELD_OUT = {"val": ("hall",), "test": ("ward", "lab")}
@@ -80,7 +78,7 @@ def composed(preset: Preset, rooms: int | None, lights: int | None, *, still: bo
     """A preset with shared rooms, shared lights that stay as they are, and cameras that stand still."""
     options = preset.options
     if lights is not None:
-        options = replace(options, events=0.0, thermal=0.0)
+        options = replace(options, events=0.0)
     if still:
         options = replace(options, cameras=(("static", 1.0),))
     return replace(preset, options=options, rooms=rooms, lights=lights)

@@ -39,8 +39,8 @@ class Room:
     mirror: Float64Array | None = None  # plane of the mirroring surface
 
 
-def furnish(rng: np.random.Generator, template: str, liveliness: float, night: bool) -> Room:
-    """A furnished room of a kind."""
+def furnish(rng: np.random.Generator, template: str, liveliness: float) -> Room:
+    """A furnished room of a kind, by day."""
     plan = TEMPLATES[template]
     size = np.array([rng.uniform(*plan.width), rng.uniform(*plan.depth), rng.uniform(*plan.height)])
     texture, colours, tile, mirror = plan.floors[rng.integers(len(plan.floors))]
@@ -51,14 +51,14 @@ def furnish(rng: np.random.Generator, template: str, liveliness: float, night: b
     wall = Surface(f.pick(rng, plan.tint), kind, tile, gloss=0.05)
     taken = np.zeros((int(size[0] / CELL), int(size[1] / CELL)), bool)
     room = Room(template, size, [], floor, wall, taken)
-    _Builder(rng, plan, room, liveliness, night).build()
+    _Builder(rng, plan, room, liveliness).build()
     if floor.mirror and room.mirror is None:
         room.mirror = np.array([0.0, 0.0, 1.0, 0.0])
     return room
 
 
 def darken(room: Room) -> None:
-    """Make it night behind the windows of a room that was furnished by day; all else stays."""
+    """Make it night behind the windows of a room; all else stays."""
     room.parts = [
         replace(part, surface=replace(part.surface, texture="night", glow=NIGHT_GLOW))
         if part.surface.texture == "street"
@@ -70,11 +70,8 @@ def darken(room: Room) -> None:
 class _Builder:
     """Fills one room."""
 
-    def __init__(
-        self, rng: np.random.Generator, plan: Template, room: Room, liveliness: float, night: bool
-    ) -> None:
-        self.rng, self.plan, self.room = rng, plan, room
-        self.liveliness, self.night = liveliness, night
+    def __init__(self, rng: np.random.Generator, plan: Template, room: Room, liveliness: float) -> None:
+        self.rng, self.plan, self.room, self.liveliness = rng, plan, room, liveliness
         self.spots: list[list[float]] = [[], [], [], []]
 
     def build(self) -> None:
@@ -151,8 +148,7 @@ class _Builder:
             return
         self.spots[number].append(x)
         sill = 0.9
-        glow = NIGHT_GLOW if self.night else rng.uniform(0.6, 1.6)
-        view = Surface((1, 1, 1), "night" if self.night else "street", 0, glow=glow, gloss=0.3)
+        view = Surface((1, 1, 1), "street", 0, glow=rng.uniform(0.6, 1.6), gloss=0.3)
         parts = [
             panel(width, tall, (x, -0.011, sill), view),
             box((width + 0.1, 0.16, 0.04), (x, -0.06, sill - 0.04), Surface((0.9, 0.9, 0.88))),

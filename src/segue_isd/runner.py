@@ -11,30 +11,29 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from segue.errors import SinkError
-from segue.video.partial import remove_partial, write_complete, writing
+from segue.video.partial import write_complete, writing
 from segue_isd.gl import RendererError
 from segue_isd.lights import LIGHTINGS
 from segue_isd.maps import Lens, averaged
 from segue_isd.presets import Preset
 from segue_isd.renderer import Renderer
-from segue_isd.scene import Scene, scene_seed
+from segue_isd.scene import VERSION, Scene
 from segue_isd.sensor import Sensor
-from segue_isd.writer import META, UNFINISHED, ClipWriter, youtube_vis
+from segue_isd.writer import META, ClipWriter, youtube_vis
 
 CLASSES = ("person", "bag", "trolley", "wheelchair", "pet", "robot", "ball", "car")
 """Classes of instances; their numbers in YouTube-VIS files count from 1."""
 INDEX, INSTANCES = "index.csv", "instances.json"
 """Tables of all clips, in the folder of the data set, and of the clips of a split, in the folder of that."""
-THERMAL_BRIGHTNESS = 0.28
-"""Mean of an empty image of thermal cameras, in which people must not burn out."""
+ORDER = "order.json"
+"""What a data set is made of, in its folder before its first clip: only the same can be resumed there."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +65,13 @@ def generate(
     report: Callable[[int], None] = lambda frames: None,
 ) -> list[Path]:
     """Make a data set of so many frames."""
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()) and not resume:
-            raise SinkError(f"{out}: is not empty; give --resume to go on, or another folder")
+    _claim(out, preset, seed, resume=resume)
     orders = plan(out, preset, frames)
     for last in (False, True):  # a worker that was killed costs the clips that were in progress, once
-        waiting = [order for order in orders if not _complete(order, preset, seed)]
-        if len(waiting) == len(orders):
-            _check_summaries(out, orders)
         try:
-            _render(waiting, preset, seed, workers, frames, report)
+            _render(
+                [order for order in orders if not _complete(order)], preset, seed, workers, frames, report
+            )
             break
         except BrokenProcessPool:
             if last:
@@ -86,6 +81,23 @@ def generate(
                 ) from None
     _summarise(out, orders)
     return [order.folder for order in orders]
+
+
+def _claim(out: Path, preset: Preset, seed: int, *, resume: bool) -> None:
+    """Mark a folder as that of a data set; one with anything else in it is refused."""
+    about = {"version": VERSION, "seed": seed, **asdict(preset)}
+    text = json.dumps(about, sort_keys=True)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        if not any(out.iterdir()):
+            write_complete(out / ORDER, text.encode())
+        elif not resume:
+            raise SinkError(f"{out}: is not empty; give --resume to go on, or another folder")
+        elif not (out / ORDER).is_file() or (out / ORDER).read_text(encoding="utf-8") != text:
+            raise SinkError(
+                f"{out}: is no data set of this version, seed, preset, size and clip length; "
+                "give another folder"
+            )
 
 
 def _render(
@@ -112,56 +124,10 @@ def _render(
             raise
 
 
-def _complete(order: Order, preset: Preset, seed: int) -> bool:
-    """Whether a clip is complete; one that was started is rendered again, over its files."""
-    complete, started = (_record(order.folder / name) for name in (META, UNFINISHED))
-    found = started if complete is None else complete
-    if found is None:
-        _check_empty(order.folder)
-        return False
-    wanted = {
-        "seed": str(scene_seed(seed, order.number, preset.order)),
-        "frames": order.frames,
-        "size": list(preset.size),
-    }
-    if any(found.get(key) != value for key, value in wanted.items()):
-        raise SinkError(
-            f"{order.folder}: comes from another seed, order, size or length; give another folder"
-        )
-    return complete is not None
-
-
-def _record(path: Path) -> dict[str, Any] | None:
-    """Description of a clip, or None if it is missing."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise SinkError(f"{path}: is not of a generated clip; give another folder")
-    return found
-
-
-def _check_empty(folder: Path) -> None:
-    """See that nothing of somebody else is where a clip is to go; a run that was killed may leave a trace."""
-    if not folder.exists():
-        return
-    remove_partial(folder, folder / UNFINISHED)
-    with writing(folder):
-        if any(folder.iterdir()):
-            raise SinkError(
-                f"{folder}: holds files that no clip of this command has started; move them away, or give "
-                "another folder"
-            )
-
-
-def _check_summaries(out: Path, orders: list[Order]) -> None:
-    """See that no table of somebody else is replaced: where no clip is complete, none is of this data set."""
-    for path in (out / INDEX, *(order.folder.parent / INSTANCES for order in orders)):
-        if path.exists():
-            raise SinkError(f"{path}: is there without a clip of this data set; give another folder")
+def _complete(order: Order) -> bool:
+    """Whether a clip is complete, with as many frames; others are rendered again, over their files."""
+    meta = order.folder / META
+    return meta.exists() and json.loads(meta.read_bytes())["frames"] == order.frames
 
 
 def _start() -> None:
@@ -193,16 +159,14 @@ def make_clip(renderer: Renderer, scene: Scene, folder: Path) -> None:
     sensor = Sensor(scene.sensor, scene.size, np.random.default_rng((scene.seed, 1)))
     lens = Lens(scene.camera.bend, scene.size) if scene.camera.bend else None
     writer = ClipWriter(folder, scene)
-    before = None
     for index in range(scene.frames):
         maps = renderer.render(scene.moment(index))
         if blur := [renderer.render(moment) for moment in scene.exposures(index)]:
             maps = averaged(maps, blur)
         if lens is not None:
             maps = lens.maps(maps)
-        image = sensor.expose(maps.image, index, before)
+        image = sensor.expose(maps.image, index)
         writer.write(index, image, maps)
-        before = maps.image
     empty = renderer.render(scene.empty()).image
     plate = sensor.clean(empty if lens is None else lens.image(empty))
     writer.finish(plate)
@@ -210,7 +174,7 @@ def make_clip(renderer: Renderer, scene: Scene, folder: Path) -> None:
 
 def exposed(renderer: Renderer, scene: Scene) -> Scene:
     """The scene with an exposure that shows the empty room as bright as its light asks for."""
-    goal = THERMAL_BRIGHTNESS if scene.thermal else LIGHTINGS[scene.stage.lighting.name].brightness
+    goal = LIGHTINGS[scene.stage.lighting.name].brightness
     renderer.set_stage(scene.stage)
     empty, factor = scene.empty(), 1.0
     for _ in range(2):

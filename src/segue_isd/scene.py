@@ -18,7 +18,7 @@ from segue_isd.moving import Mover
 from segue_isd.parts import MOVING_BACKGROUND, Part, numbered
 from segue_isd.patterns import Texture
 from segue_isd.rooms import Room, darken, furnish
-from segue_isd.sensor import SensorPlan, draw_sensor, heat, warmth
+from segue_isd.sensor import SensorPlan, draw_sensor
 from segue_isd.templates import TEMPLATES
 from segue_isd.textures import paint_textures
 
@@ -60,7 +60,7 @@ class Stage:
 DARK = ("night", "evening")
 """Lights with which it is dark outside."""
 
-VERSION = 3
+VERSION = 4
 """Version of the generator; another version gives other scenes for the same seed."""
 
 
@@ -74,7 +74,6 @@ class SceneOptions:
     liveliness: float  # of each kind of moving background
     events: float  # of changes of the light
     rates: tuple[float, ...]  # frames a second to choose from
-    thermal: float
 
 
 Setting = tuple[tuple[int, str] | None, int | None]
@@ -99,7 +98,6 @@ class Scene:
     movers: tuple[Mover, ...]
     sensor: SensorPlan
     begin: float  # seconds of the actors' day at frame 0
-    thermal: bool  # whether the camera sees warmth instead of light
     tags: tuple[str, ...]  # sorted names of what makes the clip hard
 
     def moment(self, index: int) -> Moment:
@@ -140,7 +138,7 @@ class Scene:
             gains=gains_at(self.events, len(self.stage.lighting.lights), now - self.begin, self.automatic),
             time=now,
             next_time=later,
-            occluders=np.asarray([] if self.thermal else spheres, float).reshape(-1, 4),
+            occluders=np.asarray(spheres, float).reshape(-1, 4),
         )
 
     def _moving(self, time: float) -> list[Part]:
@@ -150,8 +148,6 @@ class Scene:
             if own and own[0].id == MOVING_BACKGROUND:
                 own = numbered(own, MOVING_BACKGROUND + number)
             parts += own
-        if self.thermal:
-            return warmth(parts, {actor.id: actor.kind for actor in self.actors})
         return parts
 
 
@@ -178,41 +174,35 @@ def build_scene(
     template = str(for_choice.choice(list(templates)))
     lighting_name = _chosen(for_choice, options.lightings)
     fps = float(for_choice.choice(options.rates))
-    thermal = bool(for_choice.random() < options.thermal)
     if shared_room is not None:
         shared, template = shared_room
         for_room, for_textures = map(np.random.default_rng, np.random.SeedSequence(shared).spawn(2))
         if shared_light is not None:
             for_light = np.random.default_rng((shared, shared_light))
-    alone = setting == (None, None)
-    room = furnish(for_room, template, options.liveliness, night=alone and lighting_name in DARK)
+    room = furnish(for_room, template, options.liveliness)
     if shared_light is not None:
         lighting_name = _condition(options, shared_light)
-    if not alone and lighting_name in DARK:
+    if lighting_name in DARK:
         darken(room)
     lighting = draw_lighting(for_light, room, lighting_name)
     length = frames / fps
     camera = draw_camera(for_camera, room, _chosen(for_camera, options.cameras), size, length)
     cast = Cast(for_actors, room, camera.at(0), size, length, options.cast)
     actors = cast.draw()
-    events = () if thermal else draw_events(for_events, lighting, length, options.events)
+    events = draw_events(for_events, lighting, length, options.events)
     sensor = draw_sensor(for_sensor, lighting_name == "night", fps)
     begin = _best_window(for_actors, actors, camera, size, length)
     tags = {camera.kind, lighting_name} | cast.tags
     tags |= {event.kind for event in events} | {mover.kind for mover in room.movers}
     traits = {
-        "reflection": room.mirror is not None and not thermal,
+        "reflection": room.mirror is not None,
         "low_fps": fps < 8,
         "motion_blur": sensor.exposures > 1,
         "distortion": camera.bend > 0,
-        "thermal": thermal,
     }
     tags |= {name for name, holds in traits.items() if holds}
-    still, mirror = room.parts, room.mirror
-    if thermal:
-        still, mirror, lighting, sensor = warmth(still, {}), None, heat(lighting), sensor.thermal()
     textures = paint_textures(for_textures)
-    stage = Stage(still, textures, lighting, room.size, mirror, camera.kind == "static")
+    stage = Stage(room.parts, textures, lighting, room.size, room.mirror, camera.kind == "static")
     return Scene(
         seed=seed,
         size=size,
@@ -227,7 +217,6 @@ def build_scene(
         movers=tuple(room.movers),
         sensor=sensor,
         begin=begin,
-        thermal=thermal,
         tags=tuple(sorted(tags)),
     )
 

@@ -1,17 +1,12 @@
-"""Sensor model of a surveillance camera: noise, blur, colour, hum, exposure, or thermal."""
+"""Sensor model of a surveillance camera: noise, blur, colour, hum, exposure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from segue_isd.lights import Lighting
-from segue_isd.parts import Part, Surface
 
 Image = npt.NDArray[np.uint8]
 
@@ -33,14 +28,9 @@ class SensorPlan:
     contrast: float  # factor about the middle grey
     saturation: float  # factor of colour
     scale: float  # size of the image inside the camera relative to the stored one
-    interlace: bool  # whether odd lines come from the frame before
     quality: int  # of the JPEG files
     exposures: int = 1  # moments that are averaged to an image, odd; 1 for an image without motion blur
     shutter: float = 0.0  # seconds from the first to the last of them
-
-    def thermal(self) -> SensorPlan:
-        """The same camera with a thermal sensor: without colour, soft, and as bright everywhere."""
-        return replace(self, grey=True, blur=max(self.blur, 0.8), sharpen=0.0, vignette=0.0, hum=0.0)
 
 
 def draw_sensor(rng: np.random.Generator, dark: bool, fps: float) -> SensorPlan:
@@ -58,7 +48,6 @@ def draw_sensor(rng: np.random.Generator, dark: bool, fps: float) -> SensorPlan:
         contrast=rng.uniform(0.9, 1.6),
         saturation=rng.uniform(0.55, 1.35),
         scale=rng.uniform(0.55, 0.9) if rng.random() < 0.15 else 1.0,
-        interlace=bool(rng.random() < 0.03),
         quality=int(rng.integers(45, 96)),
         exposures=exposures,
         shutter=rng.uniform(0.3, 0.9) * min(1 / fps, 0.1),
@@ -85,11 +74,8 @@ class Sensor:
         self._falloff = (1 - plan.vignette * 0.5 * (x * x + y * y)).astype(np.float32)[..., None]
         self._seed = int(rng.integers(2**63))
 
-    def expose(self, image: Image, index: int, before: Image | None = None) -> Image:
+    def expose(self, image: Image, index: int) -> Image:
         """Camera output of a frame as rendered; the same index always has the same noise."""
-        if self._plan.interlace and before is not None:
-            image = image.copy()
-            image[1::2] = before[1::2]
         return self._noisy(self.clean(image), index)
 
     def clean(self, image: Image) -> Image:
@@ -131,27 +117,3 @@ class Sensor:
             shown *= (1 + self._plan.hum * rows).astype(np.float32)
         shown += noise * cv2.LUT(image, self._strength)
         return np.asarray(np.clip(shown + 0.5, 0, 255), np.uint8)
-
-
-WARM = frozenset({"person", "pet", "car"})
-"""Classes of what is warmer than a room."""
-_LUMA = (0.3, 0.59, 0.11)
-
-
-def warmth(parts: Iterable[Part], kinds: dict[int, str]) -> list[Part]:
-    """The parts in shades of their temperature; ``kinds`` are classes of the foreground by their ids."""
-    return [replace(part, surface=_shade(part.surface, kinds.get(part.id) in WARM)) for part in parts]
-
-
-def heat(lighting: Lighting) -> Lighting:
-    """Light without lamps, in which everything shines by itself."""
-    return replace(lighting, lights=(), up=(0.7, 0.7, 0.7), down=(1.0, 1.0, 1.0), tint=(1.0, 1.0, 1.0))
-
-
-@lru_cache(maxsize=4096)
-def _shade(surface: Surface, warm: bool) -> Surface:
-    level = sum(weight * value for weight, value in zip(_LUMA, surface.colour, strict=True))
-    # Light clothes lie thin and skin is bare: both are warmer than dark coats.
-    shade = 0.66 + 0.3 * level if warm else 0.22 + 0.16 * level + 0.1 * min(surface.glow, 1.0)
-    texture = "plain" if warm else surface.texture
-    return replace(surface, colour=(shade, shade, shade), texture=texture, gloss=0.0, glow=0.0, mirror=0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import zipfile
@@ -28,8 +27,6 @@ from segue_isd.scene import VERSION, Scene
 
 META = "meta.json"
 """Written last: a clip without it is not complete."""
-UNFINISHED = "unfinished.json"
-"""Marker of an unfinished clip with the name of its scene; removed when the clip is complete."""
 DEPTH_UNIT = 1000
 """Values of a depth file in one metre."""
 _FAST_PNG: tuple[int, ...] = (cv2.IMWRITE_PNG_COMPRESSION, 1)
@@ -42,16 +39,12 @@ class ClipWriter:
 
     def __init__(self, folder: Path, scene: Scene) -> None:
         self._folder, self._scene = folder, scene
-        about = {"seed": str(scene.seed), "frames": scene.frames, "size": list(scene.size)}
-        with writing(folder):
-            make_folder(folder)
-        write_complete(folder / UNFINISHED, json.dumps(about).encode())
-        self._hash = hashlib.sha256()
         self._cameras: list[dict[str, Any]] = []
         self._seen: dict[int, dict[int, Any]] = {}
         with writing(folder):
+            make_folder(folder)
             for name in ("input", "groundtruth", "depth", "normal", "instance", "flow"):
-                (folder / name).mkdir(parents=True, exist_ok=True)
+                (folder / name).mkdir(exist_ok=True)
 
     def write(self, index: int, image: npt.NDArray[np.uint8], maps: Maps) -> None:
         """Write frame ``index`` (from 0): the image (H, W, 3), labels, ids, and the other maps."""
@@ -69,8 +62,6 @@ class ClipWriter:
         for name, data in files.items():
             with writing(self._folder / name):
                 (self._folder / name).write_bytes(data)
-        for array in (truth, ids, depth):
-            self._hash.update(array.tobytes())
         self._note(index, ids)
 
     def finish(self, plate: npt.NDArray[np.uint8]) -> None:
@@ -82,8 +73,6 @@ class ClipWriter:
         write_complete(self._folder / "background.png", _encoded(".png", plate[..., ::-1], _FAST_PNG))
         text = json.dumps(self._meta(), indent=1, sort_keys=True)
         write_complete(self._folder / META, text.encode())
-        with writing(self._folder / UNFINISHED):
-            (self._folder / UNFINISHED).unlink()
 
     def _note(self, index: int, ids: npt.NDArray[np.uint16]) -> None:
         view = self._scene.camera.at(index / self._scene.fps)
@@ -120,7 +109,6 @@ class ClipWriter:
                 {"id": id, "class": kinds[id], "segmentations": {str(i): rle for i, rle in frames.items()}}
                 for id, frames in sorted(self._seen.items())
             ],
-            "sha256": self._hash.hexdigest(),
         }
 
 

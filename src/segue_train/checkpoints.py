@@ -20,7 +20,6 @@ from segue_train.origin import require_same
 
 LATEST = "last.ckpt"  # file in the folder of a run from which it goes on
 LOGS = "logs"
-_LOG_FOLDER = re.compile(r"from-\d+")
 _LOG_FILE = re.compile(r"metrics\.csv|hparams\.yaml|events\.out\.tfevents\..+")
 
 
@@ -70,16 +69,12 @@ def clear_folder(out: Path, name: str, *, resume: bool) -> None:
 
 def _remove_logs(folder: Path) -> None:
     """Remove the logs of trainings and keep other files in the folder."""
-    for logged in [
-        path for path in folder.glob("from-*") if _LOG_FOLDER.fullmatch(path.name) and path.is_dir()
-    ]:
-        for path in logged.iterdir():
-            if _LOG_FILE.fullmatch(path.name):
-                path.unlink()
+    for path in folder.glob("from-[0-9]*/*"):
+        if _LOG_FILE.fullmatch(path.name):
+            path.unlink()
+    for emptied in (*folder.glob("from-[0-9]*"), folder):
         with suppress(OSError):  # there is something else in it
-            logged.rmdir()
-    with suppress(OSError):
-        folder.rmdir()
+            emptied.rmdir()
 
 
 def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:

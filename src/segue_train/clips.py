@@ -87,9 +87,11 @@ class ClipSampler:
     def draw(self, rng: Rng, video: bool, max_gap: int, shape: ClipShape) -> Clip:
         """One clip whose masks hold the ids 1 to ``shape.objects`` (some may be missing)."""
         if video and self.videos:
-            clip = self._video_clip(rng, max_gap, shape)
+            pairs, camera = self._video_frames(rng, max_gap, shape), _still_or_slow(rng, shape.pace)
+            clip = around_object(rng, pairs, shape, HAND_HELD, camera, bends=False)
         elif rng.random() < 0.5:
-            clip = self._moved_still(rng, shape)
+            pairs = [picked(rng, self.stills).read(0)] * shape.frames
+            clip = around_object(rng, pairs, shape, WHOLE_IMAGE, shape.pace)
         else:
             clip = self._cut_out_still(rng, shape)
         for index in range(2, shape.objects + 1):
@@ -98,30 +100,13 @@ class ClipSampler:
             self._paste_object(rng, clip, shape, max_gap, 0)
         return recolour(rng, clip)
 
-    def _video_clip(self, rng: Rng, max_gap: int, shape: ClipShape) -> Clip:
-        pairs = self._video_frames(rng, max_gap, shape)
-        chosen = random_object(rng, pairs[0][1])
-        matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
-        camera = HAND_HELD.scaled(_still_or_slow(rng, shape.pace))
-        drift = warp.walk(rng, camera, shape.frames, (shape.side / 2,) * 2, shape.side)
-        return Clip.moved(_only(chosen, pairs), matrix, [(step, None) for step in drift], shape.side)
-
-    def _moved_still(self, rng: Rng, shape: ClipShape) -> Clip:
-        pair = picked(rng, self.stills).read(0)
-        chosen = random_object(rng, pair[1])
-        matrix = crop_around(rng, pair[1] == chosen, shape.side)
-        steps = animation(rng, WHOLE_IMAGE, shape, shape.pace)
-        return Clip.moved(_only(chosen, [pair]) * shape.frames, matrix, steps, shape.side)
-
     def _cut_out_still(self, rng: Rng, shape: ClipShape) -> Clip:
-        backdrop, backdrop_mask = self._any_frame(rng)
-        matrix = crop_around(rng, backdrop_mask > 0, shape.side)
-        pace = _still_or_slow(rng, shape.pace)
-        frames = [
-            warp.apply(backdrop, step @ matrix, shape.side, field)
-            for step, field in animation(rng, BACKDROP, shape, pace)
-        ]
-        clip = Clip(frames, [np.zeros((shape.side,) * 2, np.uint8) for _ in frames])
+        """An object over a backdrop of another image, both of which move."""
+        footage = picked(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
+        backdrop, mask = footage.read(int(rng.integers(len(footage))))
+        matrix = crop_around(rng, mask > 0, shape.side)
+        steps = animation(rng, BACKDROP, shape, _still_or_slow(rng, shape.pace))
+        clip = Clip.moved([(backdrop, np.zeros_like(mask))] * shape.frames, matrix, steps, shape.side)
         self._paste_object(rng, clip, shape, 1, 1)
         return clip
 
@@ -131,22 +116,15 @@ class ClipSampler:
             pairs = self._video_frames(rng, max_gap, shape)
         else:
             pairs = [picked(rng, self.stills).read(0)] * shape.frames
-        chosen = random_object(rng, pairs[0][1])
-        if not chosen:
+        found = cut_out_of(rng, pairs, shape)
+        if found is None:
             return
-        matrix = place_object(rng, pairs[0][1] == chosen, shape.side)
+        _, cut_out = found
         late = index == 0 and shape.frames > 1 and rng.random() < 0.5
-        entry = rng.integers(1, shape.frames) if late else 0
-        steps = animation(rng, CUT_OUT, shape, shape.pace)
-        cut_out = Clip.moved(solid(chosen, pairs), matrix, steps, shape.side)
-        for mask in cut_out.masks[:entry]:
+        for mask in cut_out.masks[: rng.integers(1, shape.frames) if late else 0]:
             mask[:] = 0
         behind = index != 0 and bool(rng.random() < 0.4) and any(mask.any() for mask in clip.masks)
         clip.paste(cut_out, index, behind)
-
-    def _any_frame(self, rng: Rng) -> Pair:
-        footage = picked(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
-        return footage.read(int(rng.integers(len(footage))))
 
     def _video_frames(self, rng: Rng, max_gap: int, shape: ClipShape) -> Pairs:
         """Frames of a random video."""
@@ -202,14 +180,24 @@ def frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
     return order[::-1] if rng.random() < 0.5 else order
 
 
-def solid(chosen: int, pairs: Pairs) -> Pairs:
-    """Images with masks that are 255 in one object."""
-    return [(image, (mask == chosen).astype(np.uint8) * np.uint8(255)) for image, mask in pairs]
+def around_object(
+    rng: Rng, pairs: Pairs, shape: ClipShape, motion: Motion, pace: float, *, bends: bool = True
+) -> Clip:
+    """A crop around one object, alone in the masks, or of anything where there is none."""
+    chosen = random_object(rng, pairs[0][1])
+    matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
+    alone = [(image, relabel(mask, [chosen] if chosen else [])) for image, mask in pairs]
+    return Clip.moved(alone, matrix, animation(rng, motion, shape, pace, bends=bends), shape.side)
 
 
-def _only(chosen: int, pairs: Pairs) -> list[Pair]:
-    """Images with masks of one object, or of none for 0."""
-    return [(image, relabel(mask, [chosen] if chosen else [])) for image, mask in pairs]
+def cut_out_of(rng: Rng, pairs: Pairs, shape: ClipShape, least: int = 30) -> tuple[int, Clip] | None:
+    """An object of the first frame and its id, moving over the crop by itself; its masks are 255."""
+    chosen = random_object(rng, pairs[0][1], least)
+    if not chosen:
+        return None
+    matrix = place_object(rng, pairs[0][1] == chosen, shape.side)
+    solid = [(image, (mask == chosen).astype(np.uint8) * np.uint8(255)) for image, mask in pairs]
+    return chosen, Clip.moved(solid, matrix, animation(rng, CUT_OUT, shape, shape.pace), shape.side)
 
 
 def random_object(rng: Rng, mask: Image, least: int = 30) -> int:
@@ -252,11 +240,11 @@ def _still_or_slow(rng: Rng, pace: float) -> float:
     return 0.0 if pace < 1 and rng.random() < 0.6 else pace
 
 
-def animation(rng: Rng, motion: Motion, shape: ClipShape, pace: float) -> Steps:
-    """Affine path and slowly changing displacement for each frame of a clip."""
+def animation(rng: Rng, motion: Motion, shape: ClipShape, pace: float, *, bends: bool = True) -> Steps:
+    """Affine path and, where it bends, slowly changing displacement for each frame of a clip."""
     centre = (shape.side / 2, shape.side / 2)
     path = warp.walk(rng, motion.scaled(pace), shape.frames, centre, shape.side)
-    if rng.random() < 0.3 or pace == 0:
+    if not bends or rng.random() < 0.3 or pace == 0:
         return [(step, None) for step in path]
     strength = rng.uniform(0.3, 1.0) * 0.03 * shape.side * pace
     fields = [warp.displacement(rng, shape.side, strength) for _ in path]

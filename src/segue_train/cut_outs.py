@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -74,17 +74,32 @@ def _patch(image: Image, solid: BoolArray) -> tuple[Image, Image]:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
-    """Position of a mover over time: straight at a steady pace, with stops."""
+class Mover:
+    """A cut-out on its way through a clip: straight at a steady pace, with stops."""
 
+    cut_out: CutOut
     place: tuple[float, float]  # (x, y) of its foot at time 0
     velocity: tuple[float, float]  # pixels per frame while it moves
+    scale: float  # of its pixels at time 0; negative mirrors it
+    stretch: float  # width over height, relative to the original
+    first: int  # image shown at time 0
+    pace: float  # images per frame of motion, back and forth
     stop: float = np.inf  # time from which it stands still
     start: float = -np.inf  # time until which it stood still
     growth: float = 0.0  # logarithm of the scale gained per frame of motion
     swing: float = 0.0  # amplitude of rocking, in degrees
     period: float = 20.0
     phase: float = 0.0
+    comes: float = -np.inf  # time from which it is there without having been seen to come
+    leaves: float = np.inf  # time from which it is gone again
+
+    def passing(self, time: float) -> Mover:
+        """One that never stops, and that passes at a time where this one is at time 0."""
+        (x, y), (vx, vy) = self.place, self.velocity
+        place = x - vx * time, y - vy * time
+        return replace(
+            self, place=place, growth=0.0, stop=np.inf, start=-np.inf, comes=-np.inf, leaves=np.inf
+        )
 
     def travelled(self, time: float) -> float:
         """Frames of motion between time 0 and ``time``; negative before."""
@@ -97,27 +112,13 @@ class Path:
         angle = self.swing * np.sin(self.phase + 2 * np.pi * steps / self.period)
         return x, y, float(np.exp(np.clip(self.growth * steps, -0.9, 0.9))), float(angle)
 
-
-@dataclass(frozen=True, slots=True)
-class Mover:
-    """A cut-out on its way through a clip."""
-
-    cut_out: CutOut
-    path: Path
-    scale: float  # of its pixels at time 0; negative mirrors it
-    stretch: float  # width over height, relative to the original
-    first: int  # image shown at time 0
-    pace: float  # images per frame of motion, back and forth
-    comes: float = -np.inf  # time from which it is there without having been seen to come
-    leaves: float = np.inf  # time from which it is gone again
-
     def present(self, time: float) -> bool:
         """Whether it is in the scene."""
         return self.comes <= time < self.leaves
 
     def near(self, time: float, size: Size) -> bool:
         """Whether it or its shadow may be on a canvas of ``size`` (H, W)."""
-        x, y, growth, _ = self.path.at(time)
+        x, y, growth, _ = self.at(time)
         reach = 2.5 * self.cut_out.height * abs(self.scale) * growth + 20
         return -reach < x < size[1] + reach and -reach < y < size[0] + reach
 
@@ -126,7 +127,7 @@ class Mover:
         count = len(self.cut_out.images)
         if count == 1:
             return 0
-        position = round(self.first + self.pace * self.path.travelled(time)) % (2 * count - 2)
+        position = round(self.first + self.pace * self.travelled(time)) % (2 * count - 2)
         return min(position, 2 * count - 2 - position)
 
     def patch(self, time: float) -> Image:
@@ -135,9 +136,9 @@ class Mover:
         return np.asarray(cv2.merge([self.cut_out.images[index], self.cut_out.alphas[index]]), np.uint8)
 
     def matrix(self, time: float) -> Matrix:
-        """Affine map (2, 3) from its image to the canvas: the foot, bottom centre, goes to the path."""
+        """Affine map (2, 3) from its image to the canvas: the foot, bottom centre, goes to its place."""
         height, width = self.cut_out.alphas[self.image(time)].shape
-        x, y, growth, angle = self.path.at(time)
+        x, y, growth, angle = self.at(time)
         sy = abs(self.scale) * growth
         sx = np.copysign(sy * self.stretch, self.scale)
         cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
@@ -210,24 +211,24 @@ def draw_mover(
         velocity = velocity[0] * 2, velocity[1] * 2
     elif kind < 0.62:
         comes = -float(np.floor(rng.uniform(0, 12)))
-    path = Path(
-        place,
-        velocity,
-        stop,
-        start,
-        growth=float(rng.normal(0, 0.004)),
-        swing=float(rng.uniform(0, 7)) if rng.random() < 0.5 else 0.0,
-        period=float(rng.uniform(8, 40)),
-        phase=float(rng.uniform(0, 2 * np.pi)),
-    )
+    growth = float(rng.normal(0, 0.004))
+    swing = float(rng.uniform(0, 7)) if rng.random() < 0.5 else 0.0
+    period, phase = float(rng.uniform(8, 40)), float(rng.uniform(0, 2 * np.pi))
     reduced, scale = _reduced(cut_out, height / cut_out.height)
     return Mover(
         _relit(rng, reduced),
-        path,
+        place,
+        velocity,
         scale=float(scale * rng.choice([-1, 1])),
         stretch=float(np.exp(rng.normal(0, 0.08))),
         first=int(rng.integers(200)),
         pace=float(rng.uniform(0.4, 1.4)),
+        stop=stop,
+        start=start,
+        growth=growth,
+        swing=swing,
+        period=period,
+        phase=phase,
         comes=comes,
         leaves=leaves,
     )

@@ -1,4 +1,4 @@
-"""Dynamic background: leaves, branches and their shadows, which move and are no foreground.
+"""Dynamic background: leaves and their shadows, which move and are no foreground.
 
 Each effect is a function of a canvas and a time, see :mod:`segue_train.scenery`. Most scenes have some.
 """
@@ -10,18 +10,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from segue.arrays import Float32Array
 from segue.types import Image
-from segue_train.scenery import Effect, ImageLoaders, blob, clouds, draw_plate, scaled
+from segue_train.scenery import Effect, blob, clouds, scaled
 from segue_train.warp import Rng, Size, log_uniform
 
 Sway = Callable[[Any, int], Any]
 """Gives an image or plane as it sways at a time."""
 
 
-def draw_effects(rng: Rng, size: Size, images: ImageLoaders) -> tuple[list[Effect], bool]:
+def draw_effects(rng: Rng, size: Size) -> tuple[list[Effect], bool]:
     """Motion in a scene."""
     if rng.random() < 0.2:
         return [], False
@@ -29,7 +28,6 @@ def draw_effects(rng: Rng, size: Size, images: ImageLoaders) -> tuple[list[Effec
         (0.36, waving),
         (0.24, foliage),
         (0.20, tree_shade),
-        (0.08, lambda rng, size: branches(rng, size, images)),
     )
     chosen = [make for share, make in makers if rng.random() < share]
     return [make(rng, size) for make in chosen], tree_shade in chosen
@@ -62,7 +60,7 @@ def swaying(rng: Rng, size: Size, knots: int, strength: Float32Array) -> Sway:
     return act
 
 
-def _leaves(rng: Rng, size: Size) -> Float32Array:
+def leaves(rng: Rng, size: Size) -> Float32Array:
     """A pattern of blots of one size, 1 where they are, (H, W)."""
     knots = int(log_uniform(rng, 10, 70))
     pattern = clouds(rng, size, knots) + 0.5 * clouds(rng, size, 2 * knots)
@@ -71,18 +69,17 @@ def _leaves(rng: Rng, size: Size) -> Float32Array:
 
 def foliage(rng: Rng, size: Size) -> Effect:
     """Leaves before the scene, through whose gaps it is seen, and which sway."""
-    alpha = _leaves(rng, size) * blob(rng, size, rng.uniform(0.1, 0.7))
+    alpha = leaves(rng, size) * blob(rng, size, rng.uniform(0.1, 0.7))
     dark = rng.uniform(10, 110) * rng.uniform([0.6, 0.8, 0.4], [1.0, 1.1, 0.8])
     light = np.minimum(dark * rng.uniform(1.2, 2.5), 250)
     mix = np.clip(0.5 + 0.5 * clouds(rng, size, int(rng.integers(20, 80))), 0, 1)[..., None]
     layer = np.dstack([dark + mix * (light - dark), 255 * alpha]).astype(np.uint8)
     strength = log_uniform(rng, 0.5, 12)
     sway = swaying(rng, size, int(rng.integers(3, 16)), np.full(size, strength, np.float32))
+    return in_front(layer, sway)
 
-    return _in_front(layer, sway)
 
-
-def _in_front(layer: Image, sway: Sway) -> Effect:
+def in_front(layer: Image, sway: Sway) -> Effect:
     """A layer (H, W, 4), the fourth channel its alpha, that sways before the scene."""
 
     def act(canvas: Image, time: int) -> Image:
@@ -93,41 +90,10 @@ def _in_front(layer: Image, sway: Sway) -> Effect:
     return act
 
 
-def branches(rng: Rng, size: Size, images: ImageLoaders) -> Effect:
-    """A trunk with branches and leaves in front of the scene, which bends by up to 25 pixels as a whole."""
-    alpha = np.zeros(size, np.float32)
-    height, width = size
-    foot = np.array([rng.uniform(-0.1, 1.1) * width, height * rng.choice([-0.05, 1.05])])
-    _grow(rng, alpha, foot, np.arctan2(height / 2 - foot[1], width / 2 - foot[0]), 0.35 * height, 4)
-    alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.8), np.float32)
-    if rng.random() < 0.7:
-        near = cv2.GaussianBlur(cv2.dilate(alpha, np.ones((15, 15), np.uint8)), (0, 0), 4)
-        alpha = np.maximum(alpha, _leaves(rng, size) * near)
-    colours = draw_plate(rng, images, size) * rng.uniform(0.2, 1, 3)
-    layer = np.dstack([colours, 255 * alpha]).astype(np.uint8)
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    from_foot = np.hypot(rows - foot[1], columns - foot[0]) / np.hypot(*size)
-    sway = swaying(
-        rng, size, int(rng.integers(2, 4)), (log_uniform(rng, 3, 25) * from_foot).astype(np.float32)
-    )
-    return _in_front(layer, sway)
-
-
-def _grow(
-    rng: Rng, alpha: Float32Array, foot: npt.NDArray[np.float64], angle: float, length: float, forks: int
-) -> None:
-    """Draw a branch of a length in pixels from its foot (x, y) on, and those that fork off at its end."""
-    tip = foot + length * rng.uniform(0.7, 1.3) * np.array([np.cos(angle), np.sin(angle)])
-    ends = [(int(x), int(y)) for x, y in (foot, tip)]
-    cv2.line(alpha, ends[0], ends[1], 1.0, max(1, round(length * rng.uniform(0.05, 0.16))))
-    for _ in range(int(rng.integers(1, 4)) if forks else 0):
-        _grow(rng, alpha, tip, angle + rng.normal(0, 0.6), 0.7 * length, forks - 1)
-
-
 def tree_shade(rng: Rng, size: Size) -> Effect:
     """Shadows of leaves or branches that move over the ground."""
     depth = rng.uniform(0.15, 0.65) * blob(rng, size, rng.uniform(0.2, 0.9))
-    pattern = cv2.GaussianBlur(_leaves(rng, size), (0, 0), rng.uniform(0.5, 3))
+    pattern = cv2.GaussianBlur(leaves(rng, size), (0, 0), rng.uniform(0.5, 3))
     strength = log_uniform(rng, 0.5, 10)
     sway = swaying(rng, size, int(rng.integers(2, 8)), np.full(size, strength, np.float32))
     return lambda canvas, time: scaled(canvas, 1 - depth * sway(pattern, time))

@@ -116,7 +116,7 @@ def _holds_videos(folder: Path) -> bool:
     return (folder / "JPEGImages").is_dir() and not (folder / "SegmentationObject").is_dir()
 
 
-def named_data(text: str, kind: Literal["masks", "foreground", "instances"]) -> tuple[DatasetEntry, Any]:
+def named_data(text: str, kind: Literal["masks", "videos", "instances"]) -> tuple[DatasetEntry, Any]:
     """The data set of ``LAYOUT=FOLDER``, and what it opens of a kind."""
     layout, _, folder = text.partition("=")
     entry = DATASETS.find(layout) if folder and layout in DATASETS else None

@@ -22,7 +22,7 @@ from segue_train import dynamic_background, scenery
 from segue_train.cut_outs import HEIGHTS, CutOut, Mover, draw_mover, place, shape_cut_out
 from segue_train.footage import Footage
 from segue_train.foreground_samples import UNLIT, VISIBLE, Sample, past_times, with_past
-from segue_train.scenery import Camera, Effect, Exposure, Haze, ImageLoaders, Light, Sensor
+from segue_train.scenery import Camera, Effect, Exposure, ImageLoaders, Light, Sensor
 from segue_train.warp import Matrix, Rng, Size, picked
 
 MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
@@ -30,9 +30,9 @@ MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
 WHOLE_ALPHA, NO_ALPHA = 0.6, 0.2
 SHADOW_DEPTH = 0.12  # share of the light that a shadow takes away at least where it is labelled as one
 SHAPES = 0.2  # share of movers that are mere shapes
-# Shares of the clips of a shaken camera, of low contrast, with branches before the scene, with movers that
-# were there from the start, and of no kind.
-KINDS = {"shaken": 0.2, "dim": 0.22, "branches": 0.18, "from start": 0.2, "plain": 0.2}
+# Shares of the clips of a shaken camera, of low contrast, with movers that were there from the start, and of
+# no kind.
+KINDS = {"shaken": 0.2, "dim": 0.22, "from start": 0.2, "plain": 0.38}
 SMALL = (8.0, 60.0)  # heights of movers where contrast is low, in pixels
 MATCHED = 0.6  # share of the blurred frames whose background is blurred alike
 NOISE_LEVELS = 3.0  # where contrast is low, what differs by so many spreads of the noise is visible
@@ -70,7 +70,6 @@ class Clip:
     sun: Sun
     unlit: bool
     noise: npt.NDArray[np.int8] = field(repr=False)
-    haze: Haze | None = None
     exposure: Exposure | None = None
     visible: float = VISIBLE  # grey levels by which a mover must differ for anybody to find it
 
@@ -101,11 +100,8 @@ class Clip:
         for mover in present:
             paint(canvas, solid, mover, time)
         canvas = self.light.act(canvas, time)
-        if self.haze is not None:
-            canvas = self.haze.act(canvas)
-            shade = np.asarray(shade * self.haze.transmission, np.uint8)
-        if self.exposure is not None:
-            canvas, solid, shade = (self.exposure.act(plane, time) for plane in (canvas, solid, shade))
+        if blur := self.exposure and self.exposure.blur(time):
+            canvas, solid, shade = map(blur.act, (canvas, solid, shade))
         view = self.camera.view(canvas, time, MARGIN)
         return self.sensor.expose(view, time, self.noise), solid, shade
 
@@ -168,7 +164,6 @@ class ClipMaker:
         self.cut_outs, self.images = list(cut_outs), list(images)
         self.offsets, self.size = tuple(offsets), size
         self.canvas = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
-        self.noise = scenery.noise_stock()
 
     def samples(self, rng: Rng) -> list[Sample]:
         """Two samples of one clip, at different times, with different pasts."""
@@ -196,8 +191,8 @@ class ClipMaker:
         current, labels = clip.frame_with_labels(now)
         window = np.stack([clip.frame(now + time) if time else current for time in self.offsets])
         sample = with_past(rng, window, current, frames, solids, labels, visible=clip.visible)
-        blur = None if clip.exposure is None else clip.exposure.blur(now)
-        if blur is not None and rng.random() < MATCHED:
+        blur = clip.exposure and clip.exposure.blur(now)
+        if blur and rng.random() < MATCHED:
             planes = sample.background[..., :18]
             planes[...] = np.dstack([blur.act(plane) for plane in cv2.split(planes)])
         return sample
@@ -210,9 +205,7 @@ class ClipMaker:
         if dim and not empty:
             count += int(rng.integers(0, 5))
         sun = draw_sun(rng)
-        effects, unlit = dynamic_background.draw_effects(rng, self.canvas, self.images)
-        if kind == "branches":
-            effects = [*effects, dynamic_background.branches(rng, self.canvas, self.images)]
+        effects, unlit = dynamic_background.draw_effects(rng, self.canvas)
         heights = SMALL if dim and rng.random() < 0.7 else HEIGHTS
         movers = [self._mover(rng, heights, from_start and rng.random() < 0.7) for _ in range(count)]
         sensor = scenery.draw_dim_sensor(rng) if dim and rng.random() < 0.5 else scenery.draw_sensor(rng)
@@ -225,8 +218,7 @@ class ClipMaker:
             sensor,
             sun,
             unlit,
-            self.noise,
-            haze=scenery.draw_haze(rng, self.canvas) if dim and rng.random() < 0.7 else None,
+            scenery.noise_stock(),
             exposure=scenery.draw_exposure(rng) if kind == "shaken" else None,
             visible=float(np.clip(NOISE_LEVELS * sensor.noise, LEAST_VISIBLE, VISIBLE)) if dim else VISIBLE,
         )
@@ -254,15 +246,8 @@ def passers_by(rng: Rng, movers: list[Mover], times: list[int]) -> list[Mover]:
     """The same movers at other times: who was there before."""
     kind = rng.random()
     count = 0 if kind < 0.45 else int(rng.integers(1, 5) if kind < 0.85 else rng.integers(6, 15))
-    found = []
-    for _ in range(count if movers else 0):
-        mover = picked(rng, movers)
-        time = rng.uniform(times[0], 0)
-        (x, y), (vx, vy) = mover.path.place, mover.path.velocity
-        there = x - vx * time, y - vy * time
-        path = replace(mover.path, place=there, stop=np.inf, start=-np.inf, growth=0.0)
-        found.append(replace(mover, path=path, comes=-np.inf, leaves=np.inf))
-    return found
+    passing = range(count if movers else 0)
+    return [picked(rng, movers).passing(rng.uniform(times[0], 0)) for _ in passing]
 
 
 def scenes_of(footage: Sequence[Footage]) -> ImageLoaders:

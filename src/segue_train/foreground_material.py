@@ -15,12 +15,11 @@ from segue_train.cut_outs import cut_outs_of_stills, cut_outs_of_videos
 from segue_train.footage import Material, gather, named_data
 from segue_train.foreground_clips import ClipMaker, scenes_of
 from segue_train.foreground_pool import Maker, Pool, fill
-from segue_train.foreground_videos import FARTHEST, MovingCameras, StillCameras
+from segue_train.foreground_videos import StillCameras
 
 # How often a mover is cut out of a video, which has limbs that move, against one of a still image.
 VIDEO_WEIGHT = 6
-# Samples of videos of moving and, at most, of still cameras for each sample of an artificial clip.
-MOVING_SHARE, STILL_SHARE = 0.1, 0.25
+STILL_SHARE = 0.25  # most samples of videos of still cameras for each sample of an artificial clip
 SAMPLES_A_FRAME = 6  # most samples for each labelled frame of a still camera
 
 _NAMED = re.compile(r"[\w-]+=.+", re.DOTALL)
@@ -42,7 +41,7 @@ def gather_foreground(
     plain = [text for text in folders if not _NAMED.fullmatch(text)]
     videos: dict[bool, list[ForegroundSequence]] = {True: [], False: []}
     rest = set(exclude)
-    for entry, opened in (named_data(text, "foreground") for text in folders if text not in plain):
+    for entry, opened in (named_data(text, "videos") for text in folders if text not in plain):
         videos[entry.shadows] += [video for video in opened if video.name not in exclude]
         rest -= {video.name for video in opened}
     return gather(plain, exclude=rest, include_val=include_val, report=report), videos
@@ -66,9 +65,6 @@ def fill_pool(
         cut_outs = cut_outs_of_stills(footage.stills) + cut_outs_of_videos(footage.videos) * VIDEO_WEIGHT
         scenes = scenes_of([*footage.stills, *footage.videos])
         makers.append((ClipMaker(cut_outs, scenes, offsets, size), samples))
-    long = [video for video in footage.videos if len(video) > FARTHEST + max(0, *offsets)]
-    if long and samples:
-        makers.append((MovingCameras(long, offsets, size), round(MOVING_SHARE * samples)))
     for shadows, videos in still_cameras.items():
         if videos:
             frames = sum(len(video.labels) for video in videos)
@@ -83,14 +79,6 @@ def fill_pool(
     return fill(folder, makers, seed, workers, settings, report)
 
 
-def refuse_trained(still_cameras: StillVideos, chosen: Iterable[str]) -> None:
-    """See that no video is both trained on and validated on."""
-    trained = {video.name for videos in still_cameras.values() for video in videos}
-    both = sorted(trained.intersection(chosen))
-    if both:
-        raise DatasetError(f"{first_few(both)}: both trained on and validated on; --exclude them")
-
-
 @dataclass(slots=True)
 class ForegroundVideos:
     """The videos of a training, and the scenes that are kept from it, for an honest score."""
@@ -99,11 +87,6 @@ class ForegroundVideos:
     rendered: list[ForegroundSequence] = field(default_factory=list)
     left_out: list[ForegroundSequence] = field(default_factory=list)
 
-    @property
-    def sources(self) -> list[list[ForegroundSequence]]:
-        """Videos to learn from, by kind."""
-        return [videos for videos in (self.real, self.rendered) if videos]
-
 
 def gather_videos(
     folders: Iterable[str], *, exclude: Collection[str] = (), fold: int | None = None
@@ -111,7 +94,7 @@ def gather_videos(
     """List the videos of ``LAYOUT=FOLDER``, with a data set that has videos."""
     videos, unknown, folds = ForegroundVideos(), set(exclude), unseen_folds()
     for text in folders:
-        entry, opened = named_data(text, "foreground")
+        entry, opened = named_data(text, "videos")
         for video in opened:
             names = {video.key, video.name, video.category}
             if not names.isdisjoint(exclude) or (fold is not None and folds.get(video.key) == fold):
@@ -121,6 +104,6 @@ def gather_videos(
                 (videos.rendered if entry.rendered else videos.real).append(video)
     if unknown:
         raise DatasetError(f"no scene or category {first_few(sorted(unknown))} to leave out")
-    if not videos.sources:
+    if not (videos.real or videos.rendered):
         raise DatasetError("no videos to train on; see --data and what is left out")
     return videos

@@ -11,11 +11,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset
 
 from segue.errors import DatasetError
@@ -25,10 +27,9 @@ from segue_train.foreground_samples import Sample, collate
 from segue_train.recipe import Batch, Batches, in_passes
 from segue_train.warp import Matrix, Rng, random_part
 
-SHARD = 128  # samples of one pair of files
+SHARD = 128  # samples of one file
 DESCRIPTION = "pool.json"
-# Files of a shard, and which part of its samples each has, in the order of :class:`Sample`.
-KINDS = {"frames": "window", "scenes": "background", "labels": "labels"}
+FIELDS = ("window", "background", "labels")  # of a sample in a file, in the order of :class:`Sample`
 
 
 class Maker(Protocol):
@@ -42,23 +43,16 @@ class Pool:
     """Samples in the files of a folder, read when they are used."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.shards = folder, list[list[Image]]()
-        for path in sorted(folder.glob("frames-*.npy")):
-            shard = [_map(path.with_name(path.name.replace("frames", kind))) for kind in KINDS]
-            frames, scenes, labels = shard
-            size = (len(frames), *labels.shape[1:])
-            if frames.ndim != 5 or scenes.shape[:3] != size or (len(frames), *frames.shape[2:4]) != size:
-                raise DatasetError(f"{path}: not a file of samples; remove it and build the pool anew")
-            self.shards.append(shard)
+        self.shards = [_map(path) for path in sorted(folder.glob("samples-*.npy"))]
         if not self.shards:
             raise DatasetError(f"{folder}: holds no samples")
 
     def __len__(self) -> int:
-        return sum(len(frames) for frames, _, _ in self.shards)
+        return sum(map(len, self.shards))
 
     def __getitem__(self, index: int) -> Sample:
         shard, row = divmod(index, SHARD)
-        return Sample(*(plane[row] for plane in self.shards[shard]))
+        return Sample(*self.shards[shard][row])
 
 
 def fill(
@@ -90,7 +84,7 @@ class _Shards(Dataset[int]):
     def __init__(self, folder: Path, makers: Sequence[tuple[Maker, int]], seed: int) -> None:
         self.folder, self.seed = folder, seed
         planned = (maker for maker, samples in makers for _ in range(-(-samples // SHARD)))
-        self.missing = [item for item in enumerate(planned) if not self._path("frames", item[0]).exists()]
+        self.missing = [item for item in enumerate(planned) if not self._path(item[0]).exists()]
 
     def __len__(self) -> int:
         return len(self.missing)
@@ -99,21 +93,22 @@ class _Shards(Dataset[int]):
         if index >= len(self.missing):
             raise IndexError(index)
         number, maker = self.missing[index]
-        samples: list[Sample] = []
-        draws = itertools.count()
-        while len(samples) < SHARD:
-            samples += maker.samples(np.random.default_rng([self.seed, number, next(draws)]))
-        del samples[SHARD:]
-        for kind, name in reversed(KINDS.items()):  # the frames come last: they tell that all files are there
-            path = self._path(kind, number)
-            part = path.with_suffix(".part")
-            with part.open("wb") as file:
-                np.save(file, np.stack([getattr(item, name) for item in samples]), allow_pickle=False)
-            part.replace(path)
+        draws = (maker.samples(np.random.default_rng([self.seed, number, i])) for i in itertools.count())
+        samples = itertools.chain.from_iterable(draws)
+        row_of = attrgetter(*FIELDS)
+        first = row_of(next(samples))
+        kind = np.dtype([(name, np.uint8, part.shape) for name, part in zip(FIELDS, first, strict=True)])
+        rest = map(row_of, itertools.islice(samples, SHARD - 1))
+        rows = np.fromiter(itertools.chain([first], rest), kind, SHARD)
+        path = self._path(number)
+        partial = path.with_suffix(".part")
+        with partial.open("wb") as file:
+            np.save(file, rows, allow_pickle=False)
+        partial.replace(path)
         return number
 
-    def _path(self, kind: str, number: int) -> Path:
-        return self.folder / f"{kind}-{number:05d}.npy"
+    def _path(self, number: int) -> Path:
+        return self.folder / f"samples-{number:05d}.npy"
 
 
 @dataclass(frozen=True)
@@ -194,12 +189,13 @@ def _claim(folder: Path, settings: dict[str, object]) -> None:
         )
 
 
-def _map(path: Path) -> Image:
+def _map(path: Path) -> npt.NDArray[np.void]:
+    """The samples of a file, records of :data:`FIELDS`."""
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: damaged; remove it and build the pool anew") from error
-    if values.dtype != np.uint8:
+    if values.dtype.names != FIELDS:
         raise DatasetError(f"{path}: not a file of samples; remove it and build the pool anew")
     return np.asarray(values)
 

@@ -9,7 +9,7 @@ difference that takes every leaf for foreground, and sometimes missing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 
 import cv2
@@ -81,23 +81,15 @@ def with_past(
     *,
     visible: float = VISIBLE,
 ) -> Sample:
-    """A sample with what is known of kept frames."""
+    """A sample with what is known of kept frames, in the contrast in which a session shows it."""
     planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
-    scene = scene_planes(planar, past_masks(rng, past, solids), _SETTINGS.least).transpose(1, 2, 0)
-    images = [*window, scene[..., 3:6], scene[..., 12:15]]
-    return in_usual_contrast(
-        Sample(window, scene, without_evidence_unknown(current, images, labels, visible))
-    )
-
-
-def in_usual_contrast(sample: Sample) -> Sample:
-    """A sample with the contrast in which a session shows it, noise included."""
-    scene = Scene(np.ascontiguousarray(sample.background.transpose(2, 0, 1)))
-    tone = contrast_gain(scene)
-    if tone is None:
-        return sample
-    planes = tone.of_scene(scene).planes.transpose(1, 2, 0)
-    return replace(sample, window=tone.act(sample.window), background=planes)
+    planes = scene_planes(planar, past_masks(rng, past, solids), _SETTINGS.least)
+    images = [*window, *(planes[i : i + 3].transpose(1, 2, 0) for i in (3, 12))]
+    labels = without_evidence_unknown(current, images, labels, visible)
+    tone = contrast_gain(Scene(planes))
+    if tone is not None:
+        window, planes = tone.act(window), tone.of_scene(Scene(planes)).planes
+    return Sample(window, planes.transpose(1, 2, 0), labels)
 
 
 def past_masks(rng: Rng, frames: Image, solids: BoolArray) -> BoolArray:

@@ -1,10 +1,8 @@
 """Samples for foreground networks from labelled real and rendered videos, for a pool or straight from files.
 
-Videos of fixed cameras give frames, context and a background as in a session. Frames of a moving camera are
-first warped onto the current frame; the network must ignore the remaining motion, above all parallax.
-
-All frames of a window without a pool are changed alike. The paper of MUSTAN does not tell its augmentations;
-the ranges are our reading (see docs/systems/mustan.md).
+Videos of fixed cameras give frames, context and a background as in a session. All frames of a
+window without a pool are changed alike. The paper of MUSTAN does not tell its augmentations; the ranges are
+our reading (see docs/systems/mustan.md).
 """
 
 from __future__ import annotations
@@ -16,31 +14,23 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from segue.arrays import Float32Array
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.isd import IsdClip
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue.sessions.extra_inputs import DepthScale
-from segue.sessions.moving_camera import camera_motion, is_moderate, seen_from
 from segue.types import Image
-from segue_train.footage import VOID, Footage
 from segue_train.foreground_samples import UNLIT, Sample, collate, with_past
 from segue_train.photo import Jitter
 from segue_train.recipe import Batch, Batches
-from segue_train.warp import Matrix, Rng, Size, log_uniform, picked, random_part
+from segue_train.scenery import draw_sensor, noise_stock
+from segue_train.warp import Rng, Size, picked, random_part
 
-NEAREST, FARTHEST = 4, 18  # frames from the current one to those that are a moving camera's background
-TRIES = 500  # random frames that are looked at for one whose past can be warped onto it
 LONGEST_STEP = 6  # most frames from one frame of a window to the next; networks learn steps from one on
 FROZEN = 0.05  # share of the windows in which all frames are the current one
 BACKGROUND_FRAMES = 9  # past frames whose median is the background
 COLOUR = Jitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05)
-GAMMA = (0.7, 1.5)
 SCALE = (0.75, 1.5)  # enlargement of an image whose short side was brought to that of the crop
-NOISE = 0.04  # largest deviation of the noise, of 1
-BLUR = (0.3, 1.2)  # range of the blur's deviation in pixels
-OFTEN, SELDOM = 0.5, 0.3  # shares of the windows with noise, and with blur
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,65 +64,16 @@ class StillCameras:
         labels = run.video.read_labels(now)
         if not self.shadows:
             labels = np.where(labels == STATIC, np.uint8(UNLIT), labels)
-        frames = [run.video.read_image(i) for i in (*times, *past)]
-        return [_sample(rng, self, frames, [run.video.read_labels(i) for i in past], labels)]
-
-
-class MovingCameras:
-    """Draws samples from labelled videos of moving cameras, warped so that the camera stands still."""
-
-    def __init__(self, videos: Sequence[Footage], offsets: Sequence[int], size: Size) -> None:
-        self.videos, self.offsets, self.size = list(videos), tuple(offsets), size
-        self._steps: dict[int, list[Matrix | None]] = {}
-
-    def samples(self, rng: Rng) -> list[Sample]:
-        """A random frame whose past can be warped onto it."""
-        for _ in range(TRIES):
-            number = int(rng.integers(len(self.videos)))
-            video = self.videos[number]
-            sense = 1 if rng.random() < 0.5 else -1
-            past = -np.sort(-rng.integers(NEAREST, FARTHEST + 1, int(rng.integers(1, 9))))
-            times = [sense * int(time) for time in (*self.offsets, *(-past))]
-            frames = range(max(0, -min(times)), len(video) - max(0, *times))
-            if not frames:
-                continue
-            now = int(rng.choice(frames))
-            warped = self._warped(number, now, [now + time for time in times])
-            if warped is not None:
-                mask = video.read(now)[1]
-                labels = np.where(mask > 0, np.uint8(MOTION), np.uint8(UNLIT))
-                labels[mask == VOID] = UNKNOWN
-                # Nobody warps the masks: those of a session are as if missing, or crude.
-                return [_sample(rng, self, warped, [np.zeros_like(mask)] * len(past), labels)]
-        raise DatasetError(
-            f"{TRIES} tries to warp the past onto a frame failed; leave the videos out, or give longer ones"
+        images = [run.video.read_image(i) for i in (*times, *past)]
+        masks = [run.video.read_labels(i) for i in past]
+        scale = max(float(rng.uniform(0.7, 1.3)), *np.divide(self.size, labels.shape))
+        pieces = cut(rng, [*images, *masks, labels], self.size, scale)
+        count, length = len(times), len(images)
+        window, past_frames, solids = (
+            np.stack(pieces[i:j]) for i, j in ((0, count), (count, length), (length, -1))
         )
-
-    def _warped(self, number: int, now: int, others: Sequence[int]) -> list[Image] | None:
-        """Frames as the camera would have seen them from where it is now; None if that is not known."""
-        video = self.videos[number]
-        current = video.read_image(now)
-        found = []
-        for other in others:
-            matrix = self._motion(number, other, now)
-            if matrix is None or not is_moderate(matrix, (current.shape[0], current.shape[1])):
-                return None
-            found.append(seen_from(video.read_image(other), matrix, current))
-        return found
-
-    def _motion(self, number: int, start: int, end: int) -> Matrix | None:
-        """Homography from frame ``start`` to frame ``end``, chained over the frames between them."""
-        if number not in self._steps:
-            video = self.videos[number]
-            images = [video.read(i) for i in range(len(video))]
-            self._steps[number] = [camera_motion(a, b) for a, b in itertools.pairwise(images)]
-        low, high = sorted((start, end))
-        total: Matrix = np.eye(3)
-        for step in self._steps[number][low:high]:
-            if step is None:
-                return None
-            total = step @ total
-        return np.asarray(total if start <= end else np.linalg.inv(total), np.float64)
+        now_at = self.offsets.index(0)
+        return [with_past(rng, window, window[now_at], past_frames, solids >= UNKNOWN, pieces[-1])]
 
 
 def runs_of(videos: Sequence[ForegroundSequence], *, scored: bool = False) -> list[Run]:
@@ -149,22 +90,6 @@ def runs_of(videos: Sequence[ForegroundSequence], *, scored: bool = False) -> li
     if not runs:
         raise DatasetError("no video with labelled frames that follow one another")
     return runs
-
-
-def _sample(
-    rng: Rng,
-    maker: StillCameras | MovingCameras,
-    frames: Sequence[Image],
-    masks: Sequence[Image],
-    labels: Image,
-) -> Sample:
-    """Part of a video: its frames are the window, then the past; its masks are the labels of the past."""
-    height, width = labels.shape
-    scale = max(float(rng.uniform(0.7, 1.3)), maker.size[0] / height, maker.size[1] / width)
-    pieces = cut(rng, [*frames, *masks, labels], maker.size, scale)
-    count, length = len(maker.offsets), len(frames)
-    window, past, solids = (np.stack(pieces[i:j]) for i, j in ((0, count), (count, length), (length, -1)))
-    return with_past(rng, window, window[maker.offsets.index(0)], past, solids >= UNKNOWN, pieces[-1])
 
 
 class WindowSampler:
@@ -251,29 +176,11 @@ def cut(rng: Rng, images: Sequence[Image], size: Size, scale: float) -> list[Ima
 
 
 def augment(rng: Rng, sample: Sample) -> Sample:
-    """Change the light, the colours and the sensor of a window and its background."""
-    frames = [*sample.window, sample.background]
-    change, table = COLOUR.draw(rng), _gamma(rng)
-    frames = [cv2.LUT(change(frame), table) for frame in frames]
-    if rng.random() < SELDOM:
-        deviation = rng.uniform(*BLUR)
-        frames = [cv2.GaussianBlur(frame, (0, 0), deviation) for frame in frames]
-    if rng.random() < OFTEN:
-        deviation = 255 * rng.uniform(0, NOISE)
-        frames = [_noise(rng, frame, deviation) for frame in frames]
-    *window, background = frames
+    """Change the colours of a window and its background, as another camera would see them."""
+    change, sensor, noise = COLOUR.draw(rng), draw_sensor(rng), noise_stock()
+    images = [*sample.window, sample.background]
+    *window, background = (sensor.expose(change(image), time, noise) for time, image in enumerate(images))
     return replace(sample, window=np.stack(window), background=background)
-
-
-def _gamma(rng: Rng) -> Image:
-    """Grey values by grey value."""
-    exponent = log_uniform(rng, *GAMMA)
-    return np.asarray(np.rint(255 * (np.arange(256) / 255) ** exponent), np.uint8)
-
-
-def _noise(rng: Rng, frame: Image, deviation: float) -> Image:
-    noise: Float32Array = rng.standard_normal(frame.shape, np.float32) * np.float32(deviation)
-    return np.asarray(np.clip(frame + noise + 0.5, 0, 255), np.uint8)
 
 
 def _resize(part: Image, size: Size) -> Image:

@@ -165,9 +165,8 @@ class InstanceClipSampler:
         chosen = clips.random_object(rng, pairs[0][1], least=LEAST_PIXELS)
         matrix = clips.crop_around(rng, pairs[0][1] == chosen, shape.side)
         moving = len(source) > 1
-        steps = clips.animation(rng, clips.HAND_HELD if moving else clips.WHOLE_IMAGE, shape, shape.pace)
-        if moving:  # a video bends by itself
-            steps = [(step, None) for step, _ in steps]
+        motion = clips.HAND_HELD if moving else clips.WHOLE_IMAGE
+        steps = clips.animation(rng, motion, shape, shape.pace, bends=not moving)
         clip = Clip.moved(pairs, matrix, steps, shape.side)
         keep = object_ids(np.stack(clip.masks))
         # Of more than there is room for, the others are there, but not labelled.
@@ -178,13 +177,10 @@ class InstanceClipSampler:
     def _paste(self, rng: Rng, drawn: LabelledClip, shape: ClipShape) -> None:
         """Paste one object of another source, moving by itself, before or behind what is there."""
         source = self.kinds.draw(rng)
-        pairs = _frames(rng, source, shape, 3)
-        chosen = clips.random_object(rng, pairs[0][1], least=400)
-        if not chosen:
+        found = clips.cut_out_of(rng, _frames(rng, source, shape, 3), shape, least=400)
+        if found is None:
             return
-        matrix = clips.place_object(rng, pairs[0][1] == chosen, shape.side)
-        steps = clips.animation(rng, clips.CUT_OUT, shape, shape.pace)
-        cut_out = Clip.moved(clips.solid(chosen, pairs), matrix, steps, shape.side)
+        chosen, cut_out = found
         drawn.labels.append(source.label(chosen))
         behind = len(drawn.labels) > 1 and bool(rng.random() < 0.3)
         drawn.clip.paste(cut_out, len(drawn.labels), behind)

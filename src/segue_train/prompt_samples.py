@@ -39,13 +39,8 @@ def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> Kinds[Pai
     return Kinds(sources)
 
 
-@dataclass(slots=True)
-class Sample:
-    """A crop (S, S, 3), its target (S, S) of 0, 1 and void, and prompt planes (4, S, S), all uint8."""
-
-    image: Image
-    target: Image
-    planes: Image
+Sample = tuple[Image, Image, Image]
+"""A crop (S, S, 3), its target (S, S) of 0, 1 and void, and prompt planes (4, S, S), all uint8."""
 
 
 class PromptSampler:
@@ -80,7 +75,7 @@ class PromptSampler:
         inside = target == 1
         if inside.sum() < 16:
             return None
-        return Sample(_photographed(rng, crop), target, _prompts(rng, inside, kind))
+        return _photographed(rng, crop), target, _prompts(rng, inside, kind)
 
     def _on_other_ground(self, rng: Rng, crop: Image, target: Image, side: int) -> Pair:
         """The object alone on a part of another image."""
@@ -125,12 +120,9 @@ class PromptBatches(Batches):
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng((self.seed, number))
         side, fresh = self.shape(number / self.count)
-        samples = [self.sampler.draw(rng, side) for _ in range(fresh)]
-        return {
-            "images": stacked(item.image for item in samples).movedim(-1, 1),
-            "targets": stacked(item.target for item in samples),
-            "planes": stacked(item.planes for item in samples),
-        }
+        samples = (self.sampler.draw(rng, side) for _ in range(fresh))
+        images, targets, planes = map(stacked, zip(*samples, strict=True))
+        return {"images": images.movedim(-1, 1), "targets": targets, "planes": planes}
 
 
 def _any_object(rng: Rng, mask: Image) -> Image:

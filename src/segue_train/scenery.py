@@ -1,6 +1,6 @@
 """Scenes of artificial clips: an empty image with all that changes in it and yet is no foreground.
 
-Fog, light that is switched, a camera that shakes and a noisy sensor: each is a function of time, so that any
+Light that is switched, a camera that shakes and a noisy sensor: each is a function of time, so that any
 frame of a clip can be drawn on its own.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -24,9 +25,6 @@ ImageLoaders = Sequence[Callable[[], Image]]
 
 Effect = Callable[[Image, int], Image]
 """Changes a canvas (H, W, 3) as it is at a time in frames; it may write into it."""
-
-
-MOST_POSES = 17  # images that are averaged for the longest exposure
 
 
 def rng_at(seed: int, time: int) -> Rng:
@@ -114,29 +112,6 @@ def draw_light(rng: Rng, switched: bool) -> Light:
 
 
 @dataclass(frozen=True, slots=True)
-class Haze:
-    """Fog after Koschmieder: light of the scene times its transmission, the rest is light of the air."""
-
-    transmission: Float32Array  # share of the scene's light that comes through, (H, W) in [0, 1]
-    air: Float32Array  # colour of the fog, (3,)
-
-    def act(self, canvas: Image) -> Image:
-        """A canvas seen through the fog."""
-        share = self.transmission[..., None]
-        return np.asarray(canvas * share + self.air * (1 - share) + 0.5, np.uint8)
-
-
-def draw_haze(rng: Rng, size: Size) -> Haze:
-    """Fog or haze, thicker towards the top of the image, which is far away, in slow swathes."""
-    near = rng.uniform(0.15, 0.7)
-    far = near * rng.uniform(0.3, 1)
-    rows = np.linspace(far, near, size[0], dtype=np.float32)[:, None]
-    swathes = np.exp(rng.uniform(0, 0.25) * clouds(rng, size, int(rng.integers(2, 5))))
-    air = rng.uniform(90, 235) + rng.normal(0, 6, 3)
-    return Haze(np.asarray(np.clip(rows * swathes, 0.06, 0.9), np.float32), air.astype(np.float32))
-
-
-@dataclass(frozen=True, slots=True)
 class Camera:
     """A camera that is not quite still: amplitude in pixels, and frequencies and phases of its swinging."""
 
@@ -180,57 +155,23 @@ def draw_camera(rng: Rng) -> Camera:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Blur and skew of the frames of a shaken camera as a session sees them, which aligns them.
-
-    While the shutter is open the camera moves on its path, and rows are read one after the other.
-    """
+    """Motion of a shaken camera while its shutter is open; sessions align the frames, but not this blur."""
 
     reach: float  # spread of the length of the path during an exposure, in pixels
-    turn: float  # spread of the angle by which the camera turns meanwhile, in degrees
-    skew: float  # spread of the shift between the first and the last row, in pixels
     seed: int  # of the paths of all frames
-
-    def act(self, image: Image, time: int) -> Image:
-        """An image or plane, (H, W, 3) or (H, W), as it is exposed at a time."""
-        height, width = image.shape[:2]
-        path, turn, skew = self._path(time)
-        poses = int(np.clip(np.ceil(np.hypot(*path)), 1, MOST_POSES))
-        middle, total = (width / 2, height / 2), np.zeros(image.shape, np.float32)
-        for part in np.linspace(-0.5, 0.5, poses) if poses > 1 else (0.0,):
-            matrix: Any = cv2.getRotationMatrix2D(middle, turn * part, 1)
-            matrix[:, 2] += path * part
-            # Rows that are read later see the scene further on.
-            matrix[0, 1] += skew[0] / height
-            matrix[0, 2] -= skew[0] / 2
-            matrix[1, 1] += skew[1] / height
-            matrix[1, 2] -= skew[1] / 2
-            total += cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
-        return np.asarray(total / poses + 0.5, np.uint8)
 
     def blur(self, time: int) -> Blur | None:
         """The blur at a time, the same for the whole image, or None for a sharp frame."""
-        path, _, _ = self._path(time)
-        return Blur(float(path[0]), float(path[1])) if np.hypot(*path) >= 1 else None
-
-    def _path(self, time: int) -> tuple[Float32Array, float, Float32Array]:
-        """Path during the exposure in x and y, angle in degrees, and skew in x and y."""
         rng = rng_at(self.seed, time)
         # Half of the frames are taken where the path turns back, and are nearly sharp.
-        speed = abs(rng.normal()) if rng.random() < 0.6 else 0.2 * abs(rng.normal())
+        length = self.reach * (1 if rng.random() < 0.6 else 0.2) * abs(rng.normal())
         angle = rng.uniform(0, 2 * np.pi)
-        path = self.reach * speed * np.array([np.cos(angle), np.sin(angle)], np.float32)
-        skew = self.skew * speed * rng.normal(0, [1, 0.4])
-        return path, float(self.turn * speed * rng.normal()), np.asarray(skew, np.float32)
+        return Blur(float(length * np.cos(angle)), float(length * np.sin(angle))) if length >= 1 else None
 
 
 def draw_exposure(rng: Rng) -> Exposure:
-    """A hand-held or wind-shaken camera: blur of up to tens of pixels, little rotation, some skew."""
-    return Exposure(
-        reach=log_uniform(rng, 1, 14),
-        turn=float(rng.uniform(0, 1.2)),
-        skew=float(rng.uniform(0, 3)),
-        seed=int(rng.integers(1 << 31)),
-    )
+    """A hand-held or wind-shaken camera, which blurs by up to tens of pixels."""
+    return Exposure(log_uniform(rng, 1, 14), int(rng.integers(1 << 31)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +239,7 @@ def draw_dim_sensor(rng: Rng) -> Sensor:
     )
 
 
+@lru_cache(maxsize=1)
 def noise_stock(count: int = 1 << 21) -> npt.NDArray[np.int8]:
     """Unit normal noise (count,), int8, times 32, to be cut; drawing it anew costs more than all else."""
     normal = np.random.default_rng(0).standard_normal(count, np.float32)

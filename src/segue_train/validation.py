@@ -13,7 +13,6 @@ from segue.datasets.davis import Sequence
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.instances import DetectedInstance
 from segue.datasets.ytvis import YTVISDataset
-from segue.errors import DatasetError
 from segue.flow import FlowFiles
 from segue.jobs.running import results
 from segue.masks.tracks import RleTrack
@@ -64,23 +63,16 @@ def _f_measure(network: ForegroundNetwork, video: ForegroundSequence, flow: Flow
     return accumulator.counts.measures()["F"]
 
 
-class ClipAP:
+def clip_ap(network: nn.Module, dataset: YTVISDataset, short_side: int = SHORT_SIDE) -> float:
     """AP of YouTube-VIS by the published inference: a video is a clip, categories are class channels."""
-
-    def __init__(self, dataset: YTVISDataset, short_side: int = SHORT_SIDE) -> None:
-        if not any(dataset.annotations(video) for video in dataset):
-            raise DatasetError(f"{dataset.path} has no annotated object; AP cannot be measured on it")
-        self.dataset, self.short_side = dataset, short_side
-
-    def __call__(self, network: nn.Module) -> float:
-        accumulator = YTVISAccumulator(self.dataset.categories)
-        model, device = cast(SeqFormer, network), next(network.parameters()).device
-        for video in self.dataset:
-            images = map(partial(self.dataset.read_image, video), range(len(video)))
-            records = clip_records(model, images, video.size, device=device, short_side=self.short_side)
-            found = []
-            for record in records:
-                track = RleTrack.parse(record["segmentations"], video.size, forms="compressed")
-                found.append(DetectedInstance(record["category_id"], record["score"], track))
-            accumulator.update(video.id, self.dataset.annotations(video), found)
-        return accumulator.score().stats["AP"]
+    accumulator = YTVISAccumulator(dataset.categories)
+    model, device = cast(SeqFormer, network), next(network.parameters()).device
+    for video in dataset:
+        images = map(partial(dataset.read_image, video), range(len(video)))
+        records = clip_records(model, images, video.size, device=device, short_side=short_side)
+        found = []
+        for record in records:
+            track = RleTrack.parse(record["segmentations"], video.size, forms="compressed")
+            found.append(DetectedInstance(record["category_id"], record["score"], track))
+        accumulator.update(video.id, dataset.annotations(video), found)
+    return accumulator.score().stats["AP"]

@@ -17,8 +17,10 @@ from segue_web import messages
 from segue_web.edits import Edits
 from segue_web.exports import FORMATS, export_job, free_path, remove_unfinished, snapshot, steps
 from segue_web.exports.matting import need_matting
-from segue_web.importing import Effect, Import, effects, read_import, store, summary
+from segue_web.importing import Effect, effects, store, summary
 from segue_web.job_runner import Job, JobRunner
+from segue_web.label_files import read_labels
+from segue_web.labels import Labels
 from segue_web.project import FrameAnnotation, Project
 from segue_web.server import Backend
 from segue_web.tracking import (
@@ -27,7 +29,6 @@ from segue_web.tracking import (
     corrected_frames,
     planned,
     resumed,
-    steps_of,
     track_job,
 )
 from segue_web.video import Video
@@ -73,10 +74,8 @@ class AnnotateBackend(Backend):
             "hello": self._hello,
             "look": self._look,
             "prepare": self._prepare,
-            "before": self._before,
             "click": edits.click,
             "stroke": edits.stroke,
-            "polygon": edits.polygon,
             "forget": edits.forget,
             "object": self._object,
             "remove": self._remove,
@@ -93,7 +92,7 @@ class AnnotateBackend(Backend):
         self._prepares = False  # whether a frame is prepared for the first click
         self._next: tuple[int, Point | None] | None = None  # frame and place to be prepared after it
         self._uploads = 0
-        self._imports: dict[int, Import] = {}
+        self._imports: dict[int, Labels] = {}
 
     def open(self) -> None:
         self._worker.submit("ready")
@@ -117,7 +116,7 @@ class AnnotateBackend(Backend):
 
     async def import_file(self, name: str, path: Path) -> dict[str, Any]:
         # Not in the thread of the project, which all pages wait for.
-        given = await asyncio.to_thread(read_import, path, self.video, name)
+        given = await asyncio.to_thread(read_labels, path, self.video, name)
         self._uploads += 1
         self._imports[self._uploads] = given
         self._imports.pop(self._uploads - KEPT_IMPORTS, None)
@@ -128,7 +127,7 @@ class AnnotateBackend(Backend):
         known = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
         return known.get(name)
 
-    def import_all(self, given: Import, wanted: list[Effect]) -> None:
+    def import_all(self, given: Labels, wanted: list[Effect]) -> None:
         """Import what was read of a file, as one change."""
         self._runner.refuse_while_running("import")
         with self.project.change("import"):
@@ -160,9 +159,6 @@ class AnnotateBackend(Backend):
 
     def _known(self) -> dict[str, Any]:
         """The first answer to a page, without the running job; in the project's thread."""
-        interrupted = self.project.interrupted()
-        if interrupted is not None:
-            interrupted = {"done": interrupted["done"], "total": interrupted["total"], **interrupted["spec"]}
         # Detectors that need no weights, or whose weights are here.
         ready = [
             entry
@@ -177,9 +173,9 @@ class AnnotateBackend(Backend):
             "objects": self.project.objects(),
             "timeline": self.project.timeline(),
             "history": self.project.history(),
-            "settings": self.project.settings(),
+            "settings": self.project.noted("settings"),
             "detectors": [entry.name for entry in ready],
-            "interrupted": interrupted,
+            "interrupted": self.project.noted("tracking"),
             "folder": str(self.project.folder),
             "classes": self._classes,
             "formats": [
@@ -207,11 +203,6 @@ class AnnotateBackend(Backend):
                 await self._worker.ask("prepare", *coming)
         finally:
             self._prepares, self._next = False, None
-
-    def _before(self, frame: messages.Index) -> dict[str, Any]:
-        """The masks of a frame before the last step that changed it."""
-        label, masks = self.project.masks_before(frame) or (None, {})
-        return {"label": label, "masks": masks}
 
     def _object(
         self,
@@ -260,7 +251,7 @@ class AnnotateBackend(Backend):
 
     def _settings(self, values: messages.Settings) -> None:
         """Save view settings."""
-        self.project.set_settings(values)
+        self.project.note("settings", self.project.noted("settings") | values)
 
     async def _track(
         self,
@@ -273,21 +264,21 @@ class AnnotateBackend(Backend):
     ) -> dict[str, Any]:
         """Follow unlocked objects from the nearest corrected frame, or ``resume`` the last tracking."""
 
-        def plan() -> tuple[Job, dict[str, Any], dict[int, Corrected]]:
+        def plan() -> tuple[dict[str, Any], dict[int, Corrected]]:
             if resume:
                 spec = resumed(self.project)
             else:
                 spec = planned(self.project, self.video, direction, frame, first, last, objects)
-            total = steps_of(spec)
             corrected = corrected_frames(self.project, spec)
-            return Job(spec["direction"], total, row=self.project.begin_job(spec, total)), spec, corrected
+            self.project.note("tracking", spec)
+            return spec, corrected
 
         with self._runner.beginning("track"):
-            job, spec, corrected = await self.run(plan)
+            spec, corrected = await self.run(plan)
             start, stop = spec["start"], spec["stop"]
             kept = range(spec["first"], spec["last"] + 1)
             steps = self._worker.steps(track_job, corrected, start, stop, spec["objects"], kept)
-            self._runner.begin(job, steps)
+            self._runner.begin(Job(spec["direction"], spec["total"], tracking=spec), steps)
         return {"start": start, "stop": stop}
 
     async def _stop(self) -> None:

@@ -101,7 +101,8 @@ def annotate(
     from segue.weights import load_for
     from segue_web import server
     from segue_web.annotate import AnnotateBackend
-    from segue_web.importing import effects, read_import
+    from segue_web.importing import effects
+    from segue_web.label_files import read_labels
     from segue_web.video import Video
 
     with interruptible():
@@ -112,7 +113,7 @@ def annotate(
         names: dict[str, Any] = {"model": model, "weights": weights, "prompter": prompter, "device": device}
         backend = AnnotateBackend(Video(video), folder, classes=allowed, **names)
         for path in import_ or ():
-            given = read_import(path, backend.video)
+            given = read_labels(path, backend.video)
             wanted = effects(backend.project, given)
             for effect in wanted[:MOST_LISTED]:
                 where = "new object" if effect.target is None else f"object {effect.target}"

@@ -1,29 +1,28 @@
-"""Edits of an object on a frame: clicks, boxes, strokes, polygons, and "not visible"."""
+"""Edits of an object on a frame: clicks, boxes, strokes, and "not visible"."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from segue.arrays import BoolArray
 from segue.errors import PromptError
+from segue.masks.tracks import RleTrack
 from segue.prompts import Granularity, Prompts
 from segue.types import Box
-from segue_web.interpolation import brushed, filled, interpolated, neighbours
 from segue_web.messages import (
     BoxCorners,
     Click,
     Clicks,
-    Corners,
     Index,
     Number,
     Path,
     Revision,
     Width,
-    box_within,
     clicks_within,
 )
 from segue_web.project import FrameAnnotation, Project
@@ -31,12 +30,12 @@ from segue_web.server import Run
 from segue_web.video import Video
 from segue_web.worker import Worker
 
-MOST_INTERPOLATED = 300
-"""Frames that a polygon may change; all pages wait while they are saved."""
+FRACTION = 4
+"""Bits behind the point of places of a brush."""
 
 
 class Edits:
-    """Saves what a person says; the worker makes masks of clicks, and polygons are interpolated here."""
+    """Saves what a person says; the worker makes masks of clicks."""
 
     def __init__(self, video: Video, project: Project, run: Run, worker: Worker) -> None:
         self._video, self._project, self._run, self._worker = video, project, run, worker
@@ -54,21 +53,16 @@ class Edits:
         if not points and box is None:
             raise PromptError("give a point or a box")
         clicks = clicks_within(points, *self._video.size)
-        box = None if box is None else box_within(box, *self._video.size)
         previous, added = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
         on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
         prompts = Prompts(box, on, off, mask=previous, granularity=granularity)
         bound = None if any(inside for _, _, inside in added) else previous
-        clicked = await self._worker.ask("click", frame, prompts, bound)
-        shown = {"granularity": clicked.granularity, "granularities": clicked.granularities}
+        plane, score, shown = await self._worker.ask("click", frame, prompts, bound)
         data = {"points": clicks, "box": box, **shown}
-
-        def give() -> dict[str, Any]:
-            score = 1.0 if clicked.iou is None else clicked.iou
-            return self._give(frame, object, seen, "click", lambda _: clicked.plane, data, score)
-
-        given: dict[str, Any] = await self._run(give)
-        return given | shown
+        given = await self._run(
+            lambda: self._give(frame, object, seen, "click", lambda _: plane, data, score)
+        )
+        return {**given, **shown}
 
     def _corrected_by(
         self, frame: int, number: int | None, seen: int, points: list[Click], box: Box | None
@@ -107,53 +101,6 @@ class Edits:
             return self._give(frame, object, seen, label, lambda plane: plane | stroke)
         return self._give(frame, object, seen, "eraser stroke", lambda plane: plane & ~stroke)
 
-    def polygon(
-        self, frame: Index, object: Number | None, seen: Revision, corners: Corners
-    ) -> dict[str, Any]:
-        """Save a polygon, and the interpolated masks between it and the neighbouring polygons."""
-        project = self._project
-        project.check_edit(frame, seen, object)
-        height, width = self._video.size
-        polygon = np.clip(np.array(corners, np.float64), 0, (width, height))
-        plane = filled(polygon, self._video.size)
-        if not plane.any():
-            raise PromptError("the polygon holds no pixel of the video; draw it anew")
-        with self._project.change("polygon"):
-            number = object or project.add_object()
-            project.put(frame, {number: (plane, FrameAnnotation("given"))})
-            project.set_prompt(frame, number, {"points": [], "box": None, "polygon": polygon.tolist()})
-            count = self._interpolate(number, frame, refuses=True)
-        return {"object": number, "frames": count}
-
-    def _interpolate(self, number: int, frame: int, *, refuses: bool = False) -> int:
-        """Interpolate an object's polygons again on both sides of a frame; returns the number of frames."""
-        project = self._project
-        keys = project.polygons().get(number, {})
-        before, after = neighbours(keys, frame)
-        ends = sorted({i for i in (before, frame if frame in keys else None, after) if i is not None})
-        given = project.frames_of([number])
-        hidden = [i for i in given if i not in keys and not project.marks(i)[number].area]
-        pairs = [(first, last) for first, last in pairwise(ends) if not any(first < i < last for i in hidden)]
-        inside = {i for first, last in pairs for i in range(first + 1, last)} - set(given)
-        if refuses and len(inside) > MOST_INTERPOLATED:
-            raise PromptError(
-                f"{len(inside)} frames are more than {MOST_INTERPOLATED} to interpolate; "
-                "draw a polygon on one in between first"
-            )
-        if len(inside) > MOST_INTERPOLATED:
-            pairs, inside = [], set()
-        for index in project.frames_of([number], "interpolated"):
-            near = (before is None or index > before) and (after is None or index < after)
-            if near and index not in inside:
-                project.clear(index, number)
-        for first, last in pairs:
-            for index in sorted(inside & set(range(first + 1, last))):
-                share = (index - first) / (last - first)
-                plane = filled(interpolated(keys[first], keys[last], share), self._video.size)
-                project.put(index, {number: (plane, FrameAnnotation("interpolated"))})
-                project.set_prompt(index, number, None)
-        return len(inside)
-
     def forget(self, frame: Index, object: Number, seen: Revision, hidden: bool) -> None:
         """Save that an object is not on a frame, or that nothing is known of it there."""
         self._project.check_edit(frame, seen, object)
@@ -162,7 +109,6 @@ class Edits:
             if hidden:
                 plane = np.zeros(self._video.size, np.bool_)
                 self._project.put(frame, {object: (plane, FrameAnnotation("given"))})
-            self._interpolate(object, frame)
 
     def _give(
         self,
@@ -181,9 +127,19 @@ class Edits:
             number = wanted or project.add_object()
             plane = change(project.plane(frame, number))
             project.put(frame, {number: (plane, FrameAnnotation("given", score))})
-            # A polygon stays what is interpolated, whatever is painted over it here.
-            polygon = project.prompts(frame).get(number, {}).get("polygon")
-            if polygon is not None:
-                prompt = {"points": [], "box": None, **(prompt or {}), "polygon": polygon}
             project.set_prompt(frame, number, prompt)
         return {"object": number}
+
+
+def filled(corners: npt.NDArray[np.float64], size: tuple[int, int]) -> BoolArray:
+    """The mask of a polygon, (N, 2), x before y, in pixels of the video, as COCO draws it."""
+    return RleTrack.parse([[corners.ravel().tolist()]], size).decode(0)
+
+
+def brushed(path: npt.NDArray[np.float64], width: float, size: tuple[int, int]) -> BoolArray:
+    """The mask of a round brush that is moved along a path, (N, 2)."""
+    plane = np.zeros(size, np.uint8)
+    # OpenCV takes whole numbers with bits behind the point, from the centres of the pixels on.
+    points = np.round((path - 0.5) * (1 << FRACTION)).astype(np.int32)
+    cv2.polylines(plane, [np.concatenate([points, points[-1:]])], False, 1, round(width), shift=FRACTION)
+    return plane > 0

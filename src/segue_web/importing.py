@@ -5,31 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from segue.errors import PromptError
-from segue.masks import encode_rle
-from segue_web.label_files import read_labels
 from segue_web.labels import LONGEST_NAME, Labels
 from segue_web.project import FrameAnnotation, Project
-from segue_web.video import Video
 
 MOST_RANGES = 4
 """Ranges of frames that one line lists."""
 
 Targets = Mapping[int, int | None]
 """The object of the project whose masks an object of a file replaces, by number; None makes a new one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Import:
-    """The objects of a file, and their masks by object and frame: run lengths and number of pixels."""
-
-    labels: Labels
-    masks: Mapping[int, Mapping[int, tuple[str, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,34 +52,27 @@ def _ranges(frames: Sequence[int]) -> str:
     return f"frame{'s' if len(frames) > 1 else ''} {', '.join(texts)}" + (f" and {rest} more" if rest else "")
 
 
-def read_import(path: Path, video: Video, name: str | None = None) -> Import:
-    """Read a file whole, as :func:`segue_web.label_files.read_labels`, so that no damage is found later."""
-    labels = read_labels(path, video, name)
-    masks: dict[int, dict[int, tuple[str, int]]] = {number: {} for number in labels.names}
-    for index in sorted(labels.masks):
-        for number, plane in labels.objects(index).items():
-            if number in masks:  # a file may show what its record does not list
-                masks[number][index] = encode_rle(plane)["counts"], int(np.count_nonzero(plane))
-    return Import(labels, masks)
-
-
-def effects(project: Project, given: Import, targets: Targets | None = None) -> list[Effect]:
+def effects(project: Project, labels: Labels, targets: Targets | None = None) -> list[Effect]:
     """Changes of an import; by itself it targets unlocked objects of the same number and name or class."""
     if targets is None:
-        targets = _same_objects(project, given.labels)
+        targets = _same_objects(project, labels)
     unlocked = set(project.unlocked())
     chosen = [i for i in targets.values() if i is not None]
     if len(set(chosen)) < len(chosen) or not unlocked.issuperset(chosen):
         raise PromptError("choose another unlocked object for each object of the file, or a new one")
+    masks: dict[int, dict[int, str]] = {number: {} for number in labels.names}
+    for index, shown in sorted(labels.masks.items()):
+        for number, counts in shown.items():
+            masks[number][index] = counts
     found = []
-    for number, name in given.labels.names.items():
+    for number, name in labels.names.items():
         target = targets.get(number)
         known = {} if target is None else project.masks_of(target)
-        masks = given.masks[number]
-        replaced = [index for index in masks if index in known and known[index][1] != masks[index][0]]
-        added = [index for index in masks if index not in known]
+        own = masks[number]
+        replaced = [index for index in own if index in known and known[index][1] != own[index]]
+        added = [index for index in own if index not in known]
         corrected = sum(known[index][0] == "given" for index in replaced)
-        same = len(masks) - len(added) - len(replaced)
+        same = len(own) - len(added) - len(replaced)
         found.append(Effect(number, name, target, added, replaced, corrected, same))
     return found
 
@@ -107,9 +86,8 @@ def _same_objects(project: Project, labels: Labels) -> dict[int, int]:
     return same
 
 
-def store(project: Project, given: Import, wanted: Sequence[Effect]) -> None:
+def store(project: Project, labels: Labels, wanted: Sequence[Effect]) -> None:
     """Bring what was read into a project, inside :meth:`segue_web.project.Project.change`."""
-    labels = given.labels
     for effect in wanted:
         number = project.add_object(effect.name) if effect.target is None else effect.target
         about: dict[str, Any] = dict(labels.attributes.get(effect.number, {}))
@@ -117,9 +95,9 @@ def store(project: Project, given: Import, wanted: Sequence[Effect]) -> None:
         if about or group:
             project.set_object(number, attributes=about, **({"group": group} if group else {}))
         for index in (*effect.added, *effect.replaced):
-            counts, area = given.masks[effect.number][index]
-            mark = FrameAnnotation("imported", labels.score(index, effect.number), area)
-            project.replace_mask(index, number, counts, mark)
+            score, area = labels.score(index, effect.number), labels.area(index, effect.number)
+            counts = labels.masks[index][effect.number]
+            project.replace_mask(index, number, counts, FrameAnnotation("imported", score, area))
 
 
 def summary(done: Sequence[Effect]) -> str:

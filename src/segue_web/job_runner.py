@@ -20,12 +20,12 @@ from segue_web.server import DEFECT, Run
 
 @dataclass
 class Job:
-    """A tracking, which has a row in the project, or an export."""
+    """A tracking, whose rest is noted in the project, or an export."""
 
     what: str  # direction of a tracking, or ``export``
     total: int
     done: int = 0
-    row: int = 0  # of a tracking in the project; 0 of an export
+    tracking: dict[str, Any] | None = None  # as :func:`segue_web.tracking.planned` gives it
     entry: int | None = None  # the tracking's last step in the history
     target: Path | None = None
     since: float | None = None  # when its first step came: networks are loaded by then
@@ -87,8 +87,8 @@ class JobRunner:
                 async for value in steps:
                     job.since = job.since or time.monotonic()
                     job.done += 1
-                    if job.row:
-                        await self._run(partial(self._keep, job, *value))
+                    if job.tracking:
+                        await self._run(partial(self._keep, job, job.tracking, *value))
                     self._progress(job)
         except SegueError as failed:
             error = str(failed)
@@ -101,20 +101,20 @@ class JobRunner:
         if job.target is not None and error is None:
             self._send({"event": "exported", "name": job.target.name, "path": str(job.target)})
 
-    def _keep(self, job: Job, index: int, tracked: dict[int, MarkedMask]) -> None:
+    def _keep(self, job: Job, tracking: dict[str, Any], index: int, tracked: dict[int, MarkedMask]) -> None:
         """Save a tracked frame, in the tracking's own step of the history while that is the last."""
         project = self._project
         alive = {i: tracked[i] for i in project.unlocked(tracked)}
         with project.change("tracking", entry=job.entry if job.entry == project.last_entry else None):
             project.put(index, alive)
+            project.note("tracking", tracking | {"start": index, "done": job.done})
         job.entry = project.last_entry
-        project.note_job(job.row, done=job.done, at=index)
 
     async def _end(self, job: Job | None, state: str, error: str | None = None) -> None:
         self.job = None
-        if job is not None and job.row:
+        if job is not None and job.tracking and state == "done":
             try:
-                await self._run(partial(self._project.note_job, job.row, state=state))
+                await self._run(partial(self._project.note, "tracking", None))
             except SegueError as failed:
                 error = error or str(failed)
         self._send({"event": "ended", "state": state, "error": error})

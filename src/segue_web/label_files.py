@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import io
+import re
 import xml.etree.ElementTree as ET
 import zipfile
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from segue.datasets.json_files import entries, read_json_text
 from segue.errors import DatasetError, SegueError
-from segue.inputs import check_file
-from segue.masks import read_index_mask, read_stored_mask
+from segue.inputs import check_file, first_line
+from segue.masks import encode_rle, read_index_mask, read_stored_mask
+from segue.masks.rle import fill_polygons
 from segue.masks.tracks import RleTrack
 from segue.naming import natural_key
 from segue.types import IndexMask
 from segue.video.mask_folder import read_records
-from segue_web.cvat_shapes import SHAPES, wanted
-from segue_web.labels import MAX_MASKS, Labels, by_frame, errors_named
-from segue_web.text import refuse_entities
+from segue_web.labels import MAX_MASKS, Labels, by_frame
+from segue_web.text import first_problem, refuse_entities
 from segue_web.video import Video
 
 MAX_MASK_BYTES = 64 << 20
@@ -42,11 +45,26 @@ MAX_ENTRIES = 1_000_000
 WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
 """Results of segue in the folder of a video, in the order of search."""
 
-OF_SHAPES = {"track_id", "occluded", "rotation", "keyframe"}
+OF__SHAPES = {"track_id", "occluded", "rotation", "keyframe"}
 """Attributes in COCO files of CVAT that are of a shape, not of its object, which the first one names."""
+
+DAMAGED = (
+    *(OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError, EOFError),
+    *(zipfile.BadZipFile, zlib.error, ET.ParseError, MemoryError),
+)
+"""Errors of readers for malformed files; a RecursionError is a RuntimeError."""
 
 _ANNOTATION = ("annotations", True)
 _SCORE = TypeAdapter(Annotated[float, Field(allow_inf_nan=False)])
+
+MAX_CORNERS = 1 << 20
+"""Characters of the corners of a polygon."""
+
+_NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-9]$")
+"""Never occurs in numbers separated by commas; matching the whole text would take memory for each number."""
+
+_Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+_Pixels = Annotated[int, Field(ge=0, le=1_000_000)]
 
 T = TypeVar("T")
 
@@ -54,8 +72,8 @@ T = TypeVar("T")
 def read_labels(path: Path, video: Video, name: str | None = None) -> Labels:
     """Read labels: a folder, an archive or an image of masks, a JSON or an XML file."""
     where = name or str(path)
-    labels = Labels(where=where)
-    with errors_named(where, path):
+    labels = Labels(video.size)
+    with _errors_named(where, path):
         if path.is_dir():
             path = next((path / name for name in WRITTEN if (path / name).exists()), path)
         read = _read_folder if path.is_dir() else _READERS.get(path.suffix.lower())
@@ -81,11 +99,11 @@ def _read_folder(labels: Labels, folder: Path, video: Video) -> None:
             raise DatasetError("there are no PNG masks")
         paths.sort(key=lambda path: natural_key(path.name))
         files = by_frame({path.stem: path for path in paths}, video)
-    labels.add_files({index: partial(read_index_mask, path) for index, path in files.items()}, video.size)
+    labels.add_files({index: partial(read_index_mask, path) for index, path in files.items()})
 
 
 def _read_image(labels: Labels, path: Path, video: Video) -> None:
-    labels.add_files({0: partial(read_index_mask, path)}, video.size)
+    labels.add_files({0: partial(read_index_mask, path)})
 
 
 def _read_archive(labels: Labels, path: Path, video: Video) -> None:
@@ -97,7 +115,7 @@ def _read_archive(labels: Labels, path: Path, video: Video) -> None:
         raise DatasetError(f"a mask is larger than {MAX_MASK_BYTES >> 20} MiB")
     members.sort(key=lambda item: natural_key(item.filename))
     named = {item.filename: partial(_read_member, archive, item) for item in members}
-    labels.add_files(by_frame(named, video), video.size)
+    labels.add_files(by_frame(named, video))
 
 
 def _read_json(labels: Labels, path: Path, video: Video) -> None:
@@ -161,7 +179,7 @@ def _read_tracks(labels: Labels, video: Video, items: Iterable[tuple[dict[str, A
             raise DatasetError(f"it has {len(segmentations)} frames, the video {video.count}")
         track, score = RleTrack.parse(segmentations, video.size), _score(item)
         for t in np.flatnonzero(track.areas).tolist():
-            labels.add_mask(t, number, track, t, score)
+            labels.add_mask(t, number, track.counts[t], score)
 
 
 def _read_images(
@@ -178,12 +196,83 @@ def _read_images(
         about = about if isinstance(about, dict) else {}
         track = item.get("track_id", about.get("track_id"))
         number = numbers.setdefault(("alone", item["id"]) if track is None else track, len(numbers) + 1)
-        own = {key: value for key, value in about.items() if key not in OF_SHAPES}
+        own = {key: value for key, value in about.items() if key not in OF__SHAPES}
         labels.add_object(number, name, track, own)
         shape = RleTrack.parse([item["segmentation"]], video.size)
-        labels.add_mask(frames[item["image_id"]], number, shape, score=_score(item))
+        labels.add_mask(frames[item["image_id"]], number, shape.counts[0], _score(item))
     if all(isinstance(track, int) for track in numbers):  # else in the order of the file
         labels.sort_objects(labels.ids.__getitem__)
+
+
+class _Shape(BaseModel):
+    """Attributes of a shape, which are texts in the file; ``counts`` are run lengths of its mask."""
+
+    frame: int | None = None  # None of a shape in an image
+    z_order: _Coordinate = 0
+
+
+class _Box(_Shape):
+    """A rectangle."""
+
+    xtl: _Coordinate
+    ytl: _Coordinate
+    xbr: _Coordinate
+    ybr: _Coordinate
+
+    def counts(self, size: tuple[int, int]) -> bytes:
+        corners = [self.xtl, self.ytl, self.xbr, self.ytl, self.xbr, self.ybr, self.xtl, self.ybr]
+        return fill_polygons([corners], size)
+
+
+class _Polygon(_Shape):
+    """A polygon: ``x,y;x,y``."""
+
+    points: Annotated[str, Field(max_length=MAX_CORNERS)]
+
+    def counts(self, size: tuple[int, int]) -> bytes:
+        corners = [float(value) for pair in self.points.split(";") for value in pair.split(",")]
+        return fill_polygons([corners], size)
+
+
+class _Mask(_Shape):
+    """Run lengths along the rows of a box, the first one of zeros."""
+
+    left: _Pixels
+    top: _Pixels
+    width: _Pixels
+    height: _Pixels
+    rle: Annotated[str, Field(min_length=1)]
+
+    def counts(self, size: tuple[int, int]) -> bytes:
+        rows, columns = (slice(self.top, self.top + self.height), slice(self.left, self.left + self.width))
+        if rows.stop > size[0] or columns.stop > size[1]:
+            raise DatasetError("a mask lies outside the video")
+        area = self.width * self.height
+        if _NO_RUNS.search(self.rle) or self.rle.count(",") > area:
+            raise DatasetError("the run lengths of a mask are not numbers separated by commas, or too many")
+        # Not by a list of Python's numbers, which would take ten times the memory.
+        runs = np.fromstring(self.rle, np.int64, sep=",")
+        if (runs > area).any() or runs.sum() != area:
+            raise DatasetError("the run lengths of a mask do not add up to its size")
+        plane = np.zeros(size, np.bool_)
+        inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+        plane[rows, columns] = inside.reshape(self.height, self.width)
+        return encode_rle(plane)["counts"].encode()
+
+
+_SHAPES: dict[str, type[_Box | _Polygon | _Mask]] = {
+    "mask": _Mask,
+    "polygon": _Polygon,
+    "box": _Box,
+}
+"""By the name of the element."""
+
+
+def _wanted(item: ET.Element, key: str) -> str:
+    """Value of an element under a key."""
+    if key not in item.attrib:
+        raise DatasetError(f"a {item.tag} has no {key}")
+    return item.attrib[key]
 
 
 def _read_cvat(labels: Labels, path: Path, video: Video) -> None:
@@ -193,53 +282,75 @@ def _read_cvat(labels: Labels, path: Path, video: Video) -> None:
     numbers: dict[tuple[str, ...], int] = {}
     images: dict[str, int] = {}
     levels: dict[int, float] = {}
-    shapes: list[tuple[bool, int, int, RleTrack]] = []
-    number, image = 0, None  # of the object that a track or a shape is of, and of the image around it
+    boxes: list[tuple[int, int, bytes]] = []  # frame or image, object, run lengths
+    drawn: list[tuple[int, int, bytes]] = []  # the same of masks and polygons
 
-    def begin(item: ET.Element) -> int:
-        group, label = item.get("group_id", "0"), wanted(item, "label")
+    def object_of(item: ET.Element) -> int:
+        group, label = item.get("group_id", "0"), _wanted(item, "label")
         if is_grouped := group not in ("", "0"):
             same = ("group", group) if item.tag == "track" else ("group", group, label)
         else:
-            same = ("track", wanted(item, "id")) if item.tag == "track" else ("shape", str(len(numbers)))
+            same = ("track", _wanted(item, "id")) if item.tag == "track" else ("shape", str(len(numbers)))
         number = numbers.setdefault(same, len(numbers) + 1)
         labels.add_object(number, label, int(group) if is_grouped and group.isdecimal() else None)
         return number
 
-    for event, item in ET.iterparse(text, ("start", "end")):
-        is_shape = item.tag in SHAPES and item.get("outside") != "1"
-        if event == "start" and item.tag == "image":
+    def draw(item: ET.Element, number: int, image: int | None) -> None:
+        shape = _SHAPES[item.tag].model_validate(item.attrib)
+        levels.setdefault(number, shape.z_order)
+        index = shape.frame if image is None else image
+        if index is None or not 0 <= index < video.count:
+            raise DatasetError(f"frame {index} is none of the video, which has {video.count}")
+        (boxes if item.tag == "box" else drawn).append((index, number, shape.counts(video.size)))
+        if len(boxes) + len(drawn) > MAX_MASKS:
+            raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
+        for about in item.iter("attribute"):
+            labels.add_object(number, None, about={about.get("name", ""): about.text or ""})
+
+    for _, item in ET.iterparse(text):
+        shapes = [shape for shape in item if shape.tag in _SHAPES and shape.get("outside") != "1"]
+        if item.tag == "track":
+            number = object_of(item)
+            for shape in shapes:
+                draw(shape, number, None)
+        elif item.tag == "image":
             image = len(images)
-            if images.setdefault(wanted(item, "name"), image) != image:
+            if images.setdefault(_wanted(item, "name"), image) != image:
                 raise DatasetError("two of its images have one name")
             _check_images(images, video)
-        elif event == "start" and (item.tag == "track" or (is_shape and image is not None)):
-            number = begin(item)
-        elif event == "end" and item.tag == "attribute" and number:
-            labels.add_object(number, None, about={item.get("name", ""): item.text or ""})
-        elif event == "end" and is_shape:
-            if not number:
-                raise DatasetError(f"a {item.tag} belongs to no track")
-            shape = SHAPES[item.tag].model_validate(item.attrib)
-            levels.setdefault(number, shape.z_order)
-            index = shape.frame if image is None else image
-            if index is None or not 0 <= index < video.count:
-                raise DatasetError(f"frame {index} is none of the video, which has {video.count}")
-            shapes.append((item.tag == "box", index, number, shape.mask(video.size)))
-            if len(shapes) > MAX_MASKS:
-                break  # the check below refuses them
-        if event == "end" and item.tag in ("track", "image"):
-            number, image = 0, None
-        if event == "end" and item.tag in (*SHAPES, "track", "image"):
+            for shape in shapes:
+                draw(shape, object_of(shape), image)
+        elif shapes:
+            raise DatasetError(f"a {shapes[0].tag} belongs to no track")
+        if item.tag in ("track", "image"):
             item.clear()
     # A box says less than a mask: it counts where an object has nothing else, and lies below the others.
-    drawn = {(index, number) for is_box, index, number, _ in shapes if not is_box}
-    boxes = [shape for shape in shapes if shape[0] and shape[1:3] not in drawn]
+    known = {(index, number) for index, number, _ in drawn}
+    below = [box for box in sorted(boxes, key=itemgetter(1)) if box[:2] not in known]
     frames = _frames_of(images, video)
-    for _, place, number, track in sorted(boxes, key=itemgetter(2)) + [it for it in shapes if not it[0]]:
-        labels.add_mask(frames.get(place, place), number, track)
+    for place, number, counts in below + drawn:
+        labels.add_mask(frames.get(place, place), number, counts)
     # What lies on top comes last in the list of objects.
     labels.sort_objects(lambda number: levels.get(number, 0.0))
+
+
+@contextmanager
+def _errors_named(where: str, path: Path) -> Iterator[None]:
+    """Errors of readers, in one line that calls the file ``where``, wherever it lies (``path``)."""
+    try:
+        yield
+    except SegueError as error:
+        text = str(error).replace(str(path), where)
+        raise SegueError(f"{where}: {text.removeprefix(f'{where}: ')}") from None
+    except KeyError as error:
+        raise SegueError(f"{where}: an entry has no {str(error)[:80]}") from None
+    except DAMAGED as error:
+        reason = "it is damaged, or of another format"
+        if isinstance(error, ValidationError):
+            reason = first_problem(error.errors())
+        elif isinstance(error, OSError | zipfile.BadZipFile | zlib.error | ET.ParseError):
+            reason = getattr(error, "strerror", None) or first_line(error)
+        raise SegueError(f"{where}: cannot be read ({reason[:200]})") from None
 
 
 def _score(item: Mapping[str, Any]) -> float:

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from segue.errors import DatasetError, PromptError, SegueError
+from segue.errors import DatasetError, SegueError
 from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
-from segue.types import Box
 from segue_web.text import first_problem, without_controls
 
 MAX_BYTES = 4 << 20
@@ -44,7 +43,6 @@ Click = tuple[Coordinate, Coordinate, bool]
 """A point of the video, and whether it lies on the object."""
 
 Clicks = Annotated[tuple[Click, ...], Field(max_length=200)]
-Corners = Annotated[list[Place], Field(min_length=3, max_length=500)]
 Path = Annotated[list[Place], Field(min_length=1, max_length=100_000)]
 Width = Annotated[float, Field(ge=1, le=1000)]
 Text = Annotated[str, AfterValidator(_printable)]
@@ -110,12 +108,3 @@ def plane_of(counts: Runs, what: str, height: int, width: int) -> npt.NDArray[np
 def clicks_within(points: Clicks, height: int, width: int) -> list[Click]:
     """Points moved into a frame of a size."""
     return [(min(max(x, 0), width - 1), min(max(y, 0), height - 1), on) for x, y, on in points]
-
-
-def box_within(box: Box, height: int, width: int) -> Box:
-    """The part of a box, given by any two corners, inside a frame of a size."""
-    x0, x1 = sorted(min(max(x, 0.0), float(width)) for x in box[::2])
-    y0, y1 = sorted(min(max(y, 0.0), float(height)) for y in box[1::2])
-    if x1 - x0 < 2 or y1 - y0 < 2:
-        raise PromptError("the box is smaller than two pixels")
-    return x0, y0, x1, y1

@@ -16,14 +16,15 @@ from segue.masks import decode_rle, encode_rle
 from segue.masks.files import MAX_ID
 from segue.masks.rle import check_runs
 from segue.types import IndexMask
-from segue_web.interpolation import Corners, shown
-from segue_web.store import POLYGON, Changed, Row, StaleError, Store
+from segue_web.store import Changed, Row, StaleError, Store
 
 Send = Callable[[dict[str, Any]], None]
 """Sends an event to all pages."""
 
 Kind = Literal["given", "tracked", "imported", "interpolated"]
-"""Origin of the mask of an object on a frame; ``given`` masks are a person's and are kept."""
+"""Origin of the mask of an object on a frame; ``given`` masks are a person's and are kept.
+
+Only projects of earlier versions have ``interpolated`` ones."""
 
 COLOURS = ("#f2495c", "#ffb020", "#37c978", "#35b6f2", "#b877f2", "#f277b6", "#8fd14f", "#f28b54", "#5c7cfa",
            "#20c9b4", "#e6d34a", "#c98a5e")  # fmt: skip
@@ -68,7 +69,6 @@ class Project(Store):
     def __init__(self, folder: Path, video: Mapping[str, Any], size: tuple[int, int]) -> None:
         self.size = size
         self.send: Send = lambda _: None
-        self._polygons: dict[int, dict[int, Corners]] | None = None
         super().__init__(folder, video)
 
     def publish(self, changed: Changed) -> None:
@@ -76,8 +76,7 @@ class Project(Store):
         event: dict[str, Any] = {"event": "changed", "revision": self.revision, "history": self.history()}
         if changed.objects:
             event["objects"] = self.objects()
-        # A polygon is shown on all frames: what pages know of these is out of date.
-        if len(changed.frames) == 1 and not changed.polygons:
+        if len(changed.frames) == 1:
             event["frames"] = [self.frame(index) for index in changed.frames]
         elif changed.frames:
             event["timeline"] = self.timeline()
@@ -85,19 +84,12 @@ class Project(Store):
 
     def frame(self, index: int) -> dict[str, Any]:
         """All that a page shows of a frame."""
-        marks = self.marks(index)
-        polygons = {}
-        for number, keys in self.polygons().items():
-            interpolates = number in marks and marks[number].kind == "interpolated"
-            corners, kind = shown(keys, index, between=interpolates)
-            polygons[number] = {"corners": corners.round(1).tolist(), "kind": kind}
         return {
             "frame": index,
             "revision": self.revision,
             "masks": self.masks(index),
             "prompts": self.prompts(index),
-            "polygons": polygons,
-            "marks": {number: astuple(mark) for number, mark in marks.items()},
+            "marks": {number: astuple(mark) for number, mark in self.marks(index).items()},
         }
 
     def objects(self) -> list[Row]:
@@ -129,22 +121,9 @@ class Project(Store):
         return {row["object"]: FrameAnnotation(*tuple(row)[2:]) for row in rows}
 
     def prompts(self, frame: int) -> dict[int, Row]:
-        """Clicks, boxes and polygons that a person gave on a frame."""
+        """Clicks and boxes that a person gave on a frame."""
         rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,))
         return {row["object"]: json.loads(row["data"]) for row in rows}
-
-    def polygons(self) -> Mapping[int, Mapping[int, Corners]]:
-        """Polygons drawn for interpolation, by object and frame; cached until the next change."""
-        if self._polygons is None:
-            self._polygons = {}
-            sql = "SELECT frame, object, data FROM prompts WHERE instr(data, ?) ORDER BY frame"
-            for row in self._db.execute(sql, (POLYGON,)):
-                if corners := json.loads(row["data"]).get("polygon"):
-                    self._polygons.setdefault(row["object"], {})[row["frame"]] = np.array(corners, np.float64)
-        return self._polygons
-
-    def _forget_prompts(self) -> None:
-        self._polygons = None
 
     def masks(self, frame: int) -> dict[int, str]:
         """Compressed run lengths of the visible objects of a frame, by object, in their order."""
@@ -155,24 +134,6 @@ class Project(Store):
         """Kind and run lengths of the masks of an object, by frame; empty where it is not visible."""
         sql = "SELECT frame, kind, mask FROM marks WHERE object=?"
         return {row["frame"]: (row["kind"], row["mask"]) for row in self._db.execute(sql, (number,))}
-
-    def masks_before(self, frame: int) -> tuple[str, dict[int, str]] | None:
-        """Label of the last step that changed a frame and is not undone, and the masks before it."""
-        rows = self._db.execute(
-            "SELECT label, key, before, dense_rank() OVER (ORDER BY entry DESC) AS age "
-            "FROM steps JOIN history ON history.id = entry "
-            "WHERE tbl='marks' AND key>=? AND key<? AND NOT undone ORDER BY age, steps.id DESC",
-            (f"[{frame}, ", f"[{frame},!"),
-        ).fetchall()
-        if not rows:
-            return None
-        masks = self.masks(frame)
-        for row in rows:
-            if row["age"] == 1:
-                number, before = json.loads(row["key"])[1], json.loads(row["before"] or "{}")
-                masks[number] = before.get("mask", "")
-        found = {number: masks[number] for number in sorted(masks) if masks[number]}
-        return str(rows[0]["label"]), self._checked(found, frame)
 
     def _checked(self, masks: dict[int, str], frame: int) -> dict[int, str]:
         """The same run lengths, checked: a project may come from elsewhere."""
@@ -186,8 +147,7 @@ class Project(Store):
 
     def plane(self, frame: int, number: int) -> BoolArray:
         """Mask of one object on a frame, (H, W), bool."""
-        counts = self.masks(frame).get(number)
-        return np.zeros(self.size, np.bool_) if counts is None else decoded(counts, self.size)
+        return np.asarray(self.mask(frame, [number]) > 0)
 
     def mask(self, frame: int, objects: Iterable[int] | None = None) -> IndexMask:
         """Index mask of the objects of a frame, (H, W), uint8 or uint16; later objects lie on top."""
@@ -208,14 +168,8 @@ class Project(Store):
             raise SegueError(f"a project holds ids up to {MAX_ID}; begin another with --project")
         self._set_meta("last", number)
         colour = COLOURS[(number - 1) % len(COLOURS)]
-        about = {
-            "name": name or f"Object {number}",
-            "colour": colour,
-            "category": "",
-            "team": "",
-            "attributes": "",
-        }
-        self._set("objects", (number,), {"id": number, **about, "visible": 1, "locked": 0})
+        row = {"id": number, "name": name or f"Object {number}", "colour": colour, "visible": 1, "locked": 0}
+        self._set("objects", (number,), row | {"category": "", "team": "", "attributes": ""})
         return number
 
     def set_object(self, number: int, **values: Any) -> None:
@@ -240,7 +194,7 @@ class Project(Store):
         self._set("objects", (number,), None)
 
     def set_prompt(self, frame: int, number: int, data: Row | None) -> None:
-        """Save clicks, box and polygon of an object on a frame, inside :meth:`change`; None removes them."""
+        """Save clicks and box of an object on a frame, inside :meth:`change`; None removes them."""
         row = None if data is None else {"frame": frame, "object": number, "data": json.dumps(data)}
         self._set("prompts", (frame, number), row)
         self._changed.frames.add(frame)
@@ -262,9 +216,7 @@ class Project(Store):
     def replace_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         """Replace a mask, also one that a person gave, and forget its clicks, inside :meth:`change`."""
         self._put(frame, number, counts, mark)
-        if (known := self.prompts(frame).get(number)) is not None:
-            polygon = known.get("polygon")
-            self.set_prompt(frame, number, polygon and {"points": [], "box": None, "polygon": polygon})
+        self.set_prompt(frame, number, None)
 
     def clear(self, frame: int, number: int) -> None:
         """Forget the mask and the prompts of an object on a frame, inside :meth:`change`."""
@@ -275,15 +227,11 @@ class Project(Store):
         """See that an edit was made on the frame as it is, and that its object may change."""
         if self.frame_revision(frame) > seen:
             raise StaleError(f"frame {frame} was changed in another window meanwhile; look and do it again")
-        if number is not None:
-            known = {row["id"]: row for row in self.objects()}
-            if number not in known:
-                raise StaleError(f"there is no object {number} any more")
-            if known[number]["locked"]:
-                raise PromptError(f"{known[number]['name']} is locked; unlock it first")
+        if number is not None and (row := self._object(number))["locked"]:
+            raise PromptError(f"{row['name']} is locked; unlock it first")
 
     def _object(self, number: int) -> Row:
         row = self._one("SELECT * FROM objects WHERE id=?", number)
         if row is None:
-            raise SegueError(f"there is no object {number}; it may have been removed in another window")
+            raise StaleError(f"there is no object {number}; it may have been removed in another window")
         return dict(row)

@@ -14,12 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import validate_call
 
-from segue.errors import SegueError
-from segue.video.partial import replacing
+from segue.errors import SegueError, SinkError, SourceError
+from segue.video.partial import replacing, writing
 from segue_web import messages
 from segue_web.guard import LocalServer, guarded_app
 from segue_web.project import Send
@@ -100,44 +100,38 @@ def make_app(backend: Backend, token: str) -> FastAPI:
 
     app = guarded_app(token, "index.html", life)
 
+    @app.exception_handler(SegueError)
+    async def refuse(_: Request, error: SegueError) -> JSONResponse:
+        status = {SinkError: 507, SourceError: 404}.get(type(error), 400)
+        return JSONResponse({"error": str(error)}, status)
+
     @app.get(f"/{token}/frame/{{index}}.jpg")
     def frame(index: int, near: bool = False) -> Response:
-        try:
-            data = backend.video.jpeg(index, near=near)
-        except SegueError as error:
-            raise HTTPException(404, str(error)) from None
         cache = "no-store" if near else "private, max-age=3600"
-        return Response(data, media_type="image/jpeg", headers={"Cache-Control": cache})
+        image = backend.video.jpeg(index, near=near)
+        return Response(image, media_type="image/jpeg", headers={"Cache-Control": cache})
 
     @app.get(f"/{token}/exports/{{name}}")
     def export(name: str) -> Response:
         path = backend.export_file(name)
         if path is None:
-            raise HTTPException(404, "there is no such export")
-        try:
-            file = path if path.is_file() else _zipped(path)
-        except SegueError as error:
-            raise HTTPException(507, str(error)) from None
+            raise SourceError("there is no such export")
+        file = path if path.is_file() else _zipped(path)
         return FileResponse(file, filename=file.name)
 
     @app.post(f"/{token}/import/{{name}}")
     async def import_file(name: str, request: Request) -> Response:
         suffix, size = Path(name).suffix.lower(), 0
-        try:
-            with TemporaryDirectory(prefix="segue-upload-") as folder:
-                path = Path(folder, f"upload{suffix if suffix in UPLOADS else ''}")
-                with path.open("wb") as file:
-                    async for part in request.stream():
-                        size += len(part)
-                        if size > MAX_UPLOAD:
-                            error = f"the file is larger than {MAX_UPLOAD >> 20} MiB"
-                            return JSONResponse({"error": error}, 413)
-                        await asyncio.to_thread(file.write, part)
-                return JSONResponse(await backend.import_file(name, path))
-        except OSError as error:
-            return JSONResponse({"error": f"cannot be saved ({error.strerror or error})"}, 507)
-        except SegueError as error:
-            return JSONResponse({"error": str(error)}, 400)
+        with TemporaryDirectory(prefix="segue-upload-") as folder:
+            path = Path(folder, f"upload{suffix if suffix in UPLOADS else ''}")
+            with writing(path), path.open("wb") as file:
+                async for part in request.stream():
+                    size += len(part)
+                    if size > MAX_UPLOAD:
+                        error = f"the file is larger than {MAX_UPLOAD >> 20} MiB"
+                        return JSONResponse({"error": error}, 413)
+                    await asyncio.to_thread(file.write, part)
+            return JSONResponse(await backend.import_file(name, path))
 
     @app.websocket(f"/{token}/ws")
     async def talk(page: WebSocket) -> None:

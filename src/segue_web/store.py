@@ -8,18 +8,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from segue.errors import SegueError, SinkError
-from segue.video.partial import writing
+from segue.video.partial import replacing, writing
 
 FORMAT = 2
 
 HISTORY = 500
 """Steps that can be undone."""
+
+_PRAGMAS = """
+PRAGMA trusted_schema=OFF;
+PRAGMA journal_mode=WAL;
+PRAGMA synchronous=NORMAL;
+PRAGMA wal_autocheckpoint=64;  -- so that project.db alone is seldom far behind
+"""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -30,8 +36,6 @@ CREATE TABLE marks (frame INTEGER, object INTEGER, kind TEXT NOT NULL, score REA
                     area INTEGER NOT NULL, mask TEXT NOT NULL DEFAULT '',
                     PRIMARY KEY (frame, object));
 CREATE TABLE prompts (frame INTEGER, object INTEGER, data TEXT NOT NULL, PRIMARY KEY (frame, object));
-CREATE TABLE jobs (id INTEGER PRIMARY KEY, spec TEXT NOT NULL, done INTEGER NOT NULL, total INTEGER NOT NULL,
-                   at INTEGER, state TEXT NOT NULL);
 CREATE TABLE history (id INTEGER PRIMARY KEY, label TEXT NOT NULL, undone INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE steps (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, tbl TEXT NOT NULL, key TEXT NOT NULL,
                     before TEXT);
@@ -39,16 +43,12 @@ CREATE INDEX steps_of_entry ON steps (entry);
 CREATE INDEX steps_of_row ON steps (tbl, key);
 """
 
-POLYGON = '"polygon"'
-"""Stands in the JSON of prompts that hold a polygon."""
-
 # The column ``team`` holds the group of an object: GROUP is a word of SQL, and saved projects have this name.
 _COLUMNS = {
     "objects": ("id", "name", "colour", "visible", "locked", "category", "team", "attributes"),
     "marks": ("frame", "object", "kind", "score", "area", "mask"),
     "prompts": ("frame", "object", "data"),
     "meta": ("key", "value"),
-    "jobs": ("id", "spec", "done", "total", "at", "state"),
     "history": ("id", "label", "undone"),
     "steps": ("id", "entry", "tbl", "key", "before"),
 }
@@ -63,11 +63,10 @@ class StaleError(SegueError):
 
 @dataclass(slots=True)
 class Changed:
-    """Frames that a change has touched, and whether it has touched objects or polygons."""
+    """Frames that a change has touched, and whether it has touched objects."""
 
     frames: set[int]
     objects: bool = False
-    polygons: bool = False
 
 
 class Store:
@@ -90,10 +89,7 @@ class Store:
         try:
             self._db = sqlite3.connect(folder / "project.db", isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA trusted_schema=OFF")
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("PRAGMA wal_autocheckpoint=64")  # so that project.db alone is seldom far behind
+            self._db.executescript(_PRAGMAS)
             self._prepare(dict(video))
         except BaseException as error:
             self.close()
@@ -113,19 +109,14 @@ class Store:
             raise SinkError(f"{copied}: exists already; choose another folder")
         with writing(target):
             target.mkdir(parents=True, exist_ok=True)
-        partial = target / f"project.db.{token_hex(8)}.partial"
         try:
             with (
+                replacing(copied) as path,
                 closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as database,
-                closing(sqlite3.connect(partial)) as copy,
             ):
-                database.backup(copy)
-                copy.execute("PRAGMA journal_mode=DELETE")
-            partial.replace(copied)
+                database.execute("VACUUM INTO ?", (str(path),))
         except sqlite3.DatabaseError as error:
             raise SegueError(f"{source}: cannot be copied ({error})") from None
-        finally:
-            partial.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let another process open it."""
@@ -141,9 +132,6 @@ class Store:
     def frame_revision(self, frame: int) -> int:
         """Revision of the last change of a frame since the project was opened, 0 if there was none."""
         return self._frame_revisions.get(frame, 0)
-
-    def _forget_prompts(self) -> None:
-        """Called where prompts change, or are taken back."""
 
     def publish(self, changed: Changed) -> None:
         """Called with each change once it is saved."""
@@ -205,38 +193,14 @@ class Store:
             self._db.execute("UPDATE history SET undone=? WHERE id=?", (int(not redo), row["id"]))
         return str(row["label"]), changed
 
-    def settings(self) -> Row:
-        """View settings of the project."""
-        return dict(json.loads(self._meta("settings")))
+    def noted(self, key: str) -> Any:
+        """What :meth:`note` has saved: ``settings`` of the pages, or the interrupted ``tracking``."""
+        return json.loads(self._meta(key))
 
-    def set_settings(self, values: Row) -> None:
-        """Change what the pages remember; it is no step of the history."""
+    def note(self, key: str, value: Row | None) -> None:
+        """Save what is no step of the history, inside or outside of :meth:`change`."""
         with self._saving():
-            self._set_meta("settings", json.dumps({**self.settings(), **values}))
-
-    def begin_job(self, spec: Row, total: int) -> int:
-        """Note that a computation begins; an earlier one that was interrupted is given up."""
-        with self._transaction():
-            self._db.execute("UPDATE jobs SET state='replaced' WHERE state IN ('running', 'stopped')")
-            sql = "INSERT INTO jobs (spec, done, total, state) VALUES (?, 0, ?, 'running')"
-            number = self._db.execute(sql, (json.dumps(spec), total)).lastrowid
-        assert number is not None
-        return number
-
-    def note_job(
-        self, number: int, *, done: int | None = None, at: int | None = None, state: str | None = None
-    ) -> None:
-        """Note how far a computation is; what is None stays."""
-        sql = (
-            "UPDATE jobs SET done=coalesce(?, done), at=coalesce(?, at), state=coalesce(?, state) WHERE id=?"
-        )
-        with self._saving():
-            self._db.execute(sql, (done, at, state, number))
-
-    def interrupted(self) -> Row | None:
-        """The computation that a kill or a stop interrupted: ``spec``, ``done``, ``total`` and ``at``."""
-        row = self._one("SELECT * FROM jobs WHERE state IN ('running', 'stopped') ORDER BY id DESC")
-        return None if row is None else {**dict(row), "spec": json.loads(row["spec"])}
+            self._set_meta(key, json.dumps(value))
 
     def _prepare(self, video: Row) -> None:
         if not self._one("SELECT 1 FROM sqlite_master"):
@@ -253,8 +217,9 @@ class Store:
                 ) from None
         if self._meta("format") != str(FORMAT):
             raise SegueError(f"{self.folder}: a project of another version of segue")
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('tracking', 'null')")  # of earlier versions
         made = json.loads(self._meta("film"))
-        values = made, self.settings(), self.revision, int(self._meta("last"))  # ValueError where damaged
+        values = made, self.noted("settings"), self.revision, int(self._meta("last"))  # ValueError if damaged
         if not all(isinstance(value, dict | int) for value in values):
             raise SegueError(f"{self.folder / 'project.db'}: damaged, its video is no video")
         for key in ("width", "height", "frames"):
@@ -278,7 +243,6 @@ class Store:
                 self._entry = None
                 if self._db.in_transaction:  # it has failed
                     self._db.execute("ROLLBACK")
-                    self._forget_prompts()
         self._frame_revisions.update(dict.fromkeys(self._changed.frames, revision))
         self.publish(self._changed)
 
@@ -311,9 +275,6 @@ class Store:
             values = [row[name] for name in columns]
             self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", values)
         self._changed.objects |= table == "objects"
-        if table == "prompts":
-            self._forget_prompts()
-            self._changed.polygons |= any(data and POLYGON in data["data"] for data in (old, row))
 
     def _meta(self, key: str) -> str:
         row = self._one("SELECT value FROM meta WHERE key=?", key)

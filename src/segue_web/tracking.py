@@ -45,7 +45,7 @@ def planned(
     last: int | None = None,
     objects: Iterable[int] | None = None,
 ) -> dict[str, Any]:
-    """Start, end, direction and objects of a request to track."""
+    """Start, end, direction, objects, range and number of frames of a request to track."""
     objects = project.unlocked(objects)
     if not objects:
         raise PromptError("there is no unlocked object to track; click one first")
@@ -72,7 +72,7 @@ def planned(
     found = [index for index in _way(start, stop) if first <= index <= last]
     if not found and (first, last) != (0, video.count - 1):
         raise PromptError(f"none of the frames from {first} to {last} lies on this way")
-    wanted = {"objects": objects, "first": first, "last": last}
+    wanted = {"objects": objects, "first": first, "last": last, "done": 0, "total": len(found)}
     return {"direction": direction, "start": start, "stop": found[-1], **wanted}
 
 
@@ -81,23 +81,15 @@ def _way(start: int, stop: int) -> range:
     return range(start + 1, stop + 1) if start < stop else range(start - 1, stop - 1, -1)
 
 
-def steps_of(spec: Mapping[str, Any]) -> int:
-    """Number of frames that a tracking saves."""
-    return sum(spec["first"] <= index <= spec["last"] for index in _way(spec["start"], spec["stop"]))
-
-
 def resumed(project: Project) -> dict[str, Any]:
     """The remaining part of the interrupted tracking."""
-    job = project.interrupted()
-    if job is None:
+    spec: dict[str, Any] | None = project.noted("tracking")
+    if spec is None:
         raise PromptError("there is no interrupted tracking to resume")
-    spec = dict(job["spec"])
-    if job["at"] is not None:
-        spec["start"] = job["at"]
     spec["objects"] = project.unlocked(spec["objects"])
     if spec["start"] == spec["stop"] or not spec["objects"]:
         raise PromptError("the interrupted tracking has no frames left")
-    return spec
+    return spec | {"done": 0, "total": spec["total"] - spec["done"]}
 
 
 def corrected_frames(project: Project, spec: dict[str, Any]) -> dict[int, Corrected]:

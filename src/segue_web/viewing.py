@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,9 @@ from segue.masks import encode_rle
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.naming import distinct_ends
-from segue.types import IndexMask
 from segue_web import messages
 from segue_web.label_files import read_labels
-from segue_web.labels import Labels, Read
+from segue_web.labels import Labels
 from segue_web.project import COLOURS
 from segue_web.server import Backend
 from segue_web.video import Video
@@ -40,8 +38,8 @@ class Comparison:
 
     columns: tuple[str, ...] = ("J", "F")
 
-    def __init__(self, first: Labels, second: Labels, size: tuple[int, int]) -> None:
-        self.first, self.second, self._size = first, second, size
+    def __init__(self, first: Labels, second: Labels) -> None:
+        self.first, self.second = first, second
         self.scored: Sequence[int] = sorted(second.masks)[1:-1]  # not the first, which is given, nor the last
         self.ids = self._matched()  # of the second result's objects among the first one's
         self._scores: dict[int, dict[int, Any]] = {}
@@ -55,14 +53,10 @@ class Comparison:
         means: list[float] = np.mean(looks, axis=0).tolist()
         return means
 
-    def masks(self, index: int) -> tuple[IndexMask, IndexMask]:
-        """The masks of both results on a frame. Returns two index masks (H, W)."""
-        return self.first.mask(index, self._size), self.second.mask(index, self._size)
-
     def frame_scores(self, index: int) -> dict[int, Any]:
         """Measure of the second result's objects on a frame, by ids of the first."""
         if index not in self._scores:
-            one, two = self.masks(index)
+            one, two = self.first.mask(index), self.second.mask(index)
             pairs = {mine: (one == mine, two == theirs) for theirs, mine in self.ids.items()}
             self._scores[index] = {i: self.look(index, *pair) for i, pair in pairs.items()}
         return self._scores[index]
@@ -89,7 +83,7 @@ class Comparison:
         both, either = np.zeros((len(theirs), len(ours))), np.zeros((len(theirs), len(ours)))
         shared = sorted(set(self.first.masks) & set(self.second.masks))
         for index in shared[:: max(1, len(shared) // MATCHED_FRAMES)]:
-            one, two = self.masks(index)
+            one, two = self.first.mask(index), self.second.mask(index)
             for row, i in enumerate(theirs):
                 for column, j in enumerate(ours):
                     both[row, column] += ((two == i) & (one == j)).sum()
@@ -106,15 +100,15 @@ class ForegroundComparison(Comparison):
 
     columns = ("Re", "Pr", "F")
 
-    def __init__(self, first: Labels, second: Labels, size: tuple[int, int]) -> None:
-        super().__init__(foreground_of(first), foreground_of(second), size)
+    def __init__(self, first: Labels, second: Labels) -> None:
+        super().__init__(foreground_of(first), foreground_of(second))
         self.scored = sorted(second.masks)
         self._truth = second if is_labels(second) else None
 
     def look(self, index: int, found: BoolArray, truth: BoolArray) -> Counts:
         labels = np.where(truth, MOTION, STATIC).astype(np.uint8)
         if self._truth is not None and index in self._truth.masks:
-            given = self._truth.mask(index, self._size)
+            given = self._truth.mask(index)
             labels = np.where(given == 1, MOTION, given).astype(np.uint8)
         return ForegroundAccumulator(ignored=(UNKNOWN, OUTSIDE)).update(found, labels)
 
@@ -133,13 +127,12 @@ def foreground_of(labels: Labels) -> Labels:
     shadow = {i for i, name in labels.names.items() if name == "shadow"}
     others = set() if is_labels(labels) else set(labels.names)
     moving = {MOTION, 1} | others - shadow  # an image of labels without shadow reads as 1
-    masks: dict[int, Read] = {i: partial(_merged, read, moving) for i, read in labels.masks.items()}
-    return Labels({1: "foreground"}, masks)
-
-
-def _merged(read: Read, moving: set[int]) -> dict[int, BoolArray]:
-    planes = [plane for number, plane in read().items() if number in moving]
-    return {1: np.any(planes, axis=0)} if planes else {}
+    found = Labels(labels.size, {1: "foreground"})
+    for index, masks in labels.masks.items():
+        found.masks[index] = {}
+        for number in moving & masks.keys():
+            found.add_mask(index, 1, masks[number].encode())
+    return found
 
 
 def video_of(results: Path) -> Path:
@@ -166,7 +159,6 @@ class ViewBackend(Backend):
         requests: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "look": self._look,
-            "settings": self._settings,
         }
         super().__init__(video, requests | ({"score": self._score} if against else {}))
         self._names = distinct_ends(results, against) if against else (results.name, "")
@@ -176,7 +168,7 @@ class ViewBackend(Backend):
             truth = read_labels(against, video)
             by = measure or ("foreground" if is_labels(truth) else "davis")
             kind = ForegroundComparison if by == "foreground" else Comparison
-            self._comparison = kind(self._first, truth, video.size)
+            self._comparison = kind(self._first, truth)
             self._first = self._comparison.first
         self._ended = threading.Event()
 
@@ -192,9 +184,6 @@ class ViewBackend(Backend):
     def _look(self, frames: messages.Indices) -> dict[str, Any]:
         return {"frames": [self._frame(index) for index in frames if index < self.video.count]}
 
-    def _settings(self, values: messages.Settings) -> None:
-        """Results keep no settings."""
-
     def _score(self, frame: messages.Index) -> dict[str, Any]:
         assert self._comparison is not None
         return {"score": self._comparison.score(frame)}
@@ -209,9 +198,7 @@ class ViewBackend(Backend):
             for n, (i, name) in enumerate(sorted(names.items()))
         ]
         timeline = [
-            [index, i, *mark]
-            for index in sorted(self._first.masks)
-            for i, mark in self._marks(index, self._first.objects(index)).items()
+            [index, i, *mark] for index in sorted(self._first.masks) for i, mark in self._marks(index).items()
         ]
         return {
             "mode": "compare" if self._comparison else "view",
@@ -222,19 +209,20 @@ class ViewBackend(Backend):
             "settings": {},
         }
 
-    def _marks(self, index: int, planes: Mapping[int, BoolArray]) -> dict[int, list[Any]]:
+    def _marks(self, index: int) -> dict[int, list[Any]]:
         """Kind, score and area by object, as a project has them."""
-        areas = {i: int(np.count_nonzero(plane)) for i, plane in planes.items()}
-        return {i: ["imported", self._first.score(index, i), area] for i, area in areas.items()}
+        first = self._first
+        shown = first.masks.get(index, {})
+        return {i: ["imported", first.score(index, i), first.area(index, i)] for i in shown}
 
     def _frame(self, index: int) -> dict[str, Any]:
-        planes = self._first.objects(index)
-        shown = {"frame": index, "revision": 0, "prompts": {}, "marks": self._marks(index, planes)}
-        shown["masks"] = {i: encode_rle(plane)["counts"] for i, plane in planes.items()}
+        shown = {"frame": index, "revision": 0, "prompts": {}, "marks": self._marks(index)}
+        shown["masks"] = self._first.masks.get(index, {})
         if self._comparison:
-            found, ids = self._comparison.second.objects(index), self._comparison.ids
-            others = {ids[i]: plane for i, plane in found.items()}
-            shown["other"] = {i: encode_rle(plane)["counts"] for i, plane in others.items()}
+            second, ids = self._comparison.second, self._comparison.ids
+            shown["other"] = {ids[i]: counts for i, counts in second.masks.get(index, {}).items()}
+            planes = self._first.planes(index)
+            others = {ids[i]: plane for i, plane in second.planes(index).items()}
             none = np.zeros(self.video.size, np.bool_)
             pairs = {i: (planes.get(i, none), others.get(i, none)) for i in {*planes, *others}}
             shown["difference"] = {i: _difference(*pair) for i, pair in pairs.items()}

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from segue.allocation import prepare_process
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle
-from segue.prompts import Answer, Granularity, ImagePrompter, MakePrompter, Prompts, find_prompter
+from segue.prompts import Answer, ImagePrompter, MakePrompter, Prompts, find_prompter
 from segue.prompts.motion import MotionPrompter
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
@@ -45,16 +45,6 @@ KEPT_DETECTORS = 6
 
 KEPT_ANSWERS = 8
 """Answers to clicks whose probabilities are kept for further clicks, a byte a pixel."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clicked:
-    """The mask (H, W) that clicks mean, its predicted IoU if known, and its granularity among others."""
-
-    plane: BoolArray
-    iou: float | None
-    granularity: Granularity
-    granularities: tuple[Granularity, ...]
 
 
 class Tools:
@@ -103,8 +93,10 @@ class Tools:
         self.prompter(index).answer(Prompts(points=[at or (width / 2, height / 2)]))
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
-    def click(self, index: int, prompts: Prompts, bound: BoolArray | None) -> Clicked:
-        """The mask that prompts mean on a frame."""
+    def click(
+        self, index: int, prompts: Prompts, bound: BoolArray | None
+    ) -> tuple[BoolArray, float, dict[str, Any]]:
+        """The mask (H, W) that prompts mean, the IoU to be expected, and its granularity among others."""
         mask = None if prompts.mask is None else self._probability(index, prompts.mask)
         answer = self.prompter(index).answer(replace(prompts, mask=mask))
         found = answer.mask if bound is None else answer.mask & bound
@@ -113,7 +105,9 @@ class Tools:
         levels = (answer.probability * 255).astype(np.uint8)
         levels = np.where(found, np.maximum(levels, 128), np.minimum(levels, 127))  # the mask stays the same
         self._answers.append((index, levels))
-        return Clicked(found, _iou(answer), answer.granularity, answer.granularities)
+        iou = _iou(answer)
+        shown = {"granularity": answer.granularity, "granularities": answer.granularities}
+        return found, 1.0 if iou is None else iou, shown
 
     def _probability(self, index: int, mask: BoolArray) -> Float32Array | BoolArray:
         """Probabilities of a mask if it was computed here, which correct it better, else the mask."""

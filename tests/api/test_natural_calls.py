@@ -27,7 +27,7 @@ from tests.clips import clip
 from tests.lite import lively_lite
 
 FRAMES, MASKS = clip(5, 6, 48, 64, 2)
-IMAGE_SUFFIXES = list(FRAMES)
+IMAGES = list(FRAMES)
 FIRST = MASKS[0]
 BOX = (8, 8, 40, 40)
 
@@ -39,20 +39,18 @@ def lite() -> STCNLite:
 
 @pytest.fixture(scope="module")
 def expected(lite: STCNLite) -> list[Segmentation]:
-    return list(segue.track(IMAGE_SUFFIXES, {0: FIRST}, model=lite, device="cpu"))
+    return list(segue.track(IMAGES, {0: FIRST}, model=lite, device="cpu"))
 
 
 @pytest.mark.parametrize("points", [(20, 20), [(20, 20)], np.array([[20, 20]]), torch.tensor([20, 20])])
 def test_points_of_the_first_frame_are_a_prompt(lite: STCNLite, points: Any) -> None:
     given = {0: segue.PointPrompt(1, ((20, 20),), ((5, 40),))}
-    wanted = list(segue.track(IMAGE_SUFFIXES[:2], given, model=lite, device="cpu"))
-    found = list(segue.track(IMAGE_SUFFIXES[:2], points=points, negative=[(5, 40)], model=lite, device="cpu"))
+    wanted = list(segue.track(IMAGES[:2], given, model=lite, device="cpu"))
+    found = list(segue.track(IMAGES[:2], points=points, negative=[(5, 40)], model=lite, device="cpu"))
     assert same(found, wanted)
     boxed = {0: [segue.BoxPrompt(1, BOX), segue.PointPrompt(1, ((20, 20),))]}
-    wanted = list(segue.track(IMAGE_SUFFIXES[:2], boxed, model=lite, device="cpu"))
-    assert same(
-        list(segue.track(IMAGE_SUFFIXES[:2], box=BOX, points=points, model=lite, device="cpu")), wanted
-    )
+    wanted = list(segue.track(IMAGES[:2], boxed, model=lite, device="cpu"))
+    assert same(list(segue.track(IMAGES[:2], box=BOX, points=points, model=lite, device="cpu")), wanted)
 
 
 def same(one: list[Segmentation], other: list[Segmentation]) -> bool:
@@ -77,33 +75,31 @@ def same(one: list[Segmentation], other: list[Segmentation]) -> bool:
 def test_a_mask_of_the_first_frame_is_enough(
     mask: object, lite: STCNLite, expected: list[Segmentation]
 ) -> None:
-    assert same(list(segue.track(IMAGE_SUFFIXES, mask, model=lite, device="cpu")), expected)
+    assert same(list(segue.track(IMAGES, mask, model=lite, device="cpu")), expected)
 
 
 def test_one_pil_image_is_a_source(lite: STCNLite, expected: list[Segmentation]) -> None:
-    (result,) = segue.track(Image.fromarray(IMAGE_SUFFIXES[0]), FIRST, model=lite, device="cpu")
+    (result,) = segue.track(Image.fromarray(IMAGES[0]), FIRST, model=lite, device="cpu")
     assert result == expected[0]
 
 
 def test_several_boxes_are_several_objects(lite: STCNLite) -> None:
-    (result,) = segue.track(
-        IMAGE_SUFFIXES[:1], {0: [(2, 2, 30, 30), (32, 4, 60, 40)]}, model=lite, device="cpu"
-    )
+    (result,) = segue.track(IMAGES[:1], {0: [(2, 2, 30, 30), (32, 4, 60, 40)]}, model=lite, device="cpu")
     assert result.ids == (1, 2)
 
 
 def test_a_mask_of_0_and_255_is_one_object_with_a_notice(lite: STCNLite) -> None:
     binary = np.asarray((FIRST == 1) * 255, np.uint8)
     with pytest.warns(PromptWarning, match="255"):
-        found = list(segue.track(IMAGE_SUFFIXES, binary, model=lite, device="cpu"))
-    assert same(found, list(segue.track(IMAGE_SUFFIXES, FIRST == 1, model=lite, device="cpu")))
+        found = list(segue.track(IMAGES, binary, model=lite, device="cpu"))
+    assert same(found, list(segue.track(IMAGES, FIRST == 1, model=lite, device="cpu")))
 
 
 def test_an_object_may_have_the_id_255(lite: STCNLite) -> None:
     for said in ([MaskPrompt(255, FIRST == 1)], np.where(FIRST == 1, 255, FIRST)):
         with warnings.catch_warnings():
             warnings.simplefilter("error", PromptWarning)
-            result = next(segue.track(IMAGE_SUFFIXES, {0: said}, model=lite, device="cpu"))
+            result = next(segue.track(IMAGES, {0: said}, model=lite, device="cpu"))
         assert 255 in result.ids
 
 
@@ -111,7 +107,7 @@ def test_a_session_takes_a_name_and_images() -> None:
     session = segue.TrackSession("stcn-lite", device="cpu")
     found = [session.step(FRAMES[0], FIRST), session.step(torch.from_numpy(FRAMES[1]))]
     found.append(session.step(Image.fromarray(FRAMES[2])))
-    assert same(found, list(segue.track(IMAGE_SUFFIXES[:3], FIRST, device="cpu")))
+    assert same(found, list(segue.track(IMAGES[:3], FIRST, device="cpu")))
     assert [(result.index, result.time) for result in found] == [(0, 0.0), (1, 0.04), (2, 0.08)]
 
 
@@ -119,20 +115,20 @@ def test_a_session_takes_a_name_and_images() -> None:
 def test_other_sessions_take_names_and_images_too(make: Any) -> None:
     name = "mustan-lite" if make is segue.ForegroundSession else "msstsvis-lite"
     session = make(name, device="cpu")
-    given = [result for image in IMAGE_SUFFIXES if (result := session.step(image)) is not None]
+    given = [result for image in IMAGES if (result := session.step(image)) is not None]
     results = [*given, *session.finish()]
     assert [result.index for result in results] == list(range(6))
 
 
 def test_the_empty_scene_and_the_region_are_files_arrays_tensors_or_pil(tmp_path: Path) -> None:
-    empty, region = IMAGE_SUFFIXES[0], np.asarray((FIRST > 0) * 255, np.uint8)
+    empty, region = IMAGES[0], np.asarray((FIRST > 0) * 255, np.uint8)
     write_image(tmp_path / "empty.png", empty)
     write_index_mask(tmp_path / "roi.png", region)
     options = {"model": "median", "short_side": 0, "without": ["align"]}
     scenes = [empty, torch.from_numpy(empty), Image.fromarray(empty), tmp_path / "empty.png"]
     regions = [region, torch.from_numpy(region), Image.fromarray(region), str(tmp_path / "roi.png")]
     runs = [
-        list(segue.foreground(IMAGE_SUFFIXES, scene=scene, roi=roi, **options))
+        list(segue.foreground(IMAGES, scene=scene, roi=roi, **options))
         for scene, roi in zip(scenes, regions, strict=True)
     ]
     assert all(same(run, runs[0]) for run in runs)
@@ -140,10 +136,10 @@ def test_the_empty_scene_and_the_region_are_files_arrays_tensors_or_pil(tmp_path
 
 
 def results_of_all(lite: STCNLite) -> Iterator[Results[Any]]:
-    yield segue.track(IMAGE_SUFFIXES, FIRST, model=lite, device="cpu")
-    yield segue.track(IMAGE_SUFFIXES, segue.Auto("motion"), model=lite, device="cpu")
-    yield segue.foreground(IMAGE_SUFFIXES, model="median")
-    yield segue.instances(IMAGE_SUFFIXES, model="msstsvis-lite", device="cpu")
+    yield segue.track(IMAGES, FIRST, model=lite, device="cpu")
+    yield segue.track(IMAGES, segue.Auto("motion"), model=lite, device="cpu")
+    yield segue.foreground(IMAGES, model="median")
+    yield segue.instances(IMAGES, model="msstsvis-lite", device="cpu")
 
 
 def test_every_function_gives_the_same_kind_of_result(lite: STCNLite, tmp_path: Path) -> None:
@@ -163,7 +159,7 @@ def test_results_can_be_gone_through_once(lite: STCNLite) -> None:
 
 
 def test_what_is_still_computed_is_not_copied_and_its_source_stays_open(lite: STCNLite) -> None:
-    results = segue.track(IMAGE_SUFFIXES, FIRST, model=lite, device="cpu")
+    results = segue.track(IMAGES, FIRST, model=lite, device="cpu")
     for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(SegueError, match=r"copy list\(results\)"):
             duplicate(results)
@@ -173,7 +169,7 @@ def test_what_is_still_computed_is_not_copied_and_its_source_stays_open(lite: ST
 
 
 def test_saving_what_is_used_up_is_an_error(lite: STCNLite, tmp_path: Path) -> None:
-    results = segue.track(IMAGE_SUFFIXES, FIRST, model=lite, device="cpu")
+    results = segue.track(IMAGES, FIRST, model=lite, device="cpu")
     list(results)
     with pytest.raises(SegueError, match="used up"):
         results.save(tmp_path)
@@ -183,7 +179,7 @@ def test_saving_what_is_used_up_is_an_error(lite: STCNLite, tmp_path: Path) -> N
 
 def test_a_block_and_dropping_close_the_source(lite: STCNLite, monkeypatch: pytest.MonkeyPatch) -> None:
     for end in ("with", "drop"):
-        source = segue.open_source(IMAGE_SUFFIXES)
+        source = segue.open_source(IMAGES)
         closed: list[bool] = []
         monkeypatch.setattr(source, "close", lambda closed=closed: closed.append(True))
         results = segue.track(source, FIRST, model=lite, device="cpu")
@@ -212,7 +208,7 @@ def test_results_come_in_async_for_while_other_tasks_run(
                 await asyncio.sleep(0)
 
         task = asyncio.create_task(beat())
-        results = segue.track(IMAGE_SUFFIXES, FIRST, model=lite, device="cpu")
+        results = segue.track(IMAGES, FIRST, model=lite, device="cpu")
         found = [result async for result in results]
         over = True
         await task
@@ -226,18 +222,16 @@ def test_results_come_in_async_for_while_other_tasks_run(
 
 
 def test_a_list_of_files_is_a_source(lite: STCNLite, expected: list[Segmentation], tmp_path: Path) -> None:
-    for number, image in enumerate(IMAGE_SUFFIXES):
+    for number, image in enumerate(IMAGES):
         write_image(tmp_path / f"{number}.png", image)
     files = [tmp_path / f"{number}.png" for number in range(6)]
     for source in (files, tuple(map(str, files))):
         assert same(list(segue.track(source, FIRST, model=lite, device="cpu")), expected)
 
 
-@pytest.mark.parametrize(
-    "image", [IMAGE_SUFFIXES[0], torch.from_numpy(IMAGE_SUFFIXES[0]), Image.fromarray(IMAGE_SUFFIXES[0])]
-)
+@pytest.mark.parametrize("image", [IMAGES[0], torch.from_numpy(IMAGES[0]), Image.fromarray(IMAGES[0])])
 def test_a_prompter_takes_images_points_and_masks_in_any_form(image: Any) -> None:
-    wanted = segue.Prompter(segue.Frame(0, 0.0, IMAGE_SUFFIXES[0]), device="cpu")(points=[(20, 20)])
+    wanted = segue.Prompter(segue.Frame(0, 0.0, IMAGES[0]), device="cpu")(points=[(20, 20)])
     prompter = segue.Prompter(image, device="cpu")
     for points in ((20, 20), np.array([[20, 20]]), torch.tensor([[20, 20]])):
         assert np.array_equal(prompter(points=points).planes, wanted.planes)
@@ -248,14 +242,14 @@ def test_a_prompter_takes_images_points_and_masks_in_any_form(image: Any) -> Non
 
 
 def prompter_of_the_first() -> segue.Prompter:
-    return segue.Prompter(IMAGE_SUFFIXES[0], device="cpu")
+    return segue.Prompter(IMAGES[0], device="cpu")
 
 
 FLOATS = FRAMES.astype(np.float32) / 255
 CHANNELS_FIRST = torch.from_numpy(FRAMES).permute(0, 3, 1, 2)
 
 WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
-    "nothing to follow": (lambda: segue.track(IMAGE_SUFFIXES), PromptError, "say what to follow"),
+    "nothing to follow": (lambda: segue.track(IMAGES), PromptError, "say what to follow"),
     "no source": (lambda: segue.track(None, FIRST), SourceError, "source"),
     "floats": (lambda: segue.track(FLOATS, FIRST), SourceError, "frame 0"),
     "channels first": (
@@ -264,157 +258,157 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         r"\(3, 48, 64\)",
     ),
     "one image": (
-        lambda: segue.track(IMAGE_SUFFIXES[0], FIRST),
+        lambda: segue.track(IMAGES[0], FIRST),
         SourceError,
         r"uint8 array of shape \(48, 64, 3\)",
     ),
     "probabilities": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST / 2.0),
+        lambda: segue.track(IMAGES, FIRST / 2.0),
         PromptError,
         r"prompts",
     ),
     "colour mask": (
-        lambda: segue.track(IMAGE_SUFFIXES, {0: IMAGE_SUFFIXES[0]}),
+        lambda: segue.track(IMAGES, {0: IMAGES[0]}),
         PromptError,
         r"prompts\[0\]",
     ),
     "mask of another size": (
-        lambda: list(segue.track(IMAGE_SUFFIXES, FIRST[:20])),
+        lambda: list(segue.track(IMAGES, FIRST[:20])),
         PromptError,
         "the mask",
     ),
     "list of lists": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST.tolist()),
+        lambda: segue.track(IMAGES, FIRST.tolist()),
         PromptError,
         r"prompts\[0\]",
     ),
-    "three numbers": (lambda: segue.track(IMAGE_SUFFIXES, {0: (1, 2, 3)}), PromptError, r"prompts\[0\]\[0\]"),
-    "box of text": (lambda: segue.track(IMAGE_SUFFIXES, box="1,2,3,4"), PromptError, "box"),
+    "three numbers": (lambda: segue.track(IMAGES, {0: (1, 2, 3)}), PromptError, r"prompts\[0\]\[0\]"),
+    "box of text": (lambda: segue.track(IMAGES, box="1,2,3,4"), PromptError, "box"),
     "box and mask": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST, box=BOX),
+        lambda: segue.track(IMAGES, FIRST, box=BOX),
         PromptError,
         "give prompts, or box",
     ),
     "points and mask": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST, points=(9, 9)),
+        lambda: segue.track(IMAGES, FIRST, points=(9, 9)),
         PromptError,
         "give prompts, or box",
     ),
-    "points of text": (lambda: segue.track(IMAGE_SUFFIXES, points="9,9"), PromptError, r"points"),
+    "points of text": (lambda: segue.track(IMAGES, points="9,9"), PromptError, r"points"),
     "three coordinates": (
-        lambda: segue.track(IMAGE_SUFFIXES, points=[(1, 2, 3)]),
+        lambda: segue.track(IMAGES, points=[(1, 2, 3)]),
         PromptError,
         "points",
     ),
-    "no points": (lambda: segue.track(IMAGE_SUFFIXES, points=[]), PromptError, "points"),
+    "no points": (lambda: segue.track(IMAGES, points=[]), PromptError, "points"),
     "points without a place": (
-        lambda: list(segue.track(IMAGE_SUFFIXES, points=(float("nan"), 9))),
+        lambda: list(segue.track(IMAGES, points=(float("nan"), 9))),
         PromptError,
         "must be a finite number",
     ),
     "negative points alone": (
-        lambda: segue.track(IMAGE_SUFFIXES, negative=[(9, 9)]),
+        lambda: segue.track(IMAGES, negative=[(9, 9)]),
         PromptError,
         "negative",
     ),
     "points where objects are found": (
-        lambda: segue.track(IMAGE_SUFFIXES, segue.Auto(), points=(9, 9)),
+        lambda: segue.track(IMAGES, segue.Auto(), points=(9, 9)),
         ArgumentError,
         "points goes with prompts",
     ),
     "frame by name": (
-        lambda: segue.track(IMAGE_SUFFIXES, {"first": FIRST}),
+        lambda: segue.track(IMAGES, {"first": FIRST}),
         PromptError,
         r"the key 'first' \(str\)",
     ),
     "id by name": (
-        lambda: segue.track(IMAGE_SUFFIXES, {0: {"dog": FIRST}}),
+        lambda: segue.track(IMAGES, {0: {"dog": FIRST}}),
         PromptError,
         r"prompts\[0\]\['dog'\]",
     ),
     "object of nothing": (
-        lambda: segue.track(IMAGE_SUFFIXES, {0: {1: None}}),
+        lambda: segue.track(IMAGES, {0: {1: None}}),
         PromptError,
         r"prompts\[0\]\[1\]",
     ),
     "model of another kind": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST, model=torch.nn.Linear(2, 2)),
+        lambda: segue.track(IMAGES, FIRST, model=torch.nn.Linear(2, 2)),
         ArgumentError,
         "model",
     ),
     "number for a model": (
-        lambda: segue.foreground(IMAGE_SUFFIXES, model=3),
+        lambda: segue.foreground(IMAGES, model=3),
         ArgumentError,
         "model",
     ),
     "class for a network": (
-        lambda: segue.instances(IMAGE_SUFFIXES, model=STCNLite),
+        lambda: segue.instances(IMAGES, model=STCNLite),
         ArgumentError,
         "model",
     ),
     "weights of a number": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST, mem_every="often"),
+        lambda: segue.track(IMAGES, FIRST, mem_every="often"),
         ArgumentError,
         "mem_every",
     ),
-    "device": (lambda: segue.track(IMAGE_SUFFIXES, FIRST, device="gpu"), ArgumentError, "device 'gpu'"),
+    "device": (lambda: segue.track(IMAGES, FIRST, device="gpu"), ArgumentError, "device 'gpu'"),
     "device of a number": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST, device=1.5),
+        lambda: segue.track(IMAGES, FIRST, device=1.5),
         ArgumentError,
         "device '1.5'",
     ),
     "required": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST, required=3),
+        lambda: segue.track(IMAGES, FIRST, required=3),
         ArgumentError,
         "required",
     ),
-    "prompter": (lambda: segue.track(IMAGE_SUFFIXES, FIRST, prompter=3), ArgumentError, "prompter"),
+    "prompter": (lambda: segue.track(IMAGES, FIRST, prompter=3), ArgumentError, "prompter"),
     "prompter of no such name": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST, prompter="x"),
+        lambda: segue.track(IMAGES, FIRST, prompter="x"),
         PromptError,
         "prompter 'x'",
     ),
     "progress": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST, progress=True),
+        lambda: segue.track(IMAGES, FIRST, progress=True),
         ArgumentError,
         "progress",
     ),
     "progress of one value": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST, progress=lambda done: None),  # type: ignore[misc,arg-type]
+        lambda: segue.track(IMAGES, FIRST, progress=lambda done: None),  # type: ignore[misc,arg-type]
         ArgumentError,
         "progress",
     ),
-    "threshold": (lambda: segue.foreground(IMAGE_SUFFIXES, threshold="half"), ArgumentError, "threshold"),
+    "threshold": (lambda: segue.foreground(IMAGES, threshold="half"), ArgumentError, "threshold"),
     "region": (
-        lambda: segue.foreground(IMAGE_SUFFIXES, roi=IMAGE_SUFFIXES[0]),
+        lambda: segue.foreground(IMAGES, roi=IMAGES[0]),
         ArgumentError,
         r"roi",
     ),
-    "region in a list": (lambda: segue.foreground(IMAGE_SUFFIXES, roi=[1, 2]), ArgumentError, "roi"),
+    "region in a list": (lambda: segue.foreground(IMAGES, roi=[1, 2]), ArgumentError, "roi"),
     "scene": (
-        lambda: segue.foreground(IMAGE_SUFFIXES, scene=3),
+        lambda: segue.foreground(IMAGES, scene=3),
         SourceError,
         "scene",
     ),
-    "no scene": (lambda: segue.foreground(IMAGE_SUFFIXES, scene="no.png"), SourceError, "no.png"),
+    "no scene": (lambda: segue.foreground(IMAGES, scene="no.png"), SourceError, "no.png"),
     "negative area": (
-        lambda: segue.foreground(IMAGE_SUFFIXES, min_area=-1),
+        lambda: segue.foreground(IMAGES, min_area=-1),
         ArgumentError,
         "min_area",
     ),
-    "rate": (lambda: segue.foreground(IMAGE_SUFFIXES, fps="fast"), ArgumentError, "fps"),
-    "depth": (lambda: segue.foreground(IMAGE_SUFFIXES, depth=3), ArgumentError, "depth"),
+    "rate": (lambda: segue.foreground(IMAGES, fps="fast"), ArgumentError, "fps"),
+    "depth": (lambda: segue.foreground(IMAGES, depth=3), ArgumentError, "depth"),
     "score": (
-        lambda: segue.instances(IMAGE_SUFFIXES, model="msstsvis-lite", score=3.0),
+        lambda: segue.instances(IMAGES, model="msstsvis-lite", score=3.0),
         ArgumentError,
         "score",
     ),
     "classes": (
-        lambda: segue.instances(IMAGE_SUFFIXES, classes=3),
+        lambda: segue.instances(IMAGES, classes=3),
         ArgumentError,
         "classes",
     ),
-    "names": (lambda: segue.instances(IMAGE_SUFFIXES, names=3), ArgumentError, "names"),
+    "names": (lambda: segue.instances(IMAGES, names=3), ArgumentError, "names"),
     "results of nothing": (lambda: segue.save(None, "out"), ArgumentError, "results"),
     "results of arrays": (
         lambda: segue.save([FIRST], "out"),
@@ -438,41 +432,41 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         ArgumentError,
         "every",
     ),
-    "max_size": (lambda: segue.open_source(IMAGE_SUFFIXES, max_size="small"), SourceError, "max_size"),
-    "start": (lambda: segue.open_source(IMAGE_SUFFIXES, start=[1]), SourceError, "start"),
+    "max_size": (lambda: segue.open_source(IMAGES, max_size="small"), SourceError, "max_size"),
+    "start": (lambda: segue.open_source(IMAGES, start=[1]), SourceError, "start"),
     "entry": (lambda: segue.register("blobs"), ArgumentError, "entry"),
     "mask in bfloat16": (
-        lambda: segue.track(IMAGE_SUFFIXES, torch.from_numpy(FIRST).bfloat16()),
+        lambda: segue.track(IMAGES, torch.from_numpy(FIRST).bfloat16()),
         PromptError,
         r"prompts",
     ),
     "probabilities of one object": (
-        lambda: segue.track(IMAGE_SUFFIXES, MaskPrompt(1, FIRST / 2.0)),
+        lambda: segue.track(IMAGES, MaskPrompt(1, FIRST / 2.0)),
         PromptError,
         r"prompts",
     ),
     "masks in a list": (
-        lambda: segue.track(IMAGE_SUFFIXES, [FIRST == 1, FIRST == 2]),
+        lambda: segue.track(IMAGES, [FIRST == 1, FIRST == 2]),
         PromptError,
         r"list of 2 masks",
     ),
     "id and box exchanged": (
-        lambda: segue.track(IMAGE_SUFFIXES, BoxPrompt(BOX, 1)),  # type: ignore[arg-type]
+        lambda: segue.track(IMAGES, BoxPrompt(BOX, 1)),  # type: ignore[arg-type]
         PromptError,
         r"box",
     ),
     "point of three numbers": (
-        lambda: segue.track(IMAGE_SUFFIXES, segue.PointPrompt(1, ((1, 2, 3),))),  # type: ignore[arg-type]
+        lambda: segue.track(IMAGES, segue.PointPrompt(1, ((1, 2, 3),))),  # type: ignore[arg-type]
         PromptError,
         r"PointPrompt\(1, ...\)",
     ),
     "negative frame": (
-        lambda: segue.track(IMAGE_SUFFIXES, {-1: FIRST}),
+        lambda: segue.track(IMAGES, {-1: FIRST}),
         PromptError,
         r"the key -1 \(int\)",
     ),
     "removal of nothing": (
-        lambda: list(segue.track(IMAGE_SUFFIXES, {0: segue.RemovePrompt(1)}, device="cpu")),
+        lambda: list(segue.track(IMAGES, {0: segue.RemovePrompt(1)}, device="cpu")),
         PromptError,
         "cannot remove object 1",
     ),
@@ -483,12 +477,12 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         "a.png",
     ),
     "frames of a source": (
-        lambda: list(segue.track(list(segue.open_source(IMAGE_SUFFIXES)), FIRST)),
+        lambda: list(segue.track(list(segue.open_source(IMAGES)), FIRST)),
         SourceError,
         "not Frame",
     ),
     "weights of a network": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST, model=lively_lite(), weights="a.pth"),
+        lambda: segue.track(IMAGES, FIRST, model=lively_lite(), weights="a.pth"),
         ArgumentError,
         "weights",
     ),
@@ -498,12 +492,12 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         "no network",
     ),
     "settings without names": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST, settings=[1]),  # type: ignore[arg-type]
+        lambda: segue.track(IMAGES, FIRST, settings=[1]),  # type: ignore[arg-type]
         ArgumentError,
         "settings",
     ),
     "positions of text": (
-        lambda: segue.track(IMAGE_SUFFIXES, FIRST, top_k="all"),  # type: ignore[arg-type]
+        lambda: segue.track(IMAGES, FIRST, top_k="all"),  # type: ignore[arg-type]
         ArgumentError,
         "top_k",
     ),

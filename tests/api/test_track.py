@@ -22,7 +22,7 @@ from tests.clips import clip
 from tests.lite import lively_lite
 
 FRAMES, MASKS = clip(5, 8, 48, 64, 2)
-IMAGE_SUFFIXES = list(FRAMES)
+IMAGES = list(FRAMES)
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +32,14 @@ def lite() -> STCNLite:
 
 @pytest.fixture(scope="module")
 def results(lite: STCNLite) -> list[Segmentation]:
-    return list(segue.track(IMAGE_SUFFIXES, {0: MASKS[0]}, model=lite, device="cpu"))
+    return list(segue.track(IMAGES, {0: MASKS[0]}, model=lite, device="cpu"))
 
 
 def test_results_come_while_frames_are_read(lite: STCNLite) -> None:
     read: list[int] = []
 
     def images() -> object:
-        for t, image in enumerate(IMAGE_SUFFIXES):
+        for t, image in enumerate(IMAGES):
             read.append(t)
             yield image
 
@@ -55,7 +55,7 @@ def test_prompts_of_several_kinds_on_several_frames(lite: STCNLite) -> None:
         4: [BoxPrompt(2, (8, 8, 30, 30), fill=True)],
         6: np.where(MASKS[6] == 1, 3, 0),
     }
-    ids = [result.ids for result in segue.track(IMAGE_SUFFIXES, prompts, model=lite, device="cpu")]
+    ids = [result.ids for result in segue.track(IMAGES, prompts, model=lite, device="cpu")]
     assert ids == [(), (), (1,), (1,), (1, 2), (1, 2), (1, 2, 3), (1, 2, 3)]
 
 
@@ -73,7 +73,7 @@ def test_only_required_frames_have_results_and_those_of_the_memory_are_looked_at
 
     monkeypatch.setattr(segue.TrackSession, "step", watched)
     found = segue.track(
-        IMAGE_SUFFIXES,
+        IMAGES,
         {0: MASKS[0]},
         model=lite,
         device="cpu",
@@ -86,7 +86,7 @@ def test_only_required_frames_have_results_and_those_of_the_memory_are_looked_at
 
 
 def test_a_prompt_beyond_the_end_is_reported_after_all_results(lite: STCNLite) -> None:
-    following = segue.track(IMAGE_SUFFIXES, {0: MASKS[0], 20: MASKS[0]}, model=lite, device="cpu")
+    following = segue.track(IMAGES, {0: MASKS[0], 20: MASKS[0]}, model=lite, device="cpu")
     assert [next(following).index for _ in range(8)] == list(range(8))
     with pytest.raises(PromptError, match="frame 20"):
         next(following)
@@ -136,9 +136,9 @@ def test_what_a_schedule_itself_refuses_is_an_error_of_the_argument() -> None:
 
 
 def test_results_are_saved_in_all_formats_while_they_come(lite: STCNLite, tmp_path: Path) -> None:
-    following = segue.track(IMAGE_SUFFIXES, {0: MASKS[0]}, model=lite, device="cpu")
+    following = segue.track(IMAGES, {0: MASKS[0]}, model=lite, device="cpu")
     formats = ("png", "overlay", "coco", "ytvis", "npz")
-    paths = segue.save(following, tmp_path, formats=formats, source=IMAGE_SUFFIXES)
+    paths = segue.save(following, tmp_path, formats=formats, source=IMAGES)
     assert paths.keys() == set(formats)
     assert all(path.exists() for path in paths.values())
     assert len(list(segue.open_source(paths["overlay"]))) == 8
@@ -150,7 +150,7 @@ def test_results_are_saved_in_all_formats_while_they_come(lite: STCNLite, tmp_pa
 
 def test_results_of_another_source_are_refused(results: list[Segmentation], tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="the source has no frame 5"):
-        segue.save(results, tmp_path, formats=["overlay"], source=IMAGE_SUFFIXES[:5])
+        segue.save(results, tmp_path, formats=["overlay"], source=IMAGES[:5])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -26,12 +26,12 @@ from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video.images import write_image
 from tests.batch.conftest import results
 
-IMAGE_SUFFIXES = np.random.default_rng(4).integers(0, 256, (6, 24, 32, 3)).astype(np.uint8)
+IMAGES = np.random.default_rng(4).integers(0, 256, (6, 24, 32, 3)).astype(np.uint8)
 
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
-    for index, image in enumerate(IMAGE_SUFFIXES):
+    for index, image in enumerate(IMAGES):
         write_image(tmp_path / "video" / f"{index:05d}.png", image)
     return tmp_path / "video"
 

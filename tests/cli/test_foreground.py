@@ -24,7 +24,7 @@ from tests.video.making import write_video
 
 SIZE = (96, 128)
 PATH = [(10 + 2 * t, 10 * t - 60) for t in range(24)]
-IMAGE_SUFFIXES = [with_squares(wall(), [place]) for place in PATH]
+IMAGES = [with_squares(wall(), [place]) for place in PATH]
 ALL = tuple(
     word
     for name in ("png", "overlay", "cdnet", "coco", "ytvis", "npz", "events")
@@ -36,7 +36,7 @@ ALL = tuple(
 def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short video of a square that crosses a room."""
     path = tmp_path_factory.mktemp("camera") / "camera.mp4"
-    write_video(path, IMAGE_SUFFIXES, options={"qp": "4"})
+    write_video(path, IMAGES, options={"qp": "4"})
     return path
 
 

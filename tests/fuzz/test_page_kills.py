@@ -145,7 +145,7 @@ def test_a_server_that_is_killed_again_and_again_loses_nothing_that_it_acknowled
             if index in saved:
                 assert hashlib.sha256(mask).hexdigest() == saved[index], (kill, index)
             assert set(np.unique(mask)) - {0} <= {row["id"] for row in project.objects()}
-        project.interrupted()
+        project.noted("tracking")
         project.close()
         assert {path.name for path in tmp_path.iterdir()} <= beside
         deadline = time.monotonic() + 60

@@ -60,7 +60,7 @@ def test_images_that_come_once_are_not_asked_for_ahead() -> None:
 
 
 def test_a_click_of_a_job_means_what_moves_with_it(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "make_prompter", lambda job: lambda _: Stub())
+    monkeypatch.setattr(tracking, "prompter_of", lambda name, device: lambda _: Stub())
     job = TrackJob(
         source=VideoSource(place=str(video)),
         model=Model(name="stcn-lite"),

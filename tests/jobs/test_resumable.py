@@ -21,7 +21,7 @@ from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import open_sinks, open_source
 
 COUNT = 6
-IMAGE_SUFFIXES = [np.full((4, 5, 3), 10 * number, np.uint8) for number in range(COUNT)]
+IMAGES = [np.full((4, 5, 3), 10 * number, np.uint8) for number in range(COUNT)]
 
 
 class Late(Checkpointable):
@@ -76,7 +76,7 @@ def taken(
     endless: bool = False,
 ) -> list[int]:
     """Indices of the frames whose results a run wrote; it raises what the run raises."""
-    source = open_source(IMAGE_SUFFIXES, fps=10)
+    source = open_source(IMAGES, fps=10)
     outputs = open_sinks(folder, ["png"], source, resume=resume, background=False)
     written: list[int] = []
 
@@ -176,7 +176,7 @@ def test_a_run_is_saved_now_and_then_but_saving_takes_a_twentieth_of_the_time(
             return super().state(copy=copy)
 
     session = Slow()
-    frames = (Frame(index, index / 10, IMAGE_SUFFIXES[0]) for index in range(20))
+    frames = (Frame(index, index / 10, IMAGES[0]) for index in range(20))
     sink: Any = SimpleNamespace(write=lambda *_: None, flush=lambda: None)
     FrameRun(opened(session), sink, tmp_path, lambda *_: None).run(frames)
     # At 30, the first time beyond 20; saved at 33, and not before 60 seconds later.

@@ -25,12 +25,11 @@ from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Source, open_source
 from segue.video.events import Event
 from segue.video.images import write_image
-from segue.video.readers import Image, Reader
-from segue.video.source import SourceRequest
+from segue.video.readers import Reader, SourceImage
 from segue.video.span import Span
 from segue.video.zones import Zone
 
-IMAGE_SUFFIXES = np.random.default_rng(3).integers(0, 256, (5, 12, 16, 3)).astype(np.uint8)
+IMAGES = np.random.default_rng(3).integers(0, 256, (5, 12, 16, 3)).astype(np.uint8)
 
 
 class Camera(Reader):
@@ -45,9 +44,9 @@ class Camera(Reader):
         self._breaks = breaks
         self.interrupted = False
 
-    def images(self, start: int | float = 0) -> Iterator[Image]:
-        for index, image in enumerate(IMAGE_SUFFIXES):
-            yield Image(index, index / 10, lambda image=image: image)
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
+        for index, image in enumerate(IMAGES):
+            yield SourceImage(index, index / 10, lambda image=image: image)
         if self._breaks:
             raise SourceError("camera 7: lost")
 
@@ -63,7 +62,7 @@ def camera(breaks: bool = False, max_size: int | None = None) -> Source:
         on_damage="stop",
         prefetch=0,
         warn=lambda text: None,
-        request=SourceRequest("7"),
+        request=VideoSource(place="7"),
     )
 
 
@@ -140,7 +139,7 @@ class Recorder(Observer):
 @pytest.fixture
 def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for index, image in enumerate(IMAGE_SUFFIXES):
+    for index, image in enumerate(IMAGES):
         write_image(tmp_path / "video" / f"{index}.png", image)
     return tmp_path / "video"
 
@@ -278,7 +277,7 @@ def test_a_token_that_outlives_a_run_does_not_reach_its_source(
 
 def test_a_video_that_breaks_off_leaves_nothing_complete(video: Path) -> None:
     def broken() -> Iterator[Frame]:
-        yield Frame(0, 0.0, IMAGE_SUFFIXES[0])
+        yield Frame(0, 0.0, IMAGES[0])
         raise SourceError("the disk is gone")
 
     with pytest.raises(SourceError, match="the disk is gone"):
@@ -367,11 +366,11 @@ def test_images_in_memory_cannot_be_gone_on_with(tmp_path: Path) -> None:
     )
     observer = Recorder(stops=2)
     with pytest.raises(RunInterrupted, match="frames in memory cannot be resumed"):
-        run_open(opened(job, open_source(list(IMAGE_SUFFIXES))), observer, observer.token)
+        run_open(opened(job, open_source(list(IMAGES))), observer, observer.token)
     assert not list((tmp_path / "out").rglob("*.safetensors"))
     resumed = job.model_copy(update={"outputs": job.outputs.model_copy(update={"resume": True})})
     with pytest.raises(SinkError, match="images in memory cannot be resumed"):
-        run_open(opened(resumed, open_source(list(IMAGE_SUFFIXES))))
+        run_open(opened(resumed, open_source(list(IMAGES))))
 
 
 class Twice(Passes):

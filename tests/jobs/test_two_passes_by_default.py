@@ -13,12 +13,12 @@ import segue
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.two_passes import TwoPasses
 
-IMAGE_SUFFIXES = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
 
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
-    for index, image in enumerate(IMAGE_SUFFIXES):
+    for index, image in enumerate(IMAGES):
         Image.fromarray(image).save(tmp_path / f"{index:03d}.png")
     return tmp_path
 
@@ -40,7 +40,7 @@ def test_files_are_gone_through_twice(video: Path) -> None:
         ({"passes": 1}, True),
         ({"passes": 2}, True),
         ({"passes": 1, "follow_camera": "never"}, False),
-        ({"passes": 1, "scene": IMAGE_SUFFIXES[0]}, False),
+        ({"passes": 1, "scene": IMAGES[0]}, False),
         ({"passes": 1, "model": "median"}, False),
     ],
 )

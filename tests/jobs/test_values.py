@@ -92,7 +92,7 @@ def test_what_a_job_rests_on_is_known_by_content(tmp_path: Path) -> None:
     )
     before = identified(job)
     assert before.source.identity is not None
-    assert before.source.identity.size == 4
+    assert before.source.identity.size == 5
     assert before.model.digest is not None
     assert len(before.model.digest) == 64
     # The marker of a folder that is gone on with has the weights by name, and their digest once.

@@ -21,7 +21,7 @@ from segue.types import Frame, Segmentation
 from segue.video.images import write_image
 
 NETWORK = SimpleNamespace(short_side=360, score=0.3)
-IMAGE_SUFFIXES = np.random.default_rng(1).integers(0, 256, (3, 12, 16, 3)).astype(np.uint8)
+IMAGES = np.random.default_rng(1).integers(0, 256, (3, 12, 16, 3)).astype(np.uint8)
 MASK = np.zeros((24, 32), bool)
 MASK[2:10, 3:20] = True
 
@@ -65,7 +65,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstancesJob:
     monkeypatch.chdir(tmp_path)
-    for t, image in enumerate(IMAGE_SUFFIXES):
+    for t, image in enumerate(IMAGES):
         write_image(tmp_path / "video" / f"{t}.png", image.repeat(2, 0).repeat(2, 1))
     return InstancesJob(
         source=VideoSource(place=str(tmp_path / "video"), max_size=16),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.errors import PromptError
-from segue.prompts import Answer, ImagePrompter, Prompts, resolve
+from segue.prompts import Answer, ImagePrompter, Prompts, resolve_prompts
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, Prompt, RemovePrompt
 
 HEIGHT, WIDTH = 60, 90
@@ -39,14 +39,14 @@ def iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
 def test_an_index_mask_keeps_its_ids_in_rising_order() -> None:
     mask = np.zeros((HEIGHT, WIDTH), np.uint16)
     mask[:5], mask[5:9] = 300, 2
-    found = resolve(plain_frame(), MaskPrompt.each(mask))
+    found = resolve_prompts(plain_frame(), MaskPrompt.each(mask))
     assert found.ids == (2, 300)
     np.testing.assert_array_equal(found.mask, mask)
 
 
 def test_mask_prompts_keep_their_order_ids_and_labels() -> None:
     left, right = disc(20, 30, 9), disc(60, 30, 9)
-    found = resolve(plain_frame(), [MaskPrompt(9, left, label="dog"), MaskPrompt(4, right)])
+    found = resolve_prompts(plain_frame(), [MaskPrompt(9, left, label="dog"), MaskPrompt(4, right)])
     assert found.ids == (9, 4)
     assert found.labels == {9: "dog"}
     np.testing.assert_array_equal(found.mask, 9 * left + 4 * right)
@@ -55,14 +55,14 @@ def test_mask_prompts_keep_their_order_ids_and_labels() -> None:
 @given(order=st.permutations([1, 2, 3]))
 def test_where_objects_overlap_the_later_one_wins(order: list[int]) -> None:
     masks = {1: disc(35, 30, 15), 2: disc(45, 30, 15), 3: disc(40, 38, 15)}
-    found = resolve(plain_frame(), [MaskPrompt(id, masks[id]) for id in order]).mask.numpy()
+    found = resolve_prompts(plain_frame(), [MaskPrompt(id, masks[id]) for id in order]).mask.numpy()
     np.testing.assert_array_equal(found == order[2], masks[order[2]])
     np.testing.assert_array_equal(found == order[1], masks[order[1]] & ~masks[order[2]])
     np.testing.assert_array_equal(found > 0, masks[1] | masks[2] | masks[3])
 
 
 def test_a_filled_box_covers_exactly_its_pixels() -> None:
-    mask = resolve(plain_frame(), [BoxPrompt(1, (10, 20, 30, 25), fill=True)]).mask.numpy()
+    mask = resolve_prompts(plain_frame(), [BoxPrompt(1, (10, 20, 30, 25), fill=True)]).mask.numpy()
     expected = np.zeros((HEIGHT, WIDTH), np.int32)
     expected[20:25, 10:30] = 1
     np.testing.assert_array_equal(mask, expected)
@@ -70,22 +70,22 @@ def test_a_filled_box_covers_exactly_its_pixels() -> None:
 
 def test_a_box_is_refined_to_the_object_inside_it() -> None:
     truth = disc(42, 28, 15)
-    found = resolve(disc_frame(truth), [BoxPrompt(1, (26, 12, 59, 45))]).mask.numpy() == 1
+    found = resolve_prompts(disc_frame(truth), [BoxPrompt(1, (26, 12, 59, 45))]).mask.numpy() == 1
     assert iou(found, truth) > 0.95
 
 
 def test_one_point_finds_the_object_under_it() -> None:
     left, right = disc(20, 30, 10), disc(65, 30, 12)
-    found = resolve(disc_frame(left, right), [PointPrompt(1, ((20, 30),))]).mask.numpy() == 1
+    found = resolve_prompts(disc_frame(left, right), [PointPrompt(1, ((20, 30),))]).mask.numpy() == 1
     assert iou(found, left) > 0.9
 
 
 def test_a_negative_point_takes_a_part_out_of_a_box() -> None:
     top, bottom = disc(45, 16, 9), disc(45, 44, 9)
     frame, box = disc_frame(top, bottom), BoxPrompt(1, (34, 5, 57, 55))
-    both = resolve(frame, [box]).mask.numpy() == 1
+    both = resolve_prompts(frame, [box]).mask.numpy() == 1
     points = PointPrompt(1, ((45, 16),), ((45, 44),))
-    one = resolve(frame, [box, points]).mask.numpy() == 1
+    one = resolve_prompts(frame, [box, points]).mask.numpy() == 1
     assert both[44, 45]
     assert one[16, 45]
     assert not one[44, 45]
@@ -105,7 +105,7 @@ def test_any_box_and_point_on_any_image_gives_a_mask_or_a_prompt_error(
     prompts: tuple[Prompt, ...] = (BoxPrompt(3, (x0, y0, x1, y1)), PointPrompt(3, ((x0, y0),)))
     for prompt in prompts:
         try:
-            mask = resolve(frame, [prompt]).mask.numpy()
+            mask = resolve_prompts(frame, [prompt]).mask.numpy()
         except PromptError:
             continue
         assert mask.shape == (height, width)
@@ -141,7 +141,7 @@ WHOLE = np.ones((HEIGHT, WIDTH), np.uint8)
 )
 def test_what_does_not_fit_is_refused_with_its_frame(prompts: list[Prompt], message: str) -> None:
     with pytest.raises(PromptError, match=r"^frame 0: .*" + message):
-        resolve(plain_frame(), prompts)
+        resolve_prompts(plain_frame(), prompts)
 
 
 class Blind(ImagePrompter):
@@ -154,22 +154,22 @@ class Blind(ImagePrompter):
 
 def test_a_box_in_which_nothing_is_found_is_refused_and_not_filled() -> None:
     with pytest.raises(PromptError, match="nothing is found"):
-        resolve(plain_frame(), [BoxPrompt(1, (10, 10, 20, 20))], prompter=Blind)
+        resolve_prompts(plain_frame(), [BoxPrompt(1, (10, 10, 20, 20))], prompter=Blind)
 
 
 def test_a_mask_brings_along_what_is_expected_of_it() -> None:
     mask = np.zeros((20, 30), bool)
     mask[4:9, 5:12] = True
     frame = Frame(0, None, np.zeros((20, 30, 3), np.uint8))
-    assert resolve(frame, [MaskPrompt(1, mask, 0.25), MaskPrompt(2, ~mask)]).expected == {1: 0.25}
+    assert resolve_prompts(frame, [MaskPrompt(1, mask, 0.25), MaskPrompt(2, ~mask)]).expected == {1: 0.25}
     for wrong in (-0.1, 1.5, float("nan")):
         with pytest.raises(PromptError, match="iou"):
-            resolve(frame, [MaskPrompt(1, mask, wrong)])
+            resolve_prompts(frame, [MaskPrompt(1, mask, wrong)])
 
 
 def test_prompts_that_the_network_understands_stay_and_the_rest_becomes_masks() -> None:
     point = PointPrompt(2, ((1.0, 2.0),), label="dog")
     box = BoxPrompt(1, (1, 1, 5, 4), True)
-    found = resolve(plain_frame(), [point, RemovePrompt(9), box], native={"point", "box"})
+    found = resolve_prompts(plain_frame(), [point, RemovePrompt(9), box], native={"point", "box"})
     assert (found.masked, found.prompts, found.removed, found.labels) == ((1,), (point,), (9,), {2: "dog"})
     assert int((found.mask == 1).sum()) == 12

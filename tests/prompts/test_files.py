@@ -13,7 +13,7 @@ from segue.errors import PromptError, SourceError
 from segue.jobs.tracking import plan_prompts
 from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.masks import write_index_mask
-from segue.prompts import resolve
+from segue.prompts import resolve_prompts
 from segue.prompts.parse import typed_prompts
 from segue.types import Frame
 
@@ -36,7 +36,7 @@ def index_mask(*typed: str, size: tuple[int, int] = SIZE, fit: bool = False) -> 
     frame = Frame(0, 0.0, np.zeros((*size, 3), np.uint8))
     source, prompts = VideoSource(place="dog.mp4"), typed_prompts(typed, [], [], [])
     job = TrackJob(source=source, model=Model(name="stcn-lite"), prompts=prompts, fit=fit)
-    return resolve(frame, plan_prompts(job, frame, size)[0]).mask.numpy()
+    return resolve_prompts(frame, plan_prompts(job, frame, size)[0]).mask.numpy()
 
 
 def test_one_indexed_file_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Motion blur, bent images and thermal cameras."""
+"""Motion blur and bent images."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import shutil
 from dataclasses import replace
@@ -19,7 +18,6 @@ from segue_isd.command import isd
 from segue_isd.gl import RendererError, check_opengl
 from segue_isd.presets import PRESETS
 from segue_isd.runner import CLASSES, generate
-from segue_isd.writer import ClipWriter
 
 ORDER = replace(PRESETS["tiny"], length=3, size=(48, 64))
 FRAMES = 16
@@ -44,9 +42,8 @@ def test_a_set_resumed_by_other_workers_has_the_bytes_of_one_made_at_once(root: 
     again = tmp_path / "again"
     shutil.copytree(root / "train" / "scene00000", again / "train" / "scene00000")
     shutil.copytree(root / "train" / "scene00001", again / "train" / "scene00001")
-    meta = again / "train" / "scene00001" / "meta.json"
-    begun = {key: json.loads(meta.read_text())[key] for key in ("seed", "frames", "size")}
-    meta.rename(meta.with_name("unfinished.json")).write_text(json.dumps(begun))
+    shutil.copy(root / "order.json", again)
+    (again / "train" / "scene00001" / "meta.json").unlink()
     (again / "train" / "scene00001" / "input" / "in000002.jpg").write_bytes(b"half")
     generate(again, ORDER, frames=9, seed=5, workers=2, resume=True)
     first, second = _files(root), _files(again)
@@ -78,36 +75,27 @@ def test_clips_of_a_worker_that_was_killed_are_rendered_once_more(
     assert _files(tmp_path / "set") == _files(root)
 
 
-def test_a_clip_says_whose_it_is_before_it_is_complete(tmp_path: Path) -> None:
-    scene = ORDER.scene(5, 0, 3)
-    ClipWriter(tmp_path / "clip", scene)
-    begun = json.loads((tmp_path / "clip" / "unfinished.json").read_text())
-    assert begun == {"seed": str(scene.seed), "frames": 3, "size": [48, 64]}
-
-
-@pytest.mark.parametrize("place", ["train/scene00000/mine.txt", "index.csv", "train/instances.json"])
-def test_files_of_somebody_else_are_neither_removed_nor_replaced(place: str, tmp_path: Path) -> None:
-    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / place).write_text("mine")
+def test_files_of_somebody_else_are_neither_removed_nor_replaced(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_text("mine")
     with pytest.raises(SinkError, match="give another folder"):
         generate(tmp_path, ORDER, frames=3, seed=5, resume=True)
-    assert (tmp_path / place).read_text() == "mine"
+    assert (tmp_path / "index.csv").read_text() == "mine"
 
 
 def test_a_folder_with_other_clips_is_refused(root: Path) -> None:
     with pytest.raises(SinkError, match="not empty; give --resume"):
         generate(root, ORDER, frames=FRAMES, seed=5)
-    with pytest.raises(SinkError, match="another seed"):
+    with pytest.raises(SinkError, match="no data set of this version, seed"):
         generate(root, ORDER, frames=FRAMES, seed=6, resume=True)
 
 
-@pytest.mark.parametrize("name", ["meta.json", "unfinished.json"])
-def test_a_folder_with_a_foreign_description_is_refused(name: str, tmp_path: Path) -> None:
-    clip = tmp_path / "train" / "scene00000"
-    clip.mkdir(parents=True)
-    (clip / name).write_text("[half")
-    with pytest.raises(SinkError, match=rf"{name}: is not of a generated clip"):
-        generate(tmp_path, ORDER, frames=3, seed=5, resume=True)
+def test_a_longer_set_keeps_the_clips_and_renders_the_short_one_anew(tmp_path: Path) -> None:
+    generate(tmp_path, ORDER, frames=4, seed=5)
+    first = tmp_path / "train" / "scene00000" / "meta.json"
+    before = first.stat().st_mtime_ns
+    generate(tmp_path, ORDER, frames=6, seed=5, resume=True)
+    assert first.stat().st_mtime_ns == before
+    assert IsdClip(tmp_path / "train" / "scene00001").read_meta().frames == 3
 
 
 def test_clips_are_read_as_videos_of_cdnet(root: Path) -> None:

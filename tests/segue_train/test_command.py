@@ -12,6 +12,7 @@ from segue.errors import CheckpointError, DatasetError, TrainingError
 from segue.models.stcn import STCNLite
 from segue.weights import write_checkpoint
 from segue_train.clips import ClipShape
+from segue_train.commands.making import refuse_trained
 from segue_train.recipes import stcn_lite
 from tests.clips import clip
 from tests.segue_train.commands import run
@@ -79,3 +80,9 @@ def test_nothing_is_both_trained_and_validated_on(tmp_path: Path, start: Path) -
     with pytest.raises(DatasetError, match=r"boat.*--exclude"):
         run("stcn-lite", "--data", videos, "--data", stills, "--start", start, "--out", tmp_path / "run",
             "--validate", videos, "--validate-on", "boat")  # fmt: skip
+
+
+def test_no_video_is_both_trained_and_validated_on() -> None:
+    refuse_trained(["walk"], ["held"])
+    with pytest.raises(DatasetError, match="walk: both trained on and validated on"):
+        refuse_trained(["walk", "run"], ["walk", "held"])

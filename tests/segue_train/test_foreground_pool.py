@@ -60,15 +60,14 @@ def test_a_pool_of_other_settings_is_refused(tmp_path: Path) -> None:
     [
         lambda path: path.write_bytes(path.read_bytes()[:200]),
         lambda path: path.write_bytes(b"no array"),
-        lambda path: np.save(path, np.zeros((4, 4, *SHAPE, 3))),
         lambda path: np.save(path, np.zeros((4, *SHAPE), np.uint8)),
         lambda path: np.save(path, np.array([{}], dtype=object), allow_pickle=True),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     filled(tmp_path / "pool", Numbers())
-    damage(tmp_path / "pool" / "frames-00001.npy")
-    with pytest.raises(DatasetError, match=r"frames-00001\.npy.*build the pool anew"):
+    damage(tmp_path / "pool" / "samples-00001.npy")
+    with pytest.raises(DatasetError, match=r"samples-00001\.npy.*build the pool anew"):
         Pool(tmp_path / "pool")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -12,13 +11,11 @@ from segue.datasets.foreground import open_plain
 from segue.datasets.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue_train import foreground_pool
-from segue_train.footage import gather
-from segue_train.foreground_material import fill_pool, gather_foreground, refuse_trained
+from segue_train.foreground_material import fill_pool, gather_foreground
 from segue_train.foreground_samples import UNLIT
-from segue_train.foreground_videos import MovingCameras, StillCameras
-from tests.clips import Bytes
+from segue_train.foreground_videos import StillCameras
 from tests.datasets.foreground_videos import save
-from tests.segue_train.making import write_all, write_video
+from tests.segue_train.making import write_all
 
 OFFSETS = (-2, -1, 0)
 SIZE = (48, 64)
@@ -33,14 +30,6 @@ def save_video(root: Path, name: str, numbers: range, shadow: bool = True) -> No
             frame[31:34, 4 * k : 4 * k + 10], labels[31:34, 4 * k : 4 * k + 10] = 60, SHADOW
         save(root / name / "input" / f"in{number:06d}.png", frame)
         save(root / name / "groundtruth" / f"gt{number:06d}.png", labels)
-
-
-def panned(frames: int, step: tuple[int, int]) -> Bytes:
-    """A camera that pans over an image of many corners."""
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    image = cv2.GaussianBlur(cv2.resize(coarse, (450, 300), interpolation=cv2.INTER_NEAREST), (0, 0), 1)
-    return np.stack([image[k * step[1] :, k * step[0] :][:120, :160] for k in range(frames)])
 
 
 def test_shadows_that_are_not_labelled_are_no_example_of_their_absence(tmp_path: Path) -> None:
@@ -58,25 +47,6 @@ def test_a_gap_in_the_numbers_separates_scenes(tmp_path: Path) -> None:
     save_video(tmp_path / "short", "a", range(1, 2))
     with pytest.raises(DatasetError, match="no video with labelled frames"):
         StillCameras(list(open_plain(tmp_path / "short")), OFFSETS, SIZE, shadows=True)
-
-
-def test_what_came_before_is_brought_onto_the_current_frame(tmp_path: Path) -> None:
-    frames = panned(26, (1, 1))
-    masks = np.zeros(frames.shape[:3], np.uint8)
-    masks[:, 50:70, 60:90] = 1
-    videos = gather([str(write_video(tmp_path, "pan", frames, masks))], report=print).videos
-    maker = MovingCameras(videos, OFFSETS, SIZE)
-    for seed in range(3):
-        (sample,) = maker.samples(np.random.default_rng(seed))
-        for other in (*sample.window[:-1], sample.background[..., 3:6]):
-            assert np.abs(other.astype(int) - sample.window[-1]).mean() < 12
-        assert set(np.unique(sample.labels)) <= {UNLIT, UNKNOWN, MOTION}
-
-
-def test_videos_that_are_too_short_are_told_of(tmp_path: Path) -> None:
-    videos = gather([str(write_all(tmp_path)[0])], report=print).videos
-    with pytest.raises(DatasetError, match="give longer ones"):
-        MovingCameras(videos, OFFSETS, SIZE).samples(np.random.default_rng(0))
 
 
 def test_a_pool_is_filled_from_clips_and_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,9 +69,6 @@ def test_a_pool_is_filled_from_clips_and_videos(tmp_path: Path, monkeypatch: pyt
         UNKNOWN,
         MOTION,
     }
-    refuse_trained(still_cameras, ["held"])
-    with pytest.raises(DatasetError, match="walk: both trained on and validated on"):
-        refuse_trained(still_cameras, ["walk", "held"])
 
 
 def test_unknown_names_and_empty_data_are_refused(tmp_path: Path) -> None:

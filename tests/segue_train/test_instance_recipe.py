@@ -210,7 +210,7 @@ def test_videos_that_validate_are_not_trained_on(tmp_path: Path, seen: dict[str,
     save_ytvis(tmp_path / "vis", NAMES, split="valid")
     data = ("--data", f"ytvis={vis}", "--init", tmp_path / "resnet.pth", "--out", tmp_path / "run")
     run("seqformer", *data, "--validate", vis, "--validate-every", 7)
-    assert seen["validate"].dataset.path == vis / "valid.json"
+    assert seen["validate"].keywords["dataset"].path == vis / "valid.json"
     assert seen["validate_every"] == 7
     with pytest.raises(DatasetError, match="both trained on and validated on"):
         run("seqformer", *data, "--validate", vis / "train.json")

@@ -15,7 +15,8 @@ from segue.masks import encode_rle
 from segue.metrics.ytvis import evaluate_ytvis
 from segue.models.seqformer import SeqFormer, Size
 from segue.sessions import official
-from segue_train.validation import ClipAP
+from segue_train.commands.instances import Tubes
+from segue_train.validation import clip_ap
 from tests.segue_train.instance_sets import BRIGHT, DARK, save_ytvis
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
@@ -60,7 +61,7 @@ def test_a_network_is_scored_as_its_results_would_be(dataset: YTVISDataset, tmp_
             found = official.whole_clip(network, images, video.size, device="cpu")
             records += [record | {"video_id": video.id} for record in found]
         results.write_text(json.dumps(records))
-        value = ClipAP(dataset)(network)
+        value = clip_ap(network, dataset)
     assert value == evaluate_ytvis(results, dataset).overall["AP"]
 
 
@@ -70,4 +71,4 @@ def test_videos_without_objects_are_refused(tmp_path: Path) -> None:
     head, _, tail = text.partition('"annotations": ')
     (root / "train.json").write_text(head + '"annotations": [], ' + tail[tail.index('"categories"') :])
     with pytest.raises(DatasetError, match="no annotated object"):
-        ClipAP(YTVISDataset.open(root, "train"))
+        Tubes([], validate=root / "train.json").validation([], {}, 180)

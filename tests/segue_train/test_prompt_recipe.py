@@ -48,20 +48,20 @@ def test_every_sample_shows_its_object_and_says_something_true_of_it(stills: lis
     sampler, rng = PromptSampler(read_sources([(1.0, stills)])), np.random.default_rng(3)
     kinds = set()
     for _ in range(60):
-        sample = sampler.draw(rng, 64)
-        inside = sample.target == 1
-        said = sample.planes.any((1, 2))
+        _, target, planes = sampler.draw(rng, 64)
+        inside = target == 1
+        said = planes.any((1, 2))
         assert inside.sum() >= 16
         assert said.any()
         kinds.add(tuple(said))
-        positive = sample.planes[POSITIVE] > 0
+        positive = planes[POSITIVE] > 0
         if positive.any():
             assert (positive & inside).any()
-        negative = sample.planes[NEGATIVE] > 0
+        negative = planes[NEGATIVE] > 0
         if negative.any():
-            assert (negative & (sample.target == 0)).any()
+            assert (negative & (target == 0)).any()
         if said[BOX]:
-            wide = np.array(tight_box(sample.planes[BOX])) - np.array(tight_box(inside))
+            wide = np.array(tight_box(planes[BOX])) - np.array(tight_box(inside))
             assert np.abs(wide).max() <= 0.1 * 64 + 2
     assert {(True, False, False, False), (False, False, True, False)} <= kinds
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -18,7 +17,8 @@ from segue.errors import SegueError
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
 from segue_web.exports.outlines import parts_of, single_outline
-from segue_web.importing import effects, read_import
+from segue_web.importing import effects
+from segue_web.label_files import read_labels
 from segue_web.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.segue_web.videos import numbered, write_video
@@ -127,30 +127,6 @@ def test_ultralytics_reads_its_labels(video: Video, project: Project, tmp_path: 
         assert overlap(mask > 0, plane) > 0.9
 
 
-def challenge(folder: Path) -> tuple[dict[str, str], list[str]]:
-    ini = configparser.ConfigParser()
-    ini.optionxform = str  # type: ignore[assignment,method-assign]
-    ini.read(folder / "seqinfo.ini")
-    assert len(list((folder / "img1").iterdir())) == len(FRAMES)
-    assert (folder / "frames.txt").read_text().split() == [str(index) for index in FRAMES]
-    return dict(ini["Sequence"]), (folder / "gt" / "gt.txt").read_text().splitlines()
-
-
-def test_mot(video: Video, project: Project, tmp_path: Path) -> None:
-    folder = exported(video, snapshot(project, video), "mot", tmp_path)
-    about, lines = challenge(folder)
-    names = (folder / "gt" / "labels.txt").read_text().splitlines()
-    assert (names[0], names[2], names[13]) == ("pedestrian", "car", "<box> & co")
-
-    assert (about["seqLength"], about["imWidth"], about["imHeight"]) == ("3", "64", "48")
-    rows = [list(map(int, line.split(","))) for line in lines]
-    assert [(row[0], row[1], row[7]) for row in rows] == [
-        (n, i, kind) for n in (1, 2, 3) for i, kind in ((1, 1), (2, 14))
-    ]
-    ys, xs = np.nonzero(planes(2)[0])
-    assert rows[2][2:6] == [xs.min() + 1, ys.min() + 1, np.ptp(xs) + 1, np.ptp(ys) + 1]
-
-
 def test_outlines_hold_what_is_thin_empty_or_full() -> None:
     assert parts_of(np.zeros((5, 5), np.bool_)) == []
     assert single_outline(np.zeros((5, 5), np.bool_)).shape == (0, 2)
@@ -240,7 +216,7 @@ def test_attributes_and_groups_come_back(form: str, video: Video, tmp_path: Path
     path = exported(video, snapshot(project, video), form, tmp_path)
     project.close()
     backend = AnnotateBackend(video, tmp_path / "again")
-    given = read_import(path, video)
+    given = read_labels(path, video)
     backend.import_all(given, effects(backend.project, given))
     shown = [(row["name"], row["group"], row["attributes"]) for row in backend.project.objects()]
     backend.project.close()

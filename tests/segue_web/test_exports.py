@@ -31,7 +31,7 @@ from segue_web import label_files
 from segue_web import labels as labels_module
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, remove_unfinished, snapshot
-from segue_web.importing import effects, read_import
+from segue_web.importing import effects
 from segue_web.label_files import read_labels
 from segue_web.project import FrameAnnotation, Project
 from segue_web.video import Video
@@ -64,11 +64,12 @@ def lengths(mask: np.ndarray) -> dict[int, str]:
 def taken(masks: np.ndarray) -> Snapshot:
     return Snapshot(
         SIZE,
-        range(COUNT),
-        range(COUNT),
+        {1: "ring", 2: "<box> & co"},
         dict(enumerate(map(lengths, masks))),
-        {1: ("ring", "#ff0000"), 2: ("<box> & co", "#00ff00")},
         {(0, 1): 0.75},
+        span=range(COUNT),
+        frames=range(COUNT),
+        colours={"ring": "#ff0000", "<box> & co": "#00ff00"},
     )
 
 
@@ -124,7 +125,7 @@ def test_cvat(video: Video, taken: Snapshot, masks: np.ndarray, tmp_path: Path) 
             value = not value
         part = found[int(shape.get("frame")), top : top + height, left : left + width]
         part[np.array(flat).reshape(height, width)] = int(track.get("group_id"))
-        assert track.get("label") == taken.names[int(track.get("group_id"))][0]
+        assert track.get("label") == taken.names[int(track.get("group_id"))]
     assert np.array_equal(found, masks)
 
 
@@ -298,7 +299,7 @@ def test_an_export_comes_back_as_the_same_objects_or_as_new_ones(
     list(export_job(SimpleNamespace(video=video), snapshot(project, video), form, target))
     path = target / "Annotations" / "Full-Resolution" / target.name if form == "davis" else target
 
-    given = read_import(path, video)
+    given = read_labels(path, video)
     own = {effect.name: (effect.target, effect.same) for effect in effects(project, given)}
     if form == "davis":  # masks name no objects, and one of these has another name than its number
         assert {name: target for name, (target, _) in own.items()} == {"Object 1": None, "Object 2": None}
@@ -336,7 +337,7 @@ def test_imported_objects_keep_their_order(form: str, video: Video, tmp_path: Pa
         project.put(1, {first: (plane, FrameAnnotation("given")), second: (plane, FrameAnnotation("given"))})
     target = tmp_path / f"p{FORMATS[form].suffix}"
     list(export_job(SimpleNamespace(video=video), snapshot(project, video), form, target))
-    given = read_import(target, video)
+    given = read_labels(target, video)
     backend.import_all(given, effects(project, given, {}))
     assert [row["name"] for row in project.objects()] == ["below", "above"] * 2
     backend.close()
@@ -352,7 +353,7 @@ def test_a_zip_of_masks_comes_in(video: Video, taken: Snapshot, masks: np.ndarra
 
     assert set(labels.names) == {1, 2}
     for index in labels.masks:
-        assert np.array_equal(labels.mask(index, video.size), masks[index])
+        assert np.array_equal(labels.mask(index), masks[index])
 
 
 def stills(numbers: dict[int, int]) -> Any:
@@ -366,7 +367,7 @@ def test_masks_bear_the_numbers_of_the_images(tmp_path: Path) -> None:
 
     labels = read_labels(tmp_path, stills({5: 0, 7: 1, 8: 2, 9: 3}))
 
-    assert {index: int(labels.mask(index, SIZE)[0, 0]) for index in labels.masks} == {1: 7, 3: 9}
+    assert {index: int(labels.mask(index)[0, 0]) for index in labels.masks} == {1: 7, 3: 9}
     with pytest.raises(SegueError, match="gt000009"):
         read_labels(tmp_path, stills({7: 1, 8: 2}))
 
@@ -384,7 +385,7 @@ def test_polygons_and_boxes_of_cvat_come_in(video: Video, tmp_path: Path) -> Non
 
     assert dict(labels.names) == {1: "car", 2: "tree"}
     assert list(labels.masks) == [1]
-    mask = labels.mask(1, video.size)
+    mask = labels.mask(1)
     assert (mask[5:15, 10:20] == 1).all()
     assert (mask == 1).sum() == 100
     assert (mask == 2).sum() == 600
@@ -445,12 +446,12 @@ def test_what_is_no_label_is_one_clear_line(video: Video, tmp_path: Path, name: 
     (tmp_path / name).write_text(content)
     begun = time.monotonic()
     with pytest.raises(SegueError) as caught:
-        read_import(tmp_path / name, video)
+        read_labels(tmp_path / name, video)
     assert time.monotonic() - begun < 60
     assert str(caught.value).startswith(str(tmp_path / name)) or "video" in str(caught.value)
     assert "\n" not in str(caught.value)
     with pytest.raises(SegueError) as uploaded:
-        read_import(tmp_path / name, video, "upload.x")
+        read_labels(tmp_path / name, video, "upload.x")
     assert str(tmp_path) not in str(uploaded.value), "a page says the name that the person knows"
     assert "Error" not in str(uploaded.value), "nor is the name of an exception shown"
 
@@ -464,7 +465,7 @@ def test_an_archive_with_a_damaged_member_is_one_clear_line(video: Video, tmp_pa
     data[60] ^= 255  # inside the member, whose checksum no longer agrees
     path.write_bytes(data)
     with pytest.raises(SegueError, match=r"a\.zip: "):
-        read_import(path, video)
+        read_labels(path, video)
 
 
 def test_an_entry_beyond_the_limit_is_refused_before_it_is_taken_apart(
@@ -565,7 +566,14 @@ def test_masks_of_images_come_back_to_the_images_they_are_of(
     drawn = {1: np.zeros((24, 32), np.uint8), 2: np.zeros((24, 32), np.uint8)}
     drawn[1][4:9, 5:9], drawn[2][10:20, 8:30] = 1, 1
     masks_drawn = {i: lengths(mask) for i, mask in drawn.items()}
-    taken = Snapshot(video.size, range(video.count), list(drawn), masks_drawn, {1: ("ring", "#ff0000")}, {})
+    taken = Snapshot(
+        video.size,
+        {1: "ring"},
+        masks_drawn,
+        span=range(video.count),
+        frames=list(drawn),
+        colours={"ring": "#ff0000"},
+    )
     target = tmp_path / f"p-{form}{FORMATS[form].suffix}"
     list(export_job(SimpleNamespace(video=video), taken, form, target))
 
@@ -582,7 +590,7 @@ def test_masks_of_images_come_back_to_the_images_they_are_of(
     if form == "coco_images":
         target /= "annotations/instances_default.json"
     labels = read_labels(target, video)
-    found = {index: mask for index in labels.masks if (mask := labels.mask(index, video.size)).any()}
+    found = {index: mask for index in labels.masks if (mask := labels.mask(index)).any()}
     assert found.keys() == drawn.keys()
     assert all(np.array_equal(found[index] > 0, drawn[index] > 0) for index in drawn)
 
@@ -595,7 +603,9 @@ def test_images_of_exports_are_called_as_those_of_the_video(form: str, tmp_path:
         PillowImage.new("RGB", (32, 24), (90, 60, 30)).save(folder / f"{name}.png")
     mask = np.zeros((24, 32), np.uint8)
     mask[4:20, 5:20] = 1
-    taken = Snapshot((24, 32), range(1, 2), [1], {1: lengths(mask)}, {1: ("ring", "#ff0000")}, {})
+    taken = Snapshot(
+        (24, 32), {1: "ring"}, {1: lengths(mask)}, span=range(1, 2), frames=[1], colours={"ring": "#ff0000"}
+    )
     target = tmp_path / f"p-{form}"
     list(export_job(SimpleNamespace(video=Video(folder)), taken, form, target))
     assert [path.name for path in target.rglob("*.jpg")] == ["img 9 & #2.jpg"]

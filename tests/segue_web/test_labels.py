@@ -47,15 +47,15 @@ def test_what_segue_wrote_comes_with_names_and_scores(tmp_path: Path) -> None:
     assert sorted(labels.masks) == [0, 1, 2]
     assert [labels.score(index, 7) for index in range(3)] == [0.125, 0.25, 0.375]
     assert labels.score(0, 8) == 1.0, "of which nothing was said"
-    assert np.array_equal(labels.mask(2, SIZE), plane((1, 2)) * 7)
+    assert np.array_equal(labels.mask(2), plane((1, 2)) * 7)
 
 
 def test_a_frame_without_a_mask_is_empty(tmp_path: Path) -> None:
     Image.fromarray(plane((1, 1)).astype(np.uint8)).save(tmp_path / "0.png")
     labels = read_labels(tmp_path / "0.png", VIDEO)
-    assert labels.mask(0, SIZE).sum() == 1
-    assert labels.mask(1, SIZE).shape == SIZE
-    assert not labels.mask(1, SIZE).any()
+    assert labels.mask(0).sum() == 1
+    assert labels.mask(1).shape == SIZE
+    assert not labels.mask(1).any()
 
 
 def test_results_of_youtube_vis_are_one_object_a_line(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_results_of_youtube_vis_are_one_object_a_line(tmp_path: Path) -> None:
     labels = read_labels(written(tmp_path / "a.json", results), VIDEO)
     assert labels.names == {1: "class 4", 2: "class 6"}
     assert sorted(labels.masks) == [0, 1, 2]
-    assert [int(labels.mask(index, SIZE)[1, 1]) for index in range(3)] == [2, 1, 1]
+    assert [int(labels.mask(index)[1, 1]) for index in range(3)] == [2, 1, 1]
     assert [labels.score(index, 1) for index in (1, 2)] == [0.25, 0.25]
     results[0]["segmentations"] = [shown] * 4
     with pytest.raises(SegueError):
@@ -82,9 +82,9 @@ def cvat(path: Path, *shapes: str) -> Path:
 def test_a_mask_of_cvat_may_touch_every_side_of_the_video_and_no_more(tmp_path: Path) -> None:
     shape = "<mask frame='0' rle='{}' left='{}' top='{}' width='{}' height='{}'/>"
     whole = read_labels(cvat(tmp_path / "a.xml", shape.format("0, 54", 0, 0, 9, 6)), VIDEO)
-    assert whole.mask(0, SIZE).all()
+    assert whole.mask(0).all()
     corner = read_labels(cvat(tmp_path / "b.xml", shape.format("1, 2, 1", 7, 4, 2, 2)), VIDEO)
-    assert np.array_equal(corner.mask(0, SIZE) > 0, plane((4, 8), (5, 7)))
+    assert np.array_equal(corner.mask(0) > 0, plane((4, 8), (5, 7)))
     for left, top in ((8, 4), (7, 5), (-1, 0), (0, -1)):
         with pytest.raises(SegueError):
             read_labels(cvat(tmp_path / "c.xml", shape.format("1, 2, 1", left, top, 2, 2)), VIDEO)
@@ -97,7 +97,7 @@ def test_shapes_of_cvat_have_a_frame_of_the_video(tmp_path: Path) -> None:
     box = "<box frame='{}' xtl='1' ytl='2' xbr='4' ybr='3'/>"
     labels = read_labels(cvat(tmp_path / "a.xml", box.format(2)), VIDEO)
     assert list(labels.masks) == [2]
-    assert np.array_equal(labels.mask(2, SIZE) > 0, plane((2, 1), (2, 2), (2, 3)))
+    assert np.array_equal(labels.mask(2) > 0, plane((2, 1), (2, 2), (2, 3)))
     for frame in (3, -1):
         with pytest.raises(SegueError, match=f"frame {frame}"):
             read_labels(cvat(tmp_path / "b.xml", box.format(frame)), VIDEO)
@@ -118,8 +118,8 @@ def test_shapes_of_images_of_cvat_are_objects_by_their_groups(tmp_path: Path) ->
     labels = read_labels(tmp_path / "a.xml", VIDEO)
     assert labels.names == {1: "a", 2: "b", 3: "b", 4: "b"}
     assert labels.attributes == {1: {"pose": "sits"}}
-    assert labels.mask(0, SIZE)[1].tolist() == [1, 0, 2, 0, 0, 0, 0, 0, 0]
-    assert labels.mask(2, SIZE)[1].tolist() == [0, 0, 0, 0, 1, 0, 3, 0, 4]
+    assert labels.mask(0)[1].tolist() == [1, 0, 2, 0, 0, 0, 0, 0, 0]
+    assert labels.mask(2)[1].tolist() == [0, 0, 0, 0, 1, 0, 3, 0, 4]
     for names, match in (
         (("3.png",), "3.png"),
         (("1.png", "1.png"), "b.xml"),

@@ -122,13 +122,6 @@ class Page:
             self.page.mouse.click(*self.at(x + 0.5, y + 0.5))
         self.key("Enter")
 
-    def keyframe(self) -> None:
-        """Draw the first polygon of an object, a square."""
-        self.key("i")
-        for corner in ((100, 60), (160, 60), (160, 120), (100, 120), (100, 60)):
-            self.page.mouse.click(*self.at(*corner))
-        self.here("Object 1: corrected by you")
-
     def go(self, frame: int) -> None:
         self.page.locator("#frame").fill(str(frame))
         self.page.locator("#frame").press("Enter")
@@ -237,15 +230,6 @@ def test_click_track_correct_track_back_export(
     page.tracked()
     page.go(3)
     page.here("tracked, confidence")
-    page.key("Shift+B")
-    before = page.page.locator('[data-command="beside"]')
-    playwright.expect(before).to_have_attribute("aria-pressed", "true")
-    page.page.wait_for_function("document.getElementById('canvas').width > 0")
-    page.image("annotate-beside")
-    page.check_accessibility()
-    both = [page.pixels(side).astype(int) for side in (0, 1)]
-    assert np.median(np.abs(both[0] - both[1])) == 0, "the same part of the same frame"
-    page.key("Shift+B")
     assert page.errors == []
 
 
@@ -468,79 +452,6 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
     assert [item["attributes"] for item in found["annotations"]] == [
         {"group": "left", "side": "up: right"}
     ] * 3
-    assert page.errors == []
-
-
-def test_a_polygon_with_keyframes_is_moved_and_the_frames_between_follow(
-    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
-) -> None:
-    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
-    page.keyframe()
-    page.go(4)
-    page.here("has no mask here")
-    page.drag((130, 90), (150, 80), (170, 90))  # all of it, 40 to the right
-    page.here("corrected by you")
-    page.go(2)
-    page.here("interpolated between two polygons; 3,600 pixels.")
-    page.image("annotate-keyframes")
-    page.check_accessibility()
-    page.drag((180, 60), (180, 40))  # a corner
-    page.here("corrected by you; 4,2")
-    page.go(3)
-    page.here("interpolated between two polygons; 3,9")
-    page.key("Enter")
-    page.here("corrected by you; 3,9")
-    page.key("z")
-    page.here("interpolated between two polygons; 3,9")
-    page.go(4)
-    page.here("corrected by you")
-    for key in ("a", "a", "a", "a", "Enter", "Shift+D", "Enter"):  # from the middle to a corner, and with it
-        page.key(key)
-    page.here("corrected by you; 4,3")
-    masks = page.export("davis").glob("Annotations/Full-Resolution/*/*.png")
-    lefts = [int(np.nonzero(read_index_mask(path))[1].min()) for path in sorted(masks)]
-    assert lefts == pytest.approx([100, 110, 120, 130, 140], abs=1)
-    assert page.errors == []
-
-
-@pytest.mark.slow
-def test_enter_on_a_frame_whose_polygons_are_not_known_yet_waits_for_them(
-    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
-) -> None:
-    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
-    page.keyframe()
-    page.go(4)
-    page.here("has no mask here")
-    page.drag((130, 90), (170, 90))
-    page.here("corrected by you")
-
-    held: list[Callable[[], None]] = []
-    closed = [True]
-
-    def through(route: Any) -> None:
-        server = route.connect_to_server()
-
-        def answer(message: str) -> None:
-            if closed and '"kind":"between"' in message:
-                held.append(lambda: route.send(message))
-            else:
-                route.send(message)
-
-        server.on_message(answer)
-
-    page.page.route_web_socket(re.compile("/ws$"), through)
-    page.page.reload()
-    page.here("corrected by you")
-    page.key("i")
-    page.go(2)
-    page.here("interpolated between two polygons")  # of the timeline; the polygon comes later
-    page.key("Enter")
-    while not held:
-        page.page.wait_for_timeout(20)
-    closed.clear()
-    for send in held:
-        send()
-    page.here("corrected by you")
     assert page.errors == []
 
 

@@ -105,7 +105,7 @@ class Desk:
         return [[f, int(i), *m] for f, look in self.looks.items() for i, m in look["marks"].items()]
 
     def look(self, frame: int) -> Message:
-        nothing: Message = {"masks": {}, "prompts": {}, "polygons": {}, "marks": {}}
+        nothing: Message = {"masks": {}, "prompts": {}, "marks": {}}
         return nothing | self.looks.get(frame, {}) | {"frame": frame, "revision": self.revision}
 
     def change(
@@ -297,59 +297,6 @@ def test_an_export_has_the_click_before(desk: Desk) -> None:
     desk.answer(click, object=1, granularities=["whole"], granularity="whole")
     while not desk.ops("export"):
         desk.page.wait_for_timeout(10)
-
-
-def test_a_polygon_that_is_moved_twice_is_moved_from_where_it_was_left(desk: Desk) -> None:
-    corners = [[100, 60], [200, 60], [200, 120], [100, 120]]
-    desk.objects = [1]
-    desk.looks[0] = {
-        "polygons": {"1": {"corners": corners, "kind": "between"}},
-        "marks": {"1": ["interpolated", 1.0, 400, None, None]},
-    }
-    desk.held = {"polygon"}
-    desk.open()
-    desk.here("Object 1: interpolated")
-    desk.page.keyboard.press("i")
-    desk.settle()
-    middle = desk.page.locator("#canvas").bounding_box()
-    scale = min((middle["width"] - 40) / WIDTH, (middle["height"] - 40) / HEIGHT)
-    left = middle["x"] + (middle["width"] - WIDTH * scale) / 2
-    top = middle["y"] + (middle["height"] - HEIGHT * scale) / 2
-    for x in (150, 170):  # each time 20 pixels to the right
-        desk.page.mouse.move(left + x * scale, top + 90 * scale)
-        desk.page.mouse.down()
-        desk.page.mouse.move(left + (x + 20) * scale, top + 90 * scale, steps=3)
-        desk.page.mouse.up()
-    desk.page.keyboard.press("Enter")  # it is being saved: not the one of before once more
-    desk.answer(desk.next("polygon"), object=1, frames=0)
-    second = desk.next("polygon")
-    assert [round(x) for x, _ in second["corners"]] == [140, 240, 240, 140]
-    desk.answer(second, object=1, frames=0)
-    desk.settle()
-    assert desk.ops("polygon") == ["polygon"] * 2
-
-
-def test_an_enter_that_waits_for_the_polygons_comes_before_the_next_one(desk: Desk) -> None:
-    corners = [[WIDTH // 2, HEIGHT // 2], [300, 120], [300, 200], [216, 200]]
-    desk.objects = [1]
-    desk.looks[0] = {
-        "polygons": {"1": {"corners": corners, "kind": "key"}},
-        "marks": {"1": ["given", 1.0, 400, None, None]},
-    }
-    desk.held = {"look", "polygon"}
-    desk.open()
-    desk.here("Object 1: corrected by you")  # of the timeline
-    for key in ("i", "a", "d", "Enter"):  # the cross stands on the first corner
-        desk.page.keyboard.press(key)
-    first, second = desk.next("look"), desk.next("look")
-    desk.answer(first)
-    desk.settle()
-    for key in ("Shift+D", "Enter"):
-        desk.page.keyboard.press(key)
-    desk.answer(second)
-    moved = desk.next("polygon")["corners"]
-    assert moved[0][0] > corners[0][0]
-    assert moved[1:] == corners[1:]
 
 
 def test_suggestions_are_added_once(desk: Desk) -> None:

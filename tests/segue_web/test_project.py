@@ -56,7 +56,7 @@ def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
         project.set_object(
             number, name="Koi", locked=1, category="fish", group="left", attributes={"pose": "up"}
         )
-    project.set_settings({"theme": "dark"})
+    project.note("settings", {"theme": "dark"})
 
     again = reopened(project)
 
@@ -75,7 +75,7 @@ def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
     assert np.array_equal(again.mask(3), plane(2).astype(np.uint8))
     assert again.marks(3) == {1: FrameAnnotation("given", 1.0, 80)}
     assert again.prompts(3) == {1: {"points": [[4, 5, True]], "box": None}}
-    assert again.settings() == {"theme": "dark"}
+    assert again.noted("settings") == {"theme": "dark"}
     assert again.frames_of([1]) == [3]
 
 
@@ -209,7 +209,7 @@ def test_a_damaged_database_is_one_clear_line(project: Project) -> None:
         Project(project.folder, VIDEO, SIZE)
 
 
-@pytest.mark.parametrize("table", ["meta", "objects", "marks", "prompts", "jobs", "history", "steps"])
+@pytest.mark.parametrize("table", ["meta", "objects", "marks", "prompts", "history", "steps"])
 def test_a_project_without_one_of_its_tables_is_refused_when_it_opens(project: Project, table: str) -> None:
     give(project, 1, new(project), plane(2))
     project.close()
@@ -219,7 +219,7 @@ def test_a_project_without_one_of_its_tables_is_refused_when_it_opens(project: P
         Project(project.folder, VIDEO, SIZE)
 
 
-@pytest.mark.parametrize("key", ["video", "settings", "revision", "last", "format"])
+@pytest.mark.parametrize("key", ["film", "settings", "revision", "last", "format"])
 def test_a_project_with_a_damaged_value_is_one_line(project: Project, key: str) -> None:
     project.close()
     with sqlite3.connect(project.folder / "project.db") as database:
@@ -274,16 +274,14 @@ def test_no_file_is_removed_when_it_opens(project: Project) -> None:
 
 
 def test_an_interrupted_tracking_is_known(project: Project) -> None:
-    job = project.begin_job({"direction": "forward", "start": 0, "stop": 49}, 49)
-    project.note_job(job, done=7, at=7)
+    tracking = {"direction": "forward", "start": 7, "stop": 49, "done": 7, "total": 49}
+    project.note("tracking", tracking)
 
     again = reopened(project)
-    found = again.interrupted()
 
-    assert found is not None
-    assert (found["done"], found["total"], found["at"], found["spec"]["stop"]) == (7, 49, 7, 49)
-    again.note_job(job, state="done")
-    assert again.interrupted() is None
+    assert again.noted("tracking") == tracking
+    again.note("tracking", None)
+    assert again.noted("tracking") is None
 
 
 def _write_for_ever(folder: Path, sender: object) -> None:

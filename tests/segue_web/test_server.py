@@ -154,9 +154,7 @@ def test_a_folder_for_whose_archive_the_disk_has_no_room_is_told_so(
         patch.setattr(zipfile.ZipFile, "write", full)
         answer = client.get(f"/{TOKEN}/exports/masks")
     assert answer.status_code == 507
-    assert answer.json()["detail"].endswith(
-        "masks.zip: cannot be written (the disk is full; free some space)"
-    )
+    assert answer.json()["error"].endswith("masks.zip: cannot be written (the disk is full; free some space)")
     answer = client.get(f"/{TOKEN}/exports/masks")
     assert zipfile.ZipFile(io.BytesIO(answer.content)).read("masks/00000.png") == b"a mask"
 

@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
@@ -21,12 +20,12 @@ from torch import nn
 
 from segue.arrays import as_array
 from segue.errors import ArgumentError, SegueError, SinkError
-from segue.inputs import kind_of
+from segue.inputs import kind_of, type_name
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
 from segue.jobs.record import record_path
 from segue.jobs.running import FrameLoop, open_job, run_open
-from segue.jobs.values import Outputs, RuntimeInput, VideoJob, VideoSource, checked
+from segue.jobs.values import Outputs, RuntimeInput, VideoJob, checked
 from segue.options import by_arguments
 from segue.registry import SINKS
 from segue.sessions.networks import check_path
@@ -235,9 +234,7 @@ def results_of(
     options = dict(arguments)
     progress: Progress | None = options.pop("progress")
     opened = opened_source(options.pop("source"), options.pop("colour", "rgb"))
-    request = asdict(opened.request)
-    kind_of_frames = request.pop("type")
-    frames = () if request["place"] else (RuntimeInput(argument="source", type=kind_of_frames),)
+    frames = () if opened.request.place else (RuntimeInput(argument="source", type=opened.given_as),)
     model, weights, device = (options.pop(name) for name in ("model", "weights", "device"))
     check_path("weights", weights)
     if weights is not None and not isinstance(model, str):
@@ -251,7 +248,7 @@ def results_of(
     held = {name: value for name, value in {**held, **(objects or {})}.items() if value is not None}
     values = {
         **by_arguments(kind, {name: value for name, value in options.items() if name not in held}),
-        "source": VideoSource(**request),
+        "source": opened.request,
         "model": {"name": name, "weights": weights},
         "device": None if device is None else str(device),
         "given": (*frames, *(given(name, value) for name, value in held.items())),
@@ -275,8 +272,7 @@ def opened_source(source: Any, colour: Colour) -> Source:
 
 def given(argument: str, value: Any) -> RuntimeInput:
     """Description of a Python object; for arrays, tensors and images with their digest."""
-    kind = type(value)
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    name = type_name(value)
     if callable(value) and not isinstance(value, nn.Module) and hasattr(value, "__qualname__"):
         name = f"{value.__module__}.{value.__qualname__}"  # of a function or class, itself
     if isinstance(value, PillowImage.Image):

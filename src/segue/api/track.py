@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType
@@ -14,11 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 from segue.api.results import Colour, Progress, Results, opened_source, results_of
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
-from segue.jobs.values import AnyPrompt, DetectorConfig, TrackJob, error_text
+from segue.jobs.values import AnyPrompt, DetectorConfig, TrackJob, checked, error_text
 from segue.models.base import TrackNetwork
 from segue.prompts import MakePrompter
 from segue.prompts.given import PromptsLike, given_prompts
-from segue.prompts.phrases import parse_phrases
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
 from segue.sessions.concepts import ConceptSession
@@ -54,7 +53,7 @@ def track(
     colour: Colour = "rgb",
     fit: bool = False,
     prompter: str | MakePrompter | None = None,
-    required: Container[int] | None = None,
+    required: Iterable[int] | None = None,
     progress: Progress | None = None,
 ) -> Results[TrackSession] | Results[AutoSession] | Results[ConceptSession] | Results[DetectionSession]:
     """Track objects from prompts, or objects that a detector finds.
@@ -141,26 +140,20 @@ def track(
                 )
         find = None if isinstance(prompts.detector, (str, NoneType)) else prompts.detector
         name = prompts.detector if isinstance(prompts.detector, str) else None
-        phrases = None if prompts.text is None else tuple(item.text for item in parse_phrases(prompts.text))
-        finding = DetectorConfig(
-            name=name,
-            every=prompts.every,
-            text=phrases,
-            frames=None if prompts.frames is None else tuple(prompts.frames),
-            score=prompts.score,
-        )
-        return results_of(TrackJob, given, {"detector": find}, finding=finding)
-    if required is not None and not isinstance(required, Container):
+        frames = None if prompts.frames is None else tuple(prompts.frames)
+        finding = {
+            "name": name,
+            "every": prompts.every,
+            "text": prompts.text,
+            "frames": frames,
+            "score": prompts.score,
+        }
+        return results_of(TrackJob, given, {"detector": find}, finding=checked(DetectorConfig, finding))
+    if required is not None and not isinstance(required, Iterable):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
     said = given_prompts(prompts, **marks, start=opened.request.start)
-    frames = tuple(sorted(map(int, required))) if isinstance(required, Iterable) else None
-    return results_of(
-        TrackJob,
-        given,
-        {"required": required if frames is None else None},
-        prompts=stored_prompts(said, opened),
-        required=frames,
-    )
+    wanted = None if required is None else tuple(sorted(map(int, required)))
+    return results_of(TrackJob, given, prompts=stored_prompts(said, opened), required=wanted)
 
 
 def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[AnyPrompt, ...]:

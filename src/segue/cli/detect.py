@@ -9,19 +9,19 @@ from pathlib import Path
 
 import typer
 
-from segue.cli.options import ChosenOptions, Fields, command
+from segue.cli.options import ChosenOptions, Options, command
 from segue.cli.running import chosen
 from segue.errors import SinkError, SourceError
 from segue.jobs.plan import check_detector, check_sources
-from segue.jobs.values import DetectorConfig, FilePath, JobModel, VideoSource, checked
+from segue.jobs.values import DetectorConfig, VideoSource, checked
 from segue.notices import notice
-from segue.options import nested, option
+from segue.options import FilePath, OptionModel, nested, option
 from segue.registry import DETECTORS
 from segue.reports.terminal import interruptible, print_table
 from segue.video.partial import prepare, write_complete
 
 
-class DetectOptions(JobModel):
+class DetectOptions(OptionModel):
     """Options of ``segue detect``."""
 
     source: VideoSource
@@ -109,9 +109,9 @@ def _find(asked: DetectOptions) -> None:
 
 detect = command(
     _detect,
-    Fields(
+    Options(
         DetectOptions,
-        ("end", "stride", "duration", "max-size", "on-damage", "when-late", "text-at", "auto-every"),
+        without=("end", "stride", "duration", "max-size", "on-damage", "when-late", "text-at", "auto-every"),
         help={
             "source": "Image, video, image folder, glob, camera or address.",
             "start": "Frame of a video: 250, 12.5s or 1:30.",
@@ -120,6 +120,6 @@ detect = command(
             "text": 'Phrases to look for, such as "person, red car".',
             "refine": "What draws the mask to the edges.  [default: crf, for boxes network]",
         },
-        names={"detector-weights": "weights"},
+        flags={"detector-weights": "weights"},
     ),
 )

@@ -10,18 +10,17 @@ from __future__ import annotations
 import inspect
 import keyword
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
 import typer
 from annotated_types import Ge, Le
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
-from segue.options import PANELS, Place, flags_of, offered
+from segue.options import PANELS, Place, flags_of, is_model, offered, option
 
 Values = dict[str, Any]
 ChosenOptions = dict[Place, Any]  # values of options by their places in a job
@@ -34,97 +33,79 @@ _DEFAULT = re.compile(r"; None is ([^;]*)\.$")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Parameters of a dataclass or function that a command offers, by their ``names``.
+    """What a command offers of a model of pydantic, or of the parameters of a dataclass or function.
 
-    Of these, ``trunk:init`` is offered as ``--init``, ``out:out,o`` as ``--out`` and ``-o``, and ``scene!``
-    as an argument; ``defaults``, ``types`` and ``help`` differ from the signature: ``...`` is required.
+    A model offers all its options, ``without`` some. Of a signature ``names`` are offered: ``trunk:init`` as
+    ``--init``, ``out:out,o`` as ``--out`` and ``-o``, and ``scene!`` as an argument. ``defaults``, ``types``,
+    ``help`` and ``flags`` differ from the definition, by the names of parameters, or of a model's options.
     """
 
     of: Any
-    names: str
+    names: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     types: Mapping[str, Any] = field(default_factory=dict)
     help: Mapping[str, str] = field(default_factory=dict)
     panel: str | None = None
+    without: Collection[str] = ()
+    flags: Mapping[str, str] = field(default_factory=dict)
 
-    def parameters(self) -> Iterator[tuple[str, inspect.Parameter]]:
-        """Name in the signature, and the parameter as Typer takes it."""
-        known = inspect.signature(self.of).parameters
+    def parameters(self) -> Iterator[tuple[Any, inspect.Parameter]]:
+        """Place in the model, or name in the signature, and the parameter as Typer takes it."""
+        if not is_model(self.of):
+            for name, item in self._fields():
+                yield name, self._parameter(name, (name,), item)
+            return
+        for place, item in offered(self.of):
+            name = flags_of(place, item)[0]
+            if name not in self.without:
+                yield place, self._parameter(name, place, item)
+
+    def _fields(self) -> Iterator[tuple[str, FieldInfo]]:
+        """Parameters of the signature as fields of a model."""
+        known, helps = inspect.signature(self.of).parameters, described(self.of)
         plain_class = isinstance(self.of, type) and not is_dataclass(self.of)
         hints = get_type_hints(
             self.of.__init__ if plain_class else self.of,
             localns={"KW_ONLY": Any},  # which Python 3.10 does not take for a type
             include_extras=True,
         )
-        types, helps = {**hints, **self.types}, described(self.of)
         for word in self.names.split():
-            name, _, given = word.rstrip("!").partition(":")
-            default = self.defaults.get(name, known[name].default)
-            annotated = get_origin(types[name]) is Annotated
-            kind, *metadata = get_args(types[name]) if annotated else (types[name],)
-            flags = (given or name.replace("_", "-")).split(",")
-            text = self.help.get(name, helps.get(name))
-            panel = None if word.endswith("!") else self.panel
-            rules = {"help": text, "rich_help_panel": panel} | _bounds(metadata)
-            yield name, _parameter(flags, kind, default, argument=word.endswith("!"), **rules)
+            name, _, flags = word.partition(":")
+            name = name.rstrip("!")
+            default = known[name].default
+            made = option(
+                ... if default is inspect.Parameter.empty else default,
+                self.panel,
+                flags or word.replace("_", "-"),
+                description=helps.get(name),
+            )
+            yield name, FieldInfo.from_annotated_attribute(self.types.get(name, hints[name]), made)
 
-
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """Options of a job as a command offers them; what differs is by the names of options."""
-
-    of: type[BaseModel]
-    without: tuple[str, ...] = ()
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    help: Mapping[str, str] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
-
-    def parameters(self) -> Iterator[tuple[Place, inspect.Parameter]]:
-        """Place in the job, and the parameter as Typer takes it."""
-        for place, item in offered(self.of):
-            flags, extra = flags_of(place, item), cast(dict[str, Any], item.json_schema_extra)
-            if flags[0] in self.without:
-                continue
-            kind, bounds = _typed(item)
-            default = self.defaults.get(flags[0], item.default)
-            argument = extra["flags"].endswith("!")
-            if argument:
-                default = inspect.Parameter.empty
-            elif not isinstance(default, (bool, int, float, str)) or (
-                kind is int and isinstance(default, str)
-            ):
-                default = None  # the help says which it is
-            panel = None if argument else extra["panel"]
-            rules = {"help": self.help.get(flags[0], item.description), "rich_help_panel": panel} | bounds
-            flags[0] = self.names.get(flags[0], flags[0])
-            yield place, _parameter(flags, kind, default, argument=argument, **rules)
-
-
-def _parameter(
-    flags: Sequence[str], kind: Any, default: Any, *, argument: bool, **rules: Any
-) -> inspect.Parameter:
-    """A parameter as Typer takes it; ``rules`` are those of an argument or option."""
-    if argument:
-        info: Any = typer.Argument(show_default=False, **rules)
-    else:
-        words = [f"{'-' if len(name) == 1 else '--'}{name}" for name in flags]
-        if kind == bool | None or (kind is bool and default is not False):
-            words[0] += f"/--no-{flags[0]}"
-        shown = default not in (None, "")
-        info = typer.Option(*words, show_default=shown, **rules)
-        kind = kind if shown else kind | None
-    annotation: Any = Annotated[kind, info]
-    name = flags[0].replace("-", "_") + ("_" if keyword.iskeyword(flags[0]) else "")
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-def _typed(item: FieldInfo) -> tuple[Any, dict[str, Any]]:
-    """The type of a field without None, and its bounds, as Typer takes them."""
-    kinds, extra = _kinds(item.annotation), cast(dict[str, Any], item.json_schema_extra)
-    bounds = _bounds(item.metadata)
-    if extra["text"] or str in kinds:
-        return str, bounds
-    return list[str] if get_origin(kinds[0]) in (tuple, Mapping) else kinds[0], bounds
+    def _parameter(self, name: str, place: Place, item: FieldInfo) -> inspect.Parameter:
+        """A field as Typer takes it."""
+        extra, kinds = cast(dict[str, Any], item.json_schema_extra), _kinds(item.annotation)
+        kind: Any = str if extra["text"] or str in kinds else kinds[0]
+        kind = list[str] if get_origin(kind) in (tuple, Mapping) else kind
+        default = self.defaults.get(name, ... if item.is_required() else item.default)
+        said = isinstance(default, (bool, int, float, str)) and not (kind is int and isinstance(default, str))
+        if not said and default is not ...:
+            default = None  # the help says which it is
+        flags, argument = flags_of(place, item), extra["flags"].endswith("!")
+        flags[0] = self.flags.get(name, flags[0])
+        rules = {"help": self.help.get(name, item.description), **_bounds(item.metadata)}
+        if argument:
+            info: Any = typer.Argument(show_default=False, **rules)
+        else:
+            words = [f"{'-' if len(flag) == 1 else '--'}{flag}" for flag in flags]
+            if kind is bool and default is not False:
+                words[0] += f"/--no-{flags[0]}"
+            shown = default not in (None, "")
+            info = typer.Option(*words, show_default=shown, rich_help_panel=extra["panel"], **rules)
+            kind = kind if shown else kind | None
+        name = flags[0].replace("-", "_") + ("_" if keyword.iskeyword(flags[0]) else "")
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
+        )
 
 
 def _kinds(kind: Any) -> list[Any]:
@@ -164,7 +145,7 @@ def _panel(parameter: inspect.Parameter) -> int:
 
 
 def command(
-    run: Callable[..., Any], *groups: Options | Fields, kind: type[TyperCommand] | None = None
+    run: Callable[..., Any], *groups: Options, kind: type[TyperCommand] | None = None
 ) -> Callable[..., None]:
     """A function for Typer: its parameters are the keyword-only ones of ``run`` and those of the groups.
 

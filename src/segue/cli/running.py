@@ -17,7 +17,7 @@ import typer
 from rich.progress import TaskID
 
 from segue.cli.main import load_command
-from segue.cli.options import ChosenOptions, Fields, Options, Values, command
+from segue.cli.options import ChosenOptions, Options, Values, command
 from segue.errors import PromptError, SegueError
 from segue.inputs import printable
 from segue.jobs.observer import Observer
@@ -77,7 +77,7 @@ def job_command(
         "with": f"Detector that finds the objects: {detectors}.  [default: motion; with --text nanodet, or "
         "an open-vocabulary detector of the user's cache]",
     }
-    own = Fields(kind, tuple(without), defaults, text)
+    own = Options(kind, defaults=defaults, help=text, without=without)
 
     def carry_out(
         *typed: Any,
@@ -262,11 +262,8 @@ def _track(values: ChosenOptions, what: Values) -> None:
     finding = {place for place in values if place[0] == "finding"}
     if what["auto"] or ("finding", "text") in finding:
         values["finding",] = {place[-1]: values.pop(place) for place in finding}
-    else:
-        if finding - {("finding", "refine")}:
-            raise PromptError("options of the search for objects go with --text or --auto")
-        if finding:  # then it makes masks of boxes and points
-            values["refine",] = values.pop(("finding", "refine"))
+    elif finding:
+        raise PromptError("options of the search for objects go with --text or --auto")
     if values.get(("options", "top_k")) == 0:
         values["options", "top_k"] = None
     typed = (what[name] or () for name in ("mask", "box", "point", "remove"))
@@ -380,6 +377,7 @@ def _instances(values: ChosenOptions) -> None:
 instances = job_command(
     _instances,
     InstancesJob,
+    model=None,
     model_help="seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and a network that tracks its "
     "objects: nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are available]",
 )

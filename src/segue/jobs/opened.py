@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from segue.video.zones import Zone
 Inputs = Mapping[str, Any]
 """Objects of a program by the argument that they were given as, in place of what the job names.
 
-``source`` (opened), ``model``, ``prompter``, ``detector``, ``required``, ``roi``, ``scene`` and ``names``.
+``source`` (opened), ``model``, ``prompter``, ``detector``, ``roi``, ``scene`` and ``names``.
 """
 
 
@@ -43,7 +43,7 @@ class OpenJob:
     """
 
     session: Session
-    required: Container[int] | None = None
+    required: Collection[int] | None = None
     notice = ""
     zones: tuple[Zone, ...] = ()
     name_object: Name | None = None

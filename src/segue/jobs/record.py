@@ -13,16 +13,14 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from segue.errors import ArgumentError
 from segue.inputs import check_file, exists, sha256
 from segue.jobs.values import (
-    FilePath,
     Job,
-    JobModel,
     Model,
-    Text,
     TrackJob,
     VideoJob,
     from_json,
     to_json,
 )
+from segue.options import FilePath, OptionModel, Text
 from segue.registry import MODELS
 from segue.types import MaskPrompt
 from segue.video.addresses import is_url, stored_address
@@ -148,14 +146,14 @@ def _own_digest(name: str) -> str | None:
         return file_digest(path)
 
 
-def named_files(part: JobModel) -> dict[str, str]:
+def named_files(part: OptionModel) -> dict[str, str]:
     """What those fields of a part of a job name that may be files or folders."""
     hints = get_type_hints(type(part), include_extras=True)
     fields = (name for name, kind in hints.items() if {kind, *get_args(kind)} & {Text, FilePath})
     return {name: str(value) for name in fields if (value := getattr(part, name))}
 
 
-def _by_content(part: JobModel, values: dict[str, Any]) -> dict[str, Any]:
+def _by_content(part: OptionModel, values: dict[str, Any]) -> dict[str, Any]:
     """The JSON values of a part of a job, with the digest of each file that one of its fields names."""
     digests = {name: file_digest(Path(text)) for name, text in named_files(part).items() if name in values}
     return values | {name: f"{values[name]} sha256={found}" for name, found in digests.items() if found}

@@ -114,13 +114,6 @@ def _prompts(
                     yield replace(one, mask=mask != 0, digest=None)
 
 
-def make_prompter(job: TrackJob) -> MakePrompter | None:
-    """Prompter for boxes and points, by name or weight file; None leaves it to the session."""
-    if job.prompter is not None:
-        return find_prompter(job.prompter, device=job.device)
-    return None if job.refine is None else prompter_of(job.model.name, device=job.device)
-
-
 def make_detector(finding: DetectorConfig, device: str | None) -> Detector:
     """The detector of a job."""
     wanted = finding.model_dump(exclude={"every", "frames", "name"})
@@ -187,8 +180,9 @@ class _OpenTracker(OpenJob):
         self.own_source = "source" not in inputs
         if self.own_source:
             check_prompts(job)
-        if job.finding is None:
-            self.required = inputs.get("required") if job.required is None else frozenset(job.required)
+        if job.finding is None and job.required is not None:
+            self.required = frozenset(job.required)
+        self._pending: dict[int, str] = {}  # frames that have to come, and what is said of them
         if job.options.reverse and (job.finding or self.required is not None):
             raise ArgumentError("reverse follows given objects, on all frames: leave out auto and required")
         super().__init__(job, inputs)
@@ -199,8 +193,8 @@ class _OpenTracker(OpenJob):
             )
         network = track_network(inputs.get("model", job.model.name), job.model.weights)
         prompter: MakePrompter | None = inputs.get("prompter")
-        if prompter is None and not job.finding:
-            prompter = make_prompter(job)
+        if prompter is None and job.prompter is not None:
+            prompter = find_prompter(job.prompter, device=job.device)
         self.tracker = TrackSession(
             network,
             make_schedule(network, job.options),
@@ -214,7 +208,17 @@ class _OpenTracker(OpenJob):
             self.tracker.prompter = prompter_of(job.model.name, device=self.tracker.device)
 
     def note(self, result: Segmentation) -> str:
+        # Of a run that goes on the first results come once more, not the frames between that have none.
+        due = self.required or ()
+        for index in [i for i in self._pending if i == result.index or (i < result.index and i not in due)]:
+            del self._pending[index]
         return f"{sum(item.area > 0 for item in result.objects)} of {len(result.objects)} visible"
+
+    def finish(self) -> dict[str, Path]:
+        if self._pending:
+            frame = min(self._pending)
+            raise PromptError(f"{self._pending[frame]} frame {frame}, but the source has no such frame")
+        return {}
 
 
 class OpenTrack(_OpenTracker):
@@ -225,7 +229,8 @@ class OpenTrack(_OpenTracker):
     def __init__(self, job: TrackJob, inputs: Inputs) -> None:
         super().__init__(job, inputs)
         self.session, self._plan = self.tracker, dict[int, list[Prompt] | FramePrompts]()
-        self._pending = set(job.required or () if self.own_source else ())
+        if self.own_source:
+            self._pending |= dict.fromkeys(job.required or (), "there should be a result of")
         self._review = ReviewList()
         self._backwards: ReversePass | None = None
         if job.options.reverse:
@@ -247,30 +252,20 @@ class OpenTrack(_OpenTracker):
             self._plan.update(plan_prompts(self.job, first, self.source.original_size or first.size))
             if first.index in self._plan:
                 self._plan[first.index] = self.session.resolve(first, self._plan[first.index])
-            self._pending.update(self._plan)
+            self._pending |= dict.fromkeys(self._plan, "there is a prompt for")
         return self._plan
 
     def step(self, frame: Frame) -> Segmentation | None:
         prompts = self.plan(frame).get(frame.index)
-        self._pending.discard(frame.index)
+        self._pending.pop(frame.index, None)
         if self.required is not None:
             return step_required(self.session, frame, prompts, self.required)
         result = self.session.step(frame, prompts)
         return result if self._backwards is None else self._backwards.complete(result)
 
     def note(self, result: Segmentation) -> str:
-        # Of a run that goes on the first results come once more, not the frames between that have none.
-        self._pending.difference_update([index for index in self._plan if index <= result.index])
-        self._pending.discard(result.index)
         self._review.add(result)
         return super().note(result)
-
-    def finish(self) -> dict[str, Path]:
-        if self._pending:
-            what = "is a prompt for" if min(self._pending) in self._plan else "should be a result of"
-            frame = min(self._pending)
-            raise PromptError(f"there {what} frame {frame}, but the source has no such frame")
-        return {}
 
     def summary(self) -> str:
         frames = dict.fromkeys(str(doubt.index) for doubt in self._review.worst(most=NAMED))
@@ -286,7 +281,8 @@ class OpenFinding(_OpenTracker):
     def __init__(self, job: TrackJob, inputs: Inputs) -> None:
         super().__init__(job, inputs)
         finding, given = cast(DetectorConfig, job.finding), inputs.get("detector")
-        self._pending = set(finding.frames or ())
+        if self.own_source:  # else a program sees in the results that nothing was found
+            self._pending |= dict.fromkeys(finding.frames or (), "text is asked for on")
         if finding.text is None:
             if finding.frames is not None:
                 raise ArgumentError("frames say where to look for a text: give text")
@@ -325,18 +321,9 @@ class OpenFinding(_OpenTracker):
     def _announce(self, texts: Iterable[str], name: str) -> None:
         self.notice = f"looking for {', '.join(texts)} ({name}{licence_of(name)})"
 
-    def note(self, result: Segmentation) -> str:
-        self._pending.difference_update([index for index in self._pending if index <= result.index])
-        return super().note(result)
-
     def finish(self) -> dict[str, Path]:
-        if not self.own_source:  # a program sees in the results that nothing was found
-            return {}
-        if self._pending:
-            frame = min(self._pending)
-            raise PromptError(f"text is asked for on frame {frame}, but the source has no such frame")
-        if self.session.found == 0:
+        if self.own_source and not self._pending and self.session.found == 0:
             raise PromptError(
                 "no object was found in any frame; choose another detector or a lower --score, or give a box"
             )
-        return {}
+        return super().finish()

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    PlainValidator,
     TypeAdapter,
     ValidationError,
 )
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of, parse_json
-from segue.options import option
+from segue.options import FilePath, OptionModel, Text, option
 from segue.types import (
     BoxPrompt,
-    DamagePolicy,
     FeatureName,
     FollowCamera,
     MaskPrompt,
@@ -31,18 +25,10 @@ from segue.types import (
     PointPrompt,
     Refinement,
     RemovePrompt,
-    WhenLate,
 )
-from segue.video.identity import SourceIdentity
+from segue.video.identity import VideoSource as VideoSource
 
-
-class JobModel(BaseModel):
-    """Base of all values of jobs: they cannot be changed, and have no fields but their own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-V = TypeVar("V", bound=JobModel)
+V = TypeVar("V", bound=OptionModel)
 
 
 SettingValue = str | int | float | bool | None
@@ -84,33 +70,18 @@ Names = Annotated[tuple[str, ...], BeforeValidator(by_commas), Field(min_length=
 DEFAULT_FORMATS = ("png", "overlay")
 
 
-def _text(value: object) -> str:
-    # pydantic refuses what is no valid Unicode, but names of files need not be.
-    if not isinstance(value, (str, os.PathLike)):
-        raise ValueError(f"must be a text or a path, not {kind_of(value)}")
-    return os.fspath(value) if isinstance(value, str) else str(value)
-
-
-Text = Annotated[str, PlainValidator(_text)]
-"""A text that may be the name of a file."""
-
-FilePath = Annotated[Path, PlainValidator(lambda value: Path(_text(value)))]
-
-SourcePosition = str | int | float | None
-"""A place in a source: see :func:`segue.open_source`."""
-
 FrameIndex = Annotated[int, Field(ge=0)]
 
 
-class RuntimeInput(JobModel):
+class RuntimeInput(OptionModel):
     """An object of a Python program that took part in a job: an array, an iterator, a network, a function.
 
     JSON does not hold such objects. The record of the job says what they were, and the job can be run again
     by a program that has them.
 
     Attributes:
-        argument: what it was given as: ``source``, ``model``, ``prompter``, ``detector``, ``roi``, ``scene``,
-            ``names`` or ``required``.
+        argument: what it was given as: ``source``, ``model``, ``prompter``, ``detector``, ``roi``, ``scene``
+            or ``names``.
         type: its class, with the module.
         shape: of an array or tensor; of frames (T, H, W, 3), with those that have a result.
         dtype: of an array or tensor.
@@ -126,46 +97,7 @@ class RuntimeInput(JobModel):
     digest: str | None = None
 
 
-class VideoSource(JobModel):
-    """Source of the frames of a job; see :func:`segue.open_source`."""
-
-    place: Text | None = option(..., "Source", "source!")
-    """Video, image folder, glob, camera number or address."""
-
-    start: SourcePosition = option(None, "Source")
-    """First frame: 250, 12.5s or 1:30."""
-
-    end: SourcePosition = option(None, "Source")
-    """End before this frame."""
-
-    stride: int = option(1, "Source")
-    """Take every so many frames from `--start` on; frames keep the index of the source."""
-
-    duration: SourcePosition = option(None, "Source")
-    """End so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00"."""
-
-    max_size: int | None = option(None, "Source", ge=1)
-    """Bound on the longer side in pixels; larger frames are reduced by averaging."""
-
-    fps: float | None = None
-    """Frames a second of sources that have no clock."""
-
-    on_damage: DamagePolicy = option("stop", "Source")
-    """A frame that cannot be read: "stop" ends with an error after the frames before it, "skip" leaves it
-    out, "hold" repeats the frame before it; both of these warn."""
-
-    when_late: WhenLate = option("newest", "Source")
-    """A camera or live stream that is faster than its frames are taken: "newest" drops the oldest frames that
-    wait, "all" takes every frame and falls behind."""
-
-    identity: SourceIdentity | None = None
-    """Identity of the source when the job was planned, or None."""
-
-    origin: Text | None = None
-    """The address that ``place`` was fetched from; None where it was not."""
-
-
-class Model(JobModel):
+class Model(OptionModel):
     """The network or method of a job."""
 
     name: str = option(..., "Model", "model")
@@ -182,7 +114,7 @@ AnyPrompt = Annotated[MaskPrompt | BoxPrompt | PointPrompt | RemovePrompt, Field
 """Prompt of one object on a frame, in pixels of the source."""
 
 
-class DetectorConfig(JobModel):
+class DetectorConfig(OptionModel):
     """Automatic detection and its interval; see :func:`segue.detector`."""
 
     name: str | None = option(None, "Objects and events", "with")
@@ -224,7 +156,7 @@ class DetectorConfig(JobModel):
     """Weight file of the detector."""
 
 
-class Outputs(JobModel):
+class Outputs(OptionModel):
     """Outputs of a job."""
 
     folder: FilePath | None = option(None, "Output", "output,o")
@@ -248,7 +180,7 @@ class Outputs(JobModel):
     """Continue an interrupted run."""
 
 
-class TrackOptions(JobModel):
+class TrackOptions(OptionModel):
     """Options of tracking; None is as published for the network."""
 
     mem_every: int | None = option(None, "Model", ge=1)
@@ -287,7 +219,7 @@ class TrackOptions(JobModel):
     """Further setting of the network; `segue weights list MODEL` shows them. NAME=VALUE"""
 
 
-class ForegroundOptions(JobModel):
+class ForegroundOptions(OptionModel):
     """Options of foreground segmentation."""
 
     objects: bool = option(False, "Objects and events")
@@ -324,7 +256,7 @@ class ForegroundOptions(JobModel):
     """Take this many frames a second.  [default: all]"""
 
 
-class InstanceOptions(JobModel):
+class InstanceOptions(OptionModel):
     """Options of instance segmentation; None is what suits the network."""
 
     score: float | None = option(None, "Objects and events", ge=0, le=1)
@@ -344,7 +276,7 @@ class InstanceOptions(JobModel):
     """Resize images to this short side for the network.  [default: 360, for msstsvis-lite 320]"""
 
 
-class VideoJob(JobModel):
+class VideoJob(OptionModel):
     """Shared fields of jobs over the frames of a video."""
 
     kind: Literal["track", "foreground", "instances"]
@@ -382,9 +314,6 @@ class TrackJob(VideoJob):
     a weight file of one of them, or ENCODER.onnx,DECODER.onnx of SAM, SAM 2 or MobileSAM.
     [default: the model, if it takes boxes and points itself, else segue-prompt]"""
 
-    refine: Refinement | None = None
-    """``network`` is segue-prompt for boxes and points, also where the model takes them itself."""
-
     fit: bool = option(False)
     """Resize masks of another size."""
 
@@ -395,17 +324,13 @@ class TrackJob(VideoJob):
 
 
 def check_prompts(job: TrackJob) -> None:
-    """See that a job says what to follow: objects are either given or found, and what makes their masks."""
+    """See that a job says what to follow: objects are either given or found."""
     if job.finding is not None and (job.prompts or job.prompter is not None):
         raise PromptError(
             "--text and --auto find the objects: leave out --mask, --box, --point, --remove and --prompter"
         )
     if job.finding is None and not any(value.kind != "remove" for value in job.prompts):
         raise PromptError("say what to follow: give --mask, --box, --point or --text, or --auto")
-    if job.refine not in (None, "network"):
-        raise PromptError(
-            f"--refine {job.refine}: what makes masks of boxes and points is network, or --prompter"
-        )
 
 
 class ForegroundJob(VideoJob):
@@ -512,7 +437,7 @@ def error_text(errors: ValidationError) -> str:
     return text.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
 
 
-def to_json(job: JobModel) -> str:
+def to_json(job: OptionModel) -> str:
     """A job as JSON, one line; :func:`from_json` gives an equal one.
 
     Args:

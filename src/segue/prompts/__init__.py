@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segue.prompts.annotation import resolve
+    from segue.prompts.annotation import resolve_prompts
     from segue.prompts.answers import Answer, Granularity, ImagePrompter, MakePrompter, Prompts
     from segue.prompts.motion import MotionPrompter
     from segue.prompts.parse import parse_box, parse_boxes, parse_point
@@ -25,13 +25,13 @@ __all__ = [
     "parse_boxes",
     "parse_point",
     "prompter_of",
-    "resolve",
+    "resolve_prompts",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "segue.prompts.annotation": "resolve",
+        "segue.prompts.annotation": "resolve_prompts",
         "segue.prompts.answers": "Answer Granularity MakePrompter ImagePrompter Prompts",
         "segue.prompts.motion": "MotionPrompter",
         "segue.prompts.parse": "parse_box parse_boxes parse_point",

@@ -28,7 +28,7 @@ from segue.types import (
 )
 
 
-def resolve(
+def resolve_prompts(
     frame: Frame,
     prompts: Sequence[Prompt],
     *,
@@ -63,7 +63,7 @@ def resolve(
 
     Example:
         >>> frame = Frame(0, 0.0, np.zeros((4, 6, 3), np.uint8))
-        >>> resolve(frame, [BoxPrompt(7, (1, 1, 3, 2), fill=True)]).mask
+        >>> resolve_prompts(frame, [BoxPrompt(7, (1, 1, 3, 2), fill=True)]).mask
         tensor([[0, 0, 0, 0, 0, 0],
                 [0, 7, 7, 0, 0, 0],
                 [0, 0, 0, 0, 0, 0],

@@ -73,7 +73,7 @@ def parse_boxes(texts: Iterable[str], *, fill: bool = False) -> list[BoxPrompt]:
 def parse_point(text: str, *, id: int = 1) -> PointPrompt:
     """Parse ``x,y`` or ``+x,y`` (on the object), ``-x,y`` (not on it), or with ``id:`` before.
 
-    :func:`segue.prompts.resolve` joins the points of one id, so each may be parsed alone.
+    :func:`segue.prompts.resolve_prompts` joins the points of one id, so each may be parsed alone.
 
     Args:
         text: x and y in pixels, 0 or more; decimals are allowed.

@@ -26,7 +26,7 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompts import MakePrompter, Prompter, prompter_of, resolve
+from segue.prompts import MakePrompter, Prompter, prompter_of, resolve_prompts
 from segue.prompts.given import PromptsLike, as_prompts
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.networks import track_network
@@ -265,7 +265,9 @@ class TrackSession(Checkpointable, Session):
             if corrected:
                 planes = self.peek(frame).probabilities
                 known = {i: planes[self.ids.index(i) + 1] for i in corrected}
-        found = resolve(frame, prompts, fit=self.fit, native=self.native, prompter=self.prompter, known=known)
+        found = resolve_prompts(
+            frame, prompts, fit=self.fit, native=self.native, prompter=self.prompter, known=known
+        )
         if unknown := [i for i in found.removed if i not in self.ids]:
             followed = f"followed are {', '.join(map(str, self.ids))}" if self.ids else "none is followed yet"
             raise PromptError(f"cannot remove object {unknown[0]}: {followed}")

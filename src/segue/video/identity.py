@@ -1,4 +1,4 @@
-"""Identity of a source, so that a run resumes only with the same frames."""
+"""What a source is asked for, and its identity, so that a run resumes only with the same frames."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from segue.errors import SourceError
 from segue.inputs import exists
+from segue.options import OptionModel, Text, option
+from segue.types import DamagePolicy, WhenLate
 from segue.video.addresses import is_url, stored_address
 
 END_BYTES = 1 << 18
@@ -105,6 +107,49 @@ class SourceIdentity:
         if not all(type(number) is int for number in numbers):
             raise SourceError("no identity of a source: size and time are whole numbers")
         return cls(**values)
+
+
+SourcePosition = str | int | float | None
+"""A place in a source: see :func:`segue.open_source`."""
+
+
+class VideoSource(OptionModel):
+    """Where frames come from, as :func:`segue.open_source` is asked for them."""
+
+    place: Text | None = option(..., "Source", "source!")
+    """Video, image folder, glob, camera number or address."""
+
+    start: SourcePosition = option(None, "Source")
+    """First frame: 250, 12.5s or 1:30."""
+
+    end: SourcePosition = option(None, "Source")
+    """End before this frame."""
+
+    stride: int = option(1, "Source")
+    """Take every so many frames from `--start` on; frames keep the index of the source."""
+
+    duration: SourcePosition = option(None, "Source")
+    """End so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00"."""
+
+    max_size: int | None = option(None, "Source", ge=1)
+    """Bound on the longer side in pixels; larger frames are reduced by averaging."""
+
+    fps: float | None = None
+    """Frames a second of sources that have no clock."""
+
+    on_damage: DamagePolicy = option("stop", "Source")
+    """A frame that cannot be read: "stop" ends with an error after the frames before it, "skip" leaves it
+    out, "hold" repeats the frame before it; both of these warn."""
+
+    when_late: WhenLate = option("newest", "Source")
+    """A camera or live stream that is faster than its frames are taken: "newest" drops the oldest frames that
+    wait, "all" takes every frame and falls behind."""
+
+    identity: SourceIdentity | None = None
+    """Identity of the source when the job was planned, or None."""
+
+    origin: Text | None = None
+    """The address that ``place`` was fetched from; None where it was not."""
 
 
 def _differ(one: object, other: object) -> bool:

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,10 +17,11 @@ from PIL import Image as PillowImage
 
 from segue.cancel import CancelToken
 from segue.errors import SourceError
-from segue.inputs import check_choice, check_file, check_number, exists, kind_of, whole_number
+from segue.inputs import check_choice, check_file, check_number, exists, kind_of, type_name, whole_number
 from segue.types import DamagePolicy, Frame, Image, WhenLate
 from segue.video.addresses import is_address
 from segue.video.decode import VideoFileReader
+from segue.video.identity import VideoSource
 from segue.video.images import (
     IMAGE_SUFFIXES,
     AnimationReader,
@@ -46,22 +47,6 @@ _Read = tuple[int, float, Image | DamageError]
 """Index, time and image of a frame, or why it cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRequest:
-    """Arguments of :func:`open_source`, for the record of a run; ``place`` is None for images in memory."""
-
-    place: str | None
-    start: int | float | str | None = None
-    end: int | float | str | None = None
-    stride: int = 1
-    duration: float | str | None = None
-    max_size: int | None = None
-    fps: float | None = None
-    on_damage: DamagePolicy = "stop"
-    when_late: WhenLate = "newest"
-    type: str = ""
-
-
 class Source(AbstractContextManager["Source"]):
     """Frames of a video, read ahead in a thread; made by :func:`open_source`.
 
@@ -78,7 +63,8 @@ class Source(AbstractContextManager["Source"]):
         original_size: height and width before ``max_size``, or None before the first frame of a live source.
         files: files that the frames come from; none for arrays, cameras and addresses.
         names: name of each image by frame index (stem of the file), for image folders; otherwise None.
-        request: what :func:`open_source` was asked for.
+        request: what :func:`open_source` was asked for; without a place for images in memory.
+        given_as: class of what it was made from, with the module.
         varies: whether frames may change their size; otherwise that is an error.
     """
 
@@ -94,11 +80,10 @@ class Source(AbstractContextManager["Source"]):
         prefetch: int,
         warn: Callable[[str], None],
         when_late: WhenLate = "newest",
-        request: SourceRequest | None = None,
+        request: VideoSource | None = None,
     ) -> None:
-        self.request = request or SourceRequest(
-            None, type=f"{type(self).__module__}.{type(self).__qualname__}"
-        )
+        self.request = request or VideoSource(place=None)
+        self.given_as = type_name(self)
         self._reader = reader
         self._span = span
         self._max_size = max_size
@@ -344,9 +329,18 @@ def open_source(
         raise SourceError(f"colour: bgr is for arrays in memory; {reader.where} is read as RGB")
     warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
     place = str(source) if isinstance(source, (str, Path, int)) else None  # where it can be opened again
-    kind = f"{type(source).__module__}.{type(source).__qualname__}"
-    request = SourceRequest(place, start, end, stride, duration, max_size, fps, on_damage, when_late, kind)
-    return Source(
+    asked = VideoSource(
+        place=place,
+        start=start,
+        end=end,
+        stride=stride,
+        duration=duration,
+        max_size=max_size,
+        fps=fps,
+        on_damage=on_damage,
+        when_late=when_late,
+    )
+    opened = Source(
         reader,
         span,
         max_size=max_size,
@@ -354,8 +348,10 @@ def open_source(
         prefetch=prefetch,
         warn=warn,
         when_late=when_late,
-        request=request,
+        request=asked,
     )
+    opened.given_as = type_name(source)
+    return opened
 
 
 def _reader_of(

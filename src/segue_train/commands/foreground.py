@@ -22,7 +22,16 @@ from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite
 from segue.notices import notice
 from segue_train import foreground_material as foreground
-from segue_train.commands.making import LITE, MOBILENET, PAPER, Data, Prepared, names_in, training
+from segue_train.commands.making import (
+    LITE,
+    MOBILENET,
+    PAPER,
+    Data,
+    Prepared,
+    names_in,
+    refuse_trained,
+    training,
+)
 from segue_train.recipes import fgsegnet as fgsegnet_recipe
 from segue_train.recipes import hofam as hofam_recipe
 from segue_train.recipes import mustan as mustan_recipe
@@ -53,7 +62,8 @@ class Pooled(Data):
 
         footage, still_cameras = foreground.gather_foreground(self.data, **self.choice)
         held_out = [] if self.validate is None else list(open_plain(self.validate))
-        foreground.refuse_trained(still_cameras, [video.name for video in held_out])
+        trained = (video.name for videos in still_cameras.values() for video in videos)
+        refuse_trained(trained, (video.name for video in held_out))
         pool = self.pool or run["out"] / "pool"
         recipe = make(pool)
         # A pool takes minutes; nothing is drawn for a run that may not write.
@@ -196,15 +206,16 @@ def _mustan(
     name: Literal["mustan1", "mustan2"], data: ListedVideos, network: Values, recipe: Values
 ) -> Prepared:
     videos = data.gather()
-    rendered = (*videos.real, *videos.rendered)
-    if network["depth_channels"] and not any(IsdClip.of(video).has_depth for video in rendered):
+    kinds = [kind for kind in (videos.real, videos.rendered) if kind]
+    rendered = (IsdClip.of(video) for kind in kinds for video in kind)
+    if network["depth_channels"] and not any(clip.has_depth for clip in rendered):
         raise TrainingError("--depth: no video brings depth maps; `segue synth isd` renders videos that do")
     height, _, width = recipe["size"].partition("x")
     if not (height.isdecimal() and width.isdecimal()):
         raise TrainingError(f"--size is {recipe['size']}; it must be height and width, as 240x320")
     options = network | {"depth_channels": int(network["depth_channels"])}
     size = int(height), int(width)
-    made = mustan_recipe.MustanRecipe(name, videos.sources, options, **recipe | {"size": size})
+    made = mustan_recipe.MustanRecipe(name, kinds, options, **recipe | {"size": size})
     return made, {"validate": data.validation(videos)}
 
 

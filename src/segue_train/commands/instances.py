@@ -48,15 +48,17 @@ class Tubes:
         """Measure AP on videos that are not trained on."""
         if self.validate is None:
             return None
-        from segue_train.validation import ClipAP
+        from segue_train.validation import clip_ap
 
         dataset = YTVISDataset.open(self.validate, "valid")
+        if not any(dataset.annotations(video) for video in dataset):
+            raise DatasetError(f"{dataset.path} has no annotated object; AP cannot be measured on it")
         trained = {source.dataset.path.resolve() for source in sources if isinstance(source, VideoClips)}
         if dataset.path.resolve() in trained:
             raise DatasetError(f"{dataset.path}: both trained on and validated on; give other videos")
         if dataset.categories != names:
             raise DatasetError(f"{dataset.path} has other categories than the data that are trained on")
-        return ClipAP(dataset, short_side)
+        return partial(clip_ap, dataset=dataset, short_side=short_side)
 
 
 TUBES = Options(Tubes, "data validate")

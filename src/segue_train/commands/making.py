@@ -6,7 +6,7 @@ of the run, which :mod:`segue.cli.options` makes from their dataclasses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -15,8 +15,9 @@ from annotated_types import Ge
 from typer.core import TyperCommand
 
 from segue.cli.options import Options, Values, command
-from segue.errors import TrainingError
+from segue.errors import DatasetError, TrainingError
 from segue.extras import missing_packages
+from segue.naming import first_few
 from segue.notices import notice
 from segue_train.origin import origin_of
 from segue_train.recipe import Recipe, RunSettings
@@ -148,3 +149,10 @@ class Data:
 def names_in(text: str) -> list[str]:
     """Names that commas separate, without blanks; none is empty."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def refuse_trained(trained: Iterable[str], held_out: Iterable[str]) -> None:
+    """See that no video is both trained on and validated on."""
+    both = sorted(set(trained).intersection(held_out))
+    if both:
+        raise DatasetError(f"{first_few(both)}: both trained on and validated on; --exclude them")

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from segue.cli.options import Options, Values
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.errors import DatasetError, TrainingError
-from segue.naming import first_few
 from segue.notices import notice
 from segue_train.commands.making import (
     LITE,
@@ -23,6 +22,7 @@ from segue_train.commands.making import (
     Data,
     Prepared,
     names_in,
+    refuse_trained,
     training,
 )
 from segue_train.footage import Footage, Material, gather, read_subset
@@ -86,11 +86,7 @@ class Clips(Labelled):
         davis = DavisFolder(self.validate)
         published = [name for name in davis.names if name in DAVIS_VAL]
         chosen = names_in(self.validate_on) or published or davis.names
-        trained = {video.name for video in material.videos}.intersection(chosen)
-        if trained:
-            raise DatasetError(
-                f"{first_few(sorted(trained))}: both trained on and validated on; --exclude them"
-            )
+        refuse_trained((video.name for video in material.videos), chosen)
         return partial(j_and_f, sequences=[davis[name] for name in chosen])
 
 

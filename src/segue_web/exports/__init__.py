@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 from segue_web.exports import data_sets, videos
 from segue_web.exports import tools as annotation_tools
-from segue_web.exports.cvat import cvat
-from segue_web.exports.snapshot import Snapshot, snapshot
-from segue_web.exports.writing import Writer, remove_unfinished
+from segue_web.exports.snapshot import Snapshot, Writer, remove_unfinished, snapshot
 from segue_web.worker import Tools
 
 __all__ = [
@@ -64,8 +62,7 @@ FORMATS = {
         "images and outlines, for ultralytics",
         known_only=True,
     ),
-    "mot": Format("", data_sets.mot, _SETS, "MOT Challenge", "boxes in gt.txt, with images", known_only=True),
-    "cvat": Format(".xml", cvat, _TOOLS, "CVAT for video 1.1", "one XML of masks and polygons"),
+    "cvat": Format(".xml", annotation_tools.cvat, _TOOLS, "CVAT for video 1.1", "one XML of masks"),
     "labelstudio": Format(
         "",
         annotation_tools.labelstudio,

@@ -1,20 +1,18 @@
-"""Masks of a project as data sets: DAVIS, COCO, YouTube-VIS, YOLO and MOT."""
+"""Masks of a project as data sets: DAVIS, COCO, YouTube-VIS and YOLO."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 
 from segue.datasets.ytvis import track_entry, video_entry
-from segue.masks import rle_box, write_index_mask
+from segue.masks import write_index_mask
 from segue.video import CocoSink
 from segue.video.file_sinks import info
 from segue.video.partial import write_complete
 from segue_web.exports.outlines import single_outline
-from segue_web.exports.snapshot import Snapshot
-from segue_web.exports.writing import complete_folder, write_images
+from segue_web.exports.snapshot import Snapshot, complete_folder, write_images
 from segue_web.video import Video
 
 RESOLUTION = "Full-Resolution"
@@ -22,15 +20,6 @@ RESOLUTION = "Full-Resolution"
 
 COCO_SUBSET = "default"
 """Name that CVAT and datumaro give to the images of a task with one part."""
-
-MOT_NAMES = (
-    "pedestrian", "person on vehicle", "car", "bicycle", "motorbike", "non-motorized vehicle",
-    "static person", "distractor", "occluder", "occluder on the ground", "full occluder", "reflection",
-    "crowd",
-)  # fmt: skip
-"""Classes of the MOT Challenge, from 1 on; other names get the numbers after these."""
-
-MOT_SYNONYMS = {"person": "pedestrian", "motorcycle": "motorbike"}
 
 
 def davis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
@@ -75,7 +64,7 @@ def ytvis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     lengths = [taken.lengths(index) for index in taken.span]
     categories = taken.categories()
     annotations = []
-    for i, (name, _) in taken.names.items():
+    for i, name in taken.names.items():
         entry = track_entry(i, 1, categories[name], [found.get(i) for found in lengths], video.size)
         about = taken.attributes.get(i)
         annotations.append({**entry, "attributes": about} if about else entry)
@@ -102,38 +91,10 @@ def yolo(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
         (folder / "data.yaml").write_text(text, "utf-8")
         for index in write_images(video, taken, folder / "images" / "train"):
             lines = []
-            for i, plane in taken.planes(index):
+            for i, plane in taken.planes(index).items():
                 corners = (single_outline(plane) + 0.5) / (width, height)
                 if len(corners) > 2:
                     numbers = " ".join(f"{value:.6f}" for value in corners.ravel().tolist())
-                    lines.append(f"{classes[taken.names[i][0]]} {numbers}\n")
+                    lines.append(f"{classes[taken.names[i]]} {numbers}\n")
             (labels / f"{video.frame_name(index)}.txt").write_text("".join(lines))
             yield index
-
-
-def mot(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
-    """A sequence of the MOT Challenge: boxes in ``gt/gt.txt``; frames are numbered from 1 without gaps."""
-    numbers = {index: number for number, index in enumerate(taken.frames, 1)}
-    known = {name: number for number, name in enumerate(MOT_NAMES, 1)}
-    free, classes = count(len(known) + 1), {}
-    for name in taken.categories():
-        number = known.get(MOT_SYNONYMS.get(name.lower(), name.lower()))
-        classes[name] = next(free) if number is None else number
-    listed = [*MOT_NAMES, *(name for name, number in classes.items() if number > len(known))]
-    height, width = video.size
-    about = {"name": target.name, "imDir": "img1", "frameRate": round(video.fps), "seqLength": len(numbers),
-             "imWidth": width, "imHeight": height, "imExt": ".jpg"}  # fmt: skip
-    ini = "".join(f"{key}={value}\n" for key, value in about.items())
-    lines = []
-    with complete_folder(target) as folder:
-        for index in write_images(video, taken, folder / "img1", lambda index: f"{numbers[index]:06d}.jpg"):
-            for i, rle in taken.lengths(index).items():
-                x0, y0, x1, y1 = (int(side) for side in rle_box(rle) or (0, 0, 0, 0))
-                box = f"{x0 + 1},{y0 + 1},{x1 - x0},{y1 - y0}"
-                lines.append(f"{numbers[index]},{i},{box},1,{classes[taken.names[i][0]]},1\n")
-            yield index
-        (folder / "gt").mkdir()
-        (folder / "gt" / "gt.txt").write_text("".join(lines), "utf-8")
-        (folder / "gt" / "labels.txt").write_text("".join(f"{name}\n" for name in listed), "utf-8")
-        (folder / "seqinfo.ini").write_text(f"[Sequence]\n{ini}", "utf-8")
-        (folder / "frames.txt").write_text("".join(f"{index}\n" for index in numbers))

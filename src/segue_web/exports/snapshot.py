@@ -1,56 +1,38 @@
-"""Snapshots of a project for exports: its objects on some of its frames, at the time of the request."""
+"""Objects on some frames of a project at the time of a request, and exports that appear when complete."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from segue.arrays import BoolArray
 from segue.errors import SegueError
 from segue.masks import Rle, measure
-from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
-from segue_web.interpolation import Corners, Shown, shown
-from segue_web.project import Project, composed, decoded
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.video.partial import remove_partial, writing
+from segue_web.labels import Labels
+from segue_web.project import Project
 from segue_web.video import Video
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The objects and frames of an export."""
+@dataclass(slots=True)
+class Snapshot(Labels):
+    """The objects and frames of an export; objects are named by their class, if they have one."""
 
-    size: tuple[int, int]  # height and width of the video
-    span: range  # the frames from the first to the last one; exported videos have all of them
-    frames: Sequence[int]  # those of the span that go into a data set
-    masks: Mapping[int, Mapping[int, str]]  # run lengths by frame and object; empty where none is visible
-    names: Mapping[int, tuple[str, str]]  # class or name, and colour, of each object
-    scores: Mapping[tuple[int, int], float]
+    span: range = range(0)  # the frames from the first to the last one; exported videos have all of them
+    frames: Sequence[int] = ()  # those of the span that go into a data set
+    colours: Mapping[str, str] = field(default_factory=dict)  # of each class or name, in the order of objects
     soft: bool = False
-    attributes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)  # ``group`` is one
-    polygons: Mapping[int, Mapping[int, Corners]] = field(default_factory=dict)  # by object and frame
-    between: Set[tuple[int, int]] = frozenset()  # frames and objects that were interpolated
 
     def attribute_names(self) -> list[str]:
         """The names of all attributes, in their order."""
         return list(dict.fromkeys(name for of_object in self.attributes.values() for name in of_object))
 
-    def mask(self, index: int) -> IndexMask:
-        """Index mask (H, W), uint8 or uint16, of the chosen objects on a frame."""
-        return composed(self.masks.get(index, {}), self.size)
-
     def lengths(self, index: int) -> dict[int, Rle]:
         """Run lengths of the visible objects of a frame, which may overlap."""
         return {i: Rle(size=[*self.size], counts=counts) for i, counts in self.masks.get(index, {}).items()}
-
-    def planes(self, index: int) -> Iterator[tuple[int, BoolArray]]:
-        """Each visible object of a frame with its mask, (H, W), bool; they may overlap."""
-        for i, counts in self.masks.get(index, {}).items():
-            yield i, decoded(counts, self.size)
-
-    def polygons_on(self, index: int) -> dict[int, Shown]:
-        """The polygons of a frame: those that were drawn there, and those interpolated between two."""
-        polygons = self.polygons.items()
-        found = {i: shown(keys, index, between=(index, i) in self.between) for i, keys in polygons}
-        return {i: polygon for i, polygon in found.items() if polygon.kind != "near"}
 
     def result(self, index: int, video: Video) -> Segmentation:
         """The objects of a frame, as tracking gives them."""
@@ -60,7 +42,7 @@ class Snapshot:
             ObjectInfo(i, name, self.scores.get((index, i), 0.0), extents[i].box, extents[i].area)
             if i in extents
             else ObjectInfo(i, name, 0.0)
-            for i, (name, _) in self.names.items()
+            for i, name in self.names.items()
         )
         return Segmentation(index, video.time(index), mask, objects)
 
@@ -71,7 +53,7 @@ class Snapshot:
 
     def categories(self) -> dict[str, int]:
         """Number of each class, from 1 on: the names of the objects, in their order."""
-        return {name: number for number, name in enumerate(dict(self.names.values()), 1)}
+        return {name: number for number, name in enumerate(self.colours, 1)}
 
 
 def snapshot(
@@ -87,7 +69,7 @@ def snapshot(
     """The chosen objects of a project as they are now."""
     rows = [row for row in project.objects() if objects is None or row["id"] in objects]
     about = {row["id"]: ({"group": row["group"]} if row["group"] else {}) | row["attributes"] for row in rows}
-    names = {row["id"]: (row["category"] or row["name"], row["colour"]) for row in rows}
+    names = {row["id"]: row["category"] or row["name"] for row in rows}
     timeline = project.timeline()
     span = range(first, video.count if last is None else min(last + 1, video.count))
     known = sorted({row[0] for row in timeline if row[1] in names})
@@ -100,13 +82,49 @@ def snapshot(
     scores = {(row[0], row[1]): 1.0 if row[2] == "given" else row[3] for row in timeline}
     return Snapshot(
         video.size,
-        span,
-        span if all_frames else frames,
-        {index: {i: counts for i, counts in found.items() if i in names} for index, found in masks.items()},
         names,
+        {index: {i: counts for i, counts in found.items() if i in names} for index, found in masks.items()},
         scores,
-        soft,
         {i: values for i, values in about.items() if values},
-        {i: keys for i, keys in project.polygons().items() if i in names},
-        {(row[0], row[1]) for row in timeline if row[2] == "interpolated"},
+        span=span,
+        frames=span if all_frames else frames,
+        colours={names[row["id"]]: row["colour"] for row in rows},
+        soft=soft,
     )
+
+
+Writer = Callable[[Video, Snapshot, Path], Iterator[int]]
+"""Writes an export, yielding each frame that is done."""
+
+
+def remove_unfinished(folder: Path, target: Path | None = None) -> None:
+    """Remove what a killed process left of exports."""
+    remove_partial(folder, target)
+    for path in folder.glob(".*.segue.partial") if target is None else [_partial_folder(target)]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def write_images(video: Video, taken: Snapshot, folder: Path) -> Iterator[int]:
+    """Write the frames of a data set as JPEG images; yields the index of each."""
+    folder.mkdir(parents=True)
+    for index in taken.frames:
+        (folder / f"{video.frame_name(index)}.jpg").write_bytes(video.jpeg(index))
+        yield index
+
+
+def _partial_folder(final: Path) -> Path:
+    return final.with_name(f".{final.name}.segue.partial")
+
+
+@contextmanager
+def complete_folder(final: Path) -> Iterator[Path]:
+    """A folder that gets its name when it is complete."""
+    path = _partial_folder(final)
+    shutil.rmtree(path, ignore_errors=True)
+    try:
+        with writing(final):
+            path.mkdir(parents=True)
+            yield path
+            path.replace(final)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)

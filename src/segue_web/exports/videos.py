@@ -17,8 +17,7 @@ from segue.video import OverlayVideoSink
 from segue.video.partial import replacing
 from segue.video.video_sink import encoding, even_sides
 from segue_web.exports.matting import soft_cut_out
-from segue_web.exports.snapshot import Snapshot
-from segue_web.exports.writing import complete_folder
+from segue_web.exports.snapshot import Snapshot, complete_folder
 from segue_web.video import Video
 
 PRORES: dict[str, Any] = {

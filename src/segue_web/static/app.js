@@ -21,7 +21,7 @@ async function onState(online) {
   state.online = online;
   element("offline").hidden = online;
   element("offline").textContent = "The connection to segue is lost. Everything up to here is saved; trying again …";
-  if (!online) { beforeAsked = ""; state.changed(); return; }
+  if (!online) { state.changed(); return; }
   let known = await ask("hello");
   while (known && known.revision < state.revision) known = await ask("hello");
   if (known) begin(known);
@@ -77,22 +77,6 @@ function onEvent(event) {
   state.changed();
 }
 
-/** the frame whose masks before its last change were asked for, as it was then */
-let beforeAsked = "";
-
-/** Ask for what stands on the left of two images of a frame, once for each as it is now. */
-async function loadBefore() {
-  const frame = state.isFresh(state.frame) ? state.current : null;
-  if (!state.beside || !frame) return;
-  const key = `${frame.frame}.${frame.revision}.${state.history.undo}`;
-  if (key === beforeAsked) return;
-  beforeAsked = key;
-  const answer = await ask("before", { frame: frame.frame });
-  if (!answer || key !== beforeAsked) return;
-  state.before = { frame: frame.frame, label: answer.label, masks: answer.masks };
-  state.changed();
-}
-
 // Parts that are made once
 
 function fillModes() {
@@ -128,5 +112,4 @@ element("tools").append(
 const [frame, threshold] = [element("frame"), element("threshold")];
 frame.onchange = () => go(Number(frame.value) || 0);
 threshold.onchange = () => remember("threshold", Math.min(1, Math.max(0, Number(threshold.value) || 0)));
-state.listeners.add(() => { void loadBefore(); });
 connect(onEvent, onState);

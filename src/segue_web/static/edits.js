@@ -73,16 +73,6 @@ export function otherGranularity() {
 /** A stroke along a path, or without a width the area inside. */
 export const stroke = (path, width, add) => void edit((about) => request("stroke", { ...about, path, width, add }));
 
-/** A polygon of this frame, which those on other frames are interpolated to. */
-export function savePolygon(corners) {
-  return edit(async (about) => {
-    const answer = await request("polygon", { ...about, corners });
-    if (answer.frames) notice(`Interpolated on ${answer.frames} ${answer.frames === 1 ? "frame" : "frames"}.`);
-    if (!state.isFresh(about.frame)) await loadFrames([about.frame]);
-    return answer;
-  });
-}
-
 export function forget(hidden) {
   if (state.object !== null) void edit((about) => request("forget", { ...about, hidden }));
 }

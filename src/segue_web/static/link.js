@@ -69,9 +69,9 @@ export function complain(error) {
   void loadFrames([state.frame]);
 }
 
-/** Change a setting, here and for the next time. */
+/** Change a setting, here and in a project for the next time. */
 export function remember(key, value) {
   state.settings[key] = value;
   state.changed();
-  tell("settings", { values: { [key]: value } });
+  if (state.mode === "annotate") tell("settings", { values: { [key]: value } });
 }

@@ -6,10 +6,8 @@
  *   attributes?: Record<string, string>}} TrackedObject
  * @typedef {{kind: string, score: number, area: number}} FrameAnnotation
  * @typedef {{points: [number, number, boolean][], box: number[] | null, granularity?: string, granularities?: string[]}} Prompts
- * @typedef {{corners: [number, number][], kind: "key" | "between" | "near"}} Polygon
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>, difference?: Record<string, string[]>,
- *   prompts: Record<string, Prompts>, polygons?: Record<string, Polygon>, marks: Record<string, [string, number, number]>}} FrameData
- * @typedef {{frame: number, label: string | null, masks: Record<string, string>}} Before
+ *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number]>}} FrameData
  * @typedef {{event: string, what: string, done: number, total: number, rate: number}} Running
  * @typedef {{counts: string, label: string | null, score: number | null}} Found
  */
@@ -66,10 +64,6 @@ class State {
   cursor = null;
   compare = "slider";
   split = 0.5;
-  /** whether a frame before and after its last change are shown side by side */
-  beside = false;
-  /** what a frame was before @type {Before | null} */
-  before = null;
   /** @type {string[]} */
   names = [];
   /** @type {Record<string, any>} */

@@ -32,7 +32,6 @@ function showCommands() {
     if (button(name).title !== title) button(name).title = title;
   }
   button("stop").hidden = !state.running;
-  button("beside").setAttribute("aria-pressed", String(state.beside));
   for (const name of ["trackForward", "trackBack", "trackBetween"]) button(name).hidden = Boolean(state.running);
   for (const item of all("[data-tool]")) {
     item.setAttribute("aria-checked", String(item.dataset.tool === state.tool));

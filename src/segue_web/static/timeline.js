@@ -146,7 +146,7 @@ class Timeline {
       const wide = Math.max(1, Math.round(this.x(frame) + step / 2) - x);
       if (mark.area > 0) {
         const tall = mark.kind === "given" ? full : Math.max(2, full * mark.score);
-        context.globalAlpha = mark.kind === "given" ? 1 : mark.kind === "interpolated" ? 0.4 : 0.7;
+        context.globalAlpha = mark.kind === "given" ? 1 : 0.7;
         context.fillRect(x, top + 2 + full - tall, wide, tall);
       } else {
         context.globalAlpha = 0.5;

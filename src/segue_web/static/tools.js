@@ -1,8 +1,6 @@
 // Tools: what a pointer, or the cross that the keyboard moves, does to the image.
 
-import { click, rest, savePolygon, stroke } from "./edits.js";
-import { keyframes } from "./keyframes.js";
-import { loadFrames } from "./link.js";
+import { click, rest, stroke } from "./edits.js";
 import { along, disk, outline, point } from "./paint.js";
 import { hold } from "./playback.js";
 import { state } from "./state.js";
@@ -21,7 +19,6 @@ export const TOOLS = [
   { id: "brush", key: "b", icon: "brush", label: "Brush", name: "Brush", hint: "Paint the object. [ and ] change the size." },
   { id: "eraser", key: "e", icon: "eraser", label: "Eraser", name: "Eraser", hint: "Erase what does not belong to the object. [ and ] change the size." },
   { id: "polygon", key: "p", icon: "polygon", label: "Polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up." },
-  { id: "keyframe", key: "i", icon: "keyframe", label: "Keyframe", name: "Polygon with keyframes: interpolated on the frames between", hint: "Draw a polygon corner by corner. Go to a later frame and drag its corners, sides, or all of it; the frames between follow. Right click removes a corner." },
   { id: "hand", key: "v", icon: "hand", label: "Move", name: "Move the image", hint: "Drag to move, turn the wheel to zoom." },
 ];
 
@@ -40,7 +37,7 @@ class Tools {
   constructor() {
     /** @type {Map<number, Point>} */
     this.pointers = new Map();
-    /** @type {"pan" | "draw" | "split" | "move" | null} */
+    /** @type {"pan" | "draw" | "split" | null} */
     this.doing = null;
     /** @type {Point[]} */
     this.path = [];
@@ -48,8 +45,6 @@ class Tools {
     this.pending = [];
     /** what draws these points @type {((context: CanvasRenderingContext2D, pixel: number) => void) | null} */
     this.shown = null;
-    /** the last Enter that waits for the polygons of the frame @type {Promise<void> | null} */
-    this.crossing = null;
     /** the timer of a pointer that rests */
     this.resting = 0;
     const { canvas } = view;
@@ -59,7 +54,7 @@ class Tools {
     canvas.addEventListener("pointercancel", (event) => this.up(event));
     canvas.addEventListener("pointerleave", () => this.hover(null));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-    canvas.addEventListener("dblclick", () => { if (this.hasCorners) this.closePolygon(); });
+    canvas.addEventListener("dblclick", () => { if (this.tool === "polygon") this.closePolygon(); });
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
   }
 
@@ -71,16 +66,6 @@ class Tools {
 
   get tool() {
     return state.mode === "annotate" ? state.tool : "hand";
-  }
-
-  /** whether corner after corner is clicked */
-  get hasCorners() {
-    return this.tool === "polygon" || this.tool === "keyframe";
-  }
-
-  /** whether it is not known yet which polygons can be moved on this frame */
-  get waits() {
-    return this.tool === "keyframe" && !this.path.length && !state.isFresh(state.frame);
   }
 
   get colour() {
@@ -110,10 +95,8 @@ class Tools {
     clearTimeout(this.resting);
     if (this.tool === "click" || this.tool === "minus") {
       if (this.isInside(at)) this.click(at, (this.tool === "click") !== opposite);
-    } else if (this.hasCorners) {
-      if (this.waits) { this.pressLater(at, opposite); return; }
-      if (this.tool === "keyframe" && !this.path.length && keyframes.grab(at, opposite)) this.doing = "move";
-      else if (!opposite) this.corner(at);
+    } else if (this.tool === "polygon") {
+      if (!opposite) this.corner(at);
     } else if (!opposite) {
       this.doing = "draw";
       this.path = [at];
@@ -125,15 +108,6 @@ class Tools {
     return at.x >= 0 && at.y >= 0 && at.x < state.video.width && at.y < state.video.height;
   }
 
-  /** Press once it is known what is there; the pointer may be up again by then. */
-  async pressLater(at, opposite) {
-    const { frame } = state;
-    await loadFrames([frame]);
-    if (state.frame !== frame || this.tool !== "keyframe" || this.waits) return;
-    this.press(at, opposite);
-    if (this.pointers.size === 0) this.release();
-  }
-
   move(event) {
     const before = this.pointers.get(event.pointerId);
     const now = view.place(event);
@@ -141,7 +115,6 @@ class Tools {
     const at = view.videoPoint(event);
     if (before && this.doing === "pan") this.panOrPinch(event.pointerId, before, now);
     else if (before && this.doing === "split") this.moveSplit(at);
-    else if (before && this.doing === "move") keyframes.drag(at);
     else if (before && this.doing === "draw") { this.path.push(at); this.preview(); }
     else this.hover(at);
   }
@@ -155,12 +128,7 @@ class Tools {
 
   up(event) {
     this.pointers.delete(event.pointerId);
-    this.release();
-  }
-
-  release() {
     if (this.doing === "draw") this.finish();
-    if (this.doing === "move") keyframes.drop();
     if (this.pointers.size === 0) this.doing = null;
   }
 
@@ -180,7 +148,7 @@ class Tools {
       : this.tool === "hand" ? "grab" : brushes ? "none" : "crosshair";
     clearTimeout(this.resting);
     if (at && this.tool === "click" && this.isInside(at)) this.resting = setTimeout(() => rest(rounded(at)), REST);
-    if (this.hasCorners && this.path.length) { this.drawPolygon(at); return; }
+    if (this.tool === "polygon" && this.path.length) { this.drawPolygon(at); return; }
     view.draft = brushes && at ? (context, pixel) => this.ring(context, at, pixel) : null;
     if (brushes || view.draft !== null) state.changed();
   }
@@ -270,16 +238,13 @@ class Tools {
 
   closePolygon() {
     const corners = this.path;
-    const keyframe = this.tool === "keyframe";
     this.cancel();
-    if (corners.length < 3) return;
-    if (keyframe) void savePolygon(corners.map(({ x, y }) => [x, y]));
-    else stroke(corners.map(rounded), null, true);
+    if (corners.length > 2) stroke(corners.map(rounded), null, true);
   }
 
   /** Give up what is being drawn. */
   cancel() {
-    const busy = keyframes.cancel() || this.path.length > 0;
+    const busy = this.path.length > 0;
     this.path = [];
     this.doing = null;
     view.draft = null;
@@ -294,32 +259,17 @@ class Tools {
     const { x, y } = state.cursor ?? { x: width / 2, y: height / 2 };
     state.cursor = { x: Math.min(Math.max(x + dx, 0), width - 1), y: Math.min(Math.max(y + dy, 0), height - 1) };
     if (this.path.length && this.tool === "box") { this.path = [this.path[0], state.cursor]; this.preview(); }
-    if (this.path.length && this.hasCorners) this.drawPolygon(state.cursor);
-    keyframes.drag(state.cursor);
+    if (this.path.length && this.tool === "polygon") this.drawPolygon(state.cursor);
     state.changed();
   }
 
-  /** Use the tool where the cross was when Enter was pressed; one press after the other. */
-  useCross(at = state.cursor) {
-    const { frame } = state, before = this.crossing;
-    if (!before && !this.waits) { this.cross(at); return; }
-    const now = Promise.resolve(before).then(() => this.waits && loadFrames([frame])).then(() => {
-      if (this.crossing === now) this.crossing = null;
-      if (state.frame === frame && !this.waits) this.cross(at);
-    });
-    this.crossing = now;
-  }
-
-  cross(at) {
-    if (!at && this.hasCorners && this.path.length) { this.closePolygon(); return; }
-    if (!at && keyframes.adopt()) return;
+  /** Use the tool where the cross is. */
+  useCross() {
+    const at = state.cursor;
+    if (!at && this.tool === "polygon" && this.path.length) { this.closePolygon(); return; }
     if (!at) { this.moveCross(0, 0); return; }
     if (this.tool === "click" || this.tool === "minus") this.click(at, this.tool === "click");
-    else if (keyframes.held) {
-      if (keyframes.held.at !== at) keyframes.drag(at);
-      keyframes.drop();
-    } else if (this.tool === "keyframe" && !this.path.length && keyframes.grab(at, false)) return;
-    else if (this.hasCorners) {
+    else if (this.tool === "polygon") {
       const last = this.path[this.path.length - 1];
       if (last && last.x === at.x && last.y === at.y) this.closePolygon();
       else this.corner({ ...at });

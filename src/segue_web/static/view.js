@@ -26,8 +26,6 @@ class View {
     this.painted = 0;
     /** what a tool draws over everything, in pixels of the video @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
     this.draft = null;
-    /** what can be moved, over the masks @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
-    this.handles = null;
     /** @type {ImageBitmap | null} */
     this.shown = null;
     new ResizeObserver(() => this.resize(false)).observe(this.canvas);
@@ -47,14 +45,7 @@ class View {
 
   /** how many images stand side by side, with the same place and zoom */
   get panes() {
-    return (state.mode === "compare" && state.compare === "both") || (state.mode === "annotate" && state.beside) ? 2 : 1;
-  }
-
-  /** what the images that stand side by side are, from the left */
-  get paneNames() {
-    if (state.mode === "compare") return state.names;
-    const before = state.before?.frame === state.frame ? state.before : null;
-    return [before?.label ? `before: ${before.label}` : "before: no mask", "now"];
+    return state.mode === "compare" && state.compare === "both" ? 2 : 1;
   }
 
   get paneWidth() {
@@ -136,7 +127,7 @@ class View {
     const work = (async () => {
       try {
         const answer = await fetch(`frame/${index}.jpg${near ? "?near=true" : ""}`);
-        if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || `frame ${index} cannot be read`);
+        if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `frame ${index} cannot be read`);
         const bitmap = await createImageBitmap(await answer.blob());
         if (near) {
           if (state.frame === index && !this.bitmaps.has(index)) this.shown = bitmap;
@@ -179,7 +170,7 @@ class View {
         this.drawPane(pane);
         if (this.panes === 1) return;
         context.setTransform(1, 0, 0, 1, pane * this.paneWidth, 0);
-        write(context, this.paneNames[pane], 12 * devicePixelRatio, 18 * devicePixelRatio, devicePixelRatio, "left");
+        write(context, state.names[pane], 12 * devicePixelRatio, 18 * devicePixelRatio, devicePixelRatio, "left");
       });
     }
     if (this.panes > 1) {
@@ -211,7 +202,6 @@ class View {
     if (state.mode === "annotate" && pane === this.panes - 1) {
       this.drawFound();
       if (data) this.drawPrompts(data, pixel);
-      if (this.handles) this.handles(context, pixel);
     }
     if (this.draft) this.draft(context, pixel);
     if (state.cursor) this.drawCross(pixel);
@@ -220,12 +210,7 @@ class View {
   drawMasks(data, pane) {
     const { context } = this;
     const { width, height } = state.video;
-    if (state.mode !== "compare") {
-      const { before } = state;
-      if (pane === this.panes - 1) this.drawOverlay(data.masks);
-      else if (before?.frame === data.frame) this.drawOverlay(before.masks);
-      return;
-    }
+    if (state.mode !== "compare") { this.drawOverlay(data.masks); return; }
     const sides = [data.masks, data.other ?? {}];
     if (state.compare === "both") this.drawOverlay(sides[pane]);
     else if (state.compare === "difference") this.drawDifference(data);

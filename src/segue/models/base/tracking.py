@@ -80,7 +80,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class FramePrompts:
-    """The prompts of a frame, as :func:`segue.prompts.resolve` gives them.
+    """The prompts of a frame, as :func:`segue.prompts.resolve_prompts` gives them.
 
     Attributes:
         mask: index mask (H, W) of the objects that have a mask, int32, 0 elsewhere; trackers receive it on
