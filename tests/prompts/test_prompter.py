@@ -86,16 +86,14 @@ class Nested(Watched):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if prompts.shape[-1] == SIDE:  # a look at what was chosen gives it back
             return super().decode(features, prompts)
-        planes = torch.full((1, 3, CLICK_SIDE // 2, CLICK_SIDE // 2), -9.0)
-        if len(self.planes) == 0:  # the whole image
-            for plane, number in zip(planes[0], self.order, strict=True):
-                x0, y0, x1, y1 = (
-                    round(edge * CLICK_SIDE / 2 / length)
-                    for edge, length in zip(self.boxes[number], (320, 240) * 2, strict=True)
-                )
-                plane[y0:y1, x0:x1] = 9.0
-        self.planes.append(prompts[0].numpy())
-        return planes, torch.tensor([[2.0, 1.0, 0.5]])
+        planes = torch.full((len(prompts), 3, CLICK_SIDE // 2, CLICK_SIDE // 2), -9.0)
+        for plane, number in zip(planes[0], self.order, strict=True):  # the first is the whole image
+            x0, y0, x1, y1 = (
+                round(edge * CLICK_SIDE / 2 / length)
+                for edge, length in zip(self.boxes[number], (320, 240) * 2, strict=True)
+            )
+            plane[y0:y1, x0:x1] = 9.0
+        return planes, torch.tensor([[2.0, 1.0, 0.5]]).expand(len(prompts), -1)
 
 
 @pytest.mark.parametrize(("granularity", "number"), [("part", 0), ("whole", 1), ("group", 2)])
@@ -112,14 +110,12 @@ def test_a_click_gives_the_whole_and_a_part_or_a_group_on_demand(
     assert answer.granularities == ("whole", "part", "group")
 
 
-def test_a_new_mask_is_mended_once_and_an_earlier_one_taken_as_it_is() -> None:
-    mask = np.zeros((240, 320), np.bool_)
-    mask[50:150, 50:150] = True
-    for prompts, asked in ((Prompts(box=(50, 50, 150, 150)), 3), (Prompts(mask=mask), 2)):
-        network = Watched(BOX if prompts.mask is None else PREVIOUS)
-        Prompter(drawn_image(), network).answer(prompts)
-        assert len(network.planes) == asked, "with the closer look"
-        assert network.planes[-1][PREVIOUS].any()
+def test_the_mask_of_a_box_is_looked_at_closely() -> None:
+    network = Watched(BOX)
+    Prompter(drawn_image(), network).answer(Prompts(box=(50, 50, 150, 150)))
+    around, close = network.planes
+    assert not around[PREVIOUS].any()
+    assert close[PREVIOUS].any()
 
 
 def test_a_mask_that_reaches_the_edge_of_its_crop_is_looked_at_in_a_wider_one() -> None:

@@ -12,6 +12,8 @@ from segue.layers.activated import ACTIVATIONS, ActivatedConv2d, Activation
 from segue.layers.folding import convolutions_before
 from segue.layers.onednn import NOTHING, ONEDNN, RELU, After, Arranged
 
+SMALL = 1 << 18  # weights of a kernel that oneDNN takes in their own order without loss
+
 
 class FusedConv2d(nn.Module):
     """A zero-padded convolution and the activation after it, for inference; equal up to rounding."""
@@ -28,8 +30,10 @@ class FusedConv2d(nn.Module):
         self._activation: After = *ACTIVATIONS[activation][1:], ""
         plain = weight.shape[2:] == (3, 3) and self._layout == ([1, 1], [1, 1], [1, 1], 1)
         self._can_transform = plain and self._activation in (NOTHING, RELU)  # for winograd.convolve
-        # By their first input channel, their number, and whether it is for winograd.convolve.
-        self._arranged: dict[tuple[int, int, bool], Arranged] = {}
+        self._is_pointwise = weight.shape[2:] == (1, 1)
+        # By their first input channel, their number, and how: for winograd.convolve, oneDNN, or not at all.
+        self._arranged: dict[tuple[int, int, str], Arranged] = {}
+        self._size: tuple[int, int] | None = None  # of the maps that came first
 
     def dense_weight(self) -> Tensor:
         """The weights, (cout, channels of a group, height, width)."""
@@ -71,8 +75,16 @@ class FusedConv2d(nn.Module):
         return cast(Tensor, ONEDNN._convolution_pointwise.binary(x, skip, *given, *added))
 
     def _arrange(self, x: Tensor, first: int, transformed: bool) -> Tensor:
-        """The weights of channels from ``first`` on as oneDNN, or NNPACK, wants them, whatever the size."""
-        kind = first, x.shape[1], transformed
+        """The weights of channels from ``first`` on as oneDNN, or NNPACK, wants them.
+
+        oneDNN arranges small 1x1 kernels by the exact size; arranged for another one, they can take 15 times
+        as long. They stay plain for all sizes but the first, which gives the same bits.
+        """
+        size = x.shape[2], x.shape[3]
+        self._size = self._size or size
+        plain = self._is_pointwise and size != self._size and self._inputs * self._outputs <= SMALL
+        how = "transformed" if transformed else "plain" if plain else "arranged"
+        kind = first, x.shape[1], how
         if kind not in self._arranged:
             weight = self.dense_weight()
             whole = self._layout[-1] > 1 or x.shape[1] == self._inputs
@@ -80,7 +92,8 @@ class FusedConv2d(nn.Module):
             if transformed:
                 best = part.contiguous()
             else:
-                part = part.contiguous(memory_format=torch.channels_last)
+                best = part = part.contiguous(memory_format=torch.channels_last)
+            if how == "arranged":
                 best = ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape))
             self._arranged[kind] = Arranged(best)
             # Parts of the channels need the whole for one another.

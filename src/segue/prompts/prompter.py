@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Literal, cast
@@ -122,12 +122,10 @@ class Prompter(ImagePrompter):
         if prompts.mask is None:  # a new question: its answer does not depend on those before
             self._places.clear()
         kind = prompts.calibration
-        new = kind == "box" or prompts.mask is None
         granularity: Granularity = "whole"
         granularities: tuple[Granularity, ...] = (granularity,)
         if prompts.box is None and prompts.mask is None:
-            windows = _click_crops(prompts.positive, self.size)
-            tried = [self._ask(prompts, window, "find") for window in windows]
+            tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
             first = tried[_whole_of([_small(one, 0) for one in tried], [float(one.iou[0]) for one in tried])]
             if not first.mask.any():
                 return first
@@ -135,14 +133,12 @@ class Prompter(ImagePrompter):
             granularities = tuple(choices)
             granularity = prompts.granularity if prompts.granularity in choices else "whole"
             prompts = replace(prompts, mask=choices[granularity])
-        found = self._ask(prompts, self._window(prompts), "around")
-        if new and found.mask.any():  # once more, to mend its own mask
-            found = self._ask(replace(prompts, mask=found.probability), found.window, "around")
+        [found] = self._ask(prompts, "around", self._window(prompts))
         for _ in range(WIDER):
             if prompts.box is not None or not found.cut_off:
                 break
             prompts = replace(prompts, mask=found.probability)
-            found = self._ask(prompts, self._window(prompts), "around")
+            [found] = self._ask(prompts, "around", self._window(prompts))
         if found.mask.any():
             found = found.joined(self._closer(prompts, found))
         return replace(found.calibrated(kind), granularity=granularity, granularities=granularities)
@@ -157,7 +153,7 @@ class Prompter(ImagePrompter):
         else:  # which says how far the object may reach
             low, high = np.maximum(window[:2], found.window[:2]), np.minimum(window[2:], found.window[2:])
             window = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        return self._ask(replace(prompts, mask=found.probability), window, "close")
+        return self._ask(replace(prompts, mask=found.probability), "close", window)[0]
 
     def _window(self, prompts: Prompts) -> CropWindow:
         """Crop around box, mask and points with some margin; reuses a known crop if it fits."""
@@ -180,28 +176,38 @@ class Prompter(ImagePrompter):
         return next((p for p in crops if (look, p) in self._places and _serves(p, window, least)), None)
 
     @torch.inference_mode()
-    def _ask(self, prompts: Prompts, window: CropWindow, look: CropPurpose) -> Answer:
-        place, side = pixels(window, self.size), CLICK_SIDE if look == "find" else SIDE
-        self._places.add((look, place))
-        planes = torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None]
+    def _ask(self, prompts: Prompts, look: CropPurpose, *windows: CropWindow) -> list[Answer]:
+        """The answers of the network in each of some windows, which are asked together."""
+        side = CLICK_SIDE if look == "find" else SIDE
+        places = [pixels(window, self.size) for window in windows]
+        self._places.update((look, place) for place in places)
+        planes = [torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None] for place in places]
         with weights_apart(self._network):
-            logits, quality = self._network.decode(self._features(place, side), _mirrored(planes, side))
-        if len(logits) > 1:
-            logits = (logits[:1] + logits[1:].flip(3)) / 2
-        iou, seen = (values.float().sigmoid().cpu().numpy() for values in (quality.mean(0), logits[0]))
-        return Answer(self.size, place, iou, seen)
+            logits, quality = self._network.decode(self._features(places, side), _views(planes, side))
+        answers = []
+        for place, masks, scores in zip(
+            places, logits.chunk(len(places)), quality.chunk(len(places)), strict=True
+        ):
+            mask = masks[0] if len(masks) == 1 else (masks[0] + masks[1].flip(2)) / 2
+            iou, seen = (values.float().sigmoid().cpu().numpy() for values in (scores.mean(0), mask))
+            answers.append(Answer(self.size, place, iou, seen))
+        return answers
 
-    def _features(self, place: PixelWindow, side: int) -> tuple[Tensor, ...]:
-        features = self._crops.pop((side, place), None)
-        if features is None:
-            x0, y0, x1, y1 = place
-            crop = torch.from_numpy(resized(self.image[y0:y1, x0:x1], side)).to(self._device)
-            planes = _mirrored(crop.permute(2, 0, 1)[None].float() / 255, side)
-            features = self._network.encode(planes.contiguous(memory_format=torch.channels_last))
-        self._crops[side, place] = features
-        if len(self._crops) > CROPS:
-            del self._crops[next(iter(self._crops))]
-        return features
+    def _features(self, places: Sequence[PixelWindow], side: int) -> tuple[Tensor, ...]:
+        """Maps of the views of crops one after the other; new crops are encoded together."""
+        new = list(dict.fromkeys(place for place in places if (side, place) not in self._crops))
+        if new:
+            crops = [resized(self.image[y0:y1, x0:x1], side) for x0, y0, x1, y1 in new]
+            images = [torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None] / 255 for crop in crops]
+            planes = _views(images, side).contiguous(memory_format=torch.channels_last)
+            maps = (level.chunk(len(new)) for level in self._network.encode(planes))
+            self._crops.update(zip(((side, place) for place in new), zip(*maps, strict=True), strict=True))
+        for place in places:  # what was asked last is the last
+            self._crops[side, place] = self._crops.pop((side, place))
+        for oldest in list(self._crops)[:-CROPS]:
+            del self._crops[oldest]
+        found = (self._crops[side, place] for place in places)
+        return tuple(torch.cat(levels) for levels in zip(*found, strict=True))
 
 
 @functools.lru_cache(maxsize=4)
@@ -226,9 +232,9 @@ def prepared(
     return _inference_copy(network, choose_device(device), WeightsIdentity.of(network).digest)
 
 
-def _mirrored(planes: Tensor, side: int) -> Tensor:
-    """Planes of a crop, (1, C, side, side), and their mirror image where it is looked at closely."""
-    return torch.cat([planes, planes.flip(3)]) if side == SIDE else planes
+def _views(planes: Iterable[Tensor], side: int) -> Tensor:
+    """Planes (1, C, side, side) of crops one after the other, larger ones each with its mirror image."""
+    return torch.cat([view for one in planes for view in ((one, one.flip(3)) if side == SIDE else (one,))])
 
 
 def resized(image: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:

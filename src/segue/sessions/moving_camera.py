@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import cv2
@@ -153,7 +153,7 @@ class CameraFollower(Stage):
         offsets: distances of the frames in the context.
         method: how the motion of the camera is found.
         always: with fewer than :data:`LEAST_SEEN` frames, too.
-        segmenter: frames after each one are known, and this finds what is foreground in them.
+        segmenter: frames after each one are known, and this finds what is foreground in them, without masks.
     """
 
     name = "follow"
@@ -161,6 +161,7 @@ class CameraFollower(Stage):
     _masks: dict[int, UInt8Array] = checkpointed()
     _taken: dict[int, Image] = checkpointed()
     _due: int = checkpointed()
+    _looked: int = checkpointed()  # frames in which the foreground was asked for once
 
     def __init__(
         self,
@@ -171,33 +172,44 @@ class CameraFollower(Stage):
         segmenter: Segmenter | None = None,
     ) -> None:
         self._offsets, self._find, self._always = tuple(offsets), METHODS[method], always
-        self._segmenter, self.ahead = segmenter, 0 if segmenter is None else max(PAST)
+        self._segmenter, self.ahead = segmenter, 0 if segmenter is None else 2 * max(PAST)
         self.reset(Change.scene)
 
     def reset(self, event: Change) -> None:
         self._steps, self._masks, self._taken = {}, {}, {}
-        self._due = 0
+        self._due = self._looked = 0
 
     def arrive(self, frame: WorkFrame, background: Background) -> None:
-        place = max(self._taken, default=-1) + 1
-        self._taken[place] = frame.image
-        if frame.pans and self._segmenter is not None:
-            scene = self._scene(place) or Scene.of(frame.image, 1)
-            maps = self._segmenter.step(SegmenterInput(frame.image), self._context(place), scene)
-            self._masks[place] = _grown(maps[0])
+        self._taken[max(self._taken, default=-1) + 1] = frame.image
 
     def before(self, frame: WorkFrame, background: Background) -> None:
         if frame.pans:
-            frame.context, frame.scene = self._context(self._due), self._scene(self._due) or frame.scene
+            self._look_ahead()
+            scene = self._scene(self._due, self._masks)
+            frame.context, frame.scene = self._context(self._due), scene or frame.scene
 
     def after(self, frame: WorkFrame, background: Background) -> None:
-        if frame.matrix is None:  # else its mask lies elsewhere than the frame as it was taken
+        # With a matrix, the mask lies elsewhere than the frame as it was taken. Where frames after each one
+        # are known, what was found in one frame must not decide what is found in the next ones.
+        if frame.matrix is None and self._segmenter is None:
             self._masks[self._due] = _grown(frame.foreground)
         self._due += 1
         first = self._due + min(-max(PAST), *self._offsets, 0)
         self._taken = {i: image for i, image in self._taken.items() if i >= first}
         self._steps = {i: matrix for i, matrix in self._steps.items() if i >= first}
         self._masks = {i: mask for i, mask in self._masks.items() if i >= first}
+
+    def _look_ahead(self) -> None:
+        """Ask what is foreground in the frames that will show the background of the next one."""
+        if self._segmenter is None:
+            return
+        end = min(self._due + max(PAST), max(self._taken)) + 1
+        for place in range(max(self._looked, self._due), end):
+            image = self._taken[place]
+            scene = self._scene(place, {}) or Scene.of(image, 1)
+            maps = self._segmenter.step(SegmenterInput(image), self._context(place), scene)
+            self._masks[place] = _grown(maps[0])
+        self._looked = end
 
     def _step_to(self, index: int) -> Homography | None:
         """Motion from the frame before one to it."""
@@ -225,12 +237,12 @@ class CameraFollower(Stage):
             context[offset] = SegmenterInput(image)
         return context
 
-    def _scene(self, place: int) -> Scene | None:
+    def _scene(self, place: int, masks: Mapping[int, UInt8Array]) -> Scene | None:
         """The background as a frame sees it; None where too little is known."""
         current = self._taken[place]
         nothing = np.zeros(current.shape[:2], np.uint8)
         others = [
-            (self._taken[index], self._masks.get(index, nothing), matrix)
+            (self._taken[index], masks.get(index, nothing), matrix)
             for index in (place + way for way in sorted((*PAST, *(-back for back in PAST))))
             if index in self._taken and (matrix := self._motion(index, place)) is not None
         ]
