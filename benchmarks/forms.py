@@ -49,9 +49,7 @@ FORMS: dict[str, dict[str, object]] = {
     "folding": {"segue.layers.running.fold_batch_norms": _no_fold},
     "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},
     "composing": {"segue.layers.running.Composable": type("Never", (), {})},
-    "selection": {
-        "segue.models.memory.table.largest": lambda scores, count: scores.topk(count, sorted=False)
-    },
+    "selection": {"segue.models.memory.table.top_k": lambda scores, count: scores.topk(count, sorted=False)},
     "reading": {"segue.models.sam2.memory.attend_blocks": _whole},
     "pieces": {
         f"segue.models.{module}.one_by_one": lambda *_: [slice(None)]
