@@ -66,8 +66,8 @@ class Script:
 def videos(tmp_path: Path) -> Path:
     """A folder with three videos, one of them below another folder."""
     for number, name in enumerate(("a", "b", "inner/c")):
-        video(tmp_path / "foreground" / f"{name}.mp4", 12 + 6 * number, number)
-    return tmp_path / "foreground"
+        video(tmp_path / "videos" / f"{name}.mp4", 12 + 6 * number, number)
+    return tmp_path / "videos"
 
 
 @pytest.fixture

@@ -116,8 +116,8 @@ def test_a_killed_worker_changes_no_byte(videos: Path, batch: Batch, tmp_path: P
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_a_killed_batch_ends_its_workers_and_goes_on(batch: Batch, command: Command, tmp_path: Path) -> None:
     for name in "ab":
-        video(tmp_path / "foreground" / f"{name}.mp4", 30)
-    words = [sys.executable, "-m", "segue", "batch", "foreground", *JOB, "-o", "out", "--workers", "1"]
+        video(tmp_path / "videos" / f"{name}.mp4", 30)
+    words = [sys.executable, "-m", "segue", "batch", "videos", *JOB, "-o", "out", "--workers", "1"]
     with subprocess.Popen(
         words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
@@ -127,9 +127,9 @@ def test_a_killed_batch_ends_its_workers_and_goes_on(batch: Batch, command: Comm
         process.kill()
     assert not [pid for pid in workers if alive(pid)]
 
-    assert "there is a batch already" in command("batch", "foreground", *JOB, "-o", "out").complaint
-    assert "begun with" in command("batch", "foreground", *JOB[:4], "-o", "out", "--resume").complaint
-    assert batch("foreground", *JOB, "-o", "out", "--workers", 1, "--resume").returncode == 0
+    assert "there is a batch already" in command("batch", "videos", *JOB, "-o", "out").complaint
+    assert "begun with" in command("batch", "videos", *JOB[:4], "-o", "out", "--resume").complaint
+    assert batch("videos", *JOB, "-o", "out", "--workers", 1, "--resume").returncode == 0
     assert len(results(tmp_path / "out")) == 60
 
 
@@ -148,12 +148,12 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("foreground", "--do", "detect"), "choose from track, foreground, instances"),
-        (("foreground", "--do", "foreground", "--colour", "red"), "there is no option --colour"),
-        (("foreground", "--do", "foreground", "--events", "e.csv"), "one place for all videos"),
+        (("videos", "--do", "detect"), "choose from track, foreground, instances"),
+        (("videos", "--do", "foreground", "--colour", "red"), "there is no option --colour"),
+        (("videos", "--do", "foreground", "--events", "e.csv"), "one place for all videos"),
         (("nowhere", "--do", "foreground"), "no such file, folder or list"),
         (("--status",), "there is no batch here"),
-        (("foreground", "--do", "foreground", "--address", "127.0.0.1:1"), "Ray"),
+        (("videos", "--do", "foreground", "--address", "127.0.0.1:1"), "Ray"),
     ],
 )
 def test_mistakes_take_one_line_before_anything_is_done(
@@ -204,7 +204,7 @@ def test_videos_come_from_an_object_store_and_results_go_there(
 ) -> None:
     s3fs = pytest.importorskip("s3fs")
     store = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"], skip_instance_cache=True)
-    store.mkdir("foreground")
+    store.mkdir("videos")
     store.put(str(videos), "videos/in", recursive=True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
@@ -232,7 +232,7 @@ def test_a_wrong_option_of_one_video_is_reported_with_its_name(
     assert complaint.startswith(
         f"error: a ({tmp_path / 'videos' / 'a.mp4'}): box '5,80,35' is not of the form"
     )
-    everywhere = command("batch", "foreground", "--box", "5,80,35", "-o", "out").complaint
+    everywhere = command("batch", "videos", "--box", "5,80,35", "-o", "out").complaint
     assert everywhere.startswith("error: box '5,80,35' is not of the form")
 
 
@@ -300,7 +300,7 @@ def masks_of(folder: Path, process: subprocess.Popen[bytes]) -> list[Path]:
 def test_one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept(batch: Batch, tmp_path: Path) -> None:
     for name in "ab":
         video(tmp_path / f"videos/{name}.mp4", 200)
-    words = ("foreground", *JOB, "-o", "out", "--workers", 2)
+    words = ("videos", *JOB, "-o", "out", "--workers", 2)
     with started(*words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         masks_of(tmp_path, process)
         workers = workers_of(process)
@@ -331,7 +331,7 @@ def test_one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept(batch: Batch,
 def test_ctrl_c_while_workers_import_is_silent_and_quick(tmp_path: Path, times: int) -> None:
     for name in "ab":
         video(tmp_path / f"videos/{name}.mp4", 600)
-    words = ("foreground", *JOB, "-o", "out", "--workers", 2)
+    words = ("videos", *JOB, "-o", "out", "--workers", 2)
     with started(*words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         while len(workers := workers_of(process)) < 2:
             assert process.poll() is None
@@ -355,11 +355,11 @@ def test_a_name_that_is_no_utf8_and_one_that_commands_the_terminal(
 ) -> None:
     video(tmp_path / "videos/plain.mp4", 3)
     for name in (b"caf\xe9.mp4", b"red\x1b[31m.mp4"):
-        shutil.copy(tmp_path / "videos/plain.mp4", os.fsencode(tmp_path / "foreground") + b"/" + name)
-    rotten = os.fsencode(tmp_path / "foreground") + b"/rotten\xff\x1b[2J.mp4"
+        shutil.copy(tmp_path / "videos/plain.mp4", os.fsencode(tmp_path / "videos") + b"/" + name)
+    rotten = os.fsencode(tmp_path / "videos") + b"/rotten\xff\x1b[2J.mp4"
     Path(os.fsdecode(rotten)).write_bytes(b"nothing of the sort" * 50)
 
-    run = batch("foreground", *JOB, "-o", "out", "--workers", 1)
+    run = batch("videos", *JOB, "-o", "out", "--workers", 1)
 
     assert run.returncode == 1
     assert "0 queued, 0 running, 3 done, 1 failed" in run.stdout
@@ -369,7 +369,7 @@ def test_a_name_that_is_no_utf8_and_one_that_commands_the_terminal(
     page = (tmp_path / "out/report.html").read_text("utf-8")
     assert "\x1b" not in page
     assert "rotten" in command("batch", "--status", "-o", "out").out
-    assert command("batch", "foreground", *JOB, "-o", "out", "--resume").code == 1
+    assert command("batch", "videos", *JOB, "-o", "out", "--resume").code == 1
 
 
 @pytest.mark.slow

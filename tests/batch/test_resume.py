@@ -70,7 +70,7 @@ def test_a_video_with_another_video_has_failed_until_it_is_asked_for_again(
     for name in NAMES:
         (tmp_path / f"{name}.mp4").write_bytes(b"another video")
     said = known(ledger, output)
-    reason = "its source is another than the batch was begun with: its size was 4 bytes, now it is 12"
+    reason = "its source is another than the batch was begun with: its size was 5 bytes, now it is 13"
     assert sorted(said) == sorted(f"{name}: {reason}" for name in ("done", "running", "queued"))
     assert set(states(ledger).values()) == {"failed"}
     (row,) = (row for row in ledger.tasks() if row.name == "done")

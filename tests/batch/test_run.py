@@ -163,7 +163,7 @@ def test_what_lacks_is_found_before_anything_is_made(opened: Any, tmp_path: Path
     write_image(tmp_path / "videos/one/0.png", FRAMES[0])
     inside = Task("x", str(tmp_path / "videos/one"), job=job_of())
     with pytest.raises(SinkError, match="videos/one: exists already, and this batch did not write it"):
-        run_tasks([replace(inside, name="one")], JobConfig(output="foreground"), Watch())
+        run_tasks([replace(inside, name="one")], JobConfig(output="videos"), Watch())
     assert not (tmp_path / "out").exists()
 
 

@@ -33,7 +33,7 @@ pytestmark = [
 KILLS = int(os.environ.get("SEGUE_FUZZ_KILLS", "100"))
 SEED = int(os.environ.get("SEGUE_FUZZ_SEED", "0"))
 VIDEOS, FRAMES = 6, 60
-JOB = ("foreground", "--do", "foreground", "--model", "median", "--format", "png", "--format", "overlay")
+JOB = ("videos", "--do", "foreground", "--model", "median", "--format", "png", "--format", "overlay")
 CTRL_C_SECONDS = 10.0
 LONGEST_SECONDS = 600.0
 
@@ -217,7 +217,7 @@ def test_a_store_that_goes_away_costs_tries_and_no_byte(world: Path, batch: Batc
     s3fs = pytest.importorskip("s3fs")
     rng, before = random.Random(SEED), beside(world)
     files = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"], skip_instance_cache=True)
-    files.mkdir("foreground")
+    files.mkdir("videos")
     words = ("-o", "s3://videos/out", "--workers", 2)
     process = start(world, *words)
     for _ in range(5):

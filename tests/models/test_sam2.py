@@ -52,7 +52,7 @@ def constants(sam2_network: SAM2) -> Constants:
 
 
 @pytest.fixture(scope="module")
-def drawn_image() -> Tensor:
+def image() -> Tensor:
     return video_image(clip(7, 12, 96, 144, 2)[0][0], SIDE)
 
 

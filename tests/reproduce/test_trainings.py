@@ -24,8 +24,8 @@ TINY = {"width": "0.05", "size": "32x32", "batch": "2", "workers": "0", "device"
 
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
-    save_scene(tmp_path / "foreground", "baseline", "highway")
-    return tmp_path / "foreground"
+    save_scene(tmp_path / "videos", "baseline", "highway")
+    return tmp_path / "videos"
 
 
 def run(videos: Path, name: str, *more: str, cancel: CancelToken | None = None, **settings: str) -> Path:

@@ -30,7 +30,7 @@ def video(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     times = None
     if varies:
         times = np.cumsum(np.random.default_rng(3).choice([0.04, 0.08, 0.1], COUNT)).tolist()
-    path = tmp_path_factory.mktemp("foreground") / f"video{suffix}"
+    path = tmp_path_factory.mktemp("videos") / f"video{suffix}"
     return write_video(path, busy_images(COUNT, (48, 64)), times=times, fps=25, options=options)
 
 

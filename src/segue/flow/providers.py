@@ -52,7 +52,10 @@ class DIS:
 
     def __init__(self, *, quick: bool = False) -> None:
         preset = cv2.DISOPTICAL_FLOW_PRESET_FAST if quick else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
-        self._search = cv2.DISOpticalFlow.create(preset)
+        self._quick, self._search = quick, cv2.DISOpticalFlow.create(preset)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> DIS:
+        return DIS(quick=self._quick)
 
     def __call__(self, first: Image, second: Image) -> Flow:
         flow = self._search.calc(_grey(first), _grey(second), None)  # type: ignore[call-overload]

@@ -142,13 +142,13 @@ def _ytvis(results: Path, request: Request, progress: Progress) -> Evaluation:
     return evaluate_ytvis(results, open_ytvis(request))
 
 
-Kind = Literal["masks", "instances", "foreground"]
+Kind = Literal["masks", "instances", "videos"]
 
 
 def kind_of_data(name: str) -> Kind:
     """First kind of label that the registry lists for a data set."""
     entry = DATASETS.find(name)
-    kinds: tuple[Kind, ...] = ("masks", "instances", "foreground")
+    kinds: tuple[Kind, ...] = ("masks", "instances", "videos")
     found = next((kind for kind in kinds if getattr(entry, kind) is not None), None)
     if found is None:
         raise DatasetError(f"{name} names no videos: its entry has neither masks, nor instances, nor videos")
@@ -157,7 +157,7 @@ def kind_of_data(name: str) -> Kind:
 
 def _added(results: Path, request: Request, progress: Progress) -> Evaluation:
     """Score by what the entry of a data set of another package has."""
-    score = {"masks": _objects, "instances": _ytvis, "foreground": _videos}[kind_of_data(request.dataset)]
+    score = {"masks": _objects, "instances": _ytvis, "videos": _videos}[kind_of_data(request.dataset)]
     return score(results, request, progress)
 
 

@@ -403,5 +403,5 @@ PROTOCOLS: Mapping[str, DatasetProtocol] = {
 }
 """By the name that ``segue eval`` has for the data set."""
 
-BY_KIND: Mapping[Kind, DatasetProtocol] = {"masks": _MASKS, "instances": _INSTANCES, "foreground": _VIDEOS}
+BY_KIND: Mapping[Kind, DatasetProtocol] = {"masks": _MASKS, "instances": _INSTANCES, "videos": _VIDEOS}
 """Protocols of data sets of other packages, by what their videos are labelled with."""
