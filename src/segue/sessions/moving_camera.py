@@ -161,7 +161,6 @@ class CameraFollower(Stage):
     _masks: dict[int, UInt8Array] = checkpointed()
     _taken: dict[int, Image] = checkpointed()
     _due: int = checkpointed()
-    _looked: int = checkpointed()  # frames in which the foreground was asked for once
 
     def __init__(
         self,
@@ -177,7 +176,7 @@ class CameraFollower(Stage):
 
     def reset(self, event: Change) -> None:
         self._steps, self._masks, self._taken = {}, {}, {}
-        self._due = self._looked = 0
+        self._due = 0
 
     def arrive(self, frame: WorkFrame, background: Background) -> None:
         self._taken[max(self._taken, default=-1) + 1] = frame.image
@@ -204,12 +203,11 @@ class CameraFollower(Stage):
         if self._segmenter is None:
             return
         end = min(self._due + max(PAST), max(self._taken)) + 1
-        for place in range(max(self._looked, self._due), end):
+        for place in (place for place in range(self._due, end) if place not in self._masks):
             image = self._taken[place]
             scene = self._scene(place, {}) or Scene.of(image, 1)
             maps = self._segmenter.step(SegmenterInput(image), self._context(place), scene)
             self._masks[place] = _grown(maps[0])
-        self._looked = end
 
     def _step_to(self, index: int) -> Homography | None:
         """Motion from the frame before one to it."""
