@@ -89,13 +89,11 @@ class FusedConv2d(nn.Module):
             weight = self.dense_weight()
             whole = self._layout[-1] > 1 or x.shape[1] == self._inputs
             part = weight if whole else weight[:, first : first + x.shape[1]]
-            if transformed:
-                best = part.contiguous()
-            else:
-                best = part = part.contiguous(memory_format=torch.channels_last)
+            order = torch.contiguous_format if transformed else torch.channels_last
+            part = part.contiguous(memory_format=order)
             if how == "arranged":
-                best = ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape))
-            self._arranged[kind] = Arranged(best)
+                part = ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape))
+            self._arranged[kind] = Arranged(part)
             # Parts of the channels need the whole for one another.
             self._weight = self._arranged[kind] if whole else weight
         return self._arranged[kind].weight
