@@ -45,7 +45,7 @@ MAX_ENTRIES = 1_000_000
 WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
 """Results of segue in the folder of a video, in the order of search."""
 
-OF__SHAPES = {"track_id", "occluded", "rotation", "keyframe"}
+OF_SHAPES = {"track_id", "occluded", "rotation", "keyframe"}
 """Attributes in COCO files of CVAT that are of a shape, not of its object, which the first one names."""
 
 DAMAGED = (
@@ -196,7 +196,7 @@ def _read_images(
         about = about if isinstance(about, dict) else {}
         track = item.get("track_id", about.get("track_id"))
         number = numbers.setdefault(("alone", item["id"]) if track is None else track, len(numbers) + 1)
-        own = {key: value for key, value in about.items() if key not in OF__SHAPES}
+        own = {key: value for key, value in about.items() if key not in OF_SHAPES}
         labels.add_object(number, name, track, own)
         shape = RleTrack.parse([item["segmentation"]], video.size)
         labels.add_mask(frames[item["image_id"]], number, shape.counts[0], _score(item))

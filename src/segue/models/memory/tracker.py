@@ -88,7 +88,7 @@ class MemoryTracker:
     =========================== =======================================================================
     :meth:`encode`              an image as the network sees it
     :meth:`needs_prediction`    whether the objects are predicted where masks are given
-    :meth:`choose_windows`       the part of the image in which objects are predicted
+    :meth:`choose_windows`      the part of the image in which objects are predicted
     :meth:`read`                what some objects read from the memory of a view
     :meth:`decode`              their log-odds; may move what is kept of them on
     :meth:`class_probabilities` log-odds to probabilities of background and objects
