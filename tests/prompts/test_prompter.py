@@ -110,12 +110,14 @@ def test_a_click_gives_the_whole_and_a_part_or_a_group_on_demand(
     assert answer.granularities == ("whole", "part", "group")
 
 
-def test_the_mask_of_a_box_is_looked_at_closely() -> None:
-    network = Watched(BOX)
-    Prompter(drawn_image(), network).answer(Prompts(box=(50, 50, 150, 150)))
-    around, close = network.planes
-    assert not around[PREVIOUS].any()
-    assert close[PREVIOUS].any()
+def test_a_new_mask_is_mended_once_and_an_earlier_one_taken_as_it_is() -> None:
+    mask = np.zeros((240, 320), np.bool_)
+    mask[50:150, 50:150] = True
+    for prompts, asked in ((Prompts(box=(50, 50, 150, 150)), 3), (Prompts(mask=mask), 2)):
+        network = Watched(BOX if prompts.mask is None else PREVIOUS)
+        Prompter(drawn_image(), network).answer(prompts)
+        assert len(network.planes) == asked, "with the closer look"
+        assert network.planes[-1][PREVIOUS].any()
 
 
 def test_a_mask_that_reaches_the_edge_of_its_crop_is_looked_at_in_a_wider_one() -> None:

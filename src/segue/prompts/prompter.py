@@ -122,6 +122,7 @@ class Prompter(ImagePrompter):
         if prompts.mask is None:  # a new question: its answer does not depend on those before
             self._places.clear()
         kind = prompts.calibration
+        new = kind == "box" or prompts.mask is None
         granularity: Granularity = "whole"
         granularities: tuple[Granularity, ...] = (granularity,)
         if prompts.box is None and prompts.mask is None:
@@ -134,6 +135,8 @@ class Prompter(ImagePrompter):
             granularity = prompts.granularity if prompts.granularity in choices else "whole"
             prompts = replace(prompts, mask=choices[granularity])
         [found] = self._ask(prompts, "around", self._window(prompts))
+        if new and found.mask.any():  # once more, to mend its own mask
+            [found] = self._ask(replace(prompts, mask=found.probability), "around", found.window)
         for _ in range(WIDER):
             if prompts.box is not None or not found.cut_off:
                 break
