@@ -22,7 +22,6 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 import segue
 from segue.datasets.davis import DavisFolder, Sequence
@@ -30,7 +29,7 @@ from segue.masks.dense_crf import refine
 from segue.metrics.measures import count_pairs, region_similarities
 from segue.models.stcn import STCNLite
 from segue.prompts import MakePrompter, Prompter
-from segue.prompts.detectors import Detector, DiscoveryDetector, FeatureMaps
+from segue.prompts.detectors import Detector
 from segue.sessions import TrackSession
 from segue.sessions.motion import MotionDetector, cut_out
 from segue.types import Frame, IndexMask
@@ -90,9 +89,6 @@ def make_ways(deeplab: Path | None) -> dict[str, Way]:
         return motion.there_and_back(first, following[0], rough(first, *following))
 
     ways: dict[str, Way] = {
-        "LOST, keys of stcn-lite": using(segue.detector("lost-lite", refine="none", device="cpu")),
-        "LOST, keys of stcn-lite, CRF": using(segue.detector("lost-lite", device="cpu")),
-        "LOST, joint features of stcn-lite": using(joint_discovery(network)),
         "motion to the next frame alone": next_only,
         "motion": rough,
         "motion, CRF": lambda first, *following: refine(rough(first, *following), first.image),
@@ -103,17 +99,6 @@ def make_ways(deeplab: Path | None) -> dict[str, Way]:
     if deeplab is not None:
         ways["DeepLabV3, all objects"] = using(segue.detector("deeplab", weights=deeplab, device="cpu"))
     return ways
-
-
-def joint_discovery(network: STCNLite) -> Detector:
-    """LOST on the features of stcn-lite before they become keys."""
-
-    def joint(images: Tensor) -> Tensor:
-        pixels = (images[0] * 255).round().byte().permute(1, 2, 0)
-        return network.encode_query(network.prepare(pixels)).features[0]
-
-    features = FeatureMaps(joint, network.read_stride, network.stride)
-    return DiscoveryDetector(features, centre=True, refine="none")
 
 
 def using(detector: Detector) -> Way:

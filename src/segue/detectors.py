@@ -46,17 +46,5 @@ ENTRIES = (
     _classed("deeplab", "SemanticDetector", None, 5),
     DetectorEntry("lost", _built("build_discovery", "dino-s16"), _DISCOVERY, "dino-s16"),
     DetectorEntry("lost-b16", _built("build_discovery", "dino-b16"), _DISCOVERY, "dino-b16"),
-    # The keys of a memory network all agree in part: without their mean they tell more apart.
-    DetectorEntry(
-        "lost-lite",
-        _built(
-            "build_discovery",
-            "stcn-lite",
-            wrap=LazyCallable("segue.prompts.detectors:key_features"),
-            centre=True,
-        ),
-        _DISCOVERY,
-        "stcn-lite",
-    ),
 )
 """Their ranks are those of the published AP of masks on COCO."""

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 import segue
 from segue.masks import read_index_mask
 from segue.models.deeplab import DeepLabV3
+from segue.models.dino import DINO
 from tests.cli.running import FRAMES, Command
 from tests.fill import fill_plainly
 
@@ -68,15 +69,19 @@ def test_a_image_gives_a_table_a_mask_and_a_drawing(
     assert "further frame" in command("detect", image, "--with", "motion", "-o", tmp_path / "moves").complaint
 
 
-@pytest.mark.usefixtures("bundled")
-def test_discovery_needs_no_download_and_draws_as_it_is_reported(
-    command: Command, image: Path, tmp_path: Path
+def test_discovery_draws_patches_or_edges(
+    command: Command, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    network = fill_plainly(DINO(64, depth=1))
+    monkeypatch.setattr("segue.sessions.detecting.load", lambda name, weights=None: network)
+    (tmp_path / "dino").write_bytes(b"")
     areas = []
     for refine in ("none", "crf"):
         arguments = (
             "--with",
-            "lost-lite",
+            "lost",
+            "--weights",
+            tmp_path / "dino",
             "--refine",
             refine,
             "--output",
@@ -87,10 +92,8 @@ def test_discovery_needs_no_download_and_draws_as_it_is_reported(
         outcome = command("detect", image, *arguments)
         assert outcome.code == 0, outcome.err
         areas.append(np.count_nonzero(read_index_mask(tmp_path / refine / "mask.png")))
-    assert areas[0] % 64 == 0  # whole patches of 8 pixels
+    assert areas[0] % 256 == 0  # whole patches of 16 pixels
     assert areas[0] != areas[1]
-    arguments = ("--with", "lost-lite", "--features", "queries", "--output", tmp_path / "q")
-    assert "there are no queries among these features" in command("detect", image, *arguments).complaint
 
 
 @pytest.mark.usefixtures("bundled")

@@ -153,8 +153,8 @@ def test_an_empty_scene_that_was_given(find: Command, tmp_path: Path) -> None:
         (("--model", "mustan3"), "no network is called 'mustan3'"),
         (("--model", "knn", "--weights", "w.safetensors"), "knn has no weights; leave them out"),
         (("--objects", "--shadows"), "objects and shadows exclude each other"),
-        (("--roi", "missing.png"), "missing.png: no such region of interest"),
-        (("--scene", "missing.png"), "missing.png: no such image"),
+        (("--roi", "missing.png"), "missing.png: no such file or folder, given as --roi"),
+        (("--scene", "missing.png"), "missing.png: no such file or folder, given as --scene"),
         (
             ("--model", "stcn-lite"),
             "stcn-lite is made to follow objects, not to find foreground; choose one of mustan-lite",

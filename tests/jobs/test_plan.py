@@ -12,8 +12,6 @@ from segue.cli.run import template_of
 from segue.cli.running import check_training
 from segue.errors import (
     CheckpointError,
-    DatasetError,
-    FlowError,
     PromptError,
     SegueError,
     SourceError,
@@ -101,11 +99,11 @@ LACKS: list[tuple[VideoJob, type[SegueError], str]] = [
     (track(finding=DetectorConfig(name="eyes")), SegueError, "no detector is called 'eyes'"),
     (foreground(roi="roi.png"), SourceError, "roi.png"),
     (foreground(scene="empty.png"), SourceError, "empty.png"),
-    (foreground(flow="flows"), FlowError, "flows"),
+    (foreground(flow="flows"), SourceError, "flows.*--flow"),
     (foreground(depth="maps"), SourceError, "maps"),
-    (foreground(flow_weights="raft.pth"), FlowError, "raft.pth"),
+    (foreground(flow_weights="raft.pth"), SourceError, "raft.pth.*--flow-weights"),
     (foreground(zones=("door",)), SegueError, "door"),
-    (instances(names="names.json"), DatasetError, "names.json"),
+    (instances(names="names.json"), SourceError, "names.json"),
     (instances(model=Model(name="maskrcnn+stcn-lite")), CheckpointError, "no weights of maskrcnn"),
 ]
 

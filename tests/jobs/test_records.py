@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from segue.api.track import stored_prompts
-from segue.errors import PromptError, SinkError
-from segue.jobs.plan import check_plan
+from segue.errors import PromptError
 from segue.jobs.record import identified, record
-from segue.jobs.values import ForegroundJob, Job, Model, Outputs, TrackJob, VideoSource
+from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoSource
 from segue.prompts.given import given_prompts
 from segue.types import BoxPrompt
 from segue.video import open_source
@@ -27,27 +26,6 @@ def track(**fields: Any) -> TrackJob:
 def foreground(**fields: Any) -> ForegroundJob:
     plain = {"source": VideoSource(place="videos/dog.mp4"), "model": Model(name="median")}
     return ForegroundJob(**{**plain, **fields})
-
-
-REPLACED: list[tuple[Job, bool]] = [
-    (track(outputs=Outputs(folder="there")), False),
-    (track(outputs=Outputs(folder="there", overwrite=True)), True),
-    (track(outputs=Outputs(folder="there", resume=True)), True),
-]
-
-
-@pytest.mark.parametrize(("job", "may"), REPLACED, ids=lambda value: None)
-def test_what_is_there_is_replaced_where_a_job_says_so(
-    job: Job, may: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    check_plan([job])
-    (tmp_path / "there" / "masks").mkdir(parents=True)
-    if may:
-        check_plan([job])
-        return
-    with pytest.raises(SinkError, match="there/masks"):
-        check_plan([job])
 
 
 def test_a_record_says_nothing_of_places_and_passwords(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.errors import ArgumentError, SinkError
-from segue.jobs.plan import check_plan
+from segue.errors import ArgumentError
 from segue.jobs.record import identified, model_digest, read_job, record, result_settings, write_job
 from segue.jobs.values import (
     DetectorConfig,
@@ -146,34 +145,3 @@ def test_weights_count_by_the_content_of_all_their_files(tmp_path: Path) -> None
     both = f"{sha256(b'{}').hexdigest()}+{sha256(b'weights').hexdigest()}"
     assert model_digest(Model(name="other", weights=tmp_path)) == both
     assert model_digest(Model(name="other", weights=tmp_path / "none.safetensors")) is None
-
-
-def test_conflicts_are_found_for_the_whole_plan(tmp_path: Path) -> None:
-    def track(name: str, source: str = "video.mp4", **how: bool) -> TrackJob:
-        outputs = Outputs(folder=tmp_path / name, **how)
-        return TrackJob(source=VideoSource(place=str(tmp_path / source)), model=LITE, outputs=outputs)
-
-    check_plan([track("a"), track("b")])
-    with pytest.raises(SinkError, match="jobs 1 and 3"):
-        check_plan([track("a"), track("b"), track("a")])
-    watching = ForegroundJob(
-        source=VideoSource(place=str(tmp_path / "video.mp4")),
-        model=LITE,
-        outputs=Outputs(folder=tmp_path / "made"),
-        explain=tmp_path / "runs",
-    )
-    for jobs in ([watching, track("runs/a")], [track("runs/a"), watching]):
-        with pytest.raises(SinkError, match="jobs 1 and 2"):
-            check_plan(jobs)
-    weights = Model(name="stm", weights=tmp_path / "runs" / "stm.safetensors")
-    reads = track("a").model_copy(update={"model": weights})
-    check_plan([watching, reads])
-    with pytest.raises(SinkError, match="job 2 of the plan writes there"):
-        check_plan([reads, watching])
-    first = MaskPrompt(0, str(tmp_path / "runs" / "first.png"))
-    with pytest.raises(SinkError, match=r"first\.png: job 2 of the plan writes there"):
-        check_plan([track("a").model_copy(update={"prompts": (first,)}), watching])
-    (tmp_path / "c" / "masks").mkdir(parents=True)
-    with pytest.raises(SinkError, match="exists already"):
-        check_plan([track("a"), track("c")])
-    check_plan([track("a"), track("c", resume=True)])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segue.errors import PromptError
 from segue.models.dino import DINO
-from segue.prompts.detectors import DiscoveryDetector, FeatureMaps
+from segue.prompts.detectors import DiscoveryDetector
 from segue.prompts.lost import discover, pixels_of_patches
 from segue.prompts.planes import tight_box
 from segue.prompts.selection import Rules, select
@@ -72,40 +72,31 @@ def test_several_objects_are_found_one_after_the_other(lost: Golden) -> None:
     assert not np.logical_and(found[0], found[1]).any()
 
 
-def squares(size: tuple[int, int]) -> Tensor:
-    """One red square from (8, 16) to (24, 32) on grey, (1, 3, H, W)."""
-    images = torch.full((1, 3, *size), 0.5)
-    images[0, :, 8:24, 16:32] = torch.tensor([1.0, 0.0, 0.0])[:, None, None]
-    return images
+class Colours(torch.nn.Module):
+    """Mean colour of patches of 8 pixels, less that of the ground."""
+
+    patch = 8
+
+    def dense(self, images: Tensor, which: str) -> tuple[Tensor, tuple[int, int]]:
+        assert which == "keys"
+        means = F.avg_pool2d(images - 0.5, 8, ceil_mode=True)
+        means -= means.mean((2, 3), keepdim=True)
+        return means.flatten(2).transpose(1, 2), (means.shape[2], means.shape[3])
 
 
 @pytest.mark.parametrize("size", [(48, 64), (41, 59)])
-def test_discovery_runs_on_the_features_of_any_network(size: tuple[int, int]) -> None:
-    seen: list[tuple[int, ...]] = []
-
-    def colours(images: Tensor) -> Tensor:
-        """Mean colour of patches of 8 pixels, less that of the ground."""
-        seen.append(tuple(images.shape))
-        return F.avg_pool2d(images - 0.5, 8) + 1e-3
-
-    features = FeatureMaps(colours, patch=8, stride=16)
-    rows, grid = features.dense(squares(size))
-    assert grid == (-(-size[0] // 8), -(-size[1] // 8))
-    assert rows.shape == (1, grid[0] * grid[1], 3)
-    assert seen == [(1, 3, 48, 64)]
-    image = (squares(size)[0].permute(1, 2, 0) * 255).byte().numpy()
-    found = DiscoveryDetector(features, centre=True, refine="none")(Frame(0, 0.0, image))
-    assert [item.box for item in found.objects] == [(16, 8, 32, 24)]
-    with pytest.raises(PromptError, match="queries"):
-        DiscoveryDetector(features, which="queries")(Frame(0, 0.0, image))
+def test_the_object_of_a_frame_is_drawn_in_whole_patches(size: tuple[int, int]) -> None:
+    image = np.full((*size, 3), 127, np.uint8)
+    image[8:24, 16:32] = (255, 0, 0)
+    find = DiscoveryDetector(Colours(), refine="none")  # type: ignore[arg-type]
+    assert [item.box for item in find(Frame(0, 0.0, image)).objects] == [(16, 8, 32, 24)]
 
 
 def test_unknown_ways_are_refused() -> None:
-    features = FeatureMaps(lambda images: images, 1, 1)
     with pytest.raises(PromptError, match="refine is 'sharp'"):
-        DiscoveryDetector(features, refine="sharp")  # type: ignore[arg-type]
+        DiscoveryDetector(DINO(64, depth=1), refine="sharp")  # type: ignore[arg-type]
     with pytest.raises(PromptError, match="features is 'tokens'"):
-        DiscoveryDetector(features, which="tokens")  # type: ignore[arg-type]
+        DiscoveryDetector(DINO(64, depth=1), which="tokens")  # type: ignore[arg-type]
 
 
 def test_an_empty_image_is_refused() -> None:

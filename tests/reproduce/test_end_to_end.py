@@ -37,7 +37,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "stm davis-2016": (("davis",), LITE, ("STM",)),
     "stm davis-2017": (("davis",), LITE, ("STM",)),
     "stm memory": (("davis",), LITE, ("first frame only", "every 5 frames")),
-    "stcn-report davis": (("davis",), LITE, ("ground truth", "boxes, segue-prompt", "LOST stcn-lite")),
+    "stcn-report davis": (("davis",), LITE, ("ground truth", "boxes, segue-prompt", "motion")),
     "stcn-report something": (("something",), LITE, ("ground truth", "motion")),
     "mustan sbi2015": (
         ("sbi", "cdnet"),

@@ -80,7 +80,7 @@ def test_wishes_are_heard(name: str) -> None:
 )
 def test_what_belongs_to_lost_is_refused_elsewhere(name: str) -> None:
     for wishes in ({"refine": "none"}, {"features": "values"}):
-        with pytest.raises(PromptError, match="lost, lost-b16, lost-lite"):
+        with pytest.raises(PromptError, match="lost, lost-b16"):
             detector(name, **wishes)  # type: ignore[arg-type]
 
 

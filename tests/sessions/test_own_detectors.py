@@ -155,7 +155,7 @@ def test_without_a_model_for_a_phrase_one_line_says_what_to_install(monkeypatch:
 
 
 def test_texts_go_with_detectors_that_know_classes() -> None:
-    for name in ("motion", "lost-lite"):
+    for name in ("motion", "lost-b16"):
         with pytest.raises(PromptError, match="text"):
             detector(name, text="person")
     with pytest.raises(PromptError, match="text"):

@@ -15,7 +15,6 @@ Example:
 from typing import TYPE_CHECKING
 
 from segue.jobs.observer import Observer
-from segue.jobs.plan import check_plan
 from segue.jobs.record import read_job, write_job
 from segue.jobs.values import (
     DetectorConfig,
@@ -50,7 +49,6 @@ __all__ = [
     "TrackJob",
     "VideoJob",
     "VideoSource",
-    "check_plan",
     "from_json",
     "read_job",
     "run",

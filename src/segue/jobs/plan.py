@@ -1,94 +1,24 @@
-"""Check a plan of several jobs before the start: conflicts and missing parts."""
+"""Check jobs before the first one starts: what they name is there, and options fit."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import get_args
 
-from segue.errors import (
-    CheckpointError,
-    DatasetError,
-    FlowError,
-    PromptError,
-    SegueError,
-    SinkError,
-    SourceError,
-)
+from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.inputs import exists
 from segue.jobs.record import named_files
-from segue.jobs.values import (
-    ForegroundJob,
-    InstancesJob,
-    TrackJob,
-    VideoJob,
-    VideoSource,
-)
+from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
-from segue.types import FlowName, MaskPrompt
+from segue.types import MaskPrompt
 from segue.video.addresses import is_url
 from segue.video.images import match_images
-from segue.video.outputs import output_paths
 from segue.video.span import Span
 from segue.video.zones import Zone
 from segue.weights.available import check_available
 
-WRITTEN = frozenset({"events", "snapshots", "background", "explain"})
-"""Fields of jobs with places that are written, beside the outputs."""
-
-
-def check_plan(jobs: Sequence[VideoJob]) -> None:
-    """See that jobs can all be carried out: that none replaces what another one writes or reads.
-
-    Args:
-        jobs: in the order in which they will run, or side by side.
-
-    Raises:
-        SinkError: two jobs write to one place, one writes into what another one reads, or something is there
-            that may not be replaced.
-    """
-    written: dict[Path, int] = {}
-    inside: dict[Path, int] = {}  # folders that hold outputs, so that no other job writes them as a whole
-    for number, job in enumerate(jobs, 1):
-        for path in outputs_of(job):
-            place = path.absolute()
-            others = [written.get(place), inside.get(place), *(written.get(item) for item in place.parents)]
-            clash = next((other for other in others if other not in (None, number)), None)
-            if clash is not None:
-                raise SinkError(
-                    f"{path}: jobs {clash} and {number} of the plan both write there; give each an output of "
-                    "its own"
-                )
-            if path.exists() and not (job.outputs.overwrite or job.outputs.resume):
-                raise SinkError(f"{path}: exists already; give --overwrite or --resume, or another output")
-            written[place] = number
-            inside.update(dict.fromkeys(place.parents, number))
-    for number, job in enumerate(jobs, 1):  # what an earlier job has made may be read
-        for path in inputs_of(job):
-            place = path.absolute()
-            found = [written[item] for item in (place, *place.parents) if item in written]
-            if any(other >= number for other in found):
-                raise SinkError(
-                    f"{path}: job {found[0]} of the plan writes there, and job {number} reads it; choose "
-                    "another output"
-                )
-
-
-def outputs_of(job: VideoJob) -> Iterator[Path]:
-    """Files and folders that a job writes."""
-    folder = job.outputs.folder or Path("segue-out") / Path(job.source.place or "array").stem
-    yield from output_paths(folder, job.outputs.formats).values()
-    yield from (Path(place) for name, place in named_files(job).items() if name in WRITTEN)
-
-
-def inputs_of(job: VideoJob) -> Iterator[Path]:
-    """Files and folders that a job reads, as far as its fields name them."""
-    places = [*named_files(job.source).values(), *named_files(job.model).values()]
-    places += [place for name, place in named_files(job).items() if name not in WRITTEN]
-    if isinstance(job, TrackJob):
-        places += [] if job.finding is None else named_files(job.finding).values()
-        places += [item.path for item in job.prompts if isinstance(item, MaskPrompt) and item.path]
-    yield from (Path(place) for place in places if not is_url(place) and not place.isdecimal())
+NOT_READ = frozenset({"events", "snapshots", "background", "explain", "notify", "prompter"})
+"""Fields of jobs with files that are written, addresses, or names."""
 
 
 def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:
@@ -162,25 +92,9 @@ def _check_options(job: VideoJob) -> None:
         if job.name_events is not None:
             check_detector(job.name_events, None)
         zones_of(job)
-        needed: list[tuple[object, type[SegueError], str]] = [
-            (job.flow_weights, FlowError, "no such weight file of the flow"),
-            (job.roi, SourceError, "no such region of interest"),
-            (job.depth, SourceError, "no such folder of depth maps"),
-            (None if job.flow in get_args(FlowName) else job.flow, FlowError, "no such folder of flow files"),
-            (
-                None if job.scene == "median" else job.scene,
-                SourceError,
-                "no such image; the scene is median, or a file",
-            ),
-        ]
-        for path, error, what in needed:
-            if path is not None and not is_url(str(path)) and not exists(Path(str(path))):
-                raise error(f"{path}: {what}")
-    if isinstance(job, InstancesJob) and job.names is not None:
-        from segue.jobs.instances import EDITIONS  # few jobs name an edition
-
-        if job.names not in EDITIONS and not exists(Path(job.names)):
-            raise DatasetError(f"{job.names}: no such annotation file")
+    for name, text in named_files(job).items():
+        if name not in NOT_READ and not is_url(text) and not exists(Path(text)):
+            raise SourceError(f"{text}: no such file or folder, given as --{name.replace('_', '-')}")
 
 
 def zones_of(job: ForegroundJob) -> tuple[Zone, ...]:

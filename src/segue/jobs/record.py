@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from segue.errors import ArgumentError
 from segue.inputs import check_file, exists, sha256
@@ -147,10 +147,14 @@ def _own_digest(name: str) -> str | None:
 
 
 def named_files(part: OptionModel) -> dict[str, str]:
-    """What those fields of a part of a job name that may be files or folders."""
-    hints = get_type_hints(type(part), include_extras=True)
-    fields = (name for name, kind in hints.items() if {kind, *get_args(kind)} & {Text, FilePath})
-    return {name: str(value) for name in fields if (value := getattr(part, name))}
+    """What those fields of a part of a job name that may be files or folders, unless it is another choice."""
+    found = {}
+    for name, kind in get_type_hints(type(part), include_extras=True).items():
+        kinds, value = {kind, *get_args(kind)}, getattr(part, name)
+        choices = [choice for each in kinds if get_origin(each) is Literal for choice in get_args(each)]
+        if kinds & {Text, FilePath} and value and value not in choices:
+            found[name] = str(value)
+    return found
 
 
 def _by_content(part: OptionModel, values: dict[str, Any]) -> dict[str, Any]:

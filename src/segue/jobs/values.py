@@ -19,6 +19,7 @@ from segue.options import FilePath, OptionModel, Text, option
 from segue.types import (
     BoxPrompt,
     FeatureName,
+    FlowName,
     FollowCamera,
     MaskPrompt,
     MemoryPolicy,
@@ -364,10 +365,10 @@ class ForegroundJob(VideoJob):
     """Folder for a strip of images for each frame: the frame, the background with its low and high quantiles,
     its features of the past at each scale, the probability."""
 
-    scene: Text = option("median", "Model")
+    scene: Text | Literal["median"] = option("median", "Model")
     """Background: median, an image, or what `--background` has written."""
 
-    flow: Text | None = option(None)
+    flow: Text | FlowName | None = option(None)
     """For networks with optical flow: dis, farneback, raft, or a folder of files of another program (.flo,
     PNG of KITTI, flow images)."""
 
@@ -396,7 +397,7 @@ class InstancesJob(VideoJob):
     """Look at the video as one clip, as published: its ten best pairs of query and class, as results of
     YouTube-VIS."""
 
-    names: Text | None = option(None)
+    names: Text | Literal["ytvis2019", "ytvis2021"] | None = option(None)
     """Class channels: ytvis2019, ytvis2021, or an annotation file.
     [default: what the weights say]"""
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from segue.errors import PromptError
 from segue.inputs import check_choice
 from segue.layers.running import weights_apart
-from segue.models.base import MemoryNetwork
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import suppress
 from segue.models.detection.classes import COCO_ORDER
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from segue.models.detection.mask_rcnn import Detections, MaskRCNN
     from segue.models.detection.nanodet import NanoDetPlus
     from segue.models.detection.pointrend import PointRend
+    from segue.models.dino import DINO
 
 SAME_OBJECT = 0.8  # IoU of boxes of different classes above which the weaker one is the same object again
 
@@ -142,90 +140,14 @@ class SemanticDetector:
         return select(np.reshape(planes, (-1, *frame.size)), np.array(scores), labels, self.rules)
 
 
-class DenseFeatures(Protocol):
-    """Features for object discovery on a grid of patches."""
-
-    @property
-    def patch(self) -> int:
-        """Pixels of a patch in each direction."""
-
-    def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
-        """Compute features of an image on a grid of patches.
-
-        Args:
-            images: RGB (1, 3, H, W), float in [0, 1].
-            which: keys, queries or values of the last attention.
-
-        Returns:
-            Features (1, N, d), row by row of the grid, and its rows and columns, whose product is N.
-        """
-
-
-@dataclass(frozen=True)
-class FeatureMaps:
-    """Dense features of any convolutional network."""
-
-    maps: Callable[[Tensor], Tensor]
-    """RGB (1, 3, H, W) in [0, 1] → features (1, d, H/patch, W/patch)."""
-
-    patch: int
-    """Pixels of a feature in each direction."""
-
-    stride: int
-    """The sides of its images are multiples of this, and this of ``patch``."""
-
-    def dense(self, images: Tensor, which: FeatureName = "keys") -> tuple[Tensor, tuple[int, int]]:
-        """Compute features of an image whose sides are filled up by repeating its border.
-
-        Args:
-            images: RGB (1, 3, H, W), float in [0, 1].
-            which: must be ``keys``.
-
-        Returns:
-            Features (1, N, d), row by row of the grid, and its rows and columns, whose product is N.
-
-        Raises:
-            PromptError: queries or values are asked for, which only attention has.
-        """
-        if which != "keys":
-            raise PromptError(
-                f"there are no {which} among these features; choose a network with attention, as lost"
-            )
-        height, width = images.shape[-2:]
-        padded = F.pad(images, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
-        rows, columns = -(-height // self.patch), -(-width // self.patch)
-        features = self.maps(padded)[..., :rows, :columns]
-        return features.flatten(2).transpose(1, 2), (rows, columns)
-
-
-def key_features(network: MemoryNetwork) -> FeatureMaps:
-    """The query keys of a memory network as dense features.
-
-    Args:
-        network: memory network such as STCN, on the device of the images.
-
-    Returns:
-        Dense features whose ``maps`` takes RGB (1, 3, H, W) in [0, 1] and returns the keys of the network,
-        (1, Ck, h, w). Images are rounded to 8 bits first. One feature covers ``network.read_stride`` pixels
-        in each direction.
-    """
-
-    def keys(images: Tensor) -> Tensor:
-        pixels = (images[0] * 255).round().byte().permute(1, 2, 0)
-        return network.encode_query(network.prepare(pixels)).key
-
-    return FeatureMaps(keys, network.read_stride, network.stride)
-
-
 class DiscoveryDetector:
     """LOST: the object whose patches correlate least with the rest, refined to its edges.
 
     Args:
-        features: a network with dense features, such as :class:`segue.models.dino.DINO`.
+        network: gives a feature for each patch.
         which: keys, queries or values of the last attention.
         max_objects: more than one is our extension of the paper.
         refine: ``crf`` as in the STCN report, or ``none``.
-        centre: take the mean of the features away first, for networks whose features all agree.
         device: where the network runs.
     """
 
@@ -234,31 +156,28 @@ class DiscoveryDetector:
 
     def __init__(
         self,
-        features: DenseFeatures,
+        network: DINO,
         *,
         which: FeatureName = "keys",
         max_objects: int = 1,
         refine: Refinement = "crf",
-        centre: bool = False,
         device: torch.device | None = None,
     ) -> None:
         check_choice("refine", refine, Literal["crf", "none"], PromptError)
         check_choice("features", which, FeatureName, PromptError)
-        self.which, self.max_objects, self.refine, self.centre = which, max_objects, refine, centre
+        self.which, self.max_objects, self.refine = which, max_objects, refine
         self._device = device or torch.device("cpu")
-        self._features = features.to(self._device) if isinstance(features, nn.Module) else features
+        self._network = network.to(self._device)
 
     @torch.inference_mode()
     def __call__(self, frame: FrameLike, *_: FrameLike) -> Found:
         """The objects of a frame, the most prominent first; scores say only the order."""
         frame = as_frame(frame)
-        features, grid = self._features.dense(as_planes(frame.image).to(self._device), self.which)
+        features, grid = self._network.dense(as_planes(frame.image).to(self._device), self.which)
         rows = features[0].float().cpu().numpy()
-        if self.centre:
-            rows = rows - rows.mean(0)
         mask = np.zeros(frame.size, np.uint8)
         for number, find in enumerate(discover(rows, grid, self.max_objects), start=1):
-            mask[pixels_of_patches(find, self._features.patch, frame.size) & (mask == 0)] = number
+            mask[pixels_of_patches(find, self._network.patch, frame.size) & (mask == 0)] = number
         if self.refine == "crf":
             from segue.masks import dense_crf  # late, for a quick start
 

@@ -31,15 +31,12 @@ Truth = Literal["masks", "boxes"]
 Features = Literal["keys", "queries", "values"]
 _FEATURES: tuple[Features, ...] = ("keys", "queries", "values")
 
-DISCOVERIES: dict[str, tuple[str, Features | None]] = {
+DISCOVERIES: dict[str, tuple[str, Features]] = {
     f"LOST {size}, {features}": (name, features)
     for size, name in (("B/16", "lost-b16"), ("S/16", "lost"))
     for features in _FEATURES
-} | {"LOST stcn-lite": ("lost-lite", None), "LOST stcn-lite, several": ("lost-lite", None)}
+}
 """Rows of LOST: its detector, and what of the last attention is compared. The report's are B/16, keys."""
-
-SEVERAL = "LOST stcn-lite, several"
-"""The row that looks for more than one object, which is ours."""
 
 Front = Literal["later", "smaller", "lower"]
 """Order of overlapping boxes: the larger id in front, as the report draws them; or, ours, the

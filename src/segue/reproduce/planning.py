@@ -9,7 +9,7 @@ from pathlib import Path
 from segue.batch.run import LEDGER, home_of
 from segue.batch.work import JobConfig
 from segue.errors import SegueError
-from segue.jobs.plan import check_needs, check_plan
+from segue.jobs.plan import check_needs
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob
 from segue.metrics.data_sets import Request
 from segue.reproduce.asked import How
@@ -31,7 +31,6 @@ def check_tables(
     tables: Sequence[Table], how: How, template: Template, check_training: CheckTraining
 ) -> list[str]:
     """See what rows of tables whose data are there cannot be done."""
-    videos: list[RowJob] = []
     wrong: list[str] = []
     for table, row, request in _rows(tables, how):
         model = row.model or how.model or table.model
@@ -45,8 +44,6 @@ def check_tables(
         except SegueError as error:
             wrong.append(f"{table.paper} {table.name}: {row.name} cannot be done: {error}")
             continue
-        videos.append(job)
-    check_plan(videos)
     return wrong
 
 

@@ -25,7 +25,7 @@ from segue.models.detection.pointrend import PointRend
 from segue.prompts.detectors import Detector, NetworkDetector
 from segue.prompts.prompter import Prompter
 from segue.registry import DETECTORS
-from segue.reproduce.papers import DISCOVERIES, FRONTS, INSTANCES, SEVERAL, Front, Truth
+from segue.reproduce.papers import DISCOVERIES, FRONTS, INSTANCES, Front, Truth
 from segue.sessions.detecting import detector
 from segue.types import Box, Frame, Image, IndexMask, Refinement
 from segue.weights import load
@@ -60,9 +60,6 @@ Chosen = Mapping[int, Candidate]
 Show = Callable[[FloatingArray], None]
 """Is shown the probabilities of all that was found on a first frame, (N, H, W), before any is chosen."""
 
-MOST_FOUND = 10
-"""Objects that are looked for at most in the row of several."""
-
 FirstFrame = Callable[[Start], UInt8Array]
 """Draws the index mask of a first frame, (H, W), with ids of the ground truth."""
 
@@ -90,10 +87,7 @@ def first_frame(
         model, features = DISCOVERIES[name]
         # Where boxes are wanted, the report takes those of LOST itself, without CRF.
         refine: Refinement = "none" if boxes else "crf"
-        most = MOST_FOUND if name == SEVERAL else None
-        find = detector(
-            model, weights=file, features=features, refine=refine, max_objects=most, device=device
-        )
+        find = detector(model, weights=file, features=features, refine=refine, device=device)
         choose = partial(discovered, find, show=show)
     elif name == "DeepLabV3":
         find = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)

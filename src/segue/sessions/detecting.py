@@ -20,7 +20,6 @@ from segue.models.detection.released import OWLV2, RELEASED, SAM3_VIDEO, Release
 from segue.prompts.answers import MakePrompter
 from segue.prompts.detectors import (
     BoxDetector,
-    DenseFeatures,
     Detector,
     DiscoveryDetector,
 )
@@ -61,7 +60,7 @@ def detector(
         name: ``motion`` and ``nanodet`` come with segue: the first finds what moves against the scene, the
             second, as ``maskrcnn``, ``maskrcnn-v1`` and ``pointrend``, COCO's 80 classes; ``deeplab`` knows
             the 20 of PASCAL VOC;
-            ``lost``, ``lost-b16`` and ``lost-lite`` find one object without knowing any class;
+            ``lost`` and ``lost-b16`` find one object without knowing any class;
             ``owlv2``, ``grounding-dino`` and ``sam3`` of transformers find what ``text`` says,
             ``zero-shot`` is any such model in a folder ``weights``, and ``sam3-video`` tracks too.
             Or a function from RGB (H, W, 3), uint8, to ``supervision.Detections``, to a tuple of boxes
@@ -75,7 +74,7 @@ def detector(
         max_objects: most objects of a frame, at least 1; None is 10 with classes or text, else 1.
         features: for ``lost`` and ``lost-b16``: ``keys``, ``queries`` or ``values`` of the last attention;
             None is ``keys``.
-        refine: for ``lost``, ``lost-b16`` and ``lost-lite``, how the mask is drawn to the edges: ``crf`` or
+        refine: for ``lost`` and ``lost-b16``, how the mask is drawn to the edges: ``crf`` or
             ``none``; None is ``crf``. For detectors that find boxes, what makes masks of them: ``network``
             for segue-prompt, or ``none`` for the boxes themselves; None is ``network``.
         tiles: for ``nanodet``, 1 to 8: look also at so many overlapping parts a side, for objects that are
@@ -280,22 +279,14 @@ def _folder_of(weights: str | os.PathLike[str] | None, released: Released | None
     return cached
 
 
-def build_discovery(
-    name: str,
-    options: DetectorOptions,
-    *,
-    wrap: Callable[[Any], DenseFeatures] = lambda network: network,
-    centre: bool = False,
-) -> Detector:
+def build_discovery(name: str, options: DetectorOptions) -> Detector:
     """LOST with the features of a network by its name."""
-    place = choose_device(options.device)
     return DiscoveryDetector(
-        wrap(load(name, options.weights).to(place)),
+        cast(Any, load(name, options.weights)),
         which=options.features or "keys",
         max_objects=options.max_objects or 1,
         refine=options.refine or "crf",
-        centre=centre,
-        device=place,
+        device=choose_device(options.device),
     )
 
 
