@@ -70,7 +70,7 @@ class Suggestion(BaseModel):
 Suggestions = Annotated[list[Suggestion], Field(min_length=1, max_length=1000)]
 
 
-class Request(BaseModel):
+class PageRequest(BaseModel):
     """A request: ``op`` names it, other fields are its parameters, and the answer has the same ``id``."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -88,12 +88,12 @@ def checked() -> Iterator[None]:
         raise SegueError(f"the request is not valid: {first_problem(problems)}") from None
 
 
-def parse(text: str) -> Request:
+def parse(text: str) -> PageRequest:
     """A request of the page; its parameters are checked by the method that it names."""
     if len(text) > MAX_BYTES:
         raise SegueError(f"a message of {len(text)} characters is refused; the limit is {MAX_BYTES}")
     with checked():
-        return Request.model_validate_json(text)
+        return PageRequest.model_validate_json(text)
 
 
 def plane_of(counts: Runs, what: str, height: int, width: int) -> npt.NDArray[np.bool_]:

@@ -60,7 +60,7 @@ class Backend:
         """Run a call in a thread that may take its time."""
         return await asyncio.to_thread(call)
 
-    async def handle(self, request: messages.Request) -> dict[str, Any]:
+    async def handle(self, request: messages.PageRequest) -> dict[str, Any]:
         """Answer a request; raises SegueError with one line for the page."""
         fields = request.model_extra or {}
         if request.op not in self._requests:

@@ -33,7 +33,7 @@ MATCHED_FRAMES = 24
 """Frames, spread over the video, on which objects of two results are matched."""
 
 
-class Comparison:
+class MaskComparison:
     """Two results of one video by J and F of DAVIS, means over the frames that it scores."""
 
     columns: tuple[str, ...] = ("J", "F")
@@ -95,7 +95,7 @@ class Comparison:
         return {i: partners.get(i) or next(free) for i in theirs}
 
 
-class ForegroundComparison(Comparison):
+class ForegroundComparison(MaskComparison):
     """Two results by recall, precision and F of CDnet2014, over the pixels that its labels count."""
 
     columns = ("Re", "Pr", "F")
@@ -151,7 +151,7 @@ def video_of(results: Path) -> Path:
 
 
 class ViewBackend(Backend):
-    """Results that are shown, perhaps against a second result or the truth; see :class:`Comparison`."""
+    """Results that are shown, perhaps against a second result or the truth; see :class:`MaskComparison`."""
 
     def __init__(
         self, video: Video, results: Path, against: Path | None = None, measure: str | None = None
@@ -163,11 +163,11 @@ class ViewBackend(Backend):
         super().__init__(video, requests | ({"score": self._score} if against else {}))
         self._names = distinct_ends(results, against) if against else (results.name, "")
         self._first = read_labels(results, video)
-        self._comparison: Comparison | None = None
+        self._comparison: MaskComparison | None = None
         if against:
             truth = read_labels(against, video)
             by = measure or ("foreground" if is_labels(truth) else "davis")
-            kind = ForegroundComparison if by == "foreground" else Comparison
+            kind = ForegroundComparison if by == "foreground" else MaskComparison
             self._comparison = kind(self._first, truth)
             self._first = self._comparison.first
         self._ended = threading.Event()
@@ -228,7 +228,7 @@ class ViewBackend(Backend):
             shown["difference"] = {i: _difference(*pair) for i, pair in pairs.items()}
         return shown
 
-    def _score_all(self, comparison: Comparison) -> None:
+    def _score_all(self, comparison: MaskComparison) -> None:
         for index in sorted(comparison.second.masks):
             if self._ended.is_set():
                 return

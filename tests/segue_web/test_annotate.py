@@ -84,7 +84,7 @@ def backend(tmp_path: Path) -> Iterator[AnnotateBackend]:
 Ask = Callable[..., dict[str, Any]]
 
 
-def request(op: str, **fields: Any) -> messages.Request:
+def request(op: str, **fields: Any) -> messages.PageRequest:
     return messages.parse(json.dumps({"id": 1, "op": op, **fields}))
 
 

@@ -15,8 +15,8 @@ from segue.naming import distinct_ends
 from segue.video.images import write_image
 from segue_web.labels import Labels
 from segue_web.viewing import (
-    Comparison,
     ForegroundComparison,
+    MaskComparison,
     foreground_of,
     video_of,
 )
@@ -68,7 +68,7 @@ def test_means_are_those_of_the_scorer() -> None:
         Labels((60, 80), kinds, {i: lengths(mask) for i, mask in enumerate(masks)})
         for masks in (found, truth)
     )
-    compared = Comparison(one, two)
+    compared = MaskComparison(one, two)
     for index in range(6):
         compared.frame_scores(index)
     score = compared.score(0)

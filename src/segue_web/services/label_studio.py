@@ -85,7 +85,7 @@ class Region(Body):
         return self
 
 
-class Task(Body):
+class LabelStudioTask(Body):
     """An image or video, by the fields of a task's data."""
 
     data: dict[str, Any] = Field({})
@@ -94,7 +94,7 @@ class Task(Body):
 class Prediction(Body):
     """Request of Label Studio to ``/predict``; ``regions`` are the latest shapes of the annotator."""
 
-    tasks: Annotated[list[Task], Field(min_length=1, max_length=MOST_TASKS)]
+    tasks: Annotated[list[LabelStudioTask], Field(min_length=1, max_length=MOST_TASKS)]
     label_config: Annotated[str, Field(max_length=1 << 20)] = ""
     regions: Annotated[list[Region], Field(max_length=MOST_REGIONS)] | None = Field(
         None, validation_alias=AliasPath("params", "context", "result")

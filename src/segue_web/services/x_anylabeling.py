@@ -139,7 +139,7 @@ def polygons(
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class SentClip:
     """The images of a folder, as files, and what was pointed at on each."""
 
     files: list[bytes]
@@ -151,16 +151,16 @@ class Clip:
         return decode_image(self.files[index], f"image {index}")
 
 
-class Clips:
+class SentClips:
     """The last clips that X-AnyLabeling has sent."""
 
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
-        self._clips: deque[Clip] = deque(maxlen=SESSIONS)
+        self._clips: deque[SentClip] = deque(maxlen=SESSIONS)
 
     def init(self, request: InitBody) -> dict[str, Any]:
         """Take the images of a folder."""
-        clip = Clip(request.frames)
+        clip = SentClip(request.frames)
         self._clips.append(clip)
         return {"session_id": clip.id, "total_frames": len(clip.files)}
 
@@ -204,7 +204,7 @@ class Clips:
             yield {"type": "progress", "current_frame": result.index}
         yield {"type": "completed", "results": results}
 
-    def _clip(self, request: SessionBody) -> Clip:
+    def _clip(self, request: SessionBody) -> SentClip:
         clip = next((clip for clip in tuple(self._clips) if clip.id == request.session_id), None)
         if clip is None:
             raise RequestError("this session is known no longer: begin again")
@@ -215,7 +215,7 @@ def make_app(assistant: Assistant) -> FastAPI:
     """The server as an application."""
     failed = {"success": False}
     app = Service(lambda text: failed | {"error": {"code": "INFERENCE_ERROR", "message": text}})
-    clips = Clips(assistant)
+    clips = SentClips(assistant)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
@@ -245,7 +245,7 @@ def make_app(assistant: Assistant) -> FastAPI:
     return app
 
 
-def _events(clips: Clips, request: SessionBody) -> Iterator[str]:
+def _events(clips: SentClips, request: SessionBody) -> Iterator[str]:
     try:
         for event in clips.propagate(request):
             yield f"data: {json.dumps(event)}\n\n"
