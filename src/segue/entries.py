@@ -233,15 +233,11 @@ class PrompterEntry:
         build: makes it, with its network loaded; what it gives takes an image at a time.
         network: the entry of its network in the registry of networks, if it has one; a weight file of that
             network, given in place of a name, is run by this prompter.
-        suffix: ending of weight files that it alone reads, such as ``.onnx``.
-        needs_weights: whether it can only be made of a file.
     """
 
     name: str
     build: Callable[[PrompterOptions], MakePrompter]
     network: str | None = None
-    suffix: str | None = None
-    needs_weights: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ LACKS: list[tuple[VideoJob, type[SegueError], str]] = [
     (track(model=Model(name="mog2")), CheckpointError, "mog2"),
     (track(model=Model(name="stcn")), CheckpointError, "no weights of stcn come with segue"),
     (track(model=Model(name="stcn", weights=Path("a.pth"))), CheckpointError, "a.pth"),
-    (track(prompter="a.onnx,b.onnx"), PromptError, "prompter 'a.onnx,b.onnx'"),
+    (track(prompter="a.safetensors"), PromptError, "prompter 'a.safetensors'"),
     (track(finding=DetectorConfig(name="pointrend")), CheckpointError, "no weights of pointrend"),
     (track(finding=DetectorConfig(name="maskrcnn", weights=Path("m.pth"))), CheckpointError, "m.pth"),
     (track(finding=DetectorConfig(name="eyes")), SegueError, "no detector is called 'eyes'"),
@@ -134,7 +134,7 @@ def planned(davis: Path, output: Path, **options: Any) -> list[str]:
         ({"weights": ["stcn-lite=bad.safetensors"]}, "bad.safetensors"),
         ({"run": ["previous-frame-only=--mem-every never"]}, "Invalid value for '--mem-every'"),
         ({"run": ["previous-frame-only=--mem-every 0"]}, "'--mem-every'"),
-        ({"run": ["previous-frame-only=--prompter a.onnx"]}, "prompter 'a.onnx': neither a file nor one of"),
+        ({"run": ["previous-frame-only=--prompter a.pth"]}, "prompter 'a.pth': neither a file nor one of"),
     ],
 )
 def test_a_row_that_cannot_be_done_is_reported_before_the_first_one(

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from segue.errors import CheckpointError, PromptError
 from segue.models.sam2 import SAM2
 from segue.prompts import Prompter, Prompts, find_prompter
-from segue.prompts.sam import SAM2Stills, SAMPrompter
+from segue.prompts.sam import SAM2Prompter, SAM2Stills
 from segue.registry import PROMPTERS
 from segue.types import Image
 from tests.clips import clip
@@ -80,7 +80,7 @@ def test_images_give_what_the_release_gives(golden: Golden, stills: SAM2Stills) 
 
 def test_a_mask_so_far_changes_the_answer_and_bad_prompts_are_refused(stills: SAM2Stills) -> None:
     image = clip(7, 1, 48, 64, 2)[0][0]
-    prompter = SAMPrompter(image, stills)
+    prompter = SAM2Prompter(image, stills)
     first = prompter.answer(Prompts(points=[(30, 20)]))
     earlier = np.zeros((48, 64), np.float32)
     earlier[10:30, 20:50] = 1
@@ -106,11 +106,9 @@ def test_prompters_are_found_by_name_or_file(
     file = tmp_path / "some.safetensors"
     save_file(sam2_network.state_dict(), file)
     made = find_prompter(str(file), device="cpu")(image)
-    assert isinstance(made, SAMPrompter)
+    assert isinstance(made, SAM2Prompter)
     with pytest.raises(PromptError, match=r"prompter"):
         find_prompter("sam2")
-    with pytest.raises(PromptError, match=r"onnx needs its file"):
-        find_prompter("onnx")
     other = tmp_path / "other.safetensors"
     save_file({"key_encoder.stem.weight": torch.zeros(1)}, other)
     with pytest.raises(PromptError, match=r"stcn-lite"):

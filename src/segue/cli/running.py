@@ -249,7 +249,7 @@ def _track(values: ChosenOptions, what: Values) -> None:
 
         segue track frames/ --point 1:200,150 --point 1:-260,150 --point 2:400,90
 
-        segue track dog.mp4 --point 200,150 --prompter mobile_sam.encoder.onnx,mobile_sam.decoder.onnx
+        segue track dog.mp4 --point 200,150 --prompter sam2-tiny
 
         segue track street.mp4 --text "person, red car"
 

@@ -311,8 +311,8 @@ class TrackJob(VideoJob):
     """What finds the objects; None where they are given."""
 
     prompter: Text | None = option(None, "Objects and events")
-    """What makes masks of boxes and points: segue-prompt, sam2-tiny or another name of the registry,
-    a weight file of one of them, or ENCODER.onnx,DECODER.onnx of SAM, SAM 2 or MobileSAM.
+    """What makes masks of boxes and points: segue-prompt, sam2-tiny or another name of the registry, or
+    a weight file of one of them.
     [default: the model, if it takes boxes and points itself, else segue-prompt]"""
 
     fit: bool = option(False)

@@ -28,17 +28,11 @@ def _segue_prompt(name: str, options: PrompterOptions) -> MakePrompter:
     return partial(Prompter, network=prepared(network, options.device))
 
 
-def _onnx(options: PrompterOptions) -> MakePrompter:
-    from segue.prompts.sam import OnnxNetwork, SAMPrompter
-
-    return partial(SAMPrompter, network=OnnxNetwork(str(options.weights)))
-
-
 def _sam2(name: str, options: PrompterOptions) -> MakePrompter:
-    from segue.prompts.sam import SAM2Stills, SAMPrompter
+    from segue.prompts.sam import SAM2Prompter, SAM2Stills
 
     network, _, _ = prepare_for_inference(cast("SAM2", load(name, options.weights)), options.device, False)
-    return partial(SAMPrompter, network=SAM2Stills(network))
+    return partial(SAM2Prompter, network=SAM2Stills(network))
 
 
 ENTRIES = (
@@ -46,7 +40,6 @@ ENTRIES = (
         PrompterEntry(name, partial(_segue_prompt, name), network=name)
         for name in ("segue-prompt", "segue-prompt-free")
     ),
-    PrompterEntry("onnx", _onnx, suffix=".onnx", needs_weights=True),
     *(
         PrompterEntry(name, partial(_sam2, name), network=name)
         for name in ("sam2-tiny", "sam2-small", "sam2-base+", "sam2-large")
@@ -64,7 +57,7 @@ def find_prompter(
 
     Args:
         name: a name of ``segue.registry.PROMPTERS``, such as ``sam2-tiny``; or a weight file of the network
-            of one, or ``ENCODER.onnx,DECODER.onnx``.
+            of one.
         weights: weight file for a name; None is the prompter's own.
         device: where it runs; None takes a GPU if there is one.
 
@@ -80,10 +73,7 @@ def find_prompter(
         >>> make(image).answer(Prompts(box=(10, 20, 90, 80))).mask.shape  # doctest: +SKIP
     """
     if name in PROMPTERS:
-        entry = PROMPTERS.find(name)
-        if entry.needs_weights and weights is None:
-            raise PromptError(f"{name} needs its file: give the file in place of the name")
-        return entry.build(PrompterOptions(weights, device))
+        return PROMPTERS.find(name).build(PrompterOptions(weights, device))
     if weights is not None:
         PROMPTERS.find(name)  # says which names there are
     return _of_file(name).build(PrompterOptions(name, device))
@@ -104,9 +94,6 @@ def prompter_of(model: str, *, device: str | torch.device | None = None) -> Make
 
 def _of_file(file: str) -> PrompterEntry:
     """The prompter whose weight file this is."""
-    for entry in PROMPTERS:
-        if entry.suffix is not None and entry.suffix in file:
-            return entry
     names = ", ".join(PROMPTERS.names)
     if not Path(file).is_file():
         raise PromptError(f"prompter {file!r}: neither a weight file nor one of {names}")
