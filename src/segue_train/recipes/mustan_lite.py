@@ -6,7 +6,7 @@ Backgrounds must move, but nothing in them may change like an object that is put
 pasted objects that do not move, and movers that are plain shapes, or the network learns how pasting looks.
 The shipped weights were trained with more effects, which no trial showed to help: screens, glass, occluders,
 reflections (commit 7123eb3), lamps, clouds, headlights, insects, shadows from outside (commit 724f63b5),
-rain, snow, water and branches (:mod:`benchmarks.foreground_effects`, which the scenes of scores still show),
+rain, snow, water and branches (``benchmarks/foreground_scenes.py``, which still shows them),
 fog, and frames of moving cameras (commit 9b228075; research/mustan-lite.md has the trial).
 """
 
