@@ -29,10 +29,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-import foreground_effects
-import foreground_hard_scenes as hard
-from foreground_clips import FPS, Video, read_videos
-from foreground_scenes import altered
+from foreground_clips import FPS, Video, changed, empty_scene, night, read_videos
+from foreground_scenes import altered, headlights, insects, rain, snow
 from machine import describe
 from segue.datasets.labels import MOTION, OUTSIDE, UNKNOWN
 from segue.sessions.component_tracker import ComponentTracker
@@ -71,10 +69,10 @@ EMPTY: dict[str, tuple[str, Make | None]] = {
     "empty office": ("office", None),
     "empty road": ("highway", None),
     "shaken road": ("highway", shaking),
-    "rain": ("highway", foreground_effects.rain),
-    "snow": ("office", foreground_effects.snow),
-    "headlights at night": ("highway, night", foreground_effects.headlights),
-    "insects": ("office", foreground_effects.insects),
+    "rain": ("highway", rain),
+    "snow": ("office", snow),
+    "headlights at night": ("highway, night", headlights),
+    "insects": ("office", insects),
 }
 """Before which scene, and what is before it."""
 
@@ -133,9 +131,9 @@ def empty_images(video: Video, kind: str, fps: float, count: int, seed: int = 0)
         seed: of all that is drawn.
     """
     place, make = EMPTY[kind]
-    scene = hard.empty_scene(video, count)
+    scene = empty_scene(video, count)
     if place.endswith("night"):
-        scene = hard.changed(scene, "night", hard.night, count)
+        scene = changed(scene, "night", night, count)
     every = max(1, round(RENEWED * fps))
     effect: Effect | None = None
     for index, (image, _) in enumerate(scene.shots()):
@@ -215,14 +213,14 @@ def _pixels(mask: npt.NDArray[Any]) -> Counter[int]:
 def real_videos(root: Path, length: int) -> list[Video]:
     """The first frames of videos with objects: by day, at night, and with what the empty scenes have."""
     highway, office = read_videos(root / "foreground/cdnet2014", VIDEOS)
-    dark = hard.changed(highway, "night", hard.night, length)
+    dark = changed(highway, "night", night, length)
     return [
         replace(highway, shots=lambda: islice(highway.shots(), length)),
         replace(office, shots=lambda: islice(office.shots(), length)),
         dark,
-        altered(dark, "headlights", foreground_effects.headlights, 14, length),
-        altered(highway, "rain", foreground_effects.rain, 3, length),
-        altered(office, "snow", foreground_effects.snow, 22, length),
+        altered(dark, "headlights", headlights, 14, length),
+        altered(highway, "rain", rain, 3, length),
+        altered(office, "snow", snow, 22, length),
     ]
 
 

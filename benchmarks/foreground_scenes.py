@@ -1,7 +1,9 @@
 """Scenes to develop foreground models on, in groups of one kind of difficulty each.
 
-Real videos with labels; versions of them with leaves, water, rain, shadows or other light put in; and real
-dynamic backgrounds with movers pasted over them, whose masks are known. Everything is drawn from fixed seeds.
+Real videos with labels; versions of them with leaves, water, rain, shadows or other light put in, most of
+which no training shows; and real dynamic backgrounds with movers pasted over them, whose masks are known.
+Everything is drawn from fixed seeds. An effect is a function of a canvas and a time, as those of
+:mod:`segue_train.dynamic_background`.
 """
 
 from __future__ import annotations
@@ -16,9 +18,24 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-import foreground_effects
-import foreground_hard_scenes as hard
-from foreground_clips import Shot, Video, read_videos, shaken, video_of
+from foreground_clips import (
+    EMPTY_LENGTH,
+    Shot,
+    Video,
+    changed,
+    empty_scene,
+    fog,
+    hand_held,
+    haze,
+    infrared,
+    moving_videos,
+    night,
+    read_videos,
+    reduced_to,
+    sbi_videos,
+    shaken,
+    video_of,
+)
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.isd import INDEX, open_isd
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
@@ -27,10 +44,205 @@ from segue.types import Image
 from segue.video.images import read_image
 from segue_train import dynamic_background, scenery
 from segue_train.cut_outs import CutOut, cut_outs_of_videos, draw_mover
+from segue_train.dynamic_background import in_front, leaves, swaying
 from segue_train.footage import gather
 from segue_train.foreground_clips import MARGIN, Clip, Sun
-from segue_train.scenery import Camera, Effect, Light, Sensor
-from segue_train.warp import Rng, Size
+from segue_train.scenery import (
+    Camera,
+    Effect,
+    Light,
+    Sensor,
+    blob,
+    clouds,
+    draw_plate,
+    procedural,
+    rng_at,
+    scaled,
+)
+from segue_train.warp import Rng, Size, log_uniform
+
+
+def flicker(rng: Rng, size: Size) -> Effect:
+    """A soft region whose brightness jumps about: a lamp, a reflection."""
+    region = np.asarray(cv2.GaussianBlur(blob(rng, size, rng.uniform(0.03, 0.3)), (0, 0), 6), np.float32)
+    strength, seed = rng.uniform(0.05, 0.4), int(rng.integers(1 << 31))
+
+    def act(canvas: Image, time: int) -> Image:
+        draw = rng_at(seed, time).uniform(-1, 1)
+        return scaled(canvas, 1 + region * np.float32(np.exp(strength * draw) - 1))
+
+    return act
+
+
+def passing_cloud(rng: Rng, size: Size) -> Effect:
+    """Large soft shade that drifts over the scene."""
+    depth, speed = rng.uniform(0.15, 0.6), rng.uniform(-4, 4)
+    wide = clouds(rng, (size[0], 3 * size[1]), int(rng.integers(1, 4)))
+    shade = np.clip(1 - depth * np.clip(wide, 0, 1), 0.2, 1).astype(np.float32)
+
+    def act(canvas: Image, time: int) -> Image:
+        start = round(size[1] + np.clip(speed * time, -size[1], size[1]))
+        return scaled(canvas, shade[:, start : start + size[1]])
+
+    return act
+
+
+def stray_shadow(rng: Rng, size: Size) -> Effect:
+    """The shadow of something that is out of the image, on its way through it."""
+    plane = np.zeros(size, np.float32)
+    height, width = (max(4, int(side * rng.uniform(0.08, 0.4))) for side in size)
+    corners = rng.uniform(-0.5, 0.5, (int(rng.integers(5, 12)), 2)) * [width, height]
+    corners += np.array(size[::-1]) * rng.uniform(0.2, 0.8, 2)
+    cv2.fillConvexPoly(plane, cv2.convexHull(corners.astype(np.int32)), 1)
+    plane = np.asarray(cv2.GaussianBlur(plane, (0, 0), rng.uniform(0.6, 4)), np.float32)
+    depth, velocity = rng.uniform(0.2, 0.7), rng.normal(0, 2.5, 2)
+
+    def act(canvas: Image, time: int) -> Image:
+        shift = np.array([[1, 0, velocity[0] * time], [0, 1, 0.4 * velocity[1] * time]])
+        return scaled(canvas, 1 - depth * cv2.warpAffine(plane, shift, size[::-1]))
+
+    return act
+
+
+def headlights(rng: Rng, size: Size) -> Effect:
+    """Light of lamps that runs over the ground; what it falls on stays as it is."""
+    glow = np.zeros((48, 64), np.float32)
+    cv2.ellipse(glow, (32, 24), (18, 11), 0, 0, 360, 1.0, -1)
+    glow = np.asarray(cv2.GaussianBlur(glow, (0, 0), rng.uniform(4, 7)), np.float32)
+    lamps = [
+        (rng.uniform(0, 1, 2) * size[::-1], rng.normal(0, [5, 1.5]), log_uniform(rng, 0.2, 2.5))
+        for _ in range(int(rng.integers(1, 4)))
+    ]
+    strength, added = rng.uniform(0.3, 1.5), rng.uniform(5, 70)
+    reach = 1.5 * size[1]
+
+    def act(canvas: Image, time: int) -> Image:
+        light = np.zeros(size, np.float32)
+        for place, velocity, scale in lamps:
+            # They come again on the other side after a while.
+            x, y = (place + velocity * time + 0.25 * reach) % reach - 0.25 * reach
+            matrix = np.array([[scale, 0, x - 32 * scale], [0, scale, y - 24 * scale]])
+            light = np.maximum(light, cv2.warpAffine(glow, matrix, size[::-1]))
+        lit = canvas * (1 + strength * light[..., None]) + added * light[..., None]
+        return np.asarray(np.minimum(lit, 255), np.uint8)
+
+    return act
+
+
+def insects(rng: Rng, size: Size) -> Effect:
+    """Insects, drops or dust right before the lens: out of focus, elsewhere on each frame."""
+    seed, often, most = int(rng.integers(1 << 31)), rng.uniform(0.3, 1), int(rng.integers(1, 5))
+    level = rng.uniform(150, 255) if rng.random() < 0.5 else rng.uniform(5, 80)
+
+    def act(canvas: Image, time: int) -> Image:
+        own = rng_at(seed, time)
+        if own.random() > often:
+            return canvas
+        cover: Any = np.zeros(size, np.float32)
+        for _ in range(int(own.integers(1, most + 1))):
+            x, y = own.uniform(0, 1, 2) * size[::-1]
+            right, down = own.normal(0, 10, 2)
+            wide = max(1, round(log_uniform(own, 1, 14)))
+            ends = (int(x), int(y)), (int(x + right), int(y + down))
+            cv2.line(cover, *ends, float(own.uniform(0.3, 0.9)), wide, cv2.LINE_AA)
+        soft = cv2.GaussianBlur(cover, (0, 0), own.uniform(1.5, 4))[..., None]
+        return np.asarray(canvas * (1 - soft) + level * soft, np.uint8)
+
+    return act
+
+
+def water(rng: Rng, size: Size) -> Effect:
+    """A region with ripples that run, and light that glitters on them."""
+    region = blob(rng, size, rng.uniform(0.15, 0.7))
+    knots = int(rng.integers(12, 60))
+    long, short = (clouds(rng, (size[0], size[1] // 3), knots) for _ in range(2))
+    ripples = [cv2.resize(plane, size[::-1]) for plane in (long, short)]
+    speeds = rng.uniform(-4, 4, (2, 2)) * [0.5, 1]
+    strength, sparkle, reach = rng.uniform(0.03, 0.25), rng.uniform(0, 0.8), rng.uniform(0, 4)
+    grid = np.meshgrid(np.arange(size[1], dtype=np.float32), np.arange(size[0], dtype=np.float32))
+
+    def act(canvas: Image, time: int) -> Image:
+        moved = [
+            np.roll(plane, (int(speed[0] * time), int(speed[1] * time)), (0, 1))
+            for plane, speed in zip(ripples, speeds, strict=True)
+        ]
+        wave = (moved[0] + moved[1]) * region
+        if reach > 1:
+            rows = grid[1] + reach * wave
+            canvas = np.asarray(cv2.remap(canvas, grid[0], rows, cv2.INTER_LINEAR, borderMode=2), np.uint8)
+        glitter = sparkle * np.maximum(wave - 1.8, 0)
+        return scaled(canvas, np.maximum(1 + strength * wave + glitter, 0.1))
+
+    return act
+
+
+def rain(rng: Rng, size: Size) -> Effect:
+    """Streaks of rain, other ones on each frame."""
+    streaks = np.zeros(size, np.uint8)
+    length, lean = rng.uniform(4, 24), rng.uniform(-0.5, 0.5)
+    for _ in range(int(rng.integers(30, 250))):
+        x, y = rng.uniform(0, size[1]), rng.uniform(0, size[0])
+        end = int(x + lean * length), int(y + length)
+        cv2.line(streaks, (int(x), int(y)), end, float(rng.uniform(20, 120)), 1, cv2.LINE_AA)
+    return _falling(rng, streaks, None)
+
+
+def snow(rng: Rng, size: Size) -> Effect:
+    """Flakes that sink and drift."""
+    flakes = np.zeros(size, np.uint8)
+    for _ in range(int(rng.integers(20, 200))):
+        centre = int(rng.integers(size[1])), int(rng.integers(size[0]))
+        cv2.circle(flakes, centre, int(rng.integers(0, 4)), float(rng.uniform(40, 220)), -1, cv2.LINE_AA)
+    flakes = np.asarray(cv2.GaussianBlur(flakes, (0, 0), rng.uniform(0.4, 1.2)), np.uint8)
+    return _falling(rng, flakes, rng.uniform([1, -3], [9, 3]))
+
+
+def _falling(rng: Rng, drops: Image, velocity: npt.NDArray[np.float64] | None) -> Effect:
+    """Bright drops over the scene, at other places each time, or on their way down."""
+    seed = int(rng.integers(1 << 31))
+
+    def act(canvas: Image, time: int) -> Image:
+        shift = rng_at(seed, time).integers(0, 1000, 2) if velocity is None else (velocity * time).astype(int)
+        return np.asarray(cv2.add(canvas, cv2.merge([np.roll(drops, tuple(shift), (0, 1))] * 3)), np.uint8)
+
+    return act
+
+
+def branches(rng: Rng, size: Size) -> Effect:
+    """A trunk with branches and leaves before the scene, which bends by up to 25 pixels as a whole."""
+    alpha: npt.NDArray[np.float32] = np.zeros(size, np.float32)
+    height, width = size
+    foot = np.array([rng.uniform(-0.1, 1.1) * width, height * rng.choice([-0.05, 1.05])])
+    _grow(rng, alpha, foot, np.arctan2(height / 2 - foot[1], width / 2 - foot[0]), 0.35 * height, 4)
+    alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.8), np.float32)
+    if rng.random() < 0.7:
+        near = cv2.GaussianBlur(cv2.dilate(alpha, np.ones((15, 15), np.uint8)), (0, 0), 4)
+        alpha = np.maximum(alpha, leaves(rng, size) * near)
+    colours = draw_plate(rng, [lambda: procedural(rng, size)], size) * rng.uniform(0.2, 1, 3)
+    layer = np.dstack([colours, 255 * alpha]).astype(np.uint8)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    from_foot = np.hypot(rows - foot[1], columns - foot[0]) / np.hypot(*size)
+    sway = swaying(
+        rng, size, int(rng.integers(2, 4)), (log_uniform(rng, 3, 25) * from_foot).astype(np.float32)
+    )
+    return in_front(layer, sway)
+
+
+def _grow(
+    rng: Rng,
+    alpha: npt.NDArray[np.float32],
+    foot: npt.NDArray[np.float64],
+    angle: float,
+    length: float,
+    forks: int,
+) -> None:
+    """Draw a branch of a length in pixels from its foot (x, y) on, and those that fork off at its end."""
+    tip = foot + length * rng.uniform(0.7, 1.3) * np.array([np.cos(angle), np.sin(angle)])
+    ends = [(int(x), int(y)) for x, y in (foot, tip)]
+    cv2.line(alpha, ends[0], ends[1], 1.0, max(1, round(length * rng.uniform(0.05, 0.16))))
+    for _ in range(int(rng.integers(1, 4)) if forks else 0):
+        _grow(rng, alpha, tip, angle + rng.normal(0, 0.6), 0.7 * length, forks - 1)
+
 
 LENGTH = 150
 """Frames of a video that is made from another one."""
@@ -61,8 +273,8 @@ def development_scenes(root: Path) -> dict[str, list[Video]]:
     dynamic += [
         altered(highway, "waved", _strong_waves, 1),
         altered(office, "leaves", dynamic_background.foliage, 2),
-        altered(highway, "rain", foreground_effects.rain, 3),
-        altered(office, "water", foreground_effects.water, 4),
+        altered(highway, "rain", rain, 3),
+        altered(office, "water", water, 4),
     ]
     return {
         "baseline": baseline,
@@ -71,38 +283,38 @@ def development_scenes(root: Path) -> dict[str, list[Video]]:
         "shadow": [
             altered(highway, "shadows of trees", dynamic_background.tree_shade, 5),
             altered(office, "shadows of trees", dynamic_background.tree_shade, 6),
-            altered(highway, "stray shadow", foreground_effects.stray_shadow, 7),
+            altered(highway, "stray shadow", stray_shadow, 7),
         ],
         "light": [
             altered(highway, "dusk", _dusk, 8),
             altered(office, "dimming", _dimming, 9),
-            altered(office, "flicker", foreground_effects.flicker, 10),
-            altered(highway, "clouds", foreground_effects.passing_cloud, 11),
+            altered(office, "flicker", flicker, 10),
+            altered(highway, "clouds", passing_cloud, 11),
         ],
         "hand-held": [
-            hard.hand_held(highway, 1, LENGTH),
-            hard.hand_held(office, 2, LENGTH),
-            hard.hand_held(altered(office, "leaves", dynamic_background.foliage, 12), 3, LENGTH),
+            hand_held(highway, 1, LENGTH),
+            hand_held(office, 2, LENGTH),
+            hand_held(altered(office, "leaves", dynamic_background.foliage, 12), 3, LENGTH),
         ],
         "dim": [
-            hard.changed(highway, "fog", hard.fog, LENGTH),
-            hard.changed(hard.reduced_to(highway, 0.4), "haze", hard.haze, LENGTH),
-            hard.changed(office, "infrared", hard.infrared, LENGTH),
-            hard.changed(highway, "night", hard.night, LENGTH),
+            changed(highway, "fog", fog, LENGTH),
+            changed(reduced_to(highway, 0.4), "haze", haze, LENGTH),
+            changed(office, "infrared", infrared, LENGTH),
+            changed(highway, "night", night, LENGTH),
         ],
         "weather": [
-            altered(highway, "snow", foreground_effects.snow, 13),
+            altered(highway, "snow", snow, 13),
             altered(
-                hard.changed(highway, "dark", hard.night, LENGTH),
+                changed(highway, "dark", night, LENGTH),
                 "headlights",
-                foreground_effects.headlights,
+                headlights,
                 14,
             ),
-            altered(office, "insects", foreground_effects.insects, 15),
-            altered(highway, "branches", foreground_effects.branches, 16),
+            altered(office, "insects", insects, 15),
+            altered(highway, "branches", branches, 16),
         ],
-        "objects at start": hard.sbi_videos(root / "foreground/sbi2015"),
-        "moving": hard.moving_videos(root / "foreground/ucsd_motion"),
+        "objects at start": sbi_videos(root / "foreground/sbi2015"),
+        "moving": moving_videos(root / "foreground/ucsd_motion"),
     }
 
 
@@ -113,34 +325,28 @@ UNLIT = ("HighwayI", "Board", "Foliage")
 def empty_scenes(root: Path) -> list[Video]:
     """Scenes without anybody, in which all that is foreground is wrong."""
     videos = read_videos(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
-    highway, office = (hard.empty_scene(video) for video in videos)
-    length = hard.EMPTY_LENGTH
-    others = {video.name: hard.empty_scene(video) for video in hard.sbi_videos(root / "foreground/sbi2015")}
-    dark = [
-        hard.changed(video, "dark", hard.night, length)
-        for video in (office, *(others[name] for name in UNLIT))
-    ]
+    highway, office = (empty_scene(video) for video in videos)
+    length = EMPTY_LENGTH
+    others = {video.name: empty_scene(video) for video in sbi_videos(root / "foreground/sbi2015")}
+    dark = [changed(video, "dark", night, length) for video in (office, *(others[name] for name in UNLIT))]
     return [
-        *(
-            altered(video, "headlights", foreground_effects.headlights, 60 + i, length)
-            for i, video in enumerate(dark)
-        ),
-        altered(highway, "rain", foreground_effects.rain, 21, length),
-        altered(office, "snow", foreground_effects.snow, 22, length),
+        *(altered(video, "headlights", headlights, 60 + i, length) for i, video in enumerate(dark)),
+        altered(highway, "rain", rain, 21, length),
+        altered(office, "snow", snow, 22, length),
         altered(
-            hard.changed(highway, "dark", hard.night, length),
+            changed(highway, "dark", night, length),
             "headlights",
-            foreground_effects.headlights,
+            headlights,
             23,
             length,
         ),
-        altered(office, "insects", foreground_effects.insects, 24, length),
+        altered(office, "insects", insects, 24, length),
         altered(highway, "waved", _strong_waves, 25, length),
-        altered(office, "branches", foreground_effects.branches, 26, length),
+        altered(office, "branches", branches, 26, length),
         altered(highway, "branches at rest", _branches_at_rest, 50, length),
-        hard.changed(highway, "night", hard.night, length),
-        hard.hand_held(highway, 27, length),
-        hard.hand_held(office, 28, length),
+        changed(highway, "night", night, length),
+        hand_held(highway, 27, length),
+        hand_held(office, 28, length),
     ]
 
 
@@ -224,12 +430,12 @@ def altered(
                 return
             if effect is None:
                 effect = make(np.random.default_rng(seed), (image.shape[0], image.shape[1]))
-            changed = effect(image.copy(), index)
+            acted = effect(image.copy(), index)
             if labels is None or make in LIGHTS:
-                yield changed, labels
+                yield acted, labels
                 continue
             still = cv2.GaussianBlur((labels > STATIC).astype(np.float32), (0, 0), 1.0)[..., None]
-            yield np.asarray(image * still + changed * (1 - still), np.uint8), labels
+            yield np.asarray(image * still + acted * (1 - still), np.uint8), labels
 
     return Video(f"{video.name}, {what}", video.roi, shots)
 
@@ -292,12 +498,12 @@ def _strong_waves(rng: Rng, size: Size) -> Effect:
 
 def _branches_at_rest(rng: Rng, size: Size) -> Effect:
     """The same in a gust of :data:`GUST` frames, after which they only tremble where they are."""
-    branches = foreground_effects.branches(rng, size)
+    sway = branches(rng, size)
 
     def act(canvas: Image, time: int) -> Image:
         # An effect is a smooth function of time, which need not be a whole number.
         moment: Any = time if time < GUST else GUST + 0.15 * np.sin(0.9 * time)
-        return branches(canvas, moment)
+        return sway(canvas, moment)
 
     return act
 
@@ -327,11 +533,11 @@ LIGHTS = frozenset(
     {
         _dusk,
         _dimming,
-        foreground_effects.flicker,
-        foreground_effects.passing_cloud,
-        foreground_effects.rain,
-        foreground_effects.snow,
+        flicker,
+        passing_cloud,
+        rain,
+        snow,
     }
-    | {foreground_effects.headlights, foreground_effects.insects}
+    | {headlights, insects}
 )
 """What acts on movers as well."""

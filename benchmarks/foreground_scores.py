@@ -32,9 +32,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from foreground_clips import Labels, Video, read_videos, shaken
+from foreground_clips import Labels, Video, panning_videos, read_videos, shaken
 from foreground_methods import CLASSICAL, FOLLOWED, TWO_PASSES, network_of, session
-from foreground_pans import panning_videos
 from foreground_scenes import (
     development_scenes,
     empty_scenes,

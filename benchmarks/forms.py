@@ -51,6 +51,7 @@ FORMS: dict[str, dict[str, object]] = {
     "composing": {"segue.layers.running.Composable": type("Never", (), {})},
     "selection": {"segue.models.memory.table.top_k": lambda scores, count: scores.topk(count, sorted=False)},
     "reading": {"segue.models.sam2.memory.attend_blocks": _whole},
+    "strips": {"segue.models.sam2.trunk.strips": lambda x, _: [x]},
     "pieces": {
         f"segue.models.{module}.one_by_one": lambda *_: [slice(None)]
         for module in ("stm", "seqformer.network", "seqformer.encoder")

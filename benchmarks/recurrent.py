@@ -32,7 +32,6 @@ from machine import describe, names_of
 from scenes import scene
 from segue.allocation import prepare_process
 from segue.models.cutie import Cutie
-from segue.models.cutie.network import CutieFeatures
 from segue.models.cutie.tracker import aggregate_then_upsample
 from segue.models.geometry import aggregate, padding
 from segue.models.memory.similarity import anisotropic_key_rows
@@ -179,18 +178,18 @@ class PlainCutie(Plain):
     channels = 256
     summaries: Tensor
 
-    def predict(self, query: CutieFeatures, readout: Tensor, due: bool) -> None:
+    def predict(self, query: XMemFeatures, readout: Tensor, due: bool) -> None:
         small = F.interpolate(self.probabilities[None, 1:], size=query.key.shape[-2:], mode="area")[0]
         pixel = self.network.fuse(query, readout, self.state, small)
         pixel, _ = self.network.transform(pixel, self.summaries)
         logits, self.state = self.network.decode(query, pixel, self.state, update=True)
         self.probabilities = aggregate_then_upsample(logits, (query.image.shape[2], query.image.shape[3]))
 
-    def remember(self, query: CutieFeatures) -> None:
+    def remember(self, query: XMemFeatures) -> None:
         encoder, planes = self.network.mask_encoder, both_masks(self.probabilities[1:], clamp=True)
         image = query.image.expand(len(planes), -1, -1, -1)
         x = F.relu(F.max_pool2d(encoder.bn1(encoder.conv1(torch.cat([image, planes], 1))), 3, 2, 1))
-        value = encoder.fuser(query.pixels, encoder.layer3(encoder.layer2(encoder.layer1(x))))
+        value = encoder.fuser(query.features[0], encoder.layer3(encoder.layer2(encoder.layer1(x))))
         self.state = encoder.sensory_update(value, self.state)
         small = F.interpolate(planes[:, :1], size=value.shape[-2:], mode="area")[:, 0]
         sums = self.network.summarise(value, small)

@@ -1,4 +1,4 @@
-"""Frames per second of stcn-lite here and in another checkout or as ONNX graphs, in turn; or of mustan-lite.
+"""Speed of stcn-lite, mustan-lite or instances, here and in another checkout; or of stcn-lite as ONNX graphs.
 
 Example::
 
@@ -10,12 +10,13 @@ Example::
     python benchmarks/session_speed.py /tmp/graphs --frames DAVIS/JPEGImages/240p/goat \\
         --mask DAVIS/Annotations/240p/goat/00000.png
 
-    python benchmarks/session_speed.py /tmp/before --frames CDNET/baseline/highway/input --foreground
+    python benchmarks/session_speed.py /tmp/before --frames CDNET/baseline/highway/input --task foreground
 
 Each run is a process of its own that tracks the first frames; the first six are not timed. Several objects
-are vertical parts of the mask. Prints a Markdown table with the medians of the rounds. With ``--foreground``
-it finds the foreground of the frames by mustan-lite and one thread, and compares the processor time, of each
-frame the least of all rounds: that of a busy machine differs from run to run.
+are vertical parts of the mask. Prints a Markdown table with the medians of the rounds. With ``--task
+foreground`` or ``instances`` it finds the foreground by mustan-lite, or the instances by the default network,
+with one thread, and compares the processor time, of each frame the least of all rounds: that of a busy
+machine differs from run to run.
 """
 
 from __future__ import annotations
@@ -69,9 +70,9 @@ print((len(frames) - {UNTIMED}) / (time.perf_counter() - begun))
 """Prints the frames per second of one session."""
 
 
-RUN_FOREGROUND = """
+RUN_TASK = """
 import json, sys, time
-root, folder, count = sys.argv[1:]
+root, folder, count, task = sys.argv[1:]
 sys.path.insert(0, root + "/src")
 import cv2, torch
 torch.set_num_threads(1)
@@ -84,13 +85,17 @@ except ImportError:  # an older checkout prepares the process itself
 from pathlib import Path
 import segue
 from segue.sessions import ForegroundSession
-from segue.types import Frame
-session, seconds = ForegroundSession(segue.load("mustan-lite")), []
-for index, path in enumerate(sorted(Path(folder).glob("*.*g"))[: int(count)]):
-    image = cv2.imread(str(path))[..., ::-1].copy()
-    begun = time.process_time()
-    session.step(Frame(index, index / 25, image))
+paths = sorted(Path(folder).glob("*.*g"))[: int(count)]
+images = [cv2.imread(str(path))[..., ::-1].copy() for path in paths]
+if task == "foreground":
+    session = ForegroundSession(segue.load("mustan-lite"))
+    steps = (session.step(segue.types.Frame(i, i / 25, image)) for i, image in enumerate(images))
+else:
+    steps = segue.instances(images)
+begun, seconds = time.process_time(), []
+for _ in steps:
     seconds.append(time.process_time() - begun)
+    begun = time.process_time()
 print(json.dumps(seconds))
 """
 """Prints the processor time of each frame of one session."""
@@ -98,15 +103,23 @@ print(json.dumps(seconds))
 
 def processor_time(root: Path, options: argparse.Namespace) -> list[float]:
     """Seconds of each frame in the checkout ``root``."""
-    command = [sys.executable, "-c", RUN_FOREGROUND, str(root), str(options.frames), str(options.count)]
+    command = [
+        sys.executable,
+        "-c",
+        RUN_TASK,
+        str(root),
+        str(options.frames),
+        str(options.count),
+        options.task,
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     seconds: list[float] = json.loads(done.stdout)
     return seconds[UNTIMED:]
 
 
-def compare_foreground(roots: tuple[Path, Path], options: argparse.Namespace) -> None:
-    """Time the foreground of both checkouts in turn and print a table."""
+def compare_processor_time(roots: tuple[Path, Path], options: argparse.Namespace) -> None:
+    """Time foreground or instances of both checkouts in turn and print a table."""
     rounds = [[processor_time(root, options) for root in roots] for _ in range(options.rounds)]
     before, now = (
         1000 * mean(min(frame) for frame in zip(*side, strict=True)) for side in zip(*rounds, strict=True)
@@ -132,15 +145,15 @@ def main() -> None:
     parser.add_argument("other", type=Path, help="another checkout of segue, or a folder of ONNX graphs")
     parser.add_argument("--frames", type=Path, required=True, help="folder of images")
     parser.add_argument("--mask", type=Path, help="mask of the first image, to track")
-    parser.add_argument("--foreground", action="store_true", help="find foreground by mustan-lite")
+    parser.add_argument("--task", choices=("track", "foreground", "instances"), default="track")
     parser.add_argument("--objects", type=int, default=1, help="objects (default: 1)")
     parser.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
     parser.add_argument("--count", type=int, default=40, help="frames (default: 40)")
     parser.add_argument("--rounds", type=int, default=2, help="rounds (default: 2)")
     options = parser.parse_args()
     here = Path(__file__).resolve().parent.parent
-    if options.foreground:
-        compare_foreground((options.other, here), options)
+    if options.task != "track":
+        compare_processor_time((options.other, here), options)
         return
     if options.mask is None:
         parser.error("--mask: tracking begins with the mask of the first image")

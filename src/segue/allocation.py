@@ -61,25 +61,10 @@ def apart_from_heap() -> Iterator[None]:
     library = _heap
     library.malloc_trim(0)  # what is held back takes no memory
     library.mallopt(_MMAP_THRESHOLD, LEAST_APART)
-    held = list(_free_pieces(library))
     try:
         yield
     finally:
-        for piece in held:
-            library.free(piece)
         library.mallopt(_MMAP_THRESHOLD, LARGEST_IN_HEAP)
-
-
-def _free_pieces(library: Any) -> Iterator[int]:
-    """Take what is free inside the heap, largest pieces first; nothing is written there."""
-    size = KEPT
-    while size >= LEAST_APART:
-        piece = library.malloc(size)
-        if piece is not None and piece < library.sbrk(0):
-            yield piece
-            continue
-        library.free(piece)  # it lies beyond the heap: no hole is as large
-        size //= 2
 
 
 def _glibc() -> Any:
@@ -89,7 +74,5 @@ def _glibc() -> Any:
     library = ctypes.CDLL(None)
     if not all(hasattr(library, name) for name in ("mallopt", "malloc_trim")):
         return None
-    library.malloc.restype = library.sbrk.restype = ctypes.c_void_p
-    library.malloc.argtypes, library.malloc_trim.argtypes = [ctypes.c_size_t], [ctypes.c_size_t]
-    library.free.argtypes, library.sbrk.argtypes = [ctypes.c_void_p], [ctypes.c_ssize_t]
+    library.malloc_trim.argtypes = [ctypes.c_size_t]
     return library

@@ -16,7 +16,7 @@ from tests.clips import clip
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
 
-from runners import Network, PlainRunner, SegueRunner
+from plain import Network, PlainRunner, SegueRunner
 
 CPU = torch.device("cpu")
 TIE = 1e-3

@@ -17,7 +17,7 @@ from segue.layers.fused import FusedConv2d
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.onednn import ONEDNN, can_fuse
 from segue.layers.residual import joint_conv
-from segue.layers.running import inference_copy
+from segue.layers.running import has_bfloat16, inference_copy
 
 pytestmark = pytest.mark.skipif(not can_fuse(), reason="PyTorch has no fused convolutions on this processor")
 
@@ -97,6 +97,7 @@ def test_a_trunk_runs_fused_and_is_itself_left_as_it_is() -> None:
     assert all(torch.equal(before[name], value) for name, value in trunk.state_dict().items())
 
 
+@pytest.mark.skipif(not has_bfloat16(CPU), reason="this processor has no bfloat16")
 @torch.inference_mode()
 def test_bfloat16_differs_by_its_precision_only() -> None:
     torch.manual_seed(0)

@@ -16,11 +16,11 @@ from torch import Tensor
 from segue.layers.attention import anisotropic_affinity, attend
 from segue.layers.resnet import pool_stem
 from segue.models.cutie import Cutie
-from segue.models.cutie.network import CutieFeatures
 from segue.models.cutie.tracker import aggregate_then_upsample
 from segue.models.cutie.transformer import attention_mask, position_encoding
 from segue.models.geometry import aggregate_logits
 from segue.models.memory.similarity import anisotropic_key_rows, keys_of, potentiate
+from segue.models.xmem import XMemFeatures
 from tests.clips import clip
 from tests.golden_arrays import Golden
 
@@ -49,7 +49,7 @@ def measure(network: Cutie, file: str) -> dict[str, Tensor]:
     f4, f8, f16 = network.pixel_encoder(first.image)
     found = {"key": first.key[0], "shrinkage": first.shrinkage[0], "selection": first.selection[0]}
     found |= {"f16": f16[0], "f8": f8[0], "f4": f4[0]}
-    found["pix_feat"] = first.pixels[0]
+    found["pix_feat"] = first.features[0][0]
     masks, soft = object_masks(ids[0]), 0.9 * object_masks(ids[1]) + 0.02
     found |= fusion(network, first, masks)
 
@@ -90,21 +90,21 @@ def measure(network: Cutie, file: str) -> dict[str, Tensor]:
     odds = F.interpolate(aggregate_logits(pred.sigmoid())[None], scale_factor=4.0, mode="bilinear")[0]
     found |= {"dec_p8": p8, "dec_p4": p4, "dec_pred": pred, "sensory_out": moved, "log_odds": odds}
     found["prob"] = aggregate_then_upsample(pred, (96, 128))
-    projected = network.aux_computer["sensory_aux"](last.pixels, sensory1[None])[0]
+    projected = network.aux_computer["sensory_aux"](last.features[0], sensory1[None])[0]
     found["aux_sensory"] = aggregate_logits(projected.sigmoid())
     found["aux_query"] = aggregate_logits(logits.transpose(0, 1).sigmoid()).transpose(0, 1)
     found |= consolidation(seen, value, file)
     return found
 
 
-def fusion(network: Cutie, query: CutieFeatures, masks: Tensor) -> dict[str, Tensor]:
+def fusion(network: Cutie, query: XMemFeatures, masks: Tensor) -> dict[str, Tensor]:
     """The steps inside the mask encoder."""
     encoder = network.mask_encoder
     planes = torch.stack([masks, masks.flip(0)], dim=1)
     image = query.image.expand(2, -1, -1, -1)
     stem = pool_stem(encoder.bn1(encoder.conv1(torch.cat([image, planes], dim=1))))
     own = encoder.layer3(encoder.layer2(encoder.layer1(stem)))
-    joined = encoder.fuser.distributor(query.pixels, own.clone())
+    joined = encoder.fuser.distributor(query.features[0], own.clone())
     return {"mask_layer3": own, "mask_fuser_block1": encoder.fuser.block1(joined)}
 
 
@@ -140,7 +140,7 @@ def inside_transformer(network: Cutie, fused: Tensor, summaries: Tensor) -> dict
     return found
 
 
-def consolidation(seen: list[CutieFeatures], value: Tensor, file: str) -> dict[str, Tensor]:
+def consolidation(seen: list[XMemFeatures], value: Tensor, file: str) -> dict[str, Tensor]:
     """Ten prototypes of two frames."""
     with np.load(HERE / "golden" / f"{file}.npz") as arrays:
         usage = torch.from_numpy(arrays["cons_usage"])

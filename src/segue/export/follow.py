@@ -66,10 +66,12 @@ class Kept:
     """A frame in the memory.
 
     ``keys`` are its rows (n, C+1), ``values`` what objects remember there, (K, n, V), and ``places`` where
-    its rows are in the frame, (n,).
+    the rows that a query is compared with first are in the frame: those of ``keys``, or of ``coarse``, which
+    are means of cells of four consecutive keys, (n/4, C+1).
     """
 
     keys: Array
+    coarse: Array | None
     values: Array
     places: Array
     permanent: bool
@@ -83,7 +85,8 @@ class Tracker:
     The memory is as many kept frames as the schedule of the network says, with stcn-lite the previous one
     too; where it is full, the frame that was read least makes room, but never the first. As in ``segue
     track``, stcn-lite sees a window around the objects between two kept frames, and reads one in four of the
-    positions of a kept frame that lie far from them.
+    positions of a kept frame that lie far from them. It reads large images from coarse to fine: of cells of
+    2x2 positions, those that match best.
 
     Args:
         folder: where the graphs are.
@@ -96,6 +99,7 @@ class Tracker:
     ) -> None:
         about = json.loads((Path(folder) / "graphs.json").read_text("utf-8"))
         self.plan, self.fine, self.padding = about["schedule"], about["features"], about["padding"]
+        self.coarse_above, self.coarse_cells = about["coarse_above"], about["coarse_cells"]
         graphs = ("encode", "decode", "remember")
         files = [str(Path(folder) / f"{name}.onnx") for name in graphs]
         options = onnxruntime.SessionOptions()
@@ -130,8 +134,11 @@ class Tracker:
             window, features, classes = self._predict(image, whole, keep)
         self.masks = classes[1:] > 0.5
         self._write(image, window, features, classes[1:], keep, mask is not None)
-        best = classes[:, top : top + height, left : left + width].argmax(0)
-        shown: Array = np.array([0, *self.ids])[best]
+        classes = classes[:, top : top + height, left : left + width]
+        shown, largest = np.zeros((height, width), self.ids.dtype), classes[0]
+        for number, plane in zip(self.ids, classes[1:], strict=True):
+            shown[plane > largest] = number
+            largest = np.maximum(largest, plane)
         return shown
 
     def _check(self, frame: Array, mask: Array | None) -> None:
@@ -211,27 +218,42 @@ class Tracker:
         """
         channels, height, width = key.shape
         stride = window.height // height
+        cell = 1 if self.memory[0].coarse is None else 2
+        order = in_cells(height, width, cell)
         query = np.concatenate([2 * key.reshape(channels, -1).T, np.full((height * width, 1), -1.0)], 1)
-        query = (query / math.sqrt(channels)).astype(np.float32)
-        keys = np.concatenate([item.keys for item in self.memory])
-        values = np.concatenate([item.values for item in self.memory], 1)
+        cells = (query / math.sqrt(channels)).astype(np.float32)[order].reshape(-1, cell * cell, channels + 1)
+        asked = cells.mean(1)
+        keys, values = (
+            np.concatenate([getattr(item, name) for item in self.memory], axis)
+            for name, axis in (("keys", 0), ("values", 1))
+        )
+        rows = keys if cell == 1 else np.concatenate([item.coarse for item in self.memory])
         owner = np.repeat(np.arange(len(self.memory)), [len(item.keys) for item in self.memory])
         count = min(self.plan["top_k"], len(keys))
+        wanted = min(max(self.coarse_cells, -(-count // 4)), len(rows))
         readout = np.empty((len(values), height * width, values.shape[2]), np.float32)
         usage = np.zeros(len(self.memory))
-        far = self._far(window, stride, (height, width))
-        for start in range(0, len(query), 256):  # bounds what the affinities take
-            block = slice(start, start + 256)
-            affinity = query[block] @ keys.T
+        far = self._far(window, stride * cell, (height // cell, width // cell))
+        for start in range(0, len(asked), 256):  # bounds what the affinities take
+            affinity = asked[start : start + 256] @ rows.T
             if far is not None:
-                last = affinity[:, -len(self.memory[-1].keys) :]
+                last = affinity[:, -len(self.memory[-1].places) :]
                 place = np.arange(start, start + len(affinity))
-                last += far[0][place // width]
-                last += far[1][place % width]
-            index = places_of_largest(affinity, count)
-            weights = np.take_along_axis(affinity, index, 1)
+                last += far[0][place // (width // cell)]
+                last += far[1][place % (width // cell)]
+            if cell == 1:
+                index = places_of_largest(affinity, count)
+                weights = np.take_along_axis(affinity, index, 1)
+            else:
+                near_by = 4 * places_of_largest(affinity, wanted)[:, :, None] + np.arange(4)
+                near_by = near_by.reshape(len(affinity), -1)
+                fine = cells[start : start + 256] @ keys[near_by].transpose(0, 2, 1)
+                fine, near_by = fine.reshape(-1, near_by.shape[1]), near_by.repeat(4, 0)
+                index = places_of_largest(fine, count)
+                weights, index = (np.take_along_axis(every, index, 1) for every in (fine, near_by))
             weights = np.exp(weights - weights.max(1, keepdims=True))
             weights /= weights.sum(1, keepdims=True)
+            block = order[start * cell * cell :][: len(index)]
             for own, out in zip(values, readout, strict=True):
                 out[block] = (weights[:, None] @ own[index])[:, 0]
             usage += np.bincount(owner[index].ravel(), weights.ravel(), len(usage)) * len(values)
@@ -239,9 +261,10 @@ class Tracker:
 
     def _far(self, window: Window, stride: int, size: tuple[int, int]) -> tuple[Array, Array] | None:
         """-inf where a row or column of a query is too far from the previous frame's positions, else 0."""
-        reach, last = self.plan["last_window"], self.memory[-1]
-        if reach is None or not self.plan["include_last"] or len(self.memory) == 1:
+        last = self.memory[-1]
+        if self.plan["last_window"] is None or not self.plan["include_last"] or len(self.memory) == 1:
             return None
+        reach = self.plan["last_window"] if last.coarse is None else self.plan["last_window"] // 2
         columns = window.whole[1] // stride
         axes = (
             (window.top // stride, size[0], last.places // columns),
@@ -281,20 +304,25 @@ class Tracker:
             rates = [item.usage / max(self.reads - item.since, 1) for item in self.memory[1:]]
             del self.memory[1 + int(np.argmin(rates))]
         penalty = 0 if given else self.plan["penalty" if keep else "last_penalty"]
-        rows = key.reshape(len(key), -1).T
-        extra = np.square(rows).sum(1, keepdims=True) + penalty * math.sqrt(len(key))
-        places = np.arange(len(rows))
-        if keep and self.plan["dense_radius"] is not None:
-            stride = image.shape[0] // key.shape[1]
-            dense = masks.max(0).reshape(key.shape[1], stride, key.shape[2], stride).max((1, 3)) > 0.5
+        grid = key.shape[1:]
+        coarse = None
+        order = places = np.arange(grid[0] * grid[1])
+        rows = memory_rows(key, penalty)
+        if self.coarse_above is not None and len(rows) > self.coarse_above:
+            order = in_cells(grid[0], grid[1], 2)
+            places = np.arange(len(rows) // 4)
+            coarse = memory_rows(key.reshape(len(key), grid[0] // 2, 2, -1, 2).mean((2, 4)), penalty)
+        elif keep and self.plan["dense_radius"] is not None:
+            stride = image.shape[0] // grid[0]
+            dense = masks.max(0).reshape(grid[0], stride, grid[1], stride).max((1, 3)) > 0.5
             dense = near(dense, self.plan["dense_radius"]) if dense.any() else ~dense
             sparse = np.zeros_like(dense)
             sparse[::2, ::2] = ~dense[::2, ::2]
-            extra[sparse.ravel()] -= math.log(2) * math.sqrt(len(key))  # each counts for two
-            places = np.flatnonzero(dense | sparse)
-        keys = np.concatenate([rows, extra], 1)[places]
-        values = values.reshape(*values.shape[:2], -1).transpose(0, 2, 1)[:, places]
-        self.memory.append(Kept(keys, np.ascontiguousarray(values), places, keep, self.reads))
+            rows[sparse.ravel(), -1] -= math.log(2) * math.sqrt(len(key))  # each counts for two
+            order = places = np.flatnonzero(dense | sparse)
+        values = values.reshape(*values.shape[:2], -1).transpose(0, 2, 1)[:, order]
+        values = np.ascontiguousarray(values)
+        self.memory.append(Kept(rows[order], coarse, values, places, keep, self.reads))
         if keep:
             self.kept_at = self.seen - 1
 
@@ -318,6 +346,19 @@ def pasted(window: Window, whole: Array, part: Array) -> Array:
     copy: Array = whole.copy()
     copy[window.place(copy)] = part
     return copy
+
+
+def in_cells(height: int, width: int, cell: int) -> Array:
+    """Positions (h*w,) of a grid, the four of a cell of 2x2 one after the other if ``cell`` is 2."""
+    grid = np.arange(height * width).reshape(height // cell, cell, width // cell, cell)
+    order: Array = grid.transpose(0, 2, 1, 3).ravel()
+    return order
+
+
+def memory_rows(key: Array, penalty: float) -> Array:
+    """Rows (h*w, C+1) of a key (C, h, w), whose products with those of a query are affinities."""
+    rows = key.reshape(len(key), -1).T
+    return np.concatenate([rows, np.square(rows).sum(1, keepdims=True) + penalty * math.sqrt(len(key))], 1)
 
 
 def places_of_largest(scores: Array, count: int) -> Array:
@@ -373,17 +414,35 @@ def suppress_distant_components(logits: Array, before: Array, max_jump: int) -> 
     likely = logits > LIKELY
     if not before.any() or not (stray := likely & ~near(before, max_jump)).any():
         return
-    height, width = logits.shape
-    piece = np.where(likely, np.arange(logits.size).reshape(height, width), -1)
-    while True:  # every position takes the largest number around it, then the number that stands there
-        edge = np.pad(piece, 1, constant_values=-1)
-        around = [edge[y : y + height, x : x + width] for y in range(3) for x in range(3)]
-        largest = np.where(piece >= 0, np.max(around, 0), -1)
-        largest = np.where(piece >= 0, largest.ravel()[largest], -1)
-        if (largest == piece).all():
-            break
-        piece = largest
+    piece = pieces(likely)
     numbers, areas = np.unique(piece[likely], return_counts=True)
     touched = np.isin(numbers, piece[likely & ~stray])
     distant = numbers[~touched & (areas < 0.3 * areas[touched].sum())]
     logits[np.isin(piece, distant)] = OUTSIDE
+
+
+def pieces(mask: Array) -> Array:
+    """Number the pieces of a mask (h, w) that hang together by sides or corners; -1 outside."""
+    begins = mask & ~np.pad(mask, ((0, 0), (1, 0)))[:, :-1]
+    run = begins.cumsum().reshape(mask.shape) - 1  # of consecutive pixels of a row
+    count = int(begins.sum())
+    links = []
+    for upper, lower in (
+        (slice(None), slice(None)),
+        (slice(1, None), slice(-1)),
+        (slice(-1), slice(1, None)),
+    ):
+        both = mask[:-1, upper] & mask[1:, lower]
+        links.append(run[:-1, upper][both] * count + run[1:, lower][both])
+    above, below = np.divmod(np.unique(np.concatenate(links)), max(count, 1))
+    number = np.arange(count)
+    while True:  # linked runs take the lowest number of the two, then the number that stands there
+        lowest = number.copy()
+        np.minimum.at(lowest, above, number[below])
+        np.minimum.at(lowest, below, number[above])
+        lowest = lowest[lowest]
+        if (lowest == number).all():
+            named = np.full(mask.shape, -1)
+            named[mask] = number[run[mask]]
+            return named
+        number = lowest

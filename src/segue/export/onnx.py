@@ -35,6 +35,8 @@ from segue.models.base import (
     QueryFeatures,
     track_capabilities,
 )
+from segue.models.memory.table import COARSE_CELLS
+from segue.models.memory.tracker import COARSE_ABOVE
 from segue.models.stcn import STCN, STCNLite
 from segue.sessions.empty_scene import PLANES
 from segue.video.partial import PartialFile, writing
@@ -117,6 +119,8 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
         "network": "stcn-lite" if lite else "stcn",
         "schedule": asdict(network.schedule),
         "features": fine,
+        "coarse_above": COARSE_ABOVE if stride < 16 else None,
+        "coarse_cells": COARSE_CELLS,
         "padding": "edge" if lite else [255 * mean for mean in MEAN],
     }
     return _write(graphs, folder, about, (resources.files("segue") / "export" / "follow.py").read_bytes())

@@ -30,7 +30,7 @@ class FusedConv2d(nn.Module):
         self._activation: After = *ACTIVATIONS[activation][1:], ""
         plain = weight.shape[2:] == (3, 3) and self._layout == ([1, 1], [1, 1], [1, 1], 1)
         self._can_transform = plain and self._activation in (NOTHING, RELU)  # for winograd.convolve
-        self._is_pointwise = weight.shape[2:] == (1, 1)
+        self._is_small = weight.numel() <= SMALL
         # By their first input channel, their number, and how: for winograd.convolve, oneDNN, or not at all.
         self._arranged: dict[tuple[int, int, str], Arranged] = {}
         self._size: tuple[int, int] | None = None  # of the maps that came first
@@ -77,12 +77,12 @@ class FusedConv2d(nn.Module):
     def _arrange(self, x: Tensor, first: int, transformed: bool) -> Tensor:
         """The weights of channels from ``first`` on as oneDNN, or NNPACK, wants them.
 
-        oneDNN arranges small 1x1 kernels by the exact size; arranged for another one, they can take 15 times
-        as long. They stay plain for all sizes but the first, which gives the same bits.
+        oneDNN arranges kernels by the exact size; arranged for another one, small ones can take 15 times as
+        long. They stay plain for all sizes but the first, which gives the same bits.
         """
         size = x.shape[2], x.shape[3]
         self._size = self._size or size
-        plain = self._is_pointwise and size != self._size and self._inputs * self._outputs <= SMALL
+        plain = self._is_small and size != self._size
         how = "transformed" if transformed else "plain" if plain else "arranged"
         kind = first, x.shape[1], how
         if kind not in self._arranged:

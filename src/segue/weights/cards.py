@@ -106,14 +106,5 @@ def _licence(terms: str) -> str:
 
 def _without_admonitions(text: str) -> str:
     """Boxes of MkDocs (``!!! note "Title"`` and what is indented below) as quotations."""
-    lines, inside = [], False
-    for line in text.splitlines():
-        if begins := re.fullmatch(r'!!! \w+ "(.*)"', line):
-            lines += [f"> **{begins[1]}**", ">"]
-            inside = True
-        elif inside and line.startswith("    "):
-            lines.append(f"> {line.strip()}")
-        else:
-            inside = False
-            lines.append(line)
-    return "\n".join(lines)
+    titled = re.sub(r'^!!! \w+ "(.*)"$', r"> **\1**\n>", text, flags=re.MULTILINE)
+    return re.sub(r"^    (?=\S)", "> ", titled, flags=re.MULTILINE)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,73 +19,74 @@ from segue.errors import CheckpointError
 LARGEST = 1 << 30
 """Bytes that such a file may have."""
 
+
 _NUMBERS = re.compile(r"[fiu][1248]")
 
 
-class _Part:
-    """Keeps what an object of NumPy is made of; the classes below only tell its kind."""
+class _Dtype:
+    """A type of numbers; NumPy's own would take objects and pointers from a file."""
 
-    def __init__(self, *given: Any) -> None:
-        self.given = given
-        self.state: tuple[Any, ...] = ()
+    def __init__(self, code: str, *_: object) -> None:
+        if not _NUMBERS.fullmatch(code):
+            raise ValueError(f"an array of type {code!r}")
+        self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.state = state
+        self.dtype = self.dtype.newbyteorder(state[1])
 
 
-class _Dtype(_Part):
-    """A type of numbers."""
+class _Array:
+    """An array, or a number with a type, such as a counter."""
+
+    values: npt.NDArray[Any]
+
+    def __init__(self, *_: object) -> None:
+        """NumPy makes an empty array first."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, by_column, data = state
+        self.values = np.frombuffer(data, kind.dtype).reshape(shape, order="F" if by_column else "C")
 
 
-class _Array(_Part):
-    """An array."""
+def _from_buffer(data: bytes, kind: _Dtype, shape: tuple[int, ...] = (), axes: str = "C") -> _Array:
+    array = _Array()
+    array.__setstate__((1, shape, kind, axes == "F", data))
+    return array
 
 
-class _Buffer(_Array):
-    """An array with its numbers first, as protocol 5 has it, which Python 3.14 takes by itself."""
-
-
-class _Scalar(_Array):
-    """A number with a type, such as a counter."""
-
-
-class _Bytes:
+def _encode(text: str, codec: str) -> bytes:
     """Bytes that an old protocol stored as text."""
-
-    def __new__(cls, text: str, codec: str) -> bytes:  # type: ignore[misc]
-        if codec != "latin1":
-            raise ValueError(f"text in {codec!r}")
-        return text.encode("latin1")
-
-    def __setstate__(self, state: object) -> None:
-        raise ValueError("bytes have no state")
+    if codec != "latin1":
+        raise ValueError(f"text in {codec!r}")
+    return text.encode("latin1")
 
 
-_STAND_INS: dict[tuple[str, str], type] = {
+_RESTORED: dict[tuple[str, str], Callable[..., object]] = {
     ("numpy", "dtype"): _Dtype,
     ("numpy", "ndarray"): _Array,
-    ("_codecs", "encode"): _Bytes,
+    ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): OrderedDict,
     **{
-        (f"numpy.{core}.{module}", name): stand_in
+        (f"numpy.{core}.{module}", name): restore
         for core in ("core", "_core")
-        for module, name, stand_in in (
+        for module, name, restore in (
             ("multiarray", "_reconstruct", _Array),
-            ("multiarray", "scalar", _Scalar),
-            ("numeric", "_frombuffer", _Buffer),
+            ("multiarray", "scalar", lambda kind, data: _from_buffer(data, kind)),
+            ("numeric", "_frombuffer", _from_buffer),
         )
     },
 }
+"""What a file may ask for, and what it gets."""
 
 
 class _Reader(pickle.Unpickler):
-    """Knows the placeholders and nothing else."""
+    """Restores arrays and containers, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The placeholder of a name."""
-        if (module, name) not in _STAND_INS:
+        """What stands in for a name."""
+        if (module, name) not in _RESTORED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return _STAND_INS[module, name]
+        return _RESTORED[module, name]
 
 
 def read_detectron(path: Path) -> dict[str, Tensor]:
@@ -107,29 +107,11 @@ def read_detectron(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: damaged or no weights of Detectron 2 ({error})") from error
 
 
-def _values(array: _Array) -> npt.NDArray[Any]:
-    """The array itself, if it is one of plain numbers and its parts fit each other."""
-    if isinstance(array, _Scalar):
-        shape, by_column, (dtype, data) = (), False, array.given
-    elif isinstance(array, _Buffer):
-        data, dtype, shape, axes = array.given
-        by_column = axes == "F"
-    else:
-        _, shape, dtype, by_column, data = array.state
-    code, order = dtype.given[0], dtype.state[1] if dtype.state else "|"
-    if not _NUMBERS.fullmatch(code) or order not in ("<", ">", "|", "="):
-        raise ValueError(f"an array of type {code!r}")
-    kind = np.dtype(order.replace("|", "=") + code)
-    if not isinstance(data, bytes | bytearray) or len(data) != math.prod(shape) * kind.itemsize:
-        raise ValueError("an array whose data do not fit its shape")
-    return np.frombuffer(data, kind).reshape(shape, order="F" if by_column else "C")
-
-
 def _tensors(content: object, size: int) -> dict[str, Tensor]:
     model = content.get("model") if isinstance(content, Mapping) else None
     if not isinstance(model, Mapping) or not all(isinstance(value, _Array) for value in model.values()):
         raise ValueError("no arrays by name under 'model'")
-    arrays = {str(name): _values(value) for name, value in model.items()}
+    arrays = {str(name): array.values for name, array in model.items()}
     # One stretch of the file may stand under many names; copies of it would know no bound.
     if sum(array.nbytes for array in arrays.values()) > size:
         raise ValueError("arrays that share their data")

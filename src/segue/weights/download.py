@@ -1,6 +1,6 @@
 """Get weight files: only when asked, resumed after an interruption, checked before they get their name.
 
-pooch downloads; which address, how often, and what may come of it is decided here.
+requests downloads; which address, how often, and what may come of it is decided here.
 """
 
 from __future__ import annotations
@@ -194,74 +194,41 @@ def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, p
 
 def _fetch_once(address: str, part: Path, size: int | None, report: Report) -> None:
     """Append to ``part`` what is missing; a connection that ends too early is a RequestException."""
-    from pooch import HTTPDownloader
+    import requests
 
     _require_safe(address)
-    incoming = _Incoming(part, size, report)
-    if incoming.done == size:
+    bound, done = min(size or LARGEST, LARGEST), part.stat().st_size if part.exists() else 0
+    if done == size:
         return
     headers = {"User-Agent": "segue", "Accept-Encoding": "identity"}
-    if incoming.done:
-        headers["Range"] = f"bytes={incoming.done}-"
-    hooks = {"response": incoming.check}
-    get = HTTPDownloader(chunk_size=BLOCK, timeout=TIMEOUT, headers=headers, hooks=hooks)
-    get(address, incoming, None)
-
-
-class _Incoming:
-    """A file that grows: pooch asks it about each answer, and writes into it what comes."""
-
-    def __init__(self, part: Path, size: int | None, report: Report) -> None:
-        self._part, self._size, self._report = part, size, report
-        self._bound = LARGEST if size is None else min(size, LARGEST)
-        self.done = part.stat().st_size if part.exists() else 0
-        if self.done > self._bound:
-            self._restart()
-
-    def check(self, answer: Response, **_: object) -> None:
-        """Refuse an answer that leads elsewhere or is too large; what is not the rest begins anew."""
-        from requests import ConnectionError
-
-        if answer.is_redirect:
-            _require_safe(urllib.parse.urljoin(answer.url, answer.headers["location"]), answer.url)
-        elif answer.status_code == 206:
-            if not answer.headers.get("Content-Range", "").startswith(f"bytes {self.done}-"):
-                self._restart()
-                raise ConnectionError("sent another part than it was asked for")
-            self._expect(answer)
-        elif answer.status_code == 416:  # there is nothing after what is there
-            self._restart()
-            raise ConnectionError("has no more bytes")
-        elif answer.ok:
-            self._restart()
-            self._expect(answer)
-
-    def write(self, block: bytes) -> None:
-        """Append what has come."""
-        self.done += len(block)
-        if self.done > self._bound:
-            raise DownloadError(f"more than the {self._bound} bytes that are expected")
-        with self._part.open("ab") as file:
-            file.write(block)
-        self._report(self.done, self._size)
-
-    def flush(self) -> None:
-        """All is written already."""
-
-    def _expect(self, answer: Response) -> None:
-        """Note how large the file will be."""
+    if 0 < done <= bound:
+        headers["Range"] = f"bytes={done}-"
+    hooks = {"response": _check_redirect}
+    with requests.get(address, stream=True, timeout=TIMEOUT, headers=headers, hooks=hooks) as answer:
+        goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
+        if answer.status_code == 416 or (answer.status_code == 206 and not goes_on):
+            part.unlink(missing_ok=True)
+            raise requests.ConnectionError("has not the part that it was asked for")
+        answer.raise_for_status()
+        done = done if answer.status_code == 206 else 0
         length = answer.headers.get("Content-Length", "")
         # A length that is no number says nothing; whether all came, the checksum tells.
-        if _DIGITS.fullmatch(length):
-            self._size = self.done + int(length)
-            if self._size > self._bound:
-                raise DownloadError(
-                    f"{answer.url}: {self._size} bytes, more than the {self._bound} that are expected"
-                )
+        total = done + int(length) if _DIGITS.fullmatch(length) else size
+        if total is not None and total > bound:
+            raise DownloadError(f"{address}: {total} bytes, more than the {bound} that are expected")
+        with part.open("ab" if done else "wb") as file:
+            for block in answer.iter_content(BLOCK):
+                done += len(block)
+                if done > bound:
+                    raise DownloadError(f"{address}: more than the {bound} bytes that are expected")
+                file.write(block)
+                report(done, total)
 
-    def _restart(self) -> None:
-        self._part.unlink(missing_ok=True)
-        self.done = 0
+
+def _check_redirect(answer: Response, **_: object) -> None:
+    """Refuse an answer that leads out of https."""
+    if answer.is_redirect:
+        _require_safe(urllib.parse.urljoin(answer.url, answer.headers["location"]), answer.url)
 
 
 def _require_safe(address: str, before: str = "") -> None:

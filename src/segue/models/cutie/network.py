@@ -7,7 +7,6 @@ shapes of the layers are those of the release. Both sizes differ in the trunk of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -31,16 +30,6 @@ from segue.models.stcn import MaskTrunk, key_trunk
 from segue.models.xmem import KeyProjection, XMemFeatures
 
 Size = Literal["base", "small"]
-
-
-@dataclass(frozen=True, slots=True)
-class CutieFeatures(XMemFeatures):
-    """Features of a frame: for objects, and the decoder's skips."""
-
-    @property
-    def pixels(self) -> Tensor:
-        """The feature that is joined with what belongs to objects, (B, 256, h, w)."""
-        return self.features[0]
 
 
 class Cutie(PublishedNetwork):
@@ -75,13 +64,17 @@ class Cutie(PublishedNetwork):
         self.object_summarizer = ObjectSummarizer()
         self.aux_computer = nn.ModuleDict({"sensory_aux": SensoryProjection()})
 
-    def encode_query(self, image: Tensor) -> CutieFeatures:
-        """Features of prepared images (B, 3, H, W), with key (B, 64, H/16, W/16)."""
+    def encode_query(self, image: Tensor) -> XMemFeatures:
+        """Features of prepared images (B, 3, H, W), with key (B, 64, H/16, W/16).
+
+        The first, (B, 256, H/16, W/16), is joined with what belongs to objects; the others are the decoder's
+        skips.
+        """
         f4, f8, f16 = self.pixel_encoder(image)
         to_skips = self.mask_decoder.decoder_feat_proc["transforms"].children()
         skips = [to_skip(map_) for to_skip, map_ in zip(to_skips, (f8, f4), strict=True)]
         key, shrinkage, selection = self.key_proj(f16)
-        return CutieFeatures(image, key, (self.pix_feat_proj(f16), *skips), shrinkage, selection)
+        return XMemFeatures(image, key, (self.pix_feat_proj(f16), *skips), shrinkage, selection)
 
     def encode_memory(
         self,
