@@ -158,6 +158,11 @@ def test_lines_are_crossed_in_a_direction(tmp_path: Path, step: int, direction: 
     assert [(event["zone"], event["direction"]) for event in crossed] == [("out", direction)]
 
 
+@pytest.mark.parametrize(("x", "crosses"), [(-1, False), (0, True), (99, True), (101, False)])
+def test_a_line_is_crossed_between_its_ends_only(x: int, crosses: bool) -> None:
+    assert Zone.parse("out=0,50 100,50").crossed((x, 40), (x, 60)) is crosses
+
+
 NO_ZONES = ("door", "door=1,2", "=1,2 3,4", "a=1,2 3", "a=1,2 1,2", "a=1,2 nan,4")
 WITHOUT_AREA = ("a=1,1 5,5 9,9", "a=0,0 9,0 0,0", "a=3,0 3,9 3,4 3,7")
 

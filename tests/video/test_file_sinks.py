@@ -120,9 +120,10 @@ def test_an_archive_is_read_by_numpy_without_pickle(tmp_path: Path) -> None:
         assert archive["ids"].tolist() == [1, 3]
 
 
-def test_an_archive_grows_to_16_bits_when_a_late_id_needs_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [256, 900])
+def test_an_archive_grows_to_16_bits_when_a_late_id_needs_it(tmp_path: Path, number: int) -> None:
     frame, segmentation = result(0)
-    wide = segmentation.mask.astype(np.int32) * 300
+    wide = np.where(segmentation.mask > 0, number, 0).astype(np.int32)
     with NpzSink(tmp_path / "a.npz") as sink:
         sink.write(frame, segmentation)
         sink.write(frame, Segmentation(1, 0.1, wide))

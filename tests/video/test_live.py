@@ -101,6 +101,7 @@ def test_a_live_stream_goes_on_after_a_cut_and_is_given_up_in_the_end(
         frames.extend(source)
     assert source.name == "gate"
     assert source.size == (48, 64)
+    assert source.endless
     assert server.requests >= 4
     assert len(frames) > 20  # about ten of the first connection, all of the second
     assert [frame.index for frame in frames] == list(range(len(frames)))
@@ -117,7 +118,9 @@ def test_a_video_behind_an_address_is_read_on_where_it_broke_and_ends_at_its_end
     path = write_video(tmp_path / "a.mkv", [drawn_image(i) for i in range(20)], options={"g": "1"})
     content = path.read_bytes()
     server = serve(content, [len(content) // 2, len(content)], tell_length=True)
-    frames = list(open_source(server.address("video.mkv"), reconnect=QUICK))
+    source = open_source(server.address("video.mkv"), reconnect=QUICK)
+    frames = list(source)
+    assert not source.endless
     assert [frame.index for frame in frames] == list(range(20))
     assert [frame.time for frame in frames] == pytest.approx(np.arange(20) / 10, abs=2e-3)
     values = [round(float(frame.image.mean())) for frame in frames]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +46,23 @@ def test_frames_from_the_middle_are_those_of_plain_decoding(video: Path, start: 
     assert [(frame.index, frame.time) for frame in found] == [(frame.index, frame.time) for frame in plain]
     for one, other in zip(found, plain, strict=True):
         assert np.array_equal(one.image, other.image), one.index
+
+
+def test_a_start_in_the_middle_does_not_decode_what_lies_long_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suffix, options, _ = CASES["b-frames"]
+    path = write_video(tmp_path / f"video{suffix}", busy_images(COUNT, (48, 64)), fps=25, options=options)
+    plain, decoded = decode.decode, []
+
+    def counted(*arguments: Any) -> Iterator[decode.Decoded]:
+        for item in plain(*arguments):
+            decoded.append(item)
+            yield item
+
+    monkeypatch.setattr(decode, "decode", counted)
+    assert [frame.index for frame in open_source(path, start=COUNT - 3)] == [COUNT - 3, COUNT - 2, COUNT - 1]
+    assert len(decoded) < COUNT
 
 
 def test_a_damaged_file_is_decoded_from_its_beginning(tmp_path: Path) -> None:

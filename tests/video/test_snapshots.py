@@ -52,8 +52,9 @@ def test_each_event_has_a_image_with_its_object_and_a_clip_around_it(tmp_path: P
     ]
     still = cv2.imread(str(tmp_path / "seen/00001-enter-7.jpg"))
     assert abs(int(still[2, 2, 0]) - 80) < 4, "frame 40, where it came"
-    blue, _, red = still[19, 60].astype(int)
-    assert red > blue + 60, "a box around it"
+    for row, column in ((19, 60), (40, 60), (30, 49), (30, 70)):  # one pixel outside of each side
+        blue, _, red = still[row, column].astype(int)
+        assert red > blue + 60, "a box around it"
     clip = images(tmp_path / "seen/00001-enter-7.mp4")
     begin = 42 - module.BEFORE * FPS  # the event is known on the third frame
     assert len(clip) == (module.BEFORE + module.AFTER) * FPS + 1
