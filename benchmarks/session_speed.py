@@ -42,13 +42,13 @@ if (Path(root) / "graphs.json").is_file():
     session = Tracker(root, threads=int(threads))
 else:
     sys.path.insert(0, root + "/src")
-    import torch
-    torch.set_num_threads(int(threads))
     try:
         from segue.allocation import prepare_process
-        prepare_process()
+        prepare_process()  # before PyTorch is imported
     except ImportError:  # an older checkout prepares the process itself
         pass
+    import torch
+    torch.set_num_threads(int(threads))
     import segue
     session = segue.TrackSession("stcn-lite")
 import numpy as np
@@ -74,14 +74,14 @@ RUN_TASK = """
 import json, sys, time
 root, folder, count, task = sys.argv[1:]
 sys.path.insert(0, root + "/src")
-import cv2, torch
-torch.set_num_threads(1)
-cv2.setNumThreads(1)
 try:
     from segue.allocation import prepare_process
     prepare_process()
 except ImportError:  # an older checkout prepares the process itself
     pass
+import cv2, torch
+torch.set_num_threads(1)
+cv2.setNumThreads(1)
 from pathlib import Path
 import segue
 from segue.sessions import ForegroundSession
