@@ -63,9 +63,10 @@ def check_gradients(norms: dict[str, float], expected: Golden, prefix: str) -> N
     )
     assert norms.keys() == reference.keys()
     least = 1e-4 * max(reference.values())  # where the exact gradient is 0, rounding is measured
+    # A processor without AVX-512 sums in another order than the one of the reference: up to 4e-3 were seen.
     for name, norm in norms.items():
         if reference[name] > least:
-            assert norm == pytest.approx(reference[name], rel=1e-3), name
+            assert norm == pytest.approx(reference[name], rel=5e-3), name
 
 
 @pytest.fixture(scope="module")
