@@ -63,14 +63,28 @@ class Registry(Generic[T]):
     wrap: Callable[[EntryPoint], T] | None = None
 
     def register(self, entry: T) -> T:
-        """Add an entry, whose name must be free, to this process."""
+        """Add an entry to this process.
+
+        Args:
+            entry: what is added; its name must be free.
+
+        Returns:
+            The entry.
+
+        Raises:
+            SegueError: the name is taken.
+        """
         if entry.name in self.names:
             raise self.error(f"there is a {self.noun} called {entry.name!r} already")
         self._known[entry.name] = entry
         return entry
 
     def unregister(self, name: str) -> None:
-        """Remove an entry that :meth:`register` added."""
+        """Remove an entry that :meth:`register` added.
+
+        Args:
+            name: its name.
+        """
         del self._known[name]
 
     @property

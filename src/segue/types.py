@@ -309,7 +309,15 @@ class Prompt:
     frame: Annotated[int, Ge(0)] | None = field(default=None, kw_only=True)
 
     def scaled(self, across: float, down: float) -> Prompt:
-        """The same prompt for an image ``across`` times wider and ``down`` times higher, in its pixels."""
+        """Scale the prompt to an image of another size.
+
+        Args:
+            across: factor on the width.
+            down: factor on the height.
+
+        Returns:
+            The same prompt in pixels of that image.
+        """
         return self
 
 

@@ -36,7 +36,14 @@ class Maker(Protocol):
     """A function that draws samples, all of one size."""
 
     def samples(self, rng: Rng) -> Sequence[Sample]:
-        """Draw samples of one size, with their augmentation."""
+        """Draw samples of one size, with their augmentation.
+
+        Args:
+            rng: what they are drawn from.
+
+        Returns:
+            The samples.
+        """
 
 
 class Pool:

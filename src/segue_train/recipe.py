@@ -42,20 +42,52 @@ class Recipe(Protocol):
     def network(self) -> nn.Module:
         """Build the initialised network as attribute ``network`` of a module.
 
-        Its ``forward(batch, progress, step)`` returns the loss and its parts by name; ``progress`` in [0, 1).
+        Returns:
+            A module whose ``forward(batch, progress, step)`` gives the loss and its parts by name;
+            ``progress`` is in [0, 1).
         """
 
     def batches(self, count: int, seed: int) -> Dataset[Batch]:
-        """Map-style data set of ``count`` batches; batch ``i`` depends on ``seed`` and ``i`` alone."""
+        """Make the data of a run.
+
+        Args:
+            count: number of batches.
+            seed: of the run.
+
+        Returns:
+            Map-style data set; batch ``i`` depends on ``seed`` and ``i`` alone.
+        """
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """Groups of parameters in PyTorch's form, each with its base learning rate as ``lr``."""
+        """Group the parameters that learn.
+
+        Args:
+            network: the network that is trained.
+
+        Returns:
+            Groups in PyTorch's form, each with its base learning rate as ``lr``.
+        """
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The optimiser over the groups of :meth:`parameter_groups`."""
+        """Make the optimiser.
+
+        Args:
+            groups: what :meth:`parameter_groups` gives.
+
+        Returns:
+            An optimiser over the groups.
+        """
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """Factor on the base learning rates at a share of the training, in [0, 1), and a step."""
+        """Schedule the learning rate.
+
+        Args:
+            progress: share of the training that is done, in [0, 1).
+            step: number of the step, from 0.
+
+        Returns:
+            Factor on the base learning rates.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,15 @@ class ClipSource(Protocol):
         """Clips of an epoch."""
 
     def draw(self, rng: Rng, place: int) -> InstanceClip | None:
-        """The clip of a place of the epoch, augmented; None where it shows too little or too much."""
+        """Draw the clip of a place of the epoch, augmented.
+
+        Args:
+            rng: what it is drawn from.
+            place: place in the epoch, from 0.
+
+        Returns:
+            The clip; None where it shows too few or too many objects.
+        """
 
 
 class VideoClips:

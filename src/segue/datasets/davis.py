@@ -78,11 +78,25 @@ class Sequence:
         return False
 
     def read_image(self, i: int) -> RgbImage:
-        """RGB image (H, W, 3), uint8, of frame ``i``."""
+        """Read a frame.
+
+        Args:
+            i: number of the frame, from 0.
+
+        Returns:
+            RGB image (H, W, 3), uint8.
+        """
         return read_rgb(self.frames[i])
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Index mask (H, W), uint8, of frame ``i``; a 0/255 mask comes as 0/1, in others 255 is void."""
+        """Read the mask of a frame.
+
+        Args:
+            i: number of the frame, from 0.
+
+        Returns:
+            Index mask (H, W), uint8: 0 is background, 255 is void. A 0/255 mask becomes 0/1.
+        """
         if i not in self.annotations:
             raise DatasetError(f"sequence {self.name}: frame {i} has no annotation")
         mask = read_mask_of(self.frames[i], self.annotations[i])
@@ -91,7 +105,14 @@ class Sequence:
         return mask
 
     def read_boxes(self, i: int) -> dict[int, Box]:
-        """Boxes around the objects of frame ``i``, void left out, by id, in pixels, ends exclusive."""
+        """Find boxes around the objects of a frame, without void.
+
+        Args:
+            i: number of the frame, from 0.
+
+        Returns:
+            Boxes (x0, y0, x1, y1) in pixels by id; x1 and y1 are exclusive.
+        """
         extents = measure(self.read_mask(i))
         return {number: extent.box for number, extent in extents.items() if number != 255}
 
@@ -185,11 +206,25 @@ class ImageMaskFolder:
         return tuple(path.stem for path in self.images)
 
     def read_image(self, i: int) -> RgbImage:
-        """RGB image (H, W, 3), uint8, by its number."""
+        """Read a frame.
+
+        Args:
+            i: number of the frame, from 0.
+
+        Returns:
+            RGB image (H, W, 3), uint8.
+        """
         return read_rgb(self.images[i])
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Index mask (H, W), uint8, by its number; a 0/255 mask comes as 0/1, in others 255 is void."""
+        """Read the mask of a frame.
+
+        Args:
+            i: number of the frame, from 0.
+
+        Returns:
+            Index mask (H, W), uint8: 0 is background, 255 is void. A 0/255 mask becomes 0/1.
+        """
         mask = read_mask_of(self.images[i], self.masks[i])
         if _is_binary(mask):
             mask[mask == 255] = 1

@@ -118,7 +118,17 @@ class ByName(Generic[Video]):
         return self._videos[name]
 
     def select(self, names: Collection[str]) -> ByName[Video]:
-        """The videos of these names, in this order; DatasetError if there is none of a name."""
+        """Choose videos by name.
+
+        Args:
+            names: names of videos.
+
+        Returns:
+            A data set of these videos, in the order of ``names``.
+
+        Raises:
+            DatasetError: no video has one of the names.
+        """
         chosen: ByName[Video] = ByName()
         chosen.noun, chosen.root, chosen.split = self.noun, self.root, "selection"
         chosen._videos = {name: self[name] for name in names}

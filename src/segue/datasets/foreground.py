@@ -95,7 +95,14 @@ class ForegroundSequence:
         return height, width
 
     def read_image(self, i: int) -> RgbImage:
-        """RGB image (H, W, 3), uint8, of frame ``i``."""
+        """Read a frame.
+
+        Args:
+            i: number of the frame, from 0.
+
+        Returns:
+            RGB image (H, W, 3), uint8.
+        """
         return self.decode_image(self.frames[i])
 
     def read_labels(self, i: int) -> Labels:
@@ -116,7 +123,14 @@ class ForegroundSequence:
         return self.decode_labels(self.labels[i])
 
     def read_roi(self, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
-        """Region of interest (H, W), bool, true inside, at ``size`` or the size of the images."""
+        """Read the region of interest.
+
+        Args:
+            size: height and width of the result in pixels; None is the size of the images.
+
+        Returns:
+            Region (H, W), bool, True inside.
+        """
         size = size or self.size
         return np.ones(size, np.bool_) if self.roi is None else read_region(self.roi, size)
 
@@ -151,7 +165,17 @@ class ForegroundFolder(ByName[ForegroundSequence]):
         return next(iter(found))
 
     def select(self, names: Iterable[str]) -> ForegroundFolder:
-        """The videos with these keys, names or categories, in the order of the data set."""
+        """Choose videos.
+
+        Args:
+            names: keys, names or categories of videos.
+
+        Returns:
+            A data set of these videos, in the order of this one.
+
+        Raises:
+            DatasetError: no video is called so.
+        """
         wanted = set(names)
         chosen = [video for video in self if not wanted.isdisjoint((video.key, video.name, video.category))]
         unknown = wanted - {name for video in chosen for name in (video.key, video.name, video.category)}

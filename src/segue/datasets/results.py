@@ -74,7 +74,14 @@ class Results:
         return isinstance(sequence, str) and bool(self._matches(sequence))
 
     def names(self, sequence: str) -> tuple[str, ...]:
-        """Names of the masks of a sequence without ending, in natural order."""
+        """List the masks of a sequence.
+
+        Args:
+            sequence: its name.
+
+        Returns:
+            File names without ending, in natural order.
+        """
         return tuple(self._find(sequence))
 
     def read(self, sequence: str, name: str) -> StoredMask:
@@ -93,7 +100,15 @@ class Results:
         return read_mask_file(*self._file(sequence, name))
 
     def read_grey(self, sequence: str, name: str) -> Labels:
-        """Grey values (H, W), uint8, of a mask; a palette gives its colours, not its indices."""
+        """Read a mask as grey values, not as palette indices.
+
+        Args:
+            sequence: its name.
+            name: name of the mask, see :meth:`names`.
+
+        Returns:
+            Grey values (H, W), uint8.
+        """
         return read_grey(*self._file(sequence, name))
 
     def only(self, sequence: str) -> Results:

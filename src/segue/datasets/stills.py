@@ -59,10 +59,24 @@ class StillImages(Protocol):
         """Names of the images, in order."""
 
     def read_image(self, i: int) -> Image:
-        """RGB image (H, W, 3), uint8, by its number."""
+        """Read an image.
+
+        Args:
+            i: its number, from 0.
+
+        Returns:
+            RGB image (H, W, 3), uint8.
+        """
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Index mask (H, W), uint8, by its number: 0 background, 1, 2, ... objects, 255 void."""
+        """Read the mask of an image.
+
+        Args:
+            i: its number, from 0.
+
+        Returns:
+            Index mask (H, W), uint8: 0 is background, 1, 2, ... are objects, 255 is void.
+        """
 
     def check(self, i: int) -> None:
         """DatasetError if an image or its mask cannot be read or their headers differ in size."""

@@ -209,14 +209,31 @@ class YTVISDataset:
         return iter(self._by_id.values())
 
     def video(self, number: int) -> Video:
-        """A video by its number; DatasetError if there is none."""
+        """Look up a video.
+
+        Args:
+            number: its id in the file.
+
+        Returns:
+            The video, with size and file names of its frames.
+
+        Raises:
+            DatasetError: no video has this id.
+        """
         if number not in self._by_id:
             known = first_few(str(item) for item in self._by_id)
             raise DatasetError(f"no video {number} in {self.path}; there are {known}")
         return self._by_id[number]
 
     def annotations(self, video: Video) -> tuple[Instance, ...]:
-        """All annotated instances of a video, in the order of the file, their masks compressed."""
+        """Give the annotated instances of a video.
+
+        Args:
+            video: of this data set.
+
+        Returns:
+            Instances in the order of the file, with compressed masks.
+        """
         return tuple(self._instances.get(video.id, ()))
 
     def instances(self, video: Video, frames: Sequence[int]) -> ClipInstances:
@@ -235,7 +252,15 @@ class YTVISDataset:
         return decode_clip(self.annotations(video), frames, video.size)
 
     def read_image(self, video: Video, frame: int) -> Image:
-        """RGB image (H, W, 3), uint8, of a frame of a video."""
+        """Read a frame of a video.
+
+        Args:
+            video: of this data set.
+            frame: number of the frame, from 0.
+
+        Returns:
+            RGB image (H, W, 3), uint8.
+        """
         path = self.image_path(video, frame)
         image = read_rgb(path)
         if image.shape[:2] != video.size:
@@ -246,7 +271,15 @@ class YTVISDataset:
         return image
 
     def image_path(self, video: Video, frame: int) -> Path:
-        """File of a frame's image below ``images``, which need not exist."""
+        """Name the file of a frame, which need not exist.
+
+        Args:
+            video: of this data set.
+            frame: number of the frame, from 0.
+
+        Returns:
+            A path below ``images``.
+        """
         root, name = self.images, video.file_names[frame]
         if root is None:
             raise DatasetError("no folder of images was given, so that none can be read; give one")

@@ -72,11 +72,25 @@ class YtvosVideo:
     required: tuple[str, ...] = ()
 
     def read_image(self, name: str) -> Image:
-        """RGB image (H, W, 3), uint8, of a frame by its name, such as ``00005``."""
+        """Read a frame.
+
+        Args:
+            name: name of the frame, such as ``00005``.
+
+        Returns:
+            RGB image (H, W, 3), uint8.
+        """
         return read_rgb(self._path(self.frames, name))
 
     def read_mask(self, name: str) -> UInt8Array:
-        """Index mask (H, W), uint8, of a frame by its name, such as ``00005``."""
+        """Read the mask of a frame.
+
+        Args:
+            name: name of the frame, such as ``00005``.
+
+        Returns:
+            Index mask (H, W), uint8, 0 is background.
+        """
         return read_mask_of(self._path(self.frames, name), self._path(self.annotations, name))
 
     def _path(self, files: Mapping[str, Path], name: str) -> Path:

@@ -167,11 +167,26 @@ class FlowImages:
         return self.image(self.flows(current, earlier))
 
     def flows(self, current: Image, earlier: Sequence[Image]) -> list[Flow]:
-        """Flow (H, W, 2) of a frame to earlier ones by growing gap, in pixels; largest gap first."""
+        """Compute the flow of a frame to earlier ones.
+
+        Args:
+            current: RGB (H, W, 3), uint8.
+            earlier: images of the same size, by growing gap.
+
+        Returns:
+            Flow (H, W, 2) in pixels for each of them, largest gap first.
+        """
         return [self.provider(current, image) for image in reversed(earlier)]
 
     def image(self, flows: Sequence[Flow]) -> Image:
-        """Flow image, lengths (H, W, gaps), uint8, of what :meth:`flows` gives."""
+        """Turn flow into an image.
+
+        Args:
+            flows: what :meth:`flows` gives.
+
+        Returns:
+            Lengths of the flow (H, W, gaps), uint8.
+        """
         height, width = flows[0].shape[:2]
         unit = np.array((SIDE / width, SIDE / height), np.float32)
         return np.stack([lengths(flow * unit, self.scale) for flow in flows], axis=2)

@@ -197,7 +197,14 @@ class TrackScores:
         }
 
     def category(self, number: int) -> TrackScores:
-        """Scores of one category alone; empty where nothing of it has to be found."""
+        """Give the scores of one category.
+
+        Args:
+            number: id of the category.
+
+        Returns:
+            Its scores; empty where the ground truth has none of it.
+        """
         return TrackScores({key: score for key, score in self.categories.items() if key == number})
 
     def _means(self) -> dict[str, float]:

@@ -119,12 +119,20 @@ class DavisReport(_Averaged):
         return tuple(item for sequence in self.sequences for item in sequence.objects)
 
     def global_csv(self) -> str:
-        """The scores of the set as the official ``global_results-<set>.csv``."""
+        """Write the scores of the set.
+
+        Returns:
+            Text of the official ``global_results-<set>.csv``.
+        """
         measures = self.measures
         return f"{','.join(measures)}\n{','.join(map(_three_decimals, measures.values()))}\n"
 
     def per_sequence_csv(self) -> str:
-        """The scores of each object as the official ``per-sequence_results-<set>.csv``."""
+        """Write the scores of each object.
+
+        Returns:
+            Text of the official ``per-sequence_results-<set>.csv``.
+        """
         rows = (
             f"{item.name},{_three_decimals(item.region.mean)},{_three_decimals(item.contour.mean)}\n"
             for item in self.objects

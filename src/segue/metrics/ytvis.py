@@ -77,7 +77,17 @@ class YTVISAccumulator:
         return self._videos[video]
 
     def score(self, videos: Iterable[int] | None = None) -> TrackScores:
-        """Scores of all videos so far, or of those with these numbers; DatasetError if one was not added."""
+        """Score the videos so far.
+
+        Args:
+            videos: ids of the videos that count; None counts all.
+
+        Returns:
+            AP and AR over all categories.
+
+        Raises:
+            DatasetError: a video was not added.
+        """
         chosen = sorted(self._videos if videos is None else set(videos))
         if missing := [str(number) for number in chosen if number not in self._videos]:
             raise DatasetError(f"no video {first_few(missing)} was added")

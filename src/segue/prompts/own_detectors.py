@@ -50,7 +50,15 @@ class FunctionDetector(ProposingDetector):
         self._function, self._prompter = function, prompter
 
     def find(self, image: Image, least_score: float) -> Finds:
-        """All that is found in an image, RGB (H, W, 3), of at least a score; less may be left in."""
+        """Find objects in an image.
+
+        Args:
+            image: RGB (H, W, 3), uint8.
+            least_score: least score of a wanted object, in [0, 1]; lower ones may be left in.
+
+        Returns:
+            What the function found.
+        """
         return _finds(self._function(image), self.names, image.shape[:2])
 
     def propose(self, frame: Frame, least_score: float) -> Proposals:

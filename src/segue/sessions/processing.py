@@ -70,7 +70,15 @@ class ImageProcessor:
 
     @classmethod
     def from_pretrained(cls, where: str | os.PathLike[str], **options: Any) -> ImageProcessor:
-        """The processor of a folder, repository or name, as :func:`segue.from_pretrained` takes it."""
+        """Make the processor of a network.
+
+        Args:
+            where: folder, repository or name, see :func:`segue.from_pretrained`.
+            **options: further arguments of :func:`segue.from_pretrained`.
+
+        Returns:
+            The processor.
+        """
         return cls(read_config(pretrained_folder(where, **options)).skeleton())
 
     def __call__(self, images: FrameLike | Iterable[FrameLike]) -> ProcessedInputs:

@@ -57,7 +57,17 @@ class VideoScenes(Checkpointable):
 
     @classmethod
     def load(cls, path: str | Path) -> VideoScenes:
-        """Read what :meth:`save` wrote; CheckpointError for anything else."""
+        """Read what :meth:`save` wrote.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The scenes.
+
+        Raises:
+            CheckpointError: the file is damaged or something else.
+        """
         scenes, state = cls(), SessionState.load(path)
         try:
             scenes.restore(state)
@@ -71,7 +81,14 @@ class VideoScenes(Checkpointable):
         return scenes
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file, an existing one is replaced; SinkError if that fails."""
+        """Write a safetensors file.
+
+        Args:
+            path: the file; an existing one is replaced.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
         self.state().save(path)
 
     def number_at(self, index: int) -> int:

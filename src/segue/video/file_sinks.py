@@ -159,7 +159,13 @@ class CocoSink(SpooledSink):
     def write_lengths(
         self, segmentation: Segmentation, lengths: Mapping[int, Rle], size: tuple[int, ...]
     ) -> None:
-        """Write a frame whose objects may overlap, as run lengths by id, with masks of (H, W) pixels."""
+        """Write a frame whose objects may overlap.
+
+        Args:
+            segmentation: the result, whose own mask is not written.
+            lengths: run lengths by id.
+            size: height and width of the masks in pixels.
+        """
         objects = [
             (item.id, self._category(item.label), item.score, lengths[item.id])
             for item in segmentation.objects

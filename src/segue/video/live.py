@@ -57,7 +57,14 @@ class Reconnect:
     timeout: float = 10.0
 
     def delay(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row; doubled each time up to ``max_delay``."""
+        """Tell how long to wait before the next try.
+
+        Args:
+            failures: failures in a row, at least 1.
+
+        Returns:
+            Seconds; doubled with each failure up to ``max_delay``.
+        """
         return float(min(self.max_delay, self.first_delay * 2.0 ** (failures - 1)))
 
 

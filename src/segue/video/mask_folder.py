@@ -249,7 +249,11 @@ class PngSink(MaskFolderSink):
         self._end()
 
     def completed_frames(self) -> list[int]:
-        """Indices of the frames whose masks are in the folder, in order."""
+        """List the frames whose masks are in the folder.
+
+        Returns:
+            Their indices, in order.
+        """
         return sorted(read_records(self._folder))
 
     def _begin(self) -> IO[str]:

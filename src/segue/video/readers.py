@@ -65,11 +65,25 @@ class Reader:
         return False
 
     def images(self, start: int | float = 0) -> Iterator[SourceImage]:
-        """Images in order, decoded when loaded; those before ``start``, an index or time, may be left out."""
+        """Read images in order; each is decoded when it is loaded.
+
+        Args:
+            start: index, or time in seconds as a float; images before it may be left out.
+
+        Yields:
+            Index, time and image of each frame.
+        """
         raise NotImplementedError
 
     def delay(self, time: float) -> float | None:
-        """Seconds since an image of this time was there to be read; None for what is not live."""
+        """Measure how long ago an image could be read.
+
+        Args:
+            time: time of the image in seconds.
+
+        Returns:
+            Seconds; None for what is not live.
+        """
 
     def interrupt(self) -> None:
         """Make a blocked :meth:`images` in another thread end soon; files do not block for long."""

@@ -167,7 +167,12 @@ class BackgroundSink(Sink):
         self._thread.start()
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Queue the result of one frame; raises what went wrong with an earlier one."""
+        """Queue the result of a frame; an error of an earlier frame is raised here.
+
+        Args:
+            frame: the frame.
+            segmentation: its result.
+        """
         self._raise_error()
         self._jobs.put((frame, segmentation))
 

@@ -134,7 +134,14 @@ class Source(AbstractContextManager["Source"]):
         return self._dropped + sum(ahead.dropped for ahead in self._active)
 
     def delay(self, frame: Frame) -> float | None:
-        """Seconds that have passed since a live source gave a frame; None where the source is not live."""
+        """Measure how late a frame is worked on.
+
+        Args:
+            frame: of this source.
+
+        Returns:
+            Seconds since the live source gave it; None where the source is not live.
+        """
         return self._reader.delay(frame.time)
 
     def __iter__(self) -> Iterator[Frame]:

@@ -148,13 +148,28 @@ class ExplainedFlow(ForegroundNetwork, Protocol):
     """A foreground network that takes flow and shows what it makes of it; it declares ``explains_flow``."""
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
-        """As :meth:`ForegroundNetwork.encode`, with flow images (N, gaps, H, W) of current frames."""
+        """Encode frames for one role, see :meth:`ForegroundNetwork.encode`.
+
+        Args:
+            frames: RGB (N, 3, H, W), float in [0, 1].
+            role: what the frames serve for.
+            flow: lengths of the flow of current frames (N, gaps, H, W), in [0, 1].
+
+        Returns:
+            Feature maps, each (N, C, h, w).
+        """
 
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> tuple[list[Tensor], list[FilteredFlow]]:
-        """Flow of a frame to earlier ones, and the filtered flow of each scale, fine to coarse.
+        """Show the flow of a frame to earlier ones.
 
-        Arguments are those of :meth:`ForegroundNetwork.decode`. Flow is (N, 2, h, w), largest gap first; none
-        where the frames bring theirs.
+        Args:
+            current: features of the frames that get a result.
+            context: features of the frames around, in the order of ``self.context``.
+            background: features of the empty scene, or None.
+
+        Returns:
+            Flow (N, 2, h, w), largest gap first, none where the frames bring theirs; and the filtered flow of
+            each scale, fine to coarse.
         """

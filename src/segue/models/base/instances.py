@@ -32,22 +32,76 @@ class InstanceNetwork(Protocol):
         """Whether what is encoded of a frame depends on the others of its clip."""
 
     def encode(self, frames: Tensor) -> Any:
-        """Memory, in the network's own form, of clips (N, T, 3, H, W), RGB in [0, 1]."""
+        """Encode clips.
+
+        Args:
+            frames: RGB (N, T, 3, H, W), float in [0, 1].
+
+        Returns:
+            Memory of the clips, in the network's own form.
+        """
 
     def join(self, parts: Sequence[Any]) -> Any:
-        """Join memories of neighbouring frames, in order; only if the encoder does not relate frames."""
+        """Join memories of neighbouring frames; called only if :attr:`relates_frames` is False.
+
+        Args:
+            parts: memories in the order of the frames.
+
+        Returns:
+            One memory.
+        """
 
     def decode(self, memory: Any) -> Any:
-        """State of every query about the clips of :meth:`encode`, in the network's own form."""
+        """Decode all queries.
+
+        Args:
+            memory: what :meth:`encode` gave.
+
+        Returns:
+            State of each query, in the network's own form.
+        """
 
     def class_logits(self, decoded: Any) -> Tensor:
-        """Class scores (N, Q, classes) of the queries of :meth:`decode` before the sigmoid."""
+        """Score the classes of each query.
+
+        Args:
+            decoded: what :meth:`decode` gave.
+
+        Returns:
+            Scores (N, Q, classes) before the sigmoid.
+        """
 
     def embeddings(self, decoded: Any) -> Tensor:
-        """Vectors (N, Q, C) that are alike for one object in neighbouring clips."""
+        """Describe each query, to match clips.
+
+        Args:
+            decoded: what :meth:`decode` gave.
+
+        Returns:
+            Vectors (N, Q, C) that are alike for one object in neighbouring clips.
+        """
 
     def mask_logits(self, memory: Any, decoded: Any, sample: int, queries: Tensor) -> Tensor:
-        """Masks (K, T, h, w) before the sigmoid of queries (K,), int64, of clip ``sample``."""
+        """Draw the masks of some queries of one clip.
+
+        Args:
+            memory: what :meth:`encode` gave.
+            decoded: what :meth:`decode` gave.
+            sample: number of the clip, below N.
+            queries: numbers of queries (K,), int64.
+
+        Returns:
+            Masks (K, T, h, w) before the sigmoid.
+        """
 
     def attention(self, memory: Any, decoded: Any, queries: Tensor) -> Tensor:
-        """Where queries (K,) of the first clip look, maps (K, T, h, w); each sums to 1."""
+        """Show where queries of the first clip look.
+
+        Args:
+            memory: what :meth:`encode` gave.
+            decoded: what :meth:`decode` gave.
+            queries: numbers of queries (K,), int64.
+
+        Returns:
+            Maps (K, T, h, w); each sums to 1.
+        """

@@ -223,7 +223,15 @@ class VideoPredictor:
 
     @torch.inference_mode()
     def unprompt(self, frame: int, id: int) -> None:
-        """Withdraw all prompts of an object on a frame; what was found there counts as tracked."""
+        """Withdraw all prompts of an object on a frame; its mask there counts as tracked.
+
+        Args:
+            frame: number of the frame.
+            id: of the object.
+
+        Raises:
+            PromptError: no object has this id.
+        """
         self._check_known(id)
         one = self._objects[id]
         for records in one.waiting.values():
@@ -235,7 +243,14 @@ class VideoPredictor:
             one.passed.pop(frame, None)
 
     def remove(self, id: int) -> None:
-        """Stop following an object; PromptError if it is not known."""
+        """Stop following an object.
+
+        Args:
+            id: of the object.
+
+        Raises:
+            PromptError: no object has this id.
+        """
         self._check_known(id)
         del self._objects[id]
 

@@ -43,9 +43,14 @@ class EncoderAttention:
     between: list[Tensor] = field(default_factory=list)
 
     def spatial_maps(self, frame: int, tokens: Tensor | None = None) -> list[Tensor]:
-        """Draw where tokens of a frame look, one map (h, w) for each scale that they read; they add up to 1.
+        """Draw where tokens of a frame look.
 
-        ``tokens``: what each token counts, (S,), not negative and not all 0; None counts all alike.
+        Args:
+            frame: number of the frame in the clip.
+            tokens: weight of each token, (S,), not negative and not all 0; None weighs all alike.
+
+        Returns:
+            One map (h, w) for each scale that they read; together they sum to 1.
         """
         shares = self.weights.new_ones(self.weights.shape[1]) if tokens is None else tokens.to(self.weights)
         chosen = shares.nonzero()[:, 0]
