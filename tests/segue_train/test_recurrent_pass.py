@@ -63,10 +63,11 @@ def check_gradients(norms: dict[str, float], expected: Golden, prefix: str) -> N
     )
     assert norms.keys() == reference.keys()
     least = 1e-4 * max(reference.values())  # where the exact gradient is 0, rounding is measured
-    # A processor without AVX-512 sums in another order than the one of the reference: up to 4e-3 were seen.
+    # A processor without AVX-512 sums in another order than that of the reference: up to 4e-3 were seen, and
+    # 1e-2 of a norm that is a few times ``least``.
     for name, norm in norms.items():
         if reference[name] > least:
-            assert norm == pytest.approx(reference[name], rel=5e-3), name
+            assert norm == pytest.approx(reference[name], rel=5e-3, abs=least / 10), name
 
 
 @pytest.fixture(scope="module")
