@@ -19,9 +19,11 @@ LEAST_APART = 1 << 17
 """Bytes from which on pieces lie apart from the heap inside of :func:`apart_from_heap`."""
 
 ENVIRONMENT = {
-    # Worker threads of PyTorch spin while they wait for one another, for long: where a decoder, an encoder or
-    # another program wants a core too, that makes two threads slower than one. Threads that sleep at once
-    # take 1.6 times as long on an idle machine; those that spin shortly do not.
+    # Worker threads of PyTorch otherwise spin while they wait for one another, for long: where a decoder, an
+    # encoder or another program wants a core too, that makes two threads slower than one.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Threads that sleep at once take 1.6 times as long on an idle machine; those that spin shortly do not.
+    # GNU's OpenMP, which PyTorch has on Linux, takes this before the policy; others know the policy alone.
     "GOMP_SPINCOUNT": "20000",
     # Operations that Apple's GPU lacks are computed on the processor.
     "PYTORCH_ENABLE_MPS_FALLBACK": "1",

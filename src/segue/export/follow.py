@@ -223,10 +223,8 @@ class Tracker:
         query = np.concatenate([2 * key.reshape(channels, -1).T, np.full((height * width, 1), -1.0)], 1)
         cells = (query / math.sqrt(channels)).astype(np.float32)[order].reshape(-1, cell * cell, channels + 1)
         asked = cells.mean(1)
-        keys, values = (
-            np.concatenate([getattr(item, name) for item in self.memory], axis)
-            for name, axis in (("keys", 0), ("values", 1))
-        )
+        keys = np.concatenate([item.keys for item in self.memory])
+        values = np.concatenate([item.values for item in self.memory], 1)
         rows = keys if cell == 1 else np.concatenate([item.coarse for item in self.memory])
         owner = np.repeat(np.arange(len(self.memory)), [len(item.keys) for item in self.memory])
         count = min(self.plan["top_k"], len(keys))
@@ -245,12 +243,13 @@ class Tracker:
                 index = places_of_largest(affinity, count)
                 weights = np.take_along_axis(affinity, index, 1)
             else:
-                near_by = 4 * places_of_largest(affinity, wanted)[:, :, None] + np.arange(4)
-                near_by = near_by.reshape(len(affinity), -1)
-                fine = cells[start : start + 256] @ keys[near_by].transpose(0, 2, 1)
-                fine, near_by = fine.reshape(-1, near_by.shape[1]), near_by.repeat(4, 0)
-                index = places_of_largest(fine, count)
-                weights, index = (np.take_along_axis(every, index, 1) for every in (fine, near_by))
+                candidates = 4 * places_of_largest(affinity, wanted)[:, :, None] + np.arange(4)
+                candidates = candidates.reshape(len(affinity), -1)
+                fine = cells[start : start + 256] @ keys[candidates].transpose(0, 2, 1)
+                fine = fine.reshape(-1, candidates.shape[1])
+                within = places_of_largest(fine, count)
+                weights = np.take_along_axis(fine, within, 1)
+                index = np.take_along_axis(candidates.repeat(4, 0), within, 1)
             weights = np.exp(weights - weights.max(1, keepdims=True))
             weights /= weights.sum(1, keepdims=True)
             block = order[start * cell * cell :][: len(index)]
@@ -261,10 +260,10 @@ class Tracker:
 
     def _far(self, window: Window, stride: int, size: tuple[int, int]) -> tuple[Array, Array] | None:
         """-inf where a row or column of a query is too far from the previous frame's positions, else 0."""
-        last = self.memory[-1]
-        if self.plan["last_window"] is None or not self.plan["include_last"] or len(self.memory) == 1:
+        reach, last = self.plan["last_window"], self.memory[-1]
+        if reach is None or not self.plan["include_last"] or len(self.memory) == 1:
             return None
-        reach = self.plan["last_window"] if last.coarse is None else self.plan["last_window"] // 2
+        reach //= 1 if last.coarse is None else 2
         columns = window.whole[1] // stride
         axes = (
             (window.top // stride, size[0], last.places // columns),

@@ -106,5 +106,8 @@ def _licence(terms: str) -> str:
 
 def _without_admonitions(text: str) -> str:
     """Boxes of MkDocs (``!!! note "Title"`` and what is indented below) as quotations."""
-    titled = re.sub(r'^!!! \w+ "(.*)"$', r"> **\1**\n>", text, flags=re.MULTILINE)
-    return re.sub(r"^    (?=\S)", "> ", titled, flags=re.MULTILINE)
+
+    def quoted(box: re.Match[str]) -> str:
+        return f"> **{box[1]}**\n>" + re.sub(r"\n {4,}", r"\n> ", box[2])
+
+    return re.sub(r'^!!! \w+ "(.*)"$((?:\n {4}.*)*)', quoted, text, flags=re.MULTILINE)
