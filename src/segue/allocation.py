@@ -22,7 +22,7 @@ ENVIRONMENT = {
     # Worker threads of PyTorch otherwise spin while they wait for one another, for long: where a decoder, an
     # encoder or another program wants a core too, that makes two threads slower than one.
     "OMP_WAIT_POLICY": "PASSIVE",
-    # Threads that sleep at once take 1.6 times as long on an idle machine; those that spin shortly do not.
+    # Threads that sleep at once take up to 1.9 times as long on an idle machine; short spins cost little.
     # GNU's OpenMP, which PyTorch has on Linux, takes this before the policy; others know the policy alone.
     "GOMP_SPINCOUNT": "20000",
     # Operations that Apple's GPU lacks are computed on the processor.
