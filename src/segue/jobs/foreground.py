@@ -38,9 +38,8 @@ from segue.sessions.segmenters import Segmenter
 from segue.sessions.two_passes import TwoPasses
 from segue.sessions.video_scenes import LEARNT, LearntBackground, VideoScenes
 from segue.types import FlowName, Frame, Image, Refinement, Segmentation
-from segue.video import Source
 from segue.video.best_views import Name
-from segue.video.images import IMAGE_SUFFIXES, read_image, write_image
+from segue.video.images import read_image, write_image
 from segue.video.readers import DamageError, as_rgb
 
 DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
