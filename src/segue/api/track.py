@@ -139,8 +139,8 @@ def track(
                 )
         find = None if isinstance(prompts.detector, (str, NoneType)) else prompts.detector
         name = prompts.detector if isinstance(prompts.detector, str) else None
-        wanted = {item: getattr(prompts, item) for item in ("every", "text", "frames", "score")}
-        finding = checked(DetectorConfig, {"name": name, **wanted})
+        asked = {item: getattr(prompts, item) for item in ("every", "text", "frames", "score")}
+        finding = checked(DetectorConfig, {"name": name, **asked})
         return results_of(TrackJob, given, {"detector": find}, finding=finding)
     if required is not None and not isinstance(required, Iterable):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
