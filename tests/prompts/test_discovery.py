@@ -15,7 +15,7 @@ from segue.models.dino import DINO
 from segue.prompts.detectors import DiscoveryDetector
 from segue.prompts.lost import discover, pixels_of_patches
 from segue.prompts.planes import tight_box
-from segue.prompts.selection import Rules, select
+from segue.prompts.proposals import Rules, select
 from segue.reproduce.stcn_report import nearest_detections
 from segue.types import Frame
 from tests.fill import fill_plainly

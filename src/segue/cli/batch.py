@@ -23,7 +23,7 @@ from segue.cli.options import Options, Values, command
 from segue.cli.running import parse_job
 from segue.errors import SegueError
 from segue.inputs import printable
-from segue.jobs.values import TrackJob, VideoJob, check_prompts
+from segue.jobs.values import Job, TrackJob, check_prompts
 from segue.notices import notice
 from segue.options import value_of
 from segue.reports.terminal import bars, interruptible
@@ -164,11 +164,14 @@ class Terminal(BatchObserver):
 
 def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
     """The videos with their jobs: what the options of the batch and their own mean."""
-    found, jobs = [], dict[tuple[str, ...], VideoJob]()
+    found, jobs = [], dict[tuple[str, ...], Job]()
     for task in tasks:
         if task.job is None and task.arguments not in jobs:
             try:
-                jobs[task.arguments] = _job_of(task, how)
+                job = job_of(how.command, [task.source, *how.options, *task.arguments])
+                if isinstance(job, TrackJob):
+                    check_prompts(job)
+                jobs[task.arguments] = job
             except SegueError as error:
                 if not task.arguments:  # the options of all are wrong
                     raise
@@ -177,19 +180,13 @@ def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
     return found
 
 
-def _job_of(task: Task, how: JobConfig) -> VideoJob:
-    check_words((*how.options, *task.arguments))
-    job = parse_job(how.command, [task.source, *how.options, *task.arguments])
-    check_single_files(job)
-    if isinstance(job, TrackJob):
-        check_prompts(job)
-    return job
-
-
-def check_words(words: Sequence[str]) -> None:
-    """See that no option is one that the batch sets for each video: SegueError."""
+def job_of(name: str, words: Sequence[str]) -> Job:
+    """The job that a command line means for videos whose outputs and progress the batch sets."""
     if own := sorted({word.partition("=")[0] for word in words}.intersection(WORKERS_OWN)):
         raise SegueError(f"{own[0]} is set for each video by the batch; leave it out of its options")
+    job = parse_job(name, words)
+    check_single_files(job)
+    return job
 
 
 def _report(how: JobConfig) -> None:

@@ -24,7 +24,6 @@ from segue.jobs.plan import zones_of
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.models.base import ForegroundCapabilities, ForegroundNetwork, foreground_capabilities
-from segue.naming import natural_key
 from segue.registry import DETECTORS, MODELS
 from segue.sessions.association import name_object
 from segue.sessions.background import MaskedMedian
@@ -39,10 +38,8 @@ from segue.sessions.two_passes import TwoPasses
 from segue.sessions.video_scenes import LEARNT, LearntBackground, VideoScenes
 from segue.types import FlowName, Frame, Image, Refinement, Segmentation
 from segue.video.best_views import Name
-from segue.video.images import read_image, write_image
+from segue.video.images import list_images, read_image, write_image
 from segue.video.readers import DamageError, as_rgb
-
-DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 
 
 class OpenForeground(OpenJob):
@@ -182,7 +179,7 @@ def _chosen_frames(
     frames: Iterable[Frame], fps: float | None, depth: str | Path | None, flow: FlowFiles | None
 ) -> Iterator[Frame]:
     """The frames that are needed, with their depth maps and flow images."""
-    maps = None if depth is None else _depth_maps(Path(depth))
+    maps = None if depth is None else list_images(Path(depth))
     for frame in frames if fps is None else at_rate(frames, fps):
         chosen = frame if flow is None else replace(frame, flow=flow(frame.index))
         if maps is not None:
@@ -191,13 +188,6 @@ def _chosen_frames(
             path = maps[frame.index]
             chosen = replace(chosen, depth=read_stored_mask(path, str(path)))
         yield chosen
-
-
-def _depth_maps(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise SourceError(f"{folder}: no such folder of depth maps")
-    maps = (path for path in folder.iterdir() if path.suffix.lower() in DEPTH_SUFFIXES)
-    return sorted(maps, key=lambda path: natural_key(path.name))
 
 
 def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:

@@ -17,7 +17,7 @@ from segue.jobs.observer import Observer
 from segue.jobs.opened import Inputs, OpenJob, first_frame, open_video
 from segue.jobs.record import write_record
 from segue.jobs.running import RunResult
-from segue.jobs.values import DEFAULT_FORMATS, InstanceOptions, InstancesJob
+from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.registry import DETECTORS, MODELS
@@ -149,16 +149,11 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
 
 def _check_options(job: InstancesJob) -> None:
     """Refuse options that mean nothing where the video is looked at as a whole."""
-    plain = InstanceOptions()
-    given = {
-        **{name: getattr(job.options, name) for name in ("window", "score", "overlap", "top")},
-        "classes": job.classes,
-        "names": job.names,
-        "format": None if job.outputs.formats == DEFAULT_FORMATS else job.outputs.formats,
-        "explain": job.explain,
-        "side_by_side": job.outputs.side_by_side or None,
-        "resume": job.outputs.resume or None,
+    meant = {
+        *job.model_dump(include={"classes", "names", "explain"}, exclude_defaults=True),
+        *job.options.model_dump(exclude={"short_side"}, exclude_defaults=True),
+        *job.outputs.model_dump(exclude={"folder", "overwrite"}, exclude_defaults=True),
     }
-    for name, value in given.items():
-        if value != getattr(plain, name, None):
-            raise SegueError(f"--{name.replace('_', '-')} means nothing with --whole; leave it out")
+    for name in meant:
+        flag = "format" if name == "formats" else name.replace("_", "-")
+        raise SegueError(f"--{flag} means nothing with --whole; leave it out")

@@ -30,8 +30,7 @@ from segue.prompts import MakePrompter, find_prompter, prompter_of
 from segue.prompts.motion import with_motion
 from segue.prompts.parse import errors_name, fit_mask, read_masks
 from segue.prompts.phrases import parse_phrases
-from segue.prompts.proposals import Detector
-from segue.prompts.selection import Rules
+from segue.prompts.proposals import Detector, Rules
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.concepts import ConceptSession

@@ -19,7 +19,7 @@ from segue.prompts.answers import MakePrompter
 from segue.prompts.lost import discover, pixels_of_patches
 from segue.prompts.own_detectors import Finds, FunctionDetector
 from segue.prompts.proposals import Detector as Detector
-from segue.prompts.selection import Rules, found_in, select
+from segue.prompts.proposals import Rules, found_in, select
 from segue.types import FeatureName, Image, Refinement, Segmentation
 from segue.video.readers import FrameLike, as_frame
 

@@ -13,7 +13,7 @@ from segue.masks import measure, resize_mask
 from segue.models.geometry import ResizePadGeometry
 from segue.prompts.answers import MakePrompter, Prompts
 from segue.prompts.prompter import Prompter
-from segue.prompts.selection import found_in
+from segue.prompts.proposals import found_in
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Image, IndexMask, Segmentation
 from segue.video.readers import FrameLike, as_frame

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from segue.prompts.selection import Rules, select
+from segue.prompts.proposals import Rules, select
 from segue.registry import DetectorEntry, DetectorOptions
 from segue.types import Frame, Segmentation
 
