@@ -113,6 +113,7 @@ def test_a_killed_worker_changes_no_byte(videos: Path, command: Command, tmp_pat
                 if workers and time.monotonic() > patience:
                     os.kill(rng.choice(workers), signal.SIGKILL)
                     break
+                time.sleep(0.02)
         assert process.wait() == 0
 
     assert results(tmp_path / "killed") == alone(videos, command)
@@ -127,7 +128,7 @@ def test_a_killed_batch_ends_its_workers_and_goes_on(command: Command, tmp_path:
         words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         while not list(tmp_path.glob("out/.segue-batch/work/*/masks/*.png")) and process.poll() is None:
-            os.sched_yield()
+            time.sleep(0.01)
         workers = workers_of(process)
         process.kill()
     assert not [pid for pid in workers if alive(pid)]
@@ -297,7 +298,7 @@ def masks_of(folder: Path, process: subprocess.Popen[bytes]) -> list[Path]:
     while process.poll() is None:
         if found := list(folder.glob("out/.segue-batch/work/*/masks/0*.png")):
             return found
-        os.sched_yield()
+        time.sleep(0.01)
     raise AssertionError("the batch has ended")
 
 
@@ -340,7 +341,7 @@ def test_ctrl_c_while_workers_import_is_silent_and_quick(tmp_path: Path, times: 
     with started(*words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         while len(workers := workers_of(process)) < 2:
             assert process.poll() is None
-            os.sched_yield()
+            time.sleep(0.01)
         begun = time.monotonic()
         for _ in range(times):
             os.killpg(process.pid, signal.SIGINT)
