@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,37 +41,32 @@ class BatchCommand(TyperCommand):
         return value_of(args, "--do") or "track"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        own, rest = _by_name(self.get_params(ctx)), list(args)
+        to = self.handed_on(args)
+        if to not in DOABLE:
+            raise SegueError(f"--do {to}: choose from {', '.join(DOABLE)}")
+        own = _options(self.get_params(ctx))
+        known = _options(load_command(to).get_params(ctx)) | own
         mine: list[str] = []
         theirs: list[str] = []
-        while rest:
-            word = rest.pop(0)
+        words = iter(args)
+        for word in words:
             name, has_value, _ = word.partition("=")
-            option, whose = own.get(name), mine
-            if option is None and word.startswith("-") and word != "-":
-                option, whose = self._handed(ctx, args, name), theirs
+            is_option = word.startswith("-") and word != "-"
+            if is_option and name not in known:
+                raise SegueError(f"{ctx.info_name}: there is no option {name}, nor has `segue {to}` one")
+            whose = theirs if is_option and name not in own else mine
             whose.append(word)
-            flag = getattr(option, "is_flag", False) or getattr(option, "count", False)
-            if option is not None and not flag and not has_value:
-                whose += rest[:1]
-                del rest[:1]
+            if is_option and known[name] and not has_value:
+                whose += itertools.islice(words, 1)
         super().parse_args(ctx, mine)
         ctx.args = theirs
         return theirs
 
-    def _handed(self, context: Any, args: list[str], name: str) -> Any:
-        """An option of the repeated command."""
-        to = self.handed_on(args)
-        if to not in DOABLE:
-            raise SegueError(f"--do {to}: choose from {', '.join(DOABLE)}")
-        options = _by_name(load_command(to).get_params(context))
-        if name not in options:
-            raise SegueError(f"{context.info_name}: there is no option {name}, nor has `segue {to}` one")
-        return options[name]
 
-
-def _by_name(params: Iterable[Any]) -> dict[str, Any]:
-    return {name: item for item in params for name in (*item.opts, *item.secondary_opts)}
+def _options(params: Iterable[Any]) -> dict[str, bool]:
+    """Whether a value follows each option."""
+    options = (item for item in params if item.param_type_name == "option")
+    return {name: not item.is_flag for item in options for name in (*item.opts, *item.secondary_opts)}
 
 
 def _batch(
@@ -108,8 +104,6 @@ def _batch(
     if status:
         _report(how)
         return
-    if how.command not in DOABLE:
-        raise SegueError(f"--do {how.command}: choose from {', '.join(DOABLE)}")
     if not sources and not (how.resume or how.retry_failed):
         raise SegueError("say which videos: a folder, a pattern, videos, or a list")
     if do_tasks(read_tasks(sources) if sources else [], how):

@@ -199,16 +199,17 @@ class Console(Observer):
     def _late(self, frame: Frame) -> str:
         """Delay of a live source, in words."""
         delay = None if self._source is None else self._source.delay(frame)
-        if self._source is None or delay is None:
-            return ""
-        dropped = f", {self._source.dropped} frames dropped" if self._source.dropped else ""
-        return f"{delay:.1f} s late{dropped}, "
+        return "" if delay is None else f"{delay:.1f} s late{self._dropped}, "
+
+    @property
+    def _dropped(self) -> str:
+        """Frames of a live source that came too fast, in words."""
+        count = 0 if self._source is None else self._source.dropped
+        return f", {count} frames dropped" if count else ""
 
     def end(self, frames: int, seconds: float) -> None:
         self.close()
-        dropped = self._source.dropped if self._source is not None else 0
-        left_out = f", {dropped} frames dropped" if dropped else ""
-        notice(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s){left_out}")
+        notice(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s){self._dropped}")
 
     def written(self, name: str, path: Path) -> None:
         self.close()

@@ -38,9 +38,8 @@ from segue.sessions.segmenters import Segmenter
 from segue.sessions.two_passes import TwoPasses
 from segue.sessions.video_scenes import LEARNT, LearntBackground, VideoScenes
 from segue.types import FlowName, Frame, Image, Refinement, Segmentation
-from segue.video import Source
 from segue.video.best_views import Name
-from segue.video.images import IMAGE_SUFFIXES, read_image, write_image
+from segue.video.images import read_image, write_image
 from segue.video.readers import DamageError, as_rgb
 
 DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
@@ -56,7 +55,6 @@ class OpenForeground(OpenJob):
         self.zones = zones_of(job)
         super().__init__(job, inputs)
         options, source = job.options, self.source
-        _check_composites(source)
         _check_background(job.background, job.outputs.overwrite or job.outputs.resume)
         scene = inputs.get("scene", job.scene)
         usual = isinstance(scene, str) and scene == "median"
@@ -212,22 +210,6 @@ def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
         if frame.time + 1e-6 >= due:
             yield frame
             due = due + 1 / fps if due + 1 / fps > frame.time else frame.time + 1 / fps
-
-
-def _check_composites(source: Source) -> None:
-    """Refuse HOFAM's composites of frame, flow and label, 768 x 256 pixels with a grey label on the right."""
-    if source.size != (256, 768) or not source.files or source.files[0].suffix.lower() not in IMAGE_SUFFIXES:
-        return
-    try:
-        label = read_image(source.files[0])[:, 512:]
-    except DamageError:  # reported when the frame is wanted
-        return
-    grey = bool((label == label[..., :1]).all())
-    if grey and float(np.isin(label[..., 0], (0, 255)).mean()) > 0.9:
-        raise SourceError(
-            f"{source.files[0]}: a composite of HOFAM (frame, flow and label side by side) is no frame; "
-            "give the frames, or the folder to `segue run hofam`"
-        )
 
 
 def _check_background(path: Path | None, replace: bool) -> None:

@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from segue.prompts.selection import Found, Rules, select
-from segue.types import Box, Frame
+from segue.prompts.selection import Rules, select
+from segue.types import Box, Frame, Segmentation
 from segue.video.readers import FrameLike, as_frame
 
 
@@ -24,7 +24,7 @@ class Detector(Protocol):
     lookahead: int
     """Frames after a frame that it looks at as well."""
 
-    def __call__(self, frame: Frame, *following: Frame) -> Found:
+    def __call__(self, frame: Frame, *following: Frame) -> Segmentation:
         """The objects of a frame, best first; ``lookahead`` frames follow, fewer at the end of a video."""
 
 
@@ -68,7 +68,7 @@ class ProposingDetector(ABC):
             Boxes, scores and class names, best first; a mask is computed when it is asked for.
         """
 
-    def __call__(self, frame: FrameLike, *_: FrameLike) -> Found:
+    def __call__(self, frame: FrameLike, *_: FrameLike) -> Segmentation:
         """The objects of a frame, best first: by the score of the box times the expected IoU of the mask."""
         frame = as_frame(frame)
         found = self.propose(frame, self.rules.score)
@@ -76,7 +76,7 @@ class ProposingDetector(ABC):
         scores = np.array([score * found.quality(number) for number, score in enumerate(found.scores)])
         # The rules' score is for boxes, which have been chosen by it.
         rules = replace(self.rules, score=0.0, classes=None)
-        return select(np.reshape(masks, (-1, *frame.size)), scores, found.labels, rules)
+        return select(frame, np.reshape(masks, (-1, *frame.size)), scores, found.labels, rules)
 
 
 def propose(detector: Detector, frame: Frame, least_score: float) -> Proposals:
@@ -84,10 +84,11 @@ def propose(detector: Detector, frame: Frame, least_score: float) -> Proposals:
     if isinstance(detector, ProposingDetector):
         return detector.propose(frame, least_score)
     found = detector(frame)
-    seen = [(item, plane) for item, plane in zip(found.objects, found.planes, strict=True) if item.box]
+    seen = [(item, place) for place, item in enumerate(found.objects, start=1) if item.box]
+    planes = found.probabilities
     return Proposals(
         tuple(item.box for item, _ in seen if item.box),
         tuple(item.score for item, _ in seen),
         tuple(item.label for item, _ in seen),
-        lambda number: seen[number][1].astype(np.float32),
+        lambda number: planes[seen[number][1]],
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from segue.arrays import BoolArray, FloatingArray
 from segue.errors import PromptError
 from segue.masks import ObjectExtent, measure
-from segue.types import IndexMask, ObjectInfo
+from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +35,24 @@ class Rules:
         return self
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """Objects of one image."""
-
-    mask: IndexMask  # (H, W), uint8; ids from 1 in descending score
-    objects: tuple[ObjectInfo, ...]
-    planes: BoolArray  # mask of each object before overlaps were resolved, (K, H, W)
-
-    def __len__(self) -> int:
-        return len(self.objects)
-
-
-def found_in(mask: IndexMask) -> Found:
+def found_in(frame: Frame, mask: IndexMask) -> Segmentation:
     """The objects of an index mask (H, W), the best first; scores say only the order."""
     extents = measure(mask)
-    ids = np.array(list(extents), int)
-    objects = _objects(extents, [None] * len(ids), 1.0 / ids)
-    return Found(mask, objects, mask[None] == ids[:, None, None])
+    objects = _objects(extents, [None] * len(extents), 1.0 / np.array(list(extents), int))
+    return Segmentation(frame.index, frame.time, mask, objects)
 
 
 def select(
+    frame: Frame,
     probabilities: FloatingArray,
     scores: FloatingArray,
     labels: Collection[str | None],
     rules: Rules | None = None,
-) -> Found:
-    """Apply the rules to the detections of an image: probabilities (N, H, W) and scores (N,), both in 0..1.
+) -> Segmentation:
+    """Apply the rules to the detections of a frame: probabilities (N, H, W) and scores (N,), both in 0..1.
 
-    A pixel that several objects claim goes to the most probable of them, of equals to the better one.
+    A pixel that several objects claim goes to the most probable of them, of equals to the better one; the
+    probabilities of the result are the masks (K+1, H, W) before that, in 0 and 1.
     """
     rules = rules or Rules()
     names, size = list(labels), probabilities.shape[1:]
@@ -83,14 +73,15 @@ def select(
         if len(kept) == rules.max_objects:
             break
     if not kept:
-        return Found(np.zeros(size, np.uint8), (), np.zeros((0, *size), np.bool_))
+        return Segmentation(frame.index, frame.time, np.zeros(size, np.uint8))
     claimed = np.where(planes, probabilities[kept], -1.0)
     owner = np.where(np.any(planes, axis=0), claimed.argmax(0) + 1, 0)
     alive = np.bincount(owner.ravel(), minlength=len(kept) + 1)[1:] >= least
     ids = np.append(0, alive.cumsum() * alive).astype(np.uint8)
     mask, numbers = ids[owner], np.array(kept)[alive]
     objects = _objects(measure(mask), [names[i] for i in numbers], scores[numbers])
-    return Found(mask, objects, np.asarray(planes)[alive])
+    claims = np.stack([mask == 0, *np.asarray(planes)[alive]])
+    return Segmentation(frame.index, frame.time, mask, objects, partial(claims.astype, np.float32))
 
 
 def _objects(
