@@ -367,7 +367,10 @@ def rendered_scenes(folder: Path, options: Sequence[str] = RENDERED) -> dict[str
 
 
 def held_out_scenes(root: Path) -> dict[str, list[Video]]:
-    """Scenes that are looked at once, when weights have been chosen: their images were never trained on."""
+    """Scenes that are looked at once, when weights have been chosen: their images were never trained on.
+
+    Three with pasted objects, and the sequences of DAVIS val at 240p, whose cameras move after the object.
+    """
     davis = root / "vos/davis2016_360p_train"
     videos = []
     for seed, (name, part) in enumerate(HELD_OUT.items(), start=40):
@@ -375,7 +378,21 @@ def held_out_scenes(root: Path) -> dict[str, list[Video]]:
         masks = sorted((davis / "Annotations" / name).glob("*.png"))
         own = [cv2.resize(read_stored_mask(path, str(path)), (427, 240))[part] > 0 for path in masks]
         videos.append(pasted(f"{name}, pasted", plate, unseen_cut_outs(root), seed, own))
-    return {"held out": videos}
+    val = DavisFolder(root / "vos/davis2016_240p")
+    moving = [sequence_of_davis(val, name) for name in val.names if name in DAVIS_VAL]
+    return {"held out": videos, "held out, camera moves": moving}
+
+
+def sequence_of_davis(folder: DavisFolder, name: str) -> Video:
+    """A sequence of DAVIS, all of whose objects are foreground."""
+    sequence = folder[name]
+
+    def shots() -> Iterator[Shot]:
+        for index in range(len(sequence)):
+            image, mask = sequence.read_image(index), sequence.read_mask(index)
+            yield image, np.where(mask > 0, np.uint8(MOTION), np.uint8(STATIC))
+
+    return Video(name, np.ones(sequence.read_image(0).shape[:2], bool), shots)
 
 
 HELD_OUT = {

@@ -15,10 +15,11 @@ from segue_train.cut_outs import cut_outs_of_stills, cut_outs_of_videos
 from segue_train.footage import Material, gather, named_data
 from segue_train.foreground_clips import ClipMaker, scenes_of
 from segue_train.foreground_pool import Maker, Pool, fill
-from segue_train.foreground_videos import StillCameras
+from segue_train.foreground_videos import FARTHEST, MovingCameras, StillCameras
 
 # How often a mover is cut out of a video, which has limbs that move, against one of a still image.
 VIDEO_WEIGHT = 6
+MOVING_SHARE = 0.1  # samples of videos of moving cameras for each sample of an artificial clip
 STILL_SHARE = 0.25  # most samples of videos of still cameras for each sample of an artificial clip
 SAMPLES_A_FRAME = 6  # most samples for each labelled frame of a still camera
 
@@ -65,6 +66,9 @@ def fill_pool(
         cut_outs = cut_outs_of_stills(footage.stills) + cut_outs_of_videos(footage.videos) * VIDEO_WEIGHT
         scenes = scenes_of([*footage.stills, *footage.videos])
         makers.append((ClipMaker(cut_outs, scenes, offsets, size), samples))
+        long = [video for video in footage.videos if len(video) > FARTHEST + max(0, *offsets)]
+        if long:
+            makers.append((MovingCameras(long, offsets, size), round(MOVING_SHARE * samples)))
     for shadows, videos in still_cameras.items():
         if videos:
             frames = sum(len(video.labels) for video in videos)

@@ -7,6 +7,7 @@ our reading (see docs/systems/mustan.md).
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,13 +20,17 @@ from segue.datasets.isd import IsdClip
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue.sessions.extra_inputs import DepthScale
+from segue.sessions.moving_camera import Homography, camera_motion, motion_between, seen_from
 from segue.types import Image
+from segue_train.footage import VOID, Footage
 from segue_train.foreground_samples import UNLIT, Sample, collate, with_past
 from segue_train.photo import Jitter
 from segue_train.recipe import Batch, Batches
 from segue_train.scenery import draw_sensor, noise_stock
 from segue_train.warp import Rng, Size, picked, random_part
 
+NEAREST, FARTHEST = 4, 18  # frames from the current one to those that are a moving camera's background
+TRIES = 500  # random frames that are looked at for one onto which its past can be warped
 LONGEST_STEP = 6  # most frames from one frame of a window to the next; networks learn steps from one on
 FROZEN = 0.05  # share of the windows in which all frames are the current one
 BACKGROUND_FRAMES = 9  # past frames whose median is the background
@@ -66,14 +71,66 @@ class StillCameras:
             labels = np.where(labels == STATIC, np.uint8(UNLIT), labels)
         images = [run.video.read_image(i) for i in (*times, *past)]
         masks = [run.video.read_labels(i) for i in past]
-        scale = max(float(rng.uniform(0.7, 1.3)), *np.divide(self.size, labels.shape))
-        pieces = cut(rng, [*images, *masks, labels], self.size, scale)
-        count, length = len(times), len(images)
-        window, past_frames, solids = (
-            np.stack(pieces[i:j]) for i, j in ((0, count), (count, length), (length, -1))
-        )
-        now_at = self.offsets.index(0)
-        return [with_past(rng, window, window[now_at], past_frames, solids >= UNKNOWN, pieces[-1])]
+        return [part_of(rng, self.offsets, self.size, images, masks, labels)]
+
+
+class MovingCameras:
+    """Draws samples from videos of moving cameras whose frames before are warped onto the current one.
+
+    A network must ignore the motion that is left, above all parallax.
+    """
+
+    def __init__(self, videos: Sequence[Footage], offsets: Sequence[int], size: Size) -> None:
+        self.videos, self.offsets, self.size = list(videos), tuple(offsets), size
+        self._steps = functools.cache(self._step)
+
+    def samples(self, rng: Rng) -> list[Sample]:
+        """A random frame onto which the frames before can be warped; half of the videos run backwards."""
+        for _ in range(TRIES):
+            number = int(rng.integers(len(self.videos)))
+            video, sense = self.videos[number], 1 if rng.random() < 0.5 else -1
+            past = -np.sort(-rng.integers(NEAREST, FARTHEST + 1, int(rng.integers(1, 9))))
+            times = [sense * int(time) for time in (*self.offsets, *(-past))]
+            now = int(rng.integers(max(0, -min(times)), len(video) - max(0, *times)))
+            image, mask = video.read(now)
+            size = (image.shape[0], image.shape[1])
+            ways = [
+                motion_between(functools.partial(self._steps, number), now + time, now, size)
+                for time in times
+            ]
+            warped = [
+                seen_from(video.read_image(now + time), way, image)
+                for time, way in zip(times, ways, strict=True)
+                if way is not None
+            ]
+            if len(warped) == len(times):
+                labels = np.where(mask > 0, np.uint8(MOTION), np.uint8(UNLIT))
+                labels[mask == VOID] = UNKNOWN
+                # Masks are as if missing: sessions warp theirs, which are as crude.
+                masks = [np.zeros_like(labels)] * len(past)
+                return [part_of(rng, self.offsets, self.size, warped, masks, labels)]
+        raise DatasetError(f"no background can be warped onto any of {TRIES} frames: leave these videos out")
+
+    def _step(self, number: int, index: int) -> Homography | None:
+        """Motion of the camera from the frame before one of a video."""
+        first, second = (self.videos[number].read(i) for i in (index - 1, index))
+        return camera_motion(first, second)
+
+
+def part_of(
+    rng: Rng,
+    offsets: Sequence[int],
+    size: Size,
+    images: Sequence[Image],
+    masks: Sequence[Image],
+    labels: Image,
+) -> Sample:
+    """A part of ``size`` (H, W) of a window and of the past after it; ``masks``: labels of the past."""
+    scale = max(float(rng.uniform(0.7, 1.3)), *np.divide(size, labels.shape))
+    pieces = cut(rng, [*images, *masks, labels], size, scale)
+    count, length = len(offsets), len(images)
+    window, past, solids = (np.stack(pieces[i:j]) for i, j in ((0, count), (count, length), (length, -1)))
+    return with_past(rng, window, window[offsets.index(0)], past, solids >= UNKNOWN, pieces[-1])
 
 
 def runs_of(videos: Sequence[ForegroundSequence], *, scored: bool = False) -> list[Run]:

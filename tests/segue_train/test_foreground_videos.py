@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,11 +12,13 @@ from segue.datasets.foreground import open_plain
 from segue.datasets.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue_train import foreground_pool
+from segue_train.footage import gather
 from segue_train.foreground_material import fill_pool, gather_foreground
 from segue_train.foreground_samples import UNLIT
-from segue_train.foreground_videos import StillCameras
+from segue_train.foreground_videos import MovingCameras, StillCameras
+from tests.clips import Bytes
 from tests.datasets.foreground_videos import save
-from tests.segue_train.making import write_all
+from tests.segue_train.making import write_all, write_video
 
 OFFSETS = (-2, -1, 0)
 SIZE = (48, 64)
@@ -47,6 +50,35 @@ def test_a_gap_in_the_numbers_separates_scenes(tmp_path: Path) -> None:
     save_video(tmp_path / "short", "a", range(1, 2))
     with pytest.raises(DatasetError, match="no video with labelled frames"):
         StillCameras(list(open_plain(tmp_path / "short")), OFFSETS, SIZE, shadows=True)
+
+
+def panned(frames: int) -> Bytes:
+    """A camera that pans over an image of many corners, (T, H, W, 3)."""
+    coarse = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    image = cv2.GaussianBlur(cv2.resize(coarse, (450, 300), interpolation=cv2.INTER_NEAREST), (0, 0), 1)
+    return np.stack([image[k : k + 120, 2 * k : 2 * k + 160] for k in range(frames)])
+
+
+def test_frames_of_a_moving_camera_are_warped_onto_the_current_one(tmp_path: Path) -> None:
+    frames = panned(26)
+    masks = np.zeros(frames.shape[:3], np.uint8)
+    masks[:, 50:70, 60:90] = 1
+    videos = gather([str(write_video(tmp_path, "pan", frames, masks))], report=print).videos
+    maker = MovingCameras(videos, OFFSETS, SIZE)
+    unmoved = np.abs(np.diff(frames.astype(int), axis=0)).mean()
+    for seed in range(3):
+        (sample,) = maker.samples(np.random.default_rng(seed))
+        for other in (*sample.window[:-1], sample.background[..., 3:6]):
+            assert np.abs(other.astype(int) - sample.window[-1]).mean() < unmoved / 2
+        assert set(np.unique(sample.labels)) <= {UNLIT, UNKNOWN, MOTION}
+
+
+def test_frames_without_a_common_scene_are_refused(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 24, 32, 3), dtype=np.uint8)
+    folder = write_video(tmp_path, "noise", noise, np.ones(noise.shape[:3], np.uint8))
+    maker = MovingCameras(gather([str(folder)], report=print).videos, OFFSETS, SIZE)
+    with pytest.raises(DatasetError):
+        maker.samples(np.random.default_rng(0))
 
 
 def test_a_pool_is_filled_from_clips_and_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
