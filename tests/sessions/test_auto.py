@@ -139,6 +139,24 @@ def test_a_frame_that_cannot_be_taken_leaves_the_session_as_it_was(lite: STCNLit
     assert_same(run(following, 2), expected)
 
 
+def test_a_frame_whose_detection_fails_can_be_given_again(lite: STCNLite) -> None:
+    class Failing(ScriptedDetector):
+        fails = True
+
+        def __call__(self, frame: Frame, *following: Frame) -> Segmentation:
+            if self.fails:
+                raise PromptError("nothing to run on")
+            return super().__call__(frame, *following)
+
+    detector = Failing({0: MASKS[0]}, lookahead=1)
+    following = session(lite, detector)
+    following.step(frame(0))
+    with pytest.raises(PromptError):
+        following.step(frame(1))
+    detector.fails = False
+    assert_same(run(following, 1), run(session(lite, ScriptedDetector({0: MASKS[0]}, lookahead=1))))
+
+
 def test_objects_are_known_by_overlap_and_label() -> None:
     mask = np.zeros((20, 20), np.uint8)
     mask[:10, :10] = 4

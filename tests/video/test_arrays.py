@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from segue.errors import SourceError
 from segue.video import open_source
@@ -16,6 +17,12 @@ def test_one_array_or_tensor_holds_a_whole_video(make: object) -> None:
     source = open_source(make([drawn_image(i) for i in range(4)]))
     assert source.frame_count == 4
     assert [int(frame.image.mean()) for frame in source] == [int(drawn_image(i).mean()) for i in range(4)]
+
+
+def test_a_pil_image_is_a_video_of_one_frame() -> None:
+    image = drawn_image(0)
+    (frame,) = open_source(Image.fromarray(image))
+    np.testing.assert_array_equal(frame.image, image)
 
 
 def test_an_iterator_is_read_once_in_the_thread_of_the_caller() -> None:
