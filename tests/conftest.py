@@ -15,6 +15,7 @@ from segue.models.sam2 import SAM2
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.models.xmem import XMem
+from tests.batch.here import WorkersHere
 from tests.cli.running import Command, command_in
 from tests.fill import fill
 from tests.golden_arrays import Golden, best_golden
@@ -47,6 +48,12 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     """Runs ``segue`` in an empty folder, inside the test's process."""
     monkeypatch.chdir(tmp_path)
     return command_in(monkeypatch, capsys)
+
+
+@pytest.fixture
+def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Videos of batches and tables are done in the test's process; a worker takes seconds to start."""
+    monkeypatch.setattr("segue.batch.run.LocalWorkers", WorkersHere)
 
 
 @pytest.fixture

@@ -93,7 +93,6 @@ class LivePage(Observer):
     """Serves the page of a job while it runs, and passes all progress on to another observer."""
 
     def __init__(self, observer: Observer, *, port: int = 0, browser: bool = False) -> None:
-        self.sees_results = observer.sees_results
         self._observer = observer
         self._about: dict[str, Any] = {}
         self._source: Source | None = None

@@ -126,7 +126,7 @@ class Tools:
         found = find(*self.video.walk(index, min(index + find.lookahead, self.video.count - 1)))
         scored = "score" in taken or bool(text.strip())
         rows = []
-        for plane, item in zip(found.planes.astype(np.bool_), found.objects, strict=True):
+        for plane, item in zip(found.probabilities[1:] > 0.5, found.objects, strict=True):
             score = item.score if scored else self._quality(index, plane)
             rows.append({"counts": encode_rle(plane)["counts"], "label": item.label, "score": score})
         return rows

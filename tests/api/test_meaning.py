@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ from segue.masks import write_index_mask
 from segue.models.stcn import STCNLite
 from segue.registry import MODELS
 from segue.types import PointPrompt
+from tests.api.typed_plugin import yours
 from tests.clips import clip
 from tests.lite import lively_lite
 
@@ -182,64 +181,7 @@ def test_names_are_the_public_ones() -> None:
     assert dir(segue) == sorted(segue.__all__)
 
 
-PLUGIN = """
-import torch
-from torch import Tensor, nn
-
-import segue
-from segue.models.base import QueryFeatures, Schedule
-from segue.models.geometry import aggregate
-from segue.models.memory import MemoryTracker
-
-
-class Colours(nn.Module):
-    schedule = Schedule(mem_every=5, top_k=None)
-    tracker = MemoryTracker
-    stride = 16
-    key_channels = 3
-    value_channels = 1
-    read_stride = 16
-    similarity = "l2"
-    shared_keys = True
-    aggregate_prompts = True
-    masks_in_padding = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sharpness = nn.Parameter(torch.tensor(8.0))
-
-    def prepare(self, image: Tensor) -> Tensor:
-        return image.permute(2, 0, 1)[None].float() / 255
-
-    def encode_query(self, image: Tensor) -> QueryFeatures:
-        return QueryFeatures(image, nn.functional.avg_pool2d(image, 16) * self.sharpness, ())
-
-    def encode_memory(
-        self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
-    ) -> tuple[Tensor | None, Tensor]:
-        return None, nn.functional.avg_pool2d(masks[:, None], 16)
-
-    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        return nn.functional.interpolate(20 * (readout - 0.5), scale_factor=4)[:, 0]
-
-    def aggregate(self, probabilities: Tensor) -> Tensor:
-        return aggregate(probabilities)
-
-
-ours = segue.TrackSession(segue.load("stcn-lite"))
-yours = segue.TrackSession(Colours())
-"""
-
-
-def test_a_network_by_name_and_a_plug_in_pass_the_type_checker_and_run(tmp_path: Path) -> None:
-    (tmp_path / "plugin.py").write_text(PLUGIN)
-    # With the settings of the repository, which are strict, its cache serves; PyTorch takes minutes without.
-    checker = [sys.executable, "-m", "mypy", str(tmp_path / "plugin.py")]
-    place = Path(__file__).parents[2]
-    done = subprocess.run(checker, cwd=place, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    names: dict[str, Any] = {}
-    exec(PLUGIN, names)
-    session = names["yours"]
+def test_a_plug_in_with_a_network_of_plain_modules_tracks() -> None:
+    session = yours()
     assert session.step(FRAMES[0], MASKS[0]).ids == (1, 2)
     assert session.step(FRAMES[1]).mask.shape == (48, 64)

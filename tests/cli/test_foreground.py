@@ -184,17 +184,6 @@ def test_what_cannot_be_meant_is_reported_in_one_line(
     assert message in find(*arguments, "--format", "png", "--quiet").complaint
 
 
-def test_composites_of_hofam_are_not_taken_for_frames(command: Command, tmp_path: Path) -> None:
-    panels = np.random.default_rng(0).integers(0, 255, (256, 512, 3), np.uint8)
-    label = np.zeros((256, 256, 3), np.uint8)
-    label[60:90, 40:80] = 255
-    for index in range(3):
-        composite = np.concatenate((panels, label), 1)
-        Image.fromarray(composite).save(tmp_path / f"{index:06d}.png")
-    outcome = command("foreground", tmp_path, "--model", "median", "--output", tmp_path / "out")
-    assert "000000.png: a composite of HOFAM" in outcome.complaint
-
-
 def interrupt_first_pass_at(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Let Ctrl-C come while the first of two passes looks at this frame."""
     take: Callable[..., None] = TwoPasses.take

@@ -16,10 +16,9 @@ from segue.errors import PromptError
 from segue.jobs import instances as jobs
 from segue.masks import read_index_mask
 from segue.models.detection.classes import COCO_NAMES
-from segue.prompts.selection import Found
 from segue.sessions import official
 from segue.sessions.instances import InstanceSession
-from segue.types import Frame, ObjectInfo
+from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import open_source
 from segue.video.mask_folder import read_records
 from segue.weights import write_checkpoint
@@ -191,11 +190,11 @@ class LeftHalf:
     def __init__(self, name: str, **options: Any) -> None:
         self.name, self.options = name, options
 
-    def __call__(self, frame: Frame, *_: Frame) -> Found:
+    def __call__(self, frame: Frame, *_: Frame) -> Segmentation:
         mask = np.zeros(frame.size, np.uint8)
         mask[:, : frame.size[1] // 2] = 1
         box = (0.0, 0.0, frame.size[1] // 2, frame.size[0])
-        return Found(mask, (ObjectInfo(1, "dog", 0.9, box, int(mask.sum())),), mask[None] > 0)
+        return Segmentation(frame.index, frame.time, mask, (ObjectInfo(1, "dog", 0.9, box, int(mask.sum())),))
 
 
 def test_a_detector_finds_what_a_network_for_tracking_follows(

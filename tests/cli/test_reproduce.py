@@ -87,6 +87,7 @@ def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path
     assert row.endswith("mustan-lite, mustan-lite, as shipped, with --data sbi=FOLDER")
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_which_frames_are_memory_makes_a_difference_and_a_image(
     command: Command, davis: Path, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def test_which_frames_are_memory_makes_a_difference_and_a_image(
     }
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_first_frames_come_from_a_source(
     command: Command, davis: Path, something: Path, tmp_path: Path
 ) -> None:
@@ -133,6 +135,7 @@ def test_first_frames_come_from_a_source(
     assert f"note: PointRend: {missing}" in outcome.err
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_boxes_of_people_are_followed_and_scored_as_boxes(
     command: Command, something: Path, tmp_path: Path
 ) -> None:
@@ -205,6 +208,7 @@ def test_rows_are_trained_once_a_fold_and_run_what_they_have_not_seen(
     assert "MUSTAN2, CDnet: trained from random weights, not from a ResNet-18 of ImageNet" in again.err
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_what_is_wrong_with_a_row_ends_that_row(command: Command, tmp_path: Path) -> None:
     save_scene(tmp_path / "sbi", "", "HighwayI", frames=4)
     write_checkpoint(tmp_path / "hofam.safetensors", HOFAM(1).state_dict(), {"options": "{}"})
@@ -244,6 +248,7 @@ def test_what_is_wrong_with_a_row_ends_that_row(command: Command, tmp_path: Path
     assert not found["mustan-lite"]["random_start"]
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_finished_rows_are_told_when_the_table_is_interrupted(
     command: Command, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +269,7 @@ def test_finished_rows_are_told_when_the_table_is_interrupted(
     assert len(json.loads((tmp_path / "out.json").read_text())["tables"][0]["rows"]) == 1
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_disk_that_is_full_at_the_end_costs_no_row(
     command: Command, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +286,7 @@ def test_a_disk_that_is_full_at_the_end_costs_no_row(
     assert "note: no curve: [Errno 28] No space left on device" in outcome.err
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_row_takes_weights_instead_of_a_training(command: Command, cdnet: Path, tmp_path: Path) -> None:
     network = MUSTAN2(width=0.05)
     write_checkpoint(tmp_path / "mustan2.safetensors", network.state_dict(), {"options": '{"width": 0.05}'})
@@ -289,6 +296,7 @@ def test_a_row_takes_weights_instead_of_a_training(command: Command, cdnet: Path
     assert not (tmp_path / "out/weights").exists()
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_composites_are_run_by_given_weights(command: Command, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = HOFAM(1)
@@ -303,6 +311,7 @@ def test_composites_are_run_by_given_weights(command: Command, tmp_path: Path) -
     assert row[-4:] == ["0.9466", "0.9661", "0.9893", "0.9776"]
 
 
+@pytest.mark.usefixtures("workers_here")
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_instances_are_scored_where_they_are_annotated(command: Command, tmp_path: Path) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
+from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import segue
+from segue.cli import running
 from segue.masks import read_index_mask
 from segue.video.mask_folder import read_records
 from tests.cli.running import FRAMES, MASKS, Command, contents
 from tests.lite import lively_lite
+from tests.segue_web.videos import cut_of_sample
 
 
 def test_a_video_becomes_masks_and_an_overlay(track: Command, inputs: Path, tmp_path: Path) -> None:
@@ -121,12 +126,21 @@ def test_existing_output_is_replaced_when_asked(track: Command, tmp_path: Path) 
     assert contents(tmp_path / "out") == before
 
 
-def test_the_bundled_sample_is_followed(command: Command, tmp_path: Path) -> None:
+def test_the_bundled_sample_is_followed(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first frames; `make demo` follows it to the end."""
     assets = Path(segue.__file__).parent / "assets"
     if not (assets / "stcn-lite.safetensors").exists():
         pytest.skip("no weights come with this version")
+    short = tmp_path / "short/assets/sample"
+    short.mkdir(parents=True)
+    cut_of_sample(short / "video.mp4", 5)
+    shutil.copyfile(assets / "sample/first.png", short / "first.png")
+    files = SimpleNamespace(files=lambda _: tmp_path / "short", as_file=resources.as_file)
+    monkeypatch.setattr(running, "resources", files)
     outcome = command("demo", "--output", tmp_path / "demo")
     assert outcome.code == 0, outcome.err
-    frames = len(list(segue.open_source(assets / "sample" / "video.mp4")))
-    assert len(list((tmp_path / "demo" / "masks").glob("*.png"))) == frames
-    assert len(list(segue.open_source(tmp_path / "demo" / "overlay.mp4"))) == frames
+    assert len(list((tmp_path / "demo" / "masks").glob("*.png"))) == 5
+    assert len(list(segue.open_source(tmp_path / "demo" / "overlay.mp4"))) == 5
+    assert (tmp_path / "demo" / "first.png").read_bytes() == (short / "first.png").read_bytes()

@@ -159,16 +159,6 @@ def test_frames_are_chosen_by_their_time_stamps(times: list[float], fps: float, 
     assert [frame.index for frame in at_rate(frames, fps)] == kept
 
 
-def test_composites_of_hofam_are_no_frames(tmp_path: Path) -> None:
-    image = np.random.default_rng(2).integers(0, 256, (256, 768, 3)).astype(np.uint8)
-    write_image(tmp_path / "video" / "0.png", image)
-    segue.foreground(tmp_path / "video", model="median")
-    image[:, 512:] = np.where(image[:, 512:, :1] < 128, 0, 255)
-    write_image(tmp_path / "composites" / "0.png", image)
-    with pytest.raises(SourceError, match=r"0\.png"):
-        segue.foreground(tmp_path / "composites", model="median")
-
-
 @pytest.mark.parametrize(
     "changes",
     [

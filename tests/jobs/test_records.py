@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.api.track import stored_prompts
+import segue
 from segue.errors import PromptError
 from segue.jobs.record import identified, record
 from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoSource
-from segue.prompts.given import given_prompts
 from segue.types import BoxPrompt
-from segue.video import open_source
 
 
 def track(**fields: Any) -> TrackJob:
@@ -68,5 +66,5 @@ def video(tmp_path: Path) -> Path:
 
 
 def test_what_is_wrong_with_prompts_is_an_error_of_prompts(video: Path) -> None:
-    with open_source(video) as source, pytest.raises(PromptError, match="prompts"):
-        stored_prompts(given_prompts({0: [BoxPrompt(1, (0, 0, float("nan"), 5))]}), source)
+    with pytest.raises(PromptError, match=r"prompts\.0\.box\.box\.2 is nan"):
+        segue.track(video, {0: [BoxPrompt(1, (0, 0, float("nan"), 5))]})

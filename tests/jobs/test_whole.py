@@ -20,15 +20,13 @@ from segue.masks.rle import encode_rle
 from segue.types import Frame, Segmentation
 from segue.video.images import write_image
 
-NETWORK = SimpleNamespace(short_side=360, score=0.3)
+NETWORK = SimpleNamespace(short_side=12, score=0.3)
 IMAGES = np.random.default_rng(1).integers(0, 256, (3, 12, 16, 3)).astype(np.uint8)
 MASK = np.zeros((24, 32), bool)
 MASK[2:10, 3:20] = True
 
 
 class Seen(Observer):
-    sees_results = True
-
     def __init__(self) -> None:
         self.told: list[Any] = []
         self.masks: list[Any] = []
@@ -83,7 +81,7 @@ def test_the_clip_is_looked_at_reduced_and_masks_have_the_size_of_the_video(
     (call,) = calls
     assert call["network"] is NETWORK
     assert [image.shape for image in call["images"]] == [(12, 16, 3)] * 3
-    assert (call["size"], call["short_side"], call["device"], call["fast"]) == ((24, 32), 360, "cpu", False)
+    assert (call["size"], call["short_side"], call["device"], call["fast"]) == ((24, 32), 12, "cpu", False)
     assert outcome.frames == 3
     (entry,) = json.loads(outcome.paths["ytvis"].read_text())
     assert entry["segmentations"] == [encode_rle(MASK), None, None]

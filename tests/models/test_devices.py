@@ -30,7 +30,7 @@ from segue.models.sam2.network import SAM2
 from segue.models.seqformer import SeqFormer, Size
 from segue.prompts.detectors import DiscoveryDetector, NetworkDetector, SemanticDetector
 from segue.prompts.prompter import Prompter
-from segue.prompts.selection import Rules
+from segue.prompts.proposals import Rules
 from segue.sessions import ForegroundSession, InstanceSession, TrackSession
 from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
 from segue.sessions.instances import WindowOptions

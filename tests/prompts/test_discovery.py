@@ -15,11 +15,13 @@ from segue.models.dino import DINO
 from segue.prompts.detectors import DiscoveryDetector
 from segue.prompts.lost import discover, pixels_of_patches
 from segue.prompts.planes import tight_box
-from segue.prompts.selection import Rules, select
+from segue.prompts.proposals import Rules, select
 from segue.reproduce.stcn_report import nearest_detections
 from segue.types import Frame
 from tests.fill import fill_plainly
 from tests.golden_arrays import Golden, best_golden, load_golden
+
+BLANK = Frame(0, 0.0, np.zeros((20, 20, 3), np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +107,11 @@ def test_an_empty_image_is_refused() -> None:
 
 
 def test_detections_become_the_published_objects(selection: Golden) -> None:
-    found = select(selection["probs"], selection["det_scores"], [None] * len(selection["det_scores"]))
+    found = select(BLANK, selection["probs"], selection["det_scores"], [None] * len(selection["det_scores"]))
     assert np.array_equal(found.mask, selection["index"])
     kept = selection["det_scores"][selection["kept"]]
     assert [item.score for item in found.objects] == pytest.approx(sorted(kept, reverse=True))
-    assert found.planes.shape == (len(found), *found.mask.shape)
+    assert found.probabilities.shape == (1 + len(found.objects), *found.mask.shape)
 
 
 def test_known_boxes_get_the_published_detections(selection: Golden) -> None:
@@ -121,8 +123,9 @@ def test_known_boxes_get_the_published_detections(selection: Golden) -> None:
 def test_only_wanted_classes_become_objects() -> None:
     probabilities = np.zeros((2, 20, 20), np.float32)
     probabilities[0, :8, :8] = probabilities[1, 10:, 10:] = 0.9
-    found = select(probabilities, np.array([0.9, 0.8]), ["dog", "cat"], Rules(classes=frozenset({"cat"})))
+    labels, scores = ["dog", "cat"], np.array([0.9, 0.8])
+    found = select(BLANK, probabilities, scores, labels, Rules(classes=frozenset({"cat"})))
     assert [(item.id, item.label, item.box) for item in found.objects] == [(1, "cat", (10, 10, 20, 20))]
-    nothing = select(probabilities, np.array([0.1, 0.2]), ["dog", "cat"])
-    assert len(nothing) == 0
+    nothing = select(BLANK, probabilities, np.array([0.1, 0.2]), labels)
+    assert not nothing.objects
     assert not nothing.mask.any()

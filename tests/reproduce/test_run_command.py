@@ -115,6 +115,7 @@ def test_a_data_set_is_run_and_scored_by_one_command(davis: Path, command: Comma
     assert command("run", "davis", davis, "-o", "out", "--workers", 1, "--resume", "-q").code == 0
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_data_set_is_run_and_scored_from_python(davis: Path, command: Command, tmp_path: Path) -> None:
     assert command("run", "davis", davis, "-o", "line", "--workers", 1, "--json", "line.json", "-q").code == 0
     done = segue.run("davis", davis, output=tmp_path / "out", workers=1)
@@ -141,6 +142,7 @@ def test_wrong_calls_of_run_say_what_is_wrong(davis: Path, tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_composites_of_hofam_are_run_with_their_own_flow(command: Command, tmp_path: Path) -> None:
     root = save_composites(tmp_path / "demo")
     torch.manual_seed(0)

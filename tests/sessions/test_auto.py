@@ -15,7 +15,6 @@ import segue
 from segue.errors import CheckpointError, PromptError, SourceError
 from segue.models.base import MemoryNetwork
 from segue.models.stcn import STCNLite
-from segue.prompts.selection import Found
 from segue.sessions import SessionState, TrackSession
 from segue.sessions.auto import MOST_OBJECTS, PATIENCE, Auto, AutoSession, known_as
 from segue.types import Frame, MaskPrompt, ObjectInfo, Segmentation
@@ -43,12 +42,12 @@ class ScriptedDetector:
         self.masks, self.labels, self.lookahead = masks, labels or {}, lookahead
         self.asked: list[tuple[int, ...]] = []
 
-    def __call__(self, frame: Frame, *following: Frame) -> Found:
+    def __call__(self, frame: Frame, *following: Frame) -> Segmentation:
         self.asked.append((frame.index, *(item.index for item in following)))
         mask = self.masks.get(frame.index, np.zeros(frame.size, np.uint8))
         ids = [int(i) for i in np.unique(mask) if i]
         objects = tuple(ObjectInfo(i, self.labels.get(i), area=int((mask == i).sum())) for i in ids)
-        return Found(mask, objects, np.stack([mask == i for i in (0, *ids)])[1:])
+        return Segmentation(frame.index, frame.time, mask, objects)
 
 
 @pytest.fixture(scope="module")
@@ -188,9 +187,9 @@ class Passers:
     names: Mapping[int, str] = {}
     lookahead = 0
 
-    def __call__(self, frame: Frame, *_: Frame) -> Found:
+    def __call__(self, frame: Frame, *_: Frame) -> Segmentation:
         mask = (frame.image.max(axis=2) > 0).astype(np.uint8)
-        return Found(mask, (ObjectInfo(1, None, area=int(mask.sum())),), mask[None] > 0)
+        return Segmentation(frame.index, frame.time, mask, (ObjectInfo(1, None, area=int(mask.sum())),))
 
 
 def colours() -> TrackSession:
@@ -246,7 +245,7 @@ def test_a_retired_object_is_known_again_by_its_look_also_after_a_restart() -> N
         return Frame(t, t / 25, image)
 
     class Spots(Passers):
-        def __call__(self, frame: Frame, *_: Frame) -> Found:
+        def __call__(self, frame: Frame, *_: Frame) -> Segmentation:
             found = super().__call__(frame)
             return found if found.mask.any() else replace(found, objects=())
 

@@ -104,5 +104,5 @@ def test_a_folder_of_maps_belongs_to_the_frames_in_order(network: MUSTAN2, tmp_p
     (tmp_path / "d102.png").unlink()
     with pytest.raises(SourceError, match="7 depth maps, none for frame 7"):
         list(foreground(images, model=network, depth=tmp_path, device="cpu"))
-    with pytest.raises(SourceError, match="no such folder"):
+    with pytest.raises(SourceError, match="none: cannot be read"):
         list(foreground(images, model=network, depth=tmp_path / "none", device="cpu"))

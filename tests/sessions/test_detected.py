@@ -11,7 +11,6 @@ import pytest
 
 import segue
 from segue.errors import CheckpointError, PromptError
-from segue.prompts.selection import Found
 from segue.sessions import SessionState, TrackSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.types import Frame, Image, ObjectInfo, Segmentation
@@ -22,7 +21,7 @@ Thing = tuple[str, float, int, int, tuple[int, int, int]]
 """Label, score, left edge, top edge and colour of a square of 20 pixels."""
 
 
-def drawn(*things: Thing) -> tuple[Image, Found]:
+def drawn(*things: Thing) -> tuple[Image, Segmentation]:
     """An image of squares, later ones in front, and what a perfect detector finds in it."""
     image = np.full((*SIZE, 3), 128, np.uint8)
     mask = np.zeros(SIZE, np.uint8)
@@ -38,7 +37,8 @@ def drawn(*things: Thing) -> tuple[Image, Found]:
             box = max(x, 0), y, min(x + 20, SIZE[1]), y + 20
             objects.append(ObjectInfo(number, label, score, box, visible))
     kept = [item.id - 1 for item in objects]
-    return image, Found(mask, tuple(objects), planes[kept])
+    claims = np.stack([mask == 0, *planes[kept]]).astype(np.float32)
+    return image, Segmentation(0, 0.0, mask, tuple(objects), lambda: claims)
 
 
 class ScriptedDetector:
@@ -47,10 +47,10 @@ class ScriptedDetector:
     names: Mapping[int, str] = {}
     lookahead = 0
 
-    def __init__(self, found: list[Found]) -> None:
+    def __init__(self, found: list[Segmentation]) -> None:
         self._found = found
 
-    def __call__(self, frame: Frame, *_: Frame) -> Found:
+    def __call__(self, frame: Frame, *_: Frame) -> Segmentation:
         return self._found[frame.index]
 
 
@@ -91,7 +91,7 @@ class Copies(TrackSession):
         return self.step(frame)
 
 
-def run(video: list[tuple[Image, Found]], **options: object) -> list[Segmentation]:
+def run(video: list[tuple[Image, Segmentation]], **options: object) -> list[Segmentation]:
     chosen = DetectionOptions(**{"every": 1, **options})  # type: ignore[arg-type]
     session = DetectionSession(Copies(), ScriptedDetector([found for _, found in video]), chosen)
     return [session.step(Frame(t, t / 10, image)) for t, (image, _) in enumerate(video)]
@@ -153,7 +153,8 @@ def test_a_second_box_on_a_known_object_is_no_second_object() -> None:
     half = np.zeros((1, *SIZE), bool)
     half[0, 20:34, 10:30] = True
     part = ObjectInfo(2, "person", 0.7, (10, 20, 30, 34), 280)
-    twice = Found(found.mask, (*found.objects, part), np.concatenate([found.planes, half]))
+    claims = np.concatenate([found.probabilities, half])
+    twice = Segmentation(0, 0.0, found.mask, (*found.objects, part), lambda: claims)
     for result in run([(image, twice)] * 4):
         assert seen(result) == [(1, "person")]
 

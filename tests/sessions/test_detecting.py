@@ -17,7 +17,7 @@ from segue.models.detection.nanodet import Boxes, NanoDetPlus
 from segue.models.dino import DINO
 from segue.prompts.answers import Answer, Prompts
 from segue.prompts.detectors import BoxDetector, DiscoveryDetector
-from segue.prompts.selection import Rules
+from segue.prompts.proposals import Rules
 from segue.registry import DETECTORS
 from segue.sessions.detecting import as_classes, detector
 from segue.types import Frame, Image

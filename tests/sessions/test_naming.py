@@ -10,9 +10,8 @@ import pytest
 
 from segue.errors import PromptError
 from segue.jobs.foreground import object_namer
-from segue.prompts.selection import Found
 from segue.sessions.association import name_object
-from segue.types import Box, Frame, ObjectInfo
+from segue.types import Box, Frame, ObjectInfo, Segmentation
 from segue.video.images import read_image
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
@@ -29,8 +28,8 @@ class Shapes:
             ObjectInfo(number, label, score, box) for number, (label, score, box) in enumerate(found, start=1)
         )
 
-    def __call__(self, frame: Frame, *_: Frame) -> Found:
-        return Found(np.zeros(frame.size, np.uint8), self._found, np.zeros((0, *frame.size), bool))
+    def __call__(self, frame: Frame, *_: Frame) -> Segmentation:
+        return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8), self._found)
 
 
 def test_the_detection_that_overlaps_most_gives_the_name() -> None:

@@ -9,12 +9,11 @@ from types import NoneType
 from typing import Any, Literal
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 
 from segue.api.results import Colour, Progress, Results, opened_source, results_of
-from segue.errors import ArgumentError, PromptError
+from segue.errors import ArgumentError
 from segue.inputs import kind_of
-from segue.jobs.values import AnyPrompt, DetectorConfig, TrackJob, checked, error_text
+from segue.jobs.values import DetectorConfig, TrackJob, checked
 from segue.models.base import TrackNetwork
 from segue.prompts import MakePrompter
 from segue.prompts.given import PromptsLike, given_prompts
@@ -140,15 +139,9 @@ def track(
                 )
         find = None if isinstance(prompts.detector, (str, NoneType)) else prompts.detector
         name = prompts.detector if isinstance(prompts.detector, str) else None
-        frames = None if prompts.frames is None else tuple(prompts.frames)
-        finding = {
-            "name": name,
-            "every": prompts.every,
-            "text": prompts.text,
-            "frames": frames,
-            "score": prompts.score,
-        }
-        return results_of(TrackJob, given, {"detector": find}, finding=checked(DetectorConfig, finding))
+        asked = {item: getattr(prompts, item) for item in ("every", "text", "frames", "score")}
+        finding = checked(DetectorConfig, {"name": name, **asked})
+        return results_of(TrackJob, given, {"detector": find}, finding=finding)
     if required is not None and not isinstance(required, Iterable):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
     said = given_prompts(prompts, **marks, start=opened.request.start)
@@ -156,14 +149,9 @@ def track(
     return results_of(TrackJob, given, prompts=stored_prompts(said, opened), required=wanted)
 
 
-def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[AnyPrompt, ...]:
+def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[Prompt, ...]:
     """Prompts in pixels of the frames of a source as its job has them: in pixels of the source."""
     across = down = 1.0
     if source.size is not None and source.original_size is not None:
         down, across = (of / to for of, to in zip(source.original_size, source.size, strict=True))
-    try:
-        return TypeAdapter(tuple[AnyPrompt, ...]).validate_python(
-            tuple(item.scaled(across, down) for item in prompts)
-        )
-    except ValidationError as errors:
-        raise PromptError(f"prompts: {error_text(errors)}") from None
+    return tuple(item.scaled(across, down) for item in prompts)

@@ -77,7 +77,6 @@ class JobConfig:
 class ProgressRecorder(Observer):
     """Counts frames, and keeps one from the middle with something on it for the report."""
 
-    sees_results = True
     frames = 0
     _kept: tuple[Frame, Segmentation] | None = None
     _next = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +23,7 @@ from segue.cli.options import Options, Values, command
 from segue.cli.running import parse_job
 from segue.errors import SegueError
 from segue.inputs import printable
-from segue.jobs.values import TrackJob, VideoJob, check_prompts
+from segue.jobs.values import Job, TrackJob, check_prompts
 from segue.notices import notice
 from segue.options import value_of
 from segue.reports.terminal import bars, interruptible
@@ -40,37 +41,32 @@ class BatchCommand(TyperCommand):
         return value_of(args, "--do") or "track"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        own, rest = _by_name(self.get_params(ctx)), list(args)
+        to = self.handed_on(args)
+        if to not in DOABLE:
+            raise SegueError(f"--do {to}: choose from {', '.join(DOABLE)}")
+        own = _options(self.get_params(ctx))
+        known = _options(load_command(to).get_params(ctx)) | own
         mine: list[str] = []
         theirs: list[str] = []
-        while rest:
-            word = rest.pop(0)
+        words = iter(args)
+        for word in words:
             name, has_value, _ = word.partition("=")
-            option, whose = own.get(name), mine
-            if option is None and word.startswith("-") and word != "-":
-                option, whose = self._handed(ctx, args, name), theirs
+            is_option = word.startswith("-") and word != "-"
+            if is_option and name not in known:
+                raise SegueError(f"{ctx.info_name}: there is no option {name}, nor has `segue {to}` one")
+            whose = theirs if is_option and name not in own else mine
             whose.append(word)
-            flag = getattr(option, "is_flag", False) or getattr(option, "count", False)
-            if option is not None and not flag and not has_value:
-                whose += rest[:1]
-                del rest[:1]
+            if is_option and known[name] and not has_value:
+                whose += itertools.islice(words, 1)
         super().parse_args(ctx, mine)
         ctx.args = theirs
         return theirs
 
-    def _handed(self, context: Any, args: list[str], name: str) -> Any:
-        """An option of the repeated command."""
-        to = self.handed_on(args)
-        if to not in DOABLE:
-            raise SegueError(f"--do {to}: choose from {', '.join(DOABLE)}")
-        options = _by_name(load_command(to).get_params(context))
-        if name not in options:
-            raise SegueError(f"{context.info_name}: there is no option {name}, nor has `segue {to}` one")
-        return options[name]
 
-
-def _by_name(params: Iterable[Any]) -> dict[str, Any]:
-    return {name: item for item in params for name in (*item.opts, *item.secondary_opts)}
+def _options(params: Iterable[Any]) -> dict[str, bool]:
+    """Whether a value follows each option."""
+    options = (item for item in params if item.param_type_name == "option")
+    return {name: not item.is_flag for item in options for name in (*item.opts, *item.secondary_opts)}
 
 
 def _batch(
@@ -108,8 +104,6 @@ def _batch(
     if status:
         _report(how)
         return
-    if how.command not in DOABLE:
-        raise SegueError(f"--do {how.command}: choose from {', '.join(DOABLE)}")
     if not sources and not (how.resume or how.retry_failed):
         raise SegueError("say which videos: a folder, a pattern, videos, or a list")
     if do_tasks(read_tasks(sources) if sources else [], how):
@@ -170,11 +164,14 @@ class Terminal(BatchObserver):
 
 def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
     """The videos with their jobs: what the options of the batch and their own mean."""
-    found, jobs = [], dict[tuple[str, ...], VideoJob]()
+    found, jobs = [], dict[tuple[str, ...], Job]()
     for task in tasks:
         if task.job is None and task.arguments not in jobs:
             try:
-                jobs[task.arguments] = _job_of(task, how)
+                job = job_of(how.command, [task.source, *how.options, *task.arguments])
+                if isinstance(job, TrackJob):
+                    check_prompts(job)
+                jobs[task.arguments] = job
             except SegueError as error:
                 if not task.arguments:  # the options of all are wrong
                     raise
@@ -183,19 +180,13 @@ def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
     return found
 
 
-def _job_of(task: Task, how: JobConfig) -> VideoJob:
-    check_words((*how.options, *task.arguments))
-    job = parse_job(how.command, [task.source, *how.options, *task.arguments])
-    check_single_files(job)
-    if isinstance(job, TrackJob):
-        check_prompts(job)
-    return job
-
-
-def check_words(words: Sequence[str]) -> None:
-    """See that no option is one that the batch sets for each video: SegueError."""
+def job_of(name: str, words: Sequence[str]) -> Job:
+    """The job that a command line means for videos whose outputs and progress the batch sets."""
     if own := sorted({word.partition("=")[0] for word in words}.intersection(WORKERS_OWN)):
         raise SegueError(f"{own[0]} is set for each video by the batch; leave it out of its options")
+    job = parse_job(name, words)
+    check_single_files(job)
+    return job
 
 
 def _report(how: JobConfig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +10,8 @@ import typer
 from segue.datasets.check import DataCheck, check_data
 from segue.inputs import printable
 from segue.naming import first_few
-from segue.notices import notice
 from segue.registry import DATASETS
-from segue.reports.terminal import print_table, progress
-from segue.video.partial import prepare, write_complete
+from segue.reports.terminal import Files, print_table, progress
 
 app = typer.Typer(
     help="Data sets: see what is there and what is missing.",
@@ -44,14 +41,12 @@ def check(
 
         segue data check DAVIS --kind davis --json davis.json
     """
-    if json_file is not None:
-        prepare(json_file)
+    files = Files(json=json_file)
+    files.check()
     with progress("checking") as show:
         found = check_data(root, kind, progress=show)
     _print(found)
-    if json_file is not None:
-        write_complete(json_file, (json.dumps(found.values(), indent=1) + "\n").encode())
-        notice(f"written: {json_file}")
+    files.save(found.values())
     if found.problems or any(video.problems for video in found.videos):
         raise typer.Exit(1)
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import typer
 
-from segue.cli.options import ChosenOptions, Options, command
-from segue.cli.running import chosen
+from segue.cli.options import Options, Values, command
 from segue.errors import SinkError, SourceError
 from segue.jobs.plan import check_detector, check_sources
 from segue.jobs.values import DetectorConfig, VideoSource, checked
 from segue.notices import notice
-from segue.options import FilePath, OptionModel, nested, option
+from segue.options import FilePath, OptionModel, option
 from segue.registry import DETECTORS
 from segue.reports.terminal import interruptible, print_table
 from segue.video.partial import prepare, write_complete
@@ -39,7 +37,7 @@ class DetectOptions(OptionModel):
     """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
 
 
-def _detect(values: ChosenOptions) -> None:
+def _detect(fields: Values) -> None:
     """Find the objects of an image, or of one frame of a video, and draw them.
 
     Prints a table, and writes `mask.png` (an index mask) and `overlay.png`.
@@ -54,7 +52,7 @@ def _detect(values: ChosenOptions) -> None:
 
         segue detect my.mp4 --start 12.5s --json objects.json
     """
-    asked = checked(DetectOptions, nested(chosen(values)))
+    asked = checked(DetectOptions, fields)
     check_sources([asked.source])
     check_detector(asked.finding.name, asked.finding.weights)
     with interruptible():
@@ -67,6 +65,7 @@ def _find(asked: DetectOptions) -> None:
     from segue.jobs.tracking import DEFAULT_NOTICE, make_detector
     from segue.masks import overlay
     from segue.masks.files import encode_index_mask
+    from segue.reports.files import write_json
     from segue.video.images import write_image
 
     source = open_video(asked.source)
@@ -95,7 +94,7 @@ def _find(asked: DetectOptions) -> None:
     write_image(drawing, overlay(frame.image, found.mask, captions=captions))
     if asked.json_file is not None:
         shown = {"frame": frame.index, "time": frame.time, "objects": [*map(asdict, found.objects)]}
-        write_complete(asked.json_file, (json.dumps(shown, indent=1) + "\n").encode())
+        write_json(asked.json_file, shown)
     rows = []
     for item in found.objects:
         sides = ",".join(f"{side:g}" for side in item.box or ())

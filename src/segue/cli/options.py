@@ -20,10 +20,9 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
-from segue.options import PANELS, Place, flags_of, is_model, offered, option
+from segue.options import PANELS, Place, flags_of, is_model, nested, offered, option
 
 Values = dict[str, Any]
-ChosenOptions = dict[Place, Any]  # values of options by their places in a job
 
 _SECTION = re.compile(r"^(?:Args|Attributes):\n((?:    .*\n?|\n)*)", re.MULTILINE)
 _ENTRY = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n {5,}.*)*)", re.MULTILINE)
@@ -138,6 +137,13 @@ def described(of: Any) -> dict[str, str]:
     return found
 
 
+def _fields_of(group: Options, typed: Mapping[Any, Any]) -> Values:
+    """What a model or signature takes of the values that are typed."""
+    if not is_model(group.of):
+        return dict(typed)
+    return nested({place: value for place, value in typed.items() if value is not None})
+
+
 def _panel(parameter: inspect.Parameter) -> int:
     """Position of the group of an option in the help; options without a group come first."""
     panel = getattr(getattr(parameter.annotation, "__metadata__", (None,))[0], "rich_help_panel", None)
@@ -149,7 +155,8 @@ def command(
 ) -> Callable[..., None]:
     """A function for Typer: its parameters are the keyword-only ones of ``run`` and those of the groups.
 
-    ``run`` is given a dictionary of each group, in order.
+    ``run`` is given a dictionary of each group, in order: the fields of a model that are typed, nested as it
+    takes them, or the values of a signature by their names.
     """
     hints, signature = get_type_hints(run, include_extras=True), inspect.signature(run).parameters
     own = [
@@ -162,8 +169,9 @@ def command(
 
     def called(**given: Any) -> Any:
         values = {item.name: item.default for item in shown} | given
-        wanted = [{name: values[item.name] for name, item in group} for group in parameters]
-        return run(*wanted, **{item.name: values[item.name] for item in own})
+        typed = [{name: values[item.name] for name, item in group} for group in parameters]
+        fields = map(_fields_of, groups, typed)
+        return run(*fields, **{item.name: values[item.name] for item in own})
 
     called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     called.__annotations__ = {item.name: item.annotation for item in shown}

@@ -9,12 +9,10 @@ from pathlib import Path
 import typer
 
 from segue.batch.plan import Task
-from segue.batch.run import check_single_files
 from segue.batch.work import JobConfig
-from segue.cli.batch import BatchCommand, check_words, do_tasks
+from segue.cli.batch import BatchCommand, do_tasks, job_of
 from segue.cli.options import Options, Values, command
-from segue.cli.running import parse_job
-from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob
+from segue.jobs.values import Job
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation
 from segue.notices import notice
@@ -112,16 +110,12 @@ def run_videos(
     return do_tasks(tasks, replace(how, command=template.kind))
 
 
-def template_of(request: Request, how: JobConfig) -> TrackJob | ForegroundJob | InstancesJob:
+def template_of(request: Request, how: JobConfig) -> Job:
     """The job of every video of a request, as the options say; its source is still to be named."""
     protocol = protocol_of(request.dataset)
-    check_words(how.options)
     model = [] if protocol.model is None else ["--model", protocol.model]  # the last one counts
     scored = ["--whole"] if protocol.format is None else ["--format", protocol.format]
-    template = parse_job(protocol.command, ["", *model, *how.options, *scored])
-    check_single_files(template)
-    assert isinstance(template, TrackJob | ForegroundJob | InstancesJob)
-    return template
+    return job_of(protocol.command, ["", *model, *how.options, *scored])
 
 
 def score_videos(request: Request, how: JobConfig, failed: int) -> Evaluation:

@@ -17,7 +17,7 @@ import typer
 from rich.progress import TaskID
 
 from segue.cli.main import load_command
-from segue.cli.options import ChosenOptions, Options, Values, command
+from segue.cli.options import Options, Values, command
 from segue.errors import PromptError, SegueError
 from segue.inputs import printable
 from segue.jobs.observer import Observer
@@ -26,6 +26,7 @@ from segue.jobs.values import (
     DEFAULT_FORMATS,
     ForegroundJob,
     InstancesJob,
+    Job,
     Model,
     Outputs,
     TrackJob,
@@ -35,7 +36,6 @@ from segue.jobs.values import (
     checked,
 )
 from segue.notices import be_quiet, notice
-from segue.options import nested
 from segue.prompts.parse import typed_prompts
 from segue.registry import DETECTORS, MODELS, SINKS
 from segue.reports.terminal import bars, interruptible
@@ -68,7 +68,7 @@ def job_command(
 ) -> Callable[..., None]:
     """A command that carries out a job; ``parse`` changes what is typed otherwise than the job has it.
 
-    It is given the values of all options by their places in the job, and those of each group.
+    It is given the fields of the job that are typed, and the values of each group.
     """
     formats, detectors = ", ".join(SINKS.names), ", ".join(DETECTORS.names)
     text = {
@@ -103,10 +103,9 @@ def job_command(
             bool, typer.Option(rich_help_panel="Output", help="Open that page in the browser.")
         ] = True,
     ) -> VideoJob:
-        *others, values = typed
-        options = chosen(values)
-        parse(options, *others)
-        job = checked(kind, nested(options))
+        *others, fields = typed
+        parse(fields, *others)
+        job = checked(kind, fields)
         if context.obj is not PARSE_ONLY:
             page = resolve_name("segue_web.command:live_page") if live else None
             show(job, nullcontext if page is None else partial(page, port=port, browser=browser))
@@ -116,12 +115,7 @@ def job_command(
     return command(carry_out, *groups, own)
 
 
-def chosen(values: ChosenOptions) -> ChosenOptions:
-    """The options that are given."""
-    return {place: value for place, value in values.items() if value is not None}
-
-
-def parse_job(name: str, words: Sequence[str]) -> VideoJob:
+def parse_job(name: str, words: Sequence[str]) -> Job:
     """The job that a command line means, without carrying it out or saying anything."""
     if "--live" in words:
         raise SegueError("--live shows one run alone; leave it out")
@@ -199,16 +193,17 @@ class Console(Observer):
     def _late(self, frame: Frame) -> str:
         """Delay of a live source, in words."""
         delay = None if self._source is None else self._source.delay(frame)
-        if self._source is None or delay is None:
-            return ""
-        dropped = f", {self._source.dropped} frames dropped" if self._source.dropped else ""
-        return f"{delay:.1f} s late{dropped}, "
+        return "" if delay is None else f"{delay:.1f} s late{self._dropped}, "
+
+    @property
+    def _dropped(self) -> str:
+        """Frames of a live source that came too fast, in words."""
+        count = 0 if self._source is None else self._source.dropped
+        return f", {count} frames dropped" if count else ""
 
     def end(self, frames: int, seconds: float) -> None:
         self.close()
-        dropped = self._source.dropped if self._source is not None else 0
-        left_out = f", {dropped} frames dropped" if dropped else ""
-        notice(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s){left_out}")
+        notice(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s){self._dropped}")
 
     def written(self, name: str, path: Path) -> None:
         self.close()
@@ -235,7 +230,7 @@ def _what(
     """
 
 
-def _track(values: ChosenOptions, what: Values) -> None:
+def _track(fields: Values, what: Values) -> None:
     """Follow objects through a video of any length.
 
     Say what to follow with a mask, a box or points on any frame, or have the objects found with --text or
@@ -259,15 +254,15 @@ def _track(values: ChosenOptions, what: Values) -> None:
 
         segue track rtsp://camera/stream --box 100,100,200,200 --model stcn --weights stcn.safetensors
     """
-    finding = {place for place in values if place[0] == "finding"}
-    if what["auto"] or ("finding", "text") in finding:
-        values["finding",] = {place[-1]: values.pop(place) for place in finding}
-    elif finding:
+    finding = fields.get("finding")
+    if what["auto"]:
+        fields["finding"] = finding or {}
+    elif finding and "text" not in finding:
         raise PromptError("options of the search for objects go with --text or --auto")
-    if values.get(("options", "top_k")) == 0:
-        values["options", "top_k"] = None
+    if fields.get("options", {}).get("top_k") == 0:
+        fields["options"]["top_k"] = None
     typed = (what[name] or () for name in ("mask", "box", "point", "remove"))
-    values["prompts",] = typed_prompts(*typed, fill=what["fill"])
+    fields["prompts"] = typed_prompts(*typed, fill=what["fill"])
 
 
 track = job_command(
@@ -303,7 +298,7 @@ def demo(
             shutil.copyfile(sample / name, output / name)
 
 
-def _foreground(values: ChosenOptions) -> None:
+def _foreground(fields: Values) -> None:
     """Find what moves or does not belong to the scene.
 
     The result is a mask for every frame, 1 where something is in front of the background, and an overlay
@@ -331,11 +326,12 @@ def _foreground(values: ChosenOptions) -> None:
 
         segue foreground 0 --events events.csv --name-events nanodet --snapshots seen --live
     """
-    place = ("outputs", "formats")
-    if ("events",) in values:
-        values[place] = [*(values.get(place) or DEFAULT_FORMATS), "events"]
-    if "events" in ",".join(values.get(place, ())).split(","):
-        values["options", "objects"] = True
+    formats = fields.get("outputs", {}).get("formats", ())
+    if "events" in fields:
+        formats = [*(formats or DEFAULT_FORMATS), "events"]
+        fields.setdefault("outputs", {})["formats"] = formats
+    if "events" in ",".join(formats).split(","):
+        fields.setdefault("options", {})["objects"] = True
 
 
 foreground = job_command(
@@ -347,7 +343,7 @@ foreground = job_command(
 )
 
 
-def _instances(values: ChosenOptions) -> None:
+def _instances(fields: Values) -> None:
     """Find, classify and follow every instance of a video.
 
     The result is an index mask for every frame, whose ids stay the same through the video, and an overlay
@@ -369,9 +365,9 @@ def _instances(values: ChosenOptions) -> None:
 
         segue instances long.mp4 --window 20 --overlap 5 --resume
     """
-    if ("model", "name") not in values:
-        weights, whole = values.get(("model", "weights")), values.get(("whole",), False)
-        values["model", "name"] = _default_model(weights, detectors=not whole)
+    model = fields.setdefault("model", {})
+    if "name" not in model:
+        model["name"] = _default_model(model.get("weights"), detectors=not fields.get("whole"))
 
 
 instances = job_command(

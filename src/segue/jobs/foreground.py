@@ -24,7 +24,6 @@ from segue.jobs.plan import zones_of
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.models.base import ForegroundCapabilities, ForegroundNetwork, foreground_capabilities
-from segue.naming import natural_key
 from segue.registry import DETECTORS, MODELS
 from segue.sessions.association import name_object
 from segue.sessions.background import MaskedMedian
@@ -38,12 +37,9 @@ from segue.sessions.segmenters import Segmenter
 from segue.sessions.two_passes import TwoPasses
 from segue.sessions.video_scenes import LEARNT, LearntBackground, VideoScenes
 from segue.types import FlowName, Frame, Image, Refinement, Segmentation
-from segue.video import Source
 from segue.video.best_views import Name
-from segue.video.images import IMAGE_SUFFIXES, read_image, write_image
+from segue.video.images import list_images, read_image, write_image
 from segue.video.readers import DamageError, as_rgb
-
-DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 
 
 class OpenForeground(OpenJob):
@@ -56,7 +52,6 @@ class OpenForeground(OpenJob):
         self.zones = zones_of(job)
         super().__init__(job, inputs)
         options, source = job.options, self.source
-        _check_composites(source)
         _check_background(job.background, job.outputs.overwrite or job.outputs.resume)
         scene = inputs.get("scene", job.scene)
         usual = isinstance(scene, str) and scene == "median"
@@ -184,7 +179,7 @@ def _chosen_frames(
     frames: Iterable[Frame], fps: float | None, depth: str | Path | None, flow: FlowFiles | None
 ) -> Iterator[Frame]:
     """The frames that are needed, with their depth maps and flow images."""
-    maps = None if depth is None else _depth_maps(Path(depth))
+    maps = None if depth is None else list_images(Path(depth))
     for frame in frames if fps is None else at_rate(frames, fps):
         chosen = frame if flow is None else replace(frame, flow=flow(frame.index))
         if maps is not None:
@@ -193,13 +188,6 @@ def _chosen_frames(
             path = maps[frame.index]
             chosen = replace(chosen, depth=read_stored_mask(path, str(path)))
         yield chosen
-
-
-def _depth_maps(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise SourceError(f"{folder}: no such folder of depth maps")
-    maps = (path for path in folder.iterdir() if path.suffix.lower() in DEPTH_SUFFIXES)
-    return sorted(maps, key=lambda path: natural_key(path.name))
 
 
 def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
@@ -212,22 +200,6 @@ def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
         if frame.time + 1e-6 >= due:
             yield frame
             due = due + 1 / fps if due + 1 / fps > frame.time else frame.time + 1 / fps
-
-
-def _check_composites(source: Source) -> None:
-    """Refuse HOFAM's composites of frame, flow and label, 768 x 256 pixels with a grey label on the right."""
-    if source.size != (256, 768) or not source.files or source.files[0].suffix.lower() not in IMAGE_SUFFIXES:
-        return
-    try:
-        label = read_image(source.files[0])[:, 512:]
-    except DamageError:  # reported when the frame is wanted
-        return
-    grey = bool((label == label[..., :1]).all())
-    if grey and float(np.isin(label[..., 0], (0, 255)).mean()) > 0.9:
-        raise SourceError(
-            f"{source.files[0]}: a composite of HOFAM (frame, flow and label side by side) is no frame; "
-            "give the frames, or the folder to `segue run hofam`"
-        )
 
 
 def _check_background(path: Path | None, replace: bool) -> None:

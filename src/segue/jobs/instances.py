@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from segue.jobs.observer import Observer
 from segue.jobs.opened import Inputs, OpenJob, first_frame, open_video
 from segue.jobs.record import write_record
 from segue.jobs.running import RunResult
-from segue.jobs.values import DEFAULT_FORMATS, InstanceOptions, InstancesJob
+from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.registry import DETECTORS, MODELS
@@ -25,7 +26,7 @@ from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.detecting import detector
 from segue.sessions.instances import InstanceSession, WindowOptions, allowed_classes
 from segue.sessions.networks import instance_network
-from segue.sessions.official import sure_results, whole_clip
+from segue.sessions.official import resized, sure_results, whole_clip
 from segue.types import Frame, Image
 from segue.video.outputs import output_paths
 from segue.video.partial import prepare, write_complete
@@ -114,51 +115,45 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
     if path.exists() and not job.outputs.overwrite:
         raise SinkError(f"{path}: exists already; give --overwrite, or another output")
     network = instance_network(job.model.name, job.model.weights)
+    side = job.options.short_side or network.short_side
     seen: list[Frame] = []
-    begun, total = time.perf_counter(), 0
+    begun = time.perf_counter()
     with source, cancel_on_signals(cancel) as token:
         first, frames = first_frame(source.name, source)
         observer.begin("frames", source.frame_count)
 
         def images() -> Iterator[Image]:
-            nonlocal total
-            for total, frame in enumerate(frames, start=1):
+            for frame in frames:
                 if token.cancelled:
                     raise KeyboardInterrupt("interrupted; a video that is one clip begins anew")
-                if observer.sees_results:
-                    seen.append(frame)
-                observer.count(total)
-                yield frame.image
+                seen.append(replace(frame, image=resized(frame.image, side)))
+                observer.count(len(seen))
+                yield seen[-1].image
 
         records = whole_clip(
             network,
             images(),
             source.original_size or first.size,
-            short_side=job.options.short_side or network.short_side,
+            short_side=side,
             device=job.device,
             fast=job.fast,
         )
     prepare(path)
     write_complete(path, json.dumps(records).encode())
     write_record(job, job.outputs.folder or path.parent, {"ytvis": path})
-    for frame, result in zip(seen, sure_results(records, seen, network.score) if seen else (), strict=True):
+    for frame, result in zip(seen, sure_results(records, seen, network.score), strict=True):
         observer.frame(frame, result, "")
     observer.written("ytvis", path)
-    return RunResult({"ytvis": path}, total, time.perf_counter() - begun)
+    return RunResult({"ytvis": path}, len(seen), time.perf_counter() - begun)
 
 
 def _check_options(job: InstancesJob) -> None:
     """Refuse options that mean nothing where the video is looked at as a whole."""
-    plain = InstanceOptions()
-    given = {
-        **{name: getattr(job.options, name) for name in ("window", "score", "overlap", "top")},
-        "classes": job.classes,
-        "names": job.names,
-        "format": None if job.outputs.formats == DEFAULT_FORMATS else job.outputs.formats,
-        "explain": job.explain,
-        "side_by_side": job.outputs.side_by_side or None,
-        "resume": job.outputs.resume or None,
+    meant = {
+        *job.model_dump(include={"classes", "names", "explain"}, exclude_defaults=True),
+        *job.options.model_dump(exclude={"short_side"}, exclude_defaults=True),
+        *job.outputs.model_dump(exclude={"folder", "overwrite"}, exclude_defaults=True),
     }
-    for name, value in given.items():
-        if value != getattr(plain, name, None):
-            raise SegueError(f"--{name.replace('_', '-')} means nothing with --whole; leave it out")
+    for name in meant:
+        flag = "format" if name == "formats" else name.replace("_", "-")
+        raise SegueError(f"--{flag} means nothing with --whole; leave it out")

@@ -17,13 +17,7 @@ class Observer:
     """Receives the progress of a job. This one ignores it; subclasses take what they need.
 
     All methods but :meth:`event` are called in the thread that runs the job.
-
-    Attributes:
-        sees_results: whether it wants the results of jobs that have them only at the end, which keeps their
-            frames in memory.
     """
-
-    sees_results = False
 
     def notice(self, text: str) -> None:
         """Receive a notice for the person who runs the job.

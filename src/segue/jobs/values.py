@@ -415,7 +415,8 @@ def checked(kind: type[V], values: Mapping[str, Any]) -> V:
     try:
         return kind(**values)
     except ValidationError as errors:
-        raise ArgumentError(error_text(errors).removeprefix("options.")) from None
+        wrong = PromptError if errors.errors()[0]["loc"][:1] == ("prompts",) else ArgumentError
+        raise wrong(error_text(errors).removeprefix("options.")) from None
 
 
 def error_text(errors: ValidationError) -> str:

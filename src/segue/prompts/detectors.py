@@ -19,8 +19,8 @@ from segue.prompts.answers import MakePrompter
 from segue.prompts.lost import discover, pixels_of_patches
 from segue.prompts.own_detectors import Finds, FunctionDetector
 from segue.prompts.proposals import Detector as Detector
-from segue.prompts.selection import Found, Rules, found_in, select
-from segue.types import FeatureName, Image, Refinement
+from segue.prompts.proposals import Rules, found_in, select
+from segue.types import FeatureName, Image, Refinement, Segmentation
 from segue.video.readers import FrameLike, as_frame
 
 if TYPE_CHECKING:
@@ -53,10 +53,11 @@ class NetworkDetector:
         self._device = device or torch.device("cpu")
         self._network = network.to(self._device)
 
-    def __call__(self, frame: FrameLike, *_: FrameLike) -> Found:
-        found = self.detections(as_frame(frame).image)
+    def __call__(self, frame: FrameLike, *_: FrameLike) -> Segmentation:
+        frame = as_frame(frame)
+        found = self.detections(frame.image)
         labels = [self.names.get(int(label), str(int(label))) for label in found.labels]
-        return select(found.masks.cpu().numpy(), found.scores.cpu().numpy(), labels, self.rules)
+        return select(frame, found.masks.cpu().numpy(), found.scores.cpu().numpy(), labels, self.rules)
 
     @torch.inference_mode()
     def detections(self, image: Image) -> Detections:
@@ -123,7 +124,7 @@ class SemanticDetector:
         self._network = network.to(self._device)
 
     @torch.inference_mode()
-    def __call__(self, frame: FrameLike, *_: FrameLike) -> Found:
+    def __call__(self, frame: FrameLike, *_: FrameLike) -> Segmentation:
         from scipy import ndimage  # late, for a quick start
 
         frame = as_frame(frame)
@@ -137,7 +138,7 @@ class SemanticDetector:
                 planes.append(plane.astype(np.float32))
                 scores.append(float(probabilities[label][plane].mean()))
                 labels.append(self.names[label])
-        return select(np.reshape(planes, (-1, *frame.size)), np.array(scores), labels, self.rules)
+        return select(frame, np.reshape(planes, (-1, *frame.size)), np.array(scores), labels, self.rules)
 
 
 class DiscoveryDetector:
@@ -170,7 +171,7 @@ class DiscoveryDetector:
         self._network = network.to(self._device)
 
     @torch.inference_mode()
-    def __call__(self, frame: FrameLike, *_: FrameLike) -> Found:
+    def __call__(self, frame: FrameLike, *_: FrameLike) -> Segmentation:
         """The objects of a frame, the most prominent first; scores say only the order."""
         frame = as_frame(frame)
         features, grid = self._network.dense(as_planes(frame.image).to(self._device), self.which)
@@ -182,7 +183,7 @@ class DiscoveryDetector:
             from segue.masks import dense_crf  # late, for a quick start
 
             mask = dense_crf.refine(mask, frame.image).astype(np.uint8)
-        return found_in(mask)
+        return found_in(frame, mask)
 
 
 def as_planes(image: Image) -> Tensor:

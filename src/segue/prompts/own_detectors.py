@@ -16,8 +16,7 @@ from segue.masks import fill_boxes
 from segue.prompts.answers import MakePrompter, Prompts
 from segue.prompts.parse import clip_box
 from segue.prompts.phrases import Phrase, unmatched
-from segue.prompts.proposals import Detector, Proposals, ProposingDetector, propose
-from segue.prompts.selection import Rules
+from segue.prompts.proposals import Detector, Proposals, ProposingDetector, Rules, propose
 from segue.types import Frame, Image
 
 Finds = tuple[FloatingArray, FloatingArray, list[str | None], npt.NDArray[np.float32] | None]

@@ -130,10 +130,10 @@ def nearest_regions(find: Detector, start: Start, *, show: Show | None = None) -
     """For each object the region whose box is nearest to its own."""
     found = find(start.frames[0])
     if show is not None:
-        show(found.planes.astype(np.float32))
+        show(found.probabilities[1:])
     boxes = np.array([item.box for item in found.objects], np.float64)
     scores = np.array([item.score for item in found.objects])
-    return _nearest(start, found.planes.astype(np.float32), boxes, scores)
+    return _nearest(start, found.probabilities[1:], boxes, scores)
 
 
 def nearest_detections(
@@ -165,7 +165,7 @@ def discovered(find: Detector, start: Start, *, show: Show | None = None) -> Cho
     """Assign each candidate to the object with the nearest box; each object once."""
     found = find(start.frames[0], *start.frames[1 : 1 + find.lookahead])
     if show is not None:
-        show(found.planes.astype(np.float32))
+        show(found.probabilities[1:])
     left = dict(start.boxes)
     chosen: dict[int, Candidate] = {}
     for item in found.objects:

@@ -14,7 +14,6 @@ from segue.inputs import check_number, kind_of
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector
-from segue.prompts.selection import Found
 from segue.sessions.association import DetectionTrack, appearance_of
 from segue.sessions.base import checkpointed
 from segue.sessions.detected import DetectionSession
@@ -126,7 +125,7 @@ class AutoSession(DetectionSession):
         self._seen += 1
         self._due.append((result, {}))
 
-    def _newly_found(self, frame: Frame, found: Found) -> list[Prompt]:
+    def _newly_found(self, frame: Frame, found: Segmentation) -> list[Prompt]:
         """The masks of what is new among the objects of a frame; tracks take note of the run."""
         known = self._session.peek(frame) if self._tracks and found.objects else None
         for track in self._tracks.values():

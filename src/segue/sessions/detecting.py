@@ -26,7 +26,7 @@ from segue.prompts.detectors import (
 from segue.prompts.own_detectors import FunctionDetector, PhraseDetector
 from segue.prompts.phrases import Phrase, parse_phrases, unmatched
 from segue.prompts.prompter import Prompter, prepared
-from segue.prompts.selection import Rules
+from segue.prompts.proposals import Rules
 from segue.registry import DETECTORS, DetectorOptions
 from segue.sessions.concepts import ConceptSession
 from segue.sessions.motion import MotionDetector

@@ -13,9 +13,9 @@ from segue.masks import measure, resize_mask
 from segue.models.geometry import ResizePadGeometry
 from segue.prompts.answers import MakePrompter, Prompts
 from segue.prompts.prompter import Prompter
-from segue.prompts.selection import Found, found_in
+from segue.prompts.proposals import found_in
 from segue.sessions.track import TrackSession
-from segue.types import Frame, Image, IndexMask
+from segue.types import Frame, Image, IndexMask, Segmentation
 from segue.video.readers import FrameLike, as_frame
 
 SHORT_SIDE = 240  # short side to which images are reduced for the flow
@@ -45,14 +45,15 @@ class MotionDetector:
         self._max_objects = max_objects
         self._prompter = prompter or Prompter
 
-    def __call__(self, frame: FrameLike, *following: FrameLike) -> Found:
+    def __call__(self, frame: FrameLike, *following: FrameLike) -> Segmentation:
         """Moving objects, strongest first; scores only rank them. Empty without a next frame."""
         first, *later = (as_frame(each) for each in (frame, *following))
         if not later:
-            return found_in(np.zeros(first.size, np.uint8))
+            return found_in(first, np.zeros(first.size, np.uint8))
         rough = self.moving(first.image, *(item.image for item in later))
         cut = cut_out(first.image, rough, self._prompter)
-        return found_in(_without_gaps(self.there_and_back(first, later[0], cut) if cut.any() else rough))
+        drawn = self.there_and_back(first, later[0], cut) if cut.any() else rough
+        return found_in(first, _without_gaps(drawn))
 
     def moving(self, first: Image, *later: Image) -> npt.NDArray[np.uint8]:
         """Rough index mask (H, W) of what moves from the first image to each of the later ones."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from segue.prompts.selection import Found, Rules, select
+from segue.prompts.proposals import Rules, select
 from segue.registry import DetectorEntry, DetectorOptions
-from segue.types import Frame
+from segue.types import Frame, Segmentation
 
 
 class Reddest:
@@ -18,11 +18,11 @@ class Reddest:
     def __init__(self, score: float) -> None:
         self.score = score
 
-    def __call__(self, frame: Frame, *_: Frame) -> Found:
+    def __call__(self, frame: Frame, *_: Frame) -> Segmentation:
         red, green, blue = np.moveaxis(frame.image.astype(np.float32) / 255, -1, 0)
         mask = np.clip(red - np.maximum(green, blue), 0, 1)
         planes = (mask > 0.5).astype(np.float32)[None]
-        return select(planes, np.array([1.0]), ["red"], Rules(score=self.score))
+        return select(frame, planes, np.array([1.0]), ["red"], Rules(score=self.score))
 
 
 def build(options: DetectorOptions) -> Reddest:
