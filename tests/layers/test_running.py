@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from segue.layers.linear import ActivatedLinear
+from segue.layers.onednn import can_fuse
 from segue.layers.running import has_bfloat16, inference_copy, weights_apart
 from segue.models.segue_prompt import SeguePrompt
 from segue.prompts.prompter import prepared
@@ -70,6 +74,42 @@ def test_two_sessions_in_two_threads_give_the_bytes_of_one_after_the_other() -> 
     alone = [follow(video) for video in videos]
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(follow, videos)) == alone
+
+
+class Arrangements(TorchDispatchMode):
+    """Counts inside of it how often weights are put into another order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if name in ("_reorder_convolution_weight", "_reorder_linear_weight"):
+            self.counts[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.skipif(not can_fuse(), reason="PyTorch arranges no weights on this processor")
+def test_another_number_of_objects_arranges_no_weights_anew() -> None:
+    rng = np.random.default_rng(0)
+    session = TrackSession("stcn-lite", device="cpu")
+
+    def run(objects: int) -> Counter[str]:
+        """Prompt so many objects and find them on the next frame."""
+        session.forget(session.ids)
+        mask = np.zeros((64, 96), np.uint8)
+        for i in range(objects):
+            mask[8:40, 16 * i : 16 * i + 12] = i + 1
+        with Arrangements() as arranged:
+            for given in (mask, None):
+                session.step(rng.integers(0, 255, (64, 96, 3), dtype=np.uint8), given)
+        return arranged.counts
+
+    assert run(1).total() > 0
+    run(2)  # what is the same for several objects is arranged apart
+    for objects in (1, 3, 2, 4, 1, 5):
+        assert run(objects).total() == 0, f"{objects} objects"
 
 
 @torch.no_grad()
