@@ -125,7 +125,7 @@ def test_a_detector_of_a_folder(folder: Path) -> None:
         )
         assert find.names == {1: "red car", 2: "dog"}
         found = find(IMAGE)
-        assert len(found)
+        assert found.objects
         assert {item.label for item in found.objects} <= set(PHRASES)
         assert all(0 < item.score <= 1 for item in found.objects)
     assert find.rules.max_objects == 10

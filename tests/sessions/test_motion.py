@@ -54,7 +54,7 @@ def test_what_moves_is_found_whatever_the_camera_does(finder: MotionDetector, ca
 def test_what_moves_is_one_object_after_the_way_there_and_back() -> None:
     frames, mask = video(0, 3)
     found = MotionDetector(TrackSession("stcn-lite", device="cpu"))(*frames)
-    assert len(found) == 1
+    assert len(found.objects) == 1
     assert ((found.mask > 0) & (mask > 0)).sum() / ((found.mask > 0) | (mask > 0)).sum() > 0.7
 
 
@@ -81,8 +81,8 @@ def test_what_moves_on_the_way_to_one_frame_alone_does_not_count() -> None:
 
 def test_where_nothing_moves_nothing_is_found(finder: MotionDetector) -> None:
     frames, _ = video(3, -3)
-    assert len(finder(frames[0], Frame(1, 0.04, frames[0].image))) == 0
-    assert len(finder(frames[0])) == 0
+    assert not finder(frames[0], Frame(1, 0.04, frames[0].image)).objects
+    assert not finder(frames[0]).objects
     camera_only = [Frame(t, t / 25, texture(0, 140, 200, 0, 110)[:, 4 * t : 160 + 4 * t]) for t in range(2)]
     assert not finder.moving(camera_only[0].image, camera_only[1].image)[20:-20, 20:-20].any()
 
