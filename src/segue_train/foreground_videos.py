@@ -93,17 +93,13 @@ class MovingCameras:
             times = [sense * int(time) for time in (*self.offsets, *(-past))]
             now = int(rng.integers(max(0, -min(times)), len(video) - max(0, *times)))
             image, mask = video.read(now)
-            size = (image.shape[0], image.shape[1])
-            ways = [
-                motion_between(functools.partial(self._steps, number), now + time, now, size)
-                for time in times
-            ]
-            warped = [
-                seen_from(video.read_image(now + time), way, image)
-                for time, way in zip(times, ways, strict=True)
-                if way is not None
-            ]
-            if len(warped) == len(times):
+            warped = []
+            for index in (now + time for time in times):
+                way = motion_between(functools.partial(self._steps, number), index, now, mask.shape)
+                if way is None:
+                    break
+                warped.append(seen_from(video.read_image(index), way, image))
+            else:
                 labels = np.where(mask > 0, np.uint8(MOTION), np.uint8(UNLIT))
                 labels[mask == VOID] = UNKNOWN
                 # Masks are as if missing: sessions warp theirs, which are as crude.

@@ -105,7 +105,7 @@ def task_on(device: str | None) -> Task:
 @pytest.mark.parametrize(
     ("asked", "device", "visible", "expected"),
     [
-        ({"gpus": 1, "per_gpu": 2}, None, None, ["0", "0"]),
+        ({"gpus": 2, "per_gpu": 2}, None, None, ["0", "0", "1", "1"]),
         ({}, "cuda", "GPU-x,GPU-y", ["GPU-x", "GPU-y"]),
         ({"gpus": 0, "threads": 4}, None, None, [""]),
         ({"threads": 4}, "cpu", None, ["-"]),

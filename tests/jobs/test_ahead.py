@@ -28,6 +28,7 @@ def video(tmp_path: Path) -> Path:
 def test_what_was_seen_ahead_comes_in_its_turn(video: Path) -> None:
     with open_source(str(video)) as source:
         frames = Ahead(source)
+        assert frames.image(scene(0)) is None  # nothing is taken yet
         first = next(frames)
         seen = frames.image(first.image)
         assert seen is not None

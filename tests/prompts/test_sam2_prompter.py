@@ -22,9 +22,12 @@ from tests.golden_arrays import Golden, load_golden
 SIDE = 256
 
 CASES = {
-    "point": ([[70, 50]], [1]),
-    "box": ([[40, 30], [110, 80]], [2, 3]),
-    "box_points": ([[40, 30], [110, 80], [60, 45], [100, 75]], [2, 3, 1, 0]),
+    "point": ([[70, 50]], [1], True),
+    "point_single": ([[70, 50]], [1], False),
+    "two_points": ([[70, 50], [20, 90]], [1, 0], True),
+    "box": ([[40, 30], [110, 80]], [2, 3], False),
+    "box_multi": ([[40, 30], [110, 80]], [2, 3], True),
+    "box_points": ([[40, 30], [110, 80], [60, 45], [100, 75]], [2, 3, 1, 0], False),
 }
 
 
@@ -60,19 +63,19 @@ def test_images_give_what_the_release_gives(golden: Golden, stills: SAM2Stills) 
     image = golden["image"]
     encoded = stills.encode(image)
     golden.check("embed", encoded[1][0, ::16])
-    for tag, (points, labels) in CASES.items():
+    for tag, (points, labels, multimask) in CASES.items():
         marks = on_square(points, image), torch.tensor([labels])
-        check(golden, tag, *stills.predict(encoded, *marks))
+        check(golden, tag, *stills.predict(encoded, *marks, multimask=multimask))
     first = stills.predict(encoded, on_square([[70, 50]], image), torch.tensor([[1]]))[0]
     best = int(golden["best"])
     before = first[:, best : best + 1]
     marks = on_square([[70, 50], [90, 70]], image), torch.tensor([[1, 0]])
-    check(golden, "refine", *stills.predict(encoded, *marks, before))
+    check(golden, "refine", *stills.predict(encoded, *marks, before, multimask=False))
     nothing = torch.empty(1, 0, 2), torch.empty(1, 0)
-    check(golden, "mask_only", *stills.predict(encoded, *nothing, before))
+    check(golden, "mask_only", *stills.predict(encoded, *nothing, before, multimask=False))
     boxes = torch.cat([on_square([[40, 30], [110, 80]], image), on_square([[10, 60], [60, 100]], image)])
     labels = torch.tensor([[2, 3], [2, 3]])
-    check(golden, "boxes2", *stills.predict(encoded, boxes, labels))
+    check(golden, "boxes2", *stills.predict(encoded, boxes, labels, multimask=False))
 
 
 def test_a_mask_so_far_changes_the_answer_and_bad_prompts_are_refused(stills: SAM2Stills) -> None:

@@ -47,11 +47,14 @@ class SAM2Stills:
         points: Tensor,
         labels: Tensor,
         mask: Tensor | None = None,
+        *,
+        multimask: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Logits (B, K, side/4, side/4) and predicted IoU (B, K) of the masks of B prompts.
 
         ``points``: (B, N, 2), x before y, in pixels of the square; ``labels``: (B, N): 1 on the object, 0
-        beside it, 2 and 3 for the corners of a box; ``mask``: logits so far, (B, 1, side/4, side/4).
+        beside it, 2 and 3 for the corners of a box; ``mask``: logits so far, (B, 1, side/4, side/4);
+        ``multimask`` asks for three masks or for one.
         """
         looked, image = encoded
         count = labels.shape[1]
@@ -59,8 +62,9 @@ class SAM2Stills:
             found = self.network.decode(
                 image, looked, self._constants, points if count else None, labels if count else None, mask
             )
-        several = count == 1 and mask is None
-        logits, iou = (found.logits[:, 1:], found.iou[:, 1:]) if several else found.single(dynamic=True)
+        if multimask is None:
+            multimask = count == 1 and mask is None
+        logits, iou = (found.logits[:, 1:], found.iou[:, 1:]) if multimask else found.single(dynamic=True)
         return logits.clamp(-LIMIT, LIMIT), iou
 
 
