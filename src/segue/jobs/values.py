@@ -88,7 +88,7 @@ class RuntimeInput(OptionModel):
         dtype: of an array or tensor.
         digest: SHA-256, hexadecimal: of an array over its values; of frames over the pixels of those that
             have a result, in order; of a network over its weights, see
-            :class:`segue.weights.identity.WeightsIdentity`. None where nobody looked, or it is not known.
+            :func:`segue.weights.identity.network_digest`. None where nobody looked, or it is not known.
     """
 
     argument: str
