@@ -29,7 +29,7 @@ from segue.video.images import write_image
 from segue.video.rotation import RotatingSink, part_name, part_path
 from segue.video.sinks import BackgroundSink
 from segue.video.span import parse_duration
-from segue.weights.identity import WeightsIdentity
+from segue.weights.identity import network_digest
 
 STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on
 FIRST_PASS = ".segue.first-pass.safetensors"  # the same for the first of two passes
@@ -121,7 +121,7 @@ def run_open(
         observer.notice(opened.notice)
     with opened.source:
         network = opened.inputs.get("model")
-        digest = WeightsIdentity.of(network).digest if isinstance(network, nn.Module) else None
+        digest = network_digest(network) if isinstance(network, nn.Module) else None
         opened.job = identified(opened.job, digest)
         return _run_video(opened, observer, cancel or CancelToken())
 

@@ -87,7 +87,7 @@ class RuntimeInput(OptionModel):
         shape: of an array or tensor; None for frames.
         dtype: of an array or tensor; None for frames.
         digest: SHA-256, hexadecimal: of an array over its values; of a network over its weights, see
-            :class:`segue.weights.identity.WeightsIdentity`. None for frames, or where nobody looked.
+            :func:`segue.weights.identity.network_digest`. None for frames, or where nobody looked.
     """
 
     argument: str

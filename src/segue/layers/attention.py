@@ -1,4 +1,4 @@
-"""Attention: dense reading of a memory, self-attention, deformable sampling, and what follows them.
+"""Attention: dense reading of a memory, self-attention, and deformable sampling.
 
 Deformable attention (Zhu et al., "Deformable DETR", ICLR 2021, section 4.1) is sampled without compiled code:
 the output of a query is a weighted sum of values that are read, bilinearly and with zeros outside, at a few
@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.linear import ActivatedLinear
 from segue.layers.pieces import joined
 
 Similarity = Literal["l2", "dot"]
@@ -214,16 +213,3 @@ def drawn(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
     maps = points.new_zeros(len(rows), (height + 3) * (width + 3))
     maps.scatter_add_(1, rows.flatten(1).long(), shares.flatten(1))
     return maps.view(*points.shape[:-2], height + 3, width + 3)[..., 1:-2, 1:-2]
-
-
-class Mlp(nn.Module):
-    """Two linear layers with exact GELU between them, (..., C) → (..., C)."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = ActivatedLinear(width, hidden, "gelu")
-        self.fc2 = ActivatedLinear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.fc2(self.fc1(x))
-        return result

@@ -94,8 +94,7 @@ class FlowAttention(nn.Module):
 
     def encode(self, flow: Tensor) -> list[Tensor]:
         """Flow images (N, gaps, H, W) in [0, 1], the largest gap first → a map for each scale."""
-        maps: list[Tensor] = self.encoder(flow)
-        return maps
+        return self.encoder(flow)
 
     def forward(self, scale: int, image: Tensor, flow: Tensor, guide: Tensor | None) -> FilteredFlow:
         """Residual to add at a scale.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal
@@ -47,6 +48,12 @@ class Perceptron(nn.Sequential):
         *inner, last = pairwise(widths)
         hidden = (ActivatedLinear(cin, cout, activation) for cin, cout in inner)
         self.layers = nn.Sequential(*hidden, ActivatedLinear(*last))
+
+
+def mlp(width: int, hidden: int, names: tuple[str, str], activation: LinearActivation) -> nn.Sequential:
+    """Two linear layers with an activation between them, named as in a release: (..., C) to (..., C)."""
+    layers = ActivatedLinear(width, hidden, activation), ActivatedLinear(hidden, width)
+    return nn.Sequential(OrderedDict(zip(names, layers, strict=True)))
 
 
 def composed(first: ActivatedLinear, second: ActivatedLinear) -> ActivatedLinear:

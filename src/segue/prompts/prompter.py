@@ -40,7 +40,7 @@ from segue.prompts.planes import (
 from segue.types import Box, Frame, Image, Point
 from segue.video.readers import as_rgb
 from segue.weights import load_for
-from segue.weights.identity import WeightsIdentity
+from segue.weights.identity import network_digest
 
 SIDE = 192
 """Side of the crops that segue-prompt sees, in pixels. On left-out stills 192 gave better masks than 256,
@@ -232,7 +232,7 @@ def prepared(
         return _shipped(network, choose_device(device))
     if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
         return network
-    return _inference_copy(network, choose_device(device), WeightsIdentity.of(network).digest)
+    return _inference_copy(network, choose_device(device), network_digest(network))
 
 
 def _views(planes: Iterable[Tensor], side: int) -> Tensor:

@@ -23,7 +23,7 @@ from segue.video.partial import make_folder, write_complete, writing
 from segue.weights.available import WEIGHT_FILE
 from segue.weights.cards import licence_text, model_card
 from segue.weights.checkpoint import OPTIONS, Option, are_options, write_checkpoint
-from segue.weights.identity import WeightsIdentity
+from segue.weights.identity import network_digest
 from segue.weights.loading import load
 
 CONFIG = "config.json"
@@ -248,7 +248,7 @@ def _is_shipped(entry: Entry, network: nn.Module) -> bool:
     """Whether a network has the weights that come with the package under a name."""
     if entry.bundled is None:
         return False
-    return WeightsIdentity.of(load(entry.name)).digest == WeightsIdentity.of(network).digest
+    return network_digest(load(entry.name)) == network_digest(network)
 
 
 def _halved(tensor: Tensor) -> Tensor:

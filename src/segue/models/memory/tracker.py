@@ -276,8 +276,7 @@ class MemoryTracker:
         self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
     ) -> Tensor:
         """Log-odds (K, h, w) of readouts (K, Cv, h, w); states may move on."""
-        logits: Tensor = self.network.decode(query, readout)
-        return logits
+        return self.network.decode(query, readout)
 
     def class_probabilities(self) -> ToProbabilities:
         """A function from log-odds (K, h, w) to probabilities (K+1, H', W'), which results keep.
@@ -301,8 +300,7 @@ class MemoryTracker:
             elif predicted is not None:
                 merged[channel] = predicted[self.ids.index(i) + 1].masked_fill(mask > 0, 0)
         if self.network.aggregate_prompts:
-            aggregated: Tensor = self.network.aggregate(merged)
-            return aggregated
+            return self.network.aggregate(merged)
         return torch.cat([1 - merged.sum(0, keepdim=True), merged])
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:

@@ -196,15 +196,13 @@ class EncoderLayer(nn.Module):
         attention = self.self_attn
         values = attention.values(tokens, levels.padding)
         asked = attention.plan(tokens + position)
-        attended: Tensor = attention.output_proj(attention.read(*asked, references, values, levels))
-        return attended
+        return attention.output_proj(attention.read(*asked, references, values, levels))
 
     def _forwarded(self, tokens: Tensor, attended: Tensor) -> Tensor:
         """Add the attention output to tokens (B, S, C) and apply the feed-forward network, (B, S, C)."""
         tokens = self.norm1(tokens + self.dropout(attended))
         forwarded = self.linear2(self.dropout(self.linear1(tokens)))
-        refined: Tensor = self.norm2(tokens + self.dropout(forwarded))
-        return refined
+        return self.norm2(tokens + self.dropout(forwarded))
 
 
 class Encoder(nn.Module):
