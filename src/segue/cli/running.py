@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from contextvars import copy_context
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import TaskID
 
+from segue.cache import ASSETS
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
 from segue.errors import PromptError, SegueError
@@ -286,16 +286,16 @@ def demo(
 
         segue demo --output out/demo
     """
-    with resources.as_file(resources.files("segue") / "assets" / "sample") as sample:
-        job = TrackJob(
-            source=VideoSource(place=str(sample / "video.mp4")),
-            model=Model(name="stcn-lite"),
-            prompts=(MaskPrompt(0, str(sample / "first.png")),),
-            outputs=Outputs(folder=output, side_by_side=True, overwrite=overwrite),
-        )
-        show(job)
-        for name in ("video.mp4", "first.png"):
-            shutil.copyfile(sample / name, output / name)
+    sample = ASSETS / "sample"
+    job = TrackJob(
+        source=VideoSource(place=str(sample / "video.mp4")),
+        model=Model(name="stcn-lite"),
+        prompts=(MaskPrompt(0, str(sample / "first.png")),),
+        outputs=Outputs(folder=output, side_by_side=True, overwrite=overwrite),
+    )
+    show(job)
+    for name in ("video.mp4", "first.png"):
+        shutil.copyfile(sample / name, output / name)
 
 
 def _foreground(fields: Values) -> None:

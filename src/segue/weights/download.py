@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from segue.cache import cache_folder
+from segue.cache import ASSETS, cache_folder
 from segue.errors import DownloadError
 from segue.inputs import sha256
 from segue.registry import Entry
@@ -246,6 +246,11 @@ def _require_safe(address: str, before: str = "") -> None:
 def cached(entry: Entry) -> Path:
     """Path of the converted weights of a network."""
     return cache_folder() / "weights" / f"{entry.name}.safetensors"
+
+
+def own_file(entry: Entry) -> Path:
+    """Path of the weights of a network: those that come with segue, else those of the cache folder."""
+    return cached(entry) if entry.bundled is None else ASSETS / entry.bundled
 
 
 def is_available(entry: Entry) -> bool:
