@@ -34,7 +34,7 @@ from segue.allocation import prepare_process
 from segue.models.cutie import Cutie
 from segue.models.cutie.tracker import aggregate_then_upsample
 from segue.models.geometry import aggregate, padding
-from segue.models.memory.similarity import anisotropic_key_rows
+from segue.models.memory.similarity import key_rows
 from segue.models.xmem import XMem, XMemFeatures
 from segue.sessions import TrackSession
 from segue.types import Frame, Image
@@ -246,7 +246,7 @@ def fill(runners: Sequence[Plain | Segue], case: Case) -> None:
             (table,) = memory.tables
             if number == frames - 1:
                 made = dict(enumerate((v.T for v in values), start=1))
-                table._append_long(anisotropic_key_rows(key.T, torch.ones(rows, 1)), made)
+                table._append_long(key_rows(key.T, "anisotropic", shrinkage=torch.ones(rows, 1)), made)
             else:
                 grid = (height, width)
                 ones = {"shrinkage": torch.ones(1, 1, *grid), "selection": torch.ones(1, 64, *grid)}

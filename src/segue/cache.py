@@ -1,9 +1,12 @@
-"""The folder of files that segue may make again: downloads, converted weights, timings of layers."""
+"""Folders of files: those that come with segue, and those that it may make again (downloads, timings ...)."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+ASSETS = Path(__file__).with_name("assets")
+"""Weights, the sample video and lists that come with segue."""
 
 
 def cache_folder() -> Path:

@@ -11,11 +11,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from importlib import resources
-from pathlib import Path
 
 import segue
-from segue.cache import cache_folder
+from segue.cache import ASSETS, cache_folder
 from segue.extras import EXTRAS, install_command
 from segue.inputs import first_line
 
@@ -152,12 +150,11 @@ def self_test(device: str | None = None) -> str:
     """Follow the objects of the bundled video for some frames, and compare their boxes with known ones."""
     from segue.masks.files import read_index_mask
 
-    with resources.as_file(resources.files("segue") / "assets" / "sample") as sample:
-        first = read_index_mask(Path(sample) / "first.png")
-        begun = time.perf_counter()
-        with segue.track(sample / "video.mp4", {0: first}, device=device) as results:
-            *_, last = itertools.islice(results, TEST_FRAMES)
-        seconds = time.perf_counter() - begun
+    first = read_index_mask(ASSETS / "sample" / "first.png")
+    begun = time.perf_counter()
+    with segue.track(ASSETS / "sample" / "video.mp4", {0: first}, device=device) as results:
+        *_, last = itertools.islice(results, TEST_FRAMES)
+    seconds = time.perf_counter() - begun
     found = {item.id: item.box for item in last.objects if item.box is not None}
     if found.keys() != BOXES.keys():
         raise RuntimeError(f"objects {sorted(found)} are seen in the bundled video, not {sorted(BOXES)}")

@@ -6,13 +6,12 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import segue
+from segue.cache import ASSETS
 from segue.layers.running import choose_device
 from segue.masks.files import read_index_mask
 from segue.registry import MODELS
@@ -36,10 +35,9 @@ BUDGET = 20.0
 def table(device: str | None) -> Iterator[str]:
     """Lines of a table in Markdown, as the networks are timed."""
     place = choose_device(device)
-    with resources.as_file(resources.files("segue") / "assets" / "sample") as sample:
-        mask = read_index_mask(Path(sample) / "first.png")
-        with open_source(sample / "video.mp4") as source:
-            frames = list(itertools.islice(source, FRAMES))
+    mask = read_index_mask(ASSETS / "sample" / "first.png")
+    with open_source(ASSETS / "sample" / "video.mp4") as source:
+        frames = list(itertools.islice(source, FRAMES))
     height, width = frames[0].size
     yield f"| network, {width}x{height} | ms a frame | frames per second | MiB of the GPU | weights |"
     yield "| --- | ---: | ---: | ---: | --- |"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from importlib import resources
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,12 +131,11 @@ def test_the_bundled_sample_is_followed(
     assets = Path(segue.__file__).parent / "assets"
     if not (assets / "stcn-lite.safetensors").exists():
         pytest.skip("no weights come with this version")
-    short = tmp_path / "short/assets/sample"
+    short = tmp_path / "short/sample"
     short.mkdir(parents=True)
     cut_of_sample(short / "video.mp4", 5)
     shutil.copyfile(assets / "sample/first.png", short / "first.png")
-    files = SimpleNamespace(files=lambda _: tmp_path / "short", as_file=resources.as_file)
-    monkeypatch.setattr(running, "resources", files)
+    monkeypatch.setattr(running, "ASSETS", tmp_path / "short")
     outcome = command("demo", "--output", tmp_path / "demo")
     assert outcome.code == 0, outcome.err
     assert len(list((tmp_path / "demo" / "masks").glob("*.png"))) == 5

@@ -19,7 +19,7 @@ from segue.models.cutie import Cutie
 from segue.models.cutie.tracker import aggregate_then_upsample
 from segue.models.cutie.transformer import attention_mask, position_encoding
 from segue.models.geometry import aggregate_logits
-from segue.models.memory.similarity import anisotropic_key_rows, keys_of, potentiate
+from segue.models.memory.similarity import key_rows, keys_of, potentiate
 from segue.models.xmem import XMemFeatures
 from tests.clips import clip
 from tests.golden_arrays import Golden
@@ -146,7 +146,7 @@ def consolidation(seen: list[XMemFeatures], value: Tensor, file: str) -> dict[st
         usage = torch.from_numpy(arrays["cons_usage"])
     rows = torch.cat(
         [
-            anisotropic_key_rows(query.key[0].flatten(1).T, query.shrinkage[0].flatten(1).T)
+            key_rows(query.key[0].flatten(1).T, "anisotropic", shrinkage=query.shrinkage[0].flatten(1).T)
             for query in seen[:2]
         ]
     )

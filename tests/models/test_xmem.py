@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segue.layers.attention import anisotropic_affinity, attend
 from segue.models.geometry import aggregate_logits
-from segue.models.memory.similarity import anisotropic_key_rows, keys_of, potentiate
+from segue.models.memory.similarity import key_rows, keys_of, potentiate
 from segue.models.xmem import XMem, XMemFeatures
 from tests.clips import clip
 from tests.golden_arrays import Golden
@@ -127,7 +127,7 @@ def consolidation(seen: list[XMemFeatures], values: list[Tensor]) -> dict[str, T
 
 
 def rows_of(query: XMemFeatures) -> Tensor:
-    return anisotropic_key_rows(query.key[0].flatten(1).T, query.shrinkage[0].flatten(1).T)
+    return key_rows(query.key[0].flatten(1).T, "anisotropic", shrinkage=query.shrinkage[0].flatten(1).T)
 
 
 with np.load(Path(__file__).parent.parent / "golden" / "xmem_modules.npz") as file:

@@ -12,6 +12,7 @@ from segue.models.memory import MemoryTable
 from segue.models.memory.similarity import key_rows, query_rows
 
 KEY = torch.randn(1, 8, 3, 4, generator=torch.Generator().manual_seed(0))
+ROWS = KEY[0].flatten(1).T
 
 
 def values(number: float) -> torch.Tensor:
@@ -24,7 +25,7 @@ def bank(**settings: Any) -> MemoryTable:
 
 def test_confidence_penalty_is_taken_off_the_affinity() -> None:
     plain = affinity(KEY.flatten(2), KEY.flatten(2), "l2")[0]
-    penalised = key_rows(KEY[0], "l2", penalty=1.5) @ query_rows(KEY[0], "l2").T
+    penalised = key_rows(ROWS, "l2", penalty=1.5) @ query_rows(ROWS, "l2").T
     torch.testing.assert_close(penalised, plain - 1.5)
 
 

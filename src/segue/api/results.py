@@ -9,9 +9,8 @@ import itertools
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
 import numpy as np
@@ -56,7 +55,7 @@ COLUMNS = {
 """Columns of the table with their types."""
 
 
-class Results(Iterator[Segmentation], Generic[S]):
+class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Generic[S]):
     """An iterator over the results of a source, in order, each computed on demand.
 
     Use ``for``, ``async for``, :meth:`save` or :meth:`to_pandas` once. The source is closed after the last
@@ -117,12 +116,7 @@ class Results(Iterator[Segmentation], Generic[S]):
             raise StopAsyncIteration
         return pair[1]
 
-    def __enter__(self) -> Results[S]:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __reduce__(self) -> NoReturn:

@@ -24,6 +24,7 @@ from segue.cache import cache_folder
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError
 from segue.inputs import printable
+from segue.jobs.plan import check_needs
 from segue.jobs.record import model_digest
 from segue.jobs.values import VideoJob, to_json
 from segue.naming import first_few
@@ -67,8 +68,6 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
         )
     check_names(task.name for task in tasks)
     if how.address is None:  # else networks are read on other machines
-        from segue.jobs.plan import check_needs  # late: it imports PyTorch
-
         # Sources and mask files are not looked for: one that is missing costs its own line, not the batch.
         check_needs(jobs_of(tasks), sources=False)
     how = replace(

@@ -10,7 +10,7 @@ import typer
 
 from segue.cli.options import Options, Values, command
 from segue.errors import SinkError, SourceError
-from segue.jobs.plan import check_detector, check_sources
+from segue.jobs.plan import check_detector, check_source
 from segue.jobs.values import DetectorConfig, VideoSource, checked
 from segue.notices import notice
 from segue.options import FilePath, OptionModel, option
@@ -53,7 +53,7 @@ def _detect(fields: Values) -> None:
         segue detect my.mp4 --start 12.5s --json objects.json
     """
     asked = checked(DetectOptions, fields)
-    check_sources([asked.source])
+    check_source(asked.source)
     check_detector(asked.finding.name, asked.finding.weights)
     with interruptible():
         _find(asked)

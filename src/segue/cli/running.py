@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from contextvars import copy_context
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import TaskID
 
+from segue.cache import ASSETS
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
 from segue.errors import PromptError, SegueError
@@ -39,11 +39,11 @@ from segue.notices import be_quiet, notice
 from segue.prompts.parse import typed_prompts
 from segue.registry import DETECTORS, MODELS, SINKS
 from segue.reports.terminal import bars, interruptible
-from segue.types import MaskPrompt
+from segue.types import Frame, MaskPrompt, Segmentation
+from segue.weights.available import default_model
 
 if TYPE_CHECKING:
     from segue.jobs.running import RunResult
-    from segue.types import Frame, Segmentation
     from segue.video import Source
     from segue.video.zones import Zone
 
@@ -156,12 +156,11 @@ def show(job: VideoJob, watched: Watched = nullcontext) -> RunResult:
 class Console(Observer):
     """Shows on a terminal how a job goes on."""
 
+    _source: Source
+    _task: TaskID
+
     def __init__(self) -> None:
         self._bars = bars("note")
-        self._task: TaskID | None = None
-        self._begun = 0.0
-        self._done = 0
-        self._source: Source | None = None
         self._bars.start()
 
     def close(self) -> None:
@@ -179,27 +178,18 @@ class Console(Observer):
         self._task = self._bars.add_task(what, total=total, note="")
 
     def count(self, done: int) -> None:
-        if self._task is not None:
-            self._bars.update(self._task, completed=done)
+        self._bars.update(self._task, completed=done)
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._done += 1
-        if self._task is not None:
-            speed = self._done / (time.perf_counter() - self._begun)
-            self._bars.update(
-                self._task, completed=self._done, note=f"{speed:.1f} frames/s, {self._late(frame)}{note}"
-            )
-
-    def _late(self, frame: Frame) -> str:
-        """Delay of a live source, in words."""
-        delay = None if self._source is None else self._source.delay(frame)
-        return "" if delay is None else f"{delay:.1f} s late{self._dropped}, "
+        speed, delay = self._done / (time.perf_counter() - self._begun), self._source.delay(frame)
+        late = "" if delay is None else f"{delay:.1f} s late{self._dropped}, "
+        self._bars.update(self._task, completed=self._done, note=f"{speed:.1f} frames/s, {late}{note}")
 
     @property
     def _dropped(self) -> str:
         """Frames of a live source that came too fast, in words."""
-        count = 0 if self._source is None else self._source.dropped
-        return f", {count} frames dropped" if count else ""
+        return f", {self._source.dropped} frames dropped" if self._source.dropped else ""
 
     def end(self, frames: int, seconds: float) -> None:
         self.close()
@@ -286,16 +276,16 @@ def demo(
 
         segue demo --output out/demo
     """
-    with resources.as_file(resources.files("segue") / "assets" / "sample") as sample:
-        job = TrackJob(
-            source=VideoSource(place=str(sample / "video.mp4")),
-            model=Model(name="stcn-lite"),
-            prompts=(MaskPrompt(0, str(sample / "first.png")),),
-            outputs=Outputs(folder=output, side_by_side=True, overwrite=overwrite),
-        )
-        show(job)
-        for name in ("video.mp4", "first.png"):
-            shutil.copyfile(sample / name, output / name)
+    sample = ASSETS / "sample"
+    job = TrackJob(
+        source=VideoSource(place=str(sample / "video.mp4")),
+        model=Model(name="stcn-lite"),
+        prompts=(MaskPrompt(0, str(sample / "first.png")),),
+        outputs=Outputs(folder=output, side_by_side=True, overwrite=overwrite),
+    )
+    show(job)
+    for name in ("video.mp4", "first.png"):
+        shutil.copyfile(sample / name, output / name)
 
 
 def _foreground(fields: Values) -> None:
@@ -367,7 +357,10 @@ def _instances(fields: Values) -> None:
     """
     model = fields.setdefault("model", {})
     if "name" not in model:
-        model["name"] = _default_model(model.get("weights"), detectors=not fields.get("whole"))
+        weights = model.get("weights")
+        model["name"] = default_model(weights, detectors=not fields.get("whole"))
+        why = f"that of {weights}" if weights else "whose weights are available; --model chooses another"
+        notice(f"model: {model['name']}, {why}")
 
 
 instances = job_command(
@@ -377,14 +370,3 @@ instances = job_command(
     model_help="seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and a network that tracks its "
     "objects: nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are available]",
 )
-
-
-def _default_model(weights: Path | None, *, detectors: bool) -> str:
-    """The network that is taken where none is named, which is reported."""
-    from segue.weights.available import DEFAULT_INSTANCES, default_model
-
-    found = default_model(weights, detectors=detectors)
-    if weights is None or found != DEFAULT_INSTANCES:
-        why = f"that of {weights}" if weights else "whose weights are available; --model chooses another"
-        notice(f"model: {found}, {why}")
-    return found

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from segue.cache import ASSETS
 from segue.datasets.files import subfolders
 from segue.datasets.foreground import (
     ForegroundFolder,
@@ -29,9 +28,6 @@ from segue.datasets.foreground import (
 )
 from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
-
-if TYPE_CHECKING:
-    from importlib.abc import Traversable
 
 _VIDEOS = {
     "baseline": "highway office pedestrians PETS2006",
@@ -99,7 +95,7 @@ PUBLISHED = "published"
 
 def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset[int]]:
     """Numbers of the frames that the protocol ``cdnet-scene`` trains on, by ``category/video``."""
-    file = _asset("cdnet_training_frames.json") if str(path) == PUBLISHED else Path(path)
+    file = ASSETS / "cdnet_training_frames.json" if str(path) == PUBLISHED else Path(path)
     lists = read_json(dict[str, dict[str, dict[str, list[int]]]], file, "list of training frames")
     frames = {}
     for category, videos in lists.items():
@@ -123,8 +119,4 @@ def only_frames(video: ForegroundSequence, path: Path | str, count: int) -> Fore
 
 def unseen_folds() -> Mapping[str, int]:
     """Fold (0 to 3) of each ``category/video`` in the protocol ``cdnet-unseen``."""
-    return read_json(dict[str, int], _asset("cdnet_unseen_folds.json"), "list of folds")
-
-
-def _asset(name: str) -> Traversable:
-    return resources.files("segue") / "assets" / name
+    return read_json(dict[str, int], ASSETS / "cdnet_unseen_folds.json", "list of folds")

@@ -10,15 +10,12 @@ import zlib
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from segue.errors import DatasetError
 from segue.inputs import check_file, exists
-
-if TYPE_CHECKING:
-    from importlib.abc import Traversable
 
 Model = TypeVar("Model", bound=BaseModel)
 Checked = TypeVar("Checked")
@@ -104,7 +101,7 @@ def validated(model: type[Model], value: Any, where: str) -> Model:
         raise DatasetError(f"{where}{field}: {first['msg']}") from None
 
 
-def read_json(model: type[Checked], file: Path | Traversable, what: str) -> Checked:
+def read_json(model: type[Checked], file: Path, what: str) -> Checked:
     """A small JSON file, checked; ``what`` is what it is to be, for messages."""
     try:
         return TypeAdapter(model).validate_json(file.read_bytes())

@@ -36,7 +36,7 @@ from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.two_passes import TwoPasses
 from segue.sessions.video_scenes import LEARNT, LearntBackground, VideoScenes
-from segue.types import FlowName, Frame, Image, Refinement, Segmentation
+from segue.types import FlowName, Frame, Refinement, Segmentation
 from segue.video.best_views import Name
 from segue.video.images import list_images, read_image, write_image
 from segue.video.readers import DamageError, as_rgb
@@ -53,8 +53,7 @@ class OpenForeground(OpenJob):
         super().__init__(job, inputs)
         options, source = job.options, self.source
         _check_background(job.background, job.outputs.overwrite or job.outputs.resume)
-        scene = inputs.get("scene", job.scene)
-        usual = isinstance(scene, str) and scene == "median"
+        usual = "scene" not in inputs and job.scene == "median"
         plain = usual and job.depth is None
         if options.passes == 2 and source.once:
             raise SegueError(
@@ -62,7 +61,9 @@ class OpenForeground(OpenJob):
             )
         if options.passes == 2 and not usual:
             raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
-        background, region = _background(scene), _region(inputs.get("roi", job.roi))
+        background: Background = MaskedMedian()
+        if not usual:
+            background = LearntBackground(_scenes(inputs.get("scene", job.scene)))
         model: str | ForegroundNetwork | Segmenter = inputs.get("model", job.model.name)
         threshold, short_side = options.threshold, options.short_side
         if isinstance(model, str):
@@ -94,7 +95,7 @@ class OpenForeground(OpenJob):
             background=background,
             masks=ForegroundMasks(
                 threshold=threshold,
-                roi=region,
+                roi=_region(inputs.get("roi", job.roi)),
                 min_area=options.min_area,
                 objects=options.objects,
                 shadows=options.shadows,
@@ -140,24 +141,17 @@ def object_namer(name: str, device: str | None) -> Name:
     return partial(name_object, detector(name, refine=boxes, device=device))
 
 
-def _background(scene: Any) -> Background:
-    """The source of the background image."""
-    if isinstance(scene, str) and scene == "median":
-        return MaskedMedian()
+def _scenes(scene: Any) -> VideoScenes:
+    """What an image, the file of one, or an earlier run knows of the empty scene."""
     if isinstance(scene, (str, os.PathLike)):
-        scene = _learnt(Path(scene))
-    known = scene if isinstance(scene, VideoScenes) else VideoScenes.of(Scene.of(as_rgb(scene, "scene")))
-    return LearntBackground(known)
-
-
-def _learnt(path: Path) -> VideoScenes | Image:
-    """What a file knows of the empty scene: its image, or all that an earlier run has learnt."""
-    if not exists(path):
-        raise SourceError(f"{path}: no such image; the scene is median, an image file or a learnt scene")
-    try:
-        return VideoScenes.load(path) if path.suffix.lower() == LEARNT else read_image(path)
-    except DamageError as error:
-        raise SourceError(str(error)) from None
+        path = Path(scene)
+        if not exists(path):
+            raise SourceError(f"{path}: no such image; the scene is median, an image file or a learnt scene")
+        try:
+            scene = VideoScenes.load(path) if path.suffix.lower() == LEARNT else read_image(path)
+        except DamageError as error:
+            raise SourceError(str(error)) from None
+    return scene if isinstance(scene, VideoScenes) else VideoScenes.of(Scene.of(as_rgb(scene, "scene")))
 
 
 def _region(roi: Any) -> npt.NDArray[Any] | None:

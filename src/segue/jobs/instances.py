@@ -20,7 +20,7 @@ from segue.jobs.running import RunResult
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
-from segue.registry import DETECTORS, MODELS
+from segue.registry import DETECTORS
 from segue.sessions import TrackSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.detecting import detector
@@ -70,21 +70,20 @@ class OpenInstances(OpenJob):
             max_objects=options.top,
             device=job.device,
         )
-        looks = DetectionOptions(top=options.top, **_given(every=options.window, score=options.score))
+        asked: dict[str, Any] = {"every": options.window, "score": options.score}
+        asked = {name: value for name, value in asked.items() if value is not None}
+        looks = DetectionOptions(top=options.top, **asked)
         self.session = DetectionSession(tracker, found, looks)
         self.names = DETECTORS.find(finding).categories or found.names
 
     def _open_network(self, network: InstanceNetwork, names: Mapping[int, str] | None) -> None:
-        job, options = self.job, self.job.options
-        suited = {"score": network.score, "short_side": network.short_side}
-        if "model" not in self.inputs:
-            entry = MODELS.find(job.model.name)
-            suited |= _given(score=entry.threshold, short_side=entry.short_side)
+        job = self.job
         channels = network.class_names if names is None else names
         self.names = {channel: name for channel, name in channels.items() if 0 <= channel < network.classes}
         wanted = allowed_classes(job.classes, self.names) if job.classes else frozenset(self.names)
-        asked = suited | _given(score=options.score, short_side=options.short_side, window=options.window)
-        windows = WindowOptions(overlap=options.overlap, top=options.top, classes=wanted or None, **asked)
+        suited = {"score": network.score, "short_side": network.short_side}
+        asked = suited | job.options.model_dump(exclude_none=True)
+        windows = WindowOptions(classes=wanted or None, **asked)
         self.session = InstanceSession(network, windows, names=self.names, device=job.device, fast=job.fast)
 
 
@@ -99,11 +98,6 @@ def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int,
     raise ArgumentError(
         f"names: {kind_of(names)}; give names by number, {' or '.join(EDITIONS)}, or an annotation file"
     )
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    """The options that are not None."""
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None) -> RunResult:

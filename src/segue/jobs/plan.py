@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
@@ -29,30 +29,23 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
         _check_options(job)
         for name in job.outputs.formats:
             SINKS.find(name)
-    if not sources:
-        return
-    check_sources([job.source for job in jobs])
-    prompts = [item for job in jobs if isinstance(job, TrackJob) for item in job.prompts]
-    files = dict.fromkeys(item.path for item in prompts if isinstance(item, MaskPrompt) and item.path)
-    lost = [path for path in files if not is_url(path) and not exists(Path(path))]
-    if lost:
-        raise PromptError(_counted("no such mask file", lost))
+        if not sources:
+            continue
+        check_source(job.source)
+        for item in job.prompts if isinstance(job, TrackJob) else ():
+            if isinstance(item, MaskPrompt) and item.path and not _is_there(item.path):
+                raise PromptError(f"{item.path}: no such mask file")
 
 
-def check_sources(sources: Iterable[VideoSource]) -> None:
-    """See that what sources name is there."""
-    missing = [source.place for source in sources if source.place and not _is_there(source.place)]
-    if missing:
-        raise SourceError(_counted("no such file or folder", missing))
-
-
-def _counted(what: str, places: Sequence[str]) -> str:
-    more = f", and {len(places) - 1} more of the plan" if len(places) > 1 else ""
-    return f"{places[0]}: {what}{more}"
+def check_source(source: VideoSource) -> None:
+    """See that what a source names is there."""
+    place = source.place
+    if place and not (_is_there(place) or place.isdecimal() or match_images(place)):
+        raise SourceError(f"{place}: no such file or folder")
 
 
 def _is_there(place: str) -> bool:
-    return is_url(place) or exists(Path(place)) or place.isdecimal() or bool(match_images(place))
+    return is_url(place) or exists(Path(place))
 
 
 def _check_model(job: VideoJob) -> None:
@@ -92,7 +85,7 @@ def _check_options(job: VideoJob) -> None:
             check_detector(job.name_events, None)
         zones_of(job)
     for name, text in named_files(job).items():
-        if name not in NOT_READ and not is_url(text) and not exists(Path(text)):
+        if name not in NOT_READ and not _is_there(text):
             raise SourceError(f"{text}: no such file or folder, given as --{name.replace('_', '-')}")
 
 

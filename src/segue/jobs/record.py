@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -26,7 +25,7 @@ from segue.types import MaskPrompt
 from segue.video.addresses import is_url, stored_address
 from segue.video.identity import SourceIdentity
 from segue.video.partial import locked, write_complete
-from segue.weights.download import cached
+from segue.weights.download import own_file
 
 J = TypeVar("J", bound=VideoJob)
 
@@ -138,12 +137,7 @@ def _digest(path: str, size: int, modified_ns: int) -> str:
 
 def _own_digest(name: str) -> str | None:
     entry = MODELS.find(name) if name in MODELS else None
-    if entry is None or entry.signature is None:
-        return None
-    if entry.bundled is None:
-        return file_digest(cached(entry))
-    with resources.as_file(resources.files("segue") / "assets" / entry.bundled) as path:
-        return file_digest(path)
+    return None if entry is None or entry.signature is None else file_digest(own_file(entry))
 
 
 def named_files(part: OptionModel) -> dict[str, str]:

@@ -8,12 +8,10 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import cast
 
-import numpy as np
 from torch import nn
 
 from segue.cancel import CancelToken, cancel_on_signals, interrupt_on_signals
@@ -31,7 +29,7 @@ from segue.video.images import write_image
 from segue.video.rotation import RotatingSink, part_name, part_path
 from segue.video.sinks import BackgroundSink
 from segue.video.span import parse_duration
-from segue.weights.identity import WeightsIdentity
+from segue.weights.identity import network_digest
 
 STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on
 FIRST_PASS = ".segue.first-pass.safetensors"  # the same for the first of two passes
@@ -123,7 +121,7 @@ def run_open(
         observer.notice(opened.notice)
     with opened.source:
         network = opened.inputs.get("model")
-        digest = WeightsIdentity.of(network).digest if isinstance(network, nn.Module) else None
+        digest = network_digest(network) if isinstance(network, nn.Module) else None
         opened.job = identified(opened.job, digest)
         return _run_video(opened, observer, cancel or CancelToken())
 
@@ -147,13 +145,10 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
     masks = written.get("png")
     saves = getattr(opened.session, "restorable", True) and not (source.endless or opened.in_memory)
     states = masks if saves else None
-    pixels = sha256()  # of images in memory
     begun = time.perf_counter()
     observer.ready(source, opened.zones)
 
     def report(frame: Frame, result: Segmentation) -> None:
-        if opened.in_memory:
-            pixels.update(np.ascontiguousarray(frame.image).data)
         # A run that is resumed goes through its first results again, without a strip.
         if explain is not None:
             for kind, image in explained.explanations.items():
@@ -172,16 +167,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
             observer.begin("frames", opened.total)
             loop.run(opened.own_images(frames), cancel)
         if outputs.rotate is None:
-            seen = {
-                "shape": (loop.done, *(source.size or ()), 3),
-                "dtype": "uint8",
-                "digest": pixels.hexdigest(),
-            }
-            given = (
-                item.model_copy(update=seen) if item.argument == "source" else item for item in job.given
-            )
-            complete = job.model_copy(update={"given": tuple(given)})
-            write_record(complete, outputs.folder or default_folder(source), written)
+            write_record(job, outputs.folder or default_folder(source), written)
         if states:
             forget_state(states)
     except KeyboardInterrupt:

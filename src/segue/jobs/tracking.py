@@ -25,8 +25,7 @@ from segue.jobs.values import (
 from segue.masks import resize_mask
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import SAM3_VIDEO, licence_of
-from segue.prompts import MakePrompter, find_prompter, prompter_of
-from segue.prompts.motion import with_motion
+from segue.prompts import MakePrompter, MotionPrompter, find_prompter, prompter_of
 from segue.prompts.parse import errors_name, fit_mask, read_masks
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector, Rules
@@ -51,8 +50,7 @@ DEFAULT_NOTICE = f"looking for what moves (detector {DEFAULT}; --with chooses an
 def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
     """The published schedule of a network with what options ask for; None is as published."""
     published = network.schedule
-    asked = options.model_dump(exclude={"top_k", "settings", "reverse"})
-    changes = {name: value for name, value in asked.items() if value is not None}
+    changes = options.model_dump(exclude={"top_k", "settings", "reverse"}, exclude_none=True)
     for name in {"max_jump", "short_side"} & changes.keys():
         changes[name] = changes[name] or None  # 0 never does
     if options.top_k != "published":
@@ -138,7 +136,7 @@ class Ahead:
         frame, self._next = self._next, None
         return next(self._frames) if frame is None else frame
 
-    def image(self, _: Image) -> Image | None:
+    def image(self) -> Image | None:
         """The image of the frame after the one that was taken last. Returns RGB (H, W, 3), uint8."""
         if not self._sees or self._frames is None:
             return None
@@ -240,7 +238,8 @@ class OpenTrack(_OpenTracker):
             return
         self.frames = ahead = Ahead(self.source)
         if "prompter" not in inputs:  # that of a program may know clicks alone
-            self.session.prompter = with_motion(self.session.prompter, ahead.image)
+            make = self.session.prompter
+            self.session.prompter = lambda image: MotionPrompter(make(image), image, ahead.image)
 
     @property
     def total(self) -> int | None:

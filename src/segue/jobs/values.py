@@ -84,11 +84,10 @@ class RuntimeInput(OptionModel):
         argument: what it was given as: ``source``, ``model``, ``prompter``, ``detector``, ``roi``, ``scene``
             or ``names``.
         type: its class, with the module.
-        shape: of an array or tensor; of frames (T, H, W, 3), with those that have a result.
-        dtype: of an array or tensor.
-        digest: SHA-256, hexadecimal: of an array over its values; of frames over the pixels of those that
-            have a result, in order; of a network over its weights, see
-            :class:`segue.weights.identity.WeightsIdentity`. None where nobody looked, or it is not known.
+        shape: of an array or tensor; None for frames.
+        dtype: of an array or tensor; None for frames.
+        digest: SHA-256, hexadecimal: of an array over its values; of a network over its weights, see
+            :func:`segue.weights.identity.network_digest`. None for frames, or where nobody looked.
     """
 
     argument: str

@@ -65,8 +65,7 @@ def joint_conv(conv: Conv, own: Tensor, frame: Tensor, *, frame_first: bool = Fa
     if len(own) == len(frame) and not isinstance(conv, nn.Conv2d):
         # No other object shares the frame's part, and in one piece the weights are arranged, and held, once.
         # Training sums the two parts, as the releases do: another rounding can flip a mask of the attention.
-        joined: Tensor = conv(torch.cat([frame, own] if frame_first else [own, frame], 1))
-        return joined
+        return conv(torch.cat([frame, own] if frame_first else [own, frame], 1))
     own_at, frame_at = (frame.shape[1], 0) if frame_first else (0, own.shape[1])
     return add_frame(conv_channels(conv, own, own_at), conv_channels(conv, frame, frame_at, bias=True))
 

@@ -6,7 +6,7 @@ He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016); the strid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -126,21 +126,15 @@ def pool_stem(x: Tensor) -> Tensor:
 
 Kind = type[BasicBlock] | type[Bottleneck]
 
-
-def residual_stages(
-    kind: Kind, cin: int, widths: Sequence[int], blocks: Sequence[int], **options: Any
-) -> Iterator[nn.Sequential]:
-    """The stages of a network, each after the first at half the resolution of the one before."""
-    for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
-        rest = [kind(kind.expansion * width, width, 1, **options) for _ in range(count - 1)]
-        for block in rest:
-            block.inside = True
-        yield nn.Sequential(kind(cin, width, 1 if i == 0 else 2, **options), *rest)
-        cin = kind.expansion * width
+WIDTHS = (64, 64, 128, 256, 512)
+"""Channels of the stem, and of the stages before their expansion."""
 
 
 class ResidualTrunk(nn.Module):
     """ResNet without its classifier, up to as many stages as ``blocks`` has numbers."""
+
+    keeps_stem = False
+    """Whether the map at stride 2 is one of those that it gives."""
 
     def __init__(
         self,
@@ -149,67 +143,64 @@ class ResidualTrunk(nn.Module):
         norm: Norm = ConstantBatchNorm,
         *,
         names: Sequence[str] = ("layer1", "layer2", "layer3", "layer4"),
+        planes: int = 3,
         masks: int = 0,
+        width: float = 1.0,
         stem_bias: bool = False,
         **options: Any,
     ) -> None:
         super().__init__()
-        widths = (64, 128, 256, 512)[: len(blocks)]
-        self.channels = tuple(kind.expansion * width for width in widths)
-        self.conv1 = stem_conv(3 + masks, bias=stem_bias)
+        cin, *widths = (scaled(wide, width) for wide in WIDTHS[: len(blocks) + 1])
+        self.channels = tuple(kind.expansion * wide for wide in widths)
+        self.conv1 = stem_conv(planes + masks, cin, bias=stem_bias)
         if masks:
-            nn.init.orthogonal_(self.conv1.weight[:, 3:])
-        self.bn1 = norm(64)
-        stages = dict(
-            zip(names, residual_stages(kind, 64, widths, blocks, norm=norm, **options), strict=False)
-        )
-        for name, stage in stages.items():
-            self.add_module(name, stage)
-        self._names = tuple(stages)
+            nn.init.orthogonal_(self.conv1.weight[:, planes:])
+        self.bn1 = norm(cin)
+        self._names = tuple(names[: len(blocks)])
+        for i, (name, wide, cout, count) in enumerate(
+            zip(self._names, widths, self.channels, blocks, strict=True)
+        ):
+            rest = [kind(cout, wide, 1, norm, **options) for _ in range(count - 1)]
+            for block in rest:
+                block.inside = True
+            self.add_module(name, nn.Sequential(kind(cin, wide, 1 if i == 0 else 2, norm, **options), *rest))
+            cin = cout
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3 + masks, H, W) → maps at strides 4, 8, 16 and, of four stages, 32."""
+        """(B, planes + masks, H, W) → maps at strides 4, 8, 16 and, of four stages, 32."""
         return self.stages(self.conv1(x))
 
     def stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """The maps of the output of the first convolution, (B, 64, H/2, W/2)."""
-        x = pool_stem(self.bn1(x))  # lets go of the map at stride 2
-        maps = []
+        x = self.bn1(x)
+        maps = [x.relu_()] if self.keeps_stem else []
+        x = pool_stem(x)  # lets go of the map at stride 2
         for name in self._names:
             x = self.get_submodule(name)(x)
             maps.append(x)
         return tuple(maps)
 
 
-class ResNet18(nn.Module):
-    """ResNet-18 without its classifier, with norms that learn their statistics.
+class ResNet18(ResidualTrunk):
+    """ResNet-18 with norms that learn their statistics: maps at strides 2, 4, 8, 16 and 32.
 
     Its own convolution starts at zero: a network that was trained without depth stays what it was.
     """
 
-    widths = (64, 64, 128, 256, 512)
+    keeps_stem = True
 
-    def __init__(self, channels: int = 3, depth_channels: int = 0, width: float = 1.0) -> None:
-        super().__init__()
-        c2, *widths = (scaled(wide, width) for wide in self.widths)
-        self.conv1 = stem_conv(channels, c2)
+    def __init__(self, planes: int = 3, depth_channels: int = 0, width: float = 1.0) -> None:
+        super().__init__(BasicBlock, (2, 2, 2, 2), nn.BatchNorm2d, planes=planes, width=width, bias=False)
         # A name after conv1's, so that folding scales it by the norm as well.
-        self.conv1_depth = stem_conv(depth_channels, c2) if depth_channels else None
+        self.conv1_depth = stem_conv(depth_channels, self.conv1.out_channels) if depth_channels else None
         if self.conv1_depth is not None:
             nn.init.zeros_(self.conv1_depth.weight)
-        self.bn1 = nn.BatchNorm2d(c2)
-        stages = residual_stages(BasicBlock, c2, widths, (2, 2, 2, 2), norm=nn.BatchNorm2d, bias=False)
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
 
     def forward(self, x: Tensor, depth: Tensor | None = None) -> tuple[Tensor, ...]:
-        """(B, channels, H, W), with depth (B, depth_channels, H, W) → maps at strides 2, 4, 8, 16 and 32."""
+        """(B, planes, H, W), with depth (B, depth_channels, H, W) → maps at strides 2, 4, 8, 16 and 32."""
         stem = self.conv1(x)
         if depth is not None:
             if self.conv1_depth is None:
                 raise ValueError("a depth map was given; this encoder takes none")
             stem = stem + self.conv1_depth(depth)
-        f2 = self.bn1(stem).relu_()
-        f4 = self.layer1(F.max_pool2d(f2, 3, stride=2, padding=1))
-        f8 = self.layer2(f4)
-        f16 = self.layer3(f8)
-        return f2, f4, f8, f16, self.layer4(f16)
+        return self.stages(stem)

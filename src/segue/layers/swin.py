@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.attention import Mlp
-from segue.layers.linear import ActivatedLinear
+from segue.layers.linear import ActivatedLinear, mlp
 from segue.layers.windows import from_windows, to_windows
 
 _MASKED = -100.0  # added to the attention between regions that a shifted window joins though they are apart
@@ -59,7 +58,7 @@ class SwinBlock(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.attn = WindowAttention(width, window, heads)
         self.norm2 = nn.LayerNorm(width)
-        self.mlp = Mlp(width, 4 * width)
+        self.mlp = mlp(width, 4 * width, ("fc1", "fc2"), "gelu")
         self.drop_path = drop_path
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.attention import Mlp, SelfAttention
+from segue.layers.attention import SelfAttention
 from segue.layers.colours import normalise_planes
+from segue.layers.linear import mlp
 from segue.types import FeatureName
 
 STORED_GRID = 14
@@ -28,7 +29,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attn = SelfAttention(width, heads, qkv_bias=True)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = Mlp(width, 4 * width)
+        self.mlp = mlp(width, 4 * width, ("fc1", "fc2"), "gelu")
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, tokens, width) to the same."""

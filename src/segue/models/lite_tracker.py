@@ -47,8 +47,7 @@ class LiteTracker(MemoryTracker):
             inside: Tensor = self.network.decode(window.part(query), window.part_of(readout))
             if not window.is_left(inside, EVEN):
                 return window.paste(inside)
-        logits: Tensor = self.network.decode(query, readout)
-        return logits
+        return self.network.decode(query, readout)
 
     def _margin(self) -> int | None:
         """Margin of the windows around objects in pixels; None for a frame that is predicted whole."""

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from segue.layers.activated import BatchNormReLU
 from segue.layers.colours import normalise_planes
 from segue.layers.gates import FRM, FuseBlock, PositionGate
-from segue.layers.resnet import ResNet18, scaled
+from segue.layers.resnet import WIDTHS, ResNet18, scaled
 from segue.models.base import Features, ForegroundCapabilities, Shape
 
 STRIDE = 3
@@ -95,7 +95,7 @@ class WindowNetwork(nn.Module, ABC):
         self.capabilities = ForegroundCapabilities(
             depth=bool(depth_channels), graphs=None if depth_channels else "scene"
         )
-        self.widths = tuple(scaled(channels, width) for channels in ResNet18.widths)
+        self.widths = tuple(scaled(channels, width) for channels in WIDTHS)
         self.rlim = nn.ModuleList(PositionGate() if rlim else nn.Identity() for _ in self.widths)
         self.decoder = Decoder(self.widths)
 
@@ -267,8 +267,7 @@ class MUSTAN2(WindowNetwork):
             self.fuse = nn.ModuleList(FuseBlock(c, attention=frm == "attention") for c in self.widths[1:])
 
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
-        maps: Features = getattr(self, ENCODERS[role])(normalise_planes(frames), depth)
-        return maps
+        return getattr(self, ENCODERS[role])(normalise_planes(frames), depth)
 
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None

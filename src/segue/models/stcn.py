@@ -266,5 +266,4 @@ class LiteDecoder(nn.Module):
         x = F.interpolate(self.reduce2(x), scale_factor=2.0, mode="bilinear")
         x = add_conv_of_frame(x, self.skip2, f2).relu_()
         x = self.refine2(x).add_(x).relu_()
-        logits: Tensor = self.pred(x)
-        return logits
+        return self.pred(x)

@@ -159,8 +159,7 @@ class Refine(nn.Module):
 
     def of_frame(self, skip: Tensor) -> Tensor:
         """The part (B, channels, 2h, 2w) of the features that all objects of a frame share."""
-        refined: Tensor = self.ResFS(self.convFS(skip))
-        return refined
+        return self.ResFS(self.convFS(skip))
 
     def forward(self, frame: Tensor, x: Tensor) -> Tensor:
         """Output of :meth:`of_frame` and (B·K, channels, h, w) → (B·K, channels, 2h, 2w)."""

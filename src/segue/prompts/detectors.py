@@ -147,7 +147,6 @@ class DiscoveryDetector:
     Args:
         network: gives a feature for each patch.
         which: keys, queries or values of the last attention.
-        max_objects: more than one is our extension of the paper.
         refine: ``crf`` as in the STCN report, or ``none``.
         device: where the network runs.
     """
@@ -160,25 +159,23 @@ class DiscoveryDetector:
         network: DINO,
         *,
         which: FeatureName = "keys",
-        max_objects: int = 1,
         refine: Refinement = "crf",
         device: torch.device | None = None,
     ) -> None:
         check_choice("refine", refine, Literal["crf", "none"], PromptError)
         check_choice("features", which, FeatureName, PromptError)
-        self.which, self.max_objects, self.refine = which, max_objects, refine
+        self.which, self.refine = which, refine
         self._device = device or torch.device("cpu")
         self._network = network.to(self._device)
 
     @torch.inference_mode()
     def __call__(self, frame: FrameLike, *_: FrameLike) -> Segmentation:
-        """The objects of a frame, the most prominent first; scores say only the order."""
+        """The most prominent object of a frame."""
         frame = as_frame(frame)
         features, grid = self._network.dense(as_planes(frame.image).to(self._device), self.which)
         rows = features[0].float().cpu().numpy()
-        mask = np.zeros(frame.size, np.uint8)
-        for number, find in enumerate(discover(rows, grid, self.max_objects), start=1):
-            mask[pixels_of_patches(find, self._network.patch, frame.size) & (mask == 0)] = number
+        found = pixels_of_patches(discover(rows, grid), self._network.patch, frame.size)
+        mask = found.astype(np.uint8)
         if self.refine == "crf":
             from segue.masks import dense_crf  # late, for a quick start
 

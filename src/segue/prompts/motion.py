@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
-from segue.prompts.answers import Answer, Granularity, ImagePrompter, MakePrompter, Prompts
+from segue.prompts.answers import Answer, Granularity, ImagePrompter, Prompts
 from segue.prompts.planes import tight_box
 from segue.types import Box, Image
 
@@ -124,14 +124,6 @@ class MotionPrompter(ImagePrompter):
         first, second = (reduced_to(image, LONG_SIDE) for image in (self.image, other))
         flow = DIS()(first, second)
         return against_scene(flow) if _same_scene(first, second, flow) else None
-
-
-def with_motion(make: MakePrompter, neighbour: Callable[[Image], Image | None]) -> MakePrompter:
-    """Prompters that extend a clicked part to all that moves with it.
-
-    Returns what takes an image, RGB (H, W, 3), uint8, and gives a :class:`MotionPrompter`.
-    """
-    return lambda image: MotionPrompter(make(image), image, partial(neighbour, image))
 
 
 def _same_scene(first: Image, second: Image, flow: Flow) -> bool:

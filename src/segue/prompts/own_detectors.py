@@ -129,16 +129,13 @@ def _finds(given: Any, names: Mapping[int, str], size: tuple[int, ...]) -> Finds
     """Boxes (N, 4), scores (N,), labels and masks (N, H, W) of what a function gave."""
     if isinstance(given, list) and len(given) == 1:
         given = given[0]
-    listed: Any = None
-    masks: Any = None
     if hasattr(given, "xyxy"):
-        boxes, scores, masks = given.xyxy, given.confidence, given.mask
-        listed = (getattr(given, "data", None) or {}).get("class_name")
-        listed = given.class_id if listed is None else listed
+        named = (getattr(given, "data", None) or {}).get("class_name", given.class_id)
+        boxes, scores, listed, masks = given.xyxy, given.confidence, named, given.mask
     elif isinstance(given, Mapping):
         boxes, scores, listed, masks = (given.get(key) for key in ("boxes", "scores", "labels", "masks"))
     elif isinstance(given, tuple) and len(given) == 3:
-        boxes, scores, listed = given
+        boxes, scores, listed, masks = *given, None
     else:
         raise PromptError(
             f"detector: the function gave {kind_of(given)}; give supervision.Detections, or boxes, "

@@ -40,7 +40,7 @@ from segue.prompts.planes import (
 from segue.types import Box, Frame, Image, Point
 from segue.video.readers import as_rgb
 from segue.weights import load_for
-from segue.weights.identity import WeightsIdentity
+from segue.weights.identity import network_digest
 
 SIDE = 192
 """Side of the crops that segue-prompt sees, in pixels. On left-out stills 192 gave better masks than 256,
@@ -124,14 +124,13 @@ class Prompter(ImagePrompter):
         kind = prompts.calibration
         new = kind == "box" or prompts.mask is None
         granularity: Granularity = "whole"
-        granularities: tuple[Granularity, ...] = (granularity,)
+        choices: dict[Granularity, Any] = {granularity: None}
         if prompts.box is None and prompts.mask is None:
             tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
             first = tried[_whole_of([_small(one, 0) for one in tried], [float(one.iou[0]) for one in tried])]
             if not first.mask.any():
                 return first
             choices = _choices(tried, first, prompts.positive)
-            granularities = tuple(choices)
             granularity = prompts.granularity if prompts.granularity in choices else "whole"
             prompts = replace(prompts, mask=choices[granularity])
         [found] = self._ask(prompts, "around", self._window(prompts))
@@ -144,7 +143,7 @@ class Prompter(ImagePrompter):
             [found] = self._ask(prompts, "around", self._window(prompts))
         if found.mask.any():
             found = found.joined(self._closer(prompts, found))
-        return replace(found.calibrated(kind), granularity=granularity, granularities=granularities)
+        return replace(found.calibrated(kind), granularity=granularity, granularities=tuple(choices))
 
     def _closer(self, prompts: Prompts, found: Answer) -> Answer:
         """Look once more at what was found, in a crop that shows little else, after each click."""
@@ -232,7 +231,7 @@ def prepared(
         return _shipped(network, choose_device(device))
     if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
         return network
-    return _inference_copy(network, choose_device(device), WeightsIdentity.of(network).digest)
+    return _inference_copy(network, choose_device(device), network_digest(network))
 
 
 def _views(planes: Iterable[Tensor], side: int) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -18,20 +17,16 @@ from segue.weights import load
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import read_checkpoint
 
-if TYPE_CHECKING:
-    from segue.models.sam2 import SAM2
-    from segue.models.segue_prompt import SeguePrompt
-
 
 def _segue_prompt(name: str, options: PrompterOptions) -> MakePrompter:
-    network = name if options.weights is None else cast("SeguePrompt", load(name, options.weights))
+    network = name if options.weights is None else load(name, options.weights)
     return partial(Prompter, network=prepared(network, options.device))
 
 
 def _sam2(name: str, options: PrompterOptions) -> MakePrompter:
     from segue.prompts.sam import SAM2Prompter, SAM2Stills
 
-    network, _, _ = prepare_for_inference(cast("SAM2", load(name, options.weights)), options.device, False)
+    network, _, _ = prepare_for_inference(load(name, options.weights), options.device, False)
     return partial(SAM2Prompter, network=SAM2Stills(network))
 
 

@@ -101,9 +101,8 @@ class SAM2Prompter(ImagePrompter):
         large = video_logits(logits[:, order], self.size)
         planes, quality = large.sigmoid().cpu().numpy(), iou[0, order].cpu().numpy()
         masks = (large > 0).cpu().numpy()
-        choices: dict[Granularity, int] = {"whole": 0}
-        for granularity, number in related(masks[0], list(masks[1:]), quality[1:].tolist()).items():
-            choices[granularity] = 1 + number
+        parts = related(masks[0], list(masks[1:]), quality[1:].tolist())
+        choices: dict[Granularity, int] = {"whole": 0, **{name: 1 + i for name, i in parts.items()}}
         granularity = prompts.granularity if prompts.granularity in choices else "whole"
         first = choices[granularity]
         turned = [first, *(number for number in range(len(planes)) if number != first)]

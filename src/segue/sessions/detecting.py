@@ -71,7 +71,8 @@ def detector(
             that `segue weights get` made; for models of transformers the cache of the Hugging Face Hub.
         classes: labels that are wanted, also as one text with commas; None is all that it knows.
         score: least score, in 0..1; None is 0.5, for open-vocabulary detectors their own.
-        max_objects: most objects of a frame, at least 1; None is 10 with classes or text, else 1.
+        max_objects: most objects of a frame, at least 1; None is 10 with classes or text, else 1; ``lost``
+            and ``lost-b16`` find one.
         features: for ``lost`` and ``lost-b16``: ``keys``, ``queries`` or ``values`` of the last attention;
             None is ``keys``.
         refine: for ``lost`` and ``lost-b16``, how the mask is drawn to the edges: ``crf`` or
@@ -284,7 +285,6 @@ def build_discovery(name: str, options: DetectorOptions) -> Detector:
     return DiscoveryDetector(
         cast(Any, load(name, options.weights)),
         which=options.features or "keys",
-        max_objects=options.max_objects or 1,
         refine=options.refine or "crf",
         device=choose_device(options.device),
     )

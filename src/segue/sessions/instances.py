@@ -27,7 +27,7 @@ from segue.sessions.networks import instance_network
 from segue.sessions.official import SHORT_SIDE, as_tensor, enlarged, resized
 from segue.sessions.session import ExplainedSession
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
-from segue.weights.identity import WeightsIdentity
+from segue.weights.identity import network_digest
 
 DUPLICATE = 0.6  # overlap (IoU over the window) above which the weaker of two queries is left out
 
@@ -112,7 +112,7 @@ class InstanceSession(ExplainedSession):
         self.options = options or WindowOptions()
         network = instance_network(network)
         self._network, self.device, self._dtype = prepare_for_inference(network, device, fast)
-        self._weights = WeightsIdentity.of(cast(nn.Module, network))
+        self._weights = network_digest(cast(nn.Module, network))
         count = sum(parameter.numel() for parameter in cast(nn.Module, network).parameters())
         self._name = f"{type(network).__name__} with {count} parameters"
         self._names = dict(names or {})
@@ -152,7 +152,7 @@ class InstanceSession(ExplainedSession):
         classes = self.options.classes
         return {
             "network": self._name,
-            "weights": self._weights.digest,
+            "weights": self._weights,
             "options": {**asdict(self.options), "classes": None if classes is None else sorted(classes)},
             "names": {str(channel): name for channel, name in self._names.items()},
             "precision": str(self._dtype),

@@ -25,7 +25,7 @@ from segue.sessions.empty_scene import Scene
 from segue.sessions.explaining import Explanation
 from segue.sessions.extra_inputs import Extra
 from segue.types import Image
-from segue.weights.identity import WeightsIdentity
+from segue.weights.identity import network_digest
 
 
 @dataclass(slots=True, eq=False)
@@ -110,7 +110,7 @@ class NetworkSegmenter(Segmenter):
         fast: bool = False,
     ) -> None:
         self._network, self._device, self._dtype = prepare_for_inference(network, device, fast)
-        self.fingerprint = WeightsIdentity.of(cast(nn.Module, network)).digest
+        self.fingerprint = network_digest(cast(nn.Module, network))
         self.offsets = tuple(dict.fromkeys(offset for offset, _ in network.context))
         self.name = f"{type(network).__name__} in {self._dtype}"
         self.channels, self.threshold = network.channels, network.threshold

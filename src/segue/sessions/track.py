@@ -33,7 +33,7 @@ from segue.sessions.networks import track_network
 from segue.sessions.session import Session, check_size
 from segue.types import Frame, ObjectInfo, PointPrompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
-from segue.weights.identity import WeightsIdentity
+from segue.weights.identity import network_digest
 
 MAX_OBJECTS = 1000
 FIRST_WEIGHT = (
@@ -91,7 +91,7 @@ class TrackSession(Checkpointable, Session):
         own = network if isinstance(network, str) else None
         network = track_network(network)
         self.schedule, self.fit = schedule or network.schedule, fit
-        self._weights = WeightsIdentity.of(cast(nn.Module, network))
+        self._weights = network_digest(cast(nn.Module, network))
         self._confidence = track_capabilities(network).confidence
         self._network, self.device, self._dtype = prepare_for_inference(network, device, fast)
         default = (
@@ -246,8 +246,8 @@ class TrackSession(Checkpointable, Session):
 
     def _config_fingerprint(self) -> dict[str, Any]:
         return {
-            "network": self._weights.network,
-            "weights": self._weights.digest,
+            "network": type(self._network).__name__,
+            "weights": self._weights,
             "schedule": asdict(self.schedule),
             "precision": str(self._dtype),
         }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
 from pathlib import Path
 
 from segue.entries import Entry, NetworkTask
+from segue.weights.download import own_file
 
 _PIPELINES: dict[NetworkTask, str] = {
     "track": "mask-generation",
@@ -94,7 +94,7 @@ def _sidecar(entry: Entry, suffix: str) -> Path | None:
     """A file that has the name of the weights in the package, with another ending."""
     if entry.bundled is None:
         return None
-    path = Path(str(resources.files("segue") / "assets" / entry.bundled)).with_suffix(suffix)
+    path = own_file(entry).with_suffix(suffix)
     return path if path.is_file() else None
 
 

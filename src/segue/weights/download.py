@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from segue.cache import cache_folder
+from segue.cache import ASSETS, cache_folder
 from segue.errors import DownloadError
 from segue.inputs import sha256
 from segue.registry import Entry
@@ -82,7 +82,7 @@ def fetch(
             _check(target, expected, remote)
             _agree(target, expected, remote, trust)
             return target
-        if os.environ.get("SEGUE_OFFLINE", "0") not in ("", "0"):
+        if is_offline():
             raise DownloadError(f"{target}: not there, and SEGUE_OFFLINE forbids to download it")
         try:
             if part.is_symlink():  # what is written must not go elsewhere
@@ -243,9 +243,19 @@ def _require_safe(address: str, before: str = "") -> None:
         raise DownloadError(f"{before}: redirects to {address}, which is not encrypted")
 
 
+def is_offline() -> bool:
+    """Whether ``SEGUE_OFFLINE`` forbids downloads."""
+    return os.environ.get("SEGUE_OFFLINE", "0") not in ("", "0")
+
+
 def cached(entry: Entry) -> Path:
     """Path of the converted weights of a network."""
     return cache_folder() / "weights" / f"{entry.name}.safetensors"
+
+
+def own_file(entry: Entry) -> Path:
+    """Path of the weights of a network: those that come with segue, else those of the cache folder."""
+    return cached(entry) if entry.bundled is None else ASSETS / entry.bundled
 
 
 def is_available(entry: Entry) -> bool:

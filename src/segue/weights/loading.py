@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from segue.errors import CheckpointError, DownloadError
 from segue.inputs import sha256
 from segue.registry import MODELS, Entry, NetworkTask
 from segue.video.partial import writing
-from segue.weights.available import downloaded, entry_for, weight_file
+from segue.weights.available import downloaded, entry_for, takes_weights, weight_file
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, read_options, write_checkpoint
-from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock
+from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock, own_file
 from segue.weights.pins import pin
 
 _KEPT: ContextVar[dict[tuple[str, str | None], nn.Module] | None] = ContextVar("kept", default=None)
@@ -73,30 +72,23 @@ def load(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     return kept[key]
 
 
-def _read(name: str, weights: str | os.PathLike[str] | None) -> nn.Module:
+def _read(name: str, weights: str | os.PathLike[str] | None) -> Any:
     entry = MODELS.find(name)
-    if entry.signature is None:
-        if weights is not None:
-            raise CheckpointError(f"{name} has no weights; leave them out")
-        made: nn.Module = entry.build()
-        return made
-    with _weight_file(entry, weights) as path:
-        return _filled(entry, path)
+    if not takes_weights(entry, weights):
+        return entry.build()
+    return _filled(entry, _weight_file(entry, weights))
 
 
-@contextmanager
-def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Iterator[Path]:
+def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Path:
     """The file that is read for a network: the given one, the one that comes with it, or one installed."""
     if weights is not None:
-        yield Path(weights)
-        return
+        return Path(weights)
     if entry.bundled is None:
-        yield downloaded(entry)
-        return
-    with resources.as_file(resources.files("segue") / "assets" / entry.bundled) as path:
-        if entry.sha256 is not None and path.exists() and sha256(path) != entry.sha256:
-            raise CheckpointError(f"{path}: the weights that came with segue are damaged; reinstall segue")
-        yield path
+        return downloaded(entry)
+    path = own_file(entry)
+    if entry.sha256 is not None and path.exists() and sha256(path) != entry.sha256:
+        raise CheckpointError(f"{path}: the weights that came with segue are damaged; reinstall segue")
+    return path
 
 
 def load_for(task: NetworkTask, name: str, weights: str | os.PathLike[str] | None = None) -> Any:

@@ -10,23 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.attention import Similarity
 from segue.models.memory.rows import Rows
-from segue.models.memory.selection import cell_members, far_apart, places_of_largest, top_k, weighted_rows
-from segue.models.memory.similarity import (
-    anisotropic_key_rows,
-    anisotropic_query_rows,
-    key_rows,
-    pool_keys,
-    potentiate,
-    query_rows,
-)
+from segue.models.memory.selection import cell_members, far_apart, top_k
+from segue.models.memory.similarity import MemorySimilarity, key_rows, potentiate, query_rows
 from segue.types import MemoryPolicy
 
 RESERVE_BYTES = 1 << 30
@@ -55,14 +47,6 @@ class MemoryFrame:
     number: int
     pinned: bool
     kept: bool
-
-
-@dataclass(slots=True)
-class MemoryObject:
-    """The rows of an object: all frames from number ``entered`` on, and the last ``long`` prototypes."""
-
-    entered: int
-    long: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +99,7 @@ class MemoryTable:
             beside keys of another frame, or vanish (docs/systems/xmem.md).
     """
 
-    similarity: Similarity | Literal["anisotropic"] = "l2"
+    similarity: MemorySimilarity = "l2"
     top_k: int | None = None
     memory_frames: int | None = None
     policy: MemoryPolicy = "usage"
@@ -127,17 +111,14 @@ class MemoryTable:
     dense_radius: int | None = None
     official: bool = False
     frames: list[MemoryFrame] = field(default_factory=list)
-    objects: dict[int, MemoryObject] = field(default_factory=dict)
-    """In the order of their entry."""
-    long: int = 0
-    """Number of prototypes."""
+    objects: dict[int, int] = field(default_factory=dict)
+    """In the order of their entry: the number of the frame from which on they read."""
     _tables: dict[str, Rows] = field(default_factory=dict)
     """``keys``, ``use`` (attention received) and ``life`` (reads since it was written) of all rows,
     ``selection``, ``coarse`` (pooled keys) and ``read`` (which are read) of frames, and ``value.<id>``."""
     _grid: tuple[int, int] = (0, 0)
     _writes: int = 0
     _received: Tensor | None = None
-    _gathered: Tensor | None = None
 
     @property
     def ids(self) -> list[int]:
@@ -148,6 +129,11 @@ class MemoryTable:
     def positions(self) -> int:
         """Rows of one frame."""
         return self._grid[0] * self._grid[1]
+
+    @property
+    def long(self) -> int:
+        """Number of prototypes."""
+        return self._prototypes("keys")
 
     @property
     def nbytes(self) -> int:
@@ -174,7 +160,7 @@ class MemoryTable:
         """
         if self.frames and not self.frames[-1].kept:
             self._keep_frames(range(len(self.frames) - 1))
-        self._received = self._gathered = None
+        self._received = None
         frame = MemoryFrame(self._writes, pinned, keep)
         self._writes += 1
         new = [i for i in ids if i not in self.objects]
@@ -182,7 +168,7 @@ class MemoryTable:
         if slot is None:
             return
         self._grid = (key.shape[2], key.shape[3])
-        self.objects |= {i: MemoryObject(frame.number) for i in new}
+        self.objects |= dict.fromkeys(new, frame.number)
         penalty = self.penalty if keep else self.last_penalty
         rows = self._rows(key, shrinkage, 0.0 if pinned else penalty)
         if self.dense_radius is not None and not self._is_coarse:
@@ -195,7 +181,7 @@ class MemoryTable:
                 self._tables[name] = self._new_table(fresh)
                 if slot < len(self.frames):  # frames behind it have no value of a new object
                     self._tables[name].put((len(self.frames) - 1) * len(fresh), torch.zeros_like(fresh))
-            self._tables[name].put(self._before_frames(name) + slot * len(fresh), fresh)
+            self._tables[name].put(self._prototypes(name) + slot * len(fresh), fresh)
         self.frames[slot : slot + 1] = [frame]
 
     def read(
@@ -213,10 +199,11 @@ class MemoryTable:
         position.
         """
         height, width = key.shape[-2:]
-        query = self._query(key[0], selection)
+        asked_for = None if selection is None else selection[0].flatten(1).T
+        query = query_rows(key[0].flatten(1).T, self.similarity, asked_for)
         sample = self._tables[f"value.{ids[0]}"].rows
         out = sample.new_empty(len(ids), len(query), sample.shape[-1])
-        if self._received is None and (self.similarity != "anisotropic" or self.ids[0] in ids):
+        if self._received is None:
             self._received = torch.zeros_like(self._tables["use"].rows)
         groups = self._groups(ids)
         asking = cell_members(height, width, 1, query.device) if self._is_coarse else None
@@ -226,7 +213,7 @@ class MemoryTable:
         cell = 1 if cells is None else 2
         at = at[0] // cell, at[1] // cell
         readable = self._readable((height // cell, width // cell), at, cell)
-        rows = table.rows if readable.index is None else self._gathered_keys(readable.index)
+        rows = table.rows if readable.index is None else table.rows[readable.index]
         size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(rows), BLOCK_ROWS)
         for start in range(0, len(asked), size):
             block = slice(start, start + size)
@@ -271,16 +258,16 @@ class MemoryTable:
 
     def forget(self, ids: Iterable[int]) -> None:
         """Remove objects, and rows that no object needs any longer; unknown ids are ignored."""
-        self._received = self._gathered = None
+        self._received = None
         for i in ids:
             self.objects.pop(i, None)
             self._tables.pop(f"value.{i}", None)
         if not self.objects:
-            self.frames, self.long, self._tables = [], 0, {}
+            self.frames, self._tables = [], {}
             return
-        first = min(known.entered for known in self.objects.values())
+        first = min(self.objects.values())
         self._keep_frames([n for n, frame in enumerate(self.frames) if frame.number >= first])
-        long = max(known.long for known in self.objects.values())
+        long = max(self.prototypes_of(i) for i in self.objects)
         self.keep_long(torch.arange(self.long - long, self.long, device=self._tables["keys"].rows.device))
 
     def temporary(self) -> list[int]:
@@ -289,7 +276,7 @@ class MemoryTable:
         by_time = self._by_time()
         if self.spare_pinned:
             stay |= {self.frames[n].number for n in by_time[:1]}
-            stay |= set() if self.official else {known.entered for known in self.objects.values()}
+            stay |= set() if self.official else set(self.objects.values())
         return [n for n in by_time if self.frames[n].number not in stay]
 
     def compress(self, prototypes: int, recent: int) -> None:
@@ -319,31 +306,26 @@ class MemoryTable:
         made = {}
         for i, frames in own.items():
             values = self._tables[f"value.{i}"].rows
-            taken = values[self.objects[i].long + self._rows_of(frames).to(values.device)]
+            taken = values[self.prototypes_of(i) + self._rows_of(frames).to(values.device)]
             made[i] = weights[len(frames)].to(values.dtype) @ taken
         self._keep_frames([n for n in range(len(self.frames)) if n not in moved], recent=recent)
         self._append_long(rows, made)
 
     def keep_long(self, kept: Tensor) -> None:
         """Keep the prototypes at some places, int64, ascending, and remove the others."""
-        if len(kept) == self.long:
+        long = self.long
+        if len(kept) == long:
             return
         for name, table in self._tables.items():
-            before = self._before_frames(name)
-            if not before:
-                continue
-            own = kept[kept >= self.long - before] - (self.long - before)
-            table.keep(torch.cat([own, torch.arange(before, len(table), device=kept.device)]))
-            if name.startswith("value."):
-                self.objects[int(name.removeprefix("value."))].long = len(own)
-        self.long = len(kept)
+            if before := self._prototypes(name):
+                own = kept[kept >= long - before] - (long - before)
+                table.keep(torch.cat([own, torch.arange(before, len(table), device=kept.device)]))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, which later writes change, and JSON values, for :meth:`restore`."""
         values = {
             "frames": [asdict(frame) for frame in self.frames],
-            "objects": [[i, known.entered, known.long] for i, known in self.objects.items()],
-            "long": self.long,
+            "objects": list(self.objects.items()),
             "grid": self._grid,
             "writes": self._writes,
         }
@@ -355,10 +337,9 @@ class MemoryTable:
             MemoryFrame(int(frame["number"]), bool(frame["pinned"]), bool(frame["kept"]))
             for frame in values["frames"]
         ]
-        self.objects = {int(i): MemoryObject(int(first), int(long)) for i, first, long in values["objects"]}
-        self.long, self._writes = int(values["long"]), int(values["writes"])
+        self.objects = {int(i): int(first) for i, first, *_ in values["objects"]}
         self._grid = (int(values["grid"][0]), int(values["grid"][1]))
-        self._tables, self._received, self._gathered = {}, None, None
+        self._writes, self._tables, self._received = int(values["writes"]), {}, None
         for name, rows in tensors.items():
             self._tables[name] = Rows()
             self._tables[name].put(0, rows)
@@ -369,13 +350,11 @@ class MemoryTable:
 
     def _rows(self, key: Tensor, shrinkage: Tensor | None, penalty: float) -> dict[str, Tensor]:
         """The rows written for a key (1, C, h, w)."""
-        if self.similarity == "anisotropic":
-            assert shrinkage is not None
-            rows = {"keys": anisotropic_key_rows(key[0].flatten(1).T, shrinkage[0].flatten(1).T)}
-        else:
-            rows = {"keys": key_rows(key[0], self.similarity, penalty)}
-            if self._is_coarse:
-                rows["coarse"] = pool_keys(key[0], self.similarity, penalty)
+        own = None if shrinkage is None else shrinkage[0].flatten(1).T
+        rows = {"keys": key_rows(key[0].flatten(1).T, self.similarity, shrinkage=own, penalty=penalty)}
+        if self._is_coarse:
+            pooled = F.avg_pool2d(key.float(), 2)[0].flatten(1).T
+            rows["coarse"] = key_rows(pooled, self.similarity, penalty=penalty)
         fresh = torch.zeros(len(rows["keys"]), device=key.device)
         return rows | {"use": fresh, "life": fresh + FRESH}
 
@@ -390,11 +369,14 @@ class MemoryTable:
         keys[sparse, -1] -= math.log(SPARSE_COUNTS) * math.sqrt(keys.shape[1] - 1)
         return near.flatten() | sparse
 
-    def _before_frames(self, name: str) -> int:
-        """Rows of a table before the rows of frames: the prototypes."""
-        if name.startswith("value."):
-            return self.objects[int(name.removeprefix("value."))].long
-        return self.long if name in ("keys", "use", "life") else 0
+    def prototypes_of(self, i: int) -> int:
+        """How many of the last prototypes an object has values of."""
+        return self._prototypes(f"value.{i}")
+
+    def _prototypes(self, name: str) -> int:
+        """Rows of a table before those of frames; coarse keys, which are fewer, have none."""
+        rows = len(self._tables[name]) if name in self._tables else 0
+        return max(rows - len(self.frames) * self.positions, 0)
 
     def _new_table(self, rows: Tensor) -> Rows:
         """A table for rows like these, which a processor provides with memory only as it fills."""
@@ -441,7 +423,7 @@ class MemoryTable:
                 entered[i] = self.frames[kept[missing]].number
         leads = list(kept) == list(range(len(kept)))
         for name, table in self._tables.items():
-            before = self._before_frames(name)
+            before = self._prototypes(name)
             size = (len(table) - before) // len(self.frames)
             if leads and name not in places:
                 table.cut(before + len(kept) * size)
@@ -451,26 +433,19 @@ class MemoryTable:
             chosen = [by_frame[place] for place in places.get(name, kept)]
             table.keep(torch.cat([rows[:before], *chosen]))
         for i, number in entered.items():
-            self.objects[i].entered = number
+            self.objects[i] = number
         self.frames = [self.frames[n] for n in kept]
 
     def _official_frames(self, i: int, recent: int) -> list[int]:
         """The frames whose values of an object XMem's release keeps; they move to the last frames."""
-        own = [n for n in self._by_time() if self.frames[n].number >= self.objects[i].entered]
+        own = [n for n in self._by_time() if self.frames[n].number >= self.objects[i]]
         return [own[0], *own[len(own) - recent :]] if len(own) >= recent + 2 else own
-
-    def _query(self, key: Tensor, selection: Tensor | None) -> Tensor:
-        if self.similarity == "anisotropic":
-            assert selection is not None
-            return anisotropic_query_rows(key.flatten(1).T, selection[0].flatten(1).T)
-        return query_rows(key, self.similarity)
 
     def _groups(self, ids: Sequence[int]) -> list[ReadGroup]:
         """Objects that read the same rows."""
         groups: dict[tuple[int, int], list[int]] = {}
         for i in ids:
-            known = self.objects[i]
-            groups.setdefault((known.entered, known.long), []).append(i)
+            groups.setdefault((self.objects[i], self.prototypes_of(i)), []).append(i)
         return [
             ReadGroup(members, [n for n, frame in enumerate(self.frames) if frame.number < entered], long)
             for (entered, long), members in groups.items()
@@ -498,12 +473,6 @@ class MemoryTable:
             )
             far = down, across
         return Readable(index, starts, last, far)
-
-    def _gathered_keys(self, index: Tensor) -> Tensor:
-        """The keys that are read, gathered once for all objects and windows between two writes."""
-        if self._gathered is None:
-            self._gathered = self._tables["keys"].rows[index]
-        return self._gathered
 
     def _masked(self, scores: Tensor, group: ReadGroup, readable: Readable, start: int) -> Tensor:
         """Set scores (Q, N) of query rows from ``start`` on to -inf where a group must not read, in place."""
@@ -537,10 +506,9 @@ class MemoryTable:
         candidates = members[top_k(scores, wanted)[1]].flatten(1)
         keys = self._tables["keys"].rows
         fine = cells @ F.embedding(candidates, keys).transpose(1, 2)
-        place = places_of_largest(fine, min(self.top_k or 0, 4 * wanted))
-        weights = fine.gather(2, place).softmax(2)
+        best, place = torch.topk(fine, min(self.top_k or 0, 4 * wanted), sorted=False)
         index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
-        return weights.flatten(0, 1), index.flatten(0, 1)
+        return best.softmax(2).flatten(0, 1), index.flatten(0, 1)
 
     def _gather(
         self,
@@ -552,7 +520,10 @@ class MemoryTable:
         places: slice | Tensor,
     ) -> None:
         """Write weighted values into places of the output (K, P, Cv), and count the attention."""
-        if self._received is not None and (readers := self._readers(group)):
+        # XMem counts the attention of the first object only.
+        counted = group.members if self.similarity != "anisotropic" else self.ids[:1]
+        readers = len({*counted} & {*group.members})
+        if self._received is not None and readers:
             received = self._received[self.long - group.long :]
             if index is None:
                 received.add_(weights.sum(0), alpha=readers)
@@ -560,19 +531,16 @@ class MemoryTable:
                 received.index_add_(0, index.flatten(), weights.flatten(), alpha=readers)
         for i in group.members:
             values = self._tables[f"value.{i}"].rows
+            own = weights.to(values.dtype)
             out[ids.index(i), places] = (
-                weights.to(values.dtype) @ values if index is None else weighted_rows(index, weights, values)
+                own @ values
+                if index is None
+                else F.embedding_bag(index, values, per_sample_weights=own, mode="sum")
             )
-
-    def _readers(self, group: ReadGroup) -> int:
-        """Weight of the attention of a group: XMem counts the first object only."""
-        if self.similarity == "anisotropic":
-            return int(self.ids[0] in group.members)
-        return len(group.members)
 
     def _own_among(self, i: int, moved: Sequence[int], recent: int) -> list[int]:
         """The replaced frames whose values make the prototypes of an object."""
-        own = [n for n in self._by_time() if self.frames[n].number >= self.objects[i].entered]
+        own = [n for n in self._by_time() if self.frames[n].number >= self.objects[i]]
         if not self.official or len(own) == len(self.frames):
             return [n for n in moved if n in own]
         return own[1 : len(own) - recent] if len(own) > recent + 2 else []
@@ -580,12 +548,9 @@ class MemoryTable:
     def _append_long(self, rows: Tensor, values: dict[int, Tensor]) -> None:
         """Add prototypes: their keys, and the values of objects, which have the last ones."""
         fresh = torch.zeros(len(rows), device=rows.device)
-        for name, new in (("keys", rows), ("use", fresh), ("life", fresh + FRESH)):
-            self._tables[name].insert(self.long, new)
-        self.long += len(rows)
-        for i, own in values.items():
-            self._tables[f"value.{i}"].insert(self.objects[i].long, own)
-            self.objects[i].long += len(own)
+        own = {f"value.{i}": made for i, made in values.items()}
+        for name, new in {"keys": rows, "use": fresh, "life": fresh + FRESH, **own}.items():
+            self._tables[name].insert(self._prototypes(name), new)
 
     def _rows_of(self, frames: Sequence[int]) -> Tensor:
         """Rows of frames, counted from the first frame."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from segue.layers.activated import LayerNorm2d
 from segue.layers.attention import SelfAttention
-from segue.layers.linear import ActivatedLinear, composed
+from segue.layers.linear import ActivatedLinear, mlp
 from segue.layers.pieces import joined
 from segue.models.base import Shape
 from segue.models.seqformer.encoder import Levels
@@ -155,12 +154,6 @@ def _weights(query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tenso
     return (scores if allowed is None else scores.masked_fill(~allowed, -torch.inf)).softmax(-1)
 
 
-def feed_forward(width: int) -> nn.Sequential:
-    """Two linear layers with ReLU between them, twice as wide inside."""
-    expand, reduce = ActivatedLinear(width, 2 * width, "relu"), ActivatedLinear(2 * width, width)
-    return nn.Sequential(OrderedDict(linear1=expand, linear2=reduce))
-
-
 class SplitAttention(nn.Module):
     """Multi-scale spatio-temporal split attention: first inside each scale, then between neighbours.
 
@@ -179,10 +172,10 @@ class SplitAttention(nn.Module):
         super().__init__()
         self.intra_mode, self.inter_mode = intra_mode, inter_mode
         if intra_mode != "none":
-            self.intra_linear: nn.Module = ActivatedLinear(width, width)
+            self.intra_linear = ActivatedLinear(width, width)
             self.intra_attn = CrossAttention(width, heads)
             self.intra_norm = nn.LayerNorm(width)
-            self.intra_ffn = feed_forward(width)
+            self.intra_ffn = mlp(width, 2 * width, ("linear1", "linear2"), "relu")
         if inter_mode != "none":
             self.inter_own = ActivatedLinear(width, width)
             self.inter_partner = ActivatedLinear(width, width)
@@ -191,19 +184,10 @@ class SplitAttention(nn.Module):
             self.inter_attn = CrossAttention(width, heads)
             self.inter_dropout = nn.Dropout(dropout)
             self.inter_ffn_norm = nn.LayerNorm(width)
-            self.inter_ffn = feed_forward(width)
+            self.inter_ffn = mlp(width, 2 * width, ("linear1", "linear2"), "relu")
         self.out_proj = ActivatedLinear(width, width)
         nn.init.zeros_(self.out_proj.weight)
         nn.init.zeros_(self.out_proj.bias)
-
-    def compose_layers(self) -> None:
-        """Make the first layer inside scales part of the projections, which alone see it, in place."""
-        if self.intra_mode != "none" and isinstance(self.intra_linear, ActivatedLinear):
-            attention = self.intra_attn
-            attention.q, attention.k, attention.v = (
-                composed(self.intra_linear, layer) for layer in (attention.q, attention.k, attention.v)
-            )
-            self.intra_linear = nn.Identity()
 
     def forward(self, tokens: Tensor, levels: Levels) -> Tensor:
         """Tokens with their position code (N, T, S, C) → (N, T, S, C)."""
@@ -251,8 +235,7 @@ class SplitAttention(nn.Module):
 
     def _intra_forward(self, u: Tensor, attended: Tensor) -> Tensor:
         a = self.intra_norm(u + attended)
-        related: Tensor = a + self.intra_ffn(a)
-        return related
+        return a + self.intra_ffn(a)
 
     def _resized(self, partner: Tensor, padding: Tensor | None, shape: Shape, size: Shape) -> Tensor:
         """The partner scale, projected and brought to the size of the own one, (N, T, HW, C)."""
@@ -302,7 +285,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, cin, h, w) to (B, cout, h, w)."""
-        y: Tensor = self.conv(F.leaky_relu(x, 0.2) if self.activate else x)
+        y = self.conv(F.leaky_relu(x, 0.2) if self.activate else x)
         return y if self.norm is None else self.norm(y)
 
 
