@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segue.sessions.empty_scene import Scene
-from segue.sessions.explaining import Explanation, colour_wheel, draw
+from segue.sessions.explaining import colour_wheels, draw, grey
 
 SIZE = (4, 6)
 IMAGE = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
@@ -21,22 +21,22 @@ def test_a_plain_strip_is_the_frame_the_scene_and_the_probability() -> None:
     foreground = np.linspace(0, 1, 24, dtype=np.float32).reshape(SIZE)
     planes = Scene.of(SCENE).planes.copy()
     planes[0:3], planes[6:9] = planes[3:6] - 1, planes[3:6] + 1
-    drawn = draw(IMAGE, Scene(planes), foreground, Explanation())
+    drawn = draw(IMAGE, Scene(planes), foreground, [[]])
     assert drawn.shape == (4, 30, 3)
     assert drawn.dtype == np.uint8
     assert np.array_equal(cell(drawn, 0, 0), IMAGE)
     assert np.array_equal(cell(drawn, 0, 1), SCENE)
     assert np.array_equal(cell(drawn, 0, 2), SCENE - 1)
     assert np.array_equal(cell(drawn, 0, 3), SCENE + 1)
-    grey = cell(drawn, 0, 4)
-    assert (grey == grey[..., :1]).all()
-    assert np.array_equal(grey[..., 0], np.uint8(255 * foreground))
+    probability = cell(drawn, 0, 4)
+    assert (probability == probability[..., :1]).all()
+    assert np.array_equal(probability[..., 0], np.uint8(255 * foreground))
 
 
 def test_maps_of_the_context_are_as_bright_as_their_own_largest_value() -> None:
     context = [np.full((2, 3), 0.25, np.float32), np.zeros((2, 3), np.float32)]
     context[1][:, 2] = 8
-    drawn = draw(IMAGE, None, np.zeros(SIZE, np.float32), Explanation(context=context))
+    drawn = draw(IMAGE, None, np.zeros(SIZE, np.float32), [list(map(grey, context))])
     assert drawn.shape == (4, 24, 3)
     assert (cell(drawn, 0, 1) == 255).all()
     second = cell(drawn, 0, 2)[..., 0]
@@ -47,11 +47,11 @@ def test_maps_of_the_context_are_as_bright_as_their_own_largest_value() -> None:
 def test_flow_is_shown_by_the_colours_of_the_fastest_of_all() -> None:
     slow, fast = (np.zeros((*SIZE, 2), np.float32) for _ in range(2))
     slow[..., 0], fast[..., 0] = 2, 4
-    drawn = draw(IMAGE, None, np.zeros(SIZE, np.float32), Explanation(motion=[fast, slow]))
+    drawn = draw(IMAGE, None, np.zeros(SIZE, np.float32), [[], colour_wheels([fast, slow])])
     assert drawn.shape == (8, 12, 3)
     assert (cell(drawn, 1, 0) == (255, 0, 0)).all()
-    assert np.array_equal(cell(drawn, 1, 1), colour_wheel(slow, 4.0))
+    assert (cell(drawn, 1, 1) == (255, 128, 128)).all()
     noise = np.full((*SIZE, 2), 0.01, np.float32)
-    calm = draw(IMAGE, None, np.zeros(SIZE, np.float32), Explanation(motion=[noise]))
+    calm = draw(IMAGE, None, np.zeros(SIZE, np.float32), [[], colour_wheels([noise])])
     assert cell(calm, 1, 0).min() > 245, "what hardly moves is nearly white"
     assert not cell(calm, 1, 1).any(), "what is short is filled with black"

@@ -53,7 +53,6 @@ class Aligner(Checkpointable):
     _kept: list[Float32Array] = checkpointed()
     _seen: int = checkpointed()
     _since: int = checkpointed()
-    _last: Matrix | None = checkpointed()
 
     def __init__(self) -> None:
         self.restart()
@@ -63,7 +62,6 @@ class Aligner(Checkpointable):
         self._kept = []
         self._seen = 0
         self._since = STICKY
-        self._last = None
 
     def find(self, image: Image) -> Matrix | None:
         """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is."""
@@ -82,17 +80,18 @@ class Aligner(Checkpointable):
             return None
         grey = np.asarray(cv2.GaussianBlur(half_grey(image), (0, 0), 1.0), np.float32)
         view = normalised(grey)  # so that a large bright object counts no more than its area
+        found = None
         if self._reference is None:
             self._reference = view
         else:
-            self._last = self._movement(self._reference, view)
+            found = self._movement(self._reference, view)
         self._since += 1
         if collects:
-            moved = grey if self._last is None else warped(grey, self._last, cv2.BORDER_REPLICATE)
+            moved = grey if found is None else warped(grey, found, cv2.BORDER_REPLICATE)
             self._kept.append(moved)
             if len(self._kept) > 2:
                 self._reference = normalised(median_of(self._kept))
-        return None if self._last is None else _doubled(self._last)
+        return None if found is None else _doubled(found)
 
     def _movement(self, reference: Float32Array, view: Float32Array) -> Matrix | None:
         found = self._search(reference, view)
@@ -113,8 +112,7 @@ class Aligner(Checkpointable):
         moved, idle = shift(reference, view), self._since >= STICKY
         if idle and np.abs(moved[:, 2]).max() < STILL:
             return None
-        starts = [_IDENTITY, moved] if self._last is None else [_IDENTITY, moved, self._last]
-        start = min(starts, key=lambda matrix: difference(reference, view, matrix))
+        start = min(_IDENTITY, moved, key=lambda matrix: difference(reference, view, matrix))
         try:
             first = _refined(reference, view, start, _STEPS)
             # Far from counting on a camera that has stood still.

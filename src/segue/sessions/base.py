@@ -7,31 +7,20 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from segue.errors import ArgumentError, CheckpointError, ResumeError
+from segue.errors import ArgumentError, CheckpointError, ResumeError, SinkError
 from segue.inputs import check_file, kind_of, parse_json
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import replacing
 
 FORMAT = "segue-session-12"
-
-_KINDS = {  # names of the types in the safetensors format
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.float64: "F64",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +64,12 @@ class SessionState:
         Raises:
             SinkError: the file cannot be written.
         """
-        with replacing(Path(path)) as partial, partial.open("wb") as stream:
-            self._write(stream)
-
-    def _write(self, stream: BinaryIO) -> None:
-        """The safetensors format, one tensor after the other: no second copy of them is made."""
-        header: dict[str, Any] = {"__metadata__": {"format": FORMAT, "values": json.dumps(self.values)}}
-        end = 0
-        for name, tensor in self.tensors.items():
-            begin, end = end, end + tensor.numel() * tensor.element_size()
-            kind = _KINDS[tensor.dtype]
-            header[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": [begin, end]}
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
-        stream.write(len(text).to_bytes(8, "little") + text)
-        for tensor in self.tensors.values():
-            flat = tensor.detach().cpu().contiguous().flatten()
-            if flat.numel():  # an empty tensor has no stride, and cannot be viewed as bytes
-                stream.write(flat.view(torch.uint8).numpy().data)
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        with replacing(Path(path)) as partial:
+            try:
+                save_file(tensors, partial, {"format": FORMAT, "values": json.dumps(self.values)})
+            except SafetensorError as error:
+                raise SinkError(f"{path}: cannot be written ({error})") from None
 
     @classmethod
     def load(cls, path: str | Path) -> SessionState:

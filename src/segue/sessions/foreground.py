@@ -26,7 +26,7 @@ from segue.sessions.networks import foreground_model
 from segue.sessions.scene_events import SceneEvents
 from segue.sessions.segmenters import NetworkSegmenter, Segmenter, SegmenterInput
 from segue.sessions.session import ExplainedSession
-from segue.sessions.stage_list import checked, followed, stages_for
+from segue.sessions.stage_list import followed, stages_for
 from segue.sessions.stages import Change, StageList, WorkFrame
 from segue.sessions.subtractors import Subtractor
 from segue.sessions.video_scenes import LearntBackground, VideoScenes
@@ -100,9 +100,9 @@ class ForegroundSession(ExplainedSession):
         self._masks.settle(self._segmenter.threshold)
         self._working, self._short_side, self._warm_up = WorkingSize(short_side), short_side, warm_up
         self._stages = stages_for(self._segmenter, self._background, follow_camera, without)
-        follow = followed(follow_camera, checked(without))
+        follow = followed(follow_camera, without)
         self._events, self._depth_scale = SceneEvents(follow), DepthScale()
-        self._learns = self._segmenter.uses_background and follow != "always"
+        self._learns = self._segmenter.uses_background and follow in ("never", "auto")
         offsets = 0, *self._segmenter.offsets
         self._ahead, self._past = max(offsets), -min(offsets)
         self.lag = max(self._ahead, self._stages.ahead) + self._stages.lag

@@ -43,8 +43,7 @@ class Precipitation(Stage):
 
     name = "rain"
     _past: deque[Image] = checkpointed()
-    _bright: Float32Array | None = checkpointed()
-    _dark: Float32Array | None = checkpointed()
+    _surplus: Float32Array = checkpointed()
     _seen: int = checkpointed()
     _streak: UInt8Array | None = checkpointed()
     falls: bool = checkpointed()
@@ -56,7 +55,7 @@ class Precipitation(Stage):
 
     def reset(self, event: Change) -> None:
         self._past = deque(maxlen=PAST)
-        self._bright = self._dark = self._streak = None
+        self._surplus, self._streak = np.zeros(CELLS[::-1], np.float32), None
         self._seen, self.falls = 0, False
 
     def arrive(self, frame: WorkFrame, background: Background) -> None:
@@ -98,12 +97,10 @@ class Precipitation(Stage):
         """Count impulses of the middle one of three frames, grey, (H, W)."""
         up = np.minimum(cv2.subtract(middle, before), cv2.subtract(middle, after))
         down = np.minimum(cv2.subtract(before, middle), cv2.subtract(after, middle))
-        bright, dark = _shares(up), _shares(down)
+        surplus = _shares(up) - np.float32(DARK) * _shares(down)
         self._seen += 1
-        weight = np.float32(1 / min(self._seen, MEMORY))
-        self._bright = bright if self._bright is None else self._bright + weight * (bright - self._bright)
-        self._dark = dark if self._dark is None else self._dark + weight * (dark - self._dark)
-        share = float((self._bright - DARK * self._dark > LEAST_SHARE).mean())
+        self._surplus = self._surplus + (surplus - self._surplus) / np.float32(min(self._seen, MEMORY))
+        share = float((self._surplus > LEAST_SHARE).mean())
         begun = self.falls and self._seen > 1
         self.falls = share >= (CELLS_UNTIL if begun else CELLS_FROM)
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.changes import SceneChangeDetector, is_shown
 from segue.sessions.panning import PanDetector
 from segue.sessions.stages import Change
-from segue.types import Image
-
-Follow = Literal["always", "auto", "never"]
+from segue.types import FollowCamera, Image
 
 
 class SceneEvents(Checkpointable):
@@ -21,7 +17,7 @@ class SceneEvents(Checkpointable):
     _pan: PanDetector = checkpointed()
     pans: bool = checkpointed()
 
-    def __init__(self, follow: Follow = "never") -> None:
+    def __init__(self, follow: FollowCamera = "never") -> None:
         self._follow = follow
         self._changes, self._pan = SceneChangeDetector(), PanDetector()
         self.restart()
@@ -37,7 +33,7 @@ class SceneEvents(Checkpointable):
 
         ``known``: what is known to happen, None where nothing is known.
         """
-        pans = self._follow == "always" or background.pans
+        pans = self._follow in ("features", "ecc") or background.pans
         pans = pans or (self._follow == "auto" and self._pan.look(image))
         event = self._event(self._changes.look(image, time), image, background, known, pans=pans)
         if event is not Change.none and self._follow == "auto":

@@ -22,7 +22,7 @@ from segue.models.base import (
     foreground_capabilities,
 )
 from segue.sessions.empty_scene import Scene
-from segue.sessions.explaining import Explanation
+from segue.sessions.explaining import Rows, explain
 from segue.sessions.extra_inputs import Extra
 from segue.types import Image
 from segue.weights.identity import network_digest
@@ -86,9 +86,9 @@ class Segmenter(Protocol):
         """Forget the scene."""
         return
 
-    def explanation(self) -> Explanation:
+    def explanation(self) -> Rows:
         """What the last result was made of."""
-        return Explanation()
+        return [[]]
 
 
 class NetworkSegmenter(Segmenter):
@@ -142,8 +142,8 @@ class NetworkSegmenter(Segmenter):
         return np.asarray(inside.float().sigmoid_().cpu().numpy(), np.float32)
 
     @torch.inference_mode()
-    def explanation(self) -> Explanation:
-        return Explanation.of(self._network, self._capabilities, *self._last)
+    def explanation(self) -> Rows:
+        return explain(self._network, self._capabilities, *self._last)
 
     def _encoded(self, frame: SegmenterInput, role: str) -> Features:
         """Features of a frame in a role, which are computed once."""

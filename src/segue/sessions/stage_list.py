@@ -13,7 +13,6 @@ from segue.sessions.exposure import Exposure
 from segue.sessions.lights import Lights
 from segue.sessions.moving_camera import METHODS, CameraFollower
 from segue.sessions.precipitation import Precipitation
-from segue.sessions.scene_events import Follow
 from segue.sessions.segmenters import NetworkSegmenter, Segmenter
 from segue.sessions.shadows import Shadows
 from segue.sessions.sharpness import ReferenceBlur
@@ -72,11 +71,9 @@ def checked(without: Collection[str]) -> frozenset[str]:
     return frozenset(without)
 
 
-def followed(follow: FollowCamera | None, without: Collection[str]) -> Follow:
-    """When the camera is followed."""
-    if follow in (None, "never") or "follow" in without:
-        return "never"
-    return "auto" if follow == "auto" else "always"
+def followed(follow: FollowCamera | None, without: Collection[str]) -> FollowCamera:
+    """How the camera is followed."""
+    return "never" if follow is None or "follow" in checked(without) else follow
 
 
 def _follower(segmenter: Segmenter, follow: FollowCamera | None) -> CameraFollower:
@@ -84,8 +81,7 @@ def _follower(segmenter: Segmenter, follow: FollowCamera | None) -> CameraFollow
         raise SegueError(
             "follow_camera is for networks: mog2, knn, median and difference need a still camera"
         )
-    if follow == "auto":
-        return CameraFollower(segmenter.offsets)
-    if follow not in METHODS:
+    method = "ecc" if follow == "auto" else follow
+    if method not in METHODS:
         raise SegueError(f"camera motion {follow!r}: choose {' or '.join(METHODS)}")
-    return CameraFollower(segmenter.offsets, follow, always=True)
+    return CameraFollower(segmenter.offsets, method, always=follow != "auto")
