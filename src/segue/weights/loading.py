@@ -19,7 +19,7 @@ from segue.video.partial import writing
 from segue.weights.available import downloaded, entry_for, takes_weights, weight_file
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, read_options, write_checkpoint
-from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock, own_file
+from segue.weights.download import Report, Trust, cached, fetch, file_lock, own_file
 from segue.weights.pins import pin
 
 _KEPT: ContextVar[dict[tuple[str, str | None], nn.Module] | None] = ContextVar("kept", default=None)
@@ -206,13 +206,16 @@ def get(
     if not target.exists():
         if entry.remote is None:
             raise DownloadError(_no_address(entry))
-        official = target.parent / entry.remote.name
-        if offline and not official.exists():
-            raise DownloadError(f"{official}: not there, and --offline forbids to download it")
-        expected_digest(entry.remote, checksum, trust)  # without one nothing is begun
         with file_lock(target.parent):
             if not target.exists():  # nobody else was faster
-                official = fetch(entry.remote, target.parent, checksum=checksum, trust=trust, report=report)
+                official = fetch(
+                    entry.remote,
+                    target.parent,
+                    checksum=checksum,
+                    trust=trust,
+                    offline=offline,
+                    report=report,
+                )
                 found = convert(official, target)
                 if found is not entry:
                     target.unlink()
