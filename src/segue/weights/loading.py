@@ -78,8 +78,11 @@ def _read(name: str, weights: str | os.PathLike[str] | None) -> nn.Module:
         if weights is not None:
             raise CheckpointError(f"{name} has no weights; leave them out")
         made: nn.Module = entry.build()
-        return made
-    return _filled(entry, _weight_file(entry, weights))
+    else:
+        made = _filled(entry, _weight_file(entry, weights))
+    if entry.threshold is not None:
+        setattr(made, "score" if entry.task == "instances" else "threshold", entry.threshold)
+    return made
 
 
 def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Path:
