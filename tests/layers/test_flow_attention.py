@@ -5,15 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from segue.layers.flow_attention import FlowAttention
 from segue.models.hofam import HOFAM
-
-
-def test_scales_of_different_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match="of 2, 1 and 2 scales"):
-        FlowAttention(2, (3, 4), (5,), (6, 7))
-    with pytest.raises(ValueError, match="1 to 4"):
-        FlowAttention(2, (3,) * 5, (5,) * 5, (6,) * 5)
 
 
 @pytest.mark.parametrize("attention", [True, False])

@@ -10,7 +10,6 @@ from segue.layers.linear import (
     ActivatedLinear,
     FusedLinear,
     LinearActivation,
-    composed,
 )
 from segue.layers.onednn import can_fuse
 
@@ -30,14 +29,3 @@ def test_equals_the_layer_and_the_activation(shape: tuple[int, ...], activation:
     fused = FusedLinear(linear)
     assert torch.allclose(fused(x), expected, atol=1e-5)
     assert torch.allclose(fused(x[..., 1:, :]), expected[..., 1:, :], atol=1e-5), "for another number of rows"
-
-
-@torch.inference_mode()
-def test_two_layers_are_composed_to_one() -> None:
-    torch.manual_seed(0)
-    first, second, x = ActivatedLinear(8, 6), ActivatedLinear(6, 4, "relu"), torch.randn(3, 8)
-    layer = composed(first, second)
-    assert (layer.in_features, layer.out_features) == (8, 4)
-    assert torch.allclose(layer(x), second(first(x)), atol=1e-6)
-    with pytest.raises(ValueError, match="the first layer is followed by relu"):
-        composed(second, first)

@@ -7,6 +7,7 @@ points of each feature level.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Literal
@@ -102,60 +103,39 @@ def sample_levels(values: Tensor, shapes: Shapes, points: Tensor, weights: Tenso
     (B, Q, M, L, P, 2), x before y in pixels of the level; ``weights``: (B, Q, M, L, P); returns (B, Q, M·D),
     heads joined in order.
     """
+    corners = Corners(shapes, values.shape[2], weights.shape[-1], values.device)
+    whole = torch.is_grad_enabled() or values.device.type != "cpu"
+    size = max(points.shape[1], 1) if whole else QUERIES
+    read = []
     # An element at a time keeps the indices in the cache and the memory flat in the number of frames.
-    elements = zip(values, points, weights, strict=True)
-    count = weights.shape[-1]
-    return joined([LevelTable(element, shapes, count).read(*asked)[None] for element, *asked in elements])
+    for element, places, shares in zip(values, points, weights, strict=True):
+        table = _bordered(element, shapes)
+        parts = zip(places.split(size), shares.split(size), strict=True)
+        read.append(joined([_read_table(table, corners, *part) for part in parts])[None])
+    return joined(read)
 
 
-class LevelTable:
-    """The feature levels of an image, to be read at points by many queries.
+def _bordered(values: Tensor, shapes: Shapes) -> Tensor:
+    """The levels of an image (S, M, D), each with a border of zeros, as rows (S', D) of heads."""
+    areas = [(h + 3) * (w + 3) for h, w in shapes]
+    table = values.new_empty(sum(areas), values.shape[1] * values.shape[2])
+    maps = torch.split(values, [h * w for h, w in shapes])
+    for (h, w), level, area, end in zip(shapes, maps, areas, itertools.accumulate(areas), strict=True):
+        rows = table[end - area : end].view(h + 3, w + 3, -1)
+        for border in (rows[:1], rows[h + 1 :], rows[1 : h + 1, :1], rows[1 : h + 1, w + 1 :]):
+            border.zero_()
+        rows[1 : h + 1, 1 : w + 1] = level.reshape(h, w, -1)
+    return table.view(-1, values.shape[2])
 
-    Args:
-        values: (S, M, D), the levels flattened row by row and joined, M heads of D channels.
-    """
 
-    def __init__(self, values: Tensor, shapes: Shapes, count: int) -> None:
-        heads, depth = values.shape[1:]
-        areas = [(h + 3) * (w + 3) for h, w in shapes]
-        table = values.new_empty(sum(areas), heads * depth)
-        maps = torch.split(values, [h * w for h, w in shapes])
-        first = 0
-        for (h, w), level, area in zip(shapes, maps, areas, strict=True):
-            rows = table[first : first + area].view(h + 3, w + 3, -1)
-            for border in (rows[:1], rows[h + 1 :], rows[1 : h + 1, :1], rows[1 : h + 1, w + 1 :]):
-                border.zero_()
-            rows[1 : h + 1, 1 : w + 1] = level.reshape(h, w, -1)
-            first += area
-        self._rows = table.view(-1, depth)
-        self._corners = Corners(shapes, heads, count, values.device)
-
-    def read(self, points: Tensor, weights: Tensor) -> Tensor:
-        """Weighted sums of bilinear samples.
-
-        ``points``: (Q, M, L, P, 2), as for :func:`sample_levels`; ``weights``: (Q, M, L, P); returns (Q,
-        M·D), heads joined in order.
-        """
-        whole = torch.is_grad_enabled() or self._rows.device.type != "cpu"
-        size = max(len(points), 1) if whole else QUERIES
-        return joined(
-            [self._read(*part) for part in zip(points.split(size), weights.split(size), strict=True)]
-        )
-
-    def _read(self, points: Tensor, weights: Tensor) -> Tensor:
-        queries, heads = weights.shape[:2]
-        rows, shares = self._corners.of(points, weights.to(self._rows.dtype))
-        read = F.embedding_bag(
-            rows.view(queries * heads, -1),
-            self._rows,
-            mode="sum",
-            per_sample_weights=shares.view(queries * heads, -1),
-        )
-        return read.view(queries, -1)
+def _read_table(table: Tensor, corners: Corners, points: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sums (Q, M·D) of samples at points (Q, M, L, P, 2) with weights (Q, M, L, P)."""
+    rows, shares = (part.flatten(0, 1).flatten(1) for part in corners.of(points, weights.to(table.dtype)))
+    return F.embedding_bag(rows, table, mode="sum", per_sample_weights=shares).view(len(points), -1)
 
 
 class Corners:
-    """Finds the four pixels around points, in a table of levels as :class:`LevelTable` has it."""
+    """Finds the four pixels around points, in a table of levels with a border."""
 
     def __init__(self, shapes: Shapes, heads: int, count: int, device: torch.device) -> None:
         steps = [(w + 3) * heads for _, w in shapes]  # from a row of a level to the next

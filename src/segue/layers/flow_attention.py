@@ -69,13 +69,7 @@ class FlowAttention(nn.Module):
         attention: bool = True,
     ) -> None:
         super().__init__()
-        scales = len(appearance)
-        if not scales == len(guides) == len(channels) or not 1 <= scales <= len(FLOW_WIDTHS):
-            raise ValueError(
-                f"appearance, guides and channels are of {scales}, {len(guides)} and {len(channels)} scales; "
-                f"they must be of one number, 1 to {len(FLOW_WIDTHS)}"
-            )
-        widths = FLOW_WIDTHS[:scales]
+        widths = FLOW_WIDTHS[: len(appearance)]
         self.encoder = Stages(ConvNormReLU(a, b, 3, stride=2) for a, b in pairwise((gaps, *widths)))
         self.fusion = nn.ModuleList(
             nn.Conv2d(image + flow, out, 3, padding=1)

@@ -59,8 +59,6 @@ class FusedConv2d(nn.Module):
         ``x``: (B, C, H, W), the input channels from ``first`` on; ``skip``: (B, cout, h, w), for layers
         without an activation; returns (B, cout, h, w).
         """
-        if skip is not None and self._activation[0] != "none":
-            raise ValueError(f"the convolution is followed by {self._activation[0]}")
         after = RELU if rectify else self._activation
         transformed = self._can_transform and winograd.gains(x, self._outputs)
         weight, shift = self._arrange(x, first, transformed), self.bias if bias else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -54,18 +53,6 @@ def mlp(width: int, hidden: int, names: tuple[str, str], activation: LinearActiv
     """Two linear layers with an activation between them, named as in a release: (..., C) to (..., C)."""
     layers = ActivatedLinear(width, hidden, activation), ActivatedLinear(hidden, width)
     return nn.Sequential(OrderedDict(zip(names, layers, strict=True)))
-
-
-def composed(first: ActivatedLinear, second: ActivatedLinear) -> ActivatedLinear:
-    """One layer that does what two do one after the other, ``W₂(W₁x + b₁) + b₂``; equal up to rounding."""
-    if first.activation != "none":
-        raise ValueError(f"the first layer is followed by {first.activation}")
-    layer = copy.deepcopy(second).requires_grad_(False)
-    layer.in_features = first.in_features
-    outer = second.weight.detach().double()
-    layer.weight = nn.Parameter((outer @ first.weight.detach().double()).to(second.weight), False)
-    layer.bias.copy_(outer @ first.bias.detach().double() + second.bias.detach())
-    return layer
 
 
 class FusedLinear(nn.Module):

@@ -16,7 +16,7 @@ _ENDS = (0, 2, 5, 12, 15)  # the last block at strides 2, 4, 8, 16 and 32
 
 
 class SameConv(ActivatedConv2d):
-    """Convolution with TensorFlow's SAME padding for even sides: stride 2 pads right and bottom only."""
+    """Convolution with TensorFlow's SAME padding for even sides: stride 2 pads one more right and below."""
 
     def __init__(
         self,
@@ -27,8 +27,7 @@ class SameConv(ActivatedConv2d):
         groups: int = 1,
         activation: Activation = "none",
     ) -> None:
-        padding = kernel // 2 if stride == 1 else 0
-        super().__init__(cin, cout, kernel, stride, padding, groups=groups)
+        super().__init__(cin, cout, kernel, stride, (kernel - stride) // 2, groups=groups)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,7 +38,7 @@ class SameConv(ActivatedConv2d):
         if self.stride[0] == 1:
             return super().centred()
         # A kernel that begins one pixel earlier, with zeros there.
-        return F.pad(self.weight, (1, 0, 1, 0)), (1, 1)
+        return F.pad(self.weight, (1, 0, 1, 0)), ((self.kernel_size[0] - 1) // 2,) * 2
 
 
 class InvertedResidual(nn.Module):

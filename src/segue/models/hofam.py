@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.flow_attention import FilteredFlow, filter_flow
+from segue.layers.mobilenet import SameConv
 
 FlowMode = Literal["hierarchical", "single"]
 
@@ -217,22 +218,6 @@ class UpBlock(nn.Module):
         """(N, cin, h, w) → twice (N, cout, 2h, 2w): before the norm, for the attention, and after it."""
         raw = self.deconv(F.leaky_relu(x, SLOPE))
         return raw, self.dropout(self.norm(raw))
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after a side, as TensorFlow's "same": a convolution gives ``ceil(size / stride)``."""
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
-class SameConv(nn.Conv2d):
-    """Convolution with TensorFlow's SAME padding: where it is uneven, the bottom and right get more."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, cin, h, w) to (N, cout, ceil(h / stride), ceil(w / stride))."""
-        kernel, stride, (height, width) = self.kernel_size[0], self.stride[0], x.shape[-2:]
-        padding = (*same_padding(width, kernel, stride), *same_padding(height, kernel, stride))
-        return super().forward(F.pad(x, padding))
 
 
 class SameDeconv(nn.ConvTranspose2d):

@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.pieces import joined
 from segue.layers.sensory import SensoryGate, SensoryUpdate
 from segue.models.base import FramePrompts, QueryFeatures, Schedule, Tracker
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
@@ -82,19 +81,20 @@ class XMemTracker(LongTermTracker):
             self.keep_states(view, SENSORY, ids, moved)
         return logits
 
-    def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
-        if not plan.keep:
-            return None
-        total, values = masks.sum(0, keepdim=True), []
-        deep = self.deep_update(plan)
-        for part in self.passes(query, len(plan.ids)):
-            ids = plan.ids[part]
-            hidden = self.hidden(view, query, ids)
-            value, moved = self.network.encode_memory(query, masks[part], total, hidden, update=deep)
-            values.append(value)
-            if hidden is not None:
-                self.keep_states(view, SENSORY, ids, hidden if moved is None else moved)
-        return query, joined(values)
+    def encode_objects(
+        self,
+        view: int,
+        query: QueryFeatures,
+        masks: Tensor,
+        total: Tensor,
+        ids: Sequence[int],
+        plan: FramePlan,
+    ) -> tuple[None, Tensor]:
+        hidden, deep = self.hidden(view, query, ids), self.deep_update(plan)
+        value, moved = self.network.encode_memory(query, masks, total, hidden, update=deep)
+        if hidden is not None:
+            self.keep_states(view, SENSORY, ids, hidden if moved is None else moved)
+        return None, value
 
     def finish(self, plan: FramePlan) -> None:
         if plan.keep and self.deep_update(plan):

@@ -21,13 +21,17 @@ DEFAULT_INSTANCES = "msstsvis-lite"
 def check_available(task: NetworkTask, name: str, weights: str | os.PathLike[str] | None = None) -> None:
     """See that :func:`load_for` finds a network and its weight file, without reading the weights."""
     entry = entry_for(task, name)
-    if entry.signature is None:
-        if weights is not None:
-            raise CheckpointError(f"{name} has no weights; leave them out")
-    elif weights is not None:
+    if takes_weights(entry, weights) and weights is not None:
         check_file(weight_file(weights), CheckpointError)
-    elif entry.bundled is None:
+    elif entry.signature is not None and entry.bundled is None:
         downloaded(entry)
+
+
+def takes_weights(entry: Entry, weights: object) -> bool:
+    """Whether a network has weights; those that are given to one without are refused."""
+    if entry.signature is None and weights is not None:
+        raise CheckpointError(f"{entry.name} has no weights; leave them out")
+    return entry.signature is not None
 
 
 def entry_for(task: NetworkTask, name: str) -> Entry:

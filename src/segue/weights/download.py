@@ -82,7 +82,7 @@ def fetch(
             _check(target, expected, remote)
             _agree(target, expected, remote, trust)
             return target
-        if os.environ.get("SEGUE_OFFLINE", "0") not in ("", "0"):
+        if is_offline():
             raise DownloadError(f"{target}: not there, and SEGUE_OFFLINE forbids to download it")
         try:
             if part.is_symlink():  # what is written must not go elsewhere
@@ -241,6 +241,11 @@ def _require_safe(address: str, before: str = "") -> None:
         raise DownloadError(f"{address}: only https addresses are downloaded from")
     if before.startswith("https:") and parts.scheme != "https":
         raise DownloadError(f"{before}: redirects to {address}, which is not encrypted")
+
+
+def is_offline() -> bool:
+    """Whether ``SEGUE_OFFLINE`` forbids downloads."""
+    return os.environ.get("SEGUE_OFFLINE", "0") not in ("", "0")
 
 
 def cached(entry: Entry) -> Path:

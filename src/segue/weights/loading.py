@@ -16,7 +16,7 @@ from segue.errors import CheckpointError, DownloadError
 from segue.inputs import sha256
 from segue.registry import MODELS, Entry, NetworkTask
 from segue.video.partial import writing
-from segue.weights.available import downloaded, entry_for, weight_file
+from segue.weights.available import downloaded, entry_for, takes_weights, weight_file
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, read_options, write_checkpoint
 from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock, own_file
@@ -72,14 +72,13 @@ def load(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     return kept[key]
 
 
-def _read(name: str, weights: str | os.PathLike[str] | None) -> nn.Module:
+def _read(name: str, weights: str | os.PathLike[str] | None) -> Any:
     entry = MODELS.find(name)
-    if entry.signature is None:
-        if weights is not None:
-            raise CheckpointError(f"{name} has no weights; leave them out")
-        made: nn.Module = entry.build()
-        return made
-    return _filled(entry, _weight_file(entry, weights))
+    takes = takes_weights(entry, weights)
+    made = _filled(entry, _weight_file(entry, weights)) if takes else entry.build()
+    if entry.threshold is not None:
+        setattr(made, "score" if entry.task == "instances" else "threshold", entry.threshold)
+    return made
 
 
 def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Path:

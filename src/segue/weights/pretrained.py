@@ -23,6 +23,7 @@ from segue.video.partial import make_folder, write_complete, writing
 from segue.weights.available import WEIGHT_FILE
 from segue.weights.cards import licence_text, model_card
 from segue.weights.checkpoint import OPTIONS, Option, are_options, write_checkpoint
+from segue.weights.download import is_offline
 from segue.weights.identity import network_digest
 from segue.weights.loading import load
 
@@ -197,11 +198,10 @@ def pretrained_folder(
         )
     from huggingface_hub import hf_hub_download
 
-    offline = local_files_only or os.environ.get("SEGUE_OFFLINE", "0") not in ("", "0")
     given: dict[str, Any] = {
         "cache_dir": cache_dir,
         "token": token,
-        "local_files_only": offline,
+        "local_files_only": local_files_only or is_offline(),
         # Read here: huggingface_hub looks at it once, when it is imported.
         "endpoint": os.environ.get("HF_ENDPOINT") or None,
     }

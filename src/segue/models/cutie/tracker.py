@@ -139,21 +139,27 @@ class CutieTracker(LongTermTracker):
             yield ids[start : start + size]
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
-        small = F.avg_pool2d(masks[None].float(), self.network.stride)[0]
-        self.keep_states(view, LAST_MASK, plan.ids, small)
-        if not plan.keep:
-            return None
-        total, values = masks.sum(0, keepdim=True), []
-        for part in self.passes(query, len(plan.ids)):
-            ids = plan.ids[part]
-            sensory = self._sensory(view, query, ids)
-            value, moved = self.network.encode_memory(query, masks[part], total, sensory)
-            summaries = self.states_of(view, SUMMARY, ids, self._no_summary(query))
-            summaries = summaries + self.network.summarise(value, small[part])
-            self.keep_states(view, SENSORY, ids, moved)
-            self.keep_states(view, SUMMARY, ids, summaries)
-            values.append(value)
-        return query, joined(values)
+        self.keep_states(view, LAST_MASK, plan.ids, self._small(masks))
+        return super().encode_masks(view, query, masks, plan)
+
+    def encode_objects(
+        self,
+        view: int,
+        query: QueryFeatures,
+        masks: Tensor,
+        total: Tensor,
+        ids: Sequence[int],
+        plan: FramePlan,
+    ) -> tuple[None, Tensor]:
+        value, moved = self.network.encode_memory(query, masks, total, self._sensory(view, query, ids))
+        self.keep_states(view, SENSORY, ids, moved)
+        summaries = self.states_of(view, SUMMARY, ids, self._no_summary(query))
+        self.keep_states(view, SUMMARY, ids, summaries + self.network.summarise(value, self._small(masks)))
+        return None, value
+
+    def _small(self, masks: Tensor) -> Tensor:
+        """Masks (K, H, W) reduced to memory positions, (K, h, w)."""
+        return F.avg_pool2d(masks[None].float(), self.network.stride)[0]
 
     def finish(self, plan: FramePlan) -> None:
         super().finish(plan)

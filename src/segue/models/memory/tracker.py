@@ -94,6 +94,7 @@ class MemoryTracker:
     :meth:`class_probabilities` log-odds to probabilities of background and objects
     :meth:`merge_masks`         puts given masks into the prediction
     :meth:`encode_masks`        a frame with its masks as an entry of the memory
+    :meth:`encode_objects`      some of its objects, as many as fit into memory together
     :meth:`write`               puts the entry into the memory of a view
     :meth:`finish`              counts the frame
     =========================== =======================================================================
@@ -308,10 +309,24 @@ class MemoryTracker:
         if not plan.keep and not self.schedule.include_last:
             return None
         total = masks.sum(0, keepdim=True)
-        parts = self.passes(query, len(plan.ids))
-        encoded = [self.network.encode_memory(query, masks[part], total) for part in parts]
+        encoded = [
+            self.encode_objects(view, query, masks[part], total, plan.ids[part], plan)
+            for part in self.passes(query, len(plan.ids))
+        ]
         keys = [key for key, _ in encoded if key is not None] or [query.key]
         return replace(query, key=joined(keys)), joined([value for _, value in encoded])
+
+    def encode_objects(
+        self,
+        view: int,
+        query: QueryFeatures,
+        masks: Tensor,
+        total: Tensor,
+        ids: Sequence[int],
+        plan: FramePlan,
+    ) -> tuple[Tensor | None, Tensor]:
+        """Keys, if they have their own, and values of some objects; ``total`` is the sum of all masks."""
+        return self.network.encode_memory(query, masks, total)
 
     def write(self, view: int, entry: Any, plan: FramePlan) -> None:
         """Add an entry of :meth:`encode_masks` to the memory of a view."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from segue.layers.activated import LayerNorm2d
 from segue.layers.attention import SelfAttention
-from segue.layers.linear import ActivatedLinear, composed, mlp
+from segue.layers.linear import ActivatedLinear, mlp
 from segue.layers.pieces import joined
 from segue.models.base import Shape
 from segue.models.seqformer.encoder import Levels
@@ -172,7 +172,7 @@ class SplitAttention(nn.Module):
         super().__init__()
         self.intra_mode, self.inter_mode = intra_mode, inter_mode
         if intra_mode != "none":
-            self.intra_linear: nn.Module = ActivatedLinear(width, width)
+            self.intra_linear = ActivatedLinear(width, width)
             self.intra_attn = CrossAttention(width, heads)
             self.intra_norm = nn.LayerNorm(width)
             self.intra_ffn = mlp(width, 2 * width, ("linear1", "linear2"), "relu")
@@ -188,15 +188,6 @@ class SplitAttention(nn.Module):
         self.out_proj = ActivatedLinear(width, width)
         nn.init.zeros_(self.out_proj.weight)
         nn.init.zeros_(self.out_proj.bias)
-
-    def compose_layers(self) -> None:
-        """Make the first layer inside scales part of the projections, which alone see it, in place."""
-        if self.intra_mode != "none" and isinstance(self.intra_linear, ActivatedLinear):
-            attention = self.intra_attn
-            attention.q, attention.k, attention.v = (
-                composed(self.intra_linear, layer) for layer in (attention.q, attention.k, attention.v)
-            )
-            self.intra_linear = nn.Identity()
 
     def forward(self, tokens: Tensor, levels: Levels) -> Tensor:
         """Tokens with their position code (N, T, S, C) → (N, T, S, C)."""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.colours import MEAN, STD
+from segue.layers.colours import normalise_planes
 from segue.models.sam2.masks import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
 from segue.types import Box, Image, Point
 
@@ -19,19 +19,15 @@ from segue.types import Box, Image, Point
 def video_image(image: Image, side: int) -> Tensor:
     """A frame as (1, 3, side, side), by Pillow's bicubic resizing to 8 bits, as the release has it."""
     resized = PIL.Image.fromarray(image).resize((side, side), PIL.Image.Resampling.BICUBIC)
-    return _normalised(torch.from_numpy((np.asarray(resized) / 255.0).astype(np.float32)))
+    planes = torch.from_numpy((np.asarray(resized) / 255.0).astype(np.float32)).permute(2, 0, 1)[None]
+    return normalise_planes(planes).contiguous(memory_format=torch.channels_last)
 
 
 def still_image(image: Image, side: int) -> Tensor:
     """An image as (1, 3, side, side), bilinear, antialiased, as the release's image predictor gives it."""
     planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
     resized = F.interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
-    return _normalised(resized[0].permute(1, 2, 0))
-
-
-def _normalised(rgb: Tensor) -> Tensor:
-    scaled = (rgb - torch.tensor(MEAN)) / torch.tensor(STD)
-    return scaled.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
+    return normalise_planes(resized).contiguous(memory_format=torch.channels_last)
 
 
 def square_mask(mask: Tensor, side: int) -> Tensor:

@@ -7,7 +7,7 @@ of each object. The masks are those of the release's predictor, which keeps the 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +66,7 @@ def settings_of(schedule: Schedule) -> Settings:
             raise SegueError(f"SAM 2 has no {name}; leave it out")
     if schedule.memory_policy == "usage":
         raise SegueError("SAM 2 does not count how often memory is read; choose memory policy fifo or all")
-    source = schedule if isinstance(schedule, Settings) else published
-    settings = Settings(**{item.name: getattr(source, item.name) for item in fields(Settings)})
+    settings: Settings = schedule if isinstance(schedule, Settings) else published
     if schedule.memory_policy == "all":
         return settings
     if schedule.memory_frames < 2:
@@ -142,7 +141,8 @@ class SAM2Tracker:
         look = self._looked(image)
         self._look = None
         masked = () if given is None else given.masked
-        corrected = {i for i in clicks if i in self.objects and clicks[i].corrects}
+        # A box says anew where the object is.
+        corrected = {i for i in clicks if i in self.objects and clicks[i].box is None}
         others = [i for i in self.ids if i not in masked and i not in clicks and predict]
         self._track(look, others, remember=True)
         self._track(look, corrected, remember=False)
@@ -236,11 +236,6 @@ class ObjectClicks:
     positive: tuple[tuple[float, float], ...] = ()
     negative: tuple[tuple[float, float], ...] = ()
     box: tuple[float, float, float, float] | None = None
-
-    @property
-    def corrects(self) -> bool:
-        """Whether it refers to what is seen already: a box says anew where the object is."""
-        return self.box is None
 
 
 def clicks_by_object(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.attention import sample_levels
@@ -45,13 +44,12 @@ class DeformableAttention(nn.Module):
     def __init__(self, width: int = 256, levels: int = 4, heads: int = 8, points: int = 4) -> None:
         super().__init__()
         self.levels, self.heads, self.points = levels, heads, points
-        self.sampling_offsets = nn.Linear(width, heads * levels * points * 2)
-        self.attention_weights = nn.Linear(width, heads * levels * points)
+        self.sampling_offsets = ActivatedLinear(width, heads * levels * points * 2)
+        self.attention_weights = ActivatedLinear(width, heads * levels * points)
         self.value_proj = ActivatedLinear(width, width)
         self.output_proj = ActivatedLinear(width, width)
         self.output_proj_box = ActivatedLinear(width, width)
         self.watch: Callable[[Tensor, Tensor, Any], None] | None = None  # receives what :meth:`read` reads
-        self.asking: ActivatedLinear | None = None  # in inference, in place of the first two
         self.reset_parameters()
 
     @torch.no_grad()
@@ -77,36 +75,13 @@ class DeformableAttention(nn.Module):
             values = values.masked_fill(padding[..., None], 0.0)
         return values.view(*values.shape[:-1], self.heads, -1)
 
-    def compose_layers(self) -> None:
-        """Make the two layers that say where to look and what that counts one, in place."""
-        weight, bias = self._asking()
-        self.asking = ActivatedLinear(weight.shape[1], len(weight)).requires_grad_(False)
-        self.asking.weight.copy_(weight)
-        self.asking.bias.copy_(bias)
-        del self.sampling_offsets, self.attention_weights
-
-    def _asking(self) -> tuple[Tensor, Tensor]:
-        """Both as one layer, whose outputs are all x, then all y, then the logits of the weights."""
-        weights, biases = (
-            torch.cat((offsets.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1), logits))
-            for offsets, logits in (
-                (self.sampling_offsets.weight, self.attention_weights.weight),
-                (self.sampling_offsets.bias, self.attention_weights.bias),
-            )
-        )
-        return weights, biases
-
     def plan(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets (..., M, L, P, 2) and weights (..., M, L, P) that queries (..., C) ask for."""
-        # One product for both saves a pass over the queries.
-        asked = F.linear(query, *self._asking()) if self.asking is None else self.asking(query)
-        count = self.heads * self.levels * self.points
-        # Places and shares are kept exact where the rest runs in bfloat16.
-        offsets, logits = torch.split(asked.float(), [2 * count, count], -1)
-        weights = logits.unflatten(-1, (self.heads, -1)).softmax(-1)
         inner = (self.levels, self.points)
-        by_axis = offsets.unflatten(-1, (2, self.heads, *inner))
-        return by_axis.movedim(-4, -1), weights.unflatten(-1, inner)
+        # Places and shares are kept exact where the rest runs in bfloat16.
+        offsets = self.sampling_offsets(query).float().unflatten(-1, (self.heads, *inner, 2))
+        weights = self.attention_weights(query).float().unflatten(-1, (self.heads, -1)).softmax(-1)
+        return offsets, weights.unflatten(-1, inner)
 
     def read(
         self, offsets: Tensor, weights: Tensor, references: Tensor, values: Tensor, levels: Levels
