@@ -17,7 +17,7 @@ import numpy as np
 
 from segue.arrays import BoolArray, Float32Array
 from segue.datasets.labels import MOTION, UNKNOWN
-from segue.sessions.background import FIRST_FRAMES, MedianSettings
+from segue.sessions.background import MedianSettings
 from segue.sessions.contrast import contrast_gain
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue.types import Image
@@ -63,7 +63,7 @@ def past_times(rng: Rng) -> list[int]:
     """Times of the frames that are kept, the oldest first; now is 0."""
     every, kind = _SETTINGS.every, rng.random()
     if kind < 0.3:
-        every, count = every // 3, int(rng.integers(1, FIRST_FRAMES + 1))
+        count = int(rng.integers(1, 10))
     else:
         count = int(rng.integers(4, 16)) if kind < 0.7 else int(rng.integers(16, _SETTINGS.keep + 1))
         every *= int(rng.choice([1, 1, 1, 2]))
@@ -87,9 +87,8 @@ def with_past(
     images = [*window, *(planes[i : i + 3].transpose(1, 2, 0) for i in (3, 12))]
     labels = without_evidence_unknown(current, images, labels, visible)
     tone = contrast_gain(Scene(planes))
-    if tone is not None:
-        window, planes = tone.act(window), tone.of_scene(Scene(planes)).planes
-    return Sample(window, planes.transpose(1, 2, 0), labels)
+    planes = tone.of_scene(Scene(planes)).planes
+    return Sample(tone.act(window), planes.transpose(1, 2, 0), labels)
 
 
 def past_masks(rng: Rng, frames: Image, solids: BoolArray) -> BoolArray:

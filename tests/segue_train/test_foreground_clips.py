@@ -64,7 +64,7 @@ def test_what_moves_is_labelled_where_it_is() -> None:
 def test_a_shaken_frame_is_blurred_along_its_path_and_a_label_with_it() -> None:
     exposure = Exposure(reach=12, seed=3)
     still, shaken = moving_square((0, 0)), moving_square((0, 0), exposure)
-    lengths = [blur.reach if (blur := exposure.blur(t)) else 0.0 for t in range(40)]
+    lengths = [np.hypot(blur.right, blur.down) if (blur := exposure.blur(t)) else 0.0 for t in range(40)]
     longest, shortest = int(np.argmax(lengths)), int(np.argmin(lengths))
     assert lengths[shortest] == 0.0
     assert (shaken.frame(longest) > 110).sum() > 1.5 * (still.frame(0) > 110).sum()

@@ -130,22 +130,6 @@ def test_another_light_changes_all_that_is_remembered() -> None:
     assert shown(background).max() == 255
 
 
-def test_in_another_light_the_past_keeps_its_distance_from_the_image() -> None:
-    """A lamp at one side: the quantile range of each pixel comes along, and so does what stood before it."""
-    levels, masks = [100, 90, 110, 100, 100, 200], [np.zeros((6, 8), bool)] * 5 + [np.ones((6, 8), bool)]
-    background = fed(levels, masks, every=1)
-    lamp = np.tile(np.linspace(50, 120, 8).astype(np.uint8)[None, :, None], (6, 1, 3))
-    background.follow_light(lamp)
-    assert background.scene is not None
-    assert np.array_equal(background.scene.image, lamp)
-    gain = (lamp[..., 0] + 8.0) / 108
-    assert np.abs(background.scene.planes[0] - (lamp[..., 0] - 10 * gain)).max() <= 0.5
-    assert np.abs(background.scene.planes[15] - np.minimum(lamp[..., 0] + 100 * gain, 255)).max() <= 0.5
-    assert (background.scene.planes[18] == 255 // 6).all(), "how often something stood there is known still"
-    background.update(lamp)
-    assert np.abs(shown(background).astype(int) - lamp).max() <= 1
-
-
 def test_a_given_image_outlasts_what_stands_before_it() -> None:
     mask = np.ones((6, 8), bool)
     background = MaskedMedian(MedianSettings(every=1))

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from segue.sessions.changes import SceneChangeDetector
-from segue.sessions.exposure import exposure, relit
+from segue.sessions.exposure import exposure
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.stages import Change
 from segue.sessions.subtractors import BackgroundDifference
 from segue.video.images import read_image
-from tests.sessions.scenes import Bytes, overlap, square_mask, video, wall, with_squares
+from tests.sessions.scenes import Bytes, overlap, video, wall, with_squares
 
 
 def changes(images: Sequence[Bytes], times: Sequence[float] | None = None) -> list[Change]:
@@ -160,18 +160,6 @@ def test_exposure_is_that_of_the_scene_not_of_somebody_before_it() -> None:
         found = exposure(with_somebody(wall(seed, light=1.3), 0.3, seed), wall(seed))
         assert found is not None
         assert np.allclose(found, 1.3, rtol=0.06)
-
-
-def test_behind_a_person_the_background_is_relit_and_elsewhere_it_is_the_frame() -> None:
-    place = [(40, 50)]
-    frame = with_squares(wall(0, light=0.5), place)
-    hidden = square_mask((96, 128), place, side=20)
-    found = relit(wall(0), frame, hidden)
-    assert np.array_equal(found[~hidden], frame[~hidden])
-    error = np.abs(found[hidden].astype(int) - wall(0, light=0.5)[hidden])
-    assert error.mean() < 4
-    everywhere = np.ones_like(hidden)
-    assert np.array_equal(relit(wall(0), frame, everywhere), frame)
 
 
 def test_it_goes_on_from_a_saved_state() -> None:

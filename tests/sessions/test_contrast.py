@@ -22,35 +22,22 @@ def foggy(share: float, noise: float = 0.0, seed: int = 0) -> Bytes:
     return np.clip(np.rint(share * CLEAR + (1 - share) * 190 + grains), 0, 255).astype(np.uint8)
 
 
-def known(images: list[Bytes]) -> Scene:
-    """What quantiles tell of some frames."""
-    low, middle, high = np.quantile(np.stack(images), [0.1, 0.5, 0.9], axis=0)
-    values = np.concatenate([plane.transpose(2, 0, 1) for plane in (low, middle, high)] * 2)
-    rest = np.zeros((3, *CLEAR.shape[:2]))
-    rest[2] = min(255, 7 * len(images))
-    return Scene(np.concatenate([values, rest]).astype(np.uint8))
-
-
 def test_a_clear_image_stays_as_it_is() -> None:
-    assert contrast_gain(Scene.of(CLEAR, 1)) is None
+    assert np.array_equal(contrast_gain(Scene.of(CLEAR, 1)).act(CLEAR), CLEAR)
 
 
 def test_fog_is_seen_through() -> None:
     gain = contrast_gain(Scene.of(foggy(0.25), 1))
-    assert gain is not None
     assert 2 < gain.gain <= MOST_GAIN
     shown = gain.act(foggy(0.25))
     assert np.ptp(shown) > 2 * np.ptp(foggy(0.25))
     assert abs(float(np.median(shown)) - MIDDLE) < 30
 
 
-@pytest.mark.parametrize("frames", [1, 12])
-def test_noise_is_not_raised_beyond_measure(frames: int) -> None:
-    images = [foggy(0.25, noise=5.0, seed=seed) for seed in range(frames)]
-    scene = known(images) if frames > 1 else Scene.of(images[0], 1)
+def test_noise_is_not_raised_beyond_measure() -> None:
+    scene = Scene.of(foggy(0.25, noise=5.0), 1)
     assert noise_of(scene) == pytest.approx(5.0, rel=0.35)
-    gain = contrast_gain(scene)
-    assert (1.0 if gain is None else gain.gain) * noise_of(scene) <= MOST_NOISE + 0.01
+    assert contrast_gain(scene).gain * noise_of(scene) <= MOST_NOISE + 0.01
 
 
 def test_colours_of_a_scene_change_and_its_shares_do_not() -> None:

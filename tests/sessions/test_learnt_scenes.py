@@ -46,7 +46,6 @@ def test_a_learnt_background_takes_its_scenes_where_they_begin(own: bool) -> Non
     background.apply_gain((2.0, 2.0, 2.0))
     background.update(grey(99, 6, 8))
     background.replace(grey(99, 6, 8))
-    background.follow_light(grey(99, 6, 8))
     assert (background.scene.image == 20).all()
     assert background.seek(4) == (Change.none if own else None)
     assert (background.scene.image == 20).all(), "the same scene goes on in its light"

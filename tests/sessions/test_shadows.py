@@ -59,13 +59,7 @@ def test_all_else_stays_as_it_is(
     shares: tuple[float, float, float], foreground: float, shadow: float
 ) -> None:
     maps = found(foreground, shadow)
-    assert without_shadows(maps, 0.3, lit(shares), SCENE) is maps
-
-
-def test_single_pixels_are_no_shadow() -> None:
-    maps = found(0.7, 0.6)
-    maps[1, 35, 45:50] = 0.9
-    assert without_shadows(maps, 0.3, lit((0.5, 0.5, 0.5)), SCENE) is maps
+    assert np.array_equal(without_shadows(maps, 0.3, lit(shares), SCENE), maps)
 
 
 class Undecided(BackgroundDifference):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from segue.arrays import Float32Array
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.empty_scene import median_of, resized
+from segue.sessions.empty_scene import median_of
 from segue.sessions.registration import (
     LEAST_GAIN,
     Matrix,
@@ -28,8 +28,7 @@ from segue.sessions.registration import (
 from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
-IDLE_EVERY = 4  # while the camera stands still, only every so many frames is looked at ...
-ALERT_SHARE, ALERT_LEVELS = 0.05, 6  # ... and the first on which so many pixels jump by more levels than that
+IDLE_EVERY = 3  # while the camera stands still, only every so many frames is looked at
 FIRST_LOOKS = 12  # so many frames are looked at in any case: the camera may shake from the first one on
 REFERENCE_FRAMES = 12  # frames whose median is the reference ...
 REFERENCE_EVERY = 5  # ... and their distance
@@ -55,8 +54,6 @@ class Aligner(Checkpointable):
     _seen: int = checkpointed()
     _since: int = checkpointed()
     _last: Matrix | None = checkpointed()
-    _tiny: npt.NDArray[np.uint8] | None = checkpointed()
-    _jumps: bool = checkpointed()
 
     def __init__(self) -> None:
         self.restart()
@@ -67,8 +64,6 @@ class Aligner(Checkpointable):
         self._seen = 0
         self._since = STICKY
         self._last = None
-        self._tiny = None
-        self._jumps = False
 
     def find(self, image: Image) -> Matrix | None:
         """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is."""
@@ -77,10 +72,13 @@ class Aligner(Checkpointable):
         idle = self._since >= STICKY
         if min(image.shape[:2]) < SMALLEST:
             return None
-        jumped_before, self._jumps = self._jumps, self._jumped(image)
-        begins = self._jumps and not jumped_before
-        rests = seen % IDLE_EVERY and seen >= FIRST_LOOKS and not collects and not begins
-        if self._reference is not None and idle and rests:
+        if (
+            self._reference is not None
+            and idle
+            and seen >= FIRST_LOOKS
+            and seen % IDLE_EVERY
+            and not collects
+        ):
             return None
         grey = np.asarray(cv2.GaussianBlur(half_grey(image), (0, 0), 1.0), np.float32)
         view = normalised(grey)  # so that a large bright object counts no more than its area
@@ -95,15 +93,6 @@ class Aligner(Checkpointable):
             if len(self._kept) > 2:
                 self._reference = normalised(median_of(self._kept))
         return None if self._last is None else _doubled(self._last)
-
-    def _jumped(self, image: Image) -> bool:
-        """Whether much of the image is not as on the frame before, as when the camera begins to move."""
-        before, (height, width) = self._tiny, image.shape[:2]
-        self._tiny = resized(image, (max(1, height // 8), max(1, width // 8)))
-        if before is None or before.shape != self._tiny.shape:
-            return False
-        apart = cv2.absdiff(self._tiny, before).max(axis=2)
-        return bool((apart > ALERT_LEVELS).mean() > ALERT_SHARE)
 
     def _movement(self, reference: Float32Array, view: Float32Array) -> Matrix | None:
         found = self._search(reference, view)

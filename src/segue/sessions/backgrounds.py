@@ -38,9 +38,6 @@ class Background(Checkpointable):
     def apply_gain(self, gains: Sequence[float]) -> None:
         """Make the scene brighter or darker by factors of red, green and blue."""
 
-    def follow_light(self, image: Image) -> None:
-        """Replace the image by the same scene in another light; the statistics are kept."""
-
     def replace(self, image: Image) -> None:
         """Forget everything and begin with an image of the empty scene."""
 

@@ -19,7 +19,7 @@ from segue.inputs import check_file, kind_of, parse_json
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import replacing
 
-FORMAT = "segue-session-11"
+FORMAT = "segue-session-12"
 
 _KINDS = {  # names of the types in the safetensors format
     torch.float32: "F32",

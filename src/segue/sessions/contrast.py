@@ -9,17 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene
 from segue.sessions.segmenters import SegmenterInput
-from segue.sessions.stages import Change, Stage, WorkFrame
+from segue.sessions.stages import Stage, WorkFrame
 
 SPREAD = 150.0  # levels between the darkest and the brightest parts of a scene of usual contrast
 ENDS = (2, 98)  # percentiles that are those parts
 MOST_GAIN = 6.0
 MOST_NOISE = 8.0  # standard deviation of the noise up to which it may be raised, in levels
 WORTH = 1.25  # smaller gains change nothing
-HOLD = 1.2  # a gain stays until another one would be larger or smaller by this factor
 MIDDLE = 118.0  # level to which the middle of a scene is brought
 
 
@@ -43,58 +41,45 @@ class ContrastGain:
         return Scene(planes)
 
 
+PLAIN = ContrastGain(1.0, MIDDLE)  # changes nothing
+
+
 class Contrast(Stage):
     """Shows the segmenter scenes of low contrast in usual contrast, and the frames before in theirs."""
 
     name = "contrast"
-    _gain: ContrastGain | None = checkpointed()
-    state_types = (ContrastGain,)
 
     def __init__(self) -> None:
-        self.reset(Change.scene)
-
-    def reset(self, event: Change) -> None:
-        self._gain = None
-        self._adapted: tuple[Scene, Scene] | None = None
+        self._adapted: tuple[Scene, ContrastGain, Scene] | None = None
 
     def before(self, frame: WorkFrame, background: Background) -> None:
         scene = frame.scene
         assert scene is not None
         if self._adapted is None or self._adapted[0] is not scene:
-            self._gain = contrast_gain(scene, self._gain)
-            self._adapted = scene, scene if self._gain is None else self._gain.of_scene(scene)
-        frame.scene, gain = self._adapted[1], self._gain
-        if gain is None:
-            return
+            gain = contrast_gain(scene)
+            self._adapted = scene, gain, gain.of_scene(scene)
+        _, gain, frame.scene = self._adapted
         frame.input.image = gain.act(frame.image)
         if frame.pans:  # frames that were warped onto this one
             beside = frame.context.items()
             frame.context = {offset: SegmenterInput(gain.act(each.image)) for offset, each in beside}
 
 
-def contrast_gain(scene: Scene, before: ContrastGain | None = None) -> ContrastGain | None:
-    """The gain that gives a scene usual contrast; None if it has, or is too noisy."""
+def contrast_gain(scene: Scene) -> ContrastGain:
+    """The gain that gives a scene usual contrast; 1 if it has, or is too noisy."""
     grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(grey[::4, ::4], ENDS)
     gain = min(SPREAD / max(high - low, 1.0), MOST_NOISE / max(noise_of(scene), 0.1), MOST_GAIN)
-    if before is not None and before.gain / HOLD < gain < before.gain * HOLD:
-        return before
-    return ContrastGain(float(gain), float(low + high) / 2) if gain > WORTH else None
+    return ContrastGain(float(gain), float(low + high) / 2) if gain > WORTH else PLAIN
 
 
 def noise_of(scene: Scene) -> float:
-    """Standard deviation of the noise in levels, the median over the pixels."""
-    if int(scene.planes[20].max()) >= 7 * FRAMES:
-        width = scene.planes[6:9, ::4, ::4].astype(np.int16) - scene.planes[0:3, ::4, ::4]
-        return float(np.median(width)) / 2.56
-    # From a single frame: Immerkaer, Fast Noise Variance Estimation, 1996, equation 6.
+    """Standard deviation of the noise in levels (Immerkaer, Fast Noise Variance Estimation, 1996, eq. 6)."""
     grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    height, width_ = grey.shape
-    if min(height, width_) < 3:
+    if min(grey.shape) < 3:
         return 0.0
     found = np.abs(cv2.filter2D(grey, -1, _LAPLACIANS)[1:-1, 1:-1])
     return float(np.sqrt(np.pi / 2) * found.mean() / 6)
 
 
-FRAMES = 5  # of a pixel's past, from which on its range tells the noise
 _LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)

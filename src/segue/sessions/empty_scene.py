@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import cv2
@@ -27,9 +26,6 @@ RESTLESS, RESTLESS_FROM = 4, 12
 leaves do, not to a thing that was put there; with fewer kept frames nobody can tell."""
 
 LATELY = 2  # what was foreground in so many last kept frames has stopped there, however busy the place was
-
-_ROWS, _SORTED_ROWS = 4, 16
-"""Rows that are worked on together, to sort in one frame or all: so many stay in the cache of a processor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,10 +68,7 @@ class Scene:
 
     def in_other_light(self, gains: Sequence[float]) -> Scene:
         """The scene brighter or darker by factors of red, green and blue."""
-        planes = self.planes.copy()
-        for channel, gain in enumerate(gains):
-            planes[channel:18:3] = cv2.LUT(planes[channel:18:3], gain_table(gain))
-        return Scene(planes)
+        return Scene(np.concatenate([in_other_light(self.planes[:18], gains), self.planes[18:]]))
 
 
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
@@ -91,129 +84,73 @@ def resized(image: npt.NDArray[Level], size: tuple[int, int]) -> npt.NDArray[Lev
     return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), image.dtype)
 
 
-def gain_table(gain: float) -> npt.NDArray[np.uint8]:
-    """Each level after a gain. Returns (256,), uint8."""
-    return np.asarray(np.clip(np.rint(np.arange(256) * gain), 0, 255), np.uint8)
+def in_other_light(planes: UInt8Array, gains: Sequence[float]) -> UInt8Array:
+    """Planes (n, H, W) of red, green, blue, red, ... brighter or darker by factors of these colours."""
+    lit = np.empty_like(planes)
+    for channel, gain in enumerate(gains):
+        table = np.clip(np.rint(np.arange(256) * gain), 0, 255).astype(np.uint8)
+        lit[channel::3] = table[planes[channel::3]]
+    return lit
 
 
 class TemporalQuantileBuffer:
     """The values of each pixel in ascending order: of all frames, and of those in which it was background."""
 
-    def __init__(self, size: tuple[int, int], keep: int) -> None:
-        self._height, self._width = size
-        # Row by row; what is not there is 255, which comes last.
-        self._all = np.full((self._height, keep, 3 * self._width), 255, np.uint8)
-        self._visible = np.empty_like(self._all)
-        self._spare = np.empty((_ROWS, keep, 3 * self._width), np.uint8)
-        # Where nothing was ever hidden both are the same, and one of them is not filled.
-        self._differ = np.zeros(self._height, bool)
-        self._count = 0
-        # Frames in which a pixel was hidden, steps from one to the next at which it changed sides, and last
-        # frames in a row in which it was hidden.
-        self._covered, self._changes, self._streak = (np.zeros(size, np.uint8) for _ in range(3))
-        # Rows that must be sorted anew, because not only a frame was added to their past.
-        self.stale = np.ones(self._height, bool)
+    def __init__(self, keep: int, size: tuple[int, int]) -> None:
+        self._all, self._visible = (np.empty((keep, 3, *size), np.uint8) for _ in range(2))
+        self._hidden: list[BoolArray] = []
 
-    def update(
-        self, frames: Sequence[UInt8Array], hidden: Sequence[BoolArray], first: int, last: int
-    ) -> None:
-        """Bring some rows up to date after a frame was added."""
-        self._count, rows = len(frames), slice(first, last)
-        if self.stale[rows].any():
-            self._sort(frames, hidden, first, last)
-            self._covered[rows], self._changes[rows], self._streak[rows] = 0, 0, 0
-            fresh = len(frames)
-        else:
-            self._insert(frames[-1], hidden[-1], first, last)
-            fresh = 1
-        for i in range(len(frames) - fresh, len(frames)):
-            self._covered[rows] += hidden[i][rows]
-            self._streak[rows] = (self._streak[rows] + np.uint8(1)) * hidden[i][rows]
-            if i:
-                self._changes[rows] += hidden[i][rows] ^ hidden[i - 1][rows]
-        self.stale[rows] = False
+    def add(self, frame: UInt8Array, hidden: BoolArray) -> None:
+        """Take a frame, (3, H, W), and where something was in front of the background, (H, W)."""
+        self._hidden.append(hidden)
+        count = len(self._hidden)
+        sort_in(self._all[:count], frame)
+        sort_in(self._visible[:count], np.where(hidden, np.uint8(255), frame))  # which comes last
 
-    def _sort(self, frames: Sequence[UInt8Array], hidden: Sequence[BoolArray], first: int, last: int) -> None:
-        for start in range(first, last, _SORTED_ROWS):
-            part = slice(start, min(start + _SORTED_ROWS, last))
-            values = [self._rows(frame, part) for frame in frames]
-            if any(mask[part].any() for mask in hidden):
-                lifted = [_lifted(one, mask[part]) for one, mask in zip(values, hidden, strict=True)]
-                self._fill(self._visible[part], lifted)
-                self._differ[part] = True
-            else:
-                self._differ[part] = False
-            self._fill(self._all[part], values)
-
-    def _insert(self, frame: UInt8Array, hidden: BoolArray, first: int, last: int) -> None:
-        for start in range(first, last, _ROWS):
-            part = slice(start, min(start + _ROWS, last))
-            values, covered = self._rows(frame, part), hidden[part]
-            if covered.any():
-                fresh = start + np.flatnonzero(~self._differ[part])
-                self._visible[fresh] = self._all[fresh]
-                self._differ[part] = True
-            if self._differ[part].any():
-                self._sort_in(self._visible[part], _lifted(values, covered))
-            self._sort_in(self._all[part], values)
-
-    def planes(self, least: int, first: int, out: UInt8Array) -> None:
-        """Write what the past tells of the rows from ``first`` on to ``out``, (21, h, W)."""
-        count, height = self._count, out.shape[1]
-        rows = slice(first, first + height)
-        covered, changes = self._covered[rows], self._changes[rows]
-        for i, rank in enumerate(ranks(count)):
-            found = self._all[rows, rank].reshape(height, 3, self._width).transpose(1, 0, 2)
-            out[9 + 3 * i : 12 + 3 * i] = found
-            out[3 * i : 3 * i + 3] = out[9 + 3 * i : 12 + 3 * i]
+    def planes(self, least: int) -> UInt8Array:
+        """The planes of a :class:`Scene`; a pixel needs ``least`` frames in which it was background."""
+        hidden, count = np.stack(self._hidden), len(self._hidden)
+        covered = hidden.sum(0, dtype=np.uint8)
+        changes = (hidden[1:] ^ hidden[:-1]).sum(0, dtype=np.uint8)
         shown = np.uint8(count) - covered
         partly = (covered > 0) & ~too_few(shown, count, least)
         if count >= RESTLESS_FROM:
             flickers = (changes >= -(-count // RESTLESS)) & (covered >= -(-count // 3))
-            partly &= ~flickers | (self._streak[rows] >= LATELY)
-        pixels = np.flatnonzero(partly)
-        if len(pixels):
-            row, column = np.divmod(pixels, self._width)
-            keep, step = self._visible.shape[1], 3 * self._width
-            begins, values = (first + row) * (keep * step) + column, self._visible.reshape(-1)
-            for i, rank in enumerate(ranks(shown.reshape(-1)[pixels].astype(np.intp))):
-                places = begins + rank * step
-                for channel in range(3):
-                    plane = out[3 * i + channel].reshape(-1)  # a view: the rows of a plane lie in one piece
-                    plane[pixels] = values.take(places + channel * self._width)
+            partly &= ~flickers | hidden[-LATELY:].all(axis=0)
+        of_all = np.concatenate([self._all[rank] for rank in ranks(count)])
+        background, pixels = of_all.copy(), np.flatnonzero(partly)
+        values = self._visible.reshape(len(self._visible), 3, -1)
+        for i, rank in enumerate(ranks(shown.reshape(-1)[pixels].astype(np.intp))):
+            for channel in range(3):
+                background[3 * i + channel].reshape(-1)[pixels] = values[rank, channel, pixels]
         shares = np.arange(256) * 255
-        out[18] = (shares // count).astype(np.uint8)[covered]
-        out[19] = (shares // max(1, count - 1)).astype(np.uint8)[changes]
-        out[20] = min(255, 7 * count)
-
-    def _rows(self, frame: UInt8Array, part: slice) -> UInt8Array:
-        """A copy of rows of a planar frame, (h, 3 W)."""
-        return np.array(frame[:, part].transpose(1, 0, 2), order="C").reshape(-1, 3 * self._width)
-
-    def _sort_in(self, stack: UInt8Array, values: UInt8Array) -> None:
-        """Put values (h, 3 W) of the last frame into their places in sorted rows, (h, keep, 3 W)."""
-        # What is smaller stays, the value comes after it, and the rest moves on by one.
-        count, moved = self._count, self._spare[: len(values), : self._count]
-        moved[:, 0] = values
-        np.maximum(stack[:, : count - 1], values[:, None], out=moved[:, 1:])
-        np.minimum(stack[:, :count], moved, out=stack[:, :count])
-
-    def _fill(self, stack: UInt8Array, values: list[UInt8Array]) -> None:
-        for place, wire in enumerate(_ordered(values)):
-            stack[:, place] = wire
-        stack[:, len(values) :] = 255
+        often = (shares // count).astype(np.uint8)[covered]
+        restless = (shares // max(1, count - 1)).astype(np.uint8)[changes]
+        known = np.full_like(often, min(255, 7 * count))
+        return np.concatenate([background, of_all, np.stack([often, restless, known])])
 
 
-def scene_planes(frames: UInt8Array, hidden: BoolArray, least: int) -> UInt8Array:
-    """Temporal statistics (21, H, W) of frames (n, 3, H, W); see :meth:`TemporalQuantileBuffer.planes`.
+def scene_planes(
+    frames: Iterable[UInt8Array], hidden: Sequence[BoolArray] | BoolArray, least: int
+) -> UInt8Array:
+    """Temporal statistics (21, H, W) of frames (3, H, W); see :meth:`TemporalQuantileBuffer.planes`.
 
-    ``hidden``, (n, H, W), is where something was in front of the background.
+    ``hidden``, (H, W) each, is where something was in front of the background.
     """
-    count, height, width = hidden.shape
-    past, planes = TemporalQuantileBuffer((height, width), count), np.empty((PLANES, height, width), np.uint8)
-    past.update(list(frames), list(hidden), 0, height)
-    past.planes(least, 0, planes)
-    return planes
+    past = TemporalQuantileBuffer(len(hidden), hidden[0].shape)
+    for frame, covered in zip(frames, hidden, strict=True):
+        past.add(frame, covered)
+    return past.planes(least)
+
+
+def sort_in(stack: npt.NDArray[Level], values: npt.NDArray[Level]) -> None:
+    """Put values into their places in an ascending stack, whose last entry is free."""
+    # What is smaller stays, the value comes after it, and the rest moves on by one.
+    moved = np.empty_like(stack)
+    moved[0] = values
+    np.maximum(stack[:-1], values, out=moved[1:])
+    np.minimum(stack[:-1], moved[:-1], out=stack[:-1])
+    stack[-1] = moved[-1]
 
 
 def ranks(count: Any) -> tuple[Any, Any, Any]:
@@ -227,42 +164,11 @@ def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> BoolAr
     return np.asarray(visible < (least if frames >= DOUBT_FROM else 1))
 
 
-def _lifted(values: UInt8Array, covered: BoolArray) -> UInt8Array:
-    """Values (h, 3 W) with 255, which comes last, where something was in front, (h, W)."""
-    height, width = covered.shape
-    hidden = (covered.view(np.uint8) * np.uint8(255))[:, None]
-    return np.asarray(np.maximum(values.reshape(height, 3, width), hidden).reshape(height, -1))
-
-
 def median_of(arrays: Sequence[npt.NDArray[Level]]) -> npt.NDArray[Level]:
     """Median of arrays of one shape, (H, W) or (H, W, C); of an even number the mean of the middle two."""
-    wires, middle = _ordered([each.copy() for each in arrays]), len(arrays) // 2
-    if len(wires) % 2:
-        return wires[middle]
-    return np.asarray((wires[middle - 1] + wires[middle]) / 2, wires[0].dtype)
-
-
-def _ordered(wires: list[npt.NDArray[Level]]) -> list[npt.NDArray[Level]]:
-    """Arrays of one shape, which are used up, in ascending order at each place, by minima and maxima."""
-    spare = np.empty_like(wires[0])
-    for low, high in _comparators(len(wires)):
-        np.minimum(wires[low], wires[high], out=spare)
-        np.maximum(wires[low], wires[high], out=wires[high])
-        wires[low], spare = spare, wires[low]
-    return wires
-
-
-@lru_cache(maxsize=300)
-def _comparators(count: int) -> tuple[tuple[int, int], ...]:
-    """Batcher's odd-even merge sort (1968): pairs of places to be put in order, one after the other."""
-    found, span = [], 1
-    while span < count:
-        step = span
-        while step:
-            for start in range(step % span, count - step, 2 * step):
-                for i in range(start, min(start + step, count - step)):
-                    if i // (2 * span) == (i + step) // (2 * span):
-                        found.append((i, i + step))
-            step //= 2
-        span *= 2
-    return tuple(found)
+    stack, middle = np.stack(arrays), len(arrays) // 2
+    for last in range(1, len(stack)):
+        sort_in(stack[: last + 1], stack[last].copy())
+    if len(stack) % 2:
+        return np.asarray(stack[middle])
+    return np.asarray((stack[middle - 1] + stack[middle]) / 2, stack.dtype)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from segue.arrays import Float32Array
@@ -13,7 +12,6 @@ from segue.types import Image
 DARKEST, LIGHTEST = 0.3, 0.85  # shares of the light of the scene that are left in a shadow
 COLOURS = 0.12  # by which these shares differ between red, green and blue at most
 BLACK = 8.0  # levels that are added before ratios: those of dark pixels are mostly noise
-OPEN = np.ones((3, 3), np.uint8)  # single pixels are no shadow
 
 
 class Shadows(Stage):
@@ -46,7 +44,4 @@ def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: I
     light = ratios.mean(axis=0)
     is_shadow = (light > DARKEST) & (light < LIGHTEST) & (np.ptp(ratios, axis=0) < COLOURS)
     likely[likely] = is_shadow
-    opened = cv2.morphologyEx(likely.view(np.uint8), cv2.MORPH_OPEN, OPEN) > 0
-    if not opened.any():
-        return maps
-    return np.stack([np.where(opened, np.float32(0), foreground), shadow])
+    return np.stack([np.where(likely, np.float32(0), foreground), shadow])

@@ -21,28 +21,19 @@ Kernel = npt.NDArray[np.float32]  # (k, k) with an odd k and the sum 1
 
 LESS_SHARP = 0.75  # share of the scene's energy of edges, in some direction, below which a frame is blurred
 LENGTHS = (2.0, 3.5, 5.0, 8.0, 12.0, 18.0)  # pixels of a motion blur that are tried, at half size
-SPREADS = (0.7, 1.2, 2.0, 3.0)  # sigmas of a blur in all directions that are tried, in pixels at half size
 GAIN = 0.87  # a blur counts if it makes the difference smaller by this factor
 _LEAST_ENERGY = 4.0  # mean square of a derivative, in levels, below which nothing can be decided
 
 
 @dataclass(frozen=True, slots=True)
 class Blur:
-    """A straight motion during the exposure, or a blur in all directions."""
+    """A straight motion during the exposure."""
 
-    right: float = 0.0  # way in pixels to the right, 0 for a blur in all directions
+    right: float = 0.0  # way in pixels to the right
     down: float = 0.0  # way downwards
-    spread: float = 0.0  # sigma in pixels of a blur in all directions
-
-    @property
-    def reach(self) -> float:
-        """Pixels over which an edge is spread."""
-        return float(max(np.hypot(self.right, self.down), 2 * self.spread))
 
     def act(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """An image or plane, (H, W, 3) or (H, W), with this blur."""
-        if self.spread:
-            return np.asarray(cv2.GaussianBlur(image, (0, 0), self.spread))
         # Few places of the kernel count, while OpenCV filters with large kernels by Fourier transforms.
         kernel, total = motion_kernel(self.right, self.down), np.zeros(image.shape, np.float32)
         (height, width), reach = image.shape[:2], len(kernel) // 2
@@ -55,7 +46,7 @@ class Blur:
 
     def scaled(self, factor: float) -> Blur:
         """The same blur in an image that is larger by a factor."""
-        return Blur(factor * self.right, factor * self.down, factor * self.spread)
+        return Blur(factor * self.right, factor * self.down)
 
     def of_scene(self, scene: Scene) -> Scene:
         """Background statistics with this blur; narrow structures leave the range."""
@@ -113,7 +104,6 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
         return None
     right, down = directions[:, least].real / np.linalg.norm(directions[:, least].real)
     candidates = [Blur(right * length, down * length) for length in LENGTHS]
-    candidates += [Blur(spread=spread) for spread in SPREADS]
     scores = [_difference(frame, np.asarray(blur.act(still), np.float32), open_) for blur in candidates]
     best, plain = int(np.argmin(scores)), _difference(frame, still, open_)
     return candidates[best].scaled(2.0) if scores[best] < GAIN * plain else None

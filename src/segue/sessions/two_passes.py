@@ -17,7 +17,7 @@ from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.contrast import ContrastGain, contrast_gain
+from segue.sessions.contrast import PLAIN, ContrastGain, contrast_gain
 from segue.sessions.empty_scene import Scene
 from segue.sessions.passes import Passes
 from segue.sessions.registration import to_reference
@@ -93,7 +93,7 @@ class TwoPasses(Checkpointable, Passes):
         self._offsets = [offset for offset in segmenter.offsets if offset < 0] or [-1]
         self._recent, self._samples = deque(maxlen=1 - min(self._offsets)), []
         self._frames, self._every, self._quiet = 0, 1, QUIET
-        self._adapted: tuple[Scene, ContrastGain | None, Scene] | None = None
+        self._adapted: tuple[Scene, ContrastGain, Scene] | None = None
 
     def learning(self) -> Iterator[int]:
         """Run or continue the first pass; yields the number of frames done so far."""
@@ -198,10 +198,10 @@ class TwoPasses(Checkpointable, Passes):
         offsets = self._segmenter.offsets
         images = [sample.image, *(sample.context.get(offset, sample.image) for offset in offsets)]
         if self._adapted is None or self._adapted[0] is not scene:
-            gain = contrast_gain(scene) if "contrast" in self._stages else None
-            self._adapted = scene, gain, scene if gain is None else gain.of_scene(scene)
+            gain = contrast_gain(scene) if "contrast" in self._stages else PLAIN
+            self._adapted = scene, gain, gain.of_scene(scene)
         _, gain, shown = self._adapted
-        frame, *beside = (SegmenterInput(image if gain is None else gain.act(image)) for image in images)
+        frame, *beside = (SegmenterInput(gain.act(image)) for image in images)
         foreground: Float32Array = self._segmenter.step(
             frame, dict(zip(offsets, beside, strict=True)), shown
         )[0]

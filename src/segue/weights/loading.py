@@ -74,9 +74,11 @@ def load(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
 
 def _read(name: str, weights: str | os.PathLike[str] | None) -> Any:
     entry = MODELS.find(name)
-    if not takes_weights(entry, weights):
-        return entry.build()
-    return _filled(entry, _weight_file(entry, weights))
+    takes = takes_weights(entry, weights)
+    made = _filled(entry, _weight_file(entry, weights)) if takes else entry.build()
+    if entry.threshold is not None:
+        setattr(made, "score" if entry.task == "instances" else "threshold", entry.threshold)
+    return made
 
 
 def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Path:
