@@ -125,7 +125,7 @@ class MustanLite(nn.Module):
             return maps
         if flow is None:
             raise ValueError("this mustan-lite was trained with optical flow; each frame must bring its flow")
-        return (*maps, *self.flow_attention.encode(flow))
+        return (*maps, *self.flow_attention.encoder(flow))
 
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
