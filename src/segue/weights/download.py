@@ -69,7 +69,6 @@ def fetch(
     *,
     checksum: str | None = None,
     trust: Trust | None = None,
-    offline: bool = False,
     report: Report | None = None,
     pause: float = FIRST_PAUSE,
 ) -> Path:
@@ -83,9 +82,8 @@ def fetch(
             _check(target, expected, remote)
             _agree(target, expected, remote, trust)
             return target
-        if offline or is_offline():
-            named = "--offline" if offline else "SEGUE_OFFLINE"
-            raise DownloadError(f"{target}: not there, and {named} forbids to download it")
+        if is_offline():
+            raise DownloadError(f"{target}: not there, and SEGUE_OFFLINE forbids to download it")
         try:
             if part.is_symlink():  # what is written must not go elsewhere
                 part.unlink()

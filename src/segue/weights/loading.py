@@ -16,10 +16,10 @@ from segue.errors import CheckpointError, DownloadError
 from segue.inputs import sha256
 from segue.registry import MODELS, Entry, NetworkTask
 from segue.video.partial import writing
-from segue.weights.available import downloaded, entry_for, takes_weights, weight_file
+from segue.weights.available import downloaded, entry_for, missing_weights, takes_weights, weight_file
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, read_options, write_checkpoint
-from segue.weights.download import Report, Trust, cached, fetch, file_lock, own_file
+from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock, own_file
 from segue.weights.pins import pin
 
 _KEPT: ContextVar[dict[tuple[str, str | None], nn.Module] | None] = ContextVar("kept", default=None)
@@ -206,18 +206,17 @@ def get(
     """Download and convert the weights of a network unless that is done; the official file is not kept."""
     target = cached(entry)
     if not target.exists():
+        if entry.bundled is not None:
+            raise DownloadError(f"{entry.name}: its weights come with segue; nothing is to be downloaded")
         if entry.remote is None:
-            raise DownloadError(_no_address(entry))
+            raise DownloadError(missing_weights(entry))
+        official = target.parent / entry.remote.name
+        if offline and not official.exists():
+            raise DownloadError(f"{official}: not there, and --offline forbids to download it")
+        expected_digest(entry.remote, checksum, trust)  # without one nothing is begun
         with file_lock(target.parent):
             if not target.exists():  # nobody else was faster
-                official = fetch(
-                    entry.remote,
-                    target.parent,
-                    checksum=checksum,
-                    trust=trust,
-                    offline=offline,
-                    report=report,
-                )
+                official = fetch(entry.remote, target.parent, checksum=checksum, trust=trust, report=report)
                 found = convert(official, target)
                 if found is not entry:
                     target.unlink()
@@ -233,11 +232,3 @@ def get(
             "remove it to download again"
         )
     return target
-
-
-def _no_address(entry: Entry) -> str:
-    if entry.bundled is not None:
-        return f"{entry.name}: its weights come with segue; nothing is to be downloaded"
-    if entry.source is None:
-        return f"{entry.name}: nobody published weights; train it with `{entry.training}`"
-    return f"{entry.name}: cannot be downloaded by a program; get it yourself: {entry.source}"
