@@ -181,7 +181,7 @@ class PlainCutie(Plain):
     def predict(self, query: XMemFeatures, readout: Tensor, due: bool) -> None:
         small = F.interpolate(self.probabilities[None, 1:], size=query.key.shape[-2:], mode="area")[0]
         pixel = self.network.fuse(query, readout, self.state, small)
-        pixel, _ = self.network.transform(pixel, self.summaries)
+        pixel, _ = self.network.object_transformer(pixel, self.summaries)
         logits, self.state = self.network.decode(query, pixel, self.state, update=True)
         self.probabilities = aggregate_then_upsample(logits, (query.image.shape[2], query.image.shape[3]))
 

@@ -85,7 +85,7 @@ def plain_encode(self: SAM2, image: Tensor, constants: Any) -> Encoded:
     """All levels of the neck, then the convolutions of the decoder."""
     maps = self.image_encoder.trunk(image)
     neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
-    fine, half = neck.convs[3](maps[0]), neck.convs[2](maps[1])
+    fine, half = (neck.convs[3 - i](maps[i].permute(0, 3, 1, 2)) for i in (0, 1))
     return Encoded(neck.coarse(maps), (decoder.conv_s0(fine), decoder.conv_s1(half)))
 
 

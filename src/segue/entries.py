@@ -87,9 +87,8 @@ class Entry:
         source: where the official file comes from, or None where nobody published any.
         remote: the official file, where `segue weights get` can download it.
         trained_by: what to give to ``segue train``, where that is not the name.
-        threshold: probability or score, in 0..1, from which on what it finds counts; None is that of the
-            session.
-        short_side: images are resized to this short side for it, in pixels; None is that of the session.
+        threshold: ``threshold`` of a foreground network, or ``score`` of an instance network, with these
+            weights, in 0..1; None is that of its class.
         prompts: kinds of prompts that go into the network as they are; others become masks before. Masks
             always do.
         prompter: the network that makes masks of the other kinds, by its name.
@@ -114,7 +113,6 @@ class Entry:
     remote: Remote | None = None
     trained_by: str | None = None
     threshold: float | None = None
-    short_side: int | None = None
     prompts: frozenset[PromptKind] = frozenset({"mask"})
     prompter: str = "segue-prompt"
     needs_flow: bool = False

@@ -203,7 +203,7 @@ def cutie_pass(
             assert summaries is not None
             readout = _read_frames(memory, query, draws.references(t))
             pixel = network.fuse(query, readout, sensory, small)
-            pixel, levels = network.transform(pixel, summaries, exists)
+            pixel, levels = network.object_transformer(pixel, summaries, exists)
             by_state = network.aux_computer["sensory_aux"](query.features[0], sensory)
             logits, moved = network.decode(query, pixel, sensory, update=True)
             assert moved is not None

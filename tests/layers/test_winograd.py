@@ -33,16 +33,16 @@ def test_it_equals_a_direct_convolution(
     assert winograd.gains(x, 96)
     expected = conv(x) if skip is None else conv(x) + skip
     expected = expected.relu() if "relu" in after else expected
-    found = FusedConv2d(conv, "none").run(x, skip, rectify="relu" in after)
+    found = FusedConv2d(conv, "none")(x, skip, rectify="relu" in after)
     torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max()))
 
 
 def test_the_sum_is_written_over_the_skip_only_where_that_is_allowed() -> None:
     conv = nn.Conv2d(96, 96, 3, padding=1).requires_grad_(False)
     x, skip = torch.randn(1, 96, 32, 32), torch.zeros(1, 96, 32, 32)
-    FusedConv2d(conv, "none").run(x, skip)
+    FusedConv2d(conv, "none")(x, skip)
     assert not skip.any()
-    found = FusedConv2d(conv, "none").run(x, skip, overwrite=True)
+    found = FusedConv2d(conv, "none")(x, skip, overwrite=True)
     assert torch.equal(found, skip)
 
 
@@ -50,7 +50,7 @@ def test_parts_of_the_channels_add_up() -> None:
     conv = nn.Conv2d(224, 96, 3, padding=1).requires_grad_(False)
     x = torch.randn(1, 224, 32, 40)
     fused = FusedConv2d(conv, "none")
-    found = fused.run(x[:, :128], bias=False) + fused.run(x[:, 128:], first=128)
+    found = fused(x[:, :128], bias=False) + fused(x[:, 128:], first=128)
     expected = conv(x)
     torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max()))
 

@@ -78,9 +78,9 @@ def measure(network: Cutie, file: str) -> dict[str, Tensor]:
 
     remembered = summaries[0] + summaries[1]
     found |= inside_transformer(network, fused, remembered)
-    out, logits = network.transform(fused, remembered)
-    out1, logits1 = network.transform(fused[:1], remembered[:1])
-    chosen, _ = network.transform(fused, remembered, selector=torch.tensor([1.0, 0.0]))
+    out, logits = network.object_transformer(fused, remembered)
+    out1, logits1 = network.object_transformer(fused[:1], remembered[:1])
+    chosen, _ = network.object_transformer(fused, remembered, selector=torch.tensor([1.0, 0.0]))
     found |= {"aux_logits": logits, "transformer_out": out, "transformer_single": out1}
     found |= {"aux_logits_single": logits1, "transformer_selector10": chosen}
 

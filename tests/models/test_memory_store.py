@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.base import FramePrompts, Schedule, Setup
+from segue.models.geometry import unpad
 from segue.models.memory import BicubicTracker, FramePlan, LongTermSchedule, MemoryTable
 from segue.models.memory.long_term import LongTermTracker
 
@@ -243,7 +244,7 @@ def test_an_object_that_the_reduced_mask_loses_keeps_a_pixel_but_with_official(o
     mask[4:8, 4:8] = 1
     mask[2, 1] = 2  # between the samples
     geometry = tracker(short_side=8, official=official).geometry((12, 12))
-    small = geometry.unpad(geometry.mask_to_network(mask))
+    small = unpad(geometry.mask_to_network(mask), geometry.working)
     assert small.shape == (8, 8)
     assert set(small.unique().tolist()) == ({0, 1} if official else {0, 1, 2})
 

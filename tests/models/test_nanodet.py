@@ -45,7 +45,8 @@ def test_levels_outputs_and_boxes_are_those_of_the_release(
     expected = golden("nanodet_plus_m")
     network = trained if weights == "real" else cast(NanoDetPlus, fill(NanoDetPlus(), "nanodet"))
     image = expected["small_bgr"][..., ::-1]
-    trunk, levels = network.features(prepare(image, (64, 96)))
+    trunk = network.backbone(prepare(image, (64, 96)))
+    levels = network.fpn(trunk)
     outputs = network.head(levels)
     for stride, features in zip((3, 4, 5), trunk, strict=True):
         expected.check(f"{weights}_c{stride}", features[0, ::4])

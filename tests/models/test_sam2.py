@@ -84,7 +84,7 @@ def test_the_image_encoder(
     parts.check("pos_embed", constants.trunk[0, ::4, ::4, ::8])
     trunk = sam2_network.image_encoder.trunk
     parts.check("pos_embed_256", trunk.position(256, 256)[0, ::32, ::32, ::16])
-    x = trunk.patch_embed(image) + constants.trunk
+    x = trunk.patch_embed["proj"](image).permute(0, 2, 3, 1) + constants.trunk
     for number, block in enumerate(trunk.blocks):
         x = block(x)
         parts.check(f"block{number}", x[0, 1::4, 1::4, ::16])
@@ -93,7 +93,8 @@ def test_the_image_encoder(
         step = 2 if stage else 4
         parts.check(f"stage{stage}", found[0].permute(2, 0, 1)[::8, ::step, ::step])
     neck = sam2_network.image_encoder.neck
-    levels = neck.convs[3](maps[0]), neck.convs[2](maps[1]), neck.coarse(maps), neck.convs[0](maps[3])
+    planes = [found.permute(0, 3, 1, 2) for found in maps]
+    levels = neck.convs[3](planes[0]), neck.convs[2](planes[1]), neck.coarse(maps), neck.convs[0](planes[3])
     for level, (found, step) in enumerate(zip(levels, (4, 2, 1, 1), strict=True)):
         parts.check(f"fpn{level}", found[0, ::16, ::step, ::step])
         side = found.shape[-1]
@@ -114,9 +115,9 @@ def test_the_prompt_encoder(
     points, labels = torch.from_numpy(parts["pe_points"]), torch.from_numpy(parts["pe_labels"]).long()
     parts.check("pe_sparse", encoder.points(points[None], labels[None], SIDE))
     corners = torch.tensor([[[12.0, 20.0], [128.0, 200.0]]])
-    parts.check("pe_boxes", encoder.points(corners, torch.tensor([[2, 3]]), SIDE, pad=False))
+    parts.check("pe_boxes", encoder.points(corners, torch.tensor([[2, 3]]), SIDE)[:, :2])
     parts.check("dense_pe", constants.grid[0, ::8, ::2, ::2])
-    parts.check("pe_dense_mask", encoder.mask(8 * rnd(3, 1, 1, 64, 64))[0, ::8])
+    parts.check("pe_dense_mask", encoder.mask_downscaling(8 * rnd(3, 1, 1, 64, 64))[0, ::8])
     parts.check("pe_dense_none", encoder.no_mask())
 
 

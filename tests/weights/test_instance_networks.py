@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from segue.models.instance_networks import instance_network
 from segue.models.msstsvis import MSSTSVIS, Parts
 from segue.models.seqformer import SeqFormer
-from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021, names_text, parse_names
+from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021, parse_names
 from segue.weights import convert, load
 from tests.weights.test_convert import official
 
@@ -19,7 +20,7 @@ from tests.weights.test_convert import official
 def test_a_network_without_some_part_is_built_as_its_file_says() -> None:
     off = Parts(intra_mode="none")
     with torch.device("meta"):
-        network = instance_network("msstsvis", "r50", names_text({7: "otter"}), off.text())
+        network = instance_network("msstsvis", "r50", json.dumps({7: "otter"}), off.text())
         again = instance_network("msstsvis", "r50", **network.options)
     assert isinstance(again, MSSTSVIS)
     assert (again.parts, again.class_names) == (off, {7: "otter"})

@@ -27,7 +27,6 @@ from segue.jobs.running import FrameLoop, open_job, run_open
 from segue.jobs.values import Outputs, RuntimeInput, VideoJob, checked
 from segue.options import by_arguments
 from segue.registry import SINKS
-from segue.sessions.networks import check_path
 from segue.sessions.session import Session
 from segue.types import Frame, Segmentation
 from segue.video import Source, open_sinks, open_source
@@ -230,7 +229,6 @@ def results_of(
     opened = opened_source(options.pop("source"), options.pop("colour", "rgb"))
     frames = () if opened.request.place else (RuntimeInput(argument="source", type=opened.given_as),)
     model, weights, device = (options.pop(name) for name in ("model", "weights", "device"))
-    check_path("weights", weights)
     if weights is not None and not isinstance(model, str):
         raise ArgumentError(
             f"weights: {weights} goes with a network by name; this {type(model).__name__} has its weights "

@@ -23,7 +23,6 @@ from segue.inputs import printable
 from segue.jobs.observer import Observer
 from segue.jobs.plan import check_needs
 from segue.jobs.values import (
-    DEFAULT_FORMATS,
     ForegroundJob,
     InstancesJob,
     Job,
@@ -249,8 +248,6 @@ def _track(fields: Values, what: Values) -> None:
         fields["finding"] = finding or {}
     elif finding and "text" not in finding:
         raise PromptError("options of the search for objects go with --text or --auto")
-    if fields.get("options", {}).get("top_k") == 0:
-        fields["options"]["top_k"] = None
     typed = (what[name] or () for name in ("mask", "box", "point", "remove"))
     fields["prompts"] = typed_prompts(*typed, fill=what["fill"])
 
@@ -317,10 +314,7 @@ def _foreground(fields: Values) -> None:
         segue foreground 0 --events events.csv --name-events nanodet --snapshots seen --live
     """
     formats = fields.get("outputs", {}).get("formats", ())
-    if "events" in fields:
-        formats = [*(formats or DEFAULT_FORMATS), "events"]
-        fields.setdefault("outputs", {})["formats"] = formats
-    if "events" in ",".join(formats).split(","):
+    if "events" in fields or "events" in ",".join(formats).split(","):
         fields.setdefault("options", {})["objects"] = True
 
 

@@ -24,7 +24,7 @@ from segue.jobs.plan import zones_of
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.models.base import ForegroundCapabilities, ForegroundNetwork, foreground_capabilities
-from segue.registry import DETECTORS, MODELS
+from segue.registry import DETECTORS
 from segue.sessions.association import name_object
 from segue.sessions.background import MaskedMedian
 from segue.sessions.backgrounds import Background
@@ -65,14 +65,10 @@ class OpenForeground(OpenJob):
         if not usual:
             background = LearntBackground(_scenes(inputs.get("scene", job.scene)))
         model: str | ForegroundNetwork | Segmenter = inputs.get("model", job.model.name)
-        threshold, short_side = options.threshold, options.short_side
-        if isinstance(model, str):
-            entry = MODELS.find(model)
-            threshold = entry.threshold if threshold is None else threshold
-            short_side = entry.short_side if short_side is None else short_side
-        side = (SHORT_SIDE if short_side is None else short_side) or None
         made = foreground_model(model, job.model.weights, job.flow, job.flow_weights)
         able = foreground_capabilities(made) if isinstance(made, nn.Module) else ForegroundCapabilities()
+        short_side = able.short_side or SHORT_SIDE
+        side = (short_side if options.short_side is None else options.short_side) or None
         known = None
         if job.flow is not None and job.flow not in get_args(FlowName):
             if not able.flow_gaps:
@@ -94,7 +90,7 @@ class OpenForeground(OpenJob):
             segmenter,
             background=background,
             masks=ForegroundMasks(
-                threshold=threshold,
+                threshold=options.threshold,
                 roi=_region(inputs.get("roi", job.roi)),
                 min_area=options.min_area,
                 objects=options.objects,

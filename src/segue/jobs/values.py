@@ -68,9 +68,6 @@ Names = Annotated[tuple[str, ...], BeforeValidator(by_commas), Field(min_length=
 """Names in a list, also as one text with commas."""
 
 
-DEFAULT_FORMATS = ("png", "overlay")
-
-
 FrameIndex = Annotated[int, Field(ge=0)]
 
 
@@ -163,7 +160,7 @@ class Outputs(OptionModel):
     """Output folder, or the file of a single format.  [default: segue-out/NAME]"""
 
     formats: Annotated[tuple[str, ...], BeforeValidator(by_commas)] = option(
-        DEFAULT_FORMATS, "Output", "format"
+        ("png", "overlay"), "Output", "format"
     )
     """What to write, also several with commas.  [default: png and overlay]"""
 
@@ -186,7 +183,10 @@ class TrackOptions(OptionModel):
     mem_every: int | None = option(None, "Model", ge=1)
     """A frame becomes memory this many frames after the last one did.  [default: that of the network]"""
 
-    top_k: Annotated[int, Field(ge=1)] | Literal["published"] | None = option("published", "Model")
+    top_k: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["published"] | None,
+        BeforeValidator(lambda value: value or None),
+    ] = option("published", "Model")
     """Memory positions read; 0 for all.  [default: that of the network]"""
 
     include_last: bool | None = option(None, "Model")

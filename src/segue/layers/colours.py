@@ -63,24 +63,15 @@ def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tenso
         *(frame - other for other in context),
     ]
     # All at once: each copy of so many planes at full resolution is felt.
-    cues = torch.cat([*differences, shares, noise_cues(frame, planes)], 1)
+    noise = ((frame - median) / (high - low + QUANTISATION)).clamp(-MOST_NOISE_UNITS, MOST_NOISE_UNITS)
+    cues = torch.cat([*differences, shares, noise], 1)
     cues[:, : sum(each.shape[1] for each in differences)].mul_(CONTRAST)
     return cues
 
 
-NOISE_CUES = 3  # channels of :func:`noise_cues`
+NOISE_CUES = 3  # channels of the difference to the background in units of the noise of each pixel
 QUANTISATION = 4 / 255  # added to a measured range: a few 8-bit frames do not show a narrower one
 MOST_NOISE_UNITS = 3.0  # larger differences say nothing more
-
-
-def noise_cues(frame: Tensor, planes: Tensor) -> Tensor:
-    """Signed differences of a frame to the background in units of the noise of each pixel.
-
-    ``frame``: (N, 3, H, W) in [0, 1]; ``planes``: (N, 21, H, W) in [0, 1], see
-    :class:`segue.sessions.empty_scene.Scene`; returns (N, 3, H, W) in [-3, 3].
-    """
-    low, median, high = planes[:, 0:3], planes[:, 3:6], planes[:, 6:9]
-    return ((frame - median) / (high - low + QUANTISATION)).clamp(-MOST_NOISE_UNITS, MOST_NOISE_UNITS)
 
 
 class PastPyramid(nn.Module):

@@ -70,6 +70,7 @@ class FlowAttention(nn.Module):
     ) -> None:
         super().__init__()
         widths = FLOW_WIDTHS[: len(appearance)]
+        # Flow images (N, gaps, H, W) in [0, 1], the largest gap first, to a map for each scale.
         self.encoder = Stages(ConvNormReLU(a, b, 3, stride=2) for a, b in pairwise((gaps, *widths)))
         self.fusion = nn.ModuleList(
             nn.Conv2d(image + flow, out, 3, padding=1)
@@ -85,10 +86,6 @@ class FlowAttention(nn.Module):
         for layer in self.fusion:
             nn.init.zeros_(layer.get_parameter("weight"))
             nn.init.zeros_(layer.get_parameter("bias"))
-
-    def encode(self, flow: Tensor) -> list[Tensor]:
-        """Flow images (N, gaps, H, W) in [0, 1], the largest gap first → a map for each scale."""
-        return self.encoder(flow)
 
     def forward(self, scale: int, image: Tensor, flow: Tensor, guide: Tensor | None) -> FilteredFlow:
         """Residual to add at a scale.

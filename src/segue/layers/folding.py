@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from segue.layers.activated import BatchNormReLU
 
@@ -22,9 +22,8 @@ def fold_batch_norms(module: Module) -> Module:
         for convolutions, name in convolutions_before(parent, nn.BatchNorm2d):
             norm = parent.get_submodule(name)
             assert isinstance(norm, nn.BatchNorm2d)
-            scale, shift = _scale_and_shift(norm)
-            for i, conv in enumerate(convolutions):
-                _scale(parent.get_submodule(conv), scale, shift if i == 0 else None)
+            for conv in convolutions:
+                _fold(parent.get_submodule(conv), norm, shifts=conv == convolutions[0])
             setattr(parent, name, nn.ReLU(inplace=True) if isinstance(norm, BatchNormReLU) else nn.Identity())
     return clone
 
@@ -44,20 +43,21 @@ def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tu
             yield [conv, *(other for other in children if other.startswith(conv + "_"))], name
 
 
-def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """The norm as ``x · scale + shift``, in float64."""
+def _fold(conv: nn.Module, norm: nn.BatchNorm2d, *, shifts: bool) -> None:
+    """Make a norm part of a convolution, in place and by float64; of several before it, one shifts."""
+    assert isinstance(conv, nn.Conv2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-    return scale, norm.bias.double() - norm.running_mean.double() * scale
-
-
-def _scale(conv: nn.Module, scale: Tensor, shift: Tensor | None) -> None:
-    """Scale the outputs of a convolution and shift them, in place."""
-    assert isinstance(conv, nn.Conv2d)
-    weight = conv.weight.double() * scale[:, None, None, None]
-    if conv.bias is not None:
-        shift = conv.bias.double() * scale + (0 if shift is None else shift)
-    if shift is not None:
-        conv.bias = nn.Parameter(shift.to(conv.weight), requires_grad=False)
-    conv.weight.data = weight.to(conv.weight)
+    share = 1.0 if shifts else 0.0
+    weight, bias = fuse_conv_bn_weights(
+        conv.weight.double(),
+        None if conv.bias is None else conv.bias.double(),
+        norm.running_mean.double() * share,
+        norm.running_var.double(),
+        norm.eps,
+        norm.weight.double(),
+        norm.bias.double() * share,
+    )
+    if shifts or conv.bias is not None:
+        conv.bias = nn.Parameter(bias.to(conv.weight), requires_grad=False)
+    conv.weight = nn.Parameter(weight.to(conv.weight), requires_grad=False)

@@ -40,11 +40,7 @@ class FusedConv2d(nn.Module):
         dense = self._weight.dense() if isinstance(self._weight, Arranged) else self._weight
         return dense.contiguous(memory_format=torch.channels_last)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, cin, H, W) → (B, cout, h, w), channels last in memory if ``x`` is."""
-        return self.run(x)
-
-    def run(
+    def forward(
         self,
         x: Tensor,
         skip: Tensor | None = None,
@@ -57,7 +53,7 @@ class FusedConv2d(nn.Module):
         """``conv(x) + skip``, with a ReLU where asked for, and perhaps over ``skip``.
 
         ``x``: (B, C, H, W), the input channels from ``first`` on; ``skip``: (B, cout, h, w), for layers
-        without an activation; returns (B, cout, h, w).
+        without an activation; returns (B, cout, h, w), channels last in memory if ``x`` is.
         """
         after = RELU if rectify else self._activation
         transformed = self._can_transform and winograd.gains(x, self._outputs)

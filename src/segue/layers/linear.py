@@ -10,7 +10,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.onednn import NOTHING, After, Arranged, arrange_rows, product
+from segue.layers.onednn import NOTHING, ONEDNN, After, Arranged
 
 LinearActivation = Literal["none", "relu", "gelu"]
 
@@ -67,8 +67,9 @@ class FusedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., cin) to (..., cout)."""
         if not isinstance(self._weight, Arranged):
-            self._weight = arrange_rows(self._weight, x.numel() // x.shape[-1])
-        return product(x, self._weight, self._bias, self._after)
+            rows = max(x.numel() // x.shape[-1], 1)
+            self._weight = Arranged(ONEDNN._reorder_linear_weight(self._weight, rows))
+        return ONEDNN._linear_pointwise(x, self._weight.weight, self._bias, *self._after)
 
 
 def use_fused_linear(module: nn.Module) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,17 +35,3 @@ class Arranged:
 
     def __deepcopy__(self, memo: dict[int, object]) -> Arranged:
         return self
-
-
-def arrange_rows(rows: Tensor, count: int) -> Arranged:
-    """Arrange a matrix for :func:`product`. ``rows``: (N, C), float32."""
-    return Arranged(ONEDNN._reorder_linear_weight(rows, max(count, 1)))
-
-
-def product(x: Tensor, rows: Arranged, bias: Tensor | None = None, after: After = NOTHING) -> Tensor:
-    """``after(x @ rows.T + bias)`` in one pass over memory, without gradients.
-
-    ``x``: (..., C), float32; ``rows``: what :func:`arrange_rows` returned, (N, C); ``bias``: (N,); returns
-    (..., N).
-    """
-    return cast(Tensor, ONEDNN._linear_pointwise(x, rows.weight, bias, *after))

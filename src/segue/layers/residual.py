@@ -19,7 +19,7 @@ def convolve(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) ->
     """
     if isinstance(conv, nn.Conv2d):
         return conv(x).add_(skip)
-    return conv.run(x, skip, overwrite=overwrite)
+    return conv(x, skip, overwrite=overwrite)
 
 
 def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) -> Tensor:
@@ -29,7 +29,7 @@ def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) 
     convolution.
     """
     if not isinstance(conv, nn.Conv2d):
-        return conv.run(x, first=first, bias=bias)
+        return conv(x, first=first, bias=bias)
     weight = conv.weight[:, first : first + x.shape[1]]
     return F.conv2d(x, weight, conv.bias if bias else None, conv.stride, conv.padding)
 
@@ -78,7 +78,7 @@ def norm_relu(
     ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w); returns (B, cout, h, w).
     """
     if not isinstance(conv, nn.Conv2d) and isinstance(norm, nn.Identity):
-        return conv.run(x, skip, rectify=True, overwrite=overwrite)
+        return conv(x, skip, rectify=True, overwrite=overwrite)
     y: Tensor = norm(conv(x))
     return (y if skip is None else y.add_(skip)).relu_()
 

@@ -112,13 +112,9 @@ class ResizePadGeometry:
         """Add zeros around, from the working size (..., h, w) to the padded size (..., h', w')."""
         return F.pad(x, padding(*self.working, self.stride))
 
-    def unpad(self, x: Tensor) -> Tensor:
-        """Cut the padded size to the working size. ``x``: (..., h', w'); returns (..., h, w)."""
-        return unpad(x, self.working)
-
     def to_image(self, probabilities: Tensor) -> Tensor:
         """Resize probabilities (C, h', w') from the padded size to the image, (C, H, W), bilinear."""
-        cut = self.unpad(probabilities)
+        cut = unpad(probabilities, self.working)
         if not self.resizes:
             return cut
         return F.interpolate(cut[None], size=self.image, mode="bilinear")[0]

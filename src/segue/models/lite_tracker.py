@@ -16,6 +16,9 @@ from segue.models.memory.window import Window
 WIDER = 2
 """Margin of the window where objects left the first one, in its margins."""
 
+NARROW = 0.25
+"""Part of the margin within which the values of an object are made anew; farther away the last ones stay."""
+
 EVEN = 0.0
 """Log-odds (probability 0.5) near a side at which one of several objects leaves its own window."""
 
@@ -67,7 +70,7 @@ class LiteTracker(MemoryTracker):
         key, values = self.memories[0].tables[0].last_entry(plan.ids)
         height, width = masks.shape[1:]
         part = plan.window or Window(0, 0, height, width, (height, width))
-        windows = Window.around_each((masks > 0.5) | part.cut(seen), margin) if len(masks) > 1 else [None]
+        windows = Window.around_each((masks > 0.5) | part.cut(seen), round(NARROW * margin))
         fresh = []
         for own, last, window in zip(masks.split(1), part.part_of(values).split(1), windows, strict=True):
             if window is None:

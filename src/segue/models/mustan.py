@@ -132,12 +132,7 @@ class WindowNetwork(nn.Module, ABC):
         if window.shape[1] != len(self.offsets):
             raise ValueError(f"a window of {window.shape[1]} frames; this network takes {len(self.offsets)}")
         current = self.encode(window[:, self.offsets.index(0)], self.current, depth)
-        if background is None:
-            scene = None
-        elif self.background is None:
-            raise ValueError("a background was given; this network takes no background")
-        else:
-            scene = self.encode(background, self.background)
+        scene = None if background is None else self.encode(background, self.background or self.current)
         height, width = window.shape[-2:]
         return self.decode(current, self._encode_context(window), scene, (height, width))
 

@@ -125,7 +125,7 @@ class MustanLite(nn.Module):
             return maps
         if flow is None:
             raise ValueError("this mustan-lite was trained with optical flow; each frame must bring its flow")
-        return (*maps, *self.flow_attention.encode(flow))
+        return (*maps, *self.flow_attention.encoder(flow))
 
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
@@ -193,14 +193,11 @@ class MustanLite(nn.Module):
         (N, 21, H, W) in [0, 1], and for a network with flow its images (N, 2, H, W) in [0, 1].
         """
         *context, current = window.unbind(1)
-        # Both at once is faster than one after the other.
-        maps = [found.chunk(2) for found in self.encoder(torch.cat([current, scene[:, IMAGE]]) * 2 - 1)]
-        frame, empty = zip(*maps, strict=True)
+        beside = [self.encode(frame, CONTEXT) for frame in context]
         height, width = window.shape[-2:]
-        known = [(pixels,) for pixels in context]
-        if self.flow_attention is not None and flow is not None:
-            frame = (*frame, *self.flow_attention.encode(flow))
-        return self.decode((current, *frame), known, (*empty, scene), (height, width))
+        return self.decode(
+            self.encode(current, CURRENT, flow), beside, self.encode(scene, SCENE), (height, width)
+        )
 
 
 class Decoder(nn.Module):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from segue.layers.attention import Similarity
 from segue.layers.colours import image_statistics
 from segue.layers.pieces import joined, one_by_one
-from segue.layers.residual import ResBlock, add_frame, convolve, joint_conv
+from segue.layers.residual import ResBlock, add_frame, joint_conv
 from segue.layers.resnet import Bottleneck, FrozenBatchNorm, ResidualTrunk, stem_conv
 from segue.models.base import QueryFeatures, Schedule, Tracker
 from segue.models.geometry import aggregate, other_masks
@@ -107,13 +107,12 @@ class MemoryEncoder(QueryEncoder):
         """(B, 3, H, W) normalised, twice (B·K, 1, H, W) → (B·K, 1024, H/16, W/16)."""
         frame = self.conv1(image)
         parts = one_by_one(self, masks) if len(frame) == 1 else [slice(None)]
-        return joined([self.stages(self._stem(masks[part], others[part], frame))[-1] for part in parts])
-
-    def _stem(self, masks: Tensor, others: Tensor, frame: Tensor) -> Tensor:
-        """The first convolutions over masks (B·K, 1, H, W), added to the frames' (B, 64, H/2, W/2)."""
-        if len(masks) == len(frame):
-            return convolve(self.conv1_o, others, convolve(self.conv1_m, masks, frame), overwrite=True)
-        return add_frame(self.conv1_m(masks) + self.conv1_o(others), frame)
+        return joined(
+            [
+                self.stages(add_frame(self.conv1_m(masks[part]) + self.conv1_o(others[part]), frame))[-1]
+                for part in parts
+            ]
+        )
 
 
 class KeyValue(nn.Module):

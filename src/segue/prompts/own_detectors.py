@@ -44,8 +44,7 @@ class FunctionDetector(ProposingDetector):
         names: Mapping[int, str] | None = None,
     ) -> None:
         self.names = names or {}
-        rules = rules or Rules()
-        self.rules = rules.checked(names) if names else rules
+        self.rules = (rules or Rules()).checked(self.names)
         self._function, self._prompter = function, prompter
 
     def find(self, image: Image, least_score: float) -> Finds:

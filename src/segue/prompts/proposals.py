@@ -43,9 +43,9 @@ class Rules:
     classes: frozenset[str] | None = None  # labels that are wanted; None is all
 
     def checked(self, names: Mapping[int, str]) -> Rules:
-        """The same, for a detector that knows classes of these names."""
+        """The same, for a detector that knows classes of these names; of any where there are none."""
         known = set(names.values())
-        if unknown := sorted(set(self.classes or ()) - known):
+        if known and (unknown := sorted(set(self.classes or ()) - known)):
             raise PromptError(
                 f"class {unknown[0]!r} is unknown to this detector; it knows {', '.join(sorted(known))}"
             )

@@ -59,7 +59,9 @@ class FlowNetwork(nn.Module):
         super().__init__()
         self.network = network
         gaps = SINGLE_GAP if network.flow_mode == "single" else GAPS
-        self.capabilities = ForegroundCapabilities(flow=True, flow_gaps=gaps, explains_flow=True)
+        self.capabilities = ForegroundCapabilities(
+            flow=True, flow_gaps=gaps, explains_flow=True, short_side=256
+        )
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
         """Encode frames (N, 3, H, W) and their flow, (N, gaps, H, W) in [0, 1]; a FlowError without it."""

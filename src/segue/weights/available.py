@@ -52,19 +52,24 @@ def entry_for(task: NetworkTask, name: str) -> Entry:
 def downloaded(entry: Entry) -> Path:
     """The converted file of the cache folder, if it is there."""
     path = cached(entry)
-    if path.exists():
-        return path
+    if not path.exists():
+        raise CheckpointError(missing_weights(entry))
+    return path
+
+
+def missing_weights(entry: Entry) -> str:
+    """What brings the weights of a network that are not there."""
     if entry.remote is not None:
-        raise CheckpointError(
+        return (
             f"no weights of {entry.name} are available: `{entry.download_command}` downloads "
             f"{entry.remote.address}, licence {entry.licence}"
         )
     if entry.source is None:
-        raise CheckpointError(
+        return (
             f"nobody published weights of {entry.name}: train it with `{entry.training}`, and give "
             "the file as the weights"
         )
-    raise CheckpointError(
+    return (
         f"no weights of {entry.name} come with segue: download {entry.source}, licence {entry.licence}; "
         "then `segue weights convert FILE --install`, or give FILE as the weights"
     )

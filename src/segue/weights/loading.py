@@ -16,7 +16,7 @@ from segue.errors import CheckpointError, DownloadError
 from segue.inputs import sha256
 from segue.registry import MODELS, Entry, NetworkTask
 from segue.video.partial import writing
-from segue.weights.available import downloaded, entry_for, takes_weights, weight_file
+from segue.weights.available import downloaded, entry_for, missing_weights, takes_weights, weight_file
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, read_options, write_checkpoint
 from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock, own_file
@@ -74,9 +74,11 @@ def load(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
 
 def _read(name: str, weights: str | os.PathLike[str] | None) -> Any:
     entry = MODELS.find(name)
-    if not takes_weights(entry, weights):
-        return entry.build()
-    return _filled(entry, _weight_file(entry, weights))
+    takes = takes_weights(entry, weights)
+    made = _filled(entry, _weight_file(entry, weights)) if takes else entry.build()
+    if entry.threshold is not None:
+        setattr(made, "score" if entry.task == "instances" else "threshold", entry.threshold)
+    return made
 
 
 def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Path:
@@ -204,8 +206,10 @@ def get(
     """Download and convert the weights of a network unless that is done; the official file is not kept."""
     target = cached(entry)
     if not target.exists():
+        if entry.bundled is not None:
+            raise DownloadError(f"{entry.name}: its weights come with segue; nothing is to be downloaded")
         if entry.remote is None:
-            raise DownloadError(_no_address(entry))
+            raise DownloadError(missing_weights(entry))
         official = target.parent / entry.remote.name
         if offline and not official.exists():
             raise DownloadError(f"{official}: not there, and --offline forbids to download it")
@@ -228,11 +232,3 @@ def get(
             "remove it to download again"
         )
     return target
-
-
-def _no_address(entry: Entry) -> str:
-    if entry.bundled is not None:
-        return f"{entry.name}: its weights come with segue; nothing is to be downloaded"
-    if entry.source is None:
-        return f"{entry.name}: nobody published weights; train it with `{entry.training}`"
-    return f"{entry.name}: cannot be downloaded by a program; get it yourself: {entry.source}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +15,6 @@ from segue.errors import DatasetError
 from segue.models.instance_networks import instance_network
 from segue.models.msstsvis import Parts
 from segue.models.seqformer import SeqFormer, Size
-from segue.models.seqformer.network import names_text
 from segue.notices import notice
 from segue.sessions.official import SHORT_SIDE
 from segue_train.commands.making import CLASSIFIER, LITE, PAPER, Prepared, training
@@ -90,7 +90,7 @@ def _sized(recipe: PublishedRecipe, run: Values) -> Values:
 def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
     small = network["backbone"] == "r18"
     sources, names = clip_sources(tubes.data, PUBLISHED.halved() if small else PUBLISHED)
-    options = network | {"classes": names_text(names)}
+    options = network | {"classes": json.dumps(dict(names))}
     if run["resume"]:
         recipe = recipe | {"trunk": None, "start": None}
     made = PublishedRecipe(

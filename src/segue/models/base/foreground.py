@@ -42,6 +42,7 @@ class ForegroundCapabilities:
             first; videos that are files are read twice then, if nothing else is asked for.
         follows_pans: it finds more, as was measured, where a camera that pans is followed; in one pass it is,
             if nothing else is asked for.
+        short_side: images are reduced to this short side for it, in pixels; None is that of the session.
         graphs: ``scene`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
     """
 
@@ -54,6 +55,7 @@ class ForegroundCapabilities:
     context_maps: bool = False
     two_passes: bool = False
     follows_pans: bool = False
+    short_side: int | None = None
     graphs: Literal["scene"] | None = None
 
 

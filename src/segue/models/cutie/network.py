@@ -6,7 +6,6 @@ shapes of the layers are those of the release. Both sizes differ in the trunk of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -105,20 +104,6 @@ class Cutie(PublishedNetwork):
         own = readout.flatten(0, -4) + self.pixel_fuser["sensory_compress"](known.flatten(0, -4))
         fused: Tensor = self.pixel_fuser["fuser"](query.features[0], own)
         return fused.view(readout.shape)
-
-    def transform(
-        self,
-        pixel: Tensor,
-        summaries: Tensor,
-        selector: Tensor | None = None,
-        parts: Sequence[slice] = (slice(None),),
-    ) -> tuple[Tensor, Tensor]:
-        """Run the object transformer on pixel features ([B,] K, 256, h, w) and summaries ([B,] K, 16, 257).
-
-        ``selector``: ([B,] K), 0 for empty places; ``parts``: objects that go through together. Returns
-        features of the same shape and mask logits ([B,] K, 4, h, w).
-        """
-        return self.object_transformer(pixel, summaries, selector, parts)
 
     def decode(
         self, query: QueryFeatures, pixel: Tensor, sensory: Tensor, *, update: bool = False

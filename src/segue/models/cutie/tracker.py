@@ -127,7 +127,7 @@ class CutieTracker(LongTermTracker):
         pixel = self.network.fuse(query, readout, sensory, masks)
         summaries = self.states_of(view, SUMMARY, ids, self._no_summary(query))
         parts = self.passes(query, len(ids))
-        pixel = self.network.transform(pixel, summaries, parts=parts)[0]
+        pixel = self.network.object_transformer(pixel, summaries, parts=parts)[0]
         decoded = [self.network.decode(query, pixel[part], sensory[part], update=update) for part in parts]
         states = joined([moved for _, moved in decoded]) if update else sensory
         return joined([logits.float() for logits, _ in decoded]), states

@@ -163,7 +163,11 @@ class ObjectTransformer(nn.Module):
         selector: Tensor | None = None,
         parts: Sequence[slice] = (slice(None),),
     ) -> tuple[Tensor, Tensor]:
-        """Let queries and pixels of the objects of frames look at one another."""
+        """Let queries and pixels ([B,] K, 256, h, w) of the objects of frames look at one another.
+
+        ``summaries``: ([B,] K, 16, 257); ``selector``: ([B,] K), 0 for empty places; ``parts``: objects that
+        go through together. Returns features of the same shape and mask logits ([B,] K, 4, h, w).
+        """
         lead = pixel.shape[:-3]
         flat = pixel.flatten(0, -4)
         x, xe = self.queries(summaries.flatten(0, -3).to(flat.dtype))

@@ -78,11 +78,6 @@ class NanoDetPlus(nn.Module):
         """(B, 3, H, W) → (B, 112, h, w) for each stride: 80 class logits, then 8 bins of each side."""
         return self.head(self.fpn(self.backbone(images)))
 
-    def features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Backbone features of images (B, 3, H, W) at strides 8 to 32, and levels at strides 8 to 64."""
-        trunk = self.backbone(images)
-        return trunk, self.fpn(trunk)
-
     @torch.inference_mode()
     def detect(self, image: Image, least_score: float = 0.05, tiles: int = 1) -> Boxes:
         """Find the objects of an image of any size.
@@ -286,13 +281,9 @@ def _ghost_blocks(count: int) -> nn.ModuleList:
     return nn.ModuleList(_named(blocks=nn.Sequential(GhostBottleneck())) for _ in range(count))
 
 
-class Separable(nn.Sequential):
+def _separable(stride: int = 1) -> nn.Sequential:
     """5x5 depthwise and 1x1 convolution."""
-
-    def __init__(self, stride: int = 1) -> None:
-        super().__init__()
-        self.depthwise = _conv(WIDTH, WIDTH, 5, stride, depthwise=True)
-        self.pointwise = _conv(WIDTH, WIDTH, 1)
+    return _named(depthwise=_conv(WIDTH, WIDTH, 5, stride, depthwise=True), pointwise=_conv(WIDTH, WIDTH, 1))
 
 
 class GhostPAN(nn.Module):
@@ -302,10 +293,10 @@ class GhostPAN(nn.Module):
         super().__init__()
         self.reduce_layers = nn.ModuleList(_named(conv=_conv(count, WIDTH, 1)) for count in channels)
         self.top_down_blocks = _ghost_blocks(2)
-        self.downsamples = nn.ModuleList(Separable(2) for _ in channels[1:])
+        self.downsamples = nn.ModuleList(_separable(2) for _ in channels[1:])
         self.bottom_up_blocks = _ghost_blocks(2)
-        self.extra_lvl_in_conv = nn.ModuleList([Separable(2)])
-        self.extra_lvl_out_conv = nn.ModuleList([Separable(2)])
+        self.extra_lvl_in_conv = nn.ModuleList([_separable(2)])
+        self.extra_lvl_out_conv = nn.ModuleList([_separable(2)])
 
     def forward(self, trunk: Sequence[Tensor]) -> list[Tensor]:
         """Maps (B, C, h, w) at strides 8, 16 and 32 to maps (B, 96, h, w) at strides 8, 16, 32 and 64."""
@@ -323,7 +314,7 @@ class Head(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cls_convs = nn.ModuleList(nn.Sequential(Separable(), Separable()) for _ in STRIDES)
+        self.cls_convs = nn.ModuleList(nn.Sequential(_separable(), _separable()) for _ in STRIDES)
         self.gfl_cls = nn.ModuleList(_conv(WIDTH, CLASSES + 4 * BINS, 1, leaky=False) for _ in STRIDES)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
@@ -344,8 +335,8 @@ class NanoDetTrunk(NanoDetPlus):
 
     def levels(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Features at stride 8 and the levels, of RGB (B, 3, H, W) where the detector takes BGR."""
-        trunk, levels = self.features(images.flip(1))
-        return trunk[0], levels
+        trunk = self.backbone(images.flip(1))
+        return trunk[0], self.fpn(trunk)
 
     def edges(self, images: Tensor) -> Tensor:
         """Input (B, C, H/2, W/2) of the first layer, of RGB (B, 3, H, W) where the detector takes BGR."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,15 +15,29 @@ def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     rows, columns = scores.shape
     groups = columns // GROUP
     if groups <= 2 * count:
-        return torch.topk(scores, count, sorted=False)
+        return largest(scores, count)
     # The largest entries lie in at most `count` groups, which are among those with the largest maxima.
     body = scores[:, : groups * GROUP].view(rows, GROUP, groups)
     chosen = top_k(body.amax(dim=1), count)[1]
     steps = torch.arange(0, groups * GROUP, groups, device=scores.device)
     rest = torch.arange(groups * GROUP, columns, device=scores.device).expand(rows, -1)
     places = torch.cat([(chosen[:, :, None] + steps).flatten(1), rest], dim=1)
-    best, within = torch.topk(scores.gather(1, places), count, sorted=False)
+    best, within = largest(scores.gather(1, places), count)
     return best, places.gather(1, within)
+
+
+def largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` largest entries of rows (..., N) and their places, in no particular order."""
+    if scores.device.type != "cpu":
+        return torch.topk(scores, count, sorted=False)
+    # NumPy selects values without branches: a read takes half the time of torch.topk.
+    values, rest = scores.numpy(), scores.shape[-1] - count
+    least = np.partition(values, rest)[..., rest, None]
+    found = np.flatnonzero(values >= least)
+    if len(found) != least.size * count:  # equal values
+        found = np.argpartition(values, rest)[..., rest:]
+    places = torch.from_numpy(found % scores.shape[-1]).view(*scores.shape[:-1], count)
+    return scores.gather(-1, places), places
 
 
 def cell_members(height: int, width: int, frames: int, device: torch.device) -> Tensor:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.memory.rows import Rows
-from segue.models.memory.selection import cell_members, far_apart, top_k
+from segue.models.memory.selection import cell_members, far_apart, largest, top_k
 from segue.models.memory.similarity import MemorySimilarity, key_rows, potentiate, query_rows
 from segue.types import MemoryPolicy
 
@@ -215,6 +215,8 @@ class MemoryTable:
         readable = self._readable((height // cell, width // cell), at, cell)
         rows = table.rows if readable.index is None else table.rows[readable.index]
         size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(rows), BLOCK_ROWS)
+        if readable.far is not None:  # whole rows of the query
+            size = max(size // (width // cell), 1) * (width // cell)
         for start in range(0, len(asked), size):
             block = slice(start, start + size)
             affinity = asked[block] @ rows.T
@@ -483,9 +485,10 @@ class MemoryTable:
         if readable.far is not None and len(self.frames) - len(group.absent) > 1:
             rows, columns = readable.far
             windowed = scores[:, by_frame[readable.last] : by_frame[readable.last + 1]]
-            places = torch.arange(start, start + len(scores), device=scores.device)
-            windowed += rows[places // len(columns)]
-            windowed += columns[places % len(columns)]
+            by_row = windowed.unflatten(0, (-1, len(columns)))
+            begin = start // len(columns)
+            by_row += rows[begin : begin + len(by_row), None]
+            by_row += columns
         return scores
 
     def _choose(self, scores: Tensor, group: ReadGroup, readable: Readable) -> tuple[Tensor, Tensor | None]:
@@ -506,7 +509,7 @@ class MemoryTable:
         candidates = members[top_k(scores, wanted)[1]].flatten(1)
         keys = self._tables["keys"].rows
         fine = cells @ F.embedding(candidates, keys).transpose(1, 2)
-        best, place = torch.topk(fine, min(self.top_k or 0, 4 * wanted), sorted=False)
+        best, place = largest(fine, min(self.top_k or 0, 4 * wanted))
         index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
         return best.softmax(2).flatten(0, 1), index.flatten(0, 1)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from segue.layers.pieces import joined
 from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape, TrackOutput
-from segue.models.geometry import ResizePadGeometry
+from segue.models.geometry import ResizePadGeometry, unpad
 from segue.models.memory.components import LIKELY, suppress_distant_components
 from segue.models.memory.memory import Memory, tensors_of
 from segue.models.memory.table import MemoryTable
@@ -438,7 +438,7 @@ class MemoryTracker:
         """Result of :meth:`encode_masks` for each view."""
         masks = probabilities[1:].to(self._setup.dtype)
         if not self.network.masks_in_padding:
-            masks = geometry.pad(geometry.unpad(masks))
+            masks = geometry.pad(unpad(masks, geometry.working))
         if plan.window is not None:
             masks = plan.window.cut(masks)
         sides = self._with_mirrored(masks)

@@ -80,18 +80,13 @@ class PromptEncoder(nn.Module):
         )
         self.no_mask_embed = nn.Embedding(1, WIDTH)
 
-    def points(self, points: Tensor, labels: Tensor, side: int, *, pad: bool = True) -> Tensor:
-        """Tokens (B, N, 256), one more with ``pad``, of points (B, N, 2) in pixels with labels (B, N)."""
-        if pad:
-            points = torch.cat([points, points.new_zeros(len(points), 1, 2)], 1)
-            labels = torch.cat([labels, labels.new_full((len(labels), 1), NOT_A_POINT)], 1)
+    def points(self, points: Tensor, labels: Tensor, side: int) -> Tensor:
+        """Tokens (B, N + 1, 256), the last that of no point, of points (B, N, 2) with labels (B, N)."""
+        points = torch.cat([points, points.new_zeros(len(points), 1, 2)], 1)
+        labels = torch.cat([labels, labels.new_full((len(labels), 1), NOT_A_POINT)], 1)
         kinds = torch.cat([cast(Tensor, embedding.weight) for embedding in self.point_embeddings])
         codes = self.pe_layer((points.float() + 0.5) / side).to(kinds.dtype) + kinds[labels.clamp(min=0)]
         return torch.where((labels == NOT_A_POINT)[..., None], self.not_a_point_embed.weight, codes)
-
-    def mask(self, logits: Tensor) -> Tensor:
-        """Dense code (B, 256, g, g) of a mask (B, 1, 4g, 4g)."""
-        return self.mask_downscaling(logits)
 
     def no_mask(self) -> Tensor:
         """Dense code where no mask is given, (1, 256, 1, 1)."""

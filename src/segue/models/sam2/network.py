@@ -19,7 +19,7 @@ from segue.models.sam2.masks import NOT_A_POINT, WIDTH, Decoded, MaskDecoder, Pr
 from segue.models.sam2.memory import MEMORY_WIDTH, MemoryAttention, MemoryEncoder, rotary
 from segue.models.sam2.sizes import SIZES, SizeName
 from segue.models.sam2.tracker import SAM2Schedule, SAM2Tracker
-from segue.models.sam2.trunk import NECK_CHANNELS, ImageEncoder, Lateral, sine_position
+from segue.models.sam2.trunk import NECK_CHANNELS, ImageEncoder, sine_position
 from segue.models.sam2.values import (
     ABSENT,
     LOW,
@@ -80,8 +80,8 @@ class SAM2(nn.Module):
             self.sam_prompt_encoder.pe_layer.grid(g).to(dtype),
             rotary(g, place),
             (
-                _product(cast(Lateral, neck.convs[3]).conv, decoder.conv_s0),
-                _product(cast(Lateral, neck.convs[2]).conv, decoder.conv_s1),
+                _product(neck.convs[3].get_submodule("conv"), decoder.conv_s0),
+                _product(neck.convs[2].get_submodule("conv"), decoder.conv_s1),
             ),
         )
 
@@ -132,7 +132,7 @@ class SAM2(nn.Module):
             sparse = image.new_zeros(len(image) if mask is None else len(mask), 0, WIDTH)
         else:
             sparse = encoder.points(points, labels, constants.side)
-        dense = encoder.no_mask() if mask is None else encoder.mask(mask.to(dtype))
+        dense = encoder.no_mask() if mask is None else encoder.mask_downscaling(mask.to(dtype))
         return self.sam_mask_decoder(image, constants.grid, sparse, dense, encoded.fine)
 
     def answer(

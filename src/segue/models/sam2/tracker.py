@@ -7,7 +7,7 @@ of each object. The masks are those of the release's predictor, which keeps the 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,8 @@ def settings_of(schedule: Schedule) -> Settings:
             raise SegueError(f"SAM 2 has no {name}; leave it out")
     if schedule.memory_policy == "usage":
         raise SegueError("SAM 2 does not count how often memory is read; choose memory policy fifo or all")
-    settings: Settings = schedule if isinstance(schedule, Settings) else published
+    source = schedule if isinstance(schedule, Settings) else published
+    settings = Settings(**{item.name: getattr(source, item.name) for item in fields(Settings)})
     if schedule.memory_policy == "all":
         return settings
     if schedule.memory_frames < 2:

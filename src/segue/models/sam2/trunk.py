@@ -7,6 +7,7 @@ up a window take part in its attention, as in the release.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -104,25 +105,14 @@ def strips(x: Tensor, window: int) -> Sequence[Tensor]:
     return x.split(rows, 1)
 
 
-class PatchEmbed(nn.Module):
-    """Overlapping patches of stride 4."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, width, 7, stride=4, padding=3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, H/4, W/4, C)."""
-        return self.proj(x).permute(0, 2, 3, 1)
-
-
 class Hiera(nn.Module):
     """The trunk: images to four maps at strides 4, 8, 16 and 32."""
 
     def __init__(self, size: TrunkSize) -> None:
         super().__init__()
         self.size = size
-        self.patch_embed = PatchEmbed(size.width)
+        # Overlapping patches of stride 4.
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, size.width, 7, stride=4, padding=3)})
         self.pos_embed = nn.Parameter(torch.zeros(1, size.width, size.grid, size.grid))
         self.pos_embed_window = nn.Parameter(torch.zeros(1, size.width, size.windows[0], size.windows[0]))
         blocks: list[Block] = []
@@ -149,7 +139,7 @@ class Hiera(nn.Module):
 
     def forward(self, x: Tensor, position: Tensor | None = None) -> list[Tensor]:
         """Images (B, 3, H, W), sides multiples of 32, to maps (B, h, w, C), fine to coarse."""
-        x = self.patch_embed(x)
+        x = self.patch_embed["proj"](x).permute(0, 2, 3, 1)
         x = x + (self.position(*x.shape[1:3]) if position is None else position)
         maps = []
         for number, block in enumerate(self.blocks):
@@ -159,29 +149,20 @@ class Hiera(nn.Module):
         return maps
 
 
-class Lateral(nn.Module):
-    """A 1x1 convolution on a map with the channels last."""
-
-    def __init__(self, cin: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(cin, NECK_CHANNELS, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, h, w, cin) to (B, 256, h, w)."""
-        return self.conv(x.permute(0, 3, 1, 2))
-
-
 class Neck(nn.Module):
     """Brings all stages to 256 channels; the two coarsest are added up. ``convs.0`` is the coarsest."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(Lateral(width) for width in reversed(widths))
+        self.convs = nn.ModuleList(
+            nn.Sequential(OrderedDict(conv=nn.Conv2d(width, NECK_CHANNELS, 1))) for width in reversed(widths)
+        )
 
     def coarse(self, maps: Sequence[Tensor]) -> Tensor:
-        """The map of stride 16, (B, 256, h, w), from the stages, fine to coarse."""
-        above = self.convs[0](maps[3])
-        return self.convs[1](maps[2]) + F.interpolate(above, scale_factor=2.0, mode="nearest")
+        """The map of stride 16, (B, 256, h, w), from the stages (B, h, w, C), fine to coarse."""
+        planes = [x.permute(0, 3, 1, 2) for x in maps]
+        middle, above = self.convs[1](planes[2]), self.convs[0](planes[3])
+        return middle + F.interpolate(above, scale_factor=2.0, mode="nearest")
 
 
 class ImageEncoder(nn.Module):

@@ -189,8 +189,8 @@ class VideoPredictor:
         view = None
         if frame in one.passed:
             view = one.memory.view(frame, self._settings, self._count, one.passed[frame])
-        kept = (one.waiting[keeps], one.memory.prompted, one.memory.tracked)
-        previous = next((records[frame].low for records in kept if frame in records), None)
+        found = one.record(frame)
+        previous = None if found is None else found.low
         one.waiting[keeps][frame] = self._steps.click(encoded, *given, previous, view)
         return self._shown(frame)
 

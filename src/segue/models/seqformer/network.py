@@ -376,13 +376,8 @@ YOUTUBE_VIS_2019, YOUTUBE_VIS_2021 = (
 """Categories of 2019 by number, the channels of the published networks."""
 
 
-def names_text(names: Mapping[int, str]) -> str:
-    """Class names as they are kept in a weight file; :func:`parse_names` reads them."""
-    return json.dumps(dict(names))
-
-
 def parse_names(text: str, classes: int) -> dict[int, str]:
-    """Class names by channel from the text of a weight file."""
+    """Class names by channel, as JSON, from a weight file."""
     found = json.loads(text)
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
         raise ValueError("its class names are damaged")

@@ -42,7 +42,6 @@ ENTRIES = (
     Entry(
         name="hofam",
         task="foreground",
-        short_side=256,
         needs_flow=True,
         build=LazyCallable("segue.models.hofam:HOFAM"),
         signature="enc_flow.1.conv.weight",
@@ -53,7 +52,6 @@ ENTRIES = (
     Entry(
         name="stam",
         task="foreground",
-        short_side=256,
         needs_flow=True,
         build=partial(LazyCallable("segue.models.hofam:HOFAM"), flow_mode="single"),
         signature="enc_flow.1.conv.weight",
