@@ -39,7 +39,7 @@ from segue.prompts.parse import typed_prompts
 from segue.registry import DETECTORS, MODELS, SINKS
 from segue.reports.terminal import bars, interruptible
 from segue.types import Frame, MaskPrompt, Segmentation
-from segue.weights.available import default_model
+from segue.weights.available import DEFAULT_INSTANCES, default_model
 
 if TYPE_CHECKING:
     from segue.jobs.running import RunResult
@@ -353,8 +353,9 @@ def _instances(fields: Values) -> None:
     if "name" not in model:
         weights = model.get("weights")
         model["name"] = default_model(weights, detectors=not fields.get("whole"))
-        why = f"that of {weights}" if weights else "whose weights are available; --model chooses another"
-        notice(f"model: {model['name']}, {why}")
+        if weights is None or model["name"] != DEFAULT_INSTANCES:
+            why = f"that of {weights}" if weights else "whose weights are available; --model chooses another"
+            notice(f"model: {model['name']}, {why}")
 
 
 instances = job_command(
