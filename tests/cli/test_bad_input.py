@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from segue.masks import read_index_mask, write_index_mask
@@ -111,10 +112,12 @@ def test_a_disk_that_is_full_when_the_session_is_saved(
     monkeypatch.setattr("segue.jobs.running.SAVE_EVERY_SECONDS", 0.0)
 
     def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")  # as safetensors says it
 
-    monkeypatch.setattr("segue.sessions.base.SessionState._write", full)
-    assert "session.safetensors: cannot be written (the disk is full" in track().complaint
+    monkeypatch.setattr("segue.sessions.base.save_file", full)
+    complaint = track().complaint
+    assert "session.safetensors: cannot be written" in complaint
+    assert "No space left" in complaint
 
 
 def test_output_that_is_not_of_segue(track: Command, tmp_path: Path) -> None:
