@@ -150,12 +150,9 @@ class Terminal(BatchObserver):
                 for task in news:
                     frames += task.frames
                     if self._how.json_lines:
-                        values: dict[str, Any] = {
-                            "event": task.state,
-                            "name": task.name,
-                            "worker": task.worker,
-                        }
-                        values |= {"frames": task.frames, **({"error": task.error} if task.error else {})}
+                        values: dict[str, Any] = {"event": task.state, "name": task.name}
+                        values |= {"worker": task.worker, "frames": task.frames}
+                        values |= {"error": task.error} if task.error else {}
                         typer.echo(json.dumps(values))
                 counts = ledger.counts()
                 speed = frames / (time.perf_counter() - begun)

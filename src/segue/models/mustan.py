@@ -132,6 +132,7 @@ class WindowNetwork(nn.Module, ABC):
         if window.shape[1] != len(self.offsets):
             raise ValueError(f"a window of {window.shape[1]} frames; this network takes {len(self.offsets)}")
         current = self.encode(window[:, self.offsets.index(0)], self.current, depth)
+        # decode refuses a background that this network does not take.
         scene = None if background is None else self.encode(background, self.background or self.current)
         height, width = window.shape[-2:]
         return self.decode(current, self._encode_context(window), scene, (height, width))

@@ -30,12 +30,16 @@ class ContrastGain:
 
     def act(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Levels of any shape, uint8, in this contrast."""
+        if self == PLAIN:
+            return values
         levels = (np.arange(256) - self.level) * self.gain + MIDDLE
         table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
         return np.asarray(cv2.LUT(values, table), np.uint8)
 
     def of_scene(self, scene: Scene) -> Scene:
         """Background statistics in this contrast."""
+        if self == PLAIN:
+            return scene
         planes = scene.planes.copy()
         planes[:18] = self.act(planes[:18])
         return Scene(planes)

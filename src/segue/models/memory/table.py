@@ -339,7 +339,7 @@ class MemoryTable:
             MemoryFrame(int(frame["number"]), bool(frame["pinned"]), bool(frame["kept"]))
             for frame in values["frames"]
         ]
-        self.objects = {int(i): int(first) for i, first, *_ in values["objects"]}
+        self.objects = {int(i): int(first) for i, first in values["objects"]}
         self._grid = (int(values["grid"][0]), int(values["grid"][1]))
         self._writes, self._tables, self._received = int(values["writes"]), {}, None
         for name, rows in tensors.items():
