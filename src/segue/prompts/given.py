@@ -88,8 +88,8 @@ def given_prompts(
     for index, value in (prompts if isinstance(prompts, Mapping) else {}).items():
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or index < 0:
             raise PromptError(
-                f"prompts: the key {index!r} ({kind_of(index)}) is no frame index; prompts are given by frame "
-                "index, as in {0: mask}"
+                f"prompts: the key {index!r} ({kind_of(index)}) is no frame index; prompts are given by "
+                "frame index, as in {0: mask}"
             )
         found += (replace(item, frame=int(index)) for item in as_prompts(value, f"prompts[{index}]"))
     if prompts is not None and not isinstance(prompts, Mapping):
