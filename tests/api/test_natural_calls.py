@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import pickle
 import warnings
@@ -200,32 +199,6 @@ def test_a_block_and_dropping_close_the_source(lite: STCNLite, monkeypatch: pyte
             next(results)
             del results  # no cycle keeps it: it is closed at once
             assert closed
-
-
-def test_results_come_in_async_for_while_other_tasks_run(
-    lite: STCNLite, expected: list[Segmentation]
-) -> None:
-    async def follow() -> tuple[list[Segmentation], int]:
-        beats, over = 0, False
-
-        async def beat() -> None:
-            nonlocal beats
-            while not over:
-                beats += 1
-                await asyncio.sleep(0)
-
-        task = asyncio.create_task(beat())
-        results = segue.track(IMAGES, FIRST, model=lite, device="cpu")
-        found = [result async for result in results]
-        over = True
-        await task
-        with pytest.raises(SegueError, match="used up"):
-            iter(results)
-        return found, beats
-
-    found, beats = asyncio.run(follow())
-    assert same(found, expected)
-    assert beats > len(found)
 
 
 def test_a_list_of_files_is_a_source(lite: STCNLite, expected: list[Segmentation], tmp_path: Path) -> None:

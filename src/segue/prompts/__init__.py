@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from segue.prompts.annotation import resolve_prompts
     from segue.prompts.answers import Answer, Granularity, ImagePrompter, MakePrompter, Prompts
     from segue.prompts.motion import MotionPrompter
-    from segue.prompts.parse import parse_box, parse_boxes, parse_point
     from segue.prompts.prompter import Prompter
     from segue.prompts.prompters import find_prompter, prompter_of
 
@@ -21,9 +20,6 @@ __all__ = [
     "Prompter",
     "Prompts",
     "find_prompter",
-    "parse_box",
-    "parse_boxes",
-    "parse_point",
     "prompter_of",
     "resolve_prompts",
 ]
@@ -34,7 +30,6 @@ __getattr__, __dir__ = lazy_names(
         "segue.prompts.annotation": "resolve_prompts",
         "segue.prompts.answers": "Answer Granularity MakePrompter ImagePrompter Prompts",
         "segue.prompts.motion": "MotionPrompter",
-        "segue.prompts.parse": "parse_box parse_boxes parse_point",
         "segue.prompts.prompter": "Prompter",
         "segue.prompts.prompters": "find_prompter prompter_of",
     },
