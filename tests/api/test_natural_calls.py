@@ -496,11 +496,6 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         PromptError,
         "scribble",
     ),
-    "granularity": (
-        lambda: prompter_of_the_first()(points=[(5, 5)], granularity="all"),  # type: ignore[arg-type]
-        PromptError,
-        "granularity",
-    ),
     "mask of large numbers": (
         lambda: prompter_of_the_first()(mask=FIRST * 255.0),
         PromptError,

@@ -6,14 +6,13 @@ from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segue.prompts.annotation import resolve_prompts
-    from segue.prompts.answers import Answer, Granularity, ImagePrompter, MakePrompter, Prompts
+    from segue.prompts.answers import Answer, ImagePrompter, MakePrompter, Prompts
     from segue.prompts.motion import MotionPrompter
     from segue.prompts.prompter import Prompter
     from segue.prompts.prompters import find_prompter, prompter_of
 
 __all__ = [
     "Answer",
-    "Granularity",
     "ImagePrompter",
     "MakePrompter",
     "MotionPrompter",
@@ -28,7 +27,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "segue.prompts.annotation": "resolve_prompts",
-        "segue.prompts.answers": "Answer Granularity MakePrompter ImagePrompter Prompts",
+        "segue.prompts.answers": "Answer MakePrompter ImagePrompter Prompts",
         "segue.prompts.motion": "MotionPrompter",
         "segue.prompts.prompter": "Prompter",
         "segue.prompts.prompters": "find_prompter prompter_of",
