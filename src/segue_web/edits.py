@@ -58,7 +58,10 @@ class Edits:
         bound = None if any(inside for _, _, inside in added) else previous
         plane, score = await self._worker.ask("click", frame, prompts, bound)
         data = {"points": clicks, "box": box}
-        return await self._run(lambda: self._give(frame, object, seen, "click", lambda _: plane, data, score))
+        given: dict[str, Any] = await self._run(
+            lambda: self._give(frame, object, seen, "click", lambda _: plane, data, score)
+        )
+        return given
 
     def _corrected_by(
         self, frame: int, number: int | None, seen: int, points: list[Click], box: Box | None

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SAME_OBJECT = 0.8  # IoU of boxes of different classes above which the weaker one is the same object again
 POTENTIAL = 100  # patches of lowest degree among which the seed's companions are sought; k of the paper
 
-Finds = tuple[FloatingArray, FloatingArray, list[str | None], npt.NDArray[np.float32] | None]
+Finds = tuple[FloatingArray, FloatingArray, Sequence[str | None], npt.NDArray[np.float32] | None]
 """Boxes (N, 4), scores (N,), labels, and masks (N, H, W) in [0, 1] where there are any."""
 
 
