@@ -69,17 +69,22 @@ class MotionPrompter(ImagePrompter):
     def __init__(self, prompter: ImagePrompter, image: Image, neighbour: Callable[[], Image | None]) -> None:
         super().__init__(image)
         self._prompter, self._neighbour = prompter, neighbour
+        self._last: tuple[Prompts, Answer] | None = (
+            None  # the page asks where the pointer rests before a click
+        )
 
     def _segment(self, prompts: Prompts) -> Answer:
-        still = self._prompter.answer(prompts)
-        if prompts.box is not None or prompts.mask is not None or not still.mask.any():
-            return still
-        return self._extended(prompts, still) or still
+        if prompts.box is not None or prompts.mask is not None:
+            return self._prompter.answer(prompts)
+        if self._last is None or self._last[0] != prompts:
+            still = self._prompter.answer(prompts)
+            self._last = prompts, self._extended(prompts, still) or still
+        return self._last[1]
 
     def _extended(self, prompts: Prompts, still: Answer) -> Answer | None:
         """Refined mask of regions that move with a first mask; None if they add little."""
         motion = self._motion
-        if motion is None:
+        if motion is None or not still.mask.any():
             return None
         mask = _shrunk(still.mask, motion)
         region = moves_with(mask, motion)
