@@ -70,7 +70,7 @@ class MotionPrompter(ImagePrompter):
         super().__init__(image)
         self._prompter, self._neighbour = prompter, neighbour
         self._last: tuple[Prompts, Answer] | None = (
-            None  # the page asks where the pointer rests before a click
+            None  # the page asks where the pointer rests
         )
 
     def _segment(self, prompts: Prompts) -> Answer:
