@@ -25,10 +25,11 @@ from segue.jobs.values import (
 from segue.masks import resize_mask
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import SAM3_VIDEO, licence_of
-from segue.prompts import MakePrompter, MotionPrompter, find_prompter, prompter_of
+from segue.prompts import MakePrompter, MotionPrompter, find_prompter
 from segue.prompts.parse import errors_name, fit_mask, read_masks
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector, Rules
+from segue.registry import MODELS
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.concepts import ConceptSession
@@ -190,7 +191,8 @@ class _OpenTracker(OpenJob):
             frames=self.source.frame_count,
         )
         if prompter is None and "model" not in inputs:
-            self.tracker.prompter = prompter_of(job.model.name, device=self.tracker.device)
+            own = MODELS.find(job.model.name).prompter
+            self.tracker.prompter = find_prompter(own, device=self.tracker.device)
 
     def note(self, result: Segmentation) -> str:
         # Of a run that goes on the first results come once more, not the frames between that have none.
