@@ -349,11 +349,6 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         ArgumentError,
         "progress",
     ),
-    "progress of one value": (
-        lambda: segue.track(IMAGES, FIRST, progress=lambda done: None),  # type: ignore[misc,arg-type]
-        ArgumentError,
-        "progress",
-    ),
     "threshold": (lambda: segue.foreground(IMAGES, threshold="half"), ArgumentError, "threshold"),
     "region": (
         lambda: segue.foreground(IMAGES, roi=IMAGES[0]),
