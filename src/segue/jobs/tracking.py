@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -110,8 +111,7 @@ class Ahead:
     """The frames of a source, once, and the image of the next one where a click asks for it."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
-        self._frames: Iterator[Frame] | None = None
+        self._frames = itertools.chain.from_iterable([source])  # opened with the first one
         self._next: Frame | None = None
         # A program that gives its images once may fill one array again and again.
         self._sees = not (source.request.place is None and source.once)
@@ -120,16 +120,12 @@ class Ahead:
         return self
 
     def __next__(self) -> Frame:
-        if self._frames is None:
-            self._frames = iter(self._source)
         frame, self._next = self._next, None
         return next(self._frames) if frame is None else frame
 
     def image(self) -> Image | None:
         """The image of the frame after the one that was taken last. Returns RGB (H, W, 3), uint8."""
-        if not self._sees or self._frames is None:
-            return None
-        if self._next is None:
+        if self._sees and self._next is None:
             self._next = next(self._frames, None)
         return None if self._next is None else self._next.image
 
