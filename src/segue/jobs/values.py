@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     TypeAdapter,
@@ -317,7 +318,9 @@ class TrackJob(VideoJob):
     fit: bool = option(False)
     """Resize masks of another size."""
 
-    required: tuple[FrameIndex, ...] | None = None
+    required: (
+        Annotated[tuple[FrameIndex, ...], AfterValidator(lambda frames: tuple(sorted(frames)))] | None
+    ) = None
     """Indices of the frames whose results are wanted, as in YouTube-VOS; None is all of them."""
 
     options: TrackOptions = TrackOptions()

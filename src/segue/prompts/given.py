@@ -86,12 +86,7 @@ def given_prompts(
     if prompts is not None and found:
         raise PromptError("give prompts, or box and points, for the first frame, not both")
     for index, value in (prompts if isinstance(prompts, Mapping) else {}).items():
-        if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or index < 0:
-            raise PromptError(
-                f"prompts: the key {index!r} ({kind_of(index)}) is no frame index; prompts are given by "
-                "frame index, as in {0: mask}"
-            )
-        found += (replace(item, frame=int(index)) for item in as_prompts(value, f"prompts[{index}]"))
+        found += (replace(item, frame=index) for item in as_prompts(value, f"prompts[{index}]"))
     if prompts is not None and not isinstance(prompts, Mapping):
         found = as_prompts(prompts)
     if not found:
