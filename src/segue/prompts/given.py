@@ -12,8 +12,8 @@ import numpy as np
 from segue.arrays import as_array
 from segue.errors import PromptError
 from segue.inputs import kind_of
-from segue.masks.given import EXPECTED, as_masks, as_points, is_mask_like
-from segue.prompts.parse import box_of, points_of
+from segue.masks.given import EXPECTED, as_box, as_masks, as_points, is_mask_like
+from segue.prompts.parse import points_of
 from segue.types import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 
 PromptsLike = Any
@@ -48,7 +48,7 @@ def _checked(prompt: Prompt, where: str) -> Prompt:
     """A prompt with a box, points or a mask of plain numbers, as sessions and records take them."""
     where = f"{where}: {type(prompt).__name__}({prompt.id!r}, ...)"
     if isinstance(prompt, BoxPrompt):
-        return replace(prompt, box=box_of(prompt.box, f"{where}: box"))
+        return replace(prompt, box=as_box(prompt.box, f"{where}: box"))
     if isinstance(prompt, PointPrompt):
         on = points_of(prompt.positive, f"{where}: positive")
         return replace(prompt, positive=on, negative=points_of(prompt.negative, f"{where}: negative"))
@@ -78,7 +78,7 @@ def given_prompts(
     ``prompts`` is for the first frame what :func:`as_prompts` takes, or has it by frame index; the others are
     of one object on the first frame, as :func:`segue.track` has them.
     """
-    found: list[Prompt] = [] if box is None else [BoxPrompt(1, box_of(box, "box"))]
+    found: list[Prompt] = [] if box is None else [BoxPrompt(1, as_box(box, "box"))]
     if points is not None:
         found.append(PointPrompt(1, as_points(points, "points"), points_of(negative, "negative")))
     elif negative is not None:
