@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from segue.prompts.planes import (
     CropWindow,
     around,
     box_window,
+    clipped,
     draw_disk,
     draw_stroke,
     grown,
@@ -40,10 +41,14 @@ which is more than it mostly learned on, in half the time. Crop and mirror image
 BOX_MARGIN = 0.25  # what a crop shows around a box, as a share of its sides
 MASK_MARGIN = 0.3  # the same around an earlier mask
 CLOSE_MARGIN = 0.1  # the same where a mask that was found is looked at closely
+LEAST_MARGIN, LEAST_CLOSE_MARGIN = 0.05, 0.02  # the same where such a crop is used again
 WIDER = 2  # how often a mask that reaches the edge of its crop is looked at once more, in a wider one
 CROPS = 8  # crops whose features are kept
 
 CLICK_SIDE = 160  # side of the crops where only clicks are given, in pixels: they only find the object
+
+CropPurpose = Literal["find", "around", "close"]
+"""Purpose of a crop: find the clicked object, show it with context, or show it alone."""
 
 CLICK_CROPS = (0.5, 0.25)
 """Squares around clicks that are looked at in addition to the whole image, their sides as shares of its
@@ -84,6 +89,7 @@ class Prompter(ImagePrompter):
         self._network = prepared(network, device)
         self._device = next(chain(self._network.parameters(), self._network.buffers())).device
         self._crops: dict[tuple[int, PixelWindow], tuple[Tensor, ...]] = {}  # what was asked last is the last
+        self._places: set[tuple[CropPurpose, PixelWindow]] = set()  # that served the present question
 
     def __call__(
         self,
@@ -100,25 +106,28 @@ class Prompter(ImagePrompter):
     def _segment(self, prompts: Prompts) -> Answer:
         """Segment the object that prompts point at.
 
-        The answer depends on the image and the prompts alone. Crops show the object, not negative clicks:
+        Without an earlier mask the answer depends on the image and the prompts alone. A correction of an
+        earlier mask may use crops of the answers before it again. Crops show the object, not negative clicks:
         those far from it have nothing to take away.
         """
+        if prompts.mask is None:  # a new question: its answer does not depend on those before
+            self._places.clear()
         kind = prompts.calibration
         new = kind == "box" or prompts.mask is None
         if prompts.box is None and prompts.mask is None:
-            tried = self._ask(prompts, CLICK_SIDE, *_click_crops(prompts.positive, self.size))
+            tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
             first = tried[_whole_of([_small(one) for one in tried], [float(one.iou[0]) for one in tried])]
             if not first.mask.any():
                 return first
             prompts = replace(prompts, mask=first.probability)
-        [found] = self._ask(prompts, SIDE, self._window(prompts))
+        [found] = self._ask(prompts, "around", self._window(prompts))
         if new and found.mask.any():  # once more, to mend its own mask
-            [found] = self._ask(replace(prompts, mask=found.probability), SIDE, found.window)
+            [found] = self._ask(replace(prompts, mask=found.probability), "around", found.window)
         for _ in range(WIDER):
             if prompts.box is not None or not found.cut_off:
                 break
             prompts = replace(prompts, mask=found.probability)
-            [found] = self._ask(prompts, SIDE, self._window(prompts))
+            [found] = self._ask(prompts, "around", self._window(prompts))
         if found.mask.any():
             found = found.joined(self._closer(prompts, found))
         return found.calibrated(kind)
@@ -127,24 +136,40 @@ class Prompter(ImagePrompter):
         """Look once more at what was found, in a crop that shows little else, after each click."""
         box = tight_box(found.mask)
         window = box_window(grown(box, CLOSE_MARGIN), self.size)
-        if prompts.box is not None:  # which says how far the object may reach
+        if prompts.box is None:
+            least = clipped(grown(box, LEAST_CLOSE_MARGIN), self.size)
+            window = self._known("close", window, least) or window
+        else:  # which says how far the object may reach
             low, high = np.maximum(window[:2], found.window[:2]), np.minimum(window[2:], found.window[2:])
             window = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        return self._ask(replace(prompts, mask=found.probability), SIDE, window)[0]
+        return self._ask(replace(prompts, mask=found.probability), "close", window)[0]
 
     def _window(self, prompts: Prompts) -> CropWindow:
-        """Crop around box, mask and points with some margin."""
+        """Crop around box, mask and points with some margin; reuses a known crop if it fits."""
         boxes = [] if prompts.box is None else [prompts.box]
         if prompts.mask is not None:
             boxes.append(tight_box(prompts.mask > 0.5))
-        margin = MASK_MARGIN if prompts.box is None else BOX_MARGIN
-        places = [(x, y, x + 1, y + 1) for x, y in prompts.positive]
-        return box_window(around([*places, *(grown(box, margin) for box in boxes)]), self.size)
+
+        def shown(margin: float) -> Box:
+            places = [(x, y, x + 1, y + 1) for x, y in prompts.positive]
+            return around([*places, *(grown(box, margin) for box in boxes)])
+
+        window = box_window(shown(MASK_MARGIN if prompts.box is None else BOX_MARGIN), self.size)
+        if prompts.mask is None:
+            return window
+        return self._known("around", window, clipped(shown(LEAST_MARGIN), self.size)) or window
+
+    def _known(self, look: CropPurpose, window: CropWindow, least: Box) -> CropWindow | None:
+        """A crop whose features are kept, and which does as well as ``window``; ``least`` lies in it."""
+        crops = (place for side, place in reversed(self._crops) if side == SIDE)
+        return next((p for p in crops if (look, p) in self._places and _serves(p, window, least)), None)
 
     @torch.inference_mode()
-    def _ask(self, prompts: Prompts, side: int, *windows: CropWindow) -> list[Answer]:
+    def _ask(self, prompts: Prompts, look: CropPurpose, *windows: CropWindow) -> list[Answer]:
         """The answers of the network in each of some windows, which are asked together."""
+        side = CLICK_SIDE if look == "find" else SIDE
         places = [pixels(window, self.size) for window in windows]
+        self._places.update((look, place) for place in places)
         planes = [torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None] for place in places]
         with weights_apart(self._network):
             logits, quality = self._network.decode(self._features(places, side), _views(planes, side))
@@ -267,3 +292,10 @@ def _draw(prompts: Prompts, place: PixelWindow, side: int) -> Float32Array:
     if prompts.mask is not None:
         planes[PREVIOUS] = resized(prompts.mask[y0:y1, x0:x1], side)
     return planes
+
+
+def _serves(known: CropWindow, wanted: CropWindow, least: Box) -> bool:
+    """Whether a known crop shows ``least`` and shows it not much smaller than the wanted one would."""
+    holds = known[0] <= least[0] and known[1] <= least[1] and known[2] >= least[2] and known[3] >= least[3]
+    (w0, h0), (w1, h1) = ((w[2] - w[0], w[3] - w[1]) for w in (known, wanted))
+    return holds and w0 * h0 <= 1.6 * w1 * h1
