@@ -114,9 +114,9 @@ def test_arrays_functions_and_detectors_are_described(folder: Path, tmp_path: Pa
     region = np.asarray(MASKS[0] > 0)
     results = segue.foreground(folder / "clip.mp4", model="median", roi=region, scene=FRAMES[0])
     job = recorded(results, tmp_path / "one")
-    assert [(item.argument, item.shape, item.dtype) for item in job.given] == [
-        ("roi", region.shape, "bool"),
-        ("scene", FRAMES[0].shape, "uint8"),
+    assert [(item.argument, item.type) for item in job.given] == [
+        ("roi", "numpy.ndarray"),
+        ("scene", "numpy.ndarray"),
     ]
     assert job.given[0].digest == hashlib.sha256(region.tobytes()).hexdigest()
     find = segue.detector("motion", device="cpu")

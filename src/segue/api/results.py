@@ -189,12 +189,10 @@ def given(argument: str, value: Any) -> RuntimeInput:
         name = f"{value.__module__}.{value.__qualname__}"  # of a function or class, itself
     if isinstance(value, PillowImage.Image):
         value = np.asarray(value)
-    value = as_array(value)
-    array: dict[str, Any] = {}
+    value, digest = as_array(value), None
     if isinstance(value, np.ndarray):
         digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-        array = {"shape": value.shape, "dtype": str(value.dtype), "digest": digest}
-    return RuntimeInput(argument=argument, type=name, **array)
+    return RuntimeInput(argument=argument, type=name, digest=digest)
 
 
 class _Watch(Observer):

@@ -95,9 +95,8 @@ def open_job(job: VideoJob, inputs: Inputs | None = None) -> OpenJob:
     inputs = inputs or {}
     for item in job.given:
         if inputs.get(item.argument) is None:
-            shown = f"{item.type} of shape {item.shape}" if item.shape else item.type
             raise ArgumentError(
-                f"{item.argument}: this job was run with an object of a program ({shown}), which JSON "
+                f"{item.argument}: this job was run with an object of a program ({item.type}), which JSON "
                 f"does not hold; call segue.{job.kind} with it"
             )
     opened: OpenJob = resolve_name(_OPENED[type(job)])(job, inputs)

@@ -82,16 +82,12 @@ class RuntimeInput(OptionModel):
         argument: what it was given as: ``source``, ``model``, ``prompter``, ``detector``, ``roi``, ``scene``
             or ``names``.
         type: its class, with the module.
-        shape: of an array or tensor; None for frames.
-        dtype: of an array or tensor; None for frames.
         digest: SHA-256, hexadecimal: of an array over its values; of a network over its weights, see
             :func:`segue.weights.identity.network_digest`. None for frames, or where nobody looked.
     """
 
     argument: str
     type: str
-    shape: tuple[int, ...] | None = None
-    dtype: str | None = None
     digest: str | None = None
 
 
