@@ -83,16 +83,12 @@ class AutoSession(DetectionSession):
     """
 
     finds = "objects are"
-    _waiting: deque[Frame] = checkpointed()
+    _waiting: deque[Frame] = checkpointed(deque)
 
     def __init__(self, session: TrackSession, detector: Detector, every: int | None = None) -> None:
         self._session, self._detector, self._every = session, detector, every
         self.lag = detector.lookahead
         self.reset()
-
-    def reset(self) -> None:
-        super().reset()
-        self._waiting = deque()
 
     def _take(self, frame: Frame) -> None:
         # Frames that wait are copies: the caller may fill one array again and again.

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -95,12 +96,12 @@ class DetectionSession(FindingSession):
 
     finds = "instances are"
     _session: TrackSession = checkpointed()
-    _tracks: dict[int, DetectionTrack] = checkpointed()
-    _lost: deque[DetectionTrack] = checkpointed()
-    _tentative: list[DetectionTrack] = checkpointed()
-    _seen: int = checkpointed()
-    _detect_at: int = checkpointed()
-    _last_id: int = checkpointed()
+    _tracks: dict[int, DetectionTrack] = checkpointed(dict)
+    _lost: deque[DetectionTrack] = checkpointed(partial(deque, maxlen=REMEMBERED))
+    _tentative: list[DetectionTrack] = checkpointed(list)
+    _seen: int = checkpointed(0)
+    _detect_at: int = checkpointed(0)
+    _last_id: int = checkpointed(0)
     state_types = (DetectionTrack,)
 
     def __init__(
@@ -120,9 +121,6 @@ class DetectionSession(FindingSession):
     def reset(self) -> None:
         super().reset()
         self._session.reset()
-        self._tracks, self._tentative = {}, []
-        self._lost = deque(maxlen=REMEMBERED)
-        self._seen = self._detect_at = self._last_id = 0
 
     def _take(self, frame: Frame) -> None:
         given: list[Prompt] = []

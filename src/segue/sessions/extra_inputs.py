@@ -198,13 +198,7 @@ def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
 class DepthScale(Checkpointable):
     """Scales depth maps by the range of the first one of a scene."""
 
-    _range: tuple[float, float] | None = checkpointed()
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        self._range = None
+    _range: tuple[float, float] | None = checkpointed(None)
 
     def __call__(self, depth: npt.NDArray[np.generic]) -> UInt8Array:
         """Scale a map, (H, W), in any unit; what is not positive and finite is unknown and gives 0."""
