@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from segue.masks.drawing import heated
 from segue.models.seqformer.observing import EncoderAttention
@@ -55,7 +56,8 @@ def draw_scales(
 
 def draw_frames(attention: EncoderAttention, frame: int, images: Sequence[Image]) -> Image:
     """Draw which frames of its window a frame reads, one column a frame."""
-    reads = [(weights[..., None, :], ("in",)) for weights in attention.within]
+    reads: list[tuple[Tensor, tuple[str, ...]]]
+    reads = [(each[..., None, :], ("in",)) for each in attention.within]
     reads += [(each, ("own", "next") if each.shape[3] > 1 else ("both",)) for each in attention.between]
     cells, rows = [_reduced(image, FRAME_SIDE) for image in images], []
     for shape, (weights, names) in zip(itertools.cycle(attention.shapes), reads, strict=False):
