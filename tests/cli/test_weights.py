@@ -50,7 +50,6 @@ def test_downloads_are_only_made_where_they_can_be(
 ) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
     for arguments, words in (
-        (("maskrcnn", "--offline"), "--offline forbids to download it"),
         (("pointrend",), "its publisher gives no checksum"),
         (("stcn-lite",), "come with segue"),
         (("other",), "no network is called 'other'"),

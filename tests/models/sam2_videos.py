@@ -17,7 +17,6 @@ from tests.golden_arrays import Array, Golden
 
 SETTINGS = {
     "add_all_frames_to_correct_as_cond": "keep_corrections",
-    "clear_non_cond_mem_around_input": "clear_around",
     "max_cond_frames_in_attn": "prompted_frames",
     "memory_temporal_stride_for_eval": "stride",
     "float_memory": "exact_memory",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,8 +10,6 @@ from segue.layers.folding import fold_batch_norms
 from segue.layers.running import inference_copy
 from segue.models.base import Features
 from segue.models.mustan_lite import MustanLite
-from segue.weights import load_strict
-from segue.weights.checkpoint import PAST_STEM, write_checkpoint
 
 
 def awake(network: nn.Module) -> nn.Module:
@@ -92,15 +88,3 @@ def test_a_background_is_asked_for_where_it_is_needed() -> None:
     features = lite.encode(frames, "current")
     with pytest.raises(ValueError, match="background"):
         lite.decode(features, [features] * 2, None, (64, 80))
-
-
-def test_a_file_from_before_differences_were_seen_in_units_of_noise_does_what_it_did(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = MustanLite().eval()
-    weights = dict(network.state_dict())
-    assert weights[PAST_STEM].shape[1] == 26
-    weights[PAST_STEM] = weights[PAST_STEM][:, :23].clone()
-    write_checkpoint(tmp_path / "old.safetensors", weights, {})
-    loaded = load_strict(MustanLite(), tmp_path / "old.safetensors")
-    assert not loaded.state_dict()[PAST_STEM][:, 23:].any()
-    torch.testing.assert_close(loaded.state_dict()[PAST_STEM][:, :23], weights[PAST_STEM])

@@ -118,24 +118,6 @@ def test_an_object_enters_later_is_corrected_and_removed(sam2_network: SAM2) -> 
         assert np.array_equal(result.mask, wanted), result.index
 
 
-def test_a_correction_that_clears_around_it_leaves_the_prompted_frames_alone(sam2_network: SAM2) -> None:
-    """As the release means it: the corrected frame itself is forgotten, unless it is kept."""
-    for keeps in (False, True):
-        settings = Settings(clear_around=True, keep_corrections=keeps)
-        run = session(sam2_network, 6, settings=settings)
-        found = follow(run, {0: [CLICK], 3: [PointPrompt(1, ((60.0, 40.0),))]}, range(6))
-        whole = video(sam2_network, 6, settings)
-        whole.click(0, 1, CLICK.positive)
-        expected = list(whole.propagate(0, frames=3))
-        expected[3] = whole.click(3, 1, [(60, 40)])
-        expected += whole.propagate(4)
-        for result, other in zip(found, expected, strict=True):
-            assert np.array_equal(result.mask, other.masks[0]), (keeps, result.index)
-        assert isinstance(run.tracker, SAM2Tracker)
-        memory = run.tracker.objects[1]
-        assert (list(memory.prompted), list(memory.tracked)) == ([0, 3] if keeps else [0], [4, 5])
-
-
 def test_a_correction_changes_what_follows(sam2_network: SAM2) -> None:
     plain = follow(session(sam2_network), {0: [CLICK]}, range(6))
     given: Prompts = {0: [CLICK], 3: [PointPrompt(1, ((60.0, 40.0),))]}

@@ -25,7 +25,6 @@ from segue.weights import convert, load, read_checkpoint
 from segue.weights.catalogue import recognise
 from segue.weights.download import Remote, Trust, cached
 from segue.weights.loading import get, install
-from segue.weights.pins import pins_file
 from tests.cli.running import command_in
 from tests.weights.test_download import Behaviour, server
 
@@ -61,7 +60,7 @@ def dino_entry() -> Entry:
 
 
 @pytest.fixture
-def unpinned(server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:
+def unchecked(server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:
     """The only network of the catalogue: its file is on the server, and its publisher gives no checksum."""
     entry = served(dino_entry(), *server, DINO(64, depth=1).state_dict(), tmp_path)
     assert entry.remote is not None
@@ -86,7 +85,7 @@ def test_a_network_is_downloaded_converted_and_then_found_by_name(
     assert [item.name for item in path.parent.iterdir()] == ["dino-tiny.safetensors"]
     found = load("dino-tiny").state_dict()
     assert all(torch.equal(found[name], value) for name, value in state.items())
-    assert get(entry, offline=True) == path
+    assert get(entry) == path
     assert len(behaviour.asked) == 1
     origin = read_checkpoint(path).metadata["source_sha256"]
     assert get(entry, checksum=origin.upper()) == path
@@ -94,19 +93,10 @@ def test_a_network_is_downloaded_converted_and_then_found_by_name(
         get(entry, checksum="0" * 64)
 
 
-def test_offline_nothing_is_asked_for(server: tuple[str, Behaviour], tmp_path: Path) -> None:
-    address, behaviour = server
-    entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
-    with pytest.raises(DownloadError, match="--offline forbids"):
-        get(entry, offline=True)
-    assert behaviour.asked == []
-
-
-def test_a_file_without_a_checksum_is_asked_about_once_pinned_and_refused_when_it_changes(
-    server: tuple[str, Behaviour], unpinned: Entry, tmp_path: Path
+def test_a_file_without_a_checksum_is_installed_only_if_it_is_trusted(
+    server: tuple[str, Behaviour], unchecked: Entry
 ) -> None:
-    address, behaviour = server
-    first, asked = behaviour.content, []
+    asked = []
 
     def answers(trusted: bool) -> Trust:
         def answer(digest: str) -> bool:
@@ -115,25 +105,13 @@ def test_a_file_without_a_checksum_is_asked_about_once_pinned_and_refused_when_i
 
         return answer
 
-    digest = hashlib.sha256(first).hexdigest()
+    digest = hashlib.sha256(server[1].content).hexdigest()
     with pytest.raises(DownloadError, match=f"its SHA-256 {digest} is not trusted; nothing was installed"):
-        get(unpinned, trust=answers(False))
-    assert not cached(unpinned).exists()
-    assert not pins_file().exists()
-    get(unpinned, trust=answers(True)).unlink()
+        get(unchecked, trust=answers(False))
+    assert not cached(unchecked).exists()
+    get(unchecked, trust=answers(True))
+    assert cached(unchecked).exists()
     assert asked == [digest, digest]
-    assert json.loads(pins_file().read_text()) == {f"{address}/file.pth": digest}
-    # The same file comes again without a question, another one is refused whoever trusts it.
-    get(unpinned).unlink()
-    served(unpinned, address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
-    assert behaviour.content != first
-    with pytest.raises(DownloadError, match=rf"but {digest} was pinned .*trusted\.json.*has changed"):
-        get(unpinned, trust=answers(True))
-    assert not cached(unpinned).exists()
-    assert asked == [digest, digest]
-    pins_file().write_text('{"a": "b"}')
-    with pytest.raises(DownloadError, match=r"trusted\.json: is no list of addresses with a SHA-256 each"):
-        get(unpinned, trust=answers(True))
 
 
 class Terminal(io.StringIO):
@@ -145,7 +123,7 @@ class Terminal(io.StringIO):
 
 def test_the_command_shows_the_checksum_and_asks(
     server: tuple[str, Behaviour],
-    unpinned: Entry,
+    unchecked: Entry,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -156,17 +134,15 @@ def test_the_command_shows_the_checksum_and_asks(
     assert "gives no checksum" in command(*order).complaint  # nobody is there to be asked
     monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
     ended = command(*order)
-    assert f"SHA-256 of the file: {digest}\nTrust and pin it?" in ended.err
+    assert f"SHA-256 of the file: {digest}\nTrust it?" in ended.err
     assert f"error: file.pth: its SHA-256 {digest} is not trusted" in ended.err
-    assert not pins_file().exists()
+    assert not cached(unchecked).exists()
     monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
     assert command(*order).code == 0
-    assert digest in pins_file().read_text()
-    for path in (cached(unpinned), pins_file()):
-        path.unlink()
+    cached(unchecked).unlink()
     ended = command(*order, "--trust")
-    assert (ended.code, "Trust and pin it?" in ended.err, digest in ended.err) == (0, False, True)
-    assert digest in pins_file().read_text()
+    assert (ended.code, "Trust it?" in ended.err, digest in ended.err) == (0, False, True)
+    assert cached(unchecked).exists()
 
 
 def test_weights_of_another_network_do_not_stay(

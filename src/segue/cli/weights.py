@@ -54,14 +54,12 @@ def get_weights(
     trust: Annotated[
         bool, typer.Option("--trust", help="Take a file without a published checksum as it comes.")
     ] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Use no network.")] = False,
 ) -> None:
     """Download the weights of a network once, check them, and convert them to safetensors.
 
     They go to the cache folder (SEGUE_HOME), where every command finds them. An interrupted download is
     continued. SEGUE_MIRROR names a server to try first; SEGUE_OFFLINE=1 forbids all downloads. Where the
-    publisher gives no checksum, the SHA-256 of what came is shown and asked about once; what you trust is
-    pinned, and another file refused from then on.
+    publisher gives no checksum, the SHA-256 of what came is shown, and you are asked whether you trust it.
 
     Examples:
 
@@ -85,10 +83,10 @@ def get_weights(
         def agreed(digest: str) -> bool:
             bar.stop()
             typer.echo(f"{name}: no checksum is published; SHA-256 of the file: {digest}", err=True)
-            return trust or typer.confirm("Trust and pin it?", err=True)
+            return trust or typer.confirm("Trust it?", err=True)
 
         asked = agreed if trust or sys.stdin.isatty() else None
-        path = get(entry, checksum=sha256, trust=asked, offline=offline, report=report)
+        path = get(entry, checksum=sha256, trust=asked, report=report)
     typer.echo(f"{path}: weights of {name}, licence {entry.licence}")
 
 

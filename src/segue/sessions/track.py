@@ -153,7 +153,7 @@ class TrackSession(Checkpointable, Session):
         Args:
             frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
                 the index after the last one; all frames of a session have one size.
-            prompts: those of this frame: an index mask (H, W), prompts, boxes or paths, see
+            prompts: those of this frame: an index mask (H, W), a path or prompts, see
                 :func:`segue.prompts.given.as_prompts`; or what :meth:`resolve` made of them.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.

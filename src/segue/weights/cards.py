@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from segue.entries import Entry, NetworkTask
@@ -74,40 +73,25 @@ def model_card(entry: Entry, *, shipped: bool) -> str:
 
 
 def own_card(entry: Entry) -> str | None:
-    """The card beside the weights in the package, in plain Markdown, or None."""
-    path = _sidecar(entry, ".md")
-    if path is None:
-        return None
-    text = re.sub(r"\[([^]]+)\]\((?!https?:)[^)]*\)", r"\1", path.read_text(encoding="utf-8"))
-    return _without_admonitions(text).strip()
+    """The card beside the weights in the package, or None."""
+    path = _card_file(entry)
+    return None if path is None else path.read_text(encoding="utf-8").strip()
 
 
 def licence_text(entry: Entry) -> bytes | None:
     """The licence text that the card of a network names as a file beside it, if it does."""
-    path = _sidecar(entry, ".md")
+    path = _card_file(entry)
     if path is None or _LICENCE_FILE not in path.read_text(encoding="utf-8"):
         return None
     return path.with_name(_LICENCE_FILE).read_bytes()
 
 
-def _sidecar(entry: Entry, suffix: str) -> Path | None:
-    """A file that has the name of the weights in the package, with another ending."""
-    if entry.bundled is None:
-        return None
-    path = own_file(entry).with_suffix(suffix)
-    return path if path.is_file() else None
+def _card_file(entry: Entry) -> Path | None:
+    path = None if entry.bundled is None else own_file(entry).with_suffix(".md")
+    return path if path is not None and path.is_file() else None
 
 
 def _licence(terms: str) -> str:
     """The name that Hugging Face has for terms; ``other`` where they are not one licence alone."""
     named = [name for name in _LICENCES if name in terms]
     return _LICENCES[named[0]] if len(named) == 1 and terms.startswith(named[0]) else "other"
-
-
-def _without_admonitions(text: str) -> str:
-    """Boxes of MkDocs (``!!! note "Title"`` and what is indented below) as quotations."""
-
-    def quoted(box: re.Match[str]) -> str:
-        return f"> **{box[1]}**\n>" + re.sub(r"\n {4,}", r"\n> ", box[2])
-
-    return re.sub(r'^!!! \w+ "(.*)"$((?:\n {4}.*)*)', quoted, text, flags=re.MULTILINE)

@@ -105,12 +105,15 @@ def write_checkpoint(
     Raises:
         CheckpointError: the file cannot be written.
     """
-    contiguous = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    uses = Counter(tensor.untyped_storage().data_ptr() for tensor in plain.values())
+    # The format knows no memory that tensors share.
+    apart = {n: x.clone() if uses[x.untyped_storage().data_ptr()] > 1 else x for n, x in plain.items()}
     described = {"format": "pt", "segue_format": str(FORMAT_VERSION), **metadata}
     partial = PartialFile(Path(path))
     try:
         partial.path.touch()
-        save_file(contiguous, partial.path, described)
+        save_file(apart, partial.path, described)
         # safetensors makes the file private; weights are as readable as any other file.
         partial.path.chmod(0o644)
         partial.path.replace(path)
@@ -119,17 +122,6 @@ def write_checkpoint(
         raise CheckpointError(f"{path}: cannot write the weights: {reason}") from error
     finally:
         partial.discard()
-
-
-def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors without shared memory, which the format does not know."""
-    seen: set[int] = set()
-    found = {}
-    for name, tensor in tensors.items():
-        place = tensor.untyped_storage().data_ptr()
-        found[name] = tensor.clone() if place in seen else tensor
-        seen.add(place)
-    return found
 
 
 def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str, Option]:
@@ -212,22 +204,18 @@ COUNTER = "num_batches_tracked"
 """Buffer of batch norms that old files lack and that inference does not use."""
 
 VALUE_STEM = "value_encoder.conv1.weight"
-PAST_STEM = "past.stages.0.conv.weight"
-GROWN = {VALUE_STEM: (4, 5), PAST_STEM: (23, 26)}
-"""First convolutions that have more input channels than in older files, with both numbers."""
+"""First convolution of STCN's value encoder, which in weights for single objects sees no other masks."""
 
 
 def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file as ``expected`` has them; counters may lack, :data:`GROWN` stems grow."""
+    """The tensors of a file as ``expected`` has them; counters may lack, STCN's :data:`VALUE_STEM` grows."""
     found = dict(tensors)
     for name, wanted in expected.items():
         if name.endswith(COUNTER):
             found.setdefault(name, torch.zeros_like(wanted))
-    for name, (before, now) in GROWN.items():
-        if name in found and name in expected and found[name].dim() == 4:
-            stem = found[name]
-            if (stem.shape[1], expected[name].shape[1]) == (before, now):
-                found[name] = F.pad(stem, (0, 0, 0, 0, 0, now - before))
+    stem, grown = (weights.get(VALUE_STEM, torch.empty(0, 0)) for weights in (found, expected))
+    if stem.dim() == 4 and (stem.shape[1], grown.shape[1]) == (4, 5):
+        found[VALUE_STEM] = F.pad(stem, (0, 0, 0, 0, 0, 1))
     _require_equal_layout(path, found, expected)
     for name, wanted in expected.items():
         found[name] = found[name].to(wanted.dtype)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from segue.entries import Entry
-from segue.lazy import LazyCallable
 from segue.weights.download import cached
 
 
@@ -33,14 +30,4 @@ def details_of(entry: Entry) -> dict[str, object]:
         "training": None if entry.bundled or remote or entry.source else entry.training,
         "licence": entry.licence,
         "paper": entry.paper,
-        "settings": settings_of(entry),
     }
-
-
-def settings_of(entry: Entry) -> str | None:
-    """Settings of a tracking network with their published values; None if unknown."""
-    built = getattr(entry.build, "func", entry.build)  # a class behind a partial call, or a lazy one
-    schedule = getattr(built.value if isinstance(built, LazyCallable) else built, "schedule", None)
-    if entry.task != "track" or schedule is None:
-        return None
-    return ", ".join(f"{item.name}={getattr(schedule, item.name)}" for item in fields(schedule))

@@ -21,7 +21,6 @@ from segue.cache import ASSETS, cache_folder
 from segue.errors import DownloadError
 from segue.inputs import sha256
 from segue.registry import Entry
-from segue.weights.pins import SHA256, pinned, pins_file
 
 if TYPE_CHECKING:
     from requests import Response
@@ -42,6 +41,7 @@ Report = Callable[[int, "int | None"], None]
 """Called with the number of bytes that are there, and the final number if it is known."""
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _TEMPORARY = frozenset({408, 425, 429})
 """Answers beside those from 500 on that may be others the next time."""
@@ -129,11 +129,6 @@ def _check(path: Path, expected: str, remote: Remote) -> None:
             f"{path}: its MD5 is {digest}, expected {remote.md5}; it is not the file that was published"
         )
     secure = sha256(path)
-    if not secure.startswith(expected) and expected == pinned(remote.address):
-        raise DownloadError(
-            f"{path}: its SHA-256 is {secure}, but {expected} was pinned when it was trusted "
-            f"({pins_file()}); the file has changed"
-        )
     if not secure.startswith(expected):
         raise DownloadError(
             f"{path}: its SHA-256 is {secure}, expected {expected}; it is not the file that was published"
@@ -143,15 +138,14 @@ def _check(path: Path, expected: str, remote: Remote) -> None:
 def expected_digest(remote: Remote, checksum: str | None, trust: Trust | None = None) -> str:
     """Required prefix of the SHA-256; empty if ``trust`` is to be asked."""
     if checksum is None:
-        known = remote.sha256 if remote.has_checksum else pinned(remote.address)
-        if known is None and not remote.has_checksum and trust is None:
+        if not remote.has_checksum and trust is None:
             raise DownloadError(
                 f"{remote.name}: its publisher gives no checksum; say which SHA-256 you trust with --sha256, "
                 "or take the file as it comes with --trust"
             )
-        return known or ""
+        return remote.sha256 or ""
     given = checksum.strip().lower()
-    if not SHA256.fullmatch(given):
+    if not _SHA256.fullmatch(given):
         raise DownloadError(f"--sha256 {checksum!r}: a SHA-256 has 64 hexadecimal digits")
     if remote.sha256 is not None and not given.startswith(remote.sha256):
         raise DownloadError(

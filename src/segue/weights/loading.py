@@ -20,7 +20,6 @@ from segue.weights.available import downloaded, entry_for, missing_weights, take
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, read_options, write_checkpoint
 from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock, own_file
-from segue.weights.pins import pin
 
 _KEPT: ContextVar[dict[tuple[str, str | None], nn.Module] | None] = ContextVar("kept", default=None)
 
@@ -200,7 +199,6 @@ def get(
     *,
     checksum: str | None = None,
     trust: Trust | None = None,
-    offline: bool = False,
     report: Report | None = None,
 ) -> Path:
     """Download and convert the weights of a network unless that is done; the official file is not kept."""
@@ -210,9 +208,6 @@ def get(
             raise DownloadError(f"{entry.name}: its weights come with segue; nothing is to be downloaded")
         if entry.remote is None:
             raise DownloadError(missing_weights(entry))
-        official = target.parent / entry.remote.name
-        if offline and not official.exists():
-            raise DownloadError(f"{official}: not there, and --offline forbids to download it")
         expected_digest(entry.remote, checksum, trust)  # without one nothing is begun
         with file_lock(target.parent):
             if not target.exists():  # nobody else was faster
@@ -221,8 +216,6 @@ def get(
                 if found is not entry:
                     target.unlink()
                     raise CheckpointError(f"{official}: holds weights of {found.name}, not of {entry.name}")
-                if not entry.remote.has_checksum:
-                    pin(entry.remote.address, sha256(official))
                 official.unlink()
                 return target
     origin = read_checkpoint(target).metadata.get("source_sha256", "")

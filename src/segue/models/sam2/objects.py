@@ -47,8 +47,6 @@ class Settings:
             (``memory_temporal_stride_for_eval``).
         keep_corrections: let a corrected frame become a prompted frame
             (``add_all_frames_to_correct_as_cond``).
-        clear_around: forget tracked frames around one with a prompt (``clear_non_cond_mem_around_input``; the
-            release fails with it). A corrected frame that is not kept as a prompted one goes as well.
         exact_memory: keep memory in the precision of the network instead of bfloat16.
     """
 
@@ -58,7 +56,6 @@ class Settings:
     prompted_frames: int | None = None
     stride: int = 1
     keep_corrections: bool = False
-    clear_around: bool = False
     exact_memory: bool = False
 
     def __post_init__(self) -> None:
@@ -105,12 +102,6 @@ class ObjectMemory:
             if past in known:
                 pointers.append((distance, known[past]))
         return View(tuple(maps), tuple(pointers), max(1, limit - 1))
-
-    def clear_around(self, frame: int, stride: int) -> None:
-        """Forget tracked frames near one with a prompt, that frame included."""
-        reach = stride * MEMORY_FRAMES
-        for near in range(frame - reach, frame + reach + 1):
-            self.tracked.pop(near, None)
 
     def prune(self, frame: int, settings: Settings) -> None:
         """Drop all that no frame after ``frame`` reads, in a forward pass without later prompts."""

@@ -163,8 +163,6 @@ class SAM2Tracker:
             memory = self.objects.setdefault(i, ObjectMemory())
             prompted = i in masked or (i in clicks and (i not in corrected or self.settings.keep_corrections))
             (memory.prompted if prompted else memory.tracked)[self._seen] = record
-            if self.settings.clear_around and (i in masked or i in clicks):
-                memory.clear_around(self._seen, self.settings.stride)
         for memory in self.objects.values():
             memory.prune(self._seen, self.settings)
         self._seen += 1

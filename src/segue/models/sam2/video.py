@@ -296,10 +296,7 @@ class VideoPredictor:
     @torch.inference_mode()
     def _pass(self, frame: int, reverse: bool) -> VideoResult:
         for one in list(self._objects.values()):
-            if frame in one.memory.prompted:
-                if self._settings.clear_around:
-                    one.memory.clear_around(frame, self._settings.stride)
-            else:
+            if frame not in one.memory.prompted:
                 view = one.memory.view(frame, self._settings, self._count, reverse)
                 one.memory.tracked[frame] = self._steps.track(self._encode(frame), {0: view})[0]
             one.passed[frame] = reverse
@@ -312,8 +309,6 @@ class VideoPredictor:
                 kept = one.memory.prompted if keeps else one.memory.tracked
                 for frame, record in records.items():
                     kept[frame] = self._steps.remember(self._encode(frame), record)
-                    if self._settings.clear_around:
-                        one.memory.clear_around(frame, self._settings.stride)
                 records.clear()
             if not one.memory.prompted:
                 raise PromptError(f"object {id} has no prompt; give one, or remove it")
