@@ -55,13 +55,8 @@ def _detect(fields: Values) -> None:
     asked = checked(DetectOptions, fields)
     check_source(asked.source)
     check_detector(asked.finding.name, asked.finding.weights)
-    with interruptible():
-        _find(asked)
-
-
-def _find(asked: DetectOptions) -> None:
     # Late: they import PyTorch.
-    from segue.jobs.opened import open_video
+    from segue.jobs.opened import first_frame, open_video
     from segue.jobs.tracking import DEFAULT_NOTICE, make_detector
     from segue.masks import overlay
     from segue.masks.files import encode_index_mask
@@ -76,19 +71,18 @@ def _find(asked: DetectOptions) -> None:
         if path.exists() and not asked.overwrite:
             raise SinkError(f"{path}: exists already; give --overwrite or another place")
         prepare(path)
-    find = make_detector(asked.finding, asked.device)
     if asked.finding.name is None and asked.finding.text is None:
         notice(DEFAULT_NOTICE)
-    with source:
-        frames = list(itertools.islice(source, 1 + find.lookahead))
-    if not frames:
-        raise SourceError(f"{source.name}: there is no such frame")
-    if len(frames) == 1 and find.lookahead:
-        raise SourceError(
-            f"{source.name}: to find what moves takes a further frame; "
-            "for a still image choose another detector with --with"
-        )
-    frame, found = frames[0], find(*frames)
+    with interruptible(), source:
+        find = make_detector(asked.finding, asked.device)
+        frame, frames = first_frame(source.name, source)
+        seen = list(itertools.islice(frames, 1 + find.lookahead))
+        if len(seen) == 1 and find.lookahead:
+            raise SourceError(
+                f"{source.name}: to find what moves takes a further frame; "
+                "for a still image choose another detector with --with"
+            )
+        found = find(*seen)
     captions = {item.id: f"{item.label} {item.score:.2f}" for item in found.objects if item.label}
     write_complete(mask, encode_index_mask(found.mask))
     write_image(drawing, overlay(frame.image, found.mask, captions=captions))
