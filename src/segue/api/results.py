@@ -133,7 +133,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self.job = self.job.model_copy(update={"outputs": outputs})
         self._opened.job = self.job
         try:
-            return run_open(self._opened, self._watch).paths
+            return run_open(self._opened, self._watch)
         finally:
             self.close()
 
