@@ -11,7 +11,7 @@ import typer
 from segue.cli.options import Options, Values, command
 from segue.errors import SinkError, SourceError
 from segue.jobs.plan import check_detector, check_source
-from segue.jobs.values import DetectorConfig, VideoSource, checked
+from segue.jobs.values import DetectorConfig, Outputs, VideoSource, checked
 from segue.notices import notice
 from segue.options import FilePath, OptionModel, option
 from segue.registry import DETECTORS
@@ -24,14 +24,9 @@ class DetectOptions(OptionModel):
 
     source: VideoSource
     finding: DetectorConfig = DetectorConfig()
-    folder: FilePath | None = option(None, "Output", "output,o")
-    """Output folder.  [default: segue-out/NAME]"""
-
+    outputs: Outputs = Outputs()
     json_file: FilePath | None = option(None, "Output", "json")
     """Write the objects as JSON into this file."""
-
-    overwrite: bool = option(False, "Output")
-    """Replace existing output."""
 
     device: str | None = option(None, "Model")
     """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
@@ -64,11 +59,11 @@ def _detect(fields: Values) -> None:
     from segue.video.images import write_image
 
     source = open_video(asked.source)
-    folder = asked.folder or Path("segue-out") / source.name
+    folder = asked.outputs.folder or Path("segue-out") / source.name
     mask, drawing = folder / "mask.png", folder / "overlay.png"
     paths = [path for path in (mask, drawing, asked.json_file) if path is not None]
     for path in paths:
-        if path.exists() and not asked.overwrite:
+        if path.exists() and not asked.outputs.overwrite:
             raise SinkError(f"{path}: exists already; give --overwrite or another place")
         prepare(path)
     if asked.finding.name is None and asked.finding.text is None:
@@ -104,9 +99,13 @@ detect = command(
     _detect,
     Options(
         DetectOptions,
-        without=("end", "stride", "duration", "max-size", "on-damage", "when-late", "text-at", "auto-every"),
+        without=(
+            *("end", "stride", "duration", "max-size", "on-damage", "when-late", "text-at", "auto-every"),
+            *("format", "side-by-side", "rotate", "resume"),
+        ),
         help={
             "source": "Image, video, image folder, glob, camera or address.",
+            "output": "Output folder.  [default: segue-out/NAME]",
             "start": "Frame of a video: 250, 12.5s or 1:30.",
             "with": f"What finds the objects: {', '.join(DETECTORS.names)}.  [default: motion; with `--text` "
             "nanodet, or an open-vocabulary detector of the user's cache]",
