@@ -23,7 +23,7 @@ from segue.models.base import ForegroundNetwork, MemoryNetwork, foreground_capab
 from segue.models.seqformer import SeqFormer
 from segue.sessions import TrackSession
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.official import SHORT_SIDE, clip_records
+from segue.sessions.official import SHORT_SIDE, whole_clip
 from segue.types import Frame
 from segue_train.footage import VOID
 from segue_train.foreground_videos import read_depth
@@ -69,7 +69,7 @@ def clip_ap(network: nn.Module, dataset: YTVISDataset, short_side: int = SHORT_S
     model, device = cast(SeqFormer, network), next(network.parameters()).device
     for video in dataset:
         images = map(partial(dataset.read_image, video), range(len(video)))
-        records = clip_records(model, images, video.size, device=device, short_side=short_side)
+        records = whole_clip(model, images, video.size, device=device, short_side=short_side)
         found = []
         for record in records:
             track = RleTrack.parse(record["segmentations"], video.size, forms="compressed")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from segue.arrays import BoolArray
 from segue.errors import PromptError
 from segue.masks.tracks import RleTrack
-from segue.prompts import Granularity, Prompts
+from segue.prompts import Prompts
 from segue.types import Box
 from segue_web.messages import (
     BoxCorners,
@@ -47,7 +47,6 @@ class Edits:
         seen: Revision,
         points: Clicks = (),
         box: BoxCorners | None = None,
-        granularity: Granularity = "whole",
     ) -> dict[str, Any]:
         """Make a mask of all clicks and the box of an object, None for a new one, and save it."""
         if not points and box is None:
@@ -55,14 +54,14 @@ class Edits:
         clicks = clicks_within(points, *self._video.size)
         previous, added = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
         on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
-        prompts = Prompts(box, on, off, mask=previous, granularity=granularity)
+        prompts = Prompts(box, on, off, mask=previous)
         bound = None if any(inside for _, _, inside in added) else previous
-        plane, score, shown = await self._worker.ask("click", frame, prompts, bound)
-        data = {"points": clicks, "box": box, **shown}
-        given = await self._run(
+        plane, score = await self._worker.ask("click", frame, prompts, bound)
+        data = {"points": clicks, "box": box}
+        given: dict[str, Any] = await self._run(
             lambda: self._give(frame, object, seen, "click", lambda _: plane, data, score)
         )
-        return {**given, **shown}
+        return given
 
     def _corrected_by(
         self, frame: int, number: int | None, seen: int, points: list[Click], box: Box | None

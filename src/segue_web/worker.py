@@ -93,10 +93,8 @@ class Tools:
         self.prompter(index).answer(Prompts(points=[at or (width / 2, height / 2)]))
         self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
-    def click(
-        self, index: int, prompts: Prompts, bound: BoolArray | None
-    ) -> tuple[BoolArray, float, dict[str, Any]]:
-        """The mask (H, W) that prompts mean, the IoU to be expected, and its granularity among others."""
+    def click(self, index: int, prompts: Prompts, bound: BoolArray | None) -> tuple[BoolArray, float]:
+        """The mask (H, W) that prompts mean, and the IoU to be expected."""
         mask = None if prompts.mask is None else self._probability(index, prompts.mask)
         answer = self.prompter(index).answer(replace(prompts, mask=mask))
         found = answer.mask if bound is None else answer.mask & bound
@@ -106,8 +104,7 @@ class Tools:
         levels = np.where(found, np.maximum(levels, 128), np.minimum(levels, 127))  # the mask stays the same
         self._answers.append((index, levels))
         iou = _iou(answer)
-        shown = {"granularity": answer.granularity, "granularities": answer.granularities}
-        return found, 1.0 if iou is None else iou, shown
+        return found, 1.0 if iou is None else iou
 
     def _probability(self, index: int, mask: BoolArray) -> Float32Array | BoolArray:
         """Probabilities of a mask if it was computed here, which correct it better, else the mask."""

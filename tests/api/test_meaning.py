@@ -15,11 +15,9 @@ import torch
 from torch import nn
 
 import segue
-from segue.errors import ArgumentError, PromptError, SegueError, SourceError
-from segue.masks import write_index_mask
+from segue.errors import ArgumentError, SegueError, SourceError
 from segue.models.stcn import STCNLite
 from segue.registry import MODELS
-from segue.types import PointPrompt
 from tests.api.typed_plugin import yours
 from tests.clips import clip
 from tests.lite import lively_lite
@@ -41,73 +39,21 @@ def followed(lite: STCNLite, *given: Any, **named: Any) -> list[segue.Segmentati
 @pytest.mark.parametrize(
     "prompts",
     [
-        {1: ONE, 2: TWO},
-        {1: ONE},
-        {2: torch.from_numpy(TWO)},
-        {2: TWO.astype(np.uint8) * 2},
-        {1: BOX, 2: BOX},
-        {3: ONE.astype(np.uint8) * 255},
-    ],
-)
-@pytest.mark.filterwarnings("ignore:prompts")
-def test_a_mapping_that_may_mean_frames_or_objects_is_refused_with_both_forms(
-    prompts: dict[int, Any], lite: STCNLite
-) -> None:
-    with pytest.raises(PromptError) as error:
-        followed(lite, prompts)
-    number = next(iter(prompts))
-    assert f"masks={{{number}: m{number}" in str(error.value)
-    assert f"{{{number}: {{1: m{number}}}" in str(error.value)
-
-
-def test_a_file_may_mean_both_too(tmp_path: Path, lite: STCNLite) -> None:
-    write_index_mask(tmp_path / "one.png", ONE.astype(np.uint8))
-    with pytest.raises(PromptError, match="masks="):
-        followed(lite, {1: tmp_path / "one.png"})
-
-
-@pytest.mark.parametrize(
-    "prompts",
-    [
         {1: MASKS[1]},
-        {1: np.where(TWO, 3, 0)},
-        {1: {1: ONE}},
+        {1: ONE, 2: TWO},
         {1: segue.MaskPrompt(1, ONE)},
-        {1: [BOX]},
         {0: ONE, 3: TWO},
     ],
 )
-def test_a_mapping_with_one_meaning_is_by_frame(prompts: dict[int, Any], lite: STCNLite) -> None:
+def test_a_mapping_is_by_frame(prompts: dict[int, Any], lite: STCNLite) -> None:
     results = followed(lite, prompts)
     assert not results[0].mask.any() or 0 in prompts
     assert results[1].ids
 
 
-def test_the_index_of_the_first_frame_is_a_frame(lite: STCNLite) -> None:
-    source = segue.open_source(FRAMES, start=2)
-    (first, *_) = segue.track(source, {2: ONE}, model=lite, device="cpu")
-    assert (first.index, first.ids) == (2, (1,))
-
-
-@pytest.mark.parametrize("masks", [{1: ONE, 2: TWO}, MASKS[0], np.stack([ONE, TWO])])
-def test_masks_are_the_objects_of_the_first_frame(masks: Any, lite: STCNLite) -> None:
-    assert followed(lite, masks=masks) == followed(lite, {0: MASKS[0]})
-    for others in ({"box": BOX}, {"prompts": {0: MASKS[0]}}, {"prompts": segue.Auto()}):
-        with pytest.raises(SegueError, match="masks"):
-            followed(lite, masks=masks, **others)
-
-
-def test_points_have_labels_as_in_sam_2(lite: STCNLite) -> None:
-    wanted = followed(lite, {0: PointPrompt(1, ((20, 20),), ((5, 40),))})
-    for labels in ([1, 0], np.array([1, 0]), torch.tensor([True, False])):
-        assert followed(lite, points=[(20, 20), (5, 40)], labels=labels) == wanted
-    boxed = {0: [segue.BoxPrompt(1, BOX), PointPrompt(1, (), ((5, 40),))]}
-    assert followed(lite, points=[(5, 40)], labels=[0], box=BOX) == followed(lite, boxed)
-    for wrong in ([1], [1, 2], [0, 0]):
-        with pytest.raises(PromptError, match="labels"):
-            followed(lite, points=[(20, 20), (5, 40)], labels=wrong)
-    with pytest.raises(PromptError, match="labels"):
-        followed(lite, box=BOX, labels=[1])
+def test_prompts_of_the_first_frame_may_name_frames(lite: STCNLite) -> None:
+    said = [segue.MaskPrompt(1, ONE), segue.MaskPrompt(2, TWO, frame=3)]
+    assert followed(lite, said) == followed(lite, {0: said[0], 3: said[1]})
 
 
 def test_arrays_may_be_bgr_and_pil_images_know_their_order(tmp_path: Path) -> None:

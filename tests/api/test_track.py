@@ -113,9 +113,9 @@ def test_settings_are_those_of_the_network() -> None:
     [
         (
             {"long_time": True},
-            "setting long_time: this network has none of that name; it has .*long_term, max",
+            "setting long_time: this network has none; it has .*long_term, max",
         ),
-        ({"mem_every": 3}, "setting mem_every: there is an option of that name"),
+        ({"mem_every": 3}, "setting mem_every: this network has none"),
         ({"long_term": "yes"}, "setting long_term is 'yes', but must be a valid boolean"),
         ({"num_prototypes": True}, "setting num_prototypes is True, but must be a valid integer"),
         ({"chunk_size": 1.5}, "setting chunk_size is 1.5, but must be a valid integer"),

@@ -61,8 +61,8 @@ SAID: dict[str, Callable[[Path], Any]] = {
     "tensor": lambda _: torch.from_numpy(MASKS[0]),
     "stack": lambda _: np.stack([MASKS[0] == 1, MASKS[0] == 2]),
     "file": lambda folder: folder / "first.png",
-    "file of 0 and 255": lambda folder: {2: {1: str(folder / "one.png")}},
-    "files by id": lambda folder: {0: {3: folder / "one.png", 5: MASKS[0] == 2}},
+    "file of 0 and 255": lambda folder: {2: MaskPrompt(1, str(folder / "one.png"))},
+    "files by id": lambda folder: {0: [MaskPrompt(3, folder / "one.png"), MaskPrompt(5, MASKS[0] == 2)]},
     "prompts": lambda _: {
         0: [MaskPrompt(1, MASKS[0] == 1, label="cat"), BoxPrompt(2, (8, 8, 30, 30), fill=True)],
         3: [PointPrompt(4, ((20, 20),), ((2, 2),))],
@@ -71,9 +71,9 @@ SAID: dict[str, Callable[[Path], Any]] = {
     "a mask above a box": lambda _: {
         0: [BoxPrompt(2, (8, 8, 40, 40), fill=True), MaskPrompt(1, MASKS[0] == 1)]
     },
-    "one.png above a box": lambda folder: {0: {2: (2, 2, 60, 40), 1: folder / "one.png"}},
-    "boxes": lambda _: {1: [(2, 2, 30, 30), (32, 4, 60, 40)]},
-    "boxes on the first frame": lambda _: {0: [(2, 2, 30, 30), (32, 4, 60, 40)]},
+    "one.png above a box": lambda folder: [BoxPrompt(2, (2, 2, 60, 40)), MaskPrompt(1, folder / "one.png")],
+    "boxes": lambda _: {1: [BoxPrompt(1, (2, 2, 30, 30)), BoxPrompt(2, (32, 4, 60, 40))]},
+    "boxes on the first frame": lambda _: [BoxPrompt(1, (2, 2, 30, 30)), BoxPrompt(2, (32, 4, 60, 40))],
     "a mask that a prompter judged": lambda _: {0: [MaskPrompt(1, MASKS[0] == 1, 0.25)]},
 }
 

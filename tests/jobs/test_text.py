@@ -16,6 +16,8 @@ from segue.errors import ArgumentError, PromptError
 from segue.jobs import TrackJob, from_json, run, to_json
 from segue.masks import read_index_mask
 from segue.models.detection.released import Released
+from segue.prompts.detectors import BoxDetector
+from segue.prompts.proposals import Rules
 from segue.sessions.detected import DetectionSession
 from tests.cli.running import command_in
 
@@ -32,10 +34,11 @@ def drawn_image(boat: bool) -> Any:
     return image
 
 
-def find(image: Any) -> Any:
+def find(image: Any, rules: Rules) -> Any:
     """A red car, and a blue boat once it is there."""
     boat = bool((image[24:52, 56:84, 2] == 200).all())
-    return ([CAR, BOAT][: 1 + boat], [0.9, 0.8][: 1 + boat], ["car", "boat"][: 1 + boat])
+    count = 1 + boat
+    return np.array([CAR, BOAT], float)[:count], np.array([0.9, 0.8])[:count], ["car", "boat"][:count], None
 
 
 FRAMES = [drawn_image(index >= 3) for index in range(8)]
@@ -47,7 +50,7 @@ def labels(auto: segue.Auto, **options: Any) -> list[list[tuple[int, str | None,
 
 
 def auto(**options: Any) -> segue.Auto:
-    return segue.Auto(segue.detector(find, refine="none", device="cpu"), **options)
+    return segue.Auto(BoxDetector(find, {}, None), **options)
 
 
 CARS, SHIPS = (1, "cars", 0.9), (2, "ships", 0.8)
@@ -68,7 +71,7 @@ def test_a_text_is_looked_for_on_given_frames_alone() -> None:
 def test_colours_and_scores_choose() -> None:
     assert labels(auto(text="blue thing", every=1))[-1] == [(1, "blue thing", 0.8)]
     assert labels(auto(text="blue car", every=1)) == [[]] * 8
-    found = segue.detector(find, refine="none", score=0.85, device="cpu")
+    found = BoxDetector(find, {}, None, Rules(score=0.85))
     assert labels(segue.Auto(found, every=1), text="thing")[-1] == [(1, "thing", 0.9)]
 
 

@@ -32,7 +32,7 @@ from segue.prompts.detectors import DiscoveryDetector, NetworkDetector, Semantic
 from segue.prompts.prompter import Prompter
 from segue.prompts.proposals import Rules
 from segue.sessions import ForegroundSession, InstanceSession, TrackSession
-from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
+from segue.sessions.extra_inputs import FlowNetwork, computing_flow
 from segue.sessions.instances import WindowOptions
 from segue.types import BoxPrompt, PointPrompt
 from tests.clips import clip
@@ -179,7 +179,7 @@ def test_published_detectors_on_a_device(name: str) -> None:
 @pytest.mark.parametrize("mode", ["hierarchical", "single"])
 def test_flow_networks_on_a_device(mode: FlowMode) -> None:
     torch.manual_seed(0)
-    network = ComputedFlow(FlowNetwork(HOFAM(1, flow_mode=mode, levels=6).eval()), Farneback())
+    network = computing_flow(FlowNetwork(HOFAM(1, flow_mode=mode, levels=6).eval()), Farneback())
     here = ForegroundSession(network, device="cpu")
     expected = [here.step(frame) for frame in FRAMES[:4]]
     with LogicalDevice():

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from segue.errors import PromptError
 from segue.models.dino import DINO
-from segue.prompts.detectors import DiscoveryDetector
-from segue.prompts.lost import discover, pixels_of_patches
+from segue.prompts.detectors import DiscoveryDetector, discover, pixels_of_patches
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Rules, select
 from segue.reproduce.stcn_report import nearest_detections

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segue.arrays import BoolArray
-from segue.prompts import Answer, Granularity, Prompts
+from segue.prompts import Answer, Prompts
 from segue.prompts.motion import MotionPrompter
 from segue.types import Image
 
@@ -47,11 +47,9 @@ class Stub:
     def answer(self, prompts: Prompts) -> Answer:
         self.asked.append(prompts)
         box = self.clicked if prompts.box is None else prompts.box
-        granularities: tuple[Granularity, ...] = ("whole", "group")
-        granularity: Granularity = prompts.granularity if prompts.box is None else "whole"
         planes = filled(box)[None].astype(np.float32)
         iou = np.array([self.expected], np.float32)
-        return Answer(SIZE, (0, 0, SIZE[1], SIZE[0]), iou, planes, granularity, granularities)
+        return Answer(SIZE, (0, 0, SIZE[1], SIZE[0]), iou, planes)
 
 
 def overlap(found: BoolArray, truth: BoolArray) -> float:
@@ -63,26 +61,6 @@ def test_a_click_on_a_part_means_what_moves_with_it(shift: int) -> None:
     answer = MotionPrompter(Stub(), scene(0), lambda: scene(shift)).answer(Prompts(points=[(160, 60)]))
     assert overlap(answer.mask, filled(SHIRT)) < 0.5
     assert overlap(answer.mask, filled(BODY)) > 0.7
-    assert answer.granularities == ("whole", "part", "group")
-
-
-def test_the_part_and_the_group_of_the_image_alone_stay_available() -> None:
-    stub = Stub()
-    prompter = MotionPrompter(stub, scene(0), lambda: scene(5))
-    whole = prompter.answer(Prompts(points=[(160, 60)]))
-    asked = len(stub.asked)
-    part = prompter.answer(Prompts(points=[(160, 60)], granularity="part"))
-    assert part.granularity == "part"
-    assert np.array_equal(part.mask, filled(SHIRT))
-    again = prompter.answer(Prompts(points=[(160, 60)]))
-    assert np.array_equal(again.mask, whole.mask)
-    assert len(stub.asked) == asked, "the same clicks are not asked again"
-    group = prompter.answer(Prompts(points=[(160, 60)], granularity="group"))
-    assert group.granularity == "group"
-    assert group.granularities == part.granularities == ("whole", "part", "group")
-    other = prompter.answer(Prompts(points=[(161, 60)]))
-    assert len(stub.asked) > asked + 1
-    assert overlap(other.mask, filled(BODY)) > 0.7
 
 
 @pytest.mark.parametrize(
@@ -100,7 +78,6 @@ def test_the_mask_of_the_image_stays_where_motion_says_nothing(
 ) -> None:
     answer = MotionPrompter(Stub(), scene(0), neighbour).answer(Prompts(points=[(160, 60)]))
     assert np.array_equal(answer.mask, filled(SHIRT))
-    assert answer.granularities == ("whole", "group")
 
 
 def test_a_mask_of_all_that_moves_stays() -> None:

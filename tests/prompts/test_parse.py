@@ -7,20 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.errors import PromptError
-from segue.prompts import parse_box, parse_boxes, parse_point
+from segue.prompts.parse import typed_prompts
 from segue.types import BoxPrompt, PointPrompt
 
 
 @given(numbers=st.tuples(*[st.integers(-999, 9999)] * 4), id=st.integers(1, 65535))
 def test_a_box_comes_back_as_it_was_written(numbers: tuple[int, int, int, int], id: int) -> None:
     text = ",".join(map(str, numbers))
-    assert parse_box(text) == BoxPrompt(1, numbers)
-    assert parse_box(f"{id}:{text}", fill=True) == BoxPrompt(id, numbers, fill=True)
+    assert typed_prompts([], [text], [], []) == (BoxPrompt(1, numbers),)
+    assert typed_prompts([], [f"{id}:{text}"], [], [], fill=True) == (BoxPrompt(id, numbers, fill=True),)
 
 
 def test_boxes_without_an_id_take_the_free_ones() -> None:
-    boxes = parse_boxes(["0,0,1,1", "2:0,0,1,1", "0,0,1,1", "7:0,0,1,1", "0,0,1,1"])
+    boxes = typed_prompts([], ["0,0,1,1", "2:0,0,1,1", "0,0,1,1", "7:0,0,1,1", "0,0,1,1"], [], [])
     assert [box.id for box in boxes] == [1, 2, 3, 7, 4]
+
+
+def test_masks_without_an_id_take_the_free_ones() -> None:
+    masks = typed_prompts(["a.png", "1=b.png", "4@c.png", "5@7=d.png"], [], [], [])
+    assert [mask.id for mask in masks] == [2, 1, 0, 7]
 
 
 @pytest.mark.parametrize(
@@ -34,10 +39,10 @@ def test_boxes_without_an_id_take_the_free_ones() -> None:
     ],
 )
 def test_a_point_is_on_the_object_unless_it_starts_with_minus(text: str, expected: PointPrompt) -> None:
-    assert parse_point(text) == expected
+    assert typed_prompts([], [], [text], []) == (expected,)
 
 
 @pytest.mark.parametrize("text", ["", "1", "1,2,3", "--1,2", "1:", "one,two"])
 def test_another_text_is_no_point(text: str) -> None:
     with pytest.raises(PromptError, match=r"point '.*' is not of the form"):
-        parse_point(text)
+        typed_prompts([], [], [text], [])

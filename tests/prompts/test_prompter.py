@@ -13,9 +13,9 @@ import torch
 from segue.errors import PromptError
 from segue.masks import read_index_mask
 from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
-from segue.prompts import Answer, Granularity, Prompter, Prompts
+from segue.prompts import Answer, Prompter, Prompts
 from segue.prompts.planes import tight_box
-from segue.prompts.prompter import CLICK_SIDE, SIDE
+from segue.prompts.prompter import SIDE
 from segue.types import Frame, Image
 
 Mask = npt.NDArray[np.bool_]
@@ -73,41 +73,6 @@ def test_features_of_a_crop_are_kept_for_further_clicks() -> None:
     assert network.encoded == 2
     assert again.window == first.window
     assert overlap(again.mask, mask) > 0.9
-
-
-class Nested(Watched):
-    """Sees a part, an object and a group around the middle of an image of 240 x 320, whatever the crop."""
-
-    boxes = ((140, 100, 180, 140), (130, 80, 190, 160), (90, 60, 240, 180))
-    order = (1, 0, 2)
-
-    def decode(
-        self, features: tuple[torch.Tensor, ...], prompts: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if prompts.shape[-1] == SIDE:  # a look at what was chosen gives it back
-            return super().decode(features, prompts)
-        planes = torch.full((len(prompts), 3, CLICK_SIDE // 2, CLICK_SIDE // 2), -9.0)
-        for plane, number in zip(planes[0], self.order, strict=True):  # the first is the whole image
-            x0, y0, x1, y1 = (
-                round(edge * CLICK_SIDE / 2 / length)
-                for edge, length in zip(self.boxes[number], (320, 240) * 2, strict=True)
-            )
-            plane[y0:y1, x0:x1] = 9.0
-        return planes, torch.tensor([[2.0, 1.0, 0.5]]).expand(len(prompts), -1)
-
-
-@pytest.mark.parametrize(("granularity", "number"), [("part", 0), ("whole", 1), ("group", 2)])
-def test_a_click_gives_the_whole_and_a_part_or_a_group_on_demand(
-    granularity: Granularity, number: int
-) -> None:
-    network = Nested(PREVIOUS)
-    answer = Prompter(drawn_image(), network)(points=[(160, 120)], granularity=granularity)
-    x0, y0, x1, y1 = network.boxes[number]
-    truth = np.zeros((240, 320), np.bool_)
-    truth[y0:y1, x0:x1] = True
-    assert overlap(answer.mask, truth) > 0.85
-    assert answer.granularity == granularity
-    assert answer.granularities == ("whole", "part", "group")
 
 
 def test_a_new_mask_is_mended_once_and_an_earlier_one_taken_as_it_is() -> None:

@@ -11,8 +11,8 @@ import torch
 from segue.api.foreground import foreground
 from segue.errors import CheckpointError, SinkError
 from segue.flow import DIS, Farneback
+from segue.models.base import foreground_capabilities
 from segue.models.mustan_lite import MustanLite
-from segue.sessions.extra_inputs import ComputedFlow
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.networks import foreground_model
 from segue.types import Frame
@@ -80,9 +80,10 @@ def test_lite_learns_to_look_at_flow_and_says_so(tmp_path: Path, start: Path) ->
     assert network.flow_attention.fusion[0].get_parameter("weight").any()
 
     made = foreground_model("mustan-lite", file)
-    assert isinstance(made, ComputedFlow)
-    assert isinstance(made.images.provider, Farneback)
-    assert isinstance(foreground_model("mustan-lite", file, "dis").images.provider, DIS)  # type: ignore[union-attr]
+    assert isinstance(foreground_capabilities(made).flow_provider, Farneback)
+    assert isinstance(
+        foreground_capabilities(foreground_model("mustan-lite", file, "dis")).flow_provider, DIS
+    )
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
     session = ForegroundSession(made, device="cpu")
     session.explain()

@@ -23,7 +23,7 @@ from segue_web.project import FrameAnnotation, MarkedMask
 from segue_web.store import StaleError
 from segue_web.video import Video
 from segue_web.worker import Tools
-from tests.prompts.test_motion import BODY, SHIRT, Stub, filled, overlap, scene
+from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
 from tests.segue_web.videos import numbered, write_video
 
 
@@ -42,9 +42,7 @@ class CircleWorker:
             plane = cv2.circle(mask, (10 + frame, 10), 5, 1, -1) > 0
             return [{"counts": encode_rle(plane)["counts"], "label": asked, "score": 0.5}]
         x, y = [*asked.points, *asked.negative][0] if asked.box is None else asked.box[:2]
-        radius = 2 if asked.granularity == "part" else 5
-        plane = cv2.circle(mask, (int(x), int(y)), radius, 1, -1) > 0
-        return plane, 0.75, {"granularity": asked.granularity, "granularities": ("whole", "part")}
+        return cv2.circle(mask, (int(x), int(y)), 5, 1, -1) > 0, 0.75
 
     def steps(self, make: Any, *arguments: Any) -> AsyncGenerator[Any, None]:
         self.jobs.append(arguments)
@@ -106,14 +104,7 @@ def test_a_click_makes_an_object_and_is_saved_with_its_prompt(backend: AnnotateB
     assert click(ask, 3, 20, 30) == 1
 
     assert backend.project.mask(3)[30, 20] == 1
-    assert backend.project.prompts(3) == {
-        1: {
-            "points": [[20.0, 30.0, True]],
-            "box": None,
-            "granularity": "whole",
-            "granularities": ["whole", "part"],
-        }
-    }
+    assert backend.project.prompts(3) == {1: {"points": [[20.0, 30.0, True]], "box": None}}
     assert [row["name"] for row in backend.project.objects()] == ["Object 1"]
     assert backend.project.marks(3)[1].score == 0.75, "what the prompter expects"
     ask("undo")
@@ -132,11 +123,8 @@ def test_a_click_means_what_moves_with_it(
     tools = Tools(tmp_path / "video", None, ("stcn-lite", None), "segue-prompt", None)
 
     clicked = tools.click(frame, Prompts(points=[(160, 60)]), None)
-    part = tools.click(frame, Prompts(points=[(160, 60)], granularity="part"), None)
 
     assert overlap(clicked[0], filled(BODY)) > 0.7
-    assert clicked[2]["granularities"] == ("whole", "part", "group")
-    assert np.array_equal(part[0], filled(SHIRT))
 
 
 def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path) -> None:
@@ -195,20 +183,6 @@ def test_a_correction_sees_how_sure_the_mask_was_as_long_as_it_is_the_one_that_w
     assert np.array_equal(seen > 0.5, mask), "the mask itself is the same"
     assert others[0] is painted, "what a person painted is not doubted"
     assert others[1] is mask, "nor what is known of another frame"
-
-
-def test_the_page_may_ask_for_a_part_and_hears_what_else_is_to_be_had(
-    backend: AnnotateBackend, ask: Ask
-) -> None:
-    number = click(ask, 3, 20, 30)
-    whole = np.sum(backend.project.mask(3) == number)
-    seen = ask("look", frames=[3])["frames"][0]["revision"]
-    given = {"frame": 3, "object": number, "points": [(20, 30, True)], "seen": seen}
-    answer = ask("click", **given, granularity="part")
-    assert (answer["granularity"], list(answer["granularities"])) == ("part", ["whole", "part"])
-    assert 0 < np.sum(backend.project.mask(3) == number) < whole
-    with pytest.raises(SegueError, match="granularity"):
-        ask("click", **given, granularity="half")
 
 
 def clicks(backend: AnnotateBackend, ask: Ask, frame: int, *points: tuple[float, float, bool]) -> Any:

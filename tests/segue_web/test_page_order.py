@@ -204,9 +204,9 @@ def test_a_new_object_is_begun_while_the_click_before_is_not_answered(desk: Desk
     desk.page.keyboard.press("n")
     desk.click(0.6, 0.6)
     desk.change(0, 1, prompts={"1": {"points": [[1, 1, True]], "box": None}})
-    desk.answer(first, object=1, granularities=["whole"], granularity="whole")
+    desk.answer(first, object=1)
     second = desk.next("click")
-    desk.answer(second, object=1, granularities=["whole"], granularity="whole")
+    desk.answer(second, object=1)
     third = desk.next("click")
     assert [message["object"] for message in (first, second, third)] == [None, 1, None]
     assert [len(message["points"]) for message in (second, third)] == [2, 1]
@@ -220,7 +220,7 @@ def test_an_object_that_is_chosen_while_a_click_is_not_answered_stays_chosen(des
     desk.page.keyboard.press("2")
     first = desk.next("click")
     desk.change(0, 1, 2)
-    desk.answer(first, object=1, granularities=["whole"], granularity="whole")
+    desk.answer(first, object=1)
     desk.settle()
     desk.here("Object 2: corrected by you")
 
@@ -237,9 +237,7 @@ def test_undo_of_a_click_that_is_refused_leaves_the_step_before(
     click = desk.next("click")
     desk.page.keyboard.press("z")
     desk.page.keyboard.press("z")  # this one is for the step before the click
-    desk.answer(
-        click, **{"error": "the disk is full"} if refused else {"object": 1, "granularities": ["whole"]}
-    )
+    desk.answer(click, **{"error": "the disk is full"} if refused else {"object": 1})
     for _ in left:
         desk.answer(desk.next("undo"), label="click", frames=[0])
     desk.page.wait_for_selector('[data-command="undo"]:not([disabled])')
@@ -259,7 +257,7 @@ def test_track_and_escape_wait_for_the_click_before(desk: Desk) -> None:
     desk.settle()
     assert desk.ops("track", "stop") == []
     desk.change(0, 1)
-    desk.answer(click, object=1, granularities=["whole"], granularity="whole")
+    desk.answer(click, object=1)
     track = desk.next("track")
     assert track["frame"] == 0, "from the frame on which the key was pressed"
     desk.answer(track)
@@ -294,7 +292,7 @@ def test_an_export_has_the_click_before(desk: Desk) -> None:
     desk.settle()
     assert desk.ops("export") == []
     desk.held = set()
-    desk.answer(click, object=1, granularities=["whole"], granularity="whole")
+    desk.answer(click, object=1)
     while not desk.ops("export"):
         desk.page.wait_for_timeout(10)
 

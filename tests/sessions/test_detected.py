@@ -138,16 +138,6 @@ def test_who_leaves_is_lost_and_returns_under_the_same_id() -> None:
     assert seen(results[-1]) == [(1, "person"), (2, "person"), (3, "person")]
 
 
-def test_who_vanishes_between_two_looks_has_the_detector_look_at_once() -> None:
-    stays = ("person", 0.9, 10, 20, GREEN)
-    video = [drawn(stays, ("dog", 0.9, 60, 20, RED))] * 3 + [drawn(stays)] * 6
-    results = run(video, every=5)
-    assert seen(results[2]) == [(1, "person"), (2, "dog")]
-    # Gone on frame 3, looked for on frame 4, and no longer followed then.
-    assert [item.id for item in results[3].objects] == [1, 2]
-    assert [item.id for item in results[4].objects] == [1]
-
-
 def test_a_second_box_on_a_known_object_is_no_second_object() -> None:
     image, found = drawn(("person", 0.9, 10, 20, RED))
     half = np.zeros((1, *SIZE), bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import ArgumentError, PromptError
+from segue.models.detection.classes import COCO_ORDER
 from segue.models.detection.mask_rcnn import Detections
 from segue.models.detection.nanodet import Boxes, NanoDetPlus
 from segue.models.dino import DINO
 from segue.prompts.answers import Answer, Prompts
-from segue.prompts.detectors import BoxDetector, DiscoveryDetector
+from segue.prompts.detectors import BoxDetector, DiscoveryDetector, find_boxes
 from segue.prompts.proposals import Rules
 from segue.registry import DETECTORS
 from segue.sessions.detecting import as_classes, detector
@@ -135,7 +137,8 @@ def test_a_box_with_a_doubtful_mask_comes_after_a_weaker_one_with_a_sure_mask() 
             iou = np.array([0.4 if x0 == 0 else 0.9], np.float32)
             return Answer((20, 40), (x0, y0, x1, y1), iou, np.ones((1, y1 - y0, x1 - x0), np.float32))
 
-    found = BoxDetector(cast(NanoDetPlus, Two()), Judge, Rules(score=0.5))(IMAGE)
+    find = partial(find_boxes, cast(NanoDetPlus, Two()), 1)
+    found = BoxDetector(find, COCO_ORDER, Judge, Rules(score=0.5))(IMAGE)
     assert [item.label for item in found.objects] == ["car", "person"]
     np.testing.assert_allclose([item.score for item in found.objects], [0.54, 0.36], atol=1e-6)
 

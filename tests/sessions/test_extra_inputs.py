@@ -12,11 +12,12 @@ import torch
 from segue.api.foreground import foreground
 from segue.errors import FlowError, PromptError
 from segue.flow import FlowFiles, FlowImages
-from segue.models.base import ForegroundNetwork
 from segue.models.hofam import HOFAM
 from segue.models.mustan_lite import MustanLite
-from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
+from segue.sessions.empty_scene import Scene
+from segue.sessions.extra_inputs import FlowNetwork, computing_flow
 from segue.sessions.foreground import ForegroundSession
+from segue.sessions.segmenters import NetworkSegmenter, SegmenterInput
 from segue.sessions.subtractors import BackgroundDifference
 from segue.types import Frame, Image
 from tests.flow.files import save_flo
@@ -35,42 +36,46 @@ def network(request: pytest.FixtureRequest) -> HOFAM:
     return HOFAM(2, flow_mode=request.param, levels=6).eval()
 
 
-def test_frames_of_the_network_s_size_pass_as_they_are(network: HOFAM) -> None:
-    wrapped = ComputedFlow(FlowNetwork(network), Difference())
-    face: ForegroundNetwork = wrapped
-    gaps = (1,) if network.flow_mode == "single" else (1, 3, 5)
-    assert face.context == tuple((-gap, "image") for gap in gaps)
-    bytes_ = torch.randint(0, 256, (1 + len(gaps), 2, 3, 64, 128), generator=torch.Generator().manual_seed(0))
-    now, *earlier = bytes_.float() / 255
-    with torch.inference_mode():
-        context = [face.encode(frames, "image") for frames in earlier]
-        logits = face.decode(face.encode(now, "current"), context, None, (64, 128))
-    for i in range(2):
-        first, *others = (x[i].movedim(0, -1).numpy().astype(np.uint8) for x in bytes_)
-        image = FlowImages(Difference(), gaps)(first, others)
-        with torch.inference_mode():
-            flow = torch.from_numpy(image).movedim(-1, 0)[None].float() / 255
-            expected = network(now[i : i + 1], flow)
-        torch.testing.assert_close(logits[i : i + 1], expected, rtol=1e-4, atol=1e-5)
+def gaps_of(network: HOFAM) -> tuple[int, ...]:
+    return (1,) if network.flow_mode == "single" else (1, 3, 5)
+
+
+def probability(network: HOFAM, image: Image, flow: Image) -> np.ndarray:
+    planes = (torch.from_numpy(x).movedim(-1, 0)[None] / 255 for x in (image, flow))
+    return network.probability(*planes)[0, 0].numpy()
+
+
+def test_flow_is_computed_of_the_frames_before(network: HOFAM) -> None:
+    gaps = gaps_of(network)
+    face = computing_flow(FlowNetwork(network), Difference())
+    assert not face.context
+    still = np.random.default_rng(0).integers(0, 250, (64, 128, 3))
+    images = [(still + t).astype(np.uint8) for t in range(7)]
+    session = ForegroundSession(face, without=["align"], device="cpu")
+    for t, image in enumerate(images):
+        result = session.step(Frame(t, float(t), image))
+        assert result is not None
+        flow = FlowImages(Difference(), gaps)(image, [images[max(t - gap, 0)] for gap in gaps])
+        np.testing.assert_allclose(result.probabilities[1], probability(network, image, flow), atol=1e-5)
+    with pytest.raises(PromptError, match="brings flow"):
+        session.step(Frame(7, 7.0, images[0], flow=flow))
 
 
 def test_other_sizes_come_back(network: HOFAM) -> None:
-    face = ComputedFlow(FlowNetwork(network), Difference())
-    frames = torch.rand(1, 3, 50, 99)
+    face = FlowNetwork(network)
     with torch.inference_mode():
-        current = face.encode(frames, "current")
-        assert current[0].shape[-2:] == (64, 128)
-        context = [face.encode(frames, "image")] * len(face.context)
-        assert face.decode(current, context, None, (50, 99)).shape == (1, 1, 50, 99)
+        current = face.encode(
+            torch.rand(1, 3, 50, 99), "current", torch.rand(1, len(gaps_of(network)), 50, 99)
+        )
+        assert face.decode(current, [], None, (50, 99)).shape == (1, 1, 50, 99)
 
 
 def test_the_published_network_sees_256_by_256() -> None:
-    face = ComputedFlow(FlowNetwork(HOFAM(1)), Difference())
-    assert face.encode(torch.rand(1, 3, 300, 700), "image")[0].shape[-2:] == (256, 256)
+    assert FlowNetwork(HOFAM(1)).resized(torch.rand(1, 3, 300, 700)).shape[-2:] == (256, 256)
 
 
 def test_flow_of_another_program_stands_for_what_is_computed(network: HOFAM) -> None:
-    gaps = (1,) if network.flow_mode == "single" else (1, 3, 5)
+    gaps = gaps_of(network)
     rng = np.random.default_rng(0)
     frames = [Frame(t, float(t), rng.integers(0, 256, (64, 128, 3)).astype(np.uint8)) for t in range(3)]
     flows = [rng.integers(0, 256, (64, 128, len(gaps))).astype(np.uint8) for _ in frames]
@@ -78,8 +83,7 @@ def test_flow_of_another_program_stands_for_what_is_computed(network: HOFAM) -> 
     for frame, flow in zip(frames, flows, strict=True):
         result = session.step(replace(frame, flow=flow))
         assert result is not None
-        given = (torch.from_numpy(x).movedim(-1, 0)[None] / 255 for x in (frame.image, flow))
-        expected = network.probability(*given)[0, 0].numpy()
+        expected = probability(network, frame.image, flow)
         np.testing.assert_allclose(result.probabilities[1], expected, atol=1e-5)
 
 
@@ -95,7 +99,7 @@ def test_frames_and_flow_that_do_not_fit_are_refused(network: HOFAM) -> None:
 
 
 def test_a_folder_of_flow_files_belongs_to_the_frames_in_order(network: HOFAM, tmp_path: Path) -> None:
-    gaps = (1,) if network.flow_mode == "single" else (1, 3, 5)
+    gaps = gaps_of(network)
     images = [np.full((64, 128, 3), 20 * t, np.uint8) for t in range(7)]
     for gap in gaps:
         for t in range(gap, 7):
@@ -104,8 +108,7 @@ def test_a_folder_of_flow_files_belongs_to_the_frames_in_order(network: HOFAM, t
     found = list(foreground(images, model=wrapped, flow=tmp_path, without=["align"], device="cpu"))
     files = FlowFiles(tmp_path, gaps, 7)
     for t, result in enumerate(found):
-        given = (torch.from_numpy(x).movedim(-1, 0)[None] / 255 for x in (images[t], files(t)))
-        expected = network.probability(*given)[0, 0].numpy()
+        expected = probability(network, images[t], files(t))
         np.testing.assert_allclose(result.probabilities[1], expected, atol=1e-5)
     with pytest.raises(FlowError, match="only hofam, stam and networks trained with --flow look at flow"):
         foreground(images, model="median", flow=tmp_path)
@@ -118,33 +121,28 @@ def test_flow_is_computed_for_a_network_that_takes_it() -> None:
     plain = MustanLite("dis").eval()
     for values in plain.flow_attention.fusion.parameters():  # type: ignore[union-attr]
         torch.nn.init.normal_(values, std=0.2)
-    face = ComputedFlow(plain, Difference())
-    assert face.context[len(plain.context) :] == ((-3, "image"), (-6, "image"))
-    assert not face.capabilities.flow
-    six, three, now = torch.randint(0, 256, (3, 1, 3, 32, 48)).float() / 255
-    scene = torch.rand(1, 21, 32, 48)
-    roles = [(six, "context"), (three, "context"), (three, "image"), (six, "image")]
-    shown = [(255 * x[0]).round().byte().movedim(0, -1).numpy() for x in (now, three, six)]
-    image = FlowImages(Difference(), (3, 6))(shown[0], shown[1:])
-    flow = torch.from_numpy(image).movedim(-1, 0)[None].float() / 255
-    with torch.inference_mode():
-        context = [face.encode(x, role) for x, role in roles]
-        found = face.decode(face.encode(now, "current"), context, face.encode(scene, "scene"), (32, 48))
-        expected = plain(torch.stack([six, three, now], 1), scene, flow)
-        motion, scales = face.explain_flow(face.encode(now, "current"), context, face.encode(scene, "scene"))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    assert [each.shape for each in motion] == [(1, 2, 32, 48)] * 2
-    np.testing.assert_allclose(motion[0][0].movedim(0, -1), Difference()(shown[0], shown[2]))
-    assert [each.filtered.shape[-1] for each in scales] == [24, 12, 6, 3]
-    assert [each.attention is None for each in scales] == [False, False, False, True]
+    told = NetworkSegmenter(plain, device="cpu")
+    segmenter = NetworkSegmenter(computing_flow(plain, Difference()), device="cpu")
+    assert (told.extra, segmenter.extra, segmenter.offsets) == ("flow", None, (-6, -3))
+    rng = np.random.default_rng(0)
+    six, three, now = rng.integers(0, 256, (3, 32, 48, 3)).astype(np.uint8)
+    scene = Scene(rng.integers(0, 256, (21, 32, 48)).astype(np.uint8))
+    context = {-6: SegmenterInput(six), -3: SegmenterInput(three)}
+    flow = FlowImages(Difference(), (3, 6))(now, [three, six])
+    expected = told.step(SegmenterInput(now, flow), context, scene)
+    assert np.array_equal(segmenter.step(SegmenterInput(now), context, scene), expected)
+    _, lengths, filtered, attention = segmenter.explanation()
+    assert np.array_equal(lengths[0][..., 0], flow[..., 0])
+    assert [each.shape[1] for each in filtered] == [24, 12, 6, 3]
+    assert [each.shape[1] for each in attention] == [24, 12, 6]
     with pytest.raises(ValueError, match="each frame must bring its flow"):
-        plain.encode(now, "current")
+        plain.encode(torch.rand(1, 3, 32, 48), "current")
 
 
 def test_flow_and_its_attention_are_shown() -> None:
     torch.manual_seed(0)
     session = ForegroundSession(
-        ComputedFlow(FlowNetwork(HOFAM(1, levels=6).eval()), Difference()), without=["align"]
+        computing_flow(FlowNetwork(HOFAM(1, levels=6).eval()), Difference()), without=["align"]
     )
     session.explain()
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)

@@ -22,8 +22,8 @@ from segue.sessions.instance_tracks import PATIENCE, Instance, Tracks
 from segue.sessions.instances import InstanceSession, WindowOptions, allowed_classes
 from segue.sessions.official import (
     as_tensor,
-    clip_records,
     resized,
+    whole_clip,
 )
 from segue.types import Frame, Segmentation
 from tests.fill import fill_plainly
@@ -147,7 +147,7 @@ def test_a_whole_clip_gives_the_published_results(shared: object) -> None:
     assert isinstance(built, SeqFormer)
     images = list(golden["image_u8"])
     side = min(images[0].shape[:2])  # they are not resized
-    records = clip_records(built, images, (150, 200), device=torch.device("cpu"), short_side=side)
+    records = whole_clip(built, images, (150, 200), device="cpu", short_side=side)
     assert [record["category_id"] for record in records] == [record["category_id"] for record in expected]
     assert [record["score"] for record in records] == pytest.approx(
         [record["score"] for record in expected], abs=1e-5

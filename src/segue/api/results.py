@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import inspect
 import itertools
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
@@ -39,25 +37,10 @@ Progress = Callable[[int, int | None], None]
 """Called after each result with the number of results so far, and the expected one, if known."""
 
 
-COLUMNS = {
-    "frame": "int64",
-    "time": "float64",
-    "id": "int64",
-    "label": "object",
-    "score": "float64",
-    "x0": "float64",
-    "y0": "float64",
-    "x1": "float64",
-    "y1": "float64",
-    "area": "int64",
-}
-"""Columns of the table with their types."""
-
-
 class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Generic[S]):
     """An iterator over the results of a source, in order, each computed on demand.
 
-    Use ``for``, ``async for``, :meth:`save` or :meth:`to_pandas` once. The source is closed after the last
+    Use ``for`` or :meth:`save` once. The source is closed after the last
     result, at the end of a ``with`` block, and when the object is garbage-collected.
 
     Attributes:
@@ -87,7 +70,6 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self.frames = opened.frames
         self.names = opened.names
         self._opened = opened
-        self._thread: ThreadPoolExecutor | None = None
         self._watch = _Watch(opened.source, progress)
         self._pairs = _pairs_of(opened, self._watch)
 
@@ -100,20 +82,6 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
     def __next__(self) -> Segmentation:
         return next(self._pairs)[1]
-
-    def __aiter__(self) -> Results[S]:
-        self.__iter__()
-        if self._thread is None:  # one thread for all: threads of PyTorch and of decoders belong to it
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue")
-        return self
-
-    async def __anext__(self) -> Segmentation:
-        loop = asyncio.get_running_loop()
-        pair = await loop.run_in_executor(self._thread, next, self._pairs, None)
-        if pair is None:
-            self.close()
-            raise StopAsyncIteration
-        return pair[1]
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -128,47 +96,8 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
     def close(self) -> None:
         """Close the source before the last result."""
-        if self._thread is not None:
-            self._thread.shutdown()
-            self._thread = None
         self._pairs.close()
         self.source.close()
-
-    def to_pandas(self) -> Any:
-        """Table of the objects in all remaining results, without masks.
-
-        Returns:
-            ``pandas.DataFrame`` with one row for each object on each frame, in order: ``frame`` (index),
-            ``time`` in seconds, ``id``, ``label`` (None without one), ``score`` in [0, 1], the box ``x0``,
-            ``y0``, ``x1``, ``y1`` in pixels (NaN where the object is not visible), and ``area`` in pixels.
-
-        Raises:
-            SegueError: pandas is not installed, or the results have been iterated.
-
-        Example:
-            >>> table = segue.track("dog.mp4", first_mask).to_pandas()  # doctest: +SKIP
-            >>> table.groupby("id").area.mean()  # doctest: +SKIP
-        """
-        self.__iter__()
-        try:
-            import pandas
-        except ImportError:
-            raise SegueError("a table needs pandas, which is not installed: pip install pandas") from None
-        rows = [
-            (
-                result.index,
-                result.time,
-                item.id,
-                item.label,
-                item.score,
-                *(item.box or (None,) * 4),
-                item.area,
-            )
-            for result in self
-            for item in result.objects
-        ]
-        # As objects first: pandas would turn None among labels into NaN.
-        return pandas.DataFrame(rows, columns=list(COLUMNS), dtype=object).astype(COLUMNS)
 
     def save(
         self,

@@ -32,8 +32,6 @@ def track(
     box: Box | None = None,
     points: Point | Sequence[Point] | None = None,
     negative: Point | Sequence[Point] | None = None,
-    labels: Sequence[int] | None = None,
-    masks: PromptsLike | None = None,
     text: str | Sequence[str] | None = None,
     model: str | TrackNetwork = "stcn-lite",
     weights: str | Path | None = None,
@@ -63,17 +61,13 @@ def track(
     Args:
         source: anything :func:`segue.open_source` takes, such as a file, a folder, an array (T, H, W, 3) or a
             list of RGB images.
-        prompts: objects to track: an index mask (H, W) of the first frame, or a mapping from frame index to
-            prompts. Prompts of a frame are an index mask, masks (N, H, W), values such as
-            :class:`segue.BoxPrompt`, a box ``(x0, y0, x1, y1)``, the path of a mask file, or a mapping from
-            ids to masks or boxes; see :func:`segue.prompts.given.as_prompts`. Prompts on later frames add,
-            correct and remove objects. :class:`segue.Auto` finds the objects instead.
+        prompts: objects to track: those of the first frame, or a mapping from frame index to prompts.
+            Prompts of a frame are an index mask (H, W), masks (N, H, W), the path of a mask file, or values
+            such as :class:`segue.BoxPrompt`; see :func:`segue.prompts.given.as_prompts`. Prompts on later
+            frames add, correct and remove objects. :class:`segue.Auto` finds the objects instead.
         box: ``(x0, y0, x1, y1)`` in pixels around a single object, on the first frame.
         points: ``(x, y)`` in pixels on that object, one or several, alone or with ``box``.
         negative: points beside the object, together with ``points``.
-        labels: as in SAM 2: 1 for each of ``points`` on the object, 0 for each beside it.
-        masks: objects of the first frame by their ids, as in ``{1: mask, 2: mask}``, each (H, W), bool or
-            uint8; or an index mask (H, W). Replaces ``prompts``.
         text: phrases to look for, such as ``"red car"`` or ``["person", "red car"]``; results have them as
             labels, with the score of the match. :class:`segue.Auto` sets the detector, the frames and the
             lowest score; without it the text is looked for every 5 frames.
@@ -125,7 +119,7 @@ def track(
     """
     given = dict(locals())
     opened = given["source"] = opened_source(source, given.pop("colour"))
-    marks = {name: given.pop(name) for name in ("box", "points", "negative", "labels", "masks")}
+    marks = {name: given.pop(name) for name in ("box", "points", "negative")}
     del given["prompts"], given["required"], given["text"]
     if text is not None:
         if prompts is not None and not isinstance(prompts, Auto):
@@ -144,7 +138,7 @@ def track(
         return results_of(TrackJob, given, {"detector": find}, finding=finding)
     if required is not None and not isinstance(required, Iterable):
         raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
-    said = given_prompts(prompts, **marks, start=opened.request.start)
+    said = given_prompts(prompts, **marks)
     wanted = None if required is None else tuple(sorted(map(int, required)))
     return results_of(TrackJob, given, prompts=stored_prompts(said, opened), required=wanted)
 

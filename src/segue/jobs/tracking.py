@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,7 +17,6 @@ from segue.jobs.opened import Inputs, OpenJob, first_frame
 from segue.jobs.values import (
     AnyPrompt,
     DetectorConfig,
-    SettingValue,
     TrackJob,
     TrackOptions,
     check_prompts,
@@ -55,27 +55,15 @@ def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
         changes[name] = changes[name] or None  # 0 never does
     if options.top_k != "published":
         changes["top_k"] = options.top_k
+    known = [item.name for item in fields(published) if item.name not in TrackOptions.model_fields]
+    for name in options.settings:
+        if name not in known:
+            raise ArgumentError(f"setting {name}: this network has none; it has {', '.join(known)}")
     try:
-        return replace(published, **changes, **checked_settings(published, options.settings))
-    except ValueError as error:  # what the schedule itself refuses
-        raise ArgumentError(str(error)) from None
-
-
-def checked_settings(published: Schedule, given: Mapping[str, SettingValue]) -> dict[str, Any]:
-    """Settings of a network, of the types that its schedule declares."""
-    types = get_type_hints(type(published))
-    found = {}
-    for name, value in given.items():
-        if name in TrackOptions.model_fields:
-            raise ArgumentError(f"setting {name}: there is an option of that name; give that one")
-        if name not in types:
-            known = ", ".join(known for known in types if known not in TrackOptions.model_fields)
-            raise ArgumentError(f"setting {name}: this network has none of that name; it has {known}")
-        try:
-            found[name] = TypeAdapter(types[name]).validate_python(value, strict=True)
-        except ValidationError as errors:
-            raise ArgumentError(f"setting {name}{error_text(errors)}") from None
-    return found
+        values = {**asdict(published), **changes, **options.settings}
+        return TypeAdapter(type(published)).validate_json(json.dumps(values), strict=True)
+    except ValidationError as errors:
+        raise ArgumentError(f"setting {error_text(errors)}") from None
 
 
 def plan_prompts(job: TrackJob, first: Frame, size: tuple[int, int]) -> dict[int, list[Prompt]]:

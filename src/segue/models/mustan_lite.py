@@ -137,11 +137,11 @@ class MustanLite(nn.Module):
 
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
-    ) -> tuple[list[Tensor], list[FilteredFlow]]:
-        """See :class:`segue.models.base.ExplainedFlow`; the frames bring their flow."""
+    ) -> list[FilteredFlow]:
+        """See :class:`segue.models.base.ExplainedFlow`."""
         assert background is not None
         height, width = current[0].shape[-2:]
-        return [], self._decode(current, context, background, (height, width))[1][::-1]
+        return self._decode(current, context, background, (height, width))[1][::-1]
 
     def _decode(
         self,

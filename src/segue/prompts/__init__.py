@@ -6,24 +6,19 @@ from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segue.prompts.annotation import resolve_prompts
-    from segue.prompts.answers import Answer, Granularity, ImagePrompter, MakePrompter, Prompts
+    from segue.prompts.answers import Answer, ImagePrompter, MakePrompter, Prompts
     from segue.prompts.motion import MotionPrompter
-    from segue.prompts.parse import parse_box, parse_boxes, parse_point
     from segue.prompts.prompter import Prompter
     from segue.prompts.prompters import find_prompter, prompter_of
 
 __all__ = [
     "Answer",
-    "Granularity",
     "ImagePrompter",
     "MakePrompter",
     "MotionPrompter",
     "Prompter",
     "Prompts",
     "find_prompter",
-    "parse_box",
-    "parse_boxes",
-    "parse_point",
     "prompter_of",
     "resolve_prompts",
 ]
@@ -32,9 +27,8 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "segue.prompts.annotation": "resolve_prompts",
-        "segue.prompts.answers": "Answer Granularity MakePrompter ImagePrompter Prompts",
+        "segue.prompts.answers": "Answer MakePrompter ImagePrompter Prompts",
         "segue.prompts.motion": "MotionPrompter",
-        "segue.prompts.parse": "parse_box parse_boxes parse_point",
         "segue.prompts.prompter": "Prompter",
         "segue.prompts.prompters": "find_prompter prompter_of",
     },

@@ -10,7 +10,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,17 +18,10 @@ import numpy.typing as npt
 
 from segue.arrays import Float32Array, as_array
 from segue.errors import PromptError
-from segue.inputs import check_choice, kind_of
+from segue.inputs import kind_of
 from segue.masks.given import as_points
 from segue.prompts.parse import box_of, check_points, clip_box, points_of
 from segue.types import Box, Image, Point
-
-Granularity = Literal["whole", "part", "group"]
-"""Granularity of clicks: the object, a part of it, or a group, such as rider and horse."""
-
-CONTAINED = 0.85  # share of a part that lies in the whole, and of the whole in a group
-PART_AREA, GROUP_AREA = 0.6, 1.5  # a part is smaller than the whole by so much, a group larger
-LEAST_IOU = 0.3  # predicted IoU, before calibration, below which a part or group is not offered
 
 Stroke = Sequence[Point]
 PixelWindow = tuple[int, int, int, int]  # a window in whole pixels
@@ -60,7 +53,6 @@ class Prompts:
         scribble: strokes on it, each a sequence of points.
         mask: where it was taken to be so far, (H, W): probability in [0, 1], booleans, or whole numbers that
             are 0 outside.
-        granularity: how much is meant where only clicks are given; one that is not available gives the whole.
     """
 
     box: Box | None = None
@@ -68,7 +60,6 @@ class Prompts:
     negative: Sequence[Point] = ()
     scribble: Sequence[Stroke] = ()
     mask: npt.NDArray[Any] | None = None
-    granularity: Granularity = "whole"
 
     @property
     def positive(self) -> list[Point]:
@@ -99,7 +90,6 @@ class Prompts:
             PromptError: nothing says where the object is, something lies outside the image, or has another
                 form than is expected.
         """
-        check_choice("granularity", self.granularity, Granularity, PromptError)
         prompts = replace(
             self,
             box=None if self.box is None else clip_box(box_of(self.box, "box"), size),
@@ -143,16 +133,12 @@ class Answer:
         window: part of the image ``(x0, y0, x1, y1)`` in pixels that contains all masks.
         iou: predicted IoU of each mask with what was meant, (K,), in [0, 1].
         planes: probability of each mask in the window, at any resolution, (K, h, w).
-        granularity: what of :data:`Granularity` the masks show.
-        granularities: those that are available, the whole first; others only of clicks alone.
     """
 
     size: tuple[int, int]
     window: PixelWindow
     iou: Float32Array
     planes: Float32Array = field(repr=False)
-    granularity: Granularity = "whole"
-    granularities: tuple[Granularity, ...] = ("whole",)
 
     def __len__(self) -> int:
         return len(self.iou)
@@ -243,26 +229,6 @@ class Answer:
         whole = np.zeros(self.size, np.float32)
         whole[y0:y1, x0:x1] = cv2.resize(self.planes[k], (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         return whole
-
-
-def related(
-    whole: npt.NDArray[np.bool_], masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]
-) -> dict[Granularity, int]:
-    """The best part and the best group of a mask (h, w) among others (h, w), as far as there are any."""
-    best: dict[Granularity, int] = {}
-    area = int(whole.sum())
-    for number, (mask, score) in enumerate(zip(masks, scores, strict=True)):
-        own, shared = int(mask.sum()), int((mask & whole).sum())
-        granularity: Granularity
-        if 0 < own <= PART_AREA * area and shared >= CONTAINED * own:
-            granularity = "part"
-        elif own >= GROUP_AREA * area and shared >= CONTAINED * area:
-            granularity = "group"
-        else:
-            continue
-        if score >= (scores[best[granularity]] if granularity in best else LEAST_IOU):
-            best[granularity] = number
-    return dict(sorted(best.items(), reverse=True))
 
 
 class ImagePrompter(ABC):

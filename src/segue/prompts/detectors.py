@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from segue.arrays import BoolArray, Float32Array, FloatingArray
 from segue.errors import PromptError
 from segue.inputs import check_choice
 from segue.layers.running import weights_apart
+from segue.masks import fill_boxes
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import suppress
 from segue.models.detection.classes import COCO_ORDER
-from segue.prompts.answers import MakePrompter
-from segue.prompts.lost import discover, pixels_of_patches
-from segue.prompts.own_detectors import Finds, FunctionDetector
+from segue.prompts.answers import MakePrompter, Prompts
+from segue.prompts.parse import clip_box
+from segue.prompts.phrases import Phrase, unmatched
 from segue.prompts.proposals import Detector as Detector
-from segue.prompts.proposals import Rules, found_in, select
-from segue.types import FeatureName, Image, Refinement, Segmentation
+from segue.prompts.proposals import Proposals, ProposingDetector, Rules, found_in, propose, select
+from segue.types import FeatureName, Frame, Image, Refinement, Segmentation
 from segue.video.readers import FrameLike, as_frame
 
 if TYPE_CHECKING:
@@ -30,6 +35,10 @@ if TYPE_CHECKING:
     from segue.models.dino import DINO
 
 SAME_OBJECT = 0.8  # IoU of boxes of different classes above which the weaker one is the same object again
+POTENTIAL = 100  # patches of lowest degree among which the seed's companions are sought; k of the paper
+
+Finds = tuple[FloatingArray, FloatingArray, Sequence[str | None], npt.NDArray[np.float32] | None]
+"""Boxes (N, 4), scores (N,), labels, and masks (N, H, W) in [0, 1] where there are any."""
 
 
 class NetworkDetector:
@@ -73,38 +82,110 @@ class NetworkDetector:
         return found
 
 
-class BoxDetector(FunctionDetector):
-    """NanoDet-Plus, in evaluation mode, and a prompter that makes masks of its boxes.
+class BoxDetector(ProposingDetector):
+    """Boxes of a network, and a prompter that makes masks of them.
 
-    For ``tiles`` see :meth:`segue.models.detection.nanodet.NanoDetPlus.detect`.
+    Args:
+        find: takes RGB (H, W, 3), uint8, and the rules of the detector; finds below their score, and of other
+            classes, may be left in. It gives boxes (N, 4), x0, y0, x1, y1 in pixels, scores (N,) in [0, 1],
+            labels, and masks (N, H, W) in [0, 1] or None.
+        names: the label of each class number.
+        prompter: makes the mask of a box, where there are no masks; None takes whole boxes.
+        rules: what becomes an object.
 
     Raises:
         PromptError: the rules ask for a class that the network does not know.
     """
 
-    names: Mapping[int, str] = COCO_ORDER
-
     def __init__(
         self,
-        network: NanoDetPlus,
+        find: Callable[[Image, Rules], Finds],
+        names: Mapping[int, str],
         prompter: MakePrompter | None,
         rules: Rules | None = None,
-        *,
-        tiles: int = 1,
     ) -> None:
-        super().__init__(network, prompter, rules, self.names)
-        self.tiles, self._network = tiles, network
+        self.names, self.rules = names, (rules or Rules()).checked(names)
+        self._find, self._prompter = find, prompter
 
-    def find(self, image: Image, least_score: float) -> Finds:
-        with weights_apart(self._network):
-            found = self._network.detect(image, least_score, self.tiles)
-        found = type(found)(*(values.cpu() for values in found))
-        if self.rules.classes is not None:
-            wanted = [self.names[label] in self.rules.classes for label in found.labels.tolist()]
-            found = found.take(torch.tensor(wanted, dtype=torch.bool))
-        # An object that two classes claim, as car and truck do, is one object.
-        one = found.take(suppress(found.boxes, found.scores, torch.zeros_like(found.labels), SAME_OBJECT))
-        return one.boxes.numpy(), one.scores.numpy(), [self.names[i] for i in one.labels.tolist()], None
+    def propose(self, frame: Frame, least_score: float) -> Proposals:
+        boxes, scores, labels, masks = self._find(frame.image, replace(self.rules, score=least_score))
+        height, width = frame.size
+        boxes = np.clip(boxes, 0, (width, height, width, height))
+        sized = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+        wanted = self.rules.classes
+        kept = [
+            int(i)
+            for i in np.argsort(-scores, kind="stable")
+            if sized[i] and scores[i] >= least_score and (wanted is None or labels[i] in wanted)
+        ][: self.rules.max_objects]
+        shown = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes[kept].tolist())
+        prompter = None if self._prompter is None else self._prompter(frame.image)
+
+        @cache
+        def answer(number: int) -> tuple[npt.NDArray[np.float32], float]:
+            if masks is not None:
+                return masks[kept[number]], 1.0
+            if prompter is None:
+                box = clip_box(shown[number], frame.size)
+                return fill_boxes({1: box}, frame.size).astype(np.float32), 1.0
+            found = prompter.answer(Prompts(box=shown[number]))
+            return found.probability, float(np.nan_to_num(found.iou[0], nan=1.0))
+
+        return Proposals(
+            shown,
+            tuple(scores[kept].tolist()),
+            tuple(labels[i] for i in kept),
+            lambda number: answer(number)[0],
+            lambda number: answer(number)[1],
+        )
+
+
+def find_boxes(network: NanoDetPlus, tiles: int, image: Image, rules: Rules) -> Finds:
+    """Objects of NanoDet-Plus, in evaluation mode, for :class:`BoxDetector`.
+
+    For ``tiles`` see :meth:`segue.models.detection.nanodet.NanoDetPlus.detect`.
+    """
+    with weights_apart(network):
+        found = network.detect(image, rules.score, tiles)
+    found = type(found)(*(values.cpu() for values in found))
+    if rules.classes is not None:
+        wanted = [COCO_ORDER[label] in rules.classes for label in found.labels.tolist()]
+        found = found.take(torch.tensor(wanted, dtype=torch.bool))
+    # An object that two classes claim, as car and truck do, is one object.
+    one = found.take(suppress(found.boxes, found.scores, torch.zeros_like(found.labels), SAME_OBJECT))
+    return one.boxes.numpy(), one.scores.numpy(), [COCO_ORDER[i] for i in one.labels.tolist()], None
+
+
+class PhraseDetector(ProposingDetector):
+    """Detections that match phrases; the phrases become the labels.
+
+    A detection gets the first phrase that matches its label and the colour of its mask.
+
+    Raises:
+        PromptError: a phrase fits none of the labels that the detector knows.
+    """
+
+    def __init__(self, detector: Detector, phrases: Sequence[Phrase], rules: Rules | None = None) -> None:
+        if detector.names and (strange := unmatched(phrases, detector.names)):
+            known = ", ".join(sorted(set(detector.names.values())))
+            raise PromptError(f"text {strange[0].text!r} names no class of this detector; it knows {known}")
+        self.names = {number: phrase.text for number, phrase in enumerate(phrases, start=1)}
+        self.rules = rules or Rules()
+        self._detector, self._phrases = detector, phrases
+
+    def propose(self, frame: Frame, least_score: float) -> Proposals:
+        found = propose(self._detector, frame, least_score)
+        meant: dict[int, str | None] = {}
+        for number, label in enumerate(found.labels):
+            for phrase in self._phrases:
+                if phrase.fits(label) and (
+                    phrase.colour is None
+                    or label == phrase.text  # the detector was asked for it
+                    or phrase.has_colour(frame.image, found.mask(number) > 0.5)
+                ):
+                    meant[number] = phrase.text
+                    break
+        return found.take([*meant], [*meant.values()])
 
 
 class SemanticDetector:
@@ -141,8 +222,36 @@ class SemanticDetector:
         return select(frame, np.reshape(planes, (-1, *frame.size)), np.array(scores), labels, self.rules)
 
 
+def pixels_of_patches(mask: BoolArray, patch: int, size: tuple[int, int]) -> BoolArray:
+    """The patches (gh, gw) of an object at the size of the image. Returns (H, W)."""
+    return np.ascontiguousarray(mask.repeat(patch, 0).repeat(patch, 1)[: size[0], : size[1]])
+
+
+def discover(features: Float32Array, grid: tuple[int, int], *, k: int = POTENTIAL) -> BoolArray:
+    """The most prominent object of an image as patches (gh, gw), by one row of features per patch, (N, d).
+
+    Features are neither normalised nor centred.
+    """
+    from scipy import ndimage  # late, for a quick start
+
+    correlation = features @ features.T
+    positive = correlation > 0
+    degree = positive.sum(1) - np.diagonal(positive)
+    order = np.argsort(degree, kind="stable")
+    candidates = order[:k]
+    similar = candidates[correlation[order[0], candidates] > 0]
+    votes = correlation[similar].sum(0)
+    components, _ = ndimage.label((votes > 0).reshape(grid))
+    label = components.flat[order[0]]
+    if label == 0:
+        raise PromptError("object discovery: the features of the seed are zero; is the image empty?")
+    return np.asarray(components == label)
+
+
 class DiscoveryDetector:
     """LOST: the object whose patches correlate least with the rest, refined to its edges.
+
+    Siméoni et al., "Localizing Objects with Self-Supervised Transformers and no Labels" (BMVC 2021).
 
     Args:
         network: gives a feature for each patch.

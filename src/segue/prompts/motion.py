@@ -19,7 +19,7 @@ from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
-from segue.prompts.answers import Answer, Granularity, ImagePrompter, Prompts
+from segue.prompts.answers import Answer, ImagePrompter, Prompts
 from segue.prompts.planes import tight_box
 from segue.types import Box, Image
 
@@ -57,8 +57,7 @@ def moves_with(mask: BoolArray, motion: Float32Array) -> BoolArray | None:
 class MotionPrompter(ImagePrompter):
     """A prompter that extends a clicked part to all that moves with it.
 
-    Only where clicks alone are given: a box, or an earlier mask, says how much is meant. The mask of the
-    image alone is then the ``part`` of :data:`~segue.prompts.Granularity`.
+    Only where clicks alone are given: a box, or an earlier mask, says how much is meant.
 
     Args:
         prompter: answers prompts on the image.
@@ -70,25 +69,17 @@ class MotionPrompter(ImagePrompter):
     def __init__(self, prompter: ImagePrompter, image: Image, neighbour: Callable[[], Image | None]) -> None:
         super().__init__(image)
         self._prompter, self._neighbour = prompter, neighbour
-        # For another granularity of the same clicks.
-        self._last: tuple[Prompts, Answer, Answer | None] | None = None
+        self._last: tuple[Prompts, Answer] | None = (
+            None  # the page asks where the pointer rests
+        )
 
     def _segment(self, prompts: Prompts) -> Answer:
         if prompts.box is not None or prompts.mask is not None:
             return self._prompter.answer(prompts)
-        clicks = replace(prompts, granularity="whole")
-        if self._last is None or self._last[0] != clicks:
-            still = self._prompter.answer(clicks)
-            self._last = clicks, still, self._extended(clicks, still)
-        _, still, moving = self._last
-        if moving is None:
-            return still if prompts.granularity == "whole" else self._prompter.answer(prompts)
-        answers = {"whole": moving, "part": replace(still, granularity="part")}
-        group = "group" in still.granularities
-        if group and prompts.granularity == "group":
-            answers["group"] = self._prompter.answer(prompts)
-        granularities: tuple[Granularity, ...] = ("whole", "part", "group") if group else ("whole", "part")
-        return replace(answers.get(prompts.granularity, moving), granularities=granularities)
+        if self._last is None or self._last[0] != prompts:
+            still = self._prompter.answer(prompts)
+            self._last = prompts, self._extended(prompts, still) or still
+        return self._last[1]
 
     def _extended(self, prompts: Prompts, still: Answer) -> Answer | None:
         """Refined mask of regions that move with a first mask; None if they add little."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,86 +15,22 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
-from segue.inputs import kind_of, whole_number
+from segue.inputs import kind_of
 from segue.masks import decode_rle, read_index_mask, resize_mask
 from segue.masks.files import MAX_ID
 from segue.masks.given import as_box, as_points
 from segue.types import Box, BoxPrompt, MaskPrompt, Point, PointPrompt, Prompt, RemovePrompt
 
 _NUMBER = r"\s*(-?\d{1,9}(?:\.\d{0,9})?)\s*"
-_BOX = re.compile(r"(?:(\d{1,9}):)?" + ",".join([_NUMBER] * 4))
-_POINT = re.compile(r"(?:(\d{1,9}):)?\s*([+-]?)\s*(\d{1,9}(?:\.\d{0,9})?)\s*,\s*(\d{1,9}(?:\.\d{0,9})?)\s*")
-
-
-def parse_box(text: str, *, id: int = 1, fill: bool = False) -> BoxPrompt:
-    """Parse ``x0,y0,x1,y1`` or ``id:x0,y0,x1,y1``, in pixels; ``id`` counts where the text names none.
-
-    Args:
-        text: four numbers, which may be negative or have decimals, with ``id:`` before them or without.
-        id: id of the object where the text names none, 1 to 65535.
-        fill: the object is the whole box, not something inside it.
-
-    Returns:
-        The prompt, its box ``(x0, y0, x1, y1)`` as floats. Order of the corners and size are not checked.
-
-    Raises:
-        PromptError: the text has another form or the id is out of range.
-    """
-    match = _BOX.fullmatch(text.strip())
-    if match is None:
-        raise PromptError(f"box '{text}' is not of the form x0,y0,x1,y1 or id:x0,y0,x1,y1")
-    x0, y0, x1, y1 = (float(number) for number in match.groups()[1:])
-    return BoxPrompt(check_id(int(match[1] or id)), (x0, y0, x1, y1), fill)
-
-
-def parse_boxes(texts: Iterable[str], *, fill: bool = False) -> list[BoxPrompt]:
-    """Parse several boxes; those without an id get the smallest ids that are free, in their order.
-
-    Args:
-        texts: boxes as :func:`parse_box` takes them.
-        fill: the objects are the whole boxes, not something inside them.
-
-    Returns:
-        One prompt for each text, in the same order.
-
-    Raises:
-        PromptError: a text has another form or an id is out of range.
-
-    Examples:
-        >>> [box.id for box in parse_boxes(["5,5,9,9", "1:0,0,4,4", "7,7,8,8"])]
-        [2, 1, 3]
-    """
-    texts = list(texts)
-    named = {int(match[1]) for text in texts if (match := re.match(r"\s*(\d{1,9}):", text))}
-    free = (number for number in range(1, len(texts) + len(named) + 1) if number not in named)
-    return [parse_box(text, id=1 if ":" in text else next(free), fill=fill) for text in texts]
-
-
-def parse_point(text: str, *, id: int = 1) -> PointPrompt:
-    """Parse ``x,y`` or ``+x,y`` (on the object), ``-x,y`` (not on it), or with ``id:`` before.
-
-    :func:`segue.prompts.resolve_prompts` joins the points of one id, so each may be parsed alone.
-
-    Args:
-        text: x and y in pixels, 0 or more; decimals are allowed.
-        id: id of the object where the text names none, 1 to 65535.
-
-    Returns:
-        A prompt with one point, in ``positive``, or in ``negative`` where the text has a minus.
-
-    Raises:
-        PromptError: the text has another form or the id is out of range.
-    """
-    match = _POINT.fullmatch(text.strip())
-    if match is None:
-        raise PromptError(f"point '{text}' is not of the form x,y, +x,y, -x,y or id:+x,y")
-    point = ((float(match[3]), float(match[4])),)
-    number = check_id(int(match[1] or id))
-    return PointPrompt(number, (), point) if match[2] == "-" else PointPrompt(number, point)
-
-
-_NAMED = re.compile(r"(\d{1,9})=(.+)")
+_POSITIVE = r"\s*(\d{1,9}(?:\.\d{0,9})?)\s*"
 _AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
+_FORMS = {
+    "mask": (r"(?:(\d{1,9})=)?(.+)", "PATH or id=PATH"),
+    "box": (r"\s*(?:(\d{1,9}):)?" + ",".join([_NUMBER] * 4), "x0,y0,x1,y1 or id:x0,y0,x1,y1"),
+    "point": (rf"\s*(?:(\d{{1,9}}):)?\s*([+-]?){_POSITIVE},{_POSITIVE}", "x,y, +x,y, -x,y or id:+x,y"),
+    "remove": (r"\s*(\d{1,9})\s*", "FRAME@ID, for example 120@2"),
+}
+"""What is typed of each kind of prompt after its frame: an id and further values."""
 
 
 def typed_prompts(
@@ -105,33 +41,48 @@ def typed_prompts(
     *,
     fill: bool = False,
 ) -> tuple[Prompt, ...]:
-    """Prompts as they are typed, as values; what names no frame is for the first one."""
+    """Prompts as they are typed, as values; what names no frame is for the first one.
+
+    Masks and boxes without an id get the smallest ids of their frame that are free, in their order. A single
+    mask of a frame has the ids of its values.
+    """
     found: list[Prompt] = []
-    for frame, texts in _by_frame(masks).items():
-        for place, text in enumerate(texts, 1 if len(texts) > 1 else 0):
-            named = _NAMED.fullmatch(text)
-            number, path = (place, text) if named is None else (check_id(int(named[1])), named[2])
-            found.append(MaskPrompt(number, path, frame=frame))
-    for frame, texts in _by_frame(boxes).items():
-        found += (replace(box, frame=frame) for box in parse_boxes(texts, fill=fill))
-    for frame, texts in _by_frame(points).items():
-        found += (replace(parse_point(text), frame=frame) for text in texts)
-    for frame, texts in _by_frame(removals).items():
-        for text in texts:
-            removed = whole_number(text, MAX_ID)
-            if not removed:
-                raise PromptError(f"remove '{text}': give FRAME@ID, for example 120@2")
-            found.append(RemovePrompt(removed, frame=frame))
+    typed = list(_typed("mask", masks))
+    frames = [frame for frame, _, _ in typed]
+    for (frame, own, (path,)), id in zip(typed, _ids(typed), strict=True):
+        found.append(MaskPrompt(id if own or frames.count(frame) > 1 else 0, path, frame=frame))
+    typed = list(_typed("box", boxes))
+    for (frame, _, (x0, y0, x1, y1)), id in zip(typed, _ids(typed), strict=True):
+        found.append(BoxPrompt(id, (float(x0), float(y0), float(x1), float(y1)), fill, frame=frame))
+    for frame, own, (sign, x, y) in _typed("point", points):
+        on, off = ((), ((float(x), float(y)),)) if sign == "-" else (((float(x), float(y)),), ())
+        found.append(PointPrompt(own or 1, on, off, frame=frame))
+    found += (RemovePrompt(id or 0, frame=frame) for frame, id, _ in _typed("remove", removals))
     return tuple(found)
 
 
-def _by_frame(texts: Iterable[str]) -> dict[int | None, list[str]]:
-    """Texts without their frames, by these."""
-    found: dict[int | None, list[str]] = defaultdict(list)
+_Typed = tuple[int | None, int | None, list[str]]
+"""The frame, the id and the values of a text; None where they are not named."""
+
+
+def _typed(kind: str, texts: Iterable[str]) -> Iterator[_Typed]:
+    pattern, form = _FORMS[kind]
     for text in texts:
-        match = _AT.fullmatch(text)
-        found[None if match is None else int(match[1])].append(text if match is None else match[2])
-    return found
+        at = _AT.fullmatch(text)
+        match = re.fullmatch(pattern, text if at is None else at[2], re.DOTALL)
+        if match is None:
+            raise PromptError(f"{kind} '{text}' is not of the form {form}")
+        id, *values = match.groups()
+        yield None if at is None else int(at[1]), None if id is None else check_id(int(id)), values
+
+
+def _ids(typed: Iterable[_Typed]) -> Iterator[int]:
+    """The id of each text, or the smallest one that is free on its frame."""
+    taken = {(frame, id) for frame, id, _ in typed}
+    for frame, own, _ in typed:
+        id = own or next(number for number in itertools.count(1) if (frame, number) not in taken)
+        taken.add((frame, id))
+        yield id
 
 
 def read_masks(prompt: MaskPrompt) -> list[MaskPrompt]:

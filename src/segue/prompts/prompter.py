@@ -17,15 +17,7 @@ from torch import Tensor
 from segue.arrays import Float32Array
 from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
-from segue.prompts.answers import (
-    Answer,
-    Granularity,
-    ImagePrompter,
-    PixelWindow,
-    Prompts,
-    Stroke,
-    related,
-)
+from segue.prompts.answers import Answer, ImagePrompter, PixelWindow, Prompts, Stroke
 from segue.prompts.planes import (
     CropWindow,
     around,
@@ -107,10 +99,9 @@ class Prompter(ImagePrompter):
         negative: Sequence[Point] = (),
         scribble: Sequence[Stroke] = (),
         mask: npt.NDArray[np.generic] | None = None,
-        granularity: Granularity = "whole",
     ) -> Answer:
         """:meth:`answer` to these :class:`Prompts`."""
-        return self.answer(Prompts(box, points, negative, scribble, mask, granularity))
+        return self.answer(Prompts(box, points, negative, scribble, mask))
 
     def _segment(self, prompts: Prompts) -> Answer:
         """Segment the object that prompts point at.
@@ -123,16 +114,12 @@ class Prompter(ImagePrompter):
             self._places.clear()
         kind = prompts.calibration
         new = kind == "box" or prompts.mask is None
-        granularity: Granularity = "whole"
-        choices: dict[Granularity, Any] = {granularity: None}
         if prompts.box is None and prompts.mask is None:
             tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
-            first = tried[_whole_of([_small(one, 0) for one in tried], [float(one.iou[0]) for one in tried])]
+            first = tried[_whole_of([_small(one) for one in tried], [float(one.iou[0]) for one in tried])]
             if not first.mask.any():
                 return first
-            choices = _choices(tried, first, prompts.positive)
-            granularity = prompts.granularity if prompts.granularity in choices else "whole"
-            prompts = replace(prompts, mask=choices[granularity])
+            prompts = replace(prompts, mask=first.probability)
         [found] = self._ask(prompts, "around", self._window(prompts))
         if new and found.mask.any():  # once more, to mend its own mask
             [found] = self._ask(replace(prompts, mask=found.probability), "around", found.window)
@@ -143,7 +130,7 @@ class Prompter(ImagePrompter):
             [found] = self._ask(prompts, "around", self._window(prompts))
         if found.mask.any():
             found = found.joined(self._closer(prompts, found))
-        return replace(found.calibrated(kind), granularity=granularity, granularities=tuple(choices))
+        return found.calibrated(kind)
 
     def _closer(self, prompts: Prompts, found: Answer) -> Answer:
         """Look once more at what was found, in a crop that shows little else, after each click."""
@@ -270,27 +257,14 @@ def _whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) -
     return chosen
 
 
-def _choices(
-    tried: Sequence[Answer], first: Answer, points: Sequence[Point]
-) -> dict[Granularity, Float32Array]:
-    """Probabilities (H, W) of what clicks may mean: the first mask of ``first``, a part and a group of it."""
-    whole = _small(first, 0)
-    down, across = (n / m for n, m in zip(whole.shape, first.size, strict=True))
-    found = [(answer, k, _small(answer, k)) for answer in tried for k in range(len(answer))]
-    found = [item for item in found if all(item[2][int(y * down), int(x * across)] for x, y in points)]
-    parts = related(whole, [mask for _, _, mask in found], [float(answer.iou[k]) for answer, k, _ in found])
-    choices: dict[Granularity, Float32Array] = {"whole": first.probability}
-    return choices | {name: found[i][0].probability_of(found[i][1]) for name, i in parts.items()}
-
-
-def _small(answer: Answer, k: int) -> npt.NDArray[np.bool_]:
-    """Mask ``k`` of an answer at a size at which masks are compared with one another, (h, w)."""
+def _small(answer: Answer) -> npt.NDArray[np.bool_]:
+    """The first mask of an answer at a size at which masks are compared with one another, (h, w)."""
     shrunk = COMPARED_SIDE / max(COMPARED_SIDE, *answer.size)
     size = max(1, round(answer.size[0] * shrunk)), max(1, round(answer.size[1] * shrunk))
     left, top, right, bottom = (edge * shrunk for edge in answer.window)
     x0, y0, x1, y1 = pixels((left, top, right, bottom), size)
     mask = np.zeros(size, np.bool_)
-    plane = cv2.resize(answer.planes[k], (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+    plane = cv2.resize(answer.planes[0], (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
     mask[y0:y1, x0:x1] = plane > 0.5
     return mask
 

@@ -15,7 +15,7 @@ from segue.models.sam2.images import points_on_square, still_image, video_logits
 from segue.models.sam2.network import SAM2
 from segue.models.sam2.objects import LIMIT
 from segue.models.sam2.values import IMAGE_SIDE, LOW, MASK_LOGIT, Encoded
-from segue.prompts.answers import Answer, Granularity, ImagePrompter, Prompts, related
+from segue.prompts.answers import Answer, ImagePrompter, Prompts
 from segue.prompts.planes import thinned
 from segue.types import Image
 
@@ -81,10 +81,7 @@ class SAM2Prompter(ImagePrompter):
 
     @torch.inference_mode()
     def _segment(self, prompts: Prompts) -> Answer:
-        """The object that ``prompts`` point at, the masks in order of their predicted IoU.
-
-        The mask of ``prompts.granularity`` comes first, if there is one.
-        """
+        """The object that ``prompts`` point at, the masks in order of their predicted IoU."""
         network, (height, width) = self._network, self.size
         positive = [*prompts.points, *(point for stroke in prompts.scribble for point in thinned(stroke))]
         points, labels = points_on_square(
@@ -98,14 +95,5 @@ class SAM2Prompter(ImagePrompter):
             earlier = small.logit(1 / (1 + math.exp(MASK_LOGIT))).to(network.device)
         logits, iou = network.predict(self._encoded, points, labels, earlier)
         order = iou[0].argsort(descending=True, stable=True)
-        large = video_logits(logits[:, order], self.size)
-        planes, quality = large.sigmoid().cpu().numpy(), iou[0, order].cpu().numpy()
-        masks = (large > 0).cpu().numpy()
-        parts = related(masks[0], list(masks[1:]), quality[1:].tolist())
-        choices: dict[Granularity, int] = {"whole": 0, **{name: 1 + i for name, i in parts.items()}}
-        granularity = prompts.granularity if prompts.granularity in choices else "whole"
-        first = choices[granularity]
-        turned = [first, *(number for number in range(len(planes)) if number != first)]
-        return Answer(
-            self.size, (0, 0, width, height), quality[turned], planes[turned], granularity, tuple(choices)
-        )
+        planes = video_logits(logits[:, order], self.size).sigmoid().cpu().numpy()
+        return Answer(self.size, (0, 0, width, height), iou[0, order].cpu().numpy(), planes)

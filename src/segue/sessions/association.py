@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from segue.arrays import Float32Array
+from segue.arrays import BoolArray, Float32Array, FloatingArray
 from segue.masks.files import MAX_ID
 from segue.prompts.proposals import Detector
 from segue.types import Box, Frame, Image
@@ -126,6 +126,14 @@ def name_object(detector: Detector, image: Image, box: Box) -> tuple[str, float]
     return (best.label, best.score) if best.label and shares.max() >= NAMED else None
 
 
+def assign(value: FloatingArray, possible: BoolArray) -> dict[int, int]:
+    """The column of each row that has a ``possible`` one, for the largest sum of values, (N, M)."""
+    from scipy.optimize import linear_sum_assignment  # late, for a quick start
+
+    pairs = np.stack(linear_sum_assignment(np.where(possible, value, 0.0), maximize=True), 1).tolist()
+    return {row: column for row, column in pairs if possible[row, column]}
+
+
 def match(
     tracks: Sequence[DetectionTrack],
     boxes: Sequence[Box],
@@ -133,8 +141,6 @@ def match(
     appearances: Sequence[Float32Array],
 ) -> dict[int, int]:
     """Assign detections to tracks, all at once."""
-    from scipy.optimize import linear_sum_assignment  # late, for a quick start
-
     if not tracks or not boxes:
         return {}
     overlap = overlaps([track.box for track in tracks], boxes)
@@ -142,10 +148,7 @@ def match(
     same = np.array([[label in track.votes for label in labels] for track in tracks], np.float32)
     # A person is no car; what is seen nearly at the same place may be a mistake of the class.
     near = (overlap >= NEAR) & ((same > 0) | (overlap >= 2 * NEAR))
-    value = np.where(near, OVERLAP * overlap + APPEARANCE * likeness + CLASS * same, 0.0)
-    rows, columns = linear_sum_assignment(value, maximize=True)
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return {row: column for row, column in pairs if near[row, column]}
+    return assign(OVERLAP * overlap + APPEARANCE * likeness + CLASS * same, near)
 
 
 def reidentify(

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from segue.arrays import BoolArray
-from segue.errors import ArgumentError, SegueError
+from segue.errors import ArgumentError
 from segue.inputs import check_number, kind_of
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector
 from segue.sessions.association import DetectionTrack, appearance_of
-from segue.sessions.base import checkpointed
-from segue.sessions.detected import DetectionSession
+from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.track import TrackSession
 from segue.types import Frame, MaskPrompt, Prompt, Segmentation
 
 OVERLAP = 0.5  # share of a found object, or of a known one, from which on both are the same
 PATIENCE = 5  # runs of the detector on which an object is out of sight before it is followed no longer
+NEVER = 1 << 48  # frames
 MOST_OBJECTS = 50  # that are followed; new ones take the place of those that were not found for longest
 
 
@@ -83,50 +82,21 @@ class AutoSession(DetectionSession):
     """
 
     finds = "objects are"
-    _waiting: deque[Frame] = checkpointed()
 
     def __init__(self, session: TrackSession, detector: Detector, every: int | None = None) -> None:
         self._session, self._detector, self._every = session, detector, every
-        self.lag = detector.lookahead
+        self.options, self.lag = DetectionOptions(), detector.lookahead
         self.reset()
-
-    def reset(self) -> None:
-        super().reset()
-        self._waiting = deque()
-
-    def _take(self, frame: Frame) -> None:
-        # Frames that wait are copies: the caller may fill one array again and again.
-        self._waiting.append(replace(frame, image=np.array(frame.image)) if self.lag else frame)
-        try:
-            if len(self._waiting) > self.lag:
-                self._advance()
-        except SegueError:
-            self._waiting.pop()  # as if it had never come, so that the session can be saved
-            raise
-
-    def _end(self) -> None:
-        while self._waiting:
-            self._advance()
 
     def _config_fingerprint(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "every": self._every}
 
-    def _advance(self) -> None:
-        """Take the frame that has waited longest; nothing changes where its detection fails."""
-        frame, *following = self._waiting
-        given: list[Prompt] = []
-        if self._last_id == 0 or (self._every is not None and self._seen >= self._detect_at):
-            given = self._newly_found(frame, self._detector(frame, *following))
-            self._detect_at = self._seen + (self._every or 0)
-        result = self._session.step(frame, given or None)
-        for item in result.objects:
-            self._tracks[item.id].area = item.area
-        self._waiting.popleft()
-        self._seen += 1
-        self._due.append((result, {}))
+    def _pause(self) -> int:
+        return 1 if self._last_id == 0 else self._every or NEVER
 
-    def _newly_found(self, frame: Frame, found: Segmentation) -> list[Prompt]:
+    def _detect(self, frame: Frame, *following: Frame) -> list[Prompt]:
         """The masks of what is new among the objects of a frame; tracks take note of the run."""
+        found = self._detector(frame, *following)
         known = self._session.peek(frame) if self._tracks and found.objects else None
         for track in self._tracks.values():
             track.misses = 0 if track.area else track.misses + 1

@@ -102,34 +102,48 @@ class SessionState:
         return cls(tensors, values)
 
 
+@dataclass(frozen=True)
 class _StateField:
     """Marks an attribute in the body of a class; see :func:`checkpointed`."""
 
+    initial: Any
 
-def checkpointed() -> Any:
-    """Declare an attribute of a :class:`Checkpointable` that its state contains."""
-    return _StateField()
+
+def checkpointed(initial: Any = ...) -> Any:
+    """Declare an attribute of a :class:`Checkpointable` that its state contains.
+
+    ``initial`` is its first value, or makes it; without one the class sets it itself.
+    """
+    return _StateField(initial)
 
 
 class Checkpointable:
     """Can be saved: the attributes declared with :func:`checkpointed`, of the class and of its bases.
 
     They are JSON values, arrays, tensors, collections and dataclasses of them, whose fields count if they
-    compare, or checkpointable themselves. ``state_fields`` are their names, ``state_types`` the dataclasses
-    in them.
+    compare, or checkpointable themselves. ``state_fields`` are their names and initial values,
+    ``state_types`` the dataclasses in them.
     """
 
-    state_fields: ClassVar[tuple[str, ...]] = ()
+    state_fields: ClassVar[dict[str, Any]] = {}
     state_types: ClassVar[tuple[type, ...]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Collect the declared attributes; one that nothing has set is then missing, as usual."""
         super().__init_subclass__(**keywords)
-        declared = [name for name, value in vars(cls).items() if isinstance(value, _StateField)]
+        declared = {name: each.initial for name, each in vars(cls).items() if isinstance(each, _StateField)}
         for name in declared:
             delattr(cls, name)
-        inherited = [name for base in reversed(cls.__mro__[1:]) for name in getattr(base, "state_fields", ())]
-        cls.state_fields = tuple(dict.fromkeys([*inherited, *declared]))
+        cls.state_fields = cls.state_fields | declared
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget everything: all declared attributes have their initial values."""
+        for name, initial in self.state_fields.items():
+            if initial is not ...:
+                setattr(self, name, initial() if callable(initial) else initial)
 
     def _config_fingerprint(self) -> dict[str, Any]:
         """Configuration of a saved state as JSON; it must be equal when the state is restored."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from segue.arrays import BoolArray, Float32Array, Float64Array
 from segue.masks import ObjectExtent, measure
 from segue.prompts.planes import tight_box
-from segue.sessions.association import next_id
+from segue.sessions.association import assign, next_id
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.types import Box, ObjectInfo
 
@@ -46,18 +46,15 @@ class _Track:
 class ComponentTracker(Checkpointable):
     """Gives every moving object a stable id."""
 
-    _before: Labels | None = checkpointed()
-    _tracks: dict[int, _Track] = checkpointed()
-    _last_id: int = checkpointed()
+    _before: Labels | None = checkpointed(None)
+    _tracks: dict[int, _Track] = checkpointed(dict)
+    _last_id: int = checkpointed(0)
     state_types = (_Track,)
+    reset = Checkpointable.restart
 
     def __init__(self, confirmed: int = CONFIRMED) -> None:
         self._confirmed = confirmed
         self.reset()
-
-    def reset(self) -> None:
-        self.restart()
-        self._last_id = 0
 
     def restart(self) -> None:
         """Forget all objects; their ids are not given again."""
@@ -72,8 +69,7 @@ class ComponentTracker(Checkpointable):
         components = np.asarray(labelled, np.int32)
         expected = self._expected(mask.shape)
         overlaps = _overlaps(expected, components)
-        shared = self._divide(components, count, expected, overlaps)
-        if shared:
+        if shared := self._divide(components, count, expected, overlaps):
             overlaps = _overlaps(expected, components)
         extents = measure(components)
         owners, followed = self._associate(overlaps, extents)
@@ -85,9 +81,10 @@ class ComponentTracker(Checkpointable):
         self._tracks = waiting | {number: self._tracks[number] for number in followed}
         self._recover(owners, [number for number in waiting if number not in followed], extents)
         free = (number for number in itertools.count(1) if number not in self._tracks)
-        table = [owners[i] if i in owners else next(free) for i in extents]
-        self._before = tracked = np.array([0, *table], np.uint16)[components]
-        ids = np.zeros(max(table, default=0) + 1, np.uint16)
+        table = np.zeros(components.max() + 1, np.uint16)
+        table[[*extents]] = [owners[i] if i in owners else next(free) for i in extents]
+        self._before = tracked = table[components]
+        ids = np.zeros(table.max() + 1, np.uint16)
         totals = np.bincount(tracked.ravel(), probability.ravel())
         objects = {track.id: ObjectInfo(track.id, score=0.0) for track in self._tracks.values()}
         for number, extent in measure(tracked).items():
@@ -102,36 +99,29 @@ class ComponentTracker(Checkpointable):
 
     def _expected(self, size: tuple[int, ...]) -> Labels:
         """The objects of the frame before, each where it should be now, (H, W)."""
-        before = self._before
-        if before is None or before.shape != size:
-            return np.zeros(size, np.uint16)
+        expected = np.zeros(size, np.uint16)
+        if self._before is None or self._before.shape != size:
+            return expected
         moves = np.zeros((max(self._tracks, default=0) + 1, 2), np.int64)
         for number, track in self._tracks.items():
-            if track.frames >= CONFIRMED:
-                moves[number] = np.rint(track.speed)
-        still = np.where(moves.any(1), 0, np.arange(len(moves))).astype(np.uint16)
-        expected = still[before]
-        rows, columns = (expected != before).nonzero()
-        numbers = before[rows, columns]
-        order = np.argsort(numbers, kind="stable")  # where two meet, one of them is in front
-        columns, rows = (np.stack((columns, rows)) + moves[numbers].T)[:, order]
-        inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
-        expected[rows[inside], columns[inside]] = numbers[order][inside]
+            moves[number] = np.rint(track.speed[::-1])
+        rows, columns = self._before.nonzero()
+        numbers = self._before[rows, columns]
+        places = np.stack((rows, columns), 1) + moves[numbers]
+        inside = ((places >= 0) & (places < size)).all(1)
+        expected[tuple(places[inside].T)] = numbers[inside]
         return expected
 
     def _divide(self, components: Components, count: int, expected: Labels, overlaps: Overlaps) -> set[int]:
         """Divide components in which objects have met, in place; gives these objects."""
-        areas: Counter[int] = Counter()
-        for number, _, overlap in overlaps:
-            areas[number] += overlap
+        areas = np.bincount(expected[components > 0])
         met: dict[int, list[int]] = defaultdict(list)
         for number, component, overlap in overlaps:
             if self._tracks[number].frames >= CONFIRMED and overlap > areas[number] / 2:
                 met[component].append(number)
         shared: set[int] = set()
         for component, numbers in met.items():
-            largest = max(areas[number] for number in numbers)
-            numbers = [number for number in numbers if areas[number] >= ABSORBED * largest]
+            numbers = [number for number in numbers if areas[number] >= ABSORBED * max(areas[numbers])]
             if len(numbers) < 2:
                 continue
             shared.update(numbers)
@@ -142,11 +132,8 @@ class ComponentTracker(Checkpointable):
                 cv2.distanceTransform(((expected[part] != number) | ~own).view(np.uint8), cv2.DIST_L2, 3)
                 for number in numbers
             ]
-            nearest = np.argmin(distances, axis=0)
-            for place in range(1, len(numbers)):
-                if (own & (nearest == place)).any():
-                    components[part][own & (nearest == place)] = count
-                    count += 1
+            components[part][own] = count + np.argmin(distances, axis=0)[own]
+            count += len(numbers)
         return shared
 
     def _associate(
@@ -167,22 +154,13 @@ class ComponentTracker(Checkpointable):
         return owners, {*main}
 
     def _recover(self, owners: dict[int, int], lost: list[int], extents: Mapping[int, ObjectExtent]) -> None:
-        """Give components without a track to nearby lost ones, nearest pair first."""
+        """Give components without a track to nearby lost ones."""
         free = [component for component in extents if component not in owners]
-        if not lost or not free:
-            return
-        first = np.array([self._tracks[number].box for number in lost])[:, None]
-        second = np.array([extents[component].box for component in free])[None]
-        centres = (first[..., :2] + first[..., 2:] - second[..., :2] - second[..., 2:]) / 2
-        sides = [(boxes[..., 2:] - boxes[..., :2]).max(2) for boxes in (first, second)]
-        distances = np.hypot(centres[..., 0], centres[..., 1]) / np.maximum(*sides)
-        rows, columns = np.nonzero(distances < REACH)
-        found = set()
-        for place in np.argsort(distances[rows, columns], kind="stable"):
-            number, component = lost[rows[place]], free[columns[place]]
-            if component not in owners and number not in found:
-                owners[component] = number
-                found.add(number)
+        before = np.array([self._tracks[number].box for number in lost]).reshape(-1, 1, 2, 2)
+        now = np.array([extents[component].box for component in free]).reshape(1, -1, 2, 2)
+        apart = np.linalg.norm(before.mean(2) - now.mean(2), axis=2)
+        nearness = REACH - apart / np.maximum(*(np.ptp(boxes, axis=2).max(2) for boxes in (before, now)))
+        owners |= {free[column]: lost[row] for row, column in assign(nearness, nearness > 0).items()}
 
     def _move(self, track: _Track, box: Box, time: float, *, steady: bool, shared: bool) -> None:
         """An object is seen in a box, now; a shared one is only known to be there."""

@@ -52,10 +52,10 @@ class ConceptSession(FindingSession):
         max_objects: most objects; None is the model's own limit.
     """
 
-    _waiting: deque[dict[str, Any]] = checkpointed()
-    _ids: dict[int, int] = checkpointed()
-    _carried: dict[str, Any] = checkpointed()
-    _seen: int = checkpointed()
+    _waiting: deque[dict[str, Any]] = checkpointed(deque)
+    _ids: dict[int, int] = checkpointed(dict)
+    _carried: dict[str, Any] = checkpointed(dict)
+    _seen: int = checkpointed(0)
 
     def __init__(
         self,

@@ -6,12 +6,13 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array
-from segue.errors import ArgumentError, PromptError
+from segue.errors import ArgumentError, PromptError, SegueError
 from segue.masks.measure import measure
 from segue.prompts.planes import grown, tight_box
 from segue.prompts.proposals import Detector, Proposals, propose
@@ -47,7 +48,6 @@ FITS = 0.5  # the same from which on the appearance is learnt from the detection
 MISMATCHES = 2  # runs of the detector in a row after which a mask that it contradicts is made anew
 RIM = 0.05  # what a mask may reach out of its detection, as a share of the sides
 BETTER = 0.05  # by how much more a new mask has to agree
-SUDDEN = 0.5  # a mask that shrinks below this share since the last run has the detector run at once
 SMALLEST = 0.0003  # share of the image below which an object is out of sight
 
 
@@ -56,7 +56,7 @@ class DetectionOptions:
     """When the detector runs, and what becomes an object.
 
     Attributes:
-        every: frames from one run to the next; where a mask shrinks suddenly, it comes sooner.
+        every: frames from one run to the next.
         score: mean score of an object over the first two runs; beyond it by 0.1, one run is enough.
         top: most objects that are followed at a time.
         frames: indices of the only frames on which the detector runs, where one run is enough; None is all
@@ -95,12 +95,13 @@ class DetectionSession(FindingSession):
 
     finds = "instances are"
     _session: TrackSession = checkpointed()
-    _tracks: dict[int, DetectionTrack] = checkpointed()
-    _lost: deque[DetectionTrack] = checkpointed()
-    _tentative: list[DetectionTrack] = checkpointed()
-    _seen: int = checkpointed()
-    _detect_at: int = checkpointed()
-    _last_id: int = checkpointed()
+    _tracks: dict[int, DetectionTrack] = checkpointed(dict)
+    _lost: deque[DetectionTrack] = checkpointed(partial(deque, maxlen=REMEMBERED))
+    _tentative: list[DetectionTrack] = checkpointed(list)
+    _waiting: deque[Frame] = checkpointed(deque)
+    _seen: int = checkpointed(0)
+    _detect_at: int = checkpointed(0)
+    _last_id: int = checkpointed(0)
     state_types = (DetectionTrack,)
 
     def __init__(
@@ -120,35 +121,49 @@ class DetectionSession(FindingSession):
     def reset(self) -> None:
         super().reset()
         self._session.reset()
-        self._tracks, self._tentative = {}, []
-        self._lost = deque(maxlen=REMEMBERED)
-        self._seen = self._detect_at = self._last_id = 0
 
     def _take(self, frame: Frame) -> None:
-        given: list[Prompt] = []
-        only = self.options.frames
-        looking = self._seen >= self._detect_at if only is None else frame.index in only
-        if looking:
-            given = self._detect(frame)
-            self._detect_at = self._seen + self.options.every
+        # Frames that wait are copies: the caller may fill one array again and again.
+        self._waiting.append(replace(frame, image=np.array(frame.image)) if self.lag else frame)
+        try:
+            if len(self._waiting) > self.lag:
+                self._advance()
+        except SegueError:
+            self._waiting.pop()  # as if it had never come, so that the session can be saved
+            raise
+
+    def _end(self) -> None:
+        while self._waiting:
+            self._advance()
+
+    def _advance(self) -> None:
+        """Take the frame that has waited longest; nothing changes where its detection fails."""
+        frame, *following = self._waiting
+        only, given = self.options.frames, list[Prompt]()
+        if self._seen >= self._detect_at if only is None else frame.index in only:
+            given = self._detect(frame, *following)
+            self._detect_at = self._seen + self._pause()
         result = self._session.step(frame, given or None)
         objects = []
         for item in result.objects:
             track = self._tracks[item.id]
+            track.area = item.area
             if item.box is not None and item.area >= SMALLEST * result.mask.size:
                 track.box, track.seen = item.box, self._seen
-            if looking:
-                track.area = item.area
-            elif item.area < SUDDEN * track.area:
-                self._detect_at = self._seen + 1  # it leaves, hides, or is lost: the detector knows
-            objects.append(replace(item, label=track.label, score=track.score))
+            score = track.score if track.hits else item.score
+            objects.append(replace(item, label=track.label, score=score))
+        self._waiting.popleft()
         self._seen += 1
         self._due.append((replace(result, objects=tuple(objects)), {}))
 
     def _config_fingerprint(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "options": asdict(self.options)}
 
-    def _detect(self, frame: Frame) -> list[Prompt]:
+    def _pause(self) -> int:
+        """Frames until the detector runs again."""
+        return self.options.every
+
+    def _detect(self, frame: Frame, *following: Frame) -> list[Prompt]:
         """Match the detections of a frame with the known objects; the prompts that follow for the tracker."""
         found = propose(self._detector, frame, TENTATIVE_SCORE * self.options.score)
         tracked = self._session.peek(frame).mask if self._tracks else np.zeros(frame.size, np.uint8)

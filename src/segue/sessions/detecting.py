@@ -1,9 +1,9 @@
-"""Detectors by name, with their weights, and detectors made of functions."""
+"""Detectors by name, with their weights."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,10 @@ from segue.errors import ArgumentError, CheckpointError, PromptError
 from segue.inputs import kind_of
 from segue.layers.running import choose_device, choose_dtype, prepare_for_inference
 from segue.models.base import MemoryNetwork
+from segue.models.detection.classes import COCO_ORDER
 from segue.models.detection.released import OWLV2, RELEASED, SAM3_VIDEO, Released
 from segue.prompts.answers import MakePrompter
-from segue.prompts.detectors import (
-    BoxDetector,
-    Detector,
-    DiscoveryDetector,
-)
-from segue.prompts.own_detectors import FunctionDetector, PhraseDetector
+from segue.prompts.detectors import BoxDetector, Detector, DiscoveryDetector, PhraseDetector, find_boxes
 from segue.prompts.phrases import Phrase, parse_phrases, unmatched
 from segue.prompts.prompter import Prompter, prepared
 from segue.prompts.proposals import Rules
@@ -31,7 +27,7 @@ from segue.registry import DETECTORS, DetectorOptions
 from segue.sessions.concepts import ConceptSession
 from segue.sessions.motion import MotionDetector
 from segue.sessions.track import TrackSession
-from segue.types import FeatureName, Image, Refinement
+from segue.types import FeatureName, Refinement
 from segue.weights import load
 
 BOX_MASKS = ("network", "none")  # what may make masks of boxes
@@ -41,7 +37,7 @@ LEAST_OPEN = 0.3  # least score of a model in a folder
 
 
 def detector(
-    name: str | Callable[[Image], Any] | None = None,
+    name: str | None = None,
     *,
     text: str | Sequence[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
@@ -51,7 +47,6 @@ def detector(
     features: FeatureName | None = None,
     refine: Refinement | None = None,
     tiles: int | None = None,
-    names: Mapping[int, str] | Sequence[str] | None = None,
     device: str | torch.device | None = None,
 ) -> Detector:
     """Find a detector by name, for :class:`segue.Auto` or to be called with a frame.
@@ -63,9 +58,7 @@ def detector(
             ``lost`` and ``lost-b16`` find one object without knowing any class;
             ``owlv2``, ``grounding-dino`` and ``sam3`` of transformers find what ``text`` says,
             ``zero-shot`` is any such model in a folder ``weights``, and ``sam3-video`` tracks too.
-            Or a function from RGB (H, W, 3), uint8, to ``supervision.Detections``, to a tuple of boxes
-            (N, 4), scores (N,) and labels (N,), or to a mapping with these and perhaps ``masks``. None is
-            ``motion``, and with ``text`` what :func:`choose_for_text` says.
+            None is ``motion``, and with ``text`` what :func:`choose_for_text` says.
         text: phrases to look for, such as ``"person, red car"`` or a list; they become the labels.
         weights: weight file or folder, for all but ``motion``; by default the one that comes with segue or
             that `segue weights get` made; for models of transformers the cache of the Hugging Face Hub.
@@ -80,7 +73,6 @@ def detector(
             for segue-prompt, or ``none`` for the boxes themselves; None is ``network``.
         tiles: for ``nanodet``, 1 to 8: look also at so many overlapping parts a side, for objects that are
             small in large images; None is the whole alone.
-        names: for a function whose labels are numbers: the name of each, by number or in order.
         device: None takes a GPU if there is one.
 
     Returns:
@@ -97,7 +89,6 @@ def detector(
     Example:
         >>> find = segue.detector("maskrcnn", classes=["person"])  # doctest: +SKIP
         >>> [item.box for item in find(frame).objects]  # doctest: +SKIP
-        >>> find = segue.detector(lambda image: (boxes, scores, ["fish"]))  # doctest: +SKIP
     """
     wanted = as_classes(classes)
     phrases = None if text is None else parse_phrases(text)
@@ -110,35 +101,23 @@ def detector(
     if name is None:
         name = DEFAULT if phrases is None else choose_for_text(phrases)
     options = DetectorOptions(weights, wanted, score, max_objects, features, refine, tiles, device)
-    if isinstance(name, str):
-        if names is not None:
-            raise PromptError("names belong to a function; detectors by name have their own")
-        entry = DETECTORS.find(name)
-        taken = entry.supported_options
-        if phrases is not None and "text" in taken:
-            return entry.build(replace(options, text=tuple(phrase.text for phrase in phrases)))
-        if phrases is not None and "classes" not in taken:
-            known = ", ".join(
-                other.name for other in DETECTORS if {"text", "classes"} & other.supported_options
-            )
-            raise PromptError(f"{name} knows no classes and takes no text; {known} do")
-        _check_options(name, options, taken)
-        if phrases is None and "text" in taken:
-            raise PromptError(f"{name} finds what a text says; give text")
-        made = entry.build(options)
-    elif callable(name):
-        _check_options("a function", options, _FUNCTION)
-        if names is not None and not isinstance(names, Mapping):
-            names = dict(enumerate(names))
-        made = FunctionDetector(name, _box_prompter(refine, device), _rules(options), names)
-    else:
-        raise ArgumentError(f"name: {kind_of(name)}; give the name of a detector, or a function")
+    entry = DETECTORS.find(name)
+    taken = entry.supported_options
+    if phrases is not None and "text" in taken:
+        return entry.build(replace(options, text=tuple(phrase.text for phrase in phrases)))
+    if phrases is not None and "classes" not in taken:
+        known = ", ".join(other.name for other in DETECTORS if {"text", "classes"} & other.supported_options)
+        raise PromptError(f"{name} knows no classes and takes no text; {known} do")
+    _check_options(name, options, taken)
+    if phrases is None and "text" in taken:
+        raise PromptError(f"{name} finds what a text says; give text")
+    made = entry.build(options)
     return made if phrases is None else ask(made, phrases)
 
 
 def choose_for_text(phrases: Sequence[Phrase]) -> str:
     """The detector that looks for phrases where none is named; nothing is downloaded."""
-    strange = unmatched(phrases, BoxDetector.names)
+    strange = unmatched(phrases, COCO_ORDER)
     if not strange and not any(phrase.colour for phrase in phrases):
         return "nanodet"
     cached = next((model.name for model in RELEASED if model.folder()), None)
@@ -196,8 +175,6 @@ _OPTIONS = {
 }
 """Options that not every detector takes, and what they are called."""
 
-_FUNCTION = frozenset({"classes", "score", "refine"})
-
 
 def build_motion(options: DetectorOptions) -> Detector:
     """The detector of what moves."""
@@ -231,7 +208,7 @@ def build_nanodet(options: DetectorOptions) -> Detector:
         cast(Any, load("nanodet", options.weights)), options.device, fast=False
     )
     prompter = _box_prompter(options.refine, options.device)
-    return BoxDetector(network, prompter, _rules(options), tiles=tiles)
+    return BoxDetector(partial(find_boxes, network, tiles), COCO_ORDER, prompter, _rules(options))
 
 
 def build_open_vocabulary(options: DetectorOptions, released: Released | None = None) -> Detector:
@@ -245,7 +222,7 @@ def build_open_vocabulary(options: DetectorOptions, released: Released | None = 
     suited = LEAST_OPEN if released is None else released.score
     rules = _rules(replace(options, score=suited if options.score is None else options.score))
     prompter = _box_prompter(options.refine, options.device)
-    return FunctionDetector(find, prompter, rules, dict(enumerate(text, start=1)))
+    return BoxDetector(find, dict(enumerate(text, start=1)), prompter, rules)
 
 
 def concept_session(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import cv2
@@ -10,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.arrays import Float32Array
 from segue.masks.drawing import heated
 from segue.models.seqformer.observing import EncoderAttention
 from segue.types import Image, IndexMask
@@ -38,66 +38,38 @@ def draw_scales(
     attention: EncoderAttention, frame: int, image: Image, mask: IndexMask, ids: Sequence[int]
 ) -> Image:
     """Draw where a frame is read by its own places, one row a scale that is read, fine to coarse."""
-    shapes = attention.shapes
-    whole = torch.as_tensor(mask.astype(np.int32))
-    columns: list[tuple[str, Tensor | None]] = [("all", None)]
+    columns = [("all", attention.spatial_maps(frame))]
     for number in sorted(ids):
-        covered = (whole == number).float()[None, None]
+        covered = torch.as_tensor(mask == number)[None, None].float()
         if bool(covered.any()):
-            parts = [F.adaptive_avg_pool2d(covered, shape).flatten() for shape in shapes]
-            columns.append((str(number), torch.cat(parts)))
+            parts = [F.adaptive_avg_pool2d(covered, shape).flatten() for shape in attention.shapes]
+            columns.append((str(number), attention.spatial_maps(frame, torch.cat(parts))))
     small = _reduced(image, SCALE_SIDE)
-    drawn = []
-    for name, tokens in columns:
-        maps = [plane.cpu().numpy() for plane in attention.spatial_maps(frame, tokens)]
-        drawn.append(
-            np.vstack(
-                [
-                    _captioned(
-                        heated(small, np.asarray(cv2.GaussianBlur(plane, (0, 0), 1), np.float32)),
-                        f"{name}, {_stride(image, shape)}: {plane.sum():.2f}",
-                    )
-                    for plane, shape in zip(maps, shapes, strict=True)
-                ]
-            )
-        )
-    return np.hstack(drawn)
+    rows: list[list[Image]] = [[] for _ in attention.shapes]
+    for name, planes in columns:
+        for row, shape, plane in zip(rows, attention.shapes, planes, strict=True):
+            smooth = cv2.GaussianBlur(plane.cpu().numpy(), (0, 0), 1)
+            text = f"{name}, {_stride(image, shape)}: {plane.sum():.2f}"
+            row.append(_captioned(heated(small, np.asarray(smooth, np.float32)), text))
+    return np.vstack([np.hstack(row) for row in rows])
 
 
 def draw_frames(attention: EncoderAttention, frame: int, images: Sequence[Image]) -> Image:
     """Draw which frames of its window a frame reads, one column a frame."""
-    rows: list[tuple[str, Float32Array, float]] = []
-    shapes = list(
-        zip(attention.shapes, (_stride(images[0], shape) for shape in attention.shapes), strict=True)
-    )
-    for (shape, stride), weights in zip(shapes, attention.within, strict=False):
-        rows.append((f"in {stride}", _by_frame(weights[0, frame], shape), 1 / len(images)))
-    for (shape, stride), weights in zip(shapes, attention.between, strict=False):
-        own = weights.shape[3] > 1
-        for i, part in enumerate(weights[0, frame].unbind(1)):
-            name = ("own", "next")[i] if own else "both"
-            even = 1 / (weights.shape[3] * len(images))
-            rows.append((f"{stride} {name}", _by_frame(part, shape), even))
-    cells = [_reduced(image, FRAME_SIDE) for image in images]
-    return np.vstack(
-        [
-            np.hstack(
-                [
-                    _captioned(
-                        heated(cell, plane, max(2 * even, planes.max())),
-                        f"{name} {t - frame:+d}: {plane.mean():.3f}",
-                    )
-                    for t, (cell, plane) in enumerate(zip(cells, planes, strict=True))
-                ]
-            )
-            for name, planes, even in rows
-        ]
-    )
-
-
-def _by_frame(weights: Tensor, shape: tuple[int, int]) -> Float32Array:
-    """Weights (h·w, T) as maps (T, h, w)."""
-    return np.asarray(weights.T.reshape(-1, *shape).cpu().numpy(), np.float32)
+    reads: list[tuple[Tensor, tuple[str, ...]]]
+    reads = [(each[..., None, :], ("in",)) for each in attention.within]
+    reads += [(each, ("own", "next") if each.shape[3] > 1 else ("both",)) for each in attention.between]
+    cells, rows = [_reduced(image, FRAME_SIDE) for image in images], []
+    for shape, (weights, names) in zip(itertools.cycle(attention.shapes), reads, strict=False):
+        for name, part in zip(names, weights[0, frame].unbind(1), strict=True):
+            planes = np.asarray(part.T.reshape(-1, *shape).cpu().numpy(), np.float32)
+            most = max(2 / (len(names) * len(images)), planes.max())
+            row = []
+            for t, (cell, plane) in enumerate(zip(cells, planes, strict=True)):
+                text = f"{name} {_stride(images[0], shape)} {t - frame:+d}: {plane.mean():.3f}"
+                row.append(_captioned(heated(cell, plane, most), text))
+            rows.append(np.hstack(row))
+    return np.vstack(rows)
 
 
 def _stride(image: Image, shape: tuple[int, int]) -> str:

@@ -20,8 +20,6 @@ from segue.models.base import (
 from segue.sessions.empty_scene import Scene
 from segue.types import Image
 
-LEAST_MOTION = 1.0  # pixels: slower flow is not brought to full colour, or noise would look like motion
-
 Rows = Sequence[Sequence[Image]]
 """Images of what a result was made of, RGB, of any size: those beside the frame, and further rows."""
 
@@ -34,24 +32,21 @@ def explain(
     background: Features | None,
     plane: UInt8Array | None,
 ) -> Rows:
-    """Draw what a network can tell of a frame; ``plane`` is the flow that it brings, (h, w, gaps)."""
+    """Draw what a network can tell of a frame; ``plane`` is its flow, (h, w, gaps)."""
     beside: list[Image] = []
     if able.context_maps:
         maps = cast(ExplainedNetwork, network).context_maps(current, context, background)
         beside = [grey(_array(each[0])) for each in maps]
     if not able.explains_flow:
         return [beside]
-    motion, scales = cast(ExplainedFlow, network).explain_flow(current, context, background)
-    lengths = [] if motion or plane is None else list(np.moveaxis(np.atleast_3d(plane), 2, 0))
+    scales = cast(ExplainedFlow, network).explain_flow(current, context, background)
+    lengths = [] if plane is None else list(np.moveaxis(np.atleast_3d(plane), 2, 0))
     filtered = [np.abs(_array(each.filtered[0])).mean(0) for each in scales]
     weights = [_array(each.attention[0]).mean(0) for each in scales if each.attention is not None]
     most = max((float(each.max()) for each in filtered), default=0.0)
     return [
         beside,
-        [
-            *colour_wheels([_array(each[0].movedim(0, -1)) for each in motion]),
-            *(grey(each, 255) for each in lengths),
-        ],
+        [grey(each, 255) for each in lengths],
         [grey(each, most) for each in filtered],
         [grey(each, 1) for each in weights],
     ]
@@ -77,18 +72,6 @@ def grey(plane: FloatingArray | UInt8Array, most: float | None = None) -> Image:
     white = float(plane.max()) if most is None else most
     levels = np.uint8(255 * np.clip(plane / max(white, 1e-6), 0, 1))
     return np.repeat(np.asarray(levels)[..., None], 3, 2)
-
-
-def colour_wheels(flows: Sequence[Float32Array]) -> list[Image]:
-    """Flows (h, w, 2) as colours: hue is the direction, right is red; the fastest pixel has full colour."""
-    speeds = [np.linalg.norm(flow, axis=2) for flow in flows]
-    most = max([LEAST_MOTION, *(float(speed.max()) for speed in speeds)])
-    wheels = []
-    for flow, speed in zip(flows, speeds, strict=True):
-        angle = np.degrees(np.arctan2(flow[..., 1], flow[..., 0])) % 360
-        colours = np.dstack([angle, speed / most, np.ones_like(speed)]).astype(np.float32)
-        wheels.append(np.asarray(np.rint(255 * cv2.cvtColor(colours, cv2.COLOR_HSV2RGB)), np.uint8))
-    return wheels
 
 
 def _array(values: Tensor) -> Float32Array:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.sessions.association import next_id
+from segue.sessions.association import assign, next_id
 
 OVERLAP_WEIGHT, EMBEDDING_WEIGHT, CLASS_WEIGHT = 1.0, 0.5, 0.5
 """Weights of mask overlap, query similarity and class agreement."""
@@ -70,8 +70,6 @@ class Tracks:
 
     def _match(self, found: Sequence[Instance], shared: int) -> dict[int, Instance]:
         """The known object of each instance that has one."""
-        from scipy.optimize import linear_sum_assignment  # late, for a quick start
-
         if not self.known or not found:
             return {}
         before = torch.stack([track.masks for track in self.known])
@@ -84,13 +82,9 @@ class Tracks:
         likeness = OVERLAP_WEIGHT * overlap + EMBEDDING_WEIGHT * similarity + CLASS_WEIGHT * agreement
         # Both in sight but apart: they are two, however alike.
         apart = ~together & before.flatten(1).any(1)[:, None] & now.flatten(1).any(1)
-        likeness[apart | (~together & (similarity < EMBEDDING_ALONE))] = 0.0
-        rows, columns = linear_sum_assignment(likeness.float().cpu().numpy(), maximize=True)
-        return {
-            int(column): self.known[row]
-            for row, column in zip(rows, columns, strict=True)
-            if likeness[row, column] >= ENOUGH
-        }
+        possible = ~apart & (together | (similarity >= EMBEDDING_ALONE)) & (likeness >= ENOUGH)
+        pairs = assign(likeness.float().cpu().numpy(), possible.cpu().numpy())
+        return {column: self.known[row] for row, column in pairs.items()}
 
 
 def _likeness(known: Sequence[Tensor], found: Sequence[Tensor]) -> Tensor:

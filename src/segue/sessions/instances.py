@@ -95,9 +95,9 @@ class InstanceSession(ExplainedSession):
     """
 
     finds = "instances are"
-    _frames: list[_Pending] = checkpointed()
-    _tracks: Tracks = checkpointed()
-    _shared: int = checkpointed()
+    _frames: list[_Pending] = checkpointed(list)
+    _tracks: Tracks = checkpointed(Tracks)
+    _shared: int = checkpointed(0)
     state_types = (_Pending, Tracks, Instance)
 
     def __init__(
@@ -118,12 +118,6 @@ class InstanceSession(ExplainedSession):
         self._names = dict(names or {})
         self.lag = self.options.window - 1
         self.reset()
-
-    def reset(self) -> None:
-        super().reset()
-        self._frames = []
-        self._shared = 0
-        self._tracks = Tracks()
 
     def explain(self) -> None:
         """Keep with each result from now on where the network looked, for :attr:`explanations`.

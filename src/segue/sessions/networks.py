@@ -53,13 +53,12 @@ def foreground_model(
     if not takes_flow and not MODELS.find(model).needs_flow:
         return cast("ForegroundNetwork | Segmenter", network)
     flow = getattr(network, "flow_name", None) or "dis" if flow is None else flow
-    in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
-    from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork  # late, as flow is rare
+    from segue.sessions.extra_inputs import FlowNetwork, computing_flow  # late, as flow is rare
 
     if MODELS.find(model).needs_flow:
         network = FlowNetwork(network)
-    provider = None if in_files else flow_provider(flow, flow_weights)
-    return network if provider is None else ComputedFlow(network, provider)
+    in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
+    return network if in_files else computing_flow(network, flow_provider(flow, flow_weights))
 
 
 def _network(task: NetworkTask, model: Any, weights: Any) -> Any:

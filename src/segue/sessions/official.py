@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.arrays import BoolArray
 from segue.layers.running import prepare_for_inference, weights_apart
 from segue.masks import decode_rle, resize_mask
 from segue.masks.rle import encode_rle
@@ -23,6 +24,7 @@ SHORT_SIDE = 360  # short side at which the published systems look at a video
 NO_MASK_BELOW = 0.001  # score under which the official results hold no masks
 
 
+@torch.inference_mode()
 def whole_clip(
     network: InstanceNetwork,
     images: Iterable[Image],
@@ -52,8 +54,28 @@ def whole_clip(
         CheckpointError: a weight of the network is NaN or infinite.
         ArgumentError: there is no such device here.
     """
-    copy, place, dtype = prepare_for_inference(network, device, fast)
-    return clip_records(copy, images, size, device=place, dtype=dtype, short_side=short_side)
+    network, place, dtype = prepare_for_inference(network, device, fast)
+    frames = (as_tensor([resized(image, short_side)], place, dtype) for image in images)
+    with weights_apart(network):
+        memory = encode_frames(network, frames)
+        decoded = network.decode(memory)
+        entries = best_entries(network.class_logits(decoded)[0])
+        queries = list(dict.fromkeys(query for query, _, _ in entries))
+        logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=place))
+    empty = encode_rle(np.zeros(size, np.bool_))
+    masks = [[*map(encode_rle, _planes(each, size))] for each in logits.unbind(1)]
+    return [
+        {
+            "video_id": 1,
+            "score": score,
+            "category_id": label,
+            "segmentations": [dict(each[number]) if score >= NO_MASK_BELOW else None for each in masks],
+        }
+        for number, query in enumerate(queries)
+        if any(each[number] != empty for each in masks)
+        for answer, label, score in entries
+        if answer == query
+    ]
 
 
 def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Iterator[Segmentation]:
@@ -67,44 +89,9 @@ def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Ite
         yield Segmentation(frame.index, frame.time, mask, ())
 
 
-@torch.inference_mode()
-def clip_records(
-    network: InstanceNetwork,
-    images: Iterable[Image],
-    size: tuple[int, int],
-    *,
-    device: torch.device,
-    dtype: torch.dtype = torch.float32,
-    short_side: int = SHORT_SIDE,
-    video_id: int = 1,
-    top: int = 10,
-) -> Records:
-    """Entries of :func:`whole_clip` by a network that is on this device, of this type."""
-    frames = (as_tensor([resized(image, short_side)], device, dtype) for image in images)
-    with weights_apart(network):
-        memory = encode_frames(network, frames)
-        decoded = network.decode(memory)
-        entries = best_entries(network.class_logits(decoded)[0], top)
-        queries = list(dict.fromkeys(query for query, _, _ in entries))
-        logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=device))
-    masks: dict[int, list[dict[str, Any]]] = {query: [] for query in queries}
-    visible = set()
-    for plane_logits in logits.unbind(1):
-        planes = (enlarged(plane_logits, size).sigmoid() > 0.5).cpu().numpy()
-        for query, plane in zip(queries, planes, strict=True):
-            if plane.any():
-                visible.add(query)
-            masks[query].append(dict(encode_rle(plane)))
-    return [
-        {
-            "video_id": video_id,
-            "score": score,
-            "category_id": label,
-            "segmentations": masks[query] if score >= NO_MASK_BELOW else [None] * logits.shape[1],
-        }
-        for query, label, score in sorted(entries, key=lambda entry: queries.index(entry[0]))
-        if query in visible
-    ]
+def _planes(logits: Tensor, size: tuple[int, int]) -> BoolArray:
+    """Masks (K, H, W) of the logits (K, h, w) of one frame."""
+    return np.asarray((enlarged(logits, size).sigmoid() > 0.5).cpu().numpy())
 
 
 def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
@@ -131,8 +118,8 @@ def encode_frames(network: InstanceNetwork, frames: Iterable[Tensor]) -> Any:
     return network.join([network.encode(frame) for frame in frames])
 
 
-def best_entries(logits: Tensor, top: int) -> list[tuple[int, int, float]]:
-    """The ``top`` best (query, class, score) of class logits (Q, classes), as in the official inference."""
+def best_entries(logits: Tensor, top: int = 10) -> list[tuple[int, int, float]]:
+    """The best ``top`` (query, class, score) of class logits (Q, classes), as in the official inference."""
     scores = logits.float().sigmoid()
     best = scores.flatten().topk(min(top, scores.numel()))
     places = (divmod(place, scores.shape[1]) for place in best.indices.tolist())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -22,11 +22,13 @@ from segue.models.geometry import ResizePadGeometry
 from segue.models.memory import MemoryTracker
 from segue.sessions.foreground import SHORT_SIDE
 from segue.sessions.instances import compose
-from segue.sessions.official import enlarged, resized
+from segue.sessions.official import as_tensor, enlarged, resized
 from segue.sessions.segmenters import extended
 from segue.types import Image, IndexMask
 from segue.video.readers import FrameLike, as_frame
 from segue.weights.pretrained import pretrained_folder, read_config
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,24 +117,14 @@ class VideoProcessor(ImageProcessor):
         return ProcessedInputs(inputs.pixel_values[None], inputs.original_size)
 
 
-class _Layout(Protocol):
-    """Input images of the networks of one task, and the meaning of their maps."""
-
-    def pixels(self, image: Image) -> Tensor:
-        """An image as (1, 3, H', W')."""
-
-    def masks(self, maps: Tensor, size: Shape) -> IndexMask:
-        """Index masks of maps."""
-
-
-class _Tracking(_Layout):
+class _Tracking:
     """As the tracker of the network does it."""
 
     def __init__(self, network: Any, short_side: int | None) -> None:
         schedule = network.schedule
         if short_side is not None:
             schedule = replace(schedule, short_side=short_side)
-        setup = Setup(schedule, torch.device("cpu"), torch.float32, memory_limit=0)
+        setup = Setup(schedule, _CPU, torch.float32, memory_limit=0)
         self._tracker: MemoryTracker = network.tracker(network, setup)
 
     def pixels(self, image: Image) -> Tensor:
@@ -146,7 +138,7 @@ class _Tracking(_Layout):
 
 
 @dataclass(frozen=True)
-class _Foreground(_Layout):
+class _Foreground:
     """As :class:`segue.sessions.ForegroundSession` and its segmenter do it."""
 
     network: ForegroundNetwork
@@ -156,9 +148,8 @@ class _Foreground(_Layout):
         return ResizePadGeometry.of(size, self.short_side, 1)
 
     def pixels(self, image: Image) -> Tensor:
-        small = np.array(self._geometry(_size(image)).to_network(image))
-        planes = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
-        return extended(planes, self.network.size_multiple)
+        small = self._geometry(_size(image)).to_network(image)
+        return extended(as_tensor([small], _CPU, torch.float32)[0], self.network.size_multiple)
 
     def masks(self, maps: Tensor, size: Shape) -> IndexMask:
         rows, columns = self._geometry(size).working
@@ -168,18 +159,21 @@ class _Foreground(_Layout):
 
 
 @dataclass(frozen=True)
-class _Instances(_Layout):
+class _Instances:
     """As :class:`segue.sessions.InstanceSession` does it."""
 
     short_side: int
 
     def pixels(self, image: Image) -> Tensor:
-        small = np.array(resized(image, self.short_side))
-        return torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
+        return as_tensor([resized(image, self.short_side)], _CPU, torch.float32)[0]
 
     def masks(self, maps: Tensor, size: Shape) -> IndexMask:
         ids = range(1, len(maps) + 1)
         return np.stack([compose(enlarged(frame, size), ids) for frame in maps.unbind(1)])
+
+
+_Layout = _Tracking | _Foreground | _Instances
+"""Input images of the networks of one task, and the meaning of their maps."""
 
 
 def _layout_of(network: Any, short_side: int | None) -> _Layout:

@@ -32,15 +32,15 @@ class ReversePass(Checkpointable, Passes):
 
     title: ClassVar[str] = "backwards"
     _session: TrackSession = checkpointed()
-    _found: dict[int, list[tuple[ObjectInfo, str]]] = checkpointed()  # objects and run lengths by frame
-    _next: int | None = checkpointed()  # frame that comes next; None before the first one
-    _done: bool = checkpointed()
+    _found: dict[int, list[tuple[ObjectInfo, str]]] = checkpointed(dict)  # objects and run lengths by frame
+    _next: int | None = checkpointed(None)  # frame that comes next; None before the first one
+    _done: bool = checkpointed(False)
 
     def __init__(
         self, session: TrackSession, source: Source, prompts: Callable[[Frame], PromptsByFrame]
     ) -> None:
+        super().__init__()
         self._session, self._source, self._prompts = session, source, prompts
-        self._found, self._next, self._done = {}, None, False
 
     def learning(self) -> Iterator[int]:
         """Follow the objects backwards; see :class:`segue.sessions.passes.Passes`."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.arrays import Float32Array, UInt8Array
+from segue.flow.providers import FlowImages
 from segue.layers.running import prepare_for_inference, weights_apart
 from segue.models.base import (
     PLAIN_STAGES,
@@ -111,16 +112,18 @@ class NetworkSegmenter(Segmenter):
     ) -> None:
         self._network, self._device, self._dtype = prepare_for_inference(network, device, fast)
         self.fingerprint = network_digest(cast(nn.Module, network))
-        self.offsets = tuple(dict.fromkeys(offset for offset, _ in network.context))
+        able = self._capabilities = foreground_capabilities(self._network)
+        self._flow = None if able.flow_provider is None else FlowImages(able.flow_provider, able.flow_gaps)
+        gaps = () if self._flow is None else able.flow_gaps
+        beside = (*(offset for offset, _ in network.context), *(-gap for gap in gaps))
+        self.offsets = tuple(dict.fromkeys(beside))
         self.name = f"{type(network).__name__} in {self._dtype}"
         self.channels, self.threshold = network.channels, network.threshold
         self.uses_background = network.background is not None
-        self._capabilities = foreground_capabilities(network)
-        if self._capabilities.flow:
-            self.extra = "flow"
-        elif self._capabilities.depth:
-            self.extra = "depth"
-        self.stages = self._capabilities.stages
+        self._takes = "flow" if able.flow else "depth"
+        if self._flow is None and (able.flow or able.depth):
+            self.extra = "flow" if able.flow else "depth"
+        self.stages = able.stages
         self._backgrounds: deque[tuple[Scene, Features]] = deque(maxlen=3)  # sharp, and blurred like frames
 
     def restart(self) -> None:
@@ -131,6 +134,8 @@ class NetworkSegmenter(Segmenter):
         self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
     ) -> Float32Array:
         network, (height, width) = self._network, frame.image.shape[:2]
+        if self._flow is not None:
+            frame.plane = self._flow(frame.image, [context[-gap].image for gap in self._flow.gaps])
         with weights_apart(network):
             current = self._encoded(frame, network.current)
             beside = [self._encoded(context[offset], role) for offset, role in network.context]
@@ -149,8 +154,8 @@ class NetworkSegmenter(Segmenter):
         """Features of a frame in a role, which are computed once."""
         if role not in frame.features:
             extra = {}
-            if self.extra is not None and role == self._network.current and frame.plane is not None:
-                extra[self.extra] = self._tensor(np.atleast_3d(frame.plane).transpose(2, 0, 1))
+            if role == self._network.current and frame.plane is not None:
+                extra[self._takes] = self._tensor(np.atleast_3d(frame.plane).transpose(2, 0, 1))
             frame.features[role] = self._network.encode(self._prepared(frame.image), role, **extra)
         return frame.features[role]
 

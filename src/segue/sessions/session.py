@@ -118,13 +118,13 @@ class FindingSession(Checkpointable, Session):
 
     finds: ClassVar[str] = "objects are"  # for messages
     resizes: ClassVar[bool] = False  # whether frames of another size are taken
-    _size: tuple[int, int] | None = checkpointed()
-    _next_index: int = checkpointed()
-    _due: deque[tuple[Segmentation, dict[str, Image]]] = checkpointed()
+    _size: tuple[int, int] | None = checkpointed(None)
+    _next_index: int = checkpointed(0)
+    _due: deque[tuple[Segmentation, dict[str, Image]]] = checkpointed(deque)
 
     def reset(self) -> None:
         """Forget everything but the settings."""
-        self._size, self._next_index, self._due = None, 0, deque()
+        self.restart()
         self._explanations: dict[str, Image] = {}
 
     def step(

@@ -36,9 +36,10 @@ from segue.video.readers import FrameLike, as_frame
 from segue.weights.identity import network_digest
 
 MAX_OBJECTS = 1000
-FIRST_WEIGHT = (
-    0.25  # of the predicted IoU of a first mask in the scores of later ones; from the development videos
-)
+FIRST_WEIGHT = 0.25
+"""Of the predicted IoU of a first mask in the scores of later ones; from the development videos."""
+
+_NO_PROMPTS = FramePrompts(torch.empty(0, dtype=torch.int32), ())
 
 
 class TrackSession(Checkpointable, Session):
@@ -67,10 +68,11 @@ class TrackSession(Checkpointable, Session):
         ...     result = session.step(image)
     """
 
-    _labels: dict[int, str | None] = checkpointed()
-    _first: dict[int, float] = checkpointed()  # predicted IoU of the masks that a prompter made
-    _size: tuple[int, int] | None = checkpointed()
-    _next_index: int = checkpointed()
+    _said: dict[int, tuple[str | None, float | None]] = checkpointed(dict)
+    """Label of each object, and the predicted IoU of its first mask if a prompter made that."""
+
+    _size: tuple[int, int] | None = checkpointed(None)
+    _next_index: int = checkpointed(0)
 
     def __init__(
         self,
@@ -106,8 +108,7 @@ class TrackSession(Checkpointable, Session):
     def reset(self) -> None:
         """Forget all objects and frames."""
         self.tracker.reset()
-        self._labels, self._first = {}, {}
-        self._size, self._next_index = None, 0
+        self.restart()
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -137,8 +138,7 @@ class TrackSession(Checkpointable, Session):
             ids: the objects.
         """
         self.tracker.forget(ids)
-        self._labels = {i: label for i, label in self._labels.items() if i not in ids}
-        self._first = {i: iou for i, iou in self._first.items() if i not in ids}
+        self._said = {i: said for i, said in self._said.items() if i not in ids}
 
     @torch.inference_mode()
     def step(
@@ -153,7 +153,7 @@ class TrackSession(Checkpointable, Session):
         Args:
             frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
                 the index after the last one; all frames of a session have one size.
-            prompts: those of this frame: an index mask (H, W), prompts, boxes or paths, see
+            prompts: those of this frame: an index mask (H, W), a path or prompts, see
                 :func:`segue.prompts.given.as_prompts`; or what :meth:`resolve` made of them.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.
@@ -170,29 +170,25 @@ class TrackSession(Checkpointable, Session):
         """
         frame = as_frame(frame, self._next_index)
         self.check_size(frame)
-        given, labels, first = None, self._labels, self._first
-        removed: tuple[int, ...] = ()
-        answered: Mapping[int, float] = {}
-        if prompts is not None:
+        if prompts is None:
+            found = _NO_PROMPTS
+        else:
             found = prompts if isinstance(prompts, FramePrompts) else self.resolve(frame, prompts)
-            if found.ids:
-                given = replace(found, mask=found.mask.to(self.device))
-            removed, answered = found.removed, found.expected
-            labels = {i: label for i, label in labels.items() if i not in removed}
-            labels |= {i: found.labels.get(i, self._labels.get(i)) for i in found.ids}
-            first = {i: iou for i, iou in first.items() if i not in {*removed, *found.ids}} | {**answered}
-        with self._forgotten(removed):
+        given = replace(found, mask=found.mask.to(self.device)) if found.ids else None
+        labels = {i: found.labels.get(i, self._said.get(i, (None,))[0]) for i in found.ids}
+        said = {i: each for i, each in self._said.items() if i not in found.removed}
+        said |= {i: (label, found.expected.get(i)) for i, label in labels.items()}
+        with self._forgotten(found.removed):
             if given is None and not (self.ids and predict):
                 self.tracker.skip()
                 tracked = None
             else:
                 with weights_apart(self._network):
                     tracked = self.tracker.step(frame.image, given, predict=predict)
-        self._size, self._labels, self._next_index = frame.size, labels, frame.index + 1
-        self._first = first
+        self._size, self._said, self._next_index = frame.size, said, frame.index + 1
         if tracked is None:
             return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
-        return self._result(frame, tracked, answered)
+        return self._result(frame, tracked, found.expected)
 
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
@@ -288,7 +284,7 @@ class TrackSession(Checkpointable, Session):
         extents = measure(mask)
         objects = []
         for k, (own, total, i) in enumerate(zip(inside[1:], totals.tolist()[1:], tracked.ids, strict=True)):
-            extent, label = extents.get(i), self._labels.get(i)
+            extent, (label, first) = extents.get(i), self._said.get(i, (None, None))
             if extent is None:
                 objects.append(ObjectInfo(i, label, score=0.0))
             else:
@@ -296,8 +292,8 @@ class TrackSession(Checkpointable, Session):
                     score = float(said[k])
                 else:
                     score = expected_overlap(float(own), total, extent.area, self._confidence)
-                    if i in self._first:
-                        score = answered.get(i, score ** (1 - FIRST_WEIGHT) * self._first[i] ** FIRST_WEIGHT)
+                    if first is not None:
+                        score = answered.get(i, score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)
                 objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
         again = partial(expanded, kept, tracked.expand)
         return Segmentation(frame.index, frame.time, mask, tuple(objects), again)

@@ -21,16 +21,13 @@ class ForegroundWarning(UserWarning):
 class WorkingSize(Checkpointable):
     """Reduces frames to a short side."""
 
-    _geometry: ResizePadGeometry | None = checkpointed()
+    _geometry: ResizePadGeometry | None = checkpointed(None)
     state_types = (ResizePadGeometry,)
+    reset = Checkpointable.restart
 
     def __init__(self, short_side: int | None) -> None:
         self._short_side = short_side
         self.reset()
-
-    def reset(self) -> None:
-        """Frames of another video."""
-        self._geometry = None
 
     def fits(self, frame: Frame) -> bool:
         """Whether a frame has the size of those before it."""

@@ -27,7 +27,7 @@ from segue.errors import DatasetError, TrainingError
 from segue.flow import FlowFiles, FlowImages
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, flow_provider
 from segue.models.hofam import HOFAM
-from segue.sessions.extra_inputs import ComputedFlow, FlowNetwork
+from segue.sessions.extra_inputs import FlowNetwork, computing_flow
 from segue.types import Image
 from segue.weights import load_strict
 from segue_train.foreground_pool import provider_once
@@ -118,10 +118,12 @@ class HofamRecipe(CommonRecipe):
         """Folder of flow files, where ``flow`` is one."""
         return None if self.flow in get_args(FlowName) else Path(self.flow)
 
-    def runnable(self, network: HOFAM) -> FlowNetwork | ComputedFlow:
+    def runnable(self, network: HOFAM) -> FlowNetwork:
         """The network as sessions run it, with the flow that it learns from."""
         wrapped = FlowNetwork(network)
-        return wrapped if self.files else ComputedFlow(wrapped, flow_provider(self.flow, self.flow_weights))
+        if not self.files:
+            computing_flow(wrapped, flow_provider(self.flow, self.flow_weights))
+        return wrapped
 
 
 def video_flow(folder: Path, gaps: tuple[int, ...], video: ForegroundSequence) -> FlowFiles:

@@ -23,7 +23,7 @@ from torch import nn
 from segue.flow.providers import FlowName, flow_provider
 from segue.models.base import ForegroundNetwork
 from segue.models.mustan_lite import MustanLite
-from segue.sessions.extra_inputs import ComputedFlow
+from segue.sessions.extra_inputs import computing_flow
 from segue_train.foreground_pool import Pool, PoolBatches
 from segue_train.losses import ClassInScale, foreground_loss
 from segue_train.recipe import Objective, warmed_cosine
@@ -91,4 +91,5 @@ class MustanLiteRecipe(MobileNetRecipe):
         """The network as sessions run it, with the flow that it learns from."""
         if self.flow is None:
             return network
-        return ComputedFlow(cast(ForegroundNetwork, network), flow_provider(self.flow, self.flow_weights))
+        provider = flow_provider(self.flow, self.flow_weights)
+        return cast(nn.Module, computing_flow(cast(ForegroundNetwork, network), provider))

@@ -2,7 +2,7 @@
 
 import { exportDialog, helpDialog, importDialog } from "./dialogs.js";
 import { element, notice, otherTheme } from "./dom.js";
-import { forget, meant, otherGranularity, stop, toggleChosen, track, undo } from "./edits.js";
+import { forget, stop, toggleChosen, track, undo } from "./edits.js";
 import { remember } from "./link.js";
 import { go, goGiven, goUnsure, togglePlay } from "./playback.js";
 import { COMPARE_MODES, state } from "./state.js";
@@ -46,7 +46,6 @@ export const commands = {
   newObject: { name: "New object", icon: "plus", keys: "n", can: editable, run: () => { state.chooseNew(); notice("Click on the new object, or draw a box around it."); } },
   hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => forget(true) },
   clearObject: { name: "Clear the object's mask on this frame", text: "Clear mask", icon: "clear", keys: "Delete", can: () => hasObject() && state.marksOf(Number(state.object)).has(state.frame), run: () => forget(false) },
-  granularity: { name: "The object, a part of it, or more than it", icon: "panel", keys: "o", can: () => editable() && (meant() !== null || state.pending > 0 || !state.current), run: () => otherGranularity() },
   find: { name: "Suggest objects on this frame", text: "Find", icon: "find", keys: "f", can: () => editable() && !state.finding, run: () => find() },
   adopt: { name: "Add the chosen suggestions as objects", text: "Add as objects", icon: "plus", can: editable, run: () => adopt() },
   smaller: { name: "Smaller brush", icon: "minus", keys: "[", can: editable, run: () => remember("brush", Math.max(2, Math.round(Number(state.settings.brush) * 0.8))) },

@@ -5,9 +5,6 @@ import { complain, loadFrames, request, tell } from "./link.js";
 import { go, hold } from "./playback.js";
 import { state } from "./state.js";
 
-/** what clicks may mean, as choices */
-export const GRANULARITIES = { part: "Part", whole: "Object", group: "More" };
-
 /** what was asked for last @type {Promise<any>} */
 let queue = Promise.resolve();
 /** whether it has made a step */
@@ -35,19 +32,12 @@ function edit(make) {
   });
 }
 
-/** Clicks, or a box; nothing is asked where the granularity that is meant is null. */
-export function click(points, box, granularity) {
-  return edit(async (about, known) => {
+/** Clicks, or a box. */
+export function click(points, box) {
+  return edit((about, known) => {
     const before = about.object === null ? null : known?.prompts[about.object] ?? null;
     const all = box ? [] : [...(before?.points ?? []), ...points];
-    const meant = granularity ? granularity(before) : before?.granularity ?? "whole";
-    if (meant === null) return null;
-    const answer = await request("click", { ...about, points: all, box: box ?? before?.box ?? null, granularity: meant });
-    if (answer.granularities.length > 1 && (granularity || !before)) {
-      const others = answer.granularities.filter((name) => name !== answer.granularity).map((name) => GRANULARITIES[name]);
-      notice(`The clicks mean ${GRANULARITIES[answer.granularity]}; O shows ${others.join(", then ")}.`);
-    }
-    return answer;
+    return request("click", { ...about, points: all, box: box ?? before?.box ?? null });
   });
 }
 
@@ -55,19 +45,6 @@ export function click(points, box, granularity) {
 export function rest(at) {
   if (!state.editable || state.running || (state.object !== null && state.marksOf(state.object).has(state.frame))) return;
   tell("prepare", { frame: state.frame, at });
-}
-
-/** What clicks alone may mean on this frame, if there is a choice. */
-export function meant() {
-  const given = state.object === null ? null : state.current?.prompts[state.object];
-  return given?.granularity && given.granularities && given.granularities.length > 1 ? { granularity: given.granularity, granularities: given.granularities } : null;
-}
-
-export function otherGranularity() {
-  void click([], null, (before) => {
-    const granularities = before?.granularities ?? [];
-    return granularities.length > 1 ? granularities[(granularities.indexOf(before?.granularity ?? "whole") + 1) % granularities.length] : null;
-  });
 }
 
 /** A stroke along a path, or without a width the area inside. */

@@ -1,7 +1,7 @@
 // The panels at the side: objects, what is known of the chosen one, this frame, suggestions, what to look at next.
 
 import { commandButton, element, fill, iconButton, make, span, swatch, tick } from "./dom.js";
-import { changeObjects, click, GRANULARITIES, meant, remove } from "./edits.js";
+import { changeObjects, remove } from "./edits.js";
 import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
 import { go } from "./playback.js";
@@ -15,7 +15,6 @@ let nextShown = 0;
 export function showPanels() {
   showObjects();
   showHere();
-  showGranularities();
   showFound();
   if (performance.now() - nextShown <= (state.running ? 1000 : 0)) return;
   nextShown = performance.now();
@@ -87,16 +86,6 @@ function showHere() {
     text += mark.area ? `; ${mark.area.toLocaleString("en")} pixels.` : ".";
   }
   element("here-text").textContent = text;
-}
-
-/** What clicks may mean, as choices. */
-function showGranularities() {
-  const given = meant();
-  element("granularities").hidden = !given;
-  fill(element("granularities"), given, () => (given?.granularities ?? []).map((granularity) => make("button", {
-    role: "radio", "aria-checked": granularity === given.granularity, textContent: GRANULARITIES[granularity],
-    title: "What the clicks mean (O: the next)", onclick: () => click([], null, () => granularity),
-  })));
 }
 
 function showFound() {

@@ -5,7 +5,7 @@
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?: string,
  *   attributes?: Record<string, string>}} TrackedObject
  * @typedef {{kind: string, score: number, area: number}} FrameAnnotation
- * @typedef {{points: [number, number, boolean][], box: number[] | null, granularity?: string, granularities?: string[]}} Prompts
+ * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>, difference?: Record<string, string[]>,
  *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number]>}} FrameData
  * @typedef {{event: string, what: string, done: number, total: number, rate: number}} Running

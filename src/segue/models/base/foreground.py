@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from segue.layers.flow_attention import FilteredFlow
+
+if TYPE_CHECKING:
+    from segue.flow.providers import FlowProvider
 
 Features = tuple[Tensor, ...]
 """Feature maps of a frame, fine to coarse, each (N, C, h, w)."""
@@ -32,6 +35,8 @@ class ForegroundCapabilities:
             256 x 256.
         flow_gaps: those gaps in frames, growing, where they are known: then a session can compute flow, which
             is what happens with a network by name.
+        flow_provider: computes the flow from a frame to an earlier one in a session; None where frames bring
+            theirs.
         explains_flow: it shows what it makes of flow, see :class:`ExplainedFlow`, for ``--explain``.
         temporal_quantiles: of the empty scene it takes all planes, see
             :class:`segue.sessions.empty_scene.Scene`, not the image alone.
@@ -49,6 +54,7 @@ class ForegroundCapabilities:
     depth: bool = False
     flow: bool = False
     flow_gaps: tuple[int, ...] = ()
+    flow_provider: FlowProvider | None = None
     explains_flow: bool = False
     temporal_quantiles: bool = False
     stages: tuple[str, ...] = NETWORK_STAGES
@@ -163,8 +169,8 @@ class ExplainedFlow(ForegroundNetwork, Protocol):
 
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
-    ) -> tuple[list[Tensor], list[FilteredFlow]]:
-        """Show the flow of a frame to earlier ones.
+    ) -> list[FilteredFlow]:
+        """Show what becomes of the flow of a frame to earlier ones.
 
         Args:
             current: features of the frames that get a result.
@@ -172,6 +178,5 @@ class ExplainedFlow(ForegroundNetwork, Protocol):
             background: features of the empty scene, or None.
 
         Returns:
-            Flow (N, 2, h, w), largest gap first, none where the frames bring theirs; and the filtered flow of
-            each scale, fine to coarse.
+            The filtered flow of each scale, fine to coarse.
         """

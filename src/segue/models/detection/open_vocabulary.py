@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -20,6 +21,9 @@ from segue.types import Image
 
 SAME_BOX = 0.5
 """IoU above which the weaker of two boxes of one phrase is left out; some of the models give several."""
+
+Found = tuple[npt.NDArray[Any], npt.NDArray[Any], list[str], npt.NDArray[Any] | None]
+"""Boxes (N, 4), scores (N,), labels, and masks (N, H, W) where there are any."""
 
 LEAST_SCORE = 0.05
 """Least score of boxes that are asked of the post-processing."""
@@ -87,24 +91,22 @@ def _loading(library: Any, folder: Path) -> Iterator[None]:
 
 def ask_phrases(
     model: Any, processor: Any, phrases: Sequence[str], device: torch.device
-) -> Callable[[Image], dict[str, Any]]:
-    """A function from an image to the boxes, scores, labels and perhaps masks that phrases find in it.
+) -> Callable[..., Found]:
+    """A function from an image to what phrases find in it, for :class:`segue.prompts.detectors.BoxDetector`.
 
-    The function is one for :class:`segue.prompts.own_detectors.FunctionDetector`; only SAM 3 gives masks.
+    Only SAM 3 gives masks.
     """
     model = model.to(device).eval()
     ask = _concepts if model.config.model_type in CONCEPTS else _zero_shot
 
     @torch.inference_mode()
-    def find(image: Image) -> dict[str, Any]:
+    def find(image: Image, rules: object = None) -> Found:
         return ask(model, processor, list(phrases), np.ascontiguousarray(image), device)
 
     return find
 
 
-def _zero_shot(
-    model: Any, processor: Any, phrases: list[str], image: Image, device: torch.device
-) -> dict[str, Any]:
+def _zero_shot(model: Any, processor: Any, phrases: list[str], image: Image, device: torch.device) -> Found:
     inputs = processor(images=image, text=[phrases], return_tensors="pt").to(device)
     found = processor.post_process_grounded_object_detection(
         model(**inputs),
@@ -117,7 +119,12 @@ def _zero_shot(
     labels = torch.tensor([number for number in numbers if number is not None], dtype=torch.int64)
     boxes, scores = found["boxes"].float().cpu()[keep], found["scores"].float().cpu()[keep]
     kept = suppress(boxes, scores, labels, SAME_BOX)
-    return {"boxes": boxes[kept], "scores": scores[kept], "labels": [phrases[i] for i in labels[kept]]}
+    return (
+        boxes[kept].double().numpy(),
+        scores[kept].double().numpy(),
+        [phrases[i] for i in labels[kept]],
+        None,
+    )
 
 
 def _phrase(label: str, phrases: Sequence[str]) -> int | None:
@@ -129,9 +136,7 @@ def _phrase(label: str, phrases: Sequence[str]) -> int | None:
     return shared.index(max(shared)) if max(shared) else None
 
 
-def _concepts(
-    model: Any, processor: Any, phrases: list[str], image: Image, device: torch.device
-) -> dict[str, Any]:
+def _concepts(model: Any, processor: Any, phrases: list[str], image: Image, device: torch.device) -> Found:
     seen = processor(images=image, return_tensors="pt").to(device)
     features = model.get_vision_features(pixel_values=seen["pixel_values"])
     boxes: list[Tensor] = []
@@ -149,9 +154,10 @@ def _concepts(
         scores.append(found["scores"].float().cpu())
         masks.append(found["masks"].bool().cpu())
         labels += [phrase] * len(found["scores"])
-    return {
-        "boxes": torch.cat(boxes),
-        "scores": torch.cat(scores),
-        "labels": labels,
-        "masks": torch.cat([part.reshape(-1, *image.shape[:2]) for part in masks]),
-    }
+    planes = torch.cat([part.reshape(-1, *image.shape[:2]) for part in masks])
+    return (
+        torch.cat(boxes).double().numpy(),
+        torch.cat(scores).double().numpy(),
+        labels,
+        planes.float().numpy(),
+    )
