@@ -19,7 +19,6 @@ from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import Answer, ImagePrompter, PixelWindow, Prompts, Stroke
 from segue.prompts.planes import (
-    CropWindow,
     around,
     box_window,
     clipped,
@@ -144,7 +143,7 @@ class Prompter(ImagePrompter):
             window = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
         return self._ask(replace(prompts, mask=found.probability), "close", window)[0]
 
-    def _window(self, prompts: Prompts) -> CropWindow:
+    def _window(self, prompts: Prompts) -> Box:
         """Crop around box, mask and points with some margin; reuses a known crop if it fits."""
         boxes = [] if prompts.box is None else [prompts.box]
         if prompts.mask is not None:
@@ -159,13 +158,13 @@ class Prompter(ImagePrompter):
             return window
         return self._known("around", window, clipped(shown(LEAST_MARGIN), self.size)) or window
 
-    def _known(self, look: CropPurpose, window: CropWindow, least: Box) -> CropWindow | None:
+    def _known(self, look: CropPurpose, window: Box, least: Box) -> Box | None:
         """A crop whose features are kept, and which does as well as ``window``; ``least`` lies in it."""
         crops = (place for side, place in reversed(self._crops) if side == SIDE)
         return next((p for p in crops if (look, p) in self._places and _serves(p, window, least)), None)
 
     @torch.inference_mode()
-    def _ask(self, prompts: Prompts, look: CropPurpose, *windows: CropWindow) -> list[Answer]:
+    def _ask(self, prompts: Prompts, look: CropPurpose, *windows: Box) -> list[Answer]:
         """The answers of the network in each of some windows, which are asked together."""
         side = CLICK_SIDE if look == "find" else SIDE
         places = [pixels(window, self.size) for window in windows]
@@ -229,9 +228,9 @@ def resized(image: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     return np.asarray(cv2.resize(image, (side, side), interpolation=flags))
 
 
-def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[CropWindow]:
+def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[Box]:
     """The whole image and the squares of :data:`CLICK_CROPS`, each with all points in it."""
-    windows: list[CropWindow] = [(0.0, 0.0, float(size[1]), float(size[0]))]
+    windows: list[Box] = [(0.0, 0.0, float(size[1]), float(size[0]))]
     x0, y0, x1, y1 = around([(x, y, x + 1, y + 1) for x, y in points])
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     for share in CLICK_CROPS:
@@ -290,7 +289,7 @@ def _draw(prompts: Prompts, place: PixelWindow, side: int) -> Float32Array:
     return planes
 
 
-def _serves(known: CropWindow, wanted: CropWindow, least: Box) -> bool:
+def _serves(known: Box, wanted: Box, least: Box) -> bool:
     """Whether a known crop shows ``least`` and shows it not much smaller than the wanted one would."""
     holds = known[0] <= least[0] and known[1] <= least[1] and known[2] >= least[2] and known[3] >= least[3]
     (w0, h0), (w1, h1) = ((w[2] - w[0], w[3] - w[1]) for w in (known, wanted))
