@@ -87,8 +87,8 @@ class Prompter(ImagePrompter):
         super().__init__(image.image if isinstance(image, Frame) else as_rgb(image, "image"))
         self._network = prepared(network, device)
         self._device = next(chain(self._network.parameters(), self._network.buffers())).device
-        self._crops: dict[tuple[int, PixelWindow], tuple[Tensor, ...]] = {}  # what was asked last is the last
-        self._places: set[tuple[CropPurpose, PixelWindow]] = set()  # that served the present question
+        # What was asked last is the last.
+        self._crops: dict[tuple[CropPurpose, PixelWindow], tuple[Tensor, ...]] = {}
 
     def __call__(
         self,
@@ -110,7 +110,7 @@ class Prompter(ImagePrompter):
         those far from it have nothing to take away.
         """
         if prompts.mask is None:  # a new question: its answer does not depend on those before
-            self._places.clear()
+            self._crops = {key: maps for key, maps in self._crops.items() if key[0] == "find"}
         kind = prompts.calibration
         new = kind == "box" or prompts.mask is None
         if prompts.box is None and prompts.mask is None:
@@ -160,18 +160,17 @@ class Prompter(ImagePrompter):
 
     def _known(self, look: CropPurpose, window: Box, least: Box) -> Box | None:
         """A crop whose features are kept, and which does as well as ``window``; ``least`` lies in it."""
-        crops = (place for side, place in reversed(self._crops) if side == SIDE)
-        return next((p for p in crops if (look, p) in self._places and _serves(p, window, least)), None)
+        crops = (place for purpose, place in reversed(self._crops) if purpose == look)
+        return next((place for place in crops if _serves(place, window, least)), None)
 
     @torch.inference_mode()
     def _ask(self, prompts: Prompts, look: CropPurpose, *windows: Box) -> list[Answer]:
         """The answers of the network in each of some windows, which are asked together."""
         side = CLICK_SIDE if look == "find" else SIDE
         places = [pixels(window, self.size) for window in windows]
-        self._places.update((look, place) for place in places)
         planes = [torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None] for place in places]
         with weights_apart(self._network):
-            logits, quality = self._network.decode(self._features(places, side), _views(planes, side))
+            logits, quality = self._network.decode(self._features(look, places, side), _views(planes, side))
         answers = []
         for place, masks, scores in zip(
             places, logits.chunk(len(places)), quality.chunk(len(places)), strict=True
@@ -181,20 +180,20 @@ class Prompter(ImagePrompter):
             answers.append(Answer(self.size, place, iou, seen))
         return answers
 
-    def _features(self, places: Sequence[PixelWindow], side: int) -> tuple[Tensor, ...]:
+    def _features(self, look: CropPurpose, places: Sequence[PixelWindow], side: int) -> tuple[Tensor, ...]:
         """Maps of the views of crops one after the other; new crops are encoded together."""
-        new = list(dict.fromkeys(place for place in places if (side, place) not in self._crops))
+        new = list(dict.fromkeys(place for place in places if (look, place) not in self._crops))
         if new:
             crops = [resized(self.image[y0:y1, x0:x1], side) for x0, y0, x1, y1 in new]
             images = [torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None] / 255 for crop in crops]
             planes = _views(images, side).contiguous(memory_format=torch.channels_last)
             maps = (level.chunk(len(new)) for level in self._network.encode(planes))
-            self._crops.update(zip(((side, place) for place in new), zip(*maps, strict=True), strict=True))
+            self._crops.update(zip(((look, place) for place in new), zip(*maps, strict=True), strict=True))
         for place in places:  # what was asked last is the last
-            self._crops[side, place] = self._crops.pop((side, place))
+            self._crops[look, place] = self._crops.pop((look, place))
         for oldest in list(self._crops)[:-CROPS]:
             del self._crops[oldest]
-        found = (self._crops[side, place] for place in places)
+        found = (self._crops[look, place] for place in places)
         return tuple(torch.cat(levels) for levels in zip(*found, strict=True))
 
 
