@@ -55,18 +55,18 @@ class TwoPasses(Checkpointable, Passes):
         without: names of stages to leave out.
     """
 
-    scenes: VideoScenes = checkpointed()
-    done: bool = checkpointed()
-    _count: int = checkpointed()  # frames of the video that were looked at
+    scenes: VideoScenes = checkpointed(VideoScenes)
+    done: bool = checkpointed(False)
+    _count: int = checkpointed(0)  # frames of the video that were looked at
     _events: SceneEvents = checkpointed()
     _aligner: Aligner | None = checkpointed()
-    _geometry: ResizePadGeometry | None = checkpointed()
-    _waiting: deque[_Seen] = checkpointed()
+    _geometry: ResizePadGeometry | None = checkpointed(None)
+    _waiting: deque[_Seen] = checkpointed(deque)
     _recent: deque[Image] = checkpointed()
-    _samples: list[Sample] = checkpointed()
-    _frames: int = checkpointed()  # of the part
-    _every: int = checkpointed()
-    _quiet: int = checkpointed()  # frames since the last thing that seemed to be a cut
+    _samples: list[Sample] = checkpointed(list)
+    _frames: int = checkpointed(0)  # of the part
+    _every: int = checkpointed(1)
+    _quiet: int = checkpointed(QUIET)  # frames since the last thing that seemed to be a cut
     state_types = (ResizePadGeometry, Sample, _Seen)
 
     def __init__(
@@ -82,16 +82,14 @@ class TwoPasses(Checkpointable, Passes):
             raise SegueError(f"two passes learn the empty scene, at which {segmenter.name} does not look")
         if segmenter.extra is not None:
             raise SegueError(f"two passes know no {segmenter.extra}, which {segmenter.name} looks at")
+        super().__init__()
         self._segmenter, self._short_side = segmenter, short_side
         self._source, self._background = frames, background
         self._stages = sorted({*segmenter.stages, "follow"} - checked(without))
-        self.scenes, self.done, self._count = VideoScenes(), False, 0
         self._events = SceneEvents("auto" if "follow" in self._stages else "never")
         self._aligner = Aligner() if "align" in self._stages else None
-        self._geometry, self._waiting = None, deque()
         self._offsets = [offset for offset in segmenter.offsets if offset < 0] or [-1]
-        self._recent, self._samples = deque(maxlen=1 - min(self._offsets)), []
-        self._frames, self._every, self._quiet = 0, 1, QUIET
+        self._recent = deque(maxlen=1 - min(self._offsets))
         self._adapted: tuple[Scene, ContrastGain, Scene] | None = None
 
     def learning(self) -> Iterator[int]:
