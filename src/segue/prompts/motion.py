@@ -69,9 +69,7 @@ class MotionPrompter(ImagePrompter):
     def __init__(self, prompter: ImagePrompter, image: Image, neighbour: Callable[[], Image | None]) -> None:
         super().__init__(image)
         self._prompter, self._neighbour = prompter, neighbour
-        self._last: tuple[Prompts, Answer] | None = (
-            None  # the page asks where the pointer rests
-        )
+        self._last: tuple[Prompts, Answer] | None = None  # the page asks where the pointer rests
 
     def _segment(self, prompts: Prompts) -> Answer:
         if prompts.box is not None or prompts.mask is not None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array
-from segue.errors import ArgumentError, PromptError, SegueError
+from segue.errors import ArgumentError, PromptError
 from segue.masks.measure import measure
 from segue.prompts.planes import grown, tight_box
 from segue.prompts.proposals import Detector, Proposals, propose
@@ -22,7 +22,6 @@ from segue.sessions.association import (
     DetectionTrack,
     appearance_of,
     match,
-    match_tentative,
     next_id,
     overlaps,
     reidentify,
@@ -98,7 +97,6 @@ class DetectionSession(FindingSession):
     _tracks: dict[int, DetectionTrack] = checkpointed(dict)
     _lost: deque[DetectionTrack] = checkpointed(partial(deque, maxlen=REMEMBERED))
     _tentative: list[DetectionTrack] = checkpointed(list)
-    _waiting: deque[Frame] = checkpointed(deque)
     _seen: int = checkpointed(0)
     _detect_at: int = checkpointed(0)
     _last_id: int = checkpointed(0)
@@ -122,22 +120,11 @@ class DetectionSession(FindingSession):
         super().reset()
         self._session.reset()
 
-    def _take(self, frame: Frame) -> None:
+    def _look(self, frame: Frame) -> Frame:
         # Frames that wait are copies: the caller may fill one array again and again.
-        self._waiting.append(replace(frame, image=np.array(frame.image)) if self.lag else frame)
-        try:
-            if len(self._waiting) > self.lag:
-                self._advance()
-        except SegueError:
-            self._waiting.pop()  # as if it had never come, so that the session can be saved
-            raise
-
-    def _end(self) -> None:
-        while self._waiting:
-            self._advance()
+        return replace(frame, image=np.array(frame.image)) if self.lag else frame
 
     def _advance(self) -> None:
-        """Take the frame that has waited longest; nothing changes where its detection fails."""
         frame, *following = self._waiting
         only, given = self.options.frames, list[Prompt]()
         if self._seen >= self._detect_at if only is None else frame.index in only:
@@ -233,18 +220,17 @@ class DetectionSession(FindingSession):
         self, found: Proposals, looks: Sequence[Float32Array], mask: Mask, free: Sequence[int]
     ) -> dict[int, BoolArray]:
         """Objects that are new, or back, among the detections that belong to no known object."""
-        before, self._tentative = self._tentative, []
+        left = found.take([*free], [found.labels[i] for i in free])
+        pairs = match(self._tentative, left.boxes, left.labels, [looks[i] for i in free])
+        again = {free[i]: self._tentative[k] for k, i in pairs.items()}
+        self._tentative = []
         enough = self.options.score - SURPLUS * (self.options.frames is not None)
         fresh = {}
         for number in sorted(free, key=lambda i: -found.scores[i]):
-            box, label, score = found.boxes[number], found.labels[number], found.scores[number]
-            track = match_tentative(before, box, label)
-            if track is None:
-                track = DetectionTrack(0, box, self._seen, looks[number])
-            else:
-                before.remove(track)
-                track.box, track.seen = box, self._seen
-            track.found(box, score, label)
+            box = found.boxes[number]
+            track = again.get(number) or DetectionTrack(0, box, self._seen, looks[number])
+            track.box, track.seen = box, self._seen
+            track.found(box, found.scores[number], found.labels[number])
             if not track.is_confirmed(enough) or len(self._tracks) >= self.options.top:
                 self._tentative.append(track)
                 continue

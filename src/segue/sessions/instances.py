@@ -86,6 +86,12 @@ class InstanceSession(ExplainedSession):
     instances are matched with the known objects by overlap, by the embeddings of their queries and by class.
     If the encoder does not relate frames (SeqFormer), each frame is encoded once.
 
+    With :meth:`explain`, :attr:`explanation` is one strip of images: the frame with its objects, as large as
+    the network sees it, then the frame once for each object that was found in its window, with what the query
+    of the object attends to, in the order of the ids, rimmed in its colour. For networks with the encoder of
+    SeqFormer, ``explanations`` also holds ``-scales``, where it looks at each scale, and where it relates
+    frames ``-frames``, which frames of the window it reads.
+
     Args:
         network: such as SeqFormer or MS-STS VIS, in evaluation mode; it is not changed.
         options: windows and thresholds.
@@ -118,18 +124,6 @@ class InstanceSession(ExplainedSession):
         self._names = dict(names or {})
         self.lag = self.options.window - 1
         self.reset()
-
-    def explain(self) -> None:
-        """Keep with each result from now on where the network looked, for :attr:`explanations`.
-
-        Under ``""``, or as :attr:`explanation`, is one strip of images: the frame with its objects, as large
-        as the network sees it, then the frame once for each object that was found in its window, with what
-        the query of the object attends to, in the order of the ids, rimmed in its colour. Of networks with
-        the encoder of SeqFormer there is ``-scales``, where it looks at each scale
-        (:func:`segue.sessions.encoder_figures.draw_scales`), and where it relates frames ``-frames``, which
-        frames of the window it reads (:func:`segue.sessions.encoder_figures.draw_frames`).
-        """
-        super().explain()
 
     def _take(self, frame: Frame) -> None:
         # A copy where nothing is resized: the caller may fill one array again and again.
