@@ -15,9 +15,11 @@ from segue.sessions.association import (
     RETURN_SPEED,
     RETURNS,
     SURPLUS,
+    TENTATIVE_OVERLAP,
     DetectionTrack,
     appearance_of,
     match,
+    match_tentative,
     reidentify,
 )
 from segue.types import Box
@@ -116,6 +118,16 @@ def test_of_several_lost_ones_the_likest_returns() -> None:
     assert reidentify([like, liker], new, (300, 400)) is liker
     assert reidentify([liker, like], new, (300, 400)) is liker
     assert reidentify([], new, (300, 400)) is None
+
+
+@pytest.mark.parametrize(
+    ("apart", "label", "known"),
+    [(5.3, "dog", True), (5.5, "dog", False), (2.4, "car", True), (2.6, "car", False)],
+)
+def test_a_find_of_the_run_before_is_known_by_its_place(apart: float, label: str, known: bool) -> None:
+    assert TENTATIVE_OVERLAP == 0.3
+    before = tentative(0.5)
+    assert (match_tentative([before], square(apart), label) is before) == known
 
 
 def likeness(one: Any, other: Any) -> float:

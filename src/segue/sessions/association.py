@@ -28,6 +28,7 @@ SURE = 0.02  # a known object goes when the chance that the detector missed it s
 LONGEST, SHORTEST = 12, 2  # bounds on the runs of the detector in which an object may be missed
 PROVEN = 3  # times that an object must have been found before it may be missed longer
 SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
+TENTATIVE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
 NAMED = 0.4  # overlap (IoU) of a detection with the box of an object that it names
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
 
@@ -127,6 +128,8 @@ def name_object(detector: Detector, image: Image, box: Box) -> tuple[str, float]
 
 def assign(value: FloatingArray, possible: BoolArray) -> dict[int, int]:
     """The column of each row that has a ``possible`` one, for the largest sum of values, (N, M)."""
+    if not possible.any():
+        return {}
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
     pairs = np.stack(linear_sum_assignment(np.where(possible, value, 0.0), maximize=True), 1).tolist()
@@ -181,3 +184,11 @@ def appearance_of(image: Image, box: Box) -> Float32Array:
     bins = ((rows > 0) * LIGHTS + lab[..., 0] * LIGHTS // 256) * HUES**2 + hues[..., 0] * HUES + hues[..., 1]
     counts = np.bincount(bins[inside], minlength=2 * LIGHTS * HUES**2)
     return np.asarray(np.sqrt(counts / counts.sum()), np.float32)
+
+
+def match_tentative(tracks: Sequence[DetectionTrack], box: Box, label: str | None) -> DetectionTrack | None:
+    """The tentative track that is detected again; its class may change if its place does not."""
+    overlap = overlaps([track.box for track in tracks], [box])[:, 0]
+    least = [TENTATIVE_OVERLAP * (1 if track.label == label else 2) for track in tracks]
+    fitting = [i for i in range(len(tracks)) if overlap[i] >= least[i]]
+    return tracks[max(fitting, key=lambda i: overlap[i])] if fitting else None

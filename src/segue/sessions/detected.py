@@ -22,6 +22,7 @@ from segue.sessions.association import (
     DetectionTrack,
     appearance_of,
     match,
+    match_tentative,
     next_id,
     overlaps,
     reidentify,
@@ -220,17 +221,18 @@ class DetectionSession(FindingSession):
         self, found: Proposals, looks: Sequence[Float32Array], mask: Mask, free: Sequence[int]
     ) -> dict[int, BoolArray]:
         """Objects that are new, or back, among the detections that belong to no known object."""
-        left = found.take([*free], [found.labels[i] for i in free])
-        pairs = match(self._tentative, left.boxes, left.labels, [looks[i] for i in free])
-        again = {free[i]: self._tentative[k] for k, i in pairs.items()}
-        self._tentative = []
+        before, self._tentative = self._tentative, []
         enough = self.options.score - SURPLUS * (self.options.frames is not None)
         fresh = {}
         for number in sorted(free, key=lambda i: -found.scores[i]):
-            box = found.boxes[number]
-            track = again.get(number) or DetectionTrack(0, box, self._seen, looks[number])
+            box, label = found.boxes[number], found.labels[number]
+            track = match_tentative(before, box, label)
+            if track is None:
+                track = DetectionTrack(0, box, self._seen, looks[number])
+            else:
+                before.remove(track)
             track.box, track.seen = box, self._seen
-            track.found(box, found.scores[number], found.labels[number])
+            track.found(box, found.scores[number], label)
             if not track.is_confirmed(enough) or len(self._tracks) >= self.options.top:
                 self._tentative.append(track)
                 continue
