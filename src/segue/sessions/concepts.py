@@ -108,9 +108,7 @@ class ConceptSession(FindingSession):
             **{name: dict(getattr(memory, name)) for name in PLAIN},
             **{name: list(map(list, getattr(memory, name).items())) for name in BY_FRAME},
         }
-        saved = super().state(copy=copy)
-        self._carried = {}
-        return saved
+        return super().state(copy=copy)
 
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called; see :meth:`Session.restore`."""
@@ -126,7 +124,6 @@ class ConceptSession(FindingSession):
         for name in BY_FRAME:
             pairs = ((tuple(key) if isinstance(key, (list, tuple)) else key, v) for key, v in carried[name])
             setattr(memory, name, defaultdict(list, pairs))
-        self._carried = {}
 
     def _config_fingerprint(self) -> dict[str, object]:
         model = self._model
