@@ -33,7 +33,7 @@ from machine import describe
 from segue.datasets.isd import MOVING_BACKGROUND, IsdClip, open_isd
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import SegueError
-from segue.jobs.running import results
+from segue.jobs.running import FrameLoop
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
@@ -347,7 +347,7 @@ def check_rendered(root: Path, fresh: Fresh) -> Iterator[Check]:
             continue
         clips += 1
         stamped = (Frame(i, i / meta.fps, sequence.read_image(i)) for i in range(len(sequence)))
-        for result in results(fresh(), stamped):
+        for _, result in FrameLoop(fresh()).over(stamped):
             labels, mask = sequence.read_labels(result.index), result.mask == 1
             if LIGHTS.intersection(meta.tags):
                 worst = max(worst, wrong(count(mask, labels, None)))
@@ -370,7 +370,7 @@ def play(video: Video, model: ForegroundSession) -> list[Counts]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ForegroundWarning)
-        found = [(result.index, result.mask) for result in results(model, frames())]
+        found = [(result.index, result.mask) for _, result in FrameLoop(model).over(frames())]
     return [count(mask, truths[index], video.roi) for index, mask in found if index in truths]
 
 

@@ -45,7 +45,7 @@ from segue.arrays import UInt8Array
 from segue.datasets.davis import DavisFolder, ImageMaskFolder
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.datasets.ytvis import Video, YTVISDataset
-from segue.jobs.running import results
+from segue.jobs.running import FrameLoop
 from segue.masks.rle import encode_rle
 from segue.masks.tracks import RleTrack
 from segue.metrics.identity import Identity, identity
@@ -369,7 +369,7 @@ class Scorer:
 
         begun = time.perf_counter()
         reading = _Clock(watched())
-        for result in results(session, reading):
+        for _, result in FrameLoop(session).over(reading):
             found.append(result)
         seconds = time.perf_counter() - begun - reading.seconds
         objects = self._objects(truth, clip.classes)

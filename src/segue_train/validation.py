@@ -14,7 +14,7 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.instances import DetectedInstance
 from segue.datasets.ytvis import YTVISDataset
 from segue.flow import FlowFiles
-from segue.jobs.running import results
+from segue.jobs.running import FrameLoop
 from segue.masks.tracks import RleTrack
 from segue.metrics import DavisAccumulator
 from segue.metrics.foreground import ForegroundAccumulator
@@ -57,7 +57,7 @@ def _f_measure(network: ForegroundNetwork, video: ForegroundSequence, flow: Flow
         depth = read_depth(video, i) if foreground_capabilities(network).depth else None
         return Frame(i, float(i), video.read_image(i), depth, None if flow is None else flow(i))
 
-    for result in results(ForegroundSession(network), map(frame, range(len(video)))):
+    for _, result in FrameLoop(ForegroundSession(network)).over(map(frame, range(len(video)))):
         if result.index in video.labels:
             accumulator.update(result.mask, video.read_labels(result.index))
     return accumulator.counts.measures()["F"]

@@ -28,7 +28,6 @@ def video(tmp_path: Path) -> Path:
 def test_what_was_seen_ahead_comes_in_its_turn(video: Path) -> None:
     with open_source(str(video)) as source:
         frames = Ahead(source)
-        assert frames.image() is None  # nothing is taken yet
         next(frames)
         seen = frames.image()
         assert seen is not None
@@ -60,7 +59,7 @@ def test_images_that_come_once_are_not_asked_for_ahead() -> None:
 
 
 def test_a_click_of_a_job_means_what_moves_with_it(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "prompter_of", lambda name, device: lambda _: Stub())
+    monkeypatch.setattr(tracking, "find_prompter", lambda name, device: lambda _: Stub())
     job = TrackJob(
         source=VideoSource(place=str(video)),
         model=Model(name="stcn-lite"),
@@ -81,7 +80,7 @@ def test_a_click_of_a_job_means_what_moves_with_it(video: Path, monkeypatch: pyt
 def test_a_click_of_a_program_means_what_moves_with_it(
     video: Path, images: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "prompter_of", lambda *_, **__: lambda _: Stub())
+    monkeypatch.setattr(tracking, "find_prompter", lambda *_, **__: lambda _: Stub())
     place = [scene(0), scene(5)] if images else video
     with segue.track(place, {0: [PointPrompt(1, ((160, 60),))]}, device="cpu") as results:
         first, last = results

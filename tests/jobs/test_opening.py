@@ -116,7 +116,7 @@ def test_options_of_foreground_reach_its_masks(video: Path, option: dict[str, An
         (SegueError, "two passes", {"passes": 2, "source": iter(FRAMES)}),
         (FlowError, "--flow", {"flow": "flows"}),
         (ArgumentError, "depth", {"depth": 3}),
-        (SourceError, "scene", {"scene": "none.png"}),
+        (SourceError, "no such file", {"scene": "none.png"}),
         (ArgumentError, "roi", {"roi": [[0, 1]]}),
     ],
 )

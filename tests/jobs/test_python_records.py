@@ -114,9 +114,9 @@ def test_arrays_functions_and_detectors_are_described(folder: Path, tmp_path: Pa
     region = np.asarray(MASKS[0] > 0)
     results = segue.foreground(folder / "clip.mp4", model="median", roi=region, scene=FRAMES[0])
     job = recorded(results, tmp_path / "one")
-    assert [(item.argument, item.shape, item.dtype) for item in job.given] == [
-        ("roi", region.shape, "bool"),
-        ("scene", FRAMES[0].shape, "uint8"),
+    assert [(item.argument, item.type) for item in job.given] == [
+        ("roi", "numpy.ndarray"),
+        ("scene", "numpy.ndarray"),
     ]
     assert job.given[0].digest == hashlib.sha256(region.tobytes()).hexdigest()
     find = segue.detector("motion", device="cpu")
@@ -173,11 +173,7 @@ def test_what_a_job_did_not_give_has_no_record(folder: Path, tmp_path: Path) -> 
     results = segue.foreground(video, model="median")
     next(results)
     with pytest.raises(SegueError, match="before any result is taken"):
-        results.save(tmp_path, resume=True)
-    results.save(tmp_path, overwrite=True)
-    assert len(list((tmp_path / "masks").glob("*.png"))) == len(FRAMES) - 1
-    assert not (tmp_path / "job.json").exists()
-    segue.foreground(video, model="median").save(tmp_path, overwrite=True)
+        results.save(tmp_path, overwrite=True)
     assert (tmp_path / "job.json").exists()
     segue.save(list(segue.foreground(video, model="median")), tmp_path, overwrite=True)
     assert not (tmp_path / "job.json").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segue.errors import ArgumentError
-from segue.jobs.record import identified, model_digest, read_job, record, result_settings, write_job
+from segue.jobs.record import identified, model_digest, read_job, record, result_settings
 from segue.jobs.values import (
     DetectorConfig,
     ForegroundJob,
@@ -53,7 +53,7 @@ JOBS: list[Job] = [
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.kind)
 def test_a_job_is_the_same_after_json(job: Job, tmp_path: Path) -> None:
     assert from_json(to_json(job)) == job
-    write_job(job, tmp_path / "job.json")
+    (tmp_path / "job.json").write_text(to_json(job))
     assert read_job(tmp_path / "job.json") == job
 
 

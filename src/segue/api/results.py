@@ -7,7 +7,7 @@ import inspect
 import itertools
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
@@ -57,13 +57,8 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
     def __init__(self, opened: OpenJob, *, progress: Progress | None = None) -> None:
         progress = (lambda done, total: None) if progress is None else progress
-        try:
-            with suppress(ValueError):  # some functions that are built in do not say what they take
-                inspect.signature(progress).bind(0, None)
-        except TypeError:
-            raise ArgumentError(
-                f"progress: {kind_of(progress)}; give a function of the results so far and in all"
-            ) from None
+        if not callable(progress):
+            raise ArgumentError(f"progress: {kind_of(progress)}; give a function of two numbers")
         self.job = opened.job
         self.session = cast(S, opened.session)
         self.source = opened.source
@@ -110,8 +105,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
     ) -> dict[str, Path]:
         """Write the results while they are computed, and their job as ``job.json``.
 
-        This runs like the commands. :func:`segue.jobs.run` repeats the job. If you have iterated over some
-        results, only the remaining ones are written, without ``job.json``.
+        This runs like the commands. :func:`segue.jobs.run` repeats the job.
 
         Args:
             path: as for :func:`segue.save`, like ``formats``, ``overwrite`` and ``side_by_side``.
@@ -126,7 +120,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         Raises:
             RunInterrupted: Ctrl-C was pressed, and the current frame is finished and saved.
             SinkError: the output exists or cannot be written.
-            SegueError: the results are used up, or ``resume`` comes after some of them.
+            SegueError: some results have been taken.
             ArgumentError: an argument has the wrong type.
         """
         self.__iter__()
@@ -134,10 +128,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
             path, formats=formats, side_by_side=side_by_side, overwrite=overwrite, resume=resume
         )
         if inspect.getgeneratorstate(self._pairs) != inspect.GEN_CREATED:
-            if resume:
-                raise SegueError("resume continues a whole run; save before any result is taken")
-            numbers = {name: number for number, name in self.names.items()}
-            return _write(self._pairs, outputs, self.source, numbers)
+            raise SegueError("save before any result is taken, or give segue.save a list of results")
         self.job = self.job.model_copy(update={"outputs": outputs})
         self._opened.job = self.job
         try:
@@ -198,12 +189,10 @@ def given(argument: str, value: Any) -> RuntimeInput:
         name = f"{value.__module__}.{value.__qualname__}"  # of a function or class, itself
     if isinstance(value, PillowImage.Image):
         value = np.asarray(value)
-    value = as_array(value)
-    array: dict[str, Any] = {}
+    value, digest = as_array(value), None
     if isinstance(value, np.ndarray):
         digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-        array = {"shape": value.shape, "dtype": str(value.dtype), "digest": digest}
-    return RuntimeInput(argument=argument, type=name, **array)
+    return RuntimeInput(argument=argument, type=name, digest=digest)
 
 
 class _Watch(Observer):
@@ -231,23 +220,6 @@ def _outputs(path: Any, **options: Any) -> Outputs:
     if not isinstance(path, (str, os.PathLike)):
         raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
     return checked(Outputs, {"folder": path, **options})
-
-
-def _write(
-    pairs: Iterator[tuple[Frame, Segmentation]],
-    outputs: Outputs,
-    source: Source,
-    categories: Mapping[str, int] | None = None,
-) -> dict[str, Path]:
-    """Write results with their frames; the record of another job that was there is removed."""
-    assert outputs.folder is not None
-    how = outputs.model_dump(include={"overwrite", "side_by_side"})
-    opened = open_sinks(outputs.folder, outputs.formats, source, categories=categories, **how)
-    with opened.sink as sink:
-        for frame, result in pairs:
-            sink.write(frame, result)
-    record_path(outputs.folder, opened.paths).unlink(missing_ok=True)
-    return opened.paths
 
 
 def save(
@@ -299,7 +271,14 @@ def save(
     frames = None if source is None else iter(opened)
     pairs = _with_frames(itertools.chain([first], given), frames, blank)
     with opened:
-        return _write(pairs, outputs, opened)
+        written = open_sinks(
+            Path(path), outputs.formats, opened, overwrite=overwrite, side_by_side=side_by_side
+        )
+        with written.sink as sink:
+            for frame, result in pairs:
+                sink.write(frame, result)
+    record_path(Path(path), written.paths).unlink(missing_ok=True)  # that of another job
+    return written.paths
 
 
 def _with_frames(

@@ -12,7 +12,6 @@ import torch
 
 from segue.api.results import Colour, Progress, Results, opened_source, results_of
 from segue.errors import ArgumentError
-from segue.inputs import kind_of
 from segue.jobs.values import DetectorConfig, TrackJob, checked
 from segue.models.base import TrackNetwork
 from segue.prompts import MakePrompter
@@ -136,11 +135,8 @@ def track(
         asked = {item: getattr(prompts, item) for item in ("every", "text", "frames", "score")}
         finding = checked(DetectorConfig, {"name": name, **asked})
         return results_of(TrackJob, given, {"detector": find}, finding=finding)
-    if required is not None and not isinstance(required, Iterable):
-        raise ArgumentError(f"required: {kind_of(required)}; give a set of frame indices")
     said = given_prompts(prompts, **marks)
-    wanted = None if required is None else tuple(sorted(map(int, required)))
-    return results_of(TrackJob, given, prompts=stored_prompts(said, opened), required=wanted)
+    return results_of(TrackJob, given, prompts=stored_prompts(said, opened), required=required)
 
 
 def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[Prompt, ...]:

@@ -15,7 +15,7 @@ Example:
 from typing import TYPE_CHECKING
 
 from segue.jobs.observer import Observer
-from segue.jobs.record import read_job, write_job
+from segue.jobs.record import read_job
 from segue.jobs.values import (
     DetectorConfig,
     ForegroundJob,
@@ -53,7 +53,6 @@ __all__ = [
     "read_job",
     "run",
     "to_json",
-    "write_job",
 ]
 
 # A job can be described and checked before PyTorch is imported, which running it needs.

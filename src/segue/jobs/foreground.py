@@ -18,7 +18,7 @@ from torch import nn
 from segue.arrays import as_array
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SinkError, SourceError
 from segue.flow import FlowFiles
-from segue.inputs import exists, kind_of
+from segue.inputs import kind_of
 from segue.jobs.opened import Inputs, OpenJob
 from segue.jobs.plan import zones_of
 from segue.jobs.values import ForegroundJob
@@ -141,8 +141,6 @@ def _scenes(scene: Any) -> VideoScenes:
     """What an image, the file of one, or an earlier run knows of the empty scene."""
     if isinstance(scene, (str, os.PathLike)):
         path = Path(scene)
-        if not exists(path):
-            raise SourceError(f"{path}: no such image; the scene is median, an image file or a learnt scene")
         try:
             scene = VideoScenes.load(path) if path.suffix.lower() == LEARNT else read_image(path)
         except DamageError as error:

@@ -52,8 +52,6 @@ def _check_model(job: VideoJob) -> None:
     """The networks and weight files of a job."""
     task: NetworkTask = job.kind
     name, weights = job.model.name, job.model.weights
-    if any(item.argument == "model" for item in job.given):
-        return
     if task == "instances" and "+" in name:  # a detector, whose weights are given, and what follows its finds
         found, _, name = name.partition("+")
         check_detector(found, weights)

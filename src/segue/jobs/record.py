@@ -17,7 +17,6 @@ from segue.jobs.values import (
     TrackJob,
     VideoJob,
     from_json,
-    to_json,
 )
 from segue.options import FilePath, OptionModel, Text
 from segue.registry import MODELS
@@ -171,7 +170,7 @@ def record_path(folder: Path, written: Mapping[str, Path]) -> Path:
 
 
 def read_job(path: str | Path) -> Job:
-    """A job from a file: one that :func:`write_job` wrote, or a record.
+    """A job from a file: what :func:`segue.jobs.to_json` gave, or a record.
 
     Args:
         path: JSON file in UTF-8, of at most 2^28 bytes.
@@ -188,19 +187,3 @@ def read_job(path: str | Path) -> Job:
         return from_json(path.read_text("utf-8"))
     except (ArgumentError, UnicodeDecodeError) as error:
         raise ArgumentError(f"{path}: {error}") from None
-
-
-def write_job(job: Job, path: str | Path) -> None:
-    """Write a job for another process; the file appears under its name when it is complete.
-
-    Args:
-        job: a job of any kind.
-        path: JSON file to write; missing folders above it are made, and a file that is there is replaced.
-
-    Raises:
-        SinkError: the file cannot be written.
-        OSError: the folder cannot be made.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_complete(path, (to_json(job) + "\n").encode())

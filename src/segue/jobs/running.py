@@ -95,9 +95,8 @@ def open_job(job: VideoJob, inputs: Inputs | None = None) -> OpenJob:
     inputs = inputs or {}
     for item in job.given:
         if inputs.get(item.argument) is None:
-            shown = f"{item.type} of shape {item.shape}" if item.shape else item.type
             raise ArgumentError(
-                f"{item.argument}: this job was run with an object of a program ({shown}), which JSON "
+                f"{item.argument}: this job was run with an object of a program ({item.type}), which JSON "
                 f"does not hold; call segue.{job.kind} with it"
             )
     opened: OpenJob = resolve_name(_OPENED[type(job)])(job, inputs)
@@ -264,18 +263,12 @@ def _hint(opened: OpenJob, masks: Path | None, saves: bool) -> str:
     return f"interrupted; give the same command with --resume to go {'on' if saves else 'through it again'}"
 
 
-def results(session: Session, frames: Iterable[Frame]) -> Iterator[Segmentation]:
-    """All results of frames without prompts, each as soon as it is there."""
-    for _, result in FrameLoop(session, session.step).over(frames):
-        yield result
-
-
 class FrameLoop:
     """Takes frames through a session, and gives each result together with its frame.
 
     Args:
         session: gives the results, ``session.lag`` frames late at most.
-        step: takes a frame through it.
+        step: takes a frame through it; None is the session's own.
         required: indices of the frames that have results; None is all of them.
 
     Attributes:
@@ -286,11 +279,11 @@ class FrameLoop:
     def __init__(
         self,
         session: Session,
-        step: Callable[[Frame], Segmentation | None],
+        step: Callable[[Frame], Segmentation | None] | None = None,
         *,
         required: Container[int] | None = None,
     ) -> None:
-        self._session, self._step, self._required = session, step, required
+        self._session, self._step, self._required = session, step or session.step, required
         self.waiting: deque[Frame] = deque()
         self.taken: int | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -25,10 +26,11 @@ from segue.jobs.values import (
 from segue.masks import resize_mask
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import SAM3_VIDEO, licence_of
-from segue.prompts import MakePrompter, MotionPrompter, find_prompter, prompter_of
+from segue.prompts import MakePrompter, MotionPrompter, find_prompter
 from segue.prompts.parse import errors_name, fit_mask, read_masks
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector, Rules
+from segue.registry import MODELS
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.concepts import ConceptSession
@@ -109,8 +111,7 @@ class Ahead:
     """The frames of a source, once, and the image of the next one where a click asks for it."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
-        self._frames: Iterator[Frame] | None = None
+        self._frames = itertools.chain.from_iterable([source])  # opened with the first one
         self._next: Frame | None = None
         # A program that gives its images once may fill one array again and again.
         self._sees = not (source.request.place is None and source.once)
@@ -119,16 +120,12 @@ class Ahead:
         return self
 
     def __next__(self) -> Frame:
-        if self._frames is None:
-            self._frames = iter(self._source)
         frame, self._next = self._next, None
         return next(self._frames) if frame is None else frame
 
     def image(self) -> Image | None:
         """The image of the frame after the one that was taken last. Returns RGB (H, W, 3), uint8."""
-        if not self._sees or self._frames is None:
-            return None
-        if self._next is None:
+        if self._sees and self._next is None:
             self._next = next(self._frames, None)
         return None if self._next is None else self._next.image
 
@@ -190,7 +187,8 @@ class _OpenTracker(OpenJob):
             frames=self.source.frame_count,
         )
         if prompter is None and "model" not in inputs:
-            self.tracker.prompter = prompter_of(job.model.name, device=self.tracker.device)
+            own = MODELS.find(job.model.name).prompter
+            self.tracker.prompter = find_prompter(own, device=self.tracker.device)
 
     def note(self, result: Segmentation) -> str:
         # Of a run that goes on the first results come once more, not the frames between that have none.

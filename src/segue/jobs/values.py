@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     TypeAdapter,
@@ -81,16 +82,12 @@ class RuntimeInput(OptionModel):
         argument: what it was given as: ``source``, ``model``, ``prompter``, ``detector``, ``roi``, ``scene``
             or ``names``.
         type: its class, with the module.
-        shape: of an array or tensor; None for frames.
-        dtype: of an array or tensor; None for frames.
         digest: SHA-256, hexadecimal: of an array over its values; of a network over its weights, see
             :func:`segue.weights.identity.network_digest`. None for frames, or where nobody looked.
     """
 
     argument: str
     type: str
-    shape: tuple[int, ...] | None = None
-    dtype: str | None = None
     digest: str | None = None
 
 
@@ -317,7 +314,9 @@ class TrackJob(VideoJob):
     fit: bool = option(False)
     """Resize masks of another size."""
 
-    required: tuple[FrameIndex, ...] | None = None
+    required: (
+        Annotated[tuple[FrameIndex, ...], AfterValidator(lambda frames: tuple(sorted(frames)))] | None
+    ) = None
     """Indices of the frames whose results are wanted, as in YouTube-VOS; None is all of them."""
 
     options: TrackOptions = TrackOptions()

@@ -73,17 +73,15 @@ def one_object(mask: IndexMask, where: str) -> IndexMask:
     return np.asarray(inside, np.uint8)
 
 
-def as_box(value: Any) -> Box | None:
+def as_box(value: Any, where: str) -> Box:
     """Four numbers as a box."""
-    value = as_array(value)
-    if isinstance(value, np.ndarray):
-        value = value.tolist() if value.shape == (4,) and value.dtype.kind in "iuf" else None
-    if not isinstance(value, (list, tuple)) or len(value) != 4:
-        return None
-    numbers = (int, float, np.integer, np.floating)
-    if not all(isinstance(item, numbers) and not isinstance(item, bool) for item in value):
-        return None
-    x0, y0, x1, y1 = map(float, value)
+    try:
+        numbers = np.asarray(as_array(value), np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (4,):
+        raise PromptError(f"{where}: {kind_of(value)}; give four numbers (x0, y0, x1, y1) in pixels")
+    x0, y0, x1, y1 = numbers.tolist()
     return x0, y0, x1, y1
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from segue.prompts.answers import Answer, ImagePrompter, MakePrompter, Prompts
     from segue.prompts.motion import MotionPrompter
     from segue.prompts.prompter import Prompter
-    from segue.prompts.prompters import find_prompter, prompter_of
+    from segue.prompts.prompters import find_prompter
 
 __all__ = [
     "Answer",
@@ -19,7 +19,6 @@ __all__ = [
     "Prompter",
     "Prompts",
     "find_prompter",
-    "prompter_of",
     "resolve_prompts",
 ]
 
@@ -30,6 +29,6 @@ __getattr__, __dir__ = lazy_names(
         "segue.prompts.answers": "Answer MakePrompter ImagePrompter Prompts",
         "segue.prompts.motion": "MotionPrompter",
         "segue.prompts.prompter": "Prompter",
-        "segue.prompts.prompters": "find_prompter prompter_of",
+        "segue.prompts.prompters": "find_prompter",
     },
 )

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from segue.arrays import Float32Array, as_array
 from segue.errors import PromptError
 from segue.inputs import kind_of
-from segue.masks.given import as_points
-from segue.prompts.parse import box_of, check_points, clip_box, points_of
+from segue.masks.given import as_box, as_points
+from segue.prompts.parse import check_points, clip_box, points_of
 from segue.types import Box, Image, Point
 
 Stroke = Sequence[Point]
@@ -92,7 +92,7 @@ class Prompts:
         """
         prompts = replace(
             self,
-            box=None if self.box is None else clip_box(box_of(self.box, "box"), size),
+            box=None if self.box is None else clip_box(as_box(self.box, "box"), size),
             points=points_of(self.points, "points"),
             negative=points_of(self.negative, "negative"),
             scribble=tuple(_stroke(stroke) for stroke in self.scribble),

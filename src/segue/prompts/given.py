@@ -12,8 +12,8 @@ import numpy as np
 from segue.arrays import as_array
 from segue.errors import PromptError
 from segue.inputs import kind_of
-from segue.masks.given import EXPECTED, as_masks, as_points, is_mask_like
-from segue.prompts.parse import box_of, points_of
+from segue.masks.given import EXPECTED, as_box, as_masks, as_points, is_mask_like
+from segue.prompts.parse import points_of
 from segue.types import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 
 PromptsLike = Any
@@ -48,7 +48,7 @@ def _checked(prompt: Prompt, where: str) -> Prompt:
     """A prompt with a box, points or a mask of plain numbers, as sessions and records take them."""
     where = f"{where}: {type(prompt).__name__}({prompt.id!r}, ...)"
     if isinstance(prompt, BoxPrompt):
-        return replace(prompt, box=box_of(prompt.box, f"{where}: box"))
+        return replace(prompt, box=as_box(prompt.box, f"{where}: box"))
     if isinstance(prompt, PointPrompt):
         on = points_of(prompt.positive, f"{where}: positive")
         return replace(prompt, positive=on, negative=points_of(prompt.negative, f"{where}: negative"))
@@ -78,7 +78,7 @@ def given_prompts(
     ``prompts`` is for the first frame what :func:`as_prompts` takes, or has it by frame index; the others are
     of one object on the first frame, as :func:`segue.track` has them.
     """
-    found: list[Prompt] = [] if box is None else [BoxPrompt(1, box_of(box, "box"))]
+    found: list[Prompt] = [] if box is None else [BoxPrompt(1, as_box(box, "box"))]
     if points is not None:
         found.append(PointPrompt(1, as_points(points, "points"), points_of(negative, "negative")))
     elif negative is not None:
@@ -86,12 +86,7 @@ def given_prompts(
     if prompts is not None and found:
         raise PromptError("give prompts, or box and points, for the first frame, not both")
     for index, value in (prompts if isinstance(prompts, Mapping) else {}).items():
-        if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or index < 0:
-            raise PromptError(
-                f"prompts: the key {index!r} ({kind_of(index)}) is no frame index; prompts are given by "
-                "frame index, as in {0: mask}"
-            )
-        found += (replace(item, frame=int(index)) for item in as_prompts(value, f"prompts[{index}]"))
+        found += (replace(item, frame=index) for item in as_prompts(value, f"prompts[{index}]"))
     if prompts is not None and not isinstance(prompts, Mapping):
         found = as_prompts(prompts)
     if not found:

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
-from segue.inputs import kind_of
 from segue.masks import decode_rle, read_index_mask, resize_mask
 from segue.masks.files import MAX_ID
-from segue.masks.given import as_box, as_points
+from segue.masks.given import as_points
 from segue.types import Box, BoxPrompt, MaskPrompt, Point, PointPrompt, Prompt, RemovePrompt
 
 _NUMBER = r"\s*(-?\d{1,9}(?:\.\d{0,9})?)\s*"
@@ -126,14 +125,6 @@ def fit_mask(mask: npt.NDArray[Any], size: tuple[int, int], fit: bool) -> npt.ND
             "use --fit (fit=True) to resize the mask"
         )
     return resize_mask(mask, size)
-
-
-def box_of(value: Any, where: str) -> Box:
-    """Four numbers of a caller as a box."""
-    box = as_box(value)
-    if box is None:
-        raise PromptError(f"{where}: {kind_of(value)}; give four numbers (x0, y0, x1, y1) in pixels")
-    return box
 
 
 def points_of(value: Any, where: str) -> tuple[Point, ...]:

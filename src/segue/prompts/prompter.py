@@ -200,14 +200,10 @@ class Prompter(ImagePrompter):
 
 
 @functools.lru_cache(maxsize=4)
-def _inference_copy(network: SeguePrompt, device: torch.device, digest: str) -> SeguePrompt:
-    """A copy of a network whose weights have this digest, which may change with further training."""
-    return inference_copy(network, device, torch.float32)
-
-
-@functools.cache
-def _shipped(name: str, device: torch.device) -> SeguePrompt:
-    return inference_copy(cast(SeguePrompt, load_for("prompt", name)), device, torch.float32)
+def _inference_copy(network: SeguePrompt | str, device: torch.device, digest: str) -> SeguePrompt:
+    """A copy of a network whose weights have this digest: they may change with further training."""
+    made = load_for("prompt", network) if isinstance(network, str) else network
+    return inference_copy(cast(SeguePrompt, made), device, torch.float32)
 
 
 def prepared(
@@ -215,7 +211,7 @@ def prepared(
 ) -> SeguePrompt:
     """A network ready to run; the work is done once for each network, its weights, and device."""
     if isinstance(network, str):
-        return _shipped(network, choose_device(device))
+        return _inference_copy(network, choose_device(device), "")
     if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
         return network
     return _inference_copy(network, choose_device(device), network_digest(network))

@@ -12,15 +12,15 @@ from segue.errors import PromptError
 from segue.layers.running import prepare_for_inference
 from segue.prompts.answers import MakePrompter
 from segue.prompts.prompter import Prompter, prepared
-from segue.registry import MODELS, PROMPTERS, PrompterEntry, PrompterOptions
+from segue.registry import PROMPTERS, PrompterEntry, PrompterOptions
 from segue.weights import load
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import read_checkpoint
 
 
 def _segue_prompt(name: str, options: PrompterOptions) -> MakePrompter:
-    network = name if options.weights is None else load(name, options.weights)
-    return partial(Prompter, network=prepared(network, options.device))
+    network = name if options.weights is None else prepared(load(name, options.weights), options.device)
+    return partial(Prompter, network=network, device=options.device)
 
 
 def _sam2(name: str, options: PrompterOptions) -> MakePrompter:
@@ -57,7 +57,8 @@ def find_prompter(
         device: where it runs; None takes a GPU if there is one.
 
     Returns:
-        Makes a prompter for an image, RGB (H, W, 3), uint8.
+        Makes a prompter for an image, RGB (H, W, 3), uint8; those of segue-prompt load their weights with the
+        first one.
 
     Raises:
         PromptError: there is no such name or file, or the file belongs to no prompter.
@@ -72,19 +73,6 @@ def find_prompter(
     if weights is not None:
         PROMPTERS.find(name)  # says which names there are
     return _of_file(name).build(PrompterOptions(name, device))
-
-
-def prompter_of(model: str, *, device: str | torch.device | None = None) -> MakePrompter:
-    """Prompter for boxes and clicks that a tracking network does not take itself.
-
-    Args:
-        model: name of the network; its entry names the one for prompts.
-        device: where that runs; None takes a GPU if there is one.
-
-    Returns:
-        Makes a prompter for an image, RGB (H, W, 3), uint8; loads the weights with the first one.
-    """
-    return partial(Prompter, network=MODELS.find(model).prompter, device=device)
 
 
 def _of_file(file: str) -> PrompterEntry:

@@ -26,8 +26,9 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompts import MakePrompter, Prompter, prompter_of, resolve_prompts
+from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.prompts.given import PromptsLike, as_prompts
+from segue.registry import MODELS
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.networks import track_network
 from segue.sessions.session import Session, check_size
@@ -96,10 +97,8 @@ class TrackSession(Checkpointable, Session):
         self._weights = network_digest(cast(nn.Module, network))
         self._confidence = track_capabilities(network).confidence
         self._network, self.device, self._dtype = prepare_for_inference(network, device, fast)
-        default = (
-            partial(Prompter, device=self.device) if own is None else prompter_of(own, device=self.device)
-        )
-        self.prompter: MakePrompter = prompter or default
+        default = "segue-prompt" if own is None else MODELS.find(own).prompter
+        self.prompter: MakePrompter = prompter or find_prompter(default, device=self.device)
         setup = Setup(self.schedule, self.device, self._dtype, memory_limit, frames)
         self.tracker = self._network.tracker(self._network, setup)
         self.native = self.tracker.prompts if prompter is None else frozenset()

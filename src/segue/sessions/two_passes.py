@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -58,7 +57,7 @@ class TwoPasses(Checkpointable, Passes):
 
     scenes: VideoScenes = checkpointed()
     done: bool = checkpointed()
-    _checksums: list[int] = checkpointed()
+    _count: int = checkpointed()  # frames of the video that were looked at
     _events: SceneEvents = checkpointed()
     _aligner: Aligner | None = checkpointed()
     _geometry: ResizePadGeometry | None = checkpointed()
@@ -86,7 +85,7 @@ class TwoPasses(Checkpointable, Passes):
         self._segmenter, self._short_side = segmenter, short_side
         self._source, self._background = frames, background
         self._stages = sorted({*segmenter.stages, "follow"} - checked(without))
-        self.scenes, self.done, self._checksums = VideoScenes(), False, []
+        self.scenes, self.done, self._count = VideoScenes(), False, 0
         self._events = SceneEvents("auto" if "follow" in self._stages else "never")
         self._aligner = Aligner() if "align" in self._stages else None
         self._geometry, self._waiting = None, deque()
@@ -98,21 +97,27 @@ class TwoPasses(Checkpointable, Passes):
     def learning(self) -> Iterator[int]:
         """Run or continue the first pass; yields the number of frames done so far."""
         if not self.done:
-            known = len(self._checksums)
-            for number, frame in enumerate(self._compared(self._checksums[:], whole=False), start=1):
-                if number > known:
-                    self.take(frame)
-                    yield number
+            for frame in islice(self._source(), self._count, None):
+                self.take(frame)
+                yield self._count
             self.finish()
         self._background.scenes = self.scenes
 
     def second(self) -> Iterator[Frame]:
         """The frames of the second pass, after the first one."""
-        yield from self._compared(self._checksums)  # as they are once the first pass has ended
+        count = 0
+        for count, frame in enumerate(self._source(), start=1):
+            if count <= self._count:
+                yield frame
+        if count != self._count:
+            raise SourceError(
+                f"the video has {count} frames now, {self._count} in the first pass; "
+                "start again with --overwrite, or take one pass"
+            )
 
     def take(self, frame: Frame) -> None:
         """Look at the next frame in the first pass."""
-        self._checksums.append(_checksum(frame))
+        self._count += 1
         if self._geometry is None:
             self._geometry = ResizePadGeometry.of(frame.size, self._short_side, 1)
         image = np.array(self._geometry.to_network(frame.image))
@@ -131,21 +136,6 @@ class TwoPasses(Checkpointable, Passes):
 
     def _config_fingerprint(self) -> dict[str, Any]:
         return {"model": self._segmenter.name, "short_side": self._short_side, "stages": self._stages}
-
-    def _compared(self, checksums: list[int], *, whole: bool = True) -> Iterator[Frame]:
-        """The frames of the video, which must be those of the checksums."""
-        count, advice = 0, "start again with --overwrite, or take one pass"
-        for count, frame in enumerate(self._source(), start=1):
-            known = count <= len(checksums)
-            if checksums[count - 1] != _checksum(frame) if known else whole:
-                raise SourceError(
-                    f"frame {frame.index}: the video has changed since the first pass; {advice}"
-                )
-            yield frame
-        if count < len(checksums):
-            raise SourceError(
-                f"the video has {count} frames now, {len(checksums)} in the first pass; {advice}"
-            )
 
     def _learn(self) -> None:
         """Take the frame that has waited longest; it may begin another part."""
@@ -206,9 +196,3 @@ class TwoPasses(Checkpointable, Passes):
             frame, dict(zip(offsets, beside, strict=True)), shown
         )[0]
         return foreground
-
-
-def _checksum(frame: Frame) -> int:
-    """Identifies a frame by every sixteenth pixel."""
-    pixels = np.ascontiguousarray(frame.image[::16, ::16])
-    return zlib.crc32(pixels.tobytes(), zlib.crc32(repr(frame.image.shape).encode()))

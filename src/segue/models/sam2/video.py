@@ -170,8 +170,8 @@ class VideoPredictor:
         if box is not None:
             if add:
                 raise PromptError("a box comes before all points; it cannot be added to them")
-            corners = as_box(box)
-            if corners is None or corners[0] >= corners[2] or corners[1] >= corners[3]:
+            corners = as_box(box, "box")
+            if corners[0] >= corners[2] or corners[1] >= corners[3]:
                 raise PromptError(f"box: {kind_of(box)}; give (x0, y0, x1, y1) with x0 < x1, y0 < y1")
             marks, kinds = [corners[:2], corners[2:], *marks], [2, 3, *kinds]
         if not marks:
