@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array
-from segue.errors import ArgumentError, PromptError
+from segue.errors import PromptError
+from segue.inputs import check_number
 from segue.masks.measure import measure
 from segue.prompts.planes import grown, tight_box
 from segue.prompts.proposals import Detector, Proposals, propose
@@ -72,10 +73,9 @@ class DetectionOptions:
     frames: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.top < 1:
-            raise ArgumentError(f"window is {self.every} and top {self.top}; both are at least 1")
-        if not 0 <= self.score <= 1:
-            raise ArgumentError(f"score is {self.score}; it must be in 0..1")
+        check_number("window", self.every, least=1, whole=True)
+        check_number("top", self.top, least=1, whole=True)
+        check_number("score", self.score, least=0, most=1)
 
 
 class DetectionSession(FindingSession):

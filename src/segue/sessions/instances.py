@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import ArgumentError, PromptError
-from segue.inputs import whole_number
+from segue.inputs import check_number, whole_number
 from segue.layers.running import prepare_for_inference, weights_apart
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
@@ -61,10 +61,9 @@ class WindowOptions:
                 f"window is {self.window} and overlap {self.overlap}; a window has at least one frame, and "
                 "shares fewer than it has"
             )
-        if not 0 <= self.score <= 1:
-            raise ArgumentError(f"score is {self.score}; it must be in 0..1")
-        if self.top < 1 or self.short_side < 32:
-            raise ArgumentError(f"top is {self.top} and short_side {self.short_side}; give at least 1 and 32")
+        check_number("score", self.score, least=0, most=1)
+        check_number("top", self.top, least=1, whole=True)
+        check_number("short_side", self.short_side, least=32, whole=True)
 
 
 @dataclass
