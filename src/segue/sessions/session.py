@@ -6,15 +6,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
-from typing import Any, ClassVar, NoReturn, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
 from segue.errors import PromptError, SegueError, SourceError
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
 
+Step = TypeVar("Step", bound=Callable[..., Any])
 
-def _one_thread_at_a_time(step: Callable[..., Any]) -> Callable[..., Any]:
+
+def one_thread_at_a_time(step: Step) -> Step:
     """A step that refuses a second thread while the first is in it: both would get results of one frame."""
 
     @wraps(step)
@@ -27,7 +29,7 @@ def _one_thread_at_a_time(step: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             lock.release()
 
-    return guarded
+    return cast(Step, guarded)
 
 
 class Session(Protocol):
@@ -38,12 +40,6 @@ class Session(Protocol):
 
     lag: int = 0
     """Number of frames by which results trail the frames; 0 means that ``step`` answers at once."""
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        """Guard the ``step`` of a session against a second thread."""
-        super().__init_subclass__(**keywords)
-        if "step" in vars(cls):
-            cls.step = _one_thread_at_a_time(vars(cls)["step"])  # type: ignore[method-assign]
 
     def __reduce__(self) -> NoReturn:
         raise SegueError(
@@ -128,6 +124,7 @@ class FindingSession(Checkpointable, Session):
         self.restart()
         self._explanations: dict[str, Image] = {}
 
+    @one_thread_at_a_time
     def step(
         self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
     ) -> Segmentation | None:

@@ -31,7 +31,7 @@ from segue.prompts.given import PromptsLike, as_prompts
 from segue.registry import MODELS
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.networks import track_network
-from segue.sessions.session import Session, check_size
+from segue.sessions.session import Session, check_size, one_thread_at_a_time
 from segue.types import Frame, ObjectInfo, PointPrompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
 from segue.weights.identity import network_digest
@@ -139,6 +139,7 @@ class TrackSession(Checkpointable, Session):
         self.tracker.forget(ids)
         self._said = {i: said for i, said in self._said.items() if i not in ids}
 
+    @one_thread_at_a_time
     @torch.inference_mode()
     def step(
         self,
