@@ -16,7 +16,7 @@ from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.contrast import PLAIN, ContrastGain, contrast_gain
+from segue.sessions.contrast import PLAIN, in_usual_contrast
 from segue.sessions.empty_scene import Scene
 from segue.sessions.passes import Passes
 from segue.sessions.registration import to_reference
@@ -90,7 +90,6 @@ class TwoPasses(Checkpointable, Passes):
         self._aligner = Aligner() if "align" in self._stages else None
         self._offsets = [offset for offset in segmenter.offsets if offset < 0] or [-1]
         self._recent = deque(maxlen=1 - min(self._offsets))
-        self._adapted: tuple[Scene, ContrastGain, Scene] | None = None
 
     def learning(self) -> Iterator[int]:
         """Run or continue the first pass; yields the number of frames done so far."""
@@ -185,10 +184,7 @@ class TwoPasses(Checkpointable, Passes):
     def _probability(self, sample: Sample, scene: Scene) -> Float32Array:
         offsets = self._segmenter.offsets
         images = [sample.image, *(sample.context.get(offset, sample.image) for offset in offsets)]
-        if self._adapted is None or self._adapted[0] is not scene:
-            gain = contrast_gain(scene) if "contrast" in self._stages else PLAIN
-            self._adapted = scene, gain, gain.of_scene(scene)
-        _, gain, shown = self._adapted
+        gain, shown = in_usual_contrast(scene) if "contrast" in self._stages else (PLAIN, scene)
         frame, *beside = (SegmenterInput(gain.act(image)) for image in images)
         foreground: Float32Array = self._segmenter.step(
             frame, dict(zip(offsets, beside, strict=True)), shown
