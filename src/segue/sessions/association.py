@@ -128,6 +128,8 @@ def name_object(detector: Detector, image: Image, box: Box) -> tuple[str, float]
 
 def assign(value: FloatingArray, possible: BoolArray) -> dict[int, int]:
     """The column of each row that has a ``possible`` one, for the largest sum of values, (N, M)."""
+    if not possible.any():
+        return {}
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
     pairs = np.stack(linear_sum_assignment(np.where(possible, value, 0.0), maximize=True), 1).tolist()

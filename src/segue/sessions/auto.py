@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,19 +114,16 @@ class AutoSession(DetectionSession):
                 old = self._tracks[number]
                 self._tracks[number] = replace(new, id=number, votes=old.votes, area=old.area)
         del fresh[MOST_OBJECTS:]
-        gone = _retired(self._tracks.values(), len(fresh))
+        waning = sorted(
+            self._tracks.values(), key=lambda track: (track.misses < PATIENCE, track.seen, track.id)
+        )
+        needed = len(waning) + len(fresh) - MOST_OBJECTS
+        gone = [track.id for i, track in enumerate(waning) if track.misses >= PATIENCE or i < needed]
         for _, new in fresh:
             self._identify(new, frame.size)
         self._session.forget(gone)
         self._lost += [self._tracks.pop(i) for i in gone]
         return [MaskPrompt(new.id, mask, label=new.label) for mask, new in fresh]
-
-
-def _retired(tracks: Iterable[DetectionTrack], newcomers: int) -> list[int]:
-    """Ids of those that are followed no longer: out of sight for long, or in the way of new ones."""
-    waning = sorted(tracks, key=lambda track: (track.misses < PATIENCE, track.seen, track.id))
-    too_many = len(waning) + newcomers - MOST_OBJECTS
-    return [track.id for i, track in enumerate(waning) if track.misses >= PATIENCE or i < too_many]
 
 
 def known_as(mask: BoolArray, label: str | None, known: Segmentation) -> int | None:

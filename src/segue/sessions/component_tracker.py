@@ -14,21 +14,21 @@ import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array, Float64Array
 from segue.masks import ObjectExtent, measure
-from segue.prompts.planes import tight_box
-from segue.sessions.association import assign, next_id
+from segue.prompts.planes import grown, tight_box
+from segue.sessions.association import assign, next_id, overlaps
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.types import Box, ObjectInfo
 
 PATIENCE_SECONDS = 1.0  # an object that is out of sight for longer has left
 CONFIRMED = 3  # frames in a row on which an object is seen before it gets an id, and is waited for
 ABSORBED = 0.25  # an object with less than this share of another one's area merges with it where they meet
-APART = 0.25  # components belong together up to a gap of this share of the largest one's longer side
+APART = 0.25  # components belong together up to a gap of this share of the largest one's sides
 SMOOTH = 0.6  # share of the former speed of an object in the new one
 REACH = 1.0  # a lost object may come back this many times its own size away from where it was
 
 Labels = npt.NDArray[np.uint16]
 Components = npt.NDArray[np.int32]
-Overlaps = list[tuple[int, int, int]]
+Shares = list[tuple[int, int, int]]
 """Tracks, components, and in how many pixels they overlap, the largest overlap first."""
 
 
@@ -68,11 +68,11 @@ class ComponentTracker(Checkpointable):
         count, labelled = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
         components = np.asarray(labelled, np.int32)
         expected = self._expected(mask.shape)
-        overlaps = _overlaps(expected, components)
-        if shared := self._divide(components, count, expected, overlaps):
-            overlaps = _overlaps(expected, components)
+        shares = _shares(expected, components)
+        if shared := self._divide(components, count, expected, shares):
+            shares = _shares(expected, components)
         extents = measure(components)
-        owners, followed = self._associate(overlaps, extents)
+        owners, followed = self._associate(shares, extents)
         waiting = {
             number: track
             for number, track in self._tracks.items()
@@ -102,22 +102,22 @@ class ComponentTracker(Checkpointable):
         expected = np.zeros(size, np.uint16)
         if self._before is None or self._before.shape != size:
             return expected
-        moves = np.zeros((max(self._tracks, default=0) + 1, 2), np.int64)
+        moves = np.zeros((2, max(self._tracks, default=0) + 1), np.int64)
         for number, track in self._tracks.items():
-            moves[number] = np.rint(track.speed[::-1])
+            moves[:, number] = np.rint(track.speed)
         rows, columns = self._before.nonzero()
         numbers = self._before[rows, columns]
-        places = np.stack((rows, columns), 1) + moves[numbers]
-        inside = ((places >= 0) & (places < size)).all(1)
-        expected[tuple(places[inside].T)] = numbers[inside]
+        rows, columns = rows + moves[1, numbers], columns + moves[0, numbers]
+        inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
+        expected[rows[inside], columns[inside]] = numbers[inside]
         return expected
 
-    def _divide(self, components: Components, count: int, expected: Labels, overlaps: Overlaps) -> set[int]:
+    def _divide(self, components: Components, count: int, expected: Labels, shares: Shares) -> set[int]:
         """Divide components in which objects have met, in place; gives these objects."""
         areas = np.bincount(expected[components > 0])
         met: dict[int, list[int]] = defaultdict(list)
-        for number, component, overlap in overlaps:
-            if self._tracks[number].frames >= CONFIRMED and overlap > areas[number] / 2:
+        for number, component, share in shares:
+            if self._tracks[number].frames >= CONFIRMED and share > areas[number] / 2:
                 met[component].append(number)
         shared: set[int] = set()
         for component, numbers in met.items():
@@ -137,21 +137,18 @@ class ComponentTracker(Checkpointable):
         return shared
 
     def _associate(
-        self, overlaps: Overlaps, extents: Mapping[int, ObjectExtent]
+        self, shares: Shares, extents: Mapping[int, ObjectExtent]
     ) -> tuple[dict[int, int], set[int]]:
         """The track of each component that overlaps one, and these tracks."""
         owners: dict[int, int] = {}
-        main: dict[int, Box] = {}
-        for number, component, overlap in overlaps:
-            if component in owners:
-                continue
+        around: dict[int, Box] = {}
+        for number, component, share in shares:
             box, area = extents[component].box, extents[component].area
-            if number not in main:
-                main[number] = box
-            elif overlap < area / 2 or _gap(main[number], box) > APART * _side(main[number]):
-                continue
-            owners[component] = number
-        return owners, {*main}
+            if component not in owners and number not in around:
+                owners[component], around[number] = number, grown(box, APART)
+            elif component not in owners and share >= area / 2 and overlaps([around[number]], [box])[0, 0]:
+                owners[component] = number
+        return owners, {*around}
 
     def _recover(self, owners: dict[int, int], lost: list[int], extents: Mapping[int, ObjectExtent]) -> None:
         """Give components without a track to nearby lost ones."""
@@ -176,20 +173,10 @@ class ComponentTracker(Checkpointable):
             self._last_id = track.id = next_id(self._last_id, {other.id for other in self._tracks.values()})
 
 
-def _overlaps(expected: Labels, components: Components) -> Overlaps:
-    """Overlaps of tracks, (H, W), with components, (H, W)."""
+def _shares(expected: Labels, components: Components) -> Shares:
+    """Shares of tracks, (H, W), with components, (H, W)."""
     both = (expected > 0) & (components > 0)
     pairs = (expected[both].astype(np.int64) << 32) + components[both]
-    values, overlaps = np.unique(pairs, return_counts=True)
-    order = np.argsort(-overlaps, kind="stable")
-    return [(int(values[i]) >> 32, int(values[i]) & 0xFFFFFFFF, int(overlaps[i])) for i in order]
-
-
-def _gap(one: Box, other: Box) -> float:
-    """Pixels between two boxes, in a row or a column; 0 where they overlap."""
-    return max(0.0, other[0] - one[2], one[0] - other[2], other[1] - one[3], one[1] - other[3])
-
-
-def _side(box: Box) -> float:
-    """The longer side of a box."""
-    return max(box[2] - box[0], box[3] - box[1])
+    values, counts = np.unique(pairs, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return [(int(values[i]) >> 32, int(values[i]) & 0xFFFFFFFF, int(counts[i])) for i in order]

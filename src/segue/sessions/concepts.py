@@ -52,7 +52,6 @@ class ConceptSession(FindingSession):
         max_objects: most objects; None is the model's own limit.
     """
 
-    _waiting: deque[dict[str, Any]] = checkpointed(deque)
     _ids: dict[int, int] = checkpointed(dict)
     _carried: dict[str, Any] = checkpointed(dict)
     _seen: int = checkpointed(0)
@@ -98,15 +97,6 @@ class ConceptSession(FindingSession):
         self._memory.obj_with_new_inputs = []
         self._processor.add_text_prompt(self._memory, self._phrases)
 
-    def _take(self, frame: Frame) -> None:
-        self._look(frame)
-        if len(self._waiting) > self.lag:
-            self._due.append((self._next_result(), {}))
-
-    def _end(self) -> None:
-        while self._waiting:
-            self._due.append((self._next_result(), {}))
-
     def state(self, *, copy: bool = True) -> SessionState:
         """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
         memory = self._memory
@@ -118,9 +108,7 @@ class ConceptSession(FindingSession):
             **{name: dict(getattr(memory, name)) for name in PLAIN},
             **{name: list(map(list, getattr(memory, name).items())) for name in BY_FRAME},
         }
-        saved = super().state(copy=copy)
-        self._carried = {}
-        return saved
+        return super().state(copy=copy)
 
     def restore(self, state: SessionState) -> None:
         """Go on from where :meth:`state` was called; see :meth:`Session.restore`."""
@@ -136,7 +124,6 @@ class ConceptSession(FindingSession):
         for name in BY_FRAME:
             pairs = ((tuple(key) if isinstance(key, (list, tuple)) else key, v) for key, v in carried[name])
             setattr(memory, name, defaultdict(list, pairs))
-        self._carried = {}
 
     def _config_fingerprint(self) -> dict[str, object]:
         model = self._model
@@ -144,8 +131,8 @@ class ConceptSession(FindingSession):
         return {"network": type(model).__name__, "phrases": self._phrases, "limits": limits}
 
     @torch.inference_mode()
-    def _look(self, frame: Frame) -> None:
-        """Run the model on a frame, and keep what its result needs."""
+    def _look(self, frame: Frame) -> dict[str, Any]:
+        """Run the model on a frame: what its result needs."""
         image = np.ascontiguousarray(frame.image)
         pixels = self._processor(images=image, return_tensors="pt")["pixel_values"][0]
         memory, now = self._memory, self._seen
@@ -153,19 +140,18 @@ class ConceptSession(FindingSession):
         found = self._model(inference_session=memory, frame_idx=now)
         if self._model.hotstart_delay:
             memory.hotstart_removed_obj_ids.update(found.removed_obj_ids)
-        self._waiting.append(
-            {
-                "index": frame.index,
-                "time": frame.time,
-                "size": frame.size,
-                "masks": {int(i): mask.float() for i, mask in found.obj_id_to_mask.items()},
-                "scores": {int(i): float(value) for i, value in found.obj_id_to_score.items()},
-                "tracker_scores": {int(i): float(v) for i, v in found.obj_id_to_tracker_score.items()},
-                "suppressed": sorted(found.suppressed_obj_ids or ()),
-            }
-        )
+        waiting = {
+            "index": frame.index,
+            "time": frame.time,
+            "size": frame.size,
+            "masks": {int(i): mask.float() for i, mask in found.obj_id_to_mask.items()},
+            "scores": {int(i): float(value) for i, value in found.obj_id_to_score.items()},
+            "tracker_scores": {int(i): float(v) for i, v in found.obj_id_to_tracker_score.items()},
+            "suppressed": sorted(found.suppressed_obj_ids or ()),
+        }
         self._seen += 1
         self._prune()
+        return waiting
 
     def _prune(self) -> None:
         """Drop what no later frame reads."""
@@ -197,8 +183,7 @@ class ConceptSession(FindingSession):
                 held[key] = held[key][-1:]
 
     @torch.inference_mode()
-    def _next_result(self) -> Segmentation:
-        """The result of the frame that has waited longest."""
+    def _advance(self) -> None:
         waiting = self._waiting.popleft()
         removed = self._memory.hotstart_removed_obj_ids
         masks: dict[int, Tensor] = {i: m for i, m in waiting["masks"].items() if i not in removed}
@@ -225,7 +210,8 @@ class ConceptSession(FindingSession):
             area, box = (0, None) if extent is None else (extent.area, extent.box)
             label = self._memory.prompts[prompts[i]]
             objects.append(ObjectInfo(number, label, min(max(score, 0.0), 1.0), box, area))
-        return Segmentation(waiting["index"], waiting["time"], mask, tuple(objects))
+        result = Segmentation(waiting["index"], waiting["time"], mask, tuple(objects))
+        self._due.append((result, {}))
 
 
 def _newest(key: Any) -> int:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array
-from segue.errors import ArgumentError, PromptError, SegueError
+from segue.errors import PromptError
+from segue.inputs import check_number
 from segue.masks.measure import measure
 from segue.prompts.planes import grown, tight_box
 from segue.prompts.proposals import Detector, Proposals, propose
@@ -72,10 +73,9 @@ class DetectionOptions:
     frames: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.top < 1:
-            raise ArgumentError(f"window is {self.every} and top {self.top}; both are at least 1")
-        if not 0 <= self.score <= 1:
-            raise ArgumentError(f"score is {self.score}; it must be in 0..1")
+        check_number("window", self.every, least=1, whole=True)
+        check_number("top", self.top, least=1, whole=True)
+        check_number("score", self.score, least=0, most=1)
 
 
 class DetectionSession(FindingSession):
@@ -98,7 +98,6 @@ class DetectionSession(FindingSession):
     _tracks: dict[int, DetectionTrack] = checkpointed(dict)
     _lost: deque[DetectionTrack] = checkpointed(partial(deque, maxlen=REMEMBERED))
     _tentative: list[DetectionTrack] = checkpointed(list)
-    _waiting: deque[Frame] = checkpointed(deque)
     _seen: int = checkpointed(0)
     _detect_at: int = checkpointed(0)
     _last_id: int = checkpointed(0)
@@ -122,22 +121,11 @@ class DetectionSession(FindingSession):
         super().reset()
         self._session.reset()
 
-    def _take(self, frame: Frame) -> None:
+    def _look(self, frame: Frame) -> Frame:
         # Frames that wait are copies: the caller may fill one array again and again.
-        self._waiting.append(replace(frame, image=np.array(frame.image)) if self.lag else frame)
-        try:
-            if len(self._waiting) > self.lag:
-                self._advance()
-        except SegueError:
-            self._waiting.pop()  # as if it had never come, so that the session can be saved
-            raise
-
-    def _end(self) -> None:
-        while self._waiting:
-            self._advance()
+        return replace(frame, image=np.array(frame.image)) if self.lag else frame
 
     def _advance(self) -> None:
-        """Take the frame that has waited longest; nothing changes where its detection fails."""
         frame, *following = self._waiting
         only, given = self.options.frames, list[Prompt]()
         if self._seen >= self._detect_at if only is None else frame.index in only:
@@ -237,14 +225,14 @@ class DetectionSession(FindingSession):
         enough = self.options.score - SURPLUS * (self.options.frames is not None)
         fresh = {}
         for number in sorted(free, key=lambda i: -found.scores[i]):
-            box, label, score = found.boxes[number], found.labels[number], found.scores[number]
+            box, label = found.boxes[number], found.labels[number]
             track = match_tentative(before, box, label)
             if track is None:
                 track = DetectionTrack(0, box, self._seen, looks[number])
             else:
                 before.remove(track)
-                track.box, track.seen = box, self._seen
-            track.found(box, score, label)
+            track.box, track.seen = box, self._seen
+            track.found(box, found.scores[number], label)
             if not track.is_confirmed(enough) or len(self._tracks) >= self.options.top:
                 self._tentative.append(track)
                 continue

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.masks.drawing import heated
+from segue.models.geometry import ResizePadGeometry
 from segue.models.seqformer.observing import EncoderAttention
 from segue.types import Image, IndexMask
 
@@ -44,7 +45,7 @@ def draw_scales(
         if bool(covered.any()):
             parts = [F.adaptive_avg_pool2d(covered, shape).flatten() for shape in attention.shapes]
             columns.append((str(number), attention.spatial_maps(frame, torch.cat(parts))))
-    small = _reduced(image, SCALE_SIDE)
+    small = ResizePadGeometry.of(image.shape[:2], SCALE_SIDE, 1).to_network(image)
     rows: list[list[Image]] = [[] for _ in attention.shapes]
     for name, planes in columns:
         for row, shape, plane in zip(rows, attention.shapes, planes, strict=True):
@@ -59,7 +60,8 @@ def draw_frames(attention: EncoderAttention, frame: int, images: Sequence[Image]
     reads: list[tuple[Tensor, tuple[str, ...]]]
     reads = [(each[..., None, :], ("in",)) for each in attention.within]
     reads += [(each, ("own", "next") if each.shape[3] > 1 else ("both",)) for each in attention.between]
-    cells, rows = [_reduced(image, FRAME_SIDE) for image in images], []
+    geometry, rows = ResizePadGeometry.of(images[0].shape[:2], FRAME_SIDE, 1), list[Image]()
+    cells = list(map(geometry.to_network, images))
     for shape, (weights, names) in zip(itertools.cycle(attention.shapes), reads, strict=False):
         for name, part in zip(names, weights[0, frame].unbind(1), strict=True):
             planes = np.asarray(part.T.reshape(-1, *shape).cpu().numpy(), np.float32)
@@ -75,13 +77,6 @@ def draw_frames(attention: EncoderAttention, frame: int, images: Sequence[Image]
 def _stride(image: Image, shape: tuple[int, int]) -> str:
     """Name a scale by the pixels of the network's image between its places."""
     return f"1/{2 ** round(np.log2(image.shape[0] / shape[0]))}"
-
-
-def _reduced(image: Image, side: int) -> Image:
-    height, width = image.shape[:2]
-    factor = min(1.0, side / min(height, width))
-    size = round(width * factor), round(height * factor)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _captioned(image: Image, text: str) -> Image:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import ArgumentError, PromptError
-from segue.inputs import whole_number
+from segue.inputs import check_number, whole_number
 from segue.layers.running import prepare_for_inference, weights_apart
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
@@ -61,10 +61,9 @@ class WindowOptions:
                 f"window is {self.window} and overlap {self.overlap}; a window has at least one frame, and "
                 "shares fewer than it has"
             )
-        if not 0 <= self.score <= 1:
-            raise ArgumentError(f"score is {self.score}; it must be in 0..1")
-        if self.top < 1 or self.short_side < 32:
-            raise ArgumentError(f"top is {self.top} and short_side {self.short_side}; give at least 1 and 32")
+        check_number("score", self.score, least=0, most=1)
+        check_number("top", self.top, least=1, whole=True)
+        check_number("short_side", self.short_side, least=32, whole=True)
 
 
 @dataclass
@@ -85,6 +84,12 @@ class InstanceSession(ExplainedSession):
     The frames of a window are processed together. The next window shares some frames with it, on which its
     instances are matched with the known objects by overlap, by the embeddings of their queries and by class.
     If the encoder does not relate frames (SeqFormer), each frame is encoded once.
+
+    With :meth:`explain`, :attr:`explanation` is one strip of images: the frame with its objects, as large as
+    the network sees it, then the frame once for each object that was found in its window, with what the query
+    of the object attends to, in the order of the ids, rimmed in its colour. For networks with the encoder of
+    SeqFormer, ``explanations`` also holds ``-scales``, where it looks at each scale, and where it relates
+    frames ``-frames``, which frames of the window it reads.
 
     Args:
         network: such as SeqFormer or MS-STS VIS, in evaluation mode; it is not changed.
@@ -118,18 +123,6 @@ class InstanceSession(ExplainedSession):
         self._names = dict(names or {})
         self.lag = self.options.window - 1
         self.reset()
-
-    def explain(self) -> None:
-        """Keep with each result from now on where the network looked, for :attr:`explanations`.
-
-        Under ``""``, or as :attr:`explanation`, is one strip of images: the frame with its objects, as large
-        as the network sees it, then the frame once for each object that was found in its window, with what
-        the query of the object attends to, in the order of the ids, rimmed in its colour. Of networks with
-        the encoder of SeqFormer there is ``-scales``, where it looks at each scale
-        (:func:`segue.sessions.encoder_figures.draw_scales`), and where it relates frames ``-frames``, which
-        frames of the window it reads (:func:`segue.sessions.encoder_figures.draw_frames`).
-        """
-        super().explain()
 
     def _take(self, frame: Frame) -> None:
         # A copy where nothing is resized: the caller may fill one array again and again.

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.arrays import BoolArray
 from segue.layers.running import prepare_for_inference, weights_apart
 from segue.masks import decode_rle, resize_mask
 from segue.masks.rle import encode_rle
@@ -55,15 +54,17 @@ def whole_clip(
         ArgumentError: there is no such device here.
     """
     network, place, dtype = prepare_for_inference(network, device, fast)
-    frames = (as_tensor([resized(image, short_side)], place, dtype) for image in images)
     with weights_apart(network):
-        memory = encode_frames(network, frames)
+        memory = encode_frames(
+            network, (as_tensor([resized(image, short_side)], place, dtype) for image in images)
+        )
         decoded = network.decode(memory)
         entries = best_entries(network.class_logits(decoded)[0])
         queries = list(dict.fromkeys(query for query, _, _ in entries))
         logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=place))
     empty = encode_rle(np.zeros(size, np.bool_))
-    masks = [[*map(encode_rle, _planes(each, size))] for each in logits.unbind(1)]
+    frames = ((enlarged(each, size).sigmoid() > 0.5).cpu().numpy() for each in logits.unbind(1))
+    masks = [[*map(encode_rle, planes)] for planes in frames]
     return [
         {
             "video_id": 1,
@@ -87,11 +88,6 @@ def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Ite
             if record["segmentations"][t] is not None:
                 mask[resize_mask(decode_rle(record["segmentations"][t]), frame.size)] = number
         yield Segmentation(frame.index, frame.time, mask, ())
-
-
-def _planes(logits: Tensor, size: tuple[int, int]) -> BoolArray:
-    """Masks (K, H, W) of the logits (K, h, w) of one frame."""
-    return np.asarray((enlarged(logits, size).sigmoid() > 0.5).cpu().numpy())
 
 
 def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:

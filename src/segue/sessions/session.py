@@ -6,15 +6,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
-from typing import Any, ClassVar, NoReturn, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
 from segue.errors import PromptError, SegueError, SourceError
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
 
+Step = TypeVar("Step", bound=Callable[..., Any])
 
-def _one_thread_at_a_time(step: Callable[..., Any]) -> Callable[..., Any]:
+
+def one_thread_at_a_time(step: Step) -> Step:
     """A step that refuses a second thread while the first is in it: both would get results of one frame."""
 
     @wraps(step)
@@ -27,7 +29,7 @@ def _one_thread_at_a_time(step: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             lock.release()
 
-    return guarded
+    return cast(Step, guarded)
 
 
 class Session(Protocol):
@@ -38,12 +40,6 @@ class Session(Protocol):
 
     lag: int = 0
     """Number of frames by which results trail the frames; 0 means that ``step`` answers at once."""
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        """Guard the ``step`` of a session against a second thread."""
-        super().__init_subclass__(**keywords)
-        if "step" in vars(cls):
-            cls.step = _one_thread_at_a_time(vars(cls)["step"])  # type: ignore[method-assign]
 
     def __reduce__(self) -> NoReturn:
         raise SegueError(
@@ -112,14 +108,15 @@ def check_size(frame: Frame, size: tuple[int, int] | None) -> None:
 class FindingSession(Checkpointable, Session):
     """Takes frames without prompts, one by one, and gives the results in their order.
 
-    A class that derives from this one says what becomes of a frame, and puts each result that is made into
-    ``_due``, with the images that explain it.
+    Frames wait until ``lag`` more have come. A class that derives from this one says what becomes of one
+    then, and puts each result that is made into ``_due``, with the images that explain it.
     """
 
     finds: ClassVar[str] = "objects are"  # for messages
     resizes: ClassVar[bool] = False  # whether frames of another size are taken
     _size: tuple[int, int] | None = checkpointed(None)
     _next_index: int = checkpointed(0)
+    _waiting: deque[Any] = checkpointed(deque)
     _due: deque[tuple[Segmentation, dict[str, Image]]] = checkpointed(deque)
 
     def reset(self) -> None:
@@ -127,6 +124,7 @@ class FindingSession(Checkpointable, Session):
         self.restart()
         self._explanations: dict[str, Image] = {}
 
+    @one_thread_at_a_time
     def step(
         self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
     ) -> Segmentation | None:
@@ -154,10 +152,26 @@ class FindingSession(Checkpointable, Session):
 
     def _take(self, frame: Frame) -> None:
         """Look at the next frame; nothing has changed where this fails."""
-        raise NotImplementedError
+        self._waiting.append(self._look(frame))
+        try:
+            if len(self._waiting) > self.lag:
+                self._advance()
+        except SegueError:
+            self._waiting.pop()  # as if it had never come, so that the session can be saved
+            raise
 
     def _end(self) -> None:
         """Make the results that wait for frames which will not come."""
+        while self._waiting:
+            self._advance()
+
+    def _look(self, frame: Frame) -> Any:
+        """What waits of a frame."""
+        return frame
+
+    def _advance(self) -> None:
+        """Make the result of the frame that has waited longest; nothing has changed where this fails."""
+        raise NotImplementedError
 
     def _give(self) -> Segmentation | None:
         """The next result, if it is made."""

@@ -31,7 +31,7 @@ from segue.prompts.given import PromptsLike, as_prompts
 from segue.registry import MODELS
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.networks import track_network
-from segue.sessions.session import Session, check_size
+from segue.sessions.session import Session, check_size, one_thread_at_a_time
 from segue.types import Frame, ObjectInfo, PointPrompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
 from segue.weights.identity import network_digest
@@ -125,7 +125,7 @@ class TrackSession(Checkpointable, Session):
         Args:
             frame: the next frame.
         """
-        self.check_size(frame)
+        check_size(frame, self._size)
         self.tracker.skip()
         self._size, self._next_index = frame.size, frame.index + 1
 
@@ -139,6 +139,7 @@ class TrackSession(Checkpointable, Session):
         self.tracker.forget(ids)
         self._said = {i: said for i, said in self._said.items() if i not in ids}
 
+    @one_thread_at_a_time
     @torch.inference_mode()
     def step(
         self,
@@ -168,7 +169,7 @@ class TrackSession(Checkpointable, Session):
         Whatever is raised, nothing has changed, and the frame can be given once more.
         """
         frame = as_frame(frame, self._next_index)
-        self.check_size(frame)
+        check_size(frame, self._size)
         if prompts is None:
             found = _NO_PROMPTS
         else:
@@ -218,7 +219,7 @@ class TrackSession(Checkpointable, Session):
             PromptError: no object is followed yet.
         """
         frame = as_frame(frame, self._next_index)
-        self.check_size(frame)
+        check_size(frame, self._size)
         if not self.ids:
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
         return self._result(frame, self.tracker.peek(frame.image), {})
@@ -246,10 +247,6 @@ class TrackSession(Checkpointable, Session):
             "schedule": asdict(self.schedule),
             "precision": str(self._dtype),
         }
-
-    def check_size(self, frame: Frame) -> None:
-        """SourceError if a frame cannot be the next one; the session does not change."""
-        check_size(frame, self._size)
 
     def resolve(self, frame: Frame, given: PromptsLike) -> FramePrompts:
         """Make masks (H, W), int32, of the prompts for the next frame, for :meth:`step`."""
