@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from segue.sessions import TrackSession as TrackSession
     from segue.sessions.auto import Auto as Auto
     from segue.sessions.detecting import detector as detector
-    from segue.sessions.processing import ImageProcessor as ImageProcessor
-    from segue.sessions.processing import VideoProcessor as VideoProcessor
     from segue.types import BoxPrompt as BoxPrompt
     from segue.types import Frame as Frame
     from segue.types import MaskPrompt as MaskPrompt
@@ -52,7 +50,6 @@ _MODULES = {
     "segue.sessions": "ForegroundSession InstanceSession Session SessionState TrackSession",
     "segue.sessions.auto": "Auto",
     "segue.sessions.detecting": "detector",
-    "segue.sessions.processing": "ImageProcessor VideoProcessor",
     "segue.types": "BoxPrompt Frame MaskPrompt ObjectInfo PointPrompt Prompt RemovePrompt Segmentation",
     "segue.video": "open_source",
     "segue.weights": "from_pretrained load save_pretrained",

@@ -496,11 +496,6 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         PromptError,
         r"mask",
     ),
-    "processor of a name": (
-        lambda: segue.ImageProcessor("stcn-lite"),
-        ArgumentError,
-        r"give the network, segue.load\('stcn-lite'\)",
-    ),
     "load": (lambda: segue.load(3), SegueError, "network"),
 }
 

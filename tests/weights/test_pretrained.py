@@ -107,7 +107,7 @@ def test_an_earlier_network_is_not_replaced_unasked(folder: Path, tmp_path: Path
     with pytest.raises(CheckpointError, match=r"has config\.json and model\.safetensors already"):
         segue.save_pretrained("nanodet", target)
     segue.save_pretrained("nanodet", target, overwrite=True)
-    assert read_config(target).network == "nanodet"
+    assert read_config(target)[0] == "nanodet"
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match="cannot be written"):
         segue.save_pretrained("nanodet", tmp_path / "file" / "below")
@@ -253,8 +253,6 @@ def test_a_repository_is_downloaded_once_at_the_revision_asked_for(
     assert equal(segue.from_pretrained("someone/lite", cache_dir=cache), load("stcn-lite"))
     with pytest.raises(DownloadError, match="is not in the cache, and cannot be downloaded"):
         segue.from_pretrained("someone/other", cache_dir=cache)
-    processor = segue.ImageProcessor.from_pretrained("someone/lite", cache_dir=cache, local_files_only=True)
-    assert isinstance(processor, segue.ImageProcessor)
 
 
 def test_without_huggingface_hub_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,23 +32,6 @@ MODEL_TYPE = "segue"
 LARGEST_CONFIG = 1 << 20
 
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class PretrainedConfig:
-    """Content of ``config.json``."""
-
-    network: str
-    options: dict[str, Option]
-
-    def skeleton(self) -> nn.Module:
-        """The network without weights: its tensors have shapes and no values."""
-        try:
-            with torch.device("meta"):
-                network: nn.Module = MODELS.find(self.network).build(**self.options)
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(f"{self.network} cannot be built as {CONFIG} asks: {error}") from error
-        return network.eval()
 
 
 def from_pretrained(
@@ -91,11 +73,11 @@ def from_pretrained(
     folder = pretrained_folder(
         where, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
     )
-    config = read_config(folder)
-    network = load(config.network, folder)
-    if getattr(network, "options", {}) != config.options:
+    name, options = read_config(folder)
+    network = load(name, folder)
+    if getattr(network, "options", {}) != options:
         raise CheckpointError(
-            f"{folder}: {CONFIG} and {WEIGHT_FILE} name different options of {config.network}"
+            f"{folder}: {CONFIG} and {WEIGHT_FILE} name different options of {name}"
         )
     return network
 
@@ -157,8 +139,8 @@ def save_pretrained(
     return folder
 
 
-def read_config(folder: Path) -> PretrainedConfig:
-    """The configuration of a folder that :func:`save_pretrained` wrote."""
+def read_config(folder: Path) -> tuple[str, dict[str, Option]]:
+    """The network and its options of a folder that :func:`save_pretrained` wrote."""
     path = folder / CONFIG
     check_file(path, CheckpointError, LARGEST_CONFIG)
     try:
@@ -174,7 +156,7 @@ def read_config(folder: Path) -> PretrainedConfig:
     if not isinstance(network, str) or not are_options(options):
         raise CheckpointError(f"{path}: network must be a text, and options must be names with plain values")
     MODELS.find(network)
-    return PretrainedConfig(network, options)
+    return network, options
 
 
 def pretrained_folder(
