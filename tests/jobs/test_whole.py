@@ -77,23 +77,22 @@ def test_the_clip_is_looked_at_reduced_and_masks_have_the_size_of_the_video(
     calls: list[dict[str, Any]], job: InstancesJob, tmp_path: Path
 ) -> None:
     observer = Seen()
-    outcome = run(job, observer)
+    written = run(job, observer)
     (call,) = calls
     assert call["network"] is NETWORK
     assert [image.shape for image in call["images"]] == [(12, 16, 3)] * 3
     assert (call["size"], call["short_side"], call["device"], call["fast"]) == ((24, 32), 12, "cpu", False)
-    assert outcome.frames == 3
-    (entry,) = json.loads(outcome.paths["ytvis"].read_text())
+    (entry,) = json.loads(written["ytvis"].read_text())
     assert entry["segmentations"] == [encode_rle(MASK), None, None]
     assert observer.told == [
         ("frames", 3),
         *(1, 2, 3),
         *((t, t, "") for t in range(3)),
-        ("ytvis", outcome.paths["ytvis"].name),
+        ("ytvis", written["ytvis"].name),
     ]
     assert np.array_equal(observer.masks[0], MASK[1::2, 1::2]), "in the size of the frames"
     assert not np.any(observer.masks[1:])
-    record = read_job(outcome.paths["ytvis"].parent / "job.json")
+    record = read_job(written["ytvis"].parent / "job.json")
     assert isinstance(record, InstancesJob)
     assert record.whole
 
@@ -103,9 +102,9 @@ def test_the_short_side_and_the_place_are_those_that_are_asked_for(
 ) -> None:
     options = InstanceOptions(short_side=8)
     asked = job.model_copy(update={"options": options, "outputs": Outputs(folder=tmp_path / "a.json")})
-    outcome = run(asked)
+    written = run(asked)
     assert calls[0]["short_side"] == 8
-    assert outcome.paths == {"ytvis": tmp_path / "a.json"}
+    assert written == {"ytvis": tmp_path / "a.json"}
     assert (tmp_path / "a.json.job.json").exists()
     with pytest.raises(SinkError, match=r"a\.json"):
         run(asked)

@@ -219,7 +219,7 @@ def test_a_prompter_has_weights_of_its_own(command: Command, video: Path, tmp_pa
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert np.array_equal(masks_of(tmp_path / "out"), TRUE == 1)
-    make = find_prompter("same-colour", file)
+    make = find_prompter(str(file))
     assert np.array_equal(make(VIDEO[0]).answer(Prompts(box=(4, 10, 16, 22))).mask, TRUE[0] == 1)
     refused = command("track", video, "--point", "8,14", "--prompter", "same")
     assert "'same': neither a file nor one of segue-prompt" in refused.complaint

@@ -17,7 +17,8 @@ from torch import nn
 
 import segue
 from segue.errors import CheckpointError, DownloadError, SinkError
-from segue.jobs.record import weights_digest
+from segue.jobs.record import model_digest
+from segue.jobs.values import Model
 from segue.registry import MODELS
 from segue.weights import load, read_checkpoint, recognise
 from segue.weights.available import check_available
@@ -95,7 +96,7 @@ def test_a_folder_serves_wherever_a_weight_file_does(folder: Path) -> None:
     assert entry.name == "stcn-lite"
     assert equal(load("stcn-lite-free", folder), load("stcn-lite-free"))
     check_available("track", "stcn-lite", folder)
-    digest = weights_digest(folder)
+    digest = model_digest(Model(name="own", weights=folder))
     assert digest is not None
     with pytest.raises(CheckpointError, match="holds weights of stcn-lite, not of stcn"):
         load("stcn", folder)

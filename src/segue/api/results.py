@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import NoneType
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
 import numpy as np
@@ -132,7 +133,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self.job = self.job.model_copy(update={"outputs": outputs})
         self._opened.job = self.job
         try:
-            return run_open(self._opened, self._watch).paths
+            return run_open(self._opened, self._watch)
         finally:
             self.close()
 
@@ -155,9 +156,10 @@ def results_of(
             "already, as segue.load(NAME, FILE) gives it"
         )
     name = model if isinstance(model, str) else type(model).__name__
-    held = {"model": model, **{name: options.get(name) for name in _OBJECTS}}
-    held = {name: value for name, value in held.items() if not isinstance(value, (str, os.PathLike))}
-    held = {name: value for name, value in {**held, **(objects or {})}.items() if value is not None}
+    held = {"model": model, **{name: options.get(name) for name in _OBJECTS}, **(objects or {})}
+    held = {
+        name: value for name, value in held.items() if not isinstance(value, (str, os.PathLike, NoneType))
+    }
     values = {
         **by_arguments(kind, {name: value for name, value in options.items() if name not in held}),
         "source": opened.request,
@@ -169,6 +171,7 @@ def results_of(
     return Results(open_job(checked(kind, values), {"source": opened, **held}), progress=progress)
 
 
+_NAMED = (str, os.PathLike, NoneType)
 _OBJECTS = ("names", "prompter", "roi", "scene")
 """Arguments that may be objects which JSON does not hold."""
 
@@ -268,28 +271,18 @@ def save(
         raise ArgumentError(f"results: the first one is a {kind_of(first)}; expected segue.Segmentation")
     blank = np.zeros((*first.mask.shape, 3), np.uint8)
     opened = source if isinstance(source, Source) else open_source([blank] if source is None else source)
-    frames = None if source is None else iter(opened)
-    pairs = _with_frames(itertools.chain([first], given), frames, blank)
     with opened:
+        frames = iter(opened)
         written = open_sinks(
             Path(path), outputs.formats, opened, overwrite=overwrite, side_by_side=side_by_side
         )
         with written.sink as sink:
-            for frame, result in pairs:
+            for result in itertools.chain([first], given):
+                frame: Frame | None = Frame(result.index, result.time, blank)
+                if source is not None:
+                    frame = next((each for each in frames if each.index == result.index), None)
+                if frame is None:
+                    raise SinkError(f"the source has no frame {result.index}; give that of the results")
                 sink.write(frame, result)
     record_path(Path(path), written.paths).unlink(missing_ok=True)  # that of another job
     return written.paths
-
-
-def _with_frames(
-    results: Iterator[Segmentation], frames: Iterator[Frame] | None, blank: Any
-) -> Iterator[tuple[Frame, Segmentation]]:
-    for result in results:
-        frame: Frame | None = Frame(result.index, result.time, blank)
-        if frames is not None:
-            frame = next((each for each in frames if each.index == result.index), None)
-        if frame is None:
-            raise SinkError(
-                f"the source has no frame {result.index}; give the source that the results come from"
-            )
-        yield frame, result

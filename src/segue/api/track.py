@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import NoneType
 from typing import Any, Literal
 
 import torch
@@ -130,11 +129,10 @@ def track(
                 raise ArgumentError(
                     f"{argument} goes with prompts; with Auto objects are looked for on every frame"
                 )
-        find = None if isinstance(prompts.detector, (str, NoneType)) else prompts.detector
         name = prompts.detector if isinstance(prompts.detector, str) else None
         asked = {item: getattr(prompts, item) for item in ("every", "text", "frames", "score")}
         finding = checked(DetectorConfig, {"name": name, **asked})
-        return results_of(TrackJob, given, {"detector": find}, finding=finding)
+        return results_of(TrackJob, given, {"detector": prompts.detector}, finding=finding)
     said = given_prompts(prompts, **marks)
     return results_of(TrackJob, given, prompts=stored_prompts(said, opened), required=required)
 

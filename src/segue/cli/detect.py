@@ -11,7 +11,7 @@ import typer
 from segue.cli.options import Options, Values, command
 from segue.errors import SinkError, SourceError
 from segue.jobs.plan import check_detector, check_source
-from segue.jobs.values import DetectorConfig, VideoSource, checked
+from segue.jobs.values import DetectorConfig, Outputs, VideoSource, checked
 from segue.notices import notice
 from segue.options import FilePath, OptionModel, option
 from segue.registry import DETECTORS
@@ -24,14 +24,9 @@ class DetectOptions(OptionModel):
 
     source: VideoSource
     finding: DetectorConfig = DetectorConfig()
-    folder: FilePath | None = option(None, "Output", "output,o")
-    """Output folder.  [default: segue-out/NAME]"""
-
+    outputs: Outputs = Outputs()
     json_file: FilePath | None = option(None, "Output", "json")
     """Write the objects as JSON into this file."""
-
-    overwrite: bool = option(False, "Output")
-    """Replace existing output."""
 
     device: str | None = option(None, "Model")
     """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
@@ -55,13 +50,8 @@ def _detect(fields: Values) -> None:
     asked = checked(DetectOptions, fields)
     check_source(asked.source)
     check_detector(asked.finding.name, asked.finding.weights)
-    with interruptible():
-        _find(asked)
-
-
-def _find(asked: DetectOptions) -> None:
     # Late: they import PyTorch.
-    from segue.jobs.opened import open_video
+    from segue.jobs.opened import first_frame, open_video
     from segue.jobs.tracking import DEFAULT_NOTICE, make_detector
     from segue.masks import overlay
     from segue.masks.files import encode_index_mask
@@ -69,26 +59,25 @@ def _find(asked: DetectOptions) -> None:
     from segue.video.images import write_image
 
     source = open_video(asked.source)
-    folder = asked.folder or Path("segue-out") / source.name
+    folder = asked.outputs.folder or Path("segue-out") / source.name
     mask, drawing = folder / "mask.png", folder / "overlay.png"
     paths = [path for path in (mask, drawing, asked.json_file) if path is not None]
     for path in paths:
-        if path.exists() and not asked.overwrite:
+        if path.exists() and not asked.outputs.overwrite:
             raise SinkError(f"{path}: exists already; give --overwrite or another place")
         prepare(path)
-    find = make_detector(asked.finding, asked.device)
     if asked.finding.name is None and asked.finding.text is None:
         notice(DEFAULT_NOTICE)
-    with source:
-        frames = list(itertools.islice(source, 1 + find.lookahead))
-    if not frames:
-        raise SourceError(f"{source.name}: there is no such frame")
-    if len(frames) == 1 and find.lookahead:
-        raise SourceError(
-            f"{source.name}: to find what moves takes a further frame; "
-            "for a still image choose another detector with --with"
-        )
-    frame, found = frames[0], find(*frames)
+    with interruptible(), source:
+        find = make_detector(asked.finding, asked.device)
+        frame, frames = first_frame(source.name, source)
+        seen = list(itertools.islice(frames, 1 + find.lookahead))
+        if len(seen) == 1 and find.lookahead:
+            raise SourceError(
+                f"{source.name}: to find what moves takes a further frame; "
+                "for a still image choose another detector with --with"
+            )
+        found = find(*seen)
     captions = {item.id: f"{item.label} {item.score:.2f}" for item in found.objects if item.label}
     write_complete(mask, encode_index_mask(found.mask))
     write_image(drawing, overlay(frame.image, found.mask, captions=captions))
@@ -110,9 +99,13 @@ detect = command(
     _detect,
     Options(
         DetectOptions,
-        without=("end", "stride", "duration", "max-size", "on-damage", "when-late", "text-at", "auto-every"),
+        without=(
+            *("end", "stride", "duration", "max-size", "on-damage", "when-late", "text-at", "auto-every"),
+            *("format", "side-by-side", "rotate", "resume"),
+        ),
         help={
             "source": "Image, video, image folder, glob, camera or address.",
+            "output": "Output folder.  [default: segue-out/NAME]",
             "start": "Frame of a video: 250, 12.5s or 1:30.",
             "with": f"What finds the objects: {', '.join(DETECTORS.names)}.  [default: motion; with `--text` "
             "nanodet, or an open-vocabulary detector of the user's cache]",

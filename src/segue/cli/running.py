@@ -42,7 +42,6 @@ from segue.types import Frame, MaskPrompt, Segmentation
 from segue.weights.available import DEFAULT_INSTANCES, default_model
 
 if TYPE_CHECKING:
-    from segue.jobs.running import RunResult
     from segue.video import Source
     from segue.video.zones import Zone
 
@@ -141,7 +140,7 @@ def _parsed(name: str, parse: Callable[..., Any], *given: Any, **how: Any) -> An
         raise SegueError(f"segue {name}: {error.format_message()}") from None
 
 
-def show(job: VideoJob, watched: Watched = nullcontext) -> RunResult:
+def show(job: VideoJob, watched: Watched = nullcontext) -> None:
     """Carry out a job, and show how it goes on; ends the program with 130 where it is interrupted."""
     if isinstance(job, TrackJob):
         check_prompts(job)
@@ -149,7 +148,7 @@ def show(job: VideoJob, watched: Watched = nullcontext) -> RunResult:
     from segue.jobs.running import run  # imports PyTorch
 
     with interruptible(), closing(Console()) as console, watched(console) as observer:
-        return run(job, observer)
+        run(job, observer)
 
 
 class Console(Observer):

@@ -9,7 +9,7 @@ Example:
     >>> job = TrackJob(source=source, model=model, prompts=(BoxPrompt(1, (120, 80, 310, 260)),))
     >>> from_json(to_json(job)) == job
     True
-    >>> outcome = run(job)
+    >>> written = run(job)
 """
 
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ from segue.jobs.values import (
 from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segue.jobs.running import RunInterrupted, RunResult, run
+    from segue.jobs.running import RunInterrupted, run
 
 __all__ = [
     "DetectorConfig",
@@ -44,7 +44,6 @@ __all__ = [
     "Observer",
     "Outputs",
     "RunInterrupted",
-    "RunResult",
     "RuntimeInput",
     "TrackJob",
     "VideoJob",
@@ -56,4 +55,4 @@ __all__ = [
 ]
 
 # A job can be described and checked before PyTorch is imported, which running it needs.
-__getattr__, __dir__ = lazy_names(__name__, {"segue.jobs.running": "RunInterrupted RunResult run"})
+__getattr__, __dir__ = lazy_names(__name__, {"segue.jobs.running": "RunInterrupted run"})

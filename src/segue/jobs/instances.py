@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from segue.inputs import kind_of
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Inputs, OpenJob, first_frame, open_video
 from segue.jobs.record import write_record
-from segue.jobs.running import RunResult
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
@@ -100,7 +98,7 @@ def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int,
     )
 
 
-def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None) -> RunResult:
+def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None) -> dict[str, Path]:
     """Look at a video as one clip."""
     _check_options(job)
     source = open_video(job.source)
@@ -111,7 +109,6 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
     network = instance_network(job.model.name, job.model.weights)
     side = job.options.short_side or network.short_side
     seen: list[Frame] = []
-    begun = time.perf_counter()
     with source, cancel_on_signals(cancel) as token:
         first, frames = first_frame(source.name, source)
         observer.begin("frames", source.frame_count)
@@ -138,7 +135,7 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
     for frame, result in zip(seen, sure_results(records, seen, network.score), strict=True):
         observer.frame(frame, result, "")
     observer.written("ytvis", path)
-    return RunResult({"ytvis": path}, len(seen), time.perf_counter() - begun)
+    return {"ytvis": path}
 
 
 def _check_options(job: InstancesJob) -> None:

@@ -109,16 +109,11 @@ def record(job: VideoJob) -> dict[str, Any]:
 
 def model_digest(model: Model) -> str | None:
     """SHA-256 of the weights of a model, joined by + where there are several; None where there are none."""
-    if model.weights is not None:
-        return weights_digest(model.weights)
-    return "+".join(filter(None, map(_own_digest, model.name.split("+")))) or None
-
-
-def weights_digest(path: Path) -> str | None:
-    """SHA-256 of a weight file; for a folder of another library those of its files, joined by +."""
-    kinds = ("*.json", "*.safetensors")
-    files = sorted(file for kind in kinds for file in path.glob(kind)) if path.is_dir() else [path]
-    return "+".join(filter(None, map(file_digest, files))) or None
+    digests = map(_own_digest, model.name.split("+"))
+    if model.weights is not None:  # a file, or a folder of another library
+        inside = [*model.weights.glob("*.json"), *model.weights.glob("*.safetensors")]
+        digests = map(file_digest, sorted(inside) if model.weights.is_dir() else [model.weights])
+    return "+".join(filter(None, digests)) or None
 
 
 def file_digest(path: Path) -> str | None:

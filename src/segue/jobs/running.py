@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import cast
@@ -42,22 +42,9 @@ class RunInterrupted(KeyboardInterrupt):
     """A job was interrupted, and everything before is saved; the message says how to go on."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """Result of a job.
-
-    Attributes:
-        paths: what it has written, by format or kind.
-        frames: number of results.
-        seconds: time from the first frame to the last.
-    """
-
-    paths: dict[str, Path] = field(default_factory=dict)
-    frames: int = 0
-    seconds: float = 0.0
-
-
-def run(job: VideoJob, observer: Observer | None = None, cancel: CancelToken | None = None) -> RunResult:
+def run(
+    job: VideoJob, observer: Observer | None = None, cancel: CancelToken | None = None
+) -> dict[str, Path]:
     """Carry out a job.
 
     Results appear under their names when they are complete; a run that is interrupted can be resumed by
@@ -70,7 +57,7 @@ def run(job: VideoJob, observer: Observer | None = None, cancel: CancelToken | N
         cancel: asks the job to stop after the frame in work, as Ctrl-C does.
 
     Returns:
-        Written files.
+        The file or folder of each format or kind that it has written.
 
     Raises:
         RunInterrupted: it was interrupted, and everything before is saved.
@@ -79,7 +66,7 @@ def run(job: VideoJob, observer: Observer | None = None, cancel: CancelToken | N
     Example:
         >>> source, model = VideoSource(place="dog.mp4"), Model(name="stcn-lite")
         >>> job = TrackJob(source=source, model=model, prompts=(BoxPrompt(1, (120, 80, 310, 260)),))
-        >>> run(job).paths["png"]
+        >>> run(job)["png"]
         PosixPath('segue-out/dog/masks')
     """
     observer = observer or Observer()
@@ -113,7 +100,7 @@ _OPENED: dict[type[VideoJob], str] = {
 
 def run_open(
     opened: OpenJob, observer: Observer | None = None, cancel: CancelToken | None = None
-) -> RunResult:
+) -> dict[str, Path]:
     """Take the frames of a job through its session into its outputs, and close the source."""
     observer = observer or Observer()
     if opened.notice:
@@ -125,7 +112,7 @@ def run_open(
         return _run_video(opened, observer, cancel or CancelToken())
 
 
-def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunResult:
+def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
     job, source = opened.job, opened.source
     outputs = job.outputs
     passes = opened.frames if isinstance(opened.frames, Passes) else None
@@ -176,8 +163,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
         raise RunInterrupted(_hint(opened, masks, states is not None)) from None
     finally:
         cancel.forget(source.stop)  # a token may outlive the source
-    seconds = time.perf_counter() - begun
-    observer.end(loop.done, seconds)
+    observer.end(loop.done, time.perf_counter() - begun)
     for name, path in written.items():
         observer.written(name, path)
     if loop.lost is not None:
@@ -187,7 +173,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> RunR
         written[name] = path
     if text := opened.summary():
         observer.notice(text)
-    return RunResult(written, loop.done, seconds)
+    return written
 
 
 def _check_outputs(opened: OpenJob) -> None:

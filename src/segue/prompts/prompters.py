@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -42,18 +41,12 @@ ENTRIES = (
 )
 
 
-def find_prompter(
-    name: str,
-    weights: str | os.PathLike[str] | None = None,
-    *,
-    device: str | torch.device | None = None,
-) -> MakePrompter:
+def find_prompter(name: str, *, device: str | torch.device | None = None) -> MakePrompter:
     """A prompter by name or weight file.
 
     Args:
         name: a name of ``segue.registry.PROMPTERS``, such as ``sam2-tiny``; or a weight file of the network
             of one.
-        weights: weight file for a name; None is the prompter's own.
         device: where it runs; None takes a GPU if there is one.
 
     Returns:
@@ -69,21 +62,14 @@ def find_prompter(
         >>> make(image).answer(Prompts(box=(10, 20, 90, 80))).mask.shape  # doctest: +SKIP
     """
     if name in PROMPTERS:
-        return PROMPTERS.find(name).build(PrompterOptions(weights, device))
-    if weights is not None:
-        PROMPTERS.find(name)  # says which names there are
-    return _of_file(name).build(PrompterOptions(name, device))
-
-
-def _of_file(file: str) -> PrompterEntry:
-    """The prompter whose weight file this is."""
+        return PROMPTERS.find(name).build(PrompterOptions(device=device))
     names = ", ".join(PROMPTERS.names)
-    if not Path(file).is_file():
-        raise PromptError(f"prompter {file!r}: neither a weight file nor one of {names}")
-    checkpoint = read_checkpoint(file)
+    if not Path(name).is_file():
+        raise PromptError(f"prompter {name!r}: neither a weight file nor one of {names}")
+    checkpoint = read_checkpoint(name)
     found = recognise(checkpoint.tensors, checkpoint.metadata)
     for entry in PROMPTERS:
         if found is not None and entry.network == found.name:
-            return entry
+            return entry.build(PrompterOptions(name, device))
     what = "unknown weights" if found is None else f"weights of {found.name}"
-    raise PromptError(f"prompter {file}: holds {what}; prompters are {names}")
+    raise PromptError(f"prompter {name}: holds {what}; prompters are {names}")
