@@ -12,7 +12,7 @@ import numpy as np
 from segue.arrays import BoolArray, Float32Array
 from segue.errors import DatasetError
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS
-from segue.prompts.planes import CropWindow, box_window, draw_disk, draw_stroke, tight_box
+from segue.prompts.planes import box_window, draw_disk, draw_stroke, tight_box
 from segue.types import Box, Image
 from segue_train import warp
 from segue_train.footage import VOID, Footage, object_ids
@@ -153,7 +153,7 @@ def largest_error(found: BoolArray, target: Image) -> tuple[BoolArray, bool]:
     return (missing, True) if _depth(missing).max() >= _depth(extra).max() else (extra, False)
 
 
-def _window(rng: Rng, inside: BoolArray, wide: bool) -> CropWindow:
+def _window(rng: Rng, inside: BoolArray, wide: bool) -> Box:
     """Region of a crop: the object with some margin, up to the whole image."""
     height, width = inside.shape
     x0, y0, x1, y1 = tight_box(inside)
@@ -165,7 +165,7 @@ def _window(rng: Rng, inside: BoolArray, wide: bool) -> CropWindow:
     return box_window((x0 - w * left, y0 - h * top, x1 + w * right, y1 + h * bottom), (height, width))
 
 
-def _placed(rng: Rng, window: CropWindow, side: int) -> warp.Matrix:
+def _placed(rng: Rng, window: Box, side: int) -> warp.Matrix:
     """Map from the image to the crop: the window, stretched, turned by up to 15 degrees, mirrored."""
     x0, y0, x1, y1 = window
     sx, sy = side / max(x1 - x0, 2), side / max(y1 - y0, 2)

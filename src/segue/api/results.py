@@ -66,7 +66,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self.frames = opened.frames
         self.names = opened.names
         self._opened = opened
-        self._watch = _Watch(opened.source, progress)
+        self._watch = _Watch(opened, progress)
         self._pairs = _pairs_of(opened, self._watch)
 
     def __iter__(self) -> Results[S]:
@@ -201,12 +201,12 @@ def given(argument: str, value: Any) -> RuntimeInput:
 class _Watch(Observer):
     """Calls the caller's function after each result that is written."""
 
-    def __init__(self, source: Source, progress: Progress) -> None:
-        self._source, self._progress, self._done = source, progress, 0
+    def __init__(self, opened: OpenJob, progress: Progress) -> None:
+        self._opened, self._progress, self._done = opened, progress, 0
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._done += 1
-        self._progress(self._done, self._source.frame_count)
+        self._progress(self._done, self._opened.total)
 
 
 def _pairs_of(opened: OpenJob, watch: _Watch) -> Generator[tuple[Frame, Segmentation], None, None]:

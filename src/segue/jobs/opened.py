@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from segue.errors import ArgumentError, SourceError
+from segue.errors import SourceError
 from segue.jobs.values import VideoJob, VideoSource
 from segue.models.base import FramePrompts
 from segue.sessions.session import Session
@@ -92,9 +92,7 @@ class OpenJob:
 
 def open_video(source: VideoSource) -> Source:
     """Open the source of a job."""
-    if source.place is None:
-        raise ArgumentError("source: the job says no place; its frames were images of a program")
-    return open_source(source.place, **source.model_dump(exclude={"place", "identity", "origin"}))
+    return open_source(source.place or "", **source.model_dump(exclude={"place", "identity", "origin"}))
 
 
 def first_frame(name: str, frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:

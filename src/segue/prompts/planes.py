@@ -12,9 +12,6 @@ import numpy.typing as npt
 from segue.arrays import UInt8Array
 from segue.types import Box, Point
 
-CropWindow = tuple[float, float, float, float]
-"""Part of an image, ``(x0, y0, x1, y1)`` in pixels; it may have any shape and becomes a square crop."""
-
 MOST_ASPECT = 2.0  # longer windows are filled up on their short side: a crop is stretched by no more
 
 
@@ -31,7 +28,7 @@ def grown(box: Box, margin: float) -> Box:
     return x0 - dx, y0 - dy, x1 + dx, y1 + dy
 
 
-def box_window(box: Box, size: tuple[int, int]) -> CropWindow:
+def box_window(box: Box, size: tuple[int, int]) -> Box:
     """The window that shows ``box`` of an image of ``size`` (H, W): clipped, and not too long."""
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
@@ -40,7 +37,7 @@ def box_window(box: Box, size: tuple[int, int]) -> CropWindow:
     return clipped((x - width / 2, y - height / 2, x + width / 2, y + height / 2), size)
 
 
-def pixels(window: CropWindow, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def pixels(window: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """A window in whole pixels inside an image of ``size`` (H, W), with one pixel at least."""
     x0, y0 = min(int(window[0]), size[1] - 1), min(int(window[1]), size[0] - 1)
     x1, y1 = min(math.ceil(window[2]), size[1]), min(math.ceil(window[3]), size[0])

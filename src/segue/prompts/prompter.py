@@ -19,7 +19,6 @@ from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import Answer, ImagePrompter, PixelWindow, Prompts, Stroke
 from segue.prompts.planes import (
-    CropWindow,
     around,
     box_window,
     clipped,
@@ -88,8 +87,8 @@ class Prompter(ImagePrompter):
         super().__init__(image.image if isinstance(image, Frame) else as_rgb(image, "image"))
         self._network = prepared(network, device)
         self._device = next(chain(self._network.parameters(), self._network.buffers())).device
-        self._crops: dict[tuple[int, PixelWindow], tuple[Tensor, ...]] = {}  # what was asked last is the last
-        self._places: set[tuple[CropPurpose, PixelWindow]] = set()  # that served the present question
+        # What was asked last is the last.
+        self._crops: dict[tuple[CropPurpose, PixelWindow], tuple[Tensor, ...]] = {}
 
     def __call__(
         self,
@@ -111,7 +110,7 @@ class Prompter(ImagePrompter):
         those far from it have nothing to take away.
         """
         if prompts.mask is None:  # a new question: its answer does not depend on those before
-            self._places.clear()
+            self._crops = {key: maps for key, maps in self._crops.items() if key[0] == "find"}
         kind = prompts.calibration
         new = kind == "box" or prompts.mask is None
         if prompts.box is None and prompts.mask is None:
@@ -144,7 +143,7 @@ class Prompter(ImagePrompter):
             window = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
         return self._ask(replace(prompts, mask=found.probability), "close", window)[0]
 
-    def _window(self, prompts: Prompts) -> CropWindow:
+    def _window(self, prompts: Prompts) -> Box:
         """Crop around box, mask and points with some margin; reuses a known crop if it fits."""
         boxes = [] if prompts.box is None else [prompts.box]
         if prompts.mask is not None:
@@ -159,20 +158,19 @@ class Prompter(ImagePrompter):
             return window
         return self._known("around", window, clipped(shown(LEAST_MARGIN), self.size)) or window
 
-    def _known(self, look: CropPurpose, window: CropWindow, least: Box) -> CropWindow | None:
+    def _known(self, look: CropPurpose, window: Box, least: Box) -> Box | None:
         """A crop whose features are kept, and which does as well as ``window``; ``least`` lies in it."""
-        crops = (place for side, place in reversed(self._crops) if side == SIDE)
-        return next((p for p in crops if (look, p) in self._places and _serves(p, window, least)), None)
+        crops = (place for purpose, place in reversed(self._crops) if purpose == look)
+        return next((place for place in crops if _serves(place, window, least)), None)
 
     @torch.inference_mode()
-    def _ask(self, prompts: Prompts, look: CropPurpose, *windows: CropWindow) -> list[Answer]:
+    def _ask(self, prompts: Prompts, look: CropPurpose, *windows: Box) -> list[Answer]:
         """The answers of the network in each of some windows, which are asked together."""
         side = CLICK_SIDE if look == "find" else SIDE
         places = [pixels(window, self.size) for window in windows]
-        self._places.update((look, place) for place in places)
         planes = [torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None] for place in places]
         with weights_apart(self._network):
-            logits, quality = self._network.decode(self._features(places, side), _views(planes, side))
+            logits, quality = self._network.decode(self._features(look, places, side), _views(planes, side))
         answers = []
         for place, masks, scores in zip(
             places, logits.chunk(len(places)), quality.chunk(len(places)), strict=True
@@ -182,20 +180,20 @@ class Prompter(ImagePrompter):
             answers.append(Answer(self.size, place, iou, seen))
         return answers
 
-    def _features(self, places: Sequence[PixelWindow], side: int) -> tuple[Tensor, ...]:
+    def _features(self, look: CropPurpose, places: Sequence[PixelWindow], side: int) -> tuple[Tensor, ...]:
         """Maps of the views of crops one after the other; new crops are encoded together."""
-        new = list(dict.fromkeys(place for place in places if (side, place) not in self._crops))
+        new = list(dict.fromkeys(place for place in places if (look, place) not in self._crops))
         if new:
             crops = [resized(self.image[y0:y1, x0:x1], side) for x0, y0, x1, y1 in new]
             images = [torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None] / 255 for crop in crops]
             planes = _views(images, side).contiguous(memory_format=torch.channels_last)
             maps = (level.chunk(len(new)) for level in self._network.encode(planes))
-            self._crops.update(zip(((side, place) for place in new), zip(*maps, strict=True), strict=True))
+            self._crops.update(zip(((look, place) for place in new), zip(*maps, strict=True), strict=True))
         for place in places:  # what was asked last is the last
-            self._crops[side, place] = self._crops.pop((side, place))
+            self._crops[look, place] = self._crops.pop((look, place))
         for oldest in list(self._crops)[:-CROPS]:
             del self._crops[oldest]
-        found = (self._crops[side, place] for place in places)
+        found = (self._crops[look, place] for place in places)
         return tuple(torch.cat(levels) for levels in zip(*found, strict=True))
 
 
@@ -229,9 +227,9 @@ def resized(image: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     return np.asarray(cv2.resize(image, (side, side), interpolation=flags))
 
 
-def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[CropWindow]:
+def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[Box]:
     """The whole image and the squares of :data:`CLICK_CROPS`, each with all points in it."""
-    windows: list[CropWindow] = [(0.0, 0.0, float(size[1]), float(size[0]))]
+    windows: list[Box] = [(0.0, 0.0, float(size[1]), float(size[0]))]
     x0, y0, x1, y1 = around([(x, y, x + 1, y + 1) for x, y in points])
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     for share in CLICK_CROPS:
@@ -290,7 +288,7 @@ def _draw(prompts: Prompts, place: PixelWindow, side: int) -> Float32Array:
     return planes
 
 
-def _serves(known: CropWindow, wanted: CropWindow, least: Box) -> bool:
+def _serves(known: Box, wanted: Box, least: Box) -> bool:
     """Whether a known crop shows ``least`` and shows it not much smaller than the wanted one would."""
     holds = known[0] <= least[0] and known[1] <= least[1] and known[2] >= least[2] and known[3] >= least[3]
     (w0, h0), (w1, h1) = ((w[2] - w[0], w[3] - w[1]) for w in (known, wanted))

@@ -49,19 +49,10 @@ _SUPPORT = 0.5
 class Aligner(Checkpointable):
     """Finds how a shaken camera has moved against the first frames of the scene."""
 
-    _reference: Float32Array | None = checkpointed()  # half size, normalised, (h, w)
-    _kept: list[Float32Array] = checkpointed()
-    _seen: int = checkpointed()
-    _since: int = checkpointed()
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        self._reference = None
-        self._kept = []
-        self._seen = 0
-        self._since = STICKY
+    _reference: Float32Array | None = checkpointed(None)  # half size, normalised, (h, w)
+    _kept: list[Float32Array] = checkpointed(list)
+    _seen: int = checkpointed(0)
+    _since: int = checkpointed(STICKY)
 
     def find(self, image: Image) -> Matrix | None:
         """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is."""
@@ -128,10 +119,7 @@ class Alignment(Stage):
     """Shows the network the frames of a shaken camera as the reference sees them; moves masks back."""
 
     name = "align"
-    _aligner: Aligner = checkpointed()
-
-    def __init__(self) -> None:
-        self._aligner = Aligner()
+    _aligner: Aligner = checkpointed(Aligner)
 
     def reset(self, event: Change) -> None:
         if event is Change.scene:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -43,12 +44,12 @@ class MotionAverage(Stage):
 
     name = "average"
     lag = REACH
-    _near: deque[_Near] = checkpointed()
+    _near: deque[_Near] = checkpointed(partial(deque, maxlen=2 * REACH + 1))
     state_types = (_Near,)
 
     def __init__(self) -> None:
+        super().__init__()
         self._quick = DIS(quick=True)
-        self._near = deque(maxlen=2 * REACH + 1)
         self._flows: dict[tuple[int, int], Flow] = {}
 
     def reset(self, event: Change) -> None:

@@ -57,10 +57,10 @@ class MaskedMedian(Background):
     """
 
     _every: int = checkpointed()
-    _frames: list[Image] = checkpointed()
-    _hidden: list[BoolArray] = checkpointed()
-    _since: int = checkpointed()
-    scene: Scene | None = checkpointed()
+    _frames: list[Image] = checkpointed(list)  # planar, (3, H, W)
+    _hidden: list[BoolArray] = checkpointed(list)
+    _since: int = checkpointed(0)
+    scene: Scene | None = checkpointed(None)
     state_types = (Scene,)
 
     def __init__(self, settings: MedianSettings | None = None) -> None:
@@ -68,11 +68,8 @@ class MaskedMedian(Background):
         self.restart()
 
     def restart(self) -> None:
+        super().restart()
         self._every = self._settings.every
-        self._frames = []  # planar, (3, H, W)
-        self._hidden = []
-        self._since = 0
-        self.scene = None
         self._past: TemporalQuantileBuffer | None = None  # None where more than a frame has changed
 
     def replace(self, image: Image) -> None:

@@ -41,9 +41,6 @@ class Background(Checkpointable):
     def replace(self, image: Image) -> None:
         """Forget everything and begin with an image of the empty scene."""
 
-    def restart(self) -> None:
-        """Forget all frames."""
-
     def begins(self, index: int) -> bool:
         """Whether :meth:`seek` would take another scene for a frame."""
         return False

@@ -41,19 +41,10 @@ SHOWN = 0.03  # share of the empty scene from which on an image shows it, behind
 class SceneChangeDetector(Checkpointable):
     """Compares each frame, reduced to some eight hundred pixels, with the one before."""
 
-    _before: Float32Array | None = checkpointed()
-    _time: float | None = checkpointed()
-    _usual: float | None = checkpointed()
-    _pauses: int = checkpointed()
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        self._before = None
-        self._time = None
-        self._usual = None
-        self._pauses = 0
+    _before: Float32Array | None = checkpointed(None)
+    _time: float | None = checkpointed(None)
+    _usual: float | None = checkpointed(None)
+    _pauses: int = checkpointed(0)
 
     def look(self, image: Image, time: float) -> Change:
         """Take the next frame. ``image``: RGB (H, W, 3), uint8."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -53,20 +54,20 @@ class Contrast(Stage):
 
     name = "contrast"
 
-    def __init__(self) -> None:
-        self._adapted: tuple[Scene, ContrastGain, Scene] | None = None
-
     def before(self, frame: WorkFrame, background: Background) -> None:
-        scene = frame.scene
-        assert scene is not None
-        if self._adapted is None or self._adapted[0] is not scene:
-            gain = contrast_gain(scene)
-            self._adapted = scene, gain, gain.of_scene(scene)
-        _, gain, frame.scene = self._adapted
+        assert frame.scene is not None
+        gain, frame.scene = in_usual_contrast(frame.scene)
         frame.input.image = gain.act(frame.image)
         if frame.pans:  # frames that were warped onto this one
             beside = frame.context.items()
             frame.context = {offset: SegmenterInput(gain.act(each.image)) for offset, each in beside}
+
+
+@lru_cache(maxsize=4)
+def in_usual_contrast(scene: Scene) -> tuple[ContrastGain, Scene]:
+    """The gain of a scene, and the scene with it."""
+    gain = contrast_gain(scene)
+    return gain, gain.of_scene(scene)
 
 
 def contrast_gain(scene: Scene) -> ContrastGain:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -35,14 +37,12 @@ class Lights(Stage):
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
-        self._scene: tuple[Scene, Float32Array] | None = None
 
     def after(self, frame: WorkFrame, background: Background) -> None:
         if frame.pans or background.scene is None:
             return
-        if self._scene is None or self._scene[0] is not background.scene:
-            self._scene = background.scene, brightness(background.scene.image)
-        frame.foreground = without_lights(frame.foreground, self._threshold, frame.image, self._scene[1])
+        empty = _brightness_of(background.scene)
+        frame.foreground = without_lights(frame.foreground, self._threshold, frame.image, empty)
 
 
 def without_lights(
@@ -80,6 +80,11 @@ def _is_light(piece: BoolArray, image: Image, empty: Float32Array) -> bool:
     radius = float(np.sqrt(np.count_nonzero(piece) / np.pi))
     soft = max(SOFT, min(SHARP, ROUND / radius))
     return float(np.percentile(steepness(brighter)[flat], SHARPEST)) < soft * level
+
+
+@lru_cache(maxsize=4)
+def _brightness_of(scene: Scene) -> Float32Array:
+    return brightness(scene.image)
 
 
 def brightness(image: Image) -> Float32Array:

@@ -157,10 +157,10 @@ class CameraFollower(Stage):
     """
 
     name = "follow"
-    _steps: dict[int, Homography | None] = checkpointed()
-    _masks: dict[int, UInt8Array] = checkpointed()
-    _taken: dict[int, Image] = checkpointed()
-    _due: int = checkpointed()
+    _steps: dict[int, Homography | None] = checkpointed(dict)
+    _masks: dict[int, UInt8Array] = checkpointed(dict)
+    _taken: dict[int, Image] = checkpointed(dict)
+    _due: int = checkpointed(0)
 
     def __init__(
         self,
@@ -172,11 +172,10 @@ class CameraFollower(Stage):
     ) -> None:
         self._offsets, self._find, self._always = tuple(offsets), METHODS[method], always
         self._segmenter, self.ahead = segmenter, 0 if segmenter is None else 2 * max(PAST)
-        self.reset(Change.scene)
+        self.restart()
 
     def reset(self, event: Change) -> None:
-        self._steps, self._masks, self._taken = {}, {}, {}
-        self._due = 0
+        self.restart()
 
     def arrive(self, frame: WorkFrame, background: Background) -> None:
         self._taken[max(self._taken, default=-1) + 1] = frame.image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 import cv2
 import numpy as np
@@ -32,19 +33,15 @@ Small = npt.NDArray[np.uint8]  # a reduced image, RGB (h, w, 3)
 class PanDetector(Checkpointable):
     """Adds up the steps of the camera over the last frames."""
 
-    _seen: deque[Small] = checkpointed()
-    _steps: deque[tuple[float, float]] = checkpointed()
-    pans: bool = checkpointed()
-
-    def __init__(self) -> None:
-        self.restart()
+    _seen: deque[Small] = checkpointed(partial(deque, maxlen=WINDOW))
+    _steps: deque[tuple[float, float]] = checkpointed(partial(deque, maxlen=WINDOW))
+    pans: bool = checkpointed(False)
+    _view: Float32Array | None = None
 
     def restart(self) -> None:
         """Another scene."""
-        self._seen = deque(maxlen=WINDOW)
-        self._steps = deque(maxlen=WINDOW)
-        self.pans = False
-        self._view: Float32Array | None = None
+        super().restart()
+        self._view = None
 
     @property
     def moved(self) -> bool:

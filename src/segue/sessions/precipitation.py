@@ -8,6 +8,7 @@ traffic brighten and darken alike, or only in a part of the image.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 import cv2
 import numpy as np
@@ -42,25 +43,23 @@ class Precipitation(Stage):
     """Looks whether it rains or snows, takes drops out of the frames, and the rest of them out of masks."""
 
     name = "rain"
-    _past: deque[Image] = checkpointed()
-    _surplus: Float32Array = checkpointed()
-    _seen: int = checkpointed()
-    _streak: UInt8Array | None = checkpointed()
-    falls: bool = checkpointed()
+    _past: deque[Image] = checkpointed(partial(deque, maxlen=PAST))
+    _surplus: Float32Array = checkpointed(partial(np.zeros, CELLS[::-1], np.float32))
+    _seen: int = checkpointed(0)
+    _streak: UInt8Array | None = checkpointed(None)
+    falls: bool = checkpointed(False)
     """Whether it rains or snows."""
 
     def __init__(self, threshold: float) -> None:
+        super().__init__()
         self._threshold = threshold
-        self.reset(Change.scene)
 
     def reset(self, event: Change) -> None:
-        self._past = deque(maxlen=PAST)
-        self._surplus, self._streak = np.zeros(CELLS[::-1], np.float32), None
-        self._seen, self.falls = 0, False
+        self.restart()
 
     def arrive(self, frame: WorkFrame, background: Background) -> None:
         if frame.pans:
-            self.reset(Change.scene)
+            self.restart()
             return
         frame.replace_image(self.look(frame.image, background.image, frame.hidden))
 

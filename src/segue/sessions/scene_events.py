@@ -13,20 +13,13 @@ from segue.types import FollowCamera, Image
 class SceneEvents(Checkpointable):
     """Gives the event of each frame; ``pans`` tells whether the camera pans and is followed there."""
 
-    _changes: SceneChangeDetector = checkpointed()
-    _pan: PanDetector = checkpointed()
-    pans: bool = checkpointed()
+    _changes: SceneChangeDetector = checkpointed(SceneChangeDetector)
+    _pan: PanDetector = checkpointed(PanDetector)
+    pans: bool = checkpointed(False)
 
     def __init__(self, follow: FollowCamera = "never") -> None:
+        super().__init__()
         self._follow = follow
-        self._changes, self._pan = SceneChangeDetector(), PanDetector()
-        self.restart()
-
-    def restart(self) -> None:
-        """Frames of another video, or of another size."""
-        self._changes.restart()
-        self._pan.restart()
-        self.pans = False
 
     def look(self, image: Image, time: float, background: Background, known: Change | None) -> Change:
         """Take the next frame, RGB (h, w, 3), uint8, as it was taken, and tell what happens on it.

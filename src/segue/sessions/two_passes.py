@@ -16,7 +16,7 @@ from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.contrast import PLAIN, ContrastGain, contrast_gain
+from segue.sessions.contrast import PLAIN, in_usual_contrast
 from segue.sessions.empty_scene import Scene
 from segue.sessions.passes import Passes
 from segue.sessions.registration import to_reference
@@ -55,18 +55,18 @@ class TwoPasses(Checkpointable, Passes):
         without: names of stages to leave out.
     """
 
-    scenes: VideoScenes = checkpointed()
-    done: bool = checkpointed()
-    _count: int = checkpointed()  # frames of the video that were looked at
+    scenes: VideoScenes = checkpointed(VideoScenes)
+    done: bool = checkpointed(False)
+    _count: int = checkpointed(0)  # frames of the video that were looked at
     _events: SceneEvents = checkpointed()
     _aligner: Aligner | None = checkpointed()
-    _geometry: ResizePadGeometry | None = checkpointed()
-    _waiting: deque[_Seen] = checkpointed()
+    _geometry: ResizePadGeometry | None = checkpointed(None)
+    _waiting: deque[_Seen] = checkpointed(deque)
     _recent: deque[Image] = checkpointed()
-    _samples: list[Sample] = checkpointed()
-    _frames: int = checkpointed()  # of the part
-    _every: int = checkpointed()
-    _quiet: int = checkpointed()  # frames since the last thing that seemed to be a cut
+    _samples: list[Sample] = checkpointed(list)
+    _frames: int = checkpointed(0)  # of the part
+    _every: int = checkpointed(1)
+    _quiet: int = checkpointed(QUIET)  # frames since the last thing that seemed to be a cut
     state_types = (ResizePadGeometry, Sample, _Seen)
 
     def __init__(
@@ -82,17 +82,14 @@ class TwoPasses(Checkpointable, Passes):
             raise SegueError(f"two passes learn the empty scene, at which {segmenter.name} does not look")
         if segmenter.extra is not None:
             raise SegueError(f"two passes know no {segmenter.extra}, which {segmenter.name} looks at")
+        super().__init__()
         self._segmenter, self._short_side = segmenter, short_side
         self._source, self._background = frames, background
         self._stages = sorted({*segmenter.stages, "follow"} - checked(without))
-        self.scenes, self.done, self._count = VideoScenes(), False, 0
         self._events = SceneEvents("auto" if "follow" in self._stages else "never")
         self._aligner = Aligner() if "align" in self._stages else None
-        self._geometry, self._waiting = None, deque()
         self._offsets = [offset for offset in segmenter.offsets if offset < 0] or [-1]
-        self._recent, self._samples = deque(maxlen=1 - min(self._offsets)), []
-        self._frames, self._every, self._quiet = 0, 1, QUIET
-        self._adapted: tuple[Scene, ContrastGain, Scene] | None = None
+        self._recent = deque(maxlen=1 - min(self._offsets))
 
     def learning(self) -> Iterator[int]:
         """Run or continue the first pass; yields the number of frames done so far."""
@@ -187,10 +184,7 @@ class TwoPasses(Checkpointable, Passes):
     def _probability(self, sample: Sample, scene: Scene) -> Float32Array:
         offsets = self._segmenter.offsets
         images = [sample.image, *(sample.context.get(offset, sample.image) for offset in offsets)]
-        if self._adapted is None or self._adapted[0] is not scene:
-            gain = contrast_gain(scene) if "contrast" in self._stages else PLAIN
-            self._adapted = scene, gain, gain.of_scene(scene)
-        _, gain, shown = self._adapted
+        gain, shown = in_usual_contrast(scene) if "contrast" in self._stages else (PLAIN, scene)
         frame, *beside = (SegmenterInput(gain.act(image)) for image in images)
         foreground: Float32Array = self._segmenter.step(
             frame, dict(zip(offsets, beside, strict=True)), shown

@@ -42,11 +42,8 @@ class VideoPart:
 class VideoScenes(Checkpointable):
     """The backgrounds of a video, one for each of its parts."""
 
-    learnt: list[VideoPart] = checkpointed()
+    learnt: list[VideoPart] = checkpointed(list)
     state_types = (VideoPart,)
-
-    def __init__(self) -> None:
-        self.learnt = []
 
     @classmethod
     def of(cls, scene: Scene) -> VideoScenes:
