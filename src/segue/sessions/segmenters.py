@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.arrays import Float32Array, UInt8Array
-from segue.flow.providers import FlowImages
+from segue.flow.providers import FlowImages, FlowProvider
 from segue.layers.running import prepare_for_inference, weights_apart
 from segue.models.base import (
     PLAIN_STAGES,
@@ -113,7 +113,8 @@ class NetworkSegmenter(Segmenter):
         self._network, self._device, self._dtype = prepare_for_inference(network, device, fast)
         self.fingerprint = network_digest(cast(nn.Module, network))
         able = self._capabilities = foreground_capabilities(self._network)
-        self._flow = None if able.flow_provider is None else FlowImages(able.flow_provider, able.flow_gaps)
+        provider = cast("FlowProvider | None", able.flow_provider)
+        self._flow = None if provider is None else FlowImages(provider, able.flow_gaps)
         gaps = () if self._flow is None else able.flow_gaps
         beside = (*(offset for offset, _ in network.context), *(-gap for gap in gaps))
         self.offsets = tuple(dict.fromkeys(beside))

@@ -77,12 +77,12 @@ class Subtractor(Segmenter):
     def apply(self, image: Image) -> Image:
         """Learn from a frame, and give OpenCV's labels (h, w): 0 background, 127 shadow, 255 foreground."""
         self._seen += 1
-        return np.asarray(self._model.apply(_bgr(image), learningRate=self._learning_rate), np.uint8)
+        return np.asarray(self._model.apply(image, learningRate=self._learning_rate), np.uint8)
 
     @property
     def scene(self) -> Image | None:
         """The model's image of the empty scene, RGB (h, w, 3), uint8, or None before the first frame."""
-        return _bgr(np.asarray(self._model.getBackgroundImage(), np.uint8)) if self._seen else None
+        return np.asarray(self._model.getBackgroundImage(), np.uint8) if self._seen else None
 
 
 _DEFAULTS: dict[str, tuple[float, int]] = {"mog2": (16.0, 5), "knn": (800.0, 9)}
@@ -151,11 +151,6 @@ class FrameDifference(BackgroundDifference):
         self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
     ) -> Float32Array:
         return self._beyond(cv2.split(cv2.absdiff(frame.image, context[-1].image)))
-
-
-def _bgr(image: Image) -> Image:
-    """Red and blue exchanged."""
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
 
 
 def _checked_median(side: int) -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from segue.layers.flow_attention import FilteredFlow
-
-if TYPE_CHECKING:
-    from segue.flow.providers import FlowProvider
+from segue.types import Image
 
 Features = tuple[Tensor, ...]
 """Feature maps of a frame, fine to coarse, each (N, C, h, w)."""
@@ -54,7 +54,7 @@ class ForegroundCapabilities:
     depth: bool = False
     flow: bool = False
     flow_gaps: tuple[int, ...] = ()
-    flow_provider: FlowProvider | None = None
+    flow_provider: Callable[[Image, Image], npt.NDArray[np.float32]] | None = None
     explains_flow: bool = False
     temporal_quantiles: bool = False
     stages: tuple[str, ...] = NETWORK_STAGES
