@@ -76,9 +76,7 @@ def from_pretrained(
     name, options = read_config(folder)
     network = load(name, folder)
     if getattr(network, "options", {}) != options:
-        raise CheckpointError(
-            f"{folder}: {CONFIG} and {WEIGHT_FILE} name different options of {name}"
-        )
+        raise CheckpointError(f"{folder}: {CONFIG} and {WEIGHT_FILE} name different options of {name}")
     return network
 
 
