@@ -32,6 +32,9 @@ InterMode = Literal["sequence", "channel", "none"]
 JOINT_TOKENS = 2048
 """Largest scale whose tokens all attend to one another."""
 
+FEW_KEYS = 20
+"""Keys up to which, on several threads, matrix products and a softmax are faster than the fused attention."""
+
 PLACES = 1024
 """Places of a scale that a processor works on at a time: their tokens stay near its cache."""
 
@@ -138,10 +141,10 @@ class CrossAttention(nn.Module):
         allowed = None if masked is None else ~masked[:, None, None]
         if self.watch is not None:  # what each key counts for each query, (B, n, m), means over the heads
             self.watch(_weights(q.float(), k.float(), allowed).mean(1).detach())
+        few = key.shape[1] <= FEW_KEYS and q.device.type == "cpu"
         if masked is None and key.shape[1] == 1:
             attended = v.expand_as(q)
-        elif masked is None and q.dtype == torch.bfloat16:
-            # For a few frames at many places the fused attention is slower on a processor.
+        elif masked is None and few and (q.dtype == torch.bfloat16 or torch.get_num_threads() > 1):
             attended = _weights(q, k).to(v) @ v
         else:
             attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
