@@ -175,13 +175,15 @@ class NetworkSegmenter(Segmenter):
 
     def _tensor(self, planes: npt.NDArray[np.uint8]) -> Tensor:
         """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
-        # A copy, because PyTorch complains of arrays that are read-only.
-        known = torch.from_numpy(np.array(planes)).to(self._device, non_blocking=True)[None]
-        return extended(known.to(self._dtype).div_(255), self._network.size_multiple)
+        known = torch.from_numpy(planes.copy()).to(self._device, self._dtype)[None].div_(255)
+        return extended(known, self._network.size_multiple)
 
     def _prepared(self, image: Image) -> Tensor:
         """An image as the network takes it, (1, 3, h, w) in [0, 1]."""
-        return self._tensor(image.transpose(2, 0, 1)).contiguous(memory_format=torch.channels_last)
+        # A copy, because PyTorch complains of images that are read-only.
+        pixels = torch.from_numpy(np.array(image, order="C")).to(self._device, non_blocking=True)
+        frames = pixels[None].permute(0, 3, 1, 2).to(self._dtype).div_(255)
+        return extended(frames, self._network.size_multiple).contiguous(memory_format=torch.channels_last)
 
 
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
