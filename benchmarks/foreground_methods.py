@@ -22,7 +22,7 @@ from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmente
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_model
 from segue.sessions.segmenters import Segmenter, SegmenterInput
-from segue.sessions.subtractors import BackgroundDifference, Envelope, FrameDifference, Subtractor
+from segue.sessions.subtractors import BackgroundDifference, FrameDifference, Subtractor
 from segue.sessions.two_passes import TwoPasses
 from segue.sessions.video_scenes import LearntBackground, VideoScenes
 
@@ -37,7 +37,6 @@ CLASSICAL: Mapping[str, Callable[[], Segmenter]] = {
     "knn, median 9": lambda: Subtractor("knn", threshold=400, median=9),
     "knn 800, median 9": lambda: Subtractor("knn", threshold=800, median=9),
     "median": BackgroundDifference,
-    "envelope": Envelope,
     "difference": FrameDifference,
 }
 """OpenCV's subtractors with several settings, and plain differences."""

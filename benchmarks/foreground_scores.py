@@ -5,7 +5,7 @@ Example::
     python benchmarks/foreground_scores.py --data ../shared/data/foreground/cdnet2014 --shake \\
         --methods mustan-lite --methods median --methods "knn 800, median 9"
 
-    python benchmarks/foreground_scores.py --data ../shared/data --scenes --methods envelope --isd runs/rooms
+    python benchmarks/foreground_scores.py --data ../shared/data --scenes --methods median --isd runs/rooms
 
 With ``--scenes`` the videos are the groups of `foreground_scenes.py`: models are chosen by the mean of the
 groups and the worst of them; with ``--isd`` rendered rooms are one more. ``--empty`` counts what is

@@ -41,7 +41,7 @@ Refinement = Literal["crf", "network", "none"]
 FlowName = Literal["dis", "farneback", "raft"]
 """Optical flow that segue computes."""
 
-FollowCamera = Literal["never", "auto", "features", "ecc"]
+FollowCamera = Literal["never", "auto", "always"]
 """How a foreground session follows a camera: ``auto`` by ``ecc`` while it pans, the last two always."""
 
 

@@ -159,7 +159,7 @@ def test_an_empty_scene_that_was_given(find: Command, tmp_path: Path) -> None:
             ("--model", "stcn-lite"),
             "stcn-lite is made to follow objects, not to find foreground; choose one of mustan-lite",
         ),
-        (("--follow-camera", "ecc"), "follow_camera is for networks"),
+        (("--follow-camera", "always"), "follow_camera is for networks"),
         (("--depth", "."), "0 depth maps, none for frame 0"),
         (("--fps", 0), "fps is 0.0"),
         (("--fps", "nan"), "fps is nan, but must be a finite number"),

@@ -74,7 +74,7 @@ class Squares:
     def __init__(self) -> None:
         self.label: str | None = "koi"
         self.explains = False
-        self.explanations: dict[str, Any] = {}
+        self.explanation: Any = None
         self.saved: list[int] = []
         self.steps: list[int] = []
 
@@ -86,7 +86,7 @@ class Squares:
         mask = np.zeros(frame.image.shape[:2], np.uint8)
         mask[2:8, frame.index : frame.index + 4] = 3
         if self.explains:
-            self.explanations = {"": frame.image, "-heat": 255 - frame.image}
+            self.explanation = frame.image
         box = (frame.index, 2, frame.index + 4, 8)
         return Segmentation(frame.index, frame.time, mask, (ObjectInfo(3, self.label, 0.5, box, 24),))
 

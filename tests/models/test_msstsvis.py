@@ -14,7 +14,7 @@ from segue.models.msstsvis import network as network_module
 from segue.models.msstsvis.network import SplitAttention
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.encoder import Levels
-from segue.models.seqformer.observing import observe_encoder
+from segue.models.seqformer.observing import EncoderAttention, observe_encoder
 from tests.fill import fill_plainly
 from tests.golden_arrays import best_golden
 from tests.models.test_seqformer import (
@@ -145,3 +145,12 @@ def test_what_the_encoder_reads_is_the_same_in_pieces(parts: Parts, monkeypatch:
     layer = network.detr.transformer.encoder.layers[-1]
     assert layer.self_attn.watch is None
     assert layer.ms_sts.intra_attn.watch is None, "nothing is kept afterwards"
+
+
+def test_maps_show_where_tokens_look() -> None:
+    """Two tokens: both read the first scale at x 1, y 0, one of them as much of the second."""
+    places = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]).expand(1, 2, 1, 2, 1, 2)
+    weights = torch.tensor([[1.0, 0.0], [0.5, 0.5]]).reshape(1, 2, 1, 2, 1)
+    fine, coarse = EncoderAttention(((2, 3), (2, 2)), places, weights).spatial_maps(frame=0)
+    assert fine.tolist() == [[0.0, 0.75, 0.0], [0.0, 0.0, 0.0]]
+    assert coarse.tolist() == [[0.0, 0.0], [0.25, 0.0]]

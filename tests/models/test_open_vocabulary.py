@@ -8,18 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import pytest
 import torch
 
 import segue
-from segue.errors import ArgumentError, CheckpointError
-from segue.jobs.running import run
-from segue.jobs.values import DetectorConfig, Model, Outputs, TrackJob, VideoSource
+from segue.errors import CheckpointError
 from segue.models.detection.boxes import suppress
 from segue.models.detection.open_vocabulary import LEAST_CONCEPT, LEAST_SCORE, ask_phrases, read_model
-from segue.sessions import SessionState
-from segue.sessions.detecting import concept_session
 
 transformers = pytest.importorskip("transformers", reason="needs the extra hf (transformers)")
 
@@ -216,120 +211,3 @@ def test_masks_of_sam3_are_those_of_transformers(tmp_path: Path) -> None:
     assert start
     detector = segue.detector("sam3", weights=tmp_path, text=PHRASES, score=0.0, device="cpu")
     assert {item.label for item in detector(IMAGE).objects} <= set(PHRASES)
-
-
-@pytest.fixture(scope="module")
-def sam3_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with SAM 3 for videos, small, with random weights that find much and keep it."""
-    if not hasattr(transformers, "Sam3VideoModel"):
-        pytest.skip("this version of transformers has no SAM 3 for videos")
-    torch.manual_seed(2)
-    try:
-        image_model, processor = sam3(width=128)
-    except ImportError as error:  # its images need torchvision
-        pytest.skip(str(error).strip().partition("\n")[0])
-    detector = image_model.config.to_dict()
-    tracker = {
-        "vision_config": detector["vision_config"],
-        "image_size": 112,
-        "prompt_encoder_config": {"hidden_size": 128, "image_size": 112, "patch_size": 14},
-        "mask_decoder_config": {"hidden_size": 128, "mlp_dim": 32, "num_attention_heads": 4}
-        | {"iou_head_hidden_dim": 32},
-        "memory_attention_hidden_size": 128,
-        "memory_attention_num_layers": 1,
-        "memory_attention_feed_forward_hidden_size": 32,
-        "memory_attention_rope_feat_sizes": [8, 8],
-        "memory_encoder_hidden_size": 128,
-        "mask_downsampler_embed_dim": 128,
-        "memory_fuser_embed_dim": 128,
-        "memory_fuser_intermediate_dim": 32,
-    }
-    config = transformers.Sam3VideoConfig(
-        detector_config=detector,
-        tracker_config=tracker,
-        low_res_mask_size=32,
-        hotstart_delay=4,
-        hotstart_unmatch_thresh=2,
-        hotstart_dup_thresh=2,
-        score_threshold_detection=0.0,
-        new_det_thresh=0.0,
-        det_nms_thresh=0.9,
-        recondition_every_nth_frame=3,
-        high_conf_thresh=0.0,
-        high_iou_thresh=0.0,
-    )
-    model = transformers.Sam3VideoModel(config)
-    with torch.no_grad():  # what is tracked is in sight
-        model.tracker_model.mask_decoder.pred_obj_score_head.proj_out.bias += 10
-    videos = transformers.Sam2VideoVideoProcessor(size={"height": 112, "width": 112})
-    place = tmp_path_factory.mktemp("models") / "sam3-video"
-    model.save_pretrained(place)
-    transformers.Sam3VideoProcessor(processor.image_processor, videos, clip_tokenizer(32)).save_pretrained(
-        place
-    )
-    return place
-
-
-MOVING = [np.roll(IMAGE, 3 * t, axis=1) // (1 + t % 3) for t in range(24)]
-
-
-def test_a_video_of_sam3_is_that_of_transformers(sam3_video: Path, tmp_path: Path) -> None:
-    model, processor = read_model(sam3_video, video=True)
-    memory = processor.init_video_session(inference_device="cpu")
-    processor.add_text_prompt(memory, PHRASES)
-    pixels = [processor(images=image, return_tensors="pt")["pixel_values"][0] for image in MOVING]
-    memory.processed_frames = dict(enumerate(pixels))
-    wanted = [
-        processor.postprocess_outputs(memory, output, [[40, 60]])
-        for output in model.propagate_in_video_iterator(memory)
-    ]
-    session = concept_session(PHRASES, weights=sam3_video, device="cpu")
-    results = [session.step(image) for image in MOVING[:13]]
-    session.state().save(tmp_path / "state")
-    session = concept_session(PHRASES, weights=sam3_video, device="cpu")
-    session.restore(SessionState.load(tmp_path / "state"))
-    results += [session.step(image) for image in MOVING[13:]]
-    found = [result for result in [*results, *session.finish()] if result is not None]
-    assert [result.index for result in found] == list(range(24))
-    ids: dict[int, int] = {}  # of transformers, by those of segue
-    for result, other in zip(found, wanted, strict=True):
-        theirs = [ids.setdefault(i, len(ids) + 1) for i in other["object_ids"].tolist()]
-        assert sorted(result.ids) == sorted(theirs)
-        assert np.array_equal(result.mask > 0, other["masks"].any(0).numpy())
-        scores = dict(zip(theirs, other["scores"].tolist(), strict=True))
-        labels = {i: text for text, own in other["prompt_to_obj_ids"].items() for i in own}
-        for item, i in zip(result.objects, sorted(other["object_ids"].tolist()), strict=True):
-            assert (item.label, item.score) == (labels[i], pytest.approx(scores[item.id]))
-    assert any(item.area for result in found[4:20] for item in result.objects)
-
-
-def test_memory_of_sam3_does_not_grow_with_the_video(sam3_video: Path) -> None:
-    session = concept_session(PHRASES, weights=sam3_video, max_objects=2, device="cpu")
-    sizes = []
-    for _ in range(3):
-        for image in MOVING:
-            session.step(image)
-        tensors = session.state().tensors
-        sizes.append(sum(tensor.nbytes for tensor in tensors.values()))
-    assert sizes[2] <= 1.05 * sizes[1]
-
-
-def test_a_text_is_tracked_by_sam3(sam3_video: Path, tmp_path: Path) -> None:
-    (tmp_path / "video").mkdir()
-    for t, image in enumerate(MOVING[:6]):
-        PIL.Image.fromarray(image).save(tmp_path / "video" / f"{t:05d}.png")
-    job = TrackJob(
-        source=VideoSource(place=str(tmp_path / "video")),
-        model=Model(name="stcn-lite"),
-        outputs=Outputs(folder=tmp_path / "out", formats=("png", "coco")),
-        finding=DetectorConfig(name="sam3-video", text=tuple(PHRASES), weights=sam3_video),
-        device="cpu",
-    )
-    run(job)
-    assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 6
-    written = json.loads((tmp_path / "out" / "coco.json").read_text())
-    assert [category["name"] for category in written["categories"]] == PHRASES
-    with pytest.raises(ArgumentError, match="every"):
-        run(job.model_copy(update={"finding": job.finding.model_copy(update={"every": 3})}))
-    found = segue.detector("sam3-video", weights=sam3_video, text=PHRASES, score=0.0, device="cpu")(IMAGE)
-    assert {item.label for item in found.objects} <= set(PHRASES)  # its image model

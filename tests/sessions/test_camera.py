@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,12 +15,7 @@ from segue.errors import SegueError
 from segue.models.base import ForegroundNetwork
 from segue.sessions import SessionState
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
-from segue.sessions.moving_camera import (
-    METHODS,
-    Homography,
-    Method,
-    seen_from,
-)
+from segue.sessions.moving_camera import Homography, Shown, camera_motion, motion_by_features, seen_from
 from segue.sessions.panning import WINDOW, PanDetector
 from segue.types import Segmentation
 from tests.sessions.scenes import Bytes, overlap, square_mask, video, with_squares
@@ -58,21 +54,22 @@ def mean_overlap(results: list[Segmentation]) -> float:
     return float(np.mean([overlap(results[t].mask, TRUTH[t]) for t in range(15, 30)]))
 
 
-@pytest.mark.parametrize(("method", "pixels"), [("features", 1.5), ("ecc", 0.7)])
-def test_the_motion_of_a_camera_is_found(method: Method, pixels: float) -> None:
+@pytest.mark.parametrize(("find", "pixels"), [(motion_by_features, 1.5), (camera_motion, 0.7)])
+def test_the_motion_of_a_camera_is_found(
+    find: Callable[[Shown, Shown], Homography | None], pixels: float
+) -> None:
     turned: Homography = np.array([[0.998, -0.02, 4.0], [0.02, 0.998, -2.0], [1e-5, 0, 1]])
     shift = np.array([[1.0, 0, -40], [0, 1, -10], [0, 0, 1]])
     moved = seen_from(LONG, turned @ shift, np.zeros_like(LONG))[:120, :160]
-    found = METHODS[method]((LONG[10:130, 40:200], NOTHING), (moved, NOTHING))
+    found = find((LONG[10:130, 40:200], NOTHING), (moved, NOTHING))
     assert found is not None
     corners = np.array([[[10.0, 10.0], [150.0, 10.0], [10.0, 110.0], [150.0, 110.0]]])
     expected, got = (cv2.perspectiveTransform(corners, matrix) for matrix in (turned, found))
     np.testing.assert_allclose(got, expected, atol=pixels)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_what_moves_is_found_although_the_camera_pans(method: Method) -> None:
-    followed = ForegroundSession(MovesByItself(), follow_camera=method, device="cpu")
+def test_what_moves_is_found_although_the_camera_pans() -> None:
+    followed = ForegroundSession(MovesByItself(), follow_camera="always", device="cpu")
     still = ForegroundSession(MovesByItself(), without=["align"], device="cpu")
     assert mean_overlap(play(followed)) > 0.6
     assert mean_overlap(play(still)) < 0.4
@@ -115,14 +112,14 @@ def test_a_camera_that_shakes_does_not_pan() -> None:
 
 def test_frames_wait_for_those_that_come_after_them() -> None:
     network = TinyForeground(((-2, "past"), (2, "future")))
-    session = ForegroundSession(network, follow_camera="ecc", device="cpu")
+    session = ForegroundSession(network, follow_camera="always", device="cpu")
     assert session.lag == 2
     assert [result.index for result in play(session)] == list(range(len(PAN)))
 
 
 def test_it_goes_on_from_a_saved_state(tmp_path: Path) -> None:
     def make() -> ForegroundSession:
-        return ForegroundSession(MovesByItself(), follow_camera="ecc", device="cpu")
+        return ForegroundSession(MovesByItself(), follow_camera="always", device="cpu")
 
     expected, first, second = play(make()), make(), make()
     for frame in PAN[:20]:
@@ -138,15 +135,15 @@ def test_it_goes_on_from_a_saved_state(tmp_path: Path) -> None:
 def test_the_function_takes_a_network_or_says_what_is_wrong() -> None:
     network: ForegroundNetwork = MovesByItself()
     images = [frame.image for frame in PAN]
-    results = list(foreground(images, model=network, follow_camera="features", device="cpu"))
+    results = list(foreground(images, model=network, follow_camera="always", device="cpu"))
     assert mean_overlap(results) > 0.6
     with pytest.raises(SegueError, match="for networks"):
-        foreground(images, model="median", follow_camera="features")
-    with pytest.raises(SegueError, match="must be 'never', 'auto', 'features' or 'ecc'"):
+        foreground(images, model="median", follow_camera="always")
+    with pytest.raises(SegueError, match="must be 'never', 'auto' or 'always'"):
         foreground(images, model=network, follow_camera="flow", device=torch.device("cpu"))  # type: ignore[arg-type]
 
 
 def test_images_that_have_nothing_in_common_have_no_motion() -> None:
     plain = np.full((*SIZE, 3), 90, np.uint8)
-    assert METHODS["features"]((plain, NOTHING), (LONG[:120, :160], NOTHING)) is None
-    assert METHODS["ecc"]((plain, NOTHING), (plain, NOTHING)) is None
+    assert motion_by_features((plain, NOTHING), (LONG[:120, :160], NOTHING)) is None
+    assert camera_motion((plain, NOTHING), (plain, NOTHING)) is None

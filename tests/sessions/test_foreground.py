@@ -21,7 +21,6 @@ from segue.sessions.foreground_masks import SHADOW, ForegroundMasks
 from segue.sessions.segmenters import NetworkSegmenter, SegmenterInput
 from segue.sessions.subtractors import (
     BackgroundDifference,
-    Envelope,
     FrameDifference,
     Subtractor,
 )
@@ -438,20 +437,6 @@ def test_a_refused_frame_leaves_the_session_as_it_was() -> None:
     after = session.state()
     assert after.values == before.values
     assert all(torch.equal(after.tensors[name], value) for name, value in before.tensors.items())
-
-
-def test_what_flickers_stays_inside_of_its_range() -> None:
-    """A stripe of the image changes between two levels all the time; then something third comes."""
-    dark, light = np.full((64, 96, 3), 60, np.uint8), np.full((64, 96, 3), 60, np.uint8)
-    light[:, :16] = 160
-    images = [light if t % 4 < 2 else dark for t in range(200)]
-    images[-1] = dark.copy()
-    images[-1][20:44, :16] = 240
-    found = run(new_session(Envelope(), without=["align"]), video(images))
-    assert not found[-2].mask.any()
-    assert (found[-1].mask[26:38, 2:12] == 1).all()
-    blind = run(new_session(BackgroundDifference(), without=["align"]), video(images))
-    assert blind[-2].mask.any() or blind[-4].mask.any()
 
 
 def test_the_threshold_is_that_of_the_network_unless_another_is_given() -> None:

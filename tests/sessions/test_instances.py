@@ -270,23 +270,19 @@ def test_a_network_with_a_memory_of_its_own_is_run() -> None:
 
 
 @pytest.mark.parametrize("kind", [SeqFormer, MSSTSVIS])
-def test_what_the_encoder_attends_to_is_shown_and_changes_nothing(kind: type[SeqFormer]) -> None:
+def test_an_explanation_changes_nothing(kind: type[SeqFormer]) -> None:
     """Frames that are encoded once for two windows, as those of SeqFormer, are explained in each."""
     clip, found = frames(9), network(kind)
     plain = followed(InstanceSession(found, OPTIONS, device="cpu"), clip)
     session = InstanceSession(found, OPTIONS, device="cpu")
     session.explain()
-    kinds = {"", "-scales"} | ({"-frames"} if kind is MSSTSVIS else set())
     results = []
     for result in itertools.chain((session.step(frame) for frame in clip), session.finish()):
         if result is not None:
             results.append(result)
-            assert set(session.explanations) == kinds
-            scales = session.explanations["-scales"]
-            visible = sum(item.area > 0 for item in result.objects)
-            height, width, _ = session.explanation.shape if session.explanation is not None else (0, 0, 0)
-            columns = len(result.objects) + 1
-            assert scales.shape == (4 * (height + 14), width // columns * (visible + 1), 3)
+            assert session.explanation is not None
+            width = session.explanation.shape[1]
+            assert width % (len(result.objects) + 1) == 0
     assert any(result.mask.any() for result in results)
     for ours, theirs in zip(results, plain, strict=True):
         assert np.array_equal(ours.mask, theirs.mask)

@@ -9,10 +9,10 @@ import pytest
 from segue.errors import SegueError
 from segue.sessions.empty_scene import Scene
 from segue.sessions.segmenters import SegmenterInput
-from segue.sessions.subtractors import BackgroundDifference, Envelope, FrameDifference
+from segue.sessions.subtractors import BackgroundDifference, FrameDifference
 from segue.types import Image
 
-KINDS = (BackgroundDifference, Envelope, FrameDifference)
+KINDS = (BackgroundDifference, FrameDifference)
 EMPTY = np.full((20, 30, 3), 100, np.uint8)
 
 
@@ -48,7 +48,7 @@ def test_the_median_filter_leaves_out_what_is_smaller(kind: type[BackgroundDiffe
         kind(median=4)
 
 
-@pytest.mark.parametrize(("kind", "usual"), list(zip(KINDS, (35, 25, 20), strict=True)))
+@pytest.mark.parametrize(("kind", "usual"), list(zip(KINDS, (35, 20), strict=True)))
 def test_thresholds_where_nothing_is_said(kind: type[BackgroundDifference], usual: int) -> None:
     for step, any_found in ((usual, False), (usual + 1, True)):
         image = EMPTY.copy()

@@ -73,10 +73,9 @@ def foreground(
             mostly 240.
         without: stages to leave out, such as ``["align", "rain"]``; see
             :mod:`segue.sessions.stage_list`.
-        follow_camera: for networks with a moving camera: align earlier frames with the current one, by
-            ``features`` or ``ecc`` always, or ``auto`` by ``ecc`` while the camera pans. None is ``auto`` for
-            mustan-lite in one pass without scene and depth; else ``never``. See
-            :class:`segue.sessions.moving_camera.CameraFollower`.
+        follow_camera: for networks with a moving camera: align earlier frames with the current one,
+            ``always`` or ``auto`` while the camera pans. None is ``auto`` for mustan-lite in one pass without
+            scene and depth; else ``never``. See :class:`segue.sessions.moving_camera.CameraFollower`.
         warm_up: frames at the start of each scene with empty masks.
         fps: read this many frames per second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.

@@ -17,7 +17,6 @@ from segue.prompts import MakePrompter
 from segue.prompts.given import PromptsLike, given_prompts
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
-from segue.sessions.concepts import ConceptSession
 from segue.sessions.detected import DetectionSession
 from segue.types import Box, MemoryPolicy, Point, Prompt
 from segue.video import Source
@@ -50,7 +49,7 @@ def track(
     prompter: str | MakePrompter | None = None,
     required: Iterable[int] | None = None,
     progress: Progress | None = None,
-) -> Results[TrackSession] | Results[AutoSession] | Results[ConceptSession] | Results[DetectionSession]:
+) -> Results[TrackSession] | Results[AutoSession] | Results[DetectionSession]:
     """Track objects from prompts, or objects that a detector finds.
 
     Unless given, ``mem_every`` to ``memory_policy`` have the published values of the model: STCN keeps every

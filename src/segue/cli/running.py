@@ -300,7 +300,7 @@ def _foreground(fields: Values) -> None:
 
         segue foreground frames/ --model knn --format cdnet --output results/baseline/highway
 
-        segue foreground walk.mp4 --follow-camera ecc
+        segue foreground walk.mp4 --follow-camera always
 
         segue foreground tree.mp4 --explain why
 

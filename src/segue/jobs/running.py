@@ -136,9 +136,8 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
 
     def report(frame: Frame, result: Segmentation) -> None:
         # A run that is resumed goes through its first results again, without a strip.
-        if explain is not None:
-            for kind, image in explained.explanations.items():
-                write_image(explain / f"{result.index:06d}{kind}.png", image)
+        if explain is not None and (strip := explained.explanation) is not None:
+            write_image(explain / f"{result.index:06d}.png", strip)
         observer.frame(frame, result, opened.note(result))
 
     loop = FrameRun(opened, sink, states, report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import cast
@@ -25,7 +25,7 @@ from segue.jobs.values import (
 )
 from segue.masks import resize_mask
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
-from segue.models.detection.released import SAM3_VIDEO, licence_of
+from segue.models.detection.released import licence_of
 from segue.prompts import MakePrompter, MotionPrompter, find_prompter
 from segue.prompts.parse import errors_name, fit_mask, read_masks
 from segue.prompts.phrases import parse_phrases
@@ -33,9 +33,8 @@ from segue.prompts.proposals import Detector, Rules
 from segue.registry import MODELS
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
-from segue.sessions.concepts import ConceptSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
-from segue.sessions.detecting import ask, choose_for_text, concept_session, detector
+from segue.sessions.detecting import ask, choose_for_text, detector
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
 from segue.sessions.review import ReviewList
@@ -260,7 +259,7 @@ class OpenTrack(_OpenTracker):
 class OpenFinding(_OpenTracker):
     """A job with objects from a detector: for a text as instances, otherwise as they appear."""
 
-    session: AutoSession | ConceptSession | DetectionSession
+    session: DetectionSession
 
     def __init__(self, job: TrackJob, inputs: Inputs) -> None:
         super().__init__(job, inputs)
@@ -275,35 +274,18 @@ class OpenFinding(_OpenTracker):
                 self.tracker, given or make_detector(finding, job.device), finding.every
             )
             return
-        if finding.name == SAM3_VIDEO.name and given is None:
-            for option in ("frames", "every", "classes", "features", "refine", "tiles"):
-                if getattr(finding, option) is not None:
-                    raise ArgumentError(f"{finding.name} tracks all that the text names: leave out {option}")
-            self.session = concept_session(
-                finding.text,
-                weights=finding.weights,
-                score=finding.score,
-                max_objects=finding.max_objects,
-                device=job.device,
-                fast=job.fast,
-            )
-            self.names = self.session.names
-            self._announce(self.names.values(), finding.name)
+        phrases = parse_phrases(finding.text)
+        if given is not None:
+            find: Detector = ask(given, phrases)
         else:
-            phrases = parse_phrases(finding.text)
-            if given is not None:
-                find: Detector = ask(given, phrases)
-            else:
-                name = finding.name or choose_for_text(phrases)
-                find = make_detector(finding.model_copy(update={"name": name}), job.device)
-                self._announce((phrase.text for phrase in phrases), name)
-            rules = getattr(find, "rules", None) or Rules()
-            score = rules.score if finding.score is None else finding.score
-            looks = DetectionOptions(finding.every or EVERY, score, rules.max_objects, finding.frames)
-            self.session, self.names = DetectionSession(self.tracker, find, looks), find.names
-
-    def _announce(self, texts: Iterable[str], name: str) -> None:
-        self.notice = f"looking for {', '.join(texts)} ({name}{licence_of(name)})"
+            name = finding.name or choose_for_text(phrases)
+            find = make_detector(finding.model_copy(update={"name": name}), job.device)
+            texts = ", ".join(phrase.text for phrase in phrases)
+            self.notice = f"looking for {texts} ({name}{licence_of(name)})"
+        rules = getattr(find, "rules", None) or Rules()
+        score = rules.score if finding.score is None else finding.score
+        looks = DetectionOptions(finding.every or EVERY, score, rules.max_objects, finding.frames)
+        self.session, self.names = DetectionSession(self.tracker, find, looks), find.names
 
     def finish(self) -> dict[str, Path]:
         if self.own_source and not self._pending and self.session.found == 0:

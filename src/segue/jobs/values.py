@@ -388,8 +388,7 @@ class InstancesJob(VideoJob):
     """Classes to keep, separated by commas.  [default: all]"""
 
     explain: FilePath | None = option(None, "Output")
-    """Folder for images of each frame: where the network looks for each object, where its encoder looks at
-    each scale, and which frames it reads; not for detectors."""
+    """Folder for an image of each frame: where the network looks for each object; not for detectors."""
 
     whole: bool = option(False, "Model")
     """Look at the video as one clip, as published: its ten best pairs of query and class, as results of

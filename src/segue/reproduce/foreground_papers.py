@@ -88,7 +88,7 @@ def _context() -> Table:
             _mustan("five frames", "mustan2", rendered, "--frames", "5"),
             _mustan("seven frames", "mustan2", rendered, "--frames", "7"),
             _row_with(_mustan("three frames and depth", "mustan2", rendered, "--depth"), "--depth", "own"),
-            _row_with(follow, "--follow-camera", "features"),
+            _row_with(follow, "--follow-camera", "always"),
         ),
         model="mustan2",
         subset="test",

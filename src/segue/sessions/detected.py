@@ -142,7 +142,7 @@ class DetectionSession(FindingSession):
             objects.append(replace(item, label=track.label, score=score))
         self._waiting.popleft()
         self._seen += 1
-        self._due.append((replace(result, objects=tuple(objects)), {}))
+        self._due.append((replace(result, objects=tuple(objects)), None))
 
     def _config_fingerprint(self) -> dict[str, object]:
         return {"detector": type(self._detector).__name__, "options": asdict(self.options)}

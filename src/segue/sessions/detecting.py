@@ -14,17 +14,16 @@ import torch
 from segue.detectors import DEFAULT
 from segue.errors import ArgumentError, CheckpointError, PromptError
 from segue.inputs import kind_of
-from segue.layers.running import choose_device, choose_dtype, prepare_for_inference
+from segue.layers.running import choose_device, prepare_for_inference
 from segue.models.base import MemoryNetwork
 from segue.models.detection.classes import COCO_ORDER
-from segue.models.detection.released import OWLV2, RELEASED, SAM3_VIDEO, Released
+from segue.models.detection.released import OWLV2, RELEASED, Released
 from segue.prompts.answers import MakePrompter
 from segue.prompts.detectors import BoxDetector, Detector, DiscoveryDetector, PhraseDetector, find_boxes
 from segue.prompts.phrases import Phrase, parse_phrases, unmatched
 from segue.prompts.prompter import Prompter, prepared
 from segue.prompts.proposals import Rules
 from segue.registry import DETECTORS, DetectorOptions
-from segue.sessions.concepts import ConceptSession
 from segue.sessions.motion import MotionDetector
 from segue.sessions.track import TrackSession
 from segue.types import FeatureName, Refinement
@@ -57,7 +56,7 @@ def detector(
             the 20 of PASCAL VOC;
             ``lost`` and ``lost-b16`` find one object without knowing any class;
             ``owlv2``, ``grounding-dino`` and ``sam3`` of transformers find what ``text`` says,
-            ``zero-shot`` is any such model in a folder ``weights``, and ``sam3-video`` tracks too.
+            ``zero-shot`` is any such model in a folder ``weights``.
             None is ``motion``, and with ``text`` what :func:`choose_for_text` says.
         text: phrases to look for, such as ``"person, red car"`` or a list; they become the labels.
         weights: weight file or folder, for all but ``motion``; by default the one that comes with segue or
@@ -223,27 +222,6 @@ def build_open_vocabulary(options: DetectorOptions, released: Released | None = 
     rules = _rules(replace(options, score=suited if options.score is None else options.score))
     prompter = _box_prompter(options.refine, options.device)
     return BoxDetector(find, dict(enumerate(text, start=1)), prompter, rules)
-
-
-def concept_session(
-    text: str | Sequence[str],
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    score: float | None = None,
-    max_objects: int | None = None,
-    device: str | torch.device | None = None,
-    fast: bool = False,
-) -> ConceptSession:
-    """A session of the video model of SAM 3, from a folder or the user's cache, that finds phrases."""
-    from segue.models.detection.open_vocabulary import read_model  # few jobs need transformers
-
-    model, processor = read_model(_folder_of(weights, SAM3_VIDEO), SAM3_VIDEO.types, video=True)
-    place = choose_device(device)
-    dtype = choose_dtype(place, fast)
-    phrases = [phrase.text for phrase in parse_phrases(text)]
-    return ConceptSession(
-        model.to(place, dtype).eval(), processor, phrases, score=score, max_objects=max_objects
-    )
 
 
 def _folder_of(weights: str | os.PathLike[str] | None, released: Released | None) -> Path:

@@ -18,7 +18,7 @@ Level = TypeVar("Level", np.uint8, np.float32)
 
 PLANES = 21  # planes of a scene
 
-LOW = 0.1  # the envelope of a pixel reaches from this quantile of its past to the opposite one
+LOW = 0.1  # the range of a pixel reaches from this quantile of its past to the opposite one
 DOUBT_FROM = 5  # with fewer kept frames a single one in which a pixel was background is enough
 
 RESTLESS, RESTLESS_FROM = 4, 12
@@ -60,11 +60,6 @@ class Scene:
     def range(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """Low and high quantile of the background, each (3, H, W)."""
         return self.planes[0:3], self.planes[6:9]
-
-    @property
-    def range_of_all(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Low and high quantile of all frames, each (3, H, W)."""
-        return self.planes[9:12], self.planes[15:18]
 
     def in_other_light(self, gains: Sequence[float]) -> Scene:
         """The scene brighter or darker by factors of red, green and blue."""

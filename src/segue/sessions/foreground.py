@@ -53,8 +53,8 @@ class ForegroundSession(ExplainedSession):
         masks: how masks are made of probabilities; a session needs one of its own.
         short_side: larger frames are reduced to this short side; None never reduces.
         without: names of stages to leave out, such as ``["align", "rain"]``.
-        follow_camera: for networks, how a moving camera is followed: ``features`` or ``ecc`` always, ``auto``
-            while it pans; None never.
+        follow_camera: for networks, whether a moving camera is followed: ``always``, ``auto`` while it pans,
+            or ``never``; None is never.
         warm_up: frames of each scene whose masks are empty while the background is learnt.
         device: None takes a GPU if there is one; for networks.
         fast: bfloat16 on GPUs and processors that are faster with it; for networks.
@@ -265,7 +265,7 @@ class ForegroundSession(ExplainedSession):
             assert frame.maps is not None
             named = frame.index, frame.time, frame.size
             result = self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
-            self._due.append((result, {} if frame.explanation is None else {"": frame.explanation}))
+            self._due.append((result, frame.explanation))
             self._given += 1
 
 

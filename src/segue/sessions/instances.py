@@ -18,10 +18,7 @@ from segue.layers.running import prepare_for_inference, weights_apart
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
-from segue.models.seqformer import SeqFormer
-from segue.models.seqformer.observing import EncoderAttention, observe_encoder
 from segue.sessions.base import checkpointed
-from segue.sessions.encoder_figures import draw_encoder
 from segue.sessions.instance_tracks import Instance, Tracks, suppress
 from segue.sessions.networks import instance_network
 from segue.sessions.official import SHORT_SIDE, as_tensor, enlarged, resized
@@ -75,7 +72,6 @@ class _Pending:
     size: tuple[int, int]
     image: Image  # what the network sees, (h, w, 3), uint8
     memory: Any = field(default=None, compare=False)  # what it made of it, if apart from other frames
-    attention: EncoderAttention | None = field(default=None, compare=False)  # the same of its encoder
 
 
 class InstanceSession(ExplainedSession):
@@ -87,9 +83,7 @@ class InstanceSession(ExplainedSession):
 
     With :meth:`explain`, :attr:`explanation` is one strip of images: the frame with its objects, as large as
     the network sees it, then the frame once for each object that was found in its window, with what the query
-    of the object attends to, in the order of the ids, rimmed in its colour. For networks with the encoder of
-    SeqFormer, ``explanations`` also holds ``-scales``, where it looks at each scale, and where it relates
-    frames ``-frames``, which frames of the window it reads.
+    of the object attends to, in the order of the ids, rimmed in its colour.
 
     Args:
         network: such as SeqFormer or MS-STS VIS, in evaluation mode; it is not changed.
@@ -169,15 +163,9 @@ class InstanceSession(ExplainedSession):
             looks = network.attention(memory, decoded, queries[kept]).cpu().numpy()
         for t in range(self._shared, len(self._frames)):
             pending = self._frames[t]
-            result, figures = self._segment(pending, masks[kept, t], tracks), {}
-            if looks is not None:
-                mask = result.mask
-                figures = {"": attention_strip(pending.image, mask, looks[:, t], ids)}
-                if pending.attention is not None:
-                    images = [item.image for item in self._frames]
-                    number = t if network.relates_frames else 0
-                    figures |= draw_encoder(pending.attention, number, pending.image, images, mask, ids)
-            self._due.append((result, figures))
+            result = self._segment(pending, masks[kept, t], tracks)
+            strip = None if looks is None else attention_strip(pending.image, result.mask, looks[:, t], ids)
+            self._due.append((result, strip))
         self._frames = self._frames[len(self._frames) - keep :]
         self._shared = keep
 
@@ -192,15 +180,8 @@ class InstanceSession(ExplainedSession):
         return network.join([pending.memory for pending in self._frames])
 
     def _encoded(self, frames: Sequence[_Pending]) -> Any:
-        """Encode frames together, and keep what the encoder attends to if that is explained."""
-        clip = as_tensor([pending.image for pending in frames], self.device, self._dtype)
-        if not self._explains or not isinstance(self._network, SeqFormer):
-            return self._network.encode(clip)
-        with observe_encoder(self._network) as attention:
-            memory = self._network.encode(clip)
-        for pending in frames:
-            pending.attention = attention
-        return memory
+        """Encode frames together."""
+        return self._network.encode(as_tensor([each.image for each in frames], self.device, self._dtype))
 
     def _segment(self, pending: _Pending, logits: Tensor, tracks: Sequence[Instance]) -> Segmentation:
         """The result for one frame from the mask logits (K, h, w) of its instances."""

@@ -13,7 +13,6 @@ ENTRIES = (
     Entry("mog2", "foreground", partial(_SUBTRACTOR, "mog2"), "Zivkovic, ICPR 2004"),
     Entry("knn", "foreground", partial(_SUBTRACTOR, "knn"), "Zivkovic and van der Heijden, PRL 2006"),
     Entry("median", "foreground", LazyCallable("segue.sessions.subtractors:BackgroundDifference")),
-    Entry("envelope", "foreground", LazyCallable("segue.sessions.subtractors:Envelope")),
     Entry("difference", "foreground", LazyCallable("segue.sessions.subtractors:FrameDifference")),
 )
 """By their names, in the order in which they are listed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,8 +27,6 @@ Homography = npt.NDArray[np.float64]  # (3, 3): a point of one image, in pixels,
 Mask = npt.NDArray[np.generic]
 Shown = tuple[Image, Mask]  # an image, RGB (H, W, 3), and where objects are, (H, W): they do not count
 
-Method = Literal["features", "ecc"]
-
 LEAST_INLIERS = 0.4  # share of the matches that a motion of the camera must explain
 LEAST_MATCHES = 20
 LEAST_CORRELATION = 0.6  # of two images after ECC
@@ -44,7 +42,7 @@ _SMOOTHING = 5
 _EDGE = 4  # pixels
 
 
-def camera_motion(first: Shown, second: Shown) -> Homography | None:
+def motion_by_features(first: Shown, second: Shown) -> Homography | None:
     """Motion from the first image to the second by ORB features and RANSAC; None where it is not clear."""
     orb = cv2.ORB.create(1000, fastThreshold=8)
     points = []
@@ -67,9 +65,12 @@ def camera_motion(first: Shown, second: Shown) -> Homography | None:
     return np.asarray(matrix, np.float64)
 
 
-def camera_motion_by_ecc(first: Shown, second: Shown) -> Homography | None:
-    """The same by maximising the correlation of local structure (Evangelidis, Psarakis 2008)."""
-    start = camera_motion(first, second)
+def camera_motion(first: Shown, second: Shown) -> Homography | None:
+    """Motion from the first image to the second by the correlation of local structure; None if it is unclear.
+
+    Features give the start (ECC: Evangelidis and Psarakis, PAMI 2008).
+    """
+    start = motion_by_features(first, second)
     begin: Homography = np.asarray(np.eye(3) if start is None else np.linalg.inv(start), np.float64)
     one, other = (
         normalised(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)) for image, _ in (first, second)
@@ -86,12 +87,6 @@ def camera_motion_by_ecc(first: Shown, second: Shown) -> Homography | None:
     if correlation < LEAST_CORRELATION or difference(other, one, found) >= difference(other, one, begin):
         return start
     return np.asarray(np.linalg.inv(found), np.float64)
-
-
-METHODS: dict[Method, Callable[[Shown, Shown], Homography | None]] = {
-    "features": camera_motion,
-    "ecc": camera_motion_by_ecc,
-}
 
 
 def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
@@ -151,7 +146,6 @@ class CameraFollower(Stage):
 
     Args:
         offsets: distances of the frames in the context.
-        method: how the motion of the camera is found.
         always: with fewer than :data:`LEAST_SEEN` frames, too.
         segmenter: frames after each one are known, and this finds what is foreground in them, without masks.
     """
@@ -165,12 +159,11 @@ class CameraFollower(Stage):
     def __init__(
         self,
         offsets: Sequence[int],
-        method: Method = "ecc",
         *,
         always: bool = False,
         segmenter: Segmenter | None = None,
     ) -> None:
-        self._offsets, self._find, self._always = tuple(offsets), METHODS[method], always
+        self._offsets, self._always = tuple(offsets), always
         self._segmenter, self.ahead = segmenter, 0 if segmenter is None else 2 * max(PAST)
         self.restart()
 
@@ -213,7 +206,9 @@ class CameraFollower(Stage):
         if index not in self._steps:
             before, current = self._taken[index - 1], self._taken[index]
             nothing = np.zeros(current.shape[:2], np.uint8)
-            self._steps[index] = self._find((before, self._masks.get(index - 1, nothing)), (current, nothing))
+            self._steps[index] = camera_motion(
+                (before, self._masks.get(index - 1, nothing)), (current, nothing)
+            )
         return self._steps[index]
 
     def _motion(self, start: int, end: int) -> Homography | None:

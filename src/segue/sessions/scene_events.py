@@ -26,7 +26,7 @@ class SceneEvents(Checkpointable):
 
         ``known``: what is known to happen, None where nothing is known.
         """
-        pans = self._follow in ("features", "ecc") or background.pans
+        pans = self._follow == "always" or background.pans
         pans = pans or (self._follow == "auto" and self._pan.look(image))
         event = self._event(self._changes.look(image, time), image, background, known, pans=pans)
         if event is not Change.none and self._follow == "auto":

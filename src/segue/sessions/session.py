@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
@@ -109,7 +109,7 @@ class FindingSession(Checkpointable, Session):
     """Takes frames without prompts, one by one, and gives the results in their order.
 
     Frames wait until ``lag`` more have come. A class that derives from this one says what becomes of one
-    then, and puts each result that is made into ``_due``, with the images that explain it.
+    then, and puts each result that is made into ``_due``, with the image that explains it.
     """
 
     finds: ClassVar[str] = "objects are"  # for messages
@@ -117,12 +117,12 @@ class FindingSession(Checkpointable, Session):
     _size: tuple[int, int] | None = checkpointed(None)
     _next_index: int = checkpointed(0)
     _waiting: deque[Any] = checkpointed(deque)
-    _due: deque[tuple[Segmentation, dict[str, Image]]] = checkpointed(deque)
+    _due: deque[tuple[Segmentation, Image | None]] = checkpointed(deque)
 
     def reset(self) -> None:
         """Forget everything but the settings."""
         self.restart()
-        self._explanations: dict[str, Image] = {}
+        self._explanation: Image | None = None
 
     @one_thread_at_a_time
     def step(
@@ -177,7 +177,7 @@ class FindingSession(Checkpointable, Session):
         """The next result, if it is made."""
         if not self._due:
             return None
-        result, self._explanations = self._due.popleft()
+        result, self._explanation = self._due.popleft()
         return result
 
 
@@ -192,10 +192,5 @@ class ExplainedSession(FindingSession):
 
     @property
     def explanation(self) -> Image | None:
-        """The first of :attr:`explanations`; None before the first result, or without :meth:`explain`."""
-        return self._explanations.get("")
-
-    @property
-    def explanations(self) -> Mapping[str, Image]:
-        """The images of the last result by what their files end with, RGB (rows, columns, 3), uint8."""
-        return self._explanations
+        """Image of the last result, RGB (H, W, 3), uint8; None before it, or without :meth:`explain`."""
+        return self._explanation

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from segue.errors import ArgumentError, SegueError
+from segue.inputs import check_choice
 from segue.sessions.align import Alignment
 from segue.sessions.average import MotionAverage
 from segue.sessions.backgrounds import Background
 from segue.sessions.contrast import Contrast
 from segue.sessions.exposure import Exposure
 from segue.sessions.lights import Lights
-from segue.sessions.moving_camera import METHODS, CameraFollower
+from segue.sessions.moving_camera import CameraFollower
 from segue.sessions.precipitation import Precipitation
 from segue.sessions.segmenters import NetworkSegmenter, Segmenter
 from segue.sessions.shadows import Shadows
@@ -73,6 +74,7 @@ def checked(without: Collection[str]) -> frozenset[str]:
 
 def followed(follow: FollowCamera | None, without: Collection[str]) -> FollowCamera:
     """How the camera is followed."""
+    check_choice("follow_camera", follow or "never", FollowCamera, ArgumentError)
     return "never" if follow is None or "follow" in checked(without) else follow
 
 
@@ -81,7 +83,4 @@ def _follower(segmenter: Segmenter, follow: FollowCamera | None) -> CameraFollow
         raise SegueError(
             "follow_camera is for networks: mog2, knn, median and difference need a still camera"
         )
-    method = "ecc" if follow == "auto" else follow
-    if method not in METHODS:
-        raise SegueError(f"camera motion {follow!r}: choose {' or '.join(METHODS)}")
-    return CameraFollower(segmenter.offsets, method, always=follow != "auto")
+    return CameraFollower(segmenter.offsets, always=follow != "auto")

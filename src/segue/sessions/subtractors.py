@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any, Literal
 
@@ -107,29 +107,12 @@ class BackgroundDifference(Segmenter):
     def step(
         self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
     ) -> Float32Array:
-        return self._beyond(cv2.split(cv2.absdiff(frame.image, scene.image)))
+        return self._beyond(frame.image, scene.image)
 
-    def _beyond(self, differences: Iterable[Any]) -> Float32Array:
-        """Mask of pixels with a channel difference, (h, w) each, above the threshold."""
-        return _filtered(np.asarray(reduce(cv2.max, differences)) > self._threshold, self._median)[None]
-
-
-class Envelope(BackgroundDifference):
-    """Foreground is what leaves the temporal 10-90 % quantile range of its pixel."""
-
-    name = "envelope"
-
-    def __init__(self, *, threshold: float = 25, median: int = 9) -> None:
-        super().__init__(threshold=threshold, median=median)
-
-    def step(
-        self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
-    ) -> Float32Array:
-        # Saturating, so that inside of the range both differences are 0.
-        return self._beyond(
-            cv2.max(cv2.subtract(channel, high), cv2.subtract(low, channel))
-            for channel, low, high in zip(cv2.split(frame.image), *scene.range_of_all, strict=True)
-        )
+    def _beyond(self, image: Image, other: Image) -> Float32Array:
+        """Mask of pixels with a channel that differs by more than the threshold, (1, h, w)."""
+        differences = reduce(cv2.max, cv2.split(cv2.absdiff(image, other)))
+        return _filtered(np.asarray(differences) > self._threshold, self._median)[None]
 
 
 class FrameDifference(BackgroundDifference):
@@ -150,7 +133,7 @@ class FrameDifference(BackgroundDifference):
     def step(
         self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
     ) -> Float32Array:
-        return self._beyond(cv2.split(cv2.absdiff(frame.image, context[-1].image)))
+        return self._beyond(frame.image, context[-1].image)
 
 
 def _checked_median(side: int) -> int:

@@ -35,7 +35,7 @@ CONCEPTS = ("sam3", "sam3_video")
 """``model_type`` of folders with SAM 3, whose image model takes one phrase at a time and gives masks."""
 
 
-def read_model(folder: Path, types: frozenset[str] | None = None, *, video: bool = False) -> tuple[Any, Any]:
+def read_model(folder: Path, types: frozenset[str] | None = None) -> tuple[Any, Any]:
     """The model and processor of a folder: ``config.json``, safetensors, tokenizer and preprocessor.
 
     Nothing in the folder is unpickled or run.
@@ -50,7 +50,7 @@ def read_model(folder: Path, types: frozenset[str] | None = None, *, video: bool
         raise CheckpointError(f"{folder}: model_type is {found!r}, not {' or '.join(sorted(types))}")
     name, prepares = "AutoModelForZeroShotObjectDetection", "AutoProcessor"
     if found in CONCEPTS:
-        name, prepares = ("Sam3VideoModel", "Sam3VideoProcessor") if video else ("Sam3Model", "Sam3Processor")
+        name, prepares = "Sam3Model", "Sam3Processor"
     made = getattr(library, name, None)
     if made is None:
         raise CheckpointError(f"{folder}: transformers {library.__version__} has no {name}; upgrade it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from segue.extras import missing_packages
@@ -56,9 +56,8 @@ GROUNDING_DINO = Released(
     0.3,
 )
 SAM3 = Released("sam3", "facebook/sam3", 3362, "SAM License", frozenset({"sam3", "sam3_video"}), 0.5)
-SAM3_VIDEO = replace(SAM3, name="sam3-video", types=frozenset({"sam3_video"}))
 
-RELEASED = (SAM3, SAM3_VIDEO, GROUNDING_DINO, OWLV2)
+RELEASED = (SAM3, GROUNDING_DINO, OWLV2)
 """Detectors of ``segue.detector`` by name, best first; sizes are of weights in float32."""
 
 

@@ -42,21 +42,17 @@ class EncoderAttention:
     within: list[Tensor] = field(default_factory=list)
     between: list[Tensor] = field(default_factory=list)
 
-    def spatial_maps(self, frame: int, tokens: Tensor | None = None) -> list[Tensor]:
-        """Draw where tokens of a frame look.
+    def spatial_maps(self, frame: int) -> list[Tensor]:
+        """Draw where the tokens of a frame look, all alike.
 
         Args:
             frame: number of the frame in the clip.
-            tokens: weight of each token, (S,), not negative and not all 0; None weighs all alike.
 
         Returns:
-            One map (h, w) for each scale that they read; together they sum to 1.
+            One map (h, w) for each scale that they read; together they sum to 1, less what is read outside.
         """
-        shares = self.weights.new_ones(self.weights.shape[1]) if tokens is None else tokens.to(self.weights)
-        chosen = shares.nonzero()[:, 0]
-        shares = shares[chosen] / shares.sum()
-        places = self.places[frame, chosen]
-        weights = self.weights[frame, chosen] * shares[:, None, None, None] / self.weights.shape[2]
+        places = self.places[frame]
+        weights = self.weights[frame] / self.weights[frame].shape[:2].numel()
         return [
             drawn(places[:, :, i].reshape(-1, 2), weights[:, :, i].flatten(), shape)
             for i, shape in enumerate(self.shapes)
