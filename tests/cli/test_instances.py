@@ -84,8 +84,7 @@ def test_the_command_writes_what_the_function_gives(
 def test_where_the_network_looks_is_shown_and_gone_on_with(find: Command, tmp_path: Path) -> None:
     assert find("--explain", tmp_path / "why", "--format", "png").code == 0
     strips = contents(tmp_path / "why")
-    kinds = ("-frames", "-scales", "")
-    assert sorted(strips) == [f"{index:06d}{kind}.png" for index in range(8) for kind in kinds]
+    assert sorted(strips) == [f"{index:06d}.png" for index in range(8)]
     objects = [len(record.objects) for record in read_records(tmp_path / "out" / "masks").values()]
     for index, count in enumerate(objects):
         height, width, _ = np.asarray(Image.open(tmp_path / f"why/{index:06d}.png")).shape
