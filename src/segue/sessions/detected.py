@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array
-from segue.errors import PromptError
+from segue.errors import PromptError, SegueError
 from segue.inputs import check_number
 from segue.masks.measure import measure
 from segue.prompts.planes import grown, tight_box
@@ -95,6 +95,7 @@ class DetectionSession(FindingSession):
 
     finds = "instances are"
     _session: TrackSession = checkpointed()
+    _waiting: deque[Frame] = checkpointed(deque)  # until ``lag`` more have come
     _tracks: dict[int, DetectionTrack] = checkpointed(dict)
     _lost: deque[DetectionTrack] = checkpointed(partial(deque, maxlen=REMEMBERED))
     _tentative: list[DetectionTrack] = checkpointed(list)
@@ -121,11 +122,22 @@ class DetectionSession(FindingSession):
         super().reset()
         self._session.reset()
 
-    def _look(self, frame: Frame) -> Frame:
+    def _take(self, frame: Frame) -> None:
         # Frames that wait are copies: the caller may fill one array again and again.
-        return replace(frame, image=np.array(frame.image)) if self.lag else frame
+        self._waiting.append(replace(frame, image=np.array(frame.image)) if self.lag else frame)
+        try:
+            if len(self._waiting) > self.lag:
+                self._advance()
+        except SegueError:
+            self._waiting.pop()  # as if it had never come, so that the session can be saved
+            raise
+
+    def _end(self) -> None:
+        while self._waiting:
+            self._advance()
 
     def _advance(self) -> None:
+        """Make the result of the frame that has waited longest."""
         frame, *following = self._waiting
         only, given = self.options.frames, list[Prompt]()
         if self._seen >= self._detect_at if only is None else frame.index in only:

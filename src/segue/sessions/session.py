@@ -108,15 +108,14 @@ def check_size(frame: Frame, size: tuple[int, int] | None) -> None:
 class FindingSession(Checkpointable, Session):
     """Takes frames without prompts, one by one, and gives the results in their order.
 
-    Frames wait until ``lag`` more have come. A class that derives from this one says what becomes of one
-    then, and puts each result that is made into ``_due``, with the image that explains it.
+    A class that derives from this one says what becomes of a frame, and puts each result that is made into
+    ``_due``, with the image that explains it.
     """
 
     finds: ClassVar[str] = "objects are"  # for messages
     resizes: ClassVar[bool] = False  # whether frames of another size are taken
     _size: tuple[int, int] | None = checkpointed(None)
     _next_index: int = checkpointed(0)
-    _waiting: deque[Any] = checkpointed(deque)
     _due: deque[tuple[Segmentation, Image | None]] = checkpointed(deque)
 
     def reset(self) -> None:
@@ -151,27 +150,11 @@ class FindingSession(Checkpointable, Session):
         self.reset()
 
     def _take(self, frame: Frame) -> None:
-        """Look at the next frame; nothing has changed where this fails."""
-        self._waiting.append(self._look(frame))
-        try:
-            if len(self._waiting) > self.lag:
-                self._advance()
-        except SegueError:
-            self._waiting.pop()  # as if it had never come, so that the session can be saved
-            raise
+        """Take the next frame; nothing has changed where this fails."""
+        raise NotImplementedError
 
     def _end(self) -> None:
         """Make the results that wait for frames which will not come."""
-        while self._waiting:
-            self._advance()
-
-    def _look(self, frame: Frame) -> Any:
-        """What waits of a frame."""
-        return frame
-
-    def _advance(self) -> None:
-        """Make the result of the frame that has waited longest; nothing has changed where this fails."""
-        raise NotImplementedError
 
     def _give(self) -> Segmentation | None:
         """The next result, if it is made."""

@@ -74,8 +74,9 @@ def checked(without: Collection[str]) -> frozenset[str]:
 
 def followed(follow: FollowCamera | None, without: Collection[str]) -> FollowCamera:
     """How the camera is followed."""
-    check_choice("follow_camera", follow or "never", FollowCamera, ArgumentError)
-    return "never" if follow is None or "follow" in checked(without) else follow
+    follow = follow or "never"
+    check_choice("follow_camera", follow, FollowCamera, ArgumentError)
+    return "never" if "follow" in checked(without) else follow
 
 
 def _follower(segmenter: Segmenter, follow: FollowCamera | None) -> CameraFollower:
