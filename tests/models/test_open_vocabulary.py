@@ -211,3 +211,45 @@ def test_masks_of_sam3_are_those_of_transformers(tmp_path: Path) -> None:
     assert start
     detector = segue.detector("sam3", weights=tmp_path, text=PHRASES, score=0.0, device="cpu")
     assert {item.label for item in detector(IMAGE).objects} <= set(PHRASES)
+
+
+def test_the_image_model_of_a_folder_for_videos_is_read(tmp_path: Path) -> None:
+    """SAM 3 is released as such a folder, whose weights have other names than those of the image model."""
+    if not hasattr(transformers, "Sam3VideoModel"):
+        pytest.skip("this version of transformers has no SAM 3 for videos")
+    torch.manual_seed(2)
+    try:
+        image_model, processor = sam3(width=128)
+    except ImportError as error:  # its images need torchvision
+        pytest.skip(str(error).strip().partition("\n")[0])
+    detector = image_model.config.to_dict()
+    tracker = {
+        "vision_config": detector["vision_config"],
+        "image_size": 112,
+        "prompt_encoder_config": {"hidden_size": 128, "image_size": 112, "patch_size": 14},
+        "mask_decoder_config": {"hidden_size": 128, "mlp_dim": 32, "num_attention_heads": 4}
+        | {"iou_head_hidden_dim": 32},
+        "memory_attention_hidden_size": 128,
+        "memory_attention_num_layers": 1,
+        "memory_attention_feed_forward_hidden_size": 32,
+        "memory_attention_rope_feat_sizes": [8, 8],
+        "memory_encoder_hidden_size": 128,
+        "mask_downsampler_embed_dim": 128,
+        "memory_fuser_embed_dim": 128,
+        "memory_fuser_intermediate_dim": 32,
+    }
+    config = transformers.Sam3VideoConfig(
+        detector_config=detector, tracker_config=tracker, low_res_mask_size=32
+    )
+    model = transformers.Sam3VideoModel(config)
+    model.save_pretrained(tmp_path)
+    videos = transformers.Sam2VideoVideoProcessor(size={"height": 112, "width": 112})
+    parts = processor.image_processor, videos, clip_tokenizer(32)
+    transformers.Sam3VideoProcessor(*parts).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "sam3_video"
+    read, _ = read_model(tmp_path)
+    wanted = model.detector_model.state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in read.state_dict().items())
+    found = segue.detector("sam3", weights=tmp_path, text=PHRASES, score=0.0, device="cpu")(IMAGE)
+    assert found.objects
+    assert {item.label for item in found.objects} <= set(PHRASES)
