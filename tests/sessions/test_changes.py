@@ -1,4 +1,4 @@
-"""Cuts, light switches and pauses are told apart from what moves."""
+"""Cuts and light switches are told apart from what moves."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from segue.video.images import read_image
 from tests.sessions.scenes import Bytes, overlap, video, wall, with_squares
 
 
-def changes(images: Sequence[Bytes], times: Sequence[float] | None = None) -> list[Change]:
+def changes(images: Sequence[Bytes]) -> list[Change]:
     watch = SceneChangeDetector()
-    stamps = [t / 25 for t in range(len(images))] if times is None else times
-    return [watch.look(image, time) for image, time in zip(images, stamps, strict=True)]
+    return [watch.look(image) for image in images]
 
 
 def test_a_cut_is_another_scene() -> None:
@@ -135,17 +134,6 @@ def test_nobody_who_walks_up_to_the_camera_is_a_change(name: str, last: int, sha
     assert set(found) == {Change.none}
 
 
-def test_a_pause_is_longer_than_the_usual_distance() -> None:
-    same = [wall(0)] * 5
-    assert changes(same, [0, 0.1, 0.2, 5.2, 5.3]) == [Change.none] * 3 + [Change.pause, Change.none]
-    assert changes(same, [0, 3.0, 6.0, 9.0, 12.0]) == [Change.none] * 5, "an image every three seconds"
-    assert changes(same, [0, 0.1, 0.2, 0.0, 0.1])[3] is Change.pause, "a clock that was set back"
-
-
-def test_a_pause_that_ends_in_another_scene_is_another_scene() -> None:
-    assert changes([wall(0), wall(0), wall(5)], [0, 0.1, 60])[2] is Change.scene
-
-
 def test_exposure_is_measured_for_each_channel_and_ignores_what_moves() -> None:
     gains = (1.3, 0.8, 1.1)
     lit = np.clip(wall(0) * np.array(gains), 0, 255).astype(np.uint8)
@@ -165,19 +153,8 @@ def test_exposure_is_that_of_the_scene_not_of_somebody_before_it() -> None:
 def test_it_goes_on_from_a_saved_state() -> None:
     first, second = SceneChangeDetector(), SceneChangeDetector()
     second.restore(first.state())
-    assert second.look(wall(0), 0.0) is Change.none
-    for t in range(3):
-        first.look(wall(0), t / 10)
+    assert second.look(wall(0)) is Change.none
+    for _ in range(3):
+        first.look(wall(0))
     second.restore(first.state())
-    assert second.look(wall(4), 0.3) is Change.scene
-    second.restore(first.state())
-    assert second.look(wall(0), 9.0) is Change.pause
-
-
-def test_a_camera_that_becomes_slower_is_not_paused_for_ever() -> None:
-    """From 25 frames a second to one in three seconds: the first gaps are pauses, the later ones its rate."""
-    times = [*(t / 25 for t in range(50)), *(2 + 3.0 * (t + 1) for t in range(20))]
-    found = changes([wall(0)] * 70, times)
-    assert found[50] is Change.pause
-    assert found.count(Change.pause) <= 3
-    assert set(found[53:]) == {Change.none}
+    assert second.look(wall(4)) is Change.scene

@@ -11,9 +11,6 @@ import pytest
 from segue.prompts.proposals import Proposals
 from segue.sessions.association import DetectionTrack
 from segue.sessions.detected import (
-    IN_FRONT,
-    INSIDE,
-    PART_SURPLUS,
     SMALLEST,
     DetectionOptions,
     DetectionSession,
@@ -34,10 +31,6 @@ def plane(box: tuple[int, int, int, int]) -> Any:
 def carved(
     box: tuple[int, int, int, int],
     known: Mapping[int, tuple[int, int, int, int]],
-    *,
-    label: str = "dog",
-    score: float = 0.9,
-    shown: Any = None,
 ) -> Any:
     """What a detection gets of a frame with tracked dogs that fill their boxes."""
     session = DetectionSession(Copies(), ScriptedDetector([]), DetectionOptions())
@@ -48,7 +41,7 @@ def carved(
             number, (0, 0, 1, 1), 0, np.zeros(4, np.float32), {"dog": 1.0}
         )
     boxes: tuple[Box, ...] = (tuple(map(float, box)),)  # type: ignore[assignment]
-    found = Proposals(boxes, (score,), (label,), lambda _: plane(box) if shown is None else shown)
+    found = Proposals(boxes, (0.9,), ("dog",), lambda _: plane(box))
     return session._carved(found, 0, mask)
 
 
@@ -57,40 +50,13 @@ def test_a_detection_alone_has_its_whole_mask() -> None:
     assert np.array_equal(own, plane((10, 10, 30, 30)) > 0)
 
 
-def test_a_mask_that_runs_out_of_its_box_is_cut_a_little_around_it() -> None:
-    own = carved((20, 10, 60, 30), {}, shown=np.ones(SIZE, np.float32))
-    # A twentieth of 40 and 20 pixels on each side.
-    assert np.array_equal(own, plane((18, 9, 62, 31)) > 0)
-
-
-@pytest.mark.parametrize(("width", "left"), [(20, 20), (21, 20)])
-def test_what_is_large_lies_behind_what_it_overlaps(width: int, left: int) -> None:
-    """The known object is 40 x 20; the detection is as high, and reaches 10 pixels into it."""
-    assert IN_FRONT == 0.5
-    assert int(carved((30 - width + 10, 10, 40, 30), {1: (30, 10, 70, 30)}).sum()) == 20 * (width - 10)
-
-
-def test_what_is_small_lies_in_front_of_what_it_overlaps() -> None:
-    assert int(carved((21, 10, 40, 30), {1: (30, 10, 70, 30)}).sum()) == 20 * 19
-
-
-@pytest.mark.parametrize(
-    ("inside", "score", "label", "there"),
-    [
-        (13, 0.5, "dog", True),  # below seven tenths of 19 pixels
-        (14, 0.5, "dog", False),
-        (14, 0.5 + 2 * PART_SURPLUS - 0.01, "dog", False),
-        (14, 0.5 + 2 * PART_SURPLUS + 0.01, "dog", True),
-        (14, 0.5 + PART_SURPLUS - 0.01, "cat", False),
-        (14, 0.5 + PART_SURPLUS + 0.01, "cat", True),
-    ],
-)
-def test_what_lies_in_a_known_object_is_a_part_of_it_unless_it_is_sure(
-    inside: int, score: float, label: str, there: bool
-) -> None:
-    assert INSIDE == 0.7
-    box = 40 + inside - 19, 10, 40 + inside, 30
-    assert (carved(box, {1: (40, 10, 90, 30)}, score=score, label=label) is not None) == there
+@pytest.mark.parametrize(("inside", "there"), [(10, True), (11, False)])
+def test_a_detection_has_what_no_known_object_has_if_that_is_half_of_it(inside: int, there: bool) -> None:
+    """The known object is 40 x 20; the detection is 20 x 20."""
+    own = carved((10 + inside, 10, 30 + inside, 30), {1: (30, 10, 70, 30)})
+    assert (own is not None) == there
+    if there:
+        assert int(own.sum()) == 20 * (20 - inside)
 
 
 def test_a_mask_that_one_detection_contradicts_stays() -> None:

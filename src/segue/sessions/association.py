@@ -23,17 +23,12 @@ OVERLAP, APPEARANCE, CLASS = 1.5, 0.5, 0.3
 
 NEAR = 0.3  # overlap from which on a detection may be an object
 SURPLUS = 0.1  # above the threshold by so much, a detection is confirmed at once; others are seen twice
-MOMENTUM = 0.8  # part of the old appearance that an object keeps
 SURE = 0.02  # a known object goes when the chance that the detector missed it so often in a row is below this
 LONGEST, SHORTEST = 12, 2  # bounds on the runs of the detector in which an object may be missed
 PROVEN = 3  # times that an object must have been found before it may be missed longer
-SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
 TENTATIVE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
 NAMED = 0.4  # overlap (IoU) of a detection with the box of an object that it names
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
-
-RETURN_SPEED, RETURN_BONUS = 0.02, 0.1
-"""Motion of a lost object, in image diagonals per frame, below which its appearance counts more."""
 
 REMEMBERED = 32  # lost objects that are remembered
 HUES, LIGHTS = 8, 4  # bins of the colours of an appearance, for each of two axes and for lightness
@@ -56,8 +51,7 @@ class DetectionTrack:
     votes: dict[str, float] = field(default_factory=dict)  # sum of the detection scores of each class
     runs: int = 0  # of the detector since the first one that found it ...
     hits: int = 0  # ... and those that found it
-    misses: int = 0  # runs since then; one in which its mask has lost its shape counts as two
-    size: tuple[float, float] = (0.0, 0.0)  # width and height of the last detection
+    misses: int = 0  # runs since then
     area: int = 0  # of its mask at the last run, in pixels
     mismatches: int = 0  # runs in a row in which mask and detection disagreed
 
@@ -84,27 +78,16 @@ class DetectionTrack:
         self.runs += 1
         self.hits += 1
         self.misses = 0
-        self.size = box[2] - box[0], box[3] - box[1]
         self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
 
     def is_confirmed(self, threshold: float) -> bool:
         """Whether it is an object: seen twice, or once with certainty."""
         return self.score >= (threshold if self.hits > 1 else threshold + SURPLUS)
 
-    def missed(self, shown: Box | None) -> None:
-        """The detector has not found it; its mask, if there is one, is in the box ``shown``."""
-        kept = 0.0
-        if shown is not None:
-            now = shown[2] - shown[0], shown[3] - shown[1]
-            before = self.size
-            kept = math.prod(min(a, b) / max(a, b, 1e-6) for a, b in zip(now, before, strict=True))
+    def missed(self) -> None:
+        """The detector has not found it."""
         self.runs += 1
-        self.misses += 1 if kept >= SHAPE else 2
-
-    def learn(self, appearance: Float32Array) -> None:
-        """Take in the appearance of a detection that is surely its own."""
-        mixed = MOMENTUM * self.appearance + (1 - MOMENTUM) * appearance
-        self.appearance = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
+        self.misses += 1
 
 
 def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
@@ -153,19 +136,11 @@ def match(
     return assign(OVERLAP * overlap + APPEARANCE * likeness + CLASS * same, near)
 
 
-def reidentify(
-    lost: Iterable[DetectionTrack], new: DetectionTrack, size: tuple[int, int]
-) -> DetectionTrack | None:
-    """Find the lost object that a new one is, by its appearance and by whether it can have come so far."""
-    best, chosen = RETURNS, None
-    for old in lost:
-        likeness = float(old.appearance @ new.appearance)
-        away = np.hypot(*(np.add(new.box[:2], new.box[2:]) - np.add(old.box[:2], old.box[2:]))) / 2
-        if away <= RETURN_SPEED * np.hypot(*size) * (new.seen - old.seen + 1):
-            likeness += RETURN_BONUS
-        if likeness > best:
-            best, chosen = likeness, old
-    return chosen
+def reidentify(lost: Iterable[DetectionTrack], new: DetectionTrack) -> DetectionTrack | None:
+    """Find the lost object that a new one is, by its appearance."""
+    likeness = [(float(old.appearance @ new.appearance), old) for old in lost]
+    best, chosen = max(likeness, key=lambda pair: pair[0], default=(0.0, None))
+    return chosen if best > RETURNS else None
 
 
 def appearance_of(image: Image, box: Box) -> Float32Array:

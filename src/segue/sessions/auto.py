@@ -120,7 +120,7 @@ class AutoSession(DetectionSession):
         needed = len(waning) + len(fresh) - MOST_OBJECTS
         gone = [track.id for i, track in enumerate(waning) if track.misses >= PATIENCE or i < needed]
         for _, new in fresh:
-            self._identify(new, frame.size)
+            self._identify(new)
         self._session.forget(gone)
         self._lost += [self._tracks.pop(i) for i in gone]
         return [MaskPrompt(new.id, mask, label=new.label) for mask, new in fresh]

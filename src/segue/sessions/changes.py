@@ -1,4 +1,4 @@
-"""Detect changes of the whole image: another scene, another light, a pause."""
+"""Detect changes of the whole image: another scene, another light."""
 
 from __future__ import annotations
 
@@ -32,9 +32,6 @@ FOLLOWED, GAINED = 0.3, 0.05
 """Where the camera has moved, this share of the pixels agrees when an image is moved, and so much more than
 in the images as they are."""
 
-PAUSE_SECONDS, PAUSE_FRAMES = 2.0, 10.0  # a pause is longer than both: seconds, usual distances of two frames
-RATE_FRAMES = 3  # so many pauses in a row are no pauses: the camera has become slower
-
 SHOWN = 0.03  # share of the empty scene from which on an image shows it, behind something large
 
 
@@ -42,38 +39,15 @@ class SceneChangeDetector(Checkpointable):
     """Compares each frame, reduced to some eight hundred pixels, with the one before."""
 
     _before: Float32Array | None = checkpointed(None)
-    _time: float | None = checkpointed(None)
-    _usual: float | None = checkpointed(None)
-    _pauses: int = checkpointed(0)
 
-    def look(self, image: Image, time: float) -> Change:
+    def look(self, image: Image) -> Change:
         """Take the next frame. ``image``: RGB (H, W, 3), uint8."""
         small = reduced(image)
         before, self._before = self._before, small
-        paused = self._paused(time)
         if before is None or before.shape != small.shape:
             return Change.none
         change = difference(small, before)
-        if change is not Change.none and not panned(small, before):
-            return change
-        return Change.pause if paused else Change.none
-
-    def _paused(self, time: float) -> bool:
-        """Whether the camera has skipped something, or its clock has gone back."""
-        before, self._time = self._time, time
-        if before is None:
-            return False
-        gap, usual = time - before, self._usual
-        if gap < 0:
-            return True
-        if usual is not None and gap > max(PAUSE_SECONDS, PAUSE_FRAMES * usual):
-            self._pauses += 1
-            if self._pauses == RATE_FRAMES:
-                self._usual, self._pauses = gap, 0
-            return True
-        self._pauses = 0
-        self._usual = gap if usual is None else 0.9 * usual + 0.1 * gap
-        return False
+        return Change.none if change is not Change.none and panned(small, before) else change
 
 
 def reduced(image: Image) -> Float32Array:

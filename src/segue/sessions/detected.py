@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +14,7 @@ from segue.arrays import BoolArray, Float32Array
 from segue.errors import PromptError, SegueError
 from segue.inputs import check_number
 from segue.masks.measure import measure
-from segue.prompts.planes import grown, tight_box
+from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector, Proposals, propose
 from segue.sessions.association import (
     REMEMBERED,
@@ -38,17 +37,9 @@ Mask = npt.NDArray[np.int32]
 TENTATIVE_SCORE = 0.6
 """Share of the threshold from which on detections are matched, and wait for a second one."""
 
-INSIDE, PART_SURPLUS = 0.7, 0.1
-"""Share of a new mask in a known object from which on it is held for a part of that, unless its score is
-above the threshold by so much, or by twice as much if both have one class."""
-
-IN_FRONT = 0.5  # a new mask below this share of a known object's area lies in front of it, else behind
 LEFT = 0.5  # share of a new mask that must be left when what known objects have is taken away
 AGREES = 0.8  # overlap (IoU) of the box around a mask with its detection, below which the mask is wrong
-FITS = 0.5  # the same from which on the appearance is learnt from the detection
 MISMATCHES = 2  # runs of the detector in a row after which a mask that it contradicts is made anew
-RIM = 0.05  # what a mask may reach out of its detection, as a share of the sides
-BETTER = 0.05  # by how much more a new mask has to agree
 SMALLEST = 0.0003  # share of the image below which an object is out of sight
 
 
@@ -198,13 +189,11 @@ class DetectionSession(FindingSession):
         for i, track in enumerate(tracks):
             number = pairs.get(i)
             if number is None:
-                track.missed(visible.get(track.id))
+                track.missed()
                 continue
             agreement = float(overlaps([track.box], [found.boxes[number]])[0, 0])
             track.mismatches = 0 if agreement >= AGREES else track.mismatches + 1
             track.found(found.boxes[number], found.scores[number], found.labels[number])
-            if track.id in visible and agreement >= FITS:
-                track.learn(looks[number])
         return {tracks[i].id: number for i, number in pairs.items()}
 
     def _corrections(self, found: Proposals, mask: Mask, matched: Mapping[int, int]) -> dict[int, BoolArray]:
@@ -221,7 +210,7 @@ class DetectionSession(FindingSession):
         for i in wrong:
             plane, wanted = self._carved(found, matched[i], mask), [found.boxes[matched[i]]]
             agreement = float(overlaps([boxes[i]], wanted)[0, 0]) if i in boxes else 0.0
-            if plane is not None and overlaps([tight_box(plane)], wanted)[0, 0] > agreement + BETTER:
+            if plane is not None and overlaps([tight_box(plane)], wanted)[0, 0] > agreement:
                 self._tracks[i].mismatches = 0
                 fresh[i] = plane
             else:
@@ -251,16 +240,15 @@ class DetectionSession(FindingSession):
             plane = self._carved(found, number, mask)
             if plane is None:
                 continue
-            self._identify(track, mask.shape)
-            track.learn(looks[number])
+            self._identify(track)
             mask[plane] = track.id
             fresh[track.id] = plane
         return fresh
 
-    def _identify(self, new: DetectionTrack, size: tuple[int, int]) -> None:
+    def _identify(self, new: DetectionTrack) -> None:
         """Follow an object under the id of the lost one that it is, else under a new one."""
         same = [track for track in self._lost if new.votes.keys() & track.votes.keys()]
-        old = reidentify(same, new, size)
+        old = reidentify(same, new)
         if old is None:
             self._last_id = next_id(self._last_id, {*self._tracks, *(track.id for track in self._lost)})
             new.id = self._last_id
@@ -273,22 +261,12 @@ class DetectionSession(FindingSession):
         self._tracks[new.id] = new
 
     def _carved(self, found: Proposals, number: int, mask: Mask) -> BoolArray | None:
-        """The mask of a detection less what tracks have in ``mask``; None where it is a tracked object."""
-        x0, y0, x1, y1 = grown(found.boxes[number], RIM)
-        plane = np.zeros(mask.shape, np.bool_)
-        # Detections end where objects do, masks sometimes run out.
-        plane[max(int(y0), 0) : math.ceil(y1), max(int(x0), 0) : math.ceil(x1)] = True
-        plane &= found.mask(number) > 0.5
+        """The mask of a detection less what tracks have in ``mask``; None where little is left."""
+        plane: BoolArray = found.mask(number) > 0.5
         whole = int(plane.sum())
         if whole < SMALLEST * mask.size:
             return None
-        for i, inside in zip(*np.unique(mask[plane], return_counts=True), strict=True):
-            if i:
-                same = found.labels[number] == self._tracks[i].label
-                sure = found.scores[number] >= self.options.score + PART_SURPLUS * (1 + same)
-                behind = whole >= IN_FRONT * np.count_nonzero(mask == i)
-                if behind or (inside / whole >= INSIDE and not sure):
-                    plane &= mask != i
+        plane &= mask == 0
         return plane if int(plane.sum()) >= LEFT * whole else None
 
 

@@ -186,7 +186,7 @@ class ForegroundSession(ExplainedSession):
         if self._background.begins(frame.index):  # frames that wait belong to the scene before
             self._advance()
         known, panned = self._background.seek(frame.index), self._events.pans
-        event = self._events.look(image, frame.time, self._background, known)
+        event = self._events.look(image, self._background, known)
         if event is Change.scene:
             self._end_scene()
         elif event is not Change.none:

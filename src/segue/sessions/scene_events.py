@@ -1,4 +1,4 @@
-"""Tell what happens to the image as a whole: cuts, light, pauses, a camera that pans."""
+"""Tell what happens to the image as a whole: cuts, light, a camera that pans."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class SceneEvents(Checkpointable):
         super().__init__()
         self._follow = follow
 
-    def look(self, image: Image, time: float, background: Background, known: Change | None) -> Change:
+    def look(self, image: Image, background: Background, known: Change | None) -> Change:
         """Take the next frame, RGB (h, w, 3), uint8, as it was taken, and tell what happens on it.
 
         ``known``: what is known to happen, None where nothing is known.
         """
         pans = self._follow == "always" or background.pans
         pans = pans or (self._follow == "auto" and self._pan.look(image))
-        event = self._event(self._changes.look(image, time), image, background, known, pans=pans)
+        event = self._event(self._changes.look(image), image, background, known, pans=pans)
         if event is not Change.none and self._follow == "auto":
             self._pan.restart()
             pans = self._pan.look(image)
@@ -42,8 +42,6 @@ class SceneEvents(Checkpointable):
             return Change.scene
         if known in (Change.scene, Change.light):
             return known
-        if pans or seen in (Change.none, Change.pause):
-            return Change.none if pans else seen
-        if known is not None or (self._follow == "auto" and self._pan.moved):
+        if pans or known is not None or (self._follow == "auto" and self._pan.moved):
             return Change.none
         return Change.none if seen is Change.scene and is_shown(background.image, image) else seen

@@ -22,7 +22,6 @@ class Change(Enum):
     """Global change since the previous frame."""
 
     none = "none"
-    pause = "pause"
     light = "light"
     scene = "scene"
 
@@ -81,7 +80,7 @@ class Stage(Checkpointable):
     ahead: int = 0
 
     def reset(self, event: Change) -> None:
-        """Forget the scene, or after a pause or another light what must be close in time."""
+        """Forget the scene, or after another light what must be close in time."""
 
     def arrive(self, frame: WorkFrame, background: Background) -> None:
         """Take the next frame; its image may be changed."""

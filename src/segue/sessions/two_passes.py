@@ -118,7 +118,7 @@ class TwoPasses(Checkpointable, Passes):
         if self._geometry is None:
             self._geometry = ResizePadGeometry.of(frame.size, self._short_side, 1)
         image = np.array(self._geometry.to_network(frame.image))
-        change = self._events.look(image, frame.time, Background(), None)
+        change = self._events.look(image, Background(), None)
         cut = change if change in (Change.scene, Change.light) else Change.none
         self._waiting.append(_Seen(frame.index, image, cut.value, self._events.pans))
         if len(self._waiting) > WAIT:
