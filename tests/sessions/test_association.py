@@ -36,7 +36,7 @@ def square(x: float, y: float = 0.0, side: float = 10.0) -> Box:
 def test_a_found_object_is_no_longer_missed_and_learns_its_class() -> None:
     one = track(square(0), misses=3)
     one.found((2.0, 3.0, 12.0, 8.0), 0.6, "cat")
-    assert (one.hits, one.misses) == (1, 0)
+    assert (one.hits, one.misses, one.size) == (1, 0, (10.0, 5.0))
     assert one.votes == {"dog": 1.0, "cat": 0.6}
 
 
@@ -122,6 +122,24 @@ def test_what_is_around_an_object_does_not_count_for_its_look() -> None:
     other[10:12, 10:12], other[28:30, 28:30] = 0, 255  # the corners lie outside of the ellipse
     assert np.array_equal(appearance_of(image, box), appearance_of(other, box))
     assert np.array_equal(appearance_of(image, (10.2, 10.2, 29.8, 29.8)), appearance_of(image, box))
+
+
+@pytest.mark.parametrize(
+    ("shown", "misses"),
+    [
+        (None, 2),
+        (square(50), 1),
+        ((0.0, 0.0, 10.0, 6.0), 1),
+        ((0.0, 0.0, 10.0, 5.9), 2),
+        ((0.0, 0.0, 20.0, 10.0), 2),
+        ((0.0, 0.0, 7.0, 8.0), 2),
+        ((5.0, 5.0, 5.0, 5.0), 2),
+    ],
+)
+def test_a_mask_that_kept_its_shape_counts_as_half_a_miss(shown: Box | None, misses: int) -> None:
+    one = track(square(0), size=(10.0, 10.0), misses=1)
+    one.missed(shown)
+    assert one.misses == 1 + misses
 
 
 def test_colours_that_are_far_apart_have_nothing_in_common() -> None:

@@ -25,6 +25,7 @@ NEAR = 0.3  # overlap from which on a detection may be an object
 SURPLUS = 0.1  # above the threshold by so much, a detection is confirmed at once; others are seen twice
 SURE = 0.02  # a known object goes when the chance that the detector missed it so often in a row is below this
 LONGEST, SHORTEST = 12, 2  # bounds on the runs of the detector in which an object may be missed
+SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
 PROVEN = 3  # times that an object must have been found before it may be missed longer
 TENTATIVE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
 NAMED = 0.4  # overlap (IoU) of a detection with the box of an object that it names
@@ -51,7 +52,8 @@ class DetectionTrack:
     votes: dict[str, float] = field(default_factory=dict)  # sum of the detection scores of each class
     runs: int = 0  # of the detector since the first one that found it ...
     hits: int = 0  # ... and those that found it
-    misses: int = 0  # runs since then
+    misses: int = 0  # runs since then; one in which its mask has lost its shape counts as two
+    size: tuple[float, float] = (0.0, 0.0)  # width and height of the last detection
     area: int = 0  # of its mask at the last run, in pixels
     mismatches: int = 0  # runs in a row in which mask and detection disagreed
 
@@ -78,16 +80,21 @@ class DetectionTrack:
         self.runs += 1
         self.hits += 1
         self.misses = 0
+        self.size = box[2] - box[0], box[3] - box[1]
         self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
 
     def is_confirmed(self, threshold: float) -> bool:
         """Whether it is an object: seen twice, or once with certainty."""
         return self.score >= (threshold if self.hits > 1 else threshold + SURPLUS)
 
-    def missed(self) -> None:
-        """The detector has not found it."""
+    def missed(self, shown: Box | None) -> None:
+        """The detector has not found it; its mask, if there is one, is in the box ``shown``."""
+        kept = 0.0
+        if shown is not None:
+            now = shown[2] - shown[0], shown[3] - shown[1]
+            kept = math.prod(min(a, b) / max(a, b, 1e-6) for a, b in zip(now, self.size, strict=True))
         self.runs += 1
-        self.misses += 1
+        self.misses += 1 if kept >= SHAPE else 2
 
 
 def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:

@@ -189,7 +189,7 @@ class DetectionSession(FindingSession):
         for i, track in enumerate(tracks):
             number = pairs.get(i)
             if number is None:
-                track.missed()
+                track.missed(visible.get(track.id))
                 continue
             agreement = float(overlaps([track.box], [found.boxes[number]])[0, 0])
             track.mismatches = 0 if agreement >= AGREES else track.mismatches + 1
