@@ -220,25 +220,3 @@ def test_the_range_is_that_of_numpys_quantiles(stack: tuple[Bytes, npt.NDArray[n
             assert planes[6 + channel, row, column] == np.quantile(seen, 0.9, method="higher")
         else:
             assert planes[channel, row, column] == planes[9 + channel, row, column]
-
-
-def test_what_flickers_is_admitted_and_what_stands_still_is_not() -> None:
-    frames = np.full((24, 3, 1, 2), 50, np.uint8)
-    frames[::2, :, 0, 0] = 200  # leaves come and go
-    frames[12:, :, 0, 1] = 200  # somebody came and stays
-    hidden = frames[:, 0] == 200
-    planes = scene_planes(frames, hidden, least=3)
-    assert planes[6:9, 0, 0].tolist() == [200] * 3
-    assert planes[6:9, 0, 1].tolist() == [50] * 3
-    assert planes[15:18, 0, 1].tolist() == [200] * 3
-
-
-def test_what_stops_where_many_pass_is_not_admitted() -> None:
-    frames = np.full((30, 3, 1, 2), 50, np.uint8)
-    frames[0:18:2] = 200  # traffic, or leaves
-    frames[18:, :, 0, 0] = 200  # somebody stops there
-    frames[18::2, :, 0, 1] = 200
-    planes = scene_planes(frames, frames[:, 0] == 200, least=3)
-    assert planes[3:6, 0, 0].tolist() == planes[6:9, 0, 0].tolist() == [50] * 3
-    assert planes[12:15, 0, 0].tolist() == [200] * 3
-    assert planes[6:9, 0, 1].tolist() == [200] * 3

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from segue.arrays import Float32Array
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.empty_scene import median_of
 from segue.sessions.registration import (
     LEAST_GAIN,
     Matrix,
@@ -30,8 +29,6 @@ from segue.types import Image
 
 IDLE_EVERY = 3  # while the camera stands still, only every so many frames is looked at
 FIRST_LOOKS = 12  # so many frames are looked at in any case: the camera may shake from the first one on
-REFERENCE_FRAMES = 12  # frames whose median is the reference ...
-REFERENCE_EVERY = 5  # ... and their distance
 STILL = 0.4  # pixels of half-size images by which phase correlation may be off where the camera stands still
 STICKY = 50  # after a clear movement, this many frames are aligned whenever that makes the difference smaller
 SMALLEST = 32  # images with a shorter side than this many pixels are taken as they are
@@ -47,41 +44,26 @@ _SUPPORT = 0.5
 
 
 class Aligner(Checkpointable):
-    """Finds how a shaken camera has moved against the first frames of the scene."""
+    """Finds how a shaken camera has moved against the first frame of the scene."""
 
     _reference: Float32Array | None = checkpointed(None)  # half size, normalised, (h, w)
-    _kept: list[Float32Array] = checkpointed(list)
     _seen: int = checkpointed(0)
     _since: int = checkpointed(STICKY)
 
     def find(self, image: Image) -> Matrix | None:
         """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is."""
         seen, self._seen = self._seen, self._seen + 1
-        collects = len(self._kept) < REFERENCE_FRAMES and seen % REFERENCE_EVERY == 0
-        idle = self._since >= STICKY
         if min(image.shape[:2]) < SMALLEST:
             return None
-        if (
-            self._reference is not None
-            and idle
-            and seen >= FIRST_LOOKS
-            and seen % IDLE_EVERY
-            and not collects
-        ):
+        if self._since >= STICKY and seen >= FIRST_LOOKS and seen % IDLE_EVERY:
             return None
         grey = np.asarray(cv2.GaussianBlur(half_grey(image), (0, 0), 1.0), np.float32)
         view = normalised(grey)  # so that a large bright object counts no more than its area
-        found = None
         if self._reference is None:
             self._reference = view
-        else:
-            found = self._movement(self._reference, view)
+            return None
+        found = self._movement(self._reference, view)
         self._since += 1
-        if collects:
-            moved = grey if found is None else warped(grey, found, cv2.BORDER_REPLICATE)
-            self._kept.append(moved)
-            if len(self._kept) > 2:
-                self._reference = normalised(median_of(self._kept))
         return None if found is None else _doubled(found)
 
     def _movement(self, reference: Float32Array, view: Float32Array) -> Matrix | None:
@@ -103,9 +85,8 @@ class Aligner(Checkpointable):
         moved, idle = shift(reference, view), self._since >= STICKY
         if idle and np.abs(moved[:, 2]).max() < STILL:
             return None
-        start = min(_IDENTITY, moved, key=lambda matrix: difference(reference, view, matrix))
         try:
-            first = _refined(reference, view, start, _STEPS)
+            first = _refined(reference, view, moved, _STEPS)
             # Far from counting on a camera that has stood still.
             if idle and 4 * _distance(first, view) < _LEAST_MOVE:
                 return None

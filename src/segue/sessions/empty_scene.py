@@ -21,12 +21,6 @@ PLANES = 21  # planes of a scene
 LOW = 0.1  # the range of a pixel reaches from this quantile of its past to the opposite one
 DOUBT_FROM = 5  # with fewer kept frames a single one in which a pixel was background is enough
 
-RESTLESS, RESTLESS_FROM = 4, 12
-"""A pixel whose mask changes in one of so many kept frames belongs to something that comes and goes, as
-leaves do, not to a thing that was put there; with fewer kept frames nobody can tell."""
-
-LATELY = 2  # what was foreground in so many last kept frames has stopped there, however busy the place was
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
@@ -109,9 +103,6 @@ class TemporalQuantileBuffer:
         changes = (hidden[1:] ^ hidden[:-1]).sum(0, dtype=np.uint8)
         shown = np.uint8(count) - covered
         partly = (covered > 0) & ~too_few(shown, count, least)
-        if count >= RESTLESS_FROM:
-            flickers = (changes >= -(-count // RESTLESS)) & (covered >= -(-count // 3))
-            partly &= ~flickers | hidden[-LATELY:].all(axis=0)
         of_all = np.concatenate([self._all[rank] for rank in ranks(count)])
         background, pixels = of_all.copy(), np.flatnonzero(partly)
         values = self._visible.reshape(len(self._visible), 3, -1)

@@ -27,7 +27,6 @@ WIDEST = 0.05  # of the shorter side: what is wider is an object that passes fas
 LEAST_SHARE = 0.002  # share of a part that must be impulses, after the dark ones are taken off it
 DARK = 3.0  # each dark impulse takes so many bright ones off
 CELLS_FROM, CELLS_UNTIL = 0.33, 0.2  # shares of the parts in which it falls, to begin and to end
-DOUBT_FROM = 0.66  # share of the parts with changes from which on the second frame may show rain
 MEMORY = 24  # frames over which they are counted
 
 PAST = 5  # frames whose median a drop sticks out of
@@ -72,9 +71,6 @@ class Precipitation(Stage):
         grey = [_grey(each) for each in list(self._past)[-3:]]
         if len(grey) == 3:
             self._count(*grey)
-        elif len(grey) == 2:
-            apart = np.asarray(cv2.absdiff(*grey), np.uint8)
-            self.falls = float((_shares(apart) > LEAST_SHARE).mean()) >= DOUBT_FROM
         if not self.falls or scene is None:
             return image
         return self._without_drops(image, scene, hidden)
@@ -100,8 +96,7 @@ class Precipitation(Stage):
         self._seen += 1
         self._surplus = self._surplus + (surplus - self._surplus) / np.float32(min(self._seen, MEMORY))
         share = float((self._surplus > LEAST_SHARE).mean())
-        begun = self.falls and self._seen > 1
-        self.falls = share >= (CELLS_UNTIL if begun else CELLS_FROM)
+        self.falls = share >= (CELLS_UNTIL if self.falls else CELLS_FROM)
 
     def _without_drops(self, image: Image, scene: Image, hidden: BoolArray | None) -> Image:
         past = list(self._past)
