@@ -20,7 +20,7 @@ from segue.datasets.isd import IsdClip
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue.sessions.extra_inputs import DepthScale
-from segue.sessions.moving_camera import Homography, motion_between, motion_by_features, seen_from
+from segue.sessions.moving_camera import Homography, camera_motion, motion_between, seen_from
 from segue.types import Image
 from segue_train.footage import VOID, Footage
 from segue_train.foreground_samples import UNLIT, Sample, collate, with_past
@@ -110,7 +110,7 @@ class MovingCameras:
     def _step(self, number: int, index: int) -> Homography | None:
         """Motion of the camera from the frame before one of a video."""
         first, second = (self.videos[number].read(i) for i in (index - 1, index))
-        return motion_by_features(first, second)
+        return camera_motion(first, second)
 
 
 def part_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,7 @@ from segue.errors import SegueError
 from segue.models.base import ForegroundNetwork
 from segue.sessions import SessionState
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
-from segue.sessions.moving_camera import Homography, Shown, camera_motion, motion_by_features, seen_from
+from segue.sessions.moving_camera import Homography, camera_motion, seen_from
 from segue.sessions.panning import WINDOW, PanDetector
 from segue.types import Segmentation
 from tests.sessions.scenes import Bytes, overlap, square_mask, video, with_squares
@@ -54,25 +53,22 @@ def mean_overlap(results: list[Segmentation]) -> float:
     return float(np.mean([overlap(results[t].mask, TRUTH[t]) for t in range(15, 30)]))
 
 
-@pytest.mark.parametrize(("find", "pixels"), [(motion_by_features, 1.5), (camera_motion, 0.7)])
-def test_the_motion_of_a_camera_is_found(
-    find: Callable[[Shown, Shown], Homography | None], pixels: float
-) -> None:
+def test_the_motion_of_a_camera_is_found() -> None:
     turned: Homography = np.array([[0.998, -0.02, 4.0], [0.02, 0.998, -2.0], [1e-5, 0, 1]])
     shift = np.array([[1.0, 0, -40], [0, 1, -10], [0, 0, 1]])
     moved = seen_from(LONG, turned @ shift, np.zeros_like(LONG))[:120, :160]
-    found = find((LONG[10:130, 40:200], NOTHING), (moved, NOTHING))
+    found = camera_motion((LONG[10:130, 40:200], NOTHING), (moved, NOTHING))
     assert found is not None
     corners = np.array([[[10.0, 10.0], [150.0, 10.0], [10.0, 110.0], [150.0, 110.0]]])
     expected, got = (cv2.perspectiveTransform(corners, matrix) for matrix in (turned, found))
-    np.testing.assert_allclose(got, expected, atol=pixels)
+    np.testing.assert_allclose(got, expected, atol=0.7)
 
 
 def test_what_moves_is_found_although_the_camera_pans() -> None:
     followed = ForegroundSession(MovesByItself(), follow_camera="always", device="cpu")
     still = ForegroundSession(MovesByItself(), without=["align"], device="cpu")
     assert mean_overlap(play(followed)) > 0.6
-    assert mean_overlap(play(still)) < 0.4
+    assert mean_overlap(play(still)) < 0.5
     assert followed.background is None, "the image of the empty scene would be of a camera that stands still"
 
 
@@ -145,5 +141,4 @@ def test_the_function_takes_a_network_or_says_what_is_wrong() -> None:
 
 def test_images_that_have_nothing_in_common_have_no_motion() -> None:
     plain = np.full((*SIZE, 3), 90, np.uint8)
-    assert motion_by_features((plain, NOTHING), (LONG[:120, :160], NOTHING)) is None
     assert camera_motion((plain, NOTHING), (plain, NOTHING)) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +18,10 @@ class Background(Checkpointable):
 
     Attributes:
         scene: what is known, or None before the first frame; another object when it has changed.
-        restorable: whether its state can be saved.
         pans: whether the camera is known to pan on the frame of the last :meth:`seek`.
     """
 
     scene: Scene | None = None
-    restorable: ClassVar[bool] = True
     pans: bool = False
 
     @property

@@ -20,7 +20,7 @@ from segue.inputs import check_file, kind_of, parse_json
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import replacing
 
-FORMAT = "segue-session-16"
+FORMAT = "segue-session-17"
 
 
 @dataclass(frozen=True, slots=True)

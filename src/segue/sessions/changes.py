@@ -9,7 +9,7 @@ import numpy.typing as npt
 from segue.arrays import BoolArray, Float32Array
 from segue.models.geometry import reduced_to
 from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.registration import MOST_STEP, normalised, shift, warped
+from segue.sessions.panning import VIEW_SIDE, camera_step, view_of
 from segue.sessions.stages import Change
 from segue.types import Image
 
@@ -28,26 +28,25 @@ these have kept their structure."""
 LIKENESS = 0.5  # correlation with the surroundings from which on a pixel has kept its structure
 TEXTURE = 4.0  # variance of the surroundings, in levels squared, from which on they have a structure
 
-FOLLOWED, GAINED = 0.3, 0.05
-"""Where the camera has moved, this share of the pixels agrees when an image is moved, and so much more than
-in the images as they are."""
-
+MOVED = 0.65  # share of the parts of an image that a step of the camera must explain to be no cut
 SHOWN = 0.03  # share of the empty scene from which on an image shows it, behind something large
 
 
 class SceneChangeDetector(Checkpointable):
     """Compares each frame, reduced to some eight hundred pixels, with the one before."""
 
-    _before: Float32Array | None = checkpointed(None)
+    _before: Image | None = checkpointed(None)  # small, RGB (h, w, 3)
 
     def look(self, image: Image) -> Change:
         """Take the next frame. ``image``: RGB (H, W, 3), uint8."""
-        small = reduced(image)
+        small = reduced_to(image, VIEW_SIDE)
         before, self._before = self._before, small
         if before is None or before.shape != small.shape:
             return Change.none
-        change = difference(small, before)
-        return Change.none if change is not Change.none and panned(small, before) else change
+        change = difference(reduced(small), reduced(before))
+        if change is not Change.none and any(camera_step(view_of(before), view_of(small), MOVED)):
+            return Change.none
+        return change
 
 
 def reduced(image: Image) -> Float32Array:
@@ -92,17 +91,3 @@ def is_shown(scene: Image | None, image: Image) -> bool:
     kept, altered = structure(one, other)
     close = np.abs(one - other).max(axis=2) <= TOUCH
     return float((kept & close).sum()) > SHOWN * float((kept | altered).sum())
-
-
-def panned(one: Float32Array, other: Float32Array) -> bool:
-    """Whether the camera has moved from one reduced image to the other, by phase correlation."""
-    if min(one.shape[:2]) < 8:
-        return False
-    first, second = (normalised(image.mean(axis=2), sigma=2.0) for image in (one, other))
-    movement = shift(first, second)
-    if np.abs(movement[:, 2]).max() > MOST_STEP * max(one.shape):
-        return False
-    moved = warped(other, movement, cv2.BORDER_CONSTANT, -1000.0)
-    shown = moved.min(axis=2) >= 0
-    distance, fits = np.abs(one - other).max(axis=2), np.abs(one - moved).max(axis=2)[shown] <= STEP
-    return bool(fits.mean() > max(FOLLOWED, GAINED + (distance <= STEP).mean()))

@@ -17,7 +17,6 @@ from segue.sessions.stages import Stage, WorkFrame
 SPREAD = 150.0  # levels between the darkest and the brightest parts of a scene of usual contrast
 ENDS = (2, 98)  # percentiles that are those parts
 MOST_GAIN = 6.0
-MOST_NOISE = 8.0  # standard deviation of the noise up to which it may be raised, in levels
 WORTH = 1.25  # smaller gains change nothing
 MIDDLE = 118.0  # level to which the middle of a scene is brought
 
@@ -71,20 +70,8 @@ def in_usual_contrast(scene: Scene) -> tuple[ContrastGain, Scene]:
 
 
 def contrast_gain(scene: Scene) -> ContrastGain:
-    """The gain that gives a scene usual contrast; 1 if it has, or is too noisy."""
+    """The gain that gives a scene usual contrast; 1 if it has."""
     grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(grey[::4, ::4], ENDS)
-    gain = min(SPREAD / max(high - low, 1.0), MOST_NOISE / max(noise_of(scene), 0.1), MOST_GAIN)
+    gain = min(SPREAD / max(high - low, 1.0), MOST_GAIN)
     return ContrastGain(float(gain), float(low + high) / 2) if gain > WORTH else PLAIN
-
-
-def noise_of(scene: Scene) -> float:
-    """Standard deviation of the noise in levels (Immerkaer, Fast Noise Variance Estimation, 1996, eq. 6)."""
-    grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    if min(grey.shape) < 3:
-        return 0.0
-    found = np.abs(cv2.filter2D(grey, -1, _LAPLACIANS)[1:-1, 1:-1])
-    return float(np.sqrt(np.pi / 2) * found.mean() / 6)
-
-
-_LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)

@@ -15,10 +15,11 @@ from torch import nn
 from segue.arrays import BoolArray
 from segue.errors import ArgumentError, SegueError
 from segue.models.base import ForegroundNetwork
+from segue.models.geometry import ResizePadGeometry
 from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import SessionState, checkpointed
-from segue.sessions.empty_scene import Scene
+from segue.sessions.empty_scene import Scene, resized, same_shape
 from segue.sessions.explaining import draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks
@@ -30,13 +31,15 @@ from segue.sessions.stage_list import followed, stages_for
 from segue.sessions.stages import Change, StageList, WorkFrame
 from segue.sessions.subtractors import Subtractor
 from segue.sessions.video_scenes import LearntBackground, VideoScenes
-from segue.sessions.working_size import ForegroundWarning as ForegroundWarning
-from segue.sessions.working_size import WorkingSize
 from segue.types import FollowCamera, Frame, Image
 
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
 
 _GROW = np.ones((9, 9), np.uint8)
+
+
+class ForegroundWarning(UserWarning):
+    """The frames changed their size, or the camera is followed from now on."""
 
 
 class ForegroundSession(ExplainedSession):
@@ -71,13 +74,13 @@ class ForegroundSession(ExplainedSession):
     _stages: StageList = checkpointed()
     _events: SceneEvents = checkpointed()
     _depth_scale: DepthScale = checkpointed()
-    _working: WorkingSize = checkpointed()
+    _geometry: ResizePadGeometry | None = checkpointed(None)
     _frames: deque[WorkFrame] = checkpointed()  # that wait, and those before them in their context
     _decoded: int = checkpointed()  # the first ones: have been segmented ...
     _given: int = checkpointed()  # ... and have a result
     _hidden: BoolArray | None = checkpointed()
     _completed: int = checkpointed()
-    state_types = (WorkFrame, SegmenterInput)
+    state_types = (WorkFrame, SegmenterInput, ResizePadGeometry)
 
     def __init__(
         self,
@@ -98,7 +101,7 @@ class ForegroundSession(ExplainedSession):
         self._background = background or MaskedMedian()
         self._masks = masks or ForegroundMasks()
         self._masks.settle(self._segmenter.threshold)
-        self._working, self._short_side, self._warm_up = WorkingSize(short_side), short_side, warm_up
+        self._short_side, self._warm_up = short_side, warm_up
         self._stages = stages_for(self._segmenter, self._background, follow_camera, without)
         follow = followed(follow_camera, without)
         self._events, self._depth_scale = SceneEvents(follow), DepthScale()
@@ -110,7 +113,6 @@ class ForegroundSession(ExplainedSession):
 
     def reset(self) -> None:
         super().reset()
-        self._working.reset()
         self._frames = deque()
         self._masks.reset()
         self._events.restart()
@@ -119,7 +121,7 @@ class ForegroundSession(ExplainedSession):
     @property
     def restorable(self) -> bool:
         """Whether :meth:`state` can be called; OpenCV's subtractors do not tell what they know."""
-        return self._segmenter.restorable and self._background.restorable
+        return self._segmenter.restorable
 
     @property
     def background(self) -> Image | None:
@@ -158,7 +160,7 @@ class ForegroundSession(ExplainedSession):
         check_extra(frame, self._segmenter.extra, self._segmenter.name)
         image = self._reduced(frame)
         event = self._event(frame, image)
-        seen = SegmenterInput(image, plane_of(frame, self._working.size, self._depth_scale))
+        seen = SegmenterInput(image, plane_of(frame, image.shape[:2], self._depth_scale))
         work = WorkFrame(frame.index, frame.time, frame.size, image, seen, pans=self._events.pans)
         work.event, work.hidden = event, self._hidden
         for stage in self._stages:
@@ -170,16 +172,29 @@ class ForegroundSession(ExplainedSession):
         self._advance(complete=True)
 
     def _reduced(self, frame: Frame) -> Image:
-        """A frame at the working size, which changes with that of the frames."""
-        if not self._working.fits(frame):
-            self._masks.check(frame.size)
-            kept = self._working.change(frame, self._background.image)
-            self._end_scene()  # frames that wait need the background at their own size
-            self._events.restart()
-            self._background.fit(self._working.size)
-            if kept is not None:
-                self._background.replace(kept)
-        return self._working.reduced(frame.image)
+        """A copy of a frame at the working size: the caller may fill one array again."""
+        if self._geometry is None or self._geometry.image != frame.size:
+            self._geometry = self._resize(frame)
+        return np.array(self._geometry.to_network(frame.image))
+
+    def _resize(self, frame: Frame) -> ResizePadGeometry:
+        """Take frames of another size; the background stays if they have the same shape."""
+        self._masks.check(frame.size)
+        geometry, image = ResizePadGeometry.of(frame.size, self._short_side, 1), self._background.image
+        before = frame.size if self._geometry is None else self._geometry.image
+        kept = image if same_shape(frame.size, before) else None
+        if before != frame.size:
+            (height, width), (rows, columns) = frame.size, before
+            message = (
+                f"frame {frame.index} is {width}x{height}, the frames before it are {columns}x{rows}; "
+                f"the background is {'learnt anew' if kept is None else 'kept'}"
+            )
+            warnings.warn(message, ForegroundWarning, stacklevel=6)
+        self._end_scene()  # frames that wait need the background at their own size
+        self._background.fit(geometry.working)
+        if kept is not None:
+            self._background.replace(resized(kept, geometry.working))
+        return geometry
 
     def _event(self, frame: Frame, image: Image) -> Change:
         """What happens to the image as a whole on a frame; scenes end and begin."""

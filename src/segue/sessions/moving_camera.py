@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +13,7 @@ from segue.sessions.background import MASK_ABOVE
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene, scene_planes
-from segue.sessions.registration import difference, normalised, warped
+from segue.sessions.registration import difference, normalised, shift, warped
 from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
@@ -27,8 +26,6 @@ Homography = npt.NDArray[np.float64]  # (3, 3): a point of one image, in pixels,
 Mask = npt.NDArray[np.generic]
 Shown = tuple[Image, Mask]  # an image, RGB (H, W, 3), and where objects are, (H, W): they do not count
 
-LEAST_INLIERS = 0.4  # share of the matches that a motion of the camera must explain
-LEAST_MATCHES = 20
 LEAST_CORRELATION = 0.6  # of two images after ECC
 
 LEAST_SEEN = 2
@@ -42,51 +39,29 @@ _SMOOTHING = 5
 _EDGE = 4  # pixels
 
 
-def motion_by_features(first: Shown, second: Shown) -> Homography | None:
-    """Motion from the first image to the second by ORB features and RANSAC; None where it is not clear."""
-    orb = cv2.ORB.create(1000, fastThreshold=8)
-    points = []
-    for image, mask in (first, second):
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        points.append(orb.detectAndCompute(grey, (mask == 0).astype(np.uint8) * np.uint8(255)))
-    (keys1, codes1), (keys2, codes2) = points
-    if not keys1 or not keys2:
-        return None
-    matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(codes1, codes2)
-    if len(matches) < LEAST_MATCHES:
-        return None
-    source = np.array([keys1[m.queryIdx].pt for m in matches], np.float32)
-    target = np.array([keys2[m.trainIdx].pt for m in matches], np.float32)
-    cv2.setRNGSeed(0)
-    found: tuple[Any, Any] = cv2.findHomography(source, target, cv2.RANSAC, 2.0)
-    matrix, inliers = found
-    if matrix is None or inliers.mean() < LEAST_INLIERS:
-        return None
-    return np.asarray(matrix, np.float64)
-
-
 def camera_motion(first: Shown, second: Shown) -> Homography | None:
-    """Motion from the first image to the second by the correlation of local structure; None if it is unclear.
+    """Motion from the first image to the second, or None where there is nothing to hold on to.
 
-    Features give the start (ECC: Evangelidis and Psarakis, PAMI 2008).
+    Phase correlation gives the start, and is the answer where the refinement (ECC: Evangelidis and Psarakis,
+    PAMI 2008) is unclear.
     """
-    start = motion_by_features(first, second)
-    begin: Homography = np.asarray(np.eye(3) if start is None else np.linalg.inv(start), np.float64)
     one, other = (
         normalised(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)) for image, _ in (first, second)
     )
+    moved = np.vstack([shift(other, one), (0, 0, 1)]).astype(np.float32)
+    begin = min(moved, np.eye(3, dtype=np.float32), key=lambda matrix: difference(other, one, matrix))
     shown = np.asarray(first[1] == 0).astype(np.uint8)
     try:
         # From the second to the first, because the mask is of the image that is warped.
         correlation, back = cv2.findTransformECC(
-            other, one, begin.astype(np.float32), cv2.MOTION_HOMOGRAPHY, _STEPS, shown, _SMOOTHING
+            other, one, begin.copy(), cv2.MOTION_HOMOGRAPHY, _STEPS, shown, _SMOOTHING
         )
-    except cv2.error:  # nothing to hold on to
-        return start
-    found = np.asarray(back, np.float64)
+    except cv2.error:
+        return None
+    found = np.asarray(back, np.float32)
     if correlation < LEAST_CORRELATION or difference(other, one, found) >= difference(other, one, begin):
-        return start
-    return np.asarray(np.linalg.inv(found), np.float64)
+        found = begin
+    return np.asarray(np.linalg.inv(found.astype(np.float64)))
 
 
 def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:

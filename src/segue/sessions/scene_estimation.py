@@ -30,7 +30,6 @@ RIVAL = 0.1  # share of the frames from which on a second consensus is looked at
 APART = 40  # levels by which it must differ from the first one
 CLEARER, LEVELS = 1.2, 1.0  # how much clearer an outline must be in the first consensus for the second to win
 MOST_REGIONS = 50  # regions with a second consensus that are looked at, the largest first
-VISIBLE = 0.1  # share of the frames in which a pixel the network must call background for it to count
 
 _GROW = np.ones((5, 5), np.uint8)
 _JOIN = np.ones((5, 5), np.uint8)
@@ -60,10 +59,7 @@ def estimate_scene(samples: Sequence[Sample], probe: Probe) -> Scene:
     outside = _outside_consensus(samples, planar)
     scene = Scene(scene_planes(planar, outside, least=1))
     found = [cv2.dilate((probe(sample, scene) > MASK_ABOVE).view(np.uint8), _GROW) for sample in samples]
-    hidden = np.stack(found) > 0
-    unseen = (~hidden).sum(axis=0) < max(1, VISIBLE * len(samples))
-    hidden[:, unseen] = outside[:, unseen]
-    return Scene(scene_planes(planar, hidden, least=1))
+    return Scene(scene_planes(planar, np.stack(found) > 0, least=1))
 
 
 def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDArray[np.bool_]:

@@ -42,6 +42,6 @@ class SceneEvents(Checkpointable):
             return Change.scene
         if known in (Change.scene, Change.light):
             return known
-        if pans or known is not None or (self._follow == "auto" and self._pan.moved):
+        if pans or known is not None:
             return Change.none
         return Change.none if seen is Change.scene and is_shown(background.image, image) else seen

@@ -8,7 +8,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
 from segue.arrays import BoolArray, Float32Array
-from segue.errors import ResumeError
 from segue.sessions.base import Checkpointable, SessionState
 from segue.types import Image
 
@@ -109,9 +108,6 @@ class StageList(list[Stage]):
         return SessionState.joined({stage.name: stage.state(copy=copy) for stage in self}, {})
 
     def restore(self, state: SessionState) -> None:
-        """Go on from a state; it must be of the same stages."""
-        saved = state.values["parts"]
-        if set(saved) != set(self.names):
-            raise ResumeError(f"the session was saved with the stages {', '.join(saved)}")
+        """Go on from a state of the same stages."""
         for stage in self:
             stage.restore(state.part(stage.name))
