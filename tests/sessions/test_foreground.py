@@ -167,11 +167,19 @@ def test_the_ghost_of_what_was_there_at_first_heals() -> None:
 
 def test_frames_of_another_size_and_scene_begin_anew_with_a_warning() -> None:
     session = new_session(TinyForeground(LOOK_AHEAD))
-    small = [Frame(t, t / 25, wall(t, 48, 64)) for t in range(10, 14)]
-    with pytest.warns(ForegroundWarning, match="10 is 64x48, the frames before it are 128x96.*learnt anew"):
+    small = [Frame(t, t / 25, wall(t, 48, 80)) for t in range(10, 14)]
+    with pytest.warns(ForegroundWarning, match="10 is 80x48, the frames before it are 128x96.*learnt anew"):
         results = run(session, WALK[:10] + small)
     assert [result.index for result in results] == list(range(14))
-    assert [result.mask.shape for result in results] == [SIZE] * 10 + [(48, 64)] * 4
+    assert [result.mask.shape for result in results] == [SIZE] * 10 + [(48, 80)] * 4
+
+
+def test_another_scene_at_another_size_is_a_cut() -> None:
+    session = new_session(BackgroundDifference())
+    small = [Frame(t, t / 25, wall(7, 48, 64)) for t in range(10, 14)]
+    with pytest.warns(ForegroundWarning, match="10 is 64x48"):
+        results = run(session, WALK[:10] + small)
+    assert not any(result.mask.any() for result in results[10:])
 
 
 @pytest.mark.parametrize("size", [(48, 64), (144, 192)])
