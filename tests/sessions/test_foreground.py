@@ -176,9 +176,9 @@ def test_frames_of_another_size_and_scene_begin_anew_with_a_warning() -> None:
 
 def test_another_scene_at_another_size_is_a_cut() -> None:
     session = new_session(BackgroundDifference())
-    small = [Frame(t, t / 25, wall(7, 48, 64)) for t in range(10, 14)]
-    with pytest.warns(ForegroundWarning, match="10 is 64x48"):
-        results = run(session, WALK[:10] + small)
+    large = [Frame(t, t / 25, wall(7, 144, 192)) for t in range(10, 14)]
+    with pytest.warns(ForegroundWarning, match="10 is 192x144"):
+        results = run(session, WALK[:10] + large)
     assert not any(result.mask.any() for result in results[10:])
 
 
