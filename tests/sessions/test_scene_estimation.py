@@ -127,10 +127,3 @@ def test_the_network_is_asked_once_for_every_frame_with_the_scene_so_far() -> No
     assert share(scene, 18, 18) == pytest.approx(2 / 5, abs=0.01), "masks are grown by two pixels"
     assert share(scene, 17, 25) == 0
     assert share(scene, 25, 32) == 0
-
-
-@pytest.mark.parametrize(("hidden", "counts"), [(18, True), (19, False), (20, False)])
-def test_where_the_network_sees_no_scene_the_consensus_is_kept(hidden: int, counts: bool) -> None:
-    """A tenth of twenty frames are two in which a pixel must be background."""
-    scene = estimate_scene(numbered(20), Asked(set(range(hidden))))
-    assert share(scene, 25, 25) == pytest.approx(hidden / 20 if counts else 0, abs=0.01)
