@@ -9,7 +9,6 @@ from segue.arrays import Float32Array
 from segue.sessions.empty_scene import Scene
 from segue.sessions.scene_estimation import (
     Sample,
-    _best,
     _better,
     _regions,
     _support,
@@ -33,16 +32,6 @@ def test_a_frame_is_supported_by_those_that_agree_with_it() -> None:
     assert (found.dtype, found.shape) == (np.float32, (4, 2, 3))
     assert found[:, 0, 0].tolist() == [2, 3, 2, 1]
     assert (found == found[:, :1, :1]).all()
-
-
-def test_each_pixel_is_that_of_the_frame_with_the_most_support() -> None:
-    frames = [grey(10), grey(20), grey(30)]
-    support = np.zeros((3, 2, 3), np.float32)
-    support[1, 0], support[2, 1] = 2, 3
-    found = _best(frames, support)
-    assert found[..., 0].tolist() == [[20] * 3, [30] * 3]
-    assert _best(frames, support * 0)[..., 0].tolist() == [[10] * 3] * 2, "the first of equals"
-    assert (frames[0] == 10).all()
 
 
 def test_regions_are_the_large_ones_and_the_largest_comes_first() -> None:

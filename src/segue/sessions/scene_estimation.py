@@ -67,7 +67,8 @@ def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDA
     frames = [sample.image for sample in samples]
     support = _support(samples)
     side = 1 + 2 * round(PATCH * min(frames[0].shape[:2]) / 2)
-    first = _best(frames, np.stack([cv2.blur(each, (side, side)) for each in support]))
+    best = np.stack([cv2.blur(each, (side, side)) for each in support]).argmax(axis=0)
+    first = np.take_along_axis(planar, best[None, None], axis=0)[0].transpose(1, 2, 0)
     outside = np.stack([~agree(frame, first, AGREE) for frame in frames])
     image = Scene(scene_planes(planar, outside, least=1)).image
     rivals = np.where(np.stack([agree(frame, image, APART) for frame in frames]), 0, support)
@@ -93,16 +94,6 @@ def _support(samples: Sequence[Sample]) -> Float32Array:
             support[i] += same * weights[j]
             support[j] += same * weights[i]
     return np.asarray(support, np.float32)
-
-
-def _best(frames: Sequence[Image], support: Float32Array) -> Image:
-    """At each pixel the value of the frame with the most support, (H, W, 3)."""
-    chosen = support.argmax(axis=0)
-    result: Image = frames[0].copy()
-    for i, frame in enumerate(frames):
-        here = chosen == i
-        result[here] = frame[here]
-    return result
 
 
 def _regions(mask: BoolArray) -> list[BoolArray]:

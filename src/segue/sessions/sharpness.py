@@ -34,15 +34,8 @@ class Blur:
 
     def act(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """An image or plane, (H, W, 3) or (H, W), with this blur."""
-        # Few places of the kernel count, while OpenCV filters with large kernels by Fourier transforms.
-        kernel, total = motion_kernel(self.right, self.down), np.zeros(image.shape, np.float32)
-        (height, width), reach = image.shape[:2], len(kernel) // 2
-        wide = cv2.copyMakeBorder(image, reach, reach, reach, reach, cv2.BORDER_REFLECT_101)
-        wide = wide.astype(np.float32)
-        for row, column in np.argwhere(kernel).tolist():
-            part = wide[row : row + height, column : column + width]
-            cv2.scaleAdd(part, float(kernel[row, column]), total, total)
-        return total if image.dtype == np.float32 else np.rint(total).astype(image.dtype)
+        kernel = motion_kernel(self.right, self.down)
+        return np.asarray(cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT_101))
 
     def scaled(self, factor: float) -> Blur:
         """The same blur in an image that is larger by a factor."""
@@ -72,16 +65,12 @@ class ReferenceBlur(Stage):
 @lru_cache(maxsize=1)
 def motion_kernel(right: float, down: float) -> Kernel:
     """Kernel of a straight motion of so many pixels, (k, k)."""
-    half = int(np.ceil(max(abs(right), abs(down)) / 2)) + 1
-    steps = np.linspace(-0.5, 0.5, 4 * half + 1)
-    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
-    xs, ys = half + right * steps, half + down * steps
-    for dx in (0, 1):
-        for dy in (0, 1):  # each point is shared by the four pixels around it
-            x, y = np.floor(xs).astype(int) + dx, np.floor(ys).astype(int) + dy
-            inside = (x < len(kernel)) & (y < len(kernel))
-            weight = (1 - np.abs(xs - x)) * (1 - np.abs(ys - y))
-            np.add.at(kernel, (y[inside], x[inside]), weight[inside])
+    length = float(np.hypot(right, down))
+    half = int(np.ceil(length / 2)) + 1
+    line = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
+    line[half] = np.clip((length + 1) / 2 - np.abs(np.arange(-half, half + 1)), 0, 1)
+    turn = cv2.getRotationMatrix2D((half, half), -np.degrees(np.arctan2(down, right)), 1.0)
+    kernel = cv2.warpAffine(line, turn, line.shape)
     return np.asarray(kernel / kernel.sum(), np.float32)
 
 
