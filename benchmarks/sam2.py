@@ -175,7 +175,7 @@ def difference(size: Any, sides: list[int], count: int) -> None:
     first = found[sides[0]]
     for side in sides[1:]:
         union = (first | found[side]).sum()
-        iou = (first & found[side]).sum() / max(union, 1)
+        iou = (first & found[side]).sum() / max(int(union), 1)
         changed = (first != found[side]).mean()
         print(f"side {side} against {sides[0]}: IoU {iou:.3f}, {changed:.2%} of the pixels differ")
 

@@ -129,7 +129,7 @@ def shade(rng: Rng, part: BoolArray) -> Float32Array:
     slope = rng.normal(0, 0.25, 2)
     rows, columns = np.mgrid[-1 : 1 : SIZE[0] * 1j, -1 : 1 : SIZE[1] * 1j]
     side = slope[0] * rows + slope[1] * columns + 0.06 * clouds(rng, SIZE, int(rng.integers(3, 12)))
-    return np.asarray(np.clip(0.75 + 0.35 * depth / max(depth.max(), 1) + side, 0.3, 1.5), np.float32)
+    return np.asarray(np.clip(0.75 + 0.35 * depth / max(float(depth.max()), 1) + side, 0.3, 1.5), np.float32)
 
 
 def draw_shape(rng: Rng) -> list[BoolArray]:

@@ -136,7 +136,7 @@ def _turned(rng: Rng, image: Float32Array) -> Float32Array:
     """Saturation and hue changed."""
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
     if rng.random() < 0.5:
-        hsv[..., 1] *= np.float32(rng.uniform(0.5, 1.5))
+        hsv[..., 1] = hsv[..., 1] * rng.uniform(0.5, 1.5)
     if rng.random() < 0.5:
         hsv[..., 0] = (hsv[..., 0] + rng.uniform(-18, 18)) % 360
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), np.float32)

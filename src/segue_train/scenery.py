@@ -102,7 +102,7 @@ def draw_light(rng: Rng, switched: bool) -> Light:
     """Steady light, slow drift, or a step."""
     drift = rng.uniform(0, 0.06) if rng.random() < 0.25 else 0.0
     if switched:
-        strength, step = rng.choice([-1, 1]) * rng.uniform(0.35, 1.1), -int(rng.integers(0, 15))
+        strength, step = float(rng.choice([-1, 1]) * rng.uniform(0.35, 1.1)), -int(rng.integers(0, 15))
     elif rng.random() < 0.08:
         strength, step = rng.normal(0, 0.12), -int(rng.integers(0, 60))
     else:

@@ -90,7 +90,7 @@ def heated(image: Image, plane: FloatingArray, most: float | None = None) -> Ima
     size = image.shape[1], image.shape[0]
     heat = cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_CUBIC).clip(0)
     heat = (heat / max(float(heat.max()) if most is None else most, 1e-9)).clip(max=1)
-    colours = cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_TURBO)[..., ::-1]
+    colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
     weight = 0.8 * heat[..., None] ** 0.5
     return np.asarray(np.rint(image * (1 - weight) + colours * weight), np.uint8)
 

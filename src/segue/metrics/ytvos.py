@@ -148,7 +148,7 @@ def _score_video(task: tuple[YtvosVideo, SequenceResults], bound_th: float) -> _
 
 def _ranks(mask: IndexMask, objects: tuple[YtvosObject, ...]) -> IndexMask:
     """The mask with object k of the list as k + 1 and everything else as background."""
-    ranks = np.zeros(int(max(mask.max(), *(item.id for item in objects))) + 1, np.uint8)
+    ranks = np.zeros(max(int(mask.max()), *(item.id for item in objects)) + 1, np.uint8)
     for rank, item in enumerate(objects, start=1):
         ranks[item.id] = rank
     return ranks[mask]

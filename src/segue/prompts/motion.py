@@ -136,4 +136,4 @@ def _shrunk(mask: BoolArray, motion: Float32Array) -> BoolArray:
 
 
 def _overlap(first: BoolArray, second: BoolArray) -> float:
-    return float((first & second).sum() / max(1, (first | second).sum()))
+    return float((first & second).sum() / max(1, int((first | second).sum())))

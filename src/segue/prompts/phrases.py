@@ -85,7 +85,7 @@ class Phrase:
             return True
         counts = np.bincount(colour_numbers(image[mask]), minlength=len(COLOURS))
         own = int(counts[COLOURS.index(self.colour)])
-        return own > 0 and (own == counts.max() or own >= LEAST_SHARE * counts.sum())
+        return own > 0 and own >= min(int(counts.max()), LEAST_SHARE * int(counts.sum()))
 
 
 def parse_phrases(text: object) -> tuple[Phrase, ...]:

@@ -118,7 +118,7 @@ class MaskedMedian(Background):
         """Recompute the masks of kept frames where too few of them show the scene and the new one does."""
         if not self._frames:
             return
-        covered = np.sum(self._hidden, axis=0, dtype=np.uint8)  # at most 255, see MedianSettings
+        covered = np.stack(self._hidden).sum(axis=0, dtype=np.uint8)  # at most 255, see MedianSettings
         renewed = too_few(len(self._frames) - covered, len(self._frames), self._settings.least) & ~hidden
         if not renewed.any():
             return

@@ -106,7 +106,7 @@ def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> fl
     )
     differ = (seen > 0.5) & (np.maximum(before, after) > _CHANGED)
     explained = differ & (after < LEAST_GAIN * before)
-    return float(explained.sum() / max(differ.sum(), seen.size / 2))
+    return float(explained.sum() / max(int(differ.sum()), seen.size / 2))
 
 
 def agree(one: Image, other: Image, levels: int) -> BoolArray:

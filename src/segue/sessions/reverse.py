@@ -18,7 +18,7 @@ from segue.models.base import FramePrompts
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.passes import Passes
 from segue.sessions.track import TrackSession
-from segue.types import Frame, ObjectInfo, Prompt, RemovePrompt, Segmentation
+from segue.types import Frame, IndexMask, ObjectInfo, Prompt, RemovePrompt, Segmentation
 from segue.video import Source
 
 CHUNK_BYTES = 128 << 20
@@ -73,7 +73,7 @@ class ReversePass(Checkpointable, Passes):
         if not found:
             return result
         highest = max((*result.ids, *(item.id for item, _ in found)))
-        mask = result.mask.astype(np.uint8 if highest < 256 else np.uint16)
+        mask: IndexMask = result.mask.astype(np.uint8 if highest < 256 else np.uint16)
         for item, counts in found:
             inside = decode_rle(Rle(size=list(mask.shape), counts=counts))
             mask[inside & (mask == 0)] = item.id

@@ -8,7 +8,6 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +17,7 @@ import av.container
 import av.error
 import numpy as np
 import numpy.typing as npt
-from av.sidedata.sidedata import SideDataContainer, Type
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -128,7 +127,8 @@ def decode(container: av.container.InputContainer, stream: VideoStream) -> Itera
         yield Decoded(_seconds(heapq.heappop(lost), base), None)
 
 
-def _seconds(pts: int | None, time_base: Fraction | None) -> float | None:
+def _seconds(pts: int | None, time_base: Any) -> float | None:
+    # The base is a Fraction, and from PyAV 19 on an AVRational.
     return None if pts is None or time_base is None else float(pts * time_base)
 
 
@@ -144,7 +144,7 @@ def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
     """Display matrix among the side data of a frame, or None."""
     # Asking a frame for its side data ties it into a reference cycle, which keeps its memory until the
     # garbage collector comes. A tiny copy has the same side data.
-    entries = cast("SideDataContainer", frame.reformat(16, 16, "gray").side_data)
+    entries: Any = frame.reformat(16, 16, "gray").side_data
     for data in (entries[place] for place in range(len(entries))):
         if data.type == Type.DISPLAYMATRIX:
             return np.frombuffer(bytes(data), np.int32).reshape(3, 3)

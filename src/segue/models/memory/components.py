@@ -40,8 +40,8 @@ def _distant_of_plane(likely: BoolArray, before: BoolArray, kernel: Image) -> Bo
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(likely.astype(np.uint8), connectivity=8)
     if count <= 2:
         return np.zeros_like(likely)
-    near = cv2.dilate(before.astype(np.uint8), kernel)
-    touched = np.bincount(pieces[near > 0], minlength=count) > 0
+    near = np.asarray(pieces, np.int32)[cv2.dilate(before.astype(np.uint8), kernel) > 0]
+    touched = np.bincount(near, minlength=count) > 0
     areas = stats[:, cv2.CC_STAT_AREA]
     main = areas[1:][touched[1:]].sum()
     stray = ~touched & (areas < LARGE * main)
