@@ -1,10 +1,27 @@
-"""Names of files and sequences: their order, and lists of them in messages."""
+"""Names of files, frames and sequences: their order, the frames that they name, lists of them in messages."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import unquote
+
+from segue.errors import DatasetError
+
+_SYSTEM_FILES = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+
+_IMAGE_ENDING = r"\.(?:png|jpe?g|jfif|bmp|tiff?|webp|ppm|pgm|gif)"
+_ENDINGS = re.compile(
+    # Several may follow each other, as in 00003.jpg.png; Roboflow writes frame_000003_png.rf.1a2b.jpg.
+    rf"(?:{_IMAGE_ENDING}|\.(?:txt|json|xml|npy)|_(?:png|jpe?g|bmp|tiff?|webp)\.rf\.[0-9a-z]+)+\Z",
+    re.IGNORECASE,
+)
+_QUERY = re.compile(rf"({_IMAGE_ENDING})\?.*", re.IGNORECASE | re.DOTALL)
+"""What follows an image in an address."""
+
+_LONGEST = 255
+"""Characters of the name of a file; more are cut off at its front."""
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str, str], ...]:
@@ -38,3 +55,62 @@ def distinct_ends(one: Path, other: Path) -> tuple[str, str]:
     between = "/…/" if depth > 2 else "/"
     names = [parts[-1] if depth == 1 else f"{parts[-depth]}{between}{parts[-1]}" for parts in ways]
     return names[0], names[1]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a part of a relative path is hidden or of the system: ``._a.png``, ``__MACOSX``."""
+    return any(
+        (part.startswith(".") and part.strip(".") != "") or part.lower() in _SYSTEM_FILES
+        for part in re.split(r"[/\\]", name)
+    )
+
+
+def frame_stem(name: str) -> str:
+    """What is left of the name of an image or mask, without folders, endings and what Roboflow adds."""
+    last = re.split(r"[/\\]", _QUERY.sub(r"\1", name))[-1][-_LONGEST:]
+    return _ENDINGS.sub("", last) or last
+
+
+def last_number(name: str) -> int | None:
+    """The last number in the name of an image or mask; None where there is none below a billion."""
+    digits = re.findall(r"[0-9]+", unquote(frame_stem(name)))
+    number = digits[-1].lstrip("0") or "0" if digits else ""
+    return int(number) if 0 < len(number) < 10 else None
+
+
+def match_frames(names: Sequence[str], count: int, frames: Sequence[str] | None = None) -> list[int]:
+    """Find the frame of each name, such as that of a mask file or of an annotated image.
+
+    Names of the images of the video are found as they are, else by their last number. Where that leaves names
+    without a frame and there are as many names as frames, they are taken in their order.
+
+    Args:
+        names: names of files, in order, with or without folders and endings.
+        count: frames of the video.
+        frames: names of its images; None of a video file, whose frames are numbered from 0.
+
+    Returns:
+        The index of a frame for each name.
+
+    Raises:
+        DatasetError: a name names no frame, or two of them the same one.
+    """
+    stems = {frame_stem(name): index for index, name in enumerate(frames or ())}
+    stems = stems if len(stems) == len(frames or ()) else {}
+    numbers: dict[int | None, int] = {last_number(name): index for index, name in enumerate(frames or ())}
+    if None in numbers or len(numbers) != count:
+        numbers = {index: index for index in range(count)}
+    found = [stems.get(frame_stem(name), numbers.get(last_number(name))) for name in names]
+    complete = None not in found and len(set(found)) == len(found)
+    if not complete and len(names) == count:
+        return list(range(count))
+    taken: dict[int, str] = {}
+    for name, index in zip(names, found, strict=True):
+        if index is None:
+            raise DatasetError(
+                f"{name} names no frame of the video, which has {count}; the names are {len(names)}"
+            )
+        if index in taken:
+            raise DatasetError(f"{name} names frame {index}, as {taken[index]} does; keep one")
+        taken[index] = name
+    return list(taken)

@@ -23,7 +23,7 @@ from segue.inputs import check_file, first_line
 from segue.masks import encode_rle, read_index_mask, read_stored_mask
 from segue.masks.rle import fill_polygons
 from segue.masks.tracks import RleTrack
-from segue.naming import natural_key
+from segue.naming import is_hidden, natural_key
 from segue.types import IndexMask
 from segue.video.mask_folder import read_records
 from segue_web.labels import MAX_MASKS, Labels, by_frame
@@ -94,7 +94,9 @@ def _read_folder(labels: Labels, folder: Path, video: Video) -> None:
         labels.scores = {(index, item.id): item.score for index, item in items}
         files = {index: folder / record.file for index, record in records.items() if index < video.count}
     else:
-        paths = [path for path in folder.iterdir() if path.suffix.lower() == ".png"]
+        paths = [
+            path for path in folder.iterdir() if path.suffix.lower() == ".png" and not is_hidden(path.name)
+        ]
         if not paths:
             raise DatasetError("there are no PNG masks")
         paths.sort(key=lambda path: natural_key(path.name))
@@ -108,7 +110,11 @@ def _read_image(labels: Labels, path: Path, video: Video) -> None:
 
 def _read_archive(labels: Labels, path: Path, video: Video) -> None:
     archive = zipfile.ZipFile(path)
-    members = [item for item in archive.infolist() if item.filename.lower().endswith(".png")]
+    members = [
+        item
+        for item in archive.infolist()
+        if item.filename.lower().endswith(".png") and not is_hidden(item.filename)
+    ]
     if not members:
         raise DatasetError("there are no PNG masks in the archive")
     if any(item.file_size > MAX_MASK_BYTES for item in members):

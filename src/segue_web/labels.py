@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from pycocotools import mask as coco_mask
@@ -12,10 +11,11 @@ from pycocotools import mask as coco_mask
 from segue.arrays import BoolArray
 from segue.errors import DatasetError
 from segue.masks import Rle, encode_objects, measure, rle_area
+from segue.naming import match_frames
 from segue.types import IndexMask
 from segue_web.project import MOST_ATTRIBUTES, composed, decoded
 from segue_web.text import without_controls
-from segue_web.video import Video, number_in
+from segue_web.video import Video
 
 MAX_OBJECTS = 10_000
 """Objects that are taken from one file; the page has to list them."""
@@ -111,21 +111,5 @@ class Labels:
 
 
 def by_frame(named: Mapping[str, T], video: Video) -> dict[int, T]:
-    """Named items by frame: in order if each frame has one, else by names or numbers of images."""
-    if len(named) == video.count:
-        return dict(enumerate(named.values()))
-    stems = {name: index for index, name in enumerate(video.names or ())}
-    numbers = video.numbers or {index: index for index in range(video.count)}
-    found: dict[int, T] = {}
-    for name, value in named.items():
-        stem = PurePosixPath(name).stem
-        number = number_in(stem)
-        index = stems.get(stem, None if number is None else numbers.get(number))
-        if index is None:
-            raise DatasetError(
-                f"{name} names no frame of the video, which has {video.count}; the masks are {len(named)}"
-            )
-        if index in found:
-            raise DatasetError(f"{name} is a second mask of frame {index}")
-        found[index] = value
-    return found
+    """Named items by frame; see :func:`segue.naming.match_frames`."""
+    return dict(zip(match_frames([*named], video.count, video.names), named.values(), strict=True))

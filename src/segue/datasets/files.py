@@ -16,7 +16,7 @@ from segue.errors import DatasetError, SourceError
 from segue.inputs import check_file
 from segue.masks import StoredMask, read_stored_mask
 from segue.masks.files import IMAGE_ERRORS, IMAGE_FORMATS
-from segue.naming import first_few, natural_key
+from segue.naming import first_few, is_hidden, natural_key
 from segue.types import Image as RgbImage
 from segue.video.readers import check_pixels
 
@@ -139,7 +139,7 @@ def subfolders(root: Path) -> list[Path]:
     """Folders in ``root``, without hidden ones, in natural order."""
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
-    found = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = (path for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
@@ -147,7 +147,7 @@ def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """Files of a folder with one of these endings (small letters, with dot), without hidden ones."""
     if not folder.is_dir():
         raise DatasetError(f"no folder {folder}")
-    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    visible = (path for path in folder.iterdir() if not is_hidden(path.name))
     return [path for path in visible if path.suffix.lower() in suffixes]
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from segue.errors import DatasetError
 from segue.inputs import check_file, exists
+from segue.naming import is_hidden
 
 Model = TypeVar("Model", bound=BaseModel)
 Checked = TypeVar("Checked")
@@ -61,7 +62,7 @@ def _text_in_zip(path: Path) -> str:
         members = [
             item
             for item in archive.infolist()
-            if item.filename.lower().endswith(".json") and not item.filename.startswith("__MACOSX/")
+            if item.filename.lower().endswith(".json") and not is_hidden(item.filename)
         ]
         if len(members) != 1:
             raise DatasetError(f"{path} holds {len(members)} .json files; it must hold exactly one")

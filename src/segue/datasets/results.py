@@ -17,7 +17,7 @@ from segue.datasets.labels import Labels, read_grey
 from segue.errors import DatasetError
 from segue.inputs import check_file, exists
 from segue.masks import StoredMask
-from segue.naming import first_few, natural_key
+from segue.naming import first_few, is_hidden, natural_key
 
 MASK_SUFFIXES = frozenset({".png"})
 """Endings of index mask files, which must be stored without loss."""
@@ -184,8 +184,7 @@ def open_results(
         name = parts[-1]
         if name == _RECORDS and len(parts) > 1:
             ours.add((store.name, *parts[:-1]))
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-        if not hidden and os.path.splitext(name)[1].lower() in suffixes:  # noqa: PTH122  of 100,000 names
+        if not is_hidden("/".join(parts)) and os.path.splitext(name)[1].lower() in suffixes:  # noqa: PTH122  of 100,000 names
             folders.setdefault((store.name, *parts[:-1]), []).append((name, member))
     if not folders:
         raise DatasetError(
