@@ -19,6 +19,10 @@ ONE_REQUEST_SECONDS = 1.0
 and whoever started a process passes on what it got itself. Ctrl-C is pressed twice on purpose, and counts."""
 
 
+class Cancelled(KeyboardInterrupt):
+    """What was to be stopped has stopped before its end, between two frames."""
+
+
 class CancelToken:
     """Asks the loops of a run to stop, from any thread or handler of signals; it is not taken back.
 

@@ -19,6 +19,10 @@ class SourceError(SegueError):
     """A video, image folder, camera or array that cannot be read."""
 
 
+class SourceDamageError(SourceError):
+    """A frame that cannot be read, where damage stops the run; the frames before it are good."""
+
+
 class SinkError(SegueError):
     """A result that cannot be written: no permission, full disk, existing output."""
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segue.cancel import CancelToken, cancel_on_signals
-from segue.errors import ArgumentError, PromptError, SegueError, SinkError
+from segue.cancel import Cancelled, CancelToken, cancel_on_signals
+from segue.errors import ArgumentError, PromptError, SegueError, SinkError, SourceDamageError
 from segue.inputs import kind_of
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Inputs, OpenJob, first_frame, open_video
@@ -109,17 +109,21 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
     network = instance_network(job.model.name, job.model.weights)
     side = job.options.short_side or network.short_side
     seen: list[Frame] = []
+    damage: list[SourceDamageError] = []
     with source, cancel_on_signals(cancel) as token:
         first, frames = first_frame(source.name, source)
         observer.begin("frames", source.frame_count)
 
         def images() -> Iterator[Image]:
-            for frame in frames:
-                if token.cancelled:
-                    raise KeyboardInterrupt("interrupted; a video that is one clip begins anew")
-                seen.append(replace(frame, image=resized(frame.image, side)))
-                observer.count(len(seen))
-                yield seen[-1].image
+            try:
+                for frame in frames:
+                    if token.cancelled:
+                        raise Cancelled("interrupted; a video that is one clip begins anew")
+                    seen.append(replace(frame, image=resized(frame.image, side)))
+                    observer.count(len(seen))
+                    yield seen[-1].image
+            except SourceDamageError as error:
+                damage.append(error)  # the clip ends here
 
         records = whole_clip(
             network,
@@ -135,6 +139,8 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
     for frame, result in zip(seen, sure_results(records, seen, network.score), strict=True):
         observer.frame(frame, result, "")
     observer.written("ytvis", path)
+    if damage:
+        raise damage[0]
     return {"ytvis": path}
 
 

@@ -14,7 +14,7 @@ from typing import cast
 
 from torch import nn
 
-from segue.cancel import CancelToken, cancel_on_signals, interrupt_on_signals
+from segue.cancel import Cancelled, CancelToken, cancel_on_signals, interrupt_on_signals
 from segue.errors import ArgumentError, PromptError, ResumeError, SinkError, SourceError
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Inputs, OpenJob, first_frame
@@ -323,10 +323,13 @@ class FrameRun(FrameLoop):
                 for frame, result in self.take(_until_cancelled(frames, token), _now_and_then(self._save)):
                     self._write(frame, result)
                 if token.cancelled and not endless:
-                    raise RunInterrupted
-            except (SourceError, PromptError, RunInterrupted) as error:  # no frame is half taken
+                    raise Cancelled
+            except (SourceError, PromptError, Cancelled) as error:  # no frame is half taken
                 if not endless or isinstance(error, PromptError):
                     self._save()
+                    if isinstance(error, SourceError):  # what waits for frames that will not come
+                        for frame, result in self.finish():
+                            self._write(frame, result)
                     self._sink.suspend()  # completes what shows the results so far
                     raise
                 self.lost = cast(SourceError, error)
@@ -394,17 +397,20 @@ def first_pass(
 
     save_if_due = _now_and_then(save)
     with cancel_on_signals(cancel) as token:
-        for number in passes.learning():
-            report(number)
-            if token.cancelled:
-                save()
-                raise KeyboardInterrupt
-            save_if_due()
+        try:
+            for number in passes.learning():
+                report(number)
+                if token.cancelled:
+                    raise Cancelled
+                save_if_due()
+        except (SourceError, Cancelled):  # no frame is half taken
+            save()
+            raise
         save()
 
 
 def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
-    """The frames until the run is to stop; none is read after that: a stopped source seems to be short."""
+    """The frames until the run is to stop; none is read after that."""
     while not token.cancelled:
         frame = next(frames, None)
         if frame is None or token.cancelled:

@@ -8,11 +8,12 @@ lengths, a few hundred bytes for an object on a frame.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
 
-from segue.errors import PromptError, SourceError
+from segue.errors import PromptError, SourceDamageError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle, measure
 from segue.models.base import FramePrompts
 from segue.sessions.base import Checkpointable, checkpointed
@@ -49,20 +50,38 @@ class ReversePass(Checkpointable, Passes):
         plan = first_prompts(self._prompts(first))
         plan.pop(first.index, None)
         if plan and not self._done:
-            stride, top = self._source.request.stride, max(plan)
-            self.total = (top - first.index) // stride + 1
-            for frame in self._backwards(first, top if self._next is None else self._next, plan):
-                later = {item.id for index, given in plan.items() if index > frame.index for item in given}
-                result = self._session.step(frame, plan.get(frame.index))
-                self._found[frame.index] = [
-                    (item, encode_rle(result.mask == item.id)["counts"])
-                    for item in result.objects
-                    if item.id in later
-                ]
-                self._next = frame.index - stride
-                yield (top - frame.index) // stride + 1
+            try:
+                yield from self._follow(first, plan)
+            except SourceDamageError:  # the pass forwards meets it, too: only what comes before it counts
+                last = self._last_before_damage(first.index, max(plan))
+                self._session.reset()
+                self._found, self._next = {}, None
+                yield from self._follow(first, {i: given for i, given in plan.items() if i <= last})
         self._session.reset()
         self._done = True
+
+    def _follow(self, first: Frame, plan: Mapping[int, Sequence[Prompt]]) -> Iterator[int]:
+        """Follow objects backwards from the last of their prompts."""
+        stride, top = self._source.request.stride, max(plan, default=first.index)
+        self.total = (top - first.index) // stride + 1
+        for frame in self._backwards(first, top if self._next is None else self._next, plan):
+            later = {item.id for index, given in plan.items() if index > frame.index for item in given}
+            result = self._session.step(frame, plan.get(frame.index))
+            self._found[frame.index] = [
+                (item, encode_rle(result.mask == item.id)["counts"])
+                for item in result.objects
+                if item.id in later
+            ]
+            self._next = frame.index - stride
+            yield (top - frame.index) // stride + 1
+
+    def _last_before_damage(self, first: int, top: int) -> int:
+        """Index of the last frame that can be read."""
+        last = first
+        with suppress(SourceDamageError):
+            for frame in self._source.part(first, top + 1):
+                last = frame.index
+        return last
 
     def second(self) -> Iterator[Frame]:
         yield from self._source  # from when the first frame is asked for: the pass before closes the source
@@ -96,7 +115,7 @@ class ReversePass(Checkpointable, Passes):
             try:
                 frames = list(self._source.part(low, high + 1))
             except SourceError as error:
-                if not prompted:
+                if not prompted or isinstance(error, SourceDamageError):
                     raise
                 raise PromptError(f"there is a prompt for frame {max(prompted)}, but {error}") from None
             if missing := prompted - {frame.index for frame in frames}:

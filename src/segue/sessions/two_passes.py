@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from segue.arrays import Float32Array
-from segue.errors import SegueError, SourceError
+from segue.errors import SegueError, SourceDamageError, SourceError
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.align import Aligner
 from segue.sessions.backgrounds import Background
@@ -94,9 +94,13 @@ class TwoPasses(Checkpointable, Passes):
     def learning(self) -> Iterator[int]:
         """Run or continue the first pass; yields the number of frames done so far."""
         if not self.done:
-            for frame in islice(self._source(), self._count, None):
-                self.take(frame)
-                yield self._count
+            try:
+                for frame in islice(self._source(), self._count, None):
+                    self.take(frame)
+                    yield self._count
+            except SourceDamageError:  # the second pass gives the frames before it, and meets it again
+                if self._count == 0:
+                    raise
             self.finish()
         self._background.scenes = self.scenes
 
@@ -104,11 +108,13 @@ class TwoPasses(Checkpointable, Passes):
         """The frames of the second pass, after the first one."""
         count = 0
         for count, frame in enumerate(self._source(), start=1):
-            if count <= self._count:
-                yield frame
+            if count > self._count:
+                break
+            yield frame
         if count != self._count:
+            now = f"more than {self._count}" if count > self._count else str(count)
             raise SourceError(
-                f"the video has {count} frames now, {self._count} in the first pass; "
+                f"the video has {now} frames now, {self._count} in the first pass; "
                 "start again with --overwrite, or take one pass"
             )
 

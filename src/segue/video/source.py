@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
-from segue.cancel import CancelToken
-from segue.errors import SourceError
+from segue.cancel import Cancelled, CancelToken
+from segue.errors import SourceDamageError, SourceError
 from segue.inputs import check_choice, check_file, check_number, exists, kind_of, type_name, whole_number
 from segue.types import DamagePolicy, Frame, Image, WhenLate
 from segue.video.addresses import is_address
@@ -154,7 +154,11 @@ class Source(AbstractContextManager["Source"]):
         self.close()
 
     def stop(self) -> None:
-        """End the iterations under way before their next frame, for good; a signal handler may call it."""
+        """End the iterations under way before their next frame, for good; a signal handler may call it.
+
+        A camera or live stream ends. What has an end of its own raises :class:`segue.cancel.Cancelled`, so
+        that nobody takes the frames so far for all of them.
+        """
         self._stopped.cancel()
         self._reader.interrupt()
 
@@ -176,7 +180,7 @@ class Source(AbstractContextManager["Source"]):
         if span.duration is not None and self._first_time is not None:
             times.append(self._first_time + span.duration)
         last = min(span.end, end) if isinstance(span.end, int) else end
-        return Source(
+        part = Source(
             self._reader,
             replace(span, start=start, end=last, duration=None, until=min(times, default=None)),
             max_size=self._max_size,
@@ -185,6 +189,8 @@ class Source(AbstractContextManager["Source"]):
             warn=self._warn,
             request=self.request,
         )
+        part._stopped = self._stopped
+        return part
 
     def close(self) -> None:
         """End the iterations that are under way; a file, folder or array can be iterated again."""
@@ -198,11 +204,14 @@ class Source(AbstractContextManager["Source"]):
         count = 0
         for index, time, image in self._ahead():
             if self._closings != closings or self._stopped.cancelled:
-                return
+                break
             if not isinstance(image, DamageError):
                 last = image
             elif self._on_damage == "stop":
-                raise SourceError(f"{image}; frames read before it: {count}") from image
+                raise SourceDamageError(
+                    f"{image}; frames read before it: {count} "
+                    "(--on-damage skip leaves such a frame out, hold repeats the one before it)"
+                ) from image
             elif self._on_damage == "hold" and last is not None:
                 self._warn(f"{image}; the frame before it is repeated")
             else:
@@ -210,6 +219,8 @@ class Source(AbstractContextManager["Source"]):
                 continue
             count += 1
             yield Frame(index, time, last)
+        if self._stopped.cancelled and not self.endless:
+            raise Cancelled(f"{self._reader.where}: stopped after {count} frames")
         if count == 0 and self._closings == closings and not self._stopped.cancelled:
             raise SourceError(f"{self._reader.where}: no frame to read (check start and end)")
 

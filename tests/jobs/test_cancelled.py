@@ -1,0 +1,126 @@
+"""A run that is stopped while a frame is read goes on to the files of a run that was not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segue.cancel import Cancelled, CancelToken
+from segue.jobs.running import RunInterrupted, open_job, run_open
+from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoJob, VideoSource
+from segue.models.stcn import STCNLite
+from segue.types import MaskPrompt
+from segue.video import Source, open_source
+from segue.video.readers import SourceImage
+from tests.cli.running import FRAMES, MASKS, contents
+from tests.lite import lively_lite
+
+COUNT = 5
+
+
+@pytest.fixture(scope="module")
+def lite() -> STCNLite:
+    return lively_lite()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    (tmp_path / "film").mkdir()
+    for number, image in enumerate(FRAMES[:COUNT]):
+        Image.fromarray(image).save(tmp_path / f"film/{number}.png")
+    return tmp_path / "film"
+
+
+def each_read(source: Source, call: Callable[[int], None]) -> Source:
+    """Call a function while each image of a source is read, with the number of images read so far."""
+    read, images = 0, source._reader.images
+
+    def loading(image: SourceImage) -> SourceImage:
+        def load() -> np.ndarray:
+            nonlocal read
+            read += 1
+            call(read)
+            return image.load()
+
+        return replace(image, load=load)
+
+    def watched(start: int | float = 0) -> Iterator[SourceImage]:
+        return map(loading, images(start))
+
+    source._reader.images = watched  # type: ignore[method-assign]
+    return source
+
+
+def track(images: Path, folder: Path, resume: bool, **options: Any) -> TrackJob:
+    prompt = MaskPrompt(1, MASKS[3 if options else 0] == 1)
+    return TrackJob(
+        source=VideoSource(place=str(images)),
+        model=Model(name="stcn-lite"),
+        prompts=(replace(prompt, frame=3) if options else prompt,),
+        options=options,
+        device="cpu",
+        outputs=Outputs(folder=folder, resume=resume),
+    )
+
+
+def backwards(images: Path, folder: Path, resume: bool) -> TrackJob:
+    return track(images, folder, resume, reverse=True)
+
+
+def two_passes(images: Path, folder: Path, resume: bool) -> ForegroundJob:
+    return ForegroundJob(
+        source=VideoSource(place=str(images)),
+        model=Model(name="median"),
+        options={"passes": 2},
+        device="cpu",
+        outputs=Outputs(folder=folder, resume=resume),
+    )
+
+
+@pytest.mark.parametrize("make", [track, backwards, two_passes])
+def test_a_run_that_is_stopped_while_any_frame_is_read_goes_on_to_the_same_files(
+    make: Callable[[Path, Path, bool], VideoJob], images: Path, tmp_path: Path, lite: STCNLite
+) -> None:
+    def run(
+        folder: Path, call: Callable[[int], None], token: CancelToken | None = None, resume: bool = False
+    ) -> None:
+        source = each_read(open_source(images, prefetch=0), call)
+        given: dict[str, Any] = {"source": source}
+        if make is not two_passes:
+            given["model"] = lite
+        run_open(open_job(make(images, folder, resume), given), cancel=token)
+
+    reads: list[int] = []
+    run(tmp_path / "whole", reads.append)
+    expected = contents(tmp_path / "whole/masks")
+    assert len(expected) == COUNT + 1  # and the marker
+    for number in reads:
+        token, folder = CancelToken(), tmp_path / f"stopped-{number}"
+
+        def cancel(read: int, token: CancelToken = token, number: int = number) -> None:
+            if read == number:
+                token.cancel()
+
+        with pytest.raises(RunInterrupted):
+            run(folder, cancel, token)
+        run(folder, lambda read: None, resume=True)
+        assert contents(folder / "masks") == expected, f"stopped at read {number} of {len(reads)}"
+
+
+@pytest.mark.parametrize("prefetch", [0, 4])
+def test_a_source_with_an_end_that_is_stopped_says_so(images: Path, prefetch: int) -> None:
+    source = open_source(images, prefetch=prefetch)
+    part, frames = source.part(1, 4), iter(source)
+    assert [next(frames).index for _ in range(3)] == [0, 1, 2]
+    source.stop()
+    with pytest.raises(Cancelled):
+        next(frames)
+    for stopped in (source, part, source.part(0, 2)):
+        with pytest.raises(Cancelled):
+            list(stopped)
