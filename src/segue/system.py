@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import signal
 import sys
 import threading
@@ -83,6 +84,23 @@ def sync_folder(folder: Path) -> None:
 def rename(source: Path, target: Path) -> None:
     """Give a file another name, in one step; a file that has it is replaced."""
     _patiently(lambda: source.replace(target))
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder; whenever the process is killed, it is whole under its name or not there."""
+    finish_removal(folder)
+    with suppress(FileNotFoundError):
+        rename(folder, _removed(folder))
+    finish_removal(folder)
+
+
+def finish_removal(folder: Path) -> None:
+    """Remove what a process that was killed in :func:`remove_folder` has left of a folder."""
+    shutil.rmtree(_removed(folder), ignore_errors=True)
+
+
+def _removed(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.removed")
 
 
 def remove_lock(lock: FileLock, path: Path) -> None:

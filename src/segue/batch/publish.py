@@ -15,7 +15,7 @@ from secrets import token_hex
 from segue.batch.places import DONE, RESULT, SUBFOLDER, file_system, hide_secrets, one_line
 from segue.errors import SinkError
 from segue.inputs import sha256
-from segue.system import rename, sync_file, sync_folder
+from segue.system import remove_folder, rename, sync_file, sync_folder
 from segue.video.addresses import is_url
 from segue.video.partial import make_folder, write_complete, writing
 
@@ -77,7 +77,8 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
     write_complete(work / RESULT, mark_data(batch, name, digest))
     if is_url(output):
         _upload(work, f"{output.rstrip('/')}/{name}", name, batch, digest)
-        shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):  # all is uploaded
+            remove_folder(work)
         return digest, None
     check_free(output, [name], batch)
     final, moving = Path(output, name), Path(output, MOVING, token_hex(8))
@@ -93,9 +94,11 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            shutil.move(work, coming)  # it lies on another disk
+            shutil.copytree(work, coming, symlinks=True)  # it lies on another disk
             _sync(coming)
             rename(coming, final)
+            with suppress(OSError):  # all is copied
+                remove_folder(work)
         finally:
             shutil.rmtree(moving, ignore_errors=True)
         sync_folder(final.parent)

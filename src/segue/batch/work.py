@@ -26,6 +26,7 @@ from segue.errors import ResumeError, SegueError
 from segue.jobs.observer import Observer
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob
 from segue.masks import overlay
+from segue.system import finish_removal, remove_folder
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video.addresses import is_url
 from segue.video.mask_folder import MARKER
@@ -120,6 +121,7 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
     video = CancelToken()  # callbacks of this video end with it
     cancel.on_cancel(video.cancel)
     remove_partial(work)  # what a killed worker was writing there
+    finish_removal(work)
     ended = partial(replace, task, worker=f"{socket.gethostname()}:{os.getpid()}")
     try:
         job = _placed(task, fetched, work)
@@ -127,7 +129,7 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
             _carry_out(job, watch, video, resume=(work / "masks" / MARKER).exists())
         except ResumeError:  # its source or weights have changed since, or what was saved is damaged
             watch = ProgressRecorder()
-            shutil.rmtree(work)
+            remove_folder(work)
             _carry_out(job, watch, video, resume=False)
         image = watch.image()
         digest, stamp = publish(work, order.output, task.name, order.batch)

@@ -1,0 +1,104 @@
+"""A worker is killed at each of its file operations: the same video is done afterwards, to the same bytes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segue import jobs
+from segue.batch import Task
+from segue.batch.places import DONE, RESULT, key_of
+from segue.batch.work import JobConfig, ProgressRecorder, attempt
+from segue.cancel import CancelToken
+from segue.jobs.values import ForegroundJob, Model, VideoJob, VideoSource
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.video import PngSink
+from tests.kills import every_kill
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child process")
+
+
+@pytest.fixture
+def task(monkeypatch: pytest.MonkeyPatch) -> Task:
+    """A video whose job writes two masks at once: most file operations of a worker are not those of a job."""
+
+    def run(job: VideoJob, watch: ProgressRecorder, _: CancelToken) -> None:
+        assert job.outputs.folder is not None
+        write_masks(job.outputs.folder, resume=job.outputs.resume, overwrite=job.outputs.overwrite)
+
+    monkeypatch.setattr(jobs, "run", run)
+    return Task("in/clip", "x", job=ForegroundJob(source=VideoSource(place="x"), model=Model(name="median")))
+
+
+def write_masks(
+    folder: Path, *, weights: str = "mine", resume: bool = False, overwrite: bool = False
+) -> None:
+    settings = {"weights": weights}
+    with PngSink(folder / "masks", settings=settings, resume=resume, overwrite=overwrite) as sink:
+        for index in range(2):
+            mask = np.full((4, 6), index, np.uint8)
+            frame = Frame(index, 0.0, np.zeros((4, 6, 3), np.uint8))
+            sink.write(frame, Segmentation(index, 0.0, mask, (ObjectInfo(1, None, 1.0),) if index else ()))
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("place", ["a folder", "another disk", "a store"])
+def test_after_a_kill_at_any_file_operation_the_same_video_is_complete(
+    place: str, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its work folder is one that an earlier worker has left, with other weights: it is removed first."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # a kill loses nothing that was written
+    output = str(tmp_path / "out")
+    if place == "a store":
+        fsspec = pytest.importorskip("fsspec")
+        monkeypatch.setitem(fsspec.config.conf, "file", {"auto_mkdir": True})
+        output = f"file://{output}"
+    elif place == "another disk":
+        far_apart(monkeypatch, tmp_path / "scratch", tmp_path / "out")
+    order = JobConfig(output=output, scratch=tmp_path / "scratch", batch="mine")
+
+    def begin() -> None:
+        for folder in ("out", "scratch"):
+            shutil.rmtree(tmp_path / folder, ignore_errors=True)
+        (tmp_path / "out").mkdir()
+        write_masks(tmp_path / "scratch/work" / key_of(task.name), weights="others")
+
+    def done() -> dict[str, bytes]:
+        outcome = attempt(task, order, CancelToken())
+        assert outcome.state == "done", outcome.error
+        assert files_of(tmp_path / "scratch") == {}
+        return {name: data for name, data in files_of(tmp_path / "out").items() if "moving" not in name}
+
+    begin()
+    whole = done()
+    assert len([name for name in whole if name.endswith(".png")]) == 2
+    assert f"in/clip/{RESULT}" in whole
+    assert (f"in/clip/{DONE}" in whole) is (place == "a store")
+    begin()
+    moments = 0
+    for moment in every_kill(tmp_path, lambda: attempt(task, order, CancelToken())):
+        assert done() == whole, moment
+        begin()
+        moments += 1
+    assert moments > 20
+
+
+def far_apart(monkeypatch: pytest.MonkeyPatch, *disks: Path) -> None:
+    """Nothing can be renamed from one of these folders into another."""
+    replace = Path.replace
+
+    def within(source: Path, target: Path) -> Path:
+        if any(source.is_relative_to(disk) != target.is_relative_to(disk) for disk in disks):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", within)
