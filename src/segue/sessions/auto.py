@@ -94,10 +94,13 @@ class AutoSession(DetectionSession):
     def _pause(self) -> int:
         return 1 if self._last_id == 0 else self._every or NEVER
 
-    def _detect(self, frame: Frame, *following: Frame) -> list[Prompt]:
-        """The masks of what is new among the objects of a frame; tracks take note of the run."""
+    def _detect(self, frame: Frame, *following: Frame) -> tuple[Segmentation, Segmentation | None]:
         found = self._detector(frame, *following)
-        known = self._session.peek(frame) if self._tracks and found.objects else None
+        return found, self._session.peek(frame) if self._tracks and found.objects else None
+
+    def _associate(self, frame: Frame, detected: tuple[Segmentation, Segmentation | None]) -> list[Prompt]:
+        """The masks of what is new among the objects of a frame; tracks take note of the run."""
+        found, known = detected
         for track in self._tracks.values():
             track.misses = 0 if track.area else track.misses + 1
         fresh: list[tuple[BoolArray, DetectionTrack]] = []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from segue.errors import ArgumentError, CheckpointError, ResumeError, SinkError
+from segue.errors import ArgumentError, CheckpointError, ResumeError, SegueError, SinkError
 from segue.inputs import check_file, kind_of, parse_json
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import replacing
@@ -123,7 +124,12 @@ class Checkpointable:
     They are JSON values, arrays, tensors, collections and dataclasses of them, whose fields count if they
     compare, or checkpointable themselves. ``state_fields`` are their names and initial values,
     ``state_types`` the dataclasses in them.
+
+    What fails inside of :meth:`changing` leaves the object between two states. ``torn`` says then what
+    failed, and the object refuses to go on until it begins anew or is restored.
     """
+
+    torn: str | None = None
 
     state_fields: ClassVar[dict[str, Any]] = {}
     state_types: ClassVar[tuple[type, ...]] = ()
@@ -141,9 +147,28 @@ class Checkpointable:
 
     def restart(self) -> None:
         """Forget everything: all declared attributes have their initial values."""
+        self.torn = None
         for name, initial in self.state_fields.items():
             if initial is not ...:
                 setattr(self, name, initial() if callable(initial) else initial)
+
+    def check_whole(self) -> None:
+        """Refuse to go on where a change has failed in the middle."""
+        if self.torn is not None:
+            raise SegueError(
+                f"{type(self).__name__}: {self.torn}, so that nothing can follow; "
+                "begin anew with reset(), or go on from a saved state with restore()"
+            )
+
+    @contextmanager
+    def changing(self, what: str) -> Iterator[None]:
+        """What follows changes the state; if it fails, the state is neither the old nor the new one."""
+        self.check_whole()
+        try:
+            yield
+        except BaseException as error:
+            self.torn = f"{what} failed in the middle ({type(error).__name__})"
+            raise
 
     def _config_fingerprint(self) -> dict[str, Any]:
         """Configuration of a saved state as JSON; it must be equal when the state is restored."""
@@ -154,6 +179,7 @@ class Checkpointable:
 
     def state(self, *, copy: bool = True) -> SessionState:
         """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
+        self.check_whole()
         tensors: dict[str, Tensor] = {}
         parts: dict[str, SessionState] = {}
         values: dict[str, Any] = {}
@@ -175,6 +201,12 @@ class Checkpointable:
             )
         state.require(self._config_fingerprint())
         self._reset_transient_state()
+        self.torn = None
+        with self.changing("restoring a state"):
+            self._take_over(state)
+
+    def _take_over(self, state: SessionState) -> None:
+        """Set what a state contains."""
         kinds = {kind.__name__: kind for kind in (*self.state_types, Frame, ObjectInfo, Segmentation)}
         place = getattr(self, "device", torch.device("cpu"))
         for name in self.state_fields:

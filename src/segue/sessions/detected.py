@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array
-from segue.errors import PromptError, SegueError
+from segue.errors import PromptError
 from segue.inputs import check_number
 from segue.masks.measure import measure
 from segue.prompts.planes import tight_box
@@ -113,26 +114,33 @@ class DetectionSession(FindingSession):
         super().reset()
         self._session.reset()
 
-    def _take(self, frame: Frame) -> None:
+    def _prepare(self, frame: Frame) -> tuple[Frame, Any]:
         # Frames that wait are copies: the caller may fill one array again and again.
-        self._waiting.append(replace(frame, image=np.array(frame.image)) if self.lag else frame)
-        try:
-            if len(self._waiting) > self.lag:
-                self._advance()
-        except SegueError:
-            self._waiting.pop()  # as if it had never come, so that the session can be saved
-            raise
+        own = replace(frame, image=np.array(frame.image)) if self.lag else frame
+        waiting = [*self._waiting, own]
+        return own, self._found(waiting) if len(waiting) > self.lag else None
+
+    def _take(self, frame: Frame, prepared: tuple[Frame, Any]) -> None:
+        own, found = prepared
+        self._waiting.append(own)
+        if len(self._waiting) > self.lag:
+            self._advance(found)
 
     def _end(self) -> None:
         while self._waiting:
-            self._advance()
+            self._advance(self._found([*self._waiting]))
 
-    def _advance(self) -> None:
+    def _found(self, waiting: Sequence[Frame]) -> Any:
+        """What the detector finds in the first of some frames, for :meth:`_associate`; None if it does not run."""
+        only, frame = self.options.frames, waiting[0]
+        due = self._seen >= self._detect_at if only is None else frame.index in only
+        return self._detect(*waiting) if due else None
+
+    def _advance(self, found: Any) -> None:
         """Make the result of the frame that has waited longest."""
-        frame, *following = self._waiting
-        only, given = self.options.frames, list[Prompt]()
-        if self._seen >= self._detect_at if only is None else frame.index in only:
-            given = self._detect(frame, *following)
+        frame, given = self._waiting[0], list[Prompt]()
+        if found is not None:
+            given = self._associate(frame, found)
             self._detect_at = self._seen + self._pause()
         result = self._session.step(frame, given or None)
         objects = []
@@ -154,11 +162,15 @@ class DetectionSession(FindingSession):
         """Frames until the detector runs again."""
         return self.options.every
 
-    def _detect(self, frame: Frame, *following: Frame) -> list[Prompt]:
-        """Match the detections of a frame with the known objects; the prompts that follow for the tracker."""
+    def _detect(self, frame: Frame, *following: Frame) -> Any:
+        """Run the detector on a frame, and see where the known objects are; nothing changes."""
         found = propose(self._detector, frame, TENTATIVE_SCORE * self.options.score)
         tracked = self._session.peek(frame).mask if self._tracks else np.zeros(frame.size, np.uint8)
-        mask = np.array(tracked, np.int32)
+        return found, np.array(tracked, np.int32)
+
+    def _associate(self, frame: Frame, detected: Any) -> list[Prompt]:
+        """Match the detections of a frame with the known objects; the prompts that follow for the tracker."""
+        found, mask = detected
         looks = [appearance_of(frame.image, box) for box in found.boxes]
         matched = self._matched(found, looks, _visible(mask))
         lost = [i for i, track in self._tracks.items() if i not in matched and track.misses >= track.patience]

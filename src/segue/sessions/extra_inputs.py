@@ -110,8 +110,10 @@ def computing_flow(network: ForegroundNetwork, provider: FlowProvider) -> Foregr
 
 
 def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
-    """Refuse depth or flow that the model ``name`` does not take, or that does not fit, before a change."""
+    """Refuse depth or flow that the model ``name`` does not take, or that does not fit, and missing flow."""
     height, width = frame.size
+    if taken == "flow" and frame.flow is None:
+        raise FlowError(f"frame {frame.index}: {name} looks at flow; each frame must bring a flow image")
     for extra in get_args(Extra):
         plane = getattr(frame, extra)
         if plane is None:

@@ -156,8 +156,11 @@ class ForegroundSession(ExplainedSession):
             "objects": self._masks.objects,
         }
 
-    def _take(self, frame: Frame) -> None:
+    def _prepare(self, frame: Frame) -> None:
         check_extra(frame, self._segmenter.extra, self._segmenter.name)
+        self._masks.check(frame.size)
+
+    def _take(self, frame: Frame, prepared: None) -> None:
         image = self._reduced(frame)
         event = self._event(frame, image)
         seen = SegmenterInput(image, plane_of(frame, image.shape[:2], self._depth_scale))
@@ -179,7 +182,6 @@ class ForegroundSession(ExplainedSession):
 
     def _resize(self, frame: Frame) -> ResizePadGeometry:
         """Take frames of another size; the background stays if they have the same shape."""
-        self._masks.check(frame.size)
         geometry, image = ResizePadGeometry.of(frame.size, self._short_side, 1), self._background.image
         before = frame.size if self._geometry is None else self._geometry.image
         kept = image if same_shape(frame.size, before) else None

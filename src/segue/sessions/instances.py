@@ -74,6 +74,15 @@ class _Pending:
     memory: Any = field(default=None, compare=False)  # what it made of it, if apart from other frames
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the network finds in a window: instances, their mask logits, and where their queries look."""
+
+    found: list[Instance]
+    masks: Tensor  # (K, T, h, w)
+    looks: npt.NDArray[np.float32] | None
+
+
 class InstanceSession(ExplainedSession):
     """Follows all instances; frames go in one by one, results come out ``lag`` frames later.
 
@@ -118,16 +127,22 @@ class InstanceSession(ExplainedSession):
         self.lag = self.options.window - 1
         self.reset()
 
-    def _take(self, frame: Frame) -> None:
+    def _prepare(self, frame: Frame) -> tuple[_Pending, _Seen | None]:
         # A copy where nothing is resized: the caller may fill one array again and again.
         image = np.array(resized(frame.image, self.options.short_side))
-        self._frames.append(_Pending(frame.index, frame.time, frame.size, image))
-        if len(self._frames) == self.options.window:
-            self._segment_window(keep=self.options.overlap)
+        pending = _Pending(frame.index, frame.time, frame.size, image)
+        window = [*self._frames, pending]
+        return pending, self._look(window) if len(window) == self.options.window else None
+
+    def _take(self, frame: Frame, prepared: tuple[_Pending, _Seen | None]) -> None:
+        pending, seen = prepared
+        self._frames.append(pending)
+        if seen is not None:
+            self._follow(seen, keep=self.options.overlap)
 
     def _end(self) -> None:
         if len(self._frames) > self._shared:
-            self._segment_window(keep=0)
+            self._follow(self._look(self._frames), keep=0)
 
     def _config_fingerprint(self) -> dict[str, Any]:
         classes = self.options.classes
@@ -140,11 +155,11 @@ class InstanceSession(ExplainedSession):
         }
 
     @torch.inference_mode()
-    def _segment_window(self, keep: int) -> None:
-        """Segment the window, queue the results of its new frames, and keep its last ``keep`` frames."""
+    def _look(self, window: Sequence[_Pending]) -> _Seen:
+        """What the network finds in a window."""
         network, options = self._network, self.options
         with weights_apart(network):
-            memory = self._encode()
+            memory = self._encode(window)
             decoded = network.decode(memory)
             scores = network.class_logits(decoded)[0].float().sigmoid()
             if options.classes is not None:  # none of the others becomes a label
@@ -156,28 +171,33 @@ class InstanceSession(ExplainedSession):
         inside = masks > 0
         kept = [i for i in suppress(inside, DUPLICATE) if inside[i].any()][: options.top]
         found = [Instance(embeddings[i], scores[queries[i]], inside[i]) for i in kept]
-        tracks = self._tracks.update(found, self._shared, keep)
-        ids = [track.id for track in tracks]
         looks = None
         if self._explains:
             looks = network.attention(memory, decoded, queries[kept]).cpu().numpy()
+        return _Seen(found, masks[kept], looks)
+
+    @torch.inference_mode()
+    def _follow(self, seen: _Seen, keep: int) -> None:
+        """Queue the results of the new frames of the window, and keep its last ``keep`` frames."""
+        tracks, looks = self._tracks.update(seen.found, self._shared, keep), seen.looks
+        ids = [track.id for track in tracks]
         for t in range(self._shared, len(self._frames)):
             pending = self._frames[t]
-            result = self._segment(pending, masks[kept, t], tracks)
+            result = self._segment(pending, seen.masks[:, t], tracks)
             strip = None if looks is None else attention_strip(pending.image, result.mask, looks[:, t], ids)
             self._due.append((result, strip))
         self._frames = self._frames[len(self._frames) - keep :]
         self._shared = keep
 
-    def _encode(self) -> Any:
-        """Encoded frames of the window; frames of an earlier window are not encoded again."""
+    def _encode(self, window: Sequence[_Pending]) -> Any:
+        """Encoded frames of a window; frames of an earlier window are not encoded again."""
         network = self._network
         if network.relates_frames:
-            return self._encoded(self._frames)
-        for pending in self._frames:
+            return self._encoded(window)
+        for pending in window:
             if pending.memory is None:
                 pending.memory = self._encoded([pending])
-        return network.join([pending.memory for pending in self._frames])
+        return network.join([pending.memory for pending in window])
 
     def _encoded(self, frames: Sequence[_Pending]) -> Any:
         """Encode frames together."""

@@ -62,6 +62,9 @@ class Session(Protocol):
         Raises:
             PromptError: the prompts do not fit the frame or the session.
             SourceError: the frame has another size than those before.
+
+        Whatever is raised, the session is as it was, and the frame can be given once more; or its state is
+        lost, and it raises SegueError until :meth:`reset` or :meth:`restore`.
         """
 
     def finish(self) -> Iterator[Segmentation]:
@@ -136,21 +139,28 @@ class FindingSession(Checkpointable, Session):
             )
         if not self.resizes:
             check_size(frame, self._size)
-        self._take(frame)
-        self._size, self._next_index = frame.size, frame.index + 1
-        return self._give()
+        self.check_whole()
+        prepared = self._prepare(frame)
+        with self.changing(f"frame {frame.index}"):
+            self._take(frame, prepared)
+            self._size, self._next_index = frame.size, frame.index + 1
+            return self._give()
 
     def finish(self) -> Iterator[Segmentation]:
         """Give the results that are still due after the last frame."""
-        self._end()
+        with self.changing("the end"):
+            self._end()
         while (result := self._give()) is not None:
             yield result
 
     def _reset_transient_state(self) -> None:
         self.reset()
 
-    def _take(self, frame: Frame) -> None:
-        """Take the next frame; nothing has changed where this fails."""
+    def _prepare(self, frame: Frame) -> Any:
+        """Check the next frame, and compute of it what :meth:`_take` needs; nothing changes."""
+
+    def _take(self, frame: Frame, prepared: Any) -> None:
+        """Take the next frame."""
         raise NotImplementedError
 
     def _end(self) -> None:

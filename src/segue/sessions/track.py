@@ -126,6 +126,7 @@ class TrackSession(Checkpointable, Session):
             frame: the next frame.
         """
         check_size(frame, self._size)
+        self.check_whole()
         self.tracker.skip()
         self._size, self._next_index = frame.size, frame.index + 1
 
@@ -136,7 +137,8 @@ class TrackSession(Checkpointable, Session):
         Args:
             ids: the objects.
         """
-        self.tracker.forget(ids)
+        with self.changing("forgetting objects"):
+            self.tracker.forget(ids)
         self._said = {i: said for i, said in self._said.items() if i not in ids}
 
     @one_thread_at_a_time
@@ -166,10 +168,12 @@ class TrackSession(Checkpointable, Session):
             PromptError: a prompt does not fit the frame.
             SourceError: the frame has another size than those before.
 
-        Whatever is raised, nothing has changed, and the frame can be given once more.
+        Whatever is raised, nothing has changed, and the frame can be given once more; or, where memory ran
+        out while the frame was written to the memory, the session refuses to go on.
         """
         frame = as_frame(frame, self._next_index)
         check_size(frame, self._size)
+        self.check_whole()
         if prompts is None:
             found = _NO_PROMPTS
         else:
@@ -184,11 +188,21 @@ class TrackSession(Checkpointable, Session):
                 tracked = None
             else:
                 with weights_apart(self._network):
-                    tracked = self.tracker.step(frame.image, given, predict=predict)
-        self._size, self._said, self._next_index = frame.size, said, frame.index + 1
-        if tracked is None:
-            return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
-        return self._result(frame, tracked, found.expected)
+                    tracked = self._tracked(frame, given, predict=predict)
+        with self.changing(f"the result of frame {frame.index}"):
+            self._size, self._said, self._next_index = frame.size, said, frame.index + 1
+            if tracked is None:
+                return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
+            return self._result(frame, tracked, found.expected)
+
+    def _tracked(self, frame: Frame, given: FramePrompts | None, *, predict: bool) -> TrackOutput:
+        """Take a frame through the tracker, which is unchanged where that fails, or torn."""
+        try:
+            return self.tracker.step(frame.image, given, predict=predict)
+        except BaseException as error:
+            if getattr(self.tracker, "torn", False):
+                self.torn = f"frame {frame.index} failed in the middle ({type(error).__name__})"
+            raise
 
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
@@ -202,7 +216,9 @@ class TrackSession(Checkpointable, Session):
             self.tracker.forget(ids)
             yield
         except BaseException:
-            self.tracker.restore(before, values)
+            self.torn = None
+            with self.changing("going back"):
+                self.tracker.restore(before, values)
             raise
 
     @torch.inference_mode()
@@ -220,6 +236,7 @@ class TrackSession(Checkpointable, Session):
         """
         frame = as_frame(frame, self._next_index)
         check_size(frame, self._size)
+        self.check_whole()
         if not self.ids:
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
         return self._result(frame, self.tracker.peek(frame.image), {})
@@ -235,6 +252,9 @@ class TrackSession(Checkpointable, Session):
     def restore(self, state: SessionState) -> None:
         """Go on from a state of the same network, weights, schedule and precision."""
         super().restore(state)
+
+    def _take_over(self, state: SessionState) -> None:
+        super()._take_over(state)
         self.tracker.restore(state.tensors, state.values["tracker"])
 
     def _reset_transient_state(self) -> None:

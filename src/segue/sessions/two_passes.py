@@ -120,6 +120,10 @@ class TwoPasses(Checkpointable, Passes):
 
     def take(self, frame: Frame) -> None:
         """Look at the next frame in the first pass."""
+        with self.changing(f"frame {frame.index} of the first pass"):
+            self._take(frame)
+
+    def _take(self, frame: Frame) -> None:
         self._count += 1
         if self._geometry is None:
             self._geometry = ResizePadGeometry.of(frame.size, self._short_side, 1)
@@ -132,10 +136,11 @@ class TwoPasses(Checkpointable, Passes):
 
     def finish(self) -> None:
         """There are no more frames."""
-        while self._waiting:
-            self._learn()
-        self._close()
-        self.done = True
+        with self.changing("the end of the first pass"):
+            while self._waiting:
+                self._learn()
+            self._close()
+            self.done = True
 
     def _config_fingerprint(self) -> dict[str, Any]:
         return {"model": self._segmenter.name, "short_side": self._short_side, "stages": self._stages}

@@ -99,8 +99,8 @@ class MemoryTracker:
     :meth:`finish`              counts the frame
     =========================== =======================================================================
 
-    All that may fail comes before :meth:`write`, and nothing changes before: a step that failed can be taken
-    again. ``memories`` holds what :meth:`new_memory` made, for each view. Tensors of single objects, such as
+    Nothing changes before :meth:`write`: a step that failed before can be taken again. ``torn`` says that one
+    failed later, as where the memory cannot grow. ``memories`` holds what :meth:`new_memory` made, for each view. Tensors of single objects, such as
     their recurrent states ("sensory memory"), are kept by a step with :meth:`keep_states` under a name of its
     choice; they are removed, saved and restored with the object, and take effect when the frame is done.
     """
@@ -121,6 +121,7 @@ class MemoryTracker:
         self._previous_masks: Tensor | None = None
         self._peeked: Look | None = None
         self._seen = self._last_memory = 0
+        self.torn = False
 
     def new_memory(self) -> Memory:
         """An empty memory of one view."""
@@ -187,14 +188,15 @@ class MemoryTracker:
         if plan.keep and self._dense_radius is not None:
             touched = F.max_pool2d(seen[1:].amax(0, keepdim=True), self.network.read_stride)[0] > 0.5
             plan = replace(plan, occupied=touched)
-        # All that may fail is done before anything changes, so that a step that failed can be taken again.
         entries = self._entries(look.views, seen, geometry, plan)
+        self.torn = True  # unless all that changes succeeds
         self.ids, self._previous_masks, self._peeked = ids, before, None
         for memory in self.memories:
             memory.commit()
         for view, entry in enumerate(entries):
             self.write(view, entry, plan)
         self.finish(plan)
+        self.torn = False
         return tracked
 
     def peek(self, image: Image) -> TrackOutput:
