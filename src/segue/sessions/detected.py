@@ -131,7 +131,7 @@ class DetectionSession(FindingSession):
             self._advance(self._found([*self._waiting]))
 
     def _found(self, waiting: Sequence[Frame]) -> Any:
-        """What the detector finds in the first of some frames, for :meth:`_associate`; None if it does not run."""
+        """What the detector finds in the first frame, for :meth:`_associate`; None if it does not run."""
         only, frame = self.options.frames, waiting[0]
         due = self._seen >= self._detect_at if only is None else frame.index in only
         return self._detect(*waiting) if due else None

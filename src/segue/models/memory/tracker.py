@@ -100,8 +100,10 @@ class MemoryTracker:
     =========================== =======================================================================
 
     Nothing changes before :meth:`write`: a step that failed before can be taken again. ``torn`` says that one
-    failed later, as where the memory cannot grow. ``memories`` holds what :meth:`new_memory` made, for each view. Tensors of single objects, such as
-    their recurrent states ("sensory memory"), are kept by a step with :meth:`keep_states` under a name of its
+    failed later, as where the memory cannot grow.
+
+    ``memories`` holds what :meth:`new_memory` made, for each view. Tensors of single objects, such as their
+    recurrent states ("sensory memory"), are kept by a step with :meth:`keep_states` under a name of its
     choice; they are removed, saved and restored with the object, and take effect when the frame is done.
     """
 
