@@ -13,8 +13,8 @@ import numpy as np
 from segue.arrays import BoolArray
 from segue.errors import DatasetError, PromptError, SegueError, SourceError
 from segue.masks import decode_rle, encode_rle
-from segue.masks.files import MAX_ID
 from segue.masks.rle import check_runs
+from segue.masks.values import MAX_ID
 from segue.types import IndexMask
 from segue_web.store import Changed, Row, StaleError, Store
 

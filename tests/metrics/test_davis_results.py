@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import get_args
 
+import cv2
 import numpy as np
 import pytest
 
@@ -155,3 +156,39 @@ def test_a_view_shows_masks_as_they_are_compared(tmp_path: Path) -> None:
     assert view.image.shape == (40, 50, 3)
     with pytest.raises(DatasetError, match="frame 77"):
         evaluation.view("bear", "77")
+
+
+def white(masks: Masks, sigma: float) -> Masks:
+    """The same objects as 0 and 255, with soft edges where sigma is not 0."""
+    whole = np.where(masks > 0, np.uint8(255), np.uint8(0))
+    return np.stack([cv2.GaussianBlur(mask, (0, 0), sigma) if sigma else mask for mask in whole])
+
+
+@pytest.mark.parametrize("sigma", [0, 1])
+@pytest.mark.parametrize("protocol", get_args(DavisProtocol))
+def test_white_results_are_the_one_object_of_the_truth(
+    tmp_path: Path, protocol: DavisProtocol, sigma: float
+) -> None:
+    truth = moving_squares(objects=1)
+    davis = save_davis(tmp_path, {"goat": truth})
+    save_masks(tmp_path / "results" / "goat", white(truth, sigma))
+    evaluation = evaluate_davis(tmp_path / "results", davis, protocol=protocol)
+    assert evaluation.overall["J-Mean"] > 0.95
+    assert evaluation.overall["J-Mean"] == 1.0 or sigma
+    assert evaluation.view is not None
+    view = evaluation.view("goat", "00002")
+    assert set(np.unique(view.result)) == {0, 1}
+
+
+def test_ids_that_the_first_frame_lacks_are_explained(tmp_path: Path) -> None:
+    truth = moving_squares(objects=2)
+    davis = save_davis(tmp_path / "a", {"goat": truth})
+    save_masks(tmp_path / "white" / "goat", white(truth, 0))
+    with pytest.raises(DatasetError, match="one object, not 2"):
+        evaluate_davis(tmp_path / "white", davis)
+    late = truth.copy()
+    late[0][late[0] == 2] = 0
+    davis = save_davis(tmp_path / "b", {"goat": late})
+    save_masks(tmp_path / "late" / "goat", late)
+    with pytest.raises(DatasetError, match="Object 2 appears later"):
+        evaluate_davis(tmp_path / "late", davis)

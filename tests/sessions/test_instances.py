@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import segue
 from segue.errors import CheckpointError, PromptError, SourceError
-from segue.masks.files import MAX_ID
+from segue.masks.values import MAX_ID
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
 from segue.sessions.instance_tracks import PATIENCE, Instance, Tracks

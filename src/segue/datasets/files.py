@@ -15,7 +15,7 @@ from segue.arrays import UInt8Array
 from segue.errors import DatasetError, SourceError
 from segue.inputs import check_file
 from segue.masks import StoredMask, read_stored_mask
-from segue.masks.files import IMAGE_ERRORS, IMAGE_FORMATS
+from segue.masks.files import IMAGE_ERRORS, IMAGE_FORMATS, read_levels
 from segue.naming import first_few, is_hidden, natural_key
 from segue.types import Image as RgbImage
 from segue.video.readers import check_pixels
@@ -42,15 +42,23 @@ def read_text(path: Path) -> str:
 
 
 def read_mask_file(file: Path | BytesIO, where: str = "") -> StoredMask:
-    """Stored values (H, W) of a mask, uint8 or (16-bit files) uint16, ignoring its palette."""
+    """Index mask (H, W) of a file, uint8 or (16-bit files) uint16; one white object is 255, as void is."""
     try:
         return read_stored_mask(file, where or str(file))
     except SourceError as error:
         raise DatasetError(str(error)) from error
 
 
+def read_map(path: Path) -> StoredMask:
+    """Grey levels (H, W) of a file, uint8 or uint16, such as distances."""
+    try:
+        return read_levels(path, str(path))
+    except SourceError as error:
+        raise DatasetError(str(error)) from error
+
+
 def read_index_mask(path: Path) -> UInt8Array:
-    """Stored values of an 8-bit mask file, (H, W), uint8, ignoring its palette."""
+    """The same of a file with 8 bits, (H, W), uint8."""
     values = read_mask_file(path)
     if values.dtype != np.uint8:
         raise DatasetError(f"{path} has {8 * values.itemsize} bits a pixel; a mask must have 8")

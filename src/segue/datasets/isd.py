@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from segue.datasets.cdnet import open_cdnet
-from segue.datasets.files import read_mask_file, read_rgb
+from segue.datasets.files import read_map, read_rgb
 from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, open_plain
 from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
@@ -137,7 +137,7 @@ class IsdClip:
 
     def _values(self, kind: str, letter: str, i: int) -> npt.NDArray[np.integer]:
         path = self.folder / kind / f"{letter}{i + 1:06d}.png"
-        return np.asarray(read_mask_file(path))
+        return read_map(path)
 
 
 def export_davis(sequences: ForegroundFolder, out: Path) -> None:

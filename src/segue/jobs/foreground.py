@@ -23,6 +23,7 @@ from segue.jobs.opened import Inputs, OpenJob
 from segue.jobs.plan import zones_of
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
+from segue.masks.files import read_levels
 from segue.models.base import ForegroundCapabilities, ForegroundNetwork, foreground_capabilities
 from segue.registry import DETECTORS
 from segue.sessions.association import name_object
@@ -174,7 +175,7 @@ def _chosen_frames(
             if frame.index >= len(maps):
                 raise SourceError(f"{depth}: {len(maps)} depth maps, none for frame {frame.index}")
             path = maps[frame.index]
-            chosen = replace(chosen, depth=read_stored_mask(path, str(path)))
+            chosen = replace(chosen, depth=read_levels(path, str(path)))
         yield chosen
 
 

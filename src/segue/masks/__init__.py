@@ -2,9 +2,7 @@
 
 from segue.masks.drawing import overlay
 from segue.masks.files import (
-    DAVIS_PALETTE,
     StoredMask,
-    davis_palette,
     fold_ids,
     read_index_mask,
     read_stored_mask,
@@ -12,6 +10,7 @@ from segue.masks.files import (
 )
 from segue.masks.measure import ObjectExtent, fill_boxes, measure, resize_mask
 from segue.masks.rle import Rle, decode_rle, encode_objects, encode_rle, rle_area, rle_box
+from segue.masks.values import DAVIS_PALETTE, davis_palette
 
 __all__ = [
     "DAVIS_PALETTE",

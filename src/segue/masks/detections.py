@@ -9,9 +9,9 @@ import numpy as np
 
 from segue.arrays import BoolArray
 from segue.errors import PromptError, SegueError
-from segue.masks.files import MAX_ID
 from segue.masks.measure import fill_boxes, measure
 from segue.masks.tracks import RleTrack
+from segue.masks.values import MAX_ID
 from segue.types import ObjectInfo, Segmentation
 
 

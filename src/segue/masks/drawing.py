@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.arrays import FloatingArray
-from segue.masks.files import DAVIS_PALETTE, fold_ids
+from segue.masks.files import fold_ids
 from segue.masks.measure import measure
+from segue.masks.values import DAVIS_PALETTE
 from segue.types import Box, Image, IndexMask
 
 _PEAKS = np.maximum(DAVIS_PALETTE.max(axis=1, keepdims=True), 1).astype(np.float32)

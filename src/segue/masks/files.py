@@ -14,29 +14,18 @@ from PIL import Image
 
 from segue.errors import SinkError, SourceError
 from segue.inputs import check_file, first_line
+from segue.masks.values import (
+    DAVIS_PALETTE,
+    MAX_ID,
+    WHITE,
+    ColourIds,
+    as_white,
+    colour_codes,
+    davis_ids,
+    is_white,
+    of_colours,
+)
 from segue.types import IndexMask
-
-
-def davis_palette() -> npt.NDArray[np.uint8]:
-    """Compute the palette of PASCAL VOC and DAVIS.
-
-    The three lowest bits of an id become the highest bits of red, green and blue, the next three the second
-    highest, and so on.
-
-    Returns:
-        Colour of every id, (256, 3), uint8, RGB; 0 is black.
-    """
-    ids = np.arange(256)
-    palette = np.zeros((256, 3), np.uint8)
-    for place in range(8):
-        level, channel = divmod(place, 3)
-        palette[:, channel] |= ((ids >> place & 1) << (7 - level)).astype(np.uint8)
-    return palette
-
-
-DAVIS_PALETTE = davis_palette()
-"""The result of :func:`davis_palette`, computed once; do not write to it."""
-DAVIS_PALETTE.setflags(write=False)
 
 
 def fold_ids(mask: IndexMask) -> npt.NDArray[np.uint8]:
@@ -60,9 +49,6 @@ StoredMask: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 MAX_PIXELS = 2**28
 """An image with more pixels is refused: no camera makes it, but a damaged header can claim it."""
 
-MAX_ID = 65535
-"""Largest id that an index mask file can hold."""
-
 IMAGE_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that Pillow may open. By default it tries all formats and passes EPS to Ghostscript."""
 
@@ -73,53 +59,77 @@ IMAGE_ERRORS = (
 """Errors of Pillow and its codecs for damaged files."""
 
 
-def read_index_mask(path: str | Path) -> StoredMask:
+def read_index_mask(
+    path: str | Path | IO[bytes], where: str = "", *, ids: ColourIds | None = None
+) -> StoredMask:
     """Read a mask file as an index mask, (H, W), uint8 or (16-bit files) uint16.
 
-    A grey image gives its values, and so does a palette image whose palette is grey; another palette
-    image gives its indices. A grey image with no values but 0 and 255 (as in DAVIS 2016), or with one bit
-    a pixel, is binary: its object gets id 1.
+    Every part of segue reads mask files so. Values of a grey image are ids, and so are the indices of a
+    palette image. One white object on black, 255 or 65535, gets id 1; its edges may be soft and are cut at
+    half. Of a colour image, and of a palette image that was made of one, every colour but black is an object;
+    colours of :data:`DAVIS_PALETTE` are their ids there. Transparent pixels are background.
 
     Args:
-        path: image file, of any of the formats BMP, PNG, PPM, TIFF and WebP.
+        path: image file, of any of the formats BMP, PNG, PPM, TIFF and WebP, or an open file; a JPEG only of
+            one white object.
+        where: name of an open file in messages.
+        ids: ids of further colours, which masks of one video share; new colours are added.
 
     Returns:
         Index mask, (H, W): 0 is background, every other value an id, up to 255 (uint8) or 65535 (uint16).
 
     Raises:
-        SourceError: the file is missing or damaged, is a colour image, has more than 2**28 pixels or ids
-            outside 0 to 65535, or was stored as JPEG, whose compression changes ids.
+        SourceError: the file is missing or damaged, has more than 2**28 pixels or ids outside 0 to 65535, or
+            can be read in two ways; the message says both.
     """
-    with _opened(path, str(path)) as image:
-        return index_values(image, str(path))
+    where = where or str(path)
+    with _opened(path, where) as image:
+        return index_values(image, where, {} if ids is None else ids)
 
 
-def index_values(image: Image.Image, where: str) -> StoredMask:
+def index_values(image: Image.Image, where: str, ids: ColourIds | None = None) -> StoredMask:
     """The index mask (H, W) of a decoded image, as :func:`read_index_mask` gives it."""
-    values = _stored_values(image, where)
-    is_object = values == 255
-    indices = image.mode == "P" and _grey_levels(image) is None
-    if indices or values.dtype != np.uint8 or not is_object.any() or values[~is_object].any():
-        return values
-    return np.asarray(is_object, np.uint8)
+    values, are_indices = _mask_values(image, where, {} if ids is None else ids)
+    return (
+        values
+        if are_indices or values.dtype != np.uint8 or not is_white(values)
+        else (values > 0).astype(np.uint8)
+    )
 
 
 def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
-    """Read the values of a mask file as they are stored.
+    """Read a mask file as :func:`read_index_mask`, but leave 255 as it is, which can be void.
 
     Args:
         file: path or open file.
         where: name of the file in messages.
 
     Returns:
-        Values (H, W), uint8 or (16-bit files) uint16: those of a grey image, also where its palette is grey;
-        indices of other palette images; 0 and 1 of images with one bit a pixel.
+        Index mask (H, W), uint8 or (16-bit files) uint16; one white object is 255.
 
     Raises:
-        SourceError: as :func:`read_index_mask`.
+        SourceError: as :func:`read_index_mask`, and for colours that are not of :data:`DAVIS_PALETTE`.
     """
     with _opened(file, where) as image:
-        return _stored_values(image, where)
+        return _mask_values(image, where, None)[0]
+
+
+def read_levels(file: str | Path | IO[bytes], where: str) -> StoredMask:
+    """The grey levels of a file, (H, W), uint8 or uint16, which mean something else than objects."""
+    with _opened(file, where) as image:
+        levels = None if image.format in _LOSSY else _grey_values(image, where)
+    if levels is None:
+        raise SourceError(f"{where}: mode {image.mode}; give a grey image that is stored without loss")
+    return levels
+
+
+_LOSSY = ("JPEG", "MPO")
+
+_NOISE = 0.1
+"""Share of greys in a JPEG of one white object, at its edges."""
+
+_PHOTOGRAPH = 64
+"""An image with transparency and more colours is a photograph."""
 
 
 @contextmanager
@@ -131,21 +141,55 @@ def _opened(file: str | Path | IO[bytes], where: str) -> Iterator[Image.Image]:
         with Image.open(file, formats=IMAGE_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise SourceError(f"{where}: a mask of {image.width}x{image.height} is refused")
-            if image.format in ("JPEG", "MPO"):
-                raise SourceError(f"{where}: a JPEG cannot hold an index mask without loss; save it as PNG")
             image.load()
             yield image
     except IMAGE_ERRORS as error:
         raise SourceError(f"{where}: not a readable mask image ({first_line(error)})") from error
 
 
-def _stored_values(image: Image.Image, where: str) -> StoredMask:
+def _mask_values(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[StoredMask, bool]:
+    """Ids (H, W), one white object as 255, and whether they are indices of a palette, of which 255 is one."""
+    if image.format in _LOSSY:
+        return _of_lossy(image, where), False
+    if image.mode == "P" and _grey_levels(image) is None:
+        return _of_palette(image, where, ids)
+    values, inside = _grey_values(image, where), _opacity(image, where)
+    if values is None:
+        if image.mode not in ("RGB", "RGBA"):
+            raise SourceError(
+                f"{where}: a colour image ({image.mode}) is no index mask; save it as indexed or grey PNG"
+            )
+        return of_colours(np.array(image)[..., :3], inside, where, SourceError, ids), True
+    if inside is not None:
+        values = values * inside.astype(values.dtype)
+    if values.dtype != np.uint8 and values.max(initial=0) <= WHITE:  # ids of a file that has room for more
+        return values, False
+    white = as_white(values, where, SourceError)
+    return (values if white is None else white), False
+
+
+def _of_lossy(image: Image.Image, where: str) -> StoredMask:
+    """A JPEG of one white object; others changed their ids when they were compressed."""
+    values, margin = _grey_values(image, where), WHITE // 8
+    greys = 1.0 if values is None else ((values > margin) & (values < WHITE - margin)).mean()
+    if values is None or greys > _NOISE or values.max(initial=0) < WHITE - margin:
+        raise SourceError(
+            f"{where}: a JPEG cannot hold an index mask without loss; save it as PNG "
+            "(one white object on black can be a JPEG)"
+        )
+    return (values > WHITE // 2).astype(np.uint8) * np.uint8(WHITE)
+
+
+def _grey_values(image: Image.Image, where: str) -> StoredMask | None:
+    """Values of a grey image, or of one whose channels or palette are grey; None of another image."""
+    if _cut_out(image):
+        return np.array(image.getchannel("A"), np.uint8)
     if image.mode in ("P", "1", "L"):
         values = np.array(image, np.uint8)
         levels = _grey_levels(image)
         return values if levels is None else levels[values]
-    if image.mode == "LA":
-        return np.array(image.getchannel("L"), np.uint8)
+    if image.mode in ("LA", "La"):
+        return np.array(image.getchannel(0), np.uint8)
     if image.mode in ("I", "I;16", "I;16L", "I;16B"):
         values = np.array(image)
         if values.min(initial=0) < 0 or values.max(initial=0) > MAX_ID:
@@ -155,19 +199,91 @@ def _stored_values(image: Image.Image, where: str) -> StoredMask:
         channels = np.array(image)[..., :3]
         if (channels == channels[..., :1]).all():
             return np.array(channels[..., 0], np.uint8)
-    raise SourceError(
-        f"{where}: a colour image (mode {image.mode}) is no index mask; save it as indexed or grey PNG"
-    )
+    return None
+
+
+def _opacity(image: Image.Image, where: str) -> npt.NDArray[np.bool_] | None:
+    """Where an image is opaque, (H, W); None where its transparency says nothing about objects."""
+    if image.mode not in ("LA", "RGBA"):
+        return None
+    alpha = np.array(image.getchannel("A"))
+    if (alpha == alpha.flat[0]).all() or _cut_out(image):
+        return None
+    inside = alpha > WHITE // 2
+    drawn = np.array(image)[..., :-1].any(axis=-1)
+    if (drawn & ~inside).any():
+        raise SourceError(
+            f"{where}: its colours show other objects than its transparency; save it without transparency, "
+            "or the transparency alone as a grey PNG"
+        )
+    return np.asarray(inside)
+
+
+def _cut_out(image: Image.Image) -> bool:
+    """Whether the transparency of an image is its mask: that of a photograph, or of one colour alone."""
+    if image.mode not in ("LA", "RGBA"):
+        return False
+    alpha = np.array(image.getchannel("A"))
+    if (alpha == alpha.flat[0]).all() or not alpha.any():
+        return False
+    if image.convert("RGB").getcolors(_PHOTOGRAPH) is None:
+        return True
+    colours = np.array(image)[..., :-1][alpha > 0]
+    is_grey = bool((colours[0] == colours[0, 0]).all())
+    is_soft = bool(((alpha > 0) & (alpha < WHITE)).any())
+    return bool((colours == colours[:1]).all()) and (is_grey or is_soft)
+
+
+def _of_palette(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[StoredMask, bool]:
+    """Ids of an image with a palette that is not grey, and whether they are indices."""
+    indices = np.array(image, np.uint8)
+    used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
+    colours = _palette(image)
+    codes = colour_codes(colours)
+    own = [davis_ids().get(code) for code in codes[used].tolist()]
+    clear = [int(index) for index in used if _transparency(image)[index] == 0]
+    if clear and clear != [0]:
+        if 0 in used and 0 not in clear:
+            raise SourceError(
+                f"{where}: index 0 is opaque and index {clear[0]} transparent, so that each may be the "
+                "background; save it without transparency"
+            )
+        return np.where(np.isin(indices, clear), 0, indices).astype(np.uint8), True
+    if own == used.tolist():
+        return indices, True
+    # A palette that was made of the colours of the image, or cut to them, has another one at each index.
+    by_colour = None not in own and len(set(own)) == len(own)
+    made = bool(codes[0]) and bool((codes[used] == 0).any())
+    if by_colour or made:
+        return of_colours(colours[indices], None, where, SourceError, ids), True
+    return indices, True
+
+
+def _palette(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Colour of each index, (256, 3); black where there is none."""
+    colours = np.zeros((256, 3), np.uint8)
+    given = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    colours[: len(given)] = given
+    return colours
+
+
+def _transparency(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Alpha of each index, (256,)."""
+    alpha = np.full(256, WHITE, np.uint8)
+    given = image.info.get("transparency")
+    if isinstance(given, bytes):
+        alpha[: len(given)] = np.frombuffer(given, np.uint8)[:256]
+    elif isinstance(given, int) and 0 <= given < 256:
+        alpha[given] = 0
+    return alpha
 
 
 def _grey_levels(image: Image.Image) -> npt.NDArray[np.uint8] | None:
     """Grey level of each entry of a grey palette, (256,), uint8; None where the indices are the values."""
     if image.mode != "P":
         return None
-    colours = np.zeros((256, 3), np.uint8)
     given = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-    colours[: len(given)] = given
-    levels = colours[:, 0]
+    levels = _palette(image)[:, 0]
     used = levels[np.unique(np.array(image))]
     is_grey = bool((given == given[:, :1]).all()) and len(given) > 0
     return levels if is_grey and len(np.unique(used)) == len(used) else None

@@ -11,15 +11,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segue.arrays import as_array
-from segue.errors import PromptError
+from segue.arrays import BoolArray, as_array
+from segue.errors import PromptError, SourceError
 from segue.inputs import kind_of
 from segue.masks.files import index_values, read_index_mask
+from segue.masks.values import as_white, is_white
 from segue.types import Box, IndexMask, Point
 
 EXPECTED = (
     "an index mask (H, W) of whole numbers (0 background, other values ids of objects), a mask (H, W) of "
-    "booleans, masks (N, H, W) of N objects, a PIL image, or the path of a mask file"
+    "booleans, masks (N, H, W) of N objects, colours (H, W, 3) of objects on black, a PIL image, or "
+    "the path of a mask file"
 )
 
 
@@ -33,12 +35,12 @@ def is_mask_like(value: object) -> bool:
 
 
 def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
-    """A caller's mask as whole numbers or booleans; of 0 and 255 alone it is one object, with a warning."""
+    """A caller's mask as whole numbers or booleans, by the rules of :func:`segue.masks.read_index_mask`."""
     if isinstance(value, (str, os.PathLike)):
         return read_index_mask(Path(value))
     given = value
     if isinstance(value, Image.Image):
-        return index_values(value, where)
+        return _index_values(value, where)
     value = as_array(value)
     if not isinstance(value, np.ndarray):
         raise PromptError(f"{where}: {kind_of(given)}; give {EXPECTED}")
@@ -50,27 +52,43 @@ def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
         )
         raise PromptError(f"{where}: {kind_of(given)}; a mask holds whole numbers or booleans{hint}")
     if value.ndim == 3 and value.shape[-1] in (1, 3, 4) and value.shape[0] not in (1, 3, 4):
+        if value.dtype == np.uint8 and value.shape[-1] > 1 and value.size:
+            return _index_values(Image.fromarray(value), where)
         hint = "take one channel, mask[..., 0]" if value.shape[-1] == 1 else "that is a colour image"
         raise PromptError(f"{where}: {kind_of(given)}; {hint}. Give {EXPECTED}")
     if value.ndim not in (2, 3) or not value.size:
         raise PromptError(f"{where}: {kind_of(given)}; give {EXPECTED}")
-    return value if value.ndim == 3 else one_object(value, where)
+    return (
+        one_object(value, where) if value.ndim == 2 else np.stack([shape_of(plane, where) for plane in value])
+    )
+
+
+def _index_values(image: Image.Image, where: str) -> IndexMask:
+    try:
+        return index_values(image, where)
+    except SourceError as error:
+        raise PromptError(str(error)) from None
+
+
+def shape_of(mask: npt.NDArray[Any], where: str) -> BoolArray:
+    """Where a mask (H, W) of one object is not 0; soft edges of a white one are cut at half."""
+    white = as_white(mask, where, PromptError)
+    return np.asarray((mask if white is None else white) != 0)
 
 
 def one_object(mask: IndexMask, where: str) -> IndexMask:
-    """An index mask (H, W); where its only id is 255, as in images of masks, that object gets the id 1."""
-    if mask.dtype.kind == "b" or int(mask.max(initial=0)) != 255:
+    """An index mask (H, W); one white object, as images have them, gets the id 1, with a warning."""
+    white = as_white(mask, where, PromptError)
+    if white is None:
         return mask
-    inside = mask == 255
-    if mask[~inside].any():
-        return mask
+    levels = "0 and 255" if is_white(mask) else f"greys from 0 to {mask.max()}, with soft edges,"
     warnings.warn(
-        f"{where}: a mask of 0 and 255 is taken as one object with the id 1; "
-        "for an object with the id 255 give MaskPrompt(255, mask)",
+        f"{where}: a mask of {levels} is taken as one object with the id 1; "
+        f"for an object with the id {mask.max()} give MaskPrompt({mask.max()}, mask)",
         PromptWarning,
         stacklevel=2,
     )
-    return np.asarray(inside, np.uint8)
+    return (white > 0).astype(np.uint8)
 
 
 def as_box(value: Any, where: str) -> Box:

@@ -13,6 +13,7 @@ import numpy as np
 
 from segue.errors import DatasetError
 from segue.inputs import check_choice
+from segue.masks.values import is_white
 from segue.metrics.measures import (
     DEFAULT_BOUND_TH,
     contour_accuracies,
@@ -126,9 +127,12 @@ class DavisAccumulator:
         result, labels = (
             (mask != 0).astype(np.uint8) if self._merge else mask for mask in (prediction, truth)
         )
+        if self._objects == 1 and is_white(result):
+            result = (result != 0).astype(np.uint8)
         if int(result.max()) > self._objects:
             raise DatasetError(
                 f"{where}: the prediction holds id {result.max()}, but the objects are 1 to {self._objects}"
+                f"{_hint(int(result.max()), self._objects, labels)}"
             )
         # Void and ids that appear later are background.
         reference = np.where((truth == VOID) | (labels > self._objects), 0, labels)
@@ -138,6 +142,18 @@ class DavisAccumulator:
         self._contour.append(
             contour_accuracies(result, reference, range(1, self._objects + 1), self._bound_th)
         )
+
+
+def _hint(number: int, objects: int, truth: IndexMask) -> str:
+    """What to do about an id that the first truth does not have."""
+    if number == VOID:
+        return f"; a mask of 0 and 255 is scored where the truth has one object, not {objects}"
+    if (truth == number).any():
+        return (
+            f". Object {number} appears later in the video, and DAVIS scores those of the first frame alone: "
+            "leave it out of the results, or score with `segue eval ytvos`"
+        )
+    return ""
 
 
 def _check_mask(mask: IndexMask, sequence: str) -> None:
@@ -213,6 +229,8 @@ class UnsupervisedAccumulator:
         _check_pair(prediction, truth, self._name, where)
         if not self._region:
             self._objects = _count_objects(truth, self._name)
+        if is_white(prediction):
+            prediction = (prediction != 0).astype(np.uint8)
         highest = int(prediction.max())
         if highest > MAX_PROPOSALS:
             raise DatasetError(

@@ -15,6 +15,7 @@ from segue.datasets.results import Results, open_results
 from segue.datasets.something import BoxSequence, SomethingElseFolder
 from segue.errors import DatasetError
 from segue.inputs import check_choice
+from segue.masks.values import is_white
 from segue.metrics.davis import VOID, DavisAccumulator, UnsupervisedAccumulator
 from segue.metrics.evaluation import (
     Evaluation,
@@ -58,7 +59,8 @@ def evaluate_davis(
     >>> evaluation = evaluate_davis("results.zip", DavisFolder("DAVIS", "val"), workers=4)
     >>> evaluation.overall["J&F-Mean"]
 
-    In sequences with 0/255 annotations (DAVIS 2016) 255 in a result is the object too.
+    In sequences with 0/255 annotations (DAVIS 2016) 255 in a result is the object too, and so it is in a
+    result of 0 and 255 alone where the annotations have one object.
 
     Args:
         results: index masks ``<sequence>/<frame>.png`` in a folder or zip archive, or what
@@ -167,6 +169,8 @@ def _frame_view(task: _Task, frame: str, match: tuple[tuple[int, int], ...]) -> 
         raise DatasetError(f"sequence {task.sequence.name}: frame {frame} was not scored")
     truth = task.sequence.read_mask(index)
     result = task.prediction(index, truth)
+    if is_white(result) and (task.protocol == "unsupervised" or not ((truth > 1) & (truth != VOID)).any()):
+        result = (result != 0).astype(np.uint8)
     void = truth == VOID
     truth = np.where(void, np.uint8(0), truth)
     if task.protocol == "unsupervised":

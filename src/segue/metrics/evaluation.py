@@ -18,6 +18,7 @@ from segue.allocation import prepare_process
 from segue.datasets.results import Results
 from segue.errors import DatasetError, SegueError
 from segue.inputs import check_choice
+from segue.masks.values import is_white
 from segue.metrics.report import Scores
 from segue.naming import first_few
 from segue.system import let_signals_through, signals_blocked
@@ -103,8 +104,8 @@ class SequenceResults:
     frames: tuple[str, ...]
     missing: tuple[str, ...]
 
-    def read(self, frame: str, truth: IndexMask) -> IndexMask:
-        """Mask of a scored frame, as it was stored. ``truth``: its annotation, (H, W); returns (H, W)."""
+    def read(self, frame: str, truth: IndexMask, only: int | None = None) -> IndexMask:
+        """Mask (H, W) of a scored frame with an annotation; ``only`` is the id of a single object."""
         if self.results is None or frame in self.missing:
             return np.zeros_like(truth)
         mask = self.results.read(self.sequence, frame)
@@ -113,7 +114,7 @@ class SequenceResults:
                 f"sequence {self.sequence}, frame {frame}: the result is {mask.shape}, the truth "
                 f"{truth.shape}; give masks of one size"
             )
-        return mask
+        return mask if only is None or not is_white(mask) else np.where(mask > 0, only, 0)
 
 
 def find_results(

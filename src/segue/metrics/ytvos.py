@@ -136,7 +136,7 @@ def _score_video(task: tuple[YtvosVideo, SequenceResults], bound_th: float) -> _
     ids: set[int] = set()
     for t, name in enumerate(results.frames):
         truth = video.read_mask(name)
-        prediction = results.read(name, truth)
+        prediction = results.read(name, truth, _only(video))
         ids.update(np.flatnonzero(np.bincount(prediction.ravel())).tolist())
         active = np.flatnonzero(given < order[name])
         pair = _ranks(prediction, objects), _ranks(truth, objects)
@@ -207,12 +207,17 @@ def _remarks(
         yield "no object of a seen category: G is the mean of J_u and F_u"
 
 
+def _only(video: YtvosVideo) -> int | None:
+    """The id of the object of a video that has one."""
+    return video.objects[0].id if len(video.objects) == 1 else None
+
+
 def _frame_view(video: YtvosVideo, results: SequenceResults, frame: str) -> FrameView:
     """A scored frame; ids that no object has are background, as they are scored."""
     if frame not in results.frames:
         raise DatasetError(f"video {video.name}: frame {frame} was not scored")
     truth = video.read_mask(frame)
-    masks = (truth, results.read(frame, truth))
+    masks = (truth, results.read(frame, truth, _only(video)))
     known = np.array([item.id for item in video.objects])
     truth, result = (np.where(np.isin(mask, known), mask, 0) for mask in masks)
     return FrameView(truth, result, np.zeros(truth.shape, np.bool_), video.read_image(frame))

@@ -12,7 +12,7 @@ import numpy as np
 from segue.arrays import as_array
 from segue.errors import PromptError
 from segue.inputs import kind_of
-from segue.masks.given import EXPECTED, as_box, as_masks, as_points, is_mask_like
+from segue.masks.given import EXPECTED, as_box, as_masks, as_points, is_mask_like, shape_of
 from segue.prompts.parse import points_of
 from segue.types import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 
@@ -63,7 +63,7 @@ def _plane(value: Any, where: str) -> Any:
         return os.fspath(value)
     value = as_array(value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biu":
-        value = value != 0  # its values say nothing but where the object is
+        value = shape_of(value, where) if value.ndim == 2 else value != 0
     mask = as_masks(value, where)
     if mask.ndim != 2:
         raise PromptError(f"{where}: {kind_of(value)}; the mask of one object is (H, W)")

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks import decode_rle, read_index_mask, resize_mask
-from segue.masks.files import MAX_ID
 from segue.masks.given import as_points
+from segue.masks.values import MAX_ID
 from segue.types import Box, BoxPrompt, MaskPrompt, Point, PointPrompt, Prompt, RemovePrompt
 
 _NUMBER = r"\s*(-?\d{1,9}(?:\.\d{0,9})?)\s*"

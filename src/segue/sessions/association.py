@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from segue.arrays import BoolArray, Float32Array, FloatingArray
-from segue.masks.files import MAX_ID
+from segue.masks.values import MAX_ID
 from segue.prompts.proposals import Detector
 from segue.types import Box, Frame, Image
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from segue.errors import ResumeError, SinkError, SourceError
 from segue.inputs import is_number, parse_json, whole_number
-from segue.masks import measure, read_index_mask
-from segue.masks.files import MAX_ID, encode_index_mask, encode_png
+from segue.masks import measure
+from segue.masks.files import encode_index_mask, encode_png, read_levels
+from segue.masks.values import MAX_ID
 from segue.system import sync_folder, sync_open_file
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.identity import SourceIdentity
@@ -234,7 +235,7 @@ class PngSink(MaskFolderSink):
         """Give some of the files with 8 bits 16 bits, for all files of a folder have the same depth."""
         for name in self._narrow[-count:]:
             path = self._folder / name
-            write_complete(path, encode_index_mask(read_index_mask(path), wide=True), sync_name=False)
+            write_complete(path, encode_index_mask(read_levels(path, str(path)), wide=True), sync_name=False)
         del self._narrow[-count:]
 
     def close(self) -> None:
@@ -388,7 +389,7 @@ def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentati
     for index, record in read_records(folder).items():
         if before is not None and index >= before:
             return
-        mask = read_index_mask(folder / record.file)
+        mask = read_levels(folder / record.file, str(folder / record.file))
         extents = measure(mask)
         objects = tuple(
             replace(item, box=extents[item.id].box, area=extents[item.id].area)

@@ -1,0 +1,182 @@
+"""What the values of a mask mean: ids of objects, one white object with or without soft edges, colours.
+
+The same rules hold for mask files and for arrays. Values that have two readings are an error that says both.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.arrays import BoolArray
+from segue.errors import SegueError
+
+MAX_ID = 65535
+"""Largest id that an index mask file can hold."""
+
+WHITE = 255
+"""Value of the one object of a white mask before it gets its id; also void in DAVIS."""
+
+ColourIds: TypeAlias = "dict[int, int]"
+"""The id of each colour, ``red << 16 | green << 8 | blue``, which the masks of one video share."""
+
+_CDNET = frozenset({50, 85, 170})
+"""Labels of CDnet2014 beside 0 and 255, which may be thin."""
+
+_MOST_COLOURS = 256
+_SLOPES = 0.8
+"""Share of the grey pixels that have both a brighter and a darker neighbour, from which on they are edges."""
+
+_OBJECTS = 0.5
+"""The same share, below which they are objects of their own."""
+
+_FEW_COLOURS = 8
+"""So many colours may be thin, as small objects are."""
+
+
+def davis_palette() -> npt.NDArray[np.uint8]:
+    """Compute the palette of PASCAL VOC and DAVIS.
+
+    The three lowest bits of an id become the highest bits of red, green and blue, the next three the second
+    highest, and so on.
+
+    Returns:
+        Colour of every id, (256, 3), uint8, RGB; 0 is black.
+    """
+    ids = np.arange(256)
+    palette = np.zeros((256, 3), np.uint8)
+    for place in range(8):
+        level, channel = divmod(place, 3)
+        palette[:, channel] |= ((ids >> place & 1) << (7 - level)).astype(np.uint8)
+    return palette
+
+
+DAVIS_PALETTE = davis_palette()
+"""The result of :func:`davis_palette`, computed once; do not write to it."""
+DAVIS_PALETTE.setflags(write=False)
+
+
+def colour_codes(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    """``red << 16 | green << 8 | blue`` of colours, (..., 3)."""
+    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
+    return np.asarray(red << 16 | green << 8 | blue)
+
+
+@lru_cache(maxsize=1)
+def davis_ids() -> dict[int, int]:
+    """The id of each colour of the palette of DAVIS."""
+    return {code: number for number, code in enumerate(colour_codes(DAVIS_PALETTE).tolist())}
+
+
+def as_white(
+    values: npt.NDArray[np.integer], where: str, error: type[SegueError]
+) -> npt.NDArray[np.uint8] | None:
+    """The same mask, (H, W), of 0 and 255 alone if it is of one white object; None if its values are ids."""
+    # Between white and black there may be greys: soft edges, or noise of lossy compression.
+    top = int(values.max(initial=0))
+    full = WHITE if top <= WHITE else MAX_ID
+    if values.dtype.kind == "b" or not full // 2 < top <= MAX_ID or int(values.min(initial=0)) < 0:
+        return None
+    levels = np.flatnonzero(np.bincount(values.ravel().astype(np.uint16)))
+    levels = levels[(levels > 0) & (levels < top)]
+    white = (values > top // 2).astype(np.uint8) * np.uint8(WHITE)
+    if set(levels.tolist()) <= _CDNET and len(levels):
+        return None
+    if not len(levels):
+        return white if top == full else None
+    margin = top // 8
+    grey = (values > margin) & (values < top - margin)
+    if not grey.any():
+        return white if (levels >= top - margin).any() else None
+    share = float(_slopes(values)[grey].mean())
+    if share >= _SLOPES:
+        return white
+    if share > _OBJECTS:
+        raise error(
+            f"{where}: has {len(levels) + 1} values from 0 to {top}, many in thin rims. For one object with "
+            f"soft edges save 0 and {full} alone (values > {top // 2}); for {len(levels) + 1} objects save "
+            "an indexed PNG"
+        )
+    return None
+
+
+def _slopes(values: npt.NDArray[np.integer]) -> BoolArray:
+    """Pixels with both a brighter and a darker neighbour."""
+    plane, kernel = values.astype(np.uint16), np.ones((3, 3), np.uint8)
+    return np.asarray((cv2.dilate(plane, kernel) > plane) & (cv2.erode(plane, kernel) < plane))
+
+
+def is_white(values: npt.NDArray[np.integer]) -> bool:
+    """Whether there is no value but 0 and 255, and there is 255."""
+    inside = values == WHITE
+    return bool(inside.any() and not values[~inside].any())
+
+
+def of_colours(
+    channels: npt.NDArray[np.uint8],
+    inside: BoolArray | None,
+    where: str,
+    error: type[SegueError],
+    ids: ColourIds | None,
+) -> npt.NDArray[np.uint8]:
+    """Ids (H, W) of a mask with coloured objects on black, (H, W, 3); outside ``inside`` is background."""
+    # Colours of DAVIS's palette are their ids there. Of others nobody knows the ids: they are numbered in
+    # ``ids``, and refused without it.
+    codes = colour_codes(channels)
+    if inside is not None:
+        codes[~inside] = 0
+    found, places = np.unique(codes, return_inverse=True)
+    colours = found.tolist()
+    if len(colours) > _MOST_COLOURS:
+        raise error(
+            f"{where}: a colour image with {len(colours)} colours is no mask; save it as indexed or grey PNG"
+        )
+    known = {} if ids is None else ids
+    if all(code in known or code == 0 for code in colours):
+        numbers = [known.get(code, 0) for code in colours]
+    elif all(code in davis_ids() for code in colours) and set(known.items()) <= davis_ids().items():
+        numbers = [davis_ids()[code] for code in colours]
+        known.update(zip(colours, numbers, strict=True))
+    elif ids is None and len(colours) == 2 and not colours[0]:
+        numbers = [0, WHITE]
+    elif ids is None:
+        raise error(
+            f"{where}: a colour image whose colours are not those of the palette of DAVIS does not say the "
+            "ids of its objects; save it as indexed or grey PNG"
+        )
+    else:
+        _check_colours(codes, colours, where, error)
+        for code in colours:
+            if code and code not in ids:
+                ids[code] = max(ids.values(), default=0) + 1
+        numbers = [ids.get(code, 0) for code in colours]
+    if max(numbers) > WHITE:
+        raise error(
+            f"{where}: the masks of this video have more than {WHITE} colours; save them as indexed PNG"
+        )
+    return np.array(numbers, np.uint8)[places].reshape(codes.shape)
+
+
+def _check_colours(
+    codes: npt.NDArray[np.int32], colours: list[int], where: str, error: type[SegueError]
+) -> None:
+    """See that colours without a known id stand on black, and are no soft edges."""
+    if 0 not in colours:
+        red, green, blue = codes[0, 0] >> 16, codes[0, 0] >> 8 & 255, codes[0, 0] & 255
+        raise error(
+            f"{where}: no pixel is black, so that the background may be an object or the colour "
+            f"({red}, {green}, {blue}) of the corner; make the background black, or save an indexed PNG"
+        )
+    plane = np.searchsorted(colours, codes).astype(np.uint16)
+    kernel = np.ones((3, 3), np.uint8)
+    solid = np.unique(plane[cv2.dilate(plane, kernel) == cv2.erode(plane, kernel)])
+    if len(colours) > _FEW_COLOURS and len(solid) * 2 < len(colours):
+        many, few = len(colours) - 1, max(1, len(solid) - 1)
+        raise error(
+            f"{where}: has {many} colours, most in thin rims. It may show {few} objects with soft edges, or "
+            f"{many} objects; save it as indexed PNG, without soft edges"
+        )
