@@ -177,7 +177,7 @@ def _of_lossy(image: Image.Image, where: str) -> StoredMask:
             f"{where}: a JPEG cannot hold an index mask without loss; save it as PNG "
             "(one white object on black can be a JPEG)"
         )
-    return (values > WHITE // 2).astype(np.uint8) * np.uint8(WHITE)
+    return np.asarray((values > WHITE // 2) * np.uint8(WHITE), np.uint8)
 
 
 def _grey_values(image: Image.Image, where: str) -> StoredMask | None:

@@ -83,7 +83,7 @@ def as_white(
         return None
     levels = np.flatnonzero(np.bincount(values.ravel().astype(np.uint16)))
     levels = levels[(levels > 0) & (levels < top)]
-    white = (values > top // 2).astype(np.uint8) * np.uint8(WHITE)
+    white = np.asarray((values > top // 2) * np.uint8(WHITE), np.uint8)
     if set(levels.tolist()) <= _CDNET and len(levels):
         return None
     if not len(levels):
