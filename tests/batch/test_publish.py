@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from segue.batch import publish as publishing
+from segue.batch import upload as uploading
 from segue.batch.places import DONE, RESULT
 from segue.batch.publish import MOVING, digest_of, is_own, publish, stamp_of
 from segue.errors import SinkError
@@ -121,6 +122,7 @@ class Store:
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects
         self.left = 10**9
+        self.read: list[str] = []
 
     def _change(self) -> None:
         self.left -= 1
@@ -129,8 +131,17 @@ class Store:
 
     def invalidate_cache(self) -> None: ...
 
-    def find(self, root: str) -> list[str]:
-        return [name for name in self.objects if name.startswith(f"{root}/")]
+    def find(self, root: str, detail: bool = False) -> dict[str, dict[str, object]]:
+        there = {name: data for name, data in self.objects.items() if name.startswith(f"{root}/")}
+        return {name: {"size": len(data)} | self.tags(data) for name, data in there.items()}
+
+    def tags(self, data: bytes) -> dict[str, object]:
+        return {}
+
+    def open(self, name: str, mode: str) -> io.BytesIO:
+        assert mode == "rb"
+        self.read.append(name)
+        return io.BytesIO(self.objects[name])
 
     def exists(self, root: str) -> bool:
         return bool(self.find(root))
@@ -156,7 +167,7 @@ class Store:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     made = Store({"bucket/out/mine/masks/0.png": b"of somebody", "bucket/out/notes": b"of somebody"})
-    monkeypatch.setattr(publishing, "file_system", lambda place: (made, place.removeprefix("s3://")))
+    monkeypatch.setattr(uploading, "file_system", lambda place: (made, place.removeprefix("s3://")))
     return made  # type: ignore[return-value]
 
 

@@ -122,6 +122,9 @@ def fetch(place: str, folder: Path) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             with replacing(target) as partial:
                 files.get_file(name, str(partial))
+                arrived = partial.stat().st_size
+                if identity.size not in (None, arrived):
+                    raise OSError(f"{arrived} of {identity.size} bytes arrived; try again")
         time = identity.modified_ns or 0
         os.utime(target, ns=(time, time))  # the same source when it is fetched again
     except Exception as error:  # every fsspec backend has errors of its own

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
-from segue.batch.places import DONE, RESULT, SUBFOLDER, file_system, hide_secrets, one_line
+from segue.batch.places import RESULT, SUBFOLDER
+from segue.batch.upload import upload
 from segue.errors import SinkError
 from segue.inputs import sha256
 from segue.system import remove_folder, rename, sync_file, sync_folder
@@ -28,16 +29,20 @@ def mark_data(batch: str, name: str, digest: str) -> bytes:
     return json.dumps({"batch": batch, "name": name, "digest": digest}).encode()
 
 
-def _is_mark(data: bytes, batch: str, name: str) -> bool:
-    """Whether a file, which may come from anywhere, begins as the marks of a video of this batch do."""
-    return data.startswith(mark_data(batch, name, "").removesuffix(b'"}'))
+def _mark_begin(batch: str, name: str) -> bytes:
+    """How all marks of a video of this batch begin."""
+    return mark_data(batch, name, "").removesuffix(b'"}')
 
 
 def is_own(folder: Path, batch: str, name: str) -> bool:
     """Whether a folder holds the results of a video of this batch."""
     path = folder / RESULT
     with suppress(OSError):
-        return path.is_file() and not path.is_symlink() and _is_mark(path.read_bytes(), batch, name)
+        return (
+            path.is_file()
+            and not path.is_symlink()
+            and path.read_bytes().startswith(_mark_begin(batch, name))
+        )
     return False
 
 
@@ -69,6 +74,8 @@ def _check_folder(folder: Path, root: Path) -> None:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise SinkError(f"{there}: is a file where a folder of results is wanted; choose another output")
+    if not os.access(there, os.W_OK):
+        raise SinkError(f"{there}: no permission to write there; choose another output")
 
 
 def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | None]:
@@ -76,7 +83,7 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
     digest = digest_of(work)
     write_complete(work / RESULT, mark_data(batch, name, digest))
     if is_url(output):
-        _upload(work, f"{output.rstrip('/')}/{name}", name, batch, digest)
+        upload(work, f"{output.rstrip('/')}/{name}", _mark_begin(batch, name), digest)
         with suppress(OSError):  # all is uploaded
             remove_folder(work)
         return digest, None
@@ -141,27 +148,3 @@ def _sync(folder: Path) -> None:
         for name in names:
             sync_file(Path(place) / name)
         sync_folder(Path(place))
-
-
-def _upload(work: Path, place: str, name: str, batch: str, digest: str) -> None:
-    files, root = file_system(place)
-    shown, mark, done = hide_secrets(place), f"{root}/{RESULT}", f"{root}/{DONE}"
-    try:
-        files.invalidate_cache()
-        there = set(files.find(root)) if files.exists(root) else set()
-        if there and not (mark in there and _is_mark(files.cat_file(mark), batch, name)):
-            raise SinkError(
-                f"{shown}: exists already, and this batch did not write it; choose another output"
-            )
-        if done in there:
-            files.rm_file(done)
-        wanted = {f"{root}/{Path(file).relative_to(work).as_posix()}": file.path for file in _files(work)}
-        for target in sorted(wanted, key=lambda target: target != mark):  # first what says whose they are
-            files.put_file(wanted[target], target)
-        for target in there - {*wanted, done}:
-            files.rm_file(target)
-        files.pipe_file(done, digest.encode())
-    except SinkError:
-        raise
-    except Exception as error:
-        raise SinkError(f"{shown}: cannot be uploaded ({one_line(error)})") from None

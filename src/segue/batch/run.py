@@ -12,12 +12,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
+from typing import cast
 from urllib.parse import quote
 
 from segue.batch.ledger import Ledger
 from segue.batch.places import SUBFOLDER, hide_secrets, key_of, lacks_secrets, one_line
 from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, jobs_of
 from segue.batch.publish import MOVING, check_free, digest_of, is_own, stamp_of
+from segue.batch.upload import check_store
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers, RayTasks, gpus_of
 from segue.cache import cache_folder
@@ -29,7 +31,7 @@ from segue.jobs.record import model_digest
 from segue.jobs.values import VideoJob, to_json
 from segue.naming import first_few
 from segue.video.addresses import is_url
-from segue.video.partial import locked, make_folder, remove_partial, write_complete, writing
+from segue.video.partial import locked, make_folder, prepare, remove_partial, write_complete, writing
 
 LEDGER = "ledger.sqlite"
 """File in the folder of a batch that has the outcome of every video."""
@@ -128,6 +130,10 @@ def _run_waiting(
 ) -> None:
     if not is_url(how.output):
         check_free(how.output, (task.name for task in waiting), how.batch)
+    if how.address is None:  # else other machines write, and each looks itself
+        if is_url(how.output):
+            check_store(how.output)
+        prepare(cast(Path, how.scratch) / "work" / IDENTITY)
     try:
         workers = open_workers(how, waiting)
         with observer.watching(ledger) as show:

@@ -11,12 +11,14 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import suppress
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from segue.batch.places import SUBFOLDER, one_line
 from segue.batch.plan import Task
+from segue.batch.upload import check_store
 from segue.batch.work import JobConfig, attempt, prepare_worker
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError
@@ -197,9 +199,17 @@ def _attempt(task: Task, order: JobConfig) -> Task:
             f"{order.output}: is another folder on node {socket.gethostname()}; give an output that all "
             "nodes share, or an address such as s3://bucket/results"
         )
+    if is_url(order.output):
+        _check_store_once(order.output)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ray.cancel sends it
     with cancel_on_signals() as token:
         return attempt(task, order, token)
+
+
+@cache
+def _check_store_once(output: str) -> None:
+    """See in each process that a node of the cluster can upload its results."""
+    check_store(output)
 
 
 def _require_listener(address: str) -> None:

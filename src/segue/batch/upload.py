@@ -1,0 +1,149 @@
+"""Results in object stores: tried before the first video, uploaded file by file, and compared afterwards."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
+
+from segue.batch.places import DONE, RESULT, file_system, hide_secrets, one_line
+from segue.errors import SegueError, SinkError
+from segue.naming import first_few
+
+CHECK = ".segue.check"
+"""Folder in the output of files that are written and removed to see whether that is possible."""
+
+CHECK_SECONDS = 60.0
+"""A store has so long to take a small file before the first video."""
+
+TRIES = 3
+"""A file whose bytes do not arrive is uploaded so often."""
+
+
+def check_store(output: str) -> None:
+    """See that results can be uploaded: bring a small file there, compare it, and remove it again."""
+    raised: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            with (
+                _uploading(output, "results cannot be written there"),
+                TemporaryDirectory(prefix="segue-") as here,
+            ):
+                sample = Path(here, token_hex(8))  # others may look at the same time
+                sample.write_text(sample.name)
+                files, root = file_system(output)
+                folder = f"{root.rstrip('/')}/{CHECK}"
+                _send(files, folder, {f"{folder}/{sample.name}": sample})
+                files.rm_file(f"{folder}/{sample.name}")
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)  # a request that hangs cannot be ended
+    thread.start()
+    thread.join(CHECK_SECONDS)
+    if raised:
+        raise raised[0]
+    if thread.is_alive():
+        raise SinkError(f"{hide_secrets(output)}: has not answered for {CHECK_SECONDS:.0f} seconds")
+
+
+def upload(work: Path, place: str, mark: bytes, digest: str) -> None:
+    """Bring all files of a folder to a place that is empty or has this mark; the digest goes there last.
+
+    Args:
+        work: the folder; its mark is among the files.
+        place: address of a folder.
+        mark: beginning of the mark of results that are replaced.
+        digest: content of the last file.
+    """
+    with _uploading(place, "cannot be uploaded"):
+        files, root = file_system(place)
+        files.invalidate_cache()
+        there = set(files.find(root)) if files.exists(root) else set()
+        marked, done = f"{root}/{RESULT}", f"{root}/{DONE}"
+        if there and not _is_own(files, there, marked, mark):
+            shown = hide_secrets(place)
+            raise SinkError(
+                f"{shown}: exists already, and this batch did not write it; choose another output"
+            )
+        if done in there:
+            files.rm_file(done)
+        paths = [Path(folder, name) for folder, _, names in os.walk(work) for name in names]
+        wanted = {f"{root}/{path.relative_to(work).as_posix()}": path for path in sorted(paths)}
+        _send(files, root, {marked: wanted[marked]})  # first what says whose they are
+        _send(files, root, {target: path for target, path in wanted.items() if target != marked})
+        for target in there - {*wanted, done}:
+            files.rm_file(target)
+        files.pipe_file(done, digest.encode())
+        if files.cat_file(done) != digest.encode():
+            files.rm_file(done)
+            raise SinkError(f"{hide_secrets(place)}: {DONE} has not arrived as it was sent")
+
+
+def _is_own(files: Any, there: set[str], marked: str, mark: bytes) -> bool:
+    """Whether what is at a place is of this video; a mark that was cut off by itself, and nothing, is."""
+    found: bytes = files.cat_file(marked) if marked in there else b"no mark"
+    return found.startswith(mark) or (there == {marked} and mark.startswith(found))
+
+
+@contextmanager
+def _uploading(place: str, what: str) -> Iterator[None]:
+    """Turn errors of a store into one that names the place."""
+    try:
+        yield
+    except SegueError:
+        raise
+    except Exception as error:  # every fsspec backend has errors of its own
+        raise SinkError(f"{hide_secrets(place)}: {what} ({one_line(error)})") from None
+
+
+def _send(files: Any, root: str, wanted: Mapping[str, Path]) -> None:
+    """Upload files below a place until the store has each with its size and content."""
+    missing = wanted
+    for _ in range(TRIES):
+        for target, path in missing.items():
+            files.put_file(str(path), target)
+        files.invalidate_cache()
+        there = files.find(root, detail=True)
+        missing = {
+            target: path
+            for target, path in missing.items()
+            if target not in there or not _is_whole(files, target, there[target], path)
+        }
+        if not missing:
+            return
+    names = first_few(path.name for path in missing.values())
+    raise OSError(f"{names}: other bytes arrived than were sent, {TRIES} times; look at a proxy on the way")
+
+
+def _is_whole(files: Any, target: str, told: Mapping[str, Any], path: Path) -> bool:
+    """Whether a store has a file as it is here, by size and the MD5 that it tells, else by content."""
+    if told.get("size") != path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        if _digest(file, "md5") in set(_md5s(told)):
+            return True
+    with path.open("rb") as file, files.open(target, "rb") as remote:
+        return _digest(file, "sha256") == _digest(remote, "sha256")
+
+
+def _md5s(told: Mapping[str, Any]) -> Iterator[str]:
+    """What may be the MD5 of an object, as S3, Google and Azure tell it; that of parts is another."""
+    yield str(told.get("ETag") or told.get("etag") or "").strip('"')
+    yield base64.b64decode(str(told.get("md5Hash") or "")).hex()
+    yield bytes((told.get("content_settings") or {}).get("content_md5") or b"").hex()
+
+
+def _digest(file: BinaryIO, name: str) -> str:
+    digest = hashlib.new(name, usedforsecurity=False)
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()

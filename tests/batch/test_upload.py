@@ -1,0 +1,275 @@
+"""Object stores: tried before any video is computed, and what arrives is compared with what was sent."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import os
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from segue.batch import upload as uploading
+from segue.batch.places import DONE, RESULT
+from segue.batch.publish import publish
+from segue.errors import SinkError
+from tests.batch.conftest import video
+from tests.batch.test_publish import Store, work_with
+from tests.cli.running import Command
+
+JOB = ("--do", "foreground", "--model", "median", "--format", "png")
+
+
+class Proxy:
+    """Passes requests on to a store, and changes what a test wants to have changed."""
+
+    def __init__(self, port: int) -> None:
+        self.cuts: Callable[[str, str], bool] = lambda method, path: False
+        self.refuses: Callable[[str, str], bool] = lambda method, path: False
+        self.stored: list[str] = []
+        self.store = port
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None: ...
+
+            def pass_on(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                path = urlsplit(self.path).path
+                if proxy.refuses(self.command, path):
+                    self.send_response(403)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                if self.command == "PUT":
+                    proxy.stored.append(path)
+                    if proxy.cuts(self.command, path):
+                        body = body[: len(body) // 2]
+                names = ("content-length", "connection", "expect", "x-amz-checksum-crc32")
+                headers = {k: v for k, v in self.headers.items() if k.lower() not in names}
+                store = http.client.HTTPConnection("127.0.0.1", port)
+                store.request(self.command, self.path, body, headers)
+                answer = store.getresponse()
+                data = answer.read()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                        self.send_header(name, value)
+                length = answer.getheader("Content-Length", "0") if self.command == "HEAD" else str(len(data))
+                self.send_header("Content-Length", length)
+                self.end_headers()
+                self.wfile.write(data)
+                store.close()
+
+        for method in ("GET", "PUT", "HEAD", "DELETE", "POST"):
+            setattr(Handler, f"do_{method}", Handler.pass_on)
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
+    """A proxy before an object store, in which there is one bucket."""
+    server = pytest.importorskip("moto.server")
+    s3fs = pytest.importorskip("s3fs")
+    store = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    store.start()
+    made = Proxy(store.get_host_and_port()[1])
+    values = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{made.port}",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem().mkdir("videos")
+    yield made
+    made.close()
+    reset = http.client.HTTPConnection(
+        "127.0.0.1", made.store
+    )  # all stores of this process share their objects
+    reset.request("POST", "/moto-api/reset")
+    reset.getresponse().read()
+    reset.close()
+    store.stop()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def objects() -> dict[str, bytes]:
+    s3fs = pytest.importorskip("s3fs")
+    files = s3fs.S3FileSystem(skip_instance_cache=True)
+    return {name: files.cat_file(name) for name in files.find("videos")}
+
+
+RESULTS = {f"masks/{number}.png": bytes(range(100)) * (number + 1) for number in range(3)}
+
+
+def test_files_that_a_proxy_cuts_once_are_uploaded_again(proxy: Proxy, tmp_path: Path) -> None:
+    once = {f"/videos/out/a/{name}" for name in ("masks/1.png", RESULT)}
+
+    def cut(method: str, path: str) -> bool:
+        if path in once:
+            once.remove(path)
+            return True
+        return False
+
+    proxy.cuts = cut
+    digest, _ = publish(work_with(tmp_path, RESULTS), "s3://videos/out", "a", "batch")
+
+    there = objects()
+    assert {name: there[f"videos/out/a/{name}"] for name in RESULTS} == RESULTS
+    assert there[f"videos/out/a/{DONE}"] == digest.encode()
+    assert not once
+
+
+@pytest.mark.parametrize("cut", [RESULT, DONE])
+def test_a_file_that_a_proxy_always_cuts_fails_its_video_until_the_proxy_is_mended(
+    cut: str, proxy: Proxy, tmp_path: Path
+) -> None:
+    proxy.cuts = lambda method, path: path.endswith(cut)
+    with pytest.raises(SinkError, match=r"s3://videos/out/a: .*arrived"):
+        publish(work_with(tmp_path, RESULTS), "s3://videos/out", "a", "batch")
+    assert f"videos/out/a/{DONE}" not in objects()
+
+    proxy.cuts = lambda method, path: False
+    publish(work_with(tmp_path, RESULTS), "s3://videos/out", "a", "batch")
+
+    there = objects()
+    assert {name: there[f"videos/out/a/{name}"] for name in RESULTS} == RESULTS
+    assert f"videos/out/a/{DONE}" in there
+
+
+@pytest.mark.usefixtures("workers_here")
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("bucket", "bucket does not exist"),
+        ("read-only", "Forbidden"),
+        ("down", "Could not connect"),
+        ("cut", "other bytes arrived"),
+    ],
+)
+def test_an_output_that_takes_nothing_ends_the_batch_before_its_first_video(
+    fault: str, said: str, proxy: Proxy, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video(tmp_path / "a.mp4", 2)
+    computed: list[object] = []
+    monkeypatch.setattr("segue.jobs.run", lambda *job: computed.append(job))
+    if fault == "read-only":
+        proxy.refuses = lambda method, path: method == "PUT"
+    elif fault == "cut":
+        proxy.cuts = lambda method, path: True
+    elif fault == "down":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache()
+    place = "s3://none/out" if fault == "bucket" else "s3://videos/out"
+
+    run = command("batch", "a.mp4", *JOB, "-o", place, "--workers", 1)
+
+    assert run.code == 2
+    assert run.complaint.startswith(f"error: {place}: results cannot be written there (")
+    assert said in run.complaint
+    assert computed == []
+
+
+def test_the_check_leaves_nothing_behind(proxy: Proxy) -> None:
+    uploading.check_store("s3://videos/out")
+    assert len([path for path in proxy.stored if path.startswith("/videos/out/")]) == 1
+    assert objects() == {}
+
+
+def test_a_store_that_does_not_answer_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    never = threading.Event()
+
+    class Silent(Store):
+        def put_file(self, path: str, name: str) -> None:
+            never.wait()
+
+    monkeypatch.setattr(uploading, "file_system", lambda place: (Silent({}), "bucket"))
+    monkeypatch.setattr(uploading, "CHECK_SECONDS", 0.05)
+    with pytest.raises(SinkError, match="s3://bucket: has not answered"):
+        uploading.check_store("s3://bucket")
+    never.set()
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("tags", "read"),
+    [
+        (lambda data: {"ETag": f'"{md5(data)}"'}, False),
+        (lambda data: {"md5Hash": base64.b64encode(bytes.fromhex(md5(data))).decode()}, False),
+        (lambda data: {"content_settings": {"content_md5": bytearray.fromhex(md5(data))}}, False),
+        (lambda data: {"ETag": f'"{md5(data + b"key")}"'}, True),
+        (lambda data: {"ETag": '"d41d8cd98f00b204e9800998ecf8427e-2"', "md5Hash": None}, True),
+        (lambda data: {}, True),
+    ],
+    ids=["S3", "Google", "Azure", "encrypted by a key", "parts", "no tags"],
+)
+def test_content_is_read_back_only_where_a_store_tells_no_md5(
+    tags: Callable[[bytes], dict[str, Any]], read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store({})
+    monkeypatch.setattr(store, "tags", tags)
+    monkeypatch.setattr(uploading, "file_system", lambda place: (store, place))
+    publish(work_with(tmp_path, {"0.png": b"1"}), "bucket://out", "a", "batch")
+    assert ("bucket://out/a/0.png" in store.read) is read
+
+
+def test_a_file_of_the_same_size_with_other_bytes_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Flips(Store):
+        def put_file(self, path: str, name: str) -> None:
+            super().put_file(path, name)
+            if name.endswith("0.png"):
+                self.objects[name] = bytes(255 - value for value in self.objects[name])
+
+    store = Flips({})
+    monkeypatch.setattr(uploading, "file_system", lambda place: (store, place))
+    with pytest.raises(SinkError, match=r"0\.png: other bytes arrived"):
+        publish(work_with(tmp_path, {"0.png": b"1", "1.png": b"2"}), "bucket://out", "a", "batch")
+    assert f"bucket://out/a/{DONE}" not in store.objects
+
+
+def test_a_local_folder_that_cannot_be_written_is_said_before_the_first_video(
+    command: Command, tmp_path: Path
+) -> None:
+    video(tmp_path / "in/a.mp4", 2)
+    for place in ("out", "scratch"):
+        (tmp_path / place).write_text("a file")
+        words = ("--scratch", "scratch") if place == "scratch" else ()
+        run = command("batch", "in", *JOB, "-o", f"out-{place}" if words else "out", *words, "--workers", 1)
+        assert run.code == 2
+        assert f"{place}/" in run.complaint
+        assert not list(tmp_path.rglob("masks"))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_said_before_the_first_video(command: Command, tmp_path: Path) -> None:
+    video(tmp_path / "in/inner/a.mp4", 2)
+    (tmp_path / "out/inner").mkdir(parents=True)
+    (tmp_path / "out/inner").chmod(0o500)
+    run = command("batch", "in", *JOB, "-o", "out", "--workers", 1)
+    assert run.code == 2
+    assert "out/inner: no permission" in run.complaint
