@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,12 +15,11 @@ import torch
 
 from foreground_clips import Video
 from segue.arrays import Float32Array
-from segue.models.base import ForegroundNetwork
 from segue.registry import MODELS
 from segue.sessions.empty_scene import Scene
-from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
+from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground_masks import ForegroundMasks
-from segue.sessions.networks import foreground_model
+from segue.sessions.networks import foreground_segmenter
 from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.subtractors import BackgroundDifference, FrameDifference, Subtractor
 from segue.sessions.two_passes import TwoPasses
@@ -120,7 +119,7 @@ def session(
         return ForegroundSession(CLASSICAL[method](), masks=masks, without=without)
     name, twice = network_of(method), method.endswith(TWO_PASSES)
     follows: Any = "auto" if method.endswith(FOLLOWED) else None
-    segmenter = as_segmenter(foreground_model(name, weights), device=device, fast=fast)
+    segmenter = foreground_segmenter(name, weights, device=device, fast=fast)
     if not twice:
         return ForegroundSession(segmenter, masks=masks, without=without, follow_camera=follows)
     if video is None:
@@ -150,5 +149,5 @@ def clocked(method: str, device: str, *, fast: bool = False, trained: bool = Fal
         return Clocked(CLASSICAL[method]())
     torch.manual_seed(0)
     entry = MODELS.find(method)
-    network = foreground_model(method) if trained and entry.bundled else entry.build().eval()
-    return Clocked(as_segmenter(cast(ForegroundNetwork, network), device=device, fast=fast))
+    network: Any = method if trained and entry.bundled else entry.build().eval()
+    return Clocked(foreground_segmenter(network, device=device, fast=fast))

@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,11 +30,11 @@ from torch import Tensor
 
 from machine import describe, names_of, resident_peak
 from segue.allocation import prepare_process
-from segue.layers.running import inference_copy, weights_apart
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer import encoder as deformable
 from segue.sessions.official import best_entries, encode_frames
+from segue.weights import Prepared, prepare
 
 TOP = 10
 WARM_UP = 2  # clips in which the layers of segue make their weights; they are not timed on either side
@@ -130,9 +131,10 @@ def plain(network: SeqFormer, clip: Tensor) -> Outcome:
     return Outcome(network.class_logits(decoded)[0], decoded.refined[-1][0], everyone, masks[-1])
 
 
-def segue(network: SeqFormer, clip: Tensor) -> Outcome:
+def segue(shared: Prepared[SeqFormer], clip: Tensor) -> Outcome:
     """Ours: frames one by one where they do not see each other, masks of the kept queries only."""
-    with weights_apart(network):
+    network = shared.network
+    with shared.inference_guard():
         memory = encode_frames(network, clip.split(1, dim=1))
         decoded = network.decode(memory)
         logits = network.class_logits(decoded)[0]
@@ -141,29 +143,30 @@ def segue(network: SeqFormer, clip: Tensor) -> Outcome:
     return Outcome(logits, decoded.refined[-1][0], kept, masks)
 
 
-def prepared(name: str, variant: str) -> SeqFormer:
-    """The network with random weights; folded and laid out for ours, as it is for the plain form."""
+def prepared(name: str, variant: str) -> Callable[[Tensor], Outcome]:
+    """A variant of the network with random weights."""
     torch.manual_seed(0)
     network = NETWORKS[name]().eval().requires_grad_(False)
     for parameter in network.parameters():
         if parameter.ndim > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.01)
-    if variant == "segue":
-        return inference_copy(network, torch.device("cpu"), torch.float32)
-    return network
+    if variant == "plain":
+        return partial(plain, network)
+    shared: Prepared[SeqFormer] = prepare(network, device="cpu")
+    return partial(segue, shared)
 
 
 @torch.inference_mode()
 def measure(name: str, frames: int, size: tuple[int, int], rounds: int) -> tuple[Times, Differences]:
     """Time both variants in turn, and compare what they give."""
     clip = torch.rand(1, frames, 3, *size, generator=torch.Generator().manual_seed(1))
-    variants = {"plain": (prepared(name, "plain"), plain), "segue": (prepared(name, "segue"), segue)}
+    variants = {variant: prepared(name, variant) for variant in ("plain", "segue")}
     seconds: dict[str, list[float]] = {variant: [] for variant in variants}
     outcomes: dict[str, Outcome] = {}
     for _ in range(rounds + WARM_UP):
-        for variant, (network, run) in variants.items():
+        for variant, run in variants.items():
             begun = time.perf_counter()
-            outcomes[variant] = run(network, clip)
+            outcomes[variant] = run(clip)
             seconds[variant].append(time.perf_counter() - begun)
     medians = {variant: statistics.median(taken[WARM_UP:]) for variant, taken in seconds.items()}
     return Times(**medians), Differences.between(outcomes["plain"], outcomes["segue"])
@@ -173,10 +176,10 @@ def measure(name: str, frames: int, size: tuple[int, int], rounds: int) -> tuple
 def peak(name: str, variant: str, frames: int, size: tuple[int, int]) -> None:
     """Print the peak memory of CLIPS clips over what the process held after the imports, in bytes."""
     before = resident_peak()
-    network = prepared(name, variant)
+    run = prepared(name, variant)
     clip = torch.rand(1, frames, 3, *size)
     for _ in range(CLIPS):
-        (plain if variant == "plain" else segue)(network, clip)
+        run(clip)
     print(resident_peak() - before)
 
 

@@ -37,7 +37,7 @@ from segue.models.memory import LongTermSchedule, LongTermTracker, MemoryTable
 from segue.registry import MODELS
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.foreground_masks import ForegroundMasks
-from segue.sessions.networks import foreground_model
+from segue.sessions.networks import foreground_segmenter
 from segue.sessions.official import SHORT_SIDE
 from segue.sessions.session import Session
 from segue.types import Frame, Image, IndexMask, Segmentation
@@ -130,7 +130,7 @@ def session_of(arguments: argparse.Namespace, source: Source) -> Session:
     """The session of a task."""
     model = arguments.model or MODEL[arguments.task]
     if arguments.task == "foreground":
-        scene = foreground_model(model, arguments.weights)
+        scene = foreground_segmenter(model, arguments.weights)
         return ForegroundSession(scene, masks=ForegroundMasks(objects=True, min_area=20))
     if arguments.task == "instances":
         found = instances(

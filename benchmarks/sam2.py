@@ -23,7 +23,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.allocation import prepare_process
-from segue.layers.running import prepare_for_inference
 from segue.layers.windows import from_windows, to_windows
 from segue.models.sam2 import SAM2, SIZES, Settings
 from segue.models.sam2.images import video_image, video_logits
@@ -33,6 +32,7 @@ from segue.models.sam2.trunk import Block, WindowAttention
 from segue.models.sam2.values import Encoded, Record
 from segue.sessions import TrackSession
 from segue.types import Frame, PointPrompt
+from segue.weights import prepare
 from tests.clips import clip
 from tests.fill import fill
 
@@ -120,7 +120,7 @@ def compare(size: Any, side: int, rounds: int) -> None:
     network = SAM2(size).eval()
     networks = {
         "published": plain(rebuilt(size, network)),
-        "segue": prepare_for_inference(network, "cpu", False)[0],
+        "segue": prepare(network, device="cpu").network,
     }
     constants = {name: network.constants(side) for name, network in networks.items()}
     steps = {name: ObjectSteps(network, constants[name], Settings()) for name, network in networks.items()}

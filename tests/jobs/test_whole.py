@@ -56,7 +56,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return [{"video_id": 1, "score": 0.9, "category_id": 1, "segmentations": masks}]
 
     monkeypatch.setattr("segue.jobs.instances.whole_clip", whole_clip)
-    monkeypatch.setattr("segue.jobs.instances.instance_network", lambda name, weights: NETWORK)
+    prepared = SimpleNamespace(network=NETWORK)
+    monkeypatch.setattr("segue.jobs.instances.instance_network", lambda *names, **how: prepared)
     return found
 
 
@@ -79,9 +80,9 @@ def test_the_clip_is_looked_at_reduced_and_masks_have_the_size_of_the_video(
     observer = Seen()
     written = run(job, observer)
     (call,) = calls
-    assert call["network"] is NETWORK
+    assert call["network"].network is NETWORK
     assert [image.shape for image in call["images"]] == [(12, 16, 3)] * 3
-    assert (call["size"], call["short_side"], call["device"], call["fast"]) == ((24, 32), 12, "cpu", False)
+    assert (call["size"], call["short_side"]) == ((24, 32), 12)
     (entry,) = json.loads(written["ytvis"].read_text())
     assert entry["segmentations"] == [encode_rle(MASK), None, None]
     assert observer.told == [

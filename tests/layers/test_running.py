@@ -15,10 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from segue.layers.linear import ActivatedLinear
 from segue.layers.onednn import can_fuse
-from segue.layers.running import has_bfloat16, inference_copy, weights_apart
+from segue.layers.running import has_bfloat16, inference_copy
 from segue.models.segue_prompt import SeguePrompt
-from segue.prompts.prompter import prepared
 from segue.sessions import TrackSession
+from segue.weights import Prepared, load, prepare
 
 CPU = torch.device("cpu")
 
@@ -54,10 +54,10 @@ def test_training_a_network_further_leaves_its_copies_as_they_are() -> None:
 @torch.no_grad()
 def test_a_prompter_takes_the_weights_of_its_network_as_they_are_now() -> None:
     network = SeguePrompt()
-    first = prepared(network, "cpu")
-    assert prepared(network, "cpu") is first
+    first = prepare(network, device="cpu")
+    assert prepare(network, device="cpu") is first
     next(network.parameters()).data.mul_(3)
-    assert prepared(network, "cpu") is not first
+    assert prepare(network, device="cpu") is not first
 
 
 def test_two_sessions_in_two_threads_give_the_bytes_of_one_after_the_other() -> None:
@@ -93,7 +93,7 @@ class Arrangements(TorchDispatchMode):
 @pytest.mark.skipif(not can_fuse(), reason="PyTorch arranges no weights on this processor")
 def test_another_number_of_objects_arranges_no_weights_anew() -> None:
     rng = np.random.default_rng(0)
-    session = TrackSession("stcn-lite", device="cpu")
+    session = TrackSession(load("stcn-lite"), device="cpu")  # nobody else used this copy
 
     def run(objects: int) -> Counter[str]:
         """Prompt so many objects and find them on the next frame."""
@@ -114,12 +114,12 @@ def test_another_number_of_objects_arranges_no_weights_anew() -> None:
 
 @torch.no_grad()
 def test_threads_share_a_copy() -> None:
-    network = inference_copy(Mixed(), CPU, torch.float32)
+    shared: Prepared[Mixed] = prepare(Mixed(), device="cpu")
     inputs = [torch.randn(1 + n % 3, 3, 40 + 8 * (n % 2), 64) for n in range(12)]
 
     def run(x: Tensor) -> Tensor:
-        with weights_apart(network):
-            found: Tensor = network(x)
+        with shared.inference_guard():
+            found: Tensor = shared.network(x)
         return found
 
     alone = [run(x) for x in inputs]

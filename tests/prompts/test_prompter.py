@@ -17,6 +17,7 @@ from segue.prompts import Answer, Prompter, Prompts
 from segue.prompts.planes import tight_box
 from segue.prompts.prompter import SIDE
 from segue.types import Frame, Image
+from segue.weights import Prepared
 
 Mask = npt.NDArray[np.bool_]
 
@@ -43,6 +44,11 @@ class Watched(SeguePrompt):
         return (seen * 20 - 10).expand(-1, 3, -1, -1), torch.tensor([[2.0, 0.0, 1.0]] * len(prompts))
 
 
+def ready(network: SeguePrompt) -> Prepared[SeguePrompt]:
+    """A network as it is, and not a copy for inference."""
+    return Prepared(network, torch.device("cpu"), torch.float32, "")
+
+
 def drawn_image(height: int = 240, width: int = 320) -> Image:
     return np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
 
@@ -55,7 +61,7 @@ def overlap(found: Mask, truth: Mask) -> float:
 def test_a_box_goes_into_the_crop_and_back_to_its_place_at_any_size(size: tuple[int, int]) -> None:
     height, width = size
     box = (0.3 * width // 1, 0.2 * height // 1, 0.6 * width // 1, 0.9 * height // 1)
-    answer = Prompter(drawn_image(*size), Watched())(box=box)
+    answer = Prompter(drawn_image(*size), ready(Watched()))(box=box)
     truth = np.zeros(size, np.bool_)
     truth[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] = True
     assert answer.mask.shape == size
@@ -64,7 +70,7 @@ def test_a_box_goes_into_the_crop_and_back_to_its_place_at_any_size(size: tuple[
 
 def test_features_of_a_crop_are_kept_for_further_clicks() -> None:
     network = Watched(PREVIOUS)
-    prompter = Prompter(drawn_image(), network)
+    prompter = Prompter(drawn_image(), ready(network))
     mask = np.zeros((240, 320), np.bool_)
     mask[80:160, 100:200] = True
     first = prompter(points=[(150, 120)], mask=mask)
@@ -80,7 +86,7 @@ def test_a_new_mask_is_mended_once_and_an_earlier_one_taken_as_it_is() -> None:
     mask[50:150, 50:150] = True
     for prompts, asked in ((Prompts(box=(50, 50, 150, 150)), 3), (Prompts(mask=mask), 2)):
         network = Watched(BOX if prompts.mask is None else PREVIOUS)
-        Prompter(drawn_image(), network).answer(prompts)
+        Prompter(drawn_image(), ready(network)).answer(prompts)
         assert len(network.planes) == asked, "with the closer look"
         assert network.planes[-1][PREVIOUS].any()
 
@@ -93,17 +99,17 @@ def test_a_mask_that_reaches_the_edge_of_its_crop_is_looked_at_in_a_wider_one() 
         torch.full((len(prompts), 3, 96, 96), 9.0),
         torch.zeros(len(prompts), 3),
     )
-    answer = Prompter(drawn_image(), network)(mask=mask)
+    answer = Prompter(drawn_image(), ready(network))(mask=mask)
     assert network.encoded == 4, "twice in a wider one, and close up at last"
     assert answer.window[0] < 110
-    assert Prompter(drawn_image(), network)(box=(140, 100, 180, 140)).window == (130, 90, 190, 150)
+    assert Prompter(drawn_image(), ready(network))(box=(140, 100, 180, 140)).window == (130, 90, 190, 150)
 
 
 def test_clicks_scribbles_and_masks_have_planes_of_their_own() -> None:
     network = Watched(PREVIOUS)
     mask = np.zeros((240, 320), np.bool_)
     mask[60:180, 80:240] = True
-    prompter = Prompter(drawn_image(), network)
+    prompter = Prompter(drawn_image(), ready(network))
     prompter(points=[(100, 100)], negative=[(220, 160)], scribble=[[(120, 80), (200, 80)]], mask=mask)
     planes = network.planes[-2]  # the last but one shows what is around
     x0, y0, x1, y1 = prompter(points=[(100, 100)], mask=mask).window
@@ -134,7 +140,7 @@ def test_clicks_scribbles_and_masks_have_planes_of_their_own() -> None:
 )
 def test_what_says_nothing_or_does_not_fit_is_refused(prompts: Prompts, message: str) -> None:
     with pytest.raises(PromptError, match=message):
-        Prompter(drawn_image(), Watched()).answer(prompts)
+        Prompter(drawn_image(), ready(Watched())).answer(prompts)
 
 
 def test_an_answer_brings_its_masks_to_the_size_of_the_image() -> None:

@@ -16,6 +16,7 @@ from segue.prompts import Prompter, Prompts, find_prompter
 from segue.prompts.sam import SAM2Prompter, SAM2Stills
 from segue.registry import PROMPTERS
 from segue.types import Image
+from segue.weights import Prepared
 from tests.clips import clip
 from tests.golden_arrays import Golden, load_golden
 
@@ -33,7 +34,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def stills(sam2_network: SAM2) -> SAM2Stills:
-    return SAM2Stills(sam2_network, SIDE)
+    return SAM2Stills(Prepared(sam2_network, torch.device("cpu"), torch.float32, ""), SIDE)
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,9 @@ import torch
 from segue.api.foreground import foreground
 from segue.errors import CheckpointError, SinkError
 from segue.flow import DIS, Farneback
-from segue.models.base import foreground_capabilities
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.networks import foreground_model
+from segue.sessions.networks import foreground_segmenter
 from segue.types import Frame
 from segue.weights import load, load_strict, write_checkpoint
 from segue_train import foreground_pool
@@ -79,13 +78,12 @@ def test_lite_learns_to_look_at_flow_and_says_so(tmp_path: Path, start: Path) ->
     assert network.flow_attention is not None
     assert network.flow_attention.fusion[0].get_parameter("weight").any()
 
-    made = foreground_model("mustan-lite", file)
-    assert isinstance(foreground_capabilities(made).flow_provider, Farneback)
-    assert isinstance(
-        foreground_capabilities(foreground_model("mustan-lite", file, "dis")).flow_provider, DIS
-    )
+    made = foreground_segmenter("mustan-lite", file, device="cpu")
+    assert isinstance(made.capabilities.flow_provider, Farneback)
+    by_dis = foreground_segmenter("mustan-lite", file, "dis", device="cpu")
+    assert isinstance(by_dis.capabilities.flow_provider, DIS)
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), np.uint8)
-    session = ForegroundSession(made, device="cpu")
+    session = ForegroundSession(made)
     session.explain()
     found = [session.step(Frame(i, float(i), image)) for i, image in enumerate(images)]
     assert session.explanation is not None

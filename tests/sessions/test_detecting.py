@@ -23,6 +23,7 @@ from segue.prompts.proposals import Rules
 from segue.registry import DETECTORS
 from segue.sessions.detecting import as_classes, detector
 from segue.types import Frame, Image
+from segue.weights import Prepared
 
 IMAGE = Frame(0, 0.0, np.zeros((20, 40, 3), np.uint8))
 
@@ -107,7 +108,8 @@ class Boxed(nn.Module):
 
 
 def test_boxes_of_one_object_become_one_object_with_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segue.sessions.detecting.load", lambda name, weights=None: Boxed())
+    ready = Prepared(Boxed(), torch.device("cpu"), torch.float32, "")
+    monkeypatch.setattr("segue.sessions.detecting.prepare", lambda name, weights=None, device=None: ready)
     found = detector("nanodet", refine="none", device="cpu")(IMAGE)
     assert [(item.label, item.box) for item in found.objects] == [
         ("car", (0, 2, 10, 12)),
@@ -137,7 +139,7 @@ def test_a_box_with_a_doubtful_mask_comes_after_a_weaker_one_with_a_sure_mask() 
             iou = np.array([0.4 if x0 == 0 else 0.9], np.float32)
             return Answer((20, 40), (x0, y0, x1, y1), iou, np.ones((1, y1 - y0, x1 - x0), np.float32))
 
-    find = partial(find_boxes, cast(NanoDetPlus, Two()), 1)
+    find = partial(find_boxes, Prepared(cast(NanoDetPlus, Two()), torch.device("cpu"), torch.float32, ""), 1)
     found = BoxDetector(find, COCO_ORDER, Judge, Rules(score=0.5))(IMAGE)
     assert [item.label for item in found.objects] == ["car", "person"]
     np.testing.assert_allclose([item.score for item in found.objects], [0.54, 0.36], atol=1e-6)

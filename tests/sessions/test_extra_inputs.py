@@ -17,7 +17,8 @@ from segue.models.mustan_lite import MustanLite
 from segue.sessions.empty_scene import Scene
 from segue.sessions.extra_inputs import FlowNetwork, computing_flow
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.segmenters import NetworkSegmenter, SegmenterInput
+from segue.sessions.networks import foreground_segmenter
+from segue.sessions.segmenters import SegmenterInput
 from segue.sessions.subtractors import BackgroundDifference
 from segue.types import Frame, Image
 from tests.flow.files import save_flo
@@ -121,8 +122,8 @@ def test_flow_is_computed_for_a_network_that_takes_it() -> None:
     plain = MustanLite("dis").eval()
     for values in plain.flow_attention.fusion.parameters():  # type: ignore[union-attr]
         torch.nn.init.normal_(values, std=0.2)
-    told = NetworkSegmenter(plain, device="cpu")
-    segmenter = NetworkSegmenter(computing_flow(plain, Difference()), device="cpu")
+    told = foreground_segmenter(plain, device="cpu")
+    segmenter = foreground_segmenter(computing_flow(plain, Difference()), device="cpu")
     assert (told.extra, segmenter.extra, segmenter.offsets) == ("flow", None, (-6, -3))
     rng = np.random.default_rng(0)
     six, three, now = rng.integers(0, 256, (3, 32, 48, 3)).astype(np.uint8)

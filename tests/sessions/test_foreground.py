@@ -18,7 +18,8 @@ from segue.sessions import SessionState
 from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground_masks import SHADOW, ForegroundMasks
-from segue.sessions.segmenters import NetworkSegmenter, SegmenterInput
+from segue.sessions.networks import foreground_segmenter
+from segue.sessions.segmenters import SegmenterInput
 from segue.sessions.subtractors import (
     BackgroundDifference,
     FrameDifference,
@@ -81,7 +82,7 @@ def test_streaming_gives_what_the_whole_window_gives(
     empty = wall(5, *size)
     scene = Scene.of(empty)
     images = [wall(t, *size) for t in range(9)]
-    segmenter, inputs = NetworkSegmenter(network, device="cpu"), [SegmenterInput(each) for each in images]
+    segmenter, inputs = foreground_segmenter(network, device="cpu"), [SegmenterInput(each) for each in images]
     maps = []
     for t, shown in enumerate(inputs):
         beside = {offset: inputs[min(max(t + offset, 0), 8)] for offset in segmenter.offsets}

@@ -102,7 +102,7 @@ def test_a_state_of_other_settings_is_refused() -> None:
     others = [
         (
             InstanceSession(network(MSSTSVIS), OPTIONS, names={1: "dog"}, device="cpu"),
-            "network SeqFormer with",
+            "network SeqFormer",
         ),
         (InstanceSession(built, replace(OPTIONS, window=6), names={1: "dog"}, device="cpu"), "options "),
         (InstanceSession(built, OPTIONS, names={1: "cat"}, device="cpu"), "names {'1': 'dog'}, not"),

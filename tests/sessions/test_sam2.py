@@ -13,10 +13,10 @@ import segue
 from segue.errors import CheckpointError, PromptError, SegueError
 from segue.jobs.tracking import make_schedule
 from segue.jobs.values import TrackOptions
-from segue.layers.running import prepare_for_inference
 from segue.models.sam2 import SAM2, SAM2Schedule, SAM2Tracker, Settings, VideoPredictor
 from segue.sessions import SessionState, TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
+from segue.weights import prepare
 from tests.clips import clip
 
 SIDE = 64
@@ -43,7 +43,7 @@ def follow(run: TrackSession, prompts: Prompts, frames: range) -> list[Segmentat
 
 def video(network: SAM2, count: int = len(FRAMES), settings: Settings | None = None) -> VideoPredictor:
     """The predictor with the very layers that a session runs, so that both round alike."""
-    prepared, _, _ = prepare_for_inference(network, "cpu", False)
+    prepared: SAM2 = prepare(network, device="cpu").network
     return VideoPredictor(prepared, FRAMES.__getitem__, count, settings, side=SIDE)
 
 
@@ -230,7 +230,7 @@ def test_a_long_stream_has_the_masks_of_the_whole_video_in_flat_memory(sam2_netw
     resource = pytest.importorskip("resource", reason="Windows tells no largest size")
     count = 200
     run = session(sam2_network, count)
-    prepared, _, _ = prepare_for_inference(sam2_network, "cpu", False)
+    prepared: SAM2 = prepare(sam2_network, device="cpu").network
     whole = VideoPredictor(prepared, lambda t: np.roll(FRAMES[0], t, 1), count, side=SIDE)
     whole.click(0, 1, CLICK.positive)
     expected = [result.masks[0] for result in whole.propagate()]

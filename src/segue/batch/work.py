@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -169,7 +170,7 @@ def _placed(task: Task, fetched: Path, work: Path) -> VideoJob:
     return job.model_copy(update=changes)
 
 
-_NETWORKS: dict[tuple[str, str | None], Any] = {}
+_NETWORKS: dict[Hashable, Any] = {}
 """Networks that this worker has read."""
 
 

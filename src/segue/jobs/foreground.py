@@ -13,7 +13,6 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
-from torch import nn
 
 from segue.arrays import as_array
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SinkError, SourceError
@@ -24,16 +23,16 @@ from segue.jobs.plan import zones_of
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.masks.files import read_levels
-from segue.models.base import ForegroundCapabilities, ForegroundNetwork, foreground_capabilities
+from segue.models.base import ForegroundNetwork
 from segue.registry import DETECTORS
 from segue.sessions.association import name_object
 from segue.sessions.background import MaskedMedian
 from segue.sessions.backgrounds import Background
 from segue.sessions.detecting import detector
 from segue.sessions.empty_scene import Scene
-from segue.sessions.foreground import SHORT_SIDE, ForegroundSession, as_segmenter
+from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground_masks import ForegroundMasks
-from segue.sessions.networks import foreground_model
+from segue.sessions.networks import foreground_segmenter
 from segue.sessions.segmenters import Segmenter
 from segue.sessions.two_passes import TwoPasses
 from segue.sessions.video_scenes import LEARNT, LearntBackground, VideoScenes
@@ -66,8 +65,10 @@ class OpenForeground(OpenJob):
         if not usual:
             background = LearntBackground(_scenes(inputs.get("scene", job.scene)))
         model: str | ForegroundNetwork | Segmenter = inputs.get("model", job.model.name)
-        made = foreground_model(model, job.model.weights, job.flow, job.flow_weights)
-        able = foreground_capabilities(made) if isinstance(made, nn.Module) else ForegroundCapabilities()
+        segmenter = foreground_segmenter(
+            model, job.model.weights, job.flow, job.flow_weights, device=job.device, fast=job.fast
+        )
+        able = segmenter.capabilities
         short_side = able.short_side or SHORT_SIDE
         side = (short_side if options.short_side is None else options.short_side) or None
         known = None
@@ -80,7 +81,6 @@ class OpenForeground(OpenJob):
             twice = able.two_passes and not source.once and bool(source.files)
         if follow is None and plain and not twice and able.follows_pans:
             follow = "auto"
-        segmenter = as_segmenter(made, device=job.device, fast=job.fast)
         chosen = partial(_chosen_frames, source, options.fps, job.depth, known)
         source.varies = not twice
         self.frames = chosen()

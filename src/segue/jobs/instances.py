@@ -28,7 +28,7 @@ from segue.sessions.official import resized, sure_results, whole_clip
 from segue.types import Frame, Image
 from segue.video.outputs import output_paths
 from segue.video.partial import prepare, write_complete
-from segue.weights import load_for
+from segue.weights import Prepared
 
 EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
 """Class names that need no file."""
@@ -49,7 +49,8 @@ class OpenInstances(OpenJob):
                 raise PromptError(f"{model} knows the names of its classes; leave the names out")
             self._open_detector(*model.split("+", 1))
         else:
-            self._open_network(instance_network(model, job.model.weights), names)
+            made = instance_network(model, job.model.weights, device=job.device, fast=job.fast)
+            self._open_network(made, names)
         if job.explain is not None and not isinstance(self.session, InstanceSession):
             raise SegueError(f"--explain shows where a network's queries look; {job.model.name} has none")
 
@@ -59,7 +60,7 @@ class OpenInstances(OpenJob):
         classed = [entry.name for entry in DETECTORS if "classes" in entry.supported_options]
         if finding not in classed:
             raise PromptError(f"{finding}+{following}: the detector is one of {', '.join(classed)}")
-        tracker = TrackSession(load_for("track", following), device=job.device, fast=job.fast)
+        tracker = TrackSession(following, device=job.device, fast=job.fast)
         found = detector(
             finding,
             weights=job.model.weights,
@@ -74,15 +75,15 @@ class OpenInstances(OpenJob):
         self.session = DetectionSession(tracker, found, looks)
         self.names = DETECTORS.find(finding).categories or found.names
 
-    def _open_network(self, network: InstanceNetwork, names: Mapping[int, str] | None) -> None:
-        job = self.job
+    def _open_network(self, prepared: Prepared[InstanceNetwork], names: Mapping[int, str] | None) -> None:
+        job, network = self.job, prepared.network
         channels = network.class_names if names is None else names
         self.names = {channel: name for channel, name in channels.items() if 0 <= channel < network.classes}
         wanted = allowed_classes(job.classes, self.names) if job.classes else frozenset(self.names)
         suited = {"score": network.score, "short_side": network.short_side}
         asked = suited | job.options.model_dump(exclude_none=True)
         windows = WindowOptions(classes=wanted or None, **asked)
-        self.session = InstanceSession(network, windows, names=self.names, device=job.device, fast=job.fast)
+        self.session = InstanceSession(prepared, windows, names=self.names)
 
 
 def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int, str] | None:
@@ -106,7 +107,8 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
     path = output_paths(job.outputs.folder or Path("segue-out") / source.name, ["ytvis"])["ytvis"]
     if path.exists() and not job.outputs.overwrite:
         raise SinkError(f"{path}: exists already; give --overwrite, or another output")
-    network = instance_network(job.model.name, job.model.weights)
+    prepared = instance_network(job.model.name, job.model.weights, device=job.device, fast=job.fast)
+    network = prepared.network
     side = job.options.short_side or network.short_side
     seen: list[Frame] = []
     damage: list[SourceDamageError] = []
@@ -126,12 +128,10 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
                 damage.append(error)  # the clip ends here
 
         records = whole_clip(
-            network,
+            prepared,
             images(),
             source.original_size or first.size,
             short_side=side,
-            device=job.device,
-            fast=job.fast,
         )
     prepare(path)
     write_complete(path, json.dumps(records).encode())

@@ -30,7 +30,6 @@ from segue.prompts import MakePrompter, MotionPrompter, find_prompter
 from segue.prompts.parse import errors_name, fit_mask, read_masks
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector, Rules
-from segue.registry import MODELS
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
@@ -172,22 +171,18 @@ class _OpenTracker(OpenJob):
                 f"{self.source.name}: can be read only once, and nothing is followed backwards; "
                 "leave out reverse"
             )
-        network = track_network(inputs.get("model", job.model.name), job.model.weights)
+        model = inputs.get("model", job.model.name)
+        network = track_network(model, job.model.weights, device=job.device, fast=job.fast)
         prompter: MakePrompter | None = inputs.get("prompter")
         if prompter is None and job.prompter is not None:
             prompter = find_prompter(job.prompter, device=job.device)
         self.tracker = TrackSession(
             network,
-            make_schedule(network, job.options),
-            device=job.device,
-            fast=job.fast,
+            make_schedule(network.network, job.options),
             fit=job.fit,
             prompter=prompter,
             frames=self.source.frame_count,
         )
-        if prompter is None and "model" not in inputs:
-            own = MODELS.find(job.model.name).prompter
-            self.tracker.prompter = find_prompter(own, device=self.tracker.device)
 
     def note(self, result: Segmentation) -> str:
         # Of a run that goes on the first results come once more, not the frames between that have none.

@@ -15,7 +15,6 @@ from torch import Tensor
 from segue.arrays import BoolArray, Float32Array, FloatingArray
 from segue.errors import PromptError
 from segue.inputs import check_choice
-from segue.layers.running import weights_apart
 from segue.masks import fill_boxes
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import suppress
@@ -27,6 +26,7 @@ from segue.prompts.proposals import Detector as Detector
 from segue.prompts.proposals import Proposals, ProposingDetector, Rules, found_in, propose, select
 from segue.types import FeatureName, Frame, Image, Refinement, Segmentation
 from segue.video.readers import FrameLike, as_frame
+from segue.weights.prepared import Prepared
 
 if TYPE_CHECKING:
     from segue.models.detection.mask_rcnn import Detections, MaskRCNN
@@ -140,13 +140,13 @@ class BoxDetector(ProposingDetector):
         )
 
 
-def find_boxes(network: NanoDetPlus, tiles: int, image: Image, rules: Rules) -> Finds:
+def find_boxes(prepared: Prepared[NanoDetPlus], tiles: int, image: Image, rules: Rules) -> Finds:
     """Objects of NanoDet-Plus, in evaluation mode, for :class:`BoxDetector`.
 
     For ``tiles`` see :meth:`segue.models.detection.nanodet.NanoDetPlus.detect`.
     """
-    with weights_apart(network):
-        found = network.detect(image, rules.score, tiles)
+    with prepared.inference_guard():
+        found = prepared.network.detect(image, rules.score, tiles)
     found = type(found)(*(values.cpu() for values in found))
     if rules.classes is not None:
         wanted = [COCO_ORDER[label] in rules.classes for label in found.labels.tolist()]

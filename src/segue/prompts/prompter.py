@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import chain
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -15,7 +13,6 @@ import torch
 from torch import Tensor
 
 from segue.arrays import Float32Array
-from segue.layers.running import choose_device, inference_copy, weights_apart
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import Answer, ImagePrompter, PixelWindow, Prompts, Stroke
 from segue.prompts.planes import (
@@ -30,8 +27,7 @@ from segue.prompts.planes import (
 )
 from segue.types import Box, Frame, Image, Point
 from segue.video.readers import as_rgb
-from segue.weights import load_for
-from segue.weights.identity import network_digest
+from segue.weights import Prepared, prepare
 
 SIDE = 192
 """Side of the crops that segue-prompt sees, in pixels. On left-out stills 192 gave better masks than 256,
@@ -66,9 +62,9 @@ class Prompter(ImagePrompter):
 
     Args:
         image: a frame, or RGB (H, W, 3), uint8: an array, a tensor or a PIL image.
-        network: a network, or its name, ``segue-prompt`` or ``segue-prompt-free``.
-        device: where it runs; None takes a GPU if there is one. A network that was prepared by
-            :func:`prepared` stays where it is.
+        network: a network; its name, ``segue-prompt`` or ``segue-prompt-free``; or one that is prepared, as
+            ``segue.load(name, device="cpu")`` gives it.
+        device: where it runs; None takes a GPU if there is one.
 
     Example:
         >>> prompter = segue.Prompter(frame)  # doctest: +SKIP
@@ -80,13 +76,14 @@ class Prompter(ImagePrompter):
     def __init__(
         self,
         image: Frame | Image | Any,
-        network: SeguePrompt | str = "segue-prompt",
+        network: SeguePrompt | Prepared[SeguePrompt] | str = "segue-prompt",
         *,
         device: str | torch.device | None = None,
     ) -> None:
         super().__init__(image.image if isinstance(image, Frame) else as_rgb(image, "image"))
-        self._network = prepared(network, device)
-        self._device = next(chain(self._network.parameters(), self._network.buffers())).device
+        prepared: Prepared[SeguePrompt] = prepare(network, task="prompt", device=device)
+        self._network, self._device = prepared.network, prepared.device
+        self._guard = prepared.inference_guard
         # What was asked last is the last.
         self._crops: dict[tuple[CropPurpose, PixelWindow], tuple[Tensor, ...]] = {}
 
@@ -169,7 +166,7 @@ class Prompter(ImagePrompter):
         side = CLICK_SIDE if look == "find" else SIDE
         places = [pixels(window, self.size) for window in windows]
         planes = [torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None] for place in places]
-        with weights_apart(self._network):
+        with self._guard():
             logits, quality = self._network.decode(self._features(look, places, side), _views(planes, side))
         answers = []
         for place, masks, scores in zip(
@@ -195,24 +192,6 @@ class Prompter(ImagePrompter):
             del self._crops[oldest]
         found = (self._crops[look, place] for place in places)
         return tuple(torch.cat(levels) for levels in zip(*found, strict=True))
-
-
-@functools.lru_cache(maxsize=4)
-def _inference_copy(network: SeguePrompt | str, device: torch.device, digest: str) -> SeguePrompt:
-    """A copy of a network whose weights have this digest: they may change with further training."""
-    made = load_for("prompt", network) if isinstance(network, str) else network
-    return inference_copy(cast(SeguePrompt, made), device, torch.float32)
-
-
-def prepared(
-    network: SeguePrompt | str = "segue-prompt", device: str | torch.device | None = None
-) -> SeguePrompt:
-    """A network ready to run; the work is done once for each network, its weights, and device."""
-    if isinstance(network, str):
-        return _inference_copy(network, choose_device(device), "")
-    if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
-        return network
-    return _inference_copy(network, choose_device(device), network_digest(network))
 
 
 def _views(planes: Iterable[Tensor], side: int) -> Tensor:

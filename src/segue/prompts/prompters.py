@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from segue.errors import PromptError
-from segue.layers.running import prepare_for_inference
 from segue.prompts.answers import MakePrompter
-from segue.prompts.prompter import Prompter, prepared
+from segue.prompts.prompter import Prompter
 from segue.registry import PROMPTERS, PrompterEntry, PrompterOptions
-from segue.weights import load
+from segue.weights import Prepared, prepare
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import read_checkpoint
 
 
 def _segue_prompt(name: str, options: PrompterOptions) -> MakePrompter:
-    network = name if options.weights is None else prepared(load(name, options.weights), options.device)
+    # Without a file the weights are read with the first image.
+    network: Any = name if options.weights is None else prepare(name, options.weights, device=options.device)
     return partial(Prompter, network=network, device=options.device)
 
 
 def _sam2(name: str, options: PrompterOptions) -> MakePrompter:
     from segue.prompts.sam import SAM2Prompter, SAM2Stills
 
-    network, _, _ = prepare_for_inference(load(name, options.weights), options.device, False)
+    network: Prepared[Any] = prepare(name, options.weights, device=options.device)
     return partial(SAM2Prompter, network=SAM2Stills(network))
 
 

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.running import weights_apart
 from segue.models.sam2.images import points_on_square, still_image, video_logits
 from segue.models.sam2.network import SAM2
 from segue.models.sam2.objects import LIMIT
@@ -18,6 +17,7 @@ from segue.models.sam2.values import IMAGE_SIDE, LOW, MASK_LOGIT, Encoded
 from segue.prompts.answers import Answer, ImagePrompter, Prompts
 from segue.prompts.planes import thinned
 from segue.types import Image
+from segue.weights.prepared import Prepared
 
 
 class SAM2Stills:
@@ -26,8 +26,9 @@ class SAM2Stills:
     A single click gives three masks; a box, several clicks or an earlier mask give one.
     """
 
-    def __init__(self, network: SAM2, side: int = IMAGE_SIDE) -> None:
-        self.network, self.side = network, side
+    def __init__(self, prepared: Prepared[SAM2], side: int = IMAGE_SIDE) -> None:
+        self._guard = prepared.inference_guard
+        self.network, self.side = network, _ = prepared.network, side
         with torch.inference_mode():
             self._constants = network.constants(side)
         self.device, self._dtype = network.no_mem_embed.device, network.no_mem_embed.dtype
@@ -36,7 +37,7 @@ class SAM2Stills:
     def encode(self, image: Image) -> tuple[Encoded, Tensor]:
         """Features of an image, and the map that the decoder reads."""
         square = still_image(image, self.side).to(self.device, self._dtype)
-        with weights_apart(self.network):
+        with self._guard():
             encoded = self.network.encode(square, self._constants)
             return encoded, self.network.without_memory(encoded.coarse)
 
@@ -58,7 +59,7 @@ class SAM2Stills:
         """
         looked, image = encoded
         count = labels.shape[1]
-        with weights_apart(self.network):
+        with self._guard():
             found = self.network.decode(
                 image, looked, self._constants, points if count else None, labels if count else None, mask
             )

@@ -14,20 +14,19 @@ import torch
 from segue.detectors import DEFAULT
 from segue.errors import ArgumentError, CheckpointError, PromptError
 from segue.inputs import kind_of
-from segue.layers.running import choose_device, prepare_for_inference
-from segue.models.base import MemoryNetwork
+from segue.layers.running import choose_device
 from segue.models.detection.classes import COCO_ORDER
 from segue.models.detection.released import OWLV2, RELEASED, Released
 from segue.prompts.answers import MakePrompter
 from segue.prompts.detectors import BoxDetector, Detector, DiscoveryDetector, PhraseDetector, find_boxes
 from segue.prompts.phrases import Phrase, parse_phrases, unmatched
-from segue.prompts.prompter import Prompter, prepared
+from segue.prompts.prompter import Prompter
 from segue.prompts.proposals import Rules
 from segue.registry import DETECTORS, DetectorOptions
 from segue.sessions.motion import MotionDetector
 from segue.sessions.track import TrackSession
 from segue.types import FeatureName, Refinement
-from segue.weights import load
+from segue.weights import Prepared, load, prepare
 
 BOX_MASKS = ("network", "none")  # what may make masks of boxes
 MAX_TILES = 8
@@ -178,7 +177,7 @@ _OPTIONS = {
 def build_motion(options: DetectorOptions) -> Detector:
     """The detector of what moves."""
     return MotionDetector(
-        TrackSession(cast(MemoryNetwork, load("stcn-lite")), device=options.device),
+        TrackSession("stcn-lite", device=options.device),
         max_objects=options.max_objects or 1,
     )
 
@@ -195,7 +194,7 @@ def _box_prompter(refine: Refinement | None, device: str | torch.device | None) 
     """The box segmenter of a detector; None takes whole boxes."""
     if refine not in (None, *BOX_MASKS):
         raise PromptError(f"refine is {refine!r}; for boxes choose {', '.join(BOX_MASKS)}")
-    return None if refine == "none" else partial(Prompter, network=prepared(device=choose_device(device)))
+    return None if refine == "none" else partial(Prompter, network=prepare("segue-prompt", device=device))
 
 
 def build_nanodet(options: DetectorOptions) -> Detector:
@@ -203,9 +202,7 @@ def build_nanodet(options: DetectorOptions) -> Detector:
     tiles = 1 if options.tiles is None else options.tiles
     if not 1 <= tiles <= MAX_TILES:
         raise PromptError(f"tiles is {tiles}; give 1 to {MAX_TILES} a side")
-    network, _, _ = prepare_for_inference(
-        cast(Any, load("nanodet", options.weights)), options.device, fast=False
-    )
+    network: Prepared[Any] = prepare("nanodet", options.weights, device=options.device)
     prompter = _box_prompter(options.refine, options.device)
     return BoxDetector(partial(find_boxes, network, tiles), COCO_ORDER, prompter, _rules(options))
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Collection
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch import nn
 
 from segue.arrays import BoolArray
 from segue.errors import ArgumentError, SegueError
@@ -23,15 +22,16 @@ from segue.sessions.empty_scene import Scene, resized, same_shape
 from segue.sessions.explaining import draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks
-from segue.sessions.networks import foreground_model
+from segue.sessions.networks import foreground_segmenter
 from segue.sessions.scene_events import SceneEvents
-from segue.sessions.segmenters import NetworkSegmenter, Segmenter, SegmenterInput
+from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.session import ExplainedSession
 from segue.sessions.stage_list import followed, stages_for
 from segue.sessions.stages import Change, StageList, WorkFrame
 from segue.sessions.subtractors import Subtractor
 from segue.sessions.video_scenes import LearntBackground, VideoScenes
 from segue.types import FollowCamera, Frame, Image
+from segue.weights.prepared import Prepared
 
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
 
@@ -50,7 +50,8 @@ class ForegroundSession(ExplainedSession):
     first background, so nothing is foreground there.
 
     Args:
-        model: name for :func:`segue.load`, a foreground network in evaluation mode, or a classical segmenter.
+        model: name for :func:`segue.load`; a foreground network; one that sessions share, as
+            ``segue.load(name, device="cpu")`` gives it; or a classical segmenter.
         background: what gives the image of the empty scene; by default a :class:`MaskedMedian`. A session
             needs one of its own.
         masks: how masks are made of probabilities; a session needs one of its own.
@@ -84,7 +85,7 @@ class ForegroundSession(ExplainedSession):
 
     def __init__(
         self,
-        model: str | ForegroundNetwork | Segmenter,
+        model: str | ForegroundNetwork | Prepared[ForegroundNetwork] | Segmenter,
         *,
         background: Background | None = None,
         masks: ForegroundMasks | None = None,
@@ -97,7 +98,7 @@ class ForegroundSession(ExplainedSession):
     ) -> None:
         if warm_up < 0 or (short_side is not None and short_side < 1):
             raise ArgumentError(f"warm_up is {warm_up} and short_side {short_side}: give no negative numbers")
-        self._segmenter = as_segmenter(foreground_model(model), device=device, fast=fast)
+        self._segmenter = foreground_segmenter(model, device=device, fast=fast)
         self._background = background or MaskedMedian()
         self._masks = masks or ForegroundMasks()
         self._masks.settle(self._segmenter.threshold)
@@ -284,12 +285,3 @@ class ForegroundSession(ExplainedSession):
             result = self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
             self._due.append((result, frame.explanation))
             self._given += 1
-
-
-def as_segmenter(
-    model: ForegroundNetwork | Segmenter, *, device: str | torch.device | None = None, fast: bool = False
-) -> Segmenter:
-    """A segmenter as it is; a network made into one."""
-    if not isinstance(model, nn.Module):
-        return cast(Segmenter, model)
-    return NetworkSegmenter(cast(ForegroundNetwork, model), device=device, fast=fast)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import check_number, whole_number
-from segue.layers.running import prepare_for_inference, weights_apart
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
@@ -24,7 +23,7 @@ from segue.sessions.networks import instance_network
 from segue.sessions.official import SHORT_SIDE, as_tensor, enlarged, resized
 from segue.sessions.session import ExplainedSession
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
-from segue.weights.identity import network_digest
+from segue.weights.prepared import Prepared
 
 DUPLICATE = 0.6  # overlap (IoU over the window) above which the weaker of two queries is left out
 
@@ -95,7 +94,8 @@ class InstanceSession(ExplainedSession):
     of the object attends to, in the order of the ids, rimmed in its colour.
 
     Args:
-        network: such as SeqFormer or MS-STS VIS, in evaluation mode; it is not changed.
+        network: name for :func:`segue.load`; a network such as SeqFormer or MS-STS VIS, which is not changed;
+            or one that sessions share, as ``segue.load(name, device="cpu")`` gives it.
         options: windows and thresholds.
         names: name of each class channel.
         device: None takes a GPU if there is one.
@@ -110,7 +110,7 @@ class InstanceSession(ExplainedSession):
 
     def __init__(
         self,
-        network: str | InstanceNetwork,
+        network: str | InstanceNetwork | Prepared[InstanceNetwork],
         options: WindowOptions | None = None,
         *,
         names: Mapping[int, str] | None = None,
@@ -118,11 +118,8 @@ class InstanceSession(ExplainedSession):
         fast: bool = False,
     ) -> None:
         self.options = options or WindowOptions()
-        network = instance_network(network)
-        self._network, self.device, self._dtype = prepare_for_inference(network, device, fast)
-        self._weights = network_digest(cast(nn.Module, network))
-        count = sum(parameter.numel() for parameter in cast(nn.Module, network).parameters())
-        self._name = f"{type(network).__name__} with {count} parameters"
+        self._prepared = prepared = instance_network(network, device=device, fast=fast)
+        self._network, self.device, self._dtype = prepared.network, prepared.device, prepared.dtype
         self._names = dict(names or {})
         self.lag = self.options.window - 1
         self.reset()
@@ -147,8 +144,8 @@ class InstanceSession(ExplainedSession):
     def _config_fingerprint(self) -> dict[str, Any]:
         classes = self.options.classes
         return {
-            "network": self._name,
-            "weights": self._weights,
+            "network": type(self._network).__name__,
+            "weights": self._prepared.digest,
             "options": {**asdict(self.options), "classes": None if classes is None else sorted(classes)},
             "names": {str(channel): name for channel, name in self._names.items()},
             "precision": str(self._dtype),
@@ -158,7 +155,7 @@ class InstanceSession(ExplainedSession):
     def _look(self, window: Sequence[_Pending]) -> _Seen:
         """What the network finds in a window."""
         network, options = self._network, self.options
-        with weights_apart(network):
+        with self._prepared.inference_guard():
             memory = self._encode(window)
             decoded = network.decode(memory)
             scores = network.class_logits(decoded)[0].float().sigmoid()

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+import torch
 from torch import nn
 
 from segue.errors import ArgumentError
@@ -14,7 +15,7 @@ from segue.flow.providers import FlowName
 from segue.inputs import kind_of
 from segue.models.base import ForegroundNetwork, InstanceNetwork, TrackNetwork, foreground_capabilities
 from segue.registry import MODELS, NetworkTask
-from segue.weights import load_for
+from segue.weights import Prepared, load_for, prepare
 
 if TYPE_CHECKING:
     from segue.sessions.segmenters import Segmenter
@@ -27,52 +28,81 @@ _INTERFACES: dict[str, tuple[str, tuple[str, ...]]] = {
 """By task the protocol that a network fulfils, and attributes that tell whether it does."""
 
 
-def track_network(model: str | TrackNetwork, weights: str | Path | None = None) -> TrackNetwork:
-    """A network for tracking, by its name, or as it is."""
-    return cast(TrackNetwork, _network("track", model, weights))
+def track_network(
+    model: str | TrackNetwork | Prepared[TrackNetwork],
+    weights: str | Path | None = None,
+    *,
+    device: str | torch.device | None = None,
+    fast: bool = False,
+) -> Prepared[TrackNetwork]:
+    """A network for tracking, ready to run: by its name, or as the caller has it."""
+    _check("track", model, weights)
+    return prepare(model, weights, task="track", device=device, fast=fast)
 
 
-def instance_network(model: str | InstanceNetwork, weights: str | Path | None = None) -> InstanceNetwork:
-    """A network that finds instances, by its name, or as it is."""
-    return cast(InstanceNetwork, _network("instances", model, weights))
+def instance_network(
+    model: str | InstanceNetwork | Prepared[InstanceNetwork],
+    weights: str | Path | None = None,
+    *,
+    device: str | torch.device | None = None,
+    fast: bool = False,
+) -> Prepared[InstanceNetwork]:
+    """A network that finds instances, ready to run: by its name, or as the caller has it."""
+    _check("instances", model, weights)
+    return prepare(model, weights, task="instances", device=device, fast=fast)
 
 
-def foreground_model(
-    model: str | ForegroundNetwork | Segmenter,
+def foreground_segmenter(
+    model: str | ForegroundNetwork | Prepared[ForegroundNetwork] | Segmenter,
     weights: str | Path | None = None,
     flow: FlowName | str | Path | None = None,
     flow_weights: str | Path | None = None,
-) -> ForegroundNetwork | Segmenter:
-    """A network or method for foreground, by its name, or as it is."""
-    if not isinstance(model, str):
-        if isinstance(model, nn.Module) or not hasattr(model, "step"):
-            _network("foreground", model, weights)
-        return model
-    network = load_for("foreground", model, weights)
-    takes_flow = isinstance(network, nn.Module) and foreground_capabilities(network).flow
-    if not takes_flow and not MODELS.find(model).needs_flow:
-        return cast("ForegroundNetwork | Segmenter", network)
-    flow = getattr(network, "flow_name", None) or "dis" if flow is None else flow
-    from segue.sessions.extra_inputs import FlowNetwork, computing_flow  # late, as flow is rare
+    *,
+    device: str | torch.device | None = None,
+    fast: bool = False,
+) -> Segmenter:
+    """What segments frames: a network or method by its name, or as the caller has it.
 
-    if MODELS.find(model).needs_flow:
-        network = FlowNetwork(network)
-    in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
-    return network if in_files else computing_flow(network, flow_provider(flow, flow_weights))
+    ``flow`` is how a network that looks at flow gets it: the name of a method, a folder of flow files that
+    frames bring, or None for the network's own choice.
+    """
+    from segue.sessions.segmenters import NetworkSegmenter  # methods need no network
+
+    if not isinstance(model, (str, nn.Module, Prepared)) and hasattr(model, "step"):
+        return cast("Segmenter", model)
+    _check("foreground", model, weights)
+    named = isinstance(model, str)
+    entry = MODELS.find(model) if isinstance(model, str) else None
+    if isinstance(model, str) and entry is not None and entry.signature is None:
+        return cast("Segmenter", load_for("foreground", model, weights))
+    adapt = None
+    if entry is not None and entry.needs_flow:
+        from segue.sessions.extra_inputs import FlowNetwork  # few networks look at flow
+
+        adapt = FlowNetwork
+    prepared = prepare(model, weights, task="foreground", device=device, fast=fast, adapt=adapt)
+    provider = None
+    if named and foreground_capabilities(prepared.network).flow:
+        flow = getattr(prepared.network, "flow_name", None) or "dis" if flow is None else flow
+        in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
+        provider = None if in_files else flow_provider(flow, flow_weights)
+    return NetworkSegmenter(prepared, flow=provider)
 
 
-def _network(task: NetworkTask, model: Any, weights: Any) -> Any:
+def _check(task: NetworkTask, model: Any, weights: Any) -> None:
+    """Raise ArgumentError unless a model is a name, or a network with the interface of a task."""
     if isinstance(model, str):
         check_path("weights", weights)
-        return load_for(task, model, weights)
+        return
+    network = model.network if isinstance(model, Prepared) else model
     protocol, names = _INTERFACES[task]
-    missing = [name for name in names if not hasattr(model, name)]
-    if missing or isinstance(model, type):
+    missing = [name for name in names if not hasattr(network, name)]
+    if missing or isinstance(network, type):
         fitting = ", ".join(entry.name for entry in MODELS if entry.task == task)
         raise ArgumentError(
-            f"model: {kind_of(model)}; give a name ({fitting}) or a network with the interface of {protocol}"
+            f"model: {kind_of(network)}; give a name ({fitting}) or a network with the interface of "
+            f"{protocol}"
         )
-    return model
 
 
 def check_path(name: str, value: object) -> None:

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.running import prepare_for_inference, weights_apart
 from segue.masks import decode_rle, resize_mask
 from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
 from segue.types import Frame, Image, Segmentation
+from segue.weights import Prepared, prepare
 
 Records = list[dict[str, Any]]  # entries of a YouTube-VIS result file
 
@@ -25,7 +25,7 @@ NO_MASK_BELOW = 0.001  # score under which the official results hold no masks
 
 @torch.inference_mode()
 def whole_clip(
-    network: InstanceNetwork,
+    network: InstanceNetwork | Prepared[InstanceNetwork],
     images: Iterable[Image],
     size: tuple[int, int],
     *,
@@ -36,7 +36,7 @@ def whole_clip(
     """Entries of a YouTube-VIS result file for a video whose number is 1; memory grows with its length.
 
     Args:
-        network: in evaluation mode; it is not changed.
+        network: a network, which is not changed, or one that is prepared.
         images: all frames, RGB, (H, W, 3), uint8.
         size: height and width of the masks.
         short_side: images are resized to this short side, in pixels.
@@ -53,8 +53,9 @@ def whole_clip(
         CheckpointError: a weight of the network is NaN or infinite.
         ArgumentError: there is no such device here.
     """
-    network, place, dtype = prepare_for_inference(network, device, fast)
-    with weights_apart(network):
+    prepared: Prepared[InstanceNetwork] = prepare(network, device=device, fast=fast)
+    network, place, dtype = prepared.network, prepared.device, prepared.dtype
+    with prepared.inference_guard():
         memory = encode_frames(
             network, (as_tensor([resized(image, short_side)], place, dtype) for image in images)
         )

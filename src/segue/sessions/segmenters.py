@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from segue.arrays import Float32Array, UInt8Array
 from segue.flow.providers import FlowImages, FlowProvider
-from segue.layers.running import prepare_for_inference, weights_apart
 from segue.models.base import (
     PLAIN_STAGES,
     Features,
+    ForegroundCapabilities,
     ForegroundNetwork,
     foreground_capabilities,
 )
@@ -26,7 +26,7 @@ from segue.sessions.empty_scene import Scene
 from segue.sessions.explaining import Rows, explain
 from segue.sessions.extra_inputs import Extra
 from segue.types import Image
-from segue.weights.identity import network_digest
+from segue.weights.prepared import Prepared
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +57,7 @@ class Segmenter(Protocol):
         offsets: distances of the frames in its context, such as -3; results wait for those above 0.
         stages: names of the stages of a session that it runs with, see :mod:`segue.sessions.stage_list`.
         fingerprint: identifies its weights in saved states.
+        capabilities: what a network can do beside that.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Segmenter(Protocol):
     offsets: tuple[int, ...] = ()
     stages: tuple[str, ...] = PLAIN_STAGES
     fingerprint: str = ""
+    capabilities: ForegroundCapabilities = ForegroundCapabilities()
 
     def step(
         self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
@@ -105,15 +107,16 @@ class NetworkSegmenter(Segmenter):
 
     def __init__(
         self,
-        network: ForegroundNetwork,
+        prepared: Prepared[ForegroundNetwork],
         *,
-        device: str | torch.device | None = None,
-        fast: bool = False,
+        flow: FlowProvider | None = None,
     ) -> None:
-        self._network, self._device, self._dtype = prepare_for_inference(network, device, fast)
-        self.fingerprint = network_digest(cast(nn.Module, network))
-        able = self._capabilities = foreground_capabilities(self._network)
-        provider = cast("FlowProvider | None", able.flow_provider)
+        network, self._guard = prepared.network, prepared.inference_guard
+        self._network, self._device, self._dtype = network, prepared.device, prepared.dtype
+        self.fingerprint = prepared.digest
+        able = foreground_capabilities(network)
+        provider = flow or cast("FlowProvider | None", able.flow_provider)
+        self.capabilities = replace(able, flow_provider=provider)
         self._flow = None if provider is None else FlowImages(provider, able.flow_gaps)
         gaps = () if self._flow is None else able.flow_gaps
         beside = (*(offset for offset, _ in network.context), *(-gap for gap in gaps))
@@ -137,7 +140,7 @@ class NetworkSegmenter(Segmenter):
         network, (height, width) = self._network, frame.image.shape[:2]
         if self._flow is not None:
             frame.plane = self._flow(frame.image, [context[-gap].image for gap in self._flow.gaps])
-        with weights_apart(network):
+        with self._guard():
             current = self._encoded(frame, network.current)
             beside = [self._encoded(context[offset], role) for offset, role in network.context]
             background = self._encoded_background(scene)
@@ -149,7 +152,7 @@ class NetworkSegmenter(Segmenter):
 
     @torch.inference_mode()
     def explanation(self) -> Rows:
-        return explain(self._network, self._capabilities, *self._last)
+        return explain(self._network, self.capabilities, *self._last)
 
     def _encoded(self, frame: SegmenterInput, role: str) -> Features:
         """Features of a frame in a role, which are computed once."""
@@ -165,7 +168,7 @@ class NetworkSegmenter(Segmenter):
             return None
         found = next((each for each in self._backgrounds if each[0] is scene), None)
         if found is None:
-            planes = self._capabilities.temporal_quantiles
+            planes = self.capabilities.temporal_quantiles
             known = self._tensor(scene.planes) if planes else self._prepared(scene.image)
             found = scene, self._network.encode(known, self._network.background)
         else:
@@ -181,7 +184,7 @@ class NetworkSegmenter(Segmenter):
     def _prepared(self, image: Image) -> Tensor:
         """An image as the network takes it, (1, 3, h, w) in [0, 1]."""
         # A copy, because PyTorch complains of images that are read-only.
-        pixels = torch.from_numpy(np.array(image, order="C")).to(self._device, non_blocking=True)
+        pixels = torch.from_numpy(np.array(image, order="C")).to(self._device)
         frames = pixels[None].permute(0, 3, 1, 2).to(self._dtype).div_(255)
         return extended(frames, self._network.size_multiple).contiguous(memory_format=torch.channels_last)
 

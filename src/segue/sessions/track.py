@@ -7,16 +7,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
-from segue.layers.running import prepare_for_inference, to_cpu, weights_apart
+from segue.layers.running import to_cpu
 from segue.masks import measure
 from segue.models.base import (
     FramePrompts,
@@ -34,7 +34,7 @@ from segue.sessions.networks import track_network
 from segue.sessions.session import Session, check_size, one_thread_at_a_time
 from segue.types import Frame, ObjectInfo, PointPrompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
-from segue.weights.identity import network_digest
+from segue.weights.prepared import Prepared
 
 MAX_OBJECTS = 1000
 FIRST_WEIGHT = 0.25
@@ -50,7 +50,8 @@ class TrackSession(Checkpointable, Session):
     on; one that is out of sight stays known and may come back.
 
     Args:
-        network: name for :func:`segue.load`, or a network, which is not changed.
+        network: name for :func:`segue.load`; a network, which is not changed; or one that sessions share, as
+            ``segue.load(name, device="cpu")`` gives it. Sessions of one name share it, too.
         schedule: what becomes memory and how it is read; None is the network's own.
         device: None takes a GPU if there is one.
         fast: bfloat16 on GPUs and processors that are faster with it; masks may differ by a few pixels.
@@ -77,7 +78,7 @@ class TrackSession(Checkpointable, Session):
 
     def __init__(
         self,
-        network: str | TrackNetwork,
+        network: str | TrackNetwork | Prepared[TrackNetwork],
         schedule: Schedule | None = None,
         *,
         device: str | torch.device | None = None,
@@ -91,16 +92,14 @@ class TrackSession(Checkpointable, Session):
             raise ArgumentError(
                 f"prompter: {kind_of(prompter)}; give segue.Prompter, or a function of an image"
             )
-        own = network if isinstance(network, str) else None
-        network = track_network(network)
-        self.schedule, self.fit = schedule or network.schedule, fit
-        self._weights = network_digest(cast(nn.Module, network))
-        self._confidence = track_capabilities(network).confidence
-        self._network, self.device, self._dtype = prepare_for_inference(network, device, fast)
-        default = "segue-prompt" if own is None else MODELS.find(own).prompter
+        self.prepared = prepared = track_network(network, device=device, fast=fast)
+        self.schedule, self.fit = schedule or prepared.network.schedule, fit
+        self._confidence = track_capabilities(prepared.network).confidence
+        self.device = prepared.device
+        default = "segue-prompt" if prepared.name is None else MODELS.find(prepared.name).prompter
         self.prompter: MakePrompter = prompter or find_prompter(default, device=self.device)
-        setup = Setup(self.schedule, self.device, self._dtype, memory_limit, frames)
-        self.tracker = self._network.tracker(self._network, setup)
+        setup = Setup(self.schedule, self.device, prepared.dtype, memory_limit, frames)
+        self.tracker = prepared.network.tracker(prepared.network, setup)
         self.native = self.tracker.prompts if prompter is None else frozenset()
         self.reset()
 
@@ -187,7 +186,7 @@ class TrackSession(Checkpointable, Session):
                 self.tracker.skip()
                 tracked = None
             else:
-                with weights_apart(self._network):
+                with self.prepared.inference_guard():
                     tracked = self._tracked(frame, given, predict=predict)
         with self.changing(f"the result of frame {frame.index}"):
             self._size, self._said, self._next_index = frame.size, said, frame.index + 1
@@ -262,10 +261,10 @@ class TrackSession(Checkpointable, Session):
 
     def _config_fingerprint(self) -> dict[str, Any]:
         return {
-            "network": type(self._network).__name__,
-            "weights": self._weights,
+            "network": type(self.prepared.network).__name__,
+            "weights": self.prepared.digest,
             "schedule": asdict(self.schedule),
-            "precision": str(self._dtype),
+            "precision": str(self.prepared.dtype),
         }
 
     def resolve(self, frame: Frame, given: PromptsLike) -> FramePrompts:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from segue.cache import cache_folder
@@ -21,18 +22,18 @@ from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, read_options, write_checkpoint
 from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock, own_file
 
-_KEPT: ContextVar[dict[tuple[str, str | None], nn.Module] | None] = ContextVar("kept", default=None)
+_KEPT: ContextVar[dict[Hashable, Any] | None] = ContextVar("kept", default=None)
 
 
 @contextmanager
-def keep_networks(kept: dict[tuple[str, str | None], nn.Module]) -> Iterator[None]:
-    """Inside the block :func:`load` gives a network that ``kept`` has from before, without reading it again.
+def keep_networks(kept: dict[Hashable, Any]) -> Iterator[None]:
+    """Inside the block networks that were loaded or prepared before are used again.
 
     For workers that take one video after the other through the same network.
 
     Args:
-        kept: networks by name and path of the weight file, None for the network's own weights. Networks that
-            :func:`load` reads inside the block are added to it.
+        kept: networks that :func:`load` and sessions have used in such blocks; they stay in memory as long as
+            this does.
 
     Yields:
         None, to a ``with`` block.
@@ -44,34 +45,66 @@ def keep_networks(kept: dict[tuple[str, str | None], nn.Module]) -> Iterator[Non
         _KEPT.reset(token)
 
 
-def load(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
-    """A network in evaluation mode on the CPU.
+def kept_networks() -> dict[Hashable, Any] | None:
+    """The networks of the :func:`keep_networks` block that the caller is in."""
+    return _KEPT.get()
+
+
+def load(
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    device: str | torch.device | None = None,
+    fast: bool | None = None,
+) -> Any:
+    """A network in evaluation mode on the CPU; or, with a device or precision, one that sessions share.
 
     Args:
         name: its name, such as ``stcn-lite``; `segue weights list` shows all.
         weights: weight file, converted or official, or a folder of :func:`segue.save_pretrained`; by default
             the one that comes with segue or that `segue weights get` made. Methods without weights take none.
+        device: prepare the network for inference on this device, such as ``cpu``, ``cuda`` or ``auto``.
+        fast: prepare it in bfloat16 where that is faster, or in float32.
 
     Returns:
         The network with its weights, in the interface of its task; see :class:`segue.registry.Entry`. For a
-        method without weights, the method itself.
+        method without weights, the method itself. With ``device`` or ``fast``, a
+        :class:`segue.weights.Prepared`, which sessions take as their network.
 
     Raises:
         CheckpointError: the name is unknown, no weights are available, or the file does not fit.
+        ArgumentError: there is no such device.
 
     Example:
         >>> network = segue.load("stcn", weights="stcn.safetensors")  # doctest: +SKIP
+        >>> shared = segue.load("stcn-lite", device="cpu")
+        >>> sessions = [segue.TrackSession(shared) for _ in range(10)]
     """
+    if device is not None or fast is not None:
+        from segue.weights.prepared import prepare  # it loads networks by this module
+
+        return prepare(name, weights, device=device, fast=bool(fast))
     kept = _KEPT.get()
     if kept is None:
-        return _read(name, weights)
+        return read_network(name, weights)
     key = name, None if weights is None else os.fspath(weights)
     if key not in kept:
-        kept[key] = _read(name, weights)
+        kept[key] = read_network(name, weights)
     return kept[key]
 
 
-def _read(name: str, weights: str | os.PathLike[str] | None) -> Any:
+def used_file(name: str, weights: str | os.PathLike[str] | None) -> Path | None:
+    """The file from which a network is read; None for a method without weights."""
+    entry = MODELS.find(name)
+    if not takes_weights(entry, weights):
+        return None
+    if weights is not None:
+        return weight_file(weights)
+    return downloaded(entry) if entry.bundled is None else own_file(entry)
+
+
+def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
+    """A network with its weights, read from its file; a method without weights."""
     entry = MODELS.find(name)
     takes = takes_weights(entry, weights)
     made = _filled(entry, _weight_file(entry, weights)) if takes else entry.build()

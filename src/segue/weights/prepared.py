@@ -1,0 +1,191 @@
+"""Networks that are ready to run, each shared by all sessions that use it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+from typing import Any, Generic, TypeVar, cast
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import torch
+from torch import nn
+
+from segue.allocation import apart_from_heap, release_freed_memory
+from segue.errors import ArgumentError
+from segue.inputs import kind_of
+from segue.layers.compiling import wanted_compilation
+from segue.layers.running import choose_device, choose_dtype, inference_copy
+from segue.registry import NetworkTask
+from segue.weights.available import entry_for
+from segue.weights.identity import network_digest
+from segue.weights.loading import kept_networks, read_network, used_file
+
+Network = TypeVar("Network")
+
+FIRST_PASSES = 2
+"""Frames in which layers arrange their weights."""
+
+RECENT, SMALL = 4, 16 << 20
+"""Prepared networks that stay in memory without a user, and their largest size in bytes. A program that makes
+a prompter for each image would otherwise load it each time."""
+
+
+@dataclass(eq=False)
+class Prepared(Generic[Network]):
+    """A network for inference on one device; any number of sessions share it.
+
+    Attributes:
+        network: a copy with fused layers, in evaluation mode; it must not be changed.
+        device: where it runs.
+        dtype: in which precision.
+        digest: SHA-256 of the weights that it was made of, hexadecimal.
+        name: its name for :func:`segue.load`, or None.
+    """
+
+    network: Network
+    device: torch.device
+    dtype: torch.dtype
+    digest: str
+    name: str | None = None
+    _lock: Any = field(default_factory=RLock, repr=False)
+    _passes_left: int = field(default=FIRST_PASSES, repr=False)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Prepared[Network]:
+        return self
+
+    @contextmanager
+    def inference_guard(self) -> Iterator[None]:
+        """Run the network for a frame or a window of frames inside of this.
+
+        While its layers arrange their weights on a processor, one thread at a time does.
+        """
+        if not self._passes_left or self.device.type != "cpu":
+            yield
+            return
+        with self._lock:
+            with apart_from_heap():
+                yield
+            self._passes_left = max(0, self._passes_left - 1)
+            release_freed_memory()
+
+
+_LOCK = RLock()
+_BY_KEY: WeakValueDictionary[Hashable, Prepared[Any]] = WeakValueDictionary()
+_BY_MODULE: WeakKeyDictionary[nn.Module, tuple[dict[str, Any], int]] = WeakKeyDictionary()
+"""Attributes of networks that were prepared, and a number that changes with them."""
+
+_NUMBERS = itertools.count()
+_RECENT: deque[Prepared[Any]] = deque(maxlen=RECENT)
+
+
+def prepare(
+    network: str | Network | Prepared[Network],
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    task: NetworkTask | None = None,
+    device: str | torch.device | None = None,
+    fast: bool = False,
+    adapt: Callable[[Any], Any] | None = None,
+) -> Prepared[Network]:
+    """Make a network ready to run; the same network, device and precision give the same object.
+
+    Batch norms are folded, layers are fused, and all weights are checked to be finite.
+
+    Args:
+        network: name for :func:`segue.load`; or a network, which is not changed: where it was trained further
+            since, there is a new copy; or one that is prepared, which is returned.
+        weights: weight file of a name; None is the network's own.
+        task: the task that a network with this name must have; None takes any.
+        device: None takes a GPU if there is one.
+        fast: bfloat16 on GPUs and processors that are faster with it.
+        adapt: makes the network of what the name stands for.
+
+    Returns:
+        The prepared network. It stays in memory as long as somebody uses it.
+
+    Raises:
+        ArgumentError: there is no such device, or a network is prepared for another one.
+        CheckpointError: as :func:`segue.load`, or a weight is NaN or infinite.
+
+    Example:
+        >>> network = segue.load("stcn-lite", device="cpu")
+        >>> sessions = [segue.TrackSession(network) for _ in range(10)]  # one copy of the weights
+    """
+    if isinstance(network, Prepared):
+        if device is not None and choose_device(device) != network.device:
+            raise ArgumentError(f"device {str(device)!r}: the network is prepared for {network.device}")
+        return network
+    place = choose_device(device)
+    dtype = choose_dtype(place, fast)
+    how = (place, dtype, wanted_compilation(place))
+    with _LOCK:
+        if isinstance(network, str):
+            if task is not None:
+                entry_for(task, network)
+            name, by_file = network, (network, _file_identity(used_file(network, weights)), adapt, *how)
+
+            def read() -> Prepared[Network]:
+                made = read_network(name, weights)
+                return _prepared(made if adapt is None else adapt(made), place, dtype, name)
+
+            return _shared(by_file, read)
+        module = cast(nn.Module, network)
+        digest = network_digest(module)
+        key = (_state_number(module), digest, *how)
+        return _shared(key, lambda: _prepared(module, place, dtype, None, digest))
+
+
+def _shared(key: Hashable, make: Callable[[], Prepared[Any]]) -> Prepared[Any]:
+    found = _BY_KEY.get(key)
+    if found is None:
+        found = _BY_KEY[key] = make()
+    kept = kept_networks()
+    if kept is not None:
+        kept[key] = found
+    if found in _RECENT:
+        _RECENT.remove(found)
+    elif _size(cast(nn.Module, found.network)) > SMALL:
+        return found
+    _RECENT.append(found)
+    return found
+
+
+def _prepared(
+    network: Any, device: torch.device, dtype: torch.dtype, name: str | None, digest: str | None = None
+) -> Prepared[Any]:
+    if not isinstance(network, nn.Module):
+        raise ArgumentError(f"{name or kind_of(network)} is no network, and runs on the processor")
+    with torch.inference_mode(False):  # a session may prepare its prompter while it takes a frame
+        copy = inference_copy(network, device, dtype)
+    return Prepared(copy, device, dtype, digest or network_digest(network), name)
+
+
+def _size(network: nn.Module) -> int:
+    """Bytes of parameters and buffers."""
+    tensors = [*network.parameters(), *network.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _file_identity(path: Path | None) -> Hashable:
+    """What changes when a file is replaced; cheaper than its content."""
+    if path is None or not path.exists():
+        return str(path)
+    status = path.stat()
+    return os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _state_number(network: nn.Module) -> int:
+    """A number for a network with its attributes; one that is set anew gives another number."""
+    attributes = {name: value for name, value in vars(network).items() if not name.startswith("_")}
+    known, number = _BY_MODULE.get(network, (None, -1))
+    same = known is not None and known.keys() == attributes.keys()
+    if known is None or not same or any(known[name] is not attributes[name] for name in known):
+        number = next(_NUMBERS)
+    _BY_MODULE[network] = attributes, number
+    return number

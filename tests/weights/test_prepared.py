@@ -1,0 +1,116 @@
+"""Networks are prepared once, and shared by the sessions that use them."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import segue
+from segue.errors import ArgumentError
+from segue.weights import Prepared, keep_networks, load, prepare, write_checkpoint
+
+
+def weights_of(session: segue.TrackSession) -> set[int]:
+    """Where the weights of the network of a session are in memory."""
+    network: nn.Module = session.prepared.network  # type: ignore[assignment]
+    return {tensor.data_ptr() for tensor in network.state_dict().values()}
+
+
+def test_ten_sessions_of_a_name_hold_one_copy_of_the_weights() -> None:
+    sessions = [segue.TrackSession("stcn-lite", device="cpu") for _ in range(10)]
+    assert all(weights_of(session) == weights_of(sessions[0]) for session in sessions)
+    assert len({id(session.prepared) for session in sessions}) == 1
+
+
+def test_sessions_of_one_network_of_the_caller_share_a_copy_until_it_is_trained_further() -> None:
+    network = load("stcn-lite")
+    first, second = (segue.TrackSession(network, device="cpu") for _ in range(2))
+    assert first.prepared is second.prepared
+    with torch.no_grad():
+        next(network.parameters()).mul_(1.5)
+    assert segue.TrackSession(network, device="cpu").prepared is not first.prepared
+
+
+def test_a_network_whose_attribute_was_set_anew_is_prepared_again() -> None:
+    network = load("mustan-lite")
+    before = prepare(network, device="cpu")
+    network.threshold = 0.9
+    after: Prepared[nn.Module] = prepare(network, device="cpu")
+    assert after is not before
+    assert after.network.threshold == 0.9
+
+
+def test_a_loaded_network_with_a_device_serves_every_session() -> None:
+    shared = segue.load("stcn-lite", device="cpu")
+    assert shared.name == "stcn-lite"
+    assert segue.TrackSession(shared).prepared is shared
+    assert segue.load("stcn-lite", device="cpu", fast=False) is shared
+    with pytest.raises(ArgumentError, match="meta"):
+        segue.TrackSession(shared, device="meta")
+
+
+def test_shared_networks_give_the_masks_of_sessions_one_after_the_other() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (4, 48, 64, 3), dtype=np.uint8)
+    mask = np.zeros((48, 64), np.uint8)
+    mask[8:24, 8:24] = 1
+    prompts = [mask, None, None, None]
+
+    def alone() -> list[bytes]:
+        session = segue.TrackSession("stcn-lite", device="cpu")
+        return [session.step(*each).probabilities.tobytes() for each in zip(images, prompts, strict=True)]
+
+    expected = alone()
+    sessions = [segue.TrackSession("stcn-lite", device="cpu") for _ in range(2)]
+    turns = [
+        [session.step(*each).probabilities.tobytes() for session in sessions]
+        for each in zip(images, prompts, strict=True)
+    ]
+    assert all([turn[k] for turn in turns] == expected for k in range(2))
+
+
+def test_another_weight_file_under_the_same_name_is_read(tmp_path: object) -> None:
+    file = f"{tmp_path}/weights.safetensors"
+    state = load("stcn-lite").state_dict()
+    write_checkpoint(file, state, {"network": "stcn-lite"})
+    before = prepare("stcn-lite", file, device="cpu")
+    assert prepare("stcn-lite", file, device="cpu") is before
+    write_checkpoint(file, {name: value * 2 for name, value in state.items()}, {"network": "stcn-lite"})
+    assert prepare("stcn-lite", file, device="cpu").digest != before.digest
+
+
+def test_a_large_network_leaves_the_memory_with_its_last_session_unless_it_is_kept() -> None:
+    class Large(nn.Linear):
+        """More bytes than stay in memory for later."""
+
+    def prepared() -> weakref.ref[Prepared[nn.Module]]:
+        return weakref.ref(prepare(Large(2100, 2100), device="cpu"))
+
+    reference = prepared()
+    gc.collect()
+    assert reference() is None
+    kept: dict[object, object] = {}
+    with keep_networks(kept):
+        reference = prepared()
+    gc.collect()
+    assert reference() is not None
+    kept.clear()
+    gc.collect()
+    assert reference() is None
+
+
+def test_a_prompter_for_each_image_reads_its_weights_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.zeros((32, 32, 3), np.uint8)
+    segue.Prompter(image, device="cpu")
+    monkeypatch.setattr("segue.weights.prepared.read_network", None)  # nothing is read again
+    segue.Prompter(image, device="cpu")
+
+
+def test_a_method_without_weights_cannot_be_prepared() -> None:
+    with pytest.raises(ArgumentError, match="mog2"):
+        segue.load("mog2", device="cpu")
