@@ -6,6 +6,11 @@ message on one line and exits with code 2. Anything else is a defect of segue an
 
 from __future__ import annotations
 
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SegueError(Exception):
     """Base of all errors with a message for the user: what was wrong, where, and what to do."""
@@ -53,3 +58,76 @@ class FlowError(SegueError):
 
 class DownloadError(SegueError):
     """A file that cannot be downloaded, or that is not the one that was published."""
+
+
+class OutOfMemoryError(SegueError, MemoryError):
+    """The memory of the processor or of a GPU did not suffice; what was saved before is good.
+
+    Args:
+        needed: how much was missing, in words; empty where nobody says.
+        advice: what to do about it.
+    """
+
+    def __init__(self, needed: str = "", advice: str = "") -> None:
+        super().__init__(needed, advice)
+        self.needed, self.advice = needed, advice
+
+    def __str__(self) -> str:
+        needed, advice = self.needed and f" ({self.needed})", self.advice and f"; {self.advice}"
+        return f"out of memory{needed}{advice}"
+
+
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|can(?:no|')t allocate|unable to allocate|failed to allocate|not enough memory|bad_alloc"
+    r"|ALLOC_FAILED|can't start new thread|failed to map segment",
+    re.IGNORECASE,
+)
+_AMOUNT = re.compile(r"allocate (\d+(?:\.\d+)?) ?(bytes|[KMGTP])")
+_BYTES = {"bytes": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+_LIBRARIES = ("cv2", "av.error")
+
+
+def memory_error(error: BaseException, advice: str = "") -> OutOfMemoryError | None:
+    """Say that memory ran out, where that is what an error, or one that it came from, means.
+
+    NumPy, PyTorch, OpenCV, PyAV and the system each have errors of their own for it.
+
+    Args:
+        error: any error.
+        advice: what to do about it, where the error itself has no advice.
+
+    Returns:
+        The error in our words; None if it means something else.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OutOfMemoryError):
+            return OutOfMemoryError(seen.needed, seen.advice or advice)
+        if _means_memory(seen):
+            amount = _AMOUNT.search(str(seen))
+            megabytes = 0.0 if amount is None else float(amount[1]) * _BYTES[amount[2]] / 1e6
+            return OutOfMemoryError(f"needed about {megabytes:.0f} MB more" if megabytes >= 1 else "", advice)
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _means_memory(error: BaseException) -> bool:
+    """Whether an error itself says that memory ran out."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    if isinstance(error, SegueError):  # it may speak of memory in another way
+        return False
+    known = isinstance(error, (RuntimeError, OSError, ImportError)) or type(error).__module__ in _LIBRARIES
+    return known and _OUT_OF_MEMORY.search(str(error)) is not None
+
+
+@contextmanager
+def memory_errors(advice: str = "") -> Iterator[None]:
+    """Errors inside that mean that memory ran out are raised as :class:`OutOfMemoryError`."""
+    try:
+        yield
+    except Exception as error:
+        found = memory_error(error, advice)
+        if found is None:
+            raise
+        raise found from error

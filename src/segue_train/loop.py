@@ -33,7 +33,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
 from segue.cancel import CancelToken, cancel_on_signals
-from segue.errors import DatasetError, TrainingError
+from segue.errors import DatasetError, TrainingError, memory_errors
 from segue.system import killed_by, let_signals_through, signals_blocked, stop_signals
 from segue_train import checkpoints
 from segue_train.checkpoints import Progress
@@ -77,7 +77,8 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
     fabric.barrier()
     run = _Run(fabric, recipe, settings, network)
     try:
-        run.run()
+        with memory_errors("the last checkpoint stands: --resume with fewer --workers, or a smaller --batch"):
+            run.run()
     except (RuntimeError, OSError, EOFError):  # how a lost worker shows depends on what it did last
         if all(worker.exitcode != -9 for worker in run.workers):
             raise

@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 from torch import nn
 
 from segue.arrays import as_array
-from segue.errors import ArgumentError, SegueError, SinkError
+from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
 from segue.inputs import kind_of, type_name
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
@@ -210,7 +210,7 @@ class _Watch(Observer):
 
 
 def _pairs_of(opened: OpenJob, watch: _Watch) -> Generator[tuple[Frame, Segmentation], None, None]:
-    with opened.source:
+    with opened.source, memory_errors("give smaller frames: open_source(..., max_size=...)"):
         loop = FrameLoop(opened.session, opened.step, required=opened.required)
         for frame, result in loop.over(opened.own_images(opened.frames)):
             watch.frame(frame, result, "")

@@ -17,7 +17,7 @@ from typer.main import get_group
 
 import segue
 from segue.allocation import prepare_process
-from segue.errors import SegueError
+from segue.errors import SegueError, memory_errors
 from segue.inputs import printable
 from segue.notices import quiet_option
 from segue.registry import COMMANDS
@@ -97,7 +97,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_: _complain("warning", message)
     try:
-        copy_context().run(app)  # what --quiet says ends with the command
+        with memory_errors("give it smaller frames, or fewer --workers"):
+            copy_context().run(app)  # what --quiet says ends with the command
     except SegueError as error:
         _complain("error", error)
         sys.exit(2)

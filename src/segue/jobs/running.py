@@ -6,7 +6,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
@@ -15,7 +15,15 @@ from typing import cast
 from torch import nn
 
 from segue.cancel import Cancelled, CancelToken, cancel_on_signals, interrupt_on_signals
-from segue.errors import ArgumentError, PromptError, ResumeError, SinkError, SourceError
+from segue.errors import (
+    ArgumentError,
+    PromptError,
+    ResumeError,
+    SinkError,
+    SourceError,
+    memory_error,
+    memory_errors,
+)
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Inputs, OpenJob, first_frame
 from segue.jobs.record import identified, result_settings, write_record
@@ -73,7 +81,8 @@ def run(
     if isinstance(job, InstancesJob) and job.whole:
         from segue.jobs.instances import run_whole  # a job needs the sessions of its own kind alone
 
-        return run_whole(identified(job), observer, cancel)
+        with memory_errors("leave out --whole, which looks at all frames at once, or give a --short-side"):
+            return run_whole(identified(job), observer, cancel)
     return run_open(open_job(job), observer, cancel)
 
 
@@ -105,7 +114,7 @@ def run_open(
     observer = observer or Observer()
     if opened.notice:
         observer.notice(opened.notice)
-    with opened.source:
+    with memory_errors(_memory_advice(opened)), opened.source:
         network = opened.inputs.get("model")
         digest = network_digest(network) if isinstance(network, nn.Module) else None
         opened.job = identified(opened.job, digest)
@@ -248,6 +257,14 @@ def _hint(opened: OpenJob, masks: Path | None, saves: bool) -> str:
     return f"interrupted; give the same command with --resume to go {'on' if saves else 'through it again'}"
 
 
+def _memory_advice(opened: OpenJob) -> str:
+    """What to do when memory runs out in a job."""
+    smaller = "a smaller --short-side or fewer --workers"
+    if opened.source.endless or opened.in_memory or "png" not in opened.job.outputs.formats:
+        return f"give {smaller}"
+    return f"the work so far is saved: go on with --resume, or start anew with {smaller}"
+
+
 class FrameLoop:
     """Takes frames through a session, and gives each result together with its frame.
 
@@ -271,6 +288,7 @@ class FrameLoop:
         self._session, self._step, self._required = session, step or session.step, required
         self.waiting: deque[Frame] = deque()
         self.taken: int | None = None
+        self._wanted = 0  # frames that have or get a result
 
     def over(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
         """All results of frames, each paired with its frame."""
@@ -285,6 +303,7 @@ class FrameLoop:
             result = self._step(frame)
             self.taken = frame.index
             if self._required is None or frame.index in self._required:
+                self._wanted += 1
                 self.waiting.append(frame)
                 if result is not None:
                     yield self.waiting.popleft(), result
@@ -324,7 +343,7 @@ class FrameRun(FrameLoop):
                     self._write(frame, result)
                 if token.cancelled and not endless:
                     raise Cancelled
-            except (SourceError, PromptError, Cancelled) as error:  # no frame is half taken
+            except (SourceError, PromptError, Cancelled) as error:
                 if not endless or isinstance(error, PromptError):
                     self._save()
                     if isinstance(error, SourceError):  # what waits for frames that will not come
@@ -333,12 +352,17 @@ class FrameRun(FrameLoop):
                     self._sink.suspend()  # completes what shows the results so far
                     raise
                 self.lost = cast(SourceError, error)
+            except Exception:
+                with suppress(Exception):  # the first error is the one to tell
+                    self._save()
+                raise
             for frame, result in self.finish():
                 self._write(frame, result)
 
     def _save(self) -> None:
-        """Save the session after the results before it are written."""
-        if self._folder is None or self.taken is None:
+        """Save the session after the results before it are written, unless a frame is half done."""
+        whole = self.done + len(self.waiting) == self._wanted and getattr(self._session, "torn", None) is None
+        if self._folder is None or self.taken is None or not whole:
             return
         self._sink.flush()
         state = self._session.state(copy=False)
@@ -368,6 +392,7 @@ class FrameRun(FrameLoop):
                 f"{folder}: {missing} masks of the interrupted run are missing; give --overwrite"
             )
         self.waiting.extend(itertools.islice(frames, max(waiting, 0)))
+        self._wanted = self.done + len(self.waiting)
 
     def _write(self, frame: Frame, result: Segmentation) -> None:
         self._sink.write(frame, result)
@@ -403,8 +428,9 @@ def first_pass(
                 if token.cancelled:
                     raise Cancelled
                 save_if_due()
-        except (SourceError, Cancelled):  # no frame is half taken
-            save()
+        except (Exception, Cancelled):
+            with suppress(Exception):  # the first error is the one to tell, and a torn pass refuses
+                save()
             raise
         save()
 
@@ -440,6 +466,8 @@ def _damaged(path: Path) -> Iterator[SessionState]:
     try:
         yield state
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if (exhausted := memory_error(error)) is not None:
+            raise exhausted from error  # the state is good
         raise ResumeError(f"{path}: damaged ({type(error).__name__}); give --overwrite") from error
 
 

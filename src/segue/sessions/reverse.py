@@ -66,13 +66,14 @@ class ReversePass(Checkpointable, Passes):
         self.total = (top - first.index) // stride + 1
         for frame in self._backwards(first, top if self._next is None else self._next, plan):
             later = {item.id for index, given in plan.items() if index > frame.index for item in given}
-            result = self._session.step(frame, plan.get(frame.index))
-            self._found[frame.index] = [
-                (item, encode_rle(result.mask == item.id)["counts"])
-                for item in result.objects
-                if item.id in later
-            ]
-            self._next = frame.index - stride
+            with self.changing(f"frame {frame.index}"):
+                result = self._session.step(frame, plan.get(frame.index))
+                self._found[frame.index] = [
+                    (item, encode_rle(result.mask == item.id)["counts"])
+                    for item in result.objects
+                    if item.id in later
+                ]
+                self._next = frame.index - stride
             yield (top - frame.index) // stride + 1
 
     def _last_before_damage(self, first: int, top: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
-from segue.errors import PromptError, SegueError, SourceError
+from segue.errors import PromptError, SegueError, SourceError, memory_errors
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
@@ -25,7 +25,8 @@ def one_thread_at_a_time(step: Step) -> Step:
         if not lock.acquire(blocking=False):
             raise SegueError("session: another thread is in step(); use one session per thread, or a lock")
         try:
-            return step(self, *given, **named)
+            with memory_errors():
+                return step(self, *given, **named)
         finally:
             lock.release()
 

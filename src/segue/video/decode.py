@@ -21,7 +21,7 @@ from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from segue.errors import SourceError
+from segue.errors import SourceError, memory_error
 from segue.types import Image
 from segue.video.readers import DEFAULT_FPS, DamageError, Reader, SourceImage, check_pixels
 
@@ -292,7 +292,9 @@ class VideoFileReader(Reader):
         """Frames up to where the demuxer itself gives up, which counts as one lost frame."""
         try:
             yield from frames
-        except (av.error.FFmpegError, OSError):
+        except (av.error.FFmpegError, OSError) as error:
+            if (exhausted := memory_error(error)) is not None:
+                raise exhausted from error  # the file is good
             yield Decoded(None, None)
 
     def _first_size(self, frames: Iterator[Decoded]) -> tuple[int, int]:

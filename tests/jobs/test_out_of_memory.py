@@ -1,0 +1,169 @@
+"""A run whose memory ends says so in one line, and goes on to the same files when there is enough."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import segue
+from segue.errors import OutOfMemoryError
+from segue.jobs.running import STATE, open_job, run_open
+from segue.models.memory.table import MemoryTable
+from segue.models.stcn import STCNLite
+from segue.sessions import base
+from segue.sessions.scene_events import SceneEvents
+from segue.video import mask_folder
+from tests.cli.running import FRAMES, MASKS, contents
+from tests.jobs.test_cancelled import COUNT, backwards, images, track, two_passes  # noqa: F401
+from tests.lite import lively_lite
+
+
+@pytest.fixture(scope="module")
+def lite() -> STCNLite:
+    return lively_lite()
+
+
+def failing(target: Callable[..., Any], at: int) -> Callable[..., Any]:
+    """A function that runs out of memory at one of its calls."""
+    calls = 0
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            torch.empty(1 << 50)
+        return target(*arguments, **named)
+
+    return call
+
+
+PLACES = {
+    "network": (STCNLite, "encode_query", track),
+    "memory": (MemoryTable, "write", track),
+    "masks": (mask_folder, "encode_index_mask", track),
+    "images": ("segue.video.images", "read_image", track),
+    "backwards": (STCNLite, "encode_query", backwards),
+    "first pass": (SceneEvents, "look", two_passes),
+    "images of the first pass": ("segue.video.images", "read_image", two_passes),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_run_whose_memory_ended_goes_on_to_the_same_files(
+    place: str,
+    images: Path,  # noqa: F811
+    tmp_path: Path,
+    lite: STCNLite,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    where, name, make = PLACES[place]
+
+    def run(folder: Path, *, resume: bool) -> None:
+        given = {} if make is two_passes else {"model": lite}
+        run_open(open_job(make(images, folder, resume), given))
+
+    run(tmp_path / "whole", resume=False)
+    monkeypatch.setattr("segue.jobs.running.SAVE_EVERY_SECONDS", -1.0)
+    for at in (2, 4):
+        with monkeypatch.context() as broken:
+            owner: Any = sys.modules[where] if isinstance(where, str) else where
+            broken.setattr(owner, name, failing(getattr(owner, name), at))
+            with pytest.raises(OutOfMemoryError, match=r"needed about \d+ MB more\); .*--resume") as found:
+                run(tmp_path / f"out{at}", resume=False)
+        assert "damaged" not in str(found.value)
+        run(tmp_path / f"out{at}", resume=True)
+        assert contents(tmp_path / f"out{at}/masks") == contents(tmp_path / "whole/masks")
+
+
+def test_a_good_state_is_not_called_damaged_because_memory_ends(
+    images: Path,  # noqa: F811
+    tmp_path: Path,
+    lite: STCNLite,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(*, resume: bool) -> None:
+        run_open(open_job(track(images, tmp_path / "out", resume), {"model": lite}))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(STCNLite, "encode_query", failing(STCNLite.encode_query, 4))
+        with pytest.raises(OutOfMemoryError):
+            run(resume=False)
+    state = tmp_path / "out/masks" / STATE
+    assert state.exists()
+    saved = state.read_bytes()
+    for place in ("get_tensor", "restore"):
+        with monkeypatch.context() as broken:
+            if place == "restore":
+                broken.setattr(MemoryTable, "restore", failing(MemoryTable.restore, 1))
+            else:
+                broken.setattr(base, "safe_open", failing(base.safe_open, 1))
+            with pytest.raises(OutOfMemoryError):
+                run(resume=True)
+        assert state.read_bytes() == saved
+    run(resume=True)
+    assert len(list((tmp_path / "out/masks").glob("*.png"))) == COUNT
+
+
+def test_results_of_a_function_say_it_too(lite: STCNLite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(STCNLite, "encode_query", failing(STCNLite.encode_query, 3))
+    results = segue.track(list(FRAMES), MASKS[0], model=lite, device="cpu")
+    assert next(results).index == 0
+    with pytest.raises(OutOfMemoryError, match="out of memory"):
+        list(results)
+
+
+LIMITED = """
+import resource, sys
+from segue.cli import main
+import segue, torch, numpy as np
+torch.set_num_threads(1)
+images = [np.zeros((32, 32, 3), np.uint8)] * 2
+segue.foreground(images, device="cpu").save(sys.argv.pop(), formats=["overlay"])
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + (40 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+main()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and RLIMIT_AS")
+@pytest.mark.parametrize("words", [["track", "--box", "10,10,900,900"], ["foreground", "--passes", "1"]])
+def test_a_command_in_little_memory_ends_with_one_line(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "film").mkdir()
+    for number in range(3):
+        image = np.random.default_rng(number).integers(0, 255, (2000, 3000, 3)).astype(np.uint8)
+        Image.fromarray(image).save(tmp_path / f"film/{number}.bmp")
+    command, *options = words
+    made = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            LIMITED,
+            command,
+            "film",
+            *options,
+            "--short-side",
+            "2000",
+            "-o",
+            "out",
+            "first",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert made.returncode == 2, made.stderr
+    assert made.stderr.startswith("error: out of memory"), made.stderr
+    assert made.stderr.count("\n") == 1, made.stderr
