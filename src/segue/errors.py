@@ -7,6 +7,7 @@ message on one line and exits with code 2. Anything else is a defect of segue an
 from __future__ import annotations
 
 import errno
+import mmap
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,12 +80,24 @@ class OutOfMemoryError(SegueError, MemoryError):
 
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|can(?:no|')t allocate|unable to allocate|failed to allocate|not enough memory|bad_alloc"
-    r"|ALLOC_FAILED|can't start new thread|failed to map segment",
+    r"|ALLOC_FAILED|can't start new thread|failed to map segment|could not (?:create|execute) a primitive",
     re.IGNORECASE,
 )
 _AMOUNT = re.compile(r"allocate (\d+(?:\.\d+)?) ?(bytes|[KMGTP])")
 _BYTES = {"bytes": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _LIBRARIES = ("cv2", "av.error")
+
+ROOM = 256 << 20
+"""Bytes that can be had where memory is not what failed."""
+
+
+def memory_is_short() -> bool:
+    """Whether the process may have little more memory; FFmpeg gives no reason for what it cannot do then."""
+    try:
+        mmap.mmap(-1, ROOM).close()
+    except OSError:
+        return True
+    return False
 
 
 def memory_error(error: BaseException, advice: str = "") -> OutOfMemoryError | None:
@@ -117,6 +130,8 @@ def _means_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, SegueError):  # it may speak of memory in another way
         return False
+    if type(error).__module__ == "av.error" and memory_is_short():
+        return True
     known = isinstance(error, (RuntimeError, OSError, ImportError)) or type(error).__module__ in _LIBRARIES
     return known and _OUT_OF_MEMORY.search(str(error)) is not None
 

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Interval
 
+from segue.errors import PromptError
+
 Image = npt.NDArray[np.uint8]
 """RGB image, (H, W, 3), uint8."""
 
@@ -28,6 +30,19 @@ DamagePolicy = Literal["stop", "skip", "hold"]
 
 WhenLate = Literal["newest", "all"]
 """Handling of a live source that is faster than its reader: take the newest frames, or all."""
+
+MAX_OBJECTS = 1000
+"""Objects that one session can follow."""
+
+
+def check_count(objects: int) -> None:
+    """Refuse more objects than one session can follow, before anything is made of each."""
+    if objects > MAX_OBJECTS:
+        raise PromptError(
+            f"{objects} objects are more than the {MAX_OBJECTS} that one session can follow; "
+            "is this an index mask, whose values are ids?"
+        )
+
 
 FeatureName = Literal["keys", "queries", "values"]
 """What of the last attention of a vision transformer is its dense feature."""
@@ -368,8 +383,14 @@ class MaskPrompt(Prompt):
 
         Returns:
             Prompts by ascending id.
+
+        Raises:
+            PromptError: it has more objects than one session can follow.
         """
-        return [cls(int(i), mask == i, frame=frame) for i in np.unique(mask) if i]
+        ids = np.unique(mask)
+        ids = ids[ids != 0]
+        check_count(len(ids))
+        return [cls(int(i), mask == i, frame=frame) for i in ids]
 
 
 @dataclass(frozen=True, slots=True)

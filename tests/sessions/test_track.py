@@ -25,7 +25,7 @@ from segue.models.memory import table, tracker
 from segue.models.stcn import STCNLite
 from segue.prompts import Answer
 from segue.prompts import Prompts as Asked
-from segue.sessions import SessionState, TrackSession, track
+from segue.sessions import SessionState, TrackSession
 from segue.types import (
     BoxPrompt,
     Frame,
@@ -314,10 +314,10 @@ def test_a_refused_prompt_changes_nothing(lite: STCNLite, plain: list[Segmentati
 
 
 def test_more_objects_than_supported_are_refused(lite: STCNLite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track, "MAX_OBJECTS", 2)
+    monkeypatch.setattr("segue.types.MAX_OBJECTS", 2)
     with pytest.raises(PromptError, match="3 objects are more than the 2"):
         new_session(lite).step(frame(0), FIRST)
-    monkeypatch.setattr(track, "MAX_OBJECTS", 3)
+    monkeypatch.setattr("segue.types.MAX_OBJECTS", 3)
     assert new_session(lite).step(frame(0), FIRST).ids == (1, 2, 3)
 
 

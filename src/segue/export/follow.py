@@ -31,6 +31,9 @@ LIKELY = -2.2
 OUTSIDE = -10.0
 """Log-odds outside the window, and of pieces that are taken away."""
 
+MAX_OBJECTS = 1000
+"""Objects that can be followed."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -155,6 +158,8 @@ class Tracker:
             raise ValueError(f"the mask of this frame is {wanted}, not {mask.dtype} of {mask.shape}")
         if not mask.any():
             raise ValueError("the mask is empty; it needs an object")
+        if (objects := len(np.unique(mask[mask > 0]))) > MAX_OBJECTS:
+            raise ValueError(f"the mask has {objects} objects; at most {MAX_OBJECTS} can be followed")
         self.shape = frame.shape
 
     def _padded(self, frame: Array, around: tuple[tuple[int, int], tuple[int, int]]) -> Array:

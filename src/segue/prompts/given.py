@@ -14,7 +14,7 @@ from segue.errors import PromptError
 from segue.inputs import kind_of
 from segue.masks.given import EXPECTED, as_box, as_masks, as_points, is_mask_like, shape_of
 from segue.prompts.parse import points_of
-from segue.types import BoxPrompt, MaskPrompt, PointPrompt, Prompt
+from segue.types import BoxPrompt, MaskPrompt, PointPrompt, Prompt, check_count
 
 PromptsLike = Any
 """The prompts of one frame: see :func:`as_prompts`."""
@@ -31,6 +31,7 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
     if is_mask_like(value):
         masks = as_masks(value, where)
         if masks.ndim == 3:
+            check_count(len(masks))
             return [MaskPrompt(number, mask != 0) for number, mask in enumerate(masks, 1)]
         if not masks.any():
             raise PromptError(f"{where}: the mask is empty; draw at least one object")

@@ -32,11 +32,10 @@ from segue.registry import MODELS
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.networks import track_network
 from segue.sessions.session import Session, check_size, one_thread_at_a_time
-from segue.types import Frame, ObjectInfo, PointPrompt, Segmentation
+from segue.types import Frame, ObjectInfo, PointPrompt, Segmentation, check_count
 from segue.video.readers import FrameLike, as_frame
 from segue.weights.prepared import Prepared
 
-MAX_OBJECTS = 1000
 FIRST_WEIGHT = 0.25
 """Of the predicted IoU of a first mask in the scores of later ones; from the development videos."""
 
@@ -282,9 +281,7 @@ class TrackSession(Checkpointable, Session):
         if unknown := [i for i in found.removed if i not in self.ids]:
             followed = f"followed are {', '.join(map(str, self.ids))}" if self.ids else "none is followed yet"
             raise PromptError(f"cannot remove object {unknown[0]}: {followed}")
-        total = len({*self.ids, *found.ids} - set(found.removed))
-        if total > MAX_OBJECTS:
-            raise PromptError(f"{total} objects are more than the {MAX_OBJECTS} that one session can follow")
+        check_count(len({*self.ids, *found.ids} - set(found.removed)))
         return found
 
     def _result(self, frame: Frame, tracked: TrackOutput, answered: Mapping[int, float]) -> Segmentation:

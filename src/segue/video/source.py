@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from segue.cancel import Cancelled, CancelToken
-from segue.errors import SourceDamageError, SourceError, memory_error
+from segue.errors import OutOfMemoryError, SourceDamageError, SourceError, memory_is_short
 from segue.inputs import check_choice, check_file, check_number, exists, kind_of, type_name, whole_number
 from segue.types import DamagePolicy, Frame, Image, WhenLate
 from segue.video.addresses import is_address
@@ -256,8 +256,8 @@ class Source(AbstractContextManager["Source"]):
                 try:
                     yield image.index, image.time, self._fitted(image.load(), image.index)
                 except DamageError as damage:
-                    if (exhausted := memory_error(damage)) is not None:
-                        raise exhausted from damage  # the frame is good
+                    if memory_is_short():  # perhaps the frame is good
+                        raise OutOfMemoryError from damage
                     yield image.index, image.time, damage
             taken += 1
             if self._span.is_last(image.index):
