@@ -7,7 +7,8 @@ import pickle
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,13 +19,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from segue.errors import CheckpointError, PromptError, SinkError, SourceError
+from segue.errors import CheckpointError, PromptError, SegueError, SinkError, SourceError
 from segue.layers.running import choose_device, has_bfloat16
 from segue.models.base import MemoryNetwork, Schedule
 from segue.models.memory import table, tracker
 from segue.models.stcn import STCNLite
-from segue.prompts import Answer
+from segue.prompts import Answer, Prompter
 from segue.prompts import Prompts as Asked
+from segue.prompts.answers import ImagePrompter
 from segue.sessions import SessionState, TrackSession
 from segue.types import (
     BoxPrompt,
@@ -641,3 +643,26 @@ def test_a_first_frame_that_was_refused_does_not_fix_the_size(
     with pytest.raises(PromptError):
         session.step(Frame(0, 0.0, FRAMES[0][:, :32]), FIRST)
     assert_same(follow(session, {0: FIRST}), plain)
+
+
+@pytest.mark.parametrize("call", ["step", "peek", "forget", "skip", "state", "reset"])
+def test_a_second_thread_is_refused_while_a_frame_is_taken(call: str) -> None:
+    image = np.zeros((32, 48, 3), np.uint8)
+    refused: list[BaseException | None] = []
+
+    def prompter(seen: Image) -> ImagePrompter:
+        calls: dict[str, Callable[[], object]] = {
+            "step": lambda: session.step(image),
+            "peek": lambda: session.peek(image),
+            "forget": lambda: session.forget([1]),
+            "skip": lambda: session.skip(Frame(0, 0.0, image)),
+            "state": session.state,
+            "reset": session.reset,
+        }
+        with ThreadPoolExecutor(1) as pool:
+            refused.append(pool.submit(calls[call]).exception())
+        return Prompter(seen, device="cpu")
+
+    session = TrackSession("stcn-lite", device="cpu", prompter=prompter)
+    session.step(image, [PointPrompt(1, [(20, 16)])])
+    assert isinstance(refused[0], SegueError)

@@ -37,9 +37,9 @@ def wanted_compilation(device: torch.device) -> Compilation | None:
 
 
 def compile_parts(module: nn.Module, how: Compilation) -> None:
-    """Compile the children of a network at their first call, in place; lists of parts are opened."""
+    """Compile the parts of a network at their first call, in place; without a ``forward``, their parts."""
     for part in module.children():
-        if isinstance(part, nn.ModuleList | nn.ModuleDict):
+        if type(part).forward is nn.Module.forward:  # a list, or a part whose parts are called one by one
             compile_parts(part, how)
         elif how == "on":
             part.forward = torch.compile(part.forward)

@@ -102,6 +102,7 @@ class TrackSession(Checkpointable, Session):
         self.native = self.tracker.prompts if prompter is None else frozenset()
         self.reset()
 
+    @one_thread_at_a_time
     def reset(self) -> None:
         """Forget all objects and frames."""
         self.tracker.reset()
@@ -117,6 +118,7 @@ class TrackSession(Checkpointable, Session):
         """Whether the next frame changes the memory, so that it must not be skipped."""
         return self.tracker.requires_update
 
+    @one_thread_at_a_time
     def skip(self, frame: Frame) -> None:
         """Let a frame pass without a result; it counts for the schedule.
 
@@ -128,6 +130,7 @@ class TrackSession(Checkpointable, Session):
         self.tracker.skip()
         self._size, self._next_index = frame.size, frame.index + 1
 
+    @one_thread_at_a_time
     @torch.inference_mode()
     def forget(self, ids: Collection[int]) -> None:
         """Stop following objects; a prompt for one of them on the next frame begins anew.
@@ -219,6 +222,7 @@ class TrackSession(Checkpointable, Session):
                 self.tracker.restore(before, values)
             raise
 
+    @one_thread_at_a_time
     @torch.inference_mode()
     def peek(self, frame: FrameLike) -> Segmentation:
         """Predict the objects on the next frame without advancing.
@@ -239,6 +243,7 @@ class TrackSession(Checkpointable, Session):
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
         return self._result(frame, self.tracker.peek(frame.image), {})
 
+    @one_thread_at_a_time
     def state(self, *, copy: bool = True) -> SessionState:
         """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
         tensors, tracker = self.tracker.state()
@@ -247,6 +252,7 @@ class TrackSession(Checkpointable, Session):
         return SessionState(tensors, {**super().state().values, "tracker": tracker})
 
     @torch.inference_mode()
+    @one_thread_at_a_time
     def restore(self, state: SessionState) -> None:
         """Go on from a state of the same network, weights, schedule and precision."""
         super().restore(state)

@@ -530,6 +530,8 @@ class MemoryTable:
             received = self._received[self.long - group.long :]
             if index is None:
                 received.add_(weights.sum(0), alpha=readers)
+            elif received.is_cuda:  # where index_add_ adds in any order, and the sums decide what is evicted
+                received.index_put_((index.flatten(),), readers * weights.flatten(), accumulate=True)
             else:
                 received.index_add_(0, index.flatten(), weights.flatten(), alpha=readers)
         for i in group.members:

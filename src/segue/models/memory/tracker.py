@@ -245,7 +245,7 @@ class MemoryTracker:
 
     def encode(self, pixels: npt.NDArray[Any], window: Window | None = None) -> Views:
         """Query features of each view of an image (h, w, 3) or a window of it."""
-        moved = torch.from_numpy(pixels).to(self._setup.device, non_blocking=True)
+        moved = torch.from_numpy(pixels).to(self._setup.device)
         prepared = self.network.prepare(moved).to(self._setup.dtype)
         if window is not None:
             prepared = window.cut(prepared)
