@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -238,6 +239,9 @@ class PrompterEntry:
     network: str | None = None
 
 
+_SQUARE = Fraction(1)
+
+
 @dataclass(frozen=True, slots=True)
 class SinkOptions:
     """What a run passes to the sinks that it opens.
@@ -249,6 +253,7 @@ class SinkOptions:
         names: name of each frame of the source without ending, if it has them.
         images: file name of each frame of the source, where these are files.
         fps: frames a second, if known.
+        pixel_aspect: width of a pixel by its height, for videos that are written.
         settings: all that the masks depend on, as JSON values.
         side_by_side: put the plain frame beside the drawn one.
         overwrite, resume: what to do with the output of an earlier run.
@@ -269,6 +274,7 @@ class SinkOptions:
     names: tuple[str, ...] | None = None
     images: tuple[str, ...] | None = None
     fps: float | None = None
+    pixel_aspect: Fraction = _SQUARE
     settings: Mapping[str, Any] | None = None
     side_by_side: bool = False
     overwrite: bool = False

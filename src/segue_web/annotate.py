@@ -169,7 +169,7 @@ class AnnotateBackend(Backend):
         return {
             "mode": "annotate",
             "revision": self.project.revision,
-            "video": self.video.describe(),
+            "video": self.video.display(),
             "objects": self.project.objects(),
             "timeline": self.project.timeline(),
             "history": self.project.history(),

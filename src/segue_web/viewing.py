@@ -202,7 +202,7 @@ class ViewBackend(Backend):
         ]
         return {
             "mode": "compare" if self._comparison else "view",
-            "video": self.video.describe(),
+            "video": self.video.display(),
             "objects": objects,
             "timeline": timeline,
             "names": self._names,

@@ -28,7 +28,7 @@ from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
 from segue.system import leave_group, signals_blocked
 from segue.types import Image, Point
-from segue.video.decode import FrameOrder
+from segue.video.frame_index import FrameIndex
 from segue.weights.loading import load_for
 from segue_web.video import Video
 
@@ -51,7 +51,7 @@ class Tools:
     """State of the process between requests: the video, the networks, and features of frames."""
 
     def __init__(
-        self, path: Path, index: FrameOrder | None, model: Model, prompter: str, device: str | None
+        self, path: Path, index: FrameIndex | None, model: Model, prompter: str, device: str | None
     ) -> None:
         self.device = device
         self._path, self._index = path, index

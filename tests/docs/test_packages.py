@@ -93,3 +93,37 @@ def test_extras_are_those_of_the_distribution() -> None:
         assert tuple(re.findall(r'"([\w-]+)', listed[1])) == packages
         if extra != "hf":  # too large for the tests to need it
             assert all(find_spec(package.replace("-", "_")) for package in packages)
+
+
+OPENERS = re.compile(
+    r"\bcv2\.(?:imread|imreadmulti|VideoCapture|VideoWriter|imwrite)\b|\b(?:PillowImage|Image|PIL\.Image)\.open\b"
+)
+READERS = {
+    "segue/video/images.py",  # images
+    "segue/video/live.py",  # cameras
+    "segue/masks/files.py",  # masks
+    "segue/datasets/files.py",  # images and masks of data sets, as stored
+}
+
+
+def test_only_the_readers_open_videos_and_images() -> None:
+    for package in DISTRIBUTED:
+        for path in (SOURCE / package).rglob("*.py"):
+            place = path.relative_to(SOURCE).as_posix()
+            text = path.read_text(encoding="utf-8")
+            if not place.startswith("segue/video/"):
+                assert not re.search(r"^\s*(?:import av\b|from av\b)", text, re.MULTILINE), place
+            if place not in READERS:
+                code = "\n".join(ast.unparse(node) for node in _without_docstrings(ast.parse(text)))
+                assert not OPENERS.search(code), place
+
+
+def _without_docstrings(tree: ast.Module) -> list[ast.stmt]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
+            node.body = [
+                part
+                for part in node.body
+                if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+            ] or [ast.Pass()]
+    return tree.body

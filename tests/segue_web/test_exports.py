@@ -546,7 +546,7 @@ def test_as_many_objects_are_taken_as_the_page_can_list(
 NAMES = {
     "gaps in the numbers": ("img_0003", "img_0004", "img_0007", "img_0010"),
     "no numbers": ("früh am Tag", "nachts & spät #1", "x", "y?"),
-    "one name twice": ("1.jpg", "1.png", "2.png", "3.png"),
+    "several endings": ("1.jpg", "2.png", "3.webp", "4.png"),
 }
 
 

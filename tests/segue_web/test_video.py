@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from segue.errors import SourceError
-from segue.video import open_source
-from segue_web import video as video_module
+from segue.video import frame_index, open_source
 from segue_web.video import Video
 from tests.segue_web.videos import SAMPLE, numbered, write_video
 
@@ -43,7 +42,7 @@ def test_a_long_video_without_an_index_is_announced_and_read_through(
     varying: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = [frame.image for frame in open_source(varying)]
-    monkeypatch.setattr(video_module, "LONG_BYTES", 0)
+    monkeypatch.setattr(frame_index, "LONG_BYTES", 0)
 
     video = Video(varying)
 
@@ -57,7 +56,8 @@ def test_another_process_that_gets_the_index_shows_the_same_frames(
 ) -> None:
     expected = [frame.image for frame in open_source(varying)]
     video = Video(varying)
-    monkeypatch.setattr(video_module, "_scanned", None)
+    monkeypatch.setattr(frame_index.FrameIndex, "of_packets", None)
+    monkeypatch.setattr(frame_index.FrameIndex, "of_frames", None)
 
     other = Video(varying, video.index)
 
@@ -68,7 +68,7 @@ def test_another_process_that_gets_the_index_shows_the_same_frames(
 def test_near_is_the_key_frame_before(constant: Path) -> None:
     video = Video(constant)
     assert video.index is not None
-    keys = video.index.keys
+    keys = [entry.index for entry in video.index.entries]
     assert keys[1] <= 12
 
     near = video.jpeg(keys[1] + 3, near=True)

@@ -81,7 +81,7 @@ def test_a_click_where_the_pointer_rested_is_answered_already(monkeypatch: pytes
 def test_the_process_uses_the_index_of_the_server(video: Path) -> None:
     known = Video(video)
     assert known.index is not None
-    known.index = replace(known.index, stamps=known.index.stamps[:7], keys=known.index.keys[:1])
+    known.index = replace(known.index, stamps=known.index.stamps[:7], entries=known.index.entries[:1])
     worker = Worker(known, ("stcn-lite", None), "segue-prompt", None)
 
     async def run() -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.video import decode, open_source
+from segue.video import decode, open_source, video_file
 from tests.video.making import busy_images, write_video
 
 COUNT = 140
@@ -39,7 +39,7 @@ def video(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize("start", [60, 79, 80, 81, 117, 139, "2.4s", "3.21s"])
 def test_frames_from_the_middle_are_those_of_plain_decoding(video: Path, start: int | str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decode, "FEW", 10**9)
+        patch.setattr(video_file, "FEW", 10**9)
         plain = list(open_source(video, start=start))
     found = list(open_source(video, start=start))
     assert len(plain) > 0
@@ -60,7 +60,7 @@ def test_a_start_in_the_middle_does_not_decode_what_lies_long_before(
             decoded.append(item)
             yield item
 
-    monkeypatch.setattr(decode, "decode", counted)
+    monkeypatch.setattr(video_file, "decode", counted)
     assert [frame.index for frame in open_source(path, start=COUNT - 3)] == [COUNT - 3, COUNT - 2, COUNT - 1]
     assert len(decoded) < COUNT
 
@@ -74,6 +74,6 @@ def test_a_damaged_file_is_decoded_from_its_beginning(tmp_path: Path) -> None:
     path.write_bytes(content)
     sought = [frame.index for frame in open_source(path, start=100, on_damage="hold", warn=lambda _: None)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decode, "FEW", 10**9)
+        patch.setattr(video_file, "FEW", 10**9)
         plain = [frame.index for frame in open_source(path, start=100, on_damage="hold", warn=lambda _: None)]
     assert sought == plain

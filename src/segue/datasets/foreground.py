@@ -22,7 +22,7 @@ from segue.datasets.labels import LabelReader, Labels, read_binary_labels, read_
 from segue.errors import DatasetError
 from segue.naming import first_few
 from segue.types import Image as RgbImage
-from segue.video.images import IMAGE_SUFFIXES
+from segue.video.kinds import IMAGE_SUFFIXES
 
 NUMBER = re.compile(r"([0-9]+)$")
 """Digits at the end of a name."""

@@ -1,16 +1,13 @@
-"""Video files: from a container of PyAV to upright RGB images with true times, damage included."""
+"""From a container of PyAV to upright RGB images with true times, damage included."""
 
 from __future__ import annotations
 
 import heapq
-import itertools
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
-from typing import Any, cast
+from fractions import Fraction
+from typing import Any, Literal, cast
 
 import av
 import av.container
@@ -21,25 +18,43 @@ from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from segue.errors import SourceError, memory_error
+from segue.errors import SourceError
 from segue.types import Image
-from segue.video.readers import DEFAULT_FPS, DamageError, Reader, SourceImage, check_pixels
+from segue.video.hdr import to_sdr
+from segue.video.readers import DamageError, check_pixels
 
 # Titles are not always the UTF-8 that the formats want; the video is none the worse for that. From version 19
 # on PyAV takes them as they come.
 _TITLES: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
-FEW = 50
-"""Frames that are rather decoded than sought."""
-
-MOST_REORDERED = 32
-"""Largest offset between packet order and frame order; codecs delay at most 16 frames."""
-
-_EARLY_END = 5
-"""Missing frames at the end from which on a file counts as cut off; fewer are rounding of durations."""
+Packet = Any
+"""A packet of PyAV; its class is generic in some versions."""
 
 DisplayMatrix = npt.NDArray[np.int32]
 """Display matrix: 3x3, 16.16 fixed point, as in ISO/IEC 14496-12, 8.2.2."""
+
+
+PQ, HLG = 16, 18
+"""Codes of the transfer functions of HDR (ITU-T H.273): SMPTE ST 2084 and ARIB STD-B67."""
+
+_COVER = 0x400
+"""Disposition of an image that is attached to a file (AV_DISPOSITION_ATTACHED_PIC)."""
+
+_LATE_FLAG = 4
+"""Packets between a flag of damage and the second recording whose beginning it is about."""
+
+_SECOND_RECORDING = 0.25
+"""Seconds by which time stamps go back where another recording begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key frame at which decoding can begin: its stamp, its place in the file, its clock's offset."""
+
+    stamp: int
+    position: int | None = None
+    moved: int = 0
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,77 @@ class Decoded:
     duration: float = 0.0
     matrix: DisplayMatrix | None = None
     stamp: int | None = None
+    entry: Entry | None = None
+    transfer: int = 0
+
+
+class Clock:
+    """Moves the time stamps of packets so that they go on where a file holds a second recording.
+
+    Packets of streams without any stamps, such as raw H.264, get their numbers instead. Stamps then tell
+    frames apart, and ``numbers`` says that they are no times.
+    """
+
+    def __init__(self, begin: Entry | None = None, *, numbers: bool = False) -> None:
+        self.moved = begin.moved if begin else 0
+        self.restarts = 0
+        self.numbers = numbers
+        self._next_number = begin.stamp if begin and numbers else 0
+        self._last: int | None = None
+        self._gap = 0
+        self._fresh = begin is None
+
+    def take(self, packet: Packet) -> bool:
+        """Set the stamps of the next packet. Returns whether another recording begins with it."""
+        if packet.size == 0:
+            return False
+        if self._fresh and packet.pts is None and packet.dts is None and packet.stream.start_time is None:
+            self.numbers = True
+        self._fresh = False
+        if self.numbers:
+            packet.pts = packet.dts = self._next_number
+            self._next_number += 1
+            return False
+        restarts = self._restarts(packet)
+        if self.moved:
+            packet.pts = None if packet.pts is None else packet.pts + self.moved
+            packet.dts = None if packet.dts is None else packet.dts + self.moved
+        return restarts
+
+    def _restarts(self, packet: Packet) -> bool:
+        if packet.dts is None:
+            return False
+        now, base = packet.dts + self.moved, packet.time_base
+        back = self._last is not None and now < self._last - _SECOND_RECORDING / float(base or 1)
+        if back and self._last is not None:
+            self.moved += self._last + (packet.duration or self._gap) - now
+            self.restarts += 1
+            now = packet.dts + self.moved
+        elif self._last is not None:
+            self._gap = max(now - self._last, 0)
+        self._last = now
+        return back
+
+
+class _Times:
+    """Times of frames; where their stamps are out of order, as of AVI with B-frames, those of decoding count.
+
+    This is the rule by which FFmpeg finds the best-effort time stamp.
+    """
+
+    def __init__(self) -> None:
+        self._faulty_pts = self._faulty_dts = 0
+        self._last_pts = self._last_dts = -(1 << 63)
+
+    def of(self, frame: VideoFrame) -> int | None:
+        pts, dts = frame.pts, frame.dts
+        if dts is not None:
+            self._faulty_dts += dts <= self._last_dts
+            self._last_dts = dts
+        if pts is not None:
+            self._faulty_pts += pts <= self._last_pts
+            self._last_pts = pts
+        return pts if dts is None or (pts is not None and self._faulty_pts <= self._faulty_dts) else dts
 
 
 USUAL_CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
@@ -74,10 +160,16 @@ def open_container(
         raise SourceError(f"{where}: not a video, or cut off before its index ({error.strerror})") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{where}: cannot be opened ({describe(error)})") from error
-    if not container.streams.video:
+    if not any(_is_video(stream) for stream in container.streams.video):
+        cover = " (its only image is a cover)" if container.streams.video else ""
         container.close()
-        raise SourceError(f"{where}: has no video stream")
+        raise SourceError(f"{where}: has no video stream{cover}; give a video or images")
     return container
+
+
+def _is_video(stream: VideoStream) -> bool:
+    """Whether a stream is no cover image of a sound file."""
+    return not int(getattr(stream, "disposition", 0)) & _COVER
 
 
 def video_stream(container: av.container.InputContainer) -> VideoStream:
@@ -92,39 +184,78 @@ def describe(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def decode(container: av.container.InputContainer, stream: VideoStream) -> Iterator[Decoded]:
-    """All frames of the stream in order of presentation; lost and damaged frames keep their positions."""
-    # Frame threads give an error back late and drop good frames with it; slice threads do not.
-    stream.thread_type = "SLICE"
+def packets(
+    container: av.container.InputContainer, stream: VideoStream, clock: Clock
+) -> Iterator[tuple[Packet, bool]]:
+    """All packets of the stream by one clock, each with whether it is damaged."""
+    waiting: list[tuple[Packet, bool]] = []  # from one on whose flag may be no damage
+    for packet in container.demux(stream):
+        if clock.take(packet):  # the flag was only a counter that begins anew with a second recording
+            waiting = [(earlier, False) for earlier, _ in waiting]
+        waiting.append((packet, packet.is_corrupt))
+        while waiting and (not waiting[0][1] or len(waiting) > _LATE_FLAG or packet.size == 0):
+            yield waiting.pop(0)
+    yield from waiting
+
+
+def decode(
+    container: av.container.InputContainer,
+    stream: VideoStream,
+    clock: Clock | None = None,
+    *,
+    threads: Literal["SLICE", "AUTO"] | None = "SLICE",
+) -> Iterator[Decoded]:
+    """All frames in order of presentation, from the first that can be shown; lost ones keep their place."""
+    # Frame threads (AUTO) give an error back late and drop good frames with it; slice threads do not.
+    if threads is not None:  # of a stream that has decoded already it cannot be changed
+        stream.thread_type = threads
+    clock, times = clock or Clock(), _Times()
     lost: list[int] = []
+    entries: dict[int, Entry] = {}
     matrix: DisplayMatrix | None = None
     started = False
-    base = stream.time_base
-    for packet in container.demux(stream):
-        bad = packet.is_corrupt
+    transfer, base = 0, stream.time_base
+    for packet, bad in packets(container, stream, clock):
+        if packet.is_keyframe and packet.pts is not None and packet.size:
+            entries[packet.pts] = Entry(packet.pts, packet.pos, clock.moved)
         try:
             frames = packet.decode()
         except (av.error.InvalidDataError, av.error.EOFError):
-            frames, bad = [], packet.size > 0
-        if bad and packet.pts is not None:
+            frames, bad = [], packet.size > 0 and not packet.is_discard
+        if bad and packet.pts is not None and not clock.numbers:
             heapq.heappush(lost, packet.pts)
-        elif bad:
+        elif bad and started:
             yield Decoded(None, None)
         for frame in frames:
             if not started:  # the matrix belongs to the stream
-                matrix, started = display_matrix(frame), True
+                matrix, transfer, started = display_matrix(frame), _transfer(frame, stream), True
+                # Recordings begin between key frames: what cannot be shown before the first one is no damage.
+                lost = [at for at in lost if frame.pts is None or at >= frame.pts]
             damaged = bool(frame.is_corrupt)
             while lost and frame.pts is not None and lost[0] <= frame.pts:
                 at = heapq.heappop(lost)
                 if at == frame.pts:
                     damaged = True
                 else:
-                    yield Decoded(_seconds(at, base), None)
-            duration = _seconds(frame.duration, base) or 0.0
-            shown = None if damaged else frame
-            yield Decoded(_seconds(frame.pts, base), shown, duration, matrix, frame.pts)
-    while lost:
-        yield Decoded(_seconds(heapq.heappop(lost), base), None)
+                    yield Decoded(_seconds(at, base), None, stamp=at)
+            best = None if clock.numbers else times.of(frame)
+            yield Decoded(
+                _seconds(best, base),
+                None if damaged else frame,
+                _seconds(frame.duration, base) or 0.0,
+                matrix,
+                frame.pts,
+                None if frame.pts is None else entries.pop(frame.pts, None),
+                transfer,
+            )
+    while lost and started:
+        at = heapq.heappop(lost)
+        yield Decoded(_seconds(at, base), None, stamp=at)
+
+
+def _transfer(frame: VideoFrame, stream: VideoStream) -> int:
+    """Code of the transfer function of a stream (ITU-T H.273); 0 where this PyAV does not say."""
+    return int(getattr(frame, "color_trc", 0) or getattr(stream.codec_context, "color_trc", 0) or 0)
 
 
 def _seconds(pts: int | None, time_base: Any) -> float | None:
@@ -137,7 +268,11 @@ def to_rgb(item: Decoded, where: str) -> Image:
     if item.frame is None:
         raise DamageError(f"{where} is damaged")
     check_pixels(item.frame.height, item.frame.width, where)
-    return turn_upright(np.asarray(item.frame.to_ndarray(format="rgb24"), np.uint8), item.matrix)
+    if item.transfer in (PQ, HLG):
+        image = to_sdr(np.asarray(item.frame.to_ndarray(format="rgb48le")), hlg=item.transfer == HLG)
+    else:
+        image = np.asarray(item.frame.to_ndarray(format="rgb24"), np.uint8)
+    return turn_upright(image, item.matrix)
 
 
 def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
@@ -166,147 +301,25 @@ def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix | None) -> 
     return np.ascontiguousarray(image)
 
 
-def promised_duration(stream: VideoStream) -> float | None:
-    """Length in seconds by the file's header, or None if it says nothing of this very stream."""
+def turned_by(matrix: DisplayMatrix | None) -> int:
+    """Quarter turns, counterclockwise, by which a display matrix turns an image; mirroring does not count."""
+    corner = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+    turned = turn_upright(corner, matrix)
+    return next((k for k in range(4) if np.array_equal(np.rot90(corner, k), turned)), 0)
+
+
+def pixel_aspect(stream: VideoStream) -> Fraction:
+    """Width of a pixel by its height."""
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return Fraction(aspect) if aspect else Fraction(1)
+
+
+def promised_end(stream: VideoStream) -> float | None:
+    """Time at which the stream ends by the file's header, or None if it says nothing of this very stream."""
     if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
     written = {key.upper(): value for key, value in stream.metadata.items()}.get("DURATION", "")
-    if match := re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", written):
+    if match := re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", written):  # of Matroska, from time 0 on
         hours, minutes, seconds = match.groups()
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class FrameOrder:
-    """Index of the frames of a video stream, made from its packets without decoding."""
-
-    stamps: tuple[int, ...] = ()  # of each frame in order of presentation, without repetition
-    keys: tuple[int, ...] = ()  # indices of the key frames, in order
-    base: float = 0.0  # seconds of a tick of the stamps
-    sure: bool = False  # whether decoding gives these frames; not for damaged or ambiguous packets
-
-    @classmethod
-    def of(cls, container: av.container.InputContainer, stream: VideoStream) -> FrameOrder:
-        """Read all packets of a stream, and decode its first frame."""
-        stamps: list[int] = []
-        keys: list[int] = []
-        first: int | None = None
-        base, sure = stream.time_base, True
-        try:
-            for packet in container.demux(stream):
-                if packet.size == 0:
-                    continue
-                sure = sure and not (packet.pts is None or packet.is_corrupt or packet.is_discard)
-                if packet.pts is None or packet.is_discard:
-                    continue
-                stamps.append(packet.pts)
-                if packet.is_keyframe:
-                    keys.append(packet.pts)
-                if sure and first is None:
-                    first = next((frame.pts for frame in packet.decode()), None)
-        except (av.error.FFmpegError, OSError):
-            sure = False  # what follows a damaged place is not reached by a player either
-        order = sorted(set(stamps))
-        rank = {stamp: place for place, stamp in enumerate(order)}
-        # Two parts with clocks of their own, or frames that no player shows: count them by decoding.
-        moved = max((abs(rank[stamp] - place) for place, stamp in enumerate(stamps)), default=0)
-        sure = sure and len(order) == len(stamps) and moved <= MOST_REORDERED and base is not None
-        sure = sure and bool(order) and first == order[0]
-        return cls(tuple(order), tuple(sorted({rank[stamp] for stamp in keys})), float(base or 0), sure)
-
-    @property
-    def begin(self) -> float:
-        """Time of the first frame in seconds."""
-        return self.stamps[0] * self.base if self.stamps else 0.0
-
-    def keys_before(self, start: int | float) -> tuple[int, ...]:
-        """Key frames from which on the frame at an index or a time can be decoded, the best one first."""
-        if not self.sure:
-            return ()
-        if isinstance(start, float):
-            start = bisect_left(self.stamps, self.stamps[0] + start / self.base - 1)
-        place = bisect_right(self.keys, start)
-        return tuple(key for key in reversed(self.keys[max(place - 3, 0) : place]) if key)
-
-
-class VideoFileReader(Reader):
-    """A video file, decoded by FFmpeg; ``fps`` is assumed where it does not say."""
-
-    def __init__(self, path: Path, fps: float | None) -> None:
-        self._address = f"file:{path}"
-        self.name = path.stem
-        self.where = str(path)
-        self.files = (path,)
-        with open_container(self._address, self.where) as container:
-            stream = video_stream(container)
-            self.total = stream.frames or None
-            self.fps = float(stream.average_rate) if stream.average_rate else fps
-            self._promised = promised_duration(stream)
-            self.size = self._first_size(decode(container, stream))
-
-    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
-        """All frames in order; a frame lost to damage keeps its position and raises when loaded."""
-        index = -1
-        begin = time = end = 0.0
-        step = 1 / (self.fps or DEFAULT_FPS)
-        first, frames = self._from(start)
-        for index, item in enumerate(self._until_broken(frames), first):
-            if index == first:
-                begin = self._order.begin if first else item.time or 0.0
-            time = index * step if item.time is None else item.time - begin
-            end = time + item.duration
-            yield SourceImage(index, time, partial(to_rgb, item, f"{self.where}: frame {index}"))
-        # The mean distance, because the rate in the header may be that of a finer clock.
-        step = max(step, time / index if index > 0 else 0.0)
-        missing = round(((self._promised or 0.0) - max(end, time + step)) / step)
-        if missing >= _EARLY_END:
-            ending = f"ends after frame {index}, about {missing} frames early (cut off or damaged)"
-            yield SourceImage(index + 1, time + step, partial(_lost, f"{self.where}: {ending}"))
-
-    @cached_property
-    def _order(self) -> FrameOrder:
-        with open_container(self._address, self.where) as container:
-            return FrameOrder.of(container, video_stream(container))
-
-    def _from(self, start: int | float) -> tuple[int, Iterator[Decoded]]:
-        """Index of the last key frame not after ``start`` (or 0), and the frames from there on."""
-        if start >= (FEW if isinstance(start, int) else FEW / (self.fps or DEFAULT_FPS)):
-            keys = [self._order.stamps[key] for key in self._order.keys_before(start)]
-            for earlier in keys:  # a container without an index may be entered too late
-                items = self._until_broken(self._decoded(earlier))
-                later = (item for item in items if item.stamp is not None and item.stamp >= keys[0])
-                item = next(later, None)
-                if item is not None and item.stamp == keys[0] and item.frame is not None:
-                    return self._order.stamps.index(keys[0]), itertools.chain([item], items)
-        return 0, self._decoded()
-
-    def _decoded(self, seek: int | None = None) -> Iterator[Decoded]:
-        with open_container(self._address, self.where) as container:
-            stream = video_stream(container)
-            if seek is not None:
-                container.seek(seek, stream=stream)
-            yield from decode(container, stream)
-
-    def _until_broken(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
-        """Frames up to where the demuxer itself gives up, which counts as one lost frame."""
-        try:
-            yield from frames
-        except (av.error.FFmpegError, OSError) as error:
-            if (exhausted := memory_error(error)) is not None:
-                raise exhausted from error  # the file is good
-            yield Decoded(None, None)
-
-    def _first_size(self, frames: Iterator[Decoded]) -> tuple[int, int]:
-        try:
-            for item in frames:
-                if item.frame is not None:
-                    height, width = to_rgb(item, self.where).shape[:2]
-                    return height, width
-        except (av.error.FFmpegError, OSError) as error:
-            raise SourceError(f"{self.where}: no frame can be decoded ({describe(error)})") from error
-        raise SourceError(f"{self.where}: has no frames that can be decoded")
-
-
-def _lost(message: str) -> Image:
-    raise DamageError(message)

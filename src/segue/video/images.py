@@ -4,52 +4,116 @@ from __future__ import annotations
 
 import glob
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from segue.errors import SourceError
 from segue.inputs import check_file
 from segue.masks.files import IMAGE_ERRORS, IMAGE_FORMATS, encode_png
-from segue.naming import natural_key
+from segue.naming import first_few, is_hidden, natural_key
+from segue.notices import notice
 from segue.types import Image
+from segue.video.kinds import IMAGE_SUFFIXES, is_image, one_kind
 from segue.video.partial import write_complete, writing
 from segue.video.readers import DEFAULT_FPS, DamageError, Reader, SourceImage, as_rgb, check_pixels
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-"""File name endings that are taken for still images."""
+DEEP_SAMPLES = 16
+"""Images of a folder, spread over it, in which the range of values of more than 8 bits is looked for."""
+
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Values of images of more than 8 bits that become black and white."""
+
+    black: float
+    white: float
+
+    @classmethod
+    def of(cls, samples: Sequence[npt.NDArray[Any]]) -> Range:
+        """The range of the values of some images."""
+        # Whole numbers have the white of the fewest bits that hold them, floats up to 1 that of 1. What fills
+        # less than a quarter of that, and all other values, is stretched from its least to its largest value.
+        finite = [values[np.isfinite(values)] if values.dtype.kind == "f" else values for values in samples]
+        finite = [values for values in finite if values.size]
+        low = min((float(values.min()) for values in finite), default=0.0)
+        high = max((float(values.max()) for values in finite), default=0.0)
+        if low == high:  # a flat image has no range of its own
+            low, high = min(low, 0.0), max(high, 0.0)
+        whites = [1.0] if any(values.dtype.kind == "f" for values in finite) else []
+        whites += [float((1 << bits) - 1) for bits in (8, 10, 12, 14, 16)]
+        white = next((value for value in whites if high <= value), high)
+        full = low >= 0 and white <= 65535 and (whites[0] > 1 or white <= 255)
+        if full and (low == 0 or high - low >= white / 4):
+            return cls(0.0, white)
+        return cls(low, high)
+
+    def to_8_bits(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Values of any type, on 0 to 255."""
+        scale = 255 / ((self.white - self.black) or 1)
+        if values.dtype == np.uint16:  # a table is faster
+            table = np.clip(np.round((np.arange(65536) - self.black) * scale), 0, 255).astype(np.uint8)
+            return np.asarray(table[values])
+        level = np.nan_to_num(values.astype(np.float64), nan=self.black)
+        return np.clip(np.round((level - self.black) * scale), 0, 255).astype(np.uint8)
 
 
 def list_images(source: Path) -> list[Path]:
-    """Images of a folder, in natural order of their names, without hidden files."""
+    """Images of a folder in natural order, without hidden files and without masks of the same names."""
+    return _kept_and_left(source)[0]
+
+
+def _kept_and_left(source: Path) -> tuple[list[Path], list[Path]]:
     try:
-        found = [
-            path
-            for path in source.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-        ]
+        found = [path for path in source.iterdir() if is_image(path)]
     except OSError as error:
         raise SourceError(f"{source}: cannot be read ({error.strerror})") from error
-    return sorted(found, key=lambda path: natural_key(path.name))
+    try:
+        return one_kind(sorted(found, key=lambda path: natural_key(path.name)))
+    except ValueError as error:
+        raise SourceError(
+            f"{source}: {error}, so that frames cannot be told from what belongs to them; "
+            "put the images into a folder of their own, or give a pattern such as '*.jpg'"
+        ) from None
+
+
+def open_folder(folder: Path, fps: float | None) -> ImageReader:
+    """The images of a folder; says which files beside them are left out."""
+    kept, left = _kept_and_left(folder)
+    if left:
+        notice(
+            f"{folder}: {len(kept)} {kept[0].suffix} images are the frames; {len(left)} files of the same "
+            f"names are left out ({first_few((path.name for path in left), 2)})"
+        )
+    return ImageReader(kept, folder.resolve().name, str(folder), fps)
 
 
 def match_images(pattern: str) -> list[Path]:
-    """Files that match a glob pattern, in natural order of their paths."""
+    """Files that match a glob pattern, in natural order of their paths, without hidden files."""
     found = (Path(name) for name in glob.glob(pattern, recursive=True))  # noqa: PTH207  a pattern may be absolute
-    return sorted((path for path in found if path.is_file()), key=lambda path: natural_key(str(path)))
+    kept = (path for path in found if path.is_file() and not is_hidden(path.name))
+    return sorted(kept, key=lambda path: natural_key(str(path)))
 
 
-def read_image(path: Path) -> Image:
-    """RGB image of a file, (H, W, 3), uint8, turned upright as its EXIF data say."""
+def read_image(path: Path, scale: Range | None = None) -> Image:
+    """RGB image of a file, (H, W, 3), uint8, upright by EXIF; more bits go by ``scale`` or its range."""
     with _opened(path) as image:
         if _frames_of(image) > 1:
             raise DamageError(f"{path}: holds {_frames_of(image)} frames; give the file itself as the source")
-        return _to_rgb(image, path)
+        return to_rgb(image, path, scale)
 
 
 def decode_image(data: bytes, where: str) -> Image:
@@ -59,7 +123,7 @@ def decode_image(data: bytes, where: str) -> Image:
             check_pixels(image.height, image.width, where)
             if _frames_of(image) > 1:
                 raise SourceError(f"{where}: holds {_frames_of(image)} frames; give one image")
-            return _to_rgb(image, where)
+            return to_rgb(image, where)
     except DamageError as error:
         raise SourceError(str(error)) from error
 
@@ -107,12 +171,54 @@ def _frames_of(image: PillowImage.Image) -> int:
     return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
 
 
-def _to_rgb(image: PillowImage.Image, path: Path | str) -> Image:
-    image.load()
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):  # 16-bit grey, which Pillow clips to white where it should scale
-        return as_rgb((np.clip(np.array(upright), 0, 65535) >> 8).astype(np.uint8), str(path))
-    return as_rgb(np.array(upright.convert("RGB")), str(path))
+def deep_values(image: PillowImage.Image) -> npt.NDArray[Any] | None:
+    """Values of more than 8 bits a channel, (H, W) or (H, W, 3), not turned; None for 8 bits."""
+    if image.mode.startswith(("I", "F")):
+        return np.array(image)
+    bits = image.tag_v2.get(258, (8,)) if isinstance(image, TiffImageFile) else (8,)
+    tiles, file = getattr(image, "tile", None), getattr(image, "fp", None)
+    raw = str(tiles[0][3]) if image.format == "PNG" and tiles else ""
+    if not (";16" in raw or max(bits) > 8) or file is None or image.mode not in ("RGB", "RGBA"):
+        return None
+    # Pillow keeps the upper 8 of 16 bits of colour.
+    file.seek(0)
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), flags)
+    if values is None or values.ndim != 3 or values.dtype == np.uint8:
+        return None
+    return np.ascontiguousarray(values[..., 2::-1])
+
+
+def to_rgb(image: PillowImage.Image, where: Path | str, scale: Range | None = None) -> Image:
+    """An image as RGB, (H, W, 3), uint8, upright: any palette, alpha (left out), CMYK, 16 bits and floats."""
+    values = deep_values(image)
+    if values is not None:
+        eight = (scale or Range.of([values])).to_8_bits(values)
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        image = PillowImage.fromarray(eight)
+        image.getexif()[_ORIENTATION] = orientation
+    else:
+        image.load()
+    return as_rgb(np.array(ImageOps.exif_transpose(image).convert("RGB")), str(where))
+
+
+def range_of(files: Sequence[Path]) -> Range | None:
+    """The range of values of images that belong together; None where the first one has 8 bits."""
+    step = max(1, -(-len(files) // DEEP_SAMPLES))
+    samples: list[npt.NDArray[Any]] = []
+    for path in [*files[::step], *files[-1:]]:
+        with suppress(DamageError), _opened(path) as image:
+            values = deep_values(image)
+            if values is None and not samples:
+                return None
+            if values is not None:
+                samples.append(values)
+    return Range.of(samples) if samples else None
+
+
+def quarter_turns(image: PillowImage.Image) -> int:
+    """Quarter turns, counterclockwise, by which EXIF data turn an image."""
+    return {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}.get(image.getexif().get(_ORIENTATION, 1), 0)
 
 
 class ImageReader(Reader):
@@ -126,17 +232,34 @@ class ImageReader(Reader):
         self.files = tuple(files)
         self.total = len(files)
         self.fps = fps or DEFAULT_FPS
+        self._scale = range_of(files)
+        if self._scale is not None and (self._scale.black, self._scale.white) != (0, 65535):
+            low, high = self._scale.black, self._scale.white
+            notice(f"{where}: values from {low:g} to {high:g} are shown as black to white, in all images")
         with suppress(DamageError):  # reported when the frame is wanted, as the caller chose
-            self.size = read_image(files[0]).shape[:2]
+            self.size = read_image(files[0], self._scale).shape[:2]
+            with _opened(files[0]) as image:
+                self.turns = quarter_turns(image)
         stems = tuple(path.stem for path in files)
         # Two images that differ only in folder or ending must not share one mask file.
         self.names = stems if len(set(stems)) == len(stems) else None
 
+    @property
+    def count(self) -> int:
+        return len(self.files)
+
     def images(self, start: int | float = 0) -> Iterator[SourceImage]:
-        rate = self.fps or DEFAULT_FPS
         first = start if isinstance(start, int) else 0
-        for index, path in enumerate(self.files[first:], first):
-            yield SourceImage(index, index / rate, partial(read_image, path))
+        for index in range(first, len(self.files)):
+            yield self._image(index)
+
+    def load(self, index: int) -> SourceImage:
+        self._check(index)
+        return self._image(index)
+
+    def _image(self, index: int) -> SourceImage:
+        time = index / (self.fps or DEFAULT_FPS)
+        return SourceImage(index, time, partial(read_image, self.files[index], self._scale))
 
 
 class AnimationReader(Reader):
@@ -148,30 +271,79 @@ class AnimationReader(Reader):
         self.where = str(path)
         self._fps = fps or DEFAULT_FPS
         self.files = (path,)
+        self._lock = threading.Lock()
+        self._shelf = ExitStack()
+        self._open: PillowImage.Image | None = None
+        self._at = 0
         try:
             with _opened(path) as image:
                 self.total = _frames_of(image)
-                self.size = _to_rgb(image, path).shape[:2]
+                self._scale = self._range(image)
+                self.size = self._page(image, 0).shape[:2]
                 self.fps = 1 / self._shown(image)
         except DamageError as error:
             raise SourceError(str(error)) from error
 
+    @property
+    def count(self) -> int:
+        return self.total or 0
+
     def images(self, start: int | float = 0) -> Iterator[SourceImage]:
         time = 0.0
         with _opened(self._path) as image:
-            for index in range(self.total or 0):
-                yield SourceImage(index, time, partial(self._load, image, index))
-                time += self._shown(image)
+            for index in range(self.count):
+                yield SourceImage(index, time, partial(self._page, image, index))
+                time += self._shown(image, index)
 
-    def _load(self, image: PillowImage.Image, index: int) -> Image:
+    def load(self, index: int) -> SourceImage:
+        self._check(index)
+        return SourceImage(index, self._times[index], partial(self._held, index))
+
+    def times(self) -> list[float]:
+        return list(self._times)
+
+    def close(self) -> None:
+        with self._lock:
+            self._shelf.close()
+            self._open = None
+
+    @cached_property
+    def _times(self) -> list[float]:
+        return [image.time for image in self.images()]
+
+    def _held(self, index: int) -> Image:
+        with self._lock:
+            if self._open is None or index < self._at:  # Pillow does not go back in an animated PNG
+                self._shelf.close()
+                self._open = self._shelf.enter_context(_opened(self._path))
+            self._at = index
+            return self._page(self._open, index)
+
+    def _range(self, image: PillowImage.Image) -> Range | None:
+        """The range of values of all pages, of a file of more than 8 bits."""
+        samples: list[npt.NDArray[Any]] = []
+        for index in range(0, self.count, max(1, -(-self.count // DEEP_SAMPLES))):
+            with suppress(*IMAGE_ERRORS):
+                image.seek(index)
+                values = deep_values(image)
+                if values is None:
+                    return None
+                samples.append(values)
+        return Range.of(samples) if samples else None
+
+    def _page(self, image: PillowImage.Image, index: int) -> Image:
         try:
             image.seek(index)
-            return _to_rgb(image, self._path)
+            return to_rgb(image, self._path, self._scale)
         except IMAGE_ERRORS as error:
             reason = str(error).split("\n")[0]
             raise DamageError(f"{self.where}: frame {index} is damaged ({reason})") from error
 
-    def _shown(self, image: PillowImage.Image) -> float:
-        """Seconds for which the frame that was read last is shown."""
+    def _shown(self, image: PillowImage.Image, index: int | None = None) -> float:
+        """Seconds for which a frame is shown; without an index that which was read last."""
+        if index is not None:
+            with suppress(*IMAGE_ERRORS):
+                image.seek(index)
+                image.load()
         duration = image.info.get("duration", 0)  # milliseconds
         return duration / 1000 if isinstance(duration, (int, float)) and 0 < duration < 1e7 else 1 / self._fps

@@ -24,7 +24,7 @@ from segue.video.decode import (
     decode,
     describe,
     open_container,
-    promised_duration,
+    promised_end,
     to_rgb,
     video_stream,
 )
@@ -185,7 +185,7 @@ class NetworkReader(_LiveReader):
             size: int | None = container.size  # of a stream without end None, or an error below 0
             self._bytes = max(size or 0, 0)
             alone = len(container.streams) == 1
-            self._promised = promised_duration(stream) or (self._duration if alone else 0.0)
+            self._promised = promised_end(stream) or (self._duration if alone else 0.0)
             self.fps = float(stream.average_rate) if stream.average_rate else self.fps
             for item in decode(container, stream):
                 if self._stopped.cancelled:
@@ -196,7 +196,8 @@ class NetworkReader(_LiveReader):
         """Whether this is a video, not a live stream, and was read to its end."""
         if not self._duration:
             return self._by_range and self._bytes > 0 and self._passed > 0
-        return self._last >= 0 and self._last > self._promised - _EARLY_END
+        end = self._last + max(self._start or 0.0, 0.0)
+        return self._last >= 0 and end > self._promised - _EARLY_END
 
 
 class _LiveClock:

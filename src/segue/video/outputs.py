@@ -148,6 +148,7 @@ def open_sinks(
         names=source.names,
         images=None if source.names is None else tuple(file.name for file in source.files),
         fps=source.fps,
+        pixel_aspect=source.pixel_aspect,
         settings=settings,
         side_by_side=side_by_side,
         overwrite=overwrite,
@@ -258,7 +259,12 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
     if options.snapshots is not None:
         replace = options.overwrite or options.resume
         snapshots = Snapshots(
-            options.snapshots, options.fps, replace=replace, live=options.live, on_clip=options.on_clip
+            options.snapshots,
+            options.fps,
+            replace=replace,
+            live=options.live,
+            on_clip=options.on_clip,
+            pixel_aspect=options.pixel_aspect,
         )
     return EventSink(
         path,
@@ -280,7 +286,7 @@ ENTRIES = (
     SinkEntry(
         "overlay",
         "overlay.mp4",
-        _opener("video_sink:OverlayVideoSink", "fps", "side_by_side", "begin"),
+        _opener("video_sink:OverlayVideoSink", "fps", "side_by_side", "begin", "pixel_aspect"),
         needs_frames=True,
     ),
     SinkEntry("coco", "coco.json", _opener(_COCO, _SIZE, "names:images", "categories")),

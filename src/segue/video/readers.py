@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -16,6 +17,9 @@ from segue.errors import SourceError
 from segue.inputs import kind_of
 from segue.masks.files import MAX_PIXELS
 from segue.types import Frame, Image
+
+if TYPE_CHECKING:
+    from segue.video.frame_index import FrameIndex
 
 DEFAULT_FPS = 25.0
 """Frames a second of images that have no clock: image folders and arrays."""
@@ -47,6 +51,8 @@ class Reader:
         files: the files that the images come from; none for arrays, cameras and addresses.
         once: whether the images can be iterated only once.
         works_ahead: whether reading in a thread pays and is allowed.
+        pixel_aspect: width of a pixel by its height; images are stored, and masks made, without regard to it.
+        turns: quarter turns, counterclockwise, that metadata of the source add to its images.
     """
 
     name: str
@@ -58,6 +64,8 @@ class Reader:
     files: tuple[Path, ...] = ()
     once: bool = False
     works_ahead: bool = True
+    pixel_aspect: Fraction = Fraction(1)
+    turns: int = 0
 
     @property
     def endless(self) -> bool:
@@ -74,6 +82,35 @@ class Reader:
             Index, time and image of each frame.
         """
         raise NotImplementedError
+
+    @property
+    def index(self) -> FrameIndex | None:
+        """Number, order and times of the frames of a video file, for another reader of it."""
+        return None
+
+    @property
+    def count(self) -> int:
+        """Number of images that :meth:`load` knows, exact where ``total`` is a promise."""
+        raise SourceError(f"{self.where}: images come in order only")
+
+    def load(self, index: int) -> SourceImage:
+        """The image with an index as :meth:`images` counts, in any order."""
+        raise SourceError(f"{self.where}: images come in order only")
+
+    def times(self) -> list[float]:
+        """Times of all images in seconds, as :meth:`images` gives them."""
+        return [index / (self.fps or DEFAULT_FPS) for index in range(self.count)]
+
+    def key_of(self, index: int) -> int:
+        """Index of the image near this one, not after it, that is loaded fastest."""
+        return index
+
+    def close(self) -> None:
+        """Close what :meth:`load` keeps open; it opens it again."""
+
+    def _check(self, index: int) -> None:
+        if not 0 <= index < self.count:
+            raise SourceError(f"{self.where}: has no frame {index}; the last one is {self.count - 1}")
 
     def delay(self, time: float) -> float | None:
         """Measure how long ago an image could be read.

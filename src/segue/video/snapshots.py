@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from segue.errors import SinkError
 from segue.masks.files import encode_png
 from segue.types import Frame, Image, ObjectInfo, Segmentation
 from segue.video.partial import make_folder, write_complete, writing
-from segue.video.video_sink import OverlayVideoSink
+from segue.video.video_sink import SQUARE, OverlayVideoSink
 
 if TYPE_CHECKING:
     from segue.video.events import Event
@@ -96,6 +97,7 @@ class Snapshots:
         replace: bool = False,
         live: bool = False,
         on_clip: Callable[[int, int], None] | None = None,
+        pixel_aspect: Fraction = SQUARE,
     ) -> None:
         with writing(folder):
             make_folder(folder)
@@ -106,6 +108,7 @@ class Snapshots:
             if _OURS.fullmatch(path.name):
                 path.unlink()
         self._folder, self._fps, self._live, self._on_clip = folder, fps, live, on_clip
+        self._pixel_aspect = pixel_aspect
         self._size = (0, 0)
         self._past: deque[_Moment] = deque(maxlen=MOST_FRAMES)
         self._open: list[_Clip] = []
@@ -176,7 +179,9 @@ class Snapshots:
         if len(self._work) >= WAITING and self._live:
             warnings.warn(f"{clip.paths[0]}: too many clips wait; left out", SnapshotWarning, stacklevel=3)
             return
-        self._work.append(self._thread.submit(_write, clip.paths, clip.moments, self._fps))
+        self._work.append(
+            self._thread.submit(_write, clip.paths, clip.moments, self._fps, self._pixel_aspect)
+        )
 
 
 def _moment(frame: Frame, segmentation: Segmentation) -> _Moment:
@@ -190,9 +195,9 @@ def _jpeg(image: object) -> bytes:
     return bytes(coded.tobytes())
 
 
-def _write(paths: list[Path], moments: list[_Moment], fps: float | None) -> None:
+def _write(paths: list[Path], moments: list[_Moment], fps: float | None, aspect: Fraction) -> None:
     first, *others = paths
-    with OverlayVideoSink(first, fps, begin=moments[0].time) as sink:
+    with OverlayVideoSink(first, fps, begin=moments[0].time, pixel_aspect=aspect) as sink:
         for moment in moments:
             sink.write(*moment.result())
     for path in others:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -20,20 +20,17 @@ from segue.errors import OutOfMemoryError, SourceDamageError, SourceError, memor
 from segue.inputs import check_choice, check_file, check_number, exists, kind_of, type_name, whole_number
 from segue.types import DamagePolicy, Frame, Image, WhenLate
 from segue.video.addresses import is_address
-from segue.video.decode import VideoFileReader
 from segue.video.identity import VideoSource
-from segue.video.images import (
-    IMAGE_SUFFIXES,
-    AnimationReader,
-    ImageReader,
-    count_frames,
-    list_images,
-    match_images,
-)
+from segue.video.images import AnimationReader, ImageReader, count_frames, match_images, open_folder
+from segue.video.kinds import IMAGE_SUFFIXES
 from segue.video.live import CameraReader, NetworkReader, Reconnect
 from segue.video.prefetch import Prefetcher
 from segue.video.readers import ArrayReader, DamageError, Reader
 from segue.video.span import Span
+from segue.video.video_file import VideoFileReader
+
+if TYPE_CHECKING:
+    from segue.video.frame_index import FrameIndex
 
 WAITING = 2
 """Frames of a live source that may wait for their reader before the oldest one is dropped."""
@@ -63,6 +60,8 @@ class Source(AbstractContextManager["Source"]):
         original_size: height and width before ``max_size``, or None before the first frame of a live source.
         files: files that the frames come from; none for arrays, cameras and addresses.
         names: name of each image by frame index (stem of the file), for image folders; otherwise None.
+        pixel_aspect: width of a pixel by its height; images and masks have the pixels of the file.
+        turns: quarter turns, counterclockwise, by which metadata turn the images upright.
         request: what :func:`open_source` was asked for; without a place for images in memory.
         given_as: class of what it was made from, with the module.
         varies: whether frames may change their size; otherwise that is an error.
@@ -104,6 +103,8 @@ class Source(AbstractContextManager["Source"]):
         self.original_size = reader.size
         self.files = reader.files
         self.names = reader.names
+        self.pixel_aspect = reader.pixel_aspect
+        self.turns = reader.turns
 
     @property
     def once(self) -> bool:
@@ -390,7 +391,7 @@ def _reader_of(
         if any(sign in source for sign in "*?["):
             return ImageReader(match_images(source), Path(source).parent.name or "images", source, fps)
     if isinstance(source, (str, Path)):
-        return _reader_of_path(Path(source), fps)
+        return open_reader(Path(source), fps)
     if isinstance(source, int) and not isinstance(source, bool):
         return CameraReader(source, reconnect)
     if isinstance(source, PillowImage.Image):
@@ -406,14 +407,27 @@ def _reader_of(
     )
 
 
-def _reader_of_path(path: Path, fps: float | None) -> Reader:
+def open_reader(path: Path, fps: float | None = None, index: FrameIndex | None = None) -> Reader:
+    """Open a file or a folder for reading in order or in any order.
+
+    Args:
+        path: video file, animation, image file, or folder of images.
+        fps: frames a second of what has no clock.
+        index: of a video file, as another reader of it made it.
+
+    Returns:
+        Its reader; every interface reads files and folders by it.
+
+    Raises:
+        SourceError: there is nothing that can be read.
+    """
     if not exists(path):
         raise SourceError(f"{path}: no such file or folder")
     if path.is_dir():
-        return ImageReader(list_images(path), path.resolve().name, str(path), fps)
+        return open_folder(path, fps)
     check_file(path, SourceError)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        return VideoFileReader(path, fps)
+        return VideoFileReader(path, fps, index)
     if count_frames(path) > 1:
         return AnimationReader(path, fps)
     return ImageReader([path], path.stem, str(path), fps)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -19,9 +21,15 @@ from av.video.stream import VideoStream
 from segue.errors import SinkError
 from segue.masks import overlay, resize_mask
 from segue.types import Frame, Image, Segmentation
-from segue.video.partial import writing
+from segue.video.partial import replacing, writing
 from segue.video.readers import DEFAULT_FPS
 from segue.video.sinks import FileSink
+
+RgbaImage = Image
+"""An image with transparency, (H, W, 4), uint8."""
+
+SQUARE = Fraction(1)
+"""Width by height of the pixels of most videos."""
 
 _CLOCK = 90_000
 """Ticks a second of the time stamps."""
@@ -42,6 +50,7 @@ class OverlayVideoSink(FileSink):
         alpha: weight of the objects' colours.
         ids: write the objects' ids and labels.
         begin: time in seconds of the source at which the video begins.
+        pixel_aspect: width of a pixel by its height, for players.
     """
 
     def __init__(
@@ -53,8 +62,10 @@ class OverlayVideoSink(FileSink):
         alpha: float = 0.5,
         ids: bool = True,
         begin: float = 0.0,
+        pixel_aspect: Fraction = SQUARE,
     ) -> None:
         super().__init__(path)
+        self._pixel_aspect = pixel_aspect
         self._fps = fps or DEFAULT_FPS
         self._side_by_side = side_by_side
         self._alpha = alpha
@@ -70,7 +81,7 @@ class OverlayVideoSink(FileSink):
                 self._container = av.open(
                     f"file:{self._file.path}", "w", format="mp4", container_options={"movflags": "+faststart"}
                 )
-                self._stream = _add_stream(self._container, self._fps, image)
+                self._stream = _add_stream(self._container, self._fps, image, self._pixel_aspect)
             raw = VideoFrame.from_ndarray(image, format="rgb24").reformat(
                 *(self._stream.width, self._stream.height),  # a source may change its size
                 format="yuv420p",
@@ -107,12 +118,13 @@ class OverlayVideoSink(FileSink):
         return np.hstack((frame.image, drawn)) if self._side_by_side else drawn
 
 
-def _add_stream(container: OutputContainer, fps: float, like: Image) -> VideoStream:
+def _add_stream(container: OutputContainer, fps: float, like: Image, aspect: Fraction) -> VideoStream:
     """The stream for images of the size of ``like``, which has even sides."""
     stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
     stream.height, stream.width = like.shape[:2]
     stream.pix_fmt = "yuv420p"
     stream.codec_context.time_base = Fraction(1, _CLOCK)
+    _set_aspect(stream, aspect)
     stream.codec_context.options = {"preset": "veryfast", "crf": "20"}
     # With several threads x264 now and then chooses otherwise: equal images, other bytes.
     stream.codec_context.thread_count = 1
@@ -120,6 +132,63 @@ def _add_stream(container: OutputContainer, fps: float, like: Image) -> VideoStr
     stream.codec_context.color_trc = _BT709
     stream.codec_context.color_range = ColorRange.MPEG
     return stream
+
+
+def _set_aspect(stream: VideoStream, aspect: Fraction) -> None:
+    if aspect != SQUARE:
+        stream.codec_context.sample_aspect_ratio = aspect.limit_denominator(255)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A codec for videos with transparency."""
+
+    codec: str
+    pixels: str
+    options: Mapping[str, str]
+
+
+@contextmanager
+def transparent_video(
+    target: Path, encoding_as: Encoding, size: tuple[int, int], fps: float, pixel_aspect: Fraction = SQUARE
+) -> Iterator[Callable[[RgbaImage, float], None]]:
+    """Write a video with transparency, which appears when complete.
+
+    Args:
+        target: file to write; its ending says the container.
+        encoding_as: codec, format of pixels and options.
+        size: height and width of the images.
+        fps: mean frames a second.
+        pixel_aspect: width of a pixel by its height.
+
+    Yields:
+        A function that takes an image, (H, W, 4), uint8, and its time in seconds.
+    """
+    form = target.suffix.removeprefix(".")
+    with (
+        replacing(target) as path,
+        encoding(target),
+        av.open(f"file:{path}", "w", format=form) as container,
+    ):
+        stream: Any = container.add_stream(encoding_as.codec, rate=Fraction(fps).limit_denominator(1001))
+        stream.height, stream.width = (side + side % 2 for side in size)
+        stream.pix_fmt, stream.options = encoding_as.pixels, dict(encoding_as.options)
+        stream.codec_context.time_base = Fraction(1, _CLOCK)
+        _set_aspect(stream, pixel_aspect)
+        begin: float | None = None
+        last = -1
+
+        def write(image: RgbaImage, time: float) -> None:
+            nonlocal begin, last
+            begin = time if begin is None else begin
+            last = max(round((time - begin) * _CLOCK), last + 1)
+            raw = VideoFrame.from_ndarray(even_sides(image, cv2.BORDER_CONSTANT), format="rgba")
+            raw = raw.reformat(format=encoding_as.pixels)
+            raw.pts, raw.time_base = last, Fraction(1, _CLOCK)
+            container.mux(stream.encode(raw))
+
+        yield write
+        container.mux(stream.encode(None))
 
 
 @contextmanager

@@ -74,13 +74,13 @@ FORMATS = {
     "overlay": Format(".mp4", videos.overlay, _VIDEOS, "Overlay video", "mp4 with the masks drawn over it"),
     "prores": Format(
         ".mov",
-        partial(videos.matte, **videos.PRORES),
+        partial(videos.matte, encoding=videos.PRORES),
         _VIDEOS,
         "Cut-out, ProRes 4444",
         "mov with transparency",
     ),
     "vp9": Format(
-        ".webm", partial(videos.matte, **videos.VP9), _VIDEOS, "Cut-out, VP9", "webm with transparency"
+        ".webm", partial(videos.matte, encoding=videos.VP9), _VIDEOS, "Cut-out, VP9", "webm with transparency"
     ),
     "png": Format("", videos.images, _VIDEOS, "Cut-out, PNG sequence", "images with transparency"),
 }

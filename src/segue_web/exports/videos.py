@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
 import cv2
 import numpy as np
-from av.video.frame import VideoFrame
 
 from segue.types import Image, IndexMask
 from segue.video import OverlayVideoSink
-from segue.video.partial import replacing
-from segue.video.video_sink import encoding, even_sides
+from segue.video.video_sink import Encoding, transparent_video
 from segue_web.exports.matting import soft_cut_out
 from segue_web.exports.snapshot import Snapshot, complete_folder
 from segue_web.video import Video
 
-PRORES: dict[str, Any] = {
-    "codec": "prores_ks",
-    "pixels": "yuva444p10le",
-    "options": {"profile": "4444"},
-}
-VP9: dict[str, Any] = {
-    "codec": "libvpx-vp9",
-    "pixels": "yuva420p",
+PRORES = Encoding("prores_ks", "yuva444p10le", {"profile": "4444"})
+VP9 = Encoding(
+    "libvpx-vp9",
+    "yuva420p",
     # Quality and speed; alternative reference frames do not go with transparency.
-    "options": {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"},
-}
+    {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"},
+)
 
 
 def overlay(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """The video with the masks drawn over it."""
-    with OverlayVideoSink(target, video.fps) as sink:
+    with OverlayVideoSink(target, video.fps, pixel_aspect=video.pixel_aspect) as sink:
         for frame, result in taken.results(video):
             sink.write(frame, result)
             yield frame.index
@@ -50,26 +41,12 @@ def images(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
             yield frame.index
 
 
-def matte(
-    video: Video, taken: Snapshot, target: Path, *, codec: str, pixels: str, options: dict[str, str]
-) -> Iterator[int]:
+def matte(video: Video, taken: Snapshot, target: Path, *, encoding: Encoding) -> Iterator[int]:
     """The objects cut out, as a video with transparency."""
-    form = target.suffix.removeprefix(".")
-    with (
-        replacing(target) as path,
-        encoding(target),
-        av.open(f"file:{path}", "w", format=form) as container,
-    ):
-        stream: Any = container.add_stream(codec, rate=Fraction(video.fps).limit_denominator(1001))
-        stream.height, stream.width = (side + side % 2 for side in video.size)
-        stream.pix_fmt, stream.options = pixels, options
+    with transparent_video(target, encoding, video.size, video.fps, video.pixel_aspect) as write:
         for frame, result in taken.results(video):
-            cut = even_sides(_cut_out(frame.image, result.mask, taken.soft), cv2.BORDER_CONSTANT)
-            raw = VideoFrame.from_ndarray(cut, format="rgba")
-            raw.pts = None
-            container.mux(stream.encode(raw.reformat(format=pixels)))
+            write(_cut_out(frame.image, result.mask, taken.soft), frame.time)
             yield frame.index
-        container.mux(stream.encode(None))
 
 
 def _cut_out(image: Image, mask: IndexMask, soft: bool) -> Image:

@@ -38,7 +38,7 @@ export function togglePlay() {
 function play(now) {
   if (!state.playing) return;
   if (now >= due && view.ready) {
-    due = Math.max(due + 1000 / state.video.fps, now - 100);
+    due = Math.max(due + 1000 * (state.time(state.frame + 2) - state.time(state.frame + 1)), now - 100);
     if (state.frame + 1 >= state.video.frames) { togglePlay(); return; }
     go(state.frame + 1);
   }

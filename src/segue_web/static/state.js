@@ -1,7 +1,8 @@
 // What the page knows, and who wants to hear of it.
 
 /**
- * @typedef {{name: string, width: number, height: number, frames: number, fps: number}} Video
+ * @typedef {{name: string, width: number, height: number, frames: number, fps: number, pixel_aspect: number,
+ *   times: number[] | null}} Video
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?: string,
  *   attributes?: Record<string, string>}} TrackedObject
  * @typedef {{kind: string, score: number, area: number}} FrameAnnotation
@@ -20,7 +21,8 @@ export const COMPARE_MODES = [["slider", "Slider"], ["both", "Side by side"], ["
 
 class State {
   mode = "loading";
-  video = { name: "", width: 1, height: 1, frames: 1, fps: 25 };
+  /** @type {Video} */
+  video = { name: "", width: 1, height: 1, frames: 1, fps: 25, pixel_aspect: 1, times: null };
   /** @type {TrackedObject[]} */
   objects = [];
   /** marks by object, then frame @type {Map<number, Map<number, FrameAnnotation>>} */
@@ -71,6 +73,13 @@ class State {
   /** @type {Set<() => void>} */
   listeners = new Set();
   due = false;
+
+  /** seconds from the first frame of the video to a frame, as its file says */
+  time(frame) {
+    const { frames, fps, times } = this.video;
+    if (!times) return frame / fps;
+    return frame < frames ? times[frame] : times[frames - 1] + 1 / fps;
+  }
 
   /** Tell everybody, once before the next image. */
   changed() {

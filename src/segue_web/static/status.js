@@ -82,7 +82,7 @@ function showTransport() {
   if (document.activeElement !== input) input.value = String(state.frame);
   input.max = String(state.video.frames - 1);
   element("frame-count").textContent = `of ${state.video.frames} frames`;
-  element("clock").textContent = `${clock(state.frame / state.video.fps)} / ${clock(state.video.frames / state.video.fps)}`;
+  element("clock").textContent = `${clock(state.time(state.frame))} / ${clock(state.time(state.video.frames))}`;
   const [first, last] = state.wanted;
   element("range").textContent = last - first + 1 < state.video.frames ? `frames ${first} to ${last}` : "";
 }

@@ -37,7 +37,8 @@ class View {
   resize(window) {
     const box = this.canvas.getBoundingClientRect();
     const ratio = devicePixelRatio;
-    this.canvas.width = Math.max(1, Math.round(box.width * ratio));
+    // Pixels of a video may be wide: then the canvas has fewer columns, each as wide.
+    this.canvas.width = Math.max(1, Math.round((box.width * ratio) / state.video.pixel_aspect));
     this.canvas.height = Math.max(1, Math.round(box.height * ratio));
     if (window && this.fitted) this.fit();
     this.draw();
@@ -89,7 +90,8 @@ class View {
 
   place(event) {
     const box = this.canvas.getBoundingClientRect();
-    return { x: (event.clientX - box.left) * devicePixelRatio, y: (event.clientY - box.top) * devicePixelRatio };
+    const ratio = devicePixelRatio;
+    return { x: ((event.clientX - box.left) * ratio) / state.video.pixel_aspect, y: (event.clientY - box.top) * ratio };
   }
 
   videoPoint(event) {
