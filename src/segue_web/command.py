@@ -25,7 +25,8 @@ MOST_LISTED = 20
 """Objects of an imported file that the terminal lists."""
 
 MOST_CONNECTIONS = 40
-"""Tools that may be connected to `segue serve` at once; further ones get status 503."""
+"""Tools that may be connected to `segue serve` at once. One more takes the place of one that has not sent its
+request, and gets status 503 if there is none."""
 
 PORT = Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)]
 BROWSER = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")]
@@ -136,9 +137,24 @@ def serve(
         str | None, typer.Option(help="cpu, cuda, cuda:1 ...  [default: a GPU if there is one]")
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines ask, with a token.")
+        str,
+        typer.Option(help="Address to listen on; 0.0.0.0 lets other machines ask, with a token, by HTTPS."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 9090,
+    certfile: Annotated[
+        Path | None, typer.Option(help="Certificate for HTTPS, in PEM, with those that it depends on.")
+    ] = None,
+    keyfile: Annotated[
+        Path | None, typer.Option(help="Private key of the certificate.  [default: in the same file]")
+    ] = None,
+    plain_http: Annotated[
+        bool,
+        typer.Option(
+            "--plain-http",
+            help="With --host: no HTTPS, for a proxy encrypts, or everybody in the network may read the "
+            "token and the images.",
+        ),
+    ] = False,
     media: Annotated[
         Path | None, typer.Option(help="Label Studio: its folder of local files (document root).")
     ] = None,
@@ -152,20 +168,33 @@ def serve(
     """Answer annotation tools: an ML backend of Label Studio, a remote server of X-AnyLabeling.
 
     Files that were uploaded to Label Studio are read with the token in LABEL_STUDIO_API_KEY. Beyond this
-    machine (`--host`) requests need the token in SEGUE_TOKEN; without one, a new one is printed. CVAT calls
-    `segue_web.services.cvat` through an agent of its cvat-cli.
+    machine (`--host`) requests need the token in SEGUE_TOKEN; without one, a new one is printed. The token
+    must not travel unencrypted: give `--certfile`, or `--plain-http` behind a proxy that encrypts. CVAT
+    calls `segue_web.services.cvat` through an agent of its cvat-cli.
 
     Examples:
 
         segue serve label-studio --media /data --label-studio http://localhost:8080
 
         segue serve x-anylabeling --port 8000 --model sam2-tiny --prompter sam2-tiny
+
+        segue serve label-studio --host 0.0.0.0 --certfile cert.pem --keyfile key.pem
     """
     need_web()
     from segue.registry import MODELS
-    from segue_web.guard import LOOPBACK, listening, quiet_server, refuse_pages
+    from segue_web.guard import LOOPBACK, certificate, listening, quiet_server, refuse_pages
     from segue_web.services.assistant import Assistant
 
+    if keyfile is not None and certfile is None:
+        raise SegueError("--keyfile is the key of a certificate; give --certfile")
+    if certfile is not None and plain_http:
+        raise SegueError("--certfile is for HTTPS, --plain-http for none; give one of them")
+    if host not in LOOPBACK and certfile is None and not plain_http:
+        raise SegueError(
+            f"--host {host}: the token and the images would cross the network unencrypted; give --certfile "
+            "and --keyfile, or --plain-http if a proxy encrypts them or everybody there may read them"
+        )
+    encryption = {} if certfile is None else certificate(certfile, keyfile)
     own = prompter or MODELS.find(model).prompter
     assistant = Assistant(model=model, weights=weights, prompter=own, device=device)
     if tool == "label-studio":
@@ -181,12 +210,12 @@ def serve(
     token = None if host in LOOPBACK else os.environ.get("SEGUE_TOKEN") or secrets.token_urlsafe(24)
     refuse_pages(app, host, token)
     listener = listening(host, port)
-    found = f"{tool} finds segue at http://{host}:{port}"
+    found = f"{tool} finds segue at http{'s' if encryption else ''}://{host}:{port}"
     if token is not None and "SEGUE_TOKEN" not in os.environ:
         found += f" with the token {token}"
     typer.echo(f"{found}  (Ctrl-C ends)")
     try:
-        quiet_server(app, limit_concurrency=MOST_CONNECTIONS).run(sockets=[listener])
+        quiet_server(app, limit_concurrency=MOST_CONNECTIONS, **encryption).run(sockets=[listener])
     except KeyboardInterrupt:
         os._exit(130)  # downloads and networks at work are not waited for
 

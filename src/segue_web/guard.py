@@ -6,6 +6,7 @@ import base64
 import mimetypes
 import secrets
 import socket
+import ssl
 import threading
 import webbrowser
 from collections.abc import Awaitable, Callable
@@ -20,9 +21,11 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segue.errors import SegueError
+from segue_web.slow_clients import PatientProtocol
 
 STATIC = Path(__file__).parent / "static"
 mimetypes.add_type(
@@ -63,7 +66,7 @@ class Guard:
         answer: ASGIApp = self._app
         if (origin or changes) and origin != f"http://{headers['host']}":
             answer = Response("this page answers only itself", 403)
-        elif not secrets.compare_digest(scope["path"].split("/")[1].encode(), self._token):
+        elif not secrets.compare_digest(_first_part(scope["path"]).encode(), self._token):
             answer = Response("the address lacks its secret; take the one that the terminal shows", 403)
 
         async def sent(message: Message) -> None:
@@ -74,9 +77,23 @@ class Guard:
         await answer(scope, receive, sent)
 
 
+def _first_part(path: str) -> str:
+    """The first part of a path, which clients other than browsers may send without a slash."""
+    return path.partition("/")[2].partition("/")[0]
+
+
+def refuse_half_requests(app: FastAPI) -> None:
+    """Clients that go away in the middle of a request are no defect of the server."""
+
+    @app.exception_handler(ClientDisconnect)
+    async def refuse(_: Request, __: ClientDisconnect) -> Response:
+        return Response("the request is not complete", 400)
+
+
 def guarded_app(token: str, page: str, life: Life) -> FastAPI:
     """An application that serves a page and its parts below ``/TOKEN/``."""
     app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
+    refuse_half_requests(app)
     app.add_middleware(Guard, token=token)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK, www_redirect=False)
     app.mount(f"/{token}/static", StaticFiles(directory=STATIC))
@@ -121,10 +138,25 @@ def listening(host: str, port: int) -> socket.socket:
         raise SegueError(f"port {port} cannot be used ({error.strerror}); give another with --port") from None
 
 
+def certificate(certfile: Path, keyfile: Path | None) -> dict[str, str]:
+    """Settings of uvicorn for HTTPS; a certificate that cannot be used is an error now."""
+    try:
+        # A key with a passphrase would be asked for at the terminal, twice.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile, password="")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+        raise SegueError(
+            f"--certfile {certfile}: no certificate with its key, in PEM without passphrase ({reason})"
+        ) from None
+    return {"ssl_certfile": str(certfile), **({} if keyfile is None else {"ssl_keyfile": str(keyfile)})}
+
+
 def quiet_server(app: FastAPI, **limits: Any) -> uvicorn.Server:
     """A server that prints warnings only; ``limits`` are settings of uvicorn."""
     quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
-    return uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=2, **quiet, **limits))
+    return uvicorn.Server(
+        uvicorn.Config(app, http=PatientProtocol, timeout_graceful_shutdown=2, **quiet, **limits)
+    )
 
 
 class LocalServer:

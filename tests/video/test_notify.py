@@ -98,8 +98,9 @@ def test_other_addresses_are_refused(address: str) -> None:
 class Broker(threading.Thread):
     """As much of a broker of MQTT 3.1.1 as one client needs: it takes messages of QoS 1 and says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, verdict: int = 0) -> None:
         super().__init__(daemon=True)
+        self._verdict = verdict
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self.connected = b""
@@ -119,7 +120,7 @@ class Broker(threading.Thread):
                 body = stream.read(length)
                 if kind[0] >> 4 == 1:  # CONNECT
                     self.connected = body
-                    client.sendall(bytes((0x20, 2, 0, 0)))
+                    client.sendall(bytes((0x20, 2, 0, self._verdict)))
                 elif kind[0] >> 4 == 3:  # PUBLISH
                     end = 2 + int.from_bytes(body[:2], "big")
                     self.received.append((body[2:end].decode(), json.loads(body[end + 2 :])))
@@ -137,6 +138,19 @@ def test_events_are_published_by_mqtt() -> None:
     assert broker.received == [("cameras/front yard", {"event": "enter", "object": n}) for n in range(3)]
     assert b"me" in broker.connected
     assert b"secret" in broker.connected
+
+
+@pytest.mark.parametrize("verdict", [4, 5])
+def test_a_broker_that_refuses_the_login_says_so(verdict: int) -> None:
+    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (pip install 'segue[mqtt]')")
+    broker = Broker(verdict)
+    broker.start()
+    notifier = Notifier(f"mqtt://me:wrong@127.0.0.1:{broker.port}/yard")
+    notifier.send({"event": "enter"})
+    with pytest.warns(NotifyWarning, match=r"127\.0\.0\.1.*refused the login") as caught:
+        notifier.close()
+    assert "wrong" not in str(caught[0].message)
+    assert broker.received == []
 
 
 def test_mqtt_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

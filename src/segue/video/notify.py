@@ -144,7 +144,14 @@ def _publish(parts: SplitResult) -> Deliver:
     if secure:
         client.tls_set()  # the certificates that the system trusts
     host, port = str(parts.hostname), parts.port or (8883 if secure else 1883)
-    running = False
+    running, refusal, answered = False, "", threading.Event()
+
+    def hear(_: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
+        nonlocal refusal
+        refusal = str(reason) if reason.is_failure else ""
+        answered.set()
+
+    client.on_connect = hear
 
     def deliver(message: bytes) -> None:
         nonlocal running
@@ -152,6 +159,9 @@ def _publish(parts: SplitResult) -> Deliver:
             client.connect(host, port)
             client.loop_start()  # reads answers, and connects again where the connection was lost
             running = True
+        answered.wait(TIMEOUT)
+        if refusal:
+            raise OSError(f"the broker refused the login: {refusal}")
         sent = client.publish(_topic(parts), message, qos=1)
         try:
             sent.wait_for_publish(TIMEOUT)

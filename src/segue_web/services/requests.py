@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segue.errors import SegueError
+from segue_web.guard import refuse_half_requests
 from segue_web.text import first_problem
 
 LARGEST_REQUEST = 64 << 20
@@ -70,6 +71,7 @@ class Service(FastAPI):
         self._error_body = error_body
         self._limiter = CapacityLimiter(AT_ONCE)
         self.add_middleware(LimitedBody)
+        refuse_half_requests(self)
         for kind in (SegueError, RequestValidationError, HTTPException):
             self.add_exception_handler(kind, self._refuse)
 

@@ -44,3 +44,25 @@ def test_the_server_of_a_tool_listens_and_answers(
     assert f"{tool} finds segue at http://127.0.0.1:{port}" in ended.out
     assert len(answers) == 1
     assert "no network is called 'x'" in command("serve", tool, "--model", "x").complaint
+
+
+def test_beyond_this_machine_it_is_said_how_the_token_is_encrypted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
+    command = command_in(monkeypatch, capsys)
+
+    def serve(*words: str) -> Any:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        return command("serve", "x-anylabeling", "--port", port, "--prompter", "segue-prompt", *words)
+
+    assert "--certfile" in serve("--host", "0.0.0.0").complaint
+    assert "give --certfile" in serve("--keyfile", "key.pem").complaint
+    assert "--plain-http" in serve("--certfile", "cert.pem", "--plain-http").complaint
+    assert "no certificate" in serve("--certfile", str(tmp_path / "none.pem")).complaint
+    plain = serve("--host", "0.0.0.0", "--plain-http")
+    assert plain.code == 0
+    assert "http://0.0.0.0" in plain.out
+    assert "with the token" in plain.out
