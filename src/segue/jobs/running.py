@@ -6,12 +6,13 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import cast
+from typing import TypeVar, cast
 
+import numpy as np
 from torch import nn
 
 from segue.cancel import Cancelled, CancelToken, cancel_on_signals, interrupt_on_signals
@@ -21,17 +22,17 @@ from segue.errors import (
     ResumeError,
     SinkError,
     SourceError,
-    memory_error,
     memory_errors,
 )
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Inputs, OpenJob, first_frame
 from segue.jobs.record import identified, result_settings, write_record
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
-from segue.sessions.base import SessionState
+from segue.masks.values import MAX_ID
+from segue.sessions.base import SessionState, blaming_state
 from segue.sessions.passes import Passes
 from segue.sessions.session import ExplainedSession, Session
-from segue.types import Frame, Segmentation
+from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Sink, Source, open_sinks, replayed
 from segue.video.images import write_image
 from segue.video.rotation import RotatingSink, part_name, part_path
@@ -41,6 +42,8 @@ from segue.weights.identity import network_digest
 
 STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on
 FIRST_PASS = ".segue.first-pass.safetensors"  # the same for the first of two passes
+
+Item = TypeVar("Item")
 
 SAVE_EVERY_SECONDS = 20.0
 SAVE_SHARE = 0.05  # share of the time that saving may take: a large state is saved less often
@@ -156,7 +159,9 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
             if passes is not None:
                 observer.begin(passes.title, passes.total or opened.total)
                 sink.flush()  # the folder says from now on which run it belongs to
-                first_pass(passes, folder=states, resume=outputs.resume, report=observer.count, cancel=cancel)
+                loop.restored = first_pass(
+                    passes, folder=states, resume=outputs.resume, report=observer.count, cancel=cancel
+                )
                 begun = time.perf_counter()
             observer.begin("frames", opened.total)
             loop.run(opened.own_images(frames), cancel)
@@ -321,14 +326,16 @@ class FrameRun(FrameLoop):
     Attributes:
         done: number of results that are written.
         lost: why a live source broke off, or None.
+        restored: file that the run goes on from; what fails in the session is blamed on it.
     """
 
     def __init__(
         self, opened: OpenJob, sink: Sink, folder: Path | None, report: Callable[[Frame, Segmentation], None]
     ) -> None:
-        super().__init__(opened.session, opened.step, required=opened.required)
+        super().__init__(opened.session, self._take_through, required=opened.required)
         self._opened, self._sink, self._folder, self._report = opened, sink, folder, report
         self.done, self.lost = 0, cast("SourceError | None", None)
+        self.restored: Path | None = None
 
     def run(self, frames: Iterator[Frame], cancel: CancelToken | None = None) -> None:
         """Take all frames of a job through its session into the sink; what stops before the end is saved."""
@@ -376,11 +383,15 @@ class FrameRun(FrameLoop):
 
     def _catch_up(self, folder: Path, frames: Iterator[Frame]) -> None:
         """Restore the session, and write the results before it once more."""
-        with _damaged(folder / STATE) as state:
+        self.restored = folder / STATE
+        with blaming_state(str(self.restored)):
+            state = SessionState.load(self.restored)
             next_frame, done, waiting, self.taken = (
                 int(state.values[name]) for name in ("next_frame", "done", "waiting", "taken")
             )
             self._session.restore(state)
+            if waiting > self._session.lag:
+                raise ValueError("more results are due than can be")
         reached, sparse = None, self._required is not None
         for frame, result in replayed(folder, frames, next_frame, sparse=sparse):
             self._write(frame, result)
@@ -394,10 +405,46 @@ class FrameRun(FrameLoop):
         self.waiting.extend(itertools.islice(frames, max(waiting, 0)))
         self._wanted = self.done + len(self.waiting)
 
+    def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
+        """The results that are due after the last frame."""
+        return _blamed_on(self.restored, super().finish())
+
+    def _take_through(self, frame: Frame) -> Segmentation | None:
+        with nullcontext() if self.restored is None else blaming_state(str(self.restored)):
+            return self._opened.step(frame)
+
     def _write(self, frame: Frame, result: Segmentation) -> None:
+        if self.restored is not None and not is_result_of(frame, result):
+            raise ResumeError(
+                f"{self.restored}: damaged (frame {frame.index} has no result); give --overwrite"
+            )
         self._sink.write(frame, result)
         self._report(frame, result)
         self.done += 1
+
+
+def is_result_of(frame: Frame, result: object) -> bool:
+    """Whether something is the result of a frame, of the right types: a state may come from anywhere."""
+    if not isinstance(result, Segmentation) or not _are_numbers(result.index, result.time):
+        return False
+    mask, objects = result.mask, result.objects
+    if not isinstance(mask, np.ndarray) or mask.dtype.kind not in "ui" or mask.shape != frame.size:
+        return False
+    return result.index == frame.index and isinstance(objects, tuple) and all(map(_is_object, objects))
+
+
+def _is_object(item: object) -> bool:
+    if not isinstance(item, ObjectInfo) or not isinstance(item.label, (str, type(None))):
+        return False
+    box: object = () if item.box is None else item.box
+    if not isinstance(box, tuple) or len(box) not in (0, 4):
+        return False
+    return _are_numbers(item.id, item.area, item.score, *box) and 0 <= item.id <= MAX_ID
+
+
+def _are_numbers(*values: object) -> bool:
+    numbers = (int, float, np.integer, np.floating)
+    return all(isinstance(value, numbers) and abs(value) < 2.0**63 for value in values)
 
 
 def first_pass(
@@ -407,12 +454,14 @@ def first_pass(
     resume: bool,
     report: Callable[[int], None],
     cancel: CancelToken | None = None,
-) -> None:
-    """Make the first of two passes; its state is saved into ``folder``."""
+) -> Path | None:
+    """Make the first of two passes; its state is saved into ``folder``. Returns the file it goes on from."""
     path = None if folder is None else folder / FIRST_PASS
+    restored = None
     if path is not None and resume and path.exists():
-        with _damaged(path) as state:
-            passes.restore(state)
+        restored = path
+        with blaming_state(str(path)):
+            passes.restore(SessionState.load(path))
     elif folder is not None:
         forget_state(folder)
 
@@ -423,7 +472,7 @@ def first_pass(
     save_if_due = _now_and_then(save)
     with cancel_on_signals(cancel) as token:
         try:
-            for number in passes.learning():
+            for number in _blamed_on(restored, passes.learning()):
                 report(number)
                 if token.cancelled:
                     raise Cancelled
@@ -433,6 +482,13 @@ def first_pass(
                 save()
             raise
         save()
+    return restored
+
+
+def _blamed_on(restored: Path | None, items: Iterator[Item]) -> Iterator[Item]:
+    """The items; what fails while one is made is blamed on the state that a run goes on from."""
+    with nullcontext() if restored is None else blaming_state(str(restored)):
+        yield from items
 
 
 def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
@@ -457,18 +513,6 @@ def _now_and_then(save: Callable[[], None]) -> Callable[[], None]:
             due = ended + max(SAVE_EVERY_SECONDS, (ended - begun) / SAVE_SHARE)
 
     return save_if_due
-
-
-@contextmanager
-def _damaged(path: Path) -> Iterator[SessionState]:
-    """A state in a file that may come from anywhere; restoring it fails with one error."""
-    state = SessionState.load(path)
-    try:
-        yield state
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        if (exhausted := memory_error(error)) is not None:
-            raise exhausted from error  # the state is good
-        raise ResumeError(f"{path}: damaged ({type(error).__name__}); give --overwrite") from error
 
 
 def forget_state(folder: Path) -> None:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from segue.errors import ArgumentError, CheckpointError, ResumeError, SegueError, SinkError
+from segue.errors import ArgumentError, CheckpointError, ResumeError, SegueError, SinkError, memory_error
 from segue.inputs import check_file, kind_of, parse_json
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import replacing
@@ -101,6 +101,19 @@ class SessionState:
         if not isinstance(values, dict):
             raise CheckpointError(f"{path}: damaged session (its values have no names)")
         return cls(tensors, values)
+
+
+@contextmanager
+def blaming_state(where: str = "the state") -> Iterator[None]:
+    """What fails inside fails because of a state, which may come from anywhere: it is damaged."""
+    try:
+        yield
+    except SegueError:
+        raise
+    except Exception as error:
+        if (exhausted := memory_error(error)) is not None:
+            raise exhausted from error  # the state is good
+        raise ResumeError(f"{where}: damaged ({type(error).__name__}); give --overwrite") from error
 
 
 @dataclass(frozen=True)
@@ -199,10 +212,11 @@ class Checkpointable:
             raise ArgumentError(
                 f"state: {kind_of(state)}; give what state() returned, or SessionState.load(FILE) for a file"
             )
-        state.require(self._config_fingerprint())
+        with blaming_state():
+            state.require(self._config_fingerprint())
         self._reset_transient_state()
         self.torn = None
-        with self.changing("restoring a state"):
+        with self.changing("restoring a state"), blaming_state():
             self._take_over(state)
 
     def _take_over(self, state: SessionState) -> None:

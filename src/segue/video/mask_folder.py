@@ -112,6 +112,18 @@ class MaskFolderSink(Sink):
     def close(self) -> None:
         self._begin()
         self._end()
+        self._check_present()
+
+    def _check_present(self) -> None:
+        """See that no other program has removed masks since they were written."""
+        present: set[str] = set()
+        with suppress(OSError):  # the folder is gone as well
+            present = {path.name for path in self._folder.iterdir()}
+        if missing := sum(name not in present for name in self._lines):
+            raise SinkError(
+                f"{self._folder}: {missing} of {len(self._lines)} masks were removed during the run; "
+                "give --overwrite"
+            )
 
     def abort(self) -> None:
         """Leave the masks written so far."""
@@ -241,6 +253,7 @@ class PngSink(MaskFolderSink):
     def close(self) -> None:
         """Mark the folder as complete."""
         if self._wide:
+            self._check_present()
             self._widen(len(self._narrow))
         super().close()
         self._mark(complete=True)
