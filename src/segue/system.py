@@ -149,14 +149,14 @@ def was_interrupted(code: int) -> bool:
     return code in (130, -signal.SIGINT) or (WINDOWS and code & 0xFFFFFFFF == control_c)
 
 
-def killed_by(code: int) -> str:
-    """Which signal ended a training, in words, by its exit code as Python or a shell gives it; else empty."""
+def killed_by(code: int, advice: str = "take a smaller --batch or fewer --workers") -> str:
+    """Which signal ended a process, in words, by its exit code as Python or a shell gives it; else empty."""
     number = -code if code < 0 else code - 128
     if WINDOWS or number not in signal.valid_signals():
         return ""
     # The kernel kills with 9 where memory runs out, and leaves no message.
-    advice = ", probably out of memory; take a smaller --batch or fewer --workers" if number == 9 else ""
-    return f"was killed by signal {number}{advice}"
+    cause = f", probably out of memory; {advice}" if number == signal.SIGKILL else ""
+    return f"was killed by signal {number}{cause}"
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ import numpy as np
 
 from segue.allocation import prepare_process
 from segue.arrays import BoolArray, Float32Array, UInt8Array
-from segue.errors import PromptError, SegueError
+from segue.errors import OutOfMemoryError, PromptError, SegueError, memory_errors
 from segue.masks import encode_rle
 from segue.prompts import Answer, ImagePrompter, MakePrompter, Prompts, find_prompter
 from segue.prompts.motion import MotionPrompter
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
-from segue.system import leave_group, signals_blocked
+from segue.system import killed_by, leave_group, signals_blocked
 from segue.types import Image, Point
 from segue.video.frame_index import FrameIndex
 from segue.weights.loading import load_for
@@ -35,7 +36,11 @@ from segue_web.video import Video
 Model = tuple[str, Path | None]
 """Name of the tracker's network, and its weight file, if it is to be another than its own."""
 
-ENDED = "the process that computes has ended, perhaps for lack of memory; do it again"
+AGAIN = (
+    "nothing that you have made is lost, and the process that computes begins anew; try again, with fewer "
+    "objects, or open a smaller video"
+)
+ENDED = f"the process that computes has ended; {AGAIN}"
 
 KEPT_FRAMES = 4
 """Frames whose features are kept for further clicks."""
@@ -166,7 +171,8 @@ def _end_with_server() -> None:
 
 
 def _call(method: str, *arguments: Any) -> Any:
-    return getattr(_tools, method)(*arguments)
+    with memory_errors(AGAIN):
+        return getattr(_tools, method)(*arguments)
 
 
 class Worker:
@@ -186,13 +192,28 @@ class Worker:
 
     async def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of :class:`Tools` in the process, after what was asked before."""
-        pool = self._pool
+        pool, processes = self._pool, list[BaseProcess]()
         try:
-            return await asyncio.wrap_future(self.submit(method, *arguments))
+            future = self.submit(method, *arguments)
+            processes = list((pool._processes or {}).values())
+            return await asyncio.wrap_future(future)
+        except OutOfMemoryError:
+            self._replace(pool)  # its networks and features may hold what is needed now
+            raise
         except BrokenExecutor:
-            if pool is self._pool:
-                self._pool = self._new_pool()
-            raise SegueError(ENDED) from None
+            self._replace(pool)
+            for process in processes:
+                process.join(1.0)  # its end is known, its exit code soon
+            ended = next(filter(None, (killed_by(each.exitcode or 0, AGAIN) for each in processes)), None)
+            raise SegueError(f"the process that computes {ended}" if ended else ENDED) from None
+
+    def _replace(self, pool: ProcessPoolExecutor) -> None:
+        """Begin a new process, unless another request has done so; those that wait for the old one fail."""
+        if pool is self._pool:
+            self._pool = self._new_pool()
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+            pool.shutdown(wait=False)
 
     async def steps(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> AsyncGenerator[Any, None]:
         """Steps of a job, made from the tools and arguments; the next one is computed while one is used."""

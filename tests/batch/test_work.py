@@ -203,6 +203,12 @@ def test_a_region_that_lies_elsewhere_is_fetched_too(
     [
         (KeyboardInterrupt(), "queued", None),
         (SourceError("no\nvideo"), "failed", "no video"),
+        (MemoryError(), "failed", f"out of memory; {work.MEMORY_ADVICE}"),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+            "failed",
+            f"out of memory (needed about 2147 MB more); {work.MEMORY_ADVICE}",
+        ),
         (RuntimeError("at s3://me:secret@host/a\n  lost"), "failed", "RuntimeError: at s3://host/a lost"),
     ],
 )
@@ -220,6 +226,30 @@ def test_a_video_that_cannot_be_done_is_reported_in_one_line_without_secrets(
     task, worker = median("video.mp4"), f"{socket.gethostname()}:{os.getpid()}"
     expected = replace(task, state=state, error=error, worker=worker)
     assert attempt(task, order, CancelToken()) == expected
+
+
+def test_a_video_whose_memory_ran_out_goes_on_from_what_is_saved(
+    video: Path, order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = replace(order, output=str(tmp_path / "whole"))
+    (tmp_path / "whole").mkdir()
+    done(median(video), whole)
+    step, left, steps = ForegroundSession.step, [3], list[int]()
+
+    def exhausted(self: ForegroundSession, frame: Frame) -> Segmentation | None:
+        if not left[0]:
+            raise MemoryError
+        left[0] -= 1
+        steps.append(frame.index)
+        return step(self, frame)
+
+    monkeypatch.setattr(ForegroundSession, "step", exhausted)
+    failed = attempt(median(video), order, CancelToken())
+    assert (failed.state, failed.error) == ("failed", f"out of memory; {work.MEMORY_ADVICE}")
+    left[0] = 10
+    assert done(median(video), order).frames == 6
+    assert steps == list(range(6)), "frames that were saved are not computed again"
+    assert results(tmp_path / "out") == results(tmp_path / "whole")
 
 
 def test_what_cannot_be_resumed_is_done_anew_and_counted_once(

@@ -92,6 +92,13 @@ def dies_once(task: Task, order: JobConfig) -> Task:
     return replace(task, state="done")
 
 
+def dies_of_its_video(task: Task, order: JobConfig) -> Task:
+    """As the kernel kills a process whose memory runs out."""
+    if task.name == "b":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(task, state="done")
+
+
 def waits_for_the_end(task: Task, order: JobConfig) -> Task:
     """As a video that is stopped after its frame."""
     return replace(task, state="queued" if engines._CANCEL.wait(60) else "failed")
@@ -153,6 +160,19 @@ def test_a_killed_process_costs_its_own_video_one_try(
     workers = LocalWorkers(JobConfig(output=str(tmp_path), tries=2), 2, None)
     run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path)
     assert {row.name: (row.state, row.tries) for row in ledger.tasks()} == dict.fromkeys("abc", ("done", 2))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
+def test_a_worker_that_the_kernel_kills_is_reported_with_advice_and_others_go_on(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_attempt_here", dies_of_its_video)
+    workers = LocalWorkers(JobConfig(output=str(tmp_path), tries=1), 1, None)
+    run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path)
+    assert states(ledger) == {"a": "done", "b": "failed", "c": "done"}
+    (row,) = ledger.tasks("failed")
+    assert row.error is not None
+    assert "killed by signal 9, probably out of memory; take fewer --workers" in row.error
 
 
 def test_workers_stop_when_they_are_asked_and_end_when_they_are_closed(

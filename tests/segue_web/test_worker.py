@@ -130,6 +130,32 @@ def test_errors_of_the_process_reach_the_server(video: Path) -> None:
     worker.close()
 
 
+def exhausting(tools: Any) -> Iterator[int]:
+    yield tools.video.count
+    bytearray(1 << 60)
+
+
+def dying(tools: Any) -> Iterator[int]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    yield 0
+
+
+@pytest.mark.parametrize(("job", "said"), [(exhausting, "^out of memory"), (dying, "probably out of memory")])
+def test_a_process_whose_memory_runs_out_is_replaced_and_says_so(job: Any, said: str, video: Path) -> None:
+    worker = Worker(Video(video), ("stcn-lite", None), "segue-prompt", "cpu")
+
+    async def run() -> None:
+        first = worker._pool
+        with pytest.raises(SegueError, match=said) as caught:
+            _ = [value async for value in worker.steps(job)]
+        assert "nothing that you have made is lost" in str(caught.value)
+        assert worker._pool is not first
+        assert [value async for value in worker.steps(frames_of)] == [12]
+        worker.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
 def killed_again_and_again(video: Path, kills: int) -> None:
     """Ask and begin jobs while the process is killed at random; everything ends, nothing waits."""
     chance = random.Random(kills)

@@ -23,7 +23,7 @@ from segue.batch.places import fetch, key_of, one_line
 from segue.batch.plan import Task
 from segue.batch.publish import publish
 from segue.cancel import CancelToken
-from segue.errors import ResumeError, SegueError
+from segue.errors import OutOfMemoryError, ResumeError, SegueError, memory_error
 from segue.jobs.observer import Observer
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob
 from segue.masks import overlay
@@ -35,6 +35,10 @@ from segue.video.partial import remove_partial
 
 IMAGE_WIDTH = 320
 """Width of the image of a video in the report, in pixels."""
+
+
+MEMORY_ADVICE = "take fewer --workers or a smaller --short-side; --retry-failed goes on with what is saved"
+"""What to do about a worker whose memory runs out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,9 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
     except KeyboardInterrupt:
         return ended(state="queued")  # what was fetched is kept
     except Exception as error:  # a damaged video must not end the batch
+        if (exhausted := memory_error(error)) is not None:
+            _NETWORKS.clear()  # the next video begins with what it needs itself
+            error = OutOfMemoryError(exhausted.needed, MEMORY_ADVICE)
         kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
         outcome = ended(state="failed", error=kind + one_line(error))
     finally:

@@ -11,19 +11,20 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from segue.batch.places import SUBFOLDER, one_line
 from segue.batch.plan import Task
 from segue.batch.upload import check_store
-from segue.batch.work import JobConfig, attempt, prepare_worker
+from segue.batch.work import MEMORY_ADVICE, JobConfig, attempt, prepare_worker
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError
 from segue.extras import install_command
-from segue.system import die_with, leave_group, signals_blocked
+from segue.system import die_with, killed_by, leave_group, signals_blocked
 from segue.video.addresses import is_url
 
 IDENTITY = "identity"
@@ -53,7 +54,7 @@ class LocalWorkers:
         self._last: list[Future[Task] | None] = [None] * count
 
     def submit(self, task: Task) -> Future[Task]:
-        """Give a video to an idle worker."""
+        """Give a video to an idle worker; the error of one that has died says how."""
         number = next(n for n, last in enumerate(self._last) if last is None or last.done())
         try:
             future = self._submit(number, task)
@@ -61,7 +62,10 @@ class LocalWorkers:
             self._pools[number] = self._pool(number)
             future = self._submit(number, task)
         self._last[number] = future
-        return future
+        process = next(iter((self._pools[number]._processes or {}).values()), None)
+        explained: Future[Task] = Future()
+        future.add_done_callback(partial(_explain, process, explained))
+        return explained
 
     def _submit(self, number: int, task: Task) -> Future[Task]:
         # The pool starts its process with its first video. Until the process leaves the group of the terminal
@@ -89,6 +93,22 @@ class LocalWorkers:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)] if self._gpus else ""
         begun = (self._stopped, os.getpid(), threads, environment)
         return ProcessPoolExecutor(1, self._context, _begin, begun)
+
+
+def _explain(process: BaseProcess | None, explained: Future[Task], future: Future[Task]) -> None:
+    """Pass on what came of a video; where its process has died, with the signal that killed it."""
+    if future.cancelled():
+        explained.cancel()
+        return
+    error = future.exception()
+    if error is None:
+        explained.set_result(future.result())
+        return
+    if isinstance(error, BrokenExecutor) and process is not None:
+        process.join(1.0)  # its end is known, its exit code soon
+        if ended := killed_by(process.exitcode or 0, MEMORY_ADVICE):
+            error = BrokenExecutor(f"it {ended}")
+    explained.set_exception(error)
 
 
 def gpus_of(order: JobConfig) -> list[str]:
