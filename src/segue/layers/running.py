@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
@@ -53,6 +55,25 @@ def has_bfloat16(device: torch.device) -> bool:
 def choose_dtype(device: torch.device, fast: bool) -> torch.dtype:
     """bfloat16 where it is asked for and faster, else float32."""
     return torch.bfloat16 if fast and has_bfloat16(device) else torch.float32
+
+
+@contextmanager
+def own_precision(device: torch.device) -> Iterator[None]:
+    """Inside, autocast is off and new tensors are float32, whatever the program has set.
+
+    PyTorch has one default type for the whole process, which is set back afterwards.
+    """
+    default = torch.get_default_dtype()
+    mixed = torch.is_autocast_enabled(device.type)
+    if default == torch.float32 and not mixed:
+        yield
+        return
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.autocast(device.type, enabled=False) if mixed else nullcontext():
+            yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -> Network:

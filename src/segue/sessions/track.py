@@ -16,7 +16,7 @@ from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
-from segue.layers.running import to_cpu
+from segue.layers.running import own_precision, to_cpu
 from segue.masks import measure
 from segue.models.base import (
     FramePrompts,
@@ -98,7 +98,8 @@ class TrackSession(Checkpointable, Session):
         default = "segue-prompt" if prepared.name is None else MODELS.find(prepared.name).prompter
         self.prompter: MakePrompter = prompter or find_prompter(default, device=self.device)
         setup = Setup(self.schedule, self.device, prepared.dtype, memory_limit, frames)
-        self.tracker = prepared.network.tracker(prepared.network, setup)
+        with own_precision(self.device):
+            self.tracker = prepared.network.tracker(prepared.network, setup)
         self.native = self.tracker.prompts if prompter is None else frozenset()
         self.reset()
 
@@ -241,7 +242,9 @@ class TrackSession(Checkpointable, Session):
         self.check_whole()
         if not self.ids:
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
-        return self._result(frame, self.tracker.peek(frame.image), {})
+        with self.prepared.inference_guard():
+            tracked = self.tracker.peek(frame.image)
+        return self._result(frame, tracked, {})
 
     @one_thread_at_a_time
     def state(self, *, copy: bool = True) -> SessionState:

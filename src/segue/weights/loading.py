@@ -173,7 +173,8 @@ def _filled(entry: Entry, path: Path) -> nn.Module:
         raise CheckpointError(f"{path}: holds weights of {other.name}, not of {entry.name}")
     options = read_options(path, checkpoint.metadata)
     try:
-        network: nn.Module = entry.build(**options)
+        with torch.random.fork_rng(devices=[]):  # the first weights are random, and replaced
+            network: nn.Module = entry.build(**options)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {entry.name} cannot be built as this file asks: {error}") from error
     network.load_state_dict(match(path, entry.renamed(checkpoint.tensors), network.state_dict()))

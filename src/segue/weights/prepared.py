@@ -20,7 +20,7 @@ from segue.allocation import apart_from_heap, release_freed_memory
 from segue.errors import ArgumentError
 from segue.inputs import kind_of
 from segue.layers.compiling import wanted_compilation
-from segue.layers.running import choose_device, choose_dtype, inference_copy
+from segue.layers.running import choose_device, choose_dtype, inference_copy, own_precision
 from segue.registry import NetworkTask
 from segue.weights.available import entry_for
 from segue.weights.identity import network_digest
@@ -65,13 +65,13 @@ class Prepared(Generic[Network]):
 
         While its layers arrange their weights on a processor, one thread at a time does.
         """
-        if not self._passes_left or self.device.type != "cpu":
-            yield
-            return
-        with self._lock:
-            with apart_from_heap():
+        with own_precision(self.device):
+            if not self._passes_left or self.device.type != "cpu":
                 yield
-            self._passes_left = max(0, self._passes_left - 1)
+                return
+            with self._lock, apart_from_heap():
+                yield
+                self._passes_left = max(0, self._passes_left - 1)
             release_freed_memory()
 
 
@@ -161,7 +161,8 @@ def _prepared(
 ) -> Prepared[Any]:
     if not isinstance(network, nn.Module):
         raise ArgumentError(f"{name or kind_of(network)} is no network, and runs on the processor")
-    with torch.inference_mode(False):  # a session may prepare its prompter while it takes a frame
+    # A session may prepare its prompter while it takes a frame.
+    with torch.inference_mode(False), own_precision(device):
         copy = inference_copy(network, device, dtype)
     return Prepared(copy, device, dtype, digest or network_digest(network), name)
 
