@@ -1,6 +1,6 @@
 # make demo    install segue and follow the objects of the bundled sample
 # make test    install what the tests need and run them (make test-slow: those that take minutes)
-# make fuzz    feed damaged files to all readers, and kill batches at random, for an hour
+# make fuzz    feed damaged files to all readers, interrupt all commands and kill batches at random, for hours
 # make mutate  mutation tests with mutmut (hours; see MUTATE)
 # make lint    ruff: rules and format       make types   mypy
 # make docs    build the documentation      make bench   measure speed and memory
@@ -12,6 +12,7 @@
 # PYTHON=python3.12   interpreter, 3.10 or newer
 # TORCH_INDEX=URL     package index of the build of PyTorch; the default is the CPU index where there is no
 #                     NVIDIA GPU and that index can be reached, TORCH_INDEX=none takes what pip finds
+# TRIALS=100          interrupts of each command by make fuzz; only these: PYTEST_ARGS="-k interrupted"
 # BENCH_ARGS=--force  measure on a busy machine as well; --long takes what takes longer, --only stm,start
 # JOBS=1              processes of the tests, default one for each core
 # MUTATE="segue.masks.*"   mutants to test; configured in pyproject.toml, results: mutmut results
@@ -22,6 +23,7 @@ TORCH_INDEX ?= auto
 JOBS ?= auto
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+TRIALS ?= 100
 MUTATE ?=
 SITE ?= site
 
@@ -33,7 +35,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 .PHONY: help demo test test-slow fuzz mutate lint types docs notebooks bench dist clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,17p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,18p'
 
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite
@@ -46,7 +48,7 @@ test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -s -m slow tests/fuzz $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 SEGUE_FUZZ_INTERRUPTS=$(TRIALS) $(BIN)/python -m pytest -s -m slow tests/fuzz $(PYTEST_ARGS)
 
 mutate: $(VENV)/.installed-mutate
 	nice $(BIN)/mutmut run $(MUTATE)
