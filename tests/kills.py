@@ -62,8 +62,12 @@ def _killer(number: int, root: str) -> Callable[[str, tuple[Any, ...]], None]:
     return hook
 
 
-def every_kill(root: Path, act: Callable[[], object]) -> Iterator[int]:
+def every_kill(
+    root: Path, act: Callable[[], object], step: Callable[[int], int] = lambda _: 1
+) -> Iterator[int]:
     """Do something again and again, killed a change later each time, until it comes to its end.
+
+    ``step`` says by how many changes later, where one would take too long.
 
     Yields:
         The number of the change, after the kill.
@@ -71,4 +75,4 @@ def every_kill(root: Path, act: Callable[[], object]) -> Iterator[int]:
     number = 0
     while dies_at(number, root, act):
         yield number
-        number += 1
+        number += step(number)

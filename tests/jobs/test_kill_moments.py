@@ -1,0 +1,65 @@
+"""A run that starts anew over an interrupted one is killed at each of its file operations, then resumed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segue import jobs
+from segue.jobs import running
+from segue.jobs.values import ForegroundJob, ForegroundOptions, Model, Outputs, VideoSource
+from segue.video.images import write_image
+from tests.kills import dies_at, every_kill
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child process")
+
+IMAGES = np.random.default_rng(4).integers(0, 256, (8, 8, 12, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_what_is_resumed_after_a_kill_equals_a_run_that_nothing_disturbed(
+    passes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # a kill loses nothing that was written
+    monkeypatch.setattr(running, "SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(running, "SAVE_SHARE", 1e9)  # the session is saved after every frame
+    for index, image in enumerate(IMAGES):
+        write_image(tmp_path / "video" / f"{index:05d}.png", image)
+
+    def job(folder: Path, **how: bool) -> ForegroundJob:
+        return ForegroundJob(
+            source=VideoSource(place=str(tmp_path / "video")),
+            model=Model(name="median"),
+            options=ForegroundOptions(passes=passes),
+            outputs=Outputs(folder=folder, formats=("png",), **how),
+        )
+
+    def masks(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted((folder / "masks").glob("*.png"))}
+
+    jobs.run(job(tmp_path / "whole"))
+    whole = masks(tmp_path / "whole")
+    assert len(whole) == len(IMAGES)
+    begun, number = tmp_path / "begun", 0
+    while not (begun / "masks" / running.STATE).exists() or not masks(begun):  # killed in the last pass
+        shutil.rmtree(begun, ignore_errors=True)
+        number += 3
+        assert dies_at(number, begun, lambda: jobs.run(job(begun)))
+    out = tmp_path / "out"
+    shutil.copytree(tmp_path / "begun", out)
+    moments = 0
+    begins = 12  # changes while the earlier run is removed, and what is left of it is told from the new one
+    steps = every_kill(
+        out, lambda: jobs.run(job(out, overwrite=True)), lambda number: 1 if number < begins else 5
+    )
+    for moment in steps:
+        jobs.run(job(out, resume=True))
+        assert masks(out) == whole, moment
+        shutil.rmtree(out)
+        shutil.copytree(tmp_path / "begun", out)
+        moments += 1
+    assert moments > 20
