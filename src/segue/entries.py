@@ -239,7 +239,8 @@ class PrompterEntry:
     network: str | None = None
 
 
-_SQUARE = Fraction(1)
+SQUARE = Fraction(1)
+"""Width by height of the pixels of most videos."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +275,7 @@ class SinkOptions:
     names: tuple[str, ...] | None = None
     images: tuple[str, ...] | None = None
     fps: float | None = None
-    pixel_aspect: Fraction = _SQUARE
+    pixel_aspect: Fraction = SQUARE
     settings: Mapping[str, Any] | None = None
     side_by_side: bool = False
     overwrite: bool = False

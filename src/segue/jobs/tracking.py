@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from segue.detectors import DEFAULT
+from segue.entries import SQUARE
 from segue.errors import ArgumentError, PromptError, SourceError
 from segue.jobs.opened import Inputs, OpenJob, first_frame
 from segue.jobs.values import (
@@ -26,8 +28,9 @@ from segue.jobs.values import (
 from segue.masks import resize_mask
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import licence_of
+from segue.naming import first_few
 from segue.prompts import MakePrompter, MotionPrompter, find_prompter
-from segue.prompts.parse import errors_name, fit_mask, read_masks
+from segue.prompts.parse import check_pixels, errors_name, fit_mask, read_masks
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector, Rules
 from segue.sessions import TrackSession
@@ -66,7 +69,9 @@ def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
         raise ArgumentError(f"setting {error_text(errors)}") from None
 
 
-def plan_prompts(job: TrackJob, first: Frame, size: tuple[int, int]) -> dict[int, list[Prompt]]:
+def plan_prompts(
+    job: TrackJob, first: Frame, size: tuple[int, int], source: Source | None = None
+) -> dict[int, list[Prompt]]:
     """The prompts of each frame, as a session takes them; those of the job are in pixels of ``size``."""
     by_frame: dict[int, list[AnyPrompt]] = defaultdict(list)
     for value in job.prompts:
@@ -76,15 +81,26 @@ def plan_prompts(job: TrackJob, first: Frame, size: tuple[int, int]) -> dict[int
         if index < first.index or (index - first.index) % stride:
             steps = f"in steps of {stride} from {first.index} on"
             raise PromptError(f"there is a prompt for frame {index}, but the frames go {steps}")
-    return {index: list(_prompts(given, size, first.size, job.fit)) for index, given in by_frame.items()}
+    fit = partial(
+        fit_mask,
+        size=size,
+        fit=job.fit,
+        turns=source.turns if source else 0,
+        pixel_aspect=source.pixel_aspect if source else SQUARE,
+    )
+    return {index: list(_prompts(given, size, first.size, fit)) for index, given in by_frame.items()}
 
 
 def _prompts(
-    prompts: Sequence[AnyPrompt], size: tuple[int, int], frame_size: tuple[int, int], fit: bool
+    prompts: Sequence[AnyPrompt],
+    size: tuple[int, int],
+    frame_size: tuple[int, int],
+    fit: Callable[[Any], Any],
 ) -> Iterator[Prompt]:
     """Read and check the prompts of one frame in pixels of ``size``; frames have ``frame_size``."""
     for item in prompts:  # in their order: where they overlap, the later one wins
         if not isinstance(item, MaskPrompt):
+            check_pixels(item)
             yield item.scaled(frame_size[1] / size[1], frame_size[0] / size[0])
             continue
         with errors_name(item.path or f"object {item.id}"):
@@ -93,7 +109,7 @@ def _prompts(
                 raise PromptError("the mask is empty; draw at least one object")
             for one in read:
                 # A mask of the reduced frames has their size already.
-                mask = one.mask if one.mask.shape == frame_size else fit_mask(one.mask, size, fit)
+                mask = one.mask if one.mask.shape == frame_size else fit(one.mask)
                 mask = resize_mask(mask, frame_size)
                 if mask.any():  # else it is too small for the reduced frames
                     yield replace(one, mask=mask != 0, digest=None)
@@ -208,6 +224,11 @@ class OpenTrack(_OpenTracker):
         self.session, self._plan = self.tracker, dict[int, list[Prompt] | FramePrompts]()
         if self.own_source:
             self._pending |= dict.fromkeys(job.required or (), "there should be a result of")
+        named = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
+        apart = [index for index in named if self.source.frame_label(index) != str(index)]
+        files = [f"frame {index} is {self.source.files[index].name}" for index in apart]
+        if files:
+            self.notice = f"frames count from 0 in the order of their names: {first_few(files)}"
         self._review = ReviewList()
         self._backwards: ReversePass | None = None
         if job.options.reverse:
@@ -227,11 +248,14 @@ class OpenTrack(_OpenTracker):
 
     def plan(self, first: Frame) -> Mapping[int, list[Prompt] | FramePrompts]:
         if not self._plan:
-            self._plan.update(plan_prompts(self.job, first, self.source.original_size or first.size))
+            self._plan.update(self._planned(first))
             if first.index in self._plan:
                 self._plan[first.index] = self.session.resolve(first, self._plan[first.index])
             self._pending |= dict.fromkeys(self._plan, "there is a prompt for")
         return self._plan
+
+    def _planned(self, first: Frame) -> dict[int, list[Prompt]]:
+        return plan_prompts(self.job, first, self.source.original_size or first.size, self.source)
 
     def step(self, frame: Frame) -> Segmentation | None:
         prompts = self.plan(frame).get(frame.index)
@@ -246,7 +270,9 @@ class OpenTrack(_OpenTracker):
         return super().note(result)
 
     def summary(self) -> str:
-        frames = dict.fromkeys(str(doubt.index) for doubt in self._review.worst(most=NAMED))
+        frames = dict.fromkeys(
+            self.source.frame_label(doubt.index) for doubt in self._review.worst(most=NAMED)
+        )
         shown = f"look at frame {', '.join(frames)}: scores below {ATTENTION_BELOW}, the lowest first"
         return shown if frames else ""
 

@@ -15,7 +15,15 @@ from segue.errors import PromptError
 from segue.masks import fill_boxes
 from segue.models.base import FramePrompts
 from segue.prompts.answers import ImagePrompter, MakePrompter, Prompts
-from segue.prompts.parse import check_id, check_points, clip_box, errors_name, fit_mask, read_masks
+from segue.prompts.parse import (
+    check_id,
+    check_pixels,
+    check_points,
+    clip_box,
+    errors_name,
+    fit_mask,
+    read_masks,
+)
 from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
 from segue.types import (
@@ -121,6 +129,8 @@ def _understood(
     group: list[Prompt], native: Collection[PromptKind], size: tuple[int, int]
 ) -> TypeGuard[list[BoxPrompt | PointPrompt]]:
     """Whether the network itself understands all prompts of an object; it lies in the image then."""
+    for prompt in group:
+        check_pixels(prompt)
     for prompt in group:
         if isinstance(prompt, BoxPrompt) and "box" in native and not prompt.fill:
             clip_box(prompt.box, size)

@@ -8,20 +8,26 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from segue.entries import SQUARE
 from segue.errors import PromptError
 from segue.masks import decode_rle, read_index_mask, resize_mask
 from segue.masks.given import as_points
 from segue.masks.values import MAX_ID
 from segue.types import Box, BoxPrompt, MaskPrompt, Point, PointPrompt, Prompt, RemovePrompt
 
-_NUMBER = r"\s*(-?\d{1,9}(?:\.\d{0,9})?)\s*"
-_POSITIVE = r"\s*(\d{1,9}(?:\.\d{0,9})?)\s*"
+_VALUE = r"(?:[0-9]{1,40}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,3})?"
+"""A number above 0 as Python and JSON print it."""
+_NUMBER = rf"\s*([+-]?{_VALUE})\s*"
+_POSITIVE = rf"\s*({_VALUE})\s*"
+_DEGREES = ("0°", "90° to the left", "180°", "90° to the right")
+
 _AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
 _FORMS = {
     "mask": (r"(?:(\d{1,9})=)?(.+)", "PATH or id=PATH"),
@@ -115,16 +121,57 @@ def check_id(id: int) -> int:
     return int(id)
 
 
-def fit_mask(mask: npt.NDArray[Any], size: tuple[int, int], fit: bool) -> npt.NDArray[Any]:
-    """A mask at ``size`` (H, W); only with ``fit`` may it have had another one. ``mask``: (h, w)."""
+def fit_mask(
+    mask: npt.NDArray[Any], size: tuple[int, int], fit: bool, turns: int = 0, pixel_aspect: Fraction = SQUARE
+) -> npt.NDArray[Any]:
+    """A mask, (h, w), at ``size`` (H, W); only with ``fit`` may it have had another one.
+
+    A mask of the image as stored is turned as metadata turn the image. Another shape than that of the frame,
+    as stored or as shown with pixels of ``pixel_aspect``, is refused.
+    """
     if mask.ndim != 2:
         raise PromptError(f"a mask has two dimensions (height, width), not shape {mask.shape}")
-    if mask.shape != size and not fit:
+    if mask.shape == size:
+        return mask
+    sizes = f"the mask is {mask.shape[1]}x{mask.shape[0]} pixels, the frame {size[1]}x{size[0]}"
+    shown = (size[0], size[1] * float(pixel_aspect))
+    if not _alike(mask.shape, size) and not _alike(mask.shape, shown):
+        if turns % 2 and _alike(mask.shape[::-1], size):
+            if fit:
+                return resize_mask(np.ascontiguousarray(np.rot90(mask, turns)), size)
+            raise PromptError(
+                f"{sizes}: metadata of the source turn its images by {_DEGREES[turns % 4]}, and the mask is "
+                "not turned; use --fit (fit=True) to turn the mask, too"
+            )
         raise PromptError(
-            f"the mask is {mask.shape[1]}x{mask.shape[0]} pixels, the frame {size[1]}x{size[0]}; "
-            "use --fit (fit=True) to resize the mask"
+            f"{sizes}: another shape, so that it is of another image or a part; draw it on the frame"
         )
+    if not fit:
+        raise PromptError(f"{sizes}; use --fit (fit=True) to resize the mask")
     return resize_mask(mask, size)
+
+
+def _alike(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two sizes have one shape, but for rounding to whole pixels."""
+    (height, width), (tall, wide) = one, other
+    scale = min(height / tall, width / wide)
+    return max(abs(height - tall * scale), abs(width - wide * scale)) <= max(1.0, scale, 0.02 * max(one))
+
+
+def check_pixels(prompt: Prompt) -> None:
+    """Refuse a box or points that must be shares of the image: all their values lie in 0 to 1."""
+    if isinstance(prompt, BoxPrompt):
+        values = [float(value) for value in prompt.box]
+        shares = bool(values)
+    elif isinstance(prompt, PointPrompt):
+        values = [float(value) for point in (*prompt.positive, *prompt.negative) for value in point]
+        shares = any(value % 1 for value in values)  # a click on the corner of an image is one
+    else:
+        return
+    if shares and all(0 <= value <= 1 for value in values):
+        what = "box" if isinstance(prompt, BoxPrompt) else "point"
+        given = ", ".join(f"{value:g}" for value in values[:4])
+        raise PromptError(f"{what} ({given}): these are shares of the image; give pixels")
 
 
 def points_of(value: Any, where: str) -> tuple[Point, ...]:

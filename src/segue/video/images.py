@@ -217,8 +217,8 @@ def range_of(files: Sequence[Path]) -> Range | None:
 
 
 def quarter_turns(image: PillowImage.Image) -> int:
-    """Quarter turns, counterclockwise, by which EXIF data turn an image."""
-    return {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}.get(image.getexif().get(_ORIENTATION, 1), 0)
+    """Quarter turns, counterclockwise, by which EXIF data turn an image; mirrored ones do not count."""
+    return {3: 2, 6: 3, 8: 1}.get(image.getexif().get(_ORIENTATION, 1), 0)
 
 
 class ImageReader(Reader):

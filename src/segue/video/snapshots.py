@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from segue.entries import SQUARE
 from segue.errors import SinkError
 from segue.masks.files import encode_png
 from segue.types import Frame, Image, ObjectInfo, Segmentation
 from segue.video.partial import make_folder, write_complete, writing
-from segue.video.video_sink import SQUARE, OverlayVideoSink
+from segue.video.video_sink import OverlayVideoSink
 
 if TYPE_CHECKING:
     from segue.video.events import Event

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -18,6 +18,7 @@ from PIL import Image as PillowImage
 from segue.cancel import Cancelled, CancelToken
 from segue.errors import OutOfMemoryError, SourceDamageError, SourceError, memory_is_short
 from segue.inputs import check_choice, check_file, check_number, exists, kind_of, type_name, whole_number
+from segue.naming import last_number
 from segue.types import DamagePolicy, Frame, Image, WhenLate
 from segue.video.addresses import is_address
 from segue.video.identity import VideoSource
@@ -133,6 +134,25 @@ class Source(AbstractContextManager["Source"]):
     def dropped(self) -> int:
         """Frames of a live source that were left out because their reader was late."""
         return self._dropped + sum(ahead.dropped for ahead in self._active)
+
+    def frame_label(self, index: int) -> str:
+        """Call a frame by its number, or by its file where the names are other numbers.
+
+        Args:
+            index: of the frame, from 0.
+
+        Returns:
+            Such as ``10``, or ``00050.jpg (frame 10)``.
+        """
+        if not 0 <= index < len(self.names or ()) or not self._has_other_numbers:
+            return str(index)
+        return f"{self.files[index].name} (frame {index})"
+
+    @cached_property
+    def _has_other_numbers(self) -> bool:
+        """Whether the numbers in the names of its images are not their positions."""
+        numbers = [last_number(name) for name in self.names or ()]
+        return None not in numbers and numbers != list(range(len(numbers)))
 
     def delay(self, frame: Frame) -> float | None:
         """Measure how late a frame is worked on.

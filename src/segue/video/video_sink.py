@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
+from segue.entries import SQUARE
 from segue.errors import SinkError
 from segue.masks import overlay, resize_mask
 from segue.types import Frame, Image, Segmentation
@@ -27,9 +28,6 @@ from segue.video.sinks import FileSink
 
 RgbaImage = Image
 """An image with transparency, (H, W, 4), uint8."""
-
-SQUARE = Fraction(1)
-"""Width by height of the pixels of most videos."""
 
 _CLOCK = 90_000
 """Ticks a second of the time stamps."""
