@@ -124,6 +124,12 @@ def test_a_video_is_fetched_whatever_its_address_asks_for(
     assert fetch("https://host/a.mp4?token=2", tmp_path) != one
 
 
+def test_what_has_no_length_is_not_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(places, "file_system", lambda place: (Told(size=None, type="file"), place))
+    with pytest.raises(SourceError, match="without an end"):
+        fetch("http://camera/stream.mjpg", tmp_path)
+
+
 def test_a_folder_that_cannot_be_listed_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def find(self, root: str) -> list[str]:

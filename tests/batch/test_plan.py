@@ -68,11 +68,12 @@ def test_a_table_with_a_mistake_is_refused_with_its_row(tmp_path: Path, text: st
         read_tasks([str(tmp_path / "list.csv")])
 
 
-def touched(folder: Path, *names: str) -> None:
-    """Empty files; who plans opens none."""
+def touched(folder: Path, *names: str) -> Path:
+    """A folder with empty files; who plans opens none."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+    return folder
 
 
 def names_and_sources(*sources: object) -> dict[str, str]:
@@ -211,3 +212,68 @@ def test_names_that_are_equal_or_lie_in_each_other_are_refused(names: tuple[str,
 
 def test_names_that_lie_apart_are_taken() -> None:
     check_names(["a/b/c", "a/b/d", "a/c", "ab", "b.mp4"])
+
+
+def test_hidden_files_are_no_videos_and_others_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = touched(
+        tmp_path / "DCIM",
+        *("100GOPRO/GX01.MP4", "100GOPRO/._GX01.MP4", "100GOPRO/GX01.LRV", "100GOPRO/GX01.THM"),
+        *("__MACOSX/GX01.MP4", ".Trashes/GX02.mp4", "Thumbs.db", "100GOPRO/GX02.LRV"),
+    )
+    assert names_and_sources(card) == {"100GOPRO/GX01": "GX01.MP4"}
+    said = capsys.readouterr().err
+    assert "3 files" in said
+    assert "2 .lrv" in said
+    assert "1 .thm" in said
+
+
+def test_every_video_that_a_single_run_takes_is_one_of_a_batch(tmp_path: Path) -> None:
+    names = [
+        "a.MTS",
+        "b.m2ts",
+        "c.3gp",
+        "d.asf",
+        "e.flv",
+        "f.mxf",
+        "g.vob",
+        "h.ogv",
+        "i.AVI",
+        "j.mpg",
+        "k.h264",
+        "l.gif",
+        "m.wmv",
+    ]
+    assert sorted(names_and_sources(touched(tmp_path, *names)).values()) == names
+
+
+def test_a_list_may_end_in_list(tmp_path: Path) -> None:
+    touched(tmp_path, "a.mp4")
+    (tmp_path / "videos.list").write_text("# ours\na.mp4\n")
+    assert names_and_sources(tmp_path / "videos.list") == {"a": "a.mp4"}
+
+
+def test_a_pattern_may_match_lists(tmp_path: Path) -> None:
+    touched(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    (tmp_path / "l1.csv").write_text("source\na.mp4\n")
+    (tmp_path / "l2.csv").write_text("source\nb.mp4\n")
+    assert names_and_sources(tmp_path / "l*.csv") == {"a": "a.mp4", "b": "b.mp4"}
+
+
+def test_a_pattern_without_an_ending_takes_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = touched(tmp_path / "in", "a.mp4", "b.mts", "a.thm", "._a.mp4", "notes.pdf")
+    assert names_and_sources(folder / "*") == {"a": "a.mp4", "b": "b.mts"}
+    assert "1 .pdf, 1 .thm" in capsys.readouterr().err
+    assert names_and_sources(folder / "*.thm") == {"a": "a.thm"}
+
+
+@pytest.mark.parametrize(
+    "address", ["rtsp://u:secret@cam/1", "udp://239.0.0.1:1234", "srt://host:9000", "https://cam/live.m3u8"]
+)
+def test_a_stream_without_an_end_is_refused_at_once(tmp_path: Path, address: str) -> None:
+    (tmp_path / "cameras.txt").write_text(f"{address}\n")
+    for source in (address, str(tmp_path / "cameras.txt")):
+        with pytest.raises(SourceError, match="has no end") as error:
+            read_tasks([source])
+        assert "secret" not in str(error.value)

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import SegueError, SourceError
 from segue.extras import install_command
+from segue.naming import is_hidden
 from segue.video.addresses import public_address, stored_address
 from segue.video.identity import SourceIdentity
 from segue.video.mask_folder import MARKER, RECORDS
@@ -99,7 +100,9 @@ def files_below(place: str, suffixes: Collection[str]) -> list[str]:
     return sorted(
         files.unstrip_protocol(name)
         for name in found
-        if Path(name).suffix.lower() in suffixes and not results.intersection(map(str, Path(name).parents))
+        if Path(name).suffix.lower() in suffixes
+        and not is_hidden(name.removeprefix(root))
+        and not results.intersection(map(str, Path(name).parents))
     )
 
 
@@ -116,9 +119,15 @@ def fetch(place: str, folder: Path) -> Path:
     """Bring a remote file into the folder of a video, unless it is there already."""
     files, name = file_system(place)
     try:
-        identity = _identity(place, files.info(name))
+        info = files.info(name)
+        identity = _identity(place, info)
         target = folder / (key_of(f"{place} {identity}") + Path(place.split("?")[0]).suffix)
         if not target.exists():
+            if "size" in info and info["size"] is None and place.lower().startswith("http"):
+                raise SourceError(
+                    "the server does not say how long it is, as of a stream without an end; download it, or "
+                    "give the address to `segue track`, `segue foreground` or `segue instances`"
+                )
             folder.mkdir(parents=True, exist_ok=True)
             with replacing(target) as partial:
                 files.get_file(name, str(partial))

@@ -25,12 +25,15 @@ from segue.batch.places import (
 )
 from segue.errors import SegueError, SourceError
 from segue.jobs.values import VideoJob
-from segue.naming import first_few, natural_key
+from segue.naming import first_few, is_hidden, natural_key
+from segue.notices import notice
 from segue.system import WINDOWS
-from segue.video.addresses import is_url
+from segue.video.addresses import SCHEMES, is_url, public_address
 from segue.video.identity import SourceIdentity
+from segue.video.kinds import IMAGE_SUFFIXES, LIST_SUFFIXES, VIDEO_SUFFIXES, is_video
 
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
+LIVE_SCHEMES = SCHEMES - {"http", "https"}
+"""Schemes of addresses of streams, which have no end."""
 
 REPORT = "report.html"
 """The page of a batch, in the output."""
@@ -106,7 +109,8 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
     text file has one source a line (empty lines and those that begin with # do not count); CSV has the column
     ``source`` and may have ``name``, ``mask``, ``box``, ``point``, ``remove``, ``auto``, ``classes``,
     ``with``, ``roi``, ``depth``, ``flow`` and ``options``. Relative paths in a list begin at the list. What
-    segue wrote is no source: folders and patterns leave it out.
+    segue wrote is no source: folders and patterns leave it out, and hidden files. A notice counts the other
+    files below a folder by their endings.
 
     Args:
         sources: paths of videos and folders, patterns with ``*``, ``?`` and ``[]``, addresses of remote
@@ -119,7 +123,7 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
 
     Raises:
         SourceError: nothing is there, a list cannot be read or has a wrong row, or a source is a result of
-            segue.
+            segue or a stream without an end.
     """
     tasks = {(task.source, task.arguments): task for text in sources for task in _expanded(text)}
     if not tasks:
@@ -182,9 +186,12 @@ def identity_now(task: Task) -> SourceIdentity | None:
 
 def _expanded(text: str) -> Iterator[Task]:
     path = PurePosixPath(_path_of(text))
-    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+    if glob.has_magic(text) and not is_url(text) and not Path(text).exists():
+        yield from _matching(text)
+    elif path.suffix.lower() in LIST_SUFFIXES:
         yield from _listed(Path(text))
-    elif is_url(text) and path.suffix.lower() in VIDEO_SUFFIXES:
+    elif is_url(text) and (path.suffix.lower() in VIDEO_SUFFIXES or _is_live(text)):
+        _refuse_live(text)
         yield Task(path.stem, text)
     elif is_url(text):
         for item in files_below(text, VIDEO_SUFFIXES):
@@ -195,13 +202,46 @@ def _expanded(text: str) -> Iterator[Task]:
     elif place.is_file():
         _refuse_result(place.parent, text)
         yield Task(place.stem, str(place))
-    elif glob.has_magic(text):
-        for each in sorted(glob.glob(text, recursive=True), key=natural_key):  # noqa: PTH207
-            place = Path(each)
-            if not any(map(is_result, (place, *place.parents[:-1]))):
-                yield from [Task(place.name, str(place.absolute()))] if place.is_dir() else _expanded(each)
     else:
         raise SourceError(f"{text}: no such file, folder or list")
+
+
+def _matching(pattern: str) -> Iterator[Task]:
+    """Folders, lists and files that match; where the pattern leaves the ending open, of files the videos."""
+    any_ending = glob.has_magic(Path(pattern).suffix) or not Path(pattern).suffix
+    left: Counter[str] = Counter()
+    for each in sorted(glob.glob(pattern, recursive=True), key=natural_key):  # noqa: PTH207
+        place = Path(each)
+        if is_hidden(place.name) or any(map(is_result, (place, *place.parents[:-1]))):
+            continue
+        if place.is_dir():
+            yield Task(place.name, str(place.absolute()))
+        elif any_ending and not (is_video(place) or place.suffix.lower() in LIST_SUFFIXES | IMAGE_SUFFIXES):
+            left[place.suffix.lower()] += 1
+        else:
+            yield from _expanded(each)
+    _report_left(pattern, left)
+
+
+def _report_left(where: str, left: Mapping[str, int]) -> None:
+    """Say which files are left out, by their endings."""
+    if left:
+        counts = (f"{count} {ending or 'without an ending'}" for ending, count in sorted(left.items()))
+        notice(f"{where}: {sum(left.values())} files are left out, by their endings: {first_few(counts, 12)}")
+
+
+def _is_live(address: str) -> bool:
+    """Whether an address is that of a stream without an end, by its scheme or as a playlist."""
+    playlist = _path_of(address).lower().endswith((".m3u8", ".mpd", ".sdp"))
+    return playlist or address.partition("://")[0].lower() in LIVE_SCHEMES
+
+
+def _refuse_live(address: str) -> None:
+    if _is_live(address):
+        raise SourceError(
+            f"{public_address(address)}: is a stream, which has no end; a batch takes videos. "
+            "Follow it with `segue track`, `segue foreground` or `segue instances`, perhaps with --duration"
+        )
 
 
 def _refuse_result(folder: Path, text: str) -> None:
@@ -217,18 +257,26 @@ def _path_of(place: str) -> str:
 
 def _below(folder: Path) -> Iterator[Task]:
     videos: list[tuple[str, str]] = []
+    left: Counter[str] = Counter()
     # The functions of os.path: pathlib takes as long as all else for very many videos.
     start = os.path.join(folder, "")  # noqa: PTH118
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_result(Path(place, name))]
-        for path in (os.path.join(place, name) for name in names):  # noqa: PTH118
+        folders[:] = [name for name in folders if not is_hidden(name) and not is_result(Path(place, name))]
+        for name in names:
+            path = os.path.join(place, name)  # noqa: PTH118
             stem, suffix = os.path.splitext(path)  # noqa: PTH122
-            if suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path):  # noqa: PTH113
+            if is_hidden(name):
+                continue
+            if suffix.lower() not in VIDEO_SUFFIXES:
+                left[suffix.lower()] += 1
+            elif os.path.isfile(path):  # noqa: PTH113
                 videos.append((stem[len(start) :].replace(os.sep, "/"), path))
+    if videos:
+        _report_left(str(folder), left)
     for name, path in sorted(videos, key=lambda video: natural_key(video[1])):
         yield Task(name, path)
     if not videos:
-        inner = [path for path in folder.iterdir() if path.is_dir()]
+        inner = [path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
         images = [path for path in inner if not is_result(path)]
         for item in sorted(images, key=lambda path: natural_key(path.name)) or [folder] * (not inner):
             yield Task(item.name or item.resolve().name, str(item))
@@ -246,7 +294,9 @@ def _listed(path: Path) -> Iterator[Task]:
             task = Task(name, _beside(path, source), tuple(_arguments(row, path)))
         except SegueError as error:
             raise SourceError(f"{path}: row {number}: {error}") from None
-        if not is_url(source):
+        if is_url(source):
+            _refuse_live(source)
+        else:
             _refuse_result(Path(task.source).parent, f"{path}: row {number}: {source}")
         if names.setdefault((task.source, task.arguments), name) != name:
             raise SourceError(
@@ -262,7 +312,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{path}: the list cannot be read ({error})") from None
-    if path.suffix.lower() == ".txt":
+    if path.suffix.lower() in (".txt", ".list"):
         sources = map(str.strip, text.splitlines())
         yield from ({"source": source} for source in sources if source and source[0] != "#")
         return
