@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from segue.errors import SourceError
 from segue.video import open_source
-from tests.video.making import drawn_image, level
+from segue.video.images import Range, decode_image, read_image
+from segue.video.source import open_reader
+from tests.video.making import corners, drawn_image, level
 
 
 @pytest.fixture
@@ -123,3 +127,117 @@ def test_a_format_that_nobody_asked_for_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "a.eps").replace(tmp_path / "a.png")
     with pytest.raises(SourceError, match=r"a\.png: "):
         levels(open_source(tmp_path / "a.png"))
+
+
+def ramp(top: int, size: tuple[int, int] = (32, 64)) -> np.ndarray:
+    return np.linspace(0, top, size[0] * size[1]).reshape(size)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_a_folder_of_deep_images_has_one_range(
+    tmp_path: Path, bits: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second image is darker, and stays so."""
+    top = 2**bits - 1
+    for number, share in enumerate((1.0, 0.5)):
+        values = (ramp(top) * share).astype(np.uint16)
+        Image.fromarray(values).save(tmp_path / f"{number}.png")
+    first, second = (frame.image for frame in open_source(tmp_path))
+    expected = ramp(255)[..., None]
+    assert np.abs(first - expected).max() <= 1
+    assert np.abs(second - expected / 2).max() <= 1
+    assert ("are shown as black to white" in capsys.readouterr().err) == (bits < 16)
+
+
+def test_a_narrow_band_of_values_is_stretched(tmp_path: Path) -> None:
+    """As of thermal cameras: 14 bits, of which a scene fills a few hundred values."""
+    for number in range(2):
+        Image.fromarray((7000 + ramp(600)).astype(np.uint16)).save(tmp_path / f"{number}.png")
+    image = next(iter(open_source(tmp_path))).image
+    assert np.abs(image - ramp(255)[..., None]).max() <= 1
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-2.0, 5.0), (0.0, 1000.0)])
+def test_floats_are_mapped_by_their_range(tmp_path: Path, low: float, high: float) -> None:
+    values = (low + ramp(1) * (high - low)).astype(np.float32)
+    values[0, 1] = np.nan
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    image = next(iter(open_source(tmp_path / "a.tif"))).image
+    assert np.abs(image[1:] - 255 * ramp(1)[1:, :, None]).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_colour_of_12_bits_in_16_is_as_bright_as_it_was(tmp_path: Path, name: str) -> None:
+    image = corners()
+    cv2.imwrite(str(tmp_path / name), image[..., ::-1].astype(np.uint16) * 16)
+    assert np.abs(read_image(tmp_path / name).astype(int) - image).max() <= 1
+
+
+def test_pages_of_a_deep_stack_have_one_range(tmp_path: Path) -> None:
+    pages = [Image.fromarray((ramp(4095) * share).astype(np.uint16)) for share in (1.0, 0.25)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    first, second = (frame.image for frame in open_source(tmp_path / "a.tif"))
+    assert np.abs(first / 4.0 - second).max() <= 1
+    assert first.max() == 255
+
+
+def test_a_flat_deep_image_is_no_division_by_nothing() -> None:
+    assert Range.of([np.full((4, 4), 0, np.uint16)]).to_8_bits(np.zeros((4, 4), np.uint16)).max() == 0
+    assert Range.of([np.full((4, 4), np.nan, np.float32)]).to_8_bits(np.zeros((1, 1))).max() == 0
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LA", "1", "YCbCr", "P"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    grey = Image.fromarray(np.full((8, 8, 3), 255, np.uint8)).convert(
+        "L" if mode in ("PA", "LA", "1") else "RGB"
+    )
+    form = {"CMYK": "TIFF", "YCbCr": "JPEG", "HSV": None, "PA": None}.get(mode, "PNG")
+    if form is None:
+        pytest.skip("no file has it")
+    data = io.BytesIO()
+    grey.convert(mode).save(data, form)
+    assert decode_image(data.getvalue(), "image").min() >= 253
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_images_are_turned_as_others(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    values = corners()[..., 0].astype(np.uint16) * 257
+    Image.fromarray(values).save(tmp_path / "deep.tif", exif=exif)
+    Image.fromarray((values >> 8).astype(np.uint8)).save(tmp_path / "plain.tif", exif=exif)
+    scale = Range(0, 65535)
+    assert np.array_equal(read_image(tmp_path / "deep.tif", scale), read_image(tmp_path / "plain.tif"))
+
+
+def test_masks_beside_their_images_are_no_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        Image.fromarray(drawn_image(number)).save(tmp_path / f"{number}.jpg")
+        if number < 3:
+            Image.fromarray(np.zeros((48, 64), np.uint8)).save(tmp_path / f"{number}.png")
+    source = open_source(tmp_path)
+    assert [file.name for file in source.files] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    assert "3 files of the same names" in capsys.readouterr().err
+    assert open_reader(tmp_path).count == 4
+
+
+def test_images_and_others_of_the_same_names_are_refused(tmp_path: Path) -> None:
+    for name in ("0.jpg", "0.png", "1.jpg", "2.png"):
+        Image.fromarray(drawn_image(0)).save(tmp_path / name)
+    with pytest.raises(SourceError, match=r"0\.jpg and 0\.png"):
+        open_source(tmp_path)
+
+
+def test_files_that_systems_leave_are_no_images(folder: Path) -> None:
+    (folder / "._f1.png").write_bytes(bytes.fromhex("00051607"))
+    assert open_source(folder).frame_count == 4
+    assert open_source(f"{folder}/*.png").frame_count == 4
+
+
+def test_a_frame_is_called_by_its_file_where_the_numbers_differ(tmp_path: Path) -> None:
+    for number in (0, 5, 10):
+        Image.fromarray(drawn_image(number)).save(tmp_path / f"{number:05d}.png")
+    assert open_source(tmp_path).frame_label(1) == "00005.png (frame 1)"
+    for number in (5, 10):
+        (tmp_path / f"{number:05d}.png").rename(tmp_path / f"{number // 5:05d}.png")
+    assert open_source(tmp_path).frame_label(1) == "1"

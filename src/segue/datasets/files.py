@@ -18,13 +18,10 @@ from segue.masks import StoredMask, read_stored_mask
 from segue.masks.files import IMAGE_ERRORS, IMAGE_FORMATS, read_levels
 from segue.naming import first_few, is_hidden, natural_key
 from segue.types import Image as RgbImage
+from segue.video.kinds import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from segue.video.readers import check_pixels
 
 Video = TypeVar("Video")
-
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-"""Endings of images."""
 
 
 def read_rgb(path: Path) -> RgbImage:
