@@ -7,6 +7,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from segue.api import Results
 from segue.errors import ArgumentError, PromptError, SegueError, SourceError
 from segue.masks import write_index_mask
 from segue.masks.given import PromptWarning
+from segue.masks.rle import encode_rle
 from segue.models.stcn import STCNLite
 from segue.types import BoxPrompt, MaskPrompt, Segmentation
 from segue.video.images import write_image
@@ -51,6 +53,84 @@ def test_points_of_the_first_frame_are_a_prompt(lite: STCNLite, points: Any) -> 
     boxed = {0: [segue.BoxPrompt(1, BOX), segue.PointPrompt(1, ((20, 20),))]}
     wanted = list(segue.track(IMAGES[:2], boxed, model=lite, device="cpu"))
     assert same(list(segue.track(IMAGES[:2], box=BOX, points=points, model=lite, device="cpu")), wanted)
+
+
+def tracked(lite: STCNLite, *given: Any, **marks: Any) -> list[Segmentation]:
+    return list(segue.track(IMAGES[:2], *given, model=lite, device="cpu", **marks))
+
+
+SQUARE = [(8, 8), (40, 8), (40, 40), (8, 40)]
+SQUARE_MASK = np.zeros(FIRST.shape, np.uint8)
+SQUARE_MASK[8:40, 8:40] = 1
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        {1: FIRST == 1, 2: FIRST == 2},
+        {1: FIRST == 1, 2: SECOND},
+        {1: torch.from_numpy(FIRST == 1), 2: encode_rle(FIRST == 2)},
+        np.stack([FIRST == 1, FIRST == 2])[:, None],
+        torch.from_numpy(np.stack([FIRST == 1, FIRST == 2])),
+        [FIRST == 1, FIRST == 2],
+        FIRST,
+    ],
+)
+def test_masks_of_objects_by_id(lite: STCNLite, masks: Any) -> None:
+    assert same(tracked(lite, masks=masks), tracked(lite, {0: FIRST}))
+
+
+@pytest.mark.parametrize("polygon", [SQUARE, np.array(SQUARE, float), [[8, 8, 40, 8, 40, 40, 8, 40]]])
+def test_a_polygon_is_a_mask(lite: STCNLite, polygon: Any) -> None:
+    assert same(tracked(lite, masks={1: polygon}), tracked(lite, SQUARE_MASK))
+
+
+@pytest.mark.parametrize(
+    "boxes", [{1: BOX, 2: (0, 0, 9, 9)}, np.array([BOX, (0, 0, 9, 9)]), [BOX, (0, 0, 9, 9)]]
+)
+def test_boxes_of_objects_by_id(lite: STCNLite, boxes: Any) -> None:
+    wanted = tracked(lite, [segue.BoxPrompt(1, BOX), segue.BoxPrompt(2, (0, 0, 9, 9))])
+    assert same(tracked(lite, boxes=boxes), wanted)
+
+
+def test_points_have_labels_as_in_sam_2(lite: STCNLite) -> None:
+    points = np.array([[20, 20], [5, 40]], np.float32)
+    wanted = tracked(lite, points=[(20, 20)], negative=[(5, 40)])
+    assert same(tracked(lite, points=points, labels=np.array([1, 0], np.int32)), wanted)
+    for labels in ([1], [0, 0], [1, 2]):
+        with pytest.raises(PromptError, match="labels"):
+            tracked(lite, points=points, labels=labels)
+    with pytest.raises(PromptError, match="labels"):
+        tracked(lite, points=points, labels=[1, 0], negative=(1, 1))
+
+
+def test_an_earlier_result_is_a_prompt(lite: STCNLite) -> None:
+    result = Segmentation(7, 0.3, FIRST, (segue.ObjectInfo(1, "dog", 1.0), segue.ObjectInfo(2, "ball", 1.0)))
+    found = tracked(lite, result)
+    assert [item.label for item in found[0].objects] == ["dog", "ball"]
+    assert np.array_equal(found[1].mask, tracked(lite, FIRST)[1].mask)
+
+
+def test_detections_of_supervision_are_prompts(lite: STCNLite) -> None:
+    detections = SimpleNamespace(
+        xyxy=np.array([BOX], np.float32),
+        mask=None,
+        class_id=np.array([3]),
+        tracker_id=np.array([5]),
+        confidence=None,
+        data={"class_name": np.array(["dog"])},
+    )
+    assert same(tracked(lite, detections), tracked(lite, segue.BoxPrompt(5, BOX, label="dog")))
+    detections.mask = (FIRST == 1)[None]
+    assert same(tracked(lite, detections), tracked(lite, MaskPrompt(5, FIRST == 1, label="dog")))
+
+
+def test_masks_by_id_are_not_taken_for_masks_by_frame(lite: STCNLite) -> None:
+    with pytest.raises(PromptError, match="masks="):
+        segue.track(IMAGES, {1: FIRST == 1, 2: FIRST == 2}, model=lite)
+    later = {1: [MaskPrompt(1, FIRST == 1)], 2: [MaskPrompt(2, FIRST == 2)]}
+    found = list(segue.track(IMAGES[:3], later, model=lite, device="cpu"))
+    assert [len(result.objects) for result in found] == [0, 1, 2]
 
 
 def same(one: list[Segmentation], other: list[Segmentation]) -> bool:

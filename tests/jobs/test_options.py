@@ -20,7 +20,7 @@ from segue.options import PANELS, by_arguments, flags_of, offered
 JOBS: dict[str, type[VideoJob]] = {"track": TrackJob, "foreground": ForegroundJob, "instances": InstancesJob}
 
 OF_FILES = ("source", "outputs", "finding")  # open_source, save and detector have these arguments
-IN_PYTHON_ALONE = {"prompts", "text", "box", "points", "negative", "required"}
+IN_PYTHON_ALONE = {"prompts", "text", "box", "boxes", "masks", "points", "labels", "negative", "required"}
 EVENTS = {"events", "zones", "notify", "name_events", "snapshots", "background"}
 NOT_IN_PYTHON = {*EVENTS, "explain", "whole"}
 

@@ -21,13 +21,19 @@ from segue.sessions.detected import DetectionSession
 from segue.types import Box, MemoryPolicy, Point, Prompt
 from segue.video import Source
 
+MARKS = ("box", "boxes", "masks", "points", "labels", "negative")
+"""Arguments that are prompts of the first frame."""
+
 
 def track(
     source: Source | str | Path | int | Iterable[Any],
     prompts: Mapping[int, PromptsLike] | PromptsLike | Auto | None = None,
     *,
     box: Box | None = None,
+    boxes: Mapping[int, Box] | Sequence[Box] | None = None,
+    masks: Mapping[int, Any] | Sequence[Any] | None = None,
     points: Point | Sequence[Point] | None = None,
+    labels: Sequence[int] | None = None,
     negative: Point | Sequence[Point] | None = None,
     text: str | Sequence[str] | None = None,
     model: str | TrackNetwork = "stcn-lite",
@@ -59,11 +65,16 @@ def track(
         source: anything :func:`segue.open_source` takes, such as a file, a folder, an array (T, H, W, 3) or a
             list of RGB images.
         prompts: objects to track: those of the first frame, or a mapping from frame index to prompts.
-            Prompts of a frame are an index mask (H, W), masks (N, H, W), the path of a mask file, or values
-            such as :class:`segue.BoxPrompt`; see :func:`segue.prompts.given.as_prompts`. Prompts on later
-            frames add, correct and remove objects. :class:`segue.Auto` finds the objects instead.
+            Prompts of a frame are an index mask (H, W), masks (N, H, W), the path of a mask file, values
+            such as :class:`segue.BoxPrompt`, an earlier result, or ``Detections`` of supervision; see
+            :func:`segue.prompts.given.as_prompts`. Prompts on later frames add, correct and remove objects.
+            :class:`segue.Auto` finds the objects instead.
         box: ``(x0, y0, x1, y1)`` in pixels around a single object, on the first frame.
-        points: ``(x, y)`` in pixels on that object, one or several, alone or with ``box``.
+        boxes: boxes of several objects by id, or (N, 4) for the ids 1 to N.
+        masks: masks of objects on the first frame by id, or (N, H, W) or (N, 1, H, W) for the ids 1 to N.
+            Each is an array (H, W), a path, a polygon (N, 2), or polygons or run lengths of COCO.
+        points: ``(x, y)`` in pixels on a single object, one or several, alone or with ``box``.
+        labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it, as in SAM 2.
         negative: points beside the object, together with ``points``.
         text: phrases to look for, such as ``"red car"`` or ``["person", "red car"]``; results have them as
             labels, with the score of the match. :class:`segue.Auto` sets the detector, the frames and the
@@ -109,6 +120,7 @@ def track(
         ...     print(result.index, result.mask.shape, [item.box for item in result.objects])
         >>> segue.track("dog.mp4", box=(120, 80, 310, 260)).save("out", formats=["png", "overlay"])
         >>> segue.track("dog.mp4", points=[(200, 150)]).save("out-of-a-click")
+        >>> segue.track("dog.mp4", masks={1: dog, 2: ball}).save("out-of-two-masks")
         >>> segue.track("street.mp4", text="person, red car").save("out-of-a-text")
         >>> cars = segue.detector("maskrcnn", classes=["car"])
         >>> for result in segue.track("street.mp4", segue.Auto(cars, every=25)):
@@ -116,7 +128,7 @@ def track(
     """
     given = dict(locals())
     opened = given["source"] = opened_source(source, given.pop("colour"))
-    marks = {name: given.pop(name) for name in ("box", "points", "negative")}
+    marks = {name: given.pop(name) for name in MARKS}
     del given["prompts"], given["required"], given["text"]
     if text is not None:
         if prompts is not None and not isinstance(prompts, Auto):
@@ -132,7 +144,7 @@ def track(
         asked = {item: getattr(prompts, item) for item in ("every", "text", "frames", "score")}
         finding = checked(DetectorConfig, {"name": name, **asked})
         return results_of(TrackJob, given, {"detector": prompts.detector}, finding=finding)
-    said = given_prompts(prompts, **marks)
+    said = given_prompts(prompts, **marks, size=opened.size)
     return results_of(TrackJob, given, prompts=stored_prompts(said, opened), required=required)
 
 
