@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import segue
 from segue.errors import CheckpointError, PromptError
@@ -57,10 +59,63 @@ def test_masks_are_taken_as_they_are() -> None:
     assert found == [(None, 0.9, (10, 10, 30, 20)), (None, 0.6, (40, 40, 70, 50))]
 
 
+SCORES, LABELS = np.array([0.6, 0.9]), ["boat", "car"]
+PLANES = np.zeros((2, 60, 80), np.float32)
+PLANES[0, 30:50, 40:70], PLANES[1, 10:30, 10:30] = 0.7, 0.9
+DETECTIONS = SimpleNamespace(
+    xyxy=BOXES, confidence=SCORES, mask=None, class_id=None, data={"class_name": np.array(LABELS)}
+)
+ANSWERS = {
+    "Detections of supervision": DETECTIONS,
+    "boxes, scores and labels": (BOXES, SCORES, LABELS),
+    "a dictionary of tensors": {
+        "boxes": torch.tensor(BOXES),
+        "scores": torch.tensor(SCORES),
+        "labels": LABELS,
+        "masks": torch.tensor(PLANES)[:, None],
+    },
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_any_function_of_an_image_is_a_detector(answer: Any) -> None:
+    assert finds(detector(lambda image: answer, refine="none", device="cpu")) == BOTH
+    assert finds(detector(lambda image: answer, score=0.7, refine="none", device="cpu")) == BOTH[:1]
+    assert finds(detector(lambda image: answer, classes=["boat"], refine="none", device="cpu")) == BOTH[1:]
+
+
+def test_a_function_that_finds_boxes_alone_gets_masks_of_segue_prompt() -> None:
+    found = detector(lambda image: BOXES, device="cpu")(Frame(0, 0.0, IMAGE))
+    assert len(found.objects) == 2
+    red = np.zeros(IMAGE.shape[:2], np.bool_)
+    red[10:30, 10:30] = True
+    masks = [found.mask == item.id for item in found.objects]
+    assert max((mask & red).sum() / (mask | red).sum() for mask in masks) > 0.5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, {"scores": [1]}, (BOXES, [0.5]), {"boxes": BOXES, "masks": PLANES[:, :9]}, np.zeros((2, 3))],
+)
+def test_an_answer_of_another_form_is_refused(answer: Any) -> None:
+    with pytest.raises(PromptError, match="the detector gave"):
+        detector(lambda image: answer, device="cpu")(Frame(0, 0.0, IMAGE))
+
+
+def test_options_of_detectors_by_name_are_refused_for_a_function() -> None:
+    with pytest.raises(PromptError, match="tiles"):
+        detector(lambda image: BOXES, tiles=2)
+
+
+def test_segue_tracks_what_a_function_finds() -> None:
+    find = segue.detector(lambda image: (BOXES, SCORES, LABELS), refine="none", device="cpu")
+    found = list(segue.track([IMAGE] * 3, segue.Auto(find), device="cpu"))
+    assert {item.label for item in found[-1].objects} == {"boat", "car"}
+
+
 def test_what_is_no_detector_is_refused() -> None:
-    for wrong in (3, lambda image: None):
-        with pytest.raises(PromptError, match="give a name"):
-            detector(wrong)  # type: ignore[arg-type]
+    with pytest.raises(PromptError, match="give a name"):
+        detector(3)  # type: ignore[arg-type]
 
 
 def asked(text: str, **options: Any) -> list[tuple[str | None, float, Any]]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from segue.arrays import BoolArray, Float32Array, FloatingArray
+from segue.arrays import BoolArray, Float32Array, FloatingArray, as_array
 from segue.errors import PromptError
-from segue.inputs import check_choice
+from segue.inputs import check_choice, kind_of
 from segue.masks import fill_boxes
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import suppress
@@ -138,6 +138,51 @@ class BoxDetector(ProposingDetector):
             lambda number: answer(number)[0],
             lambda number: answer(number)[1],
         )
+
+
+def finds_of(value: object, size: tuple[int, int]) -> Finds:
+    """What a detector of another library found in an image of this height and width.
+
+    ``value``: ``Detections`` of supervision; a dictionary with ``boxes`` and perhaps ``scores``, ``labels``
+    and ``masks``, as torchvision's models give it; boxes alone, (N, 4); or a tuple of these in this order.
+    Arrays may be tensors; masks are (N, H, W) or (N, 1, H, W), booleans or in [0, 1].
+    """
+    boxes: Any
+    scores: Any = None
+    labels: Any = None
+    masks: Any = None
+    if hasattr(value, "xyxy"):
+        data: Any = value
+        boxes, scores, masks = data.xyxy, data.confidence, data.mask
+        labels = data.data.get("class_name", data.class_id)
+    elif isinstance(value, Mapping):
+        if "boxes" not in value:
+            raise PromptError(f"the detector gave a dictionary with {', '.join(map(str, value))}, not boxes")
+        boxes, scores, labels, masks = (value.get(name) for name in ("boxes", "scores", "labels", "masks"))
+    elif isinstance(value, tuple) and len(value) in (2, 3, 4) and np.ndim(as_array(value[0])) == 2:
+        boxes, scores, labels, masks = (*value, None, None)[:4]
+    else:
+        boxes = value
+    known = np.asarray(as_array(boxes), np.float64)
+    known = known.reshape(-1, 4) if not known.size else known
+    if known.ndim != 2 or known.shape[1] != 4:
+        expected = "boxes (N, 4) or supervision.Detections"
+        raise PromptError(f"the detector gave {kind_of(value)}; expected {expected}")
+    count = len(known)
+    given = np.ones(count) if scores is None else np.asarray(as_array(scores), np.float64).reshape(-1)
+    called = [None] * count if labels is None else np.asarray(as_array(labels)).tolist()
+    names = [None if label is None else str(label) for label in called]
+    planes = None
+    if masks is not None and count:
+        planes = np.asarray(as_array(masks), np.float32)
+        planes = planes[:, 0] if planes.ndim == 4 and planes.shape[1] == 1 else planes
+        if planes.shape != (count, *size):
+            raise PromptError(
+                f"the detector gave masks of {planes.shape} for {count} boxes; expected {(count, *size)}"
+            )
+    if len(given) != count or len(names) != count:
+        raise PromptError(f"the detector gave {count} boxes, {len(given)} scores and {len(names)} labels")
+    return known, given, names, planes
 
 
 def find_boxes(prepared: Prepared[NanoDetPlus], tiles: int, image: Image, rules: Rules) -> Finds:

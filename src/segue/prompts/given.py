@@ -207,5 +207,5 @@ def _check_frames(prompts: Mapping[Any, Any]) -> None:
         some = ", ".join(f"{number}: mask{number}" for number in prompts)
         raise PromptError(
             f"prompts: the keys {', '.join(map(str, prompts))} are indices of frames. For objects of the "
-            f"first frame give masks={{{some}}}; for frames give prompts in lists, {{0: [MaskPrompt(1, mask)]}}"
+            f"first frame give masks={{{some}}}; for frames give lists, {{0: [MaskPrompt(1, mask)]}}"
         )

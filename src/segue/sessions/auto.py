@@ -60,8 +60,8 @@ class Auto:
         missing = [name for name in ("__call__", "lookahead") if not hasattr(self.detector, name)]
         if missing:
             raise ArgumentError(
-                f"detector: {kind_of(self.detector)} without {', '.join(missing)}; give a name, what "
-                "segue.detector makes, or an object with the interface of segue.prompts.proposals.Detector"
+                f"detector: {kind_of(self.detector)} without {', '.join(missing)}; give a name, or what "
+                "segue.detector makes of a name or of a function: segue.detector(function)"
             )
 
 

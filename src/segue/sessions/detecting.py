@@ -18,24 +18,32 @@ from segue.layers.running import choose_device
 from segue.models.detection.classes import COCO_ORDER
 from segue.models.detection.released import OWLV2, RELEASED, Released
 from segue.prompts.answers import MakePrompter
-from segue.prompts.detectors import BoxDetector, Detector, DiscoveryDetector, PhraseDetector, find_boxes
+from segue.prompts.detectors import (
+    BoxDetector,
+    Detector,
+    DiscoveryDetector,
+    PhraseDetector,
+    find_boxes,
+    finds_of,
+)
 from segue.prompts.phrases import Phrase, parse_phrases, unmatched
 from segue.prompts.prompter import Prompter
 from segue.prompts.proposals import Rules
 from segue.registry import DETECTORS, DetectorOptions
 from segue.sessions.motion import MotionDetector
 from segue.sessions.track import TrackSession
-from segue.types import FeatureName, Refinement
+from segue.types import FeatureName, Image, Refinement
 from segue.weights import Prepared, load, prepare
 
 BOX_MASKS = ("network", "none")  # what may make masks of boxes
 MAX_TILES = 8
+MOST_OF_A_FUNCTION = 100  # objects of a frame that the function of a caller may find
 MOST_COLOURED = 100  # objects of a class among which those of a colour are sought
 LEAST_OPEN = 0.3  # least score of a model in a folder
 
 
 def detector(
-    name: str | None = None,
+    name: str | Callable[[Image], Any] | None = None,
     *,
     text: str | Sequence[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
@@ -47,7 +55,7 @@ def detector(
     tiles: int | None = None,
     device: str | torch.device | None = None,
 ) -> Detector:
-    """Find a detector by name, for :class:`segue.Auto` or to be called with a frame.
+    """Make a detector by name or of a function, for :class:`segue.Auto` or to be called with a frame.
 
     Args:
         name: ``motion`` and ``nanodet`` come with segue: the first finds what moves against the scene, the
@@ -56,14 +64,17 @@ def detector(
             ``lost`` and ``lost-b16`` find one object without knowing any class;
             ``owlv2``, ``grounding-dino`` and ``sam3`` of transformers find what ``text`` says,
             ``zero-shot`` is any such model in a folder ``weights``.
-            None is ``motion``, and with ``text`` what :func:`choose_for_text` says.
+            None is ``motion``, and with ``text`` what :func:`choose_for_text` says. A function takes an
+            image, RGB (H, W, 3), uint8, and gives ``supervision.Detections``, boxes (N, 4), or boxes with
+            scores, labels and masks, see :func:`segue.prompts.detectors.finds_of`. Boxes without masks get
+            them from segue-prompt.
         text: phrases to look for, such as ``"person, red car"`` or a list; they become the labels.
         weights: weight file or folder, for all but ``motion``; by default the one that comes with segue or
             that `segue weights get` made; for models of transformers the cache of the Hugging Face Hub.
         classes: labels that are wanted, also as one text with commas; None is all that it knows.
-        score: least score, in 0..1; None is 0.5, for open-vocabulary detectors their own.
+        score: least score, in 0..1; None is 0.5, for open-vocabulary detectors their own, for a function 0.
         max_objects: most objects of a frame, at least 1; None is 10 with classes or text, else 1; ``lost``
-            and ``lost-b16`` find one.
+            and ``lost-b16`` find one; for a function 100.
         features: for ``lost`` and ``lost-b16``: ``keys``, ``queries`` or ``values`` of the last attention;
             None is ``keys``.
         refine: for ``lost`` and ``lost-b16``, how the mask is drawn to the edges: ``crf`` or
@@ -87,6 +98,8 @@ def detector(
     Example:
         >>> find = segue.detector("maskrcnn", classes=["person"])  # doctest: +SKIP
         >>> [item.box for item in find(frame).objects]  # doctest: +SKIP
+        >>> yolo = YOLO("yolo11n.pt")  # doctest: +SKIP
+        >>> find = segue.detector(lambda image: Detections.from_ultralytics(yolo(image)[0]))  # doctest: +SKIP
     """
     wanted = as_classes(classes)
     phrases = None if text is None else parse_phrases(text)
@@ -98,6 +111,12 @@ def detector(
         raise PromptError(f"score {score:g}: give a number in 0..1")
     if name is None:
         name = DEFAULT if phrases is None else choose_for_text(phrases)
+    if callable(name):
+        asked = {"weights": weights, "features": features, "tiles": tiles}
+        if superfluous := [option for option, value in asked.items() if value is not None]:
+            raise PromptError(f"{superfluous[0]} goes with a detector by name; the function has its own")
+        made = _of_function(name, wanted, score or 0.0, max_objects or MOST_OF_A_FUNCTION, refine, device)
+        return made if phrases is None else ask(made, phrases)
     options = DetectorOptions(weights, wanted, score, max_objects, features, refine, tiles, device)
     entry = DETECTORS.find(name)
     taken = entry.supported_options
@@ -111,6 +130,24 @@ def detector(
         raise PromptError(f"{name} finds what a text says; give text")
     made = entry.build(options)
     return made if phrases is None else ask(made, phrases)
+
+
+def _of_function(
+    find: Callable[[Image], Any],
+    classes: Collection[str] | None,
+    score: float,
+    max_objects: int,
+    refine: Refinement | None,
+    device: str | torch.device | None,
+) -> Detector:
+    """A detector of a function of an image."""
+    wanted = None if classes is None else frozenset(classes)
+    return BoxDetector(
+        lambda image, _: finds_of(find(image), image.shape[:2]),
+        {},
+        _box_prompter(refine, device),
+        Rules(score=score, max_objects=max_objects, classes=wanted),
+    )
 
 
 def choose_for_text(phrases: Sequence[Phrase]) -> str:
