@@ -181,7 +181,7 @@ class DetectorOptions:
     features: FeatureName | None = None
     refine: Refinement | None = None
     tiles: int | None = None
-    device: str | device | None = None
+    device: str | int | device | None = None
     text: tuple[str, ...] | None = None
 
 
@@ -220,7 +220,7 @@ class PrompterOptions:
     """
 
     weights: str | os.PathLike[str] | None = None
-    device: str | device | None = None
+    device: str | int | device | None = None
 
 
 @dataclass(frozen=True, slots=True)

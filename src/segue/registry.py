@@ -125,7 +125,11 @@ class Registry(Generic[T]):
         if name not in self._points:
             is_path = self.noun == "network" and (os.sep in name or PurePath(name).suffix in _WEIGHT_SUFFIXES)
             hint = "; give the name of its network, and the file as the weights" if is_path else ""
-            names = self.names if fitting is None else fitting()
+            names = [*(self.names if fitting is None else fitting())]
+            from difflib import get_close_matches  # for errors alone
+
+            close = get_close_matches(name.lower(), names, 1)
+            hint += f"; did you mean {close[0]}?" if close else ""
             raise self.error(f"no {self.noun} is called {name!r}{hint}; known are {', '.join(names)}")
         return self._load(self._points[name])
 

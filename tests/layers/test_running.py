@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from segue.errors import ArgumentError
 from segue.layers.linear import ActivatedLinear
 from segue.layers.onednn import can_fuse
-from segue.layers.running import has_bfloat16, inference_copy
+from segue.layers.running import choose_device, has_bfloat16, inference_copy
 from segue.models.segue_prompt import SeguePrompt
 from segue.sessions import TrackSession
 from segue.weights import Prepared, load, prepare
@@ -135,3 +136,11 @@ def test_a_processor_without_matrix_units_needs_products_in_bfloat16(
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: has)
     assert has_bfloat16(CPU) == has
+
+
+def test_a_device_may_be_a_number_or_auto() -> None:
+    assert choose_device("auto") == choose_device(None)
+    if not torch.cuda.is_available():
+        for number in (0, "0"):
+            with pytest.raises(ArgumentError, match="device"):
+                choose_device(number)

@@ -666,3 +666,10 @@ def test_a_second_thread_is_refused_while_a_frame_is_taken(call: str) -> None:
     session = TrackSession("stcn-lite", device="cpu", prompter=prompter)
     session.step(image, [PointPrompt(1, [(20, 16)])])
     assert isinstance(refused[0], SegueError)
+
+
+def test_a_session_in_a_with_block_forgets_its_objects_at_the_end() -> None:
+    with TrackSession("stcn-lite", device="cpu") as session:
+        session.step(np.zeros((32, 48, 3), np.uint8), np.eye(32, 48, dtype=np.uint8))
+        assert session.ids == (1,)
+    assert session.ids == ()

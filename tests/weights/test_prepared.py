@@ -114,3 +114,8 @@ def test_a_prompter_for_each_image_reads_its_weights_once(monkeypatch: pytest.Mo
 def test_a_method_without_weights_cannot_be_prepared() -> None:
     with pytest.raises(ArgumentError, match="mog2"):
         segue.load("mog2", device="cpu")
+
+
+def test_a_misspelled_network_gets_a_suggestion() -> None:
+    with pytest.raises(segue.SegueError, match=r"did you mean stcn-lite\?"):
+        segue.load("stcnlite")

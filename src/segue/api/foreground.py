@@ -38,7 +38,7 @@ def foreground(
     follow_camera: FollowCamera | None = None,
     warm_up: int = 0,
     fps: float | None = None,
-    device: str | torch.device | None = None,
+    device: str | int | torch.device | None = None,
     fast: bool = False,
     colour: Colour = "rgb",
     progress: Progress | None = None,

@@ -30,7 +30,7 @@ def instances(
     window: int | None = None,
     overlap: int = 3,
     short_side: int | None = None,
-    device: str | torch.device | None = None,
+    device: str | int | torch.device | None = None,
     fast: bool = False,
     colour: Colour = "rgb",
     progress: Progress | None = None,

@@ -48,7 +48,7 @@ def track(
     flip_tta: bool = False,
     reverse: bool = False,
     settings: Mapping[str, Any] | None = None,
-    device: str | torch.device | None = None,
+    device: str | int | torch.device | None = None,
     fast: bool = False,
     colour: Colour = "rgb",
     fit: bool = False,

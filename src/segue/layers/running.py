@@ -28,16 +28,26 @@ class Composable(Protocol):
         """Make them one, in place."""
 
 
-def choose_device(device: str | torch.device | None) -> torch.device:
-    """The given device; for None and ``auto`` the fastest one: CUDA, Apple's GPU (``mps``), the processor."""
+def choose_device(device: str | int | torch.device | None) -> torch.device:
+    """The given device; for None and ``auto`` the fastest one: CUDA, Apple's GPU (``mps``), the processor.
+
+    A number, also as text, is that of a GPU.
+    """
     if device is None or device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if isinstance(device, str) and device.isdecimal():
+        device = int(device)
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError, TypeError):  # what PyTorch raises depends on how it was built
+    except (
+        RuntimeError,
+        AssertionError,
+        TypeError,
+        ValueError,
+    ):  # what PyTorch raises depends on how it was built
         raise ArgumentError(f"device {str(device)!r}: there is no such device here; try cpu") from None
     return chosen
 

@@ -187,7 +187,7 @@ def _drawn(value: Any, size: tuple[int, int] | None, where: str) -> Any:
     """Run lengths and polygons of COCO, and one polygon (N, 2), as a mask; anything else as it is."""
     if isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[1] == 2 and value.dtype.kind == "f":
         value = [value.ravel().tolist()]
-    elif isinstance(value, (list, tuple)) and len(value) > 2 and np.shape(value) == (len(value), 2):
+    elif isinstance(value, (list, tuple)) and len(value) > 2 and tuple(np.shape(value)) == (len(value), 2):
         value = [np.asarray(value, np.float64).ravel().tolist()]
     if isinstance(value, Mapping) and {"size", "counts"} <= value.keys():
         size = check_size(*value["size"]) if len(value["size"]) == 2 else None

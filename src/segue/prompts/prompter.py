@@ -78,7 +78,7 @@ class Prompter(ImagePrompter):
         image: Frame | Image | Any,
         network: SeguePrompt | Prepared[SeguePrompt] | str = "segue-prompt",
         *,
-        device: str | torch.device | None = None,
+        device: str | int | torch.device | None = None,
     ) -> None:
         super().__init__(image.image if isinstance(image, Frame) else as_rgb(image, "image"))
         prepared: Prepared[SeguePrompt] = prepare(network, task="prompt", device=device)

@@ -42,7 +42,7 @@ ENTRIES = (
 )
 
 
-def find_prompter(name: str, *, device: str | torch.device | None = None) -> MakePrompter:
+def find_prompter(name: str, *, device: str | int | torch.device | None = None) -> MakePrompter:
     """A prompter by name or weight file.
 
     Args:

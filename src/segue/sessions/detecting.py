@@ -53,7 +53,7 @@ def detector(
     features: FeatureName | None = None,
     refine: Refinement | None = None,
     tiles: int | None = None,
-    device: str | torch.device | None = None,
+    device: str | int | torch.device | None = None,
 ) -> Detector:
     """Make a detector by name or of a function, for :class:`segue.Auto` or to be called with a frame.
 
@@ -138,7 +138,7 @@ def _of_function(
     score: float,
     max_objects: int,
     refine: Refinement | None,
-    device: str | torch.device | None,
+    device: str | int | torch.device | None,
 ) -> Detector:
     """A detector of a function of an image."""
     wanted = None if classes is None else frozenset(classes)
@@ -227,7 +227,7 @@ def build_network(
     return made(network, rules=_rules(options), device=choose_device(options.device), **given)
 
 
-def _box_prompter(refine: Refinement | None, device: str | torch.device | None) -> MakePrompter | None:
+def _box_prompter(refine: Refinement | None, device: str | int | torch.device | None) -> MakePrompter | None:
     """The box segmenter of a detector; None takes whole boxes."""
     if refine not in (None, *BOX_MASKS):
         raise PromptError(f"refine is {refine!r}; for boxes choose {', '.join(BOX_MASKS)}")

@@ -93,7 +93,7 @@ class ForegroundSession(ExplainedSession):
         without: Collection[str] = (),
         follow_camera: FollowCamera | None = None,
         warm_up: int = 0,
-        device: str | torch.device | None = None,
+        device: str | int | torch.device | None = None,
         fast: bool = False,
     ) -> None:
         if warm_up < 0 or (short_side is not None and short_side < 1):

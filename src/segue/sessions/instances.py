@@ -114,7 +114,7 @@ class InstanceSession(ExplainedSession):
         options: WindowOptions | None = None,
         *,
         names: Mapping[int, str] | None = None,
-        device: str | torch.device | None = None,
+        device: str | int | torch.device | None = None,
         fast: bool = False,
     ) -> None:
         self.options = options or WindowOptions()

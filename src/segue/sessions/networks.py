@@ -32,7 +32,7 @@ def track_network(
     model: str | TrackNetwork | Prepared[TrackNetwork],
     weights: str | Path | None = None,
     *,
-    device: str | torch.device | None = None,
+    device: str | int | torch.device | None = None,
     fast: bool = False,
 ) -> Prepared[TrackNetwork]:
     """A network for tracking, ready to run: by its name, or as the caller has it."""
@@ -44,7 +44,7 @@ def instance_network(
     model: str | InstanceNetwork | Prepared[InstanceNetwork],
     weights: str | Path | None = None,
     *,
-    device: str | torch.device | None = None,
+    device: str | int | torch.device | None = None,
     fast: bool = False,
 ) -> Prepared[InstanceNetwork]:
     """A network that finds instances, ready to run: by its name, or as the caller has it."""
@@ -58,7 +58,7 @@ def foreground_segmenter(
     flow: FlowName | str | Path | None = None,
     flow_weights: str | Path | None = None,
     *,
-    device: str | torch.device | None = None,
+    device: str | int | torch.device | None = None,
     fast: bool = False,
 ) -> Segmenter:
     """What segments frames: a network or method by its name, or as the caller has it.

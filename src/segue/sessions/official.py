@@ -30,7 +30,7 @@ def whole_clip(
     size: tuple[int, int],
     *,
     short_side: int = SHORT_SIDE,
-    device: str | torch.device | None = None,
+    device: str | int | torch.device | None = None,
     fast: bool = False,
 ) -> Records:
     """Entries of a YouTube-VIS result file for a video whose number is 1; memory grows with its length.

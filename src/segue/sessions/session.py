@@ -6,12 +6,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
-from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
 from segue.errors import PromptError, SegueError, SourceError, memory_errors
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Step = TypeVar("Step", bound=Callable[..., Any])
 
@@ -41,6 +44,12 @@ class Session(Protocol):
 
     lag: int = 0
     """Number of frames by which results trail the frames; 0 means that ``step`` answers at once."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reset()  # what it carries takes memory
 
     def __reduce__(self) -> NoReturn:
         raise SegueError(

@@ -80,7 +80,7 @@ class TrackSession(Checkpointable, Session):
         network: str | TrackNetwork | Prepared[TrackNetwork],
         schedule: Schedule | None = None,
         *,
-        device: str | torch.device | None = None,
+        device: str | int | torch.device | None = None,
         fast: bool = False,
         fit: bool = False,
         prompter: MakePrompter | None = None,

@@ -54,7 +54,7 @@ def load(
     name: str,
     weights: str | os.PathLike[str] | None = None,
     *,
-    device: str | torch.device | None = None,
+    device: str | int | torch.device | None = None,
     fast: bool | None = None,
 ) -> Any:
     """A network in evaluation mode on the CPU; or, with a device or precision, one that sessions share.

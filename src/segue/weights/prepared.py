@@ -89,7 +89,7 @@ def prepare(
     weights: str | os.PathLike[str] | None = None,
     *,
     task: NetworkTask | None = None,
-    device: str | torch.device | None = None,
+    device: str | int | torch.device | None = None,
     fast: bool = False,
     adapt: Callable[[Any], Any] | None = None,
 ) -> Prepared[Network]:
