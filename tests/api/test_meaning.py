@@ -40,7 +40,7 @@ def followed(lite: STCNLite, *given: Any, **named: Any) -> list[segue.Segmentati
     "prompts",
     [
         {1: MASKS[1]},
-        {1: ONE, 2: TWO},
+        {1: [segue.MaskPrompt(1, ONE)], 2: [segue.MaskPrompt(2, TWO)]},
         {1: segue.MaskPrompt(1, ONE)},
         {0: ONE, 3: TWO},
     ],

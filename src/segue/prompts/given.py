@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from PIL.Image import Image as PillowImage
 
 from segue.arrays import as_array
 from segue.errors import DatasetError, PromptError
@@ -201,9 +202,17 @@ def _drawn(value: Any, size: tuple[int, int] | None, where: str) -> Any:
         raise PromptError(f"{where}: {error}") from None
 
 
+def _is_one_mask(value: Any) -> bool:
+    """Whether a value is the mask of a single object, and not an index mask of several."""
+    plane = as_array(value)
+    return isinstance(value, PillowImage) or (
+        isinstance(plane, np.ndarray) and plane.ndim == 2 and len(np.unique(plane)) <= 2
+    )
+
+
 def _check_frames(prompts: Mapping[Any, Any]) -> None:
     """Refuse masks by id where prompts by frame are expected."""
-    if set(prompts) == {*range(1, len(prompts) + 1)} and all(map(is_mask_like, prompts.values())):
+    if set(prompts) == {*range(1, len(prompts) + 1)} and all(map(_is_one_mask, prompts.values())):
         some = ", ".join(f"{number}: mask{number}" for number in prompts)
         raise PromptError(
             f"prompts: the keys {', '.join(map(str, prompts))} are indices of frames. For objects of the "
