@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import PromptError, SegueError
+from segue.labels.labels import Labels
+from segue.labels.reading import left_out, read_labels
 from segue.registry import DETECTORS, MODELS
 from segue.types import Point
 from segue.weights.download import is_available
@@ -19,8 +21,6 @@ from segue_web.exports import FORMATS, export_job, free_path, remove_unfinished,
 from segue_web.exports.matting import need_matting
 from segue_web.importing import Effect, effects, store, summary
 from segue_web.job_runner import Job, JobRunner
-from segue_web.label_files import read_labels
-from segue_web.labels import Labels
 from segue_web.project import FrameAnnotation, Project
 from segue_web.server import Backend
 from segue_web.tracking import (
@@ -121,7 +121,7 @@ class AnnotateBackend(Backend):
         self._imports[self._uploads] = given
         self._imports.pop(self._uploads - KEPT_IMPORTS, None)
         found = await self.run(lambda: effects(self.project, given))
-        return {"upload": self._uploads, "objects": _listed(found)}
+        return {"upload": self._uploads, "objects": _listed(found), "left_out": left_out(given)}
 
     def export_file(self, name: str) -> Path | None:
         known = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}

@@ -97,13 +97,13 @@ def annotate(
         typer.echo(f"copied: {copy_to}")
         return
     _check_there(video, *(import_ or ()))
+    from segue.labels.reading import left_out, read_labels
     from segue.prompts import find_prompter
     from segue.registry import MODELS
     from segue.weights import load_for
     from segue_web import server
     from segue_web.annotate import AnnotateBackend
     from segue_web.importing import effects
-    from segue_web.label_files import read_labels
     from segue_web.video import Video
 
     with interruptible():
@@ -116,6 +116,8 @@ def annotate(
         for path in import_ or ():
             given = read_labels(path, backend.video)
             wanted = effects(backend.project, given)
+            if given.left_out:
+                typer.echo(f"{path}: left out, for they are no areas: {left_out(given)}")
             for effect in wanted[:MOST_LISTED]:
                 where = "new object" if effect.target is None else f"object {effect.target}"
                 typer.echo(f"{path}: {where}, {effect.name}: {effect.text}")

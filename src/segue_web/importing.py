@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
 from segue.errors import PromptError
-from segue_web.labels import LONGEST_NAME, Labels
+from segue.labels.labels import LONGEST_NAME, Labels
 from segue_web.project import FrameAnnotation, Project
 
 MOST_RANGES = 4
@@ -29,6 +29,7 @@ class Effect:
     replaced: Sequence[int]  # frames
     corrected: int = 0  # how many of the replaced a person corrected
     same: int = 0  # how many frames have this mask already
+    about: Mapping[str, str] = field(default_factory=dict)  # attributes that change, and ``group``
 
     @property
     def text(self) -> str:
@@ -39,6 +40,8 @@ class Effect:
         if self.replaced:
             corrected = f" ({self.corrected} corrected by hand)" if self.corrected else ""
             parts.append(f"replaces {_ranges(self.replaced)}{corrected}")
+        if self.about:
+            parts.append(f"sets {', '.join(self.about)}")
         if self.same:
             parts.append(f"{self.same} unchanged")
         return "; ".join(parts) or "no masks"
@@ -65,6 +68,7 @@ def effects(project: Project, labels: Labels, targets: Targets | None = None) ->
         for number, counts in shown.items():
             masks[number][index] = counts
     found = []
+    rows = {row["id"]: row for row in project.objects()}
     for number, name in labels.names.items():
         target = targets.get(number)
         known = {} if target is None else project.masks_of(target)
@@ -73,15 +77,23 @@ def effects(project: Project, labels: Labels, targets: Targets | None = None) ->
         added = [index for index in own if index not in known]
         corrected = sum(known[index][0] == "given" for index in replaced)
         same = len(own) - len(added) - len(replaced)
-        found.append(Effect(number, name, target, added, replaced, corrected, same))
+        about = _changed_attributes(rows.get(target), labels.attributes.get(number, {}))
+        found.append(Effect(number, name, target, added, replaced, corrected, same, about))
     return found
 
 
+def _changed_attributes(row: Mapping[str, Any] | None, given: Mapping[str, str]) -> dict[str, str]:
+    """Attributes and group of an object of a file that its target does not have yet."""
+    given = {key: value[:LONGEST_NAME] if key == "group" else value for key, value in given.items()}
+    known = {} if row is None else {**row["attributes"], "group": row["group"]}
+    return {key: value for key, value in given.items() if known.get(key) != value}
+
+
 def _same_objects(project: Project, labels: Labels) -> dict[int, int]:
-    names = {row["id"]: row["category"] or row["name"] for row in project.objects() if not row["locked"]}
+    names = {row["id"]: {row["category"], row["name"]} for row in project.objects() if not row["locked"]}
     same: dict[int, int] = {}
     for number, own in labels.ids.items():
-        if names.get(own) == labels.names[number] and own not in same.values():
+        if labels.names[number] in names.get(own, ()) and own not in same.values():
             same[number] = own
     return same
 
@@ -89,11 +101,21 @@ def _same_objects(project: Project, labels: Labels) -> dict[int, int]:
 def store(project: Project, labels: Labels, wanted: Sequence[Effect]) -> None:
     """Bring what was read into a project, inside :meth:`segue_web.project.Project.change`."""
     for effect in wanted:
-        number = project.add_object(effect.name) if effect.target is None else effect.target
-        about: dict[str, Any] = dict(labels.attributes.get(effect.number, {}))
-        group = about.pop("group", "")[:LONGEST_NAME]
-        if about or group:
-            project.set_object(number, attributes=about, **({"group": group} if group else {}))
+        number, looks = effect.target, {}
+        if number is None:
+            number = project.add_object(effect.name)
+            looks = {
+                "category": labels.class_of.get(effect.number),
+                "colour": labels.colour_of.get(effect.number),
+            }
+        about = {key: value for key, value in effect.about.items() if key != "group"}
+        changed = {
+            "group": effect.about.get("group"),
+            "attributes": about,
+            **looks,
+        }
+        if changed := {key: value for key, value in changed.items() if value}:
+            project.set_object(number, **changed)
         for index in (*effect.added, *effect.replaced):
             score, area = labels.score(index, effect.number), labels.area(index, effect.number)
             counts = labels.masks[index][effect.number]

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import DatasetError, SegueError
+from segue.labels.text import first_problem, without_controls
 from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
-from segue_web.text import first_problem, without_controls
 
 MAX_BYTES = 4 << 20
 """Longest message."""

@@ -12,7 +12,8 @@ import numpy as np
 
 from segue.arrays import BoolArray
 from segue.errors import DatasetError, PromptError, SegueError, SourceError
-from segue.masks import decode_rle, encode_rle
+from segue.labels.labels import MOST_ATTRIBUTES, composed
+from segue.masks import encode_rle
 from segue.masks.rle import check_runs
 from segue.masks.values import MAX_ID
 from segue.types import IndexMask
@@ -31,10 +32,6 @@ COLOURS = ("#f2495c", "#ffb020", "#37c978", "#35b6f2", "#b877f2", "#f277b6", "#8
 """Colours of new objects, in turn."""
 
 
-MOST_ATTRIBUTES = 40
-"""Attributes of an object."""
-
-
 @dataclass(frozen=True, slots=True)
 class FrameAnnotation:
     """Origin and confidence of the mask of an object on a frame."""
@@ -48,19 +45,6 @@ MarkedMask = tuple[BoolArray, FrameAnnotation]
 """The mask of one object on one frame, (H, W), and what is known of it."""
 
 _TIMELINE = "frame, object, kind, score, area"
-
-
-def decoded(counts: str, size: tuple[int, int]) -> BoolArray:
-    """Mask, (H, W), bool, of the compressed run lengths that a project stores."""
-    return decode_rle({"size": [*size], "counts": counts})
-
-
-def composed(masks: Mapping[int, str], size: tuple[int, int]) -> IndexMask:
-    """Index mask, (H, W), uint8 or uint16, of run lengths by object; later objects lie on top."""
-    mask = np.zeros(size, np.uint8 if max(masks, default=0) < 256 else np.uint16)
-    for number, counts in masks.items():
-        mask[decoded(counts, size)] = number
-    return mask
 
 
 class Project(Store):

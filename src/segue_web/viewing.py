@@ -15,13 +15,13 @@ from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, STATIC, UNKNOWN
 from segue.errors import SegueError
 from segue.jobs import VideoJob, read_job
 from segue.jobs.record import RECORD
+from segue.labels.labels import Labels
+from segue.labels.reading import read_labels
 from segue.masks import encode_rle
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.naming import distinct_ends
 from segue_web import messages
-from segue_web.label_files import read_labels
-from segue_web.labels import Labels
 from segue_web.project import COLOURS
 from segue_web.server import Backend
 from segue_web.video import Video

@@ -45,7 +45,7 @@ LEAVES = {
 """Subpackages that anyone may use."""
 
 LAYERED = (
-    *("layers", "models", "weights", "flow", "datasets", "prompts", "sessions"),
+    *("layers", "models", "weights", "flow", "datasets", "labels", "prompts", "sessions"),
     *("metrics", "reports", "export", "jobs", "api"),
 )
 """The others from below; each stands on those before it. The commands above may use all, and one another."""

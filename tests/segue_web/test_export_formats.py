@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,11 @@ import yaml
 from pycocotools.coco import COCO
 
 from segue.errors import SegueError
+from segue.labels.reading import read_labels
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
 from segue_web.exports.outlines import parts_of, single_outline
-from segue_web.importing import effects
-from segue_web.label_files import read_labels
+from segue_web.importing import effects, store
 from segue_web.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.segue_web.videos import numbered, write_video
@@ -84,7 +85,7 @@ def test_coco_with_images_beside_it(video: Video, project: Project, tmp_path: Pa
     folder = exported(video, snapshot(project, video), "coco_images", tmp_path)
 
     read = COCO(str(folder / "annotations" / "instances_default.json"))
-    assert set(read.dataset) == {"info", "licenses", "images", "annotations", "categories"}
+    assert set(read.dataset) == {"info", "licenses", "images", "annotations", "categories", "objects"}
     assert read.dataset["info"]["description"]
     names = [image["file_name"] for image in read.loadImgs(read.getImgIds())]
     assert names == [f"{index:05d}.jpg" for index in FRAMES]
@@ -221,3 +222,70 @@ def test_attributes_and_groups_come_back(form: str, video: Video, tmp_path: Path
     shown = [(row["name"], row["group"], row["attributes"]) for row in backend.project.objects()]
     backend.project.close()
     assert shown == [("person", "left", {"pose": "sits & <reads>", "empty": ""}), ("car", "", {})]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("form", [name for name, one in FORMATS.items() if one.group != "Videos"])
+def test_what_the_page_exports_it_imports(
+    form: str, packed: bool, video: Video, project: Project, tmp_path: Path
+) -> None:
+    path = exported(video, snapshot(project, video), form, tmp_path)
+    if packed and path.is_file():
+        pytest.skip("is one file")
+    if packed:
+        path = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", path.parent, path.name))
+    labels = read_labels(path, video)
+    assert sorted(index for index, masks in labels.masks.items() if masks) == list(FRAMES)
+    for index in FRAMES:
+        found = list(labels.planes(index).values())
+        assert len(found) == 2
+        for one, plane in zip(found, planes(index), strict=True):
+            assert overlap(one, plane) > (0.9 if form == "yolo" else 0.999)
+    if form != "davis":
+        assert list(labels.names.values()) == ["person", "<box> & co"]
+
+
+@pytest.mark.parametrize("form", ["coco", "coco_images", "ytvis", "cvat", "labelstudio"])
+def test_name_class_colour_and_attributes_come_back(form: str, video: Video, tmp_path: Path) -> None:
+    one = Project(tmp_path / "one", video.describe(), video.size)
+    with one.change("draw"):
+        number = one.add_object("Rex")
+        about = {"category": "dog", "colour": "#12ab34", "group": "pets", "attributes": {"pose": "sits"}}
+        one.set_object(number, **about)
+        one.put(1, {number: (planes(1)[0], FrameAnnotation("given"))})
+    path = exported(video, snapshot(one, video), form, tmp_path)
+    labels = read_labels(path, video)
+    (same,) = effects(one, labels)
+    assert same.text == "1 unchanged"
+    before = one.objects(), one.timeline()
+    with one.change("import"):
+        store(one, labels, [same])
+    assert (one.objects(), one.timeline()) == before
+
+    other = Project(tmp_path / "other", video.describe(), video.size)
+    with other.change("import"):
+        store(other, labels, effects(other, labels))
+    (row,) = other.objects()
+    assert {key: row[key] for key in about} == about
+    # CVAT and Label Studio have no place for a name beside the class.
+    assert row["name"] == ("dog" if form in ("cvat", "labelstudio") else "Rex")
+    one.close()
+    other.close()
+
+
+def test_an_import_lists_the_attributes_that_it_changes(video: Video, tmp_path: Path) -> None:
+    one = Project(tmp_path / "one", video.describe(), video.size)
+    with one.change("draw"):
+        number = one.add_object("Rex")
+        one.set_object(number, attributes={"pose": "sits"})
+        one.put(1, {number: (planes(1)[0], FrameAnnotation("given"))})
+    labels = read_labels(exported(video, snapshot(one, video), "coco", tmp_path), video)
+    with one.change("edit"):
+        one.set_object(number, attributes={"pose": "runs"}, colour="#000001")
+    (effect,) = effects(one, labels)
+    assert effect.text == "sets pose; 1 unchanged"
+    with one.change("import"):
+        store(one, labels, [effect])
+    assert one.objects()[0]["attributes"] == {"pose": "sits"}
+    assert one.objects()[0]["colour"] == "#000001"
+    one.close()

@@ -25,14 +25,14 @@ from pycocotools.coco import COCO
 from segue.datasets.davis import DavisFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import SegueError
+from segue.labels import labels as labels_module
+from segue.labels import opening
+from segue.labels.reading import read_labels
 from segue.masks import encode_rle, write_index_mask
 from segue.video.partial import PartialFile
-from segue_web import label_files
-from segue_web import labels as labels_module
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, remove_unfinished, snapshot
 from segue_web.importing import effects
-from segue_web.label_files import read_labels
 from segue_web.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.segue_web.videos import numbered, write_video
@@ -356,20 +356,21 @@ def test_a_zip_of_masks_comes_in(video: Video, taken: Snapshot, masks: np.ndarra
         assert np.array_equal(labels.mask(index), masks[index])
 
 
-def stills(numbers: dict[int, int]) -> Any:
+def stills(*numbers: int) -> Any:
     """What labels ask of a video whose images have numbers in their names."""
-    return SimpleNamespace(size=SIZE, count=COUNT, numbers=numbers, names=None)
+    names = tuple(f"in{number:06d}" for number in numbers)
+    return SimpleNamespace(size=SIZE, count=len(names), names=names)
 
 
 def test_masks_bear_the_numbers_of_the_images(tmp_path: Path) -> None:
     for number in (7, 9):
         PillowImage.fromarray(np.full(SIZE, number, np.uint8)).save(tmp_path / f"gt{number:06d}.png")
 
-    labels = read_labels(tmp_path, stills({5: 0, 7: 1, 8: 2, 9: 3}))
+    labels = read_labels(tmp_path, stills(5, 7, 8, 9))
 
     assert {index: int(labels.mask(index)[0, 0]) for index in labels.masks} == {1: 7, 3: 9}
     with pytest.raises(SegueError, match="gt000009"):
-        read_labels(tmp_path, stills({7: 1, 8: 2}))
+        read_labels(tmp_path, stills(6, 7, 8))
 
 
 def test_polygons_and_boxes_of_cvat_come_in(video: Video, tmp_path: Path) -> None:
@@ -471,7 +472,7 @@ def test_an_archive_with_a_damaged_member_is_one_clear_line(video: Video, tmp_pa
 def test_an_entry_beyond_the_limit_is_refused_before_it_is_taken_apart(
     video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_files, "MAX_ENTRY", 100)
+    monkeypatch.setattr(opening, "MAX_ENTRY", 100)
     for text in ("[[" + "[]," * 100, '{"annotations": [{"a": "]]", "b": [' + "0," * 100):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(SegueError, match=r"a\.json"):
@@ -481,7 +482,7 @@ def test_an_entry_beyond_the_limit_is_refused_before_it_is_taken_apart(
 def test_a_file_beyond_the_limit_is_refused(
     video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_files, "MAX_BYTES", 10)
+    monkeypatch.setattr(opening, "MAX_BYTES", 10)
     for name in ("a.xml", "a.json"):
         (tmp_path / name).write_text("[" + " " * 100 + "]")
         with pytest.raises(SegueError, match=name):
@@ -510,7 +511,7 @@ def test_a_large_file_takes_a_bounded_part_of_the_memory(tmp_path: Path, kind: s
     assert path.stat().st_size > 40e6
     code = (
         "import re, sys; from pathlib import Path; from segue_web.video import Video\n"
-        "from segue_web.label_files import read_labels; from segue.errors import SegueError\n"
+        "from segue.labels.reading import read_labels; from segue.errors import SegueError\n"
         "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
         "video = Video(Path(sys.argv[1])); before = peak()\n"
         "try: print(len(read_labels(Path(sys.argv[2]), video).names), file=sys.stderr)\n"

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from segue.errors import SegueError
+from segue.labels.reading import read_labels
 from segue.masks import encode_rle
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.mask_folder import PngSink
-from segue_web.label_files import read_labels
 
 SIZE = (6, 9)
 VIDEO: Any = SimpleNamespace(size=SIZE, count=3, numbers=None, names=None)

@@ -9,11 +9,11 @@ import pytest
 
 import segue
 from segue.errors import SegueError
+from segue.labels.labels import Labels
 from segue.masks import encode_objects, measure
 from segue.metrics.davis import DavisAccumulator
 from segue.naming import distinct_ends
 from segue.video.images import write_image
-from segue_web.labels import Labels
 from segue_web.viewing import (
     ForegroundComparison,
     MaskComparison,

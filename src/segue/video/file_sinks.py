@@ -8,7 +8,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
@@ -130,6 +130,7 @@ class CocoSink(SpooledSink):
         categories: category number by label; other labels get the next free numbers as they come. An
             object without label is an "object".
         attributes: by object and name; "coco" writes them to each annotation of the object, as CVAT does.
+        objects: what else is known of each object, with its ``id``; "coco" writes it as ``objects``.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class CocoSink(SpooledSink):
         video_id: int = 1,
         categories: Mapping[str, int] | None = None,
         attributes: Mapping[int, Mapping[str, str]] | None = None,
+        objects: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         if flavour not in get_args(Flavour):
             raise SinkError(f"flavour {flavour!r}: choose one of {', '.join(get_args(Flavour))}")
@@ -151,6 +153,7 @@ class CocoSink(SpooledSink):
         self._video_id = video_id
         self._categories = dict(categories or {})
         self._attributes = attributes or {}
+        self._objects = objects
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         mask = sized_mask(segmentation, self._size)
@@ -185,6 +188,9 @@ class CocoSink(SpooledSink):
             write_items(stream, self._annotations())
             stream.write('], "categories": [')
             write_items(stream, ({"id": number, "name": name} for name, number in self._categories.items()))
+            if self._objects:
+                stream.write('], "objects": [')
+                write_items(stream, (dict(item) for item in self._objects))
             stream.write("]}")
 
     def _category(self, label: str | None) -> int:

@@ -42,7 +42,9 @@ def coco(
 ) -> Iterator[int]:
     """One COCO annotation file; its images are those of the video, ``00012.jpg``, or as ``name`` says."""
     names = tuple((name or video.file_name)(index) for index in range(video.count))
-    with CocoSink(target, names=names, size=video.size, attributes=taken.attributes) as sink:
+    with CocoSink(
+        target, names=names, size=video.size, attributes=taken.attributes, objects=taken.objects
+    ) as sink:
         for index in taken.frames:
             sink.write_lengths(taken.result(index, video), taken.lengths(index), video.size)
             yield index
@@ -73,6 +75,7 @@ def ytvis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
         "videos": [video_entry(1, names, video.size)],
         "categories": [{"id": n, "name": name, "supercategory": "object"} for name, n in categories.items()],
         "annotations": annotations,
+        "objects": [*taken.objects],
     }
     write_complete(target, json.dumps({"info": info(), "licenses": [], **found}).encode())
     yield from taken.span

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from segue.errors import SegueError
+from segue.labels.labels import Labels
 from segue.masks import Rle, measure
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import remove_partial, writing
-from segue_web.labels import Labels
 from segue_web.project import Project
 from segue_web.video import Video
 
@@ -25,6 +26,9 @@ class Snapshot(Labels):
     frames: Sequence[int] = ()  # those of the span that go into a data set
     colours: Mapping[str, str] = field(default_factory=dict)  # of each class or name, in the order of objects
     soft: bool = False
+    objects: Sequence[
+        Mapping[str, Any]
+    ] = ()  # id, name, category and colour of each, as the project has them
 
     def attribute_names(self) -> list[str]:
         """The names of all attributes, in their order."""
@@ -90,6 +94,7 @@ def snapshot(
         frames=span if all_frames else frames,
         colours={names[row["id"]]: row["colour"] for row in rows},
         soft=soft,
+        objects=[{key: row[key] for key in ("id", "name", "category", "colour")} for row in rows],
     )
 
 

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.labels.text import without_controls
 from segue.video.partial import write_complete
 from segue_web.exports.snapshot import Snapshot, complete_folder, write_images
-from segue_web.text import without_controls
 from segue_web.video import Video
 
 _RUN_BITS = (3, 4, 9, 16)

@@ -15,6 +15,8 @@ from fastapi import FastAPI
 from pydantic import AliasPath, ConfigDict, Field, model_validator
 
 from segue.errors import SegueError
+from segue.labels.label_studio import decode_brush
+from segue.labels.text import refuse_entities
 from segue.prompts.answers import Prompts
 from segue.types import Box, BoxPrompt, Image, Point, Prompt, Segmentation
 from segue.video import open_source
@@ -24,7 +26,6 @@ from segue_web.exports.tools import brush_rle
 from segue_web.services.assistant import Assistant, RequestError, image_file
 from segue_web.services.media import Media
 from segue_web.services.requests import Body, Coordinate, Service
-from segue_web.text import refuse_entities
 
 MOST_TASKS = 1000
 MOST_REGIONS = 1000
@@ -222,37 +223,6 @@ def _box(drawn: Value | Key, size: tuple[int, int]) -> Box:
     across, down = size[1] / 100, size[0] / 100
     right, bottom = drawn.x + drawn.width, drawn.y + drawn.height
     return drawn.x * across, drawn.y * down, right * across, bottom * down
-
-
-def decode_brush(values: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Mask (H, W) of non-zero alpha in Label Studio's brush run lengths; ``values`` are bytes."""
-    height, width = size
-    bits = "".join(f"{byte:08b}" for byte in values)
-    place = 0
-
-    def take(count: int) -> int:
-        nonlocal place
-        if place + count > len(bits):
-            raise RequestError("brush: its run lengths end early")
-        place += count
-        return int(bits[place - count : place], 2)
-
-    total, word = take(32), take(5) + 1
-    sizes = [take(4) + 1 for _ in range(4)]
-    if total != 4 * height * width or word != 8:
-        raise RequestError(f"brush: is not of an image of {width}x{height} pixels")
-    flat, done = np.zeros(total, np.uint8), 0
-    while done < total:
-        run = take(1)
-        length = take(sizes[take(2)]) + 1
-        if done + length > total:
-            raise RequestError("brush: its run lengths are too long")
-        if run:
-            flat[done : done + length] = take(word)
-        else:
-            flat[done : done + length] = [take(word) for _ in range(length)]
-        done += length
-    return np.asarray(flat.reshape(height, width, 4)[..., 3] > 0)
 
 
 def _followed(

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segue.errors import SegueError
+from segue.labels.text import first_problem
 from segue_web.guard import refuse_half_requests
-from segue_web.text import first_problem
 
 LARGEST_REQUEST = 64 << 20
 """Bytes of a body."""

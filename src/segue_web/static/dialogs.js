@@ -46,16 +46,16 @@ export function importDialog() {
     try {
       const answer = await fetch(`import/${encodeURIComponent(file.name)}`, { method: "POST", body: file });
       const reply = await answer.json();
-      if (answer.ok) importPreview(reply.upload, reply.objects);
+      if (answer.ok) importPreview(reply.upload, reply.objects, reply.left_out);
       else notice(reply.error ?? "The file could not be imported.", "bad");
     } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
   };
   const box = dialog("Import masks", [
-    make("p", { textContent: "A zip of PNG masks or a single one, a COCO or YouTube-VIS JSON, or the XML of CVAT for video or for images 1.1. The next step lists what is added and what is replaced." }), input]);
+    make("p", { textContent: "PNG masks, JSON of COCO, YouTube-VIS or Label Studio, XML of CVAT, YOLO labels; alone, or in a zip as other programs export them. The next step lists what is added and what is replaced." }), input]);
 }
 
 /** What an import changes, object by object, before it is done. */
-function importPreview(upload, objects) {
+function importPreview(upload, objects, leftOut) {
   const targets = Object.fromEntries(objects.map(({ number, target }) => [number, target]));
   const option = (id) => make("option", { value: String(id ?? ""), textContent: id === null ? "new object" : state.objects.find((item) => item.id === id)?.name ?? `Object ${id}` });
   const run = async () => {
@@ -80,7 +80,8 @@ function importPreview(upload, objects) {
   });
   if (objects.length > rows.length) rows.push(make("li", { textContent: `and ${objects.length - rows.length} more objects` }));
   const box = dialog("Import masks", [
-    make("p", { textContent: "Masks that are replaced come back with Undo. All other masks stay as they are." }), make("ul", { className: "imports" }, rows), button]);
+    make("p", { textContent: "Masks that are replaced come back with Undo. All other masks stay as they are." }),
+    ...(leftOut ? [make("p", { textContent: `Left out, for they are no areas: ${leftOut}.` })] : []), make("ul", { className: "imports" }, rows), button]);
 }
 
 export function helpDialog(commands) {

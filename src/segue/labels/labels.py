@@ -1,24 +1,27 @@
-"""Labels of another program: objects and their masks, within the limits of the page."""
+"""Objects and their masks as annotation files of any kind give them, within the limits of the page."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 from pycocotools import mask as coco_mask
 
 from segue.arrays import BoolArray
 from segue.errors import DatasetError
-from segue.masks import Rle, encode_objects, measure, rle_area
+from segue.labels.text import without_controls
+from segue.masks import Rle, decode_rle, encode_objects, measure, rle_area
 from segue.naming import match_frames
 from segue.types import IndexMask
-from segue_web.project import MOST_ATTRIBUTES, composed, decoded
-from segue_web.text import without_controls
-from segue_web.video import Video
 
 MAX_OBJECTS = 10_000
 """Objects that are taken from one file; the page has to list them."""
+
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 LONGEST_NAME = 80
 """Characters of the name of an object; the page has no room for more."""
@@ -29,7 +32,34 @@ LONGEST_VALUE = 200
 MAX_MASKS = 300_000
 """Masks of objects on frames that are taken from one JSON or XML file."""
 
+MOST_ATTRIBUTES = 40
+"""Attributes of an object."""
+
 T = TypeVar("T")
+
+
+class Frames(Protocol):
+    """What readers must know of a video: height and width, number of frames, and names of its images."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def names(self) -> tuple[str, ...] | None: ...
+
+
+def decoded(counts: str, size: tuple[int, int]) -> BoolArray:
+    """Mask, (H, W), bool, of compressed run lengths."""
+    return decode_rle({"size": [*size], "counts": counts})
+
+
+def composed(masks: Mapping[int, str], size: tuple[int, int]) -> IndexMask:
+    """Index mask, (H, W), uint8 or uint16, of run lengths by object; later objects lie on top."""
+    mask = np.zeros(size, np.uint8 if max(masks, default=0) < 256 else np.uint16)
+    for number, counts in masks.items():
+        mask[decoded(counts, size)] = number
+    return mask
 
 
 @dataclass(slots=True)
@@ -42,6 +72,9 @@ class Labels:
     scores: dict[tuple[int, int], float] = field(default_factory=dict)  # by frame and object
     attributes: dict[int, dict[str, str]] = field(default_factory=dict)  # by id; ``group`` is one of them
     ids: dict[int, int] = field(default_factory=dict)  # the objects' own numbers in the file, by id
+    class_of: dict[int, str] = field(default_factory=dict)  # by id
+    colour_of: dict[int, str] = field(default_factory=dict)  # ``#rrggbb`` by id
+    left_out: Counter[str] = field(default_factory=Counter)  # shapes that are no areas, by their kind
     _count: int = 0
 
     def planes(self, index: int) -> dict[int, BoolArray]:
@@ -60,14 +93,23 @@ class Labels:
         """Score of an object on a frame; 1 where none was given."""
         return self.scores.get((frame, number), 1.0)
 
-    def add_object(self, number: int, name: str | None, own: object = None, about: object = None) -> None:
-        """Take an object, or further attributes of a known one, as far as a project has room."""
+    def add_object(
+        self, number: int, name: str | None, own: object = None, about: object = None, **looks: object
+    ) -> None:
+        """Take an object, or further attributes of a known one, as far as a project has room.
+
+        ``looks`` are its ``category`` and ``colour``.
+        """
         if number not in self.names:
             if len(self.names) >= MAX_OBJECTS:
                 raise DatasetError(f"has more than {MAX_OBJECTS} objects; import it in parts")
             self.names[number] = without_controls(name or "")[:LONGEST_NAME] or f"Object {number}"
             if isinstance(own, int):
                 self.ids[number] = own
+            if isinstance(category := looks.get("category"), str):
+                self.class_of[number] = without_controls(category)[:LONGEST_NAME]
+            if isinstance(colour := looks.get("colour"), str) and _COLOUR.fullmatch(colour):
+                self.colour_of[number] = colour.lower()
         for key, value in about.items() if isinstance(about, dict) else ():
             key, known = without_controls(key), self.attributes.setdefault(number, {})
             room = key in known or len(known) < MOST_ATTRIBUTES
@@ -95,7 +137,8 @@ class Labels:
             mask = read()
             if mask.shape != self.size:
                 shape, video = (f"{width}x{height}" for height, width in (mask.shape, self.size))
-                raise DatasetError(f"a mask is {shape}, the video {video}")
+                turned = "; turn it as the video is" if mask.shape == self.size[::-1] else ""
+                raise DatasetError(f"a mask is {shape}, the video {video}{turned}")
             shown = [number for number in measure(mask) if number in self.names or not named]
             if not named:
                 for number in shown:
@@ -110,6 +153,6 @@ class Labels:
         self.names = {number: self.names[number] for number in sorted(self.names, key=key)}
 
 
-def by_frame(named: Mapping[str, T], video: Video) -> dict[int, T]:
+def by_frame(named: Mapping[str, T], video: Frames) -> dict[int, T]:
     """Named items by frame; see :func:`segue.naming.match_frames`."""
     return dict(zip(match_frames([*named], video.count, video.names), named.values(), strict=True))

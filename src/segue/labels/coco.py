@@ -1,0 +1,217 @@
+"""Annotation and result files of COCO and YouTube-VIS, and records of SAM's mask generator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from pydantic import Field, TypeAdapter
+
+from segue.errors import DatasetError
+from segue.labels.labels import Frames, Labels, by_frame
+from segue.labels.opening import json_entries
+from segue.masks.shapes import Canvas
+from segue.masks.tracks import RleTrack
+from segue.naming import frame_stem, match_frames, natural_key
+
+OF_SHAPES = {"track_id", "occluded", "rotation", "keyframe"}
+"""Attributes in COCO files of CVAT that are of a shape, not of its object, which the first one names."""
+
+_SCORE = TypeAdapter(Annotated[float, Field(allow_inf_nan=False)])
+_ANNOTATION = ("annotations", True)
+
+Item = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Head:
+    """What a file says beside its annotations."""
+
+    classes: dict[Any, str] = field(default_factory=dict)
+    colours: dict[Any, object] = field(default_factory=dict)
+    images: dict[str, Item] = field(default_factory=dict)  # by name
+    videos: dict[Any, Item] = field(default_factory=dict)
+    objects: dict[Any, Item] = field(default_factory=dict)  # of segue: name, category, colour of a track
+    annotated: bool = False
+    numbered: bool = False  # a list of results, which has no names of classes
+
+    def looks(self, category: Any, track: Any) -> tuple[str | None, dict[str, object]]:
+        """Name of an object, and its class and colour."""
+        own = self.objects.get(track, {})
+        name = self.classes.get(category)
+        if name is None and self.numbered and category is not None:
+            name = f"class {category}"
+        looks: dict[str, object] = {"category": name, "colour": self.colours.get(category)}
+        if own:
+            looks = {key: own.get(key) or None for key in ("category", "colour")}
+            name = own.get("name") or name
+        return (name if isinstance(name, str) else None), looks
+
+
+def read_coco(labels: Labels, text: str, where: str, video: Frames) -> None:
+    """Read an annotation file, or a list of results or records."""
+    if text.lstrip()[:1] == "[":
+        _read_list(labels, text, where, video)
+        return
+    head = _Head()
+    # Twice through the text, for annotations may stand before what they refer to; only one is held.
+    for key, place, value in json_entries(text, where):
+        _take(head, key, place, value, video)
+    if not head.annotated:
+        raise DatasetError("has no annotations")
+    found = (item for key, place, item in json_entries(text, where) if (key, place >= 0) == _ANNOTATION)
+    if head.videos:
+        _read_tracks(labels, video, head, found)
+    else:
+        _read_images(labels, video, head, found)
+
+
+def _take(head: _Head, key: str, place: int, value: Any, video: Frames) -> None:
+    head.annotated |= (key, place >= 0) == _ANNOTATION
+    if key == "categories" and place >= 0:
+        head.classes[value["id"]] = str(value["name"])
+        head.colours[value["id"]] = value.get("color")
+    elif key == "videos" and place >= 0:
+        head.videos[value["id"]] = value
+    elif key == "objects" and place >= 0 and isinstance(value, dict):
+        head.objects[value.get("id")] = value
+    elif (key == "images" and place >= 0) or (key == "image" and isinstance(value, dict)):
+        head.images[str(value.get("file_name", value.get("id", value.get("image_id"))))] = value
+        if len(head.images) > video.count:
+            raise DatasetError(f"it has more images than the video has frames, {video.count}")
+
+
+def _read_list(labels: Labels, text: str, where: str, video: Frames) -> None:
+    """Results of YouTube-VIS or COCO, or what SAM's mask generator gives of one image."""
+    head = _Head(numbered=True)
+    kinds: set[bool] = set()
+    for _, _, item in json_entries(text, where):
+        kinds.add("segmentations" in item)
+        if "image_id" in item:
+            head.images.setdefault(str(item["image_id"]), {"id": item["image_id"]})
+    if len(kinds) > 1:
+        raise DatasetError("mixes results of videos and of images")
+    read = _read_tracks if True in kinds else _read_images
+    read(labels, video, head, (item for _, _, item in json_entries(text, where)))
+
+
+def _chosen_video(head: _Head, video: Frames) -> Any:
+    """The number of the video of a file that is meant; None where it has none."""
+    if len(head.videos) <= 1:
+        return next(iter(head.videos), None)
+    own = getattr(video, "name", None)
+    same = [number for number, item in head.videos.items() if own and own in _names_of(item)]
+    if len(same) != 1:
+        raise DatasetError("it is of several videos; give a file of this one alone")
+    return same[0]
+
+
+def _names_of(item: Item) -> set[str]:
+    files = item.get("file_names") or [item.get("file_name") or item.get("name") or ""]
+    parts = str(files[0]).replace("\\", "/").split("/")
+    return {frame_stem(parts[-1]), parts[-2] if len(parts) > 1 else "", str(item.get("name", ""))}
+
+
+def _read_tracks(labels: Labels, video: Frames, head: _Head, items: Iterable[Item]) -> None:
+    """Annotations of YouTube-VIS."""
+    chosen = _chosen_video(head, video)
+    about = head.videos.get(chosen, {})
+    canvas = Canvas.of(video.size, about.get("height"), about.get("width"))
+    names = [str(name) for name in about.get("file_names") or ()]
+    frames = match_frames(names, video.count, video.names) if names else None
+    number = 0
+    for item in items:
+        if len(head.videos) > 1 and item.get("video_id") != chosen:
+            continue
+        number += 1
+        segmentations = item["segmentations"]
+        most = video.count if frames is None else len(frames)
+        if len(segmentations) > most:
+            raise DatasetError(f"it has {len(segmentations)} frames, the video {most}")
+        counts, score = _track_counts(item, segmentations, canvas), score_of(item)
+        shown = {t: one for t, one in enumerate(counts) if one is not None and _area(one, video.size)}
+        if not shown:
+            labels.left_out["objects without a mask"] += 1
+            continue
+        name, looks = head.looks(item["category_id"], item.get("id"))
+        labels.add_object(number, name, item.get("id"), item.get("attributes"), **looks)
+        for t, one in shown.items():
+            labels.add_mask(t if frames is None else frames[t], number, one, score)
+
+
+def _track_counts(item: Item, segmentations: Sequence[Any], canvas: Canvas) -> Sequence[bytes | None]:
+    """Run lengths by frame; the boxes where an object has nothing else."""
+    boxes = item.get("bboxes")
+    if not any(segmentations) and isinstance(boxes, list) and any(boxes):
+        return [canvas.record({"bbox": box}) if box else None for box in boxes]
+    if canvas.own == canvas.size:
+        try:
+            return RleTrack.parse(segmentations, canvas.size).counts
+        except DatasetError:  # of another size than the file says of its video
+            pass
+    return [canvas.segmentation(entry) for entry in segmentations]
+
+
+def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Item]) -> None:
+    """Annotations of COCO."""
+    names = {
+        name: item.get("id")
+        for name, item in sorted(head.images.items(), key=lambda item: natural_key(item[0]))
+    }
+    frames: dict[Any, int] = {None: 0}
+    if names:
+        frames = {image: index for index, image in by_frame(names, video).items()}
+    canvases: dict[Any, Canvas] = {}
+    for one in head.images.values():
+        canvases[one.get("id")] = Canvas.of(video.size, one.get("height"), one.get("width"))
+    single = next(iter(frames)) if len(head.images) <= 1 else None
+    numbers: dict[Any, int] = {}
+    for item in items:
+        image: Any = item.get("image_id", single)
+        if image not in frames:
+            if "image_id" not in item:
+                raise DatasetError("an annotation has no image_id")
+            raise DatasetError(f"an annotation is of image {image}, which the file does not list")
+        about = item.get("attributes")
+        about = about if isinstance(about, dict) else {}
+        if kind := _no_area(item):
+            labels.left_out[kind] += 1
+            continue
+        counts = canvases.get(image, Canvas.of(video.size)).record(item)
+        if not _area(counts, video.size):
+            labels.left_out["shapes without an area"] += 1
+            continue
+        track = item.get("track_id", about.get("track_id"))
+        alone = ("alone", item.get("id", len(numbers)))
+        number = numbers.setdefault(alone if track is None else track, len(numbers) + 1)
+        own = {key: value for key, value in about.items() if key not in OF_SHAPES}
+        category = None if "predicted_iou" in item and "category_id" not in item else item["category_id"]
+        name, looks = head.looks(category, track)
+        labels.add_object(number, name, track, own, **looks)
+        labels.add_mask(frames[image], number, counts, score_of(item))
+    if all(isinstance(track, int) for track in numbers):  # else in the order of the file
+        labels.sort_objects(labels.ids.__getitem__)
+
+
+def _area(counts: bytes, size: tuple[int, int]) -> int:
+    return int(coco_mask.area({"size": [*size], "counts": counts}))
+
+
+def _no_area(item: Item) -> str | None:
+    """What an annotation is that has points alone, in the plural."""
+    entry = item.get("segmentation")
+    if isinstance(entry, list) and entry and all(isinstance(one, list) and len(one) < 6 for one in entry):
+        return "points" if all(len(one) == 2 for one in entry) else "lines"
+    if not isinstance(entry, np.ndarray) and not entry and item.get("keypoints"):
+        return "skeletons"
+    return None
+
+
+def score_of(item: Mapping[str, Any]) -> float:
+    """The score of an annotation, or the IoU that SAM expects; 1 where it has none."""
+    score = item.get("score")
+    score = item.get("predicted_iou") if score is None else score
+    return _SCORE.validate_python(1.0 if score is None else score, strict=True)

@@ -1,0 +1,285 @@
+"""XML of CVAT: for video 1.1 and for images 1.1, of a task, a job or a project."""
+
+from __future__ import annotations
+
+import io
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from segue.errors import DatasetError
+from segue.labels.labels import MAX_MASKS, Frames, Labels, by_frame
+from segue.labels.text import refuse_entities
+from segue.masks.shapes import Canvas
+from segue.naming import first_few, frame_stem, natural_key
+
+MAX_CORNERS = 1 << 20
+"""Characters of the corners of a polygon."""
+
+_NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-9]$")
+"""Never occurs in numbers separated by commas; matching the whole text would take memory for each number."""
+
+_NO_AREAS = {
+    "points": "points",
+    "polyline": "lines",
+    "tag": "tags",
+    "skeleton": "skeletons",
+    "cuboid": "cuboids",
+}
+"""Elements of shapes that are no areas, and what several are called."""
+
+_Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+_Pixels = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class _Shape(BaseModel):
+    """Attributes of a shape, which are texts in the file."""
+
+    frame: int | None = None  # None of a shape in an image
+    z_order: _Coordinate = 0
+    rotation: _Coordinate = 0  # clockwise, in degrees
+
+
+class _Box(_Shape):
+    """A rectangle."""
+
+    xtl: _Coordinate
+    ytl: _Coordinate
+    xbr: _Coordinate
+    ybr: _Coordinate
+
+    def counts(self, canvas: Canvas) -> bytes:
+        return canvas.box(self.xtl, self.ytl, self.xbr - self.xtl, self.ybr - self.ytl, self.rotation)
+
+
+class _Ellipse(_Shape):
+    """An ellipse by its middle and half axes."""
+
+    cx: _Coordinate
+    cy: _Coordinate
+    rx: _Coordinate
+    ry: _Coordinate
+
+    def counts(self, canvas: Canvas) -> bytes:
+        return canvas.ellipse(self.cx, self.cy, self.rx, self.ry, self.rotation)
+
+
+class _Polygon(_Shape):
+    """A polygon: ``x,y;x,y``."""
+
+    points: Annotated[str, Field(max_length=MAX_CORNERS)]
+
+    def counts(self, canvas: Canvas) -> bytes:
+        corners = [float(value) for pair in self.points.split(";") for value in pair.split(",")]
+        return canvas.polygons([corners])
+
+
+class _Mask(_Shape):
+    """Run lengths along the rows of a box, the first one of zeros."""
+
+    left: _Pixels
+    top: _Pixels
+    width: _Pixels
+    height: _Pixels
+    rle: Annotated[str, Field(min_length=1)]
+
+    def counts(self, canvas: Canvas) -> bytes:
+        rows, columns = (slice(self.top, self.top + self.height), slice(self.left, self.left + self.width))
+        if rows.stop > canvas.own[0] or columns.stop > canvas.own[1]:
+            raise DatasetError("a mask lies outside the video")
+        area = self.width * self.height
+        if _NO_RUNS.search(self.rle) or self.rle.count(",") > area:
+            raise DatasetError("the run lengths of a mask are not numbers separated by commas, or too many")
+        # Not by a list of Python's numbers, which would take ten times the memory.
+        runs = np.fromstring(self.rle, np.int64, sep=",")
+        if (runs > area).any() or runs.sum() != area:
+            raise DatasetError("the run lengths of a mask do not add up to its size")
+        plane = np.zeros(canvas.own, np.bool_)
+        inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+        plane[rows, columns] = inside.reshape(self.height, self.width)
+        return canvas.plane(plane)
+
+
+_SHAPES: dict[str, type[_Box | _Ellipse | _Polygon | _Mask]] = {
+    "mask": _Mask,
+    "polygon": _Polygon,
+    "ellipse": _Ellipse,
+    "box": _Box,
+}
+"""By the name of the element."""
+
+
+@dataclass(slots=True)
+class _Task:
+    """A task that a file is of."""
+
+    id: str
+    names: set[str]  # of the task and of its video
+    height: int | None
+    width: int | None
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is read so far."""
+
+    labels: Labels
+    video: Frames
+    numbers: dict[tuple[str, ...], int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
+    levels: dict[int, float] = field(default_factory=dict)
+    boxes: list[tuple[int, int, bytes]] = field(default_factory=list)  # frame or image, object, run lengths
+    drawn: list[tuple[int, int, bytes]] = field(default_factory=list)  # the same of other shapes
+    colours: dict[str, str] = field(default_factory=dict)  # by label
+
+    def object_of(self, item: ET.Element) -> int:
+        """The object of a track or of a shape in an image; those of a group are one."""
+        group, label = item.get("group_id", "0"), _wanted(item, "label")
+        if is_grouped := group not in ("", "0"):
+            same = ("group", group) if item.tag == "track" else ("group", group, label)
+        else:
+            same = (
+                ("track", _wanted(item, "id")) if item.tag == "track" else ("shape", str(len(self.numbers)))
+            )
+        number = self.numbers.setdefault(same, len(self.numbers) + 1)
+        own = int(group) if is_grouped and group.isdecimal() else None
+        self.labels.add_object(number, label, own, category=label, colour=self.colours.get(label))
+        return number
+
+    def draw(self, item: ET.Element, number: int, canvas: Canvas, image: int | None) -> None:
+        """Take a shape."""
+        shape = _SHAPES[item.tag].model_validate(item.attrib)
+        self.levels.setdefault(number, shape.z_order)
+        index = shape.frame if image is None else image
+        if index is None or not 0 <= index < self.video.count:
+            raise DatasetError(f"frame {index} is none of the video, which has {self.video.count}")
+        (self.boxes if item.tag == "box" else self.drawn).append((index, number, shape.counts(canvas)))
+        if len(self.boxes) + len(self.drawn) > MAX_MASKS:
+            raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
+        for about in item.iter("attribute"):
+            self.labels.add_object(number, None, about={about.get("name", ""): about.text or ""})
+
+
+def read_cvat(labels: Labels, text: str, video: Frames) -> None:
+    """Areas on the frames that the file lists; tracks of a group are one object."""
+    text = refuse_entities(text)
+    reading = _Reading(labels, video)
+    tasks, task = _tasks(text, reading.colours), None
+    if tasks:
+        task = _chosen(tasks, video)
+    for item in _items(text):
+        of = item.get("task_id")
+        if task is not None and of is not None and of != task.id:
+            continue
+        for shape in item:
+            if shape.tag in _NO_AREAS and shape.get("outside") != "1":
+                labels.left_out[_NO_AREAS[shape.tag]] += 1
+        shapes = [shape for shape in item if shape.tag in _SHAPES and shape.get("outside") != "1"]
+        if item.tag == "track":
+            if shapes:
+                number, canvas = reading.object_of(item), _canvas(video, task, item)
+                for shape in shapes:
+                    reading.draw(shape, number, canvas, None)
+            elif not any(shape.tag in _NO_AREAS for shape in item):
+                labels.left_out["tracks without a shape"] += 1
+        else:
+            image = len(reading.images)
+            if reading.images.setdefault(_wanted(item, "name"), image) != image:
+                raise DatasetError("two of its images have one name")
+            if len(reading.images) > video.count:
+                raise DatasetError(f"it has more images than the video has frames, {video.count}")
+            for shape in shapes:
+                reading.draw(shape, reading.object_of(shape), _canvas(video, None, item), image)
+    # A box says less than a mask: it counts where an object has nothing else, and lies below the others.
+    known = {(index, number) for index, number, _ in reading.drawn}
+    below = [box for box in sorted(reading.boxes, key=itemgetter(1)) if box[:2] not in known]
+    names = {name: reading.images[name] for name in sorted(reading.images, key=natural_key)}
+    frames = {image: index for index, image in by_frame(names, video).items()} if names else {}
+    for place, number, counts in below + reading.drawn:
+        labels.add_mask(frames.get(place, place), number, counts)
+    # What lies on top comes last in the list of objects.
+    labels.sort_objects(lambda number: reading.levels.get(number, 0.0))
+
+
+def _items(text: str) -> Iterator[ET.Element]:
+    """Tracks and images, one after the other."""
+    for _, item in ET.iterparse(io.StringIO(text)):
+        if item.tag in ("track", "image"):
+            yield item
+            item.clear()
+        elif item.tag not in _SHAPES and any(shape.tag in _SHAPES for shape in item):
+            raise DatasetError(
+                f"a {next(shape.tag for shape in item if shape.tag in _SHAPES)} belongs to no track"
+            )
+
+
+def _tasks(text: str, colours: dict[str, str]) -> list[_Task]:
+    """The tasks that the head of a file describes; colours of labels are added to ``colours``."""
+    tasks: list[_Task] = []
+    sizes: dict[str, int | None] = {}
+    for _, item in ET.iterparse(io.StringIO(text)):
+        if item.tag == "label":
+            colours[item.findtext("name", "")] = item.findtext("color", "")
+        elif item.tag in ("task", "job"):
+            size = item.find("original_size")
+            sizes = {
+                side: _whole(None if size is None else size.findtext(side)) for side in ("height", "width")
+            }
+            names = {item.findtext("name", ""), item.findtext("source", "")}
+            tasks.append(
+                _Task(item.findtext("id", ""), {one for name in names for one in _called(name)}, **sizes)
+            )
+        elif item.tag in ("meta", "track", "image"):
+            source = item.findtext("source", "") if item.tag == "meta" else ""
+            if source and len(tasks) == 1:
+                tasks[0].names |= _called(source)
+            size = item.find("original_size") if item.tag == "meta" else None
+            if size is not None and len(tasks) == 1 and tasks[0].height is None:
+                tasks[0].height, tasks[0].width = (
+                    _whole(size.findtext(side)) for side in ("height", "width")
+                )
+            break
+    return tasks
+
+
+def _called(name: str) -> set[str]:
+    """What a task or its video may be called here: with and without its ending."""
+    whole = frame_stem(name)
+    return {whole, whole.rpartition(".")[0] or whole} - {""}
+
+
+def _whole(text: str | None) -> int | None:
+    text = (text or "").strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def _chosen(tasks: list[_Task], video: Frames) -> _Task:
+    """The task of a file that is of this video."""
+    own = getattr(video, "name", None)
+    same = [task for task in tasks if own and frame_stem(own) in task.names]
+    if len(tasks) > 1 and len(same) != 1:
+        names = first_few(sorted(name for task in tasks for name in task.names))
+        raise DatasetError(
+            f"it is of {len(tasks)} tasks ({names}), none or several of this video; export one task"
+        )
+    return same[0] if len(tasks) > 1 else tasks[0]
+
+
+def _canvas(video: Frames, task: _Task | None, item: ET.Element) -> Canvas:
+    """The canvas of an image by its size, of a track by that of its task."""
+    if task is not None:
+        return Canvas.of(video.size, task.height, task.width)
+    return Canvas.of(video.size, _whole(item.get("height")), _whole(item.get("width")))
+
+
+def _wanted(item: ET.Element, key: str) -> str:
+    """Value of an element under a key."""
+    if key not in item.attrib:
+        raise DatasetError(f"a {item.tag} has no {key}")
+    return item.attrib[key]

@@ -1,0 +1,237 @@
+"""Tasks of Label Studio: brushes, polygons, rectangles and ellipses of images, boxes of videos."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import DatasetError
+from segue.inputs import is_number
+from segue.labels.labels import Frames, Labels, by_frame
+from segue.labels.opening import json_entries
+from segue.labels.text import refuse_entities
+from segue.masks.rle import check_size
+from segue.masks.shapes import Canvas
+from segue.naming import natural_key
+
+_OURS = re.compile(r"f[0-9]{1,9}o([0-9]{1,5})")
+"""Regions of exports of segue are called by frame and object."""
+
+_NO_AREAS = {
+    "keypointlabels": "points",
+    "vectorlabels": "lines",
+    "relation": "relations",
+    "timelinelabels": "spans",
+}
+
+_AREAS = {"brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "videorectangle"}
+
+_MOST_KEYS = 100_000
+
+Item = dict[str, Any]
+
+
+def frames_in_tag(value: Item, count: int, rate: float | None) -> float:
+    """How many frames of the tag there are for one of the video: its frame rate against that of the video.
+
+    The tag counts frames at its own rate, ``framesCount / duration``, which is 25 unless it was set.
+    """
+    frames, duration = value.get("framesCount"), value.get("duration")
+    if frames == count or not is_number(frames) or not frames or not count:
+        return 1.0
+    if is_number(duration) and duration and rate:
+        return float(frames) / float(duration) / rate
+    return float(frames) / count
+
+
+def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str | None = None) -> None:
+    """Read exported tasks; ``config`` is the labelling configuration, which names attributes and colours."""
+    names: dict[str, Item] = {}
+    for number, task in enumerate(_tasks(text, where)):
+        names[_name_of(task) or str(task.get("id", number))] = task.get("data", {})
+    videos = {name for name, task in zip(names, _tasks(text, where), strict=False) if _is_of_video(task)}
+    stills = [name for name in sorted(names, key=natural_key) if name not in videos]
+    frames = by_frame({name: name for name in stills}, video) if stills else {}
+    index_of = {name: index for index, name in frames.items()}
+    if len(videos) > 1:
+        raise DatasetError("it is of several videos; export the task of this one alone")
+    fields, colours = _configured(config)
+    numbers: dict[object, int] = {}
+    for order, task in enumerate(_tasks(text, where)):
+        name = _name_of(task) or str(task.get("id", order))
+        for region in _regions(task):
+            _take(labels, numbers, region, index_of.get(name, 0), (fields, colours), video)
+    if numbers and all(isinstance(key, int) for key in numbers):
+        labels.sort_objects(labels.ids.__getitem__)
+
+
+def _tasks(text: str, where: str) -> Iterator[Item]:
+    for _, _, item in json_entries(text, where):
+        if not isinstance(item, dict):
+            raise DatasetError("a task is no object")
+        yield item
+
+
+def _name_of(task: Item) -> str | None:
+    """The file or address that a task is of."""
+    data = task.get("data")
+    texts = (
+        [value for value in (data or {}).values() if isinstance(value, str)] if isinstance(data, dict) else []
+    )
+    return next((value for value in texts if "/" in value or "." in value), texts[0] if texts else None)
+
+
+def _is_of_video(task: Item) -> bool:
+    return any(region.get("type") == "videorectangle" for region in _regions(task))
+
+
+def _regions(task: Item) -> Iterable[Item]:
+    """What the last annotator has drawn, else what a model has."""
+    done = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
+    found = done or task.get("predictions") or ()
+    return [one for one in (found[-1].get("result") or () if found else ()) if isinstance(one, dict)]
+
+
+def _configured(config: str | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Name of the attribute of each field, and colour of each label."""
+    fields: dict[str, str] = {}
+    colours: dict[str, str] = {}
+    header = ""
+    for item in ET.fromstring(refuse_entities(config)).iter() if config else ():
+        if item.tag == "Header":
+            header = item.get("value", "")
+        elif item.tag == "TextArea":
+            fields[item.get("name", "")] = header or item.get("name", "")
+        elif item.tag == "Label":
+            colours[item.get("value", "")] = item.get("background", "")
+    return fields, colours
+
+
+def _take(
+    labels: Labels,
+    numbers: dict[object, int],
+    region: Item,
+    index: int,
+    configured: tuple[dict[str, str], dict[str, str]],
+    video: Frames,
+) -> None:
+    """Take a region of a task; ``index`` is the frame of its image."""
+    kind, value, given = str(region.get("type")), region.get("value") or {}, region.get("id")
+    ours = _OURS.fullmatch(str(given))
+    key: object = int(ours[1]) if ours else (index, str(given))
+    if kind not in _AREAS:
+        if kind == "textarea" and key in numbers:
+            texts = value.get("text")
+            name = configured[0].get(str(region.get("from_name")), str(region.get("from_name")))
+            text = texts[0] if isinstance(texts, list) and texts else texts
+            labels.add_object(numbers[key], None, about={name: text})
+        elif kind in _NO_AREAS:
+            labels.left_out[_NO_AREAS[kind]] += 1
+        return
+    named = value.get(kind) or value.get("labels")
+    label = str(named[0]) if isinstance(named, list) and named else None
+    number = numbers.setdefault(key, len(numbers) + 1)
+    about = {"category": label, "colour": configured[1].get(label or "")}
+    labels.add_object(number, label, key if isinstance(key, int) else None, **about)
+    size = region.get("original_height"), region.get("original_width")
+    canvas = Canvas.of(video.size, *size)
+    if kind == "videorectangle":
+        for frame, box in _followed(value, video):
+            labels.add_mask(frame, number, _percent_box(canvas, box))
+        return
+    labels.add_mask(index, number, _drawn(kind, value, canvas))
+
+
+def _numbers(value: Item, *keys: str) -> list[float]:
+    """Numbers of a shape, in percent."""
+    found = [value.get(key, 0 if key == "rotation" else None) for key in keys]
+    if not all(is_number(one) for one in found):
+        raise DatasetError(f"a shape has no {', '.join(keys)} that are numbers")
+    return [float(one) for one in found if one is not None]
+
+
+def _percent_box(canvas: Canvas, value: Item) -> bytes:
+    """A rectangle, which Label Studio turns about its first corner."""
+    height, width = canvas.own
+    x, y, w, h, rotation = _numbers(value, "x", "y", "width", "height", "rotation")
+    corners = np.array([(0, 0), (w, 0), (w, h), (0, h)]) / 100 * (width, height)
+    angle = np.deg2rad(rotation)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    placed = corners @ turn.round(12) + np.array((x, y)) / 100 * (width, height)
+    return canvas.polygons([placed.round(6).ravel().tolist()])
+
+
+def _drawn(kind: str, value: Item, canvas: Canvas) -> bytes:
+    height, width = canvas.own
+    if kind == "brushlabels":
+        return canvas.plane(decode_brush(value.get("rle") or (), canvas.own))
+    if kind == "polygonlabels":
+        points = value.get("points") or ()
+        flat = [coordinate for point in points for coordinate in point]
+        if not all(map(is_number, flat)):
+            raise DatasetError("a polygon is not a list of pairs of numbers")
+        sides = (width / 100, height / 100)
+        return canvas.polygons([[one * sides[i % 2] for i, one in enumerate(flat)]])
+    if kind == "ellipselabels":
+        x, y, across, down, rotation = _numbers(value, "x", "y", "radiusX", "radiusY", "rotation")
+        place = x * width / 100, y * height / 100, across * width / 100, down * height / 100
+        return canvas.ellipse(*place, rotation)
+    return _percent_box(canvas, value)
+
+
+def _followed(value: Item, video: Frames) -> Iterator[tuple[int, Item]]:
+    """The boxes of a region of a video on each frame, between its key frames by straight lines."""
+    keys = [key for key in value.get("sequence") or () if isinstance(key, dict)][:_MOST_KEYS]
+    keys.sort(key=lambda key: _numbers(key, "frame")[0])
+    ratio = frames_in_tag(value, video.count, getattr(video, "fps", None))
+    last = video.count * ratio
+    for key, after in zip(keys, [*keys[1:], None], strict=True):
+        begin = _numbers(key, "frame")[0]
+        end = _numbers(after, "frame")[0] if after else (last + 1 if key.get("enabled", True) else begin + 1)
+        for frame in range(max(0, round((begin - 1) / ratio)), min(video.count, round((end - 1) / ratio))):
+            share = 0.0 if after is None else ((frame * ratio + 1) - begin) / max(1e-9, end - begin)
+            sides = ("x", "y", "width", "height", "rotation")
+            now = _numbers(key, *sides)
+            then = now if after is None or not key.get("enabled", True) else _numbers(after, *sides)
+            if key.get("enabled", True) or frame == round((begin - 1) / ratio):
+                mixed = (a + (b - a) * min(1.0, max(0.0, share)) for a, b in zip(now, then, strict=True))
+                yield frame, dict(zip(sides, mixed, strict=True))
+
+
+def decode_brush(values: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Mask (H, W) of non-zero alpha in Label Studio's brush run lengths; ``values`` are bytes."""
+    height, width = check_size(*size)
+    try:
+        bits = "".join(f"{byte:08b}" for byte in bytes(values))
+    except (TypeError, ValueError):
+        raise DatasetError("brush: its run lengths are no bytes") from None
+    place = 0
+
+    def take(count: int) -> int:
+        nonlocal place
+        if place + count > len(bits):
+            raise DatasetError("brush: its run lengths end early")
+        place += count
+        return int(bits[place - count : place], 2)
+
+    total, word = take(32), take(5) + 1
+    sizes = [take(4) + 1 for _ in range(4)]
+    if total != 4 * height * width or word != 8:
+        raise DatasetError(f"brush: is not of an image of {width}x{height} pixels")
+    flat, done = np.zeros(total, np.uint8), 0
+    while done < total:
+        run = take(1)
+        length = take(sizes[take(2)]) + 1
+        if done + length > total:
+            raise DatasetError("brush: its run lengths are too long")
+        if run:
+            flat[done : done + length] = take(word)
+        else:
+            flat[done : done + length] = [take(word) for _ in range(length)]
+        done += length
+    return np.asarray(flat.reshape(height, width, 4)[..., 3] > 0)

@@ -1,0 +1,196 @@
+"""Find out what a file, folder or archive of annotations is, and read it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from segue.datasets.json_files import read_json_text
+from segue.errors import DatasetError, SegueError
+from segue.inputs import check_file, first_line
+from segue.labels import opening
+from segue.labels.coco import read_coco
+from segue.labels.cvat import read_cvat
+from segue.labels.label_studio import read_tasks
+from segue.labels.labels import Frames, Labels, by_frame
+from segue.labels.opening import Tree, json_entries, read_text
+from segue.labels.text import first_problem
+from segue.labels.yolo import read_yolo
+from segue.masks import read_index_mask
+from segue.masks.values import ColourIds
+from segue.naming import first_few, frame_stem
+from segue.video.mask_folder import read_records
+
+WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
+"""Results of segue in the folder of a video, in the order of search."""
+
+DAMAGED = (
+    *(OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError, EOFError),
+    *(zipfile.BadZipFile, zlib.error, ET.ParseError, MemoryError),
+)
+"""Errors of readers for malformed files; a RecursionError is a RuntimeError."""
+
+_MASKS = ("SegmentationObject", "Annotations", "masks", "SegmentationClass")
+"""Folders of masks beside other images, in the order of preference."""
+
+_IMAGES = frozenset({"JPEGImages", "images", "frames", "data", "obj_train_data"})
+"""Folders of the images themselves."""
+
+_ANNOTATIONS = ("annotations", "instances_", "_annotations.coco", "tasks", "result", "coco", "ytvis")
+"""How the names of annotation files begin that stand beside masks."""
+
+
+def read_labels(path: Path, video: Frames, name: str | None = None) -> Labels:
+    """Read labels: a folder, an archive or an image of masks, a JSON or an XML file."""
+    where = name or str(path)
+    labels = Labels(video.size)
+    with _errors_named(where, path):
+        if path.is_dir():
+            path = next((path / name for name in WRITTEN if (path / name).exists()), path)
+        read = _read_folder if path.is_dir() else _READERS.get(path.suffix.lower())
+        if read is not None:
+            read(labels, path, video)
+            if labels.left_out and not labels.names:
+                raise DatasetError(f"holds no areas, only {left_out(labels)}")
+            return labels
+    raise SegueError(
+        f"{where}: give a folder or .zip of PNG masks, a .png, a .json of COCO, YouTube-VIS or Label Studio, "
+        "a CVAT .xml, or a folder or .zip of these or of YOLO labels"
+    )
+
+
+def left_out(labels: Labels) -> str:
+    """What was left out of a file, in words: ``3 points, 2 tags``."""
+    return ", ".join(f"{number} {kind}" for kind, number in labels.left_out.items())
+
+
+def _read_folder(labels: Labels, folder: Path, video: Frames) -> None:
+    records = read_records(folder)
+    if not records:
+        _read_tree(labels, Tree(folder), video)
+        return
+    items = [(index, item) for index, record in records.items() for item in record.objects]
+    for number, name in {item.id: item.label for _, item in items}.items():
+        labels.add_object(number, name, number)
+    labels.scores = {(index, item.id): item.score for index, item in items}
+    files = {index: folder / record.file for index, record in records.items() if index < video.count}
+    labels.add_files({index: partial(read_index_mask, path) for index, path in files.items()})
+
+
+def _read_image(labels: Labels, path: Path, video: Frames) -> None:
+    labels.add_files({0: partial(read_index_mask, path)})
+
+
+def _read_archive(labels: Labels, path: Path, video: Frames) -> None:
+    check_file(path, DatasetError)
+    _read_tree(labels, Tree(path), video)
+
+
+def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
+    """Find out what a folder or an archive holds."""
+    masks = _mask_files(tree, video)
+    beside = not any(len(PurePosixPath(name).parts) == 1 for name in masks)
+    annotations = [name for name in tree.ending(".xml", ".json") if not _is_set_up(name)]
+    named = [name for name in annotations if PurePosixPath(name).name.startswith(_ANNOTATIONS)]
+    chosen = (named if beside else []) or ([] if masks else annotations)
+    texts = [name for name in tree.ending(".txt") if _is_label(name)]
+    if len(chosen) > 1:
+        raise DatasetError(f"holds several annotation files, {first_few(chosen)}; give the one of this video")
+    if chosen:
+        config = next((tree.text(name) for name in tree.ending(".xml") if _is_set_up(name)), None)
+        read_annotation_text(labels, tree.text(chosen[0]), chosen[0], video, config)
+    elif texts and not masks:
+        read_yolo(labels, tree, texts, video)
+    elif masks:
+        ids: ColourIds = {}
+        files = by_frame({name: name for name in masks}, video)
+        labels.add_files({index: partial(tree.mask, name, ids) for index, name in files.items()})
+    else:
+        raise DatasetError("there are no PNG masks")
+
+
+def _is_set_up(name: str) -> bool:
+    """Whether a file is the labelling configuration that an export of segue for Label Studio holds."""
+    return PurePosixPath(name).name == "labels.xml"
+
+
+def _is_label(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return "labels" in parts[:-1] or "obj_train_data" in parts[:-1]
+
+
+def _mask_files(tree: Tree, video: Frames) -> list[str]:
+    """The mask files of the video: those of the highest folder, or of a folder of masks beside images."""
+    files = [name for name in tree.ending(".png") if not _IMAGES & {*PurePosixPath(name).parts[:-1]}]
+    for folder in _MASKS:
+        below = [name for name in files if folder in PurePosixPath(name).parts[:-1]]
+        if below:
+            files = below
+            break
+    folders = {PurePosixPath(name).parent for name in files}
+    if len(folders) < 2:
+        return files
+    own = getattr(video, "name", None)
+    same = [folder for folder in folders if own and frame_stem(folder.name) == frame_stem(own)]
+    if len(same) == 1:
+        return [name for name in files if PurePosixPath(name).parent == same[0]]
+    highest = min(len(folder.parts) for folder in folders)
+    top = [name for name in files if len(PurePosixPath(name).parent.parts) == highest]
+    return top if len({PurePosixPath(name).parent for name in top}) == 1 else files
+
+
+def _read_json(labels: Labels, path: Path, video: Frames) -> None:
+    check_file(path, DatasetError, opening.MAX_BYTES)
+    read_annotation_text(labels, read_json_text(path), str(path), video)
+
+
+def _read_xml(labels: Labels, path: Path, video: Frames) -> None:
+    read_annotation_text(labels, read_text(path), str(path), video)
+
+
+def read_annotation_text(
+    labels: Labels, text: str, where: str, video: Frames, config: str | None = None
+) -> None:
+    """Read the text of an annotation file; ``where`` is its name."""
+    if where.lower().endswith(".xml"):
+        read_cvat(labels, text, video)
+    elif text.lstrip()[:1] == "[" and _is_task(text, where):
+        read_tasks(labels, text, where, video, config)
+    else:
+        read_coco(labels, text, where, video)
+
+
+def _is_task(text: str, where: str) -> bool:
+    """Whether the first entry of a list is a task of Label Studio."""
+    first = next((item for _, _, item in json_entries(text, where)), None)
+    return isinstance(first, dict) and "data" in first and bool({"annotations", "predictions"} & first.keys())
+
+
+@contextmanager
+def _errors_named(where: str, path: Path) -> Iterator[None]:
+    """Errors of readers, in one line that calls the file ``where``, wherever it lies (``path``)."""
+    try:
+        yield
+    except SegueError as error:
+        text = str(error).replace(str(path), where)
+        raise SegueError(f"{where}: {text.removeprefix(f'{where}: ')}") from None
+    except KeyError as error:
+        raise SegueError(f"{where}: an entry has no {str(error)[:80]}") from None
+    except DAMAGED as error:
+        reason = "it is damaged, or of another format"
+        if isinstance(error, ValidationError):
+            reason = first_problem(error.errors())
+        elif isinstance(error, OSError | zipfile.BadZipFile | zlib.error | ET.ParseError):
+            reason = getattr(error, "strerror", None) or first_line(error)
+        raise SegueError(f"{where}: cannot be read ({reason[:200]})") from None
+
+
+_READERS = {".zip": _read_archive, ".png": _read_image, ".json": _read_json, ".xml": _read_xml}
+"""By the suffix of a file."""

@@ -1,0 +1,125 @@
+"""Shapes of annotations as run lengths of a frame: polygons, boxes and ellipses that may be turned, masks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import DatasetError
+from segue.inputs import is_number
+from segue.masks.measure import resize_mask
+from segue.masks.rle import check_size, decode_rle, encode_rle, fill_polygons
+from segue.masks.tracks import RleTrack
+
+_CORNERS = 96
+"""Corners of the polygon that an ellipse is drawn as."""
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """A frame of ``size`` (height, width) that shapes of an image of size ``own`` are drawn on."""
+
+    size: Size
+    own: Size
+
+    @classmethod
+    def of(cls, size: Size, height: object = None, width: object = None) -> Canvas:
+        """The canvas of an image; without a height and width it has the size of the frame."""
+        if not height or not width:
+            return cls(size, size)
+        own = check_size(height, width)
+        if own != size and abs(own[0] * size[1] - own[1] * size[0]) > max(*own, *size):
+            turned = ", or turn its images as the video" if own == size[::-1] else ""
+            raise DatasetError(
+                f"its images are {own[1]}x{own[0]}, the video is {size[1]}x{size[0]}, of another shape; "
+                f"export annotations of images of this shape{turned}"
+            )
+        return cls(size, own)
+
+    def polygons(self, polygons: Sequence[Any]) -> bytes:
+        """Run lengths of filled polygons, flat lists of coordinates."""
+        if self.own == self.size:
+            return fill_polygons(polygons, self.size)
+        fill_polygons(polygons, self.own)  # checks them
+        factors = self.size[1] / self.own[1], self.size[0] / self.own[0]
+        return fill_polygons(
+            [[value * factors[i % 2] for i, value in enumerate(one)] for one in polygons], self.size
+        )
+
+    def box(self, x: float, y: float, width: float, height: float, rotation: float = 0) -> bytes:
+        """Run lengths of a box, turned about its middle, clockwise in degrees."""
+        corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+        return self.polygons([_turned(corners, (x + width / 2, y + height / 2), rotation)])
+
+    def ellipse(self, x: float, y: float, across: float, down: float, rotation: float = 0) -> bytes:
+        """Run lengths of an ellipse by its middle and half axes, turned clockwise in degrees."""
+        angles = (2 * math.pi * i / _CORNERS for i in range(_CORNERS))
+        corners = [(x + across * math.cos(angle), y + down * math.sin(angle)) for angle in angles]
+        return self.polygons([_turned(corners, (x, y), rotation)])
+
+    def plane(self, mask: npt.NDArray[np.generic]) -> bytes:
+        """Run lengths of a mask (H, W)."""
+        if mask.shape != self.own:
+            (rows, columns), (height, width) = mask.shape, self.own
+            raise DatasetError(f"a mask is {columns}x{rows} pixels, its image {width}x{height}")
+        return encode_rle(resize_mask(mask != 0, self.size))["counts"].encode()
+
+    def segmentation(self, entry: Any) -> bytes | None:
+        """Run lengths of polygons, run lengths or an array, as COCO has them; None where it is empty."""
+        if isinstance(entry, np.ndarray):
+            return self.plane(entry)
+        if not entry:
+            return None
+        if isinstance(entry, list):
+            polygons = entry if isinstance(entry[0], (list, tuple)) else [entry]
+            return self.polygons(polygons)
+        canvas = self
+        if isinstance(entry, dict) and entry.get("size") != list(self.own):
+            given = entry.get("size")
+            if not isinstance(given, list) or len(given) != 2:
+                raise DatasetError("a mask has no size of two numbers, [height, width]")
+            canvas = Canvas.of(self.size, *given)
+        counts = RleTrack.parse([entry], canvas.own).counts[0]
+        if counts is None or canvas.own == canvas.size:
+            return counts
+        return canvas.plane(decode_rle({"size": [*canvas.own], "counts": counts.decode()}))
+
+    def record(self, record: Mapping[str, Any]) -> bytes:
+        """Run lengths of an annotation of COCO; an empty or missing segmentation means its box."""
+        try:
+            counts = self.segmentation(record.get("segmentation"))
+        except DatasetError as error:
+            raise DatasetError(f"segmentation: {error}") from None
+        if counts is not None:
+            return counts
+        box = record.get("bbox")
+        if not isinstance(box, (list, tuple, np.ndarray)) or len(box) != 4:
+            raise DatasetError("an annotation has neither a segmentation nor a bbox of four numbers")
+        x, y, width, height = (value.item() if isinstance(value, np.generic) else value for value in box)
+        if not all(map(is_number, (x, y, width, height))):
+            raise DatasetError("an annotation has a bbox that is not four numbers")
+        about = record.get("attributes")
+        rotation = about.get("rotation", 0) if isinstance(about, Mapping) else 0
+        return self.box(x, y, width, height, rotation if is_number(rotation) else 0)
+
+
+def _turned(corners: list[tuple[float, float]], middle: tuple[float, float], degrees: float) -> list[float]:
+    """Corners turned clockwise about a point, as a flat list."""
+    if not degrees % 360:
+        return [value for corner in corners for value in corner]
+    quarter = round(degrees / 90) if degrees % 90 == 0 else None
+    exact = {0: (1.0, 0.0), 1: (0.0, 1.0), 2: (-1.0, 0.0), 3: (0.0, -1.0)}
+    angle = math.radians(degrees)
+    cos, sin = (math.cos(angle), math.sin(angle)) if quarter is None else exact[quarter % 4]
+    turned = []
+    for x, y in corners:
+        dx, dy = x - middle[0], y - middle[1]
+        turned += [middle[0] + dx * cos - dy * sin, middle[1] + dx * sin + dy * cos]
+    return turned

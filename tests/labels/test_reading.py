@@ -1,0 +1,377 @@
+"""Annotation files of other programs, as these write them: places, sizes, names, kinds of shapes."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segue.errors import SegueError
+from segue.labels import Labels, read_labels
+from segue.labels.reading import left_out
+from segue.masks import encode_rle, write_index_mask
+
+SIZE = (60, 80)
+FRAMES = tuple(f"frame_{i:06d}" for i in range(10))
+VIDEO: Any = SimpleNamespace(size=SIZE, count=10, names=FRAMES, name="dog", fps=30.0)
+RESOURCE_FORK = bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(200)
+CAR = [{"id": 3, "name": "car", "color": "#12ab34"}]
+
+
+def filled(x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+    mask = np.zeros(SIZE, np.bool_)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def shown(labels: Labels, frame: int) -> np.ndarray:
+    return np.asarray(labels.mask(frame) > 0)
+
+
+def coco(path: Path, *annotations: dict[str, Any], images: list[dict[str, Any]] | None = None) -> Path:
+    given = [
+        {"id": i + 1, "file_name": f"{name}.png", "height": SIZE[0], "width": SIZE[1]}
+        for i, name in enumerate(FRAMES)
+    ]
+    items = [
+        {"id": n, "image_id": 1, "category_id": 3, "iscrowd": 0} | item
+        for n, item in enumerate(annotations, 1)
+    ]
+    path.write_text(json.dumps({"images": images or given, "categories": CAR, "annotations": items}))
+    return path
+
+
+def cvat(path: Path, body: str, meta: str = "") -> Path:
+    path.write_text(f"<annotations><version>1.1</version><meta>{meta}</meta>{body}</annotations>")
+    return path
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_what_a_mac_adds_to_masks_is_left_out(tmp_path: Path, packed: bool) -> None:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    for i in range(10):
+        write_index_mask(folder / f"{i:05d}.png", filled(i, 0, 20, 20).astype(np.uint8))
+        if not packed:
+            (folder / f"._{i:05d}.png").write_bytes(RESOURCE_FORK)
+    if packed:
+        with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+            for i in range(10):
+                archive.write(folder / f"{i:05d}.png", f"masks/{i:05d}.png")
+                archive.writestr(f"__MACOSX/masks/._{i:05d}.png", RESOURCE_FORK)
+            archive.writestr("masks/.DS_Store", b"x")
+    labels = read_labels(tmp_path / "masks.zip" if packed else folder, VIDEO)
+    assert sorted(labels.masks) == [*range(10)]
+    assert set(labels.names) == {1}
+    assert np.array_equal(shown(labels, 3), filled(3, 0, 20, 20))
+
+
+def test_boxes_of_cvat_are_turned_about_their_middle(tmp_path: Path) -> None:
+    box = "<box frame='0' outside='0' xtl='20' ytl='25' xbr='60' ybr='35' rotation='{}'/>"
+    track = "<track id='0' label='ship'>{}</track>"
+    for degrees in (90, -90, 270.0, 450):
+        labels = read_labels(cvat(tmp_path / "a.xml", track.format(box.format(degrees))), VIDEO)
+        assert np.array_equal(shown(labels, 0), filled(35, 10, 45, 50))
+    slanted = shown(read_labels(cvat(tmp_path / "a.xml", track.format(box.format(45))), VIDEO), 0)
+    assert slanted[30, 40]
+    assert slanted[20, 30] & slanted[40, 50], "clockwise: the left end goes up"
+    assert not slanted[40, 30]
+    item = {"bbox": [20, 25, 40, 10], "segmentation": [], "attributes": {"rotation": 90.0}}
+    assert np.array_equal(
+        shown(read_labels(coco(tmp_path / "a.json", item), VIDEO), 0), filled(35, 10, 45, 50)
+    )
+
+
+def test_ellipses_of_cvat_are_areas(tmp_path: Path) -> None:
+    shape = "<track id='0' label='a'>"
+    shape += "<ellipse frame='2' cx='40' cy='30' rx='20' ry='10' rotation='90'/></track>"
+    mask = shown(read_labels(cvat(tmp_path / "a.xml", shape), VIDEO), 2)
+    assert mask[12, 40]
+    assert mask[48, 40]
+    assert mask[30, 32]
+    assert not mask[30, 25]
+    assert mask.sum() == pytest.approx(np.pi * 200, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["coco", "rle", "ytvis", "track", "image"])
+@pytest.mark.parametrize(
+    ("size", "fits"), [((24, 32), True), ((120, 160), True), ((640, 640), False), ((80, 60), False)]
+)
+def test_shapes_of_images_of_another_size_are_scaled_or_refused(
+    tmp_path: Path, kind: str, size: tuple[int, int], fits: bool
+) -> None:
+    height, width = size
+    part = np.zeros(size, np.bool_)
+    part[height // 4 : height // 2, width // 4 : width // 2] = True
+    corners = [
+        width // 4,
+        height // 4,
+        width // 2,
+        height // 4,
+        width // 2,
+        height // 2,
+        width // 4,
+        height // 2,
+    ]
+    points = ";".join(f"{x},{y}" for x, y in zip(corners[::2], corners[1::2], strict=True))
+    polygon = f"<polygon frame='0' label='car' points='{points}'/>"
+    path = tmp_path / f"a.{'xml' if kind in ('track', 'image') else 'json'}"
+    image = {"id": 1, "file_name": "frame_000000.png", "height": height, "width": width}
+    if kind == "coco":
+        coco(path, {"segmentation": [corners]}, images=[image])
+    elif kind == "rle":
+        coco(path, {"segmentation": encode_rle(part)}, images=[image])
+    elif kind == "ytvis":
+        video = {
+            "id": 1,
+            "height": height,
+            "width": width,
+            "length": 1,
+            "file_names": ["dog/frame_000000.jpg"],
+        }
+        item = {"id": 1, "video_id": 1, "category_id": 3, "segmentations": [encode_rle(part)]}
+        path.write_text(json.dumps({"videos": [video], "categories": CAR, "annotations": [item]}))
+    elif kind == "track":
+        meta = f"<task><original_size><width>{width}</width><height>{height}</height></original_size></task>"
+        cvat(path, f"<track id='0' label='car'>{polygon}</track>", meta)
+    else:
+        cvat(
+            path, f"<image id='0' name='frame_000000.png' width='{width}' height='{height}'>{polygon}</image>"
+        )
+    if fits:
+        assert np.array_equal(shown(read_labels(path, VIDEO), 0), filled(20, 15, 40, 30))
+    else:
+        with pytest.raises(SegueError, match=rf"{width}x{height}.*80x60"):
+            read_labels(path, VIDEO)
+
+
+@pytest.mark.parametrize("missing", [{"segmentation": []}, {"segmentation": None}, {}])
+def test_a_box_without_a_segmentation_is_the_area(tmp_path: Path, missing: dict[str, Any]) -> None:
+    items = [
+        {"image_id": i + 1, "bbox": [20, 15, 20, 15], "attributes": {"track_id": 0}, **missing}
+        for i in range(10)
+    ]
+    labels = read_labels(coco(tmp_path / "a.json", *items), VIDEO)
+    assert labels.names == {1: "car"}
+    assert labels.class_of == {1: "car"}
+    assert labels.colour_of == {1: "#12ab34"}
+    assert all(np.array_equal(shown(labels, i), filled(20, 15, 40, 30)) for i in range(10))
+
+
+def test_tracks_of_every_fifth_frame_lie_on_these(tmp_path: Path) -> None:
+    video: Any = SimpleNamespace(size=SIZE, count=20, names=tuple(f"{i:05d}" for i in range(20)))
+    frames = [0, 5, 10, 15]
+    masks = [encode_rle(filled(i, 0, i + 9, 9)) for i in frames]
+    about = {
+        "id": 1,
+        "height": 60,
+        "width": 80,
+        "length": 4,
+        "file_names": [f"vid/{i:05d}.jpg" for i in frames],
+    }
+    item = {"id": 1, "video_id": 1, "category_id": 3, "segmentations": masks}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"videos": [about], "categories": CAR, "annotations": [item]}))
+    labels = read_labels(path, video)
+    assert sorted(labels.masks) == frames
+    assert all(np.array_equal(shown(labels, i), filled(i, 0, i + 9, 9)) for i in frames)
+    about["file_names"] = [f"vid/{name}.jpg" for name in "abcd"]
+    path.write_text(json.dumps({"videos": [about], "categories": CAR, "annotations": [item]}))
+    with pytest.raises(SegueError, match=r"a\.jpg"):
+        read_labels(path, video)
+
+
+@pytest.mark.parametrize(
+    "name", [r"D:\proj1\images\frame_000003.png", "frame_000003_png.rf.d1c6a9e2f0b34c1a8e7712345678abcd.jpg"]
+)
+def test_names_from_windows_and_roboflow_are_found(tmp_path: Path, name: str) -> None:
+    image = {"id": 1, "file_name": name, "height": 60, "width": 80}
+    item = {"segmentation": [[20, 15, 40, 15, 40, 30, 20, 30]]}
+    assert list(read_labels(coco(tmp_path / "a.json", item, images=[image]), VIDEO).masks) == [3]
+
+
+def test_shapes_that_are_no_areas_are_counted_and_make_no_object(tmp_path: Path) -> None:
+    tracks = (
+        "<track id='0' label='eye'><points frame='0' points='3,4'/><points frame='1' points='3,4'/></track>"
+        "<track id='1' label='lane'><polyline frame='0' points='3,4;9,9;9,20'/></track>"
+        "<track id='2' label='body'>"
+        "<skeleton frame='0'><points label='hand' points='3,4'/></skeleton></track>"
+        "<track id='3' label='car'><box frame='0' xtl='1' ytl='1' xbr='9' ybr='9'/></track>"
+    )
+    labels = read_labels(cvat(tmp_path / "a.xml", tracks), VIDEO)
+    assert labels.names == {1: "car"}
+    assert left_out(labels) == "2 points, 1 lines, 1 skeletons"
+    image = "<image id='0' name='frame_000001.png'><tag label='day'/></image>"
+    with pytest.raises(SegueError, match="1 tags"):
+        read_labels(cvat(tmp_path / "b.xml", image), VIDEO)
+    points = [
+        {"segmentation": [[3, 4]]},
+        {"segmentation": [[3, 4, 9, 9]]},
+        {"keypoints": [3, 4, 2], "bbox": [1, 1, 9, 9]},
+    ]
+    with pytest.raises(SegueError, match="1 points, 1 lines, 1 skeletons"):
+        read_labels(coco(tmp_path / "a.json", *points), VIDEO)
+
+
+def test_the_task_of_the_video_is_taken_from_a_project_of_cvat(tmp_path: Path) -> None:
+    task = (
+        "<task><id>{}</id><name>{}</name><original_size><width>{}</width><height>{}</height></original_size>"
+        "<source>{}</source></task>"
+    )
+    tasks = task.format(7, "first", 640, 480, "cat.mp4") + task.format(8, "second", 160, 120, "dog.mp4")
+    track = "<track id='{0}' label='car' task_id='{1}'>"
+    track += "<box frame='0' xtl='{2}' ytl='0' xbr='20' ybr='20'/></track>"
+    path = cvat(
+        tmp_path / "a.xml",
+        track.format(0, 7, 0) + track.format(1, 8, 10),
+        f"<project><tasks>{tasks}</tasks></project>",
+    )
+    labels = read_labels(path, VIDEO)
+    assert len(labels.names) == 1
+    assert np.array_equal(shown(labels, 0), filled(5, 0, 10, 10))
+    with pytest.raises(SegueError, match="cat"):
+        read_labels(path, SimpleNamespace(size=SIZE, count=10, names=None, name="bird"))
+
+
+def region(kind: str, value: dict[str, Any], number: str = "r1", **more: Any) -> dict[str, Any]:
+    size = {"original_width": 160, "original_height": 120}
+    return {"id": number, "type": kind, "from_name": "tag", "value": {**value, kind: ["car"]}, **size, **more}
+
+
+def tasks(path: Path, *results: list[dict[str, Any]]) -> Path:
+    given = [
+        {
+            "id": 40 + i,
+            "data": {"image": f"/data/upload/2/1a2b3c4d-frame_00000{i}.png"},
+            "annotations": [{"was_cancelled": True, "result": [{}]}, {"result": result}],
+        }
+        for i, result in enumerate(results)
+    ]
+    path.write_text(json.dumps(given))
+    return path
+
+
+def test_shapes_of_label_studio_are_in_percent(tmp_path: Path) -> None:
+    rectangle = {"x": 25, "y": 25, "width": 25, "height": 25, "rotation": 0}
+    corners = {"points": [[25, 25], [50, 25], [50, 50], [25, 50]], "closed": True}
+    path = tasks(
+        tmp_path / "a.json",
+        [region("rectanglelabels", rectangle)],
+        [region("polygonlabels", corners)],
+        [region("rectanglelabels", rectangle | {"x": 50, "rotation": 90})],
+        [region("ellipselabels", {"x": 50, "y": 50, "radiusX": 25, "radiusY": 25, "rotation": 0})],
+        [region("keypointlabels", {"x": 5, "y": 5, "width": 1})],
+    )
+    labels = read_labels(path, VIDEO)
+    assert set(labels.names.values()) == {"car"}
+    assert np.array_equal(shown(labels, 0), filled(20, 15, 40, 30))
+    assert np.array_equal(shown(labels, 1), filled(20, 15, 40, 30))
+    assert np.array_equal(shown(labels, 2), filled(25, 15, 40, 35)), "about its first corner"
+    assert shown(labels, 3).sum() == pytest.approx(np.pi * 20 * 15, rel=0.05)
+    assert left_out(labels) == "1 points"
+
+
+@pytest.mark.parametrize(("frames", "duration"), [(10, 1 / 3), (8, 1 / 3), (25, 1 / 3)])
+def test_boxes_of_a_video_of_label_studio_follow_the_rate_of_the_tag(
+    tmp_path: Path, frames: int, duration: float
+) -> None:
+    rate = frames / duration
+    sides = {"y": 0, "width": 25, "height": 25, "rotation": 0}
+    keys = [
+        {"frame": 1, "x": 0, "enabled": True, **sides},
+        {"frame": round(6 / 30 * rate) + 1, "x": 60, "enabled": False, **sides},
+    ]
+    value = {"sequence": keys, "framesCount": frames, "duration": duration, "labels": ["car"]}
+    item = {
+        "id": 1,
+        "data": {"video": "dog.mp4"},
+        "annotations": [{"result": [region("videorectangle", value)]}],
+    }
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([item]))
+    labels = read_labels(path, VIDEO)
+    last = max(labels.masks)
+    assert abs(last - 6) <= 1
+    found = shown(labels, 3)
+    assert found[:15].any()
+    assert not found[15:].any()
+    assert abs(np.flatnonzero(found.any(0))[0] - 24) <= 80 * 0.6 / 6 * max(1, 30 / rate)
+
+
+def test_what_sam_gives_of_an_image_is_taken(tmp_path: Path) -> None:
+    record = {
+        "bbox": [20, 15, 20, 15],
+        "predicted_iou": 0.5,
+        "stability_score": 0.9,
+        "crop_box": [0, 0, 80, 60],
+    }
+    records = [{**record, "segmentation": encode_rle(filled(20, 15, 40, 30))}]
+    video: Any = SimpleNamespace(size=SIZE, count=1, names=("a",))
+    (tmp_path / "a.json").write_text(json.dumps(records))
+    whole = {
+        "image": {"image_id": 7, "file_name": "sa_7.jpg", "height": 60, "width": 80},
+        "annotations": records,
+    }
+    (tmp_path / "b.json").write_text(json.dumps(whole))
+    for name in ("a.json", "b.json"):
+        labels = read_labels(tmp_path / name, video)
+        assert np.array_equal(shown(labels, 0), filled(20, 15, 40, 30))
+        assert labels.score(0, 1) == 0.5
+
+
+def test_folders_as_davis_voc_and_yolo_have_them_are_read(tmp_path: Path) -> None:
+    mask = filled(20, 15, 40, 30).astype(np.uint8)
+    for root, masks, images in (
+        ("davis", "Annotations/480p/dog", "JPEGImages/480p/dog"),
+        ("voc", "SegmentationObject", "JPEGImages"),
+        ("both", "Annotations/dog", "Annotations/cat"),
+    ):
+        for folder, values in ((masks, mask), (images, np.full(SIZE, 77, np.uint8))):
+            (tmp_path / root / folder).mkdir(parents=True)
+            Image.fromarray(values).save(tmp_path / root / folder / "frame_000004.png")
+        labels = read_labels(tmp_path / root, VIDEO)
+        assert list(labels.masks) == [4]
+        assert np.array_equal(shown(labels, 4), mask > 0)
+    folder = tmp_path / "yolo" / "labels" / "train"
+    folder.mkdir(parents=True)
+    (folder / "frame_000004.txt").write_text("1 0.375 0.375 0.25 0.25\n")
+    (folder / "frame_000005.txt").write_text("1 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5\n")
+    (tmp_path / "yolo" / "data.yaml").write_text("names: [cat, 'dog']\n")
+    labels = read_labels(tmp_path / "yolo", VIDEO)
+    assert labels.names == {1: "dog"}
+    assert np.array_equal(shown(labels, 4), mask > 0)
+    assert np.array_equal(shown(labels, 5), filled(20, 15, 41, 31)), (
+        "corners are pixels, as ultralytics has it"
+    )
+
+
+@pytest.mark.parametrize("name", ["annotations.xml", "annotations/instances_default.json", "tasks.json"])
+def test_an_archive_with_images_is_read_by_its_annotations(tmp_path: Path, name: str) -> None:
+    if name.endswith(".xml"):
+        cvat(
+            tmp_path / "a",
+            "<image id='0' name='frame_000001.png'>"
+            "<box label='a' xtl='20' ytl='15' xbr='40' ybr='30'/></image>",
+        )
+    elif name == "tasks.json":
+        tasks(tmp_path / "a", [], [region("rectanglelabels", {"x": 25, "y": 25, "width": 25, "height": 25})])
+    else:
+        coco(tmp_path / "a", {"image_id": 2, "bbox": [20, 15, 20, 15]})
+    Image.fromarray(np.full(SIZE, 77, np.uint8)).save(tmp_path / "frame.png")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "a", name)
+        archive.write(tmp_path / "frame.png", "images/default/frame_000001.png")
+    assert np.array_equal(shown(read_labels(tmp_path / "a.zip", VIDEO), 1), filled(20, 15, 40, 30))
+
+
+def test_a_text_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("annotations.json", '{"annotations": [' + " " * 50_000_000 + "]}")
+    with pytest.raises(SegueError, match="unpacks to"):
+        read_labels(tmp_path / "a.zip", VIDEO)
