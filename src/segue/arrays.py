@@ -13,6 +13,12 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 FloatingArray = npt.NDArray[np.floating]
 
+# Public as names of segue.types.
+Image = npt.NDArray[np.uint8]
+IndexMask = npt.NDArray[np.integer]
+Box = tuple[float, float, float, float]
+Point = tuple[float, float]
+
 
 def as_array(value: Any) -> Any:
     """A tensor of PyTorch as an array; anything else as it is. PyTorch is not imported for it."""

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Interval
 
+from segue import arrays
 from segue.errors import PromptError
 
-Image = npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    from segue.conversions.composing import Composed
+
+Image = arrays.Image
 """RGB image, (H, W, 3), uint8."""
 
-IndexMask = npt.NDArray[np.integer]
+IndexMask = arrays.IndexMask
 """Index mask, (H, W), any integer type: 0 is background, every other value the id of an object."""
 
-Box = tuple[float, float, float, float]
+Box = arrays.Box
 """``(x0, y0, x1, y1)`` in pixels; ``x1`` and ``y1`` are exclusive."""
 
-Point = tuple[float, float]
+Point = arrays.Point
 """``(x, y)`` in pixels."""
 
 DamagePolicy = Literal["stop", "skip", "hold"]
@@ -189,6 +193,11 @@ class Segmentation:
         ]
 
     @classmethod
+    def _of(cls, found: Composed, index: int, time: float) -> Segmentation:
+        mask, rows = found
+        return cls(index, time, mask, tuple(ObjectInfo(*row) for row in rows))
+
+    @classmethod
     def from_coco(
         cls,
         records: Iterable[Mapping[str, Any]],
@@ -201,8 +210,8 @@ class Segmentation:
         """Results or annotations of one image in COCO's form, such as the output of any detector.
 
         Args:
-            records: each with ``category_id``, and ``segmentation`` (run lengths or polygons) or else
-                ``bbox``; ``score`` and ``track_id`` where there are any.
+            records: each with ``segmentation`` (run lengths, polygons or an array), or else ``bbox``;
+                ``category_id``, ``score`` (or SAM's ``predicted_iou``) and ``track_id`` where there are any.
             size: height and width of the image.
             names: class names by number; others are called by their number.
             index: index of the frame in its source.
@@ -220,9 +229,9 @@ class Segmentation:
             >>> first = Segmentation.from_coco(results, (480, 854))
             >>> for result in segue.track("dog.mp4", {0: first.prompts}): ...
         """
-        from segue.masks.detections import from_coco
+        from segue.conversions.coco import from_coco
 
-        return from_coco(records, size, names, index, time)
+        return cls._of(from_coco(records, size, names), index, time)
 
     @classmethod
     def from_supervision(
@@ -242,9 +251,9 @@ class Segmentation:
         Raises:
             PromptError: an id occurs twice or is below 1, or ``size`` is missing.
         """
-        from segue.masks.detections import from_supervision
+        from segue.conversions.supervision import from_supervision
 
-        return from_supervision(detections, size, index, time)
+        return cls._of(from_supervision(detections, size), index, time)
 
     @classmethod
     def from_fiftyone(
@@ -269,9 +278,9 @@ class Segmentation:
             >>> first = Segmentation.from_fiftyone(sample.frames[1].ground_truth, (480, 854))
             >>> for result in segue.track(sample.filepath, {0: first.prompts}): ...
         """
-        from segue.masks.fiftyone_labels import from_fiftyone
+        from segue.conversions.fiftyone import from_fiftyone
 
-        return from_fiftyone(labels, size, index, time)
+        return cls._of(from_fiftyone(labels, size), index, time)
 
     def to_fiftyone(self) -> Any:
         """``fiftyone.Detections`` of what is visible, with masks; ``index`` is the id of the object.
@@ -282,7 +291,7 @@ class Segmentation:
         Raises:
             SegueError: FiftyOne is not installed.
         """
-        from segue.masks.fiftyone_labels import to_fiftyone
+        from segue.conversions.fiftyone import to_fiftyone
 
         return to_fiftyone(self)
 
@@ -296,7 +305,7 @@ class Segmentation:
         Raises:
             SegueError: supervision is not installed.
         """
-        from segue.masks.detections import to_supervision
+        from segue.conversions.supervision import to_supervision
 
         return to_supervision(self)
 

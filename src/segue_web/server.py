@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import validate_call
+from starlette.background import BackgroundTask
 
 from segue.errors import SegueError, SinkError, SourceError
 from segue.video.partial import replacing, writing
@@ -116,8 +119,12 @@ def make_app(backend: Backend, token: str) -> FastAPI:
         path = backend.export_file(name)
         if path is None:
             raise SourceError("there is no such export")
-        file = path if path.is_file() else _zipped(path)
-        return FileResponse(file, filename=file.name)
+        if path.is_file():
+            return FileResponse(path, filename=path.name)
+        file = _zipped(path)
+        # The archive is for this download alone; the folder stays.
+        gone = BackgroundTask(rmtree, file.parent, ignore_errors=True)
+        return FileResponse(file, filename=file.name, background=gone)
 
     @app.post(f"/{token}/import/{{name}}")
     async def import_file(name: str, request: Request) -> Response:
@@ -178,12 +185,20 @@ async def _reply(backend: Backend, text: str, queue: asyncio.Queue[str]) -> None
 
 
 def _zipped(folder: Path) -> Path:
-    """A zip archive of an export folder, beside it."""
-    path = folder.with_name(folder.name + ".zip")
-    with replacing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                archive.write(file, file.relative_to(folder.parent))
+    """A zip archive of an export folder, in a hidden folder beside it that goes when it was sent."""
+    # What a killed process leaves has a name that :func:`segue_web.exports.remove_unfinished` removes.
+    place = folder.with_name(f".{folder.name}.{token_hex(4)}.segue.partial")
+    path = place / f"{folder.name}.zip"
+    try:
+        with writing(path):
+            place.mkdir()
+        with replacing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+            for file in sorted(folder.rglob("*")):
+                if file.is_file():
+                    archive.write(file, file.relative_to(folder.parent))
+    except BaseException:
+        rmtree(place, ignore_errors=True)
+        raise
     return path
 
 

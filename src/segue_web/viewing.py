@@ -76,10 +76,18 @@ class MaskComparison:
         return {"columns": self.columns, "rows": rows, "done": len(known), "total": len(self.scored)}
 
     def _matched(self) -> dict[int, int]:
-        """The same where all agree, else by overlap; an object without a partner gets an id of its own."""
+        """The same where a person gave equal names, else by overlap; others get an id of their own."""
         ours, theirs = sorted(self.first.names), sorted(self.second.names)
-        if set(theirs) <= set(ours) or set(ours) <= set(theirs):
-            return {i: i for i in theirs}
+        named = {i: self.second.names[i] for i in theirs if self.second.names[i] != f"Object {i}"}
+        agreed = {i: i for i, name in named.items() if self.first.names.get(i) == name}
+        left = [i for i in theirs if i not in agreed], [i for i in ours if i not in agreed]
+        partners = agreed | self._overlapping(*left)
+        unused = set(ours) - set(partners.values())
+        free = iter(range(max(ours, default=0) + 1, 65536))
+        return {i: partners.get(i) or (i if i in unused else next(free)) for i in theirs}
+
+    def _overlapping(self, theirs: Sequence[int], ours: Sequence[int]) -> dict[int, int]:
+        """The object of the first result that overlaps each one of the second best, one for one."""
         both, either = np.zeros((len(theirs), len(ours))), np.zeros((len(theirs), len(ours)))
         shared = sorted(set(self.first.masks) & set(self.second.masks))
         for index in shared[:: max(1, len(shared) // MATCHED_FRAMES)]:
@@ -90,9 +98,7 @@ class MaskComparison:
                     either[row, column] += ((two == i) | (one == j)).sum()
         overlap = both / np.maximum(either, 1)
         pairs = zip(*linear_sum_assignment(-overlap), strict=True)
-        partners = {theirs[row]: ours[column] for row, column in pairs if overlap[row, column] > 0}
-        free = iter(range(max(ours, default=0) + 1, 65536))
-        return {i: partners.get(i) or next(free) for i in theirs}
+        return {theirs[row]: ours[column] for row, column in pairs if overlap[row, column] > 0}
 
 
 class ForegroundComparison(MaskComparison):

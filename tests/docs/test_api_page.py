@@ -20,7 +20,7 @@ PAGES = SOURCE.parent / "docs" / "api"
 WHOLE = {"segue.types", "segue.errors"}
 """Modules of which all is shown."""
 
-INSIDE = {"segue.cli", "segue_isd", "segue_train.commands", "segue_web"}
+INSIDE = {"segue.cli", "segue.labels", "segue_isd", "segue_train.commands", "segue_web"}
 """Packages that are commands, and protocols that are of no use outside their module."""
 
 

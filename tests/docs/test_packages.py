@@ -27,6 +27,7 @@ LEAVES = {
     "arrays",
     "cache",
     "cancel",
+    "conversions",
     "detectors",
     "entries",
     "errors",
@@ -73,6 +74,16 @@ def test_a_package_imports_only_what_it_stands_on(package: str) -> None:
     ).exists()  # else checkers take what users import from it for untyped
     for path in files:
         assert {name.partition(".")[0] for name in imported(path)} <= DISTRIBUTED[package], path
+
+
+@pytest.mark.parametrize("package", ["masks", "conversions"])
+def test_types_stand_on_masks_and_conversions_and_not_the_other_way(package: str) -> None:
+    files = list((SOURCE / "segue" / package).rglob("*.py"))
+    assert files
+    for path in files:
+        checked = r"^if TYPE_CHECKING:.*\n    from segue\.types import .*\n"  # for checkers alone
+        text = re.sub(checked, "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert "segue.types import" not in text, path
 
 
 @pytest.mark.parametrize("subpackage", LAYERED)

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from segue.errors import SegueError
-from segue.labels import Labels, read_labels
-from segue.labels.reading import left_out
+from segue.labels.labels import Labels
+from segue.labels.reading import left_out, read_labels
 from segue.masks import encode_rle, write_index_mask
 
 SIZE = (60, 80)

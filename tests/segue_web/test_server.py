@@ -150,6 +150,7 @@ def test_a_folder_for_whose_archive_the_disk_has_no_room_is_told_so(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no room")
 
+    before = {path.name for path in backend.folder.iterdir()}
     with monkeypatch.context() as patch:
         patch.setattr(zipfile.ZipFile, "write", full)
         answer = client.get(f"/{TOKEN}/exports/masks")
@@ -157,6 +158,7 @@ def test_a_folder_for_whose_archive_the_disk_has_no_room_is_told_so(
     assert answer.json()["error"].endswith("masks.zip: cannot be written (the disk is full; free some space)")
     answer = client.get(f"/{TOKEN}/exports/masks")
     assert zipfile.ZipFile(io.BytesIO(answer.content)).read("masks/00000.png") == b"a mask"
+    assert {path.name for path in backend.folder.iterdir()} == before, "no second copy stays"
 
 
 @pytest.mark.parametrize("index", ["4", "-1", "x", "99999999999999999999"])

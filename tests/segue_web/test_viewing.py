@@ -106,3 +106,37 @@ def test_results_know_the_video_that_they_were_made_of(tmp_path: Path) -> None:
     video.rename(tmp_path / "elsewhere")
     with pytest.raises(SegueError, match="--video"):
         video_of(out)
+
+
+def moving(number: int, frames: int = 5, row: int = 5) -> dict[int, dict[int, str]]:
+    masks = {}
+    for index in range(frames):
+        mask = np.zeros((60, 80), np.uint8)
+        mask[row : row + 20, 10 + index : 30 + index] = number
+        masks[index] = lengths(mask)
+    return masks
+
+
+def both(one: dict[int, dict[int, str]], two: dict[int, dict[int, str]]) -> dict[int, dict[int, str]]:
+    return {index: one[index] | two[index] for index in one}
+
+
+def test_objects_without_names_are_matched_by_overlap_whatever_their_numbers() -> None:
+    unnamed = {i: f"Object {i}" for i in (1, 2)}
+    truth = Labels((60, 80), {1: "Object 1"}, moving(1))
+    found = Labels((60, 80), unnamed, both(moving(1, row=35), moving(2)))
+    compared = MaskComparison(found, truth)
+    assert compared.ids == {1: 2}
+    for index in range(5):
+        compared.frame_scores(index)
+    assert compared.score(2)["rows"][0]["all"] == [1.0, 1.0]
+    swapped = Labels((60, 80), unnamed, both(moving(1, row=35), moving(2)))
+    straight = Labels((60, 80), unnamed, both(moving(1), moving(2, row=35)))
+    assert MaskComparison(swapped, straight).ids == {1: 2, 2: 1}
+
+
+def test_equal_names_are_matched_even_where_masks_differ() -> None:
+    names = {1: "cat", 2: "dog"}
+    ours = Labels((60, 80), names, both(moving(1, row=35), moving(2)))
+    truth = Labels((60, 80), names, both(moving(1), moving(2, row=35)))
+    assert MaskComparison(ours, truth).ids == {1: 1, 2: 2}

@@ -31,22 +31,26 @@ _NO_AREAS = {
 
 _AREAS = {"brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "videorectangle"}
 
-_MOST_KEYS = 100_000
+MOST_KEYS = 100_000
+
+SAME_RATE = 0.01
+"""Rates of a tag and its video that differ by less are one; durations are rounded."""
 
 Item = dict[str, Any]
 
 
-def frames_in_tag(value: Item, count: int, rate: float | None) -> float:
-    """How many frames of the tag there are for one of the video: its frame rate against that of the video.
+def frames_in_tag(value: Item, rate: float | None, count: int | None = None) -> float:
+    """How many frames of the tag there are for one of a video of this frame rate and number of frames.
 
-    The tag counts frames at its own rate, ``framesCount / duration``, which is 25 unless it was set.
+    The tag counts frames at a rate of its own, ``framesCount / duration``.
     """
     frames, duration = value.get("framesCount"), value.get("duration")
-    if frames == count or not is_number(frames) or not frames or not count:
+    if frames is None or not is_number(frames) or frames <= 0 or frames == count:
         return 1.0
-    if is_number(duration) and duration and rate:
-        return float(frames) / float(duration) / rate
-    return float(frames) / count
+    if duration is not None and is_number(duration) and duration > 0 and rate:
+        ratio = float(frames) / float(duration) / rate
+        return 1.0 if abs(ratio - 1) < SAME_RATE else ratio
+    return float(frames) / count if count else 1.0
 
 
 def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str | None = None) -> None:
@@ -186,9 +190,9 @@ def _drawn(kind: str, value: Item, canvas: Canvas) -> bytes:
 
 def _followed(value: Item, video: Frames) -> Iterator[tuple[int, Item]]:
     """The boxes of a region of a video on each frame, between its key frames by straight lines."""
-    keys = [key for key in value.get("sequence") or () if isinstance(key, dict)][:_MOST_KEYS]
+    keys = [key for key in value.get("sequence") or () if isinstance(key, dict)][:MOST_KEYS]
     keys.sort(key=lambda key: _numbers(key, "frame")[0])
-    ratio = frames_in_tag(value, video.count, getattr(video, "fps", None))
+    ratio = frames_in_tag(value, getattr(video, "fps", None), video.count)
     last = video.count * ratio
     for key, after in zip(keys, [*keys[1:], None], strict=True):
         begin = _numbers(key, "frame")[0]

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from segue.arrays import IndexMask
 from segue.errors import SinkError, SourceError
 from segue.inputs import check_file, first_line
 from segue.masks.values import (
@@ -25,7 +26,6 @@ from segue.masks.values import (
     is_white,
     of_colours,
 )
-from segue.types import IndexMask
 
 
 def fold_ids(mask: IndexMask) -> npt.NDArray[np.uint8]:

@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segue.arrays import BoolArray, as_array
+from segue.arrays import BoolArray, Box, IndexMask, Point, as_array
 from segue.errors import PromptError, SourceError
 from segue.inputs import kind_of
 from segue.masks.files import index_values, read_index_mask
 from segue.masks.values import as_white, is_white
-from segue.types import Box, IndexMask, Point
 
 EXPECTED = (
     "an index mask (H, W) of whole numbers (0 background, other values ids of objects), a mask (H, W) of "

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from segue.arrays import Box, IndexMask
 from segue.errors import DatasetError
-from segue.types import Box, IndexMask
 
 MAX_PIXELS = 2**26
 """Largest image that is accepted, 8192×8192: sizes in files of others must not decide what is allocated."""

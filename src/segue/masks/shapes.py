@@ -35,7 +35,7 @@ class Canvas:
         if not height or not width:
             return cls(size, size)
         own = check_size(height, width)
-        if own != size and abs(own[0] * size[1] - own[1] * size[0]) > max(*own, *size):
+        if own != size and 2 * abs(own[0] * size[1] - own[1] * size[0]) > max(*own, *size):
             turned = ", or turn its images as the video" if own == size[::-1] else ""
             raise DatasetError(
                 f"its images are {own[1]}x{own[0]}, the video is {size[1]}x{size[0]}, of another shape; "

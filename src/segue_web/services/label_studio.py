@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from pydantic import AliasPath, ConfigDict, Field, model_validator
 
 from segue.errors import SegueError
-from segue.labels.label_studio import decode_brush
+from segue.labels.label_studio import decode_brush, frames_in_tag
 from segue.labels.text import refuse_entities
 from segue.prompts.answers import Prompts
 from segue.types import Box, BoxPrompt, Image, Point, Prompt, Segmentation
@@ -236,15 +236,18 @@ def _followed(
     with open_source(path) as source:
         size, fps = source.size, source.fps or 25.0
     assert size is not None
+    # The tag counts frames at a rate of its own, which its regions tell.
+    ratio = frames_in_tag(drawn[0].value.model_extra or {}, fps)
     prompts: dict[int, list[Prompt]] = {}
     for number, sequence in enumerate(sequences, 1):
-        for key in sequence:
-            prompts.setdefault(key.frame - 1, []).append(BoxPrompt(number, _box(key, size)))
+        by_index = {round((key.frame - 1) / ratio): key for key in sequence}
+        for index, key in by_index.items():
+            prompts.setdefault(index, []).append(BoxPrompt(number, _box(key, size)))
     first, last = min(prompts), max(prompts)
     with open_source(path, start=first, end=last + 1 + frames) as source:
         after = [result for result in assistant.track(source, prompts) if result.index > last]
     return [
-        _video_region(region, sequence, number, after, fps, tags)
+        _video_region(region, sequence, number, after, (fps, ratio), tags)
         for number, (region, sequence) in enumerate(zip(drawn, sequences, strict=True), 1)
     ]
 
@@ -254,15 +257,20 @@ def _video_region(
     sequence: list[Key],
     number: int,
     after: Sequence[Segmentation],
-    fps: float,
+    rates: tuple[float, float],
     tags: Tags,
 ) -> dict[str, Any]:
+    """The region with further boxes; ``rates``: of the video, and frames of the tag for each frame."""
+    fps, ratio = rates
     keys, scores, shown = [key.model_dump() for key in sequence], [], True
     for result in after:
         item = next((item for item in result.objects if item.id == number), None)
         if item is None:
             continue
-        when = {"frame": result.index + 1, "time": (result.index + 1) / fps, "rotation": 0}
+        frame = round(result.index * ratio) + 1
+        if keys and keys[-1]["frame"] >= frame:  # the tag has fewer frames than the video
+            continue
+        when = {"frame": frame, "time": frame / ratio / fps, "rotation": 0}
         if item.box is not None:
             height, width = result.mask.shape
             x0, y0, x1, y1 = item.box

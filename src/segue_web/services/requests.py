@@ -20,6 +20,9 @@ from segue_web.guard import refuse_half_requests
 LARGEST_REQUEST = 64 << 20
 """Bytes of a body."""
 
+LARGEST_CLIP = 512 << 20
+"""Bytes of a body with all images of a folder, such as hundreds of full-HD images."""
+
 MOST_PARTS = 100_000
 """Lists and objects of a body; counted before it is parsed, since a part takes 100 times its two bytes."""
 
@@ -41,12 +44,13 @@ class Body(BaseModel):
 class LimitedBody:
     """Middleware: refuses large bodies while they arrive."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, clips: str | None) -> None:
+        self._app, self._clips = app, clips
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and count what is read of it."""
         size = parts = 0
+        most = LARGEST_CLIP if self._clips and scope.get("path") == self._clips else LARGEST_REQUEST
 
         async def counted() -> Message:
             nonlocal size, parts
@@ -54,8 +58,8 @@ class LimitedBody:
             body = message.get("body", b"")
             size += len(body)
             parts += body.count(b"{") + body.count(b"[")
-            if size > LARGEST_REQUEST:
-                raise HTTPException(413, f"the request has more than {LARGEST_REQUEST >> 20} MiB")
+            if size > most:
+                raise HTTPException(413, f"the request has more than {most >> 20} MiB")
             if parts > MOST_PARTS:
                 raise HTTPException(413, "the request has too many tasks, objects or numbers")
             return message
@@ -64,13 +68,16 @@ class LimitedBody:
 
 
 class Service(FastAPI):
-    """An application that answers a tool; ``error_body`` is the answer of the tool's protocol to an error."""
+    """An application that answers a tool; ``error_body`` is the answer of the tool's protocol to an error.
 
-    def __init__(self, error_body: Callable[[str], dict[str, Any]]) -> None:
+    ``clips`` is the path of requests that bring all images of a folder.
+    """
+
+    def __init__(self, error_body: Callable[[str], dict[str, Any]], clips: str | None = None) -> None:
         super().__init__(docs_url=None, redoc_url=None, openapi_url=None)
         self._error_body = error_body
         self._limiter = CapacityLimiter(AT_ONCE)
-        self.add_middleware(LimitedBody)
+        self.add_middleware(LimitedBody, clips=clips)
         refuse_half_requests(self)
         for kind in (SegueError, RequestValidationError, HTTPException):
             self.add_exception_handler(kind, self._refuse)

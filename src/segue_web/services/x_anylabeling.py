@@ -6,9 +6,11 @@ import datetime
 import json
 import secrets
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import cv2
@@ -22,9 +24,12 @@ from segue.errors import SegueError
 from segue.prompts.answers import Prompts
 from segue.types import Box, Image, Point, PointPrompt, Prompt
 from segue.video.images import decode_image
+from segue.video.partial import writing
 from segue_web.exports.outlines import parts_of
 from segue_web.services.assistant import Assistant, ImageFile, RequestError
 from segue_web.services.requests import Body, Coordinate, Pair, Service
+
+CLIP_REQUESTS = "/v1/video/init"
 
 SESSIONS = 2
 """Clips that are kept; X-AnyLabeling sends all images of a folder at once."""
@@ -142,13 +147,23 @@ def polygons(
 class SentClip:
     """The images of a folder, as files, and what was pointed at on each."""
 
-    files: list[bytes]
+    folder: TemporaryDirectory[str]  # the files, by their number; they may be larger than the memory
+    count: int
     prompts: dict[int, list[Prompt]] = field(default_factory=dict)
     id: str = field(default_factory=partial(secrets.token_hex, 8))
 
     def image(self, index: int) -> Image:
         """One of them, RGB (H, W, 3), uint8."""
-        return decode_image(self.files[index], f"image {index}")
+        return decode_image(Path(self.folder.name, str(index)).read_bytes(), f"image {index}")
+
+    @classmethod
+    def of(cls, files: list[bytes]) -> SentClip:
+        """Take the images of a folder."""
+        folder = TemporaryDirectory(prefix="segue-clip-", ignore_cleanup_errors=True)
+        for index, data in enumerate(files):
+            with writing(Path(folder.name)):
+                Path(folder.name, str(index)).write_bytes(data)
+        return cls(folder, len(files))
 
 
 class SentClips:
@@ -160,9 +175,9 @@ class SentClips:
 
     def init(self, request: InitBody) -> dict[str, Any]:
         """Take the images of a folder."""
-        clip = SentClip(request.frames)
+        clip = SentClip.of(request.frames)
         self._clips.append(clip)
-        return {"session_id": clip.id, "total_frames": len(clip.files)}
+        return {"session_id": clip.id, "total_frames": clip.count}
 
     def prompt(self, request: PromptBody) -> dict[str, Any]:
         """Take clicks on an image; they replace earlier ones on the same object and image."""
@@ -171,8 +186,8 @@ class SentClips:
         if len(request.points) != len(request.point_labels):
             raise RequestError("points: give as many as there are point_labels")
         clip, index, number = self._clip(request), request.frame_index, request.obj_id
-        if index >= len(clip.files):
-            raise RequestError(f"frame_index: give a number from 0 to {len(clip.files) - 1}")
+        if index >= clip.count:
+            raise RequestError(f"frame_index: give a number from 0 to {clip.count - 1}")
         image = clip.image(index)
         height, width = image.shape[:2]
         places = [(min(x * width, width - 1), min(y * height, height - 1)) for x, y in request.points]
@@ -189,9 +204,9 @@ class SentClips:
         if not clip.prompts:
             raise RequestError("click on an object first")
         first = min(clip.prompts)
-        yield {"type": "started", "total_frames": len(clip.files), "start_frame_index": first}
+        yield {"type": "started", "total_frames": clip.count, "start_frame_index": first}
         results: dict[str, Any] = {}
-        images = map(clip.image, range(len(clip.files)))  # decoded one at a time
+        images = map(clip.image, range(clip.count))  # decoded one at a time
         for result in self._assistant.track(images, clip.prompts):
             if result.index < first:
                 continue
@@ -214,7 +229,9 @@ class SentClips:
 def make_app(assistant: Assistant) -> FastAPI:
     """The server as an application."""
     failed = {"success": False}
-    app = Service(lambda text: failed | {"error": {"code": "INFERENCE_ERROR", "message": text}})
+    app = Service(
+        lambda text: failed | {"error": {"code": "INFERENCE_ERROR", "message": text}}, CLIP_REQUESTS
+    )
     clips = SentClips(assistant)
 
     @app.get("/health")
@@ -230,9 +247,9 @@ def make_app(assistant: Assistant) -> FastAPI:
     async def answer(asked: PredictBody) -> dict[str, Any]:
         return {"success": True, "data": await app.run(predict, assistant, asked)}
 
-    @app.post("/v1/video/init")
+    @app.post(CLIP_REQUESTS)
     async def init(asked: InitBody) -> dict[str, Any]:
-        return {"success": True, "data": clips.init(asked)}
+        return {"success": True, "data": await app.run(clips.init, asked)}
 
     @app.post("/v1/video/prompt")
     async def prompt(asked: PromptBody) -> dict[str, Any]:
@@ -240,14 +257,16 @@ def make_app(assistant: Assistant) -> FastAPI:
 
     @app.post("/v1/video/propagate/stream")
     async def propagate(asked: SessionBody) -> Response:
-        return StreamingResponse(_events(clips, asked), media_type="text/event-stream")
+        return StreamingResponse(_events(app, clips, asked), media_type="text/event-stream")
 
     return app
 
 
-def _events(clips: SentClips, request: SessionBody) -> Iterator[str]:
+async def _events(app: Service, clips: SentClips, request: SessionBody) -> AsyncIterator[str]:
+    """The events of a tracking; each step waits for its turn among the requests that compute."""
+    steps = clips.propagate(request)
     try:
-        for event in clips.propagate(request):
+        while (event := await app.run(next, steps, None)) is not None:
             yield f"data: {json.dumps(event)}\n\n"
     except SegueError as error:
         yield f"data: {json.dumps({'type': 'error', 'message': str(error).splitlines()[0]})}\n\n"

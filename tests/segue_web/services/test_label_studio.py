@@ -13,9 +13,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 import segue
+from segue.errors import DatasetError
+from segue.labels.label_studio import decode_brush
 from segue_web.exports.tools import brush_rle
-from segue_web.services.assistant import RequestError
-from segue_web.services.label_studio import decode_brush, make_app
+from segue_web.services.label_studio import make_app
 from segue_web.services.media import Media
 from tests.segue_web.services.images import (
     VIDEO,
@@ -165,6 +166,24 @@ def test_a_box_of_a_video_is_followed(client: TestClient) -> None:
     assert all(abs(each["x"] - beside["x"]) < 8 for each in followed)
 
 
+def test_frames_of_a_video_follow_the_rate_of_the_tag(client: TestClient) -> None:
+    """The video has 25 frames a second, the tag half of them: its second frame is the third of the video."""
+    key = {"frame": 2, "enabled": True, "rotation": 0, "time": 0.08, **box_of(*tight(2))}
+    value = {"framesCount": 20, "duration": 1.6, "sequence": [key], "labels": ["fish"]}
+    region = {"id": "a", "type": "videorectangle", "from_name": "box", "to_name": "video", "value": value}
+    answer = client.post("/predict", json=request(VIDEO_CONFIG, LOCAL, region)).json()
+    (found,) = answer["results"][0]["result"]
+    frames = [each["frame"] for each in found["value"]["sequence"]]
+    assert frames == sorted(set(frames)) == [*range(2, max(frames) + 1)]
+    value = {"framesCount": 40, "duration": 1.6, "sequence": [{**key, "frame": 3}], "labels": ["fish"]}
+    answer = client.post("/predict", json=request(VIDEO_CONFIG, LOCAL, {**region, "value": value})).json()
+    (plain,) = answer["results"][0]["result"]
+    of_frame = {each["frame"]: each for each in plain["value"]["sequence"]}
+    for each in found["value"]["sequence"][1:]:
+        near = [of_frame[n] for n in (2 * each["frame"] - 2, 2 * each["frame"] - 1) if n in of_frame]
+        assert any(abs(each["x"] - one["x"]) < 1e-6 for one in near)
+
+
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
@@ -251,5 +270,5 @@ def test_brushes_of_label_studio_are_read_and_ours_are_read_by_it() -> None:
 
 
 def test_brushes_of_other_images_are_refused() -> None:
-    with pytest.raises(RequestError, match="5x4"):
+    with pytest.raises(DatasetError, match="5x4"):
         decode_brush(brush_rle(np.zeros((3, 3))), (4, 5))

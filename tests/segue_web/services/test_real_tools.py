@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue_web.services.label_studio import decode_brush
+from segue.labels.label_studio import decode_brush
 from tests.segue_web.services.images import centre, images, overlap, png, truth
 
 pytestmark = pytest.mark.slow

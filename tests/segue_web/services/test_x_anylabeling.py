@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import segue
+from segue_web.services import requests
 from segue_web.services.x_anylabeling import make_app
 from tests.segue_web.services.images import assistant, centre, encoded, images, overlap, tight, truth
 
@@ -143,3 +145,15 @@ def test_what_cannot_be_followed_says_why(client: TestClient) -> None:
     assert "image 2: unreadable image" in damaged.json()["error"]["message"]
     empty = client.post("/v1/video/init", json={"frames": []})
     assert "frames: " in empty.json()["error"]["message"]
+
+
+def test_a_folder_may_be_larger_than_other_requests(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "LARGEST_REQUEST", 1000)
+    monkeypatch.setattr(requests, "LARGEST_CLIP", 100_000)
+    body = {"frames": [base64.b64encode(bytes(5000)).decode()] * 4}
+    assert client.post("/v1/video/init", json=body).json()["data"]["total_frames"] == 4
+    assert client.post("/v1/predict", json={"image": "A" * 5000}).status_code == 413
+    body["frames"] *= 10
+    assert client.post("/v1/video/init", json=body).status_code == 413

@@ -6,16 +6,18 @@ FiftyOne is not needed to read its labels, only to make them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segue.arrays import BoolArray
+from segue.conversions.composing import Composed, composed
 from segue.errors import PromptError, SegueError
 from segue.inputs import is_number, kind_of
-from segue.masks.detections import composed
 from segue.masks.measure import measure, resize_mask
-from segue.types import Segmentation
+
+if TYPE_CHECKING:  # its methods call what is here
+    from segue.types import Segmentation
 
 
 def to_fiftyone(result: Segmentation) -> Any:
@@ -42,7 +44,7 @@ def detection_values(result: Segmentation) -> Iterator[dict[str, Any]]:
             }
 
 
-def from_fiftyone(labels: Any, size: tuple[int, int], index: int, time: float) -> Segmentation:
+def from_fiftyone(labels: Any, size: tuple[int, int]) -> Composed:
     """FiftyOne's labels of one image; see :meth:`segue.Segmentation.from_fiftyone`."""
     if hasattr(labels, "detections"):
         found = list(labels.detections)
@@ -51,14 +53,14 @@ def from_fiftyone(labels: Any, size: tuple[int, int], index: int, time: float) -
         ids = None if None in given else [int(number) for number in given]
         names = [item.label or "object" for item in found]
         scores = [1.0 if item.confidence is None else float(item.confidence) for item in found]
-        return composed(planes, size, ids, names, scores, index, time)
+        return composed(planes, size, ids, names, scores)
     mask = labels.get_mask() if hasattr(labels, "get_mask") else None
     if mask is None:
         raise PromptError(f"{kind_of(labels)}: give FiftyOne's Detections, or a Segmentation with its mask")
     whole = resize_mask(np.asarray(mask), size)
     numbers = [int(number) for number in np.unique(whole) if number]
     planes = [whole == number for number in numbers]
-    return composed(planes, size, numbers, None, None, index, time)
+    return composed(planes, size, numbers, None, None)
 
 
 def add_results(sample: Any, results: Iterable[Segmentation], field: str = "segue") -> None:

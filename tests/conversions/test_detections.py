@@ -94,7 +94,7 @@ def test_damaged_run_lengths_are_refused() -> None:
             [{"category_id": 1, "segmentation": {"size": list(SIZE), "counts": "11"}}], SIZE
         )
     other = coco_mask.encode(np.zeros((4, 4), np.uint8, order="F"))
-    with pytest.raises(DatasetError, match="size is"):
+    with pytest.raises(DatasetError, match=r"4x4.*8x6"):
         Segmentation.from_coco([{"category_id": 1, "segmentation": other}], SIZE)
 
 
@@ -121,3 +121,25 @@ def test_results_go_into_supervision_and_back() -> None:
     assert np.array_equal(again.mask, result.mask)
     assert [(item.id, item.label) for item in again.objects] == [(4, "dog"), (9, "cat")]
     assert len(Segmentation(0, 0.0, np.zeros(SIZE, np.uint8)).to_supervision()) == 0
+
+
+def test_empty_and_missing_segmentations_mean_the_box() -> None:
+    box = {"category_id": 1, "bbox": [0, 1, 4, 4]}
+    for more in ({}, {"segmentation": []}, {"segmentation": None}):
+        assert np.array_equal(Segmentation.from_coco([{**box, **more}], SIZE).mask > 0, LEFT)
+    turned = {**box, "bbox": [2, 2, 4, 2], "attributes": {"rotation": 90.0}}
+    assert np.argwhere(Segmentation.from_coco([turned], SIZE).mask)[[0, -1]].tolist() == [[1, 3], [4, 4]]
+
+
+def test_what_sam_generates_is_taken_without_a_class() -> None:
+    record = {"bbox": [0, 1, 4, 4], "predicted_iou": 0.75, "stability_score": 0.9, "area": 16}
+    run_lengths = coco_mask.encode(np.asfortranarray(LEFT.astype(np.uint8)))
+    for segmentation in (LEFT, run_lengths, {**run_lengths, "counts": run_lengths["counts"].decode()}):
+        found = Segmentation.from_coco([{**record, "segmentation": segmentation}], SIZE)
+        assert np.array_equal(found.mask, LEFT)
+        assert found.objects == (ObjectInfo(1, None, 0.75, (0, 1, 4, 5), 16),)
+
+
+def test_a_record_without_a_shape_is_named() -> None:
+    with pytest.raises(DatasetError, match=r"record 2: .*bbox"):
+        Segmentation.from_coco([{"bbox": [0, 1, 4, 4]}, {"category_id": 1}], SIZE)

@@ -1,0 +1,1 @@
+"""Results as other programs have them: COCO records, ``Detections`` of supervision, labels of FiftyOne."""

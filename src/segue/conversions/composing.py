@@ -1,0 +1,48 @@
+"""Masks of single objects as one result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from segue.arrays import BoolArray, Box, IndexMask
+from segue.errors import PromptError
+from segue.masks.measure import measure
+from segue.masks.values import MAX_ID
+
+Row: TypeAlias = "tuple[int, str | None, float, Box | None, int]"
+"""Id, label, score, box and area of an object, as :class:`segue.types.ObjectInfo` has them."""
+
+Composed: TypeAlias = "tuple[IndexMask, list[Row]]"
+"""Index mask (H, W) and its objects, by ascending id."""
+
+
+def composed(
+    planes: Iterable[BoolArray],
+    size: tuple[int, int],
+    ids: Iterable[int] | None,
+    labels: Iterable[Any] | None,
+    scores: Iterable[float] | None,
+) -> Composed:
+    """Merge the masks of single objects into one index mask; the object with the best score wins."""
+    masks = [np.asarray(plane) != 0 for plane in planes]
+    numbers = list(range(1, len(masks) + 1)) if ids is None else [int(i) for i in ids]
+    if len(set(numbers)) < len(numbers) or any(not 1 <= i <= MAX_ID for i in numbers):
+        raise PromptError(f"ids {numbers}: each object needs one of its own in 1..{MAX_ID}")
+    given = [None] * len(masks) if labels is None else labels
+    names = [None if label is None else str(label) for label in given]
+    certain = [1.0] * len(masks) if scores is None else [float(score) for score in scores]
+    merged = np.zeros(size, np.uint16 if max(numbers, default=0) > 255 else np.uint8)
+    for place in np.argsort(certain, kind="stable"):
+        if masks[place].shape != size:
+            (rows, columns), (height, width) = masks[place].shape, size
+            raise PromptError(f"a mask is {columns}x{rows} pixels, the frame {width}x{height}")
+        merged[masks[place]] = numbers[place]
+    extents = measure(merged)
+    found: list[Row] = []
+    for i, name, score in sorted(zip(numbers, names, certain, strict=True), key=lambda item: item[0]):
+        seen = extents.get(i)
+        found.append((i, name, score, seen.box, seen.area) if seen else (i, name, 0.0, None, 0))
+    return merged, found

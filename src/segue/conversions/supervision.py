@@ -1,0 +1,50 @@
+"""The ``Detections`` of supervision, which has them of most detectors there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segue.conversions.composing import Composed, composed
+from segue.errors import PromptError, SegueError
+from segue.masks.measure import fill_boxes
+
+if TYPE_CHECKING:  # its methods call what is here
+    from segue.types import Segmentation
+
+
+def from_supervision(detections: Any, size: tuple[int, int] | None) -> Composed:
+    """supervision's ``Detections`` of one image; see :meth:`segue.Segmentation.from_supervision`."""
+    if detections.mask is None:
+        if size is None:
+            raise PromptError("these detections have boxes alone: give the size of the image as well")
+        planes = [fill_boxes({1: (x0, y0, x1, y1)}, size) > 0 for x0, y0, x1, y1 in detections.xyxy.tolist()]
+    else:
+        planes = list(detections.mask)
+        size = size or tuple(detections.mask.shape[1:])
+    names = detections.data.get("class_name")
+    if names is None and detections.class_id is not None:
+        names = detections.class_id
+    return composed(planes, size, detections.tracker_id, names, detections.confidence)
+
+
+def to_supervision(result: Segmentation) -> Any:
+    """supervision's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_supervision`."""
+    try:
+        from supervision import Detections
+    except ImportError as error:
+        raise SegueError(f"{error}: install supervision (pip install supervision)") from error
+    seen = [item for item in result.objects if item.box is not None]
+    if not seen:
+        return Detections.empty()
+    labels = [item.label or "object" for item in seen]
+    classes = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    return Detections(
+        xyxy=np.array([item.box for item in seen], np.float32),
+        mask=np.stack([result.mask == item.id for item in seen]),
+        confidence=np.array([item.score for item in seen], np.float32),
+        class_id=np.array([classes[label] for label in labels]),
+        tracker_id=np.array([item.id for item in seen]),
+        data={"class_name": np.array(labels)},
+    )
