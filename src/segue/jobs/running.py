@@ -344,6 +344,7 @@ class FrameRun(FrameLoop):
             self._catch_up(folder, frames)
         elif folder is not None:
             (folder / STATE).unlink(missing_ok=True)
+        frames = _blamed_on(self.restored, frames)  # what a first pass knows of them
         with cancel_on_signals(cancel) as token:  # the current frame is finished first
             try:
                 for frame, result in self.take(_until_cancelled(frames, token), _now_and_then(self._save)):
