@@ -6,7 +6,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
@@ -29,7 +29,7 @@ from segue.jobs.opened import Inputs, OpenJob, first_frame
 from segue.jobs.record import identified, result_settings, write_record
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.masks.values import MAX_ID
-from segue.sessions.base import SessionState, blaming_state
+from segue.sessions.base import DamagedStateError, SessionState, blaming_state
 from segue.sessions.passes import Passes
 from segue.sessions.session import ExplainedSession, Session
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -380,12 +380,13 @@ class FrameRun(FrameLoop):
             "taken": self.taken,
             "done": self.done,
         }
-        replace(state, values={**state.values, **progress}).save(self._folder / STATE)
+        with _blaming(self.restored):
+            replace(state, values={**state.values, **progress}).save(self._folder / STATE)
 
     def _catch_up(self, folder: Path, frames: Iterator[Frame]) -> None:
         """Restore the session, and write the results before it once more."""
         self.restored = folder / STATE
-        with blaming_state(str(self.restored)):
+        with blaming_state(self.restored):
             state = SessionState.load(self.restored)
             next_frame, done, waiting, self.taken = (
                 int(state.values[name]) for name in ("next_frame", "done", "waiting", "taken")
@@ -411,14 +412,12 @@ class FrameRun(FrameLoop):
         return _blamed_on(self.restored, super().finish())
 
     def _take_through(self, frame: Frame) -> Segmentation | None:
-        with nullcontext() if self.restored is None else blaming_state(str(self.restored)):
+        with _blaming(self.restored):
             return self._opened.step(frame)
 
     def _write(self, frame: Frame, result: Segmentation) -> None:
         if self.restored is not None and not is_result_of(frame, result):
-            raise ResumeError(
-                f"{self.restored}: damaged (frame {frame.index} has no result); give --overwrite"
-            )
+            raise DamagedStateError("a wrong result of a frame", self.restored)
         self._sink.write(frame, result)
         self._report(frame, result)
         self.done += 1
@@ -461,14 +460,15 @@ def first_pass(
     restored = None
     if path is not None and resume and path.exists():
         restored = path
-        with blaming_state(str(path)):
+        with blaming_state(path):
             passes.restore(SessionState.load(path))
     elif folder is not None:
         forget_state(folder)
 
     def save() -> None:
         if path is not None:
-            passes.state().save(path)
+            with _blaming(restored):
+                passes.state().save(path)
 
     save_if_due = _now_and_then(save)
     with cancel_on_signals(cancel) as token:
@@ -488,8 +488,12 @@ def first_pass(
 
 def _blamed_on(restored: Path | None, items: Iterator[Item]) -> Iterator[Item]:
     """The items; what fails while one is made is blamed on the state that a run goes on from."""
-    with nullcontext() if restored is None else blaming_state(str(restored)):
+    with _blaming(restored):
         yield from items
+
+
+def _blaming(restored: Path | None) -> AbstractContextManager[None]:
+    return nullcontext() if restored is None else blaming_state(restored)
 
 
 def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:

@@ -103,17 +103,32 @@ class SessionState:
         return cls(tensors, values)
 
 
+class DamagedStateError(ResumeError):
+    """A saved state with wrong values; ``reason`` names the error to which they lead."""
+
+    def __init__(self, reason: str, path: Path | None = None) -> None:
+        super().__init__(reason, path)
+        self.reason, self.path = reason, path
+
+    def __str__(self) -> str:
+        if self.path is None:
+            return f"the state is damaged ({self.reason})"
+        return f"{self.path}: damaged ({self.reason}); give --overwrite"
+
+
 @contextmanager
-def blaming_state(where: str = "the state") -> Iterator[None]:
+def blaming_state(path: Path | None = None) -> Iterator[None]:
     """What fails inside fails because of a state, which may come from anywhere: it is damaged."""
     try:
         yield
+    except DamagedStateError as error:
+        raise DamagedStateError(error.reason, error.path or path) from error
     except SegueError:
         raise
     except Exception as error:
         if (exhausted := memory_error(error)) is not None:
             raise exhausted from error  # the state is good
-        raise ResumeError(f"{where}: damaged ({type(error).__name__}); give --overwrite") from error
+        raise DamagedStateError(type(error).__name__, path) from error
 
 
 @dataclass(frozen=True)
@@ -274,4 +289,7 @@ def _unpacked(
     if kind in ("tuple", "list"):
         return tuple(each(content)) if kind == "tuple" else each(content)
     described = {n: _unpacked(v, f"{path}.{n}", tensors, kinds, place) for n, v in content.items()}
+    for item in fields(kinds[kind]):  # OpenCV crashes where an image is None
+        if item.name in described and described[item.name] is None and "None" not in str(item.type):
+            raise ValueError(f"{path}.{item.name} is missing")
     return kinds[kind](**described)

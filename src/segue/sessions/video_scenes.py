@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from segue.arrays import UInt8Array
-from segue.errors import CheckpointError, PromptError
+from segue.errors import CheckpointError, PromptError, ResumeError
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.empty_scene import PLANES, Scene, resized, same_shape
@@ -71,7 +71,7 @@ class VideoScenes(Checkpointable):
             good = bool(scenes.learnt) and all(part.is_valid for part in scenes.learnt)
             pairs = itertools.pairwise(scenes.learnt)
             good = good and all(one.first < other.first for one, other in pairs)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        except (ArithmeticError, AttributeError, LookupError, ResumeError, TypeError, ValueError):
             good = False
         if not good:
             raise CheckpointError(f"{path}: no learnt scene of segue foreground")
