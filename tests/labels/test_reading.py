@@ -375,3 +375,73 @@ def test_a_text_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
         archive.writestr("annotations.json", '{"annotations": [' + " " * 50_000_000 + "]}")
     with pytest.raises(SegueError, match="unpacks to"):
         read_labels(tmp_path / "a.zip", VIDEO)
+
+
+SQUARE = [20, 15, 40, 15, 40, 30, 20, 30]
+
+SITUATIONS: dict[str, dict[str, Any]] = {
+    "several polygons, some of two corners": {"segmentation": [[20, 15, 20, 20], SQUARE, [1, 1, 1, 2, 2, 1]]},
+    "a flat polygon": {"segmentation": SQUARE},
+    "a class that is not listed": {"segmentation": [SQUARE], "category_id": 77},
+    "run lengths as a list": {"segmentation": {"size": [60, 80], "counts": [1215, *[15, 45] * 19, 15, 2430]}},
+    "a box of floats": {"bbox": [20.0, 15.0, 20.0, 15.0]},
+}
+
+
+@pytest.mark.parametrize("item", SITUATIONS.values(), ids=SITUATIONS.keys())
+def test_ways_of_writing_an_area_of_coco(tmp_path: Path, item: dict[str, Any]) -> None:
+    labels = read_labels(coco(tmp_path / "a.json", item), VIDEO)
+    assert np.array_equal(shown(labels, 0), filled(20, 15, 40, 30))
+    assert labels.names == {1: "class 77" if "category_id" in item else "car"}
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ({"segmentation": [203, 7, 427]}, "pairs of numbers"),
+        ({"segmentation": [SQUARE], "image_id": 55}, "image 55"),
+        ({"bbox": ["20", "15", "20", "15"]}, "four numbers"),
+        ({"segmentation": {"size": [80, 60], "counts": [4800]}}, "60x80.*80x60"),
+        ({"segmentation": {"size": [60, 80], "counts": [10**18, 1]}}, "run lengths"),
+        ({"segmentation": {"size": [10**6, 10**6], "counts": [1]}}, "beyond"),
+    ],
+)
+def test_what_coco_cannot_mean_is_one_line(tmp_path: Path, item: dict[str, Any], words: str) -> None:
+    with pytest.raises(SegueError, match=words):
+        read_labels(coco(tmp_path / "a.json", item), VIDEO)
+
+
+def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
+    images = [{"id": i, "file_name": "frame_000000.PNG", "height": 60, "width": 80} for i in (1, 2)]
+    with pytest.raises(SegueError, match=r"frame_000000\.PNG"):
+        read_labels(coco(tmp_path / "a.json", {"segmentation": [SQUARE]}, images=images), VIDEO)
+
+
+def test_a_file_of_another_kind_is_named_by_what_it_has(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"shapes": [{"label": "a"}], "imagePath": "a.png"}))
+    with pytest.raises(SegueError, match="imagePath, shapes"):
+        read_labels(tmp_path / "a.json", VIDEO)
+
+
+def test_a_folder_for_each_object_is_read_as_objects(tmp_path: Path) -> None:
+    for number, name in enumerate(("000", "001")):
+        (tmp_path / name).mkdir()
+        for index in range(2):
+            mask = filled(20 * number, 0, 20 * number + 5, 5).astype(np.uint8) * 255
+            Image.fromarray(mask).save(tmp_path / name / f"{index:05d}.png")
+    labels = read_labels(tmp_path, VIDEO)
+    assert labels.names == {1: "000", 2: "001"}
+    assert np.array_equal(labels.mask(1) == 2, filled(20, 0, 25, 5))
+
+
+@pytest.mark.parametrize("ending", [".tif", ".bmp", ".jpg"])
+def test_white_masks_may_have_other_endings_than_png(tmp_path: Path, ending: str) -> None:
+    mask = filled(24, 16, 40, 32).astype(np.uint8) * 255
+    Image.fromarray(mask).save(tmp_path / f"frame_000003{ending}")
+    assert np.array_equal(shown(read_labels(tmp_path, VIDEO), 3), mask > 0)
+
+
+def test_a_rectangle_drawn_upwards_is_the_same(tmp_path: Path) -> None:
+    value = {"x": 25, "y": 50, "width": 25, "height": -25}
+    labels = read_labels(tasks(tmp_path / "a.json", [region("rectanglelabels", value)]), VIDEO)
+    assert np.array_equal(shown(labels, 0), filled(20, 15, 40, 30))

@@ -15,7 +15,7 @@ from segue.labels.labels import Frames, Labels, by_frame
 from segue.labels.opening import json_entries
 from segue.masks.shapes import Canvas
 from segue.masks.tracks import RleTrack
-from segue.naming import frame_stem, match_frames, natural_key
+from segue.naming import first_few, frame_stem, match_frames, natural_key
 
 OF_SHAPES = {"track_id", "occluded", "rotation", "keyframe"}
 """Attributes in COCO files of CVAT that are of a shape, not of its object, which the first one names."""
@@ -36,15 +36,15 @@ class _Head:
     videos: dict[Any, Item] = field(default_factory=dict)
     objects: dict[Any, Item] = field(default_factory=dict)  # of segue: name, category, colour of a track
     annotated: bool = False
-    numbered: bool = False  # a list of results, which has no names of classes
+    keys: set[str] = field(default_factory=set)
 
     def looks(self, category: Any, track: Any) -> tuple[str | None, dict[str, object]]:
         """Name of an object, and its class and colour."""
         own = self.objects.get(track, {})
         name = self.classes.get(category)
-        if name is None and self.numbered and category is not None:
-            name = f"class {category}"
         looks: dict[str, object] = {"category": name, "colour": self.colours.get(category)}
+        if name is None and category is not None:
+            name = f"class {category}"
         if own:
             looks = {key: own.get(key) or None for key in ("category", "colour")}
             name = own.get("name") or name
@@ -61,7 +61,7 @@ def read_coco(labels: Labels, text: str, where: str, video: Frames) -> None:
     for key, place, value in json_entries(text, where):
         _take(head, key, place, value, video)
     if not head.annotated:
-        raise DatasetError("has no annotations")
+        raise DatasetError(f"has no annotations of COCO or YouTube-VIS, only {first_few(sorted(head.keys))}")
     found = (item for key, place, item in json_entries(text, where) if (key, place >= 0) == _ANNOTATION)
     if head.videos:
         _read_tracks(labels, video, head, found)
@@ -70,6 +70,7 @@ def read_coco(labels: Labels, text: str, where: str, video: Frames) -> None:
 
 
 def _take(head: _Head, key: str, place: int, value: Any, video: Frames) -> None:
+    head.keys.add(key)
     head.annotated |= (key, place >= 0) == _ANNOTATION
     if key == "categories" and place >= 0:
         head.classes[value["id"]] = str(value["name"])
@@ -79,14 +80,16 @@ def _take(head: _Head, key: str, place: int, value: Any, video: Frames) -> None:
     elif key == "objects" and place >= 0 and isinstance(value, dict):
         head.objects[value.get("id")] = value
     elif (key == "images" and place >= 0) or (key == "image" and isinstance(value, dict)):
-        head.images[str(value.get("file_name", value.get("id", value.get("image_id"))))] = value
+        name = str(value.get("file_name", value.get("id", value.get("image_id"))))
+        if head.images.setdefault(name, value) != value:
+            raise DatasetError(f"two of its images are called {name}; export the video of one task")
         if len(head.images) > video.count:
             raise DatasetError(f"it has more images than the video has frames, {video.count}")
 
 
 def _read_list(labels: Labels, text: str, where: str, video: Frames) -> None:
     """Results of YouTube-VIS or COCO, or what SAM's mask generator gives of one image."""
-    head = _Head(numbered=True)
+    head = _Head()
     kinds: set[bool] = set()
     for _, _, item in json_entries(text, where):
         kinds.add("segmentations" in item)

@@ -24,6 +24,7 @@ from segue.labels.opening import Tree, json_entries, read_text
 from segue.labels.text import first_problem
 from segue.labels.yolo import read_yolo
 from segue.masks import read_index_mask
+from segue.masks.shapes import Canvas
 from segue.masks.values import ColourIds
 from segue.naming import first_few, frame_stem
 from segue.video.mask_folder import read_records
@@ -101,6 +102,8 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
     named = [name for name in annotations if PurePosixPath(name).name.startswith(_ANNOTATIONS)]
     chosen = (named if beside else []) or ([] if masks else annotations)
     texts = [name for name in tree.ending(".txt") if _is_label(name)]
+    if not masks and not chosen and not texts:
+        masks = _mask_files(tree, video, ".tif", ".tiff", ".bmp") or _mask_files(tree, video, ".jpg", ".jpeg")
     if len(chosen) > 1:
         raise DatasetError(f"holds several annotation files, {first_few(chosen)}; give the one of this video")
     if chosen:
@@ -108,6 +111,8 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
         read_annotation_text(labels, tree.text(chosen[0]), chosen[0], video, config)
     elif texts and not masks:
         read_yolo(labels, tree, texts, video)
+    elif folders := _of_objects(masks):
+        _read_folders_of_objects(labels, tree, folders, video)
     elif masks:
         ids: ColourIds = {}
         files = by_frame({name: name for name in masks}, video)
@@ -126,9 +131,32 @@ def _is_label(name: str) -> bool:
     return "labels" in parts[:-1] or "obj_train_data" in parts[:-1]
 
 
-def _mask_files(tree: Tree, video: Frames) -> list[str]:
+def _of_objects(files: list[str]) -> dict[str, list[str]]:
+    """Files by folder where each object has its own, as in SA-V: ``000/00000.png``, ``001/00000.png``."""
+    folders: dict[str, list[str]] = {}
+    for name in files:
+        folders.setdefault(str(PurePosixPath(name).parent), []).append(name)
+    stems = [{frame_stem(name) for name in each} for each in folders.values()]
+    return folders if len(folders) > 1 and len(set.union(*stems)) < len(files) else {}
+
+
+def _read_folders_of_objects(
+    labels: Labels, tree: Tree, folders: dict[str, list[str]], video: Frames
+) -> None:
+    for number, (folder, files) in enumerate(folders.items(), 1):
+        labels.add_object(number, PurePosixPath(folder).name)
+        for index, name in by_frame({name: name for name in files}, video).items():
+            counts = Canvas.of(video.size).plane(tree.mask(name, {}))
+            labels.add_mask(index, number, counts)
+
+
+def _mask_files(tree: Tree, video: Frames, *suffixes: str) -> list[str]:
     """The mask files of the video: those of the highest folder, or of a folder of masks beside images."""
-    files = [name for name in tree.ending(".png") if not _IMAGES & {*PurePosixPath(name).parts[:-1]}]
+    files = [
+        name
+        for name in tree.ending(*(suffixes or (".png",)))
+        if not _IMAGES & {*PurePosixPath(name).parts[:-1]}
+    ]
     for folder in _MASKS:
         below = [name for name in files if folder in PurePosixPath(name).parts[:-1]]
         if below:
