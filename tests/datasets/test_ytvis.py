@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from segue.datasets.instances import decode_clip
-from segue.datasets.ytvis import YTVISDataset, read_results
+from segue.datasets.ytvis import CocoImages, YTVISDataset, read_results
 from segue.errors import DatasetError
 from segue.masks import encode_rle
 
@@ -311,3 +311,22 @@ def test_missing_files_are_named(tmp_path: Path, dataset: YTVISDataset) -> None:
         read_results(tmp_path / "results.json", dataset)
     with pytest.raises(DatasetError, match="nowhere"):
         YTVISDataset(dataset.path, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("missing", [{}, {"segmentation": []}, {"segmentation": None}])
+def test_a_box_of_coco_without_a_segmentation_is_the_area(tmp_path: Path, missing: dict[str, Any]) -> None:
+    item = {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 1,
+        "iscrowd": 0,
+        "area": 4,
+        "bbox": [1, 1, 2, 2],
+        **missing,
+    }
+    images = [{"id": 1, "height": 4, "width": 6, "file_name": "a.jpg"}]
+    content = {"images": images, "categories": [{"id": 1, "name": "cat"}], "annotations": [item]}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    dataset = CocoImages(tmp_path / "a.json")
+    (found,) = dataset.instances(dataset.videos[0], [0]).masks[:, 0]
+    assert np.argwhere(found).tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]

@@ -192,3 +192,11 @@ def test_ids_that_the_first_frame_lacks_are_explained(tmp_path: Path) -> None:
     save_masks(tmp_path / "late" / "goat", late)
     with pytest.raises(DatasetError, match="Object 2 appears later"):
         evaluate_davis(tmp_path / "late", davis)
+
+
+def test_results_whose_names_bear_the_numbers_of_the_frames_are_found(tmp_path: Path) -> None:
+    davis = save_davis(tmp_path, {"goat": moving_squares()})
+    save_masks(tmp_path / "results" / "goat", moving_squares())
+    for path in sorted((tmp_path / "results" / "goat").iterdir()):
+        path.rename(path.with_name(f"video7_frame_{path.stem}_png.rf.12ab.png"))
+    assert evaluate_davis(tmp_path / "results", davis).overall["J&F-Mean"] == 1.0

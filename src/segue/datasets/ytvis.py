@@ -92,12 +92,16 @@ class _ImageAnnotation(_Annotation):
     """A COCO annotation as the annotation of a video of one frame."""
 
     video_id: _Number = Field(validation_alias="image_id")
-    segmentation: Any
+    segmentation: Any = None
+    bbox: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
     area: _Area
 
     @property
     def segmentations(self) -> list[Any]:
-        return [self.segmentation]
+        if self.segmentation or self.bbox is None:
+            return [self.segmentation]
+        x, y, width, height = self.bbox  # an empty segmentation means the box
+        return [[[x, y, x + width, y, x + width, y + height, x, y + height]]]
 
     @property
     def areas(self) -> list[float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from segue.errors import DatasetError, SegueError
 from segue.inputs import check_choice
 from segue.masks.values import is_white
 from segue.metrics.report import Scores
-from segue.naming import first_few
+from segue.naming import first_few, last_number
 from segue.system import let_signals_through, signals_blocked
 from segue.types import Image, IndexMask
 
@@ -103,12 +103,13 @@ class SequenceResults:
     results: Results | None
     frames: tuple[str, ...]
     missing: tuple[str, ...]
+    called: Mapping[str, str] = field(default_factory=dict)  # names of results that differ from the frames'
 
     def read(self, frame: str, truth: IndexMask, only: int | None = None) -> IndexMask:
         """Mask (H, W) of a scored frame with an annotation; ``only`` is the id of a single object."""
         if self.results is None or frame in self.missing:
             return np.zeros_like(truth)
-        mask = self.results.read(self.sequence, frame)
+        mask = self.results.read(self.sequence, self.called.get(frame, frame))
         if mask.shape != truth.shape:
             raise DatasetError(
                 f"sequence {self.sequence}, frame {frame}: the result is {mask.shape}, the truth "
@@ -125,9 +126,10 @@ def find_results(
     found = {}
     for name, frames in scored.items():
         own = results.only(name) if name in results else None
-        present = set(own.names(name)) if own is not None else set()
-        absent = tuple(frame for frame in frames if frame not in present)
-        found[name] = SequenceResults(name, own, frames, absent)
+        names = own.names(name) if own is not None else ()
+        called = {} if set(frames) & set(names) else _by_number(names, frames)
+        absent = tuple(frame for frame in frames if frame not in names and frame not in called)
+        found[name] = SequenceResults(name, own, frames, absent, called)
     lacking = {name: item.missing for name, item in found.items() if item.missing}
     if not lacking:
         return found, ()
@@ -142,6 +144,15 @@ def find_results(
     if missing == "error":
         raise DatasetError(f'{lacks}; add them, or score them as empty masks (missing="empty")')
     return found, (f"{lacks}; they were scored as empty masks",)
+
+
+def _by_number(names: Iterable[str], frames: Iterable[str]) -> dict[str, str]:
+    """The name of the result of each frame by the last number; nothing where numbers are not distinct."""
+    ways = [[(last_number(name), name) for name in given] for given in (names, frames)]
+    results, wanted = map(dict, ways)
+    if None in results or None in wanted or len(results) < len(ways[0]) or len(wanted) < len(ways[1]):
+        return {}
+    return {frame: results[number] for number, frame in wanted.items() if number in results}
 
 
 def object_series(
