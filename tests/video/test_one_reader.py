@@ -18,6 +18,8 @@ from PIL import Image
 from segue.errors import SourceError
 from segue.types import Segmentation
 from segue.video import open_sinks, open_source
+from segue.video.decode import Entry
+from segue.video.frame_index import FrameIndex
 from segue.video.source import open_reader
 from segue_web.video import Video
 from tests.video.making import busy_images, drawn_image, write_video
@@ -86,6 +88,24 @@ def fragmented(folder: Path) -> Path:
     )
 
 
+def joined_cuts(folder: Path) -> Path:
+    """Two cuts, the first of which lacks its last B-frames: two frames have one stamp."""
+    whole = write(folder / "whole.mp4", 40, bf="2")
+    path = folder / "cuts.mp4"
+    with av.open(str(path), "w", container_options={"avoid_negative_ts": "disabled"}) as new:
+        for part in range(2):
+            with av.open(str(whole)) as old:
+                stream = old.streams.video[0]
+                copy = new.add_stream_from_template(stream) if part == 0 else new.streams.video[0]
+                ticks = round(1 / (stream.average_rate * stream.time_base))
+                for number, packet in enumerate(old.demux(stream)):
+                    if packet.size and number < 22:
+                        packet.pts, packet.dts = (at + 22 * part * ticks for at in (packet.pts, packet.dts))
+                        packet.stream = copy
+                        new.mux(packet)
+    return path
+
+
 def varying(folder: Path) -> Path:
     times = np.cumsum([0.04, 0.12, 0.08, 0.04] * 10).tolist()
     return write_video(folder / "v.mp4", busy(40), times=times, fps=25, options={**GROUP, "bf": "2"})
@@ -119,6 +139,7 @@ KINDS: dict[str, tuple[Callable[[Path], Path], int]] = {
     "AVI with B-frames": (reordered_avi, 40),
     "fragments": (fragmented, 40),
     "variable rate": (varying, 40),
+    "joined cuts": (joined_cuts, 44),
     "WebP": (lambda folder: animation(folder, "a.webp"), 12),
     "APNG": (lambda folder: animation(folder, "a.png"), 12),
     "GIF": (gif, 12),
@@ -156,6 +177,12 @@ def test_ffprobe_counts_the_same_frames(kind: tuple[Path, int]) -> None:
     words = "-v quiet -count_frames -select_streams v:0 -show_entries stream=nb_read_frames -of csv=p=0"
     found = subprocess.run(["ffprobe", *words.split(), path], capture_output=True, text=True, check=True)
     assert int(found.stdout.split()[0].strip(",")) == count
+
+
+def test_a_stamp_of_two_frames_tells_neither() -> None:
+    """As behind cuts that were joined without encoding: such frames are found by counting."""
+    index = FrameIndex(np.array([0, 1, 3, 2, 3, 4]), np.arange(6) / 25, (Entry(0),), whole=False)
+    assert index.places == {0: 0, 1: 1, 2: 3, 4: 5}
 
 
 def test_a_second_recording_goes_on_after_the_first(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -86,8 +87,9 @@ class FrameIndex:
 
     @cached_property
     def places(self) -> dict[int, int]:
-        """Index of each frame by its stamp."""
-        return {stamp: index for index, stamp in enumerate(self.stamps.tolist()) if stamp >= 0}
+        """Index of each frame by its stamp, of those that no other frame has."""
+        counts = Counter(self.stamps.tolist())
+        return {stamp: i for i, stamp in enumerate(self.stamps.tolist()) if counts[stamp] == 1}
 
     def entry_of(self, index: int) -> Entry:
         """The last key frame not after a frame; the beginning of the file where there is none."""

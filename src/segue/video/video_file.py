@@ -146,7 +146,8 @@ class VideoFileReader(Reader):
             if index is not None and index.whole:
                 place = start if isinstance(start, int) else int(index.times.searchsorted(start - 1e-9))
                 goal = index.entry_of(min(place, len(index) - 1))
-                for entry in _ways_to(goal, index):
+                sure = index.places.get(goal.stamp) == goal.index
+                for entry in _ways_to(goal, index) if sure else ():
                     items = self._until_broken(self._decoded(entry, index=index))
                     later = (item for item in items if item.stamp is not None and item.stamp >= goal.stamp)
                     item = next(later, None)
@@ -270,7 +271,9 @@ class _Cursor:
         """Decode on up to a frame; None where it is not reached, or was passed over."""
         try:
             for item in self._items:
-                place = self._index.places.get(-1 if item.stamp is None else item.stamp, self._next)
+                place = self._next
+                if item.stamp is not None:
+                    place = self._index.places.get(item.stamp, place)
                 if place < 0:
                     continue
                 self._next = place + 1
