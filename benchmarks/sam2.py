@@ -134,7 +134,7 @@ def compare(size: Any, side: int, rounds: int) -> None:
             middle = time.process_time()
             record = steps[name].track(encoded, {1: view})[1]
             end = time.process_time()
-            masks[name] = video_logits(cast(Tensor, record.low), (480, 854)) > 0
+            masks[name] = video_logits(cast(Tensor, record.low_res_masks), (480, 854)) > 0
             if number:  # the first arranges weights
                 times[name]["encode"].append(middle - start)
                 times[name]["rest"].append(end - middle)

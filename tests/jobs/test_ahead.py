@@ -10,7 +10,7 @@ import pytest
 
 import segue
 from segue.jobs import tracking
-from segue.jobs.tracking import Ahead, open_track
+from segue.jobs.tracking import PeekableFrames, open_track
 from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.types import Image, PointPrompt
 from segue.video import open_source
@@ -27,7 +27,7 @@ def video(tmp_path: Path) -> Path:
 
 def test_what_was_seen_ahead_comes_in_its_turn(video: Path) -> None:
     with open_source(str(video)) as source:
-        frames = Ahead(source)
+        frames = PeekableFrames(source)
         next(frames)
         seen = frames.image()
         assert seen is not None
@@ -51,7 +51,7 @@ def test_images_that_come_once_are_not_asked_for_ahead() -> None:
             yield array
 
     with open_source(images()) as source:
-        frames = Ahead(source)
+        frames = PeekableFrames(source)
         next(frames)
         before = len(given)
         assert frames.image() is None

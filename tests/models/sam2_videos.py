@@ -129,8 +129,8 @@ def compare(golden: Golden, case: str, rows: list[VideoResult], tolerance: Toler
             if record is None:
                 assert (wanted == -1024).all()
                 continue
-            assert record.low is not None
-            low = record.low[0, 0].numpy()
+            assert record.low_res_masks is not None
+            low = record.low_res_masks[0, 0].numpy()
             step = len(low) // len(wanted)
             low = low[::step, ::step]
             absent = wanted == -1024

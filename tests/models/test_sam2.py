@@ -160,13 +160,13 @@ def test_the_head_of_the_tracker(
     points, labels = torch.tensor([[[100.0, 150.0]]]), torch.tensor([[1]])
     image = sam2_network.without_memory(encoded.coarse)
     with biased(sam2_network, float(parts[f"head_{tag}_bias"])):
-        found = sam2_network.answer(
+        found = sam2_network.predict_masks(
             image, encoded, constants, points, labels, multimask=multimask, dynamic=True
         )
     parts.check(f"head_{tag}_ptr", found.pointer)
-    parts.check(f"head_{tag}_low", found.low[0, :, ::4, ::4])
+    parts.check(f"head_{tag}_low", found.low_res_masks[0, :, ::4, ::4])
     parts.check(f"head_{tag}_obj", np.array([found.score], np.float32))
-    assert (tag == "absent") == bool((found.low == -1024).all())
+    assert (tag == "absent") == bool((found.low_res_masks == -1024).all())
 
 
 @torch.inference_mode()
@@ -177,7 +177,7 @@ def test_a_mask_that_is_given(
     mask = torch.from_numpy(np.unpackbits(parts["mask256"], axis=-1)).float()[None, None]
     for tag, given in (("mask", mask), ("empty", torch.zeros_like(mask))):
         found = sam2_network.answer_mask(given, encoded, constants)
-        parts.check(f"asout_{tag}_low", found.low[0, 0, ::2, ::2])
+        parts.check(f"asout_{tag}_low", found.low_res_masks[0, 0, ::2, ::2])
         parts.check(f"asout_{tag}_ptr", found.pointer)
         parts.check(f"asout_{tag}_obj", np.array([found.score], np.float32))
     parts.check("mask_downsample", sam2_network.mask_downsample(mask)[0, 0, ::2, ::2])
@@ -222,9 +222,9 @@ def test_memory_attention(golden: Callable[[str], Golden], sam2_network: SAM2, c
     x = x + own
     read = layer.cross_attn_image(layer.norm2(x), memory + places * 0.5, memory, code, 12)
     parts.check("ma_cross0", read[0, ::3, ::4])
-    parts.check("ma_layer0", layer.recall(x, memory, memory + places * 0.5, code, 12)[0, ::3, ::4])
-    begun = attention.begin(current, position * 0.5, code)
-    parts.check("ma_out", attention(begun, memory, places * 0.5, code, 12)[0, ::3, ::4])
+    parts.check("ma_layer0", layer.cross_attend(x, memory, memory + places * 0.5, code, 12)[0, ::3, ::4])
+    image_tokens = attention.encode_image(current, position * 0.5, code)
+    parts.check("ma_out", attention(image_tokens, memory, places * 0.5, code, 12)[0, ::3, ::4])
 
 
 BANKS = ("fwd", "fwd_short", "rev", "future", "stride3", "near2", "order")

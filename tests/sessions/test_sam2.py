@@ -66,7 +66,7 @@ def test_a_stream_gives_the_masks_of_the_whole_video_bit_by_bit(sam2_network: SA
     assert list(memory.prompted) == [0]
     assert list(memory.tracked) == list(range(4, 19))  # pointers of the last fifteen, maps of the last six
     assert [t for t, record in memory.tracked.items() if record.features is not None] == list(range(13, 19))
-    assert all(record.low is None for record in memory.tracked.values())
+    assert all(record.low_res_masks is None for record in memory.tracked.values())
 
 
 @pytest.mark.parametrize(

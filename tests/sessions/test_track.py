@@ -166,7 +166,7 @@ def test_the_doubt_goes_with_the_object(lite: STCNLite, removed: bool) -> None:
         session.step(frame(2), [RemovePrompt(7)])
     else:
         session.forget([7])
-    assert [i for i, _ in session.state().values["_said"]["dict"]] == [2]
+    assert [i for i, _ in session.state().values["_object_info"]["dict"]] == [2]
 
 
 def test_the_same_frames_give_the_same_results(lite: STCNLite, plain: list[Segmentation]) -> None:

@@ -214,7 +214,7 @@ def _what(
         mask: mask file: indexed, or binary (several: one object each). [FRAME@][ID=]PATH
         remove: follow an object no longer. FRAME@ID
         auto: find the objects.
-        fill: take whole boxes, as they are.
+        fill: use the filled box as the mask.
     """
 
 

@@ -121,7 +121,7 @@ def make_detector(finding: DetectorConfig, device: str | None) -> Detector:
     return detector(finding.name, **wanted, device=device)
 
 
-class Ahead:
+class PeekableFrames:
     """The frames of a source, once, and the image of the next one where a click asks for it."""
 
     def __init__(self, source: Source) -> None:
@@ -178,7 +178,7 @@ class _OpenTracker(OpenJob):
             check_prompts(job)
         if job.finding is None and job.required is not None:
             self.required = frozenset(job.required)
-        self._pending: dict[int, str] = {}  # frames that have to come, and what is said of them
+        self._pending: dict[int, str] = {}  # frames that have to come, and why
         if job.options.reverse and (job.finding or self.required is not None):
             raise ArgumentError("reverse follows given objects, on all frames: leave out auto and required")
         super().__init__(job, inputs)
@@ -210,7 +210,7 @@ class _OpenTracker(OpenJob):
     def finish(self) -> dict[str, Path]:
         if self._pending:
             frame = min(self._pending)
-            raise PromptError(f"{self._pending[frame]} frame {frame}, but the source has no such frame")
+            raise PromptError(f"{self._pending[frame]} frame {frame} is not in the source")
         return {}
 
 
@@ -223,7 +223,7 @@ class OpenTrack(_OpenTracker):
         super().__init__(job, inputs)
         self.session, self._plan = self.tracker, dict[int, list[Prompt] | FramePrompts]()
         if self.own_source:
-            self._pending |= dict.fromkeys(job.required or (), "there should be a result of")
+            self._pending |= dict.fromkeys(job.required or (), "required")
         named = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
         apart = [index for index in named if self.source.frame_label(index) != str(index)]
         files = [f"frame {index} is {self.source.files[index].name}" for index in apart]
@@ -237,7 +237,7 @@ class OpenTrack(_OpenTracker):
                 with self.source:  # wrong prompts show before anything is written
                     self.plan(first_frame(self.source.name, self.source)[0])
             return
-        self.frames = ahead = Ahead(self.source)
+        self.frames = ahead = PeekableFrames(self.source)
         if "prompter" not in inputs:  # that of a program may know clicks alone
             make = self.session.prompter
             self.session.prompter = lambda image: MotionPrompter(make(image), image, ahead.image)
@@ -251,7 +251,7 @@ class OpenTrack(_OpenTracker):
             self._plan.update(self._planned(first))
             if first.index in self._plan:
                 self._plan[first.index] = self.session.resolve(first, self._plan[first.index])
-            self._pending |= dict.fromkeys(self._plan, "there is a prompt for")
+            self._pending |= dict.fromkeys(self._plan, "prompted")
         return self._plan
 
     def _planned(self, first: Frame) -> dict[int, list[Prompt]]:
@@ -286,7 +286,7 @@ class OpenFinding(_OpenTracker):
         super().__init__(job, inputs)
         finding, given = cast(DetectorConfig, job.finding), inputs.get("detector")
         if self.own_source:  # else a program sees in the results that nothing was found
-            self._pending |= dict.fromkeys(finding.frames or (), "text is asked for on")
+            self._pending |= dict.fromkeys(finding.frames or (), "text")
         if finding.text is None:
             if finding.frames is not None:
                 raise ArgumentError("frames say where to look for a text: give text")

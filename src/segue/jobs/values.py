@@ -133,7 +133,7 @@ class DetectorConfig(OptionModel):
     """Most objects of a frame, at least 1.  [default: 10 with classes or text, else 1]"""
 
     every: int | None = option(None, "Objects and events", "auto-every", ge=1)
-    """Look for new objects every so many frames.  [default: never]"""
+    """Look for new objects every N frames.  [default: never]"""
 
     features: FeatureName | None = option(None)
     """For `lost` and `lost-b16`: `keys`, `queries` or `values` of the last attention.  [default: keys]"""

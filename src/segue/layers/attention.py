@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.pieces import joined
+from segue.layers.pieces import cat
 
 Similarity = Literal["l2", "dot"]
 
@@ -111,8 +111,8 @@ def sample_levels(values: Tensor, shapes: Shapes, points: Tensor, weights: Tenso
     for element, places, shares in zip(values, points, weights, strict=True):
         table = _bordered(element, shapes)
         parts = zip(places.split(size), shares.split(size), strict=True)
-        read.append(joined([_read_table(table, corners, *part) for part in parts])[None])
-    return joined(read)
+        read.append(cat([_read_table(table, corners, *part) for part in parts])[None])
+    return cat(read)
 
 
 def _bordered(values: Tensor, shapes: Shapes) -> Tensor:
@@ -180,7 +180,7 @@ class Corners:
         return rows.view(shares.shape), shares
 
 
-def drawn(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
+def splat(points: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
     """Draw weighted points as maps: the weight of each is shared by the four pixels around it.
 
     ``points``: (..., n, 2), x before y, in pixels; ``weights``: (..., n); returns (..., h, w).

@@ -16,6 +16,6 @@ def one_by_one(layer: nn.Module, frames: Tensor) -> list[slice]:
     return [slice(i, i + 1) for i in range(len(frames))]
 
 
-def joined(parts: list[Tensor], dim: int = 0) -> Tensor:
+def cat(parts: list[Tensor], dim: int = 0) -> Tensor:
     """Parts of a tensor as a whole."""
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)

@@ -17,7 +17,7 @@ from segue.layers.residual import norm_relu
 MULTIPLE = 8  # channels come in multiples of this, which processors like
 
 
-def scaled(channels: int, width: float) -> int:
+def make_divisible(channels: int, width: float) -> int:
     """Channels times a factor, as the nearest multiple of 8 and at least 8; at width 1 as they are."""
     if not width > 0:
         raise ValueError(f"width is {width}; it must be above 0")
@@ -150,7 +150,7 @@ class ResidualTrunk(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        cin, *widths = (scaled(wide, width) for wide in WIDTHS[: len(blocks) + 1])
+        cin, *widths = (make_divisible(wide, width) for wide in WIDTHS[: len(blocks) + 1])
         self.channels = tuple(kind.expansion * wide for wide in widths)
         self.conv1 = stem_conv(planes + masks, cin, bias=stem_bias)
         if masks:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from segue.layers.activated import BatchNormReLU
 from segue.layers.colours import normalise_planes
 from segue.layers.gates import FRM, FuseBlock, PositionGate
-from segue.layers.resnet import WIDTHS, ResNet18, scaled
+from segue.layers.resnet import WIDTHS, ResNet18, make_divisible
 from segue.models.base import Features, ForegroundCapabilities, Shape
 
 STRIDE = 3
@@ -95,7 +95,7 @@ class WindowNetwork(nn.Module, ABC):
         self.capabilities = ForegroundCapabilities(
             depth=bool(depth_channels), graphs=None if depth_channels else "scene"
         )
-        self.widths = tuple(scaled(channels, width) for channels in WIDTHS)
+        self.widths = tuple(make_divisible(channels, width) for channels in WIDTHS)
         self.rlim = nn.ModuleList(PositionGate() if rlim else nn.Identity() for _ in self.widths)
         self.decoder = Decoder(self.widths)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from segue.layers.attention import Similarity
 from segue.layers.colours import image_statistics
-from segue.layers.pieces import joined, one_by_one
+from segue.layers.pieces import cat, one_by_one
 from segue.layers.residual import ResBlock, add_frame, joint_conv
 from segue.layers.resnet import Bottleneck, FrozenBatchNorm, ResidualTrunk, stem_conv
 from segue.models.base import QueryFeatures, Schedule, Tracker
@@ -107,7 +107,7 @@ class MemoryEncoder(QueryEncoder):
         """(B, 3, H, W) normalised, twice (B·K, 1, H, W) → (B·K, 1024, H/16, W/16)."""
         frame = self.conv1(image)
         parts = one_by_one(self, masks) if len(frame) == 1 else [slice(None)]
-        return joined(
+        return cat(
             [
                 self.stages(add_frame(self.conv1_m(masks[part]) + self.conv1_o(others[part]), frame))[-1]
                 for part in parts
@@ -144,7 +144,7 @@ class Decoder(nn.Module):
         m4 = self.ResMM(joint_conv(self.convFM, readout, value))
         f3, f2 = self.RF3.of_frame(r3), self.RF2.of_frame(r2)
         parts = one_by_one(self, m4) if len(value) == 1 else [slice(None)]
-        return joined([self.pred2(self.RF2(f2, self.RF3(f3, m4[part])).relu_()) for part in parts])
+        return cat([self.pred2(self.RF2(f2, self.RF3(f3, m4[part])).relu_()) for part in parts])
 
 
 class Refine(nn.Module):

@@ -20,7 +20,7 @@ from segue.models.base import InstanceNetwork
 from segue.sessions.base import checkpointed
 from segue.sessions.instance_tracks import Instance, Tracks, suppress
 from segue.sessions.networks import instance_network
-from segue.sessions.official import SHORT_SIDE, as_tensor, enlarged, resized
+from segue.sessions.official import SHORT_SIDE, as_tensor, resized, upsample
 from segue.sessions.session import ExplainedSession
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
 from segue.weights.prepared import Prepared
@@ -129,7 +129,7 @@ class InstanceSession(ExplainedSession):
         image = np.array(resized(frame.image, self.options.short_side))
         pending = _Pending(frame.index, frame.time, frame.size, image)
         window = [*self._frames, pending]
-        return pending, self._look(window) if len(window) == self.options.window else None
+        return pending, self._segment_clip(window) if len(window) == self.options.window else None
 
     def _take(self, frame: Frame, prepared: tuple[_Pending, _Seen | None]) -> None:
         pending, seen = prepared
@@ -139,7 +139,7 @@ class InstanceSession(ExplainedSession):
 
     def _end(self) -> None:
         if len(self._frames) > self._shared:
-            self._follow(self._look(self._frames), keep=0)
+            self._follow(self._segment_clip(self._frames), keep=0)
 
     def _config_fingerprint(self) -> dict[str, Any]:
         classes = self.options.classes
@@ -152,7 +152,7 @@ class InstanceSession(ExplainedSession):
         }
 
     @torch.inference_mode()
-    def _look(self, window: Sequence[_Pending]) -> _Seen:
+    def _segment_clip(self, window: Sequence[_Pending]) -> _Seen:
         """What the network finds in a window."""
         network, options = self._network, self.options
         with self._prepared.inference_guard():
@@ -203,7 +203,7 @@ class InstanceSession(ExplainedSession):
     def _segment(self, pending: _Pending, logits: Tensor, tracks: Sequence[Instance]) -> Segmentation:
         """The result for one frame from the mask logits (K, h, w) of its instances."""
         ids = [track.id for track in tracks]
-        mask = compose(enlarged(logits, pending.size), ids)
+        mask = compose(upsample(logits, pending.size), ids)
         extents, objects = measure(mask), []
         for track in sorted(tracks, key=lambda track: track.id):
             extent, label = extents.get(track.id), self._names.get(track.label, str(track.label))
@@ -227,7 +227,7 @@ def compose(logits: Tensor, ids: Sequence[int]) -> IndexMask:
 
 def _probabilities(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Each object against all else, (K+1, H, W), background first, summing to one."""
-    inside = enlarged(logits, size).sigmoid()
+    inside = upsample(logits, size).sigmoid()
     background = (1 - inside).prod(0, keepdim=True)
     together = torch.cat((background, inside))
     return np.asarray((together / together.sum(0)).cpu().numpy(), np.float32)

@@ -64,7 +64,7 @@ def whole_clip(
         queries = list(dict.fromkeys(query for query, _, _ in entries))
         logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=place))
     empty = encode_rle(np.zeros(size, np.bool_))
-    frames = ((enlarged(each, size).sigmoid() > 0.5).cpu().numpy() for each in logits.unbind(1))
+    frames = ((upsample(each, size).sigmoid() > 0.5).cpu().numpy() for each in logits.unbind(1))
     masks = [[*map(encode_rle, planes)] for planes in frames]
     return [
         {
@@ -123,7 +123,7 @@ def best_entries(logits: Tensor, top: int = 10) -> list[tuple[int, int, float]]:
     return [(*place, score) for place, score in zip(places, best.values.tolist(), strict=True)]
 
 
-def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
+def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Mask logits (K, h, w) of one frame at the size of the video. Returns (K, H, W)."""
     if len(logits) == 0:
         return logits.new_zeros(0, *size, dtype=torch.float32)

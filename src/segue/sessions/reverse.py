@@ -120,9 +120,7 @@ class ReversePass(Checkpointable, Passes):
                     raise
                 raise PromptError(f"there is a prompt for frame {max(prompted)}, but {error}") from None
             if missing := prompted - {frame.index for frame in frames}:
-                raise PromptError(
-                    f"there is a prompt for frame {max(missing)}, but the source has no such frame"
-                )
+                raise PromptError(f"prompted frame {max(missing)} is not in the source")
             yield from reversed(frames)
 
 

@@ -69,7 +69,7 @@ class TrackSession(Checkpointable, Session):
         ...     result = session.step(image)
     """
 
-    _said: dict[int, tuple[str | None, float | None]] = checkpointed(dict)
+    _object_info: dict[int, tuple[str | None, float | None]] = checkpointed(dict)
     """Label of each object, and the predicted IoU of its first mask if a prompter made that."""
 
     _size: tuple[int, int] | None = checkpointed(None)
@@ -141,7 +141,7 @@ class TrackSession(Checkpointable, Session):
         """
         with self.changing("forgetting objects"):
             self.tracker.forget(ids)
-        self._said = {i: said for i, said in self._said.items() if i not in ids}
+        self._object_info = {i: said for i, said in self._object_info.items() if i not in ids}
 
     @one_thread_at_a_time
     @torch.inference_mode()
@@ -181,8 +181,8 @@ class TrackSession(Checkpointable, Session):
         else:
             found = prompts if isinstance(prompts, FramePrompts) else self.resolve(frame, prompts)
         given = replace(found, mask=found.mask.to(self.device)) if found.ids else None
-        labels = {i: found.labels.get(i, self._said.get(i, (None,))[0]) for i in found.ids}
-        said = {i: each for i, each in self._said.items() if i not in found.removed}
+        labels = {i: found.labels.get(i, self._object_info.get(i, (None,))[0]) for i in found.ids}
+        said = {i: each for i, each in self._object_info.items() if i not in found.removed}
         said |= {i: (label, found.expected.get(i)) for i, label in labels.items()}
         with self._forgotten(found.removed):
             if given is None and not (self.ids and predict):
@@ -192,7 +192,7 @@ class TrackSession(Checkpointable, Session):
                 with self.prepared.inference_guard():
                     tracked = self._tracked(frame, given, predict=predict)
         with self.changing(f"the result of frame {frame.index}"):
-            self._size, self._said, self._next_index = frame.size, said, frame.index + 1
+            self._size, self._object_info, self._next_index = frame.size, said, frame.index + 1
             if tracked is None:
                 return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
             return self._result(frame, tracked, found.expected)
@@ -305,7 +305,7 @@ class TrackSession(Checkpointable, Session):
         extents = measure(mask)
         objects = []
         for k, (own, total, i) in enumerate(zip(inside[1:], totals.tolist()[1:], tracked.ids, strict=True)):
-            extent, (label, first) = extents.get(i), self._said.get(i, (None, None))
+            extent, (label, first) = extents.get(i), self._object_info.get(i, (None, None))
             if extent is None:
                 objects.append(ObjectInfo(i, label, score=0.0))
             else:

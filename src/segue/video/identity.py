@@ -126,7 +126,7 @@ class VideoSource(OptionModel):
     """End before this frame."""
 
     stride: int = option(1, "Source")
-    """Take every so many frames from `--start` on; frames keep the index of the source."""
+    """Read every N-th frame from `--start` on; frames keep the index of the source."""
 
     duration: SourcePosition = option(None, "Source")
     """End so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00"."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.errors import SegueError
-from segue.layers.pieces import joined
+from segue.layers.pieces import cat
 from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape
 from segue.models.cutie.transformer import QUERIES, WIDTH
 from segue.models.geometry import aggregate_logits
@@ -129,8 +129,8 @@ class CutieTracker(LongTermTracker):
         parts = self.passes(query, len(ids))
         pixel = self.network.object_transformer(pixel, summaries, parts=parts)[0]
         decoded = [self.network.decode(query, pixel[part], sensory[part], update=update) for part in parts]
-        states = joined([moved for _, moved in decoded]) if update else sensory
-        return joined([logits.float() for logits, _ in decoded]), states
+        states = cat([moved for _, moved in decoded]) if update else sensory
+        return cat([logits.float() for logits, _ in decoded]), states
 
     def _chunks(self, ids: Sequence[int]) -> Iterator[Sequence[int]]:
         size = self.schedule.chunk_size

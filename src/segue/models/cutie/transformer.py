@@ -79,7 +79,7 @@ class CAResBlock(nn.Module):
         return torch.addcmul(x, residual, gate.transpose(1, 2)[..., None])
 
 
-class Look(nn.Module):
+class CrossAttention(nn.Module):
     """Attention whose residual is the normalised input, or without a norm the input itself."""
 
     def __init__(self, name: str, *, norm: bool = True) -> None:
@@ -125,10 +125,10 @@ class Block(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.read_from_pixel = Look("cross_attn")
-        self.self_attn = Look("self_attn")
+        self.read_from_pixel = CrossAttention("cross_attn")
+        self.self_attn = CrossAttention("self_attn")
         self.ffn = FeedForward()
-        self.read_from_query = Look("cross_attn", norm=False)
+        self.read_from_query = CrossAttention("cross_attn", norm=False)
         self.pixel_ffn = nn.Sequential(OrderedDict(conv=CAResBlock(WIDTH)))
 
     def forward(self, x: Tensor, y: Tensor, xe: Tensor, pe: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:

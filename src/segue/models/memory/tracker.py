@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.pieces import joined
+from segue.layers.pieces import cat
 from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry, unpad
 from segue.models.memory.components import LIKELY, suppress_distant_components
@@ -61,7 +61,7 @@ class FramePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Prediction:
     """What was seen of an image, before anything of it is remembered.
 
     Attributes:
@@ -121,7 +121,7 @@ class MemoryTracker:
         self.memories = [self.new_memory() for _ in range(views)]
         self.ids: tuple[int, ...] = ()
         self._previous_masks: Tensor | None = None
-        self._peeked: Look | None = None
+        self._peeked: Prediction | None = None
         self._seen = self._last_memory = 0
         self.torn = False
 
@@ -178,7 +178,7 @@ class MemoryTracker:
         plan = FramePlan(given, ids, keep=given is not None or self._keeps)
         geometry = self.geometry(image.shape[:2])
         wanted = bool(self.ids) and predict and (given is None or self.needs_prediction(given))
-        look = self._look(image, geometry, plan, wanted=wanted)
+        look = self._predict_frame(image, geometry, plan, wanted=wanted)
         plan = look.plan
         if given is None:
             assert look.logits is not None
@@ -203,7 +203,7 @@ class MemoryTracker:
 
     def peek(self, image: Image) -> TrackOutput:
         geometry = self.geometry(image.shape[:2])
-        look = self._look(image, geometry, FramePlan(None, self.ids, keep=self._keeps), wanted=True)
+        look = self._predict_frame(image, geometry, FramePlan(None, self.ids, keep=self._keeps), wanted=True)
         self._peeked = look
         assert look.logits is not None
         return self._tracked(look.logits, geometry)[0]
@@ -269,7 +269,7 @@ class MemoryTracker:
             ids = self.ids[part]
             readout = self.read(view, query, ids, plan)
             logits.append(self.decode(view, query, readout, ids, plan).float())
-        return joined(logits)
+        return cat(logits)
 
     def read(self, view: int, query: QueryFeatures, ids: Sequence[int], plan: FramePlan) -> Tensor:
         """Values (K, Cv, h, w) that objects read from a view."""
@@ -318,7 +318,7 @@ class MemoryTracker:
             for part in self.passes(query, len(plan.ids))
         ]
         keys = [key for key, _ in encoded if key is not None] or [query.key]
-        return replace(query, key=joined(keys)), joined([value for _, value in encoded])
+        return replace(query, key=cat(keys)), cat([value for _, value in encoded])
 
     def encode_objects(
         self,
@@ -365,7 +365,9 @@ class MemoryTracker:
         """Keep states (K, ...) of objects by name; they take effect when the frame is done."""
         self.memories[view].keep_states(name, ids, states)
 
-    def _look(self, image: Image, geometry: ResizePadGeometry, plan: FramePlan, *, wanted: bool) -> Look:
+    def _predict_frame(
+        self, image: Image, geometry: ResizePadGeometry, plan: FramePlan, *, wanted: bool
+    ) -> Prediction:
         """What is seen of an image; memory and states change only when the frame is done."""
         pixels, peeked = self.resized(image, geometry), self._peeked
         # By content: a caller may fill one array with image after image.
@@ -383,7 +385,7 @@ class MemoryTracker:
             return known[window]
 
         if not wanted:
-            return Look(pixels, plan, plan, encode(), None)
+            return Prediction(pixels, plan, plan, encode(), None)
         for window in self.choose_windows(plan):
             inside = replace(plan, window=window)
             # What stays in memory is the whole image.
@@ -391,9 +393,9 @@ class MemoryTracker:
             logits = self._predict([window.part(query) for query in views] if plan.keep else views, inside)
             if not window.is_left(logits, LIKELY):
                 taken = plan if plan.keep else inside
-                return Look(pixels, plan, taken, views, self._without_jumps(window.paste(logits)))
+                return Prediction(pixels, plan, taken, views, self._without_jumps(window.paste(logits)))
             self.memories[0].discard()
-        return Look(pixels, plan, plan, encode(), self._without_jumps(self._predict(encode(), plan)))
+        return Prediction(pixels, plan, plan, encode(), self._without_jumps(self._predict(encode(), plan)))
 
     def _predict(self, views: Views, plan: FramePlan) -> Tensor:
         """Log-odds of all objects, (K, h, w), float32, of the image or the window."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from segue.layers.activated import LayerNorm2d
 from segue.layers.attention import SelfAttention
 from segue.layers.linear import ActivatedLinear, mlp
-from segue.layers.pieces import joined
+from segue.layers.pieces import cat
 from segue.models.base import Shape
 from segue.models.seqformer.encoder import Levels
 from segue.models.seqformer.network import BackboneName, SeqFormer, Size
@@ -219,7 +219,7 @@ class SplitAttention(nn.Module):
         if self.training or own.device.type != "cpu" or own.shape[2] <= PLACES:
             return relate(*scales)
         pieces = zip(*(scale.split(PLACES, 2) for scale in scales), strict=True)
-        return joined([relate(*piece) for piece in pieces], 2)
+        return cat([relate(*piece) for piece in pieces], 2)
 
     def _intra(self, u: Tensor, padding: Tensor | None) -> Tensor:
         """Relate the frames of one scale, (N, T, HW, C) → the same."""

@@ -75,12 +75,12 @@ class MemoryAttentionLayer(nn.Module):
         self.linear2 = ActivatedLinear(HIDDEN, WIDTH)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(WIDTH) for _ in range(3))
 
-    def look(self, x: Tensor, code: Tensor) -> Tensor:
+    def self_attend(self, x: Tensor, code: Tensor) -> Tensor:
         """The first step, on the places (B, P, 256) of the image alone; ``code``: (P, 128), complex."""
         normed = self.norm1(x)
         return x + self.self_attn(normed, normed, normed, code)
 
-    def recall(self, x: Tensor, memory: Tensor, placed: Tensor, code: Tensor, pointers: int) -> Tensor:
+    def cross_attend(self, x: Tensor, memory: Tensor, placed: Tensor, code: Tensor, pointers: int) -> Tensor:
         """The second step and the MLP on memory (B, N, 64), with its position ``placed``: (B, P, 256)."""
         x = x + self.cross_attn_image(self.norm2(x), placed, memory, code, pointers)
         return x + self.linear2(self.linear1(self.norm3(x)))
@@ -94,21 +94,23 @@ class MemoryAttention(nn.Module):
         self.layers = nn.ModuleList(MemoryAttentionLayer() for _ in range(LAYERS))
         self.norm = nn.LayerNorm(WIDTH)
 
-    def begin(self, image: Tensor, position: Tensor, code: Tensor) -> Tensor:
+    def encode_image(self, image: Tensor, position: Tensor, code: Tensor) -> Tensor:
         """Image part of the first layer, (1, P, 256), shared by all objects; ``code``: (P, 128), complex."""
-        return cast(MemoryAttentionLayer, self.layers[0]).look(image + IMAGE_POSITION * position, code)
+        return cast(MemoryAttentionLayer, self.layers[0]).self_attend(image + IMAGE_POSITION * position, code)
 
-    def forward(self, begun: Tensor, memory: Tensor, position: Tensor, code: Tensor, pointers: int) -> Tensor:
-        """Condition an image, ``begun`` (1, P, 256), on the memories of K objects: (K, P, 256).
+    def forward(
+        self, image_tokens: Tensor, memory: Tensor, position: Tensor, code: Tensor, pointers: int
+    ) -> Tensor:
+        """Condition an image, ``image_tokens`` (1, P, 256), on the memories of K objects: (K, P, 256).
 
         ``memory``: (K, N, 64), maps of P cells each, then tokens of object pointers; ``position``: (K, N,
         64), added where the memory serves as keys.
         """
         placed = memory + position
-        x = begun.expand(len(memory), -1, -1)
+        x = image_tokens.expand(len(memory), -1, -1)
         for number, layer in enumerate(cast(Iterable[MemoryAttentionLayer], self.layers)):
-            x = layer.look(x, code) if number else x
-            x = layer.recall(x, memory, placed, code, pointers)
+            x = layer.self_attend(x, code) if number else x
+            x = layer.cross_attend(x, memory, placed, code, pointers)
         return self.norm(x)
 
 

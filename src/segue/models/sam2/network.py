@@ -106,10 +106,12 @@ class SAM2(nn.Module):
 
         ``memory``, ``position``: (K, N, 64), cells of maps, then as many object pointers as ``pointers``.
         """
-        if encoded.begun is None:
+        if encoded.image_tokens is None:
             cells = encoded.coarse.flatten(2).transpose(1, 2)
-            encoded.begun = self.memory_attention.begin(cells, constants.image, constants.rotary)
-        found = self.memory_attention(encoded.begun, memory, position, constants.rotary, pointers)
+            encoded.image_tokens = self.memory_attention.encode_image(
+                cells, constants.image, constants.rotary
+            )
+        found = self.memory_attention(encoded.image_tokens, memory, position, constants.rotary, pointers)
         return found.transpose(1, 2).unflatten(2, encoded.coarse.shape[-2:])
 
     def decode(
@@ -135,7 +137,7 @@ class SAM2(nn.Module):
         dense = encoder.no_mask() if mask is None else encoder.mask_downscaling(mask.to(dtype))
         return self.sam_mask_decoder(image, constants.grid, sparse, dense, encoded.fine)
 
-    def answer(
+    def predict_masks(
         self,
         image: Tensor,
         encoded: Encoded,
@@ -166,7 +168,7 @@ class SAM2(nn.Module):
         low = torch.where(present[..., None, None], low, ABSENT)
         pointer = torch.where(present, self.obj_ptr_proj(token), self.no_obj_ptr)
         iou = iou[:, 0].clone(memory_format=torch.contiguous_format)
-        return Record(pointer, decoded.score[:, 0], iou, low=low)
+        return Record(pointer, decoded.score[:, 0], iou, low_res_masks=low)
 
     def answer_mask(self, mask: Tensor, encoded: Encoded, constants: Constants) -> Record:
         """The head's answer, with IoU 1, of a mask (1, 1, side, side), 0 or 1, that was given."""
@@ -177,16 +179,18 @@ class SAM2(nn.Module):
             antialias=True,
         )
         small = self.mask_downsample(mask.to(encoded.coarse.dtype))
-        answered = self.answer(encoded.coarse, encoded, constants, mask=small, multimask=False, dynamic=False)
+        answered = self.predict_masks(
+            encoded.coarse, encoded, constants, mask=small, multimask=False, dynamic=False
+        )
         present = mask.flatten(1).any(1)
         pointer = torch.where(present[:, None], answered.pointer, self.no_obj_ptr)
         score = torch.where(present, MASK_LOGIT, -MASK_LOGIT)
-        return Record(pointer, score, torch.ones_like(score), low=low)
+        return Record(pointer, score, torch.ones_like(score), low_res_masks=low)
 
-    def remember(self, encoded: Encoded, found: Record, binary: bool) -> Tensor:
+    def encode_memory(self, encoded: Encoded, found: Record, binary: bool) -> Tensor:
         """Rows of the memory, (K, g², 64), of an image with masks, or their probabilities, of K objects."""
-        assert found.low is not None
-        logits = F.interpolate(found.low, scale_factor=float(LOW), mode="bilinear")
+        assert found.low_res_masks is not None
+        logits = F.interpolate(found.low_res_masks, scale_factor=float(LOW), mode="bilinear")
         mask = (logits > 0).to(logits.dtype) if binary else logits.sigmoid()
         mask = mask * MEMORY_SCALE + MEMORY_SHIFT
         memory = self.memory_encoder(encoded.coarse, mask.to(encoded.coarse.dtype))

@@ -116,15 +116,15 @@ class ObjectMemory:
                 if past < first_pointer:
                     del self.tracked[past]
                 else:
-                    self.tracked[past] = replace(record, features=None, low=None)
+                    self.tracked[past] = replace(record, features=None, low_res_masks=None)
             else:
-                self.tracked[past] = replace(record, low=None)
+                self.tracked[past] = replace(record, low_res_masks=None)
         most = settings.prompted_frames
         # One more than are seen is kept, so that the same rule chooses among them.
         recent = sorted(self.prompted)[-(most + 1) :] if most is not None else self.prompted
         for past, record in list(self.prompted.items()):
             if past in recent or past >= min(first_map, first_pointer):
-                self.prompted[past] = replace(record, low=None)
+                self.prompted[past] = replace(record, low_res_masks=None)
             else:
                 del self.prompted[past]
 
@@ -182,7 +182,9 @@ class ObjectSteps:
             for part in (ids[k : k + self.together] for k in range(0, len(ids), self.together)):
                 image = self._conditioned(encoded, [read[i] for i in part])
                 dynamic = self.settings.dynamic_multimask
-                answer = self.network.answer(image, encoded, self.constants, multimask=True, dynamic=dynamic)
+                answer = self.network.predict_masks(
+                    image, encoded, self.constants, multimask=True, dynamic=dynamic
+                )
                 if remember:
                     answer = self._remembered(encoded, answer, binary=False)
                 found |= zip(part, self._each(answer), strict=True)
@@ -197,7 +199,9 @@ class ObjectSteps:
         given = points, labels, mask
         plain, dynamic = labels.shape[1] > 1, self.settings.dynamic_multimask
         (found,) = self._each(
-            self.network.answer(image, encoded, self.constants, *given, multimask=not plain, dynamic=dynamic)
+            self.network.predict_masks(
+                image, encoded, self.constants, *given, multimask=not plain, dynamic=dynamic
+            )
         )
         return found
 
@@ -206,7 +210,7 @@ class ObjectSteps:
         (found,) = self._each(self.network.answer_mask(mask, encoded, self.constants))
         return found
 
-    def remember(self, encoded: Encoded, record: Record) -> Record:
+    def encode_memory(self, encoded: Encoded, record: Record) -> Record:
         """The record of a prompted frame with its memory encoded."""
         return self._remembered(encoded, record, binary=self.settings.binary_prompts)
 
@@ -214,15 +218,17 @@ class ObjectSteps:
         """Mask logits (1, K, side/4, side/4) of objects, of which some may not be there."""
         side = self.constants.side // LOW
         absent = self.constants.memory.new_full((1, 1, side, side), ABSENT, dtype=torch.float32)
-        return torch.cat([absent if r is None or r.low is None else r.low for r in records], 1)
+        return torch.cat(
+            [absent if r is None or r.low_res_masks is None else r.low_res_masks for r in records], 1
+        )
 
     def _each(self, found: Record) -> Iterator[Record]:
         for record in found.each():
-            assert record.low is not None
-            yield replace(record, low=fill_holes(record.low, self.settings.hole_area))
+            assert record.low_res_masks is not None
+            yield replace(record, low_res_masks=fill_holes(record.low_res_masks, self.settings.hole_area))
 
     def _remembered(self, encoded: Encoded, found: Record, *, binary: bool) -> Record:
-        features = self.network.remember(encoded, found, binary)
+        features = self.network.encode_memory(encoded, found, binary)
         return replace(found, features=features if self.settings.exact_memory else features.bfloat16())
 
     def _conditioned(self, encoded: Encoded, read: Sequence[tuple[Tensor, Tensor, int]]) -> Tensor:

@@ -83,7 +83,7 @@ def side_of(short_side: int | None) -> int:
 
 
 @dataclass(slots=True)
-class _Look:
+class EncodedImage:
     """Features of one image."""
 
     square: Tensor
@@ -113,7 +113,7 @@ class SAM2Tracker:
     def reset(self) -> None:
         self.objects: dict[int, ObjectMemory] = {}
         self._seen = 0
-        self._look: _Look | None = None
+        self._look: EncodedImage | None = None
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -155,7 +155,7 @@ class SAM2Tracker:
             mask = square_mask(given.mask == i, self._constants.side)
             records[i] = self._steps.given(look.encoded, mask)
         for i in (*clicks, *masked):
-            records[i] = self._steps.remember(look.encoded, records[i])
+            records[i] = self._steps.encode_memory(look.encoded, records[i])
         ids = tuple(sorted({*self.objects, *records}))
         output = self._output(ids, records, image)
         # All that may fail is done; a step that failed can be taken again.
@@ -168,15 +168,15 @@ class SAM2Tracker:
         self._seen += 1
         return output
 
-    def _looked(self, image: Image) -> _Look:
+    def _looked(self, image: Image) -> EncodedImage:
         square = video_image(image, self._constants.side)
         # By content: a caller may fill one array with image after image.
         if self._look is not None and torch.equal(self._look.square, square):
             return self._look
         moved = square.to(self._setup.device, self._setup.dtype)
-        return _Look(square, self._steps.network.encode(moved, self._constants), {})
+        return EncodedImage(square, self._steps.network.encode(moved, self._constants), {})
 
-    def _track(self, look: _Look, ids: Iterable[int], *, remember: bool) -> None:
+    def _track(self, look: EncodedImage, ids: Iterable[int], *, remember: bool) -> None:
         views = {
             i: self.objects[i].view(self._seen, self.settings, self._setup.frames)
             for i in ids
@@ -184,7 +184,7 @@ class SAM2Tracker:
         }
         look.found |= self._steps.track(look.encoded, views, remember=remember)
 
-    def _clicked(self, look: _Look, own: ObjectClicks, image: Image, corrected: int | None) -> Record:
+    def _clicked(self, look: EncodedImage, own: ObjectClicks, image: Image, corrected: int | None) -> Record:
         points, labels = points_on_square(
             own.positive,
             own.negative,
@@ -196,7 +196,7 @@ class SAM2Tracker:
         if corrected is None:
             return self._steps.click(look.encoded, points, labels, None, None)
         view = self.objects[corrected].view(self._seen, self.settings, self._setup.frames)
-        return self._steps.click(look.encoded, points, labels, look.found[corrected].low, view)
+        return self._steps.click(look.encoded, points, labels, look.found[corrected].low_res_masks, view)
 
     def _output(self, ids: tuple[int, ...], found: Mapping[int, Record], image: Image) -> TrackOutput:
         records = [found.get(i) for i in ids]

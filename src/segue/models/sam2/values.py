@@ -48,7 +48,9 @@ class Encoded:
 
     coarse: Tensor  # map of stride 16, (1, 256, g, g)
     fine: tuple[Tensor, Tensor]  # strides 4 and 8, (1, 32, 4g, 4g) and (1, 64, 2g, 2g)
-    begun: Tensor | None = None  # first step of memory attention, (1, g², 256), once an object needs it
+    image_tokens: Tensor | None = (
+        None  # first step of memory attention, (1, g², 256), once an object needs it
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Record:
     features: Tensor | None = (
         None  # memory, (K, g², 64); None where it is not encoded yet, or needed no longer
     )
-    low: Tensor | None = None
+    low_res_masks: Tensor | None = None
     """Mask logits, (K, 1, side/4, side/4), ``ABSENT`` everywhere without object; None where they are needed
     no longer."""
 
@@ -72,8 +74,8 @@ class Record:
 
     def each(self) -> Iterator[Record]:
         """The record of each object, its memory in storage of its own."""
-        assert self.low is not None
+        assert self.low_res_masks is not None
         parts = zip(self.pointer.split(1), self.score.split(1), self.iou.split(1), strict=True)
-        for number, (part, low) in enumerate(zip(parts, self.low.split(1), strict=True)):
+        for number, (part, low) in enumerate(zip(parts, self.low_res_masks.split(1), strict=True)):
             features = None if self.features is None else self.features[number, None].contiguous().clone()
             yield Record(*part, features, low)

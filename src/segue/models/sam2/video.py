@@ -190,7 +190,7 @@ class VideoPredictor:
         if frame in one.passed:
             view = one.memory.view(frame, self._settings, self._count, one.passed[frame])
         found = one.record(frame)
-        previous = None if found is None else found.low
+        previous = None if found is None else found.low_res_masks
         one.waiting[keeps][frame] = self._steps.click(encoded, *given, previous, view)
         return self._shown(frame)
 
@@ -308,7 +308,7 @@ class VideoPredictor:
             for keeps, records in one.waiting.items():
                 kept = one.memory.prompted if keeps else one.memory.tracked
                 for frame, record in records.items():
-                    kept[frame] = self._steps.remember(self._encode(frame), record)
+                    kept[frame] = self._steps.encode_memory(self._encode(frame), record)
                 records.clear()
             if not one.memory.prompted:
                 raise PromptError(f"object {id} has no prompt; give one, or remove it")

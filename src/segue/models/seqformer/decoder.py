@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.layers.attention import drawn
+from segue.layers.attention import splat
 from segue.layers.linear import ActivatedLinear
 from segue.models.seqformer.encoder import DeformableAttention, Levels
 
@@ -240,4 +240,4 @@ def attention_maps(layer: DecoderLayer, levels: Levels, decoded: Decoded, querie
     size = places.new_tensor([(w, h) for h, w in levels.shapes])[:, None]
     finest = (places + 0.5) / size * size[0] - 0.5
     shares = weights[:frames, queries].float() / layer.cross_attn.heads
-    return drawn(finest.flatten(2, 4), shares.flatten(2, 4), levels.shapes[0]).transpose(0, 1)
+    return splat(finest.flatten(2, 4), shares.flatten(2, 4), levels.shapes[0]).transpose(0, 1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from segue.layers.attention import sample_levels
 from segue.layers.linear import ActivatedLinear
-from segue.layers.pieces import joined, one_by_one
+from segue.layers.pieces import cat, one_by_one
 from segue.layers.positions import sine_code
 
 
@@ -155,7 +155,7 @@ class EncoderLayer(nn.Module):
         """Refine tokens (B, S, C); ``frames`` neighbours along B belong to one clip."""
         position = position.expand_as(tokens)
         parts = one_by_one(self, tokens)
-        attended = joined(
+        attended = cat(
             [
                 self._attended(tokens[part], position[part], references[part], levels.of(part))
                 for part in parts
@@ -164,7 +164,7 @@ class EncoderLayer(nn.Module):
         if self.ms_sts is not None:
             query = (tokens + position).unflatten(0, (-1, frames))
             attended = self.ms_sts(query, levels).flatten(0, 1).add_(attended)
-        return joined([self._forwarded(tokens[part], attended[part]) for part in parts])
+        return cat([self._forwarded(tokens[part], attended[part]) for part in parts])
 
     def _attended(self, tokens: Tensor, position: Tensor, references: Tensor, levels: Levels) -> Tensor:
         """Attention output of tokens (B, S, C) in their own frames, (B, S, C)."""

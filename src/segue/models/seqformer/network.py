@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from segue.layers.colours import normalise_planes
 from segue.layers.linear import Perceptron
-from segue.layers.pieces import joined, one_by_one
+from segue.layers.pieces import cat, one_by_one
 from segue.layers.resnet import BasicBlock, Bottleneck, ResidualTrunk
 from segue.layers.swin import SwinTrunk
 from segue.models.detection.nanodet import NanoDetTrunk
@@ -216,10 +216,10 @@ class SeqFormer(nn.Module):
         images = self.normalise(frames.flatten(0, 1), valid, count)
         parts = one_by_one(self, images)
         levels_of_parts = zip(*(self.project(images[part]) for part in parts), strict=True)
-        sources = [joined(list(level)) for level in levels_of_parts]
+        sources = [cat(list(level)) for level in levels_of_parts]
         tokens, levels = self.relate(sources, valid, samples)
         maps = to_maps(tokens, levels.shapes, 3)
-        features = joined([self.mask_head(*(level[part] for level in maps)) for part in parts])
+        features = cat([self.mask_head(*(level[part] for level in maps)) for part in parts])
         return Memory.of(frames, levels, tokens, features)
 
     def relate(

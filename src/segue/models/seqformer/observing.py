@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segue.layers.attention import drawn
+from segue.layers.attention import splat
 from segue.models.base import Shape
 
 
@@ -54,7 +54,7 @@ class EncoderAttention:
         places = self.places[frame]
         weights = self.weights[frame] / self.weights[frame].shape[:2].numel()
         return [
-            drawn(places[:, :, i].reshape(-1, 2), weights[:, :, i].flatten(), shape)
+            splat(places[:, :, i].reshape(-1, 2), weights[:, :, i].flatten(), shape)
             for i, shape in enumerate(self.shapes)
         ]
 
