@@ -74,7 +74,7 @@ def own_precision(device: torch.device) -> Iterator[None]:
     PyTorch has one default type for the whole process, which is set back afterwards.
     """
     default = torch.get_default_dtype()
-    mixed = torch.is_autocast_enabled(device.type)
+    mixed = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
     if default == torch.float32 and not mixed:
         yield
         return
