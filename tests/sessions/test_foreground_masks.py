@@ -228,3 +228,7 @@ def test_a_crowd_of_objects_is_reported_once() -> None:
         results = [masks.result(0, 0.0, (60, 60), maps(seen)) for _ in range(5)]
     assert len(caught) == 1
     assert len(results[-1].objects) == 225
+    masks.reset()
+    with pytest.warns(CrowdWarning) as caught:
+        results = [masks.result(0, 0.0, (60, 60), maps(seen)) for _ in range(5)]
+    assert len(caught) == 1

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from segue.errors import ArgumentError, CheckpointError, ResumeError
+from segue.errors import ArgumentError, CheckpointError, PromptError, ResumeError
 from segue.sessions import SessionState
 from segue.sessions.base import FORMAT
 from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
+from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.stage_list import NAMES
 from segue.sessions.stages import Change
 from segue.sessions.subtractors import BackgroundDifference, Subtractor
 from segue.sessions.video_scenes import LearntBackground, VideoPart, VideoScenes
@@ -76,8 +81,11 @@ def test_an_older_state_is_refused(tmp_path: Path) -> None:
 
 
 def played(session: ForegroundSession, frames: list[Frame]) -> list[Segmentation]:
-    given = [result for frame in frames if (result := session.step(frame)) is not None]
-    return [*given, *session.finish()]
+    return [*played_so_far(session, frames), *session.finish()]
+
+
+def played_so_far(session: ForegroundSession, frames: list[Frame]) -> list[Segmentation]:
+    return [result for frame in frames if (result := session.step(frame)) is not None]
 
 
 def ahead() -> TinyForeground:
@@ -109,3 +117,87 @@ def test_frames_that_wait_are_done_with_the_scene_that_they_belong_to() -> None:
     alone, both = played(session(), frames[:10]), played(session(), frames)
     for one, other in zip(alone, both, strict=False):
         assert np.array_equal(one.mask, other.mask)
+
+
+def shaken_film(count: int = 28) -> list[Frame]:
+    """A shaken, blurred camera, two objects, a lamp that is switched, and a cut near the end."""
+    rng = np.random.default_rng(3)
+    frames = []
+    for t in range(count):
+        scene = wall(1 if t < count - 6 else 8, 64, 80, light=1.5 if t > 20 else 1.0)
+        image = with_squares(scene, [(20, 3 * t - 10), (36, 70 - 3 * t)], side=14, level=40)
+        down, right = rng.integers(0, 6, 2)
+        image = image[down : down + 48, right : right + 64]
+        if t % 3 == 2:
+            image = cv2.blur(image, (7, 1))
+        noisy = image + rng.normal(0, 2, image.shape)
+        frames.append(Frame(t, t / 25, np.clip(noisy, 0, 255).astype(np.uint8)))
+    return frames
+
+
+FILM = shaken_film()
+
+
+def learnt_film() -> LearntBackground:
+    scenes = VideoScenes.of(Scene.of(wall(1, 64, 80)[3:51, 3:67]))
+    scenes.learnt.append(VideoPart(8, Change.none.value, scenes.learnt[0].planes, pans=True))
+    scenes.learnt.append(VideoPart(16, Change.scene.value, scenes.learnt[0].planes))
+    return LearntBackground(scenes, of_this_video=True)
+
+
+MAKERS: dict[str, Callable[[Collection[str]], ForegroundSession]] = {
+    "median": lambda without: ForegroundSession("median", without=without),
+    "ahead": lambda without: ForegroundSession(ahead(), without=without),
+    "fixed": lambda without: ForegroundSession("mustan-lite", without=without),
+    "auto": lambda without: ForegroundSession("mustan-lite", follow_camera="auto", without=without),
+    "always": lambda without: ForegroundSession("mustan-lite", follow_camera="always", without=without),
+    "two passes": lambda without: ForegroundSession("mustan-lite", background=learnt_film(), without=without),
+}
+LEFT_OUT: list[tuple[str, ...]] = [(), *((name,) for name in NAMES)]
+
+
+@pytest.mark.filterwarnings("ignore::segue.sessions.foreground.ForegroundWarning")
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", MAKERS)
+def test_sessions_that_are_saved_and_restored_at_random_frames_go_on_as_if_nothing_had_been(
+    kind: str, seed: int
+) -> None:
+    rng = np.random.default_rng([seed, *kind.encode()])
+    without = LEFT_OUT[int(rng.integers(1, len(LEFT_OUT)))] if seed else ()
+    expected = played(MAKERS[kind](without), FILM)
+    points = set(rng.choice(len(FILM), 6, replace=False).tolist())
+    session, found = MAKERS[kind](without), []
+    for t, frame in enumerate(FILM):
+        if t in points:
+            state, session = session.state(), MAKERS[kind](without)
+            session.restore(state)
+        if (result := session.step(frame)) is not None:
+            found.append(result)
+    for one, other in zip([*found, *session.finish()], expected, strict=True):
+        assert one == replace(other, mask=one.mask)
+        assert np.array_equal(one.mask, other.mask), (one.index, points, without)
+
+
+def test_a_frame_that_is_refused_for_its_size_changes_nothing() -> None:
+    session = ForegroundSession(
+        BackgroundDifference(),
+        background=LearntBackground(VideoScenes.of(Scene.of(wall()))),
+        masks=ForegroundMasks(objects=True),
+    )
+    before = played_so_far(session, WALK[:12])[-1]
+    with pytest.raises(PromptError, match="the empty scene is 128x96, but the frames are 96x128"):
+        session.step(Frame(12, 12 / 25, np.zeros((128, 96, 3), np.uint8)))
+    after = session.step(WALK[12])
+    assert after is not None
+    assert before.ids == after.ids == (1,)
+
+
+def test_frames_that_wait_keep_where_objects_were_before_them() -> None:
+    session, again = ForegroundSession(ahead()), ForegroundSession(ahead())
+    played_so_far(session, FILM[:9])
+    again.restore(session.state())
+    waiting = [frame.hidden for frame in session._frames]
+    assert any(hidden is not None and hidden.any() for hidden in waiting)
+    for hidden, frame in zip(waiting, again._frames, strict=True):
+        assert frame.hidden is not None
+        assert np.array_equal(frame.hidden, hidden)

@@ -46,5 +46,8 @@ class Background(Checkpointable):
         """Take the scene of a frame, and tell what happens on it; None where the video is not known."""
         return None
 
+    def check(self, size: tuple[int, int]) -> None:
+        """Check that the background can be that of frames of a height and width; PromptError if not."""
+
     def fit(self, size: tuple[int, int]) -> None:
-        """Take frames of another height and width; a PromptError if there can be none."""
+        """Take frames of another height and width, for which :meth:`check` was made."""

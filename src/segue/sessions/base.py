@@ -21,7 +21,7 @@ from segue.inputs import check_file, kind_of, parse_json
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import replacing
 
-FORMAT = "segue-session-17"
+FORMAT = "segue-session-18"
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,7 @@ class ForegroundSession(ExplainedSession):
     def _prepare(self, frame: Frame) -> None:
         check_extra(frame, self._segmenter.extra, self._segmenter.name)
         self._masks.check(frame.size)
+        self._background.check(frame.size)
 
     def _take(self, frame: Frame, prepared: None) -> None:
         image = self._reduced(frame)

@@ -49,6 +49,7 @@ class ForegroundMasks(Checkpointable):
     """
 
     _tracker: ComponentTracker | None = checkpointed()
+    _crowded: bool = checkpointed(False)  # a warning was given
 
     def __init__(
         self,
@@ -96,6 +97,7 @@ class ForegroundMasks(Checkpointable):
 
     def reset(self) -> None:
         """Forget everything."""
+        self._crowded = False
         if self._tracker is not None:
             self._tracker.reset()
 

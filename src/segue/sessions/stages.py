@@ -39,8 +39,8 @@ class WorkFrame:
     empty: bool = False  # the mask stays empty: the session warms up
     maps: Float32Array | None = None  # probabilities (C, h, w), foreground first
     explanation: Image | None = None  # explanation of the result
+    hidden: BoolArray | None = None  # by objects on the frame before
     event: Change = field(default=Change.none, compare=False)  # of the image as a whole
-    hidden: BoolArray | None = field(default=None, compare=False)  # by objects on the frame before
     scene: Scene | None = field(default=None, compare=False)  # background as the segmenter compares it
     context: Mapping[int, SegmenterInput] = field(default_factory=dict, compare=False)
     learned: Float32Array | None = field(default=None, compare=False)  # not to be learnt

@@ -137,14 +137,16 @@ class LearntBackground(Background):
         if self._number >= 0:
             self.scene = self._learnt()
 
-    def fit(self, size: tuple[int, int]) -> None:
-        self._size = size
+    def check(self, size: tuple[int, int]) -> None:
         for part in self.scenes.learnt:
             height, width = part.planes.shape[1:]
             if not same_shape(size, (height, width)):
                 raise PromptError(
                     f"the empty scene is {width}x{height}, but the frames are {size[1]}x{size[0]}"
                 )
+
+    def fit(self, size: tuple[int, int]) -> None:
+        self._size = size
         self.restart()
 
     def apply_gain(self, gains: Sequence[float]) -> None:
