@@ -113,5 +113,5 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
 def to_cpu(*tensors: Tensor) -> list[Tensor]:
     """Download tensors and wait for the device once: the last copy waits for those before it."""
     *first, last = tensors
-    # Only CUDA keeps the memory of a copy that is under way.
-    return [*(tensor.to("cpu", non_blocking=tensor.is_cuda) for tensor in first), last.cpu()]
+    # Apple's GPU may write into memory that was freed meanwhile (PyTorch issue 139550).
+    return [*(tensor.to("cpu", non_blocking=not tensor.is_mps) for tensor in first), last.cpu()]
