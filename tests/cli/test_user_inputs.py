@@ -1,0 +1,57 @@
+"""Inputs of users from end to end: numbered files, turned photographs, numbers of any length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segue.masks import read_index_mask, write_index_mask
+from tests.cli.running import FRAMES, MASKS, Command
+
+ORIENTATION = 0x0112
+QUARTER_TURN = 6  # shown after a turn by 90 degrees clockwise
+
+
+def test_a_frame_whose_file_has_another_number_is_named(track: Command, inputs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "gaps"
+    folder.mkdir()
+    for number, image in enumerate(FRAMES[:4]):
+        Image.fromarray(image).save(folder / f"{5 * number:05d}.png")
+    given = f"2@{inputs / 'fifth.png'}"
+    outcome = track("--mask", given, "--format", "png", source=folder, mask=None)
+    assert outcome.code == 0
+    assert "frame 2 is 00010.png" in outcome.err
+    found = {path.name for path in (tmp_path / "out" / "masks").glob("*.png")}
+    assert found == {"00000.png", "00005.png", "00010.png", "00015.png"}
+    assert np.array_equal(
+        read_index_mask(tmp_path / "out" / "masks" / "00010.png"), read_index_mask(inputs / "fifth.png")
+    )
+
+
+def test_fit_turns_a_mask_of_a_photograph_as_it_is_stored(track: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for number, image in enumerate(FRAMES[:2]):
+        exif = Image.Exif()
+        exif[ORIENTATION] = QUARTER_TURN
+        Image.fromarray(image).save(folder / f"{number}.jpg", exif=exif, quality=95)
+    write_index_mask(tmp_path / "stored.png", MASKS[0])
+    refused = track("--format", "png", source=folder, mask=tmp_path / "stored.png")
+    assert refused.code == 2
+    assert "--fit" in refused.complaint
+    assert track("--format", "png", "--fit", source=folder, mask=tmp_path / "stored.png").code == 0
+    first = read_index_mask(min((tmp_path / "out" / "masks").glob("*.png")))
+    assert np.array_equal(first, np.rot90(MASKS[0], -1))
+
+
+@pytest.mark.parametrize("box", ["8.33333333333333333,8.1e0,4E1,40.000000000000007", "8,8,40,40"])
+def test_a_box_takes_any_number_that_python_prints(track: Command, box: str, tmp_path: Path) -> None:
+    assert track("--box", box, "--format", "png", "--end", 2, mask=None).code == 0
+    assert read_index_mask(tmp_path / "out" / "masks" / "00000.png").any()
+
+
+def test_a_box_in_shares_of_the_image_is_refused(track: Command) -> None:
+    assert "pixels" in track("--box", "0.1,0.1,0.5,0.6", "--format", "png", mask=None).complaint
