@@ -66,7 +66,7 @@ def is_hidden(name: str) -> bool:
 
 
 def frame_stem(name: str) -> str:
-    """What is left of the name of an image or mask, without folders, endings and what Roboflow adds."""
+    """The name of an image or mask without folders, endings and the parts that Roboflow adds."""
     last = re.split(r"[/\\]", _QUERY.sub(r"\1", name))[-1][-_LONGEST:]
     return _ENDINGS.sub("", last) or last
 

@@ -23,7 +23,7 @@ def column(number: int) -> int:
 
 @pytest.fixture
 def cut(tmp_path: Path) -> Path:
-    """A square that crosses a noisy wall, in a file of which the end is missing."""
+    """A square that crosses a noisy wall, in a file whose end is missing."""
     wall = np.random.default_rng(0).integers(60, 200, (*SIZE, 3)).astype(np.uint8)
     images = [wall.copy() for _ in range(COUNT)]
     for number, image in enumerate(images):

@@ -52,7 +52,7 @@ def test_what_is_resumed_after_a_kill_equals_a_run_that_nothing_disturbed(
     out = tmp_path / "out"
     shutil.copytree(tmp_path / "begun", out)
     moments = 0
-    begins = 12  # changes while the earlier run is removed, and what is left of it is told from the new one
+    begins = 12  # changes while the earlier run is removed, and its remains are told from the new one
     steps = every_kill(
         out, lambda: jobs.run(job(out, overwrite=True)), lambda number: 1 if number < begins else 5
     )
