@@ -35,9 +35,10 @@ class PatientProtocol(H11Protocol):
         self._seen: tuple[Any, Any] = (None, None)
         self._bytes = 0
         self._look()
-        limit = self.config.limit_concurrency
-        if limit is not None and len(self.connections) >= limit:
-            self._make_room()
+        most = self.config.limit_concurrency
+        if most is None or len(self.connections) <= most or self._made_room():
+            # Uvicorn refuses by the number of tasks, which those of dropped connections are still among.
+            self.limit_concurrency = None
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -76,11 +77,13 @@ class PatientProtocol(H11Protocol):
                 return
         self.loop.call_later(LOOK_SECONDS, self._look)
 
-    def _make_room(self) -> None:
+    def _made_room(self) -> bool:
+        """Drop the connection that has been waited for the longest, if any is waited for."""
         others = [each for each in self.connections if isinstance(each, PatientProtocol) and each is not self]
         waiting = [each for each in others if each.waits_since is not None]
         if waiting:
             min(waiting, key=lambda each: each.waits_since or 0.0)._drop()
+        return bool(waiting)
 
     def _drop(self) -> None:
         self.connections.discard(self)

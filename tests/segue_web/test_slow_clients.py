@@ -116,6 +116,28 @@ def test_half_sent_requests_take_no_place_from_others(half: bytes, service: Serv
             assert service.health() == b"HTTP/1.1 200 OK\r\n"
 
 
+def test_where_all_places_are_at_work_one_more_is_told_so(serve: Serve) -> None:
+    app, at_work, go_on = FastAPI(), threading.Semaphore(0), threading.Event()
+
+    @app.get("/work")
+    def work() -> None:
+        at_work.release()
+        go_on.wait()
+
+    @app.get("/health")
+    def health() -> None: ...
+
+    server = serve(app, limit_concurrency=2)
+    with server.client() as first, server.client() as second:
+        for client in (first, second):
+            client.sendall(b"GET /work HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            at_work.acquire()
+        assert server.health() == b"HTTP/1.1 503 Service Unavailable\r\n"
+        go_on.set()
+        for client in (first, second):
+            assert client.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+
+
 @pytest.mark.parametrize("half", HALVES, ids=["nothing", "a line", "a head", "a body", "a chunk"])
 def test_the_rest_of_a_request_is_waited_for_so_long(
     half: bytes, service: Server, monkeypatch: pytest.MonkeyPatch
