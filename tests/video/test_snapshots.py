@@ -69,11 +69,13 @@ def test_what_is_in_the_folder_is_replaced_only_if_wanted(tmp_path: Path) -> Non
     mine.touch()
     with pytest.raises(SinkError, match="seen: is not empty"):
         Snapshots(tmp_path / "seen", FPS)
-    (tmp_path / "seen" / "00099-enter-7.mp4").touch()
+    old = [tmp_path / "seen" / name for name in ("00099-enter-7.mp4", ".00098-enter-7.mp4.0123abcd.partial")]
+    for path in old:  # the second is of a run that was killed
+        path.touch()
     (tmp_path / "events.json").unlink()
     record(tmp_path, range(6), range(6), replace=True)
     assert mine.exists()
-    assert not (tmp_path / "seen" / "00099-enter-7.mp4").exists()
+    assert not any(path.exists() for path in old)
 
 
 def test_a_live_source_drops_clips_rather_than_frames(

@@ -92,10 +92,13 @@ def replacing(final: Path, *, sync_name: bool = True) -> Iterator[Path]:
 
 
 def prepare(path: Path) -> None:
-    """See that a file can be written, before any work is spent on it; no new file is there afterwards."""
+    """See that a file can be written, before any work is spent on it; no new file is there afterwards.
+
+    What a killed process has left of the same file is removed.
+    """
     partial = PartialFile(path)
     partial.prepare()
-    partial.discard()
+    remove_partial(path.parent, path)
 
 
 def write_complete(path: Path, data: bytes, *, sync_name: bool = True) -> None:

@@ -44,7 +44,9 @@ BOX = (40, 90, 255)  # colour of the box around the object, BGR
 
 QUALITY = 90  # of JPEG, in percent
 
-_OURS = re.compile(r"\d{5,}-[a-z-]+-\d+\.(jpg|mp4)")
+_NAME = r"\d{5,}-[a-z-]+-\d+\.(jpg|mp4)"
+_OURS = re.compile(rf"{_NAME}|\.{_NAME}\.[0-9a-f]{{8}}\.partial")
+"""Files of an earlier run, also those that it was writing when it was killed."""
 
 
 class SnapshotWarning(UserWarning):
