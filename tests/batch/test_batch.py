@@ -249,14 +249,14 @@ def names_and_states(output: Path) -> dict[str, str]:
 def test_videos_that_would_share_a_folder_are_an_error_before_anything_is_written(
     command: Command, tmp_path: Path
 ) -> None:
-    for number, names in enumerate((("a.mp4", "a.mkv"), ("a.mp4", "a/b.mp4"), (".segue-batch.mp4", "c.mp4"))):
+    for number, names in enumerate((("a.mp4", "a.mkv"), ("a.mp4", "a/b.mp4"))):
         folder = tmp_path / f"videos-{number}"
         for name in names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).touch()
         run = command("batch", folder, *JOB, "-o", "out")
         assert run.code == 2
-        assert "'a'" in run.err or ".segue-batch" in run.err
+        assert "'a'" in run.err
         assert not (tmp_path / "out").exists()
 
 

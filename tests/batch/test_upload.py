@@ -100,17 +100,21 @@ def proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
+    reset(made.store)
     s3fs.S3FileSystem().mkdir("videos")
     yield made
     made.close()
-    reset = http.client.HTTPConnection(
-        "127.0.0.1", made.store
-    )  # all stores of this process share their objects
-    reset.request("POST", "/moto-api/reset")
-    reset.getresponse().read()
-    reset.close()
+    reset(made.store)
     store.stop()
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+def reset(port: int) -> None:
+    """Remove all objects: the stores of a process share them."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("POST", "/moto-api/reset")
+    connection.getresponse().read()
+    connection.close()
 
 
 def objects() -> dict[str, bytes]:

@@ -200,9 +200,7 @@ def test_a_detector_finds_what_a_network_for_tracking_follows(
     inputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "detector", LeftHalf)
-    monkeypatch.setattr(
-        jobs, "load_for", lambda task, name: {("track", "stcn-lite"): lively_lite()}[task, name]
-    )
+    monkeypatch.setattr("segue.weights.prepared.read_network", lambda name, weights: lively_lite())
     results = list(
         instances(inputs / "clip.mp4", model="maskrcnn+stcn-lite", classes=["dog"], window=4, device="cpu")
     )

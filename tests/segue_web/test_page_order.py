@@ -86,6 +86,7 @@ class Desk:
         known: Message = {}
         if message["op"] == "hello":
             video = {"name": "pond", "width": WIDTH, "height": HEIGHT, "frames": FRAMES, "fps": 25}
+            video |= {"pixel_aspect": 1, "times": None}
             known = {
                 "mode": "annotate", "video": video, "objects": self.about(),
                 "timeline": self.timeline(), "history": {"undo": self.undo, "redo": None}, "settings": {},

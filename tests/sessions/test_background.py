@@ -199,7 +199,7 @@ def test_a_given_image_stays_and_takes_the_size_of_the_frames() -> None:
     background.restart()
     assert np.array_equal(background.image, grey(50))
     with pytest.raises(PromptError, match="the empty scene is 16x12, but the frames are 8x8"):
-        background.fit((8, 8))
+        background.check((8, 8))
     with pytest.raises(PromptError, match="an empty scene is an image"):
         known(np.zeros((4, 4), np.uint8))
 

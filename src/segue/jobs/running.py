@@ -416,19 +416,21 @@ class FrameRun(FrameLoop):
             return self._opened.step(frame)
 
     def _write(self, frame: Frame, result: Segmentation) -> None:
-        if self.restored is not None and not is_result_of(frame, result):
+        # Masks that are read back have the size of the source.
+        sizes = frame.size, self._opened.source.original_size
+        if self.restored is not None and not is_result_of(frame, result, sizes):
             raise DamagedStateError("a wrong result of a frame", self.restored)
         self._sink.write(frame, result)
         self._report(frame, result)
         self.done += 1
 
 
-def is_result_of(frame: Frame, result: object) -> bool:
-    """Whether something is the result of a frame, of the right types: a state may come from anywhere."""
+def is_result_of(frame: Frame, result: object, sizes: Container[tuple[int, int] | None]) -> bool:
+    """Whether something is the result of a frame, of the right types and of one of some sizes."""
     if not isinstance(result, Segmentation) or not _are_numbers(result.index, result.time):
         return False
     mask, objects = result.mask, result.objects
-    if not isinstance(mask, np.ndarray) or mask.dtype.kind not in "ui" or mask.shape != frame.size:
+    if not isinstance(mask, np.ndarray) or mask.dtype.kind not in "ui" or mask.shape not in sizes:
         return False
     return result.index == frame.index and isinstance(objects, tuple) and all(map(_is_object, objects))
 
