@@ -21,7 +21,7 @@ from segue_web.exports import FORMATS, export_job, free_path, remove_unfinished,
 from segue_web.exports.matting import need_matting
 from segue_web.importing import Effect, effects, store, summary
 from segue_web.job_runner import Job, JobRunner
-from segue_web.project import FrameAnnotation, Project
+from segue_web.project import Correction, FrameAnnotation, Project
 from segue_web.server import Backend
 from segue_web.tracking import (
     Corrected,
@@ -261,23 +261,27 @@ class AnnotateBackend(Backend):
         first: messages.Index = 0,
         last: messages.Index | None = None,
         objects: messages.Numbers | None = None,
+        due: bool = False,
     ) -> dict[str, Any]:
-        """Follow unlocked objects from the nearest corrected frame, or ``resume`` the last tracking."""
+        """Follow unlocked objects from the nearest corrected frame, or ``resume`` the last tracking.
 
-        def plan() -> tuple[dict[str, Any], dict[int, Corrected]]:
+        With ``due``, those that were corrected on that frame and not tracked from there yet take part.
+        """
+
+        def plan() -> tuple[dict[str, Any], list[dict[int, Corrected]]]:
             if resume:
                 spec = resumed(self.project)
             else:
-                spec = planned(self.project, self.video, direction, frame, first, last, objects)
-            corrected = corrected_frames(self.project, spec)
+                spec = planned(self.project, self.video, direction, frame, first, last, objects, due)
+            layers = corrected_frames(self.project, spec)
             self.project.note("tracking", spec)
-            return spec, corrected
+            return spec, layers
 
         with self._runner.beginning("track"):
-            spec, corrected = await self.run(plan)
+            spec, layers = await self.run(plan)
             start, stop = spec["start"], spec["stop"]
             kept = range(spec["first"], spec["last"] + 1)
-            steps = self._worker.steps(track_job, corrected, start, stop, spec["objects"], kept)
+            steps = self._worker.steps(track_job, layers, start, stop, spec["objects"], kept)
             self._runner.begin(Job(spec["direction"], spec["total"], tracking=spec), steps)
         return {"start": start, "stop": stop}
 
@@ -320,7 +324,9 @@ class AnnotateBackend(Backend):
             for item in chosen:
                 plane = messages.plane_of(item.counts, "a suggestion", *self.video.size)
                 mark = FrameAnnotation("given", 1.0 if item.score is None else item.score)
-                self.project.put(frame, {self.project.add_object(item.label): (plane, mark)})
+                number = self.project.add_object(item.label)
+                self.project.put(frame, {number: (plane, mark)})
+                self.project.correct(frame, number, Correction())
 
 
 def _listed(found: list[Effect]) -> list[dict[str, Any]]:

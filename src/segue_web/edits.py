@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from segue.arrays import BoolArray
 from segue.errors import PromptError
+from segue.masks import encode_rle
 from segue.masks.tracks import RleTrack
 from segue.prompts import Prompts
 from segue.types import Box
@@ -25,13 +27,19 @@ from segue_web.messages import (
     Width,
     clicks_within,
 )
-from segue_web.project import FrameAnnotation, Project
+from segue_web.project import Correction, FrameAnnotation, Project
 from segue_web.server import Run
 from segue_web.video import Video
 from segue_web.worker import Worker
 
 FRACTION = 4
 """Bits behind the point of places of a brush."""
+
+NEAR = 30
+"""A click on paint of the opposite kind changes it within this part of the shorter side of the frame."""
+
+NEAREST = 4.0
+"""Pixels within which it changes paint in a small frame."""
 
 
 class Edits:
@@ -55,11 +63,17 @@ class Edits:
         previous, added = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
         on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
         prompts = Prompts(box, on, off, mask=previous)
-        bound = None if any(inside for _, _, inside in added) else previous
-        plane, score = await self._worker.ask("click", frame, prompts, bound)
-        data = {"points": clicks, "box": box}
+        adds = previous is None or any(inside for _, _, inside in added)
+        answer, score = await self._worker.ask("click", frame, prompts, None if adds else previous)
+
+        def over(_: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
+            kept = paint.without(added, answer)
+            if not answer.any() and (adds or not kept.on.any()):
+                raise PromptError("nothing is found there; add a point, draw a box, or paint it")
+            return kept.over(answer), kept
+
         given: dict[str, Any] = await self._run(
-            lambda: self._give(frame, object, seen, "click", lambda _: plane, data, score)
+            lambda: self._give(frame, object, seen, "click", over, (tuple(clicks), box), score)
         )
         return given
 
@@ -70,11 +84,11 @@ class Edits:
         self._project.check_edit(frame, seen, number)
         if number is None or number not in self._project.marks(frame):
             return None, points
-        before = self._project.prompts(frame).get(number, {"points": [], "box": None})
-        known = [tuple(point) for point in before["points"]]
+        before = self._project.correction(frame, number) or Correction()
+        known = list(before.points)
         added = points[len(known) :]
-        if points[: len(known)] != known or not added or before["box"] != (box and list(box)):
-            return None, points
+        if points[: len(known)] != known or not added or before.box != box:
+            return None, [point for point in points if point not in known]
         return self._project.plane(frame, number), added
 
     def stroke(
@@ -97,8 +111,12 @@ class Edits:
         if not stroke.any():
             raise PromptError(f"the {label} holds no pixel of the video; draw it anew")
         if add:
-            return self._give(frame, object, seen, label, lambda plane: plane | stroke)
-        return self._give(frame, object, seen, "eraser stroke", lambda plane: plane & ~stroke)
+            return self._give(
+                frame, object, seen, label, lambda plane, paint: (plane | stroke, paint.add(stroke))
+            )
+        return self._give(
+            frame, object, seen, "eraser stroke", lambda plane, paint: (plane & ~stroke, paint.erase(stroke))
+        )
 
     def forget(self, frame: Index, object: Number, seen: Revision, hidden: bool) -> None:
         """Save that an object is not on a frame, or that nothing is known of it there."""
@@ -108,6 +126,7 @@ class Edits:
             if hidden:
                 plane = np.zeros(self._video.size, np.bool_)
                 self._project.put(frame, {object: (plane, FrameAnnotation("given"))})
+                self._project.correct(frame, object, Correction())
 
     def _give(
         self,
@@ -115,19 +134,58 @@ class Edits:
         wanted: int | None,
         seen: int,
         label: str,
-        change: Callable[[BoolArray], BoolArray],
-        prompt: dict[str, Any] | None = None,
+        change: Callable[[BoolArray, Paint], tuple[BoolArray, Paint]],
+        prompts: tuple[tuple[Click, ...], Box | None] | None = None,
         score: float = 1.0,
     ) -> dict[str, Any]:
         """Save what a person said of an object on a frame, and the IoU to be expected of its mask."""
         project = self._project
         project.check_edit(frame, seen, wanted)
-        with self._project.change(label):
+        with project.change(label):
             number = wanted or project.add_object()
-            plane = change(project.plane(frame, number))
+            said = project.correction(frame, number) or Correction()
+            on, off = (project.decoded(frame, counts) for counts in (said.on, said.off))
+            plane, paint = change(project.plane(frame, number), Paint(on, off))
             project.put(frame, {number: (plane, FrameAnnotation("given", score))})
-            project.set_prompt(frame, number, prompt)
+            points, box = prompts or (said.points, said.box)
+            project.correct(frame, number, Correction(points, box, _runs(paint.on), _runs(paint.off)))
         return {"object": number}
+
+
+@dataclass(frozen=True, slots=True)
+class Paint:
+    """Pixels that a person painted and erased, (H, W) each; they lie over the answers of the prompter."""
+
+    on: BoolArray
+    off: BoolArray
+
+    def add(self, stroke: BoolArray) -> Paint:
+        """Paint more."""
+        return Paint(self.on | stroke, self.off & ~stroke)
+
+    def erase(self, stroke: BoolArray) -> Paint:
+        """Erase more."""
+        return Paint(self.on & ~stroke, self.off | stroke)
+
+    def over(self, answer: BoolArray) -> BoolArray:
+        """The mask: an answer of the prompter with the paint over it."""
+        return (answer | self.on) & ~self.off
+
+    def without(self, clicks: Sequence[Click], answer: BoolArray) -> Paint:
+        """The paint without what clicks right on it contradict: near them, the answer decides."""
+        on, off = self.on.copy(), self.off.copy()
+        reach = max(NEAREST, min(answer.shape) / NEAR)
+        for x, y, inside in clicks:
+            paint, denied = (off, answer) if inside else (on, ~answer)
+            if paint[int(y), int(x)]:
+                rows, columns = np.ogrid[: paint.shape[0], : paint.shape[1]]
+                paint &= ~(denied & (np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= reach))
+        return Paint(on, off)
+
+
+def _runs(plane: BoolArray) -> str:
+    """Run lengths of a mask, empty if it has no pixel."""
+    return encode_rle(plane)["counts"] if plane.any() else ""
 
 
 def filled(corners: npt.NDArray[np.float64], size: tuple[int, int]) -> BoolArray:

@@ -9,7 +9,7 @@ from typing import Any
 
 from segue.errors import PromptError
 from segue.labels.labels import LONGEST_NAME, Labels
-from segue_web.project import FrameAnnotation, Project
+from segue_web.project import Correction, FrameAnnotation, Project
 
 MOST_RANGES = 4
 """Ranges of frames that one line lists."""
@@ -120,6 +120,8 @@ def store(project: Project, labels: Labels, wanted: Sequence[Effect]) -> None:
             score, area = labels.score(index, effect.number), labels.area(index, effect.number)
             counts = labels.masks[index][effect.number]
             project.replace_mask(index, number, counts, FrameAnnotation("imported", score, area))
+        if len(changed_frames := [*effect.added, *effect.replaced]) == 1 and not effect.same:
+            project.correct(changed_frames[0], number, Correction())  # a first mask, to be tracked from
 
 
 def summary(done: Sequence[Effect]) -> str:

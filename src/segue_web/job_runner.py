@@ -107,6 +107,7 @@ class JobRunner:
         alive = {i: tracked[i] for i in project.unlocked(tracked)}
         with project.change("tracking", entry=job.entry if job.entry == project.last_entry else None):
             project.put(index, alive)
+            project.note_tracked(index, alive)
             project.note("tracking", tracking | {"start": index, "done": job.done})
         job.entry = project.last_entry
 

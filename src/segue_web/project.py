@@ -41,6 +41,23 @@ class FrameAnnotation:
     area: int = 0  # pixels
 
 
+Side = Literal["forward", "back"]
+"""Where a tracking goes from a frame."""
+
+SIDES: tuple[Side, Side] = ("forward", "back")
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a person said of an object on a frame; run lengths are compressed, empty for no pixel."""
+
+    points: tuple[tuple[float, float, bool], ...] = ()  # for the prompter, as is the box
+    box: tuple[float, float, float, float] | None = None
+    on: str = ""  # pixels that were painted
+    off: str = ""  # pixels that were erased
+    untracked: tuple[Side, ...] = SIDES  # where the object was not tracked since
+
+
 MarkedMask = tuple[BoolArray, FrameAnnotation]
 """The mask of one object on one frame, (H, W), and what is known of it."""
 
@@ -107,7 +124,26 @@ class Project(Store):
     def prompts(self, frame: int) -> dict[int, Row]:
         """Clicks and boxes that a person gave on a frame."""
         rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,))
-        return {row["object"]: json.loads(row["data"]) for row in rows}
+        given = {row["object"]: json.loads(row["data"]) for row in rows}
+        return {
+            number: {"points": data["points"], "box": data["box"]}
+            for number, data in given.items()
+            if data["points"] or data["box"]
+        }
+
+    def correction(self, frame: int, number: int) -> Correction | None:
+        """What a person said of an object on a frame; None where nothing was said."""
+        row = self._one("SELECT data FROM prompts WHERE frame=? AND object=?", frame, number)
+        if row is None:
+            return None
+        data = json.loads(row["data"])
+        return Correction(
+            tuple((x, y, on) for x, y, on in data["points"]),
+            data["box"] and tuple(data["box"]),
+            data.get("on", ""),
+            data.get("off", ""),
+            tuple(data.get("untracked", ())),
+        )
 
     def masks(self, frame: int) -> dict[int, str]:
         """Compressed run lengths of the visible objects of a frame, by object, in their order."""
@@ -128,6 +164,11 @@ class Project(Store):
             where = f"project.db: frame {frame}"
             raise SourceError(f"{where}: a mask is damaged ({error})") from None
         return masks
+
+    def decoded(self, frame: int, counts: str) -> BoolArray:
+        """The mask of stored run lengths of a frame, (H, W), bool; empty run lengths hold no pixel."""
+        masks = self._checked({1: counts} if counts else {}, frame)
+        return np.asarray(composed(masks, self.size) > 0)
 
     def plane(self, frame: int, number: int) -> BoolArray:
         """Mask of one object on a frame, (H, W), bool."""
@@ -177,9 +218,24 @@ class Project(Store):
             self.clear(frame, number)
         self._set("objects", (number,), None)
 
-    def set_prompt(self, frame: int, number: int, data: Row | None) -> None:
-        """Save clicks and box of an object on a frame, inside :meth:`change`; None removes them."""
-        row = None if data is None else {"frame": frame, "object": number, "data": json.dumps(data)}
+    def untracked(self, number: int) -> dict[int, tuple[Side, ...]]:
+        """Where an object was not tracked since its corrections, by their frames."""
+        rows = self._db.execute("SELECT frame, data FROM prompts WHERE object=?", (number,))
+        return {row["frame"]: tuple(json.loads(row["data"]).get("untracked", ())) for row in rows}
+
+    def note_tracked(self, frame: int, objects: Iterable[int]) -> None:
+        """Save that objects were tracked on a frame, beside corrections, inside :meth:`change`."""
+        for number in objects:
+            for beside, side in ((frame - 1, "forward"), (frame + 1, "back")):
+                said = self.correction(beside, number)
+                if said is not None and side in said.untracked:
+                    rest = replace(said, untracked=tuple(each for each in said.untracked if each != side))
+                    row = {"frame": beside, "object": number, "data": json.dumps(asdict(rest))}
+                    self._set("prompts", (beside, number), row)  # what pages show of it stays
+
+    def correct(self, frame: int, number: int, said: Correction | None) -> None:
+        """Save what a person said of an object on a frame, inside :meth:`change`; None removes it."""
+        row = None if said is None else {"frame": frame, "object": number, "data": json.dumps(asdict(said))}
         self._set("prompts", (frame, number), row)
         self._changed.frames.add(frame)
 
@@ -200,12 +256,12 @@ class Project(Store):
     def replace_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         """Replace a mask, also one that a person gave, and forget its clicks, inside :meth:`change`."""
         self._put(frame, number, counts, mark)
-        self.set_prompt(frame, number, None)
+        self.correct(frame, number, None)
 
     def clear(self, frame: int, number: int) -> None:
         """Forget the mask and the prompts of an object on a frame, inside :meth:`change`."""
         self._set("marks", (frame, number), None)
-        self.set_prompt(frame, number, None)
+        self.correct(frame, number, None)
 
     def check_edit(self, frame: int, seen: int, number: int | None) -> None:
         """See that an edit was made on the frame as it is, and that its object may change."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from segue.errors import PromptError
 from segue.jobs.running import FrameLoop
+from segue.masks.rle import overlapping
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
 from segue.types import Frame, IndexMask, MaskPrompt, Segmentation
-from segue_web.project import FrameAnnotation, MarkedMask, Project
+from segue_web.project import FrameAnnotation, MarkedMask, Project, Side
 from segue_web.video import Video
 from segue_web.worker import Tools
 
@@ -21,6 +22,9 @@ Direction = Literal["forward", "back", "between"]
 
 SHOWN_AHEAD = 24
 """Corrected frames that a tracking is shown before it starts; those nearest to its way."""
+
+OVERLAP = 0.05
+"""Objects that share more than this part of the smaller one are tracked one over the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,43 @@ def planned(
     first: int = 0,
     last: int | None = None,
     objects: Iterable[int] | None = None,
+    due: bool = False,
 ) -> dict[str, Any]:
-    """Start, end, direction, objects, range and number of frames of a request to track."""
-    objects = project.unlocked(objects)
-    if not objects:
+    """Start, end, direction, objects, range and number of frames of a request to track.
+
+    With ``due``, objects that were corrected on the same frame and not tracked from there yet take part;
+    without objects they alone do.
+    """
+    alone = due and objects is None
+    chosen = project.unlocked(objects)
+    if alone:
+        sides = _sides(direction)
+        chosen = [i for i in chosen if any(set(s) & sides for s in project.untracked(i).values())] or chosen
+    if not chosen:
         raise PromptError("there is no unlocked object to track; click one first")
+    start, stop = _ends(project, video, direction, frame, chosen)
+    if due:
+        # Objects that were corrected elsewhere have ways of their own, and are not tracked over.
+        marks = project.marks(start)
+        if alone:
+            chosen = [i for i in chosen if i in marks and marks[i].kind != "tracked"]
+        if any(_is_due(project, i, direction, start, stop) for i in chosen):
+            also = [i for i in project.unlocked(marks) if i not in chosen and marks[i].kind != "tracked"]
+            chosen = sorted([*chosen, *(i for i in also if _is_due(project, i, direction, start, stop))])
+    if start == stop:
+        raise PromptError("there is no frame to track in this direction")
+    last = video.count - 1 if last is None else min(last, video.count - 1)
+    found = [index for index in _way(start, stop) if first <= index <= last]
+    if not found and (first, last) != (0, video.count - 1):
+        raise PromptError(f"none of the frames from {first} to {last} lies on this way")
+    wanted = {"objects": chosen, "first": first, "last": last, "done": 0, "total": len(found)}
+    return {"direction": direction, "start": start, "stop": found[-1], **wanted}
+
+
+def _ends(
+    project: Project, video: Video, direction: Direction, frame: int, objects: list[int]
+) -> tuple[int, int]:
+    """The corrected frame of objects that a tracking starts from, and where it ends."""
     # A first mask that was imported is as good a start as a click, as long as nobody corrected anything.
     given = project.frames_of(objects) or project.frames_of(objects, "imported")
     before = [i for i in given if i <= frame]
@@ -58,22 +94,24 @@ def planned(
         after = [i for i in after if i > frame]
         if not before or not after:
             raise PromptError("go to a frame between two corrected ones; there is none on one side")
-        start, stop = before[-1], after[0] - 1
-    else:
-        forward = direction == "forward"
-        if not (before if forward else after):
-            side = "up to here" if forward else "from here on"
-            raise PromptError(f"no frame {side} has a corrected object to start from; click one here first")
-        start = before[-1] if forward else after[0]
-        stop = video.count - 1 if forward else 0
-    if start == stop:
-        raise PromptError("there is no frame to track in this direction")
-    last = video.count - 1 if last is None else min(last, video.count - 1)
-    found = [index for index in _way(start, stop) if first <= index <= last]
-    if not found and (first, last) != (0, video.count - 1):
-        raise PromptError(f"none of the frames from {first} to {last} lies on this way")
-    wanted = {"objects": objects, "first": first, "last": last, "done": 0, "total": len(found)}
-    return {"direction": direction, "start": start, "stop": found[-1], **wanted}
+        return before[-1], after[0] - 1
+    forward = direction == "forward"
+    if not (before if forward else after):
+        side = "up to here" if forward else "from here on"
+        raise PromptError(f"no frame {side} has a corrected object to start from; click one here first")
+    return (before[-1], video.count - 1) if forward else (after[0], 0)
+
+
+def _sides(direction: Direction) -> set[Side]:
+    return {"forward", "back"} if direction == "between" else {direction}
+
+
+def _is_due(project: Project, number: int, direction: Direction, start: int, stop: int) -> bool:
+    """Whether an object was corrected where a tracking starts, and not tracked from there since."""
+    untracked = project.untracked(number)
+    if direction == "between":
+        return "forward" in untracked.get(start, ()) or "back" in untracked.get(stop + 1, ())
+    return direction in untracked.get(start, ())
 
 
 def _way(start: int, stop: int) -> range:
@@ -92,39 +130,69 @@ def resumed(project: Project) -> dict[str, Any]:
     return spec | {"done": 0, "total": spec["total"] - spec["done"]}
 
 
-def corrected_frames(project: Project, spec: dict[str, Any]) -> dict[int, Corrected]:
-    """The frames that a tracking is shown: its start, those on its way, and the nearest of the others."""
+def corrected_frames(project: Project, spec: dict[str, Any]) -> list[dict[int, Corrected]]:
+    """The frames that a tracking is shown: its start, those on its way, and the nearest of the others.
+
+    Objects that overlap in them are in different elements: each is tracked by a session of its own.
+    """
     objects, start = spec["objects"], spec["start"]
     low, high = sorted((start, spec["stop"]))
     given = project.frames_of(objects)
     nearest = sorted(given, key=lambda i: max(low - i, i - high, 0))
-    corrected = {}
-    for index in {*nearest[:SHOWN_AHEAD], *(i for i in given if low <= i <= high), start}:
-        marks = project.marks(index)
-        known = frozenset(marks) & frozenset(objects)
-        expected = {i: marks[i].score for i in known if marks[i].kind != "imported" and marks[i].score < 1}
-        corrected[index] = Corrected(project.mask(index, known), known, expected)
-    return corrected
+    frames = {*nearest[:SHOWN_AHEAD], *(i for i in given if low <= i <= high), start}
+    return [
+        {index: _corrected(project, index, layer) for index in frames}
+        for layer in _layers(project, objects, frames)
+    ]
+
+
+def _corrected(project: Project, index: int, objects: Iterable[int]) -> Corrected:
+    marks = project.marks(index)
+    known = frozenset(marks) & frozenset(objects)
+    expected = {i: marks[i].score for i in known if marks[i].kind != "imported" and marks[i].score < 1}
+    return Corrected(project.mask(index, known), known, expected)
+
+
+def _layers(project: Project, objects: Sequence[int], frames: Iterable[int]) -> list[list[int]]:
+    """Objects, apart from those that they overlap on one of the frames."""
+    apart = {number: set[int]() for number in objects}
+    for index in frames:
+        masks = {i: counts for i, counts in project.masks(index).items() if i in apart}
+        for one, other in overlapping(masks, project.size, OVERLAP):
+            apart[one].add(other)
+            apart[other].add(one)
+    layers: list[list[int]] = []
+    for number in objects:
+        layer = next((layer for layer in layers if not apart[number] & set(layer)), None)
+        if layer is None:
+            layers.append([number])
+        else:
+            layer.append(number)
+    return layers
 
 
 def track_job(
     tools: Tools,
-    corrected: Mapping[int, Corrected],
+    layers: Sequence[Mapping[int, Corrected]],
     start: int,
     stop: int,
     objects: list[int],
     kept: range,
 ) -> Steps:
     """Job of :meth:`segue_web.worker.Worker.steps` that tracks."""
-    results = follow(tools.network, tools.video, corrected, start, stop, device=tools.device)
-    for result in results:
-        if result.index in kept:
-            scores = {item.id: item.score for item in result.objects if item.id in objects}
-            found = {
-                i: (np.asarray(result.mask == i), FrameAnnotation("tracked", score))
-                for i, score in scores.items()
-            }
-            yield result.index, found
+    runs = [follow(tools.network, tools.video, each, start, stop, device=tools.device) for each in layers]
+    for results in zip(*runs, strict=True):
+        index = results[0].index
+        if index in kept:
+            yield (
+                index,
+                {
+                    item.id: (np.asarray(result.mask == item.id), FrameAnnotation("tracked", item.score))
+                    for result in results
+                    for item in result.objects
+                    if item.id in objects
+                },
+            )
 
 
 def follow(

@@ -21,7 +21,7 @@ import numpy as np
 
 from segue.allocation import prepare_process
 from segue.arrays import BoolArray, Float32Array, UInt8Array
-from segue.errors import OutOfMemoryError, PromptError, SegueError, memory_errors
+from segue.errors import OutOfMemoryError, SegueError, memory_errors
 from segue.masks import encode_rle
 from segue.prompts import Answer, ImagePrompter, MakePrompter, Prompts, find_prompter
 from segue.prompts.motion import MotionPrompter
@@ -103,8 +103,6 @@ class Tools:
         mask = None if prompts.mask is None else self._probability(index, prompts.mask)
         answer = self.prompter(index).answer(replace(prompts, mask=mask))
         found = answer.mask if bound is None else answer.mask & bound
-        if not found.any():
-            raise PromptError("nothing is found there; add a point, draw a box, or paint it")
         levels = (answer.probability * 255).astype(np.uint8)
         levels = np.where(found, np.maximum(levels, 128), np.minimum(levels, 127))  # the mask stays the same
         self._answers.append((index, levels))

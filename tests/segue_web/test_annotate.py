@@ -314,7 +314,7 @@ def test_tracking_starts_from_the_nearest_corrected_frame(
     answer = ask("track", direction=direction, frame=frame)
 
     assert (answer["start"], answer["stop"]) == expected
-    corrected, start, stop, objects, kept = backend._worker.jobs[-1]  # type: ignore[attr-defined]
+    [corrected], start, stop, objects, kept = backend._worker.jobs[-1]  # type: ignore[attr-defined]
     assert (start, stop, objects, kept) == (*expected, [1], range(12))
     assert {index: item.known for index, item in corrected.items()} == {4: {1}, 8: {1}}
 
@@ -336,6 +336,48 @@ def test_only_the_frames_of_a_range_are_tracked(
     assert ask("hello")["interrupted"]["total"] == frames
     with pytest.raises(PromptError, match="from 9 to 11"):
         ask("track", direction="back", frame=8, first=9, last=30)
+
+
+def test_the_chosen_object_is_tracked_with_those_that_were_corrected_with_it_and_no_finished_one(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    def planned(
+        chosen: list[int] | None, frame: int = 4, direction: str = "forward", due: bool = True
+    ) -> Any:
+        ask("track", direction=direction, frame=frame, objects=chosen, due=due)
+        backend._runner.job = None
+        return backend._worker.jobs[-1][3]  # type: ignore[attr-defined]
+
+    one, two = click(ask, 4, 20, 30), click(ask, 4, 50, 30)
+    assert planned([one]) == planned([two]) == planned(None) == [one, two]
+
+    plane = np.zeros(backend.video.size, np.bool_)
+    with backend.project.change("tracking"):
+        backend.project.put(5, {i: (plane, FrameAnnotation("tracked", 0.5)) for i in (one, two)})
+        backend.project.note_tracked(5, [one, two])
+    assert planned([one]) == [one], "the other is finished"
+    assert planned([two], direction="back") == [one, two], "not in this direction"
+    three = click(ask, 4, 22, 30)
+    assert planned([three]) == planned(None) == [three]
+    assert planned([one]) == [one]
+    assert planned(None, due=False) == [one, two, three], "all"
+    click(ask, 8, 50, 30, two)
+    assert planned([three], frame=9) == [three], "a correction elsewhere has a way of its own"
+    assert planned([two], frame=9) == [two]
+    ask("undo")
+    ask("undo")
+    backend.project.undo()
+    assert planned([one]) == [one, two], "a tracking that is undone is due again"
+
+
+def test_objects_that_overlap_in_their_corrections_are_tracked_apart(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    one, two, inside = click(ask, 4, 20, 30), click(ask, 4, 50, 30), click(ask, 4, 21, 30)
+    ask("track", direction="forward", frame=4)
+    layers = backend._worker.jobs[-1][0]  # type: ignore[attr-defined]
+    assert [layer[4].known for layer in layers] == [{one, two}, {inside}]
+    assert np.array_equal(layers[0][4].mask == one, backend.project.plane(4, one))
 
 
 def test_objects_have_classes_and_exports_take_them(backend: AnnotateBackend, ask: Ask) -> None:
@@ -483,7 +525,7 @@ def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(
     assert ended["state"] == "stopped"
     answer = ask("track", direction="forward", frame=0, resume=True)
     assert (answer["start"], answer["stop"]) == (6, 11)
-    corrected = backend._worker.jobs[-1][0]  # type: ignore[attr-defined]
+    [corrected] = backend._worker.jobs[-1][0]  # type: ignore[attr-defined]
     assert sorted(corrected) == [4, 6]
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from segue.errors import SegueError, SinkError, SourceError
 from segue_web import project as project_module
-from segue_web.project import FrameAnnotation, Project
+from segue_web.project import Correction, FrameAnnotation, Project
 
 SIZE = (20, 30)
 VIDEO = {"name": "video", "width": 30, "height": 20, "frames": 50}
@@ -51,7 +51,7 @@ def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
     number = new(project)
     with project.change("click"):
         project.put(3, {number: (plane(2), FrameAnnotation("given"))})
-        project.set_prompt(3, number, {"points": [[4, 5, True]], "box": None})
+        project.correct(3, number, Correction(((4, 5, True),)))
     with project.change("name"):
         project.set_object(
             number, name="Koi", locked=1, category="fish", group="left", attributes={"pose": "up"}

@@ -72,13 +72,13 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
                 mark = FrameAnnotation("given", 0.4 if number == 1 else 1.0)  # the second is drawn by hand
                 project.put(index, {number: (masks[index] == number, mark)})
     spec = {"objects": [1, 2], "start": 0, "stop": 3}
-    doubted = corrected_frames(project, spec)
+    [doubted] = corrected_frames(project, spec)
     project.close()
     drawn = {i: Corrected(given.mask, given.known) for i, given in doubted.items()}
 
     def scores(given: dict[int, Corrected]) -> list[dict[int, float]]:
         tools: Any = SimpleNamespace(network=lively_lite(), video=video, device="cpu")
-        steps = list(track_job(tools, given, 0, 2, [1, 2], range(7)))
+        steps = list(track_job(tools, [given], 0, 2, [1, 2], range(7)))
         return [{i: mark.score for i, (_, mark) in objects.items()} for _, objects in steps]
 
     assert doubted[0].expected == {1: 0.4}

@@ -8,7 +8,8 @@ while more follow; from the fourth number on the difference to the number two pl
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any, TypedDict, cast
 
 import numpy as np
@@ -202,6 +203,17 @@ def decode_rle(rle: Rle) -> npt.NDArray[np.bool_]:
         Binary mask (H, W), bool.
     """
     return cast("npt.NDArray[np.bool_]", coco_mask.decode(rle).astype(bool))
+
+
+def overlapping(masks: Mapping[int, str], size: tuple[int, int], share: float) -> Iterator[tuple[int, int]]:
+    """Pairs of masks that share more than a part of the smaller one; checked run lengths by number."""
+    encoded = {i: {"size": list(size), "counts": counts} for i, counts in masks.items()}
+    for one, other in combinations(encoded, 2):
+        pair = [encoded[one], encoded[other]]
+        smaller = min(coco_mask.area(pair))
+        both = coco_mask.area(coco_mask.merge(pair, intersect=True))
+        if both > share * smaller:
+            yield one, other
 
 
 def rle_area(rle: Rle) -> int:

@@ -2,7 +2,7 @@
 
 import { exportDialog, helpDialog, importDialog } from "./dialogs.js";
 import { element, notice, otherTheme } from "./dom.js";
-import { forget, stop, toggleChosen, track, undo } from "./edits.js";
+import { forget, stop, toggleChosen, track, trackAll, undo } from "./edits.js";
 import { remember } from "./link.js";
 import { go, goGiven, goUnsure, togglePlay } from "./playback.js";
 import { COMPARE_MODES, state } from "./state.js";
@@ -28,9 +28,11 @@ export const commands = {
   previousGiven: { name: "Corrected frame before", icon: "given", keys: ",", run: () => goGiven(-1) },
   nextGiven: { name: "Next corrected frame", icon: "nextGiven", keys: ".", run: () => goGiven(1) },
   nextUnsure: { name: "Frame to look at next", icon: "next", keys: "m", run: () => goUnsure() },
-  trackForward: { name: "Track forwards", text: "Track", icon: "forward", keys: "t", can: canTrack, run: () => track("forward") },
-  trackBack: { name: "Track backwards", text: "Back", icon: "back", keys: "shift+T", can: canTrack, run: () => track("back") },
+  trackForward: { name: "Track the chosen object forwards, with those corrected on the same frame", text: "Track", icon: "forward", keys: "t", can: canTrack, run: () => track("forward") },
+  trackBack: { name: "Track the chosen object backwards, with those corrected on the same frame", text: "Back", icon: "back", keys: "shift+T", can: canTrack, run: () => track("back") },
   trackBetween: { name: "Track from the corrected frame before to the one after", text: "Between", icon: "between", keys: "g", can: () => canTrack() && (state.pending > 0 || state.canJoin), run: () => track("between") },
+  trackAll: { name: "Track all objects forwards, also finished ones", text: "Track all", icon: "forward", keys: "o", can: canTrack, run: () => trackAll("forward") },
+  trackAllBack: { name: "Track all objects backwards, also finished ones", icon: "back", keys: "shift+O", can: canTrack, run: () => trackAll("back") },
   rangeFrom: { name: "Track and export from this frame on; again: from the first", icon: "from", keys: "<", can: editable, run: () => setRange("from") },
   rangeTo: { name: "Track and export up to this frame; again: to the last", icon: "to", keys: ">", can: editable, run: () => setRange("to") },
   rename: { name: "Name of the chosen object", icon: "panel", keys: "F2", can: hasChosen, run: () => element("name").select() },

@@ -32,11 +32,12 @@ function edit(make) {
   });
 }
 
-/** Clicks, or a box. */
+/** Clicks, or a box, which keeps the clicks inside it. */
 export function click(points, box) {
   return edit((about, known) => {
     const before = about.object === null ? null : known?.prompts[about.object] ?? null;
-    const all = box ? [] : [...(before?.points ?? []), ...points];
+    const inside = ([x, y]) => !box || (x >= box[0] && y >= box[1] && x <= box[2] && y <= box[3]);
+    const all = [...(before?.points ?? []).filter(inside), ...points];
     return request("click", { ...about, points: all, box: box ?? before?.box ?? null });
   });
 }
@@ -92,8 +93,12 @@ export function stop() {
   else request("stop").catch(complain);
 }
 
+/** Track what is chosen, with what was corrected on the same frame and not tracked since; or all objects. */
 export function track(direction, fields = {}) {
   hold();
-  const { frame, wanted: [first, last] } = state;
-  void start("track", { direction, frame, first, last, objects: state.group === null ? null : state.chosenIds, ...fields });
+  const { frame, group, wanted: [first, last] } = state;
+  const objects = state.chosenIds.length ? state.chosenIds : null;
+  void start("track", { direction, frame, first, last, objects, due: group === null, ...fields });
 }
+
+export const trackAll = (direction) => track(direction, { objects: null, due: false });

@@ -32,7 +32,7 @@ function showCommands() {
     if (button(name).title !== title) button(name).title = title;
   }
   button("stop").hidden = !state.running;
-  for (const name of ["trackForward", "trackBack", "trackBetween"]) button(name).hidden = Boolean(state.running);
+  for (const name of ["trackForward", "trackBack", "trackBetween", "trackAll"]) button(name).hidden = Boolean(state.running);
   for (const item of all("[data-tool]")) {
     item.setAttribute("aria-checked", String(item.dataset.tool === state.tool));
     item.disabled = !state.editable && item.dataset.tool !== "hand";
