@@ -471,6 +471,23 @@ def test_a_result_can_be_explained() -> None:
     np.testing.assert_array_equal(strip[:, :width], WALK[0].image)
 
 
+def test_what_is_decided_of_the_whole_image_is_logged_and_stands_on_the_strip(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    images = [wall()] * 6 + [wall(light=1.6)] * 6 + [wall(9, light=1.4)] * 4
+    session = new_session(MovesByItself())
+    session.explain()
+    marked = []
+    with caplog.at_level("INFO", logger="segue"):
+        for frame in video(images):
+            session.step(frame)
+            assert session.explanation is not None
+            if not np.array_equal(session.explanation[:, : SIZE[1]], frame.image):
+                marked.append(frame.index)
+    assert caplog.messages == ["frame 6: light", "frame 12: cut"]
+    assert marked == [6, 12]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -67,6 +67,16 @@ def draw(image: Image, scene: Scene | None, foreground: FloatingArray, rows: Row
     )
 
 
+def labelled(strip: Image, word: str) -> Image:
+    """A strip with a word in its upper left corner, white on black; without one the strip itself."""
+    if not word:
+        return strip
+    drawn, place, font = strip.copy(), (4, 14), cv2.FONT_HERSHEY_SIMPLEX
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(drawn, word, place, font, 0.45, colour, thickness)
+    return drawn
+
+
 def grey(plane: FloatingArray | UInt8Array, most: float | None = None) -> Image:
     """A plane (h, w) as a grey image, in which ``most``, by default its largest value, is white."""
     white = float(plane.max()) if most is None else most

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections import deque
 from collections.abc import Collection
@@ -19,7 +20,7 @@ from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import SessionState, checkpointed
 from segue.sessions.empty_scene import Scene, resized, same_shape
-from segue.sessions.explaining import draw
+from segue.sessions.explaining import draw, labelled
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_segmenter
@@ -36,6 +37,8 @@ from segue.weights.prepared import Prepared
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
 
 _GROW = np.ones((9, 9), np.uint8)
+
+_LOGGER = logging.getLogger("segue")
 
 
 class ForegroundWarning(UserWarning):
@@ -164,10 +167,14 @@ class ForegroundSession(ExplainedSession):
 
     def _take(self, frame: Frame, prepared: None) -> None:
         image = self._reduced(frame)
+        panned = self._events.pans
         event = self._event(frame, image)
+        decision = decision_of(event, pans=self._events.pans, panned=panned)
+        if decision and not (panned and self._events.pans):
+            _LOGGER.info("frame %d: %s", frame.index, decision)
         seen = SegmenterInput(image, plane_of(frame, image.shape[:2], self._depth_scale))
         work = WorkFrame(frame.index, frame.time, frame.size, image, seen, pans=self._events.pans)
-        work.event, work.hidden = event, self._hidden
+        work.event, work.hidden, work.decision = event, self._hidden, decision
         for stage in self._stages:
             stage.arrive(work, self._background)
         self._frames.append(work)
@@ -264,7 +271,8 @@ class ForegroundSession(ExplainedSession):
             stage.after(frame, background)
         if self._explains:
             shown = background.scene or Scene.of(frame.image, 1) if self._learns else None
-            frame.explanation = draw(frame.image, shown, frame.foreground, self._segmenter.explanation())
+            strip = draw(frame.image, shown, frame.foreground, self._segmenter.explanation())
+            frame.explanation = labelled(strip, frame.decision)
         mask = (frame.foreground if frame.learned is None else frame.learned) > MASK_ABOVE
         self._hidden = np.asarray(cv2.dilate(mask.view(np.uint8), _GROW) > 0)
         if self._learns and not frame.pans:
@@ -286,3 +294,12 @@ class ForegroundSession(ExplainedSession):
             result = self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
             self._due.append((result, frame.explanation))
             self._given += 1
+
+
+def decision_of(event: Change, *, pans: bool, panned: bool) -> str:
+    """What was decided on a frame, in one word; empty where nothing happens to the image as a whole."""
+    if pans:
+        return "pan"
+    if panned:
+        return "rest"
+    return {Change.scene: "cut", Change.light: "light", Change.none: ""}[event]

@@ -39,6 +39,7 @@ class WorkFrame:
     empty: bool = False  # the mask stays empty: the session warms up
     maps: Float32Array | None = None  # probabilities (C, h, w), foreground first
     explanation: Image | None = None  # explanation of the result
+    decision: str = ""  # about the image as a whole, in one word
     hidden: BoolArray | None = None  # by objects on the frame before
     event: Change = field(default=Change.none, compare=False)  # of the image as a whole
     scene: Scene | None = field(default=None, compare=False)  # background as the segmenter compares it
