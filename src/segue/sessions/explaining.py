@@ -74,7 +74,7 @@ def labelled(strip: Image, word: str) -> Image:
     drawn, place, font = strip.copy(), (4, 14), cv2.FONT_HERSHEY_SIMPLEX
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(drawn, word, place, font, 0.45, colour, thickness)
-    return drawn
+    return np.asarray(drawn, np.uint8)
 
 
 def grey(plane: FloatingArray | UInt8Array, most: float | None = None) -> Image:
