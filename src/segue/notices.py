@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextvars import ContextVar
-from typing import Annotated, Any
-
-import typer
 
 from segue.inputs import printable
 
@@ -27,25 +24,3 @@ def be_quiet() -> None:
 def is_quiet() -> bool:
     """Whether notices and progress are left out."""
     return _QUIET.get()
-
-
-def quiet_option() -> Any:
-    """The option ``--quiet`` for a command that has none of its own."""
-    alone = typer.Typer()
-    alone.command()(_with_quiet)
-    (option,) = (item for item in typer.main.get_command(alone).params if "--quiet" in item.opts)
-    return option
-
-
-def _hush(wanted: bool) -> None:
-    if wanted:
-        be_quiet()
-
-
-def _with_quiet(
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", "-q", callback=_hush, expose_value=False, help="No progress and no notices."),
-    ] = False,
-) -> None:
-    """Has the option that :func:`quiet_option` takes."""

@@ -17,9 +17,9 @@ from typer.main import get_group
 
 import segue
 from segue.allocation import prepare_process
+from segue.cli.quiet import quiet_option
 from segue.errors import SegueError, memory_errors
 from segue.inputs import printable
-from segue.notices import quiet_option
 from segue.registry import COMMANDS
 
 

@@ -23,10 +23,12 @@ def from_supervision(detections: Any, size: tuple[int, int] | None) -> Composed:
     else:
         planes = list(detections.mask)
         size = size or tuple(detections.mask.shape[1:])
-    names = detections.data.get("class_name")
-    if names is None and detections.class_id is not None:
-        names = detections.class_id
-    return composed(planes, size, detections.tracker_id, names, detections.confidence)
+    return composed(planes, size, detections.tracker_id, labels_of(detections), detections.confidence)
+
+
+def labels_of(detections: Any) -> Any:
+    """Class names of ``Detections``, else their class numbers, else None."""
+    return detections.data.get("class_name", detections.class_id)
 
 
 def to_supervision(result: Segmentation) -> Any:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from segue.arrays import BoolArray, Float32Array, FloatingArray, as_array
+from segue.conversions.supervision import labels_of
 from segue.errors import PromptError
 from segue.inputs import check_choice, kind_of
 from segue.masks import fill_boxes
@@ -153,8 +154,7 @@ def finds_of(value: object, size: tuple[int, int]) -> Finds:
     masks: Any = None
     if hasattr(value, "xyxy"):
         data: Any = value
-        boxes, scores, masks = data.xyxy, data.confidence, data.mask
-        labels = data.data.get("class_name", data.class_id)
+        boxes, scores, labels, masks = data.xyxy, data.confidence, labels_of(data), data.mask
     elif isinstance(value, Mapping):
         if "boxes" not in value:
             raise PromptError(f"the detector gave a dictionary with {', '.join(map(str, value))}, not boxes")

@@ -11,6 +11,7 @@ import numpy as np
 from PIL.Image import Image as PillowImage
 
 from segue.arrays import as_array
+from segue.conversions.supervision import labels_of
 from segue.errors import DatasetError, PromptError
 from segue.inputs import kind_of
 from segue.masks.given import EXPECTED, as_box, as_masks, as_points, is_mask_like, shape_of
@@ -60,7 +61,7 @@ def _detected(detections: Any) -> list[Prompt]:
     count = len(detections.xyxy)
     check_count(count)
     ids = range(1, count + 1) if detections.tracker_id is None else [int(i) for i in detections.tracker_id]
-    names = detections.data.get("class_name", detections.class_id)
+    names = labels_of(detections)
     labels = [None] * count if names is None else [str(name) for name in names]
     if detections.mask is not None:
         planes = zip(ids, detections.mask, labels, strict=True)

@@ -98,9 +98,7 @@ def used_file(name: str, weights: str | os.PathLike[str] | None) -> Path | None:
     entry = MODELS.find(name)
     if not takes_weights(entry, weights):
         return None
-    if weights is not None:
-        return weight_file(weights)
-    return downloaded(entry) if entry.bundled is None else own_file(entry)
+    return _default_file(entry) if weights is None else weight_file(weights)
 
 
 def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
@@ -117,12 +115,15 @@ def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Path:
     """The file that is read for a network: the given one, the one that comes with it, or one installed."""
     if weights is not None:
         return Path(weights)
-    if entry.bundled is None:
-        return downloaded(entry)
-    path = own_file(entry)
-    if entry.sha256 is not None and path.exists() and sha256(path) != entry.sha256:
+    path, bundled = _default_file(entry), entry.bundled is not None
+    if bundled and entry.sha256 is not None and path.exists() and sha256(path) != entry.sha256:
         raise CheckpointError(f"{path}: the weights that came with segue are damaged; reinstall segue")
     return path
+
+
+def _default_file(entry: Entry) -> Path:
+    """The weight file that comes with a network, or the installed one."""
+    return downloaded(entry) if entry.bundled is None else own_file(entry)
 
 
 def load_for(task: NetworkTask, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
