@@ -60,7 +60,10 @@ def opened(
 ) -> Any:
     """What a run takes of an open job."""
     job = SimpleNamespace(outputs=SimpleNamespace(resume=resume))
-    source, step = SimpleNamespace(endless=endless), lambda frame: session.step(frame, prompts(frame))
+    source, step = (
+        SimpleNamespace(endless=endless, original_size=None),
+        lambda frame: session.step(frame, prompts(frame)),
+    )
     return SimpleNamespace(session=session, step=step, job=job, source=source, required=None)
 
 

@@ -416,10 +416,11 @@ class FrameRun(FrameLoop):
             return self._opened.step(frame)
 
     def _write(self, frame: Frame, result: Segmentation) -> None:
-        # Masks that are read back have the size of the source.
-        sizes = frame.size, self._opened.source.original_size
-        if self.restored is not None and not is_result_of(frame, result, sizes):
-            raise DamagedStateError("a wrong result of a frame", self.restored)
+        if self.restored is not None:
+            # Masks that are read back have the size of the source.
+            sizes = frame.size, self._opened.source.original_size
+            if not is_result_of(frame, result, sizes):
+                raise DamagedStateError("a wrong result of a frame", self.restored)
         self._sink.write(frame, result)
         self._report(frame, result)
         self.done += 1

@@ -52,11 +52,16 @@ def explain(
     ]
 
 
-def draw(image: Image, scene: Scene | None, foreground: FloatingArray, rows: Rows) -> Image:
-    """One RGB image of several in rows, each of the size of the frame; what is short is filled with black."""
+def draw(
+    image: Image, scene: Scene | None, foreground: FloatingArray, rows: Rows, decision: str = ""
+) -> Image:
+    """One RGB image of several in rows, each of the size of the frame; what is short is filled with black.
+
+    The foreground has a decision about the whole image in its corner.
+    """
     beside, *further = rows
     empty = [] if scene is None else [scene.image, *(planes.transpose(1, 2, 0) for planes in scene.range)]
-    shown = [[image, *empty, *beside, grey(foreground, 1)], *filter(None, further)]
+    shown = [[image, *empty, *beside, labelled(grey(foreground, 1), decision)], *filter(None, further)]
     columns, size = max(map(len, shown)), image.shape[1::-1]
     black = np.zeros_like(image)
     return np.vstack(
@@ -67,11 +72,11 @@ def draw(image: Image, scene: Scene | None, foreground: FloatingArray, rows: Row
     )
 
 
-def labelled(strip: Image, word: str) -> Image:
-    """A strip with a word in its upper left corner, white on black; without one the strip itself."""
+def labelled(image: Image, word: str) -> Image:
+    """An image with a word in its upper left corner, white on black; without one the image itself."""
     if not word:
-        return strip
-    drawn, place, font = strip.copy(), (4, 14), cv2.FONT_HERSHEY_SIMPLEX
+        return image
+    drawn, place, font = image.copy(), (4, 14), cv2.FONT_HERSHEY_SIMPLEX
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(drawn, word, place, font, 0.45, colour, thickness)
     return np.asarray(drawn, np.uint8)

@@ -20,7 +20,7 @@ from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import SessionState, checkpointed
 from segue.sessions.empty_scene import Scene, resized, same_shape
-from segue.sessions.explaining import draw, labelled
+from segue.sessions.explaining import draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_segmenter
@@ -271,8 +271,8 @@ class ForegroundSession(ExplainedSession):
             stage.after(frame, background)
         if self._explains:
             shown = background.scene or Scene.of(frame.image, 1) if self._learns else None
-            strip = draw(frame.image, shown, frame.foreground, self._segmenter.explanation())
-            frame.explanation = labelled(strip, frame.decision)
+            rows = self._segmenter.explanation()
+            frame.explanation = draw(frame.image, shown, frame.foreground, rows, frame.decision)
         mask = (frame.foreground if frame.learned is None else frame.learned) > MASK_ABOVE
         self._hidden = np.asarray(cv2.dilate(mask.view(np.uint8), _GROW) > 0)
         if self._learns and not frame.pans:
