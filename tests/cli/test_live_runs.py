@@ -134,9 +134,11 @@ def test_a_camera_that_is_lost_leaves_complete_outputs(
 ) -> None:
     monkeypatch.setattr(live.Reconnect, "delay", lambda *_: 0.0)
     camera.lost_at = 7
-    outcome = record()
+    outcome = record("--retry", 4)
     assert outcome.code == 2
     assert "camera 0: lost (no image arrives" in outcome.err
+    assert "4 tries" in outcome.err
+    assert outcome.err.count("camera lost") == 1
     is_complete(tmp_path / "out", 7)
 
 

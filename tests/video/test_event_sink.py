@@ -14,6 +14,8 @@ import pytest
 from segue.errors import SegueError, SinkError
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import EventSink
+from segue.video.readers import ConnectionChange
+from segue.video.rotation import RotatingSink
 from segue.video.zones import Zone
 
 HEADER = [
@@ -54,8 +56,8 @@ def test_an_object_enters_and_leaves(tmp_path: Path) -> None:
     )
     assert rows(tmp_path / "events.csv") == [
         HEADER,
-        ["enter", "4", "1", "0.1", "1.0", "2.0", "6.0", "8.0", "30", "0.0", "30", "", "", "", ""],
-        ["leave", "4", "7", "0.7", "7.0", "2.0", "9.0", "4.0", "4", "0.6", "30", "", "", "", ""],
+        ["enter", "4", "1", "0.100", "1.0", "2.0", "6.0", "8.0", "30", "0.000", "30", "", "", "", ""],
+        ["leave", "4", "7", "0.700", "7.0", "2.0", "9.0", "4.0", "4", "0.600", "30", "", "", "", ""],
     ]
 
 
@@ -190,3 +192,27 @@ def test_a_zone_that_no_frame_shows_is_an_error(tmp_path: Path, text: str) -> No
     assert list(tmp_path.iterdir()) == []
     with EventSink(tmp_path / "events.csv", size=(20, 30), zones=[Zone.parse("door=29,0 60,0 60,9")]):
         pass
+
+
+def test_objects_that_stay_go_on_in_the_next_part(tmp_path: Path) -> None:
+    zone = Zone.parse("door=0,0 179,0 179,119 0,119")
+
+    def open_part(begin: float) -> EventSink:
+        return EventSink(tmp_path / f"{begin:.0f}.json", live=True, zones=[zone])
+
+    with RotatingSink(open_part, 1.0) as sink:
+        for t in range(25):  # three parts of ten frames
+            sink.write(*big(t, {1: (50, 50, 60, 60)} if t < 22 else {}))
+    told = [[event["event"] for event in events(tmp_path / f"{part}.json")] for part in range(3)]
+    assert told == [["enter", "zone-enter"], [], ["zone-leave", "leave"]]
+    dwelt = [event["seconds"] for event in events(tmp_path / "2.json")]
+    assert dwelt == pytest.approx([1.9, 2.1])  # the zone is watched from the third frame on
+
+
+def test_a_camera_that_was_away_is_two_events(tmp_path: Path) -> None:
+    with EventSink(tmp_path / "events.csv", live=True) as sink:
+        sink.write(*result(0, {}))
+        sink.connection(ConnectionChange("camera 0", False, 0, 0.1, reason="unplugged"))
+        sink.connection(ConnectionChange("camera 0", True, 1, 41.6, 41.5))
+    told = [(row[0], row[3], row[9]) for row in rows(tmp_path / "events.csv")[1:]]
+    assert told == [("offline", "0.100", "0.000"), ("online", "41.600", "41.500")]

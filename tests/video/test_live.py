@@ -5,16 +5,22 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from segue.errors import SourceError
-from segue.video import Reconnect, open_source
+from segue.errors import SourceDamageError, SourceError
+from segue.types import Image
+from segue.video import Reconnect, Source, open_source
 from segue.video import live as live_module
 from segue.video.addresses import stored_address
+from segue.video.live import LiveClock, LiveWarning
+from segue.video.readers import ConnectionChange, DamageError, Reader, SourceImage
+from segue.video.span import Span
 from tests.video.making import busy_images, drawn_image, level, write_video
 
 QUICK = Reconnect(tries=3, first_delay=0.001, max_delay=0.002, timeout=5.0)
@@ -28,7 +34,13 @@ class Server:
     """
 
     def __init__(
-        self, content: bytes, answers: list[int | None], *, tell_length: bool, ranges: bool = False
+        self,
+        content: bytes,
+        answers: list[int | None],
+        *,
+        tell_length: bool,
+        ranges: bool = False,
+        kind: str = "",
     ) -> None:
         self.requests = 0
         self.begins: list[int] = []
@@ -50,6 +62,8 @@ class Server:
                 if ranges:
                     self.send_header("Accept-Ranges", "bytes")
                     self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
+                if kind:
+                    self.send_header("Content-Type", kind)
                 if tell_length:
                     self.send_header("Content-Length", str(len(content) - begin))
                 self.end_headers()
@@ -74,9 +88,14 @@ def serve() -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def start(
-        content: bytes, answers: list[int | None], *, tell_length: bool = False, ranges: bool = False
+        content: bytes,
+        answers: list[int | None],
+        *,
+        tell_length: bool = False,
+        ranges: bool = False,
+        kind: str = "",
     ) -> Server:
-        servers.append(Server(content, answers, tell_length=tell_length, ranges=ranges))
+        servers.append(Server(content, answers, tell_length=tell_length, ranges=ranges, kind=kind))
         return servers[-1]
 
     yield start
@@ -265,3 +284,103 @@ def test_a_camera_that_is_not_there_is_reported_at_once(
     with pytest.raises(SourceError, match="camera 7: "):
         list(open_source(7, reconnect=QUICK))
     assert camera.numbers == [7]
+
+
+def test_a_stream_that_gave_frames_is_waited_for_and_says_when_it_was_away(
+    serve: Callable[..., Server], stream: bytes
+) -> None:
+    server = serve(stream, [len(stream), *[None] * 8, len(stream), None])
+    quick = Reconnect(first_delay=0.001, max_delay=0.002)
+    source = open_source(server.address("gate.ts"), when_late="all", reconnect=quick)
+    changes: list[ConnectionChange] = []
+    source.on_change(changes.append)
+    frames = iter(source)
+    assert [next(frames).index for _ in range(40)] == list(range(40))
+    source.close()
+    assert [(change.online, change.frame) for change in changes[:2]] == [(False, 19), (True, 20)]
+    assert changes[1].seconds == pytest.approx(changes[1].time - changes[0].time)
+    assert "secret" not in str(changes[0])
+
+
+def test_waits_grow_up_to_half_a_minute_however_long_a_camera_is_away() -> None:
+    patience = Reconnect()
+    assert [patience.delay(failures) for failures in (1, 2, 3, 7, 100_000)] == [0.5, 1.0, 2.0, 30.0, 30.0]
+
+
+def timed(arrivals: list[float], stamps: list[float | None]) -> list[float]:
+    """The times that a clock gives to frames that arrive with stamps."""
+    moments = iter([arrivals[0], *arrivals])  # the first frame also starts the clock
+    clock = LiveClock(now=lambda: next(moments))
+    return [clock.time_of(stamp) for stamp in stamps]
+
+
+def test_stamps_that_agree_with_the_clock_smooth_its_times() -> None:
+    times = timed([100.0, 100.3, 100.4], [7.0, 7.2, 7.4])
+    assert times == pytest.approx([0.0, 0.2, 0.4])
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_stamps_that_jump_by_an_hour_are_set_right_with_one_warning(jump: float) -> None:
+    arrivals = [100.0 + index for index in range(10)]
+    stamps: list[float | None] = [5000.0 + index + (jump if 3 <= index < 6 else 0.0) for index in range(10)]
+    with pytest.warns(LiveWarning) as warned:
+        times = timed(arrivals, stamps)
+    assert times == pytest.approx(list(range(10)))
+    assert len(warned) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*time stamps disagree")
+def test_stamps_of_another_rate_do_not_slow_the_clock() -> None:
+    arrivals = [index / 5 for index in range(500)]
+    times = timed(arrivals, [index / 25 for index in range(500)])
+    assert np.abs(np.subtract(times, arrivals)).max() < 3.3
+    assert times[300:] == pytest.approx(arrivals[300:])
+
+
+def test_mjpeg_by_http_is_timed_as_it_arrives(serve: Callable[..., Server]) -> None:
+    parts = []
+    for index in range(30):
+        jpeg = cv2.imencode(".jpg", drawn_image(index))[1].tobytes()
+        parts.append(b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
+        parts.append(jpeg + b"\r\n")
+    content = b"".join(parts)
+    server = serve(content, [len(content), None], kind="multipart/x-mixed-replace; boundary=b")
+    source = open_source(server.address("cam"), when_late="all", reconnect=QUICK, prefetch=1)
+    frames = []
+    with pytest.raises(SourceError, match="3 tries"):
+        frames.extend(source)
+    assert len(frames) >= 29
+    assert frames[28].time < 28 / 25 / 2  # they come at once, and FFmpeg's own stamps say 25 a second
+
+
+class Flaky(Reader):
+    """Gives six frames of which every other one is damaged."""
+
+    name = where = "flaky"
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live
+
+    @property
+    def endless(self) -> bool:
+        return self._live
+
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
+        def load(index: int) -> Image:
+            if index % 2:
+                raise DamageError(f"frame {index} is damaged")
+            return drawn_image(index)
+
+        for index in range(6):
+            yield SourceImage(index, index / 10, partial(load, index))
+
+
+def test_damage_ends_files_and_is_counted_in_streams() -> None:
+    said: list[str] = []
+    options = {"max_size": None, "on_damage": None, "prefetch": 0, "warn": said.append}
+    stream = Source(Flaky(live=True), Span(), **options)
+    assert [frame.index for frame in stream] == [0, 2, 4]
+    assert stream.damaged == 3
+    assert len(said) == 1
+    with pytest.raises(SourceDamageError, match="frame 1"):
+        list(Source(Flaky(live=False), Span(), **options))

@@ -82,6 +82,6 @@ def test_a_live_source_drops_clips_rather_than_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "WAITING", 0)
-    with pytest.warns(SnapshotWarning, match="too many clips wait"):
+    with pytest.warns(SnapshotWarning, match="clips left out"):
         record(tmp_path, range(6), range(6), live=True)
     assert sorted(path.suffix for path in (tmp_path / "seen").iterdir()) == [".jpg", ".jpg"]

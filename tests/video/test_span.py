@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from segue.errors import SourceError
 from segue.video import open_source, parse_position
+from segue.video.span import parse_duration
 from tests.video.making import drawn_image
 
 
@@ -73,3 +74,7 @@ def test_times_select_frames_by_their_time_stamps() -> None:
 def test_a_part_of_a_source_has_its_frames_within_the_span(end: object, indices: list[int]) -> None:
     source = open_source([drawn_image(0)] * 9, end=end, fps=10)
     assert [frame.index for frame in source.part(3, 6)] == indices
+
+
+def test_a_duration_without_a_unit_is_in_seconds() -> None:
+    assert [parse_duration(text) for text in ("45", "45s", "1.5min", "0:45")] == [45.0, 45.0, 90.0, 45.0]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from contextvars import copy_context
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -43,6 +44,7 @@ from segue.weights.available import DEFAULT_INSTANCES, default_model
 
 if TYPE_CHECKING:
     from segue.video import Source
+    from segue.video.readers import ConnectionChange
     from segue.video.zones import Zone
 
 # Base of what is wrong with a command line; versions of typer differ in where they keep it.
@@ -159,6 +161,7 @@ class Console(Observer):
 
     def __init__(self) -> None:
         self._bars = bars("note")
+        self._context = copy_context()  # another thread has its own
         self._bars.start()
 
     def close(self) -> None:
@@ -189,9 +192,15 @@ class Console(Observer):
         """Frames of a live source that came too fast, in words."""
         return f", {self._source.dropped} frames dropped" if self._source.dropped else ""
 
+    def connection(self, change: ConnectionChange) -> None:
+        self._context.copy().run(notice, f"{datetime.now():%H:%M:%S} {change}")
+
     def end(self, frames: int, seconds: float) -> None:
         self.close()
-        notice(f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s){self._dropped}")
+        damaged = f", {self._source.damaged} damaged" if self._source.damaged else ""
+        notice(
+            f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} frames/s){self._dropped}{damaged}"
+        )
 
     def written(self, name: str, path: Path) -> None:
         self.close()

@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from segue.types import Frame, Segmentation
     from segue.video import Source
     from segue.video.events import Event
+    from segue.video.readers import ConnectionChange
     from segue.video.zones import Zone
 
 
 class Observer:
     """Receives the progress of a job. This one ignores it; subclasses take what they need.
 
-    All methods but :meth:`event` are called in the thread that runs the job.
+    All methods but :meth:`event` and :meth:`connection` are called in the thread that runs the job.
     """
 
     def notice(self, text: str) -> None:
@@ -63,6 +64,13 @@ class Observer:
 
         Args:
             event: what, to which object, where and when.
+        """
+
+    def connection(self, change: ConnectionChange) -> None:
+        """A camera or stream was lost, or is back; called in the thread that reads it.
+
+        Args:
+            change: which, when and why.
         """
 
     def end(self, frames: int, seconds: float) -> None:

@@ -15,7 +15,7 @@ from segue.jobs.values import VideoJob, VideoSource
 from segue.models.base import FramePrompts
 from segue.sessions.session import Session
 from segue.types import Frame, Prompt, Segmentation
-from segue.video import Source, open_source
+from segue.video import Reconnect, Source, open_source
 from segue.video.best_views import Name
 from segue.video.zones import Zone
 
@@ -92,7 +92,8 @@ class OpenJob:
 
 def open_video(source: VideoSource) -> Source:
     """Open the source of a job."""
-    return open_source(source.place or "", **source.model_dump(exclude={"place", "identity", "origin"}))
+    options = source.model_dump(exclude={"place", "identity", "origin", "retry"})
+    return open_source(source.place or "", **options, reconnect=Reconnect(source.retry))
 
 
 def first_frame(name: str, frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:

@@ -35,6 +35,7 @@ from segue.sessions.session import ExplainedSession, Session
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Sink, Source, open_sinks, replayed
 from segue.video.images import write_image
+from segue.video.readers import ConnectionChange
 from segue.video.rotation import RotatingSink, part_name, part_path
 from segue.video.sinks import BackgroundSink
 from segue.video.span import parse_duration
@@ -152,6 +153,11 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
             write_image(explain / f"{result.index:06d}.png", strip)
         observer.frame(frame, result, opened.note(result))
 
+    def changed(change: ConnectionChange) -> None:
+        observer.connection(change)
+        sink.connection(change)
+
+    source.on_change(changed)
     loop = FrameRun(opened, sink, states, report)
     try:
         cancel.on_cancel(source.stop)

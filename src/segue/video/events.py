@@ -20,24 +20,26 @@ from segue.video.best_views import BestViews, Name
 from segue.video.file_sinks import SpooledSink, write_items
 from segue.video.notify import Notifier
 from segue.video.partial import writing
-from segue.video.sinks import Size, known_size, sized_mask
+from segue.video.readers import ConnectionChange
+from segue.video.sinks import Sink, Size, known_size, sized_mask
 from segue.video.snapshots import Snapshots
 from segue.video.zones import Zone
 
 MIN_FRAMES = 3
 """Objects that were seen on fewer frames, large enough, are not worth an event."""
 
-Kind = Literal["enter", "leave", "end", "zone-enter", "zone-leave", "cross"]
+Kind = Literal["enter", "leave", "end", "zone-enter", "zone-leave", "cross", "offline", "online"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An object appeared, left, or crossed or entered a zone.
+    """An object appeared, left, or crossed or entered a zone; or a camera was lost or is back.
 
     Attributes:
         event: ``enter``; ``leave`` when it has not been seen for a while; ``end`` when it was still there at
-            the end; ``zone-enter`` and ``zone-leave``; ``cross`` for a line.
-        object: its id.
+            the end; ``zone-enter`` and ``zone-leave``; ``cross`` for a line; ``offline`` when a camera or
+            stream is lost, and ``online`` when it is back, with the seconds that it was away.
+        object: its id; 0 for a camera.
         frame, time: where it was seen first or, for ``leave`` and ``end``, last; for the others where it
             happened; time in seconds.
         x0, y0, x1, y1: its box there, in pixels; the far side is exclusive.
@@ -177,6 +179,17 @@ class EventSink(SpooledSink):
         for number in sorted(set(self._visits) - set(segmentation.ids)):
             self._end("leave", number)
 
+    def connection(self, change: ConnectionChange) -> None:
+        kind: Kind = "online" if change.online else "offline"
+        seconds = round(change.seconds, 6)
+        self._emit(Event(kind, 0, change.frame, change.time, 0.0, 0.0, 0.0, 0.0, 0, seconds, 0))
+
+    def hand_over(self, successor: Sink) -> None:
+        """Objects that are there go on in the next part: they neither end nor enter."""
+        if isinstance(successor, EventSink):
+            successor._visits, self._visits = self._visits, {}
+            successor._views, self._views = self._views, None
+
     def close(self) -> None:
         if self._table is None:
             super().close()
@@ -263,10 +276,10 @@ class EventSink(SpooledSink):
 
     def _emit(self, event: Event) -> None:
         self._count += 1
-        if self._views is not None and event.label is None:
+        if self._views is not None and event.object and event.label is None:
             label, score = self._views.name(event.object) or (None, None)
             event = replace(event, label=label, label_score=None if score is None else round(score, 4))
-        if self._snapshots is not None:
+        if self._snapshots is not None and event.object:
             self._snapshots.add(self._count, event)
         if self._notifier is not None:
             self._notifier.send(asdict(event))
@@ -296,7 +309,8 @@ class _Table:
 
     def add(self, event: dict[str, object]) -> None:
         if not self._as_json:
-            self._rows.writerow(event)
+            times = {name: f"{event[name]:.3f}" for name in ("time", "seconds")}
+            self._rows.writerow({**event, **times})
             return
         if self._any:
             self._stream.write(",")

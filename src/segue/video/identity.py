@@ -137,9 +137,14 @@ class VideoSource(OptionModel):
     fps: float | None = None
     """Frames a second of sources that have no clock."""
 
-    on_damage: DamagePolicy = option("stop", "Source")
+    on_damage: DamagePolicy | None = option(None, "Source")
     """A frame that cannot be read: "stop" ends with an error after the frames before it, "skip" leaves it
-    out, "hold" repeats the frame before it; both of these warn."""
+    out, "hold" repeats the frame before it; both of these warn.  [default: stop; for cameras and live streams
+    skip, counted]"""
+
+    retry: int | None = option(None, "Source", ge=1)
+    """Give a camera or live stream up after so many failures in a row.  [default: never once it has given a
+    frame, else 5]"""
 
     when_late: WhenLate = option("newest", "Source")
     """A camera or live stream that is faster than its frames are taken: "newest" drops the oldest frames that

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -28,10 +29,22 @@ from segue.video.decode import (
     to_rgb,
     video_stream,
 )
-from segue.video.readers import Reader, SourceImage
+from segue.video.readers import ConnectionChange, Reader, SourceImage
 
 _LEAST_STEP = 1e-3
 """Least distance in seconds of two frames of a live source."""
+
+_TOLERANCE = 3.0
+"""Seconds by which the stamps of a live source may differ from the wall clock."""
+
+_FEW = 3
+"""Times that stamps are set right by the wall clock in a connection, before it alone counts."""
+
+_NO_TIMES = 0x80
+"""Flag of formats whose stamps FFmpeg makes up, such as MJPEG by HTTP (AVFMT_NOTIMESTAMPS)."""
+
+FIRST_TRIES = 5
+"""Failures in a row after which a source that never gave a frame is given up."""
 
 _LAST_CAMERA = 99
 """OpenCV reads the hundreds of a number as the driver to take."""
@@ -40,18 +53,23 @@ _EARLY_END = 0.5
 """Seconds by which a video may end before its promised length without counting as broken off."""
 
 
+class LiveWarning(UserWarning):
+    """A camera or stream was lost, is back, or tells wrong times; the message names it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """Patience with a source that fails.
+    """Patience with what fails now and then: a camera, an address, a receiver of events.
 
     Attributes:
-        tries: failures in a row after which it is given up; a frame that arrives starts the count anew.
+        tries: failures in a row after which it is given up; a frame that arrives starts the count anew. None
+            tries a live source for ever once it has given a frame, and 5 times before.
         first_delay: seconds before the first new try; each further wait is twice as long.
         max_delay: longest wait in seconds.
         timeout: seconds without any answer that count as a failure.
     """
 
-    tries: int = 5
+    tries: int | None = None
     first_delay: float = 0.5
     max_delay: float = 30.0
     timeout: float = 10.0
@@ -65,7 +83,7 @@ class Reconnect:
         Returns:
             Seconds; doubled with each failure up to ``max_delay``.
         """
-        return float(min(self.max_delay, self.first_delay * 2.0 ** (failures - 1)))
+        return float(min(self.max_delay, self.first_delay * 2.0 ** min(failures - 1, 60)))
 
 
 class _LiveReader(Reader):
@@ -75,11 +93,13 @@ class _LiveReader(Reader):
 
     def __init__(self, where: str, name: str, reconnect: Reconnect) -> None:
         self.where, self.name = where, name
+        self.on_change = _warn_of_change
         self._reconnect = reconnect
         self._stopped = CancelToken()
-        self._clock = _LiveClock()
+        self._clock = LiveClock(where)
         self._failures = 0
         self._given = 0
+        self._lost_at: float | None = None
 
     def interrupt(self) -> None:
         """End the wait for the next try; a read in progress ends by its own timeout."""
@@ -92,12 +112,19 @@ class _LiveReader(Reader):
         while not self._stopped.cancelled:
             self._clock.connect()
             reason = yield from self._connection()
-            if reason is None:
+            if reason is None or self._stopped.cancelled:
                 return
             self._failures += 1
-            if self._failures >= self._reconnect.tries:
+            lives = self.endless and self._given > 0
+            tries = self._reconnect.tries or (None if lives else FIRST_TRIES)
+            if tries is not None and self._failures >= tries:
                 raise SourceError(
                     f"{self.where}: lost ({reason}); gave up after {self._failures} tries in a row"
+                )
+            if lives and self._lost_at is None:
+                self._lost_at = self._clock.now
+                self.on_change(
+                    ConnectionChange(self.where, False, self._given - 1, self._lost_at, 0.0, reason)
                 )
             self._stopped.wait(self._reconnect.delay(self._failures))
 
@@ -107,8 +134,15 @@ class _LiveReader(Reader):
 
     def _image(self, time: float, load: Callable[[], Image]) -> SourceImage:
         self._failures = 0
+        if self._lost_at is not None:
+            away, self._lost_at = time - self._lost_at, None
+            self.on_change(ConnectionChange(self.where, True, self._given, time, away))
         self._given += 1
         return SourceImage(self._given - 1, time, load)
+
+
+def _warn_of_change(change: ConnectionChange) -> None:
+    warnings.warn(str(change), LiveWarning, stacklevel=3)
 
 
 class NetworkReader(_LiveReader):
@@ -132,6 +166,7 @@ class NetworkReader(_LiveReader):
         self._bytes = 0
         self._duration = 0.0
         self._promised = 0.0
+        self._has_times = True
 
     def _connection(self) -> Generator[SourceImage, None, str | None]:
         try:
@@ -158,7 +193,7 @@ class NetworkReader(_LiveReader):
             elif self._bytes and place < self._passed:
                 continue
             else:
-                time = self._clock.time_of(item.time)
+                time = self._clock.time_of(item.time if self._has_times else None)
             if time is None or time <= self._last:
                 continue
             self._passed = place + 1
@@ -186,7 +221,9 @@ class NetworkReader(_LiveReader):
             self._bytes = max(size or 0, 0)
             alone = len(container.streams) == 1
             self._promised = promised_end(stream) or (self._duration if alone else 0.0)
-            self.fps = float(stream.average_rate) if stream.average_rate else self.fps
+            self._has_times = bool(self._bytes) or not int(container.format.flags) & _NO_TIMES
+            if self._has_times and stream.average_rate:
+                self.fps = float(stream.average_rate)
             for item in decode(container, stream):
                 if self._stopped.cancelled:
                     return
@@ -200,35 +237,59 @@ class NetworkReader(_LiveReader):
         return self._last >= 0 and end > self._promised - _EARLY_END
 
 
-class _LiveClock:
-    """Times of a live stream: the stream's own within a connection, the wall clock between connections."""
+class LiveClock:
+    """Times of a live stream: its own stamps, as long as they agree with the wall clock, which is the judge.
 
-    def __init__(self) -> None:
+    Stamps that differ by seconds, as those that jump by an hour or run at another rate, are set right by the
+    wall clock, with one warning. After a few times the wall clock alone counts until the next connection.
+
+    Args:
+        where: the stream, for the warning.
+        now: the wall clock in seconds, from any beginning.
+    """
+
+    def __init__(self, where: str = "stream", now: Callable[[], float] = time.monotonic) -> None:
+        self._where, self._now = where, now
         self._begin: float | None = None
         self._offset: float | None = None
         self._next = 0.0
+        self._anchors = 0
+        self._warned = False
+
+    @property
+    def now(self) -> float:
+        """Seconds since the first frame of all."""
+        return 0.0 if self._begin is None else self._now() - self._begin
 
     def connect(self) -> None:
         """The stream's time stamps may start anywhere from now on."""
-        self._offset = None
+        self._offset, self._anchors = None, 0
 
     def since(self, moment: float) -> float:
         """Seconds that have passed since a time that :meth:`time_of` gave."""
-        return 0.0 if self._begin is None else max(0.0, time.monotonic() - self._begin - moment)
+        return max(0.0, self.now - moment)
 
     def time_of(self, stamp: float | None) -> float:
         """Seconds since the first frame of all, of a frame that has just arrived; they always rise."""
-        now = time.monotonic()
         if self._begin is None:
-            self._begin = now
-        moment = now - self._begin
-        if stamp is not None:
+            self._begin = self._now()
+        moment = now = self.now
+        if stamp is not None and self._anchors <= _FEW:
+            if self._offset is not None and abs(stamp + self._offset - now) > _TOLERANCE:
+                self._anchors, self._offset = self._anchors + 1, None
+                self._warn()
             if self._offset is None:
-                self._offset = max(moment, self._next) - stamp
+                self._offset = max(now, self._next) - stamp
             moment = stamp + self._offset
         moment = max(moment, self._next)
         self._next = moment + _LEAST_STEP
         return moment
+
+    def _warn(self) -> None:
+        if not self._warned:
+            self._warned = True
+            message = f"{self._where}: its time stamps disagree with the clock by seconds; the clock counts"
+            warnings.warn(message, LiveWarning, stacklevel=4)
 
 
 class CameraReader(_LiveReader):

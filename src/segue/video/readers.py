@@ -38,6 +38,32 @@ class SourceImage:
     load: Callable[[], Image]  # RGB, (H, W, 3), uint8, or DamageError; valid until the next image
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionChange:
+    """A camera or stream was lost, or gives frames again.
+
+    Attributes:
+        where: the source, without passwords.
+        online: whether it gives frames again.
+        frame: index of the last frame before, or of the first one after.
+        time: when, in seconds of the source.
+        seconds: time that it was away.
+        reason: why it was lost; empty where it is back.
+    """
+
+    where: str
+    online: bool
+    frame: int
+    time: float
+    seconds: float = 0.0
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.online:
+            return f"{self.where}: camera back after {max(1, round(self.seconds))} s"
+        return f"{self.where}: camera lost ({self.reason}); it is tried again"
+
+
 class Reader:
     """A kind of source.
 
@@ -53,6 +79,7 @@ class Reader:
         works_ahead: whether reading in a thread pays and is allowed.
         pixel_aspect: width of a pixel by its height; images are stored, and masks made, without regard to it.
         turns: quarter turns, counterclockwise, that metadata of the source add to its images.
+        on_change: called in the thread that reads, when a live source is lost or is back.
     """
 
     name: str
@@ -66,6 +93,7 @@ class Reader:
     works_ahead: bool = True
     pixel_aspect: Fraction = Fraction(1)
     turns: int = 0
+    on_change: Callable[[ConnectionChange], None]
 
     @property
     def endless(self) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from segue.registry import SINKS
 from segue.types import Frame, Segmentation
+from segue.video.readers import ConnectionChange
 from segue.video.sinks import Sink
 
 
@@ -25,17 +26,27 @@ class RotatingSink(Sink):
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         if frame.time >= self._begin + self._seconds:
             complete, self._part = self._part, None
-            if complete is not None:
-                complete.close()
             # Parts begin at multiples of their length, whatever frames are lost between.
             self._begin = frame.time // self._seconds * self._seconds
-            self._part = self._open_part(self._begin)
+            following = self._open_part(self._begin)
+            if complete is not None:
+                try:
+                    complete.hand_over(following)
+                    complete.close()
+                except BaseException:
+                    following.abort()
+                    raise
+            self._part = following
         if self._part is not None:
             self._part.write(frame, segmentation)
 
     def flush(self) -> None:
         if self._part is not None:
             self._part.flush()
+
+    def connection(self, change: ConnectionChange) -> None:
+        if self._part is not None:
+            self._part.connection(change)
 
     def close(self) -> None:
         if self._part is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from segue.masks import resize_mask
 from segue.system import lower_thread_priority
 from segue.types import Frame, IndexMask, Segmentation
 from segue.video.partial import PartialFile, writing
+from segue.video.readers import ConnectionChange
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -41,6 +43,20 @@ class Sink:
 
     def flush(self) -> None:
         """Return when everything written so far has left this process."""
+
+    def connection(self, change: ConnectionChange) -> None:
+        """Learn that a live source was lost or is back; no frames come meanwhile.
+
+        Args:
+            change: which, when and why.
+        """
+
+    def hand_over(self, successor: Sink) -> None:
+        """Give what goes on at the end of a part to the sink of the next part, before this one is closed.
+
+        Args:
+            successor: the same kind of sink, which has not written yet.
+        """
 
     def close(self) -> None:
         """Complete the output and give it its final name.
@@ -128,6 +144,15 @@ class MultiSink(Sink):
         for sink in self._sinks:
             sink.flush()
 
+    def connection(self, change: ConnectionChange) -> None:
+        for sink in self._sinks:
+            sink.connection(change)
+
+    def hand_over(self, successor: Sink) -> None:
+        if isinstance(successor, MultiSink):
+            for sink, other in zip(self._sinks, successor._sinks, strict=True):
+                sink.hand_over(other)
+
     def close(self) -> None:
         self._end(Sink.close.__name__)
 
@@ -161,7 +186,7 @@ class BackgroundSink(Sink):
 
     def __init__(self, sink: Sink, depth: int = 8) -> None:
         self._sink = sink
-        self._jobs: queue.Queue[tuple[Frame, Segmentation] | None] = queue.Queue(depth)
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="segue-sink", daemon=True)
         self._thread.start()
@@ -174,7 +199,11 @@ class BackgroundSink(Sink):
             segmentation: its result.
         """
         self._raise_error()
-        self._jobs.put((frame, segmentation))
+        self._jobs.put(partial(self._sink.write, frame, segmentation))
+
+    def connection(self, change: ConnectionChange) -> None:
+        """Queue a change of the connection; any thread may call it."""
+        self._jobs.put(partial(self._sink.connection, change))
 
     def flush(self) -> None:
         """Wait until everything queued is written."""
@@ -215,7 +244,7 @@ class BackgroundSink(Sink):
         while (job := self._jobs.get()) is not None:
             if self._error is None:
                 try:
-                    self._sink.write(*job)
+                    job()
                 except BaseException as error:
                     self._error = error  # the caller gets it, whatever it is
             self._jobs.task_done()

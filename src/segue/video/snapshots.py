@@ -50,7 +50,7 @@ _OURS = re.compile(rf"{_NAME}|\.{_NAME}\.[0-9a-f]{{8}}\.partial")
 
 
 class SnapshotWarning(UserWarning):
-    """A clip was not written, because clips are wanted faster than they can be encoded."""
+    """Clips were not written, because they are wanted faster than they can be encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,7 @@ class Snapshots:
         self._past: deque[_Moment] = deque(maxlen=MOST_FRAMES)
         self._open: list[_Clip] = []
         self._work: list[Future[None]] = []
+        self._left_out = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
 
     def see(self, frame: Frame, segmentation: Segmentation, size: tuple[int, int]) -> None:
@@ -163,6 +164,11 @@ class Snapshots:
         self._thread.shutdown(wait=True)
         for work in self._work:
             work.result()
+        if self._left_out:
+            message = (
+                f"{self._folder}: {self._left_out} clips left out, which came faster than they are encoded"
+            )
+            warnings.warn(message, SnapshotWarning, stacklevel=2)
 
     def abort(self) -> None:
         """End without the clips that are not complete; those that are stay."""
@@ -180,7 +186,7 @@ class Snapshots:
     def _begin(self, clip: _Clip) -> None:
         """Have a clip encoded; a live source drops it where too many wait."""
         if len(self._work) >= WAITING and self._live:
-            warnings.warn(f"{clip.paths[0]}: too many clips wait; left out", SnapshotWarning, stacklevel=3)
+            self._left_out += len(clip.paths)
             return
         self._work.append(
             self._thread.submit(_write, clip.paths, clip.moments, self._fps, self._pixel_aspect)

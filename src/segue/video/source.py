@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -26,7 +27,7 @@ from segue.video.images import AnimationReader, ImageReader, count_frames, match
 from segue.video.kinds import IMAGE_SUFFIXES
 from segue.video.live import CameraReader, NetworkReader, Reconnect
 from segue.video.prefetch import Prefetcher
-from segue.video.readers import ArrayReader, DamageError, Reader
+from segue.video.readers import ArrayReader, ConnectionChange, DamageError, Reader
 from segue.video.span import Span
 from segue.video.video_file import VideoFileReader
 
@@ -66,6 +67,7 @@ class Source(AbstractContextManager["Source"]):
         request: what :func:`open_source` was asked for; without a place for images in memory.
         given_as: class of what it was made from, with the module.
         varies: whether frames may change their size; otherwise that is an error.
+        damaged: frames that could not be read and were left out or held.
     """
 
     varies = False
@@ -76,7 +78,7 @@ class Source(AbstractContextManager["Source"]):
         span: Span,
         *,
         max_size: int | None,
-        on_damage: DamagePolicy,
+        on_damage: DamagePolicy | None,
         prefetch: int,
         warn: Callable[[str], None],
         when_late: WhenLate = "newest",
@@ -90,6 +92,7 @@ class Source(AbstractContextManager["Source"]):
         self._on_damage = on_damage
         self._drops = when_late == "newest"
         self._dropped = 0  # by iterations that have ended
+        self.damaged = 0
         self._prefetch = prefetch if reader.works_ahead else 0
         self._warn = warn
         self._active: list[Prefetcher[_Read]] = []
@@ -165,6 +168,26 @@ class Source(AbstractContextManager["Source"]):
         """
         return self._reader.delay(frame.time)
 
+    def at(self, time: float) -> datetime | None:
+        """Tell the date and time of day of a moment.
+
+        Args:
+            time: seconds of this source, as frames have them.
+
+        Returns:
+            With the zone of this machine; None where the source is not live.
+        """
+        delay = self._reader.delay(time)
+        return None if delay is None else datetime.now().astimezone() - timedelta(seconds=delay)
+
+    def on_change(self, call: Callable[[ConnectionChange], None]) -> None:
+        """Have something called, instead of a warning, when a live source is lost or is back.
+
+        Args:
+            call: receives what changed, in the thread that reads.
+        """
+        self._reader.on_change = call
+
     def __iter__(self) -> Iterator[Frame]:
         if self._used and self._reader.once:
             raise SourceError(f"{self._reader.where}: can be read only once")
@@ -228,22 +251,31 @@ class Source(AbstractContextManager["Source"]):
                 break
             if not isinstance(image, DamageError):
                 last = image
-            elif self._on_damage == "stop":
+            elif self._damage_policy == "stop":
                 raise SourceDamageError(
                     f"{image}; frames read before it: {count} "
                     "(--on-damage skip leaves such a frame out, hold repeats the one before it)"
                 ) from image
-            elif self._on_damage == "hold" and last is not None:
-                self._warn(f"{image}; the frame before it is repeated")
             else:
-                self._warn(f"{image}; skipped")
-                continue
+                self.damaged += 1
+                held = self._damage_policy == "hold" and last is not None
+                if self._on_damage is not None:
+                    self._warn(f"{image}; {'the frame before it is repeated' if held else 'skipped'}")
+                elif self.damaged == 1:
+                    self._warn(f"{image}; skipped, and so are further ones; they are counted")
+                if last is None or not held:
+                    continue
             count += 1
             yield Frame(index, time, last)
         if self._stopped.cancelled and not self.endless:
             raise Cancelled(f"{self._reader.where}: stopped after {count} frames")
         if count == 0 and self._closings == closings and not self._stopped.cancelled:
             raise SourceError(f"{self._reader.where}: no frame to read (check start and end)")
+
+    @property
+    def _damage_policy(self) -> DamagePolicy:
+        """What damage does; of an address it is known from the first frame on whether it has an end."""
+        return self._on_damage or ("skip" if self.endless else "stop")
 
     def _ahead(self) -> Iterator[_Read]:
         if self._prefetch < 1:
@@ -309,7 +341,7 @@ def open_source(
     max_size: int | None = None,
     fps: float | None = None,
     colour: Literal["rgb", "bgr"] = "rgb",
-    on_damage: DamagePolicy = "stop",
+    on_damage: DamagePolicy | None = None,
     when_late: WhenLate = "newest",
     prefetch: int = 4,
     reconnect: Reconnect | None = None,
@@ -331,7 +363,8 @@ def open_source(
         fps: frames a second of sources that have no clock (images, arrays: 25 if not given).
         colour: channel order of arrays and tensors; ``bgr`` as from ``cv2.imread``.
         on_damage: what a frame that cannot be read does: "stop" ends with an error after the frames before
-            it, "skip" leaves it out, "hold" repeats the frame before it; both of these warn.
+            it, "skip" leaves it out, "hold" repeats the frame before it; both of these warn. None is "stop"
+            for what has an end, and for cameras and live streams "skip" with one warning; see ``damaged``.
         when_late: what happens when a camera or live stream is faster than its frames are taken: "newest"
             drops the oldest frames that wait, "all" takes every frame and falls behind.
         prefetch: number of frames to decode ahead in a thread; 0 decodes when asked. Arrays and other
@@ -359,7 +392,7 @@ def open_source(
         check_number("fps", fps, error=SourceError)
         if fps <= 0:
             raise SourceError(f"fps {fps}: give a number above 0")
-    if on_damage not in get_args(DamagePolicy):
+    if on_damage is not None and on_damage not in get_args(DamagePolicy):
         raise SourceError(f"on_damage {on_damage!r}: choose one of {', '.join(get_args(DamagePolicy))}")
     if when_late not in get_args(WhenLate):
         raise SourceError(f"when_late {when_late!r}: choose one of {', '.join(get_args(WhenLate))}")

@@ -11,8 +11,8 @@ from segue.inputs import whole_number
 Position = int | float
 """A place in a source: a frame index if it is an int, a time in seconds if it is a float."""
 
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(s|min|h)")
-_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(s|min|h)?")
+_UNITS = {None: 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)s?")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d*)?)")
 
@@ -57,7 +57,9 @@ def parse_duration(value: float | str, argument: str = "duration") -> float:
     elif not isinstance(value, bool):
         seconds = float(value)
     if not 0 < seconds < float("inf"):
-        raise SourceError(f"{argument} {value!r}: write a time above 0, such as 90s, 10min, 2h or 1:30:00")
+        raise SourceError(
+            f"{argument} {value!r}: write a time above 0, such as 90, 90s, 10min, 2h or 1:30:00"
+        )
     return seconds
 
 
