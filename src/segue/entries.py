@@ -300,12 +300,14 @@ class SinkEntry:
         file: its file or folder inside the output folder; the ending of a file tells it from others.
         open: makes the sink that writes to a path.
         needs_frames: whether it draws on the images.
+        only_shows: whether it only shows results: its failure ends no run of a camera.
     """
 
     name: str
     file: str
     open: Callable[[Path, SinkOptions], Sink]
     needs_frames: bool = False
+    only_shows: bool = False
 
     @property
     def suffix(self) -> str:

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segue.errors import SinkError
 from segue.jobs.running import STATE
 from segue.sessions import TrackSession
 from segue.video import live, open_source
 from segue.video.mask_folder import read_marker
+from segue.video.video_sink import OverlayVideoSink
 from tests.cli.running import FRAMES, Command
 
 
@@ -140,6 +142,19 @@ def test_a_camera_that_is_lost_leaves_complete_outputs(
     assert "4 tries" in outcome.err
     assert outcome.err.count("camera lost") == 1
     is_complete(tmp_path / "out", 7)
+
+
+def test_an_overlay_that_cannot_be_encoded_ends_no_run_on_a_camera(
+    record: Command, camera: type[Camera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise SinkError("overlay.mp4: cannot be encoded")
+
+    monkeypatch.setattr(OverlayVideoSink, "_draw", refuse)
+    outcome = record("--duration", "0.3s")
+    assert outcome.code == 0, outcome
+    assert outcome.err.count("cannot be encoded") == 1
+    assert len(list((tmp_path / "out" / "masks").glob("*.png"))) > 1
 
 
 def test_a_second_ctrl_c_ends_at_once(record: Command, camera: type[Camera], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from segue.errors import SinkError
 from segue.types import Frame, Segmentation
 from segue.video import BackgroundSink, Sink
 from segue.video.partial import write_complete
+from segue.video.sinks import LenientSink, ShowingWarning
 from tests.video.making import fill_disk_at, needs_full_disk, result
 
 
@@ -50,6 +51,18 @@ def test_what_goes_wrong_in_the_background_comes_back(depth: int) -> None:
     with pytest.raises(SinkError, match="frame 2: the disk is full"):
         run()
     assert recorder.calls == [0, 1, "abort"]
+
+
+def test_a_sink_that_only_shows_ends_no_run() -> None:
+    recorder = Recorder(fail_at=2, fail_close=True)
+    sink = LenientSink(recorder)
+    with pytest.warns(ShowingWarning) as warned:  # noqa: PT031
+        for index in (0, 1, 2, 2, 3):
+            sink.write(*result(index))
+        sink.close()
+    assert recorder.calls == [0, 1, 3]
+    assert len(warned) == 3, "the first failure, the number, and the end"
+    assert "2 frames" in str(warned[1].message)
 
 
 @needs_full_disk

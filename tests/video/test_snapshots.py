@@ -85,3 +85,18 @@ def test_a_live_source_drops_clips_rather_than_frames(
     with pytest.warns(SnapshotWarning, match="clips left out"):
         record(tmp_path, range(6), range(6), live=True)
     assert sorted(path.suffix for path in (tmp_path / "seen").iterdir()) == [".jpg", ".jpg"]
+
+
+def test_a_live_source_goes_on_where_images_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, data: bytes) -> None:
+        raise SinkError(f"{path}: cannot be written (the disk is full; free some space)")
+
+    monkeypatch.setattr(module, "write_complete", refuse)
+    with pytest.raises(SinkError):
+        record(tmp_path, range(6), range(6))
+    with pytest.warns(SnapshotWarning, match=r"3 images or clips left out .*disk is full"):
+        record(tmp_path, range(6), range(6), live=True, replace=True)
+    assert [path.name for path in (tmp_path / "seen").iterdir()] == ["00001-enter-7.mp4"]
+    assert (tmp_path / "events.json").exists()

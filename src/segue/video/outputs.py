@@ -15,7 +15,7 @@ from segue.types import Frame, Segmentation
 from segue.video.best_views import Name
 from segue.video.mask_folder import Settings, replay
 from segue.video.partial import locked
-from segue.video.sinks import BackgroundSink, MultiSink, Sink
+from segue.video.sinks import BackgroundSink, LenientSink, MultiSink, Sink
 from segue.video.zones import Zone
 
 if TYPE_CHECKING:
@@ -167,8 +167,10 @@ def open_sinks(
     with ExitStack() as locks, ExitStack() as opened:
         locks.enter_context(locked(paths.values()))
         for name, path in paths.items():
-            sinks.append(SINKS.find(name).open(path, options))
-            opened.callback(sinks[-1].abort)
+            entry = SINKS.find(name)
+            sink = entry.open(path, options)
+            opened.callback(sink.abort)
+            sinks.append(LenientSink(sink) if entry.only_shows and source.endless else sink)
         opened.pop_all()
         together = _LockedSinks(sinks, locks.pop_all())
     return OpenSinks(BackgroundSink(together) if background else together, paths)
@@ -288,6 +290,7 @@ ENTRIES = (
         "overlay.mp4",
         _opener("video_sink:OverlayVideoSink", "fps", "side_by_side", "begin", "pixel_aspect"),
         needs_frames=True,
+        only_shows=True,
     ),
     SinkEntry("coco", "coco.json", _opener(_COCO, _SIZE, "names:images", "categories")),
     SinkEntry("ytvis", "ytvis.json", _opener(_COCO, _SIZE, "names", "categories", flavour="ytvis")),

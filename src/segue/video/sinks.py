@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segue.errors import SinkError
 from segue.masks import resize_mask
 from segue.system import lower_thread_priority
 from segue.types import Frame, IndexMask, Segmentation
@@ -172,6 +174,50 @@ class MultiSink(Sink):
     def abort(self) -> None:
         for sink in self._sinks:
             sink.abort()
+
+
+class ShowingWarning(UserWarning):
+    """A video that only shows results of a camera misses some; the message names it."""
+
+
+class LenientSink(Sink):
+    """Writes to a sink that only shows results: where it fails, frames are missing there, with a warning."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._missing = 0
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        try:
+            self._sink.write(frame, segmentation)
+        except SinkError as error:
+            self._missing += 1
+            if self._missing == 1:
+                self._warn(f"{error}; the run goes on, and frames that are missing there are counted")
+
+    def flush(self) -> None:
+        self._sink.flush()
+
+    def connection(self, change: ConnectionChange) -> None:
+        self._sink.connection(change)
+
+    def hand_over(self, successor: Sink) -> None:
+        if isinstance(successor, LenientSink):
+            self._sink.hand_over(successor._sink)
+
+    def close(self) -> None:
+        if self._missing > 1:
+            self._warn(f"{self._missing} frames are missing in a video")
+        try:
+            self._sink.close()
+        except SinkError as error:
+            self._warn(str(error))
+
+    def abort(self) -> None:
+        self._sink.abort()
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(text, ShowingWarning, stacklevel=3)
 
 
 class BackgroundSink(Sink):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -50,7 +51,7 @@ _OURS = re.compile(rf"{_NAME}|\.{_NAME}\.[0-9a-f]{{8}}\.partial")
 
 
 class SnapshotWarning(UserWarning):
-    """Clips were not written, because they are wanted faster than they can be encoded."""
+    """Images or clips of a camera were not written: wanted faster than they can be encoded, or no room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ class _Clip:
 class Snapshots:
     """Writes ``00007-enter-3.jpg`` and ``.mp4``, encoded in a thread, for the seventh event, about object 3.
 
-    A ``live`` run drops clips rather than wait for the encoder. ``on_clip`` is called by :meth:`close` with
+    A ``live`` run drops clips rather than wait for the encoder, and goes on where images cannot be written.
+    ``on_clip`` is called by :meth:`close` with
     the number of clips that are encoded, 0 first, and of those that were left, if any.
     """
 
@@ -116,7 +118,7 @@ class Snapshots:
         self._past: deque[_Moment] = deque(maxlen=MOST_FRAMES)
         self._open: list[_Clip] = []
         self._work: list[Future[None]] = []
-        self._left_out = 0
+        self._left_out, self._reason = 0, ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
 
     def see(self, frame: Frame, segmentation: Segmentation, size: tuple[int, int]) -> None:
@@ -143,7 +145,8 @@ class Snapshots:
         start = round(event.x0 * across) - thick, round(event.y0 * down) - thick
         end = round(event.x1 * across) + thick - 1, round(event.y1 * down) + thick - 1
         cv2.rectangle(image, start, end, BOX, thick)
-        write_complete(self._folder / f"{name}.jpg", _jpeg(image))
+        with self._lenient():
+            write_complete(self._folder / f"{name}.jpg", _jpeg(image))
         path, now = self._folder / f"{name}.mp4", self._past[-1]
         if self._open and now.time <= self._open[-1].first + TOGETHER + ROUNDING:
             self._open[-1].paths.append(path)
@@ -163,11 +166,9 @@ class Snapshots:
             wait([work])
         self._thread.shutdown(wait=True)
         for work in self._work:
-            work.result()
+            self._complete(work)
         if self._left_out:
-            message = (
-                f"{self._folder}: {self._left_out} clips left out, which came faster than they are encoded"
-            )
+            message = f"{self._folder}: {self._left_out} images or clips left out ({self._reason})"
             warnings.warn(message, SnapshotWarning, stacklevel=2)
 
     def abort(self) -> None:
@@ -178,7 +179,7 @@ class Snapshots:
     def _encode(self, clip: _Clip) -> None:
         for work in [work for work in self._work if work.done()]:
             self._work.remove(work)
-            work.result()
+            self._complete(work)
         if len(self._work) >= WAITING and not self._live:
             self._work.pop(0).result()
         self._begin(clip)
@@ -186,11 +187,29 @@ class Snapshots:
     def _begin(self, clip: _Clip) -> None:
         """Have a clip encoded; a live source drops it where too many wait."""
         if len(self._work) >= WAITING and self._live:
-            self._left_out += len(clip.paths)
+            self._leave_out(len(clip.paths), "they came faster than they are encoded")
             return
         self._work.append(
             self._thread.submit(_write, clip.paths, clip.moments, self._fps, self._pixel_aspect)
         )
+
+    def _complete(self, work: Future[None]) -> None:
+        with self._lenient():
+            work.result()
+
+    @contextmanager
+    def _lenient(self) -> Iterator[None]:
+        """What cannot be written ends a run with an end, and is counted in a live one."""
+        try:
+            yield
+        except SinkError as error:
+            if not self._live:
+                raise
+            self._leave_out(1, str(error))
+
+    def _leave_out(self, number: int, reason: str) -> None:
+        self._left_out += number
+        self._reason = self._reason or reason
 
 
 def _moment(frame: Frame, segmentation: Segmentation) -> _Moment:
