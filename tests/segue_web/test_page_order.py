@@ -4,161 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 from segue.masks import encode_rle
-from segue_web.guard import STATIC
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.test_page import WAIT, playwright
+from tests.segue_web.desk import ADDRESS, HEIGHT, WIDTH, Desk
+from tests.segue_web.test_page import playwright
 
 pytestmark = needs_chromium
-
-ADDRESS = "http://page.test/s3cret/"
-HEIGHT, WIDTH, FRAMES = 240, 432, 9
-KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-
-Message = dict[str, Any]
-
-
-@pytest.fixture
-def desk(browser: Any) -> Iterator[Desk]:
-    desk = Desk(browser)
-    yield desk
-    assert desk.errors == []
-    desk.page.close()
-
-
-class Desk:
-    """A page, and the project behind it as the test has it: objects, revisions, and masks of frames.
-
-    What is asked is answered at once, but for the requests in ``held``, which wait for :meth:`answer`.
-    """
-
-    def __init__(self, browser: Any) -> None:
-        self.index = "index.html"
-        self.held: set[str] = set()
-        self.waiting: list[Message] = []
-        self.asked: list[Message] = []
-        self.revision = 0
-        self.objects: list[int] = []
-        self.undo: str | None = None
-        self.looks: dict[int, Message] = {}
-        self.errors: list[str] = []
-        self.send: Callable[[str], None] = lambda _: None
-        self.page = browser.new_page(viewport={"width": 1360, "height": 820}, reduced_motion="reduce")
-        self.page.set_default_timeout(WAIT)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.route(f"{ADDRESS}**", self._file)
-        self.page.route_web_socket(re.compile("/ws$"), self._connect)
-
-    def open(self) -> None:
-        self.page.goto(ADDRESS)
-        self.page.wait_for_selector("body[data-mode=annotate]")
-
-    def _file(self, route: Any) -> None:
-        name = route.request.url.removeprefix(ADDRESS).partition("?")[0]
-        if name.startswith("frame/"):
-            image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-            route.fulfill(body=cv2.imencode(".jpg", image)[1].tobytes(), content_type="image/jpeg")
-            return
-        path = STATIC / (name.removeprefix("static/") or self.index)
-        route.fulfill(body=path.read_bytes(), content_type=KINDS[path.suffix])
-
-    def _connect(self, route: Any) -> None:
-        self.send = route.send
-        route.on_message(self._hear)
-
-    def _hear(self, text: str) -> None:
-        message = json.loads(text)
-        self.asked.append(message)
-        if message["op"] in self.held:
-            self.waiting.append(message)
-        else:
-            self.answer(message)
-
-    def answer(self, message: Message, **fields: Any) -> None:
-        """Answer with what is known now, and with these."""
-        known: Message = {}
-        if message["op"] == "hello":
-            video = {"name": "pond", "width": WIDTH, "height": HEIGHT, "frames": FRAMES, "fps": 25}
-            video |= {"pixel_aspect": 1, "times": None}
-            known = {
-                "mode": "annotate", "video": video, "objects": self.about(),
-                "timeline": self.timeline(), "history": {"undo": self.undo, "redo": None}, "settings": {},
-                "detectors": ["motion"], "running": None, "interrupted": None, "folder": "p", "classes": [],
-                "formats": [{"id": "coco", "group": "Data sets", "name": "COCO", "text": "one JSON"}],
-                "revision": self.revision,
-            }  # fmt: skip
-        elif message["op"] == "look":
-            known = {"frames": [self.look(frame) for frame in message["frames"]]}
-        self.send(json.dumps({"id": message["id"], **known, **fields}))
-
-    def about(self) -> list[Message]:
-        shown = {"colour": "#f2495c", "visible": True, "locked": False, "category": "", "group": ""}
-        return [{"id": i, "name": f"Object {i}", **shown, "attributes": {}} for i in self.objects]
-
-    def timeline(self) -> list[list[Any]]:
-        return [[f, int(i), *m] for f, look in self.looks.items() for i, m in look["marks"].items()]
-
-    def look(self, frame: int) -> Message:
-        nothing: Message = {"masks": {}, "prompts": {}, "marks": {}}
-        return nothing | self.looks.get(frame, {}) | {"frame": frame, "revision": self.revision}
-
-    def change(
-        self, frame: int, *objects: int, kind: str = "given", label: str = "click", **fields: Any
-    ) -> None:
-        """Give these objects a mask on a frame, and say so to the page."""
-        plane = np.zeros((HEIGHT, WIDTH), np.bool_)
-        plane[40:60, 40:60] = True
-        self.revision += 1
-        self.undo = label
-        new = [i for i in objects if i not in self.objects]
-        self.objects += new
-        masks = {str(i): encode_rle(plane)["counts"] for i in objects}
-        marks = {str(i): [kind, 1.0, 400, None, None] for i in objects}
-        self.looks[frame] = {"masks": masks, "marks": marks, **fields}
-        event: Message = {"event": "changed", "revision": self.revision, "frames": [self.look(frame)]}
-        if new:
-            event["objects"] = self.about()
-        self.send(json.dumps(event | {"history": {"undo": self.undo, "redo": None}}))
-
-    def next(self, op: str) -> Message:
-        """Wait for a held request of this kind; others stay."""
-        for _ in range(WAIT // 10):
-            for message in self.waiting:
-                if message["op"] == op:
-                    self.waiting.remove(message)
-                    return message
-            self.page.wait_for_timeout(10)
-        raise AssertionError(f"the page does not ask to {op}")
-
-    def next_asked(self, op: str, place: int = 0) -> Message:
-        """Wait for a request of this kind, the first one or a later one."""
-        for _ in range(WAIT // 10):
-            found = [message for message in self.asked if message["op"] == op]
-            if len(found) > place:
-                return found[place]
-            self.page.wait_for_timeout(10)
-        raise AssertionError(f"the page does not ask to {op}")
-
-    def ops(self, *wanted: str) -> list[str]:
-        return [message["op"] for message in self.asked if message["op"] in wanted]
-
-    def settle(self) -> None:
-        """Let the page hear all that was sent before, and draw it."""
-        self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def here(self, text: str) -> None:
-        playwright.expect(self.page.locator("#here-text")).to_contain_text(text)
-
-    def click(self, x: float, y: float) -> None:
-        box = self.page.locator("#canvas").bounding_box()
-        self.page.mouse.click(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
 
 
 def test_the_page_of_a_run_asks_for_one_image_at_a_time(desk: Desk) -> None:

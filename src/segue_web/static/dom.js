@@ -48,9 +48,13 @@ export function fill(list, shown, parts) {
   list.replaceChildren(...parts());
 }
 
+/** Where notices lie: beside the image, or in a dialog that is open, which covers everything else. */
+const place = () => (element("dialog").open ? element("dialog") : element("view")).append(element("notices"));
+
 /** One line for the person, which goes by itself unless it is bad. */
 export function notice(text, kind = "", more = []) {
   const box = element("notices");
+  place();
   const isHint = kind === "" && !more.length;  // of what was done last: one is enough
   for (const old of [...box.children]) if (old.firstElementChild?.textContent === text || (isHint && old.className === "notice hint")) old.remove();
   const node = make("div", { className: `notice ${isHint ? "hint" : kind}` }, [span(text), ...more, iconButton("close", "Close", () => node.remove())]);
@@ -61,6 +65,8 @@ export function notice(text, kind = "", more = []) {
 
 export function dialog(title, body) {
   const box = element("dialog");
+  element("view").append(element("notices"));
+  box.onclose = place;
   box.replaceChildren(
     make("div", { className: "dialog-head" }, [make("h2", { id: "dialog-title", textContent: title }), iconButton("close", "Close", () => box.close())]),
     make("div", { className: "dialog-body" }, body),
