@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,17 +90,42 @@ class AnnotateBackend(Backend):
             "settings": self._settings,
         }
         super().__init__(video, requests)
+        self._loading = False
+        self._loads: asyncio.Future[None] | None = None
         self._prepares = False  # whether a frame is prepared for the first click
         self._next: tuple[int, Point | None] | None = None  # frame and place to be prepared after it
         self._uploads = 0
         self._imports: dict[int, Labels] = {}
 
     def open(self) -> None:
-        self._worker.submit("ready")
+        self._begin_to_load()
+        self._worker.on_replaced = self._begin_to_load
+
+    def _begin_to_load(self) -> None:
+        """Have the networks loaded, unless that is what has just failed."""
+        if self._loads is None or self._loads.done():
+            self._loads = asyncio.ensure_future(self._load())
+
+    async def _load(self) -> None:
+        """Load the networks before they are asked for, and tell the pages when clicks do not wait for one."""
+        self._tell_loading(True)
+        try:
+            with suppress(SegueError):  # a click or a tracking says it too
+                await self._worker.ask("load_prompter")
+        finally:
+            self._tell_loading(False)
+        with suppress(SegueError):
+            await self._worker.ask("load_tracker")
+
+    def _tell_loading(self, loading: bool) -> None:
+        self._loading = loading
+        self.send({"event": "loading", "loading": loading})
 
     def close(self) -> None:
         """End the process and close the project; a tracking that runs can be resumed."""
         self._runner.close()
+        if self._loads is not None:
+            self._loads.cancel()
         self._worker.close()
         self._thread.shutdown(wait=True)
         self.project.close()
@@ -155,7 +181,7 @@ class AnnotateBackend(Backend):
                 break
         if job is not None:
             known["interrupted"] = None
-        return {**known, "running": job and job.progress}
+        return {**known, "running": job and job.progress, "loading": self._loading}
 
     def _known(self) -> dict[str, Any]:
         """The first answer to a page, without the running job; in the project's thread."""

@@ -89,14 +89,18 @@ class Tools:
         other = index + 1 if index + 1 < self.video.count else index - 1
         return None if other < 0 else self.video.frame(other).image
 
-    def ready(self) -> None:
-        """The modules are loaded once this is answered."""
+    def load_prompter(self) -> None:
+        """Load the network that answers clicks, so that the first one does not wait for it."""
+        self.prepare(0)
+
+    def load_tracker(self) -> None:
+        """Load the network that tracks, so that the first tracking begins at once."""
+        self.network  # noqa: B018  a cached property
 
     def prepare(self, index: int, at: Point | None = None) -> None:
-        """Load what a click and a tracking need, and answer a first click at a place, or in the middle."""
+        """Compute what a click on a frame needs, and answer a first one at a place, or in the middle."""
         height, width = self.video.size
         self.prompter(index).answer(Prompts(points=[at or (width / 2, height / 2)]))
-        self.network  # noqa: B018  loaded now, so that the first tracking begins at once
 
     def click(self, index: int, prompts: Prompts, bound: BoolArray | None) -> tuple[BoolArray, float]:
         """The mask (H, W) that prompts mean, and the IoU to be expected."""
@@ -179,6 +183,7 @@ class Worker:
     def __init__(self, video: Video, model: Model, prompter: str, device: str | None) -> None:
         self._arguments = (video.path, video.index, model, prompter, device)
         self._pool = self._new_pool()
+        self.on_replaced: Callable[[], None] = lambda: None  # called when another process has to load all again
 
     def _new_pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, self._arguments)
@@ -212,6 +217,7 @@ class Worker:
             for process in list((pool._processes or {}).values()):
                 process.kill()
             pool.shutdown(wait=False)
+            self.on_replaced()
 
     async def steps(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> AsyncGenerator[Any, None]:
         """Steps of a job, made from the tools and arguments; the next one is computed while one is used."""
@@ -226,6 +232,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process; requests that wait get an error."""
+        self.on_replaced = lambda: None
         for process in (self._pool._processes or {}).values():
             process.kill()
         self._pool.shutdown(cancel_futures=True)

@@ -590,6 +590,32 @@ def test_of_the_frames_that_are_passed_the_last_is_prepared(
     assert prepared == [0, 4], "a click waits for one frame at most, not for all that were passed"
 
 
+def test_the_networks_are_loaded_before_anybody_asks_and_again_in_a_new_process(
+    backend: AnnotateBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    told: list[bool] = []
+
+    async def ask(method: str) -> None:
+        asked.append(method)
+        if len(asked) == 4:  # what kills every process is not tried again and again
+            backend._worker.on_replaced()
+            raise SegueError("out of memory")
+
+    async def run() -> None:
+        backend.send = lambda event: told.append(event["loading"])
+        backend.open()
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+        backend._worker.on_replaced()
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+    monkeypatch.setattr(backend._worker, "ask", ask)
+    asyncio.run(run())
+
+    assert asked == ["load_prompter", "load_tracker"] * 2
+    assert told == [True, False] * 2
+
+
 def test_of_two_trackings_at_once_one_is_refused(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 4, 20, 30)
     track = request("track", direction="forward", frame=4)

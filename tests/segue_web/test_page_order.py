@@ -265,3 +265,16 @@ def test_a_press_on_a_list_is_not_lost_while_something_is_tracked(desk: Desk) ->
         desk.page.mouse.up()
     assert desk.next_asked("object")["locked"] is True
     desk.here("Object 2")
+
+
+def test_a_click_that_waits_for_the_network_says_so(desk: Desk) -> None:
+    desk.held = {"hello", "click"}
+    desk.page.goto(ADDRESS)
+    desk.answer(desk.next("hello"), loading=True)
+    progress, saved = desk.page.locator("#progress"), desk.page.locator("#saved")
+    playwright.expect(progress).to_contain_text("Loading the network")
+    desk.click(0.5, 0.5)
+    playwright.expect(saved).to_have_text("Waiting for the network …")
+    desk.send(json.dumps({"event": "loading", "loading": False}))
+    playwright.expect(progress).to_be_hidden()
+    playwright.expect(saved).to_have_text("Saving …")

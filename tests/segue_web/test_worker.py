@@ -166,7 +166,7 @@ def killed_again_and_again(video: Path, kills: int) -> None:
 
     async def run() -> None:
         for _ in range(kills):
-            worker.submit("ready").result()
+            worker.submit("load_tracker").result()
             job = asyncio.ensure_future(count(10_000))
             await asyncio.sleep(chance.random() * chance.choice([0.05, 3.0]))
             os.kill(next(iter(worker._pool._processes)), signal.SIGKILL)

@@ -29,8 +29,8 @@ async function onState(online) {
 
 function begin(known) {
   const first = state.mode === "loading";
-  const { mode, video, objects, timeline, settings, history = state.history, revision = 0, running = null, interrupted = null, names = [], classes = [], formats = [] } = known;
-  Object.assign(state, { mode, history, revision, running, names, classes, formats, video });
+  const { mode, video, objects, timeline, settings, history = state.history, revision = 0, running = null, loading = false, interrupted = null, names = [], classes = [], formats = [] } = known;
+  Object.assign(state, { mode, history, revision, running, loading, names, classes, formats, video });
   Object.assign(state.settings, settings);
   document.body.dataset.mode = mode;
   state.setObjects(objects);
@@ -65,6 +65,8 @@ function onEvent(event) {
       void loadFrames([state.frame]);
     }
     state.saved = "Saved";
+  } else if (event.event === "loading") {
+    state.loading = event.loading;
   } else if (event.event === "progress") {
     state.running = event;
   } else if (event.event === "ended") {

@@ -47,6 +47,8 @@ class State {
   pending = 0;
   /** what stands beside the buttons while there are none */
   saved = "";
+  /** whether the network is loaded that answers clicks, which wait for it */
+  loading = false;
   /** whether a tracking or an export was asked for and has not begun yet */
   starting = false;
   /** the group that is chosen instead of an object @type {string | null} */

@@ -46,11 +46,11 @@ function showCommands() {
 }
 
 function showProgress() {
-  const { running, finding } = state;
-  element("progress").hidden = !running && !finding;
+  const { running, finding, loading } = state;
+  element("progress").hidden = !running && !finding && !loading;
   const bar = element("progress-bar");
-  if (finding && !running) {
-    element("progress-what").textContent = `Looking for objects with ${finding}; the first look also loads it`;
+  if (!running) {
+    element("progress-what").textContent = loading ? "Loading the network …" : `Looking for objects with ${finding}; the first look also loads it`;
     element("progress-rate").textContent = "";
     bar.removeAttribute("value");
   }
@@ -67,7 +67,7 @@ function showSettings() {
   for (const id of ["brush", "opacity", "threshold"]) {
     if (document.activeElement !== element(id)) element(id).value = String(state.settings[id]);
   }
-  const text = state.pending ? "Saving …" : state.saved;
+  const text = !state.pending ? state.saved : state.loading ? "Waiting for the network …" : "Saving …";
   if (element("saved").textContent !== text) element("saved").textContent = text;
 }
 
