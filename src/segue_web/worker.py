@@ -183,7 +183,7 @@ class Worker:
     def __init__(self, video: Video, model: Model, prompter: str, device: str | None) -> None:
         self._arguments = (video.path, video.index, model, prompter, device)
         self._pool = self._new_pool()
-        self.on_replaced: Callable[[], None] = lambda: None  # called when another process has to load all again
+        self.on_replaced: Callable[[], None] = lambda: None  # another process has nothing loaded
 
     def _new_pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, self._arguments)
