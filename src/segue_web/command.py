@@ -125,7 +125,7 @@ def annotate(
                 typer.echo(f"{path}: and {len(wanted) - MOST_LISTED} more objects")
             backend.import_all(given, wanted)
         typer.echo(printable(f"project: {folder}"))
-        server.serve(backend, port, browser)
+        server.serve(backend, port, browser, folder)
 
 
 def serve(
@@ -184,7 +184,8 @@ def serve(
     """
     need_web()
     from segue.registry import MODELS
-    from segue_web.guard import LOOPBACK, certificate, listening, quiet_server, refuse_pages
+    from segue_web.address import listening
+    from segue_web.guard import LOOPBACK, certificate, quiet_server, refuse_pages
     from segue_web.services.assistant import Assistant
 
     if keyfile is not None and certfile is None:

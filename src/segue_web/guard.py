@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import mimetypes
+import re
 import secrets
-import socket
 import ssl
 import threading
 import webbrowser
@@ -25,6 +25,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segue.errors import SegueError
+from segue_web.address import listen, proof
 from segue_web.slow_clients import PatientProtocol
 
 STATIC = Path(__file__).parent / "static"
@@ -44,6 +45,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+_PROOF = re.compile(r"/proof/([0-9a-f]{32})")
+"""A page asks for a proof before it connects again; see :func:`segue_web.address.proof`."""
 
 Life = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 """Runs before the first request and after the last one."""
@@ -66,6 +70,8 @@ class Guard:
         answer: ASGIApp = self._app
         if (origin or changes) and origin != f"http://{headers['host']}":
             answer = Response("this page answers only itself", 403)
+        elif scope["type"] == "http" and (found := _PROOF.fullmatch(scope["path"])):
+            answer = Response(proof(self._token.decode(), found[1]), media_type="text/plain")
         elif not secrets.compare_digest(_first_part(scope["path"]).encode(), self._token):
             answer = Response("the address lacks its secret; take the one that the terminal shows", 403)
 
@@ -130,14 +136,6 @@ def refuse_pages(app: FastAPI, host: str, token: str | None) -> None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK, www_redirect=False)
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens at an address: who connects before the server answers waits for it."""
-    try:
-        return socket.create_server((host, port))
-    except OSError as error:
-        raise SegueError(f"port {port} cannot be used ({error.strerror}); give another with --port") from None
-
-
 def certificate(certfile: Path, keyfile: Path | None) -> dict[str, str]:
     """Settings of uvicorn for HTTPS; a certificate that cannot be used is an error now."""
     try:
@@ -160,11 +158,17 @@ def quiet_server(app: FastAPI, **limits: Any) -> uvicorn.Server:
 
 
 class LocalServer:
-    """Serves the application made for a secret on 127.0.0.1, and tells its address."""
+    """Serves the application made for a secret on 127.0.0.1, and tells its address, which a folder keeps."""
 
-    def __init__(self, make: Callable[[str], FastAPI], port: int, browser: bool, longest: int) -> None:
-        self._listener = listening("127.0.0.1", port)
-        number, token = self._listener.getsockname()[1], secrets.token_urlsafe(24)
+    def __init__(
+        self,
+        make: Callable[[str], FastAPI],
+        port: int,
+        browser: bool,
+        longest: int,
+        folder: Path | None = None,
+    ) -> None:
+        self._listener, (number, token) = listen(port, folder)
         self._address, self._browser = f"http://127.0.0.1:{number}/{token}/", browser
         self._server = quiet_server(make(token), ws_max_size=longest)
         self._thread = threading.Thread(target=self.run, name="segue-page", daemon=True)

@@ -202,6 +202,6 @@ def _zipped(folder: Path) -> Path:
     return path
 
 
-def serve(backend: Backend, port: int, browser: bool) -> None:
+def serve(backend: Backend, port: int, browser: bool, folder: Path | None = None) -> None:
     """Serve a page until Ctrl-C, at an address that is printed and, if wanted, opened in the browser."""
-    LocalServer(partial(make_app, backend), port, browser, messages.MAX_BYTES).run()
+    LocalServer(partial(make_app, backend), port, browser, messages.MAX_BYTES, folder).run()

@@ -261,7 +261,7 @@ def test_a_kill_in_the_midst_of_tracking_is_gone_on_with(
     page.key("t")
     playwright.expect(page.page.locator("#progress-what")).to_contain_text(re.compile(r"[3-9] of 79"))
     server.kill()
-    playwright.expect(page.page.locator("#offline")).to_contain_text("trying again")
+    playwright.expect(page.page.locator("#offline")).to_contain_text("Start segue annotate again")
     page.page.close()
 
     page = Page(browser, serve(*arguments).address)

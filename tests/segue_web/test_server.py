@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hmac
 import io
 import json
 import zipfile
@@ -103,6 +104,16 @@ def test_a_foreign_page_cannot_ask_nor_send(client: TestClient) -> None:
     assert client.get(f"/{TOKEN}/frame/0.jpg", headers=evil).status_code == 403
     assert client.post(f"/{TOKEN}/import/a.png", content=b"x", headers=evil).status_code == 403
     assert client.post(f"/{TOKEN}/import/a.png", content=b"x").status_code == 403
+
+
+def test_a_page_hears_whether_we_know_its_secret_before_it_sends_it(client: TestClient) -> None:
+    challenge = "0123456789abcdef" * 2
+
+    answer = client.get(f"/proof/{challenge}")
+
+    assert answer.text == hmac.new(TOKEN.encode(), challenge.encode(), "sha256").hexdigest()
+    assert client.get(f"/proof/{challenge}", headers={"origin": "http://evil.example"}).status_code == 403
+    assert client.get("/proof/short").status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from fastapi import FastAPI
 
 from segue.errors import SegueError
 from segue_web import slow_clients
-from segue_web.guard import certificate, listening, quiet_server, refuse_pages
+from segue_web.address import listening
+from segue_web.guard import certificate, quiet_server, refuse_pages
 from segue_web.server import make_app
 from segue_web.services.label_studio import make_app as make_service
 from segue_web.services.media import Media

@@ -68,7 +68,7 @@ function connect() {
     if (ended) return;
     if (event.code === 1012) { end("The run has ended."); return; }
     element("offline").hidden = false;
-    element("offline").textContent = "The connection to the run is lost; trying again …";
+    element("offline").textContent = "The connection to the run is lost. If it has ended, start it again and use the new address.";
     setTimeout(connect, Math.min(4000, 250 * 2 ** tries++));
   };
 }

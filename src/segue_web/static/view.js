@@ -126,6 +126,7 @@ class View {
     const key = near ? -1 - index : index;
     const running = this.loading.get(key);
     if (running) return running;
+    if (!state.online) return Promise.resolve();  // another program may be there by now
     const work = (async () => {
       try {
         const answer = await fetch(`frame/${index}.jpg${near ? "?near=true" : ""}`);
