@@ -257,7 +257,7 @@ class SinkOptions:
         pixel_aspect: width of a pixel by its height, for videos that are written.
         settings: all that the masks depend on, as JSON values.
         side_by_side: put the plain frame beside the drawn one.
-        overwrite, resume: what to do with the output of an earlier run.
+        overwrite, resume, append: what to do with the output of an earlier run.
         categories: number of each label, for formats that number classes.
         begin: time in seconds of the source at which videos that are written begin.
         zones: regions and lines of the image that are watched.
@@ -280,6 +280,7 @@ class SinkOptions:
     side_by_side: bool = False
     overwrite: bool = False
     resume: bool = False
+    append: bool = False
     categories: Mapping[str, int] = field(default_factory=dict)
     begin: float = 0.0
     zones: tuple[Zone, ...] = ()
@@ -300,6 +301,7 @@ class SinkEntry:
         file: its file or folder inside the output folder; the ending of a file tells it from others.
         open: makes the sink that writes to a path.
         needs_frames: whether it draws on the images.
+        appends: whether it can go on after what an earlier run of a camera wrote.
         only_shows: whether it only shows results: its failure ends no run of a camera.
     """
 
@@ -307,6 +309,7 @@ class SinkEntry:
     file: str
     open: Callable[[Path, SinkOptions], Sink]
     needs_frames: bool = False
+    appends: bool = False
     only_shows: bool = False
 
     @property

@@ -19,6 +19,7 @@ from segue.errors import ArgumentError, FlowError, PromptError, SegueError, Sink
 from segue.flow import FlowFiles
 from segue.inputs import kind_of
 from segue.jobs.opened import Inputs, OpenJob
+from segue.jobs.places import OutputPlaces
 from segue.jobs.plan import zones_of
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
@@ -52,7 +53,8 @@ class OpenForeground(OpenJob):
         self.zones = zones_of(job)
         super().__init__(job, inputs)
         options, source = job.options, self.source
-        _check_background(job.background, job.outputs.overwrite or job.outputs.resume)
+        outputs = job.outputs
+        _check_background(job.background, outputs.overwrite or outputs.resume or outputs.append)
         usual = "scene" not in inputs and job.scene == "median"
         plain = usual and job.depth is None
         if options.passes == 2 and source.once:
@@ -96,6 +98,7 @@ class OpenForeground(OpenJob):
                 min_area=options.min_area,
                 objects=options.objects,
                 shadows=options.shadows,
+                after=self._last_object(),
             ),
             short_side=side,
             without=options.without,
@@ -104,6 +107,13 @@ class OpenForeground(OpenJob):
         )
         if job.name_events is not None:
             self.name_object = object_namer(job.name_events, job.device)
+
+    def _last_object(self) -> int:
+        """The last id of the runs of a camera after which this one goes on."""
+        outputs = self.job.outputs
+        if outputs.overwrite or not (outputs.append or outputs.rotate):
+            return 0
+        return OutputPlaces.of(self.job, self.source).last_object(outputs.formats)
 
     @property
     def total(self) -> int | None:

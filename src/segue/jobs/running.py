@@ -26,6 +26,7 @@ from segue.errors import (
 )
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Inputs, OpenJob, first_frame
+from segue.jobs.places import EVENTS, OutputPlaces, default_folder
 from segue.jobs.record import identified, result_settings, write_record
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.masks.values import MAX_ID
@@ -33,10 +34,10 @@ from segue.sessions.base import DamagedStateError, SessionState, blaming_state
 from segue.sessions.passes import Passes
 from segue.sessions.session import ExplainedSession, Session
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video import Sink, Source, open_sinks, replayed
+from segue.video import Sink, open_sinks, replayed
 from segue.video.images import write_image
 from segue.video.readers import ConnectionChange
-from segue.video.rotation import RotatingSink, part_name, part_path
+from segue.video.rotation import RotatingSink, part_name
 from segue.video.sinks import BackgroundSink
 from segue.video.span import parse_duration
 from segue.weights.identity import network_digest
@@ -171,7 +172,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
                 begun = time.perf_counter()
             observer.begin("frames", opened.total)
             loop.run(opened.own_images(frames), cancel)
-        if outputs.rotate is None:
+        if outputs.rotate is None and not outputs.append:
             write_record(job, outputs.folder or default_folder(source), written)
         if states:
             forget_state(states)
@@ -200,8 +201,14 @@ def _check_outputs(opened: OpenJob) -> None:
     outputs, source = opened.job.outputs, opened.source
     if outputs.rotate is not None and not source.endless:
         raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
+    if outputs.append and not source.endless:
+        raise SourceError(f"{source.name}: has an end; --append is for cameras and live streams")
+    if outputs.append and outputs.overwrite:
+        raise SinkError("append and overwrite exclude each other; give one of them")
     if outputs.resume and source.endless:
-        raise SourceError(f"{source.name}: what a live source gave is gone; leave out --resume")
+        raise SourceError(
+            f"{source.name}: what a live source gave is gone; --append goes on after it, instead of --resume"
+        )
     if outputs.resume and opened.in_memory:
         raise SinkError(f"{source.name}: a run over images in memory cannot be resumed; leave out resume")
 
@@ -209,53 +216,44 @@ def _check_outputs(opened: OpenJob) -> None:
 def _open_sink(opened: OpenJob, written: dict[str, Path], observer: Observer) -> Sink:
     """Open everything that a job writes; the places go into ``written``."""
     job, outputs, source = opened.job, opened.job.outputs, opened.source
-    targets, notify = {"folder": outputs.folder or default_folder(source)}, None
-    if isinstance(job, ForegroundJob):
-        others = {"events": job.events, "snapshots": job.snapshots}
-        targets |= {kind: path for kind, path in others.items() if path is not None}
-        notify = job.notify
+    whole = OutputPlaces.of(job, source)
 
     def encoding(done: int, total: int) -> None:
         if not done:
             observer.begin("clips", total)
         observer.count(done)
 
-    def open_part(begin: float, name: str | None = None) -> Sink:
-        places = {kind: part_path(path, name) if name else path for kind, path in targets.items()}
-        folder, snapshots = places.pop("folder"), places.pop("snapshots", None)
+    def open_part(begin: float, places: OutputPlaces = whole) -> Sink:
         sinks = open_sinks(
-            folder,
+            places.folder,
             outputs.formats,
             source,
             overwrite=outputs.overwrite,
             resume=outputs.resume,
+            append=outputs.append,
             settings=result_settings(job, whole=isinstance(opened.frames, Passes)),
             side_by_side=outputs.side_by_side,
-            background=name is None,
-            places=places,
+            background=outputs.rotate is None,
+            places=places.others,
             categories={label: number for number, label in opened.names.items()},
             begin=begin,
             zones=opened.zones,
-            notify=notify,
-            on_clip=encoding if name is None else None,
+            notify=job.notify if isinstance(job, ForegroundJob) else None,
+            on_clip=encoding if outputs.rotate is None else None,
             on_event=observer.event,
             name_object=opened.name_object,
-            snapshots=snapshots,
+            snapshots=places.snapshots,
         )
         written.update(sinks.paths)
-        if name is not None:
-            write_record(job, folder, sinks.paths)
+        if places is not whole:
+            only_events = {*sinks.paths} == {EVENTS}
+            write_record(job, whole.folder if only_events else places.folder, sinks.paths)
         return sinks.sink
 
-    if outputs.rotate is None:
-        return open_part(0.0)
-    seconds = parse_duration(outputs.rotate, "--rotate")
-    return BackgroundSink(RotatingSink(lambda begin: open_part(begin, part_name()), seconds))
-
-
-def default_folder(source: Source) -> Path:
-    """Default output path of a source."""
-    return Path("segue-out") / source.name
+    if outputs.rotate is not None:
+        seconds = parse_duration(outputs.rotate, "--rotate")
+        return BackgroundSink(RotatingSink(lambda begin: open_part(begin, whole.part(part_name())), seconds))
+    return open_part(0.0, whole.next_run(part_name(), outputs.formats) if outputs.append else whole)
 
 
 def _hint(opened: OpenJob, masks: Path | None, saves: bool) -> str:

@@ -167,6 +167,10 @@ class Outputs(OptionModel):
     rotate: str | None = option(None, "Output")
     """Begin new outputs every 90s, 10min, 2h ... of a source without an end."""
 
+    append: bool = option(False, "Output")
+    """Go on after earlier runs of a camera or live stream: events and their images follow those that are
+    there, other outputs get a folder named by the time of the start."""
+
     overwrite: bool = option(False, "Output")
     """Replace existing output."""
 

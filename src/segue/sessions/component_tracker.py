@@ -50,11 +50,15 @@ class ComponentTracker(Checkpointable):
     _tracks: dict[int, _Track] = checkpointed(dict)
     _last_id: int = checkpointed(0)
     state_types = (_Track,)
-    reset = Checkpointable.restart
 
-    def __init__(self, confirmed: int = CONFIRMED) -> None:
-        self._confirmed = confirmed
+    def __init__(self, confirmed: int = CONFIRMED, after: int = 0) -> None:
+        self._confirmed, self._after = confirmed, after
         self.reset()
+
+    def reset(self) -> None:
+        """Begin anew; the first id is the one after ``after``."""
+        super().restart()
+        self._last_id = self._after
 
     def restart(self) -> None:
         """Forget all objects; their ids are not given again."""

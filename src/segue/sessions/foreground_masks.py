@@ -43,6 +43,7 @@ class ForegroundMasks(Checkpointable):
         objects: give every moving object an id of its own; else all foreground is object 1, and shadow
             object 2.
         shadows: tell shadows; only without ``objects``.
+        after: the last id that an earlier run gave to an object.
 
     Raises:
         ArgumentError: a number is out of range, or both ``objects`` and ``shadows`` are wanted.
@@ -59,6 +60,7 @@ class ForegroundMasks(Checkpointable):
         min_area: int | None = None,
         objects: bool = False,
         shadows: bool = False,
+        after: int = 0,
     ) -> None:
         if threshold is not None and not 0 < threshold < 1:
             raise ArgumentError(f"threshold is {threshold}, but must lie between 0 and 1")
@@ -75,7 +77,7 @@ class ForegroundMasks(Checkpointable):
         self._min_area = min_area
         self._shadows = shadows
         self.objects = objects
-        self._tracker = ComponentTracker() if objects else None
+        self._tracker = ComponentTracker(after=after) if objects else None
         self._crowded = False
 
     def settle(self, threshold: float) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from segue.errors import SinkError
 from segue.masks import measure
 from segue.masks.measure import LEAST_SIDE, least_area
-from segue.system import sync_open_file
 from segue.types import Frame, Point, Segmentation
 from segue.video.best_views import BestViews, Name
-from segue.video.file_sinks import SpooledSink, write_items
+from segue.video.event_table import Event as Event
+from segue.video.event_table import EventTable, Kind, read_events
+from segue.video.file_sinks import SpooledSink
 from segue.video.notify import Notifier
 from segue.video.partial import writing
 from segue.video.readers import ConnectionChange
@@ -27,52 +27,6 @@ from segue.video.zones import Zone
 
 MIN_FRAMES = 3
 """Objects that were seen on fewer frames, large enough, are not worth an event."""
-
-Kind = Literal["enter", "leave", "end", "zone-enter", "zone-leave", "cross", "offline", "online"]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An object appeared, left, or crossed or entered a zone; or a camera was lost or is back.
-
-    Attributes:
-        event: ``enter``; ``leave`` when it has not been seen for a while; ``end`` when it was still there at
-            the end; ``zone-enter`` and ``zone-leave``; ``cross`` for a line; ``offline`` when a camera or
-            stream is lost, and ``online`` when it is back, with the seconds that it was away.
-        object: its id; 0 for a camera.
-        frame, time: where it was seen first or, for ``leave`` and ``end``, last; for the others where it
-            happened; time in seconds.
-        x0, y0, x1, y1: its box there, in pixels; the far side is exclusive.
-        area: its pixels there.
-        seconds: time since it came, 0 for ``enter``; for ``zone-leave`` the time that it was in the zone.
-        largest: largest area so far, in pixels.
-        label: its class, or None if unknown.
-        label_score: score of that class, in [0, 1], if a detector gave it.
-        zone: name of the zone or line; for other events the zone that contains it, if any.
-        direction: ``right`` or ``left`` for ``cross``: the side to which it went, as seen when
-            facing from the first point of the line to the second.
-    """
-
-    event: Kind
-    object: int
-    frame: int
-    time: float
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    area: int
-    seconds: float
-    largest: int
-    label: str | None = None
-    label_score: float | None = None
-    zone: str = ""
-    direction: str = ""
-
-    @property
-    def foot(self) -> Point:
-        """Middle of the lower side of the box, where somebody stands on the ground."""
-        return (self.x0 + self.x1) / 2, self.y1
 
 
 @dataclass(slots=True)
@@ -109,6 +63,7 @@ class EventSink(SpooledSink):
         notify: address that receives each event as soon as it is known, see
             :class:`segue.video.notify.Notifier`.
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
+        append: go on after the events that a live file has already.
         snapshots: takes an image and a clip of each event.
         on_event: called with each event as soon as it is known.
         name: says what an object without a label is, from the best view of it so far; called at most once for
@@ -127,6 +82,7 @@ class EventSink(SpooledSink):
         size: Size = None,
         zones: Sequence[Zone] = (),
         live: bool = False,
+        append: bool = False,
         notify: str | None = None,
         snapshots: Snapshots | None = None,
         on_event: Callable[[Event], None] | None = None,
@@ -142,16 +98,22 @@ class EventSink(SpooledSink):
         self._notifier = None if notify is None else Notifier(notify)
         super().__init__(path, size)
         self._visits: dict[int, _Visit] = {}
-        self._live = live
-        self._table: _Table | None = None
-        self._snapshots, self._count, self._on_event = snapshots, 0, on_event
+        self._live, self._append = live, append
+        self._table: EventTable | None = None
+        self._snapshots, self._on_event = snapshots, on_event
+        self._count = 0  # number of the last event
+        if append and path.exists():
+            with writing(path):
+                self._count = sum(1 for _ in read_events(path))
+        if append and snapshots is not None:
+            self._count = max(self._count, snapshots.last)
         self._views = None if name is None else BestViews(name)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         if self._live and self._table is None:
             self._file.discard()
             with writing(self._file.final):
-                self._table = _Table(self._file.final)
+                self._table = EventTable(self._file.final, append=self._append)
         index, time = segmentation.index, segmentation.time
         mask = sized_mask(segmentation, self._size)
         if self._snapshots is not None:
@@ -214,7 +176,7 @@ class EventSink(SpooledSink):
 
     def _complete(self) -> None:
         self._finish()
-        table = _Table(self._file.path, self._file.final.suffix)
+        table = EventTable(self._file.path, self._file.final.suffix)
         for event in sorted(map(json.loads, self._entries()), key=itemgetter("time")):
             table.add(event)
         table.close()
@@ -291,38 +253,3 @@ class EventSink(SpooledSink):
         with writing(self._file.final):
             self._table.add(asdict(event))
             self._table.flush()
-
-
-class _Table:
-    """A CSV table or a JSON array of events, written one by one."""
-
-    def __init__(self, path: Path, suffix: str | None = None) -> None:
-        self._as_json = (suffix or path.suffix).lower() == ".json"
-        self._stream: IO[str] = path.open("w", encoding="utf-8", newline="")
-        self._rows = csv.DictWriter(self._stream, [column.name for column in fields(Event)])
-        self._any = False
-        if self._as_json:
-            self._stream.write("[")
-        else:
-            self._rows.writeheader()
-        self._stream.flush()
-
-    def add(self, event: dict[str, object]) -> None:
-        if not self._as_json:
-            times = {name: f"{event[name]:.3f}" for name in ("time", "seconds")}
-            self._rows.writerow({**event, **times})
-            return
-        if self._any:
-            self._stream.write(",")
-        write_items(self._stream, iter([event]))
-        self._any = True
-
-    def flush(self) -> None:
-        self._stream.flush()
-        sync_open_file(self._stream.fileno())
-
-    def close(self) -> None:
-        if not self._stream.closed:
-            with self._stream:
-                if self._as_json:
-                    self._stream.write("\n]\n")

@@ -78,6 +78,7 @@ def open_sinks(
     *,
     overwrite: bool = False,
     resume: bool = False,
+    append: bool = False,
     settings: Settings | None = None,
     side_by_side: bool = False,
     background: bool = True,
@@ -106,6 +107,7 @@ def open_sinks(
         overwrite: replace what an earlier run wrote.
         resume: continue the mask folder of an interrupted run. The other files are made anew: give the
             sink the results of :func:`replayed` first.
+        append: go on after the output of earlier runs, in formats that can.
         settings: what the masks depend on; a resumed run must have the same.
         side_by_side: put the plain frame beside the drawn one in the overlay video.
         background: write in a thread.
@@ -124,8 +126,9 @@ def open_sinks(
         One sink that writes all formats, and the path of each format; the masks, if any, come last.
 
     Raises:
-        SinkError: something exists and neither ``overwrite`` nor ``resume`` is given, cannot be resumed or
-            written, is the source itself, has the path of another output, or is written by another run.
+        SinkError: something exists and neither ``overwrite``, ``resume`` nor ``append`` is given, cannot be
+            resumed or written, is the source itself, has the path of another output, or is written by
+            another run.
         SourceError: what an earlier run wrote there is damaged.
     """
     paths = dict(places or {})
@@ -140,8 +143,10 @@ def open_sinks(
     if resume and MASKS not in paths:
         raise SinkError("resume needs the masks of the interrupted run; add the format png")
     for name, path in paths.items():
-        if name != MASKS and path.exists() and not (overwrite or resume):
-            raise SinkError(f"{path}: exists already; give --overwrite or --resume, or another output")
+        kept = overwrite or resume or (append and SINKS.find(name).appends)
+        if name != MASKS and path.exists() and not kept:
+            other = "--append" if source.endless else "--resume"
+            raise SinkError(f"{path}: exists already; give --overwrite or {other}, or another output")
     options = SinkOptions(
         size=source.original_size,
         source_size=lambda: source.original_size,
@@ -153,6 +158,7 @@ def open_sinks(
         side_by_side=side_by_side,
         overwrite=overwrite,
         resume=resume,
+        append=append,
         categories=categories or {},
         begin=begin,
         zones=tuple(zones),
@@ -264,6 +270,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
             options.snapshots,
             options.fps,
             replace=replace,
+            append=options.append,
             live=options.live,
             on_clip=options.on_clip,
             pixel_aspect=options.pixel_aspect,
@@ -273,6 +280,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
         size=options.source_size,
         zones=options.zones,
         live=options.live,
+        append=options.append,
         notify=options.notify,
         snapshots=snapshots,
         on_event=options.on_event,
@@ -296,6 +304,6 @@ ENTRIES = (
     SinkEntry("ytvis", "ytvis.json", _opener(_COCO, _SIZE, "names", "categories", flavour="ytvis")),
     SinkEntry("npz", "masks.npz", _opener("file_sinks:NpzSink", _SIZE)),
     SinkEntry("cdnet", "cdnet", _opener("mask_folder:CdnetSink", _SIZE, "names")),
-    SinkEntry("events", "events.csv", _open_events),
+    SinkEntry("events", "events.csv", _open_events, appends=True),
 )
 """The formats of segue, for the registry."""

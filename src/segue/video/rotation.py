@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -63,9 +64,31 @@ def part_name(now: datetime | None = None) -> str:
     return (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%SZ")
 
 
+_PART = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
+
+
+def parts_of(output: Path) -> list[Path]:
+    """The parts that are there of an output, as :func:`part_path` calls them, in order of time."""
+    folder = output.parent if _is_file(output) else output
+    start = f"{output.stem}-" if _is_file(output) else ""
+    end = output.suffix if _is_file(output) else ""
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [
+        path
+        for path in there
+        if path.name.startswith(start)
+        and path.name.endswith(end)
+        and _PART.fullmatch(path.name.removeprefix(start).removesuffix(end))
+    ]
+
+
+def _is_file(output: Path) -> bool:
+    return output.suffix != "" and any(output.suffix.lower() == entry.suffix for entry in SINKS)
+
+
 def part_path(output: Path, part: str) -> Path:
     """Path of a part: a folder in ``output``, or a file beside it if ``output`` is a file."""
-    is_file = output.suffix != "" and any(output.suffix.lower() == entry.suffix for entry in SINKS)
+    is_file = _is_file(output)
     number, path = 1, output
     while number == 1 or path.exists():
         called = part if number == 1 else f"{part}-{number}"

@@ -45,8 +45,8 @@ BOX = (40, 90, 255)  # colour of the box around the object, BGR
 
 QUALITY = 90  # of JPEG, in percent
 
-_NAME = r"\d{5,}-[a-z-]+-\d+\.(jpg|mp4)"
-_OURS = re.compile(rf"{_NAME}|\.{_NAME}\.[0-9a-f]{{8}}\.partial")
+_NAME = r"\d{5,}-[a-z-]+-\d+\.(?:jpg|mp4)"
+_OURS = re.compile(rf"(?P<whole>{_NAME})|\.{_NAME}\.[0-9a-f]{{8}}\.partial")
 """Files of an earlier run, also those that it was writing when it was killed."""
 
 
@@ -89,6 +89,7 @@ class _Clip:
 class Snapshots:
     """Writes ``00007-enter-3.jpg`` and ``.mp4``, encoded in a thread, for the seventh event, about object 3.
 
+    With ``append`` those of earlier runs stay, and ``last`` is the number of the last one.
     A ``live`` run drops clips rather than wait for the encoder, and goes on where images cannot be written.
     ``on_clip`` is called by :meth:`close` with
     the number of clips that are encoded, 0 first, and of those that were left, if any.
@@ -100,6 +101,7 @@ class Snapshots:
         fps: float | None = None,
         *,
         replace: bool = False,
+        append: bool = False,
         live: bool = False,
         on_clip: Callable[[int, int], None] | None = None,
         pixel_aspect: Fraction = SQUARE,
@@ -107,10 +109,15 @@ class Snapshots:
         with writing(folder):
             make_folder(folder)
             there = sorted(folder.iterdir())
-        if there and not replace:
+        if there and not (replace or append):
             raise SinkError(f"{folder}: is not empty; give --overwrite, or another folder")
+        self.last = 0  # number of the last event that has an image or a clip
         for path in there:
-            if _OURS.fullmatch(path.name):
+            if (found := _OURS.fullmatch(path.name)) is None:
+                continue
+            if append and found["whole"]:
+                self.last = max(self.last, int(path.name.partition("-")[0]))
+            else:
                 path.unlink()
         self._folder, self._fps, self._live, self._on_clip = folder, fps, live, on_clip
         self._pixel_aspect = pixel_aspect

@@ -1,0 +1,69 @@
+"""Where the outputs of a job go: one place each, or parts of a run or of several runs of a camera."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from segue.jobs.values import ForegroundJob, VideoJob
+from segue.video import Source, output_paths
+from segue.video.event_table import last_object
+from segue.video.rotation import part_path, parts_of
+
+EVENTS = "events"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlaces:
+    """The places of the outputs of a job.
+
+    Attributes:
+        folder: folder of the formats, or the file of a single one.
+        others: places that do not follow from the folder, by format.
+        snapshots: folder for images of events.
+    """
+
+    folder: Path
+    others: dict[str, Path]
+    snapshots: Path | None = None
+
+    @classmethod
+    def of(cls, job: VideoJob, source: Source) -> OutputPlaces:
+        """The places of a job."""
+        folder = job.outputs.folder or default_folder(source)
+        if not isinstance(job, ForegroundJob):
+            return cls(folder, {})
+        return cls(folder, {} if job.events is None else {EVENTS: job.events}, job.snapshots)
+
+    def part(self, name: str) -> OutputPlaces:
+        """The places of a part of a run."""
+        others = {kind: part_path(path, name) for kind, path in self.others.items()}
+        snapshots = None if self.snapshots is None else part_path(self.snapshots, name)
+        return OutputPlaces(part_path(self.folder, name), others, snapshots)
+
+    def next_run(self, name: str, formats: tuple[str, ...]) -> OutputPlaces:
+        """The places of a run that goes on after others: events stay where they are."""
+        return replace(self, folder=part_path(self.folder, name), others=self._with_events(formats))
+
+    def last_object(self, formats: tuple[str, ...]) -> int:
+        """The last id of an object of earlier runs, by their tables of events, of whole runs or of parts."""
+        return last_object(self._tables(formats))
+
+    def _with_events(self, formats: tuple[str, ...]) -> dict[str, Path]:
+        if EVENTS in self.others or EVENTS not in formats:
+            return self.others
+        return self.others | {EVENTS: output_paths(self.folder, formats)[EVENTS]}
+
+    def _tables(self, formats: tuple[str, ...]) -> Iterator[Path]:
+        table = self._with_events(formats).get(EVENTS)
+        if table is not None:
+            yield table
+            yield from parts_of(table)
+            if table.parent == self.folder:
+                yield from (part / table.name for part in parts_of(self.folder))
+
+
+def default_folder(source: Source) -> Path:
+    """Default output path of a source."""
+    return Path("segue-out") / source.name

@@ -1,0 +1,68 @@
+"""Files of events go on after a crash."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from segue.errors import SinkError
+from segue.video import EventSink
+from segue.video.event_table import last_object, read_events
+from tests.video.test_event_sink import big
+
+
+def record(path: Path, number: int, **options: bool) -> None:
+    """An object enters and leaves."""
+    with EventSink(path, live=True, **options) as sink:
+        for t in range(4):
+            sink.write(*big(t, {number: (5, 5, 20, 20)} if t < 3 else {}))
+
+
+@pytest.fixture(params=["events.csv", "events.json"])
+def table(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    path: Path = tmp_path / request.param
+    record(path, 1)
+    return path
+
+
+def ids(path: Path) -> list[int]:
+    """What a reader of CSV or JSON finds."""
+    text = path.read_text()
+    rows = json.loads(text) if path.suffix == ".json" else csv.DictReader(text.splitlines())
+    return [int(row["object"]) for row in rows]
+
+
+def test_a_later_run_goes_on_after_the_events_of_the_earlier_one(table: Path) -> None:
+    record(table, 2, append=True)
+    assert ids(table) == [1, 1, 2, 2]
+    assert last_object([table, table.with_name("none.csv")]) == 2
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_half_an_event_at_the_end_is_removed(table: Path, cut: int) -> None:
+    whole = table.read_bytes().rstrip(b"]\r\n")
+    table.write_bytes(whole[:-cut])
+    assert len([*read_events(table)]) == 1
+    record(table, 2, append=True)
+    assert ids(table) == [1, 2, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"["])
+def test_a_table_that_was_just_begun_is_begun_anew(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "events.json"
+    path.write_bytes(content)
+    record(path, 3, append=True)
+    assert ids(path) == [3, 3]
+
+
+@pytest.mark.parametrize("content", ["name,age\nme,7\n", '{"a": 1}', '[\n{"a": 1}\n]'])
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_another_file_is_left_as_it_is(tmp_path: Path, content: str, suffix: str) -> None:
+    path = tmp_path / f"mine{suffix}"
+    path.write_text(content)
+    with pytest.raises(SinkError, match="no table of events"):
+        record(path, 1, append=True)
+    assert path.read_text() == content
