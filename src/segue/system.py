@@ -149,7 +149,7 @@ def was_interrupted(code: int) -> bool:
     return code in (130, -signal.SIGINT) or (WINDOWS and code & 0xFFFFFFFF == control_c)
 
 
-def killed_by(code: int, advice: str = "take a smaller --batch or fewer --workers") -> str:
+def killed_by(code: int, advice: str = "take smaller batches or fewer --workers") -> str:
     """Which signal ended a process, in words, by its exit code as Python or a shell gives it; else empty."""
     number = -code if code < 0 else code - 128
     if WINDOWS or number not in signal.valid_signals():

@@ -98,7 +98,10 @@ def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: a checkpoint of another run: {error}") from error
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: damaged or of another network: {first_line(error)}") from error
+        # PyTorch names the tensors that do not fit from the second line on.
+        first, *rest = str(error).splitlines() or [type(error).__name__]
+        reason = rest[0].strip() if rest and isinstance(error, RuntimeError) else first
+        raise CheckpointError(f"{path}: damaged or of another network: {reason}") from error
 
 
 def export(path: Path, module: Any, progress: Progress, steps: int) -> None:

@@ -5,8 +5,8 @@ devices, checkpoints, resume, logs, time left.
 
 On several devices each takes its own batches and the gradients are averaged: a step then uses as many batches
 as there are devices. A device may also take several batches for a step, one after the other. The data of a
-batch depend on the seed and its number alone, so that a run that was resumed on as many devices sees what an
-uninterrupted one would have seen.
+batch depend on the seed and its number alone, and so do random numbers of the network, such as dropout: a run
+that was resumed on as many devices does what an uninterrupted one would have done.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.csv_logs import CSVLogger
@@ -37,7 +38,7 @@ from segue.errors import DatasetError, TrainingError, memory_errors
 from segue.system import killed_by, let_signals_through, signals_blocked, stop_signals
 from segue_train import checkpoints
 from segue_train.checkpoints import Progress
-from segue_train.recipe import Batch, Recipe, RunSettings, devices_of
+from segue_train.recipe import Batch, Recipe, RunSettings, check_accelerator, devices_of
 
 
 def train(recipe: Recipe, settings: RunSettings) -> Path:
@@ -58,8 +59,19 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
         CheckpointError: there is nothing to resume, or a checkpoint is of another run.
         DatasetError: a file of the training data cannot be read.
         TrainingError: the loss is no longer finite, or a worker was killed, and the last checkpoint stands;
-            or ``torchrun`` started another number of processes than the settings ask for.
+            or there is no such device, or ``torchrun`` started another number of processes than the settings
+            ask for.
+        OutOfMemoryError: the memory of the processor or of a GPU does not suffice.
     """
+    with memory_errors(_LESS_MEMORY):
+        return _train(recipe, settings)
+
+
+_LESS_MEMORY = "--resume it with fewer --workers, or start again with smaller batches or images"
+
+
+def _train(recipe: Recipe, settings: RunSettings) -> Path:
+    check_accelerator(settings.accelerator, settings.devices)
     checkpoints.claim_folder(settings.out, recipe.name, resume=settings.resume, overwrite=settings.overwrite)
     devices, machines = devices_of(settings.devices)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats what was asked for
@@ -77,8 +89,7 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
     fabric.barrier()
     run = _Run(fabric, recipe, settings, network)
     try:
-        with memory_errors("the last checkpoint stands: --resume with fewer --workers, or a smaller --batch"):
-            run.run()
+        run.run()
     except (RuntimeError, OSError, EOFError):  # how a lost worker shows depends on what it did last
         if all(worker.exitcode != -9 for worker in run.workers):
             raise
@@ -97,10 +108,10 @@ class _Run:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.progress = Progress(recipe.name, settings.seed, settings.origin)
         self.state: dict[str, Any] = {
+            "progress": self.progress,  # first: it says best why a checkpoint is of another run
             "network": self.network,
             "optimizer": self.optimizer,
             "precision": fabric.strategy.precision,
-            "progress": self.progress,
         }
         self.average = _averaged(self.raw, recipe.average_decay) if recipe.average_decay else None
         if self.average:
@@ -165,6 +176,7 @@ class _Run:
             group["lr"] = rate * factor
         totals: dict[str, float] = {}
         for number, batch in enumerate(batches, start=1):
+            _seed_step(self.settings.seed, progress.step, number, self.fabric.global_rank)
             with self.fabric.no_backward_sync(self.network, enabled=number < count):
                 values = self._learn(batch, where, token.cancelled and number == count)
             for name, value in values.items():
@@ -227,6 +239,11 @@ class _Run:
 
     def _exported(self) -> Any:
         return self.average.module if self.average else self.raw
+
+
+def _seed_step(*numbers: int) -> None:
+    """Seed PyTorch's generators, from which dropout draws, by the seed of the run, the step and the batch."""
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))
 
 
 def _averaged(network: nn.Module, decay: float) -> AveragedModel:

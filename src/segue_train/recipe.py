@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from segue.errors import TrainingError
+from segue.inputs import check_choice
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Accelerator = Literal["auto", "cpu", "cuda", "gpu", "mps"]
 Batch = dict[str, Tensor]
 Loss = tuple[Tensor, dict[str, Tensor]]  # what is made smaller, and its parts by name
 
@@ -193,7 +195,7 @@ class RunSettings:
         steps: steps in all; a resumed run may change it, schedules follow `step / steps`.
         seed: seed of everything random.
         precision: number format, as Fabric calls it; `16-mixed` scales the loss.
-        accelerator: where it runs: auto, cpu or cuda.
+        accelerator: where it runs; auto is a GPU where there is one.
         devices: number of GPUs of this machine, each with its own batches; under torchrun leave it out.
         accumulate: batches, per device, whose gradients are averaged for one step, as if they were one batch;
             for batches that a device has no room for.
@@ -214,7 +216,7 @@ class RunSettings:
     steps: Annotated[int, Ge(1)]
     seed: int = 0
     precision: Precision = "32-true"
-    accelerator: str = "auto"
+    accelerator: Accelerator = "auto"
     devices: Annotated[int, Ge(1)] = 1
     accumulate: Annotated[int, Ge(1)] = 1
     workers: Annotated[int, Ge(0)] = 0
@@ -227,6 +229,19 @@ class RunSettings:
     validate_every: Annotated[int, Ge(1)] = 1000
     report: Callable[[str], None] = print
     origin: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_accelerator(name: str, devices: int) -> None:
+    """See that this machine has the devices that a training is to run on."""
+    check_choice("the device of a training", name, Accelerator, TrainingError)
+    if name in ("auto", "cpu"):
+        return
+    there = torch.cuda.device_count() if name != "mps" else int(torch.backends.mps.is_available())
+    if there < devices:
+        raise TrainingError(
+            f"--device {name}: PyTorch finds {there} such devices, not {devices}; --device cpu trains on "
+            "the processor"
+        )
 
 
 def devices_of(wanted: int) -> tuple[int, int]:

@@ -70,10 +70,12 @@ SMALL = ("--workers", 1, "--run", "--device cpu", "-q")
 
 def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path, tmp_path: Path) -> None:
     rows = [line.split("\t") for line in command("reproduce").out.splitlines()]
-    assert rows[0] == ["table", "what", "data", "networks", "runs here on"]
+    assert rows[0] == ["table", "what", "data", "networks", "runs here on", "other rows lack"]
     assert len(rows) == 1 + len(TABLES)
     stand_in = "--model stcn-lite, with --data davis=FOLDER"
-    assert ["stm davis-2016", "Table 2: DAVIS 2016 val", "davis", "stm", stand_in] in rows
+    lacks = "STM: --weights stm=FILE"
+    assert ["stm davis-2016", "Table 2: DAVIS 2016 val", "davis", "stm", stand_in, lacks] in rows
+    (tmp_path / "stm.pth").touch()
     given = ("--data", f"davis={davis}", "--data", f"cdnet={tmp_path}", "--weights", "stm=stm.pth")
     outcome = command("reproduce", "--list", *given)
     here = {row[0]: row[4] for row in (line.split("\t") for line in outcome.out.splitlines())}
@@ -84,7 +86,25 @@ def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path
     assert here["mustan ablation"] == "MUSTAN2, CDnet only, with --data sbi=FOLDER"
     assert here["mustan context"] == "nothing: no isd"
     (row,) = command("reproduce", "mustan", "sbi2015", "--list").out.splitlines()[1:]
-    assert row.endswith("mustan-lite, mustan-lite, as shipped, with --data sbi=FOLDER")
+    assert row.split("\t")[4] == "mustan-lite, mustan-lite, as shipped, with --data sbi=FOLDER"
+
+
+def test_rows_that_cannot_run_are_listed_with_what_they_lack(
+    command: Command, davis: Path, tmp_path: Path
+) -> None:
+    def listed(*given: object) -> list[str]:
+        (row,) = command("reproduce", "stcn-report", "davis", "--list", *given).out.splitlines()[1:]
+        return row.split("\t")[4:]
+
+    (tmp_path / "stcn.safetensors").touch()
+    here, lacks = listed("--data", f"davis={davis}", "--weights", "stcn=stcn.safetensors")
+    assert "ground truth" in here
+    assert "PointRend" not in here
+    assert "PointRend: `segue weights get pointrend`" in lacks
+    assert "DeepLabV3: --weights deeplab=FILE" in lacks
+    here, lacks = listed("--data", f"davis={tmp_path / 'none'}", "--weights", "stcn=none.pth")
+    assert here == f"nothing: no folder {tmp_path / 'none'}"
+    assert "none.pth, which is no file" in lacks
 
 
 @pytest.mark.usefixtures("workers_here")

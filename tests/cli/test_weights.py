@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import segue
 from segue.models.stcn import STCN
 from segue.registry import MODELS
 from tests.cli.running import Command, contents
@@ -34,6 +35,14 @@ def test_an_official_file_is_converted_beside_it(
     assert "stcn.safetensors: exists already; give --overwrite" in complaint
     assert command("weights", "convert", tmp_path / "stcn.pth", "--overwrite").code == 0
     assert command("weights", "verify", tmp_path / "stcn.pth").out.endswith("complete weights of stcn\n")
+
+
+def test_a_saved_folder_is_verified_and_converted(command: Command, tmp_path: Path) -> None:
+    segue.save_pretrained(segue.load("stcn-lite"), tmp_path / "mine")
+    assert command("weights", "verify", tmp_path / "mine").out.endswith("complete weights of stcn-lite\n")
+    assert command("weights", "convert", tmp_path / "mine", tmp_path / "a.safetensors").code == 0
+    (tmp_path / "empty").mkdir()
+    assert "is a folder" in command("weights", "verify", tmp_path / "empty").complaint
 
 
 def test_foreign_files_are_refused(command: Command, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.errors import CheckpointError, DatasetError, SinkError, TrainingError
+from segue.errors import CheckpointError, DatasetError, OutOfMemoryError, SinkError, TrainingError
 from segue.weights import read_checkpoint
 
 loop = pytest.importorskip("segue_train.loop", reason="the extra train is not installed")
@@ -239,6 +239,34 @@ def test_unreadable_data_are_reported_in_one_line_from_workers_too(settings: Any
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@dataclass(frozen=True)
+class HugeRecipe(LineRecipe):
+    """Its network needs more memory than any machine has."""
+
+    def network(self) -> nn.Module:
+        return nn.Linear(1 << 40, 1 << 20)
+
+
+def test_a_network_that_memory_does_not_hold_is_said_in_one_sentence(settings: Any) -> None:
+    with pytest.raises(OutOfMemoryError, match=r"out of memory .*; --resume it with fewer --workers, or"):
+        loop.train(HugeRecipe(), settings)
+
+
+def test_a_checkpoint_of_a_network_of_another_size_names_a_tensor(settings: Any) -> None:
+    loop.train(LineRecipe(), replace(settings, until=1))
+    with pytest.raises(CheckpointError, match=r"another network: size mismatch for network\.weight"):
+        loop.train(WideRecipe(), replace(settings, resume=True))
+
+
+class WideRecipe(LineRecipe):
+    """The same recipe with a network of five inputs."""
+
+    def network(self) -> nn.Module:
+        module = Line()
+        module.network = nn.Linear(5, 1, bias=False)
+        return module
+
+
 def test_a_worker_that_the_kernel_kills_is_reported_as_lack_of_memory(settings: Any) -> None:
     with pytest.raises(TrainingError, match="killed by signal 9, probably out of memory"):
         loop.train(LineRecipe(event=kill), replace(settings, workers=1))

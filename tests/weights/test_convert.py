@@ -54,6 +54,16 @@ def test_stm_loses_the_prefix_and_may_lack_counters(folder: Path) -> None:
         assert torch.equal(loaded[key.removeprefix("module.")], value)
 
 
+@pytest.mark.parametrize("prefix", ["", "model.", "module.model.", "net."])
+def test_checkpoints_of_lightning_and_mmlab_are_read(tmp_path: Path, prefix: str) -> None:
+    state = {"conv.weight": torch.ones(2, 3), "conv.bias": torch.zeros(2)}
+    around = {"epoch": 3, "meta": {"time": "now"}, "hyper_parameters": {"lr": 0.1}, "optimizer_states": []}
+    torch.save({**around, "state_dict": {prefix + name: x for name, x in state.items()}}, tmp_path / "a.ckpt")
+    found = read_checkpoint(tmp_path / "a.ckpt").tensors
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+
+
 def test_a_file_that_needs_unpickling_is_refused_and_runs_nothing(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[Any, ...]:

@@ -30,6 +30,19 @@ class LazyGroup(TyperGroup):
         name, _, rest = super().resolve_command(ctx, args)
         return name, None if name is None else load_command(name), rest
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            # Typer takes --help for similar to --lr, for both begin with two dashes.
+            if possible := getattr(error, "possibilities", None):
+                from difflib import get_close_matches
+
+                wanted = str(getattr(error, "option_name", "")).lstrip("-")
+                close = get_close_matches(wanted, [name.lstrip("-") for name in possible])
+                error.possibilities = [f"--{name}" for name in close]  # type: ignore[attr-defined]
+            raise
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands with the whole first line of their help."""
         with formatter.section("Commands"):

@@ -17,7 +17,7 @@ from segue.cli.running import check_training
 from segue.reports.terminal import Files, interruptible, print_remarks, print_table, print_title
 from segue.reproduce import TABLES, Table, tables_of
 from segue.reproduce.asked import How, read
-from segue.reproduce.here import runs_here
+from segue.reproduce.here import rows_lack, runs_here
 from segue.reproduce.planning import check_tables
 from segue.reproduce.processes import train
 from segue.reproduce.results import Result
@@ -38,7 +38,8 @@ def _reproduce(
         bool,
         typer.Option(
             "--list",
-            help="List the tables with what of them runs here, with the data and weights that are given.",
+            help="List the tables with the rows that run here, and what the others lack, with the data and "
+            "weights that are given.",
         ),
     ] = False,
 ) -> None:
@@ -109,9 +110,9 @@ def _list(tables: Iterable[Table], how: How) -> None:
     rows = []
     for table in tables:
         networks = dict.fromkeys(row.model or table.model for row in table.rows)
-        about = (table.title, table.data, ", ".join(networks), runs_here(table, how))
+        about = (table.title, table.data, ", ".join(networks), runs_here(table, how), rows_lack(table, how))
         rows.append((f"{table.paper} {table.name}", about))
-    print_table(("table", "what", "data", "networks", "runs here on"), rows)
+    print_table(("table", "what", "data", "networks", "runs here on", "other rows lack"), rows)
 
 
 def _print(table: Table, cells: Mapping[str, Sequence[str]], remarks: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from segue.inputs import check_file
 from segue.registry import MODELS
 from segue.reports.terminal import bars, print_table
 from segue.video.partial import locked, remove_partial
+from segue.weights.available import weight_file
 from segue.weights.described import details_of, state_of
 
 app = typer.Typer(help="Weight files: list, download, convert and verify.", no_args_is_help=True)
@@ -117,7 +118,7 @@ def convert_file(
         raise CheckpointError(f"{target}: --install has a place of its own; leave the file to write out")
     if target is not None and target.exists() and not overwrite:
         raise CheckpointError(f"{target}: exists already; give --overwrite or another name")
-    check_file(source, CheckpointError)
+    check_file(weight_file(source), CheckpointError)
     from segue.weights import loading  # imports PyTorch
 
     if target is None:
@@ -129,14 +130,18 @@ def convert_file(
 
 
 @app.command("verify")
-def verify(file: Annotated[Path, typer.Argument(help="Weight file, converted or official.")]) -> None:
+def verify(
+    file: Annotated[Path, typer.Argument(help="Weight file, converted or official, or a saved folder.")],
+) -> None:
     """Check that a file contains all weights of a network, and name the network.
 
-    Example:
+    Examples:
 
         segue weights verify stcn.safetensors
+
+        segue weights verify my-network
     """
-    check_file(file, CheckpointError)
+    check_file(weight_file(file), CheckpointError)
     from segue.weights import load, read_checkpoint, recognise  # imports PyTorch
 
     found = read_checkpoint(file)

@@ -31,8 +31,11 @@ Option = bool | int | float | str
 OPTIONS = "options"
 """Metadata of a trained file: options of its network as JSON."""
 
-WRAPPERS = ("network", "model", "teacher", "weights")
-"""Keys under which training checkpoints of STCN and XMem, SeqFormer, DINO and Cutie keep the weights."""
+WRAPPERS = ("network", "model", "teacher", "weights", "state_dict")
+"""Keys under which checkpoints have the weights: STCN and XMem, SeqFormer, DINO, Cutie, Lightning, MMLab."""
+
+PREFIXES = ("module.", "model.", "network.", "net.")
+"""What names of all weights begin with where a training had the network as a part: DDP, Lightning, segue."""
 
 SAFE: list[Any] = [Namespace, Counter]
 """Beside the weights SeqFormer's checkpoints keep the arguments of the training and the milestones of its
@@ -63,7 +66,7 @@ def read_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> Checkp
 
     These are HOFAM's variables as ``.npz``, and Detectron 2's arrays as ``.pkl``.
 
-    Training checkpoints (see ``WRAPPERS``) and the prefix ``module.`` of parallel training are unwrapped.
+    Checkpoints of trainings (see ``WRAPPERS`` and ``PREFIXES``) are unwrapped: of PyTorch, Lightning, MMLab.
 
     Args:
         path: the file, or a folder of :func:`segue.save_pretrained`. Content or ending decides its kind;
@@ -192,8 +195,8 @@ def _read_torch(path: Path, device: str) -> dict[str, Tensor]:
     numbers = sum(value.numel() * value.element_size() for value in content.values())
     if numbers > 4 * path.stat().st_size + 2**30:
         raise CheckpointError(f"{path}: holds more numbers than its size allows; refused")
-    if all(name.startswith("module.") for name in content):
-        content = {name.removeprefix("module."): value for name, value in content.items()}
+    while prefix := next((part for part in PREFIXES if all(name.startswith(part) for name in content)), None):
+        content = {name.removeprefix(prefix): value for name, value in content.items()}
     return dict(content)
 
 

@@ -20,7 +20,7 @@ from segue.extras import missing_packages
 from segue.naming import first_few
 from segue.notices import notice
 from segue_train.origin import origin_of
-from segue_train.recipe import Recipe, RunSettings
+from segue_train.recipe import Recipe, RunSettings, check_accelerator
 
 app = typer.Typer(
     help="Train a network; needs the extra `train`.", no_args_is_help=True, rich_markup_mode="markdown"
@@ -53,6 +53,18 @@ TWO_TRUNKS = Beginning(
 
 _EMPTY: tuple[Any, ...] = (None, [], ())
 
+_ELSEWHERE = {
+    **dict.fromkeys(("lr", "learning-rate", "base-lr"), ("rate",)),
+    **dict.fromkeys(("batch-size", "batch", "bs"), ("batch", "clips", "accumulate")),
+    **dict.fromkeys(("epochs", "max-epochs", "iterations", "iters", "max-steps"), ("epochs", "steps")),
+    **dict.fromkeys(("weights", "checkpoint", "pretrained"), ("start", "init")),
+    **dict.fromkeys(("gpus", "num-gpus"), ("devices",)),
+    "num-workers": ("workers",),
+    "output": ("out",),
+    "size": ("side", "size"),
+}
+"""Options of other programs by name, and those that a training here may have instead."""
+
 
 class TrainCommand(TyperCommand):
     """Says all that a training lacks in one message: options, weights to begin from, packages."""
@@ -65,6 +77,10 @@ class TrainCommand(TyperCommand):
             option.required = False
         try:
             rest: list[str] = super().parse_args(ctx, args)
+        except Exception as error:
+            if hasattr(error, "possibilities"):  # an option that is none
+                self._explain(str(ctx.info_name), str(getattr(error, "option_name", "")))
+            raise
         finally:
             for option in needed:
                 option.required = True
@@ -77,6 +93,18 @@ class TrainCommand(TyperCommand):
         if lacks:
             raise TrainingError(f"segue train {ctx.info_name} needs {'; '.join(lacks)}")
         return rest
+
+    def _explain(self, name: str, option: str) -> None:
+        """Say what an option that other programs have is called here, or that the recipe has it."""
+        ours = _ELSEWHERE.get(option.lstrip("-").replace("_", "-"))
+        if ours is None:
+            return
+        known = {flag for parameter in self.params for flag in parameter.opts}
+        there = [f"--{flag}" for flag in ours if f"--{flag}" in known]
+        what = f"use {' or '.join(there)}" if there else "its recipe has the published value"
+        raise TrainingError(
+            f"segue train {name} has no {option}: {what}; `segue train {name} --help` lists all options"
+        )
 
 
 def training(
@@ -104,6 +132,7 @@ def training(
 
     def register(prepare: Callable[..., Prepared]) -> Callable[..., Prepared]:
         def start(source: Values, *values: Values) -> None:
+            check_accelerator(values[-1]["accelerator"], values[-1]["devices"])  # before data are read
             recipe, more = prepare(data.of(**source), *values)
             train(recipe, origin=origin_of(source, *values[:-1]), **values[-1] | more)
 

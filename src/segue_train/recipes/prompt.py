@@ -65,13 +65,20 @@ class PromptRecipe(MobileNetRecipe):
 
 
 class PromptObjective(nn.Module):
-    """A network with its loss, which keeps the samples that stay; a resumed run begins with fresh ones."""
+    """A network with its loss, and the samples that stay; checkpoints have those of the first device."""
 
     def __init__(self, network: SeguePrompt) -> None:
         super().__init__()
         self.network = network
-        self.rng = np.random.default_rng(0)
         self.kept: dict[str, Tensor] = {}
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """The samples that stay, for a checkpoint."""
+        return self.kept
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Go on with the samples of a checkpoint."""
+        self.kept = state
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         """Loss of a batch whose ``images`` are (N, 3, S, S), uint8, and its parts by name."""
@@ -88,15 +95,17 @@ class PromptObjective(nn.Module):
         fresh = batch["corrections"] == 0
         parts["iou1"] = parts["iou"][fresh].mean()
         parts["iou"] = parts["iou"].mean()
-        self.kept = self._staying(batch, logits.detach(), room)
+        self.kept = self._staying(batch, logits.detach(), room, np.random.default_rng(step))
         return loss, parts
 
-    def _staying(self, batch: dict[str, Tensor], logits: Tensor, room: int) -> dict[str, Tensor]:
+    def _staying(
+        self, batch: dict[str, Tensor], logits: Tensor, room: int, rng: np.random.Generator
+    ) -> dict[str, Tensor]:
         """The samples that go into the next step, with this step's mask and one click more, off the GPU."""
         fresh = int((batch["corrections"] == 0).sum())
         able = np.flatnonzero(batch["corrections"].numpy(force=True) < MOST_CORRECTIONS)
-        able = able[self.rng.random(len(able)) < STAY]
-        chosen = self.rng.permutation(able)[: max(0, room - fresh)]
+        able = able[rng.random(len(able)) < STAY]
+        chosen = rng.permutation(able)[: max(0, room - fresh)]
         if not len(chosen):
             return {}
         index = torch.from_numpy(chosen).to(logits.device)
@@ -108,7 +117,7 @@ class PromptObjective(nn.Module):
             planes[PREVIOUS] = np.round(255 * mask)
             error, missing = largest_error(mask > 0.5, target)
             if error.any():
-                draw_disk(planes[POSITIVE if missing else NEGATIVE], click_on(error, self.rng))
+                draw_disk(planes[POSITIVE if missing else NEGATIVE], click_on(error, rng))
         kept["corrections"] += 1
         return kept
 
