@@ -342,7 +342,8 @@ class AnnotateBackend(Backend):
         self, frame: messages.Index, detector: messages.ShortText, text: messages.LongText = ""
     ) -> dict[str, Any]:
         """Propose objects of a frame; with a text, those that its phrases name."""
-        return {"found": await self._worker.ask("find", frame, detector, text)}
+        found: dict[str, Any] = await self._worker.ask("find", frame, detector, text)
+        return found
 
     def _adopt(self, frame: messages.Index, chosen: messages.Suggestions) -> None:
         """Make objects of what was proposed."""

@@ -8,7 +8,7 @@ import json
 import traceback
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -33,6 +33,9 @@ UPLOADS = (".png", ".zip", ".json", ".xml")
 
 MAX_UPLOAD = 1 << 30
 """Largest file that may be imported."""
+
+MOST_WAITING = 64 << 20
+"""Characters that wait to be sent to a page; more mean that it does not read them."""
 
 DEFECT = "this failed inside segue; the terminal has the details"
 """Message of the page for errors that are not :class:`SegueError`."""
@@ -87,12 +90,12 @@ class Backend:
 
 def make_app(backend: Backend, token: str) -> FastAPI:
     """The application of a backend; everything is below ``/TOKEN/``."""
-    pages: dict[WebSocket, asyncio.Queue[str]] = {}
+    pages: set[Outbox] = set()
 
     def send(event: dict[str, Any]) -> None:
         text = json.dumps(event, separators=(",", ":"))
-        for queue in pages.values():
-            queue.put_nowait(text)
+        for outbox in pages:
+            outbox.put(text)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -143,34 +146,56 @@ def make_app(backend: Backend, token: str) -> FastAPI:
     @app.websocket(f"/{token}/ws")
     async def talk(page: WebSocket) -> None:
         await page.accept()
-        queue: asyncio.Queue[str] = asyncio.Queue()
-        pages[page] = queue
-        sender = asyncio.create_task(_forward(queue, page))
+        outbox = Outbox(page)
+        pages.add(outbox)
         work: set[asyncio.Task[None]] = set()
-        try:
+
+        async def listen() -> None:
             while True:
                 text = await page.receive_text()
-                task = asyncio.create_task(_reply(backend, text, queue))
+                task = asyncio.create_task(_reply(backend, text, outbox))
                 work.add(task)
                 task.add_done_callback(work.discard)
-        except (WebSocketDisconnect, KeyError):  # KeyError: a binary message, which no page of ours sends
-            pass
+
+        listening = asyncio.create_task(listen())
+        try:
+            await asyncio.wait({listening, outbox.sending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            del pages[page]
-            sender.cancel()
+            pages.remove(outbox)
+            listening.cancel()
+            outbox.sending.cancel()
+        # KeyError: a binary message, which no page of ours sends; RuntimeError: the page has gone meanwhile.
+        with suppress(WebSocketDisconnect, KeyError, RuntimeError, asyncio.CancelledError):
+            await asyncio.gather(listening, outbox.sending)
 
     return app
 
 
-async def _forward(queue: asyncio.Queue[str], page: WebSocket) -> None:
-    while True:
-        try:
-            await page.send_text(await queue.get())
-        except (WebSocketDisconnect, RuntimeError):
-            return
+class Outbox:
+    """Messages that wait to be sent to a page; one that does not read them is dropped, and may come again."""
+
+    def __init__(self, page: WebSocket) -> None:
+        self._page = page
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._waiting = 0
+        self.sending = asyncio.create_task(self._send())
+
+    def put(self, text: str) -> None:
+        """Add a message, of any length while nothing else waits."""
+        if self._waiting and self._waiting + len(text) > MOST_WAITING:
+            self.sending.cancel()
+        elif not self.sending.done():
+            self._waiting += len(text)
+            self._queue.put_nowait(text)
+
+    async def _send(self) -> None:
+        while True:
+            text = await self._queue.get()
+            await self._page.send_text(text)
+            self._waiting -= len(text)
 
 
-async def _reply(backend: Backend, text: str, queue: asyncio.Queue[str]) -> None:
+async def _reply(backend: Backend, text: str, outbox: Outbox) -> None:
     number = None
     try:
         request = messages.parse(text)
@@ -181,7 +206,7 @@ async def _reply(backend: Backend, text: str, queue: asyncio.Queue[str]) -> None
     except Exception as error:
         traceback.print_exception(error)
         answer = {"error": DEFECT}
-    queue.put_nowait(json.dumps({"id": number, **answer}, separators=(",", ":")))
+    outbox.put(json.dumps({"id": number, **answer}, separators=(",", ":")))
 
 
 def _zipped(folder: Path) -> Path:

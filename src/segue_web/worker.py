@@ -25,8 +25,9 @@ from segue.errors import OutOfMemoryError, SegueError, memory_errors
 from segue.masks import encode_rle
 from segue.prompts import Answer, ImagePrompter, MakePrompter, Prompts, find_prompter
 from segue.prompts.motion import MotionPrompter
+from segue.prompts.phrases import parse_phrases
 from segue.registry import DETECTORS
-from segue.sessions.detecting import detector
+from segue.sessions.detecting import choose_for_text, detector
 from segue.system import killed_by, leave_group, signals_blocked
 from segue.types import Image, Point
 from segue.video.frame_index import FrameIndex
@@ -120,11 +121,15 @@ class Tools:
                 return np.divide(levels, 255, dtype=np.float32)
         return mask
 
-    def find(self, index: int, name: str, text: str = "") -> list[dict[str, Any]]:
-        """Objects that a detector finds, or that a text names; the prompter scores those without a score."""
+    def find(self, index: int, name: str, text: str = "") -> dict[str, Any]:
+        """Objects that a detector finds, or that a text names; the prompter scores those without a score.
+
+        Where the detector knows no classes, another one looks for the text: the answer names it.
+        """
         taken = DETECTORS.find(name).supported_options
         if text.strip():
-            find = self._detector(name if "classes" in taken else None, text=text)
+            name = name if "classes" in taken else choose_for_text(parse_phrases(text))
+            find = self._detector(name, text=text)
         else:
             find = self._detector(name)
         found = find(*self.video.walk(index, min(index + find.lookahead, self.video.count - 1)))
@@ -133,7 +138,7 @@ class Tools:
         for plane, item in zip(found.probabilities[1:] > 0.5, found.objects, strict=True):
             score = item.score if scored else self._quality(index, plane)
             rows.append({"counts": encode_rle(plane)["counts"], "label": item.label, "score": score})
-        return rows
+        return {"detector": name, "found": rows}
 
     def begin(self, make: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> None:
         """Begin a job in place of the one before."""

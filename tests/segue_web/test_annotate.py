@@ -40,7 +40,10 @@ class CircleWorker:
         mask = np.zeros(self.size, np.uint8)
         if method == "find":  # one object, as far to the right as the number of the frame
             plane = cv2.circle(mask, (10 + frame, 10), 5, 1, -1) > 0
-            return [{"counts": encode_rle(plane)["counts"], "label": asked, "score": 0.5}]
+            return {
+                "detector": asked,
+                "found": [{"counts": encode_rle(plane)["counts"], "label": asked, "score": 0.5}],
+            }
         x, y = [*asked.points, *asked.negative][0] if asked.box is None else asked.box[:2]
         return cv2.circle(mask, (int(x), int(y)), 5, 1, -1) > 0, 0.75
 

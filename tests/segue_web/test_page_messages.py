@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,8 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
+from segue.masks import encode_rle
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.desk import Desk
 from tests.segue_web.test_page import Page, Server, playwright, serve, video  # noqa: F401  fixtures
@@ -50,6 +54,115 @@ def test_messages_are_seen_while_a_dialog_is_open_and_after_it(desk: Desk) -> No
     desk.page.keyboard.press("Escape")
     playwright.expect(desk.page.locator("#dialog")).to_be_hidden()
     assert is_seen(desk.page, "cannot be done")
+
+
+def test_a_removed_object_can_be_taken_back_until_something_else_is_changed(desk: Desk) -> None:
+    desk.objects = [1, 2]
+    desk.open()
+    notice = desk.page.locator(".notice", has_text="Removed: Object 2.")
+    desk.page.get_by_role("button", name="Remove Object 2").click()
+    notice.get_by_role("button", name="Undo").click()
+    desk.next_asked("undo")
+    playwright.expect(notice).to_have_count(0)
+
+    desk.page.get_by_role("button", name="Remove Object 2").click()
+    playwright.expect(notice).to_be_visible()
+    desk.change(0, 1)
+    playwright.expect(notice).to_have_count(0)
+    assert desk.ops("remove", "undo") == ["remove", "undo", "remove"]
+
+
+def test_a_search_says_which_detector_took_the_text(desk: Desk) -> None:
+    desk.held = {"find"}
+    desk.open()
+    desk.page.locator("#wanted").fill("person")
+    desk.page.locator("#wanted").press("Enter")
+    asked = desk.next("find")
+    assert (asked["detector"], asked["text"]) == ("motion", "person")
+    desk.answer(asked, detector="nanodet", found=[])
+
+    for text in ("motion takes no text: nanodet looked for “person”", "nanodet finds no person"):
+        playwright.expect(desk.page.locator(".notice")).to_contain_text(text)
+
+
+def test_a_search_that_fails_leaves_no_suggestions_of_the_one_before(desk: Desk) -> None:
+    desk.held = {"find"}
+    desk.open()
+    found = {"counts": "0", "label": None, "score": None}
+    desk.page.keyboard.press("f")
+    desk.answer(desk.next("find"), detector="motion", found=[found])
+    playwright.expect(desk.page.locator("#found li")).to_have_count(1)
+    desk.page.keyboard.press("f")
+    desk.answer(desk.next("find"), error="no weights")
+
+    playwright.expect(desk.page.locator(".notice.bad", has_text="no weights")).to_be_visible()
+    playwright.expect(desk.page.locator("#found li")).to_have_count(0)
+
+
+def test_saved_does_not_stand_beside_what_cannot_be_saved(desk: Desk) -> None:
+    desk.held = {"click"}
+    desk.open()
+    desk.change(0, 1)
+    playwright.expect(desk.page.locator("#saved")).to_have_text("Saved")
+    desk.click(0.5, 0.5)
+    desk.answer(desk.next("click"), error="p: cannot be saved (the disk is full)")
+
+    playwright.expect(desk.page.locator(".notice.bad", has_text="cannot be saved")).to_be_visible()
+    playwright.expect(desk.page.locator("#saved")).to_be_empty()
+
+
+@pytest.mark.parametrize("name", ["a" * 80, "a long name " * 6])
+def test_long_names_end_with_an_ellipsis(desk: Desk, name: str) -> None:
+    desk.objects = [1]
+    desk.open()
+    renamed = [{**row, "name": name, "category": "c" * 40} for row in desk.about()]
+    desk.revision += 1
+    desk.send(json.dumps({"event": "changed", "revision": desk.revision, "objects": renamed}))
+    shown = desk.page.locator("#objects .pick span", has_text=name[:8]).first
+    playwright.expect(shown).to_be_visible()
+
+    assert shown.evaluate("node => node.scrollWidth > node.clientWidth && node.clientWidth > 30")
+    assert shown.evaluate("node => getComputedStyle(node).textOverflow") == "ellipsis"
+
+
+def test_the_hint_covers_nothing_of_the_image(desk: Desk) -> None:
+    desk.open()
+    image, hint = (desk.page.locator(name).bounding_box() for name in ("#canvas", "#hint"))
+    assert hint["height"] > 12
+    assert image["y"] + image["height"] <= hint["y"]
+
+
+def test_rows_of_the_timeline_are_seen_in_light_colours(desk: Desk) -> None:
+    desk.page.emulate_media(color_scheme="light")
+    desk.objects = [1]
+    desk.open()
+    row = "node => [...node.getContext('2d').getImageData(node.width * 0.9, 30, 1, 1).data.slice(0, 3)]"
+    around = "node => getComputedStyle(node).backgroundColor"
+    shown = desk.page.locator("#timeline").evaluate(row)
+    ground = [int(part) for part in re.findall(r"\d+", desk.page.locator(".foot").evaluate(around))]
+
+    assert max(abs(one - other) for one, other in zip(shown, ground, strict=False)) > 15
+
+
+def test_a_mask_is_kept_as_an_image_until_it_changes(desk: Desk) -> None:
+    kept = """import('./static/view.js')
+      .then(({ view }) => [...view.masks].map(([key, { image }]) => [key, image.width]))"""
+    desk.objects = [1]
+    desk.open()
+    desk.change(0, 1)
+    desk.here("corrected by you")
+    desk.settle()
+    [[key, width]] = desk.page.evaluate(kept)
+    assert len(key) < 20, "run lengths are no part of it"
+    plane = np.zeros((240, 432), np.bool_)
+    plane[10:20, 10:99] = True
+    desk.looks[0]["masks"] = {"1": encode_rle(plane)["counts"]}
+    desk.revision += 1
+    desk.send(json.dumps({"event": "changed", "revision": desk.revision, "frames": [desk.look(0)]}))
+    desk.settle()
+
+    assert desk.page.evaluate(kept) == [[key, 89]]
+    assert width == 20
 
 
 def test_the_page_goes_on_where_segue_is_started_again(

@@ -161,7 +161,7 @@ def test_suggestions_are_added_once(desk: Desk) -> None:
     plane = np.zeros((HEIGHT, WIDTH), np.bool_)
     plane[:9, :9] = True
     found = {"counts": encode_rle(plane)["counts"], "label": None, "score": 0.5}
-    desk.answer(desk.next("find"), found=[found])
+    desk.answer(desk.next("find"), found=[found], detector="motion")
     desk.page.locator('[data-command="adopt"]').dblclick()
     refused = desk.next("adopt")
     assert desk.ops("adopt") == ["adopt"]

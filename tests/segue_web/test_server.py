@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hmac
 import io
@@ -250,3 +251,36 @@ def test_an_upload_beyond_the_limit_is_refused(
 
     assert answer.status_code == 413
     assert backend.taken == []
+
+
+def test_a_page_that_does_not_read_is_dropped_before_its_messages_fill_the_memory(
+    backend: Failing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue_web.server.MOST_WAITING", 1000)
+
+    async def run() -> int:
+        app = make_app(backend, TOKEN)
+        coming: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        coming.put_nowait({"type": "websocket.connect"})
+        accepted = asyncio.Event()
+
+        async def send(message: Any) -> None:
+            accepted.set()
+            if message["type"] == "websocket.send":
+                await asyncio.Event().wait()  # nobody reads
+
+        headers = [(b"host", b"127.0.0.1:8123"), (b"origin", HOST.encode())]
+        scope = {"type": "websocket", "path": f"/{TOKEN}/ws", "headers": headers, "query_string": b""}
+        async with app.router.lifespan_context(app):
+            talk = asyncio.create_task(app(scope, coming.get, send))
+            await accepted.wait()
+            sent = 0
+            while not talk.done():
+                backend.send({"event": "changed", "text": "x" * 90})
+                sent += 1
+                await asyncio.sleep(0)
+            await talk
+        return sent
+
+    sent = asyncio.run(asyncio.wait_for(run(), 30))
+    assert 8 < sent < 100, "some wait, others are not kept"

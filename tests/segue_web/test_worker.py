@@ -60,7 +60,7 @@ def test_a_text_finds_what_it_names() -> None:
     with resources.as_file(resources.files("segue") / "assets" / "sample" / "video.mp4") as video:
         tools = Tools(video, None, ("stcn-lite", None), "segue-prompt", "cpu")
         for name in ("motion", "nanodet"):
-            assert tools.find(0, name, "person") == []
+            assert tools.find(0, name, "person") == {"detector": "nanodet", "found": []}
         with pytest.raises(PromptError, match="text"):
             tools.find(0, "nanodet", "the")
 
@@ -110,7 +110,7 @@ def test_a_job_computes_one_step_ahead_and_answers_between_steps(video: Path, tm
         assert await anext(steps) == 0
         await asyncio.sleep(0.5)
         assert len(list(folder.iterdir())) == 2
-        assert len(await worker.ask("find", 0, "motion")) == 1
+        assert len((await worker.ask("find", 0, "motion"))["found"]) == 1
         assert [value async for value in steps] == list(range(1, 12))
         worker.close()
 

@@ -51,16 +51,17 @@ export function fill(list, shown, parts) {
 /** Where notices lie: beside the image, or in a dialog that is open, which covers everything else. */
 const place = () => (element("dialog").open ? element("dialog") : element("view")).append(element("notices"));
 
-/** One line for the person, which goes by itself unless it is bad. */
+/** One line for the person, which goes by itself. @returns {any} */
 export function notice(text, kind = "", more = []) {
   const box = element("notices");
   place();
-  const isHint = kind === "" && !more.length;  // of what was done last: one is enough
-  for (const old of [...box.children]) if (old.firstElementChild?.textContent === text || (isHint && old.className === "notice hint")) old.remove();
-  const node = make("div", { className: `notice ${isHint ? "hint" : kind}` }, [span(text), ...more, iconButton("close", "Close", () => node.remove())]);
+  const isBrief = kind === "" && !more.length;  // of what was done last: one is enough
+  for (const old of [...box.children]) if (old.firstElementChild?.textContent === text || (isBrief && old.className === "notice brief")) old.remove();
+  const node = make("div", { className: `notice ${isBrief ? "brief" : kind}` }, [span(text), ...more, iconButton("close", "Close", () => node.remove())]);
   box.append(node);
   while (box.children.length > 3) box.firstElementChild?.remove();
   setTimeout(() => node.remove(), kind === "bad" ? 15000 : more.length ? 30000 : 5000);
+  return node;
 }
 
 export function dialog(title, body) {

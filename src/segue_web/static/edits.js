@@ -1,6 +1,6 @@
 // What a person says of an object on a frame goes to the server, one change after the other.
 
-import { notice } from "./dom.js";
+import { make, notice } from "./dom.js";
 import { complain, loadFrames, request, tell } from "./link.js";
 import { go, hold } from "./playback.js";
 import { state } from "./state.js";
@@ -17,7 +17,10 @@ function change(make) {
   const turn = queue.then(make, make).finally(() => { state.pending--; state.changed(); });
   queue = turn;
   lastMade = turn.then((answer) => answer !== null, () => false);
-  return turn.catch(complain);
+  return turn.catch((error) => {
+    state.saved = "";  // it would stand beside what says the opposite
+    complain(error);
+  });
 }
 
 /** A change of what is chosen now, on the frame that is shown now, whatever is chosen and shown in its turn. */
@@ -78,7 +81,20 @@ export function toggleChosen(what) {
   if (chosen.length) changeObjects(state.chosenIds, { [what]: !chosen.some((item) => item[what]) });
 }
 
-export const remove = (object) => void change(() => request("remove", { object }));
+/** Remove an object; it can be taken back until something else is changed. */
+export async function remove(object) {
+  const name = state.objects.find((item) => item.id === object)?.name;
+  if (!await change(() => request("remove", { object }))) return;
+  const { revision } = state;
+  const button = make("button", { textContent: "Undo", onclick: () => { box.remove(); void undo("undo"); } });
+  const box = notice(`Removed: ${name}.`, "", [button]);
+  const outdated = () => {
+    if (state.revision === revision) return;
+    box.remove();
+    state.listeners.delete(outdated);
+  };
+  state.listeners.add(outdated);
+}
 
 /** Begin a tracking or an export, after the edits that were made before. */
 export async function start(op, fields) {

@@ -43,10 +43,9 @@ function objectRow(item) {
   const colour = make("input", { type: "color", value: item.colour, title: "Colour", "aria-label": `Colour of ${item.name}`, disabled: !edits });
   colour.onchange = () => change({ colour: colour.value });
   const pick = make("button", {
-    className: "pick", textContent: item.name, title: item.name,
+    className: "pick", title: [item.name, item.category].filter(Boolean).join(", "),
     "aria-pressed": item.id === state.object, "data-focus": `pick${item.id}`, onclick: () => state.choose(item.id),
-  });
-  if (item.category) pick.append(span(` ${item.category}`, "quiet"));
+  }, [span(item.name, "cut"), ...(item.category ? [span(item.category, "quiet cut")] : [])]);
   const place = state.objects.indexOf(item);
   return make("li", { className: `${item.id === state.object ? "chosen" : ""} ${item.visible ? "" : "off"}` }, [
     colour, span(place < 9 ? String(place + 1) : "", "number"), pick,
@@ -61,7 +60,7 @@ function groupRow(name) {
   const pick = make("button", {
     className: "pick", title: "Choose the group: Track and Export take its objects alone",
     "aria-pressed": state.group === name, "data-focus": `group${name}`, onclick: () => state.chooseGroup(name),
-  }, [icon("group"), name, span(` ${members.length}`, "quiet")]);
+  }, [icon("group"), span(name, "cut"), span(String(members.length), "quiet")]);
   return make("li", { className: `members ${state.group === name ? "chosen" : ""}` }, [pick, ...toggles(members, name, `s${name}`)]);
 }
 
@@ -107,7 +106,7 @@ function showNext() {
   element("next-empty").textContent = `No frame has a confidence below ${state.settings.threshold}. Frames on which the tracker is unsure are listed here.`;
   const shown = items.map(({ frame, object, value }) => [frame, object.id, object.name, object.colour, value.toFixed(2)]);
   fill(element("next"), shown, () => shown.map(([frame, id, name, colour, value]) => make("li", {}, [
-    make("button", { onclick: () => { state.choose(id); go(frame); } }, [swatch(colour), span(`Frame ${frame}`), span(name, "quiet"), span(value, "meter quiet")]),
+    make("button", { onclick: () => { state.choose(id); go(frame); } }, [swatch(colour), span(`Frame ${frame}`), span(name, "quiet cut"), span(value, "meter quiet")]),
   ])));
 }
 

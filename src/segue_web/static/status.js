@@ -42,7 +42,7 @@ function showCommands() {
   }
   const tool = TOOLS.find((item) => item.id === state.tool);
   const who = state.chosenObject ? "" : "New object: ";
-  element("hint").textContent = state.mode === "annotate" ? who + (tool?.hint ?? "") : "";
+  element("hint").textContent = element("hint").title = state.mode === "annotate" ? who + (tool?.hint ?? "") : "";
 }
 
 function showProgress() {

@@ -16,14 +16,18 @@ export function offerDetectors(names) {
 export async function find() {
   if (state.finding) return;
   const [{ frame }, detector, wanted] = [state, select.value, text.value.trim()];
-  state.finding = detector;
+  Object.assign(state, { finding: detector, found: [], foundFrame: -1 });
   state.changed();
   const answer = await ask("find", { frame, detector, text: wanted });
   state.finding = "";
   state.changed();
   if (!answer) return;
   Object.assign(state, { found: answer.found, foundFrame: frame, foundAt: performance.now(), chosen: new Set(answer.found.keys()) });
-  if (!answer.found.length) notice(`${wanted || detector} finds nothing on this frame.`);
+  const lines = [
+    ...(answer.detector === detector ? [] : [`${detector} takes no text: ${answer.detector} looked for “${wanted}”.`]),
+    ...(answer.found.length ? [] : [`${answer.detector} finds ${wanted ? `no ${wanted}` : "nothing"} on this frame.`]),
+  ];
+  if (lines.length) notice(lines.join(" "));
 }
 
 export async function adopt() {

@@ -95,11 +95,11 @@ class Timeline {
     canvas.setAttribute("aria-valuenow", String(state.frame));
     canvas.setAttribute("aria-valuetext", `frame ${state.frame} of ${state.video.frames}`);
     const style = getComputedStyle(document.documentElement);
-    const [line, quiet, accent, raised, text] = ["--line", "--quiet", "--accent", "--raised", "--text"].map((name) => style.getPropertyValue(name));
+    const [line, quiet, accent, track, text] = ["--line", "--quiet", "--accent", "--track", "--text"].map((name) => style.getPropertyValue(name));
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, this.width, height);
     this.ruler(line, quiet, height);
-    state.objects.forEach((item, i) => this.row(item, HEAD + i * ROW, raised, text));
+    state.objects.forEach((item, i) => this.row(item, HEAD + i * ROW, track, text));
     this.drawRange(height);
     const x = this.x(state.frame);
     context.fillStyle = accent;

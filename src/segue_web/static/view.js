@@ -20,7 +20,7 @@ class View {
     this.bitmaps = new Map();
     /** @type {Map<number, Promise<void>>} */
     this.loading = new Map();
-    /** @type {Map<string, {image: HTMLCanvasElement, x: number, y: number}>} */
+    /** by frame, kind and object @type {Map<string, {looks: [string, string, number], image: HTMLCanvasElement, x: number, y: number}>} */
     this.masks = new Map();
     /** pixels of these images */
     this.painted = 0;
@@ -213,14 +213,14 @@ class View {
   drawMasks(data, pane) {
     const { context } = this;
     const { width, height } = state.video;
-    if (state.mode !== "compare") { this.drawOverlay(data.masks); return; }
+    if (state.mode !== "compare") { this.drawOverlay(data.masks, "mask"); return; }
     const sides = [data.masks, data.other ?? {}];
-    if (state.compare === "both") this.drawOverlay(sides[pane]);
+    if (state.compare === "both") this.drawOverlay(sides[pane], `side ${pane}`);
     else if (state.compare === "difference") this.drawDifference(data);
     else {
       const x = state.split * width;
-      this.within(0, x, height, () => this.drawOverlay(sides[0]));
-      this.within(x, width - x, height, () => this.drawOverlay(sides[1]));
+      this.within(0, x, height, () => this.drawOverlay(sides[0], "side 0"));
+      this.within(x, width - x, height, () => this.drawOverlay(sides[1], "side 1"));
       const pixel = devicePixelRatio / this.scale;
       context.fillStyle = "#fff";
       context.fillRect(x - pixel, 0, 2 * pixel, height);
@@ -234,31 +234,39 @@ class View {
   }
 
   /** Draw the masks of a frame; later objects lie on top. */
-  drawOverlay(masks) {
+  drawOverlay(masks, kind) {
     const { context } = this;
     for (const { id, visible, colour } of state.objects) {
       if (!visible || !masks[id]) continue;
       context.globalAlpha = state.object === null || id === state.object ? 1 : 0.75;
-      this.drawMask(masks[id], colour, Number(state.settings.opacity));
+      this.drawMask(`${kind} ${id}`, masks[id], colour, Number(state.settings.opacity));
     }
     context.globalAlpha = 1;
   }
 
-  /** Draw a mask, which is painted once. */
-  drawMask(counts, colour, alpha) {
+  /** Draw a mask of this frame, which is painted once; ``what`` names it. */
+  drawMask(what, counts, colour, alpha) {
     const { width, height } = state.video;
-    const key = `${colour}.${alpha}.${counts}`;
+    const key = `${state.frame} ${what}`;
     let mask = this.masks.get(key);
-    if (!mask) {
-      this.masks.set(key, (mask = paintedMask(counts, height, rimOf(width, height), colour, alpha)));
+    // Run lengths of the frame as it was drawn last are the same text, so that they are not compared sign by sign.
+    if (!mask || mask.looks[0] !== counts || mask.looks[1] !== colour || mask.looks[2] !== alpha) {
+      this.forgetMask(key);
+      mask = { looks: [counts, colour, alpha], ...paintedMask(counts, height, rimOf(width, height), colour, alpha) };
+      this.masks.set(key, mask);
       this.painted += mask.image.width * mask.image.height;
-      for (const [old, { image }] of this.masks) {
+      for (const old of this.masks.keys()) {
         if (old === key || this.painted <= KEPT_MASKS * width * height) break;
-        this.masks.delete(old);
-        this.painted -= image.width * image.height;
+        this.forgetMask(old);
       }
-    }
+    } else mask.looks[0] = counts;
     this.context.drawImage(mask.image, mask.x, mask.y);
+  }
+
+  forgetMask(key) {
+    const image = this.masks.get(key)?.image;
+    if (image) this.painted -= image.width * image.height;
+    this.masks.delete(key);
   }
 
   /** Hits over misses over false alarms of each object; the second result is the truth. */
@@ -266,14 +274,14 @@ class View {
     for (const kind of [2, 1, 0]) {
       for (const { id, visible } of state.objects) {
         const counts = data.difference?.[id]?.[kind];
-        if (visible && counts) this.drawMask(counts, DIFFERENCE[kind].colour, 0.6);
+        if (visible && counts) this.drawMask(`${DIFFERENCE[kind].name} ${id}`, counts, DIFFERENCE[kind].colour, 0.6);
       }
     }
   }
 
   drawFound() {
     if (state.foundFrame !== state.frame) return;
-    state.found.forEach((item, i) => this.drawMask(item.counts, "#ffffff", state.chosen.has(i) ? 0.43 : 0.16));
+    state.found.forEach((item, i) => this.drawMask(`found ${i}`, item.counts, "#ffffff", state.chosen.has(i) ? 0.43 : 0.16));
   }
 
   drawPrompts(data, pixel) {
