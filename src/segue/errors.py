@@ -14,7 +14,13 @@ from contextlib import contextmanager
 
 
 class SegueError(Exception):
-    """Base of all errors with a message for the user: what was wrong, where, and what to do."""
+    """Base of all errors with a message for the user: what was wrong, where, and what to do.
+
+    Attributes:
+        exit_status: that of a command which ends with it.
+    """
+
+    exit_status = 2
 
 
 class ArgumentError(SegueError, ValueError):
@@ -31,6 +37,12 @@ class SourceDamageError(SourceError):
 
 class SinkError(SegueError):
     """A result that cannot be written: no permission, full disk, existing output."""
+
+
+class UndeliveredError(SegueError):
+    """Some events did not reach their receiver; all results are written."""
+
+    exit_status = 3
 
 
 class PromptError(SegueError):

@@ -13,8 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
+from segue.jobs import running
 from tests.cli.running import Command, Outcome
 from tests.cli.test_foreground import IMAGES
+from tests.video.making import write_video
+from tests.video.test_notify import Listener
 
 JPEGS = [cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]))[1].tobytes() for image in IMAGES]
 
@@ -105,3 +108,53 @@ def test_only_cameras_are_continued_by_append(command: Command, tmp_path: Path) 
     cv2.imwrite(str(tmp_path / "1.png"), np.zeros((48, 64, 3), np.uint8))
     outcome = command("foreground", tmp_path / "1.png", "--append", "--output", tmp_path / "out")
     assert "has an end; --append is for cameras" in outcome.complaint
+
+
+DEAD = "http://127.0.0.1:9/events"  # nobody listens there
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    server = Listener()
+    yield server
+    server.end()
+
+
+def test_the_next_run_delivers_the_events_that_did_not_arrive(
+    watch: Callable[..., Outcome], listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "LAST_SECONDS", 0.1)
+        outcome = watch("--append", "--notify", DEAD)
+    first = rows(tmp_path / "events.csv")
+    assert outcome.code == 3
+    assert f"error: {len(first)} of {len(first)} events not delivered" in outcome.err
+    assert watch("--append", "--notify", listener.address).code == 0
+    both = rows(tmp_path / "events.csv")
+    assert [message["event"] for message in listener.received] == [row["event"] for row in both]
+    assert not [path for path in tmp_path.iterdir() if "undelivered" in path.name]
+
+
+def test_a_run_over_a_file_waits_until_its_events_have_arrived(
+    command: Command, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "gate.mp4", IMAGES)
+    given = ("foreground", tmp_path / "gate.mp4", "--model", "median", "--passes", "1", "--device", "cpu")
+    given = (
+        *given,
+        "--events",
+        tmp_path / "events.csv",
+        "--output",
+        tmp_path / "out",
+        "--overwrite",
+        "--notify",
+    )
+    listener.statuses = [500, 204]
+    assert command(*given, listener.address).code == 0
+    found = rows(tmp_path / "events.csv")
+    assert [message["event"] for message in listener.received[1:]] == [row["event"] for row in found]
+    monkeypatch.setattr(running, "FILE_SECONDS", 0.1)
+    outcome = command(*given, DEAD)
+    assert outcome.code == 3
+    assert f"{len(found)} of {len(found)} events not delivered" in outcome.err
+    assert rows(tmp_path / "events.csv") == found

@@ -1,49 +1,76 @@
-"""Messages about events, to a server of this machine."""
+"""Messages about events, to real servers of this machine."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from segue.errors import SinkError
-from segue.video import EventSink
+from segue.video import EventSink, Reconnect
+from segue.video.message_queue import MessageQueue
 from segue.video.notify import Notifier, NotifyWarning
+from segue.video.rotation import RotatingSink
 from tests.video.test_event_sink import big
 
+QUICK = Reconnect(first_delay=0.01, max_delay=0.05, timeout=0.3)
 
-class Listener(HTTPServer):
-    """Keeps the events that it receives."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+class Listener(ThreadingHTTPServer):
+    """Keeps the events that it receives, and answers with the statuses it is told, the last one for good."""
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.received: list[dict[str, Any]] = []
-        self.accounts: list[str | None] = []
-        self.status = 204
+        self.statuses = [204]
+        self.refuses = ""
+        self.delays: list[float] = []
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/events"
+
+    @property
+    def kinds(self) -> list[str]:
+        return [message["event"] for message in self.received]
+
+    def end(self) -> None:
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Listener
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         assert self.headers["Content-Type"] == "application/json"
-        self.server.received.append(json.loads(body))
-        self.server.accounts.append(self.headers["Authorization"])
-        self.send_response(self.server.status)
-        self.send_header("Location", "http://127.0.0.1:9/elsewhere")
-        self.end_headers()
+        self.server.received.append(message)
+        statuses = self.server.statuses
+        status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
+        if message["event"] == self.server.refuses:
+            status = 400
+        if self.server.delays:
+            time.sleep(self.server.delays.pop(0))
+        try:
+            self.send_response(status)
+            self.send_header("Location", "http://127.0.0.1:9/elsewhere")
+            self.end_headers()
+        except OSError:  # the other side did not wait so long
+            pass
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -52,41 +79,103 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def listener() -> Iterator[Listener]:
     server = Listener()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
     yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    server.end()
 
 
-def send(address: str, *events: str) -> None:
-    notifier = Notifier(address)
+def send(address: str, *events: str, limit: float = 5.0, queue: Path | None = None) -> int:
+    """Give events, wait for their arrival, and tell how many have not arrived."""
+    notifier = Notifier(address, queue, QUICK)
     for event in events:
         notifier.send({"event": event})
-    notifier.close()
+    return notifier.close(limit)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def test_each_event_is_reported(listener: Listener, tmp_path: Path) -> None:
     with EventSink(tmp_path / "events.json", notify=listener.address) as sink:
         for t in range(4):
             sink.write(*big(t, {1: (5, 5, 20, 20)} if t < 3 else {}))
+    ids = {message.pop("id") for message in listener.received}
     assert listener.received == json.loads((tmp_path / "events.json").read_text())
-    assert [event["event"] for event in listener.received] == ["enter", "leave"]
+    assert listener.kinds == ["enter", "leave"]
+    assert len(ids) == 2
 
 
-def test_who_cannot_be_reached_is_a_warning_without_the_password() -> None:
+def test_events_that_cannot_be_delivered_are_counted_without_the_password() -> None:
     with pytest.warns(NotifyWarning, match="not notified of an event") as warned:
-        send("http://me:secret@127.0.0.1:9/events", "enter", "leave")
+        assert send("http://me:secret@127.0.0.1:9/events", "enter", "leave", limit=0.3) == 2
     assert len(warned) == 1
     assert "secret" not in str(warned[0].message)
 
 
-def test_a_message_goes_nowhere_else(listener: Listener) -> None:
-    listener.status = 302
-    with pytest.warns(NotifyWarning):
-        send(listener.address, "enter")
-    assert listener.received == [{"event": "enter"}]
+@pytest.mark.filterwarnings("ignore::segue.video.notify.NotifyWarning")
+def test_a_receiver_that_is_down_gets_everything_when_it_is_back() -> None:
+    port = free_port()
+    notifier = Notifier(f"http://127.0.0.1:{port}/events", patience=QUICK)
+    for number in range(5):
+        notifier.send({"event": f"e{number}"})
+    server = Listener(port)
+    assert notifier.close(10.0) == 0
+    server.end()
+    assert server.kinds == [f"e{number}" for number in range(5)]
+
+
+@pytest.mark.filterwarnings("ignore::segue.video.notify.NotifyWarning")
+@pytest.mark.parametrize("statuses", [[500, 503, 204], [429, 302, 200]])
+def test_a_message_is_sent_until_the_answer_is_good_and_keeps_its_id(
+    listener: Listener, statuses: list[int]
+) -> None:
+    listener.statuses = statuses
+    assert send(listener.address, "enter", "leave") == 0
+    assert listener.kinds == ["enter", "enter", "enter", "leave"]
+    assert len({message["id"] for message in listener.received}) == 2
+
+
+@pytest.mark.filterwarnings("ignore::segue.video.notify.NotifyWarning")
+def test_a_slow_receiver_is_given_more_time(listener: Listener) -> None:
+    listener.delays = [0.5, 0.5]  # QUICK waits for 0.3 s, then for 0.6 s
+    assert send(listener.address, "enter") == 0
+    assert len({message["id"] for message in listener.received}) == 1
+
+
+@pytest.mark.filterwarnings("ignore::segue.video.notify.NotifyWarning")
+def test_a_message_that_is_refused_does_not_hold_up_the_others(listener: Listener) -> None:
+    listener.refuses = "odd"
+    assert send(listener.address, "odd", "enter", "leave", limit=1.0) == 1
+    assert [kind for kind in listener.kinds if kind != "odd"] == ["enter", "leave"]
+
+
+@pytest.mark.filterwarnings("ignore::segue.video.notify.NotifyWarning")
+def test_the_next_run_delivers_what_waits_in_the_file(listener: Listener, tmp_path: Path) -> None:
+    queue = tmp_path / ".events.undelivered"
+    assert send("http://127.0.0.1:9/events", "one", "two", limit=0.1, queue=queue) == 2
+    assert queue.exists()
+    assert send(listener.address, "three", queue=queue) == 0
+    assert listener.kinds == ["one", "two", "three"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_queue_is_bounded_and_knows_its_messages(tmp_path: Path) -> None:
+    queue = MessageQueue(tmp_path / "queue", most=3)
+    assert [queue.put(str(number), b"%d" % number) for number in (1, 2, 2, 3, 4, 5)].count(False) == 1
+    assert (len(queue), queue.lost) == (3, 2)
+    number, body = queue.first() or (0, b"")
+    assert body == b"3"
+    queue.postpone(number)
+    assert (queue.first() or (0, b""))[1] == b"4"
+    queue.close()
+    assert len(MessageQueue(tmp_path / "queue")) == 3
+
+
+def test_a_file_that_is_no_queue_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "queue").write_bytes(b"something else" * 100)
+    with pytest.raises(SinkError, match="queue"):
+        Notifier("http://127.0.0.1:9/", tmp_path / "queue")
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://a/b", "nonsense", "http://", "http://a:x/"])
@@ -95,62 +184,171 @@ def test_other_addresses_are_refused(address: str) -> None:
         Notifier(address)
 
 
-class Broker(threading.Thread):
-    """As much of a broker of MQTT 3.1.1 as one client needs: it takes messages of QoS 1 and says so."""
+class Broker:
+    """mosquitto, which keeps what subscribers that are away have not got, also while it is down."""
 
-    def __init__(self, verdict: int = 0) -> None:
-        super().__init__(daemon=True)
-        self._verdict = verdict
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self.connected = b""
-        self.received: list[tuple[str, dict[str, Any]]] = []
+    def __init__(self, folder: Path, *rules: str) -> None:
+        self.port = free_port()
+        self._folder = folder
+        store = ("persistence true", f"persistence_location {folder}/", "user root")
+        listen = (f"listener {self.port} 127.0.0.1", *(rules or ("allow_anonymous true",)))
+        (folder / "mosquitto.conf").write_text("\n".join((*listen, *store)) + "\n")
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self) -> None:
-        client, _ = self._socket.accept()
-        with client, client.makefile("rb") as stream:
-            while kind := stream.read(1):
-                length = shift = 0
-                while True:  # seven bits a byte, lowest first
-                    byte = stream.read(1)[0]
-                    length |= (byte & 127) << shift
-                    shift += 7
-                    if byte < 128:
-                        break
-                body = stream.read(length)
-                if kind[0] >> 4 == 1:  # CONNECT
-                    self.connected = body
-                    client.sendall(bytes((0x20, 2, 0, self._verdict)))
-                elif kind[0] >> 4 == 3:  # PUBLISH
-                    end = 2 + int.from_bytes(body[:2], "big")
-                    self.received.append((body[2:end].decode(), json.loads(body[end + 2 :])))
-                    client.sendall(bytes((0x40, 2)) + body[end : end + 2])
+    @property
+    def address(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}/cameras/front%20yard"
+
+    def start(self) -> None:
+        command = [_mosquitto(), "-c", str(self._folder / "mosquitto.conf")]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        until(listens)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
 
 
-def test_events_are_published_by_mqtt() -> None:
+def _mosquitto() -> str:
+    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    return found or pytest.skip("mosquitto is not installed")
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait until something is true."""
+    for _ in range(1000):
+        if true():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it did not become true in ten seconds")
+
+
+class Subscriber:
+    """Receives what a broker has, also what came while it was away."""
+
+    def __init__(self, port: int, topic: str = "cameras/#") -> None:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        self.received: list[tuple[str, bytes]] = []
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id="test", clean_session=False)
+        self._client.on_message = lambda _, __, message: self.received.append(
+            (message.topic, message.payload)
+        )
+        subscribed = threading.Event()
+        self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.on_connect = lambda client, *_: client.subscribe(topic, 1)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        assert subscribed.wait(10)
+
+    @property
+    def events(self) -> list[str]:
+        return [json.loads(body)["event"] for topic, body in self.received if topic == "cameras/front yard"]
+
+    @property
+    def availability(self) -> list[bytes]:
+        return [body for topic, body in self.received if topic == "cameras/front yard/availability"]
+
+    def end(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
     pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (pip install 'segue[mqtt]')")
-    broker = Broker()
+    _mosquitto()
+    (tmp_path / "broker").mkdir()
+    made = Broker(tmp_path / "broker")
+    yield made
+    made.stop()
+
+
+@pytest.mark.filterwarnings("ignore::segue.video.notify.NotifyWarning")
+def test_a_broker_that_starts_late_and_again_gets_every_event_once(broker: Broker) -> None:
+    notifier = Notifier(broker.address, patience=QUICK)
+    notifier.send({"event": "early"})
     broker.start()
-    notifier = Notifier(f"mqtt://me:secret@127.0.0.1:{broker.port}/cameras/front%20yard")
+    subscriber = Subscriber(broker.port)
+    until(lambda: subscriber.events == ["early"])
+    broker.stop()
     for number in range(3):
-        notifier.send({"event": "enter", "object": number})
-    notifier.close()
-    assert broker.received == [("cameras/front yard", {"event": "enter", "object": n}) for n in range(3)]
-    assert b"me" in broker.connected
-    assert b"secret" in broker.connected
-
-
-@pytest.mark.parametrize("verdict", [4, 5])
-def test_a_broker_that_refuses_the_login_says_so(verdict: int) -> None:
-    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (pip install 'segue[mqtt]')")
-    broker = Broker(verdict)
+        notifier.send({"event": f"e{number}"})
     broker.start()
-    notifier = Notifier(f"mqtt://me:wrong@127.0.0.1:{broker.port}/yard")
-    notifier.send({"event": "enter"})
-    with pytest.warns(NotifyWarning, match=r"127\.0\.0\.1.*refused the login") as caught:
-        notifier.close()
+    until(lambda: len(subscriber.events) >= 4)
+    assert notifier.close() == 0
+    subscriber.end()
+    assert subscriber.events == ["early", "e0", "e1", "e2"]
+
+
+def test_a_broker_keeps_whether_the_camera_is_there(broker: Broker) -> None:
+    broker.start()
+    notifier = Notifier(broker.address)
+    subscriber = Subscriber(broker.port)
+    until(lambda: subscriber.availability == [b"online"])
+    notifier.announce(False)
+    notifier.announce(True)
+    until(lambda: len(subscriber.availability) == 3)
+    assert notifier.close() == 0
+    until(lambda: len(subscriber.availability) == 4)
+    subscriber.end()
+    assert subscriber.availability == [b"online", b"offline", b"online", b"offline"]
+
+
+def test_the_last_will_of_a_process_that_is_killed_is_offline(broker: Broker) -> None:
+    broker.start()
+    subscriber = Subscriber(broker.port)
+    program = (
+        "import os, sys, threading; from segue.video.notify import Notifier; "
+        f"notifier = Notifier({broker.address!r}); notifier.send({{'event': 'enter'}})\n"
+        "while notifier.undelivered: threading.Event().wait(0.01)\n"
+        "os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    until(lambda: subscriber.availability == [b"online", b"offline"])
+    subscriber.end()
+    assert subscriber.events == ["enter"]
+
+
+def test_parts_of_a_run_publish_no_event_that_did_not_happen(broker: Broker, tmp_path: Path) -> None:
+    broker.start()
+    subscriber = Subscriber(broker.port)
+    notifier = Notifier(broker.address)
+
+    def open_part(begin: float) -> EventSink:
+        def tell(event: Any) -> None:
+            notifier.send({"event": event.event})
+
+        return EventSink(tmp_path / f"{begin:.0f}.json", live=True, on_event=tell)
+
+    with RotatingSink(open_part, 1.0) as sink:
+        for t in range(25):  # three parts of ten frames
+            sink.write(*big(t, {1: (50, 50, 60, 60)} if t < 22 else {}))
+    assert notifier.close() == 0
+    until(lambda: len(subscriber.events) >= 2)
+    subscriber.end()
+    assert subscriber.events == ["enter", "leave"]
+
+
+def test_a_broker_that_refuses_the_login_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (pip install 'segue[mqtt]')")
+    broker = Broker(tmp_path, "allow_anonymous false")
+    broker.start()
+    notifier = Notifier(f"mqtt://me:wrong@127.0.0.1:{broker.port}/yard", patience=QUICK)
+    with pytest.warns(NotifyWarning, match=r"127\.0\.0\.1.*refused the login") as caught:  # noqa: PT031
+        notifier.send({"event": "enter"})
+        until(lambda: bool(caught.list))
     assert "wrong" not in str(caught[0].message)
-    assert broker.received == []
+    assert notifier.close(0.1) == 1
+    broker.stop()
 
 
 def test_mqtt_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

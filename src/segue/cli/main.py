@@ -1,4 +1,8 @@
-"""The command ``segue``; it ends with 0 done, 1 defect, 2 something the user can repair, 130 interrupted."""
+"""The command ``segue``.
+
+It ends with 0 done, 1 defect, 2 something the user can repair, 3 done but some events did not reach their
+receiver, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +118,7 @@ def main() -> None:
             copy_context().run(app)  # what --quiet says ends with the command
     except SegueError as error:
         _complain("error", error)
-        sys.exit(2)
+        sys.exit(error.exit_status)
     except OSError as error:
         if error.filename is not None:  # no permission, a name too long: only the system knows beforehand
             _complain("error", f"{os.fspath(error.filename)}: {error.strerror}")

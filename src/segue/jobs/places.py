@@ -50,6 +50,11 @@ class OutputPlaces:
         """The last id of an object of earlier runs, by their tables of events, of whole runs or of parts."""
         return last_object(self._tables(formats))
 
+    def messages(self, formats: tuple[str, ...]) -> Path:
+        """The file in which messages about events wait; all parts of a run and all runs have the same."""
+        table = self._with_events(formats)[EVENTS]
+        return table.with_name(f".{table.name}.undelivered")
+
     def _with_events(self, formats: tuple[str, ...]) -> dict[str, Path]:
         if EVENTS in self.others or EVENTS not in formats:
             return self.others

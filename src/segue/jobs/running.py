@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TypeVar, cast
@@ -22,6 +22,7 @@ from segue.errors import (
     ResumeError,
     SinkError,
     SourceError,
+    UndeliveredError,
     memory_errors,
 )
 from segue.jobs.observer import Observer
@@ -35,7 +36,9 @@ from segue.sessions.passes import Passes
 from segue.sessions.session import ExplainedSession, Session
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Sink, open_sinks, replayed
+from segue.video.event_table import Event
 from segue.video.images import write_image
+from segue.video.notify import FILE_SECONDS, LAST_SECONDS, Notifier
 from segue.video.readers import ConnectionChange
 from segue.video.rotation import RotatingSink, part_name
 from segue.video.sinks import BackgroundSink
@@ -141,7 +144,13 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
     if explain is not None:
         explained.explain()
     written: dict[str, Path] = {}
-    sink = _open_sink(opened, written, observer)
+    notifier = _open_notifier(opened)
+    try:
+        sink = _open_sink(opened, written, observer, notifier)
+    except BaseException:
+        if notifier is not None:
+            notifier.stop()
+        raise
     masks = written.get("png")
     saves = getattr(opened.session, "restorable", True) and not (source.endless or opened.in_memory)
     states = masks if saves else None
@@ -157,6 +166,8 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
     def changed(change: ConnectionChange) -> None:
         observer.connection(change)
         sink.connection(change)
+        if notifier is not None:
+            notifier.announce(change.online)
 
     source.on_change(changed)
     loop = FrameRun(opened, sink, states, report)
@@ -176,6 +187,8 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
             write_record(job, outputs.folder or default_folder(source), written)
         if states:
             forget_state(states)
+        seconds = time.perf_counter() - begun
+        undelivered = "" if notifier is None else _delivered(notifier, source.endless, observer)
     except KeyboardInterrupt:
         for name, path in written.items():
             if path.is_file():  # what shows the frames so far is complete; masks are continued
@@ -183,16 +196,22 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
         raise RunInterrupted(_hint(opened, masks, states is not None)) from None
     finally:
         cancel.forget(source.stop)  # a token may outlive the source
-    observer.end(loop.done, time.perf_counter() - begun)
+        if notifier is not None:
+            notifier.stop()
+    observer.end(loop.done, seconds)
     for name, path in written.items():
         observer.written(name, path)
     if loop.lost is not None:
+        if undelivered:
+            observer.notice(undelivered)
         raise loop.lost
     for name, path in opened.finish().items():
         observer.written(name, path)
         written[name] = path
     if text := opened.summary():
         observer.notice(text)
+    if undelivered:
+        raise UndeliveredError(undelivered)
     return written
 
 
@@ -213,7 +232,32 @@ def _check_outputs(opened: OpenJob) -> None:
         raise SinkError(f"{source.name}: a run over images in memory cannot be resumed; leave out resume")
 
 
-def _open_sink(opened: OpenJob, written: dict[str, Path], observer: Observer) -> Sink:
+def _open_notifier(opened: OpenJob) -> Notifier | None:
+    """What sends the events of a job, all parts of it, and those that an earlier run could not deliver."""
+    job, outputs = opened.job, opened.job.outputs
+    if not isinstance(job, ForegroundJob) or job.notify is None:
+        return None
+    queue = OutputPlaces.of(job, opened.source).messages(outputs.formats)
+    if outputs.overwrite:
+        queue.unlink(missing_ok=True)
+    return Notifier(job.notify, queue)
+
+
+def _delivered(notifier: Notifier, endless: bool, observer: Observer) -> str:
+    """Wait until the events of a run have arrived; says how many have not, or nothing."""
+    if notifier.undelivered:
+        observer.begin("messages", notifier.total)
+    try:
+        left = notifier.close(LAST_SECONDS if endless else FILE_SECONDS, observer.count, keep=endless)
+    except KeyboardInterrupt:  # all else is complete
+        left = notifier.undelivered
+    later = "; the next run with --append or --rotate sends them" if endless else ""
+    return f"{left} of {notifier.total} events not delivered{later}" if left else ""
+
+
+def _open_sink(
+    opened: OpenJob, written: dict[str, Path], observer: Observer, notifier: Notifier | None
+) -> Sink:
     """Open everything that a job writes; the places go into ``written``."""
     job, outputs, source = opened.job, opened.job.outputs, opened.source
     whole = OutputPlaces.of(job, source)
@@ -222,6 +266,11 @@ def _open_sink(opened: OpenJob, written: dict[str, Path], observer: Observer) ->
         if not done:
             observer.begin("clips", total)
         observer.count(done)
+
+    def tell(event: Event) -> None:
+        if notifier is not None:
+            notifier.send(asdict(event))
+        observer.event(event)
 
     def open_part(begin: float, places: OutputPlaces = whole) -> Sink:
         sinks = open_sinks(
@@ -238,9 +287,8 @@ def _open_sink(opened: OpenJob, written: dict[str, Path], observer: Observer) ->
             categories={label: number for number, label in opened.names.items()},
             begin=begin,
             zones=opened.zones,
-            notify=job.notify if isinstance(job, ForegroundJob) else None,
             on_clip=encoding if outputs.rotate is None else None,
-            on_event=observer.event,
+            on_event=tell,
             name_object=opened.name_object,
             snapshots=places.snapshots,
         )

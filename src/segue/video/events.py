@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +19,7 @@ from segue.video.best_views import BestViews, Name
 from segue.video.event_table import Event as Event
 from segue.video.event_table import EventTable, Kind, read_events
 from segue.video.file_sinks import SpooledSink
-from segue.video.notify import Notifier
+from segue.video.notify import Notifier, NotifyWarning
 from segue.video.partial import writing
 from segue.video.readers import ConnectionChange
 from segue.video.sinks import Sink, Size, known_size, sized_mask
@@ -160,8 +161,9 @@ class EventSink(SpooledSink):
                 self._finish()
                 self._table.close()
             self._release()
-        if self._notifier is not None:
-            self._notifier.close()
+        if self._notifier is not None and (left := self._notifier.close()):
+            message = f"{left} of {self._notifier.total} events not delivered"
+            warnings.warn(message, NotifyWarning, stacklevel=2)
 
     def abort(self) -> None:
         """Remove what is half-written; what a live run has written stays, in a complete file."""

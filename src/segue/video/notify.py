@@ -1,31 +1,226 @@
-"""Tell another program of events as they happen: JSON by HTTP POST or MQTT."""
+"""Tell another program of events as they happen: JSON by HTTP POST or MQTT, again until it has arrived."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-import queue
 import re
 import threading
+import time
 import urllib.request
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from http.client import HTTPException
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from segue.errors import SinkError
 from segue.extras import install_command
 from segue.video.addresses import public_address
+from segue.video.live import Reconnect
+from segue.video.message_queue import MessageQueue
 
-TIMEOUT = 5.0  # seconds for one message
-WAITING = 1000  # messages that may wait; when there are more, new ones are dropped
-LAST_SECONDS = 10.0  # that the end of a run waits for messages
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessageInfo
+
+LONGEST_ANSWER = 60.0
+"""Seconds after which a receiver is asked again; it begins with those of :class:`Reconnect`, and doubles."""
+
+LAST_SECONDS = 10.0
+"""Seconds that the end of a run of a camera waits for messages; the next run sends those that are left."""
+
+FILE_SECONDS = 60.0
+"""Seconds that the end of a run over a file waits for messages."""
+
+GOODBYE = 2.0
+"""Seconds for telling a broker that the run has ended."""
+
+_BUSY = (408, 425, 429)
+"""Answers of HTTP below 500 that say nothing of the message."""
+
+ONLINE, OFFLINE = b"online", b"offline"
 
 
 class NotifyWarning(UserWarning):
-    """An address that receives events cannot be reached; the events are in their file."""
+    """An address that receives events cannot be reached, or did not get all; the events are in their file."""
+
+
+class RefusedError(OSError):
+    """A receiver that works does not want this message."""
+
+
+class Receiver:
+    """Where messages go."""
+
+    def deliver(self, body: bytes, timeout: float) -> None:
+        """Return when a message has arrived; raises OSError, ValueError or HTTPException otherwise."""
+        raise NotImplementedError
+
+    def announce(self, online: bool) -> None:
+        """Say whether the camera gives frames, where there is a place for it."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+class Notifier:
+    """Sends values as JSON, in a thread and in order, each until it has arrived; nobody waits for that.
+
+    The address is ``http(s)://``, ``mqtt://HOST/TOPIC`` or ``mqtts://``, with ``USER:PASSWORD@`` where
+    needed. Each message has an ``id``, the same when it is sent again: receivers know duplicates by it.
+
+    Args:
+        address: the receiver.
+        queue: file in which messages wait, also those that an earlier run has left there; None keeps them in
+            memory.
+        patience: waits between tries.
+
+    Raises:
+        SinkError: it is no such address, MQTT lacks its package, or the file cannot be used.
+    """
+
+    def __init__(self, address: str, queue: Path | None = None, patience: Reconnect | None = None) -> None:
+        self._receiver = _receiver(address)
+        self._shown = public_address(address)
+        self._patience = patience or Reconnect()
+        self._queue = MessageQueue(queue)
+        self._total, self._delivered = len(self._queue), 0
+        self._failures, self._warned = 0, False
+        self._keep = True
+        self._ends: float | None = None  # when the run ends without what has not arrived
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="segue-notify", daemon=True)
+        self._thread.start()
+
+    @property
+    def total(self) -> int:
+        """Messages so far, with those of an earlier run."""
+        return self._total
+
+    @property
+    def undelivered(self) -> int:
+        """Messages that have not arrived yet, or are lost."""
+        return self._total - self._delivered
+
+    def send(self, values: Mapping[str, Any]) -> None:
+        """Send values, soon."""
+        id = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
+        lost = self._queue.lost
+        try:
+            self._total += self._queue.put(id, json.dumps({"id": id, **values}).encode())
+        except SinkError as error:  # no room: the event is in its file
+            self._total += 1
+            self._warn(f"a message is lost ({error})")
+            return
+        if self._queue.lost > lost == 0:
+            self._warn("too many messages wait; the oldest ones are lost")
+        with self._news:
+            self._news.notify_all()
+
+    def announce(self, online: bool) -> None:
+        """Say whether the camera gives frames: with MQTT in TOPIC/availability, which the broker keeps."""
+        self._receiver.announce(online)
+
+    def stop(self) -> None:
+        """Send nothing more; what waits in a file stays there for the next run."""
+        self._end_by(time.monotonic())
+
+    def close(
+        self,
+        limit: float = LAST_SECONDS,
+        report: Callable[[int], None] = lambda _: None,
+        *,
+        keep: bool = True,
+    ) -> int:
+        """Wait until all has arrived, for some seconds at most.
+
+        Args:
+            limit: the seconds.
+            report: called now and then with the number of messages that have arrived.
+            keep: leave what has not arrived in its file for the next run.
+
+        Returns:
+            The number of messages that have not arrived.
+        """
+        self._keep = keep
+        self._end_by(time.monotonic() + limit)
+        while self._thread.is_alive() and (self._ends or 0.0) + GOODBYE > time.monotonic():
+            report(self._delivered)
+            self._thread.join(0.1)
+        return self.undelivered
+
+    def _end_by(self, moment: float) -> None:
+        with self._news:
+            self._ends, self._failures = moment, 0
+            self._news.notify_all()
+
+    @property
+    def _left(self) -> float:
+        """Seconds until the end."""
+        return float("inf") if self._ends is None else self._ends - time.monotonic()
+
+    def _work(self) -> None:
+        try:
+            while self._left > 0:
+                message = self._next()
+                if message is None:
+                    break
+                self._try(*message)
+        except SinkError as error:
+            self._warn(str(error))
+        finally:
+            self._receiver.close()
+            self._queue.close(keep=self._keep)
+
+    def _next(self) -> tuple[int, bytes] | None:
+        """The message whose turn it is, as soon as there is one; None at the end."""
+        while True:
+            with self._news:
+                if (message := self._queue.first()) is not None or self._ends is not None:
+                    return message
+                self._news.wait()
+
+    def _try(self, number: int, body: bytes) -> None:
+        timeout = min(LONGEST_ANSWER, self._patience.timeout * 2.0 ** min(self._failures, 10))
+        try:
+            self._receiver.deliver(body, max(0.1, min(timeout, self._left)))
+        except (OSError, ValueError, HTTPException) as error:
+            if isinstance(error, RefusedError):
+                self._queue.postpone(number)
+            self._failures += 1
+            if not self._warned:
+                self._warned = True
+                reason = str(getattr(error, "reason", None) or error or type(error).__name__)
+                self._warn(f"not notified of an event ({reason}); it is tried again")
+            delay, ends = min(self._patience.delay(self._failures), self._left), self._ends
+            with self._news:
+                self._news.wait_for(lambda: self._ends != ends, max(0.0, delay))
+        else:
+            self._queue.remove(number)
+            self._delivered += 1
+            self._failures, self._warned = 0, False
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(f"{self._shown}: {text}", NotifyWarning, stacklevel=4)
+
+
+def _receiver(address: str) -> Receiver:
+    try:
+        parts = urlsplit(address)
+        known = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if known and parts.scheme in ("http", "https"):
+        return HttpReceiver(parts)
+    if known and parts.scheme in ("mqtt", "mqtts") and _topic(parts):
+        return MqttReceiver(parts)
+    raise SinkError(
+        "notify: events are sent to an address http://HOST/..., https://HOST/..., mqtt://HOST/TOPIC "
+        "or mqtts://HOST/TOPIC"
+    )
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -35,91 +230,28 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-Deliver = Callable[[bytes], None]
-"""Delivers one message; raises OSError, ValueError or HTTPException where it cannot."""
+class HttpReceiver(Receiver):
+    """Takes messages by HTTP POST; an answer 2xx says that one has arrived."""
 
+    def __init__(self, parts: SplitResult) -> None:
+        account, _, place = parts.netloc.rpartition("@")
+        self._address = urlunsplit(parts._replace(netloc=place, fragment=""))
+        self._headers = {"Content-Type": "application/json"}
+        if account:
+            code = base64.b64encode(unquote(account).encode()).decode("ascii")
+            self._headers["Authorization"] = f"Basic {code}"
+        self._opener = urllib.request.build_opener(NoRedirect)
 
-class Notifier:
-    """Sends values as JSON, in a thread and in order, so that nobody waits for the answer.
-
-    The address is ``http(s)://``, ``mqtt://HOST/TOPIC`` or ``mqtts://``, with ``USER:PASSWORD@`` where
-    needed.
-    """
-
-    def __init__(self, address: str) -> None:
+    def deliver(self, body: bytes, timeout: float) -> None:
+        request = urllib.request.Request(self._address, body, self._headers, method="POST")
         try:
-            parts = urlsplit(address)
-            known = bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            known = False
-        if known and parts.scheme in ("http", "https"):
-            self._deliver: Deliver = _post(parts)
-        elif known and parts.scheme in ("mqtt", "mqtts") and _topic(parts):
-            self._deliver = _publish(parts)
-        else:
-            raise SinkError(
-                "notify: events are sent to an address http://HOST/..., https://HOST/..., mqtt://HOST/TOPIC "
-                "or mqtts://HOST/TOPIC"
-            )
-        self._shown = public_address(address)
-        self._messages: queue.Queue[bytes | None] = queue.Queue(WAITING)
-        self._failed = False
-        self._thread = threading.Thread(target=self._work, name="segue-notify", daemon=True)
-        self._thread.start()
-
-    def send(self, values: Mapping[str, Any]) -> None:
-        """Send values, soon."""
-        try:
-            self._messages.put_nowait(json.dumps(values).encode())
-        except queue.Full:
-            self._warn("too many messages wait")
-
-    def stop(self) -> None:
-        """Send what waits, if there is time for it, and nothing after it."""
-        with suppress(queue.Full):
-            self._messages.put_nowait(None)
-
-    def close(self) -> None:
-        """Wait for what is to be sent, for some seconds at most."""
-        try:
-            self._messages.put(None, timeout=LAST_SECONDS)
-        except queue.Full:
-            self._warn("it is too slow; the last messages are lost")
-            return
-        self._thread.join(LAST_SECONDS)
-        if self._thread.is_alive():
-            self._warn("it is too slow; the last messages are lost")
-
-    def _work(self) -> None:
-        while (message := self._messages.get()) is not None:
-            try:
-                self._deliver(message)
-                self._failed = False
-            except (OSError, ValueError, HTTPException) as error:
-                self._warn(str(getattr(error, "reason", None) or error or type(error).__name__))
-
-    def _warn(self, reason: str) -> None:
-        if not self._failed:
-            self._failed = True
-            warnings.warn(f"{self._shown}: not notified of an event ({reason})", NotifyWarning, stacklevel=3)
-
-
-def _post(parts: SplitResult) -> Deliver:
-    """Delivers by HTTP POST."""
-    account, _, place = parts.netloc.rpartition("@")
-    address = urlunsplit(parts._replace(netloc=place, fragment=""))
-    headers = {"Content-Type": "application/json"}
-    if account:
-        code = base64.b64encode(unquote(account).encode()).decode("ascii")
-        headers["Authorization"] = f"Basic {code}"
-    opener = urllib.request.build_opener(NoRedirect)
-
-    def deliver(message: bytes) -> None:
-        request = urllib.request.Request(address, message, headers, method="POST")
-        with opener.open(request, timeout=TIMEOUT):
-            pass
-
-    return deliver
+            with self._opener.open(request, timeout=timeout):
+                pass
+        except HTTPError as error:
+            with error:
+                if 400 <= error.code < 500 and error.code not in _BUSY:
+                    raise RefusedError(f"{error.code} {error.reason}") from None
+                raise OSError(f"{error.code} {error.reason}") from None
 
 
 def _topic(parts: SplitResult) -> str:
@@ -128,46 +260,77 @@ def _topic(parts: SplitResult) -> str:
     return "" if re.search(r"[+#\0]", topic) else topic
 
 
-def _publish(parts: SplitResult) -> Deliver:
-    """Delivers by MQTT 3.1.1, each message at least once (QoS 1)."""
-    try:
-        from paho.mqtt.client import Client, MQTTv311
-        from paho.mqtt.enums import CallbackAPIVersion
-    except ImportError:
-        raise SinkError(f"notify: MQTT needs paho-mqtt: {install_command('mqtt')}") from None
-    secure = parts.scheme == "mqtts"
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv311)
-    client.connect_timeout = TIMEOUT
-    if parts.username:
-        password = None if parts.password is None else unquote(parts.password)
-        client.username_pw_set(unquote(parts.username), password)
-    if secure:
-        client.tls_set()  # the certificates that the system trusts
-    host, port = str(parts.hostname), parts.port or (8883 if secure else 1883)
-    running, refusal, answered = False, "", threading.Event()
+class MqttReceiver(Receiver):
+    """A broker of MQTT 3.1.1: it confirms each message (QoS 1), and keeps in TOPIC/availability who is there.
 
-    def hear(_: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
-        nonlocal refusal
-        refusal = str(reason) if reason.is_failure else ""
-        answered.set()
+    The broker itself writes ``offline`` there when the connection of this process breaks.
+    """
 
-    client.on_connect = hear
-
-    def deliver(message: bytes) -> None:
-        nonlocal running
-        if not running:
-            client.connect(host, port)
-            client.loop_start()  # reads answers, and connects again where the connection was lost
-            running = True
-        answered.wait(TIMEOUT)
-        if refusal:
-            raise OSError(f"the broker refused the login: {refusal}")
-        sent = client.publish(_topic(parts), message, qos=1)
+    def __init__(self, parts: SplitResult) -> None:
         try:
-            sent.wait_for_publish(TIMEOUT)
-        except RuntimeError as error:
-            raise OSError(str(error)) from None
-        if not sent.is_published():
-            raise OSError("the broker does not answer")
+            from paho.mqtt.client import Client, MQTTv311
+            from paho.mqtt.enums import CallbackAPIVersion
+        except ImportError:
+            raise SinkError(f"notify: MQTT needs paho-mqtt: {install_command('mqtt')}") from None
+        secure = parts.scheme == "mqtts"
+        self._topic = _topic(parts)
+        self._availability = f"{self._topic}/availability"
+        self._connected, self._refusal = threading.Event(), ""
+        self._online = True
+        self._sent: tuple[bytes, MQTTMessageInfo] | None = None  # the client sends it until it is confirmed
+        self._client = client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv311)
+        if parts.username:
+            password = None if parts.password is None else unquote(parts.password)
+            client.username_pw_set(unquote(parts.username), password)
+        if secure:
+            client.tls_set()  # the certificates that the system trusts
+        client.will_set(self._availability, OFFLINE, qos=1, retain=True)
+        client.reconnect_delay_set(1, 10)
+        client.on_connect, client.on_disconnect = self._hear, self._lose
+        client.connect_async(str(parts.hostname), parts.port or (8883 if secure else 1883))
+        client.loop_start()  # connects, also to a broker that is not there yet, and again when it was lost
 
-    return deliver
+    def deliver(self, body: bytes, timeout: float) -> None:
+        if not self._connected.wait(timeout):
+            raise OSError(self._refusal or "there is no broker")
+        if self._sent is None or self._sent[0] != body:
+            self._sent = body, self._client.publish(self._topic, body, qos=1)
+        try:
+            self._sent[1].wait_for_publish(timeout)
+        except RuntimeError as error:
+            self._sent = None
+            raise OSError(str(error)) from None
+        if not self._sent[1].is_published():
+            raise OSError("the broker does not answer")
+        self._sent = None
+
+    def announce(self, online: bool) -> None:
+        self._online = online
+        if self._connected.is_set():
+            self._publish_availability()
+
+    def close(self) -> None:
+        if self._connected.is_set():
+            self._online = False
+            self._publish_availability(GOODBYE)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _publish_availability(self, wait: float = 0.0) -> None:
+        said = self._client.publish(
+            self._availability, ONLINE if self._online else OFFLINE, qos=1, retain=True
+        )
+        if wait:
+            try:
+                said.wait_for_publish(wait)
+            except RuntimeError:  # the connection broke: the broker says it
+                return
+
+    def _hear(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
+        self._refusal = f"the broker refused the login: {reason}" if reason.is_failure else ""
+        if not self._refusal:
+            self._connected.set()
+            self._publish_availability()
+
+    def _lose(self, *_: Any) -> None:
+        self._connected.clear()
