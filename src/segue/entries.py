@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import os
     from collections.abc import Collection
+    from datetime import datetime
 
     from torch import Tensor, device
 
@@ -263,6 +264,8 @@ class SinkOptions:
         zones: regions and lines of the image that are watched.
         notify: address that receives each event.
         snapshots: folder for an image and a clip of each event.
+        source: name of the source.
+        at: tells the date and time of day of a moment of a camera or live stream in seconds; None of others.
         live: the source has no end: what can be written at once is.
         on_clip: called while clips of events are left to encode when all frames are written, see
             :class:`segue.video.snapshots.Snapshots`.
@@ -284,6 +287,8 @@ class SinkOptions:
     categories: Mapping[str, int] = field(default_factory=dict)
     begin: float = 0.0
     zones: tuple[Zone, ...] = ()
+    source: str = ""
+    at: Callable[[float], datetime | None] = lambda _: None
     live: bool = False
     notify: str | None = None
     snapshots: Path | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -73,10 +75,16 @@ def entered(table: list[dict[str, str]]) -> list[str]:
 
 
 def test_the_same_command_goes_on_after_an_earlier_run(watch: Callable[..., Outcome], tmp_path: Path) -> None:
-    arguments = ("--append", "--snapshots", tmp_path / "seen")
-    assert watch(*arguments).code == 0
+    arguments = ("--append", "--snapshots", tmp_path / "seen", "--zone", "wall=0,0 127,0 127,95 0,95")
+    begun = datetime.now().astimezone()
+    outcome = watch(*arguments)
+    assert outcome.code == 0, outcome
+    assert re.search(r"wall: [1-9]\d* entered", outcome.err)
     first, images = rows(tmp_path / "events.csv"), {path.name for path in (tmp_path / "seen").iterdir()}
     assert entered(first)
+    assert {row["source"] for row in first} == {"gate"}
+    assert begun - timedelta(seconds=1) < datetime.fromisoformat(first[0]["at"]) < datetime.now().astimezone()
+    assert (tmp_path / "seen" / first[0]["snapshot"]).exists()
     assert watch(*arguments).code == 0
     both = rows(tmp_path / "events.csv")
     assert both[: len(first)] == first

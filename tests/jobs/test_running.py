@@ -183,6 +183,7 @@ def test_an_observer_is_told_everything_in_order_and_the_outcome_says_the_same(v
         ("end", 5),
         ("png", "masks"),
         ("background", "empty.png"),
+        ("notice", "door: 0 to the right, 0 to the left"),
     ]
     assert written == {"png": video.parent / "out/masks", "background": video / "empty.png"}
     quiet = Recorder()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from segue.video.zones import Zone
 
 HEADER = [
     *("event", "object", "frame", "time", "x0", "y0", "x1", "y1", "area", "seconds", "largest"),
-    *("label", "label_score", "zone", "direction"),
+    *("label", "label_score", "zone", "direction", "at", "source", "snapshot", "clip"),
 ]
 
 
@@ -56,8 +58,8 @@ def test_an_object_enters_and_leaves(tmp_path: Path) -> None:
     )
     assert rows(tmp_path / "events.csv") == [
         HEADER,
-        ["enter", "4", "1", "0.100", "1.0", "2.0", "6.0", "8.0", "30", "0.000", "30", "", "", "", ""],
-        ["leave", "4", "7", "0.700", "7.0", "2.0", "9.0", "4.0", "4", "0.600", "30", "", "", "", ""],
+        ["enter", "4", "1", "0.100", "1.0", "2.0", "6.0", "8.0", "30", "0.000", "30", *[""] * 8],
+        ["leave", "4", "7", "0.700", "7.0", "2.0", "9.0", "4.0", "4", "0.600", "30", *[""] * 8],
     ]
 
 
@@ -216,3 +218,37 @@ def test_a_camera_that_was_away_is_two_events(tmp_path: Path) -> None:
         sink.connection(ConnectionChange("camera 0", True, 1, 41.6, 41.5))
     told = [(row[0], row[3], row[9]) for row in rows(tmp_path / "events.csv")[1:]]
     assert told == [("offline", "0.100", "0.000"), ("online", "41.600", "41.500")]
+
+
+def test_events_tell_the_source_and_the_time_of_day(tmp_path: Path) -> None:
+    begin = datetime(2026, 3, 29, 1, 59, 59, tzinfo=ZoneInfo("Europe/Berlin"))
+
+    def at(time: float) -> datetime:
+        return (begin.astimezone(timezone.utc) + timedelta(seconds=time)).astimezone(begin.tzinfo)
+
+    with EventSink(tmp_path / "events.json", source="gate", at=at) as sink:
+        for t in range(20):
+            sink.write(*big(t, {1: (5, 5, 20, 20)} if t < 15 else {}))
+    enter, leave = events(tmp_path / "events.json")
+    assert (enter["source"], enter["at"]) == ("gate", "2026-03-29T01:59:59.000+01:00")
+    assert leave["at"] == "2026-03-29T03:00:00.400+02:00"  # summer time has begun
+
+
+def test_passages_are_counted_for_each_zone_and_line_and_go_on(tmp_path: Path) -> None:
+    zones = [Zone.parse("door=0,0 60,0 60,119 0,119"), Zone.parse("gate=90,0 90,119")]
+
+    def walk() -> None:
+        with EventSink(tmp_path / "events.csv", live=True, append=True, zones=zones) as sink:
+            for t in range(40):
+                sink.write(*big(t, {1: (4 * t, 50, 4 * t + 12, 70)}))
+
+    walk()
+    assert rows(tmp_path / "events.counts.csv") == [
+        ["zone", "event", "direction", "count"],
+        ["door", "zone-enter", "", "1"],
+        ["door", "zone-leave", "", "1"],
+        ["gate", "cross", "right", "0"],
+        ["gate", "cross", "left", "1"],
+    ]
+    walk()
+    assert [row[3] for row in rows(tmp_path / "events.counts.csv")[1:]] == ["2", "2", "0", "2"]

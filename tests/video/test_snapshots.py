@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -50,6 +51,8 @@ def test_each_event_has_a_image_with_its_object_and_a_clip_around_it(tmp_path: P
         "00002-leave-7.jpg",
         "00002-leave-7.mp4",
     ]
+    found = json.loads((tmp_path / "events.json").read_text())
+    assert [name for event in found for name in (event["snapshot"], event["clip"])] == names
     still = cv2.imread(str(tmp_path / "seen/00001-enter-7.jpg"))
     assert abs(int(still[2, 2, 0]) - 80) < 4, "frame 40, where it came"
     for row, column in ((19, 60), (40, 60), (30, 49), (30, 70)):  # one pixel outside of each side

@@ -43,6 +43,7 @@ from segue.video.readers import ConnectionChange
 from segue.video.rotation import RotatingSink, part_name
 from segue.video.sinks import BackgroundSink
 from segue.video.span import parse_duration
+from segue.video.zone_counts import ZoneCounts
 from segue.weights.identity import network_digest
 
 STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on
@@ -144,9 +145,9 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
     if explain is not None:
         explained.explain()
     written: dict[str, Path] = {}
-    notifier = _open_notifier(opened)
+    counts, notifier = ZoneCounts(opened.zones), _open_notifier(opened)
     try:
-        sink = _open_sink(opened, written, observer, notifier)
+        sink = _open_sink(opened, written, observer, counts, notifier)
     except BaseException:
         if notifier is not None:
             notifier.stop()
@@ -208,7 +209,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
     for name, path in opened.finish().items():
         observer.written(name, path)
         written[name] = path
-    if text := opened.summary():
+    for text in filter(None, (str(counts), opened.summary())):
         observer.notice(text)
     if undelivered:
         raise UndeliveredError(undelivered)
@@ -256,7 +257,11 @@ def _delivered(notifier: Notifier, endless: bool, observer: Observer) -> str:
 
 
 def _open_sink(
-    opened: OpenJob, written: dict[str, Path], observer: Observer, notifier: Notifier | None
+    opened: OpenJob,
+    written: dict[str, Path],
+    observer: Observer,
+    counts: ZoneCounts,
+    notifier: Notifier | None,
 ) -> Sink:
     """Open everything that a job writes; the places go into ``written``."""
     job, outputs, source = opened.job, opened.job.outputs, opened.source
@@ -268,6 +273,7 @@ def _open_sink(
         observer.count(done)
 
     def tell(event: Event) -> None:
+        counts.add(asdict(event))
         if notifier is not None:
             notifier.send(asdict(event))
         observer.event(event)

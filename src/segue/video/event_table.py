@@ -36,6 +36,9 @@ class Event:
         label: its class, or None if unknown.
         label_score: score of that class, in [0, 1], if a detector gave it.
         zone: name of the zone or line; for other events the zone that contains it, if any.
+        at: date and time of day with its zone, as ISO 8601, for cameras and live streams.
+        source: name of the source.
+        snapshot, clip: names of its image and its clip; a clip may be left out where many are wanted at once.
         direction: ``right`` or ``left`` for ``cross``: the side to which it went, as seen when
             facing from the first point of the line to the second.
     """
@@ -55,6 +58,10 @@ class Event:
     label_score: float | None = None
     zone: str = ""
     direction: str = ""
+    at: str = ""
+    source: str = ""
+    snapshot: str = ""
+    clip: str = ""
 
     @property
     def foot(self) -> Point:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,7 @@ from segue.video.partial import writing
 from segue.video.readers import ConnectionChange
 from segue.video.sinks import Sink, Size, known_size, sized_mask
 from segue.video.snapshots import Snapshots
+from segue.video.zone_counts import ZoneCounts, counts_path
 from segue.video.zones import Zone
 
 MIN_FRAMES = 3
@@ -60,13 +62,15 @@ class EventSink(SpooledSink):
     Args:
         path: file to write, ending in ``.csv`` or ``.json``.
         size: height and width for boxes and areas; None takes the size of each mask.
-        zones: regions and lines that are watched.
+        zones: regions and lines that are watched; ``NAME.counts.csv`` says in the end how often.
         notify: address that receives each event as soon as it is known, see
             :class:`segue.video.notify.Notifier`.
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
         append: go on after the events that a live file has already.
         snapshots: takes an image and a clip of each event.
         on_event: called with each event as soon as it is known.
+        source: name of the source, for the events.
+        at: tells the date and time of day of a moment of the source, or None.
         name: says what an object without a label is, from the best view of it so far; called at most once for
             each event.
 
@@ -88,6 +92,8 @@ class EventSink(SpooledSink):
         snapshots: Snapshots | None = None,
         on_event: Callable[[Event], None] | None = None,
         name: Name | None = None,
+        source: str = "",
+        at: Callable[[float], datetime | None] = lambda _: None,
     ) -> None:
         path = Path(path)
         if path.suffix.lower() not in (".csv", ".json"):
@@ -102,10 +108,14 @@ class EventSink(SpooledSink):
         self._live, self._append = live, append
         self._table: EventTable | None = None
         self._snapshots, self._on_event = snapshots, on_event
+        self._source, self._at = source, at
         self._count = 0  # number of the last event
+        self._counts = ZoneCounts(self._zones)
         if append and path.exists():
             with writing(path):
-                self._count = sum(1 for _ in read_events(path))
+                for row in read_events(path):
+                    self._count += 1
+                    self._counts.add(row)
         if append and snapshots is not None:
             self._count = max(self._count, snapshots.last)
         self._views = None if name is None else BestViews(name)
@@ -188,6 +198,8 @@ class EventSink(SpooledSink):
             self._end("end", number)
         if self._snapshots is not None:
             self._snapshots.close()
+        if self._zones:
+            self._counts.write(counts_path(self._file.final))
 
     def _end(self, what: Literal["leave", "end"], number: int) -> None:
         visit = self._visits.pop(number)
@@ -243,8 +255,12 @@ class EventSink(SpooledSink):
         if self._views is not None and event.object and event.label is None:
             label, score = self._views.name(event.object) or (None, None)
             event = replace(event, label=label, label_score=None if score is None else round(score, 4))
+        at = self._at(event.time)
+        event = replace(event, source=self._source, at=at.isoformat(timespec="milliseconds") if at else "")
         if self._snapshots is not None and event.object:
-            self._snapshots.add(self._count, event)
+            image, clip = self._snapshots.add(self._count, event)
+            event = replace(event, snapshot=image, clip=clip)
+        self._counts.add(asdict(event))
         if self._notifier is not None:
             self._notifier.send(asdict(event))
         if self._on_event is not None:

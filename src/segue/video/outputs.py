@@ -16,6 +16,7 @@ from segue.video.best_views import Name
 from segue.video.mask_folder import Settings, replay
 from segue.video.partial import locked
 from segue.video.sinks import BackgroundSink, LenientSink, MultiSink, Sink
+from segue.video.zone_counts import counts_path
 from segue.video.zones import Zone
 
 if TYPE_CHECKING:
@@ -167,6 +168,8 @@ def open_sinks(
         on_clip=on_clip,
         on_event=on_event,
         name_object=name_object,
+        source=source.name,
+        at=source.at,
         live=source.endless,
     )
     sinks: list[Sink] = []
@@ -263,6 +266,9 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
     from segue.video.events import EventSink
     from segue.video.snapshots import Snapshots
 
+    counts = counts_path(path)
+    if options.zones and counts.exists() and not (options.overwrite or options.resume or options.append):
+        raise SinkError(f"{counts}: exists already; give --overwrite, or another name of the table of events")
     snapshots = None
     if options.snapshots is not None:
         replace = options.overwrite or options.resume
@@ -285,6 +291,8 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
         snapshots=snapshots,
         on_event=options.on_event,
         name=options.name_object,
+        source=options.source,
+        at=options.at,
     )
 
 

@@ -140,10 +140,10 @@ class Snapshots:
             self._open.remove(clip)
             self._encode(clip)
 
-    def add(self, number: int, event: Event) -> None:
-        """Write the image of an event and begin its clip."""
+    def add(self, number: int, event: Event) -> tuple[str, str]:
+        """Write the image of an event and begin its clip; gives the names of both."""
         if not self._past:
-            return
+            return "", ""
         name = f"{number:05d}-{event.event}-{event.object}"
         moment = next((item for item in self._past if item.index == event.frame), self._past[-1])
         image = np.ascontiguousarray(moment.image[..., ::-1])
@@ -160,6 +160,7 @@ class Snapshots:
             self._open[-1].until = now.time + AFTER
         else:
             self._open.append(_Clip([path], now.time, now.time + AFTER, [*self._past]))
+        return f"{name}.jpg", path.name
 
     def close(self) -> None:
         """Complete all clips, with what has come."""
