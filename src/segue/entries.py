@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from segue.prompts.answers import MakePrompter
     from segue.prompts.detectors import Detector
     from segue.types import Box, FeatureName, Image, Refinement
+    from segue.video.event_rules import EventRules
     from segue.video.sinks import Sink
     from segue.video.zones import Zone
     from segue.weights.download import Remote
@@ -264,6 +265,7 @@ class SinkOptions:
         zones: regions and lines of the image that are watched.
         notify: address that receives each event.
         snapshots: folder for an image and a clip of each event.
+        rules: which objects and stays are worth an event.
         source: name of the source.
         at: tells the date and time of day of a moment of a camera or live stream in seconds; None of others.
         live: the source has no end: what can be written at once is.
@@ -287,6 +289,7 @@ class SinkOptions:
     categories: Mapping[str, int] = field(default_factory=dict)
     begin: float = 0.0
     zones: tuple[Zone, ...] = ()
+    rules: EventRules | None = None
     source: str = ""
     at: Callable[[float], datetime | None] = lambda _: None
     live: bool = False

@@ -75,7 +75,15 @@ def entered(table: list[dict[str, str]]) -> list[str]:
 
 
 def test_the_same_command_goes_on_after_an_earlier_run(watch: Callable[..., Outcome], tmp_path: Path) -> None:
-    arguments = ("--append", "--snapshots", tmp_path / "seen", "--zone", "wall=0,0 127,0 127,95 0,95")
+    arguments = (
+        "--append",
+        "--snapshots",
+        tmp_path / "seen",
+        "--zone",
+        "wall=0,0 127,0 127,95 0,95",
+        "--loiter",
+        "wall=0.1s",
+    )
     begun = datetime.now().astimezone()
     outcome = watch(*arguments)
     assert outcome.code == 0, outcome
@@ -85,6 +93,7 @@ def test_the_same_command_goes_on_after_an_earlier_run(watch: Callable[..., Outc
     assert {row["source"] for row in first} == {"gate"}
     assert begun - timedelta(seconds=1) < datetime.fromisoformat(first[0]["at"]) < datetime.now().astimezone()
     assert (tmp_path / "seen" / first[0]["snapshot"]).exists()
+    assert "loiter" in {row["event"] for row in first}
     assert watch(*arguments).code == 0
     both = rows(tmp_path / "events.csv")
     assert both[: len(first)] == first

@@ -21,7 +21,17 @@ JOBS: dict[str, type[VideoJob]] = {"track": TrackJob, "foreground": ForegroundJo
 
 OF_FILES = ("source", "outputs", "finding")  # open_source, save and detector have these arguments
 IN_PYTHON_ALONE = {"prompts", "text", "box", "boxes", "masks", "points", "labels", "negative", "required"}
-EVENTS = {"events", "zones", "notify", "name_events", "snapshots", "background"}
+EVENTS = {
+    "events",
+    "zones",
+    "min_seconds",
+    "min_height",
+    "loiter",
+    "notify",
+    "name_events",
+    "snapshots",
+    "background",
+}
 NOT_IN_PYTHON = {*EVENTS, "explain", "whole"}
 
 

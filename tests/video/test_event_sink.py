@@ -16,6 +16,7 @@ import pytest
 from segue.errors import SegueError, SinkError
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import EventSink
+from segue.video.event_rules import EventRules
 from segue.video.readers import ConnectionChange
 from segue.video.rotation import RotatingSink
 from segue.video.zones import Zone
@@ -252,3 +253,54 @@ def test_passages_are_counted_for_each_zone_and_line_and_go_on(tmp_path: Path) -
     ]
     walk()
     assert [row[3] for row in rows(tmp_path / "events.counts.csv")[1:]] == ["2", "2", "0", "2"]
+
+
+def kinds_of(
+    path: Path, frames: int, box: tuple[int, int, int, int], **rules: Any
+) -> list[tuple[str, float]]:
+    """Events, and their seconds, of an object that is there for some frames."""
+    zone = Zone.parse("door=0,0 60,0 60,119 0,119")
+    with EventSink(path / "events.json", zones=[zone], rules=EventRules(**rules)) as sink:
+        for t in range(frames + 1):
+            sink.write(*big(t, {1: box} if t < frames else {}))
+    return [(event["event"], event["seconds"]) for event in events(path / "events.json")]
+
+
+def test_an_object_that_is_there_for_a_moment_is_no_event(tmp_path: Path) -> None:
+    box = (90, 50, 110, 70)
+    assert kinds_of(tmp_path, 10, box, min_seconds=1.0) == []
+    assert kinds_of(tmp_path, 12, box, min_seconds=1.0) == [("enter", 0.0), ("leave", 1.1)]
+
+
+def test_who_stays_in_a_zone_loiters_once(tmp_path: Path) -> None:
+    told = kinds_of(tmp_path, 40, (10, 50, 30, 70), loiter={"door": 2.0})
+    assert [kind for kind, _ in told] == ["enter", "zone-enter", "loiter", "zone-leave", "leave"]
+    assert dict(told)["loiter"] == pytest.approx(2.0)
+    assert "loiter" not in dict(kinds_of(tmp_path, 40, (10, 50, 30, 70), loiter={"door": 5.0}))
+
+
+@pytest.mark.parametrize(("box", "seen"), [((90, 20, 110, 32), True), ((90, 90, 110, 110), False)])
+def test_the_least_height_follows_the_perspective(
+    tmp_path: Path, box: tuple[int, int, int, int], seen: bool
+) -> None:
+    rules = EventRules.parse(0.0, [], ["30:10", "110:30"], [])
+    assert bool(kinds_of(tmp_path, 5, box, min_heights=rules.min_heights)) == seen
+
+
+@pytest.mark.parametrize(
+    ("loiter", "heights"),
+    [
+        (["gate=30s"], []),
+        (["line=30s"], []),
+        (["door"], []),
+        (["door=soon"], []),
+        ([], ["tall"]),
+        ([], ["10", "20"]),
+        ([], ["5:10", "5:20"]),
+        ([], ["1:10", "5:20", "9:30"]),
+    ],
+)
+def test_rules_that_mean_nothing_are_refused(loiter: list[str], heights: list[str]) -> None:
+    zones = [Zone.parse("door=0,0 9,0 9,9"), Zone.parse("line=0,0 9,9")]
+    with pytest.raises(SegueError, match=r"--(loiter|min-height)"):
+        EventRules.parse(0.0, loiter, heights, zones)

@@ -20,7 +20,7 @@ from segue.flow import FlowFiles
 from segue.inputs import kind_of
 from segue.jobs.opened import Inputs, OpenJob
 from segue.jobs.places import OutputPlaces
-from segue.jobs.plan import zones_of
+from segue.jobs.plan import rules_of, zones_of
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.masks.files import read_levels
@@ -50,7 +50,7 @@ class OpenForeground(OpenJob):
     session: ForegroundSession
 
     def __init__(self, job: ForegroundJob, inputs: Inputs) -> None:
-        self.zones = zones_of(job)
+        self.zones, self.rules = zones_of(job), rules_of(job)
         super().__init__(job, inputs)
         options, source = job.options, self.source
         outputs = job.outputs

@@ -17,6 +17,7 @@ from segue.sessions.session import Session
 from segue.types import Frame, Prompt, Segmentation
 from segue.video import Reconnect, Source, open_source
 from segue.video.best_views import Name
+from segue.video.event_rules import EventRules
 from segue.video.zones import Zone
 
 Inputs = Mapping[str, Any]
@@ -46,6 +47,7 @@ class OpenJob:
     required: Collection[int] | None = None
     notice = ""
     zones: tuple[Zone, ...] = ()
+    rules: EventRules | None = None
     name_object: Name | None = None
 
     def __init__(self, job: VideoJob, inputs: Inputs) -> None:

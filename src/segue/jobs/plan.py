@@ -12,6 +12,7 @@ from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
 from segue.types import MaskPrompt
 from segue.video.addresses import is_url
+from segue.video.event_rules import EventRules
 from segue.video.images import match_images
 from segue.video.span import Span
 from segue.video.zones import Zone
@@ -81,7 +82,7 @@ def _check_options(job: VideoJob) -> None:
     if isinstance(job, ForegroundJob):
         if job.name_events is not None:
             check_detector(job.name_events, None)
-        zones_of(job)
+        rules_of(job)
     for name, text in named_files(job).items():
         if name not in NOT_READ and not _is_there(text):
             raise SourceError(f"{text}: no such file or folder, given as --{name.replace('_', '-')}")
@@ -92,7 +93,13 @@ def zones_of(job: ForegroundJob) -> tuple[Zone, ...]:
     zones = tuple(Zone.parse(text) for text in job.zones)
     if len({zone.name for zone in zones}) < len(zones):
         raise SegueError("two zones have one name; give each a name of its own")
-    needs_events = zones or job.notify or job.snapshots or job.name_events
+    rules = job.min_seconds or job.min_height or job.loiter
+    needs_events = zones or rules or job.notify or job.snapshots or job.name_events
     if needs_events and job.events is None and "events" not in job.outputs.formats:
         raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
     return zones
+
+
+def rules_of(job: ForegroundJob) -> EventRules:
+    """Which objects and stays are worth an event of a job."""
+    return EventRules.parse(job.min_seconds, job.loiter, job.min_height, zones_of(job))

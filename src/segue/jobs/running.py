@@ -293,6 +293,7 @@ def _open_sink(
             categories={label: number for number, label in opened.names.items()},
             begin=begin,
             zones=opened.zones,
+            rules=opened.rules,
             on_clip=encoding if outputs.rotate is None else None,
             on_event=tell,
             name_object=opened.name_object,

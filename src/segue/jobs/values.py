@@ -347,6 +347,16 @@ class ForegroundJob(VideoJob):
     """Region or line to watch for events, such as door=10,20 100,20 100,90 in pixels; two points are a line;
     may be given several times."""
 
+    min_seconds: float = option(0.0, "Objects and events", ge=0)
+    """Least time in seconds that an object is there before it is an event."""
+
+    min_height: tuple[str, ...] = option((), "Objects and events")
+    """Least height of an object in pixels for an event, such as 20; given twice as ROW:PIXELS, such as 100:12
+    and 460:60, it follows the perspective."""
+
+    loiter: tuple[str, ...] = option((), "Objects and events")
+    """ZONE=30s: an event when somebody has been in a zone for so long; may be given several times."""
+
     notify: Text | None = option(None, "Objects and events")
     """Address that receives each event as it happens, with the event as JSON: http:// and https:// by POST,
     mqtt:// and mqtts://HOST/TOPIC by MQTT."""

@@ -15,7 +15,7 @@ from segue.system import sync_open_file
 from segue.types import Point
 from segue.video.file_sinks import write_items
 
-Kind = Literal["enter", "leave", "end", "zone-enter", "zone-leave", "cross", "offline", "online"]
+Kind = Literal["enter", "leave", "end", "zone-enter", "zone-leave", "loiter", "cross", "offline", "online"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,16 @@ class Event:
 
     Attributes:
         event: ``enter``; ``leave`` when it has not been seen for a while; ``end`` when it was still there at
-            the end; ``zone-enter`` and ``zone-leave``; ``cross`` for a line; ``offline`` when a camera or
-            stream is lost, and ``online`` when it is back, with the seconds that it was away.
+            the end; ``zone-enter`` and ``zone-leave``; ``loiter`` for who stays in a zone; ``cross`` for a
+            line; ``offline`` when a camera or stream is lost, and ``online`` when it is back, with the seconds
+            that it was away.
         object: its id; 0 for a camera.
         frame, time: where it was seen first or, for ``leave`` and ``end``, last; for the others where it
             happened; time in seconds.
         x0, y0, x1, y1: its box there, in pixels; the far side is exclusive.
         area: its pixels there.
-        seconds: time since it came, 0 for ``enter``; for ``zone-leave`` the time that it was in the zone.
+        seconds: time since it came, 0 for ``enter``; for ``zone-leave`` and ``loiter`` the time that it was
+            in the zone.
         largest: largest area so far, in pixels.
         label: its class, or None if unknown.
         label_score: score of that class, in [0, 1], if a detector gave it.

@@ -17,6 +17,7 @@ from segue.masks import measure
 from segue.masks.measure import LEAST_SIDE, least_area
 from segue.types import Frame, Point, Segmentation
 from segue.video.best_views import BestViews, Name
+from segue.video.event_rules import EventRules
 from segue.video.event_table import Event as Event
 from segue.video.event_table import EventTable, Kind, read_events
 from segue.video.file_sinks import SpooledSink
@@ -37,6 +38,7 @@ class _Place:
     """State of an object at a zone or line: time of entry; last side of the line."""
 
     inside: Event | None = None
+    loiters: bool = False  # and has been reported for it
     frames: int = 0  # in a row on which it was otherwise
     since: Event | None = None  # the first of these
     clear: Point | None = None
@@ -49,6 +51,7 @@ class _Visit:
     first: Event
     last: Event
     frames: int = 0
+    told: bool = False
     places: dict[str, _Place] = field(default_factory=dict)
 
 
@@ -65,6 +68,7 @@ class EventSink(SpooledSink):
         zones: regions and lines that are watched; ``NAME.counts.csv`` says in the end how often.
         notify: address that receives each event as soon as it is known, see
             :class:`segue.video.notify.Notifier`.
+        rules: which objects and stays are worth an event.
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
         append: go on after the events that a live file has already.
         snapshots: takes an image and a clip of each event.
@@ -86,6 +90,7 @@ class EventSink(SpooledSink):
         *,
         size: Size = None,
         zones: Sequence[Zone] = (),
+        rules: EventRules | None = None,
         live: bool = False,
         append: bool = False,
         notify: str | None = None,
@@ -104,6 +109,7 @@ class EventSink(SpooledSink):
             self._check_zones(known)
         self._notifier = None if notify is None else Notifier(notify)
         super().__init__(path, size)
+        self._rules = rules or EventRules()
         self._visits: dict[int, _Visit] = {}
         self._live, self._append = live, append
         self._table: EventTable | None = None
@@ -144,10 +150,13 @@ class EventSink(SpooledSink):
                 self._views.see(frame, number, extent.box, extent.area, mask.shape)
             largest = max(visit.last.largest, extent.area)
             visit.last = replace(seen, seconds=round(time - visit.first.time, 6), largest=largest)
-            visit.frames += extent.area >= least
-            if visit.frames == MIN_FRAMES and extent.area >= least:
+            large = extent.area >= least and self._rules.tall_enough(extent.box)
+            visit.frames += large
+            long = visit.frames >= MIN_FRAMES and visit.last.seconds >= self._rules.min_seconds
+            if large and long and not visit.told:
+                visit.told = True
                 self._emit(replace(visit.first, largest=largest))
-            if visit.frames >= MIN_FRAMES:
+            if visit.told:
                 self._watch(visit, min(mask.shape))
         for number in sorted(set(self._visits) - set(segmentation.ids)):
             self._end("leave", number)
@@ -203,7 +212,7 @@ class EventSink(SpooledSink):
 
     def _end(self, what: Literal["leave", "end"], number: int) -> None:
         visit = self._visits.pop(number)
-        if visit.frames >= MIN_FRAMES:
+        if visit.told:
             for name, place in visit.places.items():
                 if place.inside is not None:
                     self._leave(name, place.inside, visit.last)
@@ -233,6 +242,7 @@ class EventSink(SpooledSink):
                 continue
             if zone.contains(now.foot) == (place.inside is not None):
                 place.frames, place.since = 0, None
+                self._see_loiter(zone.name, place, now)
                 continue
             place.since = place.since or now
             place.frames += 1
@@ -244,7 +254,16 @@ class EventSink(SpooledSink):
                 self._emit(replace(since, event="zone-enter", zone=zone.name))
             else:
                 self._leave(zone.name, place.inside, since)
-                place.inside = None
+                place.inside, place.loiters = None, False
+
+    def _see_loiter(self, name: str, place: _Place, now: Event) -> None:
+        limit = self._rules.loiter.get(name)
+        if limit is None or place.inside is None or place.loiters:
+            return
+        seconds = round(now.time - place.inside.time, 6)
+        if seconds >= limit:
+            place.loiters = True
+            self._emit(replace(now, event="loiter", zone=name, seconds=seconds))
 
     def _leave(self, name: str, inside: Event, now: Event) -> None:
         dwelt = round(now.time - inside.time, 6)

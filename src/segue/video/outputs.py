@@ -13,6 +13,7 @@ from segue.lazy import LazyCallable
 from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
 from segue.video.best_views import Name
+from segue.video.event_rules import EventRules
 from segue.video.mask_folder import Settings, replay
 from segue.video.partial import locked
 from segue.video.sinks import BackgroundSink, LenientSink, MultiSink, Sink
@@ -87,6 +88,7 @@ def open_sinks(
     categories: Mapping[str, int] | None = None,
     begin: float = 0.0,
     zones: Sequence[Zone] = (),
+    rules: EventRules | None = None,
     notify: str | None = None,
     snapshots: Path | None = None,
     on_clip: Callable[[int, int], None] | None = None,
@@ -116,6 +118,7 @@ def open_sinks(
         categories: number of each label, for the formats that number classes; others get free numbers.
         begin: time in seconds of the source at which the overlay video begins.
         zones: regions and lines that are watched for events.
+        rules: which objects and stays are worth an event.
         notify: address that receives each event.
         snapshots: folder for an image and a clip of each event.
         on_clip: called while clips of events are left to encode when all frames are written, see
@@ -163,6 +166,7 @@ def open_sinks(
         categories=categories or {},
         begin=begin,
         zones=tuple(zones),
+        rules=rules,
         notify=notify,
         snapshots=snapshots,
         on_clip=on_clip,
@@ -285,6 +289,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
         path,
         size=options.source_size,
         zones=options.zones,
+        rules=options.rules,
         live=options.live,
         append=options.append,
         notify=options.notify,
