@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from segue import extras
+from segue.errors import MissingExtraError
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,28 @@ def test_the_command_installs_from_where_segue_came(
 ) -> None:
     monkeypatch.setattr(extras, "_direct_url", lambda: None if record is None else json.dumps(record))
     assert extras.install_command("web") == expected
+
+
+def test_an_import_that_lacks_an_extra_says_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(extras.EXTRAS, "train", ("no-such-package",))
+    with (
+        pytest.raises(MissingExtraError, match=r"needs no-such-package: pip install .*\[train\]") as raised,
+        extras.requires_extra("train"),
+    ):
+        import no_such_package  # type: ignore[import-not-found]  # noqa: F401
+    assert isinstance(raised.value, ImportError)
+
+
+def test_training_needs_its_extra_when_it_is_imported() -> None:
+    script = """
+import sys
+sys.modules["lightning_fabric"] = None
+from segue import extras
+extras.EXTRAS["train"] = ("no-such-package",)
+try:
+    import segue_train.loop
+except ImportError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "[train]" in ran.stdout

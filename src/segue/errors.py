@@ -65,6 +65,10 @@ class TrainingError(SegueError):
     """A training that cannot start or go on: a missing package, unfit settings, a loss that is not finite."""
 
 
+class MissingExtraError(SegueError, ImportError):
+    """A module whose packages an optional part of segue installs; the message has the command."""
+
+
 class FlowError(SegueError):
     """Optical flow that cannot be computed: a provider that is unknown, or that lacks a package or a file."""
 

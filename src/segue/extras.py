@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
+
+from segue.errors import MissingExtraError
 
 EXTRAS = {
     "train": ("lightning-fabric", "tensorboard"),
@@ -23,6 +27,17 @@ def missing_packages(extra: str) -> str | None:
     """The packages of an extra that are not installed, and the command that installs them."""
     missing = [package for package in EXTRAS[extra] if find_spec(package.replace("-", "_")) is None]
     return f"{', '.join(missing)}: {install_command(extra)}" if missing else None
+
+
+@contextmanager
+def requires_extra(extra: str) -> Iterator[None]:
+    """Imports inside that fail because an extra is missing say the command that installs it."""
+    try:
+        yield
+    except ImportError as error:
+        if (missing := missing_packages(extra)) is None:
+            raise
+        raise MissingExtraError(f"this part of segue needs {missing}") from error
 
 
 def install_command(extra: str) -> str:

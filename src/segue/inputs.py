@@ -29,6 +29,17 @@ def check_file(path: Path, error: type[SegueError], largest: int | None = None) 
         raise error(f"{path}: has {status.st_size} bytes; at most {largest} are taken")
 
 
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """A path of a user: ``~`` at its beginning is the home folder, unless a file has that name."""
+    plain = Path(path)
+    if not plain.parts or not plain.parts[0].startswith("~") or exists(plain):
+        return plain
+    try:
+        return plain.expanduser()
+    except RuntimeError:  # no such user
+        return plain
+
+
 def exists(path: Path) -> bool:
     """Whether something is there; False for names that no file can have."""
     return os.path.exists(path)  # noqa: PTH110  that of Path raises for them

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeGuard, get_args
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 from pydantic.fields import FieldInfo
 
-from segue.inputs import kind_of
+from segue.inputs import kind_of, user_path
 
 PANELS = ("Source", "Objects and events", "Output", "Model", "Advanced")
 """Groups of options in the help of a command, in their order."""
@@ -26,7 +26,7 @@ def _text(value: object) -> str:
     # pydantic refuses what is no valid Unicode, but names of files need not be.
     if not isinstance(value, (str, os.PathLike)):
         raise ValueError(f"must be a text or a path, not {kind_of(value)}")
-    return os.fspath(value) if isinstance(value, str) else str(value)
+    return str(user_path(value)) if str(value).startswith("~") else str(value)
 
 
 Text = Annotated[str, PlainValidator(_text)]

@@ -8,15 +8,16 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING, Any
 
 from segue.errors import CheckpointError, SinkError
 from segue.inputs import first_line
 from segue.weights import write_checkpoint
 from segue.weights.checkpoint import OPTIONS
 from segue_train.origin import require_same
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 LATEST = "last.ckpt"  # file in the folder of a run from which it goes on
 LOGS = "logs"

@@ -15,6 +15,7 @@ from segue.datasets.davis import DAVIS_VAL, DavisFolder, ImageMaskFolder, Sequen
 from segue.datasets.files import ByName, read_text
 from segue.datasets.stills import StillImages, open_stills
 from segue.errors import DatasetError
+from segue.inputs import user_path
 from segue.naming import first_few
 from segue.registry import DATASETS, DatasetEntry
 from segue.types import Image
@@ -71,7 +72,7 @@ def gather(
     for text in folders:
         repeated = _TIMES.fullmatch(text)
         times, text = (int(repeated[1]), repeated[2]) if repeated else (1, text)
-        folder = Path(text)
+        folder = user_path(text)
         is_named = "=" in text and text.partition("=")[0] in DATASETS
         if is_named or _holds_videos(folder):
             wanted = subsets.pop(text, None)
@@ -124,7 +125,7 @@ def named_data(text: str, kind: Literal["masks", "videos", "instances"]) -> tupl
     if entry is None or opener is None:
         known = ", ".join(sorted(other.name for other in DATASETS if getattr(other, kind)))
         raise DatasetError(f"--data {text}: give LAYOUT=FOLDER, with LAYOUT one of {known}")
-    return entry, opener(Path(folder))
+    return entry, opener(user_path(folder))
 
 
 def object_ids(mask: UInt8Array, least: int = 1) -> list[int]:
@@ -145,11 +146,11 @@ def relabel(mask: UInt8Array, ids: Iterable[int]) -> UInt8Array:
 def _stills(text: str) -> list[Footage]:
     images, colon, masks = text.rpartition(":")
     stills: StillImages
-    if colon and not Path(text).is_dir():
+    if colon and not user_path(text).is_dir():
         stills = ImageMaskFolder(images, masks)
-    elif Path(text).is_dir():
+    elif user_path(text).is_dir():
         try:
-            stills = open_stills(Path(text))
+            stills = open_stills(user_path(text))
         except DatasetError as error:
             raise DatasetError(
                 f"{error}; videos lie in JPEGImages and Annotations, and folders of other names can be given "

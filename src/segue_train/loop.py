@@ -26,19 +26,22 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.loggers.csv_logs import CSVLogger
-from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import DatasetError, TrainingError, memory_errors
+from segue.extras import requires_extra
 from segue.system import killed_by, let_signals_through, signals_blocked, stop_signals
 from segue_train import checkpoints
 from segue_train.checkpoints import Progress
 from segue_train.recipe import Batch, Recipe, RunSettings, check_accelerator, devices_of
+
+with requires_extra("train"):
+    from lightning_fabric import Fabric
+    from lightning_fabric.loggers.csv_logs import CSVLogger
+    from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 
 def train(recipe: Recipe, settings: RunSettings) -> Path:

@@ -15,18 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import uvicorn
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse
-from fastapi.staticfiles import StaticFiles
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segue.errors import SegueError
+from segue.extras import requires_extra
 from segue_web.address import listen, proof
 from segue_web.slow_clients import PatientProtocol
+
+with requires_extra("web"):
+    import uvicorn
+    from fastapi import FastAPI, Request, Response
+    from fastapi.responses import FileResponse
+    from fastapi.staticfiles import StaticFiles
+    from starlette.datastructures import Headers, MutableHeaders
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.requests import ClientDisconnect
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 
 STATIC = Path(__file__).parent / "static"
 mimetypes.add_type(

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
+from segue.extras import requires_extra
 from segue.jobs.observer import Observer
 from segue.masks import encode_objects, measure, resize_mask
 from segue.system import lower_thread_priority
@@ -28,6 +28,10 @@ from segue.video.readers import ConnectionChange
 from segue.video.zones import Zone
 from segue_web.guard import LocalServer, guarded_app
 from segue_web.project import COLOURS
+
+with requires_extra("web"):
+    from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -16,18 +16,22 @@ from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
-from fastapi.responses import FileResponse, JSONResponse
 from pydantic import validate_call
-from starlette.background import BackgroundTask
 
 from segue.errors import SegueError, SinkError, SourceError
+from segue.extras import requires_extra
 from segue.video.partial import replacing, writing
 from segue_web import messages
 from segue_web.guard import LocalServer, guarded_app
 from segue_web.project import Send
 from segue_web.store import StaleError
 from segue_web.video import Video
+
+with requires_extra("web"):
+    from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+    from fastapi.responses import FileResponse, JSONResponse
+    from starlette.background import BackgroundTask
+
 
 UPLOADS = (".png", ".zip", ".json", ".xml")
 

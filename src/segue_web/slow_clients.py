@@ -6,7 +6,12 @@ import asyncio
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from segue.extras import requires_extra
+
+with requires_extra("web"):
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
 
 HEAD_SECONDS = 10.0
 """The head of a request has so long to come, from the beginning of its connection."""

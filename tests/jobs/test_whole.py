@@ -17,6 +17,7 @@ from segue.jobs import read_job, run
 from segue.jobs.observer import Observer
 from segue.jobs.values import InstanceOptions, InstancesJob, Model, Outputs, VideoSource
 from segue.masks.rle import encode_rle
+from segue.models.seqformer import SeqFormer, Size
 from segue.types import Frame, Segmentation
 from segue.video.images import write_image
 
@@ -30,6 +31,9 @@ class Seen(Observer):
     def __init__(self) -> None:
         self.told: list[Any] = []
         self.masks: list[Any] = []
+
+    def notice(self, text: str) -> None:
+        self.told.append(text)
 
     def begin(self, what: str, total: int | None) -> None:
         self.told.append((what, total))
@@ -96,6 +100,29 @@ def test_the_clip_is_looked_at_reduced_and_masks_have_the_size_of_the_video(
     record = read_job(written["ytvis"].parent / "job.json")
     assert isinstance(record, InstancesJob)
     assert record.whole
+
+
+def test_a_large_network_says_its_memory_before_it_starts(
+    calls: list[dict[str, Any]], job: InstancesJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def memory_bytes(frames: int, size: tuple[int, int]) -> int:
+        asked.append((frames, size))
+        return 2_040_000_000
+
+    large = SimpleNamespace(network=SimpleNamespace(**vars(NETWORK), memory_bytes=memory_bytes))
+    monkeypatch.setattr("segue.jobs.instances.instance_network", lambda *names, **how: large)
+    observer = Seen()
+    run(job, observer)
+    assert observer.told[0] == "about 2.0 GB of memory for 3 frames of 16x12 at a time"
+    assert asked == [(3, (12, 16))]
+
+
+def test_seqformer_knows_about_how_much_memory_it_needs() -> None:
+    network = SeqFormer("r18", Size(width=64, hidden=32, encoder_layers=1, decoder_layers=1))
+    one, ten = (network.memory_bytes(count, (360, 640)) for count in (1, 10))
+    assert ten - one == pytest.approx(9 * 30e6, rel=0.02)  # measured with r50: 30 MB a frame
 
 
 def test_the_short_side_and_the_place_are_those_that_are_asked_for(

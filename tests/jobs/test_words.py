@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError
-from segue.jobs.tracking import plan_prompts
+from segue.jobs.ahead import plan_prompts
 from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.prompts.parse import typed_prompts
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from pycocotools import mask as coco_mask
 
 from segue.masks import (
     decode_rle,
@@ -17,6 +18,7 @@ from segue.masks import (
     resize_mask,
     rle_area,
 )
+from segue.masks.rle import rle_box
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -41,6 +43,18 @@ def test_a_decoded_mask_is_the_encoded_one(mask: np.ndarray) -> None:
     for number, rle in encode_objects(mask, range(1, 5)).items():
         assert np.array_equal(decode_rle(rle), mask == number)
         assert rle_area(rle) == np.count_nonzero(mask == number)
+
+
+@settings(deadline=None, max_examples=200)
+@given(MASKS, st.integers(1, 40))
+def test_run_lengths_areas_and_boxes_are_those_of_pycocotools(mask: np.ndarray, times: int) -> None:
+    mask = np.repeat(mask, times, axis=0)  # longer runs have numbers of several characters
+    wanted = coco_mask.encode(np.asfortranarray(mask != 0).view(np.uint8))
+    rle = encode_rle(mask)
+    assert rle["counts"].encode() == wanted["counts"]
+    assert rle_area(rle) == coco_mask.area(wanted)
+    x, y, width, height = coco_mask.toBbox(wanted)
+    assert rle_box(rle) == ((x, y, x + width, y + height) if mask.any() else None)
 
 
 @settings(deadline=None, max_examples=50)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from segue.errors import PromptError, SourceError
-from segue.jobs.tracking import plan_prompts
+from segue.jobs.ahead import plan_prompts
 from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.masks import write_index_mask
 from segue.prompts import resolve_prompts

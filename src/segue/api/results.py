@@ -6,8 +6,9 @@ import hashlib
 import inspect
 import itertools
 import os
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import NoneType
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
@@ -18,7 +19,7 @@ from torch import nn
 
 from segue.arrays import as_array
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
-from segue.inputs import kind_of, type_name
+from segue.inputs import kind_of, type_name, user_path
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
 from segue.jobs.record import record_path
@@ -68,6 +69,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self._opened = opened
         self._watch = _Watch(opened, progress)
         self._pairs = _pairs_of(opened, self._watch)
+        self._taking = threading.RLock()
 
     def __iter__(self) -> Results[S]:
         if inspect.getgeneratorstate(self._pairs) == inspect.GEN_CLOSED:
@@ -77,7 +79,20 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         return self
 
     def __next__(self) -> Segmentation:
-        return next(self._pairs)[1]
+        with self._one_thread():
+            return next(self._pairs)[1]
+
+    @contextmanager
+    def _one_thread(self) -> Iterator[None]:
+        """Refuse a second thread while the first takes a result: a frame would go to either of them."""
+        if not self._taking.acquire(blocking=False):
+            raise SegueError(
+                "results: another thread takes them; give each thread results of its own, or share a queue"
+            )
+        try:
+            yield
+        finally:
+            self._taking.release()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -92,7 +107,8 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
     def close(self) -> None:
         """Close the source before the last result."""
-        self._pairs.close()
+        with self._one_thread():
+            self._pairs.close()
         self.source.close()
 
     def save(
@@ -133,7 +149,8 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self.job = self.job.model_copy(update={"outputs": outputs})
         self._opened.job = self.job
         try:
-            return run_open(self._opened, self._watch)
+            with self._one_thread():
+                return run_open(self._opened, self._watch)
         finally:
             self.close()
 
@@ -258,6 +275,7 @@ def save(
     if isinstance(results, Results):
         return results.save(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
     outputs = _outputs(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
+    folder = user_path(path)
     for name in outputs.formats:
         if source is None and SINKS.find(name).needs_frames:
             raise SinkError(f"the format {name} needs the frames: give source as well")
@@ -273,9 +291,7 @@ def save(
     opened = source if isinstance(source, Source) else open_source([blank] if source is None else source)
     with opened:
         frames = iter(opened)
-        written = open_sinks(
-            Path(path), outputs.formats, opened, overwrite=overwrite, side_by_side=side_by_side
-        )
+        written = open_sinks(folder, outputs.formats, opened, overwrite=overwrite, side_by_side=side_by_side)
         with written.sink as sink:
             for result in itertools.chain([first], given):
                 frame: Frame | None = Frame(result.index, result.time, blank)
@@ -284,5 +300,5 @@ def save(
                 if frame is None:
                     raise SinkError(f"the source has no frame {result.index}; give that of the results")
                 sink.write(frame, result)
-    record_path(Path(path), written.paths).unlink(missing_ok=True)  # that of another job
+    record_path(folder, written.paths).unlink(missing_ok=True)  # that of another job
     return written.paths

@@ -24,6 +24,7 @@ from segue.batch.places import (
     without_secrets,
 )
 from segue.errors import SegueError, SourceError
+from segue.inputs import user_path
 from segue.jobs.values import VideoJob
 from segue.naming import first_few, is_hidden, natural_key
 from segue.notices import notice
@@ -189,14 +190,14 @@ def _expanded(text: str) -> Iterator[Task]:
     if glob.has_magic(text) and not is_url(text) and not Path(text).exists():
         yield from _matching(text)
     elif path.suffix.lower() in LIST_SUFFIXES:
-        yield from _listed(Path(text))
+        yield from _listed(user_path(text))
     elif is_url(text) and (path.suffix.lower() in VIDEO_SUFFIXES or _is_live(text)):
         _refuse_live(text)
         yield Task(path.stem, text)
     elif is_url(text):
         for item in files_below(text, VIDEO_SUFFIXES):
             yield Task(os.path.splitext(item[len(text) :].lstrip("/"))[0], item)  # noqa: PTH122
-    elif (place := Path(text).absolute()).is_dir():
+    elif (place := user_path(text).absolute()).is_dir():
         _refuse_result(place, text)
         yield from _below(place)
     elif place.is_file():

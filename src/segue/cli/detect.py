@@ -10,6 +10,7 @@ import typer
 
 from segue.cli.options import Options, Values, command
 from segue.errors import SinkError, SourceError
+from segue.jobs.opened import first_frame, open_video
 from segue.jobs.plan import check_detector, check_source
 from segue.jobs.values import DetectorConfig, Outputs, VideoSource, checked
 from segue.notices import notice
@@ -50,14 +51,6 @@ def _detect(fields: Values) -> None:
     asked = checked(DetectOptions, fields)
     check_source(asked.source)
     check_detector(asked.finding.name, asked.finding.weights)
-    # Late: they import PyTorch.
-    from segue.jobs.opened import first_frame, open_video
-    from segue.jobs.tracking import DEFAULT_NOTICE, make_detector
-    from segue.masks import overlay
-    from segue.masks.files import encode_index_mask
-    from segue.reports.files import write_json
-    from segue.video.images import write_image
-
     source = open_video(asked.source)
     folder = asked.outputs.folder or Path("segue-out") / source.name
     mask, drawing = folder / "mask.png", folder / "overlay.png"
@@ -66,6 +59,13 @@ def _detect(fields: Values) -> None:
         if path.exists() and not asked.outputs.overwrite:
             raise SinkError(f"{path}: exists already; give --overwrite or another place")
         prepare(path)
+    # Late: they import PyTorch.
+    from segue.jobs.tracking import DEFAULT_NOTICE, make_detector
+    from segue.masks import overlay
+    from segue.masks.files import encode_index_mask
+    from segue.reports.files import write_json
+    from segue.video.images import write_image
+
     if asked.finding.name is None and asked.finding.text is None:
         notice(DEFAULT_NOTICE)
     with interruptible(), source:

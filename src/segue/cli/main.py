@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 import warnings
 from contextvars import copy_context
@@ -108,6 +109,7 @@ def options(
 def main() -> None:
     """Run the command line; errors that a user can repair take one line and exit code 2."""
     prepare_process()
+    sys.argv[1:] = map(_with_home, sys.argv[1:])
     # Names of files need not be valid text; a name that cannot be shown is no reason to fail at the end.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -129,6 +131,11 @@ def main() -> None:
         # Python would fail once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
+
+
+def _with_home(word: str) -> str:
+    """A word with ``~`` as the home folder, also where shells leave it: after =, @, : and blanks."""
+    return re.sub(r"(?:^|(?<=[=@:\s]))~(?=/|$)", lambda _: os.path.expanduser("~"), word)  # noqa: PTH111  a text
 
 
 def _complain(kind: str, message: object) -> None:

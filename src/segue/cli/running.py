@@ -21,6 +21,7 @@ from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
 from segue.errors import PromptError, SegueError
 from segue.inputs import printable
+from segue.jobs.ahead import open_ahead
 from segue.jobs.observer import Observer
 from segue.jobs.plan import check_needs
 from segue.jobs.values import (
@@ -147,10 +148,11 @@ def show(job: VideoJob, watched: Watched = nullcontext) -> None:
     if isinstance(job, TrackJob):
         check_prompts(job)
     check_needs([job])
+    source = open_ahead(job)
     from segue.jobs.running import run  # imports PyTorch
 
     with interruptible(), closing(Console()) as console, watched(console) as observer:
-        run(job, observer)
+        run(job, observer, source=source)
 
 
 class Console(Observer):

@@ -170,13 +170,13 @@ def export(
         segue export mustan-lite graphs/mustan --to onnx
     """
     MODELS.find(name)
-    from segue.export.onnx import export_onnx  # imports PyTorch
-    from segue.weights import load
-
     with locked([folder]):
         if folder.is_dir():
             remove_partial(folder)  # of an export that was killed
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not overwrite:
             raise SinkError(f"{folder}: exists and is not empty; give --overwrite or another name")
+        from segue.export.onnx import export_onnx  # imports PyTorch
+        from segue.weights import load
+
         for path in export_onnx(load(name, weights), folder):
             typer.echo(path)

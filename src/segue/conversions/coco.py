@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
 from segue.arrays import BoolArray
 from segue.conversions.composing import Composed, composed
 from segue.errors import DatasetError
+from segue.masks.rle import decode_rle
 from segue.masks.shapes import Canvas
 
 
@@ -28,7 +26,7 @@ def from_coco(
             counts = canvas.record(record)
         except DatasetError as error:
             raise DatasetError(f"record {number}: {error}") from None
-        planes.append(np.asarray(coco_mask.decode({"size": [*size], "counts": counts}), np.bool_))
+        planes.append(decode_rle({"size": [*size], "counts": counts.decode("ascii")}))
         ids.append(int(record.get("track_id", number)))
         category = record.get("category_id")
         labels.append(None if category is None else (names or {}).get(int(category), str(int(category))))

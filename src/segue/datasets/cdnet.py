@@ -28,6 +28,7 @@ from segue.datasets.foreground import (
 )
 from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
+from segue.inputs import user_path
 
 _VIDEOS = {
     "baseline": "highway office pedestrians PETS2006",
@@ -64,7 +65,7 @@ def open_cdnet(root: Path | str) -> ForegroundFolder:
     Raises:
         DatasetError: a video lacks one of its files, a file does not fit, or there is no video.
     """
-    root = Path(root)
+    root = user_path(root)
     return ForegroundFolder(_top(root), (_read_video(folder) for _, folder in _find_videos(root)))
 
 
@@ -95,7 +96,7 @@ PUBLISHED = "published"
 
 def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset[int]]:
     """Numbers of the frames that the protocol ``cdnet-scene`` trains on, by ``category/video``."""
-    file = ASSETS / "cdnet_training_frames.json" if str(path) == PUBLISHED else Path(path)
+    file = ASSETS / "cdnet_training_frames.json" if str(path) == PUBLISHED else user_path(path)
     lists = read_json(dict[str, dict[str, dict[str, list[int]]]], file, "list of training frames")
     frames = {}
     for category, videos in lists.items():

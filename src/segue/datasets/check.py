@@ -17,6 +17,7 @@ from segue.datasets.isd import INDEX, open_isd
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.errors import DatasetError
+from segue.inputs import user_path
 from segue.registry import DATASETS, DatasetEntry
 
 
@@ -276,7 +277,7 @@ def check_data(
     Raises:
         DatasetError: there is no folder, it has the layout of no data set, or ``kind`` is not known.
     """
-    root = Path(root)
+    root = user_path(root)
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
     if kind is None:

@@ -30,6 +30,7 @@ from segue.datasets.files import (
     subfolders,
 )
 from segue.errors import DatasetError
+from segue.inputs import user_path
 from segue.masks import measure
 from segue.naming import first_few
 from segue.types import Box
@@ -150,7 +151,7 @@ class DavisFolder(ByName[Sequence]):
         year: int = 2017,
         annotations: str = "Annotations",
     ) -> None:
-        self.root = Path(root)
+        self.root = user_path(root)
         images, masks = _at_resolution((self.root / "JPEGImages", self.root / annotations), resolution)
         if split is None:
             self.split, names = "all", [folder.name for folder in subfolders(images)]
@@ -189,7 +190,10 @@ class ImageMaskFolder:
     """
 
     def __init__(self, images: Path | str, masks: Path | str) -> None:
-        files, labels = files_by_stem(Path(images), IMAGE_SUFFIXES), files_by_stem(Path(masks), {".png"})
+        files, labels = (
+            files_by_stem(user_path(images), IMAGE_SUFFIXES),
+            files_by_stem(user_path(masks), {".png"}),
+        )
         if lonely := [stem for stem in files if stem not in labels]:
             raise DatasetError(f"{masks} lacks the mask of {first_few(lonely)}")
         if lonely := [stem for stem in labels if stem not in files]:

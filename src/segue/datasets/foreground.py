@@ -20,6 +20,7 @@ import numpy.typing as npt
 from segue.datasets.files import ByName, files_in, read_rgb, read_text, subfolders
 from segue.datasets.labels import LabelReader, Labels, read_binary_labels, read_grey, read_region
 from segue.errors import DatasetError
+from segue.inputs import user_path
 from segue.naming import first_few
 from segue.types import Image as RgbImage
 from segue.video.kinds import IMAGE_SUFFIXES
@@ -221,7 +222,7 @@ def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
     Raises:
         DatasetError: a file does not fit, or there is no video.
     """
-    root = Path(root)
+    root = user_path(root)
     decode = read_binary_labels if binary else read_grey
     videos = (replace(read_video(folder), decode_labels=decode) for folder in video_folders(root))
     return ForegroundFolder(root, videos)

@@ -59,7 +59,7 @@ from segue.datasets.labels import (
     read_sbi_labels,
 )
 from segue.errors import DatasetError
-from segue.inputs import check_choice
+from segue.inputs import check_choice, user_path
 from segue.naming import natural_key
 from segue.types import Image
 
@@ -85,8 +85,8 @@ def open_sbi(root: Path | str, masks: Path | str | None = None) -> ForegroundFol
         DatasetError: a video lacks its images or masks or is there twice, a file does not fit, or there is no
             video.
     """
-    root = Path(root)
-    mask_folders = {} if masks is None else {_scene_name(path): path for path in subfolders(Path(masks))}
+    root = user_path(root)
+    mask_folders = {} if masks is None else {_scene_name(path): path for path in subfolders(user_path(masks))}
     found = sorted(_find_sbi(root), key=lambda video: SBI_VIDEOS.index(video[0]))
     return ForegroundFolder(root, (_read_sbi_video(path, mask_folders.get(name)) for name, path in found))
 
@@ -139,7 +139,7 @@ def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> Foreg
     Raises:
         DatasetError: a video lacks its labels or is there twice, a file does not fit, or there is no video.
     """
-    root = Path(root)
+    root = user_path(root)
     check_choice("static_as", static_as, StaticAs, DatasetError)
     return ForegroundFolder(root, (_read_lasiesta_video(path, static_as) for _, path in _find_lasiesta(root)))
 
@@ -216,10 +216,12 @@ def open_limu(root: Path | str, manifest: Path | str | None = None) -> Foregroun
     Raises:
         DatasetError: the manifest has another form, a file does not fit, or there is no video.
     """
-    root = Path(root)
+    root = user_path(root)
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
-    entries = _LIMU if manifest is None else read_json(dict[str, ManifestEntry], Path(manifest), "manifest")
+    entries = (
+        _LIMU if manifest is None else read_json(dict[str, ManifestEntry], user_path(manifest), "manifest")
+    )
     videos = (_read_entry(root, name, entry) for name, entry in entries.items())
     return ForegroundFolder(root, (video for video in videos if video.frames))
 
@@ -279,7 +281,7 @@ def open_hofam(folder: Path | str) -> ForegroundFolder:
     Raises:
         DatasetError: there is no image, or one has no number or the number of another one.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     inner = subfolders(folder)
     whole = not inner or any(path.suffix.lower() == ".png" for path in folder.iterdir())
     return ForegroundFolder(folder, map(_composites, [folder] if whole else inner))

@@ -24,6 +24,7 @@ from segue.datasets.files import read_map, read_rgb
 from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, open_plain
 from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
+from segue.inputs import user_path
 from segue.masks import write_index_mask
 from segue.types import Image as RgbImage
 from segue.video.partial import write_complete, writing
@@ -61,7 +62,7 @@ def open_isd(root: Path | str) -> ForegroundFolder:
     Raises:
         DatasetError: a file does not fit, or there is no clip.
     """
-    root = Path(root)
+    root = user_path(root)
     return open_cdnet(root) if (root / INDEX).is_file() else open_plain(root)
 
 
@@ -71,7 +72,7 @@ MOVING_CAMERAS = frozenset({"pan", "steps", "hand"})
 
 def open_isd_part(root: Path | str, part: str) -> ForegroundFolder:
     """Open a split of a data set, its clips by whether their camera moves: ``still`` or ``moving``."""
-    folder = Path(root) / part
+    folder = user_path(root) / part
     if not folder.is_dir():
         raise DatasetError(f"no part {part!r}: {folder} is no folder")
     videos = open_plain(folder)

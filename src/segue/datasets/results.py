@@ -15,7 +15,7 @@ from pathlib import Path
 from segue.datasets.files import read_mask_file
 from segue.datasets.labels import Labels, read_grey
 from segue.errors import DatasetError
-from segue.inputs import check_file, exists
+from segue.inputs import check_file, exists, user_path
 from segue.masks import StoredMask
 from segue.naming import first_few, is_hidden, natural_key
 
@@ -174,7 +174,7 @@ def open_results(
     """
     if isinstance(path, Results):
         return path
-    path = Path(path)
+    path = user_path(path)
     if not exists(path):
         raise DatasetError(f"{path} does not exist; results are a folder or a zip archive")
     store: _Store = _Folder(path) if path.is_dir() else _Archive(path)

@@ -28,6 +28,7 @@ from segue.arrays import UInt8Array
 from segue.datasets.files import IMAGE_SUFFIXES, ByName, image_size, read_rgb
 from segue.datasets.json_files import Record, entries, read_json_text, validated
 from segue.errors import DatasetError
+from segue.inputs import user_path
 from segue.masks import fill_boxes
 from segue.naming import natural_key
 from segue.types import Box
@@ -106,7 +107,7 @@ class SomethingElseFolder(ByName[BoxSequence]):
     split = "boxes of Something-Else"
 
     def __init__(self, root: Path | str, videos: Iterable[str] | None = None) -> None:
-        self.root = Path(root)
+        self.root = user_path(root)
         path, folder = self.root / "annotations.json", self.root / "videos"
         if not folder.is_dir():
             raise DatasetError(f"no folder {folder}; it must hold one folder of images for each video")

@@ -39,6 +39,7 @@ from segue.datasets.files import (
 )
 from segue.datasets.ytvis import CocoImages
 from segue.errors import DatasetError
+from segue.inputs import user_path
 from segue.naming import first_few, natural_key
 from segue.types import Image
 
@@ -166,7 +167,7 @@ def open_stills(folder: str | Path) -> StillImages:
     Raises:
         DatasetError: no layout fits, a mask or image has no partner, or there is none at all.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     for layout in LAYOUTS:
         found = layout(folder)
         if found is not None:

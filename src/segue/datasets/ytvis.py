@@ -24,6 +24,7 @@ from segue.datasets.files import read_rgb
 from segue.datasets.instances import ClipInstances, DetectedInstance, Instance, decode_clip
 from segue.datasets.json_files import Record, entries, entry_at, read_json_text, validated
 from segue.errors import DatasetError
+from segue.inputs import user_path
 from segue.masks.rle import Rle, check_size, rle_area, rle_box
 from segue.masks.tracks import RleTrack
 from segue.naming import first_few
@@ -162,8 +163,8 @@ class YTVISDataset:
     _annotation_record: ClassVar[type[_VideoAnnotation | _ImageAnnotation]] = _VideoAnnotation
 
     def __init__(self, annotations: Path | str, images: Path | str | None = None) -> None:
-        self.path = Path(annotations)
-        self.images = None if images is None else Path(images)
+        self.path = user_path(annotations)
+        self.images = None if images is None else user_path(images)
         if self.images is not None and not self.images.is_dir():
             raise DatasetError(f"no folder {self.images} of images")
         self.categories: dict[int, str] = {}
@@ -192,7 +193,7 @@ class YTVISDataset:
         Raises:
             DatasetError: there is no annotation file, or it is wrong.
         """
-        root = Path(root)
+        root = user_path(root)
         if root.is_file():
             folders = (root.parent / "JPEGImages", root.parent / root.stem / "JPEGImages")
             dataset = cls(root, next((folder for folder in folders if folder.is_dir()), None))
@@ -414,7 +415,7 @@ def track_entry(
 
 def read_class_names(path: Path | str) -> dict[int, str]:
     """Names by number, as ``categories`` of the file has them."""
-    path = Path(path)
+    path = user_path(path)
     names: dict[int, str] = {}
     for key, i, _, value in entries(read_json_text(path), path):
         if key == "categories" and i >= 0:
@@ -426,7 +427,7 @@ def read_class_names(path: Path | str) -> dict[int, str]:
 
 def read_results(path: Path | str, dataset: YTVISDataset) -> dict[int, list[DetectedInstance]]:
     """Results by the number of their video, in the order of the file; videos without results have none."""
-    path = Path(path)
+    path = user_path(path)
     results: dict[int, list[DetectedInstance]] = {}
     for key, i, _, value in entries(read_json_text(path), path):
         if key or i < 0:

@@ -23,6 +23,7 @@ from segue.arrays import UInt8Array
 from segue.datasets.files import IMAGE_SUFFIXES, ByName, files_by_stem, read_mask_of, read_rgb, read_text
 from segue.datasets.json_files import read_members, validated
 from segue.errors import DatasetError
+from segue.inputs import user_path
 from segue.naming import first_few, natural_key
 from segue.types import Image
 
@@ -125,9 +126,9 @@ class YtvosFolder(ByName[YtvosVideo]):
         videos: Collection[str] | None = None,
         images: Path | str | None = None,
     ) -> None:
-        self.root = Path(root)
-        self.images = self.root / "JPEGImages" if images is None else Path(images)
-        path = self.root / "meta.json" if meta is None else Path(meta)
+        self.root = user_path(root)
+        self.images = self.root / "JPEGImages" if images is None else user_path(images)
+        path = self.root / "meta.json" if meta is None else user_path(meta)
         records = _read_meta(path).videos
         names = sorted(records if videos is None else videos, key=natural_key)
         if unknown := [name for name in names if name not in records]:
@@ -157,7 +158,7 @@ class YtvosFolder(ByName[YtvosVideo]):
 
 def all_frames_folder(part: Path | str) -> Path | None:
     """Folder of all frames of a part, such as ``valid``; None if they were not downloaded."""
-    part = Path(part).absolute()
+    part = user_path(part).absolute()
     name = f"{part.name}_all_frames"
     places = (part.parent / name / "JPEGImages", part.parent / "all_frames" / name / "JPEGImages")
     return next((place for place in places if place.is_dir()), None)
@@ -175,7 +176,7 @@ def read_categories(path: Path | str) -> frozenset[str]:
     Raises:
         DatasetError: the file cannot be read or names none.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.suffix.lower() == ".json":
         videos = _read_meta(path).videos.values()
         found = {item.category for video in videos for item in video.objects.values()}
@@ -197,7 +198,7 @@ class WantedMasks:
 def wanted_masks(part: Path | str) -> dict[str, WantedMasks]:
     """Required results of each video of a part, by its ``meta.json``; images may be missing."""
     found = {}
-    for name, record in _read_meta(Path(part) / "meta.json").videos.items():
+    for name, record in _read_meta(user_path(part) / "meta.json").videos.items():
         frames = {frame for item in record.objects.values() for frame in item.frames}
         found[name] = WantedMasks(tuple(sorted(frames, key=natural_key)), tuple(sorted(record.objects)))
     return found

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from segue.errors import FlowError
 from segue.flow.providers import SCALE, SIDE, Flow, lengths
-from segue.inputs import check_file
+from segue.inputs import check_file, user_path
 from segue.naming import natural_key
 from segue.types import Image
 
@@ -47,7 +47,7 @@ def read_flow(path: str | Path) -> Flow:
     Raises:
         FlowError: it cannot be read, or is something else.
     """
-    values = _values(Path(path))
+    values = _values(user_path(path))
     if values.dtype == np.uint8:
         raise FlowError(f"{path}: a flow image, where flow itself is needed")
     return _flow(values)
@@ -66,7 +66,7 @@ def read_flow_image(path: str | Path) -> Image:
     Raises:
         FlowError: it cannot be read, or shows flow by a colour wheel, which does not tell lengths in pixels.
     """
-    values = _values(Path(path))
+    values = _values(user_path(path))
     if values.dtype == np.uint8:
         if float((values >= _WHITE).all(axis=2).mean()) > 0.5:
             raise FlowError(
@@ -103,7 +103,7 @@ class FlowFiles:
     """
 
     def __init__(self, folder: str | Path, gaps: tuple[int, ...], frames: int | None = None) -> None:
-        folder = Path(folder)
+        folder = user_path(folder)
         inner = {gap: folder / str(gap) for gap in gaps}
         self._gaps = gaps
         self._apart = any(place.is_dir() for place in inner.values())

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 
 from segue.errors import FlowError
+from segue.inputs import user_path
 from segue.types import FlowName as FlowName
 from segue.types import Image
 from segue.weights.loading import load_strict
@@ -93,7 +94,7 @@ class RAFT:
     """
 
     def __init__(self, weights: str | os.PathLike[str], device: str | torch.device = "cpu") -> None:
-        self._network = load_strict(_raft_small(), Path(weights)).to(device)
+        self._network = load_strict(_raft_small(), user_path(weights)).to(device)
         self._device = torch.device(device)
 
     @torch.inference_mode()

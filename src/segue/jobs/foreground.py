@@ -38,6 +38,7 @@ from segue.sessions.segmenters import Segmenter
 from segue.sessions.two_passes import TwoPasses
 from segue.sessions.video_scenes import LEARNT, LearntBackground, VideoScenes
 from segue.types import FlowName, Frame, Refinement, Segmentation
+from segue.video import Source
 from segue.video.best_views import Name
 from segue.video.images import list_images, read_image, write_image
 from segue.video.readers import DamageError, as_rgb
@@ -49,9 +50,9 @@ class OpenForeground(OpenJob):
     job: ForegroundJob
     session: ForegroundSession
 
-    def __init__(self, job: ForegroundJob, inputs: Inputs) -> None:
+    def __init__(self, job: ForegroundJob, inputs: Inputs, source: Source | None = None) -> None:
         self.zones, self.rules = zones_of(job), rules_of(job)
-        super().__init__(job, inputs)
+        super().__init__(job, inputs, source)
         options, source = job.options, self.source
         outputs = job.outputs
         _check_background(job.background, outputs.overwrite or outputs.resume or outputs.append)

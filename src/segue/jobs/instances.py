@@ -26,6 +26,7 @@ from segue.sessions.instances import InstanceSession, WindowOptions, allowed_cla
 from segue.sessions.networks import instance_network
 from segue.sessions.official import resized, sure_results, whole_clip
 from segue.types import Frame, Image
+from segue.video import Source
 from segue.video.outputs import output_paths
 from segue.video.partial import prepare, write_complete
 from segue.weights import Prepared
@@ -40,8 +41,8 @@ class OpenInstances(OpenJob):
     job: InstancesJob
     session: DetectionSession | InstanceSession
 
-    def __init__(self, job: InstancesJob, inputs: Inputs) -> None:
-        super().__init__(job, inputs)
+    def __init__(self, job: InstancesJob, inputs: Inputs, source: Source | None = None) -> None:
+        super().__init__(job, inputs, source)
         model = inputs.get("model", job.model.name)
         names = as_class_names(inputs.get("names", job.names))
         if isinstance(model, str) and "+" in model:
@@ -84,6 +85,19 @@ class OpenInstances(OpenJob):
         asked = suited | job.options.model_dump(exclude_none=True)
         windows = WindowOptions(classes=wanted or None, **asked)
         self.session = InstanceSession(prepared, windows, names=self.names)
+        self.notice = memory_notice(network, windows.window, self.source.size, windows.short_side)
+
+
+def memory_notice(
+    network: InstanceNetwork, frames: int | None, size: tuple[int, int] | None, short_side: int
+) -> str:
+    """Say how much memory a large network needs for a clip; empty where it is small or nobody knows."""
+    needed = getattr(network, "memory_bytes", None)
+    if needed is None or frames is None or size is None:
+        return ""
+    height, width = (round(side * short_side / min(size)) for side in size)
+    gigabytes = needed(frames, (height, width)) / 1e9
+    return f"about {gigabytes:.1f} GB of memory for {frames} frames of {width}x{height} at a time"
 
 
 def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int, str] | None:
@@ -114,6 +128,8 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
     damage: list[SourceDamageError] = []
     with source, cancel_on_signals(cancel) as token:
         first, frames = first_frame(source.name, source)
+        if text := memory_notice(network, source.frame_count, first.size, side):
+            observer.notice(text)
         observer.begin("frames", source.frame_count)
 
         def images() -> Iterator[Image]:

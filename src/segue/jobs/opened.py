@@ -6,19 +6,21 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segue.errors import SourceError
 from segue.jobs.values import VideoJob, VideoSource
-from segue.models.base import FramePrompts
-from segue.sessions.session import Session
 from segue.types import Frame, Prompt, Segmentation
 from segue.video import Reconnect, Source, open_source
 from segue.video.best_views import Name
 from segue.video.event_rules import EventRules
 from segue.video.zones import Zone
+
+if TYPE_CHECKING:  # sources are opened before PyTorch is imported
+    from segue.models.base import FramePrompts
+    from segue.sessions.session import Session
 
 Inputs = Mapping[str, Any]
 """Objects of a program by the argument that they were given as, in place of what the job names.
@@ -32,9 +34,12 @@ class OpenJob:
 
     Each kind of job has a subclass that makes the session and refines the methods.
 
-    Attributes:
+    Args:
         job: what is done.
         inputs: objects of a program that take part.
+        source: the source of the job, where :func:`segue.jobs.ahead.open_ahead` has opened it.
+
+    Attributes:
         source: where the frames come from.
         session: takes the frames.
         frames: what the session is given: the source, or what is made of it.
@@ -50,9 +55,9 @@ class OpenJob:
     rules: EventRules | None = None
     name_object: Name | None = None
 
-    def __init__(self, job: VideoJob, inputs: Inputs) -> None:
+    def __init__(self, job: VideoJob, inputs: Inputs, source: Source | None = None) -> None:
         self.job, self.inputs = job, inputs
-        self.source: Source = inputs.get("source") or open_video(job.source)
+        self.source: Source = inputs.get("source") or source or open_video(job.source)
         self.frames: Iterable[Frame] = self.source
         self.names: Mapping[int, str] = {}
 

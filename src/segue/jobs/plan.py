@@ -11,7 +11,7 @@ from segue.jobs.record import named_files
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
 from segue.types import MaskPrompt
-from segue.video.addresses import is_url
+from segue.video.addresses import is_address, is_url, unread_address
 from segue.video.event_rules import EventRules
 from segue.video.images import match_images
 from segue.video.span import Span
@@ -41,6 +41,8 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
 def check_source(source: VideoSource) -> None:
     """See that what a source names is there."""
     place = source.place
+    if place and is_url(place) and not is_address(place):
+        raise SourceError(unread_address(place))
     if place and not (_is_there(place) or place.isdecimal() or match_images(place)):
         raise SourceError(f"{place}: no such file or folder")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from segue.errors import ArgumentError
-from segue.inputs import check_file, exists, sha256
+from segue.inputs import check_file, exists, sha256, user_path
 from segue.jobs.values import (
     Job,
     Model,
@@ -179,7 +179,7 @@ def read_job(path: str | Path) -> Job:
     Raises:
         ArgumentError: there is none, or it is no job.
     """
-    path = Path(path)
+    path = user_path(path)
     check_file(path, ArgumentError, LARGEST)
     try:
         return from_json(path.read_text("utf-8"))

@@ -35,7 +35,7 @@ from segue.sessions.base import DamagedStateError, SessionState, blaming_state
 from segue.sessions.passes import Passes
 from segue.sessions.session import ExplainedSession, Session
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video import Sink, open_sinks, replayed
+from segue.video import Sink, Source, open_sinks, replayed
 from segue.video.event_table import Event
 from segue.video.images import write_image
 from segue.video.notify import FILE_SECONDS, LAST_SECONDS, Notifier
@@ -60,7 +60,10 @@ class RunInterrupted(KeyboardInterrupt):
 
 
 def run(
-    job: VideoJob, observer: Observer | None = None, cancel: CancelToken | None = None
+    job: VideoJob,
+    observer: Observer | None = None,
+    cancel: CancelToken | None = None,
+    source: Source | None = None,
 ) -> dict[str, Path]:
     """Carry out a job.
 
@@ -72,6 +75,7 @@ def run(
         job: what is done.
         observer: receives the progress.
         cancel: asks the job to stop after the frame in work, as Ctrl-C does.
+        source: the source of the job, where it is open already; it is closed at the end.
 
     Returns:
         The file or folder of each format or kind that it has written.
@@ -92,11 +96,11 @@ def run(
 
         with memory_errors("leave out --whole, which looks at all frames at once, or give a --short-side"):
             return run_whole(identified(job), observer, cancel)
-    return run_open(open_job(job), observer, cancel)
+    return run_open(open_job(job, source=source), observer, cancel)
 
 
-def open_job(job: VideoJob, inputs: Inputs | None = None) -> OpenJob:
-    """Open the source of a job, load its network and read its prompts."""
+def open_job(job: VideoJob, inputs: Inputs | None = None, source: Source | None = None) -> OpenJob:
+    """Open the source of a job unless it is open, load its network and read its prompts."""
     inputs = inputs or {}
     for item in job.given:
         if inputs.get(item.argument) is None:
@@ -104,7 +108,7 @@ def open_job(job: VideoJob, inputs: Inputs | None = None) -> OpenJob:
                 f"{item.argument}: this job was run with an object of a program ({item.type}), which JSON "
                 f"does not hold; call segue.{job.kind} with it"
             )
-    opened: OpenJob = resolve_name(_OPENED[type(job)])(job, inputs)
+    opened: OpenJob = resolve_name(_OPENED[type(job)])(job, inputs, source)
     return opened
 
 

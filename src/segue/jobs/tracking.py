@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import defaultdict
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
-from functools import partial
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from segue.detectors import DEFAULT
-from segue.entries import SQUARE
 from segue.errors import ArgumentError, PromptError, SourceError
+from segue.jobs.ahead import plan_prompts
 from segue.jobs.opened import Inputs, OpenJob, first_frame
 from segue.jobs.values import (
-    AnyPrompt,
     DetectorConfig,
     TrackJob,
     TrackOptions,
     check_prompts,
     error_text,
 )
-from segue.masks import resize_mask
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import licence_of
 from segue.naming import first_few
 from segue.prompts import MakePrompter, MotionPrompter, find_prompter
-from segue.prompts.parse import check_pixels, errors_name, fit_mask, read_masks
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector, Rules
 from segue.sessions import TrackSession
@@ -40,7 +35,7 @@ from segue.sessions.detecting import ask, choose_for_text, detector
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
 from segue.sessions.review import ReviewList
-from segue.types import ATTENTION_BELOW, Frame, Image, MaskPrompt, Prompt, Segmentation
+from segue.types import ATTENTION_BELOW, Frame, Image, Prompt, Segmentation
 from segue.video import Source
 
 EVERY = 5  # frames from one look for a text to the next
@@ -67,52 +62,6 @@ def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
         return TypeAdapter(type(published)).validate_json(json.dumps(values), strict=True)
     except ValidationError as errors:
         raise ArgumentError(f"setting {error_text(errors)}") from None
-
-
-def plan_prompts(
-    job: TrackJob, first: Frame, size: tuple[int, int], source: Source | None = None
-) -> dict[int, list[Prompt]]:
-    """The prompts of each frame, as a session takes them; those of the job are in pixels of ``size``."""
-    by_frame: dict[int, list[AnyPrompt]] = defaultdict(list)
-    for value in job.prompts:
-        by_frame[first.index if value.frame is None else value.frame].append(value)
-    stride = job.source.stride
-    for index in by_frame:
-        if index < first.index or (index - first.index) % stride:
-            steps = f"in steps of {stride} from {first.index} on"
-            raise PromptError(f"there is a prompt for frame {index}, but the frames go {steps}")
-    fit = partial(
-        fit_mask,
-        size=size,
-        fit=job.fit,
-        turns=source.turns if source else 0,
-        pixel_aspect=source.pixel_aspect if source else SQUARE,
-    )
-    return {index: list(_prompts(given, size, first.size, fit)) for index, given in by_frame.items()}
-
-
-def _prompts(
-    prompts: Sequence[AnyPrompt],
-    size: tuple[int, int],
-    frame_size: tuple[int, int],
-    fit: Callable[[Any], Any],
-) -> Iterator[Prompt]:
-    """Read and check the prompts of one frame in pixels of ``size``; frames have ``frame_size``."""
-    for item in prompts:  # in their order: where they overlap, the later one wins
-        if not isinstance(item, MaskPrompt):
-            check_pixels(item)
-            yield item.scaled(frame_size[1] / size[1], frame_size[0] / size[0])
-            continue
-        with errors_name(item.path or f"object {item.id}"):
-            read = read_masks(item)
-            if not any(one.mask.any() for one in read):
-                raise PromptError("the mask is empty; draw at least one object")
-            for one in read:
-                # A mask of the reduced frames has their size already.
-                mask = one.mask if one.mask.shape == frame_size else fit(one.mask)
-                mask = resize_mask(mask, frame_size)
-                if mask.any():  # else it is too small for the reduced frames
-                    yield replace(one, mask=mask != 0, digest=None)
 
 
 def make_detector(finding: DetectorConfig, device: str | None) -> Detector:
@@ -162,9 +111,9 @@ def step_required(
     return None
 
 
-def open_track(job: TrackJob, inputs: Inputs) -> OpenJob:
+def open_track(job: TrackJob, inputs: Inputs, source: Source | None = None) -> OpenJob:
     """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
-    return (OpenTrack if job.finding is None else OpenFinding)(job, inputs)
+    return (OpenTrack if job.finding is None else OpenFinding)(job, inputs, source)
 
 
 class _OpenTracker(OpenJob):
@@ -172,7 +121,7 @@ class _OpenTracker(OpenJob):
 
     job: TrackJob
 
-    def __init__(self, job: TrackJob, inputs: Inputs) -> None:
+    def __init__(self, job: TrackJob, inputs: Inputs, source: Source | None = None) -> None:
         self.own_source = "source" not in inputs
         if self.own_source:
             check_prompts(job)
@@ -181,7 +130,7 @@ class _OpenTracker(OpenJob):
         self._pending: dict[int, str] = {}  # frames that have to come, and why
         if job.options.reverse and (job.finding or self.required is not None):
             raise ArgumentError("reverse follows given objects, on all frames: leave out auto and required")
-        super().__init__(job, inputs)
+        super().__init__(job, inputs, source)
         if job.options.reverse and self.source.once:
             raise SourceError(
                 f"{self.source.name}: can be read only once, and nothing is followed backwards; "
@@ -219,8 +168,8 @@ class OpenTrack(_OpenTracker):
 
     session: TrackSession
 
-    def __init__(self, job: TrackJob, inputs: Inputs) -> None:
-        super().__init__(job, inputs)
+    def __init__(self, job: TrackJob, inputs: Inputs, source: Source | None = None) -> None:
+        super().__init__(job, inputs, source)
         self.session, self._plan = self.tracker, dict[int, list[Prompt] | FramePrompts]()
         if self.own_source:
             self._pending |= dict.fromkeys(job.required or (), "required")
@@ -282,8 +231,8 @@ class OpenFinding(_OpenTracker):
 
     session: DetectionSession
 
-    def __init__(self, job: TrackJob, inputs: Inputs) -> None:
-        super().__init__(job, inputs)
+    def __init__(self, job: TrackJob, inputs: Inputs, source: Source | None = None) -> None:
+        super().__init__(job, inputs, source)
         finding, given = cast(DetectorConfig, job.finding), inputs.get("detector")
         if self.own_source:  # else a program sees in the results that nothing was found
             self._pending |= dict.fromkeys(finding.frames or (), "text")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from segue.arrays import IndexMask
 from segue.errors import SinkError, SourceError
-from segue.inputs import check_file, first_line
+from segue.inputs import check_file, first_line, user_path
 from segue.masks.values import (
     DAVIS_PALETTE,
     MAX_ID,
@@ -137,7 +137,8 @@ def _opened(file: str | Path | IO[bytes], where: str) -> Iterator[Image.Image]:
     """The image of a file, decoded; errors of Pillow come as SourceError."""
     try:
         if isinstance(file, str | Path):
-            check_file(Path(file), SourceError)
+            file = user_path(file)
+            check_file(file, SourceError)
         with Image.open(file, formats=IMAGE_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise SourceError(f"{where}: a mask of {image.width}x{image.height} is refused")
@@ -321,6 +322,6 @@ def write_index_mask(path: str | Path, mask: IndexMask) -> None:
     """
     data = encode_index_mask(mask)
     try:
-        Path(path).write_bytes(data)
+        user_path(path).write_bytes(data)
     except OSError as error:
         raise SinkError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import Image
 
 from segue.arrays import BoolArray, Box, IndexMask, Point, as_array
 from segue.errors import PromptError, SourceError
-from segue.inputs import kind_of
+from segue.inputs import kind_of, user_path
 from segue.masks.files import index_values, read_index_mask
 from segue.masks.values import as_white, is_white
 
@@ -36,7 +35,7 @@ def is_mask_like(value: object) -> bool:
 def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
     """A caller's mask as whole numbers or booleans, by the rules of :func:`segue.masks.read_index_mask`."""
     if isinstance(value, (str, os.PathLike)):
-        return read_index_mask(Path(value))
+        return read_index_mask(user_path(value))
     given = value
     if isinstance(value, Image.Image):
         return _index_values(value, where)

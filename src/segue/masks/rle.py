@@ -1,4 +1,4 @@
-"""Run lengths of masks: encoding, and checks of foreign ones before pycocotools, which trusts what it gets.
+"""Run lengths of masks, and checks of foreign ones before pycocotools, which trusts what it gets.
 
 A mask is cut into runs down its columns, the first one of zeros. COCO stores them as a list of integers, or
 as a string: every number in groups of five bits, lowest first, one character 48 + value each, with 32 added
@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
 from segue.arrays import Box, IndexMask
 from segue.errors import DatasetError
@@ -109,8 +108,7 @@ def compress_runs(counts: Sequence[Any], size: tuple[int, int]) -> bytes:
         raise DatasetError("run lengths are not a list of integers between 0 and the pixels of the frame")
     if runs.sum() != pixels:
         raise DatasetError(f"run lengths do not add up to the {pixels} pixels of the frame")
-    compressed = coco_mask.frPyObjects({"size": list(size), "counts": runs}, *size)
-    return bytes(compressed["counts"])
+    return _compressed(runs)
 
 
 def fill_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> bytes:
@@ -119,6 +117,8 @@ def fill_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> bytes:
     areas = [polygon.ravel().tolist() for polygon in corners if len(polygon) >= 3]
     if not areas:
         return compress_runs([size[0] * size[1]], size)
+    from pycocotools import mask as coco_mask
+
     return bytes(coco_mask.merge(coco_mask.frPyObjects(areas, *size))["counts"])
 
 
@@ -174,9 +174,12 @@ def encode_rle(mask: npt.NDArray[np.generic]) -> Rle:
     Returns:
         Size and compressed run lengths, fit for JSON.
     """
-    binary = np.asfortranarray(mask != 0).view(np.uint8)
-    encoded = coco_mask.encode(binary)
-    return Rle(size=[int(side) for side in encoded["size"]], counts=encoded["counts"].decode("ascii"))
+    height, width = mask.shape
+    columns = np.asfortranarray(mask if mask.dtype == bool else mask != 0).ravel("F")
+    edges = np.flatnonzero(columns[1:] != columns[:-1]) + 1
+    first = [0] if columns[:1].any() else []  # the first run is of zeros
+    bounds = np.array([*first, 0, *edges, columns.size], np.int64)
+    return Rle(size=[height, width], counts=_compressed(bounds[1:] - bounds[:-1]).decode("ascii"))
 
 
 def encode_objects(mask: IndexMask, ids: Iterable[int]) -> dict[int, Rle]:
@@ -193,7 +196,7 @@ def encode_objects(mask: IndexMask, ids: Iterable[int]) -> dict[int, Rle]:
     return {number: encode_rle(columns == number) for number in ids}
 
 
-def decode_rle(rle: Rle) -> npt.NDArray[np.bool_]:
+def decode_rle(rle: Rle | Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     """Decode compressed run lengths.
 
     Args:
@@ -202,11 +205,43 @@ def decode_rle(rle: Rle) -> npt.NDArray[np.bool_]:
     Returns:
         Binary mask (H, W), bool.
     """
-    return cast("npt.NDArray[np.bool_]", coco_mask.decode(rle).astype(bool))
+    height, width = rle["size"]
+    runs = _runs(rle)
+    filled: npt.NDArray[np.bool_] = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    mask: npt.NDArray[np.bool_] = filled.reshape(width, height).T
+    return mask
+
+
+def _compressed(runs: npt.NDArray[np.integer]) -> bytes:
+    """Run lengths as COCO's string."""
+    values = np.array(runs, np.int64)
+    values[3:] -= runs[1:-2]
+    groups, more = [], []
+    while True:
+        groups.append((values & 31).astype(np.uint8))
+        high = groups[-1] >= 16
+        values = values >> 5
+        more.append(np.where(high, values != -1, values != 0))
+        if not more[-1].any():
+            break
+    # A number has as many groups as those before it say that more follow.
+    written = np.logical_and.accumulate([np.ones(len(values), np.bool_), *more[:-1]], axis=0)
+    signs = np.array(groups) + 32 * np.array(more) + 48
+    return bytes(signs.astype(np.uint8).T[written.T].tobytes())
+
+
+def _runs(rle: Rle | Mapping[str, Any]) -> npt.NDArray[np.int32]:
+    """The run lengths of a mask, which are not checked; runs of zeros and of ones in turn."""
+    counts: Any = rle["counts"]
+    text = counts.encode("ascii") if isinstance(counts, str) else counts
+    digits = np.frombuffer(text, np.uint8) - np.uint8(48)
+    return _undo_differences(_numbers(digits, np.flatnonzero(digits < 32)), np.zeros(1, np.intp))
 
 
 def overlapping(masks: Mapping[int, str], size: tuple[int, int], share: float) -> Iterator[tuple[int, int]]:
     """Pairs of masks that share more than a part of the smaller one; checked run lengths by number."""
+    from pycocotools import mask as coco_mask
+
     encoded = {i: {"size": list(size), "counts": counts} for i, counts in masks.items()}
     for one, other in combinations(encoded, 2):
         pair = [encoded[one], encoded[other]]
@@ -216,7 +251,7 @@ def overlapping(masks: Mapping[int, str], size: tuple[int, int], share: float) -
             yield one, other
 
 
-def rle_area(rle: Rle) -> int:
+def rle_area(rle: Rle | Mapping[str, Any]) -> int:
     """Count the pixels of an object without decoding it.
 
     Args:
@@ -225,10 +260,10 @@ def rle_area(rle: Rle) -> int:
     Returns:
         Number of pixels.
     """
-    return int(coco_mask.area(rle))
+    return int(_runs(rle)[1::2].sum(dtype=np.int64))
 
 
-def rle_box(rle: Rle) -> Box | None:
+def rle_box(rle: Rle | Mapping[str, Any]) -> Box | None:
     """Find the box of an object without decoding it.
 
     Args:
@@ -237,7 +272,13 @@ def rle_box(rle: Rle) -> Box | None:
     Returns:
         Tight ``(x0, y0, x1, y1)`` in pixels, exclusive at the far side; None if there is no pixel.
     """
-    if rle_area(rle) == 0:
+    height, ends = rle["size"][0], np.cumsum(_runs(rle), dtype=np.int64)
+    begins, ends = ends[: len(ends) // 2 * 2 : 2], ends[1::2] - 1
+    begins, ends = begins[ends >= begins], ends[ends >= begins]
+    if not len(begins):
         return None
-    x, y, width, height = (float(value) for value in coco_mask.toBbox(rle))
-    return x, y, x + width, y + height
+    tops, bottoms = begins % height, ends % height
+    if (begins // height < ends // height).any():  # a run over two columns is at the bottom and at the top
+        tops, bottoms = np.zeros(1, np.int64), np.full(1, height - 1)
+    left, right = int(begins[0]) // height, int(ends[-1]) // height + 1
+    return float(left), float(tops.min()), float(right), float(bottoms.max() + 1)

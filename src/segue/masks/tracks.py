@@ -8,10 +8,18 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
 from segue.errors import DatasetError
-from segue.masks.rle import check_runs, check_size, compress_runs, fill_polygons
+from segue.masks.rle import (
+    check_runs,
+    check_size,
+    compress_runs,
+    decode_rle,
+    encode_rle,
+    fill_polygons,
+    rle_area,
+    rle_box,
+)
 
 Forms = Literal["any", "compressed"]
 """Allowed forms of a mask: polygons, a list or a string of run lengths; or only a string."""
@@ -44,10 +52,10 @@ class RleTrack:
             _complain(dict(zip(present, texts, strict=True)), pixels)
             raise
         for i in np.flatnonzero(~canonical):
-            decoded = coco_mask.decode({"size": list(size), "counts": texts[i]})
-            counts[present[i]] = bytes(coco_mask.encode(decoded)["counts"])
+            decoded = decode_rle({"size": list(size), "counts": texts[i]})
+            counts[present[i]] = encode_rle(decoded)["counts"].encode("ascii")
         areas = np.zeros(len(counts), np.int64)
-        areas[present] = coco_mask.area([{"size": size, "counts": counts[t]} for t in present])
+        areas[present] = [rle_area({"size": list(size), "counts": counts[t]}) for t in present]
         areas.setflags(write=False)
         return cls(size, tuple(counts), areas)
 
@@ -65,14 +73,13 @@ class RleTrack:
         """Mask of a frame. Returns (H, W), bool."""
         if self.counts[frame] is None:
             return np.zeros(self.size, np.bool_)
-        return np.asarray(coco_mask.decode(self.rle(frame)), np.bool_)
+        return decode_rle(self.rle(frame))
 
     def box(self, frame: int) -> npt.NDArray[np.float32]:
         """Tight box ``(x0, y0, x1, y1)`` of a frame in pixels, exclusive at the far side, (4,), float32."""
         if not self.areas[frame]:
             return np.zeros(4, np.float32)
-        x, y, width, height = coco_mask.toBbox(self.rle(frame))
-        return np.array([x, y, x + width, y + height], np.float32)
+        return np.array(rle_box(self.rle(frame)), np.float32)
 
     @property
     def mean_area(self) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from segue.errors import PromptError
+from segue.inputs import user_path
 from segue.prompts.answers import MakePrompter
 from segue.prompts.prompter import Prompter
 from segue.registry import PROMPTERS, PrompterEntry, PrompterOptions
@@ -65,7 +65,7 @@ def find_prompter(name: str, *, device: str | int | torch.device | None = None) 
     if name in PROMPTERS:
         return PROMPTERS.find(name).build(PrompterOptions(device=device))
     names = ", ".join(PROMPTERS.names)
-    if not Path(name).is_file():
+    if not user_path(name).is_file():
         raise PromptError(f"prompter {name!r}: neither a weight file nor one of {names}")
     checkpoint = read_checkpoint(name)
     found = recognise(checkpoint.tensors, checkpoint.metadata)

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import segue
+from segue.inputs import user_path
 from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
 from segue.metrics.evaluation import Evaluation, Measures
 from segue.reports.charts import bars, drawn, number, pairs, signed, timeline
@@ -52,7 +53,7 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
     measures = dict.fromkeys(key for name in over_time for key in drawn(series[name]))
     ordered = sorted(evaluation.overall.items(), key=lambda item: item[0] != headline)
     write_page(
-        Path(path),
+        user_path(path),
         "evaluation.html",
         title=f"{evaluation.protocol} – segue",
         it=evaluation,
@@ -102,7 +103,7 @@ def write_comparison(comparison: Comparison, path: Path | str) -> None:
     overall, scores = in_both(comparison)
     shown = _lowest({name: -abs(b - a) for name, (a, b) in scores.items()})
     write_page(
-        Path(path),
+        user_path(path),
         "comparison.html",
         title=f"{comparison.names[0]} and {comparison.names[1]} – segue",
         it=comparison,

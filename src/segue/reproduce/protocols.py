@@ -20,7 +20,7 @@ from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.isd import IsdClip
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import ArgumentError, DatasetError
-from segue.inputs import kind_of
+from segue.inputs import kind_of, user_path
 from segue.jobs.plan import check_needs
 from segue.jobs.values import (
     ForegroundJob,
@@ -153,22 +153,23 @@ def run(
             f"model: {kind_of(model)}; workers are other processes: give a name, and weights if it needs some"
         )
     request = Request(
-        data=Path(data), dataset=dataset, subset=subset, sequences=list(sequences) or None, year=year
+        data=user_path(data), dataset=dataset, subset=subset, sequences=list(sequences) or None, year=year
     )
     template = template_for(request, model, weights, options or {})
     template = template.model_copy(update={"device": device, "fast": fast})
-    how = JobConfig(command=protocol_of(dataset).command, output=str(output), workers=workers, resume=resume)
-    videos = tasks_of(request, Path(output), template)
+    folder = str(user_path(output))
+    how = JobConfig(command=protocol_of(dataset).command, output=folder, workers=workers, resume=resume)
+    videos = tasks_of(request, Path(folder), template)
     failed = run_tasks(videos, how, observer or BatchObserver())
     evaluation = score_run(request, how, failed) if scored_here(request) else None
-    return DatasetRun(results_of(request, Path(output)), evaluation, failed)
+    return DatasetRun(results_of(request, Path(folder)), evaluation, failed)
 
 
 def template_for(
     request: Request, model: str | None, weights: str | Path | None, options: Mapping[str, Any]
 ) -> VideoJob:
     """The job of every video of a data set, whose source is still to be named."""
-    protocol, path = protocol_of(request.dataset), None if weights is None else Path(weights)
+    protocol, path = protocol_of(request.dataset), None if weights is None else user_path(weights)
     name = model or protocol.model or default_model(path, detectors=False)
     scored = {"outputs": Outputs(formats=(protocol.format,))} if protocol.format else {"whole": True}
     given = {"source": VideoSource(place=None), "model": Model(name=name, weights=path), "options": options}

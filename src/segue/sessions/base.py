@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segue.errors import ArgumentError, CheckpointError, ResumeError, SegueError, SinkError, memory_error
-from segue.inputs import check_file, kind_of, parse_json
+from segue.inputs import check_file, kind_of, parse_json, user_path
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import replacing
 
@@ -66,7 +66,7 @@ class SessionState:
             SinkError: the file cannot be written.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        with replacing(Path(path)) as partial:
+        with replacing(user_path(path)) as partial:
             try:
                 save_file(tensors, partial, {"format": FORMAT, "values": json.dumps(self.values)})
             except SafetensorError as error:
@@ -85,7 +85,8 @@ class SessionState:
         Raises:
             CheckpointError: the file is missing, damaged or not a session.
         """
-        check_file(Path(path), CheckpointError)
+        path = user_path(path)
+        check_file(path, CheckpointError)
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}

@@ -25,6 +25,15 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
+def unread_address(address: str) -> str:
+    """Say what reads an address that no single run reads, such as one of an object store."""
+    read = ", ".join(sorted(SCHEMES))
+    return (
+        f"{public_address(address)}: a run over one video reads files and {read}; `segue batch` reads object "
+        "stores (extra cluster), or copy the video here"
+    )
+
+
 def public_address(address: str) -> str:
     """The address without user name, password and query, fit for messages."""
     try:

@@ -20,7 +20,7 @@ from PIL import ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from segue.errors import SourceError
-from segue.inputs import check_file
+from segue.inputs import check_file, user_path
 from segue.masks.files import IMAGE_ERRORS, IMAGE_FORMATS, encode_png
 from segue.naming import first_few, is_hidden, natural_key
 from segue.notices import notice
@@ -103,6 +103,7 @@ def open_folder(folder: Path, fps: float | None) -> ImageReader:
 
 def match_images(pattern: str) -> list[Path]:
     """Files that match a glob pattern, in natural order of their paths, without hidden files."""
+    pattern = str(user_path(pattern)) if pattern.startswith("~") else pattern
     found = (Path(name) for name in glob.glob(pattern, recursive=True))  # noqa: PTH207  a pattern may be absolute
     kept = (path for path in found if path.is_file() and not is_hidden(path.name))
     return sorted(kept, key=lambda path: natural_key(str(path)))

@@ -224,8 +224,7 @@ class PngSink(MaskFolderSink):
         elif overwrite:
             records_of(folder)  # damaged ones are reported now
         else:
-            state = "masks" if marker["complete"] else "the masks of an interrupted run"
-            raise SinkError(f"{folder}: has {state} already; give --overwrite or --resume, or another folder")
+            refuse_masks_of_another_run(folder)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         mask, name = (
@@ -278,6 +277,14 @@ class PngSink(MaskFolderSink):
     def _mark(self, *, complete: bool) -> None:
         marker = {"complete": complete, "settings": self._settings}
         write_complete(self._folder / MARKER, json.dumps(marker, indent=1).encode())
+
+
+def refuse_masks_of_another_run(folder: Path) -> None:
+    """Raise SinkError if a folder has masks of a run of segue, complete or interrupted."""
+    marker = read_marker(folder)
+    if marker is not None:
+        state = "masks" if marker["complete"] else "the masks of an interrupted run"
+        raise SinkError(f"{folder}: has {state} already; give --overwrite or --resume, or another folder")
 
 
 class CdnetSink(MaskFolderSink):

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segue.errors import ResumeError, SinkError
+from segue.inputs import user_path
 from segue.lazy import LazyCallable
 from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
 from segue.video.best_views import Name
 from segue.video.event_rules import EventRules
-from segue.video.mask_folder import Settings, replay
+from segue.video.mask_folder import Settings, refuse_masks_of_another_run, replay
 from segue.video.partial import locked
 from segue.video.sinks import BackgroundSink, LenientSink, MultiSink, Sink
 from segue.video.zone_counts import counts_path
@@ -55,7 +56,7 @@ def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
     Raises:
         SinkError: a format is unknown or there is none, or ``output`` has an ending that does not fit.
     """
-    output = Path(output)
+    output = user_path(output)
     if not formats:
         raise SinkError(f"there is no output format; choose from {', '.join(SINKS.names)}")
     for name in formats:
@@ -135,22 +136,9 @@ def open_sinks(
             another run.
         SourceError: what an earlier run wrote there is damaged.
     """
-    paths = dict(places or {})
-    rest = [name for name in formats if name not in paths]
-    if rest or not paths:
-        paths |= output_paths(output, rest)
-    order = sorted(dict.fromkeys((*formats, *paths)), key=lambda name: name == MASKS)
-    paths = {name: paths[name] for name in order}
-    _check_apart(paths, source)
-    if resume and overwrite:
-        raise SinkError("overwrite and resume exclude each other; give one of them")
-    if resume and MASKS not in paths:
-        raise SinkError("resume needs the masks of the interrupted run; add the format png")
-    for name, path in paths.items():
-        kept = overwrite or resume or (append and SINKS.find(name).appends)
-        if name != MASKS and path.exists() and not kept:
-            other = "--append" if source.endless else "--resume"
-            raise SinkError(f"{path}: exists already; give --overwrite or {other}, or another output")
+    paths = free_paths(
+        output, formats, source, overwrite=overwrite, resume=resume, append=append, places=places
+    )
     options = SinkOptions(
         size=source.original_size,
         source_size=lambda: source.original_size,
@@ -187,6 +175,39 @@ def open_sinks(
         opened.pop_all()
         together = _LockedSinks(sinks, locks.pop_all())
     return OpenSinks(BackgroundSink(together) if background else together, paths)
+
+
+def free_paths(
+    output: str | Path,
+    formats: Sequence[str],
+    source: Source,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    append: bool = False,
+    places: Mapping[str, Path] | None = None,
+) -> dict[str, Path]:
+    """The paths of the outputs of a run, see :func:`open_sinks`; what it may not replace is refused."""
+    paths = dict(places or {})
+    rest = [name for name in formats if name not in paths]
+    if rest or not paths:
+        paths |= output_paths(output, rest)
+    order = sorted(dict.fromkeys((*formats, *paths)), key=lambda name: name == MASKS)
+    paths = {name: paths[name] for name in order}
+    _check_apart(paths, source)
+    if resume and overwrite:
+        raise SinkError("overwrite and resume exclude each other; give one of them")
+    if resume and MASKS not in paths:
+        raise SinkError("resume needs the masks of the interrupted run; add the format png")
+    for name, path in paths.items():
+        if overwrite or resume or (append and SINKS.find(name).appends) or not path.exists():
+            continue
+        if name == MASKS:
+            refuse_masks_of_another_run(path)
+            continue
+        other = "--append" if source.endless else "--resume"
+        raise SinkError(f"{path}: exists already; give --overwrite or {other}, or another output")
+    return paths
 
 
 class _LockedSinks(MultiSink):

@@ -18,10 +18,19 @@ from PIL import Image as PillowImage
 
 from segue.cancel import Cancelled, CancelToken
 from segue.errors import OutOfMemoryError, SourceDamageError, SourceError, memory_is_short
-from segue.inputs import check_choice, check_file, check_number, exists, kind_of, type_name, whole_number
+from segue.inputs import (
+    check_choice,
+    check_file,
+    check_number,
+    exists,
+    kind_of,
+    type_name,
+    user_path,
+    whole_number,
+)
 from segue.naming import last_number
 from segue.types import DamagePolicy, Frame, Image, WhenLate
-from segue.video.addresses import is_address
+from segue.video.addresses import is_address, is_url, unread_address
 from segue.video.identity import VideoSource
 from segue.video.images import AnimationReader, ImageReader, count_frames, match_images, open_folder
 from segue.video.kinds import IMAGE_SUFFIXES
@@ -443,14 +452,16 @@ def _reader_of(
             return CameraReader(number, reconnect)
         if any(sign in source for sign in "*?["):
             return ImageReader(match_images(source), Path(source).parent.name or "images", source, fps)
+    if isinstance(source, str) and is_url(source):
+        raise SourceError(unread_address(source))
     if isinstance(source, (str, Path)):
-        return open_reader(Path(source), fps)
+        return open_reader(user_path(source), fps)
     if isinstance(source, int) and not isinstance(source, bool):
         return CameraReader(source, reconnect)
     if isinstance(source, PillowImage.Image):
         return ArrayReader([source], fps)
     if isinstance(source, (list, tuple)) and source and all(isinstance(one, (str, Path)) for one in source):
-        files = [Path(one) for one in source]
+        files = [user_path(one) for one in source]
         return ImageReader(files, files[0].resolve().parent.name or "images", "list of images", fps)
     if isinstance(source, Iterable) and not isinstance(source, (bool, bytes, Mapping)):
         return ArrayReader(source, fps, bgr=bgr)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segue.errors import CheckpointError
-from segue.inputs import check_file, exists
+from segue.inputs import check_file, exists, user_path
 from segue.registry import DETECTORS, MODELS, TASKS, DetectorEntry, Entry, NetworkTask
 from segue.weights.download import cached, is_available
 
@@ -77,8 +77,9 @@ def missing_weights(entry: Entry) -> str:
 
 def weight_file(path: str | os.PathLike[str]) -> Path:
     """The file of weights that a path leads to: the one in a folder of Hugging Face, else the path itself."""
-    inside = Path(path) / WEIGHT_FILE
-    return inside if exists(inside) else Path(path)
+    path = user_path(path)
+    inside = path / WEIGHT_FILE
+    return inside if exists(inside) else path
 
 
 def default_model(weights: str | Path | None = None, *, detectors: bool = True) -> str:

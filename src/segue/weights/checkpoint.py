@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segue.errors import CheckpointError
-from segue.inputs import check_file, parse_json
+from segue.inputs import check_file, parse_json, user_path
 from segue.naming import first_few
 from segue.video.partial import PartialFile
 from segue.weights.available import weight_file
@@ -113,7 +113,8 @@ def write_checkpoint(
     # The format knows no memory that tensors share.
     apart = {n: x.clone() if uses[x.untyped_storage().data_ptr()] > 1 else x for n, x in plain.items()}
     described = {"format": "pt", "segue_format": str(FORMAT_VERSION), **metadata}
-    partial = PartialFile(Path(path))
+    path = user_path(path)
+    partial = PartialFile(path)
     try:
         partial.path.touch()
         save_file(apart, partial.path, described)

@@ -14,7 +14,7 @@ from torch import nn
 
 from segue.cache import cache_folder
 from segue.errors import CheckpointError, DownloadError
-from segue.inputs import sha256
+from segue.inputs import sha256, user_path
 from segue.registry import MODELS, Entry, NetworkTask
 from segue.video.partial import writing
 from segue.weights.available import downloaded, entry_for, missing_weights, takes_weights, weight_file
@@ -114,7 +114,7 @@ def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> An
 def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Path:
     """The file that is read for a network: the given one, the one that comes with it, or one installed."""
     if weights is not None:
-        return Path(weights)
+        return user_path(weights)
     path, bundled = _default_file(entry), entry.bundled is not None
     if bundled and entry.sha256 is not None and path.exists() and sha256(path) != entry.sha256:
         raise CheckpointError(f"{path}: the weights that came with segue are damaged; reinstall segue")

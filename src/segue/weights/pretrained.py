@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from segue.errors import CheckpointError, DownloadError
 from segue.extras import install_command
-from segue.inputs import check_file, first_line, parse_json
+from segue.inputs import check_file, first_line, parse_json, user_path
 from segue.registry import MODELS, Entry
 from segue.video.partial import make_folder, write_complete, writing
 from segue.weights.available import WEIGHT_FILE
@@ -68,7 +68,7 @@ def from_pretrained(
         >>> network = segue.from_pretrained("runs/mine")  # doctest: +SKIP
         >>> for result in segue.track("dog.mp4", prompts, model=network): ...  # doctest: +SKIP
     """
-    if not Path(where).is_dir() and str(where) in MODELS and revision is None:
+    if not user_path(where).is_dir() and str(where) in MODELS and revision is None:
         return load(str(where))
     folder = pretrained_folder(
         where, revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only
@@ -111,7 +111,7 @@ def save_pretrained(
     """
     own: nn.Module = load(network) if isinstance(network, str) else network
     name = network if isinstance(network, str) else name
-    folder, state = Path(folder), own.state_dict()
+    folder, state = user_path(folder), own.state_dict()
     entry = _entry_of(own, state, name)
     shipped = _is_shipped(entry, own)
     with writing(folder):
@@ -166,8 +166,8 @@ def pretrained_folder(
     local_files_only: bool = False,
 ) -> Path:
     """The folder of a network on this disk; a repository is downloaded, see :func:`from_pretrained`."""
-    if Path(where).is_dir():
-        return Path(where)
+    if user_path(where).is_dir():
+        return user_path(where)
     if not isinstance(where, str) or not _REPOSITORY.fullmatch(where):
         raise CheckpointError(
             f"{where}: no such folder, and no id of a repository, which is written as user/name"

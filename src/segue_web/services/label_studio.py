@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import FastAPI
 from pydantic import AliasPath, ConfigDict, Field, model_validator
 
 from segue.errors import SegueError
+from segue.extras import requires_extra
 from segue.labels.label_studio import decode_brush, frames_in_tag
 from segue.labels.text import refuse_entities
 from segue.prompts.answers import Prompts
@@ -26,6 +26,10 @@ from segue_web.exports.tools import brush_rle
 from segue_web.services.assistant import Assistant, RequestError, image_file
 from segue_web.services.media import Media
 from segue_web.services.requests import Body, Coordinate, Service
+
+with requires_extra("web"):
+    from fastapi import FastAPI
+
 
 MOST_TASKS = 1000
 MOST_REGIONS = 1000

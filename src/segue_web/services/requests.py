@@ -7,15 +7,19 @@ from typing import Annotated, Any, TypeVar
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segue.errors import SegueError
+from segue.extras import requires_extra
 from segue.labels.text import first_problem
 from segue_web.guard import refuse_half_requests
+
+with requires_extra("web"):
+    from fastapi import FastAPI, HTTPException, Request
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import JSONResponse
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 
 LARGEST_REQUEST = 64 << 20
 """Bytes of a body."""

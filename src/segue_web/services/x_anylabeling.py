@@ -16,11 +16,10 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from fastapi import FastAPI
-from fastapi.responses import Response, StreamingResponse
 from pydantic import Field
 
 from segue.errors import SegueError
+from segue.extras import requires_extra
 from segue.prompts.answers import Prompts
 from segue.types import Box, Image, Point, PointPrompt, Prompt
 from segue.video.images import decode_image
@@ -28,6 +27,11 @@ from segue.video.partial import writing
 from segue_web.exports.outlines import parts_of
 from segue_web.services.assistant import Assistant, ImageFile, RequestError
 from segue_web.services.requests import Body, Coordinate, Pair, Service
+
+with requires_extra("web"):
+    from fastapi import FastAPI
+    from fastapi.responses import Response, StreamingResponse
+
 
 CLIP_REQUESTS = "/v1/video/init"
 

@@ -1,0 +1,106 @@
+"""What the first frame of a job, its prompts and its outputs show before PyTorch is imported."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from segue.entries import SQUARE
+from segue.errors import PromptError
+from segue.inputs import exists
+from segue.jobs.opened import first_frame, open_video
+from segue.jobs.places import OutputPlaces
+from segue.jobs.values import AnyPrompt, InstancesJob, TrackJob, VideoJob
+from segue.masks import resize_mask
+from segue.prompts.parse import check_pixels, errors_name, fit_mask, read_masks
+from segue.types import Frame, MaskPrompt, Prompt
+from segue.video import Source
+from segue.video.addresses import is_url
+from segue.video.images import match_images
+from segue.video.outputs import free_paths
+
+
+def open_ahead(job: VideoJob) -> Source | None:
+    """Open the source of a job; refuse outputs that are there, and prompts that do not fit its first frame.
+
+    Cameras and addresses are opened when the run begins: for them it gives None.
+    """
+    place = job.source.place
+    if place is None or is_url(place) or not (exists(Path(place)) or match_images(place)):
+        return None
+    source = open_video(job.source)
+    outputs = job.outputs
+    try:
+        if (
+            outputs.rotate is None
+            and not outputs.append
+            and not (isinstance(job, InstancesJob) and job.whole)
+        ):
+            places = OutputPlaces.of(job, source)
+            free_paths(
+                places.folder,
+                outputs.formats,
+                source,
+                overwrite=outputs.overwrite,
+                resume=outputs.resume,
+                places=places.others,
+            )
+        if job.source.on_damage in (None, "stop"):  # else it may be another frame that comes first
+            with source:
+                first, _ = first_frame(source.name, source)
+                if isinstance(job, TrackJob):
+                    plan_prompts(job, first, source.original_size or first.size, source)
+    except BaseException:
+        source.close()
+        raise
+    return source
+
+
+def plan_prompts(
+    job: TrackJob, first: Frame, size: tuple[int, int], source: Source | None = None
+) -> dict[int, list[Prompt]]:
+    """The prompts of each frame, as a session takes them; those of the job are in pixels of ``size``."""
+    by_frame: dict[int, list[AnyPrompt]] = defaultdict(list)
+    for value in job.prompts:
+        by_frame[first.index if value.frame is None else value.frame].append(value)
+    stride = job.source.stride
+    for index in by_frame:
+        if index < first.index or (index - first.index) % stride:
+            steps = f"in steps of {stride} from {first.index} on"
+            raise PromptError(f"there is a prompt for frame {index}, but the frames go {steps}")
+    fit = partial(
+        fit_mask,
+        size=size,
+        fit=job.fit,
+        turns=source.turns if source else 0,
+        pixel_aspect=source.pixel_aspect if source else SQUARE,
+    )
+    return {index: list(_prompts(given, size, first.size, fit)) for index, given in by_frame.items()}
+
+
+def _prompts(
+    prompts: Sequence[AnyPrompt],
+    size: tuple[int, int],
+    frame_size: tuple[int, int],
+    fit: Callable[[Any], Any],
+) -> Iterator[Prompt]:
+    """Read and check the prompts of one frame in pixels of ``size``; frames have ``frame_size``."""
+    for item in prompts:  # in their order: where they overlap, the later one wins
+        if not isinstance(item, MaskPrompt):
+            check_pixels(item)
+            yield item.scaled(frame_size[1] / size[1], frame_size[0] / size[0])
+            continue
+        with errors_name(item.path or f"object {item.id}"):
+            read = read_masks(item)
+            if not any(one.mask.any() for one in read):
+                raise PromptError("the mask is empty; draw at least one object")
+            for one in read:
+                # A mask of the reduced frames has their size already.
+                mask = one.mask if one.mask.shape == frame_size else fit(one.mask)
+                mask = resize_mask(mask, frame_size)
+                if mask.any():  # else it is too small for the reduced frames
+                    yield replace(one, mask=mask != 0, digest=None)
