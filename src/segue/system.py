@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segue.errors import SegueError
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -147,6 +149,28 @@ def was_interrupted(code: int) -> bool:
     """Whether a program ended for Ctrl-C, by its exit code."""
     control_c = 0xC000013A  # STATUS_CONTROL_C_EXIT of Windows, also as a negative number
     return code in (130, -signal.SIGINT) or (WINDOWS and code & 0xFFFFFFFF == control_c)
+
+
+def check_may_start_processes(what: str) -> None:
+    """See that a script may start processes: each imports the script again, and must not come here itself.
+
+    Raises:
+        SegueError: the script of the user has no guard; in a process that runs it again, SystemExit.
+    """
+    text = (
+        f"{what} starts processes, which import the script again: put what the script does below "
+        '`if __name__ == "__main__":`, or give workers=1'
+    )
+    import multiprocessing  # late: few commands start processes
+
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        sys.exit(text)
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    if script is None or not script.endswith(".py"):  # a notebook, or a command, which has a guard
+        return
+    with suppress(OSError, UnicodeDecodeError):  # what cannot be read may have a guard
+        if "__main__" not in Path(script).read_text("utf-8"):
+            raise SegueError(text)
 
 
 def killed_by(code: int, advice: str = "take smaller batches or fewer --workers") -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from segue.errors import SinkError
+from segue.system import check_may_start_processes
 from segue.video.partial import write_complete, writing
 from segue_isd.gl import RendererError
 from segue_isd.lights import LIGHTINGS
@@ -111,6 +112,7 @@ def _render(
     """Render clips, of a data set of so many frames."""
     done = frames - sum(order.frames for order in waiting)
     report(done)
+    check_may_start_processes(f"workers={workers}")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start) as pool:
         jobs = {pool.submit(_make, order, preset, seed): order for order in waiting}

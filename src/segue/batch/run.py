@@ -21,7 +21,7 @@ from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads
 from segue.batch.publish import MOVING, check_free, digest_of, is_own, stamp_of
 from segue.batch.upload import check_store
 from segue.batch.work import JobConfig
-from segue.batch.workers import IDENTITY, LocalWorkers, RayTasks, gpus_of
+from segue.batch.workers import IDENTITY, LocalWorkers, OwnProcess, RayTasks, gpus_of
 from segue.cache import cache_folder
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError
@@ -47,7 +47,7 @@ What they saved before is kept all the same, and every mask that is written."""
 SHOWN = 2000
 """Videos in the table and among the images at most; all that failed are listed."""
 
-Workers = LocalWorkers | RayTasks
+Workers = LocalWorkers | OwnProcess | RayTasks
 
 
 class BatchObserver:
@@ -154,7 +154,8 @@ def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
     cores = max(1, (os.cpu_count() or 1) // (how.threads or 1))
     count = how.workers or (how.per_gpu if named - {"cpu"} else len(gpus) * how.per_gpu or cores)
     pinned = gpus if gpus or (how.gpus == 0 and not named) else None
-    return LocalWorkers(how, min(count, len(tasks)), pinned)
+    count = min(count, len(tasks))
+    return OwnProcess(how) if how.own_process and count == 1 else LocalWorkers(how, count, pinned)
 
 
 def run_batch(

@@ -61,6 +61,7 @@ class JobConfig:
         json_lines: progress as one JSON object a line on standard output.
         batch: identity of the batch, by which it knows its own results.
         folder: folder in which relative paths begin.
+        own_process: with one worker videos are done in the process of the caller.
     """
 
     command: str = "track"
@@ -78,6 +79,7 @@ class JobConfig:
     json_lines: bool = False
     batch: str = ""
     folder: str = "."
+    own_process: bool = False
 
 
 class ProgressRecorder(Observer):
@@ -179,6 +181,11 @@ def _placed(task: Task, fetched: Path, work: Path) -> VideoJob:
 
 _NETWORKS: dict[Hashable, Any] = {}
 """Networks that this worker has read."""
+
+
+def forget_networks() -> None:
+    """Give back the memory of the networks of earlier videos."""
+    _NETWORKS.clear()
 
 
 def _carry_out(job: VideoJob, watch: ProgressRecorder, cancel: CancelToken, *, resume: bool) -> None:

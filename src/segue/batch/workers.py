@@ -20,11 +20,17 @@ from typing import Any
 from segue.batch.places import SUBFOLDER, one_line
 from segue.batch.plan import Task
 from segue.batch.upload import check_store
-from segue.batch.work import MEMORY_ADVICE, JobConfig, attempt, prepare_worker
+from segue.batch.work import MEMORY_ADVICE, JobConfig, attempt, forget_networks, prepare_worker
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError
 from segue.extras import install_command
-from segue.system import die_with, killed_by, leave_group, signals_blocked
+from segue.system import (
+    check_may_start_processes,
+    die_with,
+    killed_by,
+    leave_group,
+    signals_blocked,
+)
 from segue.video.addresses import is_url
 
 IDENTITY = "identity"
@@ -46,6 +52,7 @@ class LocalWorkers:
     # Each is a pool of one process: a pool of several fails as a whole when one of its processes dies.
 
     def __init__(self, order: JobConfig, count: int, gpus: Sequence[str] | None) -> None:
+        check_may_start_processes(f"workers={count}")
         self.room, self.tries = count, order.tries
         self._order, self._gpus = order, gpus
         self._context = multiprocessing.get_context("spawn")
@@ -93,6 +100,31 @@ class LocalWorkers:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)] if self._gpus else ""
         begun = (self._stopped, os.getpid(), threads, environment)
         return ProcessPoolExecutor(1, self._context, _begin, begun)
+
+
+class OwnProcess:
+    """Does each video when it is given, in the process of the caller, which needs no guard for it."""
+
+    room = tries = 1
+
+    def __init__(self, order: JobConfig) -> None:
+        self._order, self._cancel = order, CancelToken()
+
+    def submit(self, task: Task) -> Future[Task]:
+        """Do a video; one that Ctrl-C interrupted has saved what it has, and no other begins."""
+        future: Future[Task] = Future()
+        done = attempt(task, self._order, self._cancel)
+        if done.state == "queued":
+            raise KeyboardInterrupt
+        future.set_result(done)
+        return future
+
+    def interrupt(self) -> None:
+        """Nothing is in work."""
+
+    def close(self) -> None:
+        """Forget the networks of the videos."""
+        forget_networks()
 
 
 def _explain(process: BaseProcess | None, explained: Future[Task], future: Future[Task]) -> None:

@@ -21,7 +21,7 @@ from segue.inputs import check_choice
 from segue.masks.values import is_white
 from segue.metrics.report import Scores
 from segue.naming import first_few, last_number
-from segue.system import let_signals_through, signals_blocked
+from segue.system import check_may_start_processes, let_signals_through, signals_blocked
 from segue.types import Image, IndexMask
 
 Measures = Mapping[str, float]
@@ -198,6 +198,7 @@ def _map_in_processes(
     workers: int,
     progress: Progress | None,
 ) -> list[_Score]:
+    check_may_start_processes(f"workers={workers}")
     others = set(active_children())
     pool = ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), _begin_worker)
     try:

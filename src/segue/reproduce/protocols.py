@@ -114,8 +114,9 @@ def run(
     """Run a model over a data set by its protocol, and score it, as `segue run` does.
 
     First masks, late objects and regions of interest are those of the data set. What is missing is found
-    before the first video starts; a video that fails later costs one line, and the others are scored. Workers
-    are processes: a script calls this below ``if __name__ == "__main__":``.
+    before the first video starts; a video that fails later costs one line, and the others are scored. Several
+    workers are processes: a script calls this below ``if __name__ == "__main__":``. One video, or
+    ``workers=1``, runs in the process of the script.
 
     Args:
         dataset: ``davis``, ``folder``, ``something``, ``ytvos``, ``ytvis``, ``ovis``, ``cdnet``, ``sbi``,
@@ -158,7 +159,13 @@ def run(
     template = template_for(request, model, weights, options or {})
     template = template.model_copy(update={"device": device, "fast": fast})
     folder = str(user_path(output))
-    how = JobConfig(command=protocol_of(dataset).command, output=folder, workers=workers, resume=resume)
+    how = JobConfig(
+        command=protocol_of(dataset).command,
+        output=folder,
+        workers=workers,
+        resume=resume,
+        own_process=True,
+    )
     videos = tasks_of(request, Path(folder), template)
     failed = run_tasks(videos, how, observer or BatchObserver())
     evaluation = score_run(request, how, failed) if scored_here(request) else None
