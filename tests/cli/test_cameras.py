@@ -77,6 +77,8 @@ def entered(table: list[dict[str, str]]) -> list[str]:
 def test_the_same_command_goes_on_after_an_earlier_run(watch: Callable[..., Outcome], tmp_path: Path) -> None:
     arguments = (
         "--append",
+        "--format",
+        "overlay",
         "--snapshots",
         tmp_path / "seen",
         "--zone",
@@ -113,9 +115,22 @@ def test_parts_of_a_later_run_go_on_with_the_ids(watch: Callable[..., Outcome], 
     assert len(found) == len({*found}) > 2
 
 
+def test_a_camera_with_events_writes_these_and_their_images_and_goes_on(
+    watch: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    for _ in range(2):
+        assert watch().code == 0
+    found = rows(tmp_path / "events.csv")
+    assert len({*entered(found)}) == len(entered(found)) > 2
+    images = {path.name for path in (tmp_path / "events").iterdir()}
+    assert {row["snapshot"] for row in found} | {row["clip"] for row in found} == images
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {"events.csv", "events", "events.csv.job.json"}, "no mask of each frame"
+
+
 def test_without_being_told_nothing_is_replaced(watch: Callable[..., Outcome], tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_text("mine")
-    assert "--overwrite or --append" in watch().complaint
+    assert "--overwrite or --append" in watch("--no-append").complaint
     assert "no table of events" in watch("--append").complaint
     assert "exclude each other" in watch("--append", "--overwrite").complaint
     assert (tmp_path / "events.csv").read_text() == "mine"

@@ -87,7 +87,7 @@ def test_formats_and_classes_are_separated_by_commas() -> None:
 def test_a_table_of_events_asks_for_objects() -> None:
     job: Any = parse_job("foreground", ["my.mp4", "--events", "events.csv", "--zone", "door=1,2 3,4"])
     assert job.options.objects
-    assert job.outputs.formats == ("png", "overlay")
+    assert job.outputs.formats is None
     assert (job.events, job.zones) == (Path("events.csv"), ("door=1,2 3,4",))
 
 

@@ -16,7 +16,8 @@ from segue.jobs import read_job
 from segue.jobs import running as runs
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
-from segue.jobs.running import RunInterrupted, default_folder, run_open
+from segue.jobs.places import default_folder
+from segue.jobs.running import RunInterrupted, run_open
 from segue.jobs.values import ForegroundJob, Model, Outputs, RuntimeInput, VideoJob, VideoSource
 from segue.masks import read_index_mask
 from segue.sessions.base import SessionState

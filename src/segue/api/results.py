@@ -276,7 +276,8 @@ def save(
         return results.save(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
     outputs = _outputs(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
     folder = user_path(path)
-    for name in outputs.formats:
+    given_formats = outputs.formats or ()
+    for name in given_formats:
         if source is None and SINKS.find(name).needs_frames:
             raise SinkError(f"the format {name} needs the frames: give source as well")
     if not isinstance(results, Iterable):
@@ -291,7 +292,7 @@ def save(
     opened = source if isinstance(source, Source) else open_source([blank] if source is None else source)
     with opened:
         frames = iter(opened)
-        written = open_sinks(folder, outputs.formats, opened, overwrite=overwrite, side_by_side=side_by_side)
+        written = open_sinks(folder, given_formats, opened, overwrite=overwrite, side_by_side=side_by_side)
         with written.sink as sink:
             for result in itertools.chain([first], given):
                 frame: Frame | None = Frame(result.index, result.time, blank)

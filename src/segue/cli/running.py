@@ -74,7 +74,8 @@ def job_command(
     formats, detectors = ", ".join(SINKS.names), ", ".join(DETECTORS.names)
     text = {
         "model": defaults.pop("model_help"),
-        "format": f"Formats to write, separated by commas: {formats}.  [default: png,overlay]",
+        "format": f"Formats to write, separated by commas: {formats}.  [default: png,overlay; of a camera "
+        "with --events its table and images alone]",
         "with": f"Detector that finds the objects: {detectors}.  [default: motion; with --text nanodet, or "
         "an open-vocabulary detector of the user's cache]",
     }

@@ -13,7 +13,7 @@ from segue.entries import SQUARE
 from segue.errors import PromptError
 from segue.inputs import exists
 from segue.jobs.opened import first_frame, open_video
-from segue.jobs.places import OutputPlaces
+from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.values import AnyPrompt, InstancesJob, TrackJob, VideoJob
 from segue.masks import resize_mask
 from segue.prompts.parse import check_pixels, errors_name, fit_mask, read_masks
@@ -33,7 +33,7 @@ def open_ahead(job: VideoJob) -> Source | None:
     if place is None or is_url(place) or not (exists(Path(place)) or match_images(place)):
         return None
     source = open_video(job.source)
-    outputs = job.outputs
+    outputs = with_defaults(job, endless=False).outputs
     try:
         if (
             outputs.rotate is None
@@ -43,7 +43,7 @@ def open_ahead(job: VideoJob) -> Source | None:
             places = OutputPlaces.of(job, source)
             free_paths(
                 places.folder,
-                outputs.formats,
+                outputs.formats or (),
                 source,
                 overwrite=outputs.overwrite,
                 resume=outputs.resume,

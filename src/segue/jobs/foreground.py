@@ -19,7 +19,7 @@ from segue.errors import ArgumentError, FlowError, PromptError, SegueError, Sink
 from segue.flow import FlowFiles
 from segue.inputs import kind_of
 from segue.jobs.opened import Inputs, OpenJob
-from segue.jobs.places import OutputPlaces
+from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.plan import rules_of, zones_of
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
@@ -55,7 +55,7 @@ class OpenForeground(OpenJob):
         super().__init__(job, inputs, source)
         options, source = job.options, self.source
         outputs = job.outputs
-        _check_background(job.background, outputs.overwrite or outputs.resume or outputs.append)
+        _check_background(job.background, outputs.overwrite or outputs.resume or bool(outputs.append))
         usual = "scene" not in inputs and job.scene == "median"
         plain = usual and job.depth is None
         if options.passes == 2 and source.once:
@@ -111,10 +111,11 @@ class OpenForeground(OpenJob):
 
     def _last_object(self) -> int:
         """The last id of the runs of a camera after which this one goes on."""
-        outputs = self.job.outputs
-        if outputs.overwrite or not (outputs.append or outputs.rotate):
+        # Whether an address has an end is known from its first frame on; if so, a table there is an error.
+        job = with_defaults(self.job, endless=self.source.once)
+        if job.outputs.overwrite or not (job.outputs.append or job.outputs.rotate):
             return 0
-        return OutputPlaces.of(self.job, self.source).last_object(outputs.formats)
+        return OutputPlaces.of(job, self.source).last_object(job.outputs.formats or ())
 
     @property
     def total(self) -> int | None:

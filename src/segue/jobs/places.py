@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segue.jobs.values import ForegroundJob, VideoJob
+from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, VideoJob
 from segue.video import Source, output_paths
 from segue.video.event_table import last_object
 from segue.video.rotation import part_path, parts_of
@@ -25,7 +25,7 @@ class OutputPlaces:
     """
 
     folder: Path
-    others: dict[str, Path]
+    others: Mapping[str, Path]
     snapshots: Path | None = None
 
     @classmethod
@@ -35,6 +35,14 @@ class OutputPlaces:
         if not isinstance(job, ForegroundJob):
             return cls(folder, {})
         return cls(folder, {} if job.events is None else {EVENTS: job.events}, job.snapshots)
+
+    def record(self, job: VideoJob, written: Mapping[str, Path]) -> Path:
+        """Where the record of a job goes: into the folder, or beside the table of events if that is all."""
+        if {*written} != {EVENTS}:
+            return self.folder
+        table = written[EVENTS]
+        named = job.outputs.folder == table or (isinstance(job, ForegroundJob) and job.events is not None)
+        return table if named else table.parent
 
     def part(self, name: str) -> OutputPlaces:
         """The places of a part of a run."""
@@ -55,10 +63,10 @@ class OutputPlaces:
         table = self._with_events(formats)[EVENTS]
         return table.with_name(f".{table.name}.undelivered")
 
-    def _with_events(self, formats: tuple[str, ...]) -> dict[str, Path]:
+    def _with_events(self, formats: tuple[str, ...]) -> Mapping[str, Path]:
         if EVENTS in self.others or EVENTS not in formats:
             return self.others
-        return self.others | {EVENTS: output_paths(self.folder, formats)[EVENTS]}
+        return {**self.others, EVENTS: output_paths(self.folder, formats)[EVENTS]}
 
     def _tables(self, formats: tuple[str, ...]) -> Iterator[Path]:
         table = self._with_events(formats).get(EVENTS)
@@ -72,3 +80,18 @@ class OutputPlaces:
 def default_folder(source: Source) -> Path:
     """Default output path of a source."""
     return Path("segue-out") / source.name
+
+
+def with_defaults(job: VideoJob, *, endless: bool) -> VideoJob:
+    """The job with the outputs that it has if nobody says: those of a camera with events suit weeks."""
+    outputs = job.outputs
+    watches = (
+        endless and isinstance(job, ForegroundJob) and job.events is not None and outputs.formats is None
+    )
+    changes: dict[str, object] = {"formats": outputs.formats or (() if watches else DEFAULT_FORMATS)}
+    if outputs.append is None:
+        changes["append"] = watches and not (outputs.overwrite or outputs.rotate)
+    job = job.model_copy(update={"outputs": outputs.model_copy(update=changes)})
+    if watches and isinstance(job, ForegroundJob) and job.events is not None and job.snapshots is None:
+        job = job.model_copy(update={"snapshots": job.events.with_suffix("")})
+    return job

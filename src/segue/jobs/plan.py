@@ -28,7 +28,7 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
         if job.model.weights is None or job.model.weights.parent not in coming:
             _check_model(job)
         _check_options(job)
-        for name in job.outputs.formats:
+        for name in job.outputs.formats or ():
             SINKS.find(name)
         if not sources:
             continue
@@ -97,7 +97,7 @@ def zones_of(job: ForegroundJob) -> tuple[Zone, ...]:
         raise SegueError("two zones have one name; give each a name of its own")
     rules = job.min_seconds or job.min_height or job.loiter
     needs_events = zones or rules or job.notify or job.snapshots or job.name_events
-    if needs_events and job.events is None and "events" not in job.outputs.formats:
+    if needs_events and job.events is None and "events" not in (job.outputs.formats or ()):
         raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
     return zones
 

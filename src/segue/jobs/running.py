@@ -27,7 +27,7 @@ from segue.errors import (
 )
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Inputs, OpenJob, first_frame
-from segue.jobs.places import EVENTS, OutputPlaces, default_folder
+from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.record import identified, result_settings, write_record
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.masks.values import MAX_ID
@@ -135,14 +135,15 @@ def run_open(
 
 
 def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
-    job, source = opened.job, opened.source
-    outputs = job.outputs
+    source = opened.source
     passes = opened.frames if isinstance(opened.frames, Passes) else None
     if passes is None:
         first, frames = first_frame(source.name, opened.frames)
         opened.plan(first)
     else:
         frames = passes.second()
+    opened.job = job = with_defaults(opened.job, endless=source.endless)
+    outputs = job.outputs
     _check_outputs(opened)
     explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
     explained = cast(ExplainedSession, opened.session)
@@ -189,7 +190,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
             observer.begin("frames", opened.total)
             loop.run(opened.own_images(frames), cancel)
         if outputs.rotate is None and not outputs.append:
-            write_record(job, outputs.folder or default_folder(source), written)
+            write_record(job, OutputPlaces.of(job, source).record(job, written), written)
         if states:
             forget_state(states)
         seconds = time.perf_counter() - begun
@@ -242,7 +243,7 @@ def _open_notifier(opened: OpenJob) -> Notifier | None:
     job, outputs = opened.job, opened.job.outputs
     if not isinstance(job, ForegroundJob) or job.notify is None:
         return None
-    queue = OutputPlaces.of(job, opened.source).messages(outputs.formats)
+    queue = OutputPlaces.of(job, opened.source).messages(outputs.formats or ())
     if outputs.overwrite:
         queue.unlink(missing_ok=True)
     return Notifier(job.notify, queue)
@@ -285,11 +286,11 @@ def _open_sink(
     def open_part(begin: float, places: OutputPlaces = whole) -> Sink:
         sinks = open_sinks(
             places.folder,
-            outputs.formats,
+            outputs.formats or (),
             source,
             overwrite=outputs.overwrite,
             resume=outputs.resume,
-            append=outputs.append,
+            append=bool(outputs.append),
             settings=result_settings(job, whole=isinstance(opened.frames, Passes)),
             side_by_side=outputs.side_by_side,
             background=outputs.rotate is None,
@@ -305,14 +306,13 @@ def _open_sink(
         )
         written.update(sinks.paths)
         if places is not whole:
-            only_events = {*sinks.paths} == {EVENTS}
-            write_record(job, whole.folder if only_events else places.folder, sinks.paths)
+            write_record(job, places.record(job, sinks.paths), sinks.paths)
         return sinks.sink
 
     if outputs.rotate is not None:
         seconds = parse_duration(outputs.rotate, "--rotate")
         return BackgroundSink(RotatingSink(lambda begin: open_part(begin, whole.part(part_name())), seconds))
-    return open_part(0.0, whole.next_run(part_name(), outputs.formats) if outputs.append else whole)
+    return open_part(0.0, whole.next_run(part_name(), outputs.formats or ()) if outputs.append else whole)
 
 
 def _hint(opened: OpenJob, masks: Path | None, saves: bool) -> str:
@@ -328,7 +328,7 @@ def _hint(opened: OpenJob, masks: Path | None, saves: bool) -> str:
 def _memory_advice(opened: OpenJob) -> str:
     """What to do when memory runs out in a job."""
     smaller = "a smaller --short-side or fewer --workers"
-    if opened.source.endless or opened.in_memory or "png" not in opened.job.outputs.formats:
+    if opened.source.endless or opened.in_memory or "png" not in (opened.job.outputs.formats or ()):
         return f"give {smaller}"
     return f"the work so far is saved: go on with --resume, or start anew with {smaller}"
 

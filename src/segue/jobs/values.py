@@ -150,16 +150,18 @@ class DetectorConfig(OptionModel):
     """Weight file of the detector."""
 
 
+DEFAULT_FORMATS = ("png", "overlay")
+
+
 class Outputs(OptionModel):
     """Outputs of a job."""
 
     folder: FilePath | None = option(None, "Output", "output,o")
     """Output folder, or the file of a single format.  [default: segue-out/NAME]"""
 
-    formats: Annotated[tuple[str, ...], BeforeValidator(by_commas)] = option(
-        ("png", "overlay"), "Output", "format"
-    )
-    """What to write, also several with commas.  [default: png and overlay]"""
+    formats: Annotated[tuple[str, ...] | None, BeforeValidator(by_commas)] = option(None, "Output", "format")
+    """What to write, also several with commas.  [default: png and overlay; of a camera or live stream with
+    `--events` the events alone, with images]"""
 
     side_by_side: bool = option(False, "Output")
     """Put the plain frame beside the overlay."""
@@ -167,9 +169,10 @@ class Outputs(OptionModel):
     rotate: str | None = option(None, "Output")
     """Begin new outputs every 90s, 10min, 2h ... of a source without an end."""
 
-    append: bool = option(False, "Output")
+    append: bool | None = option(None, "Output")
     """Go on after earlier runs of a camera or live stream: events and their images follow those that are
-    there, other outputs get a folder named by the time of the start."""
+    there, other outputs get a folder named by the time of the start.  [default: where `--events` is all that
+    is written]"""
 
     overwrite: bool = option(False, "Output")
     """Replace existing output."""
@@ -365,7 +368,8 @@ class ForegroundJob(VideoJob):
     """Detector that classifies each object, such as nanodet, at most once for each event."""
 
     snapshots: FilePath | None = option(None, "Objects and events")
-    """Folder for an image and a short clip of each event."""
+    """Folder for an image and a short clip of each event.  [default: none; of a camera or live stream without
+    `--format` the name of the table without its ending]"""
 
     roi: Text | None = option(None, "Objects and events")
     """Mask of where to look: anything but black."""

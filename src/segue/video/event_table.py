@@ -25,8 +25,8 @@ class Event:
     Attributes:
         event: ``enter``; ``leave`` when it has not been seen for a while; ``end`` when it was still there at
             the end; ``zone-enter`` and ``zone-leave``; ``loiter`` for who stays in a zone; ``cross`` for a
-            line; ``offline`` when a camera or stream is lost, and ``online`` when it is back, with the seconds
-            that it was away.
+            line; ``offline`` when a camera or stream is lost, and ``online`` when it is back, with the
+            seconds that it was away.
         object: its id; 0 for a camera.
         frame, time: where it was seen first or, for ``leave`` and ``end``, last; for the others where it
             happened; time in seconds.
