@@ -67,9 +67,11 @@ def _graphics() -> Facts:
 
 
 def _device() -> Facts:
-    from segue.layers.running import choose_device, has_bfloat16
+    from segue.layers.running import choose_device, has_bfloat16, has_int8
 
-    yield "default device", f"{choose_device(None)}, bfloat16 {_yes(has_bfloat16(choose_device(None)))}"
+    device = choose_device(None)
+    integers = f", 8-bit integers {_yes(has_int8())}" if device.type == "cpu" else ""
+    yield "default device", f"{device}, bfloat16 {_yes(has_bfloat16(device))}{integers}"
 
 
 def _layers() -> Facts:

@@ -95,7 +95,7 @@ def track(
         settings: further settings of the network by name, such as ``{"long_term": True}``; `segue weights
             list NAME` lists them, and the page of the network explains them.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors that are faster with it.
+        fast: bfloat16 or 8-bit integers, where the device is faster with them.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         fit: resize given masks of another size instead of refusing them.
         prompter: prompter for boxes and points, its name or its weight file, such as ``sam2-tiny``; None is

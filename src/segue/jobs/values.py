@@ -297,7 +297,7 @@ class VideoJob(OptionModel):
     """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
 
     fast: bool = option(False, "Model")
-    """Use bfloat16 on GPUs and processors that are faster with it."""
+    """Use bfloat16 or 8-bit integers, where the device is faster with them."""
 
     given: tuple[RuntimeInput, ...] = ()
     """Objects of a program that took part; a job with some is run by a program that has them."""

@@ -26,10 +26,10 @@ class FusedConv2d(nn.Module):
         self._weight: Tensor | Arranged = weight.detach()
         self._outputs, self._inputs = weight.shape[:2]  # of one group
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
-        self._layout = list(padding), list(conv.stride), list(conv.dilation), conv.groups
-        self._activation: After = *ACTIVATIONS[activation][1:], ""
-        plain = weight.shape[2:] == (3, 3) and self._layout == ([1, 1], [1, 1], [1, 1], 1)
-        self._can_transform = plain and self._activation in (NOTHING, RELU)  # for winograd.convolve
+        self.layout = list(padding), list(conv.stride), list(conv.dilation), conv.groups
+        self.activation: After = *ACTIVATIONS[activation][1:], ""
+        plain = weight.shape[2:] == (3, 3) and self.layout == ([1, 1], [1, 1], [1, 1], 1)
+        self._can_transform = plain and self.activation in (NOTHING, RELU)  # for winograd.convolve
         self._is_small = weight.numel() <= SMALL
         # By their first input channel, their number, and how: for winograd.convolve, oneDNN, or not at all.
         self._arranged: dict[tuple[int, int, str], Arranged] = {}
@@ -55,12 +55,12 @@ class FusedConv2d(nn.Module):
         ``x``: (B, C, H, W), the input channels from ``first`` on; ``skip``: (B, cout, h, w), for layers
         without an activation; returns (B, cout, h, w), channels last in memory if ``x`` is.
         """
-        after = RELU if rectify else self._activation
+        after = RELU if rectify else self.activation
         transformed = self._can_transform and winograd.gains(x, self._outputs)
         weight, shift = self._arrange(x, first, transformed), self.bias if bias else None
         if transformed:
             return winograd.convolve(x, weight, shift, skip, rectify=after == RELU, overwrite=overwrite)
-        given = weight, shift, *self._layout
+        given = weight, shift, *self.layout
         if skip is None:
             return cast(Tensor, ONEDNN._convolution_pointwise(x, *given, *after))
         added: tuple[Any, ...] = "add", 1.0, "relu" if rectify else None, [], ""
@@ -81,12 +81,12 @@ class FusedConv2d(nn.Module):
         kind = first, x.shape[1], how
         if kind not in self._arranged:
             weight = self.dense_weight()
-            whole = self._layout[-1] > 1 or x.shape[1] == self._inputs
+            whole = self.layout[-1] > 1 or x.shape[1] == self._inputs
             part = weight if whole else weight[:, first : first + x.shape[1]]
             order = torch.contiguous_format if transformed else torch.channels_last
             part = part.contiguous(memory_format=order)
             if how == "arranged":
-                part = ONEDNN._reorder_convolution_weight(part, *self._layout, list(x.shape))
+                part = ONEDNN._reorder_convolution_weight(part, *self.layout, list(x.shape))
             self._arranged[kind] = Arranged(part)
             # Parts of the channels need the whole for one another.
             self._weight = self._arranged[kind] if whole else weight

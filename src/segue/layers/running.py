@@ -14,6 +14,7 @@ from segue.errors import ArgumentError, CheckpointError
 from segue.layers.compiling import compile_parts, wanted_compilation
 from segue.layers.folding import fold_batch_norms
 from segue.layers.fused import use_fused
+from segue.layers.int8 import use_int8
 from segue.layers.linear import use_fused_linear
 from segue.layers.onednn import can_fuse
 
@@ -62,9 +63,29 @@ def has_bfloat16(device: torch.device) -> bool:
     return any(getattr(torch.cpu, unit, bool)() for unit in units)
 
 
-def choose_dtype(device: torch.device, fast: bool) -> torch.dtype:
-    """bfloat16 where it is asked for and faster, else float32."""
-    return torch.bfloat16 if fast and has_bfloat16(device) else torch.float32
+def has_int8() -> bool:
+    """Whether convolutions of 8-bit integers are faster than float32 on this processor: with AVX512-VNNI."""
+    has_instructions = bool(getattr(torch.cpu, "_is_vnni_supported", bool)())
+    has_operators = hasattr(torch.ops.onednn, "qconv2d_pointwise") and hasattr(torch, "quantize_per_tensor")
+    return has_instructions and has_operators and can_fuse()
+
+
+def choose_precision(network: object, device: torch.device, fast: bool) -> torch.dtype:
+    """What convolutions are computed in: float32, or with ``fast`` int8 or bfloat16 where that is faster.
+
+    int8 is for networks that say, by ``runs_in_int8``, that it was measured with their weights.
+    """
+    if not fast:
+        return torch.float32
+    integers = device.type == "cpu" and getattr(network, "runs_in_int8", False)
+    if integers and has_int8() and wanted_compilation(device) is None:
+        return torch.int8
+    return torch.bfloat16 if has_bfloat16(device) else torch.float32
+
+
+def dtype_of_maps(precision: torch.dtype) -> torch.dtype:
+    """Type of the images and maps of a network whose convolutions are computed in a precision."""
+    return torch.float32 if precision == torch.int8 else precision
 
 
 @contextmanager
@@ -86,9 +107,9 @@ def own_precision(device: torch.device) -> Iterator[None]:
         torch.set_default_dtype(default)
 
 
-def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
+def inference_copy(network: Network, device: torch.device, precision: torch.dtype) -> Network:
     """A copy of a network for running, with finite weights, batch norms folded and channels last."""
-    module = cast(nn.Module, network)
+    module, dtype = cast(nn.Module, network), dtype_of_maps(precision)
     for name, value in module.state_dict().items():
         # NaN and infinity pass into the extremes, which need no map of the size of the weight.
         extremes = value.aminmax() if value.is_floating_point() and value.numel() else ()
@@ -105,6 +126,8 @@ def inference_copy(network: Network, device: torch.device, dtype: torch.dtype) -
             compile_parts(copy, compilation)
         elif device.type == "cpu" and can_fuse():
             use_fused(copy)
+            if precision == torch.int8:
+                use_int8(copy)
             if dtype == torch.float32:
                 use_fused_linear(copy)
     return cast(Network, copy)

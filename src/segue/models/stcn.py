@@ -193,6 +193,7 @@ class STCNLite(CorrespondenceNetwork):
     capabilities = TrackCapabilities(confidence=(1.17, -1.27), graphs="memory")
     """The confidence is fitted to the seven development clips."""
     tracker: ClassVar[type[Tracker]] = LiteTracker
+    runs_in_int8 = True
     read_stride = 8
     value_channels = 128
 

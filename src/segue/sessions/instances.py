@@ -99,7 +99,7 @@ class InstanceSession(ExplainedSession):
         options: windows and thresholds.
         names: name of each class channel.
         device: None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors that are faster with it.
+        fast: bfloat16 or 8-bit integers, where the device is faster with them.
     """
 
     finds = "instances are"
@@ -148,7 +148,7 @@ class InstanceSession(ExplainedSession):
             "weights": self._prepared.digest,
             "options": {**asdict(self.options), "classes": None if classes is None else sorted(classes)},
             "names": {str(channel): name for channel, name in self._names.items()},
-            "precision": str(self._dtype),
+            "precision": str(self._prepared.precision),
         }
 
     @torch.inference_mode()

@@ -41,7 +41,7 @@ def whole_clip(
         size: height and width of the masks.
         short_side: images are resized to this short side, in pixels.
         device: None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors that are faster with it.
+        fast: bfloat16 or 8-bit integers, where the device is faster with them.
 
     Returns:
         At most ten entries with ``video_id`` (1), ``score`` (0..1), ``category_id`` (channel of the class

@@ -102,7 +102,7 @@ class NetworkSegmenter(Segmenter):
     Args:
         network: in evaluation mode; it is not changed.
         device: None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors that are faster with it.
+        fast: bfloat16 or 8-bit integers, where the device is faster with them.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class NetworkSegmenter(Segmenter):
         gaps = () if self._flow is None else able.flow_gaps
         beside = (*(offset for offset, _ in network.context), *(-gap for gap in gaps))
         self.offsets = tuple(dict.fromkeys(beside))
-        self.name = f"{type(network).__name__} in {self._dtype}"
+        self.name = f"{type(network).__name__} in {prepared.precision}"
         self.channels, self.threshold = network.channels, network.threshold
         self.uses_background = network.background is not None
         self._takes = "flow" if able.flow else "depth"

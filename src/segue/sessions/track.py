@@ -53,7 +53,7 @@ class TrackSession(Checkpointable, Session):
             ``segue.load(name, device="cpu")`` gives it. Sessions of one name share it, too.
         schedule: what becomes memory and how it is read; None is the network's own.
         device: None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors that are faster with it; masks may differ by a few pixels.
+        fast: bfloat16 or 8-bit integers, where the device is faster so; masks may differ by a few pixels.
         fit: resize given masks of another size instead of refusing them.
         prompter: what turns boxes and points into masks; None is the network, if it takes them itself, else
             what goes with its name, which is segue-prompt for most networks and for one without a name.
@@ -272,7 +272,7 @@ class TrackSession(Checkpointable, Session):
             "network": type(self.prepared.network).__name__,
             "weights": self.prepared.digest,
             "schedule": asdict(self.schedule),
-            "precision": str(self.prepared.dtype),
+            "precision": str(self.prepared.precision),
         }
 
     def resolve(self, frame: Frame, given: PromptsLike) -> FramePrompts:

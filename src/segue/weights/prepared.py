@@ -20,7 +20,7 @@ from segue.allocation import apart_from_heap, release_freed_memory
 from segue.errors import ArgumentError
 from segue.inputs import kind_of
 from segue.layers.compiling import wanted_compilation
-from segue.layers.running import choose_device, choose_dtype, inference_copy, own_precision
+from segue.layers.running import choose_device, choose_precision, dtype_of_maps, inference_copy, own_precision
 from segue.registry import NetworkTask
 from segue.weights.available import entry_for
 from segue.weights.identity import network_digest
@@ -43,18 +43,23 @@ class Prepared(Generic[Network]):
     Attributes:
         network: a copy with fused layers, in evaluation mode; it must not be changed.
         device: where it runs.
-        dtype: in which precision.
+        precision: what its convolutions are computed in: float32, bfloat16 or int8.
         digest: SHA-256 of the weights that it was made of, hexadecimal.
         name: its name for :func:`segue.load`, or None.
     """
 
     network: Network
     device: torch.device
-    dtype: torch.dtype
+    precision: torch.dtype
     digest: str
     name: str | None = None
     _lock: Any = field(default_factory=RLock, repr=False)
     _passes_left: int = field(default=FIRST_PASSES, repr=False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the images that it takes."""
+        return dtype_of_maps(self.precision)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Prepared[Network]:
         return self
@@ -103,7 +108,7 @@ def prepare(
         weights: weight file of a name; None is the network's own.
         task: the task that a network with this name must have; None takes any.
         device: None takes a GPU if there is one.
-        fast: bfloat16 on GPUs and processors that are faster with it.
+        fast: 8-bit integers or bfloat16, where the network and the device are faster with them.
         adapt: makes the network of what the name stands for.
 
     Returns:
@@ -122,8 +127,7 @@ def prepare(
             raise ArgumentError(f"device {str(device)!r}: the network is prepared for {network.device}")
         return network
     place = choose_device(device)
-    dtype = choose_dtype(place, fast)
-    how = (place, dtype, wanted_compilation(place))
+    how = (place, fast, wanted_compilation(place))
     with _LOCK:
         if isinstance(network, str):
             if task is not None:
@@ -132,13 +136,13 @@ def prepare(
 
             def read() -> Prepared[Network]:
                 made = read_network(name, weights)
-                return _prepared(made if adapt is None else adapt(made), place, dtype, name)
+                return _prepared(made if adapt is None else adapt(made), place, fast, name)
 
             return _shared(by_file, read)
         module = cast(nn.Module, network)
         digest = network_digest(module)
         key = (_state_number(module), digest, *how)
-        return _shared(key, lambda: _prepared(module, place, dtype, None, digest))
+        return _shared(key, lambda: _prepared(module, place, fast, None, digest))
 
 
 def _shared(key: Hashable, make: Callable[[], Prepared[Any]]) -> Prepared[Any]:
@@ -157,14 +161,15 @@ def _shared(key: Hashable, make: Callable[[], Prepared[Any]]) -> Prepared[Any]:
 
 
 def _prepared(
-    network: Any, device: torch.device, dtype: torch.dtype, name: str | None, digest: str | None = None
+    network: Any, device: torch.device, fast: bool, name: str | None, digest: str | None = None
 ) -> Prepared[Any]:
     if not isinstance(network, nn.Module):
         raise ArgumentError(f"{name or kind_of(network)} is no network, and runs on the processor")
     # A session may prepare its prompter while it takes a frame.
+    precision = choose_precision(network, device, fast)
     with torch.inference_mode(False), own_precision(device):
-        copy = inference_copy(network, device, dtype)
-    return Prepared(copy, device, dtype, digest or network_digest(network), name)
+        copy = inference_copy(network, device, precision)
+    return Prepared(copy, device, precision, digest or network_digest(network), name)
 
 
 def _size(network: nn.Module) -> int:

@@ -1,0 +1,118 @@
+"""Convolutions of 8-bit integers, for inference on processors with instructions for them.
+
+Weights have a scale for each output channel. A map is quantized as it comes, by its own extremes, so that no
+images are needed beforehand; within an inverted residual block maps stay in 8 bits, by the bounds of ReLU6.
+Rounding follows Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference" (CVPR 2018), section 2.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from segue.layers.fused import FusedConv2d
+from segue.layers.mobilenet import InvertedResidual
+from segue.layers.onednn import RELU
+
+ONEDNN8: Any = torch.ops.onednn
+"""Its operators for 8-bit integers, which torch.compile uses too."""
+
+LEVELS = 255
+"""Steps of an unsigned 8-bit number."""
+
+RELU6_SCALE = 6.0 / LEVELS
+"""Step of maps that stay in 8 bits: they follow a ReLU6."""
+
+
+class Int8Conv2d(nn.Module):
+    """A :class:`FusedConv2d` of 8-bit integers that are summed in 32 bits.
+
+    Attributes:
+        keeps_int8: whether the output is uint8 in steps of :data:`RELU6_SCALE`; for layers with a ReLU6.
+    """
+
+    bias: Tensor | None
+
+    def __init__(self, conv: FusedConv2d) -> None:
+        super().__init__()
+        weight = conv.dense_weight().float()
+        scale = weight.abs().amax((1, 2, 3)).clamp(min=torch.finfo(torch.float32).tiny) / 127
+        self._weight = (weight / scale[:, None, None, None]).round().to(torch.int8)
+        self._scale, self._zero = scale, torch.zeros(len(scale), dtype=torch.int8)
+        self.register_buffer("bias", conv.bias)
+        padding, stride, dilation, groups = conv.layout
+        self._layout = stride, padding, dilation, groups
+        self._activation = conv.activation
+        self._packed: dict[tuple[int, int], Tensor] = {}  # by the first input channel and their number
+        self.keeps_int8 = False
+
+    def forward(
+        self,
+        x: Tensor,
+        skip: Tensor | None = None,
+        *,
+        first: int = 0,
+        bias: bool = True,
+        rectify: bool = False,
+        overwrite: bool = False,
+    ) -> Tensor:
+        """As :meth:`FusedConv2d.forward`; ``x`` may be uint8 in steps of :data:`RELU6_SCALE`."""
+        values, step, zero = (x, RELU6_SCALE, 0) if x.dtype == torch.uint8 else quantize(x)
+        packed, shift = self._pack(values, first), self.bias if bias else None
+        given = values, step, zero, packed, self._scale, self._zero
+        floats = (1.0, 0, torch.float32)
+        if skip is None:
+            out = (RELU6_SCALE, 0, torch.uint8) if self.keeps_int8 else floats
+            after = RELU if rectify else self._activation
+            return cast(Tensor, ONEDNN8.qconv2d_pointwise(*given, shift, *self._layout, *out, *after))
+        total = skip if overwrite else skip.clone(memory_format=torch.channels_last)
+        added: tuple[Any, ...] = (1.0, 0, "sum", 1.0, "relu" if rectify else "none", [], "")
+        return cast(
+            Tensor, ONEDNN8.qconv2d_pointwise.binary(*given, total, shift, *self._layout, *floats, *added)
+        )
+
+    def _pack(self, x: Tensor, first: int) -> Tensor:
+        kind = first, x.shape[1]
+        if kind not in self._packed:
+            weight, groups = self._weight, self._layout[-1]
+            if groups == 1:
+                weight = weight[:, first : first + x.shape[1]]
+            weight = weight.contiguous()
+            self._packed[kind] = ONEDNN8.qconv_prepack(
+                weight, self._scale, 1.0, 0, *self._layout, list(x.shape)
+            )
+        return self._packed[kind]
+
+
+def quantize(x: Tensor) -> tuple[Tensor, float, int]:
+    """A map (B, C, H, W), float32, as uint8, with the size of a step and the number that stands for 0."""
+    low, high = (float(extreme) for extreme in x.permute(0, 2, 3, 1).reshape(-1).aminmax())
+    low, high = min(low, 0.0), max(high, 0.0)
+    step = (high - low) / LEVELS or 1.0
+    zero = round(-low / step)
+    # Five times as fast as to round and convert by operators of plain tensors.
+    quantized = torch.quantize_per_tensor(x, step, zero, torch.quint8)
+    # The same memory as plain numbers; int_repr() would copy it.
+    plain = torch.empty(0, dtype=torch.uint8)
+    plain.set_(quantized.untyped_storage(), quantized.storage_offset(), quantized.shape, quantized.stride())
+    return plain, step, zero
+
+
+def use_int8(module: nn.Module) -> None:
+    """Replace the fused convolutions inside ``module``, in place."""
+    with warnings.catch_warnings():  # PyTorch says once that its type of quantized tensors will go
+        warnings.simplefilter("ignore")
+        quantize(torch.zeros(1, 1, 1, 1))
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, FusedConv2d):
+                setattr(parent, name, Int8Conv2d(child))
+    for block in module.modules():
+        if isinstance(block, InvertedResidual):
+            for layer in (block.expand, block.depthwise):
+                if isinstance(layer, Int8Conv2d):
+                    layer.keeps_int8 = True

@@ -1,0 +1,131 @@
+"""Convolutions of 8-bit integers are exact where numbers are integers, and near to float32 in a network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from segue.layers.activated import Activation
+from segue.layers.fused import FusedConv2d
+from segue.layers.int8 import RELU6_SCALE, Int8Conv2d, quantize
+from segue.layers.mobilenet import InvertedResidual, MobileNetV2Trunk
+from segue.layers.running import has_int8, inference_copy
+
+pytestmark = pytest.mark.skipif(
+    not has_int8(), reason="this processor has no instructions for 8-bit integers"
+)
+
+CPU = torch.device("cpu")
+
+
+def integers(*shape: int, low: int, high: int) -> Tensor:
+    """Whole numbers from ``low`` to ``high``, both of which occur."""
+    x = torch.randint(low, high + 1, shape).float()
+    x.view(-1)[0], x.view(-1)[-1] = low, high
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def of_integers(kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """A convolution of 8 to 16 channels whose weights are whole numbers that 8 bits hold."""
+    conv = nn.Conv2d(8, 16, kernel, stride, kernel // 2, groups=groups)
+    with torch.no_grad():
+        conv.weight.copy_(torch.randint(-127, 128, conv.weight.shape))
+        conv.weight[:, 0, 0, 0] = 127
+        assert conv.bias is not None
+        conv.bias.copy_(torch.randint(-500, 500, (16,)))
+    return conv
+
+
+def plainly(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    bias = None if conv.bias is None else conv.bias.double()
+    return F.conv2d(
+        x.double(), conv.weight.double(), bias, conv.stride, conv.padding, conv.dilation, conv.groups
+    ).float()
+
+
+@settings(max_examples=40)
+@given(
+    kernel=st.sampled_from([1, 3, 5]),
+    stride=st.integers(1, 2),
+    groups=st.sampled_from([1, 8]),
+    activation=st.sampled_from(["none", "relu", "relu6"]),
+    signed=st.booleans(),
+    size=st.tuples(st.integers(3, 20), st.integers(3, 20)),
+)
+@torch.inference_mode()
+def test_integers_are_convolved_exactly(
+    kernel: int, stride: int, groups: int, activation: Activation, signed: bool, size: tuple[int, int]
+) -> None:
+    conv = of_integers(kernel, stride, groups)
+    layer = Int8Conv2d(FusedConv2d(conv, activation))
+    for batch in (1, 2):
+        x = integers(batch, 8, *size, low=-128 if signed else 0, high=127 if signed else 255)
+        expected = plainly(conv, x)
+        expected = {"none": expected, "relu": expected.relu(), "relu6": expected.clamp(0, 6)}[activation]
+        assert torch.equal(layer(x), expected)
+
+
+@pytest.mark.parametrize("rectify", [False, True])
+@pytest.mark.parametrize("overwrite", [False, True])
+@torch.inference_mode()
+def test_a_map_is_added_and_the_sum_rectified(rectify: bool, overwrite: bool) -> None:
+    conv, x, skip = (
+        of_integers(),
+        integers(1, 8, 9, 7, low=0, high=255),
+        integers(1, 16, 9, 7, low=-9, high=9),
+    )
+    expected, before = plainly(conv, x) + skip, skip.clone()
+    found = Int8Conv2d(FusedConv2d(conv, "none"))(x, skip, rectify=rectify, overwrite=overwrite)
+    assert torch.equal(found, expected.relu() if rectify else expected)
+    assert torch.equal(skip, found if overwrite else before)
+
+
+@torch.inference_mode()
+def test_some_input_channels_are_convolved_alone() -> None:
+    conv, few, rest = (
+        of_integers(),
+        integers(1, 3, 9, 7, low=0, high=255),
+        integers(1, 5, 9, 7, low=0, high=255),
+    )
+    layer = Int8Conv2d(FusedConv2d(conv, "none"))
+    found = layer(few) + layer(rest, first=3, bias=False)
+    assert torch.equal(found, plainly(conv, torch.cat([few, rest], 1)))
+
+
+@torch.inference_mode()
+def test_a_map_is_rounded_to_at_most_half_a_step() -> None:
+    for x in (
+        torch.randn(2, 5, 7, 9),
+        torch.rand(1, 3, 4, 4) + 3,
+        -torch.rand(1, 3, 4, 4),
+        torch.zeros(1, 2, 3, 3),
+    ):
+        values, step, zero = quantize(x.contiguous(memory_format=torch.channels_last))
+        assert values.dtype == torch.uint8
+        assert ((values.float() - zero) * step - x).abs().max() <= step * 0.51
+
+
+@torch.inference_mode()
+def test_maps_within_a_block_stay_in_8_bits() -> None:
+    copy = inference_copy(InvertedResidual(8, 8, 1, 6), CPU, torch.int8)
+    x = torch.randn(1, 8, 16, 16).contiguous(memory_format=torch.channels_last)
+    assert copy.expand is not None
+    wide = copy.expand(x)
+    assert wide.dtype == torch.uint8
+    assert copy.depthwise(wide).dtype == torch.uint8
+    assert copy(x).dtype == torch.float32
+    assert wide.float().mul(RELU6_SCALE).max() <= 6
+
+
+@torch.inference_mode()
+def test_a_trunk_differs_by_its_precision_only() -> None:
+    torch.manual_seed(0)
+    trunk = MobileNetV2Trunk().eval()
+    x = torch.randn(1, 3, 48, 64).contiguous(memory_format=torch.channels_last)
+    for one, other in zip(inference_copy(trunk, CPU, torch.int8)(x), trunk(x), strict=True):
+        assert one.dtype == torch.float32
+        assert (one - other).abs().mean() < 0.05 * other.abs().max()
