@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from graphlib import TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -113,6 +114,32 @@ def test_a_subpackage_imports_only_what_it_stands_on(subpackage: str) -> None:
     for path in files:
         names = {name.split(".")[1] for name in imported(path) if name.count(".")}
         assert names <= {*LEAVES, subpackage, *LAYERED[: LAYERED.index(subpackage)]}, path
+
+
+def test_no_modules_import_one_another() -> None:
+    names = {
+        ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
+        for package in DISTRIBUTED
+        for path in (SOURCE / package).rglob("*.py")
+    }
+    order = TopologicalSorter({name: needed(path, names) - {name} for name, path in names.items()})
+    order.prepare()  # raises a CycleError that names the modules
+
+
+def needed(path: Path, names: Container[str]) -> set[str]:
+    """The modules that a file imports, also late, except for checkers alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body.clear()
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parts = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {part if part in names else str(node.module) for part in parts}
+    return {name for name in found if name in names}
 
 
 @pytest.mark.skipif(not (SOURCE.parent / "pyproject.toml").exists(), reason="not beside its sources")

@@ -32,8 +32,8 @@ def keep_networks(kept: dict[Hashable, Any]) -> Iterator[None]:
     For workers that take one video after the other through the same network.
 
     Args:
-        kept: networks that :func:`load` and sessions have used in such blocks; they stay in memory as long as
-            this does.
+        kept: networks that :func:`segue.load` and sessions have used in such blocks; they stay in memory as
+            long as this does.
 
     Yields:
         None, to a ``with`` block.
@@ -50,40 +50,8 @@ def kept_networks() -> dict[Hashable, Any] | None:
     return _KEPT.get()
 
 
-def load(
-    name: str,
-    weights: str | os.PathLike[str] | None = None,
-    *,
-    device: str | int | torch.device | None = None,
-    fast: bool | None = None,
-) -> Any:
-    """A network in evaluation mode on the CPU; or, with a device or precision, one that sessions share.
-
-    Args:
-        name: its name, such as ``stcn-lite``; `segue weights list` shows all.
-        weights: weight file, converted or official, or a folder of :func:`segue.save_pretrained`; by default
-            the one that comes with segue or that `segue weights get` made. Methods without weights take none.
-        device: prepare the network for inference on this device, such as ``cpu``, ``cuda`` or ``auto``.
-        fast: prepare it in bfloat16 where that is faster, or in float32.
-
-    Returns:
-        The network with its weights, in the interface of its task; see :class:`segue.registry.Entry`. For a
-        method without weights, the method itself. With ``device`` or ``fast``, a
-        :class:`segue.weights.Prepared`, which sessions take as their network.
-
-    Raises:
-        CheckpointError: the name is unknown, no weights are available, or the file does not fit.
-        ArgumentError: there is no such device.
-
-    Example:
-        >>> network = segue.load("stcn", weights="stcn.safetensors")  # doctest: +SKIP
-        >>> shared = segue.load("stcn-lite", device="cpu")
-        >>> sessions = [segue.TrackSession(shared) for _ in range(10)]
-    """
-    if device is not None or fast is not None:
-        from segue.weights.prepared import prepare  # it loads networks by this module
-
-        return prepare(name, weights, device=device, fast=bool(fast))
+def kept_or_read(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
+    """A network as :func:`read_network` gives it, or the one that :func:`keep_networks` has kept."""
     kept = _KEPT.get()
     if kept is None:
         return read_network(name, weights)
@@ -127,7 +95,7 @@ def _default_file(entry: Entry) -> Path:
 
 
 def load_for(task: NetworkTask, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
-    """A network of one task, as :func:`load`; :class:`segue.registry.Entry` names the interface that it has.
+    """A network of one task, as :func:`segue.load`; :class:`segue.registry.Entry` names its interface.
 
     Args:
         task: ``track``, ``foreground``, ``instances``, ``prompt``, ``detect`` or ``features``.
@@ -139,10 +107,10 @@ def load_for(task: NetworkTask, name: str, weights: str | os.PathLike[str] | Non
         that they stand for.
 
     Raises:
-        CheckpointError: as :func:`load`, or the network serves another task.
+        CheckpointError: as :func:`segue.load`, or the network serves another task.
     """
     entry_for(task, name)
-    return load(name, weights)
+    return kept_or_read(name, weights)
 
 
 def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:

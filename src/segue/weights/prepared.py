@@ -24,7 +24,7 @@ from segue.layers.running import choose_device, choose_precision, dtype_of_maps,
 from segue.registry import NetworkTask
 from segue.weights.available import entry_for
 from segue.weights.identity import network_digest
-from segue.weights.loading import kept_networks, read_network, used_file
+from segue.weights.loading import kept_networks, kept_or_read, read_network, used_file
 
 Network = TypeVar("Network")
 
@@ -143,6 +143,41 @@ def prepare(
         digest = network_digest(module)
         key = (_state_number(module), digest, *how)
         return _shared(key, lambda: _prepared(module, place, fast, None, digest))
+
+
+def load(
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    device: str | int | torch.device | None = None,
+    fast: bool | None = None,
+) -> Any:
+    """A network in evaluation mode on the CPU; or, with a device or precision, one that sessions share.
+
+    Args:
+        name: its name, such as ``stcn-lite``; `segue weights list` shows all.
+        weights: weight file, converted or official, or a folder of :func:`segue.save_pretrained`; by default
+            the one that comes with segue or that `segue weights get` made. Methods without weights take none.
+        device: prepare the network for inference on this device, such as ``cpu``, ``cuda`` or ``auto``.
+        fast: prepare it for bfloat16 or 8-bit integers where the device is faster with them, or for float32.
+
+    Returns:
+        The network with its weights, in the interface of its task; see :class:`segue.registry.Entry`. For a
+        method without weights, the method itself. With ``device`` or ``fast``, a
+        :class:`segue.weights.Prepared`, which sessions take as their network.
+
+    Raises:
+        CheckpointError: the name is unknown, no weights are available, or the file does not fit.
+        ArgumentError: there is no such device.
+
+    Example:
+        >>> network = segue.load("stcn", weights="stcn.safetensors")  # doctest: +SKIP
+        >>> shared = segue.load("stcn-lite", device="cpu")
+        >>> sessions = [segue.TrackSession(shared) for _ in range(10)]
+    """
+    if device is not None or fast is not None:
+        return prepare(name, weights, device=device, fast=bool(fast))
+    return kept_or_read(name, weights)
 
 
 def _shared(key: Hashable, make: Callable[[], Prepared[Any]]) -> Prepared[Any]:

@@ -24,7 +24,7 @@ from segue.weights.cards import licence_text, model_card
 from segue.weights.checkpoint import OPTIONS, Option, are_options, write_checkpoint
 from segue.weights.download import is_offline
 from segue.weights.identity import network_digest
-from segue.weights.loading import load
+from segue.weights.prepared import load
 
 CONFIG = "config.json"
 CARD = "README.md"
