@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -53,6 +53,7 @@ class Registry(Generic[T]):
         modules: those of segue that hold ``ENTRIES``.
         error: raised for names that are unknown.
         wrap: makes an entry of what an entry point holds, where that is not an entry.
+        registered: names that :meth:`register` added, which other processes do not know.
     """
 
     kind: type[T]
@@ -61,6 +62,7 @@ class Registry(Generic[T]):
     modules: tuple[str, ...]
     error: type[SegueError] = SegueError
     wrap: Callable[[EntryPoint], T] | None = None
+    registered: set[str] = field(default_factory=set)
 
     def register(self, entry: T) -> T:
         """Add an entry to this process.
@@ -77,6 +79,7 @@ class Registry(Generic[T]):
         if entry.name in self.names:
             raise self.error(f"there is a {self.noun} called {entry.name!r} already")
         self._known[entry.name] = entry
+        self.registered.add(entry.name)
         return entry
 
     def unregister(self, name: str) -> None:
@@ -86,6 +89,7 @@ class Registry(Generic[T]):
             name: its name.
         """
         del self._known[name]
+        self.registered.discard(name)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,8 +98,8 @@ class Registry(Generic[T]):
 
     @property
     def added(self) -> tuple[str, ...]:
-        """Names of those that installed packages add."""
-        return tuple(self._points)
+        """Names of those that this process and installed packages add."""
+        return (*sorted(self.registered), *self._points)
 
     def find(self, name: str, fitting: Callable[[], Iterable[str]] | None = None) -> T:
         """Find an entry, and import the package that adds it if need be.

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import invalidate_caches
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import segue
-from segue.errors import CheckpointError, SegueError
+from segue.errors import CheckpointError, DatasetError, SegueError
 from segue.prompts import Prompts, find_prompter
 from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, Entry, register
 from segue.reproduce.protocols import protocol_of
@@ -275,6 +276,64 @@ def test_videos_with_masks_are_run_and_scored_and_trained_on(command: Command, t
 
     material = gather([f"outlines={root}"], report=lambda _: None)
     assert [(video.name, len(video)) for video in material.videos] == [("walk", 8)]
+
+
+def outlines(root: Path, walk: str = "walk") -> Path:
+    for name, values in (("images", np.stack(VIDEO)), ("masks", TRUE)):
+        (root / walk / name).mkdir(parents=True)
+        for t, shown in enumerate(values):
+            Image.fromarray(shown).save(root / walk / name / f"{t:05d}.png")
+    return root
+
+
+def test_a_folder_is_checked_by_the_reader_of_its_data_set(command: Command, tmp_path: Path) -> None:
+    checked = command("data", "check", outlines(tmp_path / "data"), "--kind", "outlines")
+    assert checked.code == 0, checked.err
+    assert "walk\t8\t8" in checked.out
+    (tmp_path / "data" / "walk" / "masks" / "00003.png").write_bytes(b"damaged")
+    damaged = command("data", "check", tmp_path / "data", "--kind", "outlines")
+    assert damaged.code == 1
+    assert "00003.png" in damaged.out
+    vis = save_ytvis(tmp_path / "vis", {1: "dog", 2: "cat"}, length=2)
+    assert command("data", "check", vis, "--kind", "clips").code == 0
+
+
+def test_a_data_set_of_the_process_runs_on_the_frames_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DATASETS, "_known", dict(DATASETS._known))
+    entry = DATASETS.find("outlines")
+
+    class Halves(type(entry.masks(outlines(tmp_path / "data")))):  # type: ignore[misc, operator]
+        """Every second frame alone."""
+
+        def __init__(self, root: Path) -> None:
+            super().__init__(root)
+            for name, video in self._videos.items():
+                masks = dict(enumerate([*video.annotations.values()][::2]))
+                self._videos[name] = replace(video, frames=video.frames[::2], annotations=masks)
+
+    register(replace(entry, name="halves", masks=Halves))
+    done = segue.run("halves", tmp_path / "data", output=tmp_path / "out", model="colour-memory", workers=1)
+    assert [path.name for path in sorted((tmp_path / "out/walk/masks").glob("*.png"))] == [
+        f"{t:05d}.png" for t in range(0, 8, 2)
+    ]
+    assert done.evaluation is not None
+    assert done.evaluation.overall["J&F-Mean"] == 1.0
+    DATASETS.unregister("halves")
+
+
+def test_a_data_set_without_videos_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DATASETS, "_known", dict(DATASETS._known))
+    register(replace(DATASETS.find("outlines"), name="nothing", masks=None))
+    with pytest.raises(DatasetError, match="nothing names no videos"):
+        segue.run("nothing", tmp_path, output=tmp_path / "out", workers=1)
+    with pytest.raises(DatasetError, match="no protocol of 'coco'"):
+        segue.run("coco", tmp_path, output=tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+    DATASETS.unregister("nothing")
 
 
 def test_videos_with_instances_are_scored_as_youtube_vis(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from segue.jobs.plan import check_needs
 from segue.jobs.record import model_digest
 from segue.jobs.values import VideoJob, to_json
 from segue.naming import first_few
+from segue.registry import MODELS
 from segue.video.addresses import is_url
 from segue.video.partial import locked, make_folder, prepare, remove_partial, write_complete, writing
 
@@ -155,7 +156,16 @@ def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
     count = how.workers or (how.per_gpu if named - {"cpu"} else len(gpus) * how.per_gpu or cores)
     pinned = gpus if gpus or (how.gpus == 0 and not named) else None
     count = min(count, len(tasks))
-    return OwnProcess(how) if how.own_process and count == 1 else LocalWorkers(how, count, pinned)
+    if how.own_process and count == 1:
+        return OwnProcess(how)
+    named = {part for job in jobs_of(tasks) for part in job.model.name.split("+")}
+    only_here = sorted(MODELS.registered & named)
+    if only_here:
+        raise SegueError(
+            f"{first_few(only_here)}: other processes do not know what a program registers; give workers=1, "
+            "or install it as a package"
+        )
+    return LocalWorkers(how, count, pinned)
 
 
 def run_batch(

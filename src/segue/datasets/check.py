@@ -12,7 +12,7 @@ from segue.datasets import inventories, stills
 from segue.datasets.cdnet import CDNET, open_cdnet
 from segue.datasets.foreground import ForegroundFolder
 from segue.datasets.foreground_sets import LASIESTA, LIMU, SBI, is_hofam, open_hofam, open_lasiesta
-from segue.datasets.inventories import CheckedVideo, list_videos
+from segue.datasets.inventories import CheckedVideo, Inventory, list_videos
 from segue.datasets.isd import INDEX, open_isd
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import CocoImages, YTVISDataset
@@ -282,9 +282,9 @@ def check_data(
         raise DatasetError(f"no folder {root}")
     if kind is None:
         kind = _recognise(root)
-    listing = DATASETS.find(kind).list if kind in DATASETS else None
+    listing = _listing(DATASETS.find(kind)) if kind in DATASETS else None
     if listing is None:
-        known = ", ".join(entry.name for entry in DATASETS if entry.list)
+        known = ", ".join(entry.name for entry in DATASETS if _listing(entry))
         raise DatasetError(f"kind is {kind!r}; it must be one of {known}")
     inventory = listing(root)
     videos = []
@@ -297,6 +297,17 @@ def check_data(
             progress(len(videos), len(inventory.parts), name)
     missing = [name for name in inventory.expected if name not in inventory.parts]
     return DataCheck(kind, root, tuple(videos), tuple(missing), inventory.problems)
+
+
+def _listing(entry: DatasetEntry) -> Callable[[Path], Inventory] | None:
+    """What lists the videos of a data set in a folder: a function of its own, or the reader of its videos."""
+    if entry.list is not None:
+        return entry.list
+    readers = (entry.masks, entry.videos)
+    opener = next((reader for reader in readers if reader is not None), None)
+    if opener is not None:
+        return partial(inventories.list_opened, opener)
+    return None if entry.instances is None else partial(inventories.list_instances, entry.instances)
 
 
 def _recognise(root: Path) -> str:

@@ -12,8 +12,9 @@ from typing import Protocol
 
 from segue.datasets.cdnet import CDNET
 from segue.datasets.davis import RESOLUTIONS, DavisFolder
+from segue.datasets.davis import Sequence as LabelledSequence
 from segue.datasets.files import IMAGE_SUFFIXES, files_by_stem, image_size, subfolders
-from segue.datasets.foreground import VideoLayout
+from segue.datasets.foreground import ForegroundSequence, VideoLayout
 from segue.datasets.isd import INDEX
 from segue.datasets.json_files import read_members
 from segue.datasets.stills import StillImages, open_stills
@@ -284,6 +285,40 @@ def _check_stills(stills: StillImages) -> CheckedVideo:
             wrong.append(f"{name} ({error})")
     problems = (f"{len(wrong)} images are wrong: {first_few(wrong)}",) if wrong else ()
     return CheckedVideo("images", len(stills.names), len(stills.names) - len(wrong), problems)
+
+
+def list_opened(
+    open_folder: Callable[[Path], Iterable[LabelledSequence | ForegroundSequence]], root: Path
+) -> Inventory:
+    """Videos of a reader of a data set with a mask file for each labelled frame."""
+    try:
+        videos = list(open_folder(root))
+    except DatasetError as error:
+        return Inventory({}, problems=(str(error),))
+    return Inventory({video.name: partial(_check_opened, video) for video in videos})
+
+
+def _check_opened(video: LabelledSequence | ForegroundSequence) -> CheckedVideo:
+    labels = video.annotations if isinstance(video, LabelledSequence) else video.labels
+    frames, masks = list(video.frames), list(labels.values())
+    absent = [path.name for path in (*frames, *masks) if not path.is_file()]
+    problems = [f"{len(absent)} files are missing: {first_few(absent)}"] if absent else []
+    images, labelled = ([path for path in paths if path.is_file()] for paths in (frames, masks))
+    return _check_files(video.name, images, labelled, problems)
+
+
+def list_instances(open_folder: Callable[[Path], YTVISDataset], root: Path) -> Inventory:
+    """Videos of a reader of labels in the form of YouTube-VIS."""
+    try:
+        data = open_folder(root)
+    except DatasetError as error:
+        return Inventory({}, problems=(str(error),))
+    return Inventory(
+        {
+            video.name: partial(_check_ytvis, video.name, video, data.images, len(video))
+            for video in data.videos
+        }
+    )
 
 
 def list_named(open_folder: Callable[[Path], Iterable[_NamedFrames]], root: Path) -> Inventory:

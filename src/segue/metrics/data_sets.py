@@ -64,6 +64,10 @@ class Request:
 
     def score(self, results: Path, progress: Progress) -> Evaluation:
         """Score results by the rules of the data set."""
+        return self.check().score(results, self, progress)
+
+    def check(self) -> DataSet:
+        """How the data set is scored; options that mean nothing for it are refused."""
         row = data_sets().get(self.dataset)
         if row is None:
             raise DatasetError(f"dataset {self.dataset!r}: give one of {', '.join(data_sets())}")
@@ -72,7 +76,7 @@ class Request:
             if item.name not in known and getattr(self, item.name) not in (item.default, []):
                 name = OPTIONS.get(item.name, item.name).replace("_", "-")
                 raise DatasetError(f"--{name} means nothing for {self.dataset}; leave it out")
-        return row.score(results, self, progress)
+        return row
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from segue.datasets.files import ByName
 from segue.datasets.results import Results, open_results
 from segue.datasets.something import BoxSequence, SomethingElseFolder
 from segue.errors import DatasetError
-from segue.inputs import check_choice
+from segue.inputs import check_choice, user_path
 from segue.masks.values import is_white
 from segue.metrics.davis import VOID, DavisAccumulator, UnsupervisedAccumulator
 from segue.metrics.evaluation import (
@@ -46,7 +46,7 @@ _TITLES: Mapping[DavisProtocol, str] = {
 
 def evaluate_davis(
     results: Results | Path | str,
-    davis: DavisFolder | SomethingElseFolder | ByName[Sequence],
+    davis: DavisFolder | SomethingElseFolder | ByName[Sequence] | Path | str,
     *,
     protocol: DavisProtocol = "2017",
     bound_th: float = DEFAULT_BOUND_TH,
@@ -65,7 +65,8 @@ def evaluate_davis(
     Args:
         results: index masks ``<sequence>/<frame>.png`` in a folder or zip archive, or what
             :func:`segue.datasets.open_results` gives; each mask has the size of its annotation.
-        davis: the ground truth; for ``unsupervised`` opened with ``annotations="Annotations_unsupervised"``.
+        davis: the ground truth, or its folder, of which ``val`` is taken; for ``unsupervised`` opened with
+            ``annotations="Annotations_unsupervised"``.
             For Something-Else these are the filled boxes.
         protocol: see :data:`DavisProtocol`.
         bound_th: tolerance of the contour accuracy, see :func:`segue.metrics.contour_accuracy`.
@@ -88,6 +89,9 @@ def evaluate_davis(
     """
     results = open_results(results)
     check_choice("protocol", protocol, DavisProtocol, DatasetError)
+    if isinstance(davis, (str, Path)):
+        root = user_path(davis)
+        davis = DavisFolder(root, "val" if (root / "ImageSets").is_dir() else None)
     scored = {video.name: tuple(_scored_frames(video, protocol).values()) for video in davis}
     found, remarks = find_results(results, scored, missing)
     tasks = {name: _Task(davis[name], found[name], protocol, bound_th) for name in scored}

@@ -23,6 +23,7 @@ from segue.models.detection.classes import COCO_ORDER
 from segue.prompts.answers import MakePrompter, Prompts
 from segue.prompts.parse import clip_box
 from segue.prompts.phrases import Phrase, unmatched
+from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector as Detector
 from segue.prompts.proposals import Proposals, ProposingDetector, Rules, found_in, propose, select
 from segue.types import FeatureName, Frame, Image, Refinement, Segmentation
@@ -144,8 +145,8 @@ class BoxDetector(ProposingDetector):
 def finds_of(value: object, size: tuple[int, int]) -> Finds:
     """What a detector of another library found in an image of this height and width.
 
-    ``value``: ``Detections`` of supervision; a dictionary with ``boxes`` and perhaps ``scores``, ``labels``
-    and ``masks``, as torchvision's models give it; boxes alone, (N, 4); or a tuple of these in this order.
+    ``value``: ``Detections`` of supervision; a dictionary with ``boxes`` or ``masks`` and perhaps ``scores``
+    and ``labels``, as torchvision's models give it; boxes alone, (N, 4); or a tuple of these in this order.
     Arrays may be tensors; masks are (N, H, W) or (N, 1, H, W), booleans or in [0, 1].
     """
     boxes: Any
@@ -156,9 +157,14 @@ def finds_of(value: object, size: tuple[int, int]) -> Finds:
         data: Any = value
         boxes, scores, labels, masks = data.xyxy, data.confidence, labels_of(data), data.mask
     elif isinstance(value, Mapping):
-        if "boxes" not in value:
-            raise PromptError(f"the detector gave a dictionary with {', '.join(map(str, value))}, not boxes")
         boxes, scores, labels, masks = (value.get(name) for name in ("boxes", "scores", "labels", "masks"))
+        if boxes is None and masks is None:
+            raise PromptError(
+                f"the detector gave a dictionary with {', '.join(map(str, value))}, neither boxes nor masks"
+            )
+        if boxes is None:
+            drawn = [np.asarray(as_array(mask)).reshape(size) > 0.5 for mask in masks]
+            boxes = [tight_box(mask) if mask.any() else (0.0, 0.0, 0.0, 0.0) for mask in drawn]
     elif isinstance(value, tuple) and len(value) in (2, 3, 4) and np.ndim(as_array(value[0])) == 2:
         boxes, scores, labels, masks = (*value, None, None)[:4]
     else:

@@ -15,7 +15,6 @@ from segue.batch.places import SUBFOLDER
 from segue.batch.plan import Task, jobs_of
 from segue.batch.run import BatchObserver, run_tasks
 from segue.batch.work import JobConfig
-from segue.datasets.files import IMAGE_SUFFIXES, files_by_stem
 from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.isd import IsdClip
 from segue.datasets.ytvis import YTVISDataset
@@ -201,6 +200,7 @@ def tasks_of(
 
     What must be written for them lies in the output.
     """
+    request.check()
     if isinstance(template, InstancesJob):
         check_classes(request, template.model)
     videos = protocol_of(request.dataset).videos(request, output / SUBFOLDER / "prompts", template)
@@ -257,7 +257,7 @@ def protocol_of(name: str) -> DatasetProtocol:
     """The protocol of a data set."""
     if name in PROTOCOLS:
         return PROTOCOLS[name]
-    if name in DATASETS.names and name in DATASETS:
+    if name in DATASETS.added:
         return BY_KIND[kind_of_data(name)]
     known = ", ".join((*PROTOCOLS, *DATASETS.added))
     raise DatasetError(f"no protocol of {name!r} is known; choose from {known}")
@@ -281,13 +281,15 @@ def _masks(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]
         if not video.annotations:
             raise DatasetError(f"sequence {video.name} has no annotated frame")
         first = min(video.annotations)
-        source = video.frames[first].parent
-        place = list(files_by_stem(source, IMAGE_SUFFIXES)).index(video.frames[first].stem)
+        names = [path.stem for path in video.frames]
+        if len({*names}) < len(names):
+            raise DatasetError(f"sequence {video.name}: two of its frames have one name")
+        source = _alone(video.frames, names, folder / "frames" / video.name)
         mask = video.read_mask(first)
         mask = np.where(mask == VOID, 0, mask)
         if request.year != "2017":
             mask = (mask > 0).astype(np.uint8)
-        yield _video(template, video.name, source, prompts=tuple(MaskPrompt.each(mask, place)))
+        yield _video(template, video.name, source, prompts=tuple(MaskPrompt.each(mask, first)))
 
 
 def _ytvos(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]:

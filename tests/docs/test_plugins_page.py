@@ -1,0 +1,73 @@
+"""The package of docs/plugins.md works as printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import segue
+
+PAGE = Path(segue.__file__).parents[2] / "docs" / "plugins.md"
+pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the docs are not beside the package")
+
+SHOWN = re.compile(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the page as pip leaves them behind."""
+    folder = tmp_path_factory.mktemp("site")
+    files = dict(SHOWN.findall(PAGE.read_text("utf-8")))
+    about = folder / "segue_bright-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: segue-bright\nVersion: 1.0\n")
+    points = files.pop("pyproject.toml").partition("[project.entry-points")[2]
+    points = re.sub(r'\."([\w.]+)"\]', r"[\1]", points).replace("[project.entry-points[", "[")
+    (about / "entry_points.txt").write_text(points.replace('"', ""))
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def run(site: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
+    asked = [sys.executable, "-m", "segue", *map(str, words)]
+    return subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -> None:
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:30, 20:40] = 1
+    for t in range(3):
+        for name, shown in (("images", np.where(mask[..., None], 240, 30).repeat(3, 2)), ("masks", mask)):
+            path = tmp_path / "data" / "walk" / name / f"{t:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(shown.astype(np.uint8)).save(path)
+    ran = run(
+        site, "track", tmp_path / "data/walk/images", "--auto", "--with", "brightest", "--device", "cpu",
+        "--format", "png,areas", "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    lines = (tmp_path / "out" / "areas.csv").read_text().splitlines()
+    assert lines[0] == "0,1,400"
+    assert len(lines) == 3
+    checked = run(site, "data", "check", tmp_path / "data", "--kind", "outlines")
+    assert checked.returncode == 0, checked.stderr
+    assert "walk\t3\t3" in checked.stdout
+
+
+@pytest.mark.parametrize(("name", "most"), [("network", 40), ("detector", 13), ("sink", 12), ("data", 12)])
+def test_a_plug_in_stays_small(site: Path, name: str, most: int) -> None:
+    """Lines of code of the class or function and what it calls, without imports and the entry."""
+    text = (site / "segue_bright" / f"{name}.py").read_text()
+    body = re.split(r"^[A-Z]+ = ", text, flags=re.MULTILINE)[0]
+    lines = [line for line in body.splitlines() if line.strip() and not line.strip().startswith('"""')]
+    assert len([line for line in lines if not line.startswith(("from ", "import "))]) <= most
