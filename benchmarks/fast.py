@@ -1,4 +1,4 @@
-"""What ``fast=True`` gains on this machine: processor time of a frame, or of a click, with and without it.
+"""What ``fast=True`` gains on this machine: processor time of a frame with and without it.
 
 Example::
 
@@ -25,7 +25,6 @@ import torch
 
 import segue
 from machine import describe
-from segue.prompts import Prompts
 from segue.types import Box, Image
 
 SAMPLE = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets" / "sample" / "video.mp4"
@@ -48,16 +47,6 @@ def foreground(fast: bool, first: Image, box: Box) -> Work:
     session = segue.ForegroundSession("mustan-lite", device="cpu", fast=fast)
     session.step(first)
     return session.step
-
-
-def prompting(prompts: Prompts) -> Callable[[bool, Image, Box], Work]:
-    """Answers of segue-prompt, each about a new image."""
-
-    def make(fast: bool, first: Image, box: Box) -> Work:
-        network = segue.load("segue-prompt", device="cpu", fast=fast)
-        return lambda image: segue.Prompter(image, network).answer(prompts)
-
-    return make
 
 
 def seconds(works: Sequence[Work], images: Sequence[Image]) -> list[list[float]]:
@@ -85,12 +74,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     first, *images = [frame.image for frame in segue.open_source(options.video, end=options.frames)]
     box: Box = tuple(options.box)
-    middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
     jobs = {
         "stcn-lite, a frame": tracking,
         "mustan-lite, a frame": foreground,
-        "segue-prompt, a box": prompting(Prompts(box=box)),
-        "segue-prompt, a click": prompting(Prompts(points=[middle])),
     }
     print(f"Measured on {describe(1)}, {first.shape[1]}x{first.shape[0]}.\n")
     print("| | float32, ms | `--fast`, ms | ratio |\n| --- | --- | --- | --- |")

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ import torch
 
 import segue
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, Sequence
+from segue.models.segue_prompt import SeguePrompt
 from segue.prompts.answers import Answer, ImagePrompter, Prompts
 from segue.prompts.motion import MotionPrompter
 from segue.prompts.planes import tight_box
@@ -87,14 +89,13 @@ def main() -> int:
     )
     parser.add_argument("--at", default="0", help="places in its val sequences, as shares of their length")
     parser.add_argument("--weights", type=Path, help="weights of segue-prompt, instead of those that ship")
-    parser.add_argument("--fast", action="store_true", help="8-bit integers where the processor has them")
     parser.add_argument("--ways", default="segue-prompt")
     parser.add_argument("--clicks", type=int, default=20, help="most clicks for an object")
     parser.add_argument("--limit", type=int, help="objects of each kind, chosen by the hash of their names")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    network = segue.load("segue-prompt", arguments.weights, device="cpu", fast=arguments.fast)
+    network = cast(SeguePrompt, segue.load("segue-prompt", arguments.weights))
     ways: dict[str, Ask] = {
         "segue-prompt": lambda case: Prompter(case.image, network, device="cpu"),
         "motion": lambda case: MotionPrompter(

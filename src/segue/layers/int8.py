@@ -9,6 +9,7 @@ Integer-Arithmetic-Only Inference" (CVPR 2018), section 2.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -102,16 +103,16 @@ def quantize(x: Tensor) -> tuple[Tensor, float, int]:
     return plain, step, zero
 
 
-def use_int8(module: nn.Module) -> None:
-    """Replace the fused convolutions inside ``module``, in place."""
+def use_int8(network: nn.Module, parts: Sequence[str]) -> None:
+    """Replace the fused convolutions inside the named parts of a network, in place."""
     with warnings.catch_warnings():  # PyTorch says once that its type of quantized tensors will go
         warnings.simplefilter("ignore")
         quantize(torch.zeros(1, 1, 1, 1))
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, FusedConv2d):
-                setattr(parent, name, Int8Conv2d(child))
-    for block in module.modules():
+    for name, layer in list(network.named_modules()):
+        if isinstance(layer, FusedConv2d) and name.partition(".")[0] in parts:
+            parent, _, child = name.rpartition(".")
+            setattr(network.get_submodule(parent), child, Int8Conv2d(layer))
+    for block in network.modules():
         if isinstance(block, InvertedResidual):
             for layer in (block.expand, block.depthwise):
                 if isinstance(layer, Int8Conv2d):

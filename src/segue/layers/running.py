@@ -73,11 +73,11 @@ def has_int8() -> bool:
 def choose_precision(network: object, device: torch.device, fast: bool) -> torch.dtype:
     """What convolutions are computed in: float32, or with ``fast`` int8 or bfloat16 where that is faster.
 
-    int8 is for networks that say, by ``runs_in_int8``, that it was measured with their weights.
+    int8 is for networks that name, in ``int8_parts``, the parts that lose nothing by it.
     """
     if not fast:
         return torch.float32
-    integers = device.type == "cpu" and getattr(network, "runs_in_int8", False)
+    integers = device.type == "cpu" and hasattr(network, "int8_parts")
     if integers and has_int8() and wanted_compilation(device) is None:
         return torch.int8
     return torch.bfloat16 if has_bfloat16(device) else torch.float32
@@ -127,7 +127,7 @@ def inference_copy(network: Network, device: torch.device, precision: torch.dtyp
         elif device.type == "cpu" and can_fuse():
             use_fused(copy)
             if precision == torch.int8:
-                use_int8(copy)
+                use_int8(copy, copy.int8_parts)
             if dtype == torch.float32:
                 use_fused_linear(copy)
     return cast(Network, copy)

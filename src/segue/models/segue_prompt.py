@@ -37,7 +37,6 @@ class SeguePrompt(nn.Module):
     """Masks of one object in a square crop, whose side is a multiple of 32, and how good they are."""
 
     size_multiple = 32
-    runs_in_int8 = True
 
     def __init__(self) -> None:
         super().__init__()

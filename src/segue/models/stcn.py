@@ -193,7 +193,7 @@ class STCNLite(CorrespondenceNetwork):
     capabilities = TrackCapabilities(confidence=(1.17, -1.27), graphs="memory")
     """The confidence is fitted to the seven development clips."""
     tracker: ClassVar[type[Tracker]] = LiteTracker
-    runs_in_int8 = True
+    int8_parts = ("key_encoder", "key_proj", "key_comp", "value_encoder", "decoder")
     read_stride = 8
     value_channels = 128
 
