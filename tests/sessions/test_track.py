@@ -300,6 +300,14 @@ def test_removing_what_is_not_there_is_refused(lite: STCNLite) -> None:
         session.step(frame(2), [RemovePrompt(9)])
 
 
+def test_a_step_takes_masks_by_id(lite: STCNLite) -> None:
+    by_id = {int(i): i == FIRST for i in np.unique(FIRST) if i}
+    first, named = (new_session(lite).step(frame(0), prompts) for prompts in (FIRST, by_id))
+    assert np.array_equal(first.mask, named.mask)
+    with pytest.raises(PromptError, match="whole numbers"):
+        new_session(lite).step(frame(0), {"person": FIRST == 1})
+
+
 def test_a_refused_prompt_changes_nothing(lite: STCNLite, plain: list[Segmentation]) -> None:
     session = new_session(lite)
     results = follow(session, {0: FIRST}, end=3)

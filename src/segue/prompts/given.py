@@ -28,15 +28,17 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
     """Prompts of a caller for one frame.
 
     ``value``: one of - an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a
-    tensor, a PIL image, or the path of a mask file, which is read when the frame comes; a prompt; prompts; an
-    earlier :class:`segue.Segmentation`; ``Detections`` of supervision, whose boxes are prompts where there
-    are no masks.
+    tensor, a PIL image, or the path of a mask file, which is read when the frame comes; masks by
+    id, ``{1: mask}``; a prompt; prompts; an earlier :class:`segue.Segmentation`; ``Detections`` of
+    supervision, whose boxes are prompts where there are no masks.
     """
     if isinstance(value, (str, os.PathLike)):
         return [MaskPrompt(0, os.fspath(value))]
     if isinstance(value, Segmentation):
         labels = {item.id: item.label for item in value.objects}
         return [replace(item, label=labels.get(item.id)) for item in MaskPrompt.each(value.mask)]
+    if isinstance(value, Mapping):
+        return [MaskPrompt(i, _plane(mask, f"{where}[{i}]")) for i, mask in _by_id(value, where)]
     if hasattr(value, "xyxy") and hasattr(value, "tracker_id"):
         return _detected(value)
     if is_mask_like(value):
