@@ -13,6 +13,10 @@ from segue.entries import CommandEntry
 _COMMANDS = {
     "track": ("segue.cli.running:track", "Follow objects through a video of any length."),
     "foreground": ("segue.cli.running:foreground", "Find what moves or does not belong to the scene."),
+    "watch": (
+        "segue.cli.watch:watch",
+        "Watch several cameras for weeks in one process: events, images and messages of each.",
+    ),
     "instances": (
         "segue.cli.running:instances",
         "Find, classify and follow every instance of a video.",

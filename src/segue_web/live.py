@@ -24,6 +24,7 @@ from segue.system import lower_thread_priority
 from segue.types import Frame, Segmentation
 from segue.video import Source
 from segue.video.events import Event
+from segue.video.notify import Notifier
 from segue.video.readers import ConnectionChange
 from segue.video.zones import Zone
 from segue_web.guard import LocalServer, guarded_app
@@ -159,6 +160,9 @@ class LivePage(Observer):
         self._event_count += 1
         self._events = [*self._events, (self._event_count, asdict(event))][-EVENTS:]
         self._observer.event(event)
+
+    def messages(self, notifier: Notifier) -> None:
+        self._observer.messages(notifier)
 
     def connection(self, change: ConnectionChange) -> None:
         self._observer.connection(change)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -16,41 +13,17 @@ import numpy as np
 import pytest
 
 from segue.jobs import running
+from tests.cli.mjpeg import JPEGS, mjpeg_camera
 from tests.cli.running import Command, Outcome
 from tests.cli.test_foreground import IMAGES
 from tests.video.making import write_video
 from tests.video.test_notify import Listener
 
-JPEGS = [cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]))[1].tobytes() for image in IMAGES]
-
-
-class _Camera(BaseHTTPRequestHandler):
-    """Shows a square that crosses a room, again and again, as MJPEG with 50 frames a second."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
-        self.end_headers()
-        try:
-            while True:
-                for jpeg in JPEGS:
-                    head = b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
-                    self.wfile.write(head + jpeg + b"\r\n")
-                    time.sleep(0.02)
-        except OSError:
-            pass
-
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture(scope="module")
 def camera() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Camera)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/gate"
-    server.shutdown()
-    server.server_close()
+    with mjpeg_camera() as address:
+        yield address
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from segue.types import Frame, Segmentation
     from segue.video import Source
     from segue.video.events import Event
+    from segue.video.notify import Notifier
     from segue.video.readers import ConnectionChange
     from segue.video.zones import Zone
 
@@ -64,6 +65,13 @@ class Observer:
 
         Args:
             event: what, to which object, where and when.
+        """
+
+    def messages(self, notifier: Notifier) -> None:
+        """Events are sent to a receiver.
+
+        Args:
+            notifier: sends them, and knows how many have not arrived.
         """
 
     def connection(self, change: ConnectionChange) -> None:

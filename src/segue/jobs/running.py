@@ -162,6 +162,8 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
     states = masks if saves else None
     begun = time.perf_counter()
     observer.ready(source, opened.zones)
+    if notifier is not None:
+        observer.messages(notifier)
 
     def report(frame: Frame, result: Segmentation) -> None:
         # A run that is resumed goes through its first results again, without a strip.

@@ -1,0 +1,144 @@
+"""``segue watch``: several cameras in one process, by a file that says which."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from threading import Lock
+from typing import Annotated, Any, cast
+
+import typer
+
+from segue.cancel import CancelToken, cancel_on_signals
+from segue.cli.running import parse_job
+from segue.errors import SegueError, UndeliveredError
+from segue.inputs import check_file
+from segue.jobs.plan import check_needs
+from segue.jobs.values import ForegroundJob
+from segue.notices import notice
+from segue.reports.terminal import interruptible
+from segue.video.event_table import Event
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+LARGEST = 1 << 20
+"""Bytes of the largest file of cameras."""
+
+
+def watch(
+    file: Annotated[Path, typer.Argument(help="TOML file with the cameras.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for NAME.csv and the images of each camera.")
+    ] = Path("segue-out/cameras"),
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            show_default=False,
+            help="Port of this machine for the page of all cameras, /health and /metrics.  [default: none]",
+        ),
+    ] = None,
+) -> None:
+    """Watch several cameras for weeks in one process: events, images and messages of each.
+
+    The file has a table for each camera, with the options of `segue foreground`; `[defaults]` are those of
+    all, and `{name}` is the name of the camera. All cameras share one network. A camera that fails begins
+    again, and disturbs no other one. Each event is a line of JSON on the standard output.
+
+    Examples:
+
+        segue watch cameras.toml
+
+        segue watch cameras.toml --output /srv/cameras --port 8080
+    """
+    jobs = read_cameras(file, output)
+    import cv2  # late: the file is checked before
+    import torch
+
+    from segue.jobs.camera_page import CameraPage
+    from segue.jobs.cameras import Camera, watch_cameras
+
+    threads = max(1, (os.cpu_count() or 1) // len(jobs))
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    lock = Lock()
+
+    def tell(name: str, text: str) -> None:
+        notice(f"{datetime.now():%H:%M:%S} {name}: {text}")
+
+    def show(event: Event) -> None:
+        with lock:
+            sys.stdout.write(json.dumps(asdict(event)) + "\n")
+            sys.stdout.flush()
+
+    cameras = [Camera(name, job, tell, show) for name, job in jobs.items()]
+    with interruptible(), nullcontext() if port is None else CameraPage(cameras, port) as page:
+        if page is not None:
+            notice(f"cameras: {page.address}")
+        with cancel_on_signals(CancelToken()) as stop:
+            watch_cameras(cameras, stop)
+    for camera in cameras:
+        state = camera.state()
+        notice(f"{camera.name}: {state['frames']} frames, {state['events']} events")
+    if left := sum(camera.undelivered for camera in cameras):
+        raise UndeliveredError(f"{left} events not delivered; the next run sends them")
+
+
+def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
+    """The jobs of a file of cameras, by their names.
+
+    Args:
+        path: TOML file.
+        output: folder for tables of events and images.
+
+    Raises:
+        SegueError: it cannot be read, or a camera in it means nothing; the message names it.
+    """
+    check_file(path, SegueError, LARGEST)
+    try:
+        toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    except ImportError:
+        raise SegueError("cameras: Python 3.10 needs a reader of TOML: pip install tomli") from None
+    try:
+        content = toml.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise SegueError(f"{path}: no TOML ({error})") from None
+    defaults, cameras = content.pop("defaults", {}), content.pop("cameras", {})
+    if content or not isinstance(defaults, dict) or not isinstance(cameras, dict) or not cameras:
+        raise SegueError(f"{path}: write [defaults], and [cameras.NAME] for each camera; nothing else")
+    jobs = {}
+    for name, values in cameras.items():
+        if not _NAME.fullmatch(name):
+            raise SegueError(f"{path}: camera {name!r}: a name has letters, digits, - and _")
+        if not isinstance(values, dict) or not isinstance(values.get("source"), (str, int)):
+            raise SegueError(f"{path}: [cameras.{name}] needs a source")
+        given = {"events": str(output / f"{name}.csv"), **defaults, **values}
+        try:
+            job = parse_job("foreground", [*_words(name, given)])
+            check_needs([job])
+        except SegueError as error:
+            raise SegueError(f"{path}: camera {name}: {error}") from None
+        jobs[name] = cast(ForegroundJob, job)
+    return jobs
+
+
+def _words(name: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """A table of options as the words of a command line."""
+    for key, value in values.items():
+        flag = f"--{key.replace('_', '-')}"
+        if key == "source":
+            yield str(value)
+        elif isinstance(value, bool):
+            yield flag if value else f"--no-{flag[2:]}"
+        else:
+            for item in value if isinstance(value, list) else [value]:
+                yield f"{flag}={item}".replace("{name}", name)

@@ -1,0 +1,205 @@
+"""Several cameras in one process: each has a session and a thread, and all share one network."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
+from typing import Any
+
+import cv2
+import numpy as np
+
+from segue.cancel import CancelToken
+from segue.errors import SegueError, UndeliveredError, memory_error
+from segue.jobs.observer import Observer
+from segue.jobs.opened import open_video
+from segue.jobs.running import open_job, run_open
+from segue.jobs.values import ForegroundJob
+from segue.masks import overlay
+from segue.types import Frame, Segmentation
+from segue.video import Reconnect, Source
+from segue.video.event_table import Event
+from segue.video.notify import Notifier
+from segue.video.readers import ConnectionChange
+
+SILENT = 30.0
+"""Seconds without a frame after which a camera is not well."""
+
+QUALITY = 80  # of JPEG, in percent
+
+Tell = Callable[[str, str], None]
+"""Receives the name of a camera, and what happened to it, in a line."""
+
+
+class CameraWarning(UserWarning):
+    """A camera failed and begins again; the message names it and says why."""
+
+
+class Camera(Observer):
+    """A camera that is watched until it is stopped: what fails begins again, and disturbs no other camera.
+
+    Args:
+        name: what events call it.
+        job: what is done.
+        tell: receives notices.
+        on_event: receives events.
+        patience: waits before a run begins again.
+
+    Attributes:
+        undelivered: messages that did not arrive, or that wait.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        job: ForegroundJob,
+        tell: Tell,
+        on_event: Callable[[Event], None],
+        patience: Reconnect | None = None,
+    ) -> None:
+        self.name, self.job = name, job
+        self._tell, self._on_event = tell, on_event
+        self._patience = patience or Reconnect()
+        self._online, self._error = False, ""
+        self._frames = self._events = self._reconnects = self._restarts = 0
+        self._dropped = self._damaged = 0  # by runs that have ended
+        self._source: Source | None = None
+        self._notifier: Notifier | None = None
+        self._last: tuple[Frame, Segmentation] | None = None
+        self._seen, self._delay = -float("inf"), 0.0
+
+    @property
+    def undelivered(self) -> int:
+        """Messages about events that have not arrived."""
+        return 0 if self._notifier is None else self._notifier.undelivered
+
+    @property
+    def well(self) -> bool:
+        """Whether it gives frames."""
+        return self._online and time.monotonic() - self._seen < SILENT
+
+    def state(self) -> dict[str, Any]:
+        """What there is to know, as JSON values."""
+        source = self._source
+        return {
+            "online": self._online,
+            "well": self.well,
+            "frames": self._frames,
+            "delay": round(self._delay, 3),
+            "dropped": self._dropped + (source.dropped if source else 0),
+            "damaged": self._damaged + (source.damaged if source else 0),
+            "reconnects": self._reconnects,
+            "restarts": self._restarts,
+            "events": self._events,
+            "undelivered": self.undelivered,
+            "error": self._error,
+        }
+
+    def image(self) -> bytes:
+        """The newest frame with its objects, as JPEG; empty before the first one."""
+        if self._last is None:
+            return b""
+        frame, result = self._last
+        drawn = overlay(frame.image, result.mask)
+        coded = cv2.imencode(
+            ".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
+        )
+        return bytes(np.asarray(coded[1]).tobytes())
+
+    def watch(self, stop: CancelToken) -> None:
+        """Watch until it is to stop, or the camera has an end, or a limit in the job is reached."""
+        failures = 0
+        while not stop.cancelled:
+            before = self._frames
+            try:
+                self._run(stop)
+                return
+            except KeyboardInterrupt:  # a file that has an end was to stop
+                return
+            except UndeliveredError as error:
+                self._tell(self.name, str(error))
+                return
+            except Exception as error:  # another camera goes on
+                self._fail(memory_error(error) or error)
+            failures = 1 if self._frames > before else failures + 1
+            self._restarts += 1
+            stop.wait(self._patience.delay(failures))
+
+    def _run(self, stop: CancelToken) -> None:
+        source = open_video(self.job.source)
+        source.name = self.name
+        self._source = source
+        stop.on_cancel(source.stop)
+        try:
+            run_open(open_job(self.job, source=source), self, stop)
+        finally:
+            stop.forget(source.stop)
+            self._online, self._source = False, None
+            self._dropped, self._damaged = self._dropped + source.dropped, self._damaged + source.damaged
+            source.close()
+
+    def _fail(self, error: Exception) -> None:
+        kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
+        text = kind + " ".join(str(error).split())
+        if text != self._error:  # else it has been said
+            warnings.warn(f"{self.name}: {text}; it begins again", CameraWarning, stacklevel=2)
+        self._error = text
+
+    def notice(self, text: str) -> None:
+        self._tell(self.name, text)
+
+    def messages(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+
+    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
+        self._frames += 1
+        self._last, self._seen = (frame, result), time.monotonic()
+        self._online, self._error = True, ""
+        self._delay = (self._source.delay(frame) if self._source else None) or 0.0
+
+    def event(self, event: Event) -> None:
+        self._events += 1
+        self._on_event(event)
+
+    def connection(self, change: ConnectionChange) -> None:
+        self._online = change.online
+        self._reconnects += change.online
+        self._tell(self.name, str(change))
+
+
+def watch_cameras(cameras: Sequence[Camera], stop: CancelToken) -> None:
+    """Watch cameras, each in a thread, until all have ended; the caller's thread takes signals."""
+    threads = [
+        threading.Thread(target=copy_context().run, args=(camera.watch, stop), name=camera.name, daemon=True)
+        for camera in cameras
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.2)
+
+
+_METRICS = (
+    ("online", "online", "gauge", "Whether the camera gives frames."),
+    ("frames", "frames_total", "counter", "Frames that were looked at."),
+    ("delay", "delay_seconds", "gauge", "Age of the last frame when it was done."),
+    ("dropped", "dropped_frames_total", "counter", "Frames left out because the machine was late."),
+    ("damaged", "damaged_frames_total", "counter", "Frames that could not be read."),
+    ("reconnects", "reconnects_total", "counter", "Times that the camera was lost and came back."),
+    ("restarts", "restarts_total", "counter", "Times that the camera began again after an error."),
+    ("events", "events_total", "counter", "Events."),
+    ("undelivered", "undelivered_messages", "gauge", "Messages that have not arrived."),
+)
+
+
+def metrics(states: Mapping[str, Mapping[str, Any]]) -> str:
+    """The states of cameras as Prometheus reads them."""
+    lines = []
+    for key, name, kind, text in _METRICS:
+        lines += [f"# HELP segue_{name} {text}", f"# TYPE segue_{name} {kind}"]
+        lines += [f'segue_{name}{{camera="{camera}"}} {state[key] + 0}' for camera, state in states.items()]
+    return "\n".join(lines) + "\n"

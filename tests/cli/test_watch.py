@@ -1,0 +1,199 @@
+"""``segue watch``: several cameras in one process."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from segue.cancel import CancelToken
+from segue.cli.watch import read_cameras
+from segue.errors import SegueError
+from segue.jobs.camera_page import CameraPage
+from segue.jobs.cameras import Camera, CameraWarning, watch_cameras
+from segue.video import Reconnect
+from segue.video.event_table import Event
+from tests.cli.mjpeg import JPEGS, mjpeg_camera
+from tests.cli.running import Command
+from tests.cli.test_cameras import entered, rows
+from tests.video.test_notify import Listener
+
+
+@pytest.fixture(scope="module")
+def camera() -> Iterator[str]:
+    with mjpeg_camera() as address:
+        yield address
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    server = Listener()
+    yield server
+    server.end()
+
+
+QUICK = Reconnect(first_delay=0.01, max_delay=0.05)
+
+
+def cameras_file(folder: Path, text: str) -> Path:
+    path = folder / "cameras.toml"
+    path.write_text(text)
+    return path
+
+
+def two_cameras(folder: Path, address: str, **options: object) -> Path:
+    """A file with two cameras that the square crosses three times."""
+    common = {"model": "median", "device": "cpu", "end": 3 * len(JPEGS), "when-late": "all", **options}
+    defaults = "\n".join(f"{name} = {json.dumps(value)}" for name, value in common.items())
+    return cameras_file(
+        folder,
+        f"""
+        [defaults]
+        {defaults}
+        [cameras.gate]
+        source = "{address}"
+        zone = ["wall=0,0 127,0 127,95 0,95"]
+        [cameras.yard]
+        source = "{address}"
+        """,
+    )
+
+
+def test_cameras_share_a_process_and_each_has_its_events(
+    command: Command,
+    camera: str,
+    listener: Listener,
+    tmp_path: Path,
+) -> None:
+    path = two_cameras(tmp_path, camera, notify=listener.address)
+    for _ in range(2):  # the second time it goes on
+        outcome = command("watch", path, "--output", tmp_path / "out")
+        assert outcome.code == 0, outcome
+    told = [json.loads(line) for line in outcome.out.splitlines()]
+    assert {event["source"] for event in told} == {"gate", "yard"}
+    for name in ("gate", "yard"):
+        table = rows(tmp_path / "out" / f"{name}.csv")
+        assert {row["source"] for row in table} == {name}
+        assert len(entered(table)) == len({*entered(table)}) > 2
+        assert (tmp_path / "out" / name / table[0]["snapshot"]).exists()
+        mine = [message["event"] for message in listener.received if message["source"] == name]
+        assert mine == [row["event"] for row in table]
+    assert "zone-enter" in {row["event"] for row in rows(tmp_path / "out/gate.csv")}
+    assert "zone-enter" not in {row["event"] for row in rows(tmp_path / "out/yard.csv")}
+
+
+@pytest.mark.filterwarnings("ignore::segue.video.live.LiveWarning")
+def test_a_camera_that_fails_does_not_disturb_the_others(camera: str, tmp_path: Path) -> None:
+    path = two_cameras(tmp_path, camera)
+    jobs = read_cameras(path, tmp_path)
+    dead = jobs["yard"].source.model_copy(update={"place": "http://127.0.0.1:9/yard", "retry": 1})
+    stop, seen = CancelToken(), list[Event]()
+    gate = Camera("gate", jobs["gate"], lambda *_: None, seen.append, QUICK)
+    lost = Camera(
+        "yard", jobs["yard"].model_copy(update={"source": dead}), lambda *_: None, seen.append, QUICK
+    )
+
+    def end() -> None:
+        gate.watch(stop)
+        while lost.state()["restarts"] < 3:
+            threading.Event().wait(0.01)
+        stop.cancel()
+
+    with pytest.warns(CameraWarning, match="yard: .*gave up after 1 tries") as warned:  # noqa: PT031
+        threading.Thread(target=end, daemon=True).start()
+        watch_cameras([lost], stop)
+    assert len([item for item in warned if item.category is CameraWarning]) == 1, "it is said once"
+    assert gate.state()["frames"] == 3 * len(JPEGS)
+    assert {event.source for event in seen} == {"gate"}
+    assert not lost.well
+    assert lost.state()["error"]
+
+
+def test_the_page_tells_people_and_programs_how_cameras_are(
+    camera: str,
+    listener: Listener,
+    tmp_path: Path,
+) -> None:
+    jobs = read_cameras(two_cameras(tmp_path, camera, end=10_000, notify=listener.address), tmp_path)
+    gate = Camera("gate", jobs["gate"], lambda *_: None, lambda _: None)
+    stop = CancelToken()
+
+    def get(path: str, **headers: str) -> tuple[int, str, bytes]:
+        try:
+            with urlopen(Request(page.address + path, headers=headers), timeout=10) as answer:
+                return answer.status, answer.headers["Content-Type"], answer.read()
+        except HTTPError as error:
+            with error:
+                return error.code, "", b""
+
+    with CameraPage([gate], 0) as page:
+        assert get("health")[0] == 503
+        assert get("image/gate.jpg")[0] == 404
+        thread = threading.Thread(target=watch_cameras, args=([gate], stop), daemon=True)
+        thread.start()
+        while gate.state()["events"] < 1:
+            threading.Event().wait(0.01)
+        status, _, body = get("health")
+        assert (status, json.loads(body)["gate"]["online"]) == (200, True)
+        text = get("metrics")[2].decode()
+        found = dict(line.split(" ") for line in text.splitlines() if not line.startswith("#"))
+        assert float(found['segue_frames_total{camera="gate"}']) > 3
+        assert float(found['segue_events_total{camera="gate"}']) >= 1
+        assert get("image/gate.jpg")[2].startswith(b"\xff\xd8")
+        assert b"gate: online" in get("")[2]
+        assert get("", Host="evil.example")[0] == 403
+        stop.cancel()
+        thread.join(30)
+        assert get("health")[0] == 503
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[cameras", "no TOML"),
+        ("x = 1\n[cameras.gate]\nsource = '0'", "nothing else"),
+        ("[defaults]\nfps = 5", "cameras.NAME"),
+        ("[cameras.gate]\nfps = 5", r"\[cameras.gate\] needs a source"),
+        ("[cameras.'a/b']\nsource = '0'", "a name has letters"),
+        ("[cameras.gate]\nsource = '0'\ncolour = 'red'", "camera gate: .*--colour"),
+        ("[cameras.gate]\nsource = '0'\nzone = ['door']", "camera gate: .*door"),
+        ("[cameras.gate]\nsource = '0'\nfps = 'fast'", "camera gate: .*--fps"),
+    ],
+)
+def test_a_file_that_means_nothing_is_refused_with_the_camera(
+    command: Command, tmp_path: Path, text: str, message: str
+) -> None:
+    path = cameras_file(tmp_path, text)
+    with pytest.raises(SegueError, match=message):
+        [*map(str, read_cameras(path, tmp_path).values())]
+    assert str(path) in command("watch", path).complaint
+
+
+def test_a_file_says_the_options_of_each_camera(tmp_path: Path) -> None:
+    path = cameras_file(
+        tmp_path,
+        """
+        [defaults]
+        fps = 5
+        notify = "mqtt://broker/cameras/{name}"
+        [cameras.gate]
+        source = 0
+        min_seconds = 2
+        zone = ["a=0,0 9,0 9,9", "b=0,0 9,9"]
+        [cameras.yard]
+        source = "rtsp://camera/yard"
+        fps = 2.5
+        append = false
+        """,
+    )
+    gate, yard = read_cameras(path, tmp_path / "out").values()
+    assert (gate.source.place, gate.options.fps, gate.min_seconds, len(gate.zones)) == ("0", 5, 2, 2)
+    assert (gate.events, gate.options.objects) == (tmp_path / "out/gate.csv", True)
+    assert gate.notify == "mqtt://broker/cameras/gate"
+    assert (yard.options.fps, yard.outputs.append) == (2.5, False)
