@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,7 +13,7 @@ from PIL import Image
 
 from segue.errors import SourceError
 from segue.video import open_source
-from tests.video.making import drawn_image
+from tests.video.making import drawn_image, write_video
 
 
 @pytest.mark.parametrize("make", [np.stack, lambda images: torch.from_numpy(np.stack(images))])
@@ -17,6 +21,55 @@ def test_one_array_or_tensor_holds_a_whole_video(make: object) -> None:
     source = open_source(make([drawn_image(i) for i in range(4)]))
     assert source.frame_count == 4
     assert [int(frame.image.mean()) for frame in source] == [int(drawn_image(i).mean()) for i in range(4)]
+
+
+@pytest.mark.parametrize("make", [np.stack, lambda images: torch.from_numpy(np.stack(images)), list])
+def test_arrays_with_their_channels_first_are_the_same_video(make: object) -> None:
+    images = [drawn_image(i) for i in range(3)]
+    source = open_source(make([np.moveaxis(image, -1, 0) for image in images]), layout="tchw")
+    assert source.size == (48, 64)
+    for frame, image in zip(source, images, strict=True):
+        np.testing.assert_array_equal(frame.image, image)
+    with pytest.raises(SourceError, match="layout: tchw is for arrays"):
+        open_source(0, layout="tchw")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    write_video(tmp_path / "clip.mp4", [drawn_image(i) for i in range(4)])
+    return tmp_path / "clip.mp4"
+
+
+def test_an_open_capture_of_opencv_is_a_source(clip: Path) -> None:
+    capture = cv2.VideoCapture(str(clip))
+    expected = [frame.image for frame in open_source(clip)]
+    assert capture.read()[0]  # a frame that the program has taken itself
+    source = open_source(capture)
+    assert source.fps == pytest.approx(capture.get(cv2.CAP_PROP_FPS))
+    found = [frame.image for frame in source]
+    assert len(found) == 3
+    assert np.abs(found[0].astype(int) - expected[1]).mean() < 3  # another decoder rounds otherwise
+    with pytest.raises(SourceError, match="is not open"):
+        open_source(cv2.VideoCapture("none.mp4"))
+
+
+def test_file_objects_are_sources(clip: Path) -> None:
+    expected = [frame.image for frame in open_source(clip)]
+    for open_file in (lambda: clip.open("rb"), lambda: io.BytesIO(clip.read_bytes())):
+        with open_file() as file:
+            source = open_source(file)
+        for _ in range(2):
+            found = [frame.image for frame in source]
+            assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+    buffer = io.BytesIO()
+    Image.fromarray(drawn_image(0)).save(buffer, "PNG")
+    buffer.seek(0)
+    (frame,) = open_source(buffer)
+    np.testing.assert_array_equal(frame.image, drawn_image(0))
+    with pytest.raises(SourceError, match="binary mode"):
+        open_source(io.StringIO("text"))
+    with pytest.raises(SourceError, match="a BytesIO: not a video"):
+        open_source(io.BytesIO(b"no video" * 50))
 
 
 def test_a_pil_image_is_a_video_of_one_frame() -> None:
@@ -40,7 +93,7 @@ def test_an_iterator_is_read_once_in_the_thread_of_the_caller() -> None:
     [
         (np.zeros((4, 5, 3), np.float32), "uint8, not float32; scale to 0..255"),
         (np.zeros((4, 5, 3), np.int64), "uint8, not int64"),
-        (np.zeros((3, 40, 50), np.uint8), r"\(3, 40, 50\); move the channels last"),
+        (np.zeros((3, 40, 50), np.uint8), r"\(3, 40, 50\); move the channels last, or give layout=.tchw"),
         (np.zeros((4, 5, 7), np.uint8), r"\(H, W, 3\), not \(4, 5, 7\)"),
         (np.zeros((0, 5, 3), np.uint8), "5x0 are refused"),
         ("text", "not str"),

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import torch
 
-from segue.api.results import Colour, Progress, Results, results_of
+from segue.api.results import Colour, Layout, Progress, Results, results_of
 from segue.flow.providers import FlowName
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
@@ -19,7 +20,7 @@ from segue.video import Source
 
 
 def foreground(
-    source: Source | str | Path | int | Iterable[Any],
+    source: Source | str | Path | int | Iterable[Any] | cv2.VideoCapture,
     *,
     model: str | ForegroundNetwork | Segmenter = "mustan-lite",
     weights: str | Path | None = None,
@@ -41,6 +42,7 @@ def foreground(
     device: str | int | torch.device | None = None,
     fast: bool = False,
     colour: Colour = "rgb",
+    layout: Layout = "thwc",
     progress: Progress | None = None,
 ) -> Results[ForegroundSession]:
     """Segment moving foreground on every frame.
@@ -81,6 +83,7 @@ def foreground(
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 or 8-bit integers, where the device is faster with them.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
+        layout: axes of arrays and tensors; ``tchw`` has the channels first.
         progress: called after each result with the number of results so far and the expected one, or None.
 
     Returns:

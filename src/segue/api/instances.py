@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 
-from segue.api.results import Colour, Progress, Results, results_of
+from segue.api.results import Colour, Layout, Progress, Results, results_of
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.sessions.detected import DetectionSession
@@ -19,7 +20,7 @@ from segue.weights.available import default_model
 
 
 def instances(
-    source: Source | str | Path | int | Iterable[Any],
+    source: Source | str | Path | int | Iterable[Any] | cv2.VideoCapture,
     *,
     model: str | InstanceNetwork | None = None,
     weights: str | Path | None = None,
@@ -33,6 +34,7 @@ def instances(
     device: str | int | torch.device | None = None,
     fast: bool = False,
     colour: Colour = "rgb",
+    layout: Layout = "thwc",
     progress: Progress | None = None,
 ) -> Results[DetectionSession | InstanceSession]:
     """Detect, classify, segment and track all instances of a video of any length.
@@ -61,6 +63,7 @@ def instances(
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 or 8-bit integers, where the device is faster with them; a detector stays in float32.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
+        layout: axes of arrays and tensors; ``tchw`` has the channels first.
         progress: called after each result with the number of results so far and the expected one, or None.
 
     Returns:

@@ -34,6 +34,7 @@ from segue.video import Source, open_sinks, open_source
 S = TypeVar("S", bound=Session, covariant=True)
 
 Colour = Literal["rgb", "bgr"]
+Layout = Literal["thwc", "tchw"]
 
 Progress = Callable[[int, int | None], None]
 """Called after each result with the number of results so far, and the expected one, if known."""
@@ -164,7 +165,7 @@ def results_of(
     """The results of a job that a function asks for; ``objects`` are arguments that are no fields of it."""
     options = dict(arguments)
     progress: Progress | None = options.pop("progress")
-    opened = opened_source(options.pop("source"), options.pop("colour", "rgb"))
+    opened = opened_source(options.pop("source"), options.pop("colour", "rgb"), options.pop("layout", "thwc"))
     frames = () if opened.request.place else (RuntimeInput(argument="source", type=opened.given_as),)
     model, weights, device = (options.pop(name) for name in ("model", "weights", "device"))
     if weights is not None and not isinstance(model, str):
@@ -193,12 +194,13 @@ _OBJECTS = ("names", "prompter", "roi", "scene")
 """Arguments that may be objects which JSON does not hold."""
 
 
-def opened_source(source: Any, colour: Colour) -> Source:
-    """The source of a caller, opened; ``colour`` is the order of the channels of its arrays."""
+def opened_source(source: Any, colour: Colour, layout: Layout) -> Source:
+    """The source of a caller, opened; ``colour`` and ``layout`` are those of its arrays."""
     if not isinstance(source, Source):
-        return open_source(source, colour=colour)
-    if colour != "rgb":
-        raise ArgumentError("colour: the source is open already; give it to open_source")
+        return open_source(source, colour=colour, layout=layout)
+    if (colour, layout) != ("rgb", "thwc"):
+        name = "layout" if colour == "rgb" else "colour"
+        raise ArgumentError(f"{name}: the source is open already; give it to open_source")
     return source
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import torch
 
-from segue.api.results import Colour, Progress, Results, opened_source, results_of
+from segue.api.results import Colour, Layout, Progress, Results, opened_source, results_of
 from segue.errors import ArgumentError
 from segue.jobs.values import DetectorConfig, TrackJob, checked
 from segue.models.base import TrackNetwork
@@ -26,7 +27,7 @@ MARKS = ("box", "boxes", "masks", "points", "labels", "negative")
 
 
 def track(
-    source: Source | str | Path | int | Iterable[Any],
+    source: Source | str | Path | int | Iterable[Any] | cv2.VideoCapture,
     prompts: Mapping[int, PromptsLike] | PromptsLike | Auto | None = None,
     *,
     box: Box | None = None,
@@ -51,6 +52,7 @@ def track(
     device: str | int | torch.device | None = None,
     fast: bool = False,
     colour: Colour = "rgb",
+    layout: Layout = "thwc",
     fit: bool = False,
     prompter: str | MakePrompter | None = None,
     required: Iterable[int] | None = None,
@@ -97,6 +99,7 @@ def track(
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: bfloat16 or 8-bit integers, where the device is faster with them.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
+        layout: axes of arrays and tensors; ``tchw`` has the channels first.
         fit: resize given masks of another size instead of refusing them.
         prompter: prompter for boxes and points, its name or its weight file, such as ``sam2-tiny``; None is
             the model if it takes them directly, else segue-prompt.
@@ -127,7 +130,7 @@ def track(
         ...     print(result.index, [(item.id, item.label) for item in result.objects])
     """
     given = dict(locals())
-    opened = given["source"] = opened_source(source, given.pop("colour"))
+    opened = given["source"] = opened_source(source, given.pop("colour"), given.pop("layout"))
     marks = {name: given.pop(name) for name in MARKS}
     del given["prompts"], given["required"], given["text"]
     if text is not None:

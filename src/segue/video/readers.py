@@ -79,6 +79,7 @@ class Reader:
         works_ahead: whether reading in a thread pays and is allowed.
         pixel_aspect: width of a pixel by its height; images are stored, and masks made, without regard to it.
         turns: quarter turns, counterclockwise, that metadata of the source add to its images.
+        keeps: what must stay as long as it reads, such as a temporary file.
         on_change: called in the thread that reads, when a live source is lost or is back.
     """
 
@@ -93,6 +94,7 @@ class Reader:
     works_ahead: bool = True
     pixel_aspect: Fraction = Fraction(1)
     turns: int = 0
+    keeps: object = None
     on_change: Callable[[ConnectionChange], None]
 
     @property
@@ -181,7 +183,8 @@ def as_rgb(value: Any, where: str) -> Image:
     if value.ndim == 2:
         value = value[..., None]
     if value.ndim != 3 or value.shape[2] not in (1, 3, 4):
-        hint = "; move the channels last" if value.ndim == 3 and value.shape[0] in (1, 3, 4) else ""
+        first = value.ndim == 3 and value.shape[0] in (1, 3, 4)
+        hint = '; move the channels last, or give layout="tchw"' if first else ""
         raise SourceError(f"{where}: expected an image of (H, W, 3), not {value.shape}{hint}")
     check_pixels(value.shape[0], value.shape[1], where)
     if value.shape[2] == 1:
@@ -211,8 +214,15 @@ class ArrayReader(Reader):
     name = where = "array"
     works_ahead = False
 
-    def __init__(self, values: Iterable[Any], fps: float | None, *, bgr: bool = False) -> None:
-        self._bgr = bgr
+    def __init__(
+        self,
+        values: Iterable[Any],
+        fps: float | None,
+        *,
+        bgr: bool = False,
+        channels_first: bool = False,
+    ) -> None:
+        self._bgr, self._channels_first = bgr, channels_first
         shape = getattr(values, "shape", None)
         if shape is not None and len(shape) != 4:
             raise SourceError(
@@ -225,7 +235,7 @@ class ArrayReader(Reader):
         if self.total == 0:
             raise SourceError("array: has no frames")
         if self.total is not None and hasattr(values, "__getitem__"):
-            self.size = as_rgb(values[0], f"{self.where}, frame 0").shape[:2]
+            self.size = self._image(values[0], f"{self.where}, frame 0").shape[:2]
 
     def images(self, start: int | float = 0) -> Iterator[SourceImage]:
         rate = self.fps or DEFAULT_FPS
@@ -236,6 +246,8 @@ class ArrayReader(Reader):
 
     def _image(self, value: Any, where: str) -> Image:
         """An image as RGB, (H, W, 3), uint8; PIL images have a known channel order."""
+        if self._channels_first and len(getattr(value, "shape", ())) == 3:
+            value = np.moveaxis(as_array(value), 0, -1)
         image = as_rgb(value, where)
         swapped = self._bgr and not isinstance(value, PillowImage.Image)
         return np.ascontiguousarray(image[..., ::-1]) if swapped else image

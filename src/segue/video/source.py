@@ -31,6 +31,7 @@ from segue.inputs import (
 from segue.naming import last_number
 from segue.types import DamagePolicy, Frame, Image, WhenLate
 from segue.video.addresses import is_address, is_url, unread_address
+from segue.video.given_sources import NAME, check_open, images_of, path_of
 from segue.video.identity import VideoSource
 from segue.video.images import AnimationReader, ImageReader, count_frames, match_images, open_folder
 from segue.video.kinds import IMAGE_SUFFIXES
@@ -341,7 +342,7 @@ class Source(AbstractContextManager["Source"]):
 
 
 def open_source(
-    source: str | Path | int | Iterable[Any],
+    source: str | Path | int | Iterable[Any] | cv2.VideoCapture,
     *,
     start: int | float | str | None = None,
     end: int | float | str | None = None,
@@ -350,6 +351,7 @@ def open_source(
     max_size: int | None = None,
     fps: float | None = None,
     colour: Literal["rgb", "bgr"] = "rgb",
+    layout: Literal["thwc", "tchw"] = "thwc",
     on_damage: DamagePolicy | None = None,
     when_late: WhenLate = "newest",
     prefetch: int = 4,
@@ -360,9 +362,9 @@ def open_source(
 
     Args:
         source: video file, image file, folder of images, glob pattern or list of them; RTSP, RTMP or
-            HTTP(S) address; number of a camera; or images in memory: an array or tensor (T, H, W, 3), a
-            PIL image, or a sequence or iterator of PIL images or of (H, W, 3), (H, W, 4) or (H, W), all
-            uint8, RGB.
+            HTTP(S) address; number of a camera; a binary file object; an open ``cv2.VideoCapture``; or
+            images in memory: an array or tensor (T, H, W, 3), a PIL image, or a sequence or iterator of PIL
+            images or of (H, W, 3), (H, W, 4) or (H, W), all uint8, RGB.
         start: first frame wanted: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30").
         end: end before this frame, written like ``start``.
@@ -371,6 +373,7 @@ def open_source(
         max_size: bound on the longer side in pixels; larger frames are reduced by averaging.
         fps: frames a second of sources that have no clock (images, arrays: 25 if not given).
         colour: channel order of arrays and tensors; ``bgr`` as from ``cv2.imread``.
+        layout: axes of arrays and tensors; ``tchw`` has the channels first, as videos of PyTorch often have.
         on_damage: what a frame that cannot be read does: "stop" ends with an error after the frames before
             it, "skip" leaves it out, "hold" repeats the frame before it; both of these warn. None is "stop"
             for what has an end, and for cameras and live streams "skip" with one warning; see ``damaged``.
@@ -407,9 +410,12 @@ def open_source(
         raise SourceError(f"when_late {when_late!r}: choose one of {', '.join(get_args(WhenLate))}")
     span = Span.of(start, end, stride, duration)
     check_choice("colour", colour, Literal["rgb", "bgr"], SourceError)
-    reader = _reader_of(source, fps, reconnect or Reconnect(), bgr=colour == "bgr")
+    check_choice("layout", layout, Literal["thwc", "tchw"], SourceError)
+    reader = _reader_of(source, fps, reconnect or Reconnect(), bgr=colour == "bgr", first=layout == "tchw")
     if colour == "bgr" and not isinstance(reader, ArrayReader):
         raise SourceError(f"colour: bgr is for arrays in memory; {reader.where} is read as RGB")
+    if layout == "tchw" and not isinstance(reader, ArrayReader):
+        raise SourceError(f"layout: tchw is for arrays in memory; {reader.where} is none")
     warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
     place = str(source) if isinstance(source, (str, Path, int)) else None  # where it can be opened again
     asked = VideoSource(
@@ -437,9 +443,8 @@ def open_source(
     return opened
 
 
-def _reader_of(
-    source: str | Path | int | Iterable[Any], fps: float | None, reconnect: Reconnect, *, bgr: bool
-) -> Reader:
+def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: bool, first: bool) -> Reader:
+    """The reader of a source; arrays have blue first with ``bgr``, and channels first with ``first``."""
     if isinstance(source, str) and is_address(source):
         return NetworkReader(source, fps, reconnect)
     if isinstance(source, str) and not source:
@@ -463,12 +468,30 @@ def _reader_of(
     if isinstance(source, (list, tuple)) and source and all(isinstance(one, (str, Path)) for one in source):
         files = [user_path(one) for one in source]
         return ImageReader(files, files[0].resolve().parent.name or "images", "list of images", fps)
+    if isinstance(source, cv2.VideoCapture):
+        return ArrayReader(images_of(source), fps or check_open(source), bgr=True)
+    if hasattr(source, "read") and hasattr(source, "seek"):
+        return _file_reader(source, fps)
     if isinstance(source, Iterable) and not isinstance(source, (bool, bytes, Mapping)):
-        return ArrayReader(source, fps, bgr=bgr)
+        return ArrayReader(source, fps, bgr=bgr, channels_first=first)
     raise SourceError(
         f"source: {kind_of(source)}; give a path, an address, a camera number, or images: an array or "
         "tensor (T, H, W, 3) of uint8, a PIL image, or a list or iterator of such"
     )
+
+
+def _file_reader(file: Any, fps: float | None) -> Reader:
+    """The reader of an open binary file."""
+    path, keep = path_of(file)
+    if keep is None:
+        return open_reader(path, fps)
+    where = f"a {type(file).__name__}"
+    try:
+        reader = open_reader(path, fps)
+    except SourceError as error:
+        raise SourceError(str(error).replace(str(path), where)) from None
+    reader.name, reader.where, reader.keeps = NAME, where, keep
+    return reader
 
 
 def open_reader(path: Path, fps: float | None = None, index: FrameIndex | None = None) -> Reader:
