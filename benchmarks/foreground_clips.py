@@ -351,7 +351,7 @@ def panning(kind: PanKind, stills: Path, cut_outs: Sequence[CutOut], seed: int) 
         rng = np.random.default_rng(seed)
         way = _way(rng, kind.rest)
         height, width = PAN_VIEW
-        wide = _wide(rng, stills, round(way[:, 0].max()) + width + 2)
+        wide = wide_image(rng, stills, round(way[:, 0].max()) + width + 2, PAN_HEIGHT)
         movers = [_mover(rng, cut_outs, way, time) for time in np.linspace(10, PAN_LENGTH, MOVERS)]
         trunks = np.arange(60, NEAR * wide.shape[1], 150)
         for time in range(PAN_LENGTH):
@@ -385,13 +385,13 @@ def _way(rng: Rng, rest: int) -> Path3:
     return np.stack([right, down], axis=1) + rng.normal(0, 0.3, (PAN_LENGTH, 2)) * (pace > 0)[:, None]
 
 
-def _wide(rng: Rng, stills: Path, width: int) -> Image:
-    """Stills side by side, (PAN_HEIGHT, at least ``width``, 3)."""
+def wide_image(rng: Rng, stills: Path, width: int, height: int) -> Image:
+    """Stills side by side, (``height``, at least ``width``, 3)."""
     paths = sorted(stills.iterdir())
     wide: npt.NDArray[np.float32] | None = None
     while wide is None or wide.shape[1] < width:
         still = read_image(paths[int(rng.integers(len(paths)))])
-        size = round(still.shape[1] * PAN_HEIGHT / still.shape[0]), PAN_HEIGHT
+        size = round(still.shape[1] * height / still.shape[0]), height
         part = np.asarray(cv2.resize(still, size, interpolation=cv2.INTER_AREA), np.float32)
         if wide is None:
             wide = part

@@ -183,3 +183,15 @@ def test_the_camera_rests_pans_and_rests() -> None:
 def test_a_source_is_closed_where_the_first_pass_fails() -> None:
     with pytest.raises(SourceError):
         next(segue.foreground([], model="median", passes=2))
+
+
+def test_scenes_are_counted_and_a_preset_that_comes_back_has_the_frames_of_both_visits(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Somebody stands before the first preset throughout the second visit, and nobody during the first."""
+    person = with_squares(wall(), [STANDS])
+    with caplog.at_level("INFO", logger="segue"):
+        scenes = learnt([wall()] * 30 + [wall(9)] * 30 + [person] * 30).scenes
+    assert "3 scenes in 90 frames" in caplog.text
+    assert [part.change for part in scenes.learnt] == ["none", "scene", "back"]
+    assert np.abs(Scene(scenes.learnt[-1].planes).image.astype(int) - wall()).max() <= 2

@@ -57,14 +57,18 @@ class Aligner(Checkpointable):
             return None
         if self._since >= STICKY and seen >= FIRST_LOOKS and seen % IDLE_EVERY:
             return None
-        grey = np.asarray(cv2.GaussianBlur(half_grey(image), (0, 0), 1.0), np.float32)
-        view = normalised(grey)  # so that a large bright object counts no more than its area
+        view = _view_of(image)
         if self._reference is None:
             self._reference = view
             return None
         found = self._movement(self._reference, view)
         self._since += 1
         return None if found is None else _doubled(found)
+
+    def refer_to(self, image: Image) -> None:
+        """Begin with an image of the scene, RGB (H, W, 3), uint8, and not with the next frame."""
+        if min(image.shape[:2]) >= SMALLEST:
+            self._reference = _view_of(image)
 
     def _movement(self, reference: Float32Array, view: Float32Array) -> Matrix | None:
         found = self._search(reference, view)
@@ -102,11 +106,17 @@ class Alignment(Stage):
     name = "align"
     _aligner: Aligner = checkpointed(Aligner)
 
+    _returns: bool = checkpointed(False)  # to a scene whose background is known
+
     def reset(self, event: Change) -> None:
-        if event is Change.scene:
+        if event.is_scene:
             self._aligner.restart()
+            self._returns = event is Change.back
 
     def arrive(self, frame: WorkFrame, background: Background) -> None:
+        if self._returns and background.image is not None:
+            self._aligner.refer_to(background.image)
+        self._returns = False
         matrix = frame.matrix = None if frame.pans else self._aligner.find(frame.image)
         if matrix is None:
             return
@@ -117,6 +127,11 @@ class Alignment(Stage):
     def result(self, frame: WorkFrame, background: Background) -> None:
         if frame.matrix is not None and frame.maps is not None:
             frame.maps = np.stack([to_frame(values, frame.matrix) for values in frame.maps])
+
+
+def _view_of(image: Image) -> Float32Array:
+    """An image at half size, normalised so that large bright objects count by their area, (h, w)."""
+    return normalised(np.asarray(cv2.GaussianBlur(half_grey(image), (0, 0), 1.0), np.float32))
 
 
 def _doubled(matrix: Matrix) -> Matrix:

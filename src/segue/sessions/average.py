@@ -53,7 +53,7 @@ class MotionAverage(Stage):
         self._flows: dict[tuple[int, int], Flow] = {}
 
     def reset(self, event: Change) -> None:
-        if event is Change.scene:
+        if event.is_scene:
             self._near.clear()
             self._flows.clear()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +16,8 @@ from segue.sessions.empty_scene import Scene, TemporalQuantileBuffer, in_other_l
 from segue.types import Image
 
 MASK_ABOVE = 0.2  # foreground probability above which a pixel is left out of the background
+
+KEPT = 9  # frames that are kept of a view while the camera shows another one
 
 _GROW = np.ones((5, 5), np.uint8)
 
@@ -41,6 +43,14 @@ class MedianSettings:
     least: int = 3
 
 
+@dataclass(slots=True, eq=False)
+class _Past:
+    """What is kept of a view while the camera shows another one."""
+
+    frames: list[Image]  # planar, (3, H, W)
+    hidden: list[BoolArray]
+
+
 class MaskedMedian(Background):
     """Running per-pixel median of past frames, each without what was foreground in it.
 
@@ -61,7 +71,9 @@ class MaskedMedian(Background):
     _hidden: list[BoolArray] = checkpointed(list)
     _since: int = checkpointed(0)
     scene: Scene | None = checkpointed(None)
-    state_types = (Scene,)
+    view: int | None = checkpointed(None)
+    _views: dict[int, _Past] = checkpointed(dict)
+    state_types = (Scene, _Past)
 
     def __init__(self, settings: MedianSettings | None = None) -> None:
         self._settings = settings or MedianSettings()
@@ -71,6 +83,22 @@ class MaskedMedian(Background):
         super().restart()
         self._every = self._settings.every
         self._past: TemporalQuantileBuffer | None = None  # None where more than a frame has changed
+
+    def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
+        views = self._views
+        if self.view is not None and self._frames:
+            apart = -(-len(self._frames) // KEPT)
+            views[self.view] = _Past(self._frames[::-apart][::-1], self._hidden[::-apart][::-1])
+        self.restart()
+        self._views = {number: past for number, past in views.items() if number in known}
+        self.view, past = view, None if view is None else self._views.pop(view, None)
+        if past is not None:
+            self._frames, self._hidden = past.frames, past.hidden
+            self._learn()
+        else:
+            for frame in frames:
+                self._keep(frame, None)
+            self._since = self._every
 
     def replace(self, image: Image) -> None:
         self.restart()

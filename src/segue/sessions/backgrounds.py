@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,14 @@ class Background(Checkpointable):
     Attributes:
         scene: what is known, or None before the first frame; another object when it has changed.
         pans: whether the camera is known to pan on the frame of the last :meth:`seek`.
+        changes: whether the image is known to change as a whole there.
+        view: number of the view of the camera to which it belongs, if it is known.
     """
 
     scene: Scene | None = None
     pans: bool = False
+    changes: bool = False
+    view: int | None = None
 
     @property
     def image(self) -> Image | None:
@@ -34,6 +38,16 @@ class Background(Checkpointable):
 
     def apply_gain(self, gains: Sequence[float]) -> None:
         """Make the scene brighter or darker by factors of red, green and blue."""
+
+    def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
+        """Begin the scene of a view, of which something may be known.
+
+        Args:
+            view: its number, if it is known.
+            known: numbers of the views that may come back.
+            frames: some that have shown the view already, RGB (H, W, 3), uint8.
+        """
+        self.restart()
 
     def replace(self, image: Image) -> None:
         """Forget everything and begin with an image of the empty scene."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import BoolArray, Float32Array
+from segue.arrays import BoolArray, Float32Array, Float64Array
 from segue.models.geometry import reduced_to
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.panning import VIEW_SIDE, camera_step, view_of
@@ -27,6 +27,10 @@ these have kept their structure."""
 
 LIKENESS = 0.5  # correlation with the surroundings from which on a pixel has kept its structure
 TEXTURE = 4.0  # variance of the surroundings, in levels squared, from which on they have a structure
+
+PLAIN = 0.1  # weight of pixels without structure
+DARK, BRIGHT = 16, 250  # levels beyond which a pixel tells nothing of a gain
+LEAST_LIT = 16  # pixels between them that are needed to measure one
 
 MOVED = 0.65  # share of the parts of an image that a step of the camera must explain to be no cut
 SHOWN = 0.03  # share of the empty scene from which on an image shows it, behind something large
@@ -81,6 +85,27 @@ def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolAr
     alike = both > LIKENESS * np.sqrt((np.maximum(variance, 0) + 1) * (np.maximum(variance2, 0) + 1))
     textured = np.maximum(variance, variance2) > TEXTURE
     return textured & alike, textured & ~alike
+
+
+def seen_share(image: Image, scene: Image) -> tuple[float, float]:
+    """Share of what two small images show that is the same, and that has the same colours, too.
+
+    Plain parts count little: a road or the sky looks the same in many views.
+    """
+    one, other = image.astype(np.float32), scene.astype(np.float32)
+    kept, altered = structure(one, other)
+    near, plain = np.abs(one - other).max(axis=2) <= TOUCH, ~(kept | altered)
+    shown, total = PLAIN * float((plain & near).sum()), float((~plain).sum()) + PLAIN * float(plain.sum())
+    return (float(kept.sum()) + shown) / total, (float((kept & near).sum()) + shown) / total
+
+
+def gains_between(image: Float32Array, scene: Float32Array, where: BoolArray) -> Float64Array:
+    """Median gain of one small image over another for red, green and blue, over some pixels."""
+    lit = (scene > DARK) & (image < BRIGHT) & where[..., None]
+    shares = image / np.maximum(scene, 1)
+    ratios = [shares[..., channel][lit[..., channel]] for channel in range(3)]
+    gains = [float(np.median(found)) if found.size > LEAST_LIT else 1.0 for found in ratios]
+    return np.asarray(np.clip(gains, 0.25, 4.0))
 
 
 def is_shown(scene: Image | None, image: Image) -> bool:

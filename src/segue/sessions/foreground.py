@@ -24,7 +24,7 @@ from segue.sessions.explaining import draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_segmenter
-from segue.sessions.scene_events import SceneEvents
+from segue.sessions.scene_events import REST, SceneEvents
 from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.session import ExplainedSession
 from segue.sessions.stage_list import followed, stages_for
@@ -84,6 +84,8 @@ class ForegroundSession(ExplainedSession):
     _given: int = checkpointed()  # ... and have a result
     _hidden: BoolArray | None = checkpointed()
     _completed: int = checkpointed()
+    _settling: deque[Image] = checkpointed()  # the last frames of a change
+    _decision: str = checkpointed("")  # on the last frame
     state_types = (WorkFrame, SegmenterInput, ResizePadGeometry)
 
     def __init__(
@@ -117,9 +119,10 @@ class ForegroundSession(ExplainedSession):
 
     def reset(self) -> None:
         super().reset()
-        self._frames = deque()
+        self._frames, self._settling = deque(), deque(maxlen=REST - 1)
         self._masks.reset()
         self._events.restart()
+        self._background.restart()
         self._begin_scene()
 
     @property
@@ -167,14 +170,16 @@ class ForegroundSession(ExplainedSession):
 
     def _take(self, frame: Frame, prepared: None) -> None:
         image = self._reduced(frame)
-        panned = self._events.pans
-        event = self._event(frame, image)
-        decision = decision_of(event, pans=self._events.pans, panned=panned)
-        if decision and not (panned and self._events.pans):
-            _LOGGER.info("frame %d: %s", frame.index, decision)
+        before, event = self._decision, self._event(frame, image)
+        self._decision = decision_of(event, self._events, before)
+        if self._decision not in ("", before):
+            _LOGGER.info("frame %d: %s", frame.index, self._decision)
+        if self._events.changes:
+            self._give_nothing(frame, image)
+            return
         seen = SegmenterInput(image, plane_of(frame, image.shape[:2], self._depth_scale))
         work = WorkFrame(frame.index, frame.time, frame.size, image, seen, pans=self._events.pans)
-        work.event, work.hidden, work.decision = event, self._hidden, decision
+        work.event, work.hidden, work.decision = event, self._hidden, self._decision
         for stage in self._stages:
             stage.arrive(work, self._background)
         self._frames.append(work)
@@ -182,6 +187,14 @@ class ForegroundSession(ExplainedSession):
 
     def _end(self) -> None:
         self._advance(complete=True)
+
+    def _give_nothing(self, frame: Frame, image: Image) -> None:
+        """The result of a frame on which the image changes as a whole."""
+        self._settling.append(image)
+        shown = None
+        if self._explains:
+            shown = draw(image, None, np.zeros(image.shape[:2], np.float32), [[]], self._decision)
+        self._due.append((self._masks.nothing(frame.index, frame.time, frame.size), shown))
 
     def _reduced(self, frame: Frame) -> Image:
         """A copy of a frame at the working size: the caller may fill one array again."""
@@ -211,10 +224,12 @@ class ForegroundSession(ExplainedSession):
         """What happens to the image as a whole on a frame; scenes end and begin."""
         if self._background.begins(frame.index):  # frames that wait belong to the scene before
             self._advance()
-        known, panned = self._background.seek(frame.index), self._events.pans
-        event = self._events.look(image, self._background, known)
-        if event is Change.scene:
-            self._end_scene()
+        known, panned, changed = self._background.seek(frame.index), self._events.pans, self._events.changes
+        event, view = self._events.look(image, self._background, known), self._events.views.current
+        if self._events.changes and not changed:
+            self._forget_context()
+        if event.is_scene:
+            self._end_scene(event, view)
         elif event is not Change.none:
             self._forget_context()
             for stage in self._stages:
@@ -224,12 +239,14 @@ class ForegroundSession(ExplainedSession):
         if self._events.pans and not panned and self._completed:
             message = f"frame {frame.index}: the camera pans and is followed from here on"
             warnings.warn(message, ForegroundWarning, stacklevel=5)
+        if view is not None:
+            self._background.view = view
         return event
 
-    def _end_scene(self) -> None:
+    def _end_scene(self, event: Change = Change.scene, view: int | None = None) -> None:
         self._forget_context()
         self._masks.restart()
-        self._begin_scene()
+        self._begin_scene(event, view)
 
     def _forget_context(self) -> None:
         """Complete all frames: they are no context of those that follow."""
@@ -237,11 +254,13 @@ class ForegroundSession(ExplainedSession):
         self._frames.clear()
         self._decoded = self._given = 0
 
-    def _begin_scene(self) -> None:
+    def _begin_scene(self, event: Change = Change.scene, view: int | None = None) -> None:
         self._segmenter.restart()
-        self._background.restart()
+        seen = self._settling if view is not None else ()
+        self._background.enter(view, self._events.views.known, list(seen)[:: -(-len(seen) // 2) or 1])
+        self._settling.clear()
         for stage in self._stages:
-            stage.reset(Change.scene)
+            stage.reset(event)
         self._depth_scale.restart()
         self._hidden, self._completed, self._decoded, self._given = None, 0, 0, 0
 
@@ -296,10 +315,12 @@ class ForegroundSession(ExplainedSession):
             self._given += 1
 
 
-def decision_of(event: Change, *, pans: bool, panned: bool) -> str:
+def decision_of(event: Change, events: SceneEvents, before: str) -> str:
     """What was decided on a frame, in one word; empty where nothing happens to the image as a whole."""
-    if pans:
+    if events.changes:
+        return "change"
+    if events.pans:
         return "pan"
-    if panned:
+    if before == "pan":
         return "rest"
-    return {Change.scene: "cut", Change.light: "light", Change.none: ""}[event]
+    return {Change.scene: "cut", Change.back: "back", Change.light: "light", Change.none: ""}[event]

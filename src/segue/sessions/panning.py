@@ -49,6 +49,12 @@ class PanDetector(Checkpointable):
             self.pans = straight and float((way != 0).any(axis=1).mean()) > LEAST_FOUND
         return self.pans
 
+    @property
+    def pace(self) -> float:
+        """How far the camera usually goes from frame to frame while it moves, in parts of the longer side."""
+        steps = [float(np.hypot(*step)) for step in self._steps if any(step)]
+        return float(np.median(steps)) if steps else 0.0
+
 
 def view_of(small: Image) -> Float32Array:
     """A small image, RGB (h, w, 3), normalised, (h, w), for :func:`camera_step`."""

@@ -23,6 +23,12 @@ class Change(Enum):
     none = "none"
     light = "light"
     scene = "scene"
+    back = "back"  # a scene that was there before comes back
+
+    @property
+    def is_scene(self) -> bool:
+        """Whether another scene is there."""
+        return self in (Change.scene, Change.back)
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +86,10 @@ class Stage(Checkpointable):
     ahead: int = 0
 
     def reset(self, event: Change) -> None:
-        """Forget the scene, or after another light what must be close in time."""
+        """Forget the scene, or after another light what must be close in time.
+
+        ``event``: not none; where a scene comes back, the background is already the one that was learnt.
+        """
 
     def arrive(self, frame: WorkFrame, background: Background) -> None:
         """Take the next frame; its image may be changed."""

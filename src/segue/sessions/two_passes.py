@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ from segue.sessions.stages import Change
 from segue.sessions.video_scenes import LearntBackground, VideoPart, VideoScenes
 from segue.types import Frame, Image
 
+_LOGGER = logging.getLogger("segue")
+
 KEEP = 64  # samples of a part at most; when there are more, every second one goes
+KEEP_OF_VIEW = 16  # of these at most help where the camera shows the same view again
 LONGEST = 6000  # frames of a part: what changes in the course of the day is learnt anew
 QUIET = 12  # frames without a change on either side of a cut
 WAIT = 24  # frames after a frame that tell whether there is a cut, and whether the camera pans
@@ -42,6 +46,8 @@ class _Seen:
     image: Image
     cut: str  # value of the Change with which a part may begin, or of none
     pans: bool
+    changes: bool
+    view: int | None  # number of the view of the camera, if it is known
 
 
 class TwoPasses(Checkpointable, Passes):
@@ -64,6 +70,8 @@ class TwoPasses(Checkpointable, Passes):
     _waiting: deque[_Seen] = checkpointed(deque)
     _recent: deque[Image] = checkpointed()
     _samples: list[Sample] = checkpointed(list)
+    _views: dict[int, list[Sample]] = checkpointed(dict)  # of parts that have ended
+    _view: int | None = checkpointed(None)  # of the part
     _frames: int = checkpointed(0)  # of the part
     _every: int = checkpointed(1)
     _quiet: int = checkpointed(QUIET)  # frames since the last thing that seemed to be a cut
@@ -128,9 +136,14 @@ class TwoPasses(Checkpointable, Passes):
         if self._geometry is None:
             self._geometry = ResizePadGeometry.of(frame.size, self._short_side, 1)
         image = np.array(self._geometry.to_network(frame.image))
-        change = self._events.look(image, Background(), None)
-        cut = change if change in (Change.scene, Change.light) else Change.none
-        self._waiting.append(_Seen(frame.index, image, cut.value, self._events.pans))
+        events, change = self._events, self._events.look(image, Background(), None)
+        seen = _Seen(frame.index, image, change.value, events.pans, events.changes, events.views.current)
+        self._waiting.append(seen)
+        if change is not Change.none:  # the scene has begun when it settled
+            begun = list(self._waiting)[-1 - events.settled :]
+            for each in begun:
+                each.cut, each.changes, each.view = Change.none.value, False, seen.view
+            begun[0].cut = change.value
         if len(self._waiting) > WAIT:
             self._learn()
 
@@ -141,6 +154,7 @@ class TwoPasses(Checkpointable, Passes):
                 self._learn()
             self._close()
             self.done = True
+        _LOGGER.info("first pass: %d scenes in %d frames", self.scenes.count, self._count)
 
     def _config_fingerprint(self) -> dict[str, Any]:
         return {"model": self._segmenter.name, "short_side": self._short_side, "stages": self._stages}
@@ -153,25 +167,32 @@ class TwoPasses(Checkpointable, Passes):
         self._quiet = self._quiet + 1 if seen.cut == none else 1
         following = takewhile(lambda each: each.cut == none, self._waiting)
         pans = seen.pans or any(each.pans for each in following)
+        seen.changes = seen.changes and not pans
         if not parts:
             self._begin(seen, Change.none, pans=pans)
         elif is_cut:
             self._begin(seen, change, pans=pans)
         elif parts[-1].pans != pans:  # after a pan, what was known before lies elsewhere
             self._begin(seen, Change.none if pans else Change.scene, pans=pans)
-        elif self._frames >= LONGEST:
+        elif parts[-1].changes != seen.changes or self._frames >= LONGEST:
             self._begin(seen, Change.none, pans=pans)
-        if not pans:
+        if not pans and not seen.changes:
+            self._view = self._view if seen.view is None else seen.view
             self._sample(seen.image)
         self._frames += 1
 
     def _begin(self, seen: _Seen, change: Change, *, pans: bool) -> None:
         self._close()
-        if self._aligner is not None and change is Change.scene:
-            self._aligner.restart()
-        self.scenes.learnt.append(VideoPart(seen.index, change.value, Scene.of(seen.image, 1).planes, pans))
-        self._frames, self._every, self._samples = 0, 1, []
+        planes = Scene.of(seen.image, 1).planes
+        self.scenes.learnt.append(VideoPart(seen.index, change.value, planes, pans, seen.changes))
+        self._frames, self._every, self._samples, self._view = 0, 1, [], seen.view
         self._recent.clear()
+        if change.is_scene and self._aligner is not None:
+            self._aligner.restart()
+        if change is Change.back and seen.view in self._views:
+            self._samples = list(self._views[seen.view])
+            if self._aligner is not None:
+                self._aligner.refer_to(self._samples[0].image)
 
     def _sample(self, image: Image) -> None:
         """Take a frame of the part for its background."""
@@ -191,6 +212,10 @@ class TwoPasses(Checkpointable, Passes):
         if self._samples:
             scene = estimate_scene(self._samples, self._probability)
             self.scenes.learnt[-1].planes = scene.planes
+        if self._samples and self._view is not None:
+            self._views[self._view] = self._samples[:: -(-len(self._samples) // KEEP_OF_VIEW)]
+            known = self._events.views.known
+            self._views = {view: samples for view, samples in self._views.items() if view in known}
 
     def _probability(self, sample: Sample, scene: Scene) -> Float32Array:
         offsets = self._segmenter.offsets

@@ -29,6 +29,7 @@ class VideoPart:
     change: str  # value of the Change with which it begins
     planes: UInt8Array  # of its :class:`Scene`
     pans: bool = False  # the camera pans: there is no common background
+    changes: bool = False  # the image changes as a whole: there is nothing to be found
 
     @property
     def is_valid(self) -> bool:
@@ -88,6 +89,13 @@ class VideoScenes(Checkpointable):
         """
         self.state().save(path)
 
+    @property
+    def count(self) -> int:
+        """Number of scenes: parts with a background that differ in more than the light."""
+        parts = [part for part in self.learnt if not part.pans and not part.changes]
+        others = {Change.scene.value, Change.back.value}
+        return sum(number == 0 or part.change in others for number, part in enumerate(parts))
+
     def number_at(self, index: int) -> int:
         """Number, from 0, of the part to which a frame of the source belongs."""
         return max(0, bisect.bisect_right([part.first for part in self.learnt], index) - 1)
@@ -108,6 +116,7 @@ class LearntBackground(Background):
     _size: tuple[int, int] | None = checkpointed()
     _gains: tuple[float, ...] = checkpointed()
     pans: bool = checkpointed()
+    changes: bool = checkpointed()
     scene: Scene | None = checkpointed()
     state_types = (Scene,)
 
@@ -115,13 +124,15 @@ class LearntBackground(Background):
         self.scenes, self.of_this_video = scenes, of_this_video
         self._size: tuple[int, int] | None = None
         self._number, self.scene, self._gains, self.pans = -1, None, (1.0, 1.0, 1.0), False
+        self.changes = False
 
     def seek(self, index: int) -> Change | None:
         """Take the background of a frame, and tell whether something happens there, if that is known."""
         begins = self.begins(index)
         if begins:
             self._number = self.scenes.number_at(index)
-            self.pans = self.of_this_video and self.scenes.learnt[self._number].pans
+            part = self.scenes.learnt[self._number]
+            self.pans, self.changes = (self.of_this_video and each for each in (part.pans, part.changes))
             self.restart()
         if not self.of_this_video:
             return None
