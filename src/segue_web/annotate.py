@@ -78,6 +78,11 @@ class AnnotateBackend(Backend):
             "click": edits.click,
             "stroke": edits.stroke,
             "forget": edits.forget,
+            "clean": edits.clean,
+            "paste": edits.paste,
+            "spread": edits.spread,
+            "merge": self._merge,
+            "split": self._split,
             "object": self._object,
             "remove": self._remove,
             "undo": self._undo,
@@ -264,6 +269,22 @@ class AnnotateBackend(Backend):
         self._runner.refuse_while_running("remove an object")
         with self.project.change("removal of an object"):
             self.project.remove_object(object)
+
+    def _merge(self, object: messages.Number, into: messages.Number) -> None:
+        """Make an object part of another one, on all frames."""
+        self._runner.refuse_while_running("merge objects")
+        if {object, into} - set(self.project.unlocked((object, into))) or object == into:
+            raise PromptError("choose another unlocked object to merge with")
+        with self.project.change("merge"):
+            self.project.merge_object(object, into)
+
+    def _split(self, object: messages.Number, frame: messages.Index) -> dict[str, Any]:
+        """Make a new object of what an object is from a frame on."""
+        self._runner.refuse_while_running("split an object")
+        if not self.project.unlocked([object]):
+            raise PromptError("unlock the object first")
+        with self.project.change("split"):
+            return {"object": self.project.split_object(object, frame)}
 
     def _undo(self, redo: bool = False) -> dict[str, Any]:
         """Undo or redo a step of the history."""

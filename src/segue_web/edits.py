@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from segue.arrays import BoolArray
 from segue.errors import PromptError
 from segue.masks import encode_rle
+from segue.masks.pieces import Pieces
 from segue.masks.tracks import RleTrack
 from segue.prompts import Prompts
 from segue.types import Box
@@ -37,6 +38,11 @@ FRACTION = 4
 
 NEAR = 30
 """A click on paint of the opposite kind changes it within this part of the shorter side of the frame."""
+
+SPECK = 0.05
+"""Parts of a mask below this share of its largest one are specks."""
+
+Flaw = Literal["holes", "specks"]
 
 NEAREST = 4.0
 """Pixels within which it changes paint in a small frame."""
@@ -128,6 +134,56 @@ class Edits:
                 self._project.put(frame, {object: (plane, FrameAnnotation("given"))})
                 self._project.correct(frame, object, Correction())
 
+    def clean(self, frame: Index, object: Number, seen: Revision, what: Flaw) -> None:
+        """Fill the holes of a mask, or remove its specks; what changes counts as painted or erased."""
+        plane = self._project.plane(frame, object)
+        flaws = holes(plane) if what == "holes" else specks(plane)
+        if not flaws.any():
+            raise PromptError(f"the mask has no {what}")
+        if what == "holes":
+            self._give(
+                frame, object, seen, "filled holes", lambda plane, paint: (plane | flaws, paint.add(flaws))
+            )
+        else:
+            self._give(
+                frame,
+                object,
+                seen,
+                "removed specks",
+                lambda plane, paint: (plane & ~flaws, paint.erase(flaws)),
+            )
+
+    def paste(
+        self, frame: Index, object: Number | None, seen: Revision, of_frame: Index, of_object: Number
+    ) -> dict[str, Any]:
+        """Give an object the mask that an object, the same or another one, has on a frame."""
+        copied = self._copied(of_frame, of_object)
+        pasted = copied, Paint(copied, np.zeros_like(copied))
+        return self._give(frame, object, seen, "paste", lambda _, __: pasted, ((), None))
+
+    def spread(
+        self, frame: Index, object: Number, seen: Revision, first: Index, last: Index
+    ) -> dict[str, Any]:
+        """Copy the mask of a frame to other frames, but for those that a person corrected."""
+        project = self._project
+        project.check_edit(frame, seen, object)
+        copied = self._copied(frame, object)
+        known = set(project.frames_of([object]))
+        frames = [i for i in range(first, min(last, self._video.count - 1) + 1) if i not in known]
+        if not frames:
+            raise PromptError(f"there is no frame from {first} to {last} that nobody corrected")
+        with project.change("copies of a mask"):
+            for index in frames:
+                project.put(index, {object: (copied, FrameAnnotation("given"))})
+                project.correct(index, object, Correction(on=_runs(copied)))
+        return {"frames": len(frames)}
+
+    def _copied(self, frame: int, number: int) -> BoolArray:
+        copied = self._project.plane(frame, number)
+        if not copied.any():
+            raise PromptError(f"there is no mask to copy on frame {frame}")
+        return copied
+
     def _give(
         self,
         frame: int,
@@ -186,6 +242,19 @@ class Paint:
 def _runs(plane: BoolArray) -> str:
     """Run lengths of a mask, empty if it has no pixel."""
     return encode_rle(plane)["counts"] if plane.any() else ""
+
+
+def holes(plane: BoolArray) -> BoolArray:
+    """Pixels that a mask encloses without having them, (H, W)."""
+    around = np.pad(~plane, 1, constant_values=True).view(np.uint8)
+    labels = cv2.connectedComponents(around, connectivity=4)[1]
+    return np.asarray(~plane & (labels[1:-1, 1:-1] != labels[0, 0]))
+
+
+def specks(plane: BoolArray) -> BoolArray:
+    """Parts of a mask that are small beside its largest one, (H, W)."""
+    pieces = Pieces.of(plane)
+    return pieces.where(pieces.areas < SPECK * pieces.areas.max())
 
 
 def filled(corners: npt.NDArray[np.float64], size: tuple[int, int]) -> BoolArray:

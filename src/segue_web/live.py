@@ -27,8 +27,8 @@ from segue.video.events import Event
 from segue.video.notify import Notifier
 from segue.video.readers import ConnectionChange
 from segue.video.zones import Zone
+from segue_web.colours import palette
 from segue_web.guard import LocalServer, guarded_app
-from segue_web.project import COLOURS
 
 with requires_extra("web"):
     from fastapi import FastAPI, WebSocket, WebSocketDisconnect
@@ -129,7 +129,7 @@ class LivePage(Observer):
 
     def ready(self, source: Source, zones: Sequence[Zone]) -> None:
         shown = [{"name": zone.name, "points": zone.points, "line": zone.is_line} for zone in zones]
-        self._about = {"name": source.name, "live": source.endless, "zones": shown, "colours": COLOURS}
+        self._about = {"name": source.name, "live": source.endless, "zones": shown, "colours": palette()}
         self._source = source
         self._server.start()
         self._observer.ready(source, zones)

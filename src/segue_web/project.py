@@ -17,6 +17,7 @@ from segue.masks import encode_rle
 from segue.masks.rle import check_runs
 from segue.masks.values import MAX_ID
 from segue.types import IndexMask
+from segue_web.colours import colour_of
 from segue_web.store import Changed, Row, StaleError, Store
 
 Send = Callable[[dict[str, Any]], None]
@@ -26,10 +27,6 @@ Kind = Literal["given", "tracked", "imported", "interpolated"]
 """Origin of the mask of an object on a frame; ``given`` masks are a person's and are kept.
 
 Only projects of earlier versions have ``interpolated`` ones."""
-
-COLOURS = ("#f2495c", "#ffb020", "#37c978", "#35b6f2", "#b877f2", "#f277b6", "#8fd14f", "#f28b54", "#5c7cfa",
-           "#20c9b4", "#e6d34a", "#c98a5e")  # fmt: skip
-"""Colours of new objects, in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,9 @@ class Correction:
 
 MarkedMask = tuple[BoolArray, FrameAnnotation]
 """The mask of one object on one frame, (H, W), and what is known of it."""
+
+_OF_BOTH_PARTS = ("category", "team", "attributes")
+"""Fields of an object that the parts have into which it is split."""
 
 _TIMELINE = "frame, object, kind, score, area"
 
@@ -192,8 +192,8 @@ class Project(Store):
         if number > MAX_ID:
             raise SegueError(f"a project holds ids up to {MAX_ID}; begin another with --project")
         self._set_meta("last", number)
-        colour = COLOURS[(number - 1) % len(COLOURS)]
-        row = {"id": number, "name": name or f"Object {number}", "colour": colour, "visible": 1, "locked": 0}
+        row = {"id": number, "name": name or f"Object {number}", "colour": colour_of(number)}
+        row |= {"visible": 1, "locked": 0}
         self._set("objects", (number,), row | {"category": "", "team": "", "attributes": ""})
         return number
 
@@ -217,6 +217,48 @@ class Project(Store):
         for (frame,) in self._db.execute("SELECT frame FROM marks WHERE object=?", (number,)).fetchall():
             self.clear(frame, number)
         self._set("objects", (number,), None)
+
+    def merge_object(self, number: int, into: int) -> None:
+        """Make an object part of another one on all frames, inside :meth:`change`."""
+        known = self.marks_of(into)
+        for frame, mark in self.marks_of(number).items():
+            if frame not in known:
+                self._move(frame, number, into)
+                continue
+            plane = self.plane(frame, number) | self.plane(frame, into)
+            given = "given" in (mark.kind, known[frame].kind)
+            kind = "given" if given else known[frame].kind
+            score, area = min(mark.score, known[frame].score), int(np.count_nonzero(plane))
+            counts = encode_rle(plane)["counts"] if area else ""
+            self._put(frame, into, counts, FrameAnnotation(kind, score, area))
+            # Clicks of two objects mean nothing to the prompter as those of one.
+            self.correct(frame, into, Correction(on=counts) if given else None)
+        self.remove_object(number)
+
+    def split_object(self, number: int, frame: int) -> int:
+        """Make all of an object from a frame on a new one, inside :meth:`change`."""
+        row = self._object(number)
+        frames = [index for index in self.marks_of(number) if index >= frame]
+        if not frames or len(frames) == len(self.marks_of(number)):
+            raise PromptError(f"{row['name']} has masks on one side of frame {frame} only")
+        new = self.add_object()
+        self._set("objects", (new,), {**self._object(new), **{key: row[key] for key in _OF_BOTH_PARTS}})
+        for index in frames:
+            self._move(index, number, new)
+        return new
+
+    def _move(self, frame: int, number: int, to: int) -> None:
+        """Give the mask of an object on a frame, and what was said of it, to another one."""
+        mark, said = self.marks(frame)[number], self.correction(frame, number)
+        counts = self.masks(frame).get(number, "")
+        self.clear(frame, number)
+        self._put(frame, to, counts, mark)
+        self.correct(frame, to, said)
+
+    def marks_of(self, number: int) -> dict[int, FrameAnnotation]:
+        """Marks of an object by frame, ascending."""
+        rows = self._db.execute(f"SELECT {_TIMELINE} FROM marks WHERE object=? ORDER BY frame", (number,))
+        return {row["frame"]: FrameAnnotation(*tuple(row)[2:]) for row in rows}
 
     def untracked(self, number: int) -> dict[int, tuple[Side, ...]]:
         """Where an object was not tracked since its corrections, by their frames."""

@@ -22,7 +22,7 @@ from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.naming import distinct_ends
 from segue_web import messages
-from segue_web.project import COLOURS
+from segue_web.colours import colour_of
 from segue_web.server import Backend
 from segue_web.video import Video
 
@@ -200,7 +200,7 @@ class ViewBackend(Backend):
             others = self._comparison.second.names.items()
             names = {self._comparison.ids[i]: name for i, name in others} | names
         objects = [
-            {"id": i, "name": name, "colour": COLOURS[n % len(COLOURS)], "visible": True, "locked": True}
+            {"id": i, "name": name, "colour": colour_of(n + 1), "visible": True, "locked": True}
             for n, (i, name) in enumerate(sorted(names.items()))
         ]
         timeline = [

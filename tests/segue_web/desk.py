@@ -35,6 +35,7 @@ class Desk:
         self.revision = 0
         self.objects: list[int] = []
         self.undo: str | None = None
+        self.frames = FRAMES
         self.looks: dict[int, Message] = {}
         self.errors: list[str] = []
         self.send: Callable[[str], None] = lambda _: None
@@ -73,7 +74,7 @@ class Desk:
         """Answer with what is known now, and with these."""
         known: Message = {}
         if message["op"] == "hello":
-            video = {"name": "pond", "width": WIDTH, "height": HEIGHT, "frames": FRAMES, "fps": 25}
+            video = {"name": "pond", "width": WIDTH, "height": HEIGHT, "frames": self.frames, "fps": 25}
             video |= {"pixel_aspect": 1, "times": None}
             known = {
                 "mode": "annotate", "video": video, "objects": self.about(),
@@ -143,6 +144,16 @@ class Desk:
 
     def here(self, text: str) -> None:
         playwright.expect(self.page.locator("#here-text")).to_contain_text(text)
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a place of the video is in the window."""
+        place = """([x, y]) => import("./static/view.js").then(({ view: { canvas, scale, offset } }) => {
+          const box = canvas.getBoundingClientRect();
+          const ratio = devicePixelRatio;
+          return [box.left + (x * scale + offset.x) / ratio, box.top + (y * scale + offset.y) / ratio];
+        })"""
+        left, top = self.page.evaluate(place, [x, y])
+        return left, top
 
     def click(self, x: float, y: float) -> None:
         box = self.page.locator("#canvas").bounding_box()

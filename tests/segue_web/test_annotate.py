@@ -703,3 +703,81 @@ def test_objects_of_a_file_cannot_share_an_object_nor_change_a_locked_one(
 def test_frames_that_are_not_there_are_refused(ask: Ask) -> None:
     with pytest.raises(SegueError, match="frame 12"):
         ask("click", frame=12, object=None, points=[(1, 1, True)], seen=0)
+
+
+def shown(backend: AnnotateBackend, frame: int, number: int) -> np.ndarray:
+    return backend.project.plane(frame, number)
+
+
+def seen(backend: AnnotateBackend, frame: int) -> int:
+    return backend.project.frame_revision(frame)
+
+
+def test_holes_are_filled_and_specks_removed_for_good(backend: AnnotateBackend, ask: Ask) -> None:
+    ring = np.zeros(backend.video.size, np.bool_)
+    ring[10:30, 10:30] = True
+    ring[15:20, 15:20] = False
+    ring[40:42, 50:52] = True
+    with backend.project.change("set up"):
+        number = backend.project.add_object()
+        backend.project.put(3, {number: (ring, FrameAnnotation("tracked", 0.5))})
+
+    ask("clean", frame=3, object=number, seen=seen(backend, 3), what="holes")
+    filled_ring = shown(backend, 3, number)
+    assert filled_ring[15:20, 15:20].all()
+    assert np.array_equal(filled_ring[40:42, 50:52], ring[40:42, 50:52])
+    ask("clean", frame=3, object=number, seen=seen(backend, 3), what="specks")
+    assert shown(backend, 3, number).sum() == 400
+    assert backend.project.marks(3)[number].kind == "given"
+    for what in ("holes", "specks"):
+        with pytest.raises(PromptError, match=f"no {what}"):
+            ask("clean", frame=3, object=number, seen=seen(backend, 3), what=what)
+
+    click(ask, 3, 55, 41, number)
+    assert shown(backend, 3, number)[15:20, 15:20].all(), "what was filled is painted"
+    assert not shown(backend, 3, number)[40:42, 50:52].all(), "what was removed is erased"
+
+
+def test_a_mask_is_pasted_on_another_frame_and_into_another_object(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    one = click(ask, 2, 20, 20)
+    mask = shown(backend, 2, one)
+    ask("paste", frame=7, object=one, seen=seen(backend, 7), of_frame=2, of_object=one)
+    two = ask("paste", frame=5, object=None, seen=seen(backend, 5), of_frame=2, of_object=one)["object"]
+
+    assert np.array_equal(shown(backend, 7, one), mask)
+    assert np.array_equal(shown(backend, 5, two), mask)
+    assert backend.project.marks(7)[one].kind == "given"
+    with pytest.raises(PromptError, match="no mask to copy"):
+        ask("paste", frame=7, object=one, seen=seen(backend, 7), of_frame=3, of_object=one)
+
+
+def test_a_mask_is_copied_to_frames_that_nobody_corrected(backend: AnnotateBackend, ask: Ask) -> None:
+    one = click(ask, 2, 20, 20)
+    click(ask, 5, 40, 20, one)
+    mask, other = shown(backend, 2, one), shown(backend, 5, one)
+
+    answer = ask("spread", frame=2, object=one, seen=seen(backend, 2), first=3, last=99)
+
+    assert answer == {"frames": 8}
+    for frame in range(3, 12):
+        assert np.array_equal(shown(backend, frame, one), other if frame == 5 else mask), frame
+    ask("undo")
+    assert sorted(backend.project.marks_of(one)) == [2, 5]
+
+
+def test_objects_are_merged_and_split(backend: AnnotateBackend, ask: Ask) -> None:
+    one, two = click(ask, 2, 20, 20), click(ask, 4, 40, 20)
+    ask("object", object=two, locked=True)
+    with pytest.raises(PromptError, match="unlocked"):
+        ask("merge", object=one, into=two)
+    with pytest.raises(PromptError, match="another"):
+        ask("merge", object=one, into=one)
+    ask("object", object=two, locked=False)
+    ask("merge", object=two, into=one)
+    assert list(backend.project.marks_of(one)) == [2, 4]
+
+    new = ask("split", object=one, frame=3)["object"]
+    assert list(backend.project.marks_of(one)) == [2]
+    assert list(backend.project.marks_of(new)) == [4]

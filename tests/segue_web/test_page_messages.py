@@ -75,6 +75,7 @@ def test_a_removed_object_can_be_taken_back_until_something_else_is_changed(desk
 def test_a_search_says_which_detector_took_the_text(desk: Desk) -> None:
     desk.held = {"find"}
     desk.open()
+    desk.page.locator("#tab-found").click()
     desk.page.locator("#wanted").fill("person")
     desk.page.locator("#wanted").press("Enter")
     asked = desk.next("find")
@@ -125,11 +126,15 @@ def test_long_names_end_with_an_ellipsis(desk: Desk, name: str) -> None:
     assert shown.evaluate("node => getComputedStyle(node).textOverflow") == "ellipsis"
 
 
-def test_the_hint_covers_nothing_of_the_image(desk: Desk) -> None:
+@pytest.mark.parametrize("part", ["#hint", "#progress"])
+def test_hint_and_progress_cover_nothing_of_the_image(desk: Desk, part: str) -> None:
     desk.open()
-    image, hint = (desk.page.locator(name).bounding_box() for name in ("#canvas", "#hint"))
-    assert hint["height"] > 12
-    assert image["y"] + image["height"] <= hint["y"]
+    if part == "#progress":
+        desk.send(json.dumps({"event": "loading", "loading": True}))
+        desk.page.locator(part).wait_for()
+    image, other = (desk.page.locator(name).bounding_box() for name in ("#canvas", part))
+    assert other["height"] > 12
+    assert image["y"] + image["height"] <= other["y"]
 
 
 def test_rows_of_the_timeline_are_seen_in_light_colours(desk: Desk) -> None:

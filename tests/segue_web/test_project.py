@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue.errors import SegueError, SinkError, SourceError
-from segue_web import project as project_module
+from segue.errors import PromptError, SegueError, SinkError, SourceError
+from segue_web.colours import colour_of
 from segue_web.project import Correction, FrameAnnotation, Project
 
 SIZE = (20, 30)
@@ -64,7 +64,7 @@ def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
         {
             "id": 1,
             "name": "Koi",
-            "colour": project_module.COLOURS[0],
+            "colour": colour_of(1),
             "visible": True,
             "locked": True,
             "category": "fish",
@@ -315,3 +315,65 @@ def test_a_kill_loses_no_more_than_the_frame_in_work(tmp_path: Path, seen: int) 
         assert found in {(index + t) % 20 for t in (turn - 1, turn, turn + 1)}
         assert project.marks(index)[1].area == 80
     assert project.undo() is not None
+
+
+def test_a_merged_object_is_part_of_the_other_and_comes_back_with_undo(project: Project) -> None:
+    with project.change("set up"):
+        one, two = project.add_object(), project.add_object()
+        project.put(
+            0, {one: (plane(2), FrameAnnotation("given")), two: (plane(14), FrameAnnotation("tracked", 0.5))}
+        )
+        project.correct(0, one, Correction(((3.0, 5.0, True),)))
+        project.put(1, {two: (plane(14), FrameAnnotation("given"))})
+        project.correct(1, two, Correction(((15.0, 5.0, True),)))
+        project.put(2, {one: (plane(2), FrameAnnotation("tracked", 0.75))})
+
+    with project.change("merge"):
+        project.merge_object(two, one)
+
+    assert [row["id"] for row in project.objects()] == [one]
+    assert np.array_equal(project.plane(0, one), plane(2) | plane(14))
+    assert project.marks(0)[one] == FrameAnnotation("given", 0.5, 160)
+    assert project.prompts(0) == {}
+    assert np.array_equal(project.plane(1, one), plane(14))
+    assert project.prompts(1) == {one: {"points": [[15.0, 5.0, True]], "box": None}}
+    assert project.marks(2)[one] == FrameAnnotation("tracked", 0.75, 80)
+
+    project.undo()
+    assert [row["id"] for row in project.objects()] == [one, two]
+    assert np.array_equal(project.plane(0, one), plane(2))
+    assert np.array_equal(project.plane(0, two), plane(14))
+    assert project.prompts(0) == {one: {"points": [[3.0, 5.0, True]], "box": None}}
+
+
+def test_an_object_is_split_at_a_frame(project: Project) -> None:
+    with project.change("set up"):
+        one = project.add_object("bus")
+        project.set_object(one, category="vehicle", group="left", attributes={"colour": "red"})
+        for frame in range(4):
+            project.put(frame, {one: (plane(2 * frame), FrameAnnotation("tracked", 0.5))})
+        project.put(3, {one: (np.zeros(SIZE, np.bool_), FrameAnnotation("given"))})
+        project.correct(2, one, Correction(((5.0, 5.0, True),)))
+
+    with pytest.raises(PromptError, match="one side"):
+        project.split_object(one, 0)
+    with project.change("split"):
+        new = project.split_object(one, 2)
+
+    assert {frame: list(project.marks(frame)) for frame in range(4)} == {
+        0: [one],
+        1: [one],
+        2: [new],
+        3: [new],
+    }
+    assert np.array_equal(project.plane(2, new), plane(4))
+    assert project.marks(3)[new] == FrameAnnotation("given")
+    assert project.prompts(2) == {new: {"points": [[5.0, 5.0, True]], "box": None}}
+    rows = {row["id"]: row for row in project.objects()}
+    assert [rows[new][key] for key in ("category", "group", "attributes")] == [
+        "vehicle",
+        "left",
+        {"colour": "red"},
+    ]
+    project.undo()
+    assert list(project.marks_of(one)) == [0, 1, 2, 3]

@@ -108,7 +108,10 @@ for (const button of all("[data-command]")) {
   button.title = command.name + (command.keys ? ` (${written(command.keys)})` : "");
   button.setAttribute("aria-label", command.name);
   button.append(icon(command.icon), ...(command.text ? [span(command.text, "text")] : []));
-  button.onclick = () => command.run();
+  button.onclick = ({ detail }) => {
+    command.run();
+    if (detail) button.blur();  // after a click, keys such as Space are for the video
+  };
 }
 element("tools").append(
   ...TOOLS.map(toolButton), make("hr"),
@@ -116,5 +119,13 @@ element("tools").append(
 );
 const [frame, threshold] = [element("frame"), element("threshold")];
 frame.onchange = () => go(Number(frame.value) || 0);
+for (const [id, value] of Object.entries({
+  speed: (text) => Number(text),
+  stride: (text) => Math.min(9999, Math.max(2, Math.round(Number(text)) || 10)),
+  seek: (text) => text,
+})) {
+  // Keys are for the video again.
+  element(id).onchange = () => { remember(id, value(element(id).value)); element(id).blur(); };
+}
 threshold.onchange = () => remember("threshold", Math.min(1, Math.max(0, Number(threshold.value) || 0)));
 connect(onEvent, onState);

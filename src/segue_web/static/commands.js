@@ -1,10 +1,10 @@
 // Commands: each has a name, an icon, perhaps keys, and one way to run it.
 
-import { exportDialog, helpDialog, importDialog } from "./dialogs.js";
-import { element, notice, otherTheme } from "./dom.js";
-import { forget, stop, toggleChosen, track, trackAll, undo } from "./edits.js";
+import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
+import { commandButton, element, notice, otherTheme } from "./dom.js";
+import { clean, copyMask, forget, pasteMask, split, stop, toggleChosen, track, trackAll, undo } from "./edits.js";
 import { remember } from "./link.js";
-import { go, goGiven, goUnsure, togglePlay } from "./playback.js";
+import { go, goSought, goUnsure, togglePlay } from "./playback.js";
 import { COMPARE_MODES, state } from "./state.js";
 import { adopt, find } from "./suggestions.js";
 import { view } from "./view.js";
@@ -12,6 +12,7 @@ import { view } from "./view.js";
 const editable = () => state.editable;
 const idle = () => editable() && !state.running && !state.starting;
 const hasObject = () => editable() && state.object !== null;
+const hasMask = () => hasObject() && (state.marksOf(Number(state.object)).get(state.frame)?.area ?? 0) > 0;
 const hasChosen = () => editable() && Boolean(state.chosenObject);
 // An edit that the server has not answered yet may be what there is to track or to undo; both wait for it.
 const canTrack = () => idle() && (state.pending > 0 || state.starts.length > 0);
@@ -21,12 +22,13 @@ export const commands = {
   play: { name: "Play or pause", icon: "play", keys: "space", run: () => togglePlay() },
   back: { name: "Frame before", icon: "previous", keys: "ArrowLeft", run: () => go(state.frame - 1) },
   forward: { name: "Next frame", icon: "next", keys: "ArrowRight", run: () => go(state.frame + 1) },
-  back10: { name: "Ten frames back", icon: "previous", keys: "shift+ArrowLeft", run: () => go(state.frame - 10) },
-  forward10: { name: "Ten frames on", icon: "next", keys: "shift+ArrowRight", run: () => go(state.frame + 10) },
+  back10: { name: "A step back, of several frames", icon: "previous", keys: "shift+ArrowLeft", run: () => go(state.frame - Number(state.settings.stride)) },
+  forward10: { name: "A step on, of several frames", icon: "next", keys: "shift+ArrowRight", run: () => go(state.frame + Number(state.settings.stride)) },
+  loop: { name: "Play the range again and again", icon: "loop", run: () => remember("loop", !state.settings.loop) },
   first: { name: "First frame", icon: "first", keys: "Home", run: () => go(0) },
   last: { name: "Last frame", icon: "last", keys: "End", run: () => go(state.video.frames - 1) },
-  previousGiven: { name: "Corrected frame before", icon: "given", keys: ",", run: () => goGiven(-1) },
-  nextGiven: { name: "Next corrected frame", icon: "nextGiven", keys: ".", run: () => goGiven(1) },
+  previousGiven: { name: "Back to a frame that is corrected, lacks a mask, or is to be reviewed", icon: "given", keys: ",", run: () => goSought(-1) },
+  nextGiven: { name: "On to a frame that is corrected, lacks a mask, or is to be reviewed", icon: "nextGiven", keys: ".", run: () => goSought(1) },
   nextUnsure: { name: "Frame to look at next", icon: "next", keys: "m", run: () => goUnsure() },
   trackForward: { name: "Track the chosen object forwards, with those corrected on the same frame", text: "Track", icon: "forward", keys: "t", can: canTrack, run: () => track("forward") },
   trackBack: { name: "Track the chosen object backwards, with those corrected on the same frame", text: "Back", icon: "back", keys: "shift+T", can: canTrack, run: () => track("back") },
@@ -35,10 +37,10 @@ export const commands = {
   trackAllBack: { name: "Track all objects backwards, also finished ones", icon: "back", keys: "shift+O", can: canTrack, run: () => trackAll("back") },
   rangeFrom: { name: "Track and export from this frame on; again: from the first", icon: "from", keys: "<", can: editable, run: () => setRange("from") },
   rangeTo: { name: "Track and export up to this frame; again: to the last", icon: "to", keys: ">", can: editable, run: () => setRange("to") },
-  rename: { name: "Name of the chosen object", icon: "panel", keys: "F2", can: hasChosen, run: () => element("name").select() },
-  chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: hasChosen, run: () => element("category").focus() },
-  chooseGroup: { name: "Group of the chosen object", icon: "panel", keys: "q", can: hasChosen, run: () => element("group").focus() },
-  addAttribute: { name: "Attribute of the chosen object", icon: "panel", keys: "j", can: hasChosen, run: () => element("attribute").focus() },
+  rename: { name: "Name of the chosen object", icon: "panel", keys: "F2", can: hasChosen, run: () => goInto("name") },
+  chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: hasChosen, run: () => goInto("category") },
+  chooseGroup: { name: "Group of the chosen object", icon: "panel", keys: "q", can: hasChosen, run: () => goInto("group") },
+  addAttribute: { name: "Attribute of the chosen object", icon: "panel", keys: "j", can: hasChosen, run: () => goInto("attribute") },
   wholeGroup: { name: "Choose all of the object's group, to track, export, hide or lock", icon: "panel", keys: "u", can: () => Boolean(state.chosenObject?.group), run: () => state.chooseGroup(state.chosenObject?.group ?? "") },
   hide: { name: "Hide or show what is chosen", icon: "eye", keys: "y", can: () => state.chosenIds.length > 0, run: () => toggleChosen("visible") },
   lock: { name: "Lock or unlock what is chosen", icon: "lock", keys: "l", can: () => editable() && state.chosenIds.length > 0, run: () => toggleChosen("locked") },
@@ -48,12 +50,20 @@ export const commands = {
   newObject: { name: "New object", icon: "plus", keys: "n", can: editable, run: () => { state.chooseNew(); notice("Click on the new object, or draw a box around it."); } },
   hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => forget(true) },
   clearObject: { name: "Clear the object's mask on this frame", text: "Clear mask", icon: "clear", keys: "Delete", can: () => hasObject() && state.marksOf(Number(state.object)).has(state.frame), run: () => forget(false) },
+  fillHoles: { name: "Fill the holes of the mask", icon: "fill", can: hasMask, run: () => clean("holes") },
+  removeSpecks: { name: "Remove specks: small parts of the mask", icon: "specks", can: hasMask, run: () => clean("specks") },
+  copyMask: { name: "Copy the mask", icon: "copy", keys: "ctrl+c", can: hasMask, run: () => copyMask() },
+  pasteMask: { name: "Paste the copied mask here", icon: "paste", keys: "ctrl+v", can: editable, run: () => pasteMask() },
+  spreadMask: { name: "Copy the mask to other frames", icon: "spread", can: hasMask, run: () => spreadDialog() },
+  splitObject: { name: "Split: a new object from this frame on", icon: "split", can: () => idle() && hasChosen(), run: () => void split() },
+  mergeObject: { name: "Merge with another object", icon: "merge", can: () => idle() && hasChosen() && state.objects.length > 1, run: () => mergeDialog() },
   find: { name: "Suggest objects on this frame", text: "Find", icon: "find", keys: "f", can: () => editable() && !state.finding, run: () => find() },
   adopt: { name: "Add the chosen suggestions as objects", text: "Add as objects", icon: "plus", can: editable, run: () => adopt() },
   smaller: { name: "Smaller brush", icon: "minus", keys: "[", can: editable, run: () => remember("brush", Math.max(2, Math.round(Number(state.settings.brush) * 0.8))) },
   larger: { name: "Larger brush", icon: "plus", keys: "]", can: editable, run: () => remember("brush", Math.min(300, Math.ceil(Number(state.settings.brush) * 1.25))) },
   compare: { name: "Look at both results in the next way: slider, side by side, difference", icon: "panel", keys: "c", mode: "compare", can: () => state.mode === "compare", run: () => { const modes = COMPARE_MODES.map(([id]) => id); view.arrange(() => { state.compare = modes[(modes.indexOf(state.compare) + 1) % modes.length]; }); } },
   masks: { name: "Hide or show the masks", icon: "eye", keys: "h", run: () => { state.settings.hidden = !state.settings.hidden; state.changed(); } },
+  labels: { name: "Names and numbers on the masks", icon: "label", keys: "i", run: () => remember("labels", !state.settings.labels) },
   fit: { name: "Fit the image into the window", icon: "box", keys: "0", run: () => { view.fit(); state.changed(); } },
   zoomIn: { name: "Zoom in", icon: "plus", keys: "+", run: () => view.zoom(1.25) },
   zoomOut: { name: "Zoom out", icon: "minus", keys: "-", run: () => view.zoom(0.8) },
@@ -61,7 +71,7 @@ export const commands = {
   exportDialog: { name: "Export", text: "Export", icon: "export", can: idle, run: () => exportDialog() },
   theme: { name: "Dark or light", icon: "theme", run: () => remember("theme", otherTheme(state.settings.theme)) },
   help: { name: "Help and keys", icon: "help", keys: "?", run: () => helpDialog(Object.values(commands)) },
-  drawer: { name: "Objects and frames", icon: "panel", run: () => { const open = element("side").classList.toggle("open"); document.querySelector(".drawer-button")?.setAttribute("aria-expanded", String(open)); } },
+  drawer: { name: "Objects and frames", icon: "panel", run: () => openSide(!element("side").classList.contains("open")) },
 };
 
 /** Begin or end the frames to track here, or take that back. */
@@ -69,4 +79,16 @@ function setRange(end) {
   remember(end, Number(state.settings[end]) === state.frame ? -1 : state.frame);
   const [first, last] = state.wanted;
   if (first > last) remember(end === "from" ? "to" : "from", -1);
+}
+
+/** Open or close the side where the window is too narrow to show it always. */
+function openSide(open) {
+  element("side").classList.toggle("open", open);
+  commandButton("drawer").setAttribute("aria-expanded", String(open));
+}
+
+/** Type into a field of the chosen object. */
+function goInto(field) {
+  openSide(true);
+  element(field).select();
 }

@@ -1,7 +1,7 @@
 // The dialogs: export, import, help.
 
 import { dialog, make, notice, span, tick } from "./dom.js";
-import { start } from "./edits.js";
+import { merge, spread, start } from "./edits.js";
 import { ask } from "./link.js";
 import { state } from "./state.js";
 import { TOOLS } from "./tools.js";
@@ -34,6 +34,36 @@ export function exportDialog() {
   const box = dialog("Export", [
     make("div", { className: "row" }, [make("label", {}, ["Frames from", from]), make("label", {}, ["to", to])]),
     whole.label, soft.label, make("h3", { textContent: "Objects" }), make("ul", { className: "found" }, boxes), ...groups,
+  ]);
+}
+
+/** Asks to which frames the mask of the chosen object is copied. */
+export function spreadDialog() {
+  const last = state.video.frames - 1;
+  const limit = (name, value) => make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
+  const [from, to] = [limit("First frame", Math.min(last, state.frame + 1)), limit("Last frame", state.wanted[1])];
+  const run = () => {
+    box.close();
+    const [first, end] = [from, to].map((input) => Math.min(last, Math.max(0, Math.round(Number(input.value) || 0))));
+    void spread(first, end);
+  };
+  const box = dialog("Copy the mask to other frames", [
+    make("p", { textContent: `The mask of ${state.chosenObject?.name} on frame ${state.frame}, for an object that does not move. Frames that you corrected stay.` }),
+    make("div", { className: "row" }, [make("label", {}, ["Frames from", from]), make("label", {}, ["to", to])]),
+    make("button", { className: "primary", textContent: "Copy", onclick: run }),
+  ]);
+}
+
+/** Asks of which object the chosen one becomes a part. */
+export function mergeDialog() {
+  const item = state.chosenObject;
+  const others = state.ordered.filter((other) => other !== item && !other.locked);
+  const select = make("select", { "aria-label": "The other object" }, others.map((other) => make("option", { value: String(other.id), textContent: other.name })));
+  const run = () => { box.close(); void merge(item?.id, Number(select.value)); };
+  const box = dialog("Merge two objects", [
+    make("p", { textContent: `${item?.name} becomes part of the other object, on all frames. Undo takes it back.` }),
+    make("div", { className: "row" }, [make("label", { className: "grow" }, ["Merge with", select])]),
+    make("button", { className: "primary", textContent: "Merge", onclick: run, disabled: !others.length }),
   ]);
 }
 
@@ -92,7 +122,7 @@ export function helpDialog(commands) {
     ...(edits ? TOOLS.map((tool) => [tool.key.toUpperCase(), tool.name]) : []),
     ...usable.map((item) => [written(item.keys), item.name]),
     ["1 – 9", "Choose an object"], ["Shift 1 – 9, 0", "Opacity of the masks: 10 to 90, 100 %"], ["W A S D", "Move the cross (Shift: faster)"], ["Enter", "Use the tool at the cross"],
-    ["Wheel", "Zoom; drag with the middle button to move"],
+    ["Wheel", "Zoom; drag with the middle button to move"], ["Ctrl Wheel", "Zoom of the timeline; a double click shows all of it"],
   ];
   const steps = ["Go to a frame that shows the object well, and click on it. Click on what is missing, right click on what is too much.",
     "Press Track. The masks arrive in the timeline; the height of a bar is the confidence.",
@@ -104,6 +134,6 @@ export function helpDialog(commands) {
 
 /** Keys as a person reads them. */
 export function written(keys) {
-  const names = { space: "Space", ArrowLeft: "←", ArrowRight: "→", shift: "Shift" };
+  const names = { space: "Space", ArrowLeft: "←", ArrowRight: "→", shift: "Shift", ctrl: "Ctrl" };
   return keys.split("+").filter((part) => part).map((part) => names[part] ?? (part.length === 1 ? part.toUpperCase() : part)).join(" ") || keys;
 }

@@ -28,6 +28,9 @@ export const iconButton = (name, label, onclick, values = {}) => make("button", 
 /** A text in a line of a list or of a dialog; one in grey says less. */
 export const span = (textContent, className = "") => make("span", { textContent, className });
 
+/** A name that has little room. */
+export const short = (name) => (name.length > 24 ? `${name.slice(0, 23)}…` : name);
+
 export function swatch(colour) {
   const node = make("i", { className: "swatch" });
   node.style.background = colour;

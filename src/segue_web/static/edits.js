@@ -58,6 +58,43 @@ export function forget(hidden) {
   if (state.object !== null) void edit((about) => request("forget", { ...about, hidden }));
 }
 
+/** Fill the holes of the chosen object's mask here, or remove its specks. */
+export function clean(what) {
+  if (state.object !== null) void edit((about) => request("clean", { ...about, what }));
+}
+
+/** the frame and the object whose mask was copied @type {{of_frame: number, of_object: number} | null} */
+let copied = null;
+
+export function copyMask() {
+  const item = state.chosenObject;
+  if (!item) return;
+  copied = { of_frame: state.frame, of_object: item.id };
+  notice(`Copied: the mask of ${item.name} on frame ${state.frame}. Paste it (Ctrl V) on another frame, or into another object.`);
+}
+
+export function pasteMask() {
+  if (copied) void edit((about) => request("paste", { ...about, ...copied }));
+  else notice("Copy a mask first (Ctrl C).");
+}
+
+/** Copy the mask of the chosen object to frames that nobody corrected. */
+export async function spread(first, last) {
+  const answer = await edit((about) => request("spread", { ...about, first, last }));
+  if (answer) notice(`Copied to ${answer.frames} frames.`);
+}
+
+export async function merge(object, into) {
+  if (await change(() => request("merge", { object, into }))) state.choose(into);
+}
+
+/** Make a new object of the chosen one from this frame on. */
+export async function split() {
+  const { object, frame } = state;
+  const answer = await change(() => request("split", { object, frame }));
+  if (answer) notice(`${state.objects.find(({ id }) => id === answer.object)?.name ?? "A new object"} begins on frame ${frame}.`);
+}
+
 /** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. */
 export async function undo(op) {
   const before = state.pending && op === "undo" ? lastMade : true;

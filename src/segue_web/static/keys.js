@@ -19,9 +19,11 @@ function onKey(event) {
   const typing = target.matches("input:not([type=range]):not([type=checkbox]):not([type=color]), select, textarea");
   if (typing || event.isComposing) { if (event.key === "Escape") target.blur(); return; }
   if (event.ctrlKey || event.metaKey) {
-    if (event.key.toLowerCase() !== "z" && event.key.toLowerCase() !== "y") return;
+    const names = { z: event.shiftKey ? "redo" : "undo", y: "redo", c: "copyMask", v: "pasteMask" };
+    const command = state.mode === "annotate" && commands[names[event.key.toLowerCase()]];
+    if (!command || (event.key.toLowerCase() === "c" && getSelection()?.toString())) return;
     event.preventDefault();
-    commands[event.key.toLowerCase() === "y" || event.shiftKey ? "redo" : "undo"].run();
+    if (!command.can || command.can()) command.run();
     return;
   }
   if (event.altKey) return;
@@ -39,7 +41,7 @@ function onKey(event) {
     state.split = Math.min(1, Math.max(0, state.split + (event.key === "PageUp" ? -0.05 : 0.05)));
     state.changed();
   } else if (event.shiftKey && /^Digit[0-9]$/.test(event.code) && !/^[0-9]$/.test(event.key)) remember("opacity", (Number(event.code.slice(5)) || 10) / 10);
-  else if (/^[1-9]$/.test(event.key)) { const item = state.objects[Number(event.key) - 1]; if (item) state.choose(item.id); }
+  else if (/^[1-9]$/.test(event.key)) { const item = state.ordered[Number(event.key) - 1]; if (item) state.choose(item.id); }
   else if (tool) tools.use(tool.id);
   else {
     // Caps Lock turns letters round: only the Shift key counts.

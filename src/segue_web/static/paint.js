@@ -5,7 +5,7 @@ import { maskBox } from "./runs.js";
 /** Width of the rims in a video of a size. */
 export const rimOf = (width, height) => Math.max(1, Math.round(Math.min(width, height) / 360));
 
-/** An image of a mask, as large as the box around it. */
+/** An image of a mask, as large as the box around it, and which of its pixels belong to it. */
 export function paintedMask(counts, height, rim, colour, alpha) {
   const box = maskBox(counts, height);
   const image = document.createElement("canvas");
@@ -26,7 +26,7 @@ export function paintedMask(counts, height, rim, colour, alpha) {
     }
   }
   context.putImageData(pixels, 0, 0);
-  return { image, x: box.x, y: box.y };
+  return { image, inside, x: box.x, y: box.y };
 }
 
 /** What the colours of a comparison mean. */

@@ -1,6 +1,6 @@
 // The panels at the side: objects, what is known of the chosen one, this frame, suggestions, what to look at next.
 
-import { commandButton, element, fill, iconButton, make, span, swatch, tick } from "./dom.js";
+import { all, commandButton, element, fill, iconButton, make, short, span, swatch, tick } from "./dom.js";
 import { changeObjects, remove } from "./edits.js";
 import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
@@ -12,7 +12,24 @@ const KINDS = { given: "corrected by you", tracked: "tracked", imported: "import
 /** when the list of what to look at next was made */
 let nextShown = 0;
 
+/** the object that the list was scrolled to last */
+let scrolledTo = null;
+
+for (const tab of all("[data-list]")) tab.onclick = () => showList(tab.dataset.list);
+element("filter").oninput = () => { state.filter = element("filter").value; state.changed(); };
+element("filter").onkeydown = ({ key }) => { if (key === "Enter" || key === "Escape") element("filter").blur(); };
+
+/** Show one of the lists at the side. */
+export function showList(name) {
+  state.list = name;
+  state.changed();
+}
+
 export function showPanels() {
+  for (const tab of all("[data-list]")) {
+    tab.setAttribute("aria-selected", String(tab.dataset.list === state.list));
+    element(`list-${tab.dataset.list}`).hidden = tab.dataset.list !== state.list;
+  }
   showObjects();
   showHere();
   showFound();
@@ -22,22 +39,27 @@ export function showPanels() {
 }
 
 function showObjects() {
-  const list = element("objects");
-  element("objects-empty").hidden = state.objects.length > 0 || state.mode !== "annotate";
+  const [list, empty, shown] = [element("objects"), element("objects-empty"), state.listed];
+  element("tab-objects").textContent = state.objects.length ? `Objects ${state.objects.length}` : "Objects";
+  empty.hidden = shown.length > 0 || (!state.objects.length && state.mode !== "annotate");
+  empty.textContent = state.objects.length ? `No object has “${state.filter.trim()}”.` : "Click on an object in the image, or draw a box around it.";
   if (list.querySelector("input[type=color]:focus")) return;
   const focused = list.querySelector(":focus")?.dataset.focus;
-  fill(list, [state.mode, state.objects, state.object, state.group], () => {
-    const groups = [...new Set(state.objects.map((item) => item.group ?? ""))].filter((name) => name);
-    return ["", ...groups].flatMap((name) => [
+  fill(list, [state.mode, shown, state.object, state.group], () => {
+    const groups = [...new Set(shown.map(([, item]) => item.group ?? ""))];
+    return groups.flatMap((name) => [
       ...(name ? [groupRow(name)] : []),
-      ...state.objects.filter((item) => (item.group ?? "") === name).map(objectRow),
+      ...shown.filter(([, item]) => (item.group ?? "") === name).map(([number, item]) => objectRow(item, number)),
     ]);
   });
   for (const button of list.querySelectorAll("[data-focus^=trash]")) button.disabled = Boolean(state.running);
   if (focused) list.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
+  if (scrolledTo === state.object) return;
+  scrolledTo = state.object;
+  list.querySelector(".chosen")?.scrollIntoView({ block: "nearest" });
 }
 
-function objectRow(item) {
+function objectRow(item, number) {
   const edits = state.mode === "annotate";
   const change = (values) => changeObjects([item.id], values);
   const colour = make("input", { type: "color", value: item.colour, title: "Colour", "aria-label": `Colour of ${item.name}`, disabled: !edits });
@@ -46,9 +68,8 @@ function objectRow(item) {
     className: "pick", title: [item.name, item.category].filter(Boolean).join(", "),
     "aria-pressed": item.id === state.object, "data-focus": `pick${item.id}`, onclick: () => state.choose(item.id),
   }, [span(item.name, "cut"), ...(item.category ? [span(item.category, "quiet cut")] : [])]);
-  const place = state.objects.indexOf(item);
   return make("li", { className: `${item.id === state.object ? "chosen" : ""} ${item.visible ? "" : "off"}` }, [
-    colour, span(place < 9 ? String(place + 1) : "", "number"), pick,
+    colour, span(String(number), "number"), pick,
     ...toggles([item], item.name, item.id),
     ...(edits ? [iconButton("trash", `Remove ${item.name}`, () => remove(item.id), { "data-focus": `trash${item.id}` })] : []),
   ]);
@@ -76,10 +97,10 @@ function toggles(items, name, focus) {
 function showHere() {
   const item = state.chosenObject;
   const mark = item && state.marksOf(item.id).get(state.frame);
-  let text = item ? `${item.name} has no mask here.` : "Choose an object to see what is known of it.";
+  let text = item ? `${short(item.name)} has no mask here.` : "Choose an object to see what is known of it.";
   if (state.group !== null) text = `The group ${state.group}: ${state.chosenIds.length === 1 ? "one object" : `${state.chosenIds.length} objects`}. Track and Export take nothing else.`;
   if (item && mark) {
-    text = `${item.name}: ${mark.area ? KINDS[mark.kind] : "not visible"}`;
+    text = `${short(item.name)}: ${mark.area ? KINDS[mark.kind] : "not visible"}`;
     if (mark.kind === "tracked" || (mark.kind === "imported" && mark.score < 1)) text += `, confidence ${mark.score.toFixed(2)}`;
     else if (mark.score < 1) text += `, expected overlap with the object ${mark.score.toFixed(2)}`;
     text += mark.area ? `; ${mark.area.toLocaleString("en")} pixels.` : ".";
@@ -96,12 +117,14 @@ function showFound() {
     label.append(make("span", { className: "quiet", textContent: item.score === null ? "" : item.score.toFixed(2), title: "Expected overlap with an object" }));
     return make("li", {}, [label]);
   }));
+  element("tab-found").textContent = here.length ? `Suggestions ${here.length}` : "Suggestions";
   commandButton("adopt").hidden = here.length === 0;
   commandButton("adopt").disabled = state.chosen.size === 0;
 }
 
 function showNext() {
   const items = state.unsure();
+  element("tab-next").textContent = items.length ? `Look at next ${items.length}` : "Look at next";
   element("next-empty").hidden = items.length > 0;
   element("next-empty").textContent = `No frame has a confidence below ${state.settings.threshold}. Frames on which the tracker is unsure are listed here.`;
   const shown = items.map(({ frame, object, value }) => [frame, object.id, object.name, object.colour, value.toFixed(2)]);

@@ -1,5 +1,6 @@
 // Going through the video: to a frame, and playing it.
 
+import { notice } from "./dom.js";
 import { ask, tell } from "./link.js";
 import { showScore } from "./panels.js";
 import { state } from "./state.js";
@@ -35,21 +36,41 @@ export function togglePlay() {
   state.changed();
 }
 
+/** a frame that is shown for less is left out, in milliseconds */
+const SHORTEST = 15;
+
+/** Milliseconds from one frame to another at the speed that is chosen. */
+const between = (one, other) => (1000 * (state.time(other) - state.time(one))) / Number(state.settings.speed);
+
+/** The frame that is played after another one; null at the end. */
+function following(frame) {
+  const [first, last] = state.wanted;
+  if (state.settings.loop && (frame >= last || frame < first)) return first;
+  const end = state.settings.loop ? last : state.video.frames - 1;
+  if (frame >= end) return null;
+  let next = frame + 1;
+  while (next < end && between(frame, next) < SHORTEST) next++;
+  return next;
+}
+
 function play(now) {
   if (!state.playing) return;
   if (now >= due && view.ready) {
-    due = Math.max(due + 1000 * (state.time(state.frame + 2) - state.time(state.frame + 1)), now - 100);
-    if (state.frame + 1 >= state.video.frames) { togglePlay(); return; }
-    go(state.frame + 1);
+    const next = following(state.frame);
+    if (next === null) { togglePlay(); return; }
+    const after = Math.max(following(next) ?? next, next + 1);  // the last one before a loop is shown as long as others
+    due = Math.max(due + between(next, after), now - 100);
+    go(next);
   }
   requestAnimationFrame(play);
 }
 
-/** To the next frame that a person corrected. */
-export function goGiven(direction) {
-  const frames = state.framesOf("given");
+/** To the next frame of the kind that is chosen. */
+export function goSought(direction) {
+  const frames = state.sought;
   const next = direction > 0 ? frames.find((frame) => frame > state.frame) : frames.reverse().find((frame) => frame < state.frame);
   if (next !== undefined) go(next);
+  else notice(`No frame ${direction > 0 ? "after" : "before"} this one is ${{ given: "corrected", missing: "without a mask", review: "to be reviewed" }[state.settings.seek]}.`);
 }
 
 /** To the least sure frame but this one. */

@@ -51,6 +51,10 @@ class State {
   loading = false;
   /** whether a tracking or an export was asked for and has not begun yet */
   starting = false;
+  /** the list at the side that is shown: objects, next or found */
+  list = "objects";
+  /** text that objects must have to be listed */
+  filter = "";
   /** the group that is chosen instead of an object @type {string | null} */
   group = null;
   tool = "click";
@@ -71,7 +75,7 @@ class State {
   /** @type {string[]} */
   names = [];
   /** @type {Record<string, any>} */
-  settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, detector: "", from: -1, to: -1 };
+  settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, labels: false, speed: 1, loop: false, stride: 10, seek: "given", detector: "", from: -1, to: -1 };
   /** @type {Set<() => void>} */
   listeners = new Set();
   due = false;
@@ -148,6 +152,15 @@ class State {
     return [...new Set(frames.map(([frame]) => frame))].sort((a, b) => a - b);
   }
 
+  /** frames that the keys , and . go to: corrected ones, those where what is chosen lacks a mask, or those to review */
+  get sought() {
+    if (this.settings.seek === "review") return [...new Set(this.unsure().map(({ frame }) => frame))].sort((a, b) => a - b);
+    if (this.settings.seek !== "missing") return this.framesOf("given");
+    const [first, last] = this.wanted;
+    const marks = (this.chosenIds.length ? this.chosenIds : this.objects.map(({ id }) => id)).map((id) => this.marksOf(id));
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i).filter((frame) => marks.some((known) => !known.has(frame)));
+  }
+
   /** frames that a tracking can start from: corrected ones, or where there are none imported ones */
   get starts() {
     const objects = this.objects.filter((item) => !item.locked && (this.group === null || item.group === this.group));
@@ -166,6 +179,20 @@ class State {
   /** whether the project can be changed now */
   get editable() {
     return this.mode === "annotate" && this.online;
+  }
+
+  /** objects in the order of the list, where those of a group stand together; their places are their numbers */
+  get ordered() {
+    const groups = [...new Set(["", ...this.objects.map((item) => item.group ?? "")])];
+    return groups.flatMap((name) => this.objects.filter((item) => (item.group ?? "") === name));
+  }
+
+  /** those of them that are listed, with their numbers @returns {[number, TrackedObject][]} */
+  get listed() {
+    const wanted = this.filter.trim().toLowerCase();
+    const texts = ({ name, category = "", group = "", attributes = {} }) => [name, category, group, ...Object.entries(attributes).map((pair) => pair.join(": "))];
+    return this.ordered.map((item, i) => /** @type {[number, TrackedObject]} */ ([i + 1, item]))
+      .filter(([, item]) => texts(item).some((text) => text.toLowerCase().includes(wanted)));
   }
 
   /** the object that is chosen */

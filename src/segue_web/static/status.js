@@ -64,7 +64,9 @@ function showProgress() {
 
 function showSettings() {
   document.documentElement.dataset.theme = state.settings.theme;
-  for (const id of ["brush", "opacity", "threshold"]) {
+  button("labels").setAttribute("aria-pressed", String(Boolean(state.settings.labels)));
+  button("loop").setAttribute("aria-pressed", String(Boolean(state.settings.loop)));
+  for (const id of ["brush", "opacity", "threshold", "speed", "stride", "seek"]) {
     if (document.activeElement !== element(id)) element(id).value = String(state.settings[id]);
   }
   const text = !state.pending ? state.saved : state.loading ? "Waiting for the network …" : "Saving …";

@@ -16,7 +16,7 @@ export function offerDetectors(names) {
 export async function find() {
   if (state.finding) return;
   const [{ frame }, detector, wanted] = [state, select.value, text.value.trim()];
-  Object.assign(state, { finding: detector, found: [], foundFrame: -1 });
+  Object.assign(state, { finding: detector, found: [], foundFrame: -1, list: "found" });
   state.changed();
   const answer = await ask("find", { frame, detector, text: wanted });
   state.finding = "";

@@ -1,50 +1,80 @@
-// The timeline: a row for each object with presence, confidence, corrected frames and joined parts.
+// The timeline: a named row for each listed object with presence, confidence and corrected frames.
 
 import { element } from "./dom.js";
 import { along } from "./paint.js";
 import { go } from "./playback.js";
 import { state } from "./state.js";
 
-const ROW = 22;
+const ROW = 20;
 const HEAD = 18;
+/** the names, at the left of the rows */
+const NAMES = 132;
+const NARROW_NAMES = 72;
+/** widest area that browsers scroll reliably, in pixels */
+const WIDEST = 15e6;
 
 class Timeline {
   constructor() {
     const canvas = this.canvas = element("timeline");
+    /** what scrolls: a space as large as all rows and frames, on which the canvas stays in place */
+    this.box = element("timeline-box");
     this.context = canvas.getContext("2d");
-    /** frames that are shown */
+    /** frames that are shown, from one to another */
     this.range = [0, 1];
-    /** the frame that was shown last, of how many */
+    /** the frame and object that were shown last, of how many frames */
     this.frame = this.frames = 0;
-    this.width = 1;
-    canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); canvas.focus(); go(this.frameAt(event), true); });
-    canvas.addEventListener("pointermove", (event) => { if (event.buttons & 1) go(this.frameAt(event), true); });
-    canvas.addEventListener("pointerup", (event) => go(this.frameAt(event), false));
+    this.object = null;
+    this.width = this.height = this.names = 1;
+    canvas.addEventListener("pointerdown", (event) => this.down(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    canvas.addEventListener("pointerup", (event) => { if (canvas.hasPointerCapture(event.pointerId)) go(this.frameAt(event), false); });
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    canvas.addEventListener("dblclick", () => this.show(0, state.video.frames));
-    new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
+    canvas.addEventListener("dblclick", (event) => { if (event.offsetX >= this.names) this.show(0, state.video.frames); });
+    this.box.addEventListener("scroll", () => this.scrolled());
+    new ResizeObserver(() => this.draw()).observe(this.box);
     state.listeners.add(() => this.draw());
   }
 
+  down(event) {
+    const { canvas } = this;
+    canvas.focus({ preventScroll: true });
+    if (event.offsetX < this.names) {
+      const item = this.objectAt(event);
+      if (item) state.choose(item.id);
+      return;
+    }
+    canvas.setPointerCapture(event.pointerId);
+    go(this.frameAt(event), true);
+  }
+
+  move(event) {
+    const { canvas } = this;
+    if (canvas.hasPointerCapture(event.pointerId)) { go(this.frameAt(event), true); return; }
+    const item = event.offsetX < this.names ? this.objectAt(event) : undefined;
+    canvas.style.cursor = item ? "pointer" : "";
+    canvas.title = item?.name ?? "";
+  }
+
+  objectAt(event) {
+    return event.offsetY < HEAD ? undefined : state.listed[Math.floor((event.offsetY - HEAD + this.box.scrollTop) / ROW)]?.[1];
+  }
+
   frameAt(event) {
-    const box = this.canvas.getBoundingClientRect();
-    const share = (event.clientX - box.left) / box.width;
+    const share = (event.clientX - this.canvas.getBoundingClientRect().left - this.names) / (this.width - this.names);
     const frame = Math.round(this.range[0] + share * (this.range[1] - this.range[0]));
     return Math.min(Math.max(frame, 0), state.video.frames - 1);
   }
 
+  /** Zoom; all else the browser scrolls. */
   wheel(event) {
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) return;
+    event.preventDefault();
     const last = Math.max(1, state.video.frames - 1);
     const span = this.range[1] - this.range[0];
-    if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
-      const by = ((event.deltaX || event.deltaY) / 600) * span;
-      this.show(this.range[0] + by, span);
-    } else if (event.ctrlKey || event.metaKey || event.altKey) {
-      const at = this.frameAt(event);
-      const wanted = Math.min(last, Math.max(10, span * Math.exp(event.deltaY / 300)));
-      this.show(at - ((at - this.range[0]) * wanted) / span, wanted);
-    } else return;
-    event.preventDefault();
+    const at = this.frameAt(event);
+    const least = Math.max(10, (last * (this.width - this.names)) / WIDEST);
+    const wanted = Math.min(last, Math.max(least, span * Math.exp(event.deltaY / 300)));
+    this.show(at - ((at - this.range[0]) * wanted) / span, wanted);
   }
 
   show(start, span) {
@@ -54,54 +84,94 @@ class Timeline {
     state.changed();
   }
 
-  /** Show all of another video, and keep another frame in sight of a timeline that is zoomed in. */
+  /** pixels of the frames that are not shown, before the first one that is, and of all */
+  get hiddenPixels() {
+    const [from, to] = this.range;
+    const perFrame = (this.width - this.names) / Math.max(1e-9, to - from);
+    const last = Math.max(1, state.video.frames - 1);
+    return [from * perFrame, (last - (to - from)) * perFrame];
+  }
+
+  /** The scroll bars were moved. */
+  scrolled() {
+    const [from, to] = this.range;
+    const [before, all] = this.hiddenPixels;
+    const start = (this.box.scrollLeft / Math.max(1, all)) * (Math.max(1, state.video.frames - 1) - (to - from));
+    if (all > 0.5 && Math.abs(this.box.scrollLeft - before) >= 1) this.show(start, to - from);
+    else this.draw();
+  }
+
+  /** Show all of another video, and keep another frame or object in sight. */
   follow() {
     const { frames } = state.video;
     if (frames !== this.frames) this.show(0, frames);
     const [from, to] = this.range;
     if (state.frame !== this.frame && (state.frame < from || state.frame > to)) this.show(state.frame - (to - from) / 2, to - from);
-    Object.assign(this, { frame: state.frame, frames });
+    if (state.object !== this.object) {
+      const top = ROW * state.listed.findIndex(([, item]) => item.id === state.object);
+      const room = this.box.clientHeight - HEAD - ROW;
+      if (top >= 0) this.box.scrollTop = Math.min(top, Math.max(this.box.scrollTop, top - room));
+    }
+    Object.assign(this, { frame: state.frame, frames, object: state.object });
   }
 
   x(frame) {
-    return ((frame - this.range[0]) / Math.max(1e-9, this.range[1] - this.range[0])) * this.width;
+    return this.names + ((frame - this.range[0]) / Math.max(1e-9, this.range[1] - this.range[0])) * (this.width - this.names);
   }
 
   /** Grey out the frames that are not tracked. */
   drawRange(height) {
     const { context } = this;
     const [first, last] = state.wanted;
-    const step = this.width / Math.max(1, this.range[1] - this.range[0]);
+    const step = (this.width - this.names) / Math.max(1, this.range[1] - this.range[0]);
     const [left, right] = [this.x(first) - step / 2, this.x(last) + step / 2];
     context.fillStyle = "rgb(0 0 0 / 45%)";
-    if (first > 0 && left > 0) context.fillRect(0, 0, left, height);
+    if (first > 0 && left > this.names) context.fillRect(this.names, 0, left - this.names, height);
     if (last < state.video.frames - 1 && right < this.width) context.fillRect(right, 0, this.width - right, height);
   }
 
+  /** Take the size of the window: the space has that of all rows and frames. */
+  layOut() {
+    const { canvas, box } = this;
+    const rows = HEAD + state.listed.length * ROW;
+    const space = element("timeline-space");
+    space.style.height = `${rows}px`;
+    [this.width, this.height] = [box.clientWidth, box.clientHeight];
+    this.names = this.width < 700 ? NARROW_NAMES : NAMES;
+    const [before, hidden] = this.hiddenPixels;
+    space.style.width = hidden > 0.5 ? `${this.width + hidden}px` : "";
+    // A scroll bar that has come takes some of the room.
+    [this.width, this.height] = [box.clientWidth, box.clientHeight];
+    if (hidden > 0 && Math.abs(box.scrollLeft - before) >= 1) box.scrollLeft = before;
+    const [wide, tall] = [this.width, this.height].map((length) => Math.round(length * devicePixelRatio));
+    if (canvas.width === wide && canvas.height === tall) return;
+    Object.assign(canvas, { width: wide, height: tall });
+    Object.assign(canvas.style, { width: `${this.width}px`, height: `${this.height}px` });
+  }
+
   draw() {
-    const { canvas, context } = this;
-    if (state.mode === "loading") return;
+    const { canvas, context, box } = this;
+    if (state.mode === "loading" || box.clientWidth < 2 * NARROW_NAMES) return;
+    this.layOut();
     this.follow();
-    const ratio = devicePixelRatio;
-    this.width = canvas.parentElement.clientWidth - 24;
-    if (this.width < 1) return;
-    const height = HEAD + Math.max(1, state.objects.length) * ROW;
-    if (canvas.width !== Math.round(this.width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(this.width * ratio);
-      canvas.height = Math.round(height * ratio);
-      canvas.style.height = `${height}px`;
-    }
+    const { width, height } = this;
     canvas.setAttribute("aria-valuemax", String(state.video.frames - 1));
     canvas.setAttribute("aria-valuenow", String(state.frame));
     canvas.setAttribute("aria-valuetext", `frame ${state.frame} of ${state.video.frames}`);
     const style = getComputedStyle(document.documentElement);
-    const [line, quiet, accent, track, text] = ["--line", "--quiet", "--accent", "--track", "--text"].map((name) => style.getPropertyValue(name));
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, this.width, height);
+    const [line, quiet, accent, track, text, panel] = ["line", "quiet", "accent", "track", "text", "panel"].map((name) => style.getPropertyValue(`--${name}`));
+    context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    state.listed.forEach(([, item], i) => {
+      const top = HEAD + i * ROW - box.scrollTop;
+      if (top > HEAD - ROW && top < height) this.row(item, top, { track, text, quiet });
+    });
+    context.fillStyle = panel;
+    context.fillRect(0, 0, width, HEAD);
     this.ruler(line, quiet, height);
-    state.objects.forEach((item, i) => this.row(item, HEAD + i * ROW, track, text));
     this.drawRange(height);
     const x = this.x(state.frame);
+    if (x < this.names - 1) return;
     context.fillStyle = accent;
     context.fillRect(x - 1, HEAD - 7, 2, height);
     along(context, [[x - 6, HEAD - 7], [x + 6, HEAD - 7], [x, HEAD + 2]]);
@@ -111,7 +181,7 @@ class Timeline {
   ruler(line, quiet, height) {
     const { context } = this;
     const span = this.range[1] - this.range[0];
-    const rough = (span / this.width) * 90;
+    const rough = (span / (this.width - this.names)) * 90;
     const power = 10 ** Math.floor(Math.log10(Math.max(rough, 1)));
     const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough) ?? 1;
     context.font = "11px system-ui";
@@ -121,23 +191,28 @@ class Timeline {
       context.fillStyle = line;
       context.fillRect(x, HEAD - 4, 1, height);
       context.fillStyle = quiet;
-      const label = String(frame);
-      context.textAlign = x < 14 ? "left" : x > this.width - 20 ? "right" : "center";
-      context.fillText(label, x, 1);
+      context.textAlign = x > this.width - 20 ? "right" : "center";
+      context.fillText(String(frame), x, 1);
     }
   }
 
-  row(item, top, ground, text) {
+  row(item, top, { track, text, quiet }) {
     const { context } = this;
     const full = ROW - 6;
-    context.fillStyle = ground;
-    context.fillRect(0, top + 2, this.width, full + 1);
-    if (item.id === state.object) {
+    const chosen = item.id === state.object;
+    this.name(item, top + 3 + full / 2, chosen ? text : quiet);
+    context.save();
+    context.beginPath();
+    context.rect(this.names, top, this.width - this.names, ROW);
+    context.clip();
+    context.fillStyle = track;
+    context.fillRect(this.names, top + 2, this.width - this.names, full + 1);
+    if (chosen) {
       context.strokeStyle = item.colour;
       context.lineWidth = 1;
-      context.strokeRect(0.5, top + 2.5, this.width - 1, full);
+      context.strokeRect(this.names + 0.5, top + 2.5, this.width - this.names - 1, full);
     }
-    const step = this.width / Math.max(1, this.range[1] - this.range[0]);
+    const step = (this.width - this.names) / Math.max(1, this.range[1] - this.range[0]);
     const given = [];
     context.fillStyle = item.colour;
     for (const [frame, mark] of state.marksOf(item.id)) {
@@ -165,6 +240,22 @@ class Timeline {
       context.strokeStyle = item.colour;
       context.stroke();
     }
+    context.restore();
+  }
+
+  /** The name of a row, cut where it is too long. */
+  name(item, middle, colour) {
+    const { context } = this;
+    const room = this.names - 24;
+    context.fillStyle = item.colour;
+    context.fillRect(2, middle - 4, 8, 8);
+    context.font = "12px system-ui";
+    context.textBaseline = "middle";
+    context.textAlign = "left";
+    context.fillStyle = colour;
+    let shown = item.name;
+    while (shown.length > 1 && context.measureText(shown).width > room) shown = `${shown.slice(0, shown.endsWith("…") ? -2 : -1)}…`;
+    context.fillText(shown, 16, middle);
   }
 }
 

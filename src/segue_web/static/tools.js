@@ -13,13 +13,13 @@ import { view } from "./view.js";
 
 /** @type {ToolInfo[]} */
 export const TOOLS = [
-  { id: "click", key: "c", icon: "click", label: "Include", name: "Include: click on the object", hint: "Click on the object. Right click, or hold Alt, to say what does not belong to it." },
+  { id: "click", key: "c", icon: "click", label: "Include", name: "Include: click on the object", hint: "Click on the object; right click, or hold Alt, on what does not belong to it. A click on another object chooses that one; hold Shift to click there all the same." },
   { id: "minus", key: "x", icon: "minus", label: "Exclude", name: "Exclude: click on what does not belong to the object", hint: "Click on what does not belong to the object." },
   { id: "box", key: "r", icon: "box", label: "Box", name: "Box", hint: "Draw a box around the object." },
   { id: "brush", key: "b", icon: "brush", label: "Brush", name: "Brush", hint: "Paint the object. [ and ] change the size." },
   { id: "eraser", key: "e", icon: "eraser", label: "Eraser", name: "Eraser", hint: "Erase what does not belong to the object. [ and ] change the size." },
   { id: "polygon", key: "p", icon: "polygon", label: "Polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up." },
-  { id: "hand", key: "v", icon: "hand", label: "Move", name: "Move the image", hint: "Drag to move, turn the wheel to zoom." },
+  { id: "hand", key: "v", icon: "hand", label: "Move", name: "Move the image", hint: "Drag to move, turn the wheel to zoom, click on an object to choose it." },
 ];
 
 /** milliseconds that the pointer rests before the mask of a click there is computed */
@@ -45,6 +45,8 @@ class Tools {
     this.pending = [];
     /** what draws these points @type {((context: CanvasRenderingContext2D, pixel: number) => void) | null} */
     this.shown = null;
+    /** where the image was taken hold of, until it is moved @type {Point | null} */
+    this.held = null;
     /** the timer of a pointer that rests */
     this.resting = 0;
     const { canvas } = view;
@@ -52,7 +54,7 @@ class Tools {
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.up(event));
     canvas.addEventListener("pointercancel", (event) => this.up(event));
-    canvas.addEventListener("pointerleave", () => this.hover(null));
+    canvas.addEventListener("pointerleave", () => { this.name(null); this.hover(null); });
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("dblclick", () => { if (this.tool === "polygon") this.closePolygon(); });
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -86,15 +88,20 @@ class Tools {
     if (this.pointers.size > 1) { this.cancel(); this.doing = "pan"; return; }
     const at = view.videoPoint(event);
     if (state.mode === "compare" && state.compare === "slider" && event.button === 0 && this.nearSplit(at)) this.doing = "split";
-    else if (event.button === 1 || this.tool === "hand") this.doing = "pan";
-    else if (event.button === 0 || event.button === 2) this.press(at, event.button === 2 || event.altKey);
+    else if (event.button === 1 || this.tool === "hand") {
+      this.doing = "pan";
+      this.held = event.button === 0 ? view.place(event) : null;
+    } else if (event.button === 0 || event.button === 2) this.press(at, event.button === 2 || event.altKey, event.shiftKey);
   }
 
-  press(at, opposite) {
+  press(at, opposite, anyway = false) {
     hold();
     clearTimeout(this.resting);
     if (this.tool === "click" || this.tool === "minus") {
-      if (this.isInside(at)) this.click(at, (this.tool === "click") !== opposite);
+      const include = (this.tool === "click") !== opposite;
+      const other = this.tool === "click" && include && !anyway && !state.target.fresh ? view.objectAt(at) : undefined;
+      if (other && other.id !== state.object) state.choose(other.id);
+      else if (this.isInside(at)) this.click(at, include);
     } else if (this.tool === "polygon") {
       if (!opposite) this.corner(at);
     } else if (!opposite) {
@@ -113,6 +120,8 @@ class Tools {
     const now = view.place(event);
     if (before) this.pointers.set(event.pointerId, now);
     const at = view.videoPoint(event);
+    if (this.held && distance(this.held, now) > 4 * devicePixelRatio) this.held = null;
+    this.name(before ? null : at);
     if (before && this.doing === "pan") this.panOrPinch(event.pointerId, before, now);
     else if (before && this.doing === "split") this.moveSplit(at);
     else if (before && this.doing === "draw") { this.path.push(at); this.preview(); }
@@ -129,7 +138,22 @@ class Tools {
   up(event) {
     this.pointers.delete(event.pointerId);
     if (this.doing === "draw") this.finish();
+    if (this.held) this.chooseAt(view.videoPoint(event));
+    this.held = null;
     if (this.pointers.size === 0) this.doing = null;
+  }
+
+  chooseAt(at) {
+    const item = view.objectAt(at);
+    if (item) state.choose(item.id);
+  }
+
+  /** Show the name of the object under the pointer. */
+  name(at) {
+    const item = at && state.mode !== "compare" ? view.objectAt(at) : undefined;
+    if (!item && !view.named) return;
+    view.named = item ? { ...at, name: item.name } : null;
+    state.changed();
   }
 
   nearSplit(at) {
@@ -147,7 +171,7 @@ class Tools {
     canvas.style.cursor = state.mode === "compare" && at && state.compare === "slider" && this.nearSplit(at) ? "ew-resize"
       : this.tool === "hand" ? "grab" : brushes ? "none" : "crosshair";
     clearTimeout(this.resting);
-    if (at && this.tool === "click" && this.isInside(at)) this.resting = setTimeout(() => rest(rounded(at)), REST);
+    if (at && this.tool === "click" && this.isInside(at) && !view.named) this.resting = setTimeout(() => rest(rounded(at)), REST);
     if (this.tool === "polygon" && this.path.length) { this.drawPolygon(at); return; }
     view.draft = brushes && at ? (context, pixel) => this.ring(context, at, pixel) : null;
     if (brushes || view.draft !== null) state.changed();
@@ -276,7 +300,8 @@ class Tools {
     } else if (this.tool === "box") {
       if (this.path.length) { this.path.push({ ...at }); this.finish(); }
       else { this.path = [{ ...at }]; this.preview(); }
-    } else if (this.tool !== "hand") { this.path = [{ ...at }]; this.finish(); }
+    } else if (this.tool === "hand") this.chooseAt(at);
+    else { this.path = [{ ...at }]; this.finish(); }
   }
 }
 

@@ -1,6 +1,6 @@
 // The image: frame, masks, prompts and cross on one canvas, with zoom and pan.
 
-import { element, notice } from "./dom.js";
+import { element, notice, short } from "./dom.js";
 import { loadFrames } from "./link.js";
 import { DIFFERENCE, outline, paintedMask, point, rimOf, write } from "./paint.js";
 import { state } from "./state.js";
@@ -20,12 +20,14 @@ class View {
     this.bitmaps = new Map();
     /** @type {Map<number, Promise<void>>} */
     this.loading = new Map();
-    /** by frame, kind and object @type {Map<string, {looks: [string, string, number], image: HTMLCanvasElement, x: number, y: number}>} */
+    /** by frame, kind and object @type {Map<string, {looks: [string, string, number], image: HTMLCanvasElement, inside: Uint8Array, x: number, y: number}>} */
     this.masks = new Map();
     /** pixels of these images */
     this.painted = 0;
     /** what a tool draws over everything, in pixels of the video @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
     this.draft = null;
+    /** where the name is drawn of the object under the pointer @type {{x: number, y: number, name: string} | null} */
+    this.named = null;
     /** @type {ImageBitmap | null} */
     this.shown = null;
     new ResizeObserver(() => this.resize(false)).observe(this.canvas);
@@ -206,6 +208,7 @@ class View {
       this.drawFound();
       if (data) this.drawPrompts(data, pixel);
     }
+    if (this.named) write(context, short(this.named.name), this.named.x, this.named.y - 16 * pixel, pixel);
     if (this.draft) this.draft(context, pixel);
     if (state.cursor) this.drawCross(pixel);
   }
@@ -242,6 +245,29 @@ class View {
       this.drawMask(`${kind} ${id}`, masks[id], colour, Number(state.settings.opacity));
     }
     context.globalAlpha = 1;
+    if (state.settings.labels) this.drawLabels(masks, kind);
+  }
+
+  /** Number and name of each object, in the middle of its mask. */
+  drawLabels(masks, kind) {
+    const pixel = devicePixelRatio / this.scale;
+    state.ordered.forEach((item, i) => {
+      const mask = item.visible ? this.masks.get(`${state.frame} ${kind} ${item.id}`) : undefined;
+      if (!mask || !masks[item.id]) return;
+      write(this.context, `${i + 1} ${short(item.name)}`, mask.x + mask.image.width / 2, mask.y + mask.image.height / 2, pixel);
+    });
+  }
+
+  /** The object on top whose mask is seen at a place of the frame; the chosen one comes first. */
+  objectAt({ x, y }) {
+    const shown = state.settings.hidden ? {} : state.current?.masks ?? {};
+    const hit = ({ id, visible }) => {
+      const mask = visible && shown[id] ? this.masks.get(`${state.frame} mask ${id}`) : undefined;
+      if (!mask) return false;
+      const [column, row] = [Math.floor(x) - mask.x, Math.floor(y) - mask.y];
+      return column >= 0 && row >= 0 && column < mask.image.width && row < mask.image.height && mask.inside[row * mask.image.width + column] === 1;
+    };
+    return [...state.objects, ...state.objects.filter(({ id }) => id === state.object)].reverse().find(hit);
   }
 
   /** Draw a mask of this frame, which is painted once; ``what`` names it. */

@@ -1,0 +1,114 @@
+"""Objects are chosen in the image, and say there what they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segue.masks import encode_rle
+from tests.segue_web.chromium import needs_chromium
+from tests.segue_web.desk import HEIGHT, WIDTH, Desk
+from tests.segue_web.test_page import playwright
+
+pytestmark = needs_chromium
+
+
+def square(x: int, y: int, side: int = 60) -> str:
+    plane = np.zeros((HEIGHT, WIDTH), np.bool_)
+    plane[y : y + side, x : x + side] = True
+    return str(encode_rle(plane)["counts"])
+
+
+@pytest.fixture
+def two(desk: Desk) -> Desk:
+    """Object 1 at the left, object 2 at the right; they overlap from 150 to 160. Object 1 is chosen."""
+    desk.open()
+    desk.change(0, 1, 2, masks={"1": square(100, 100), "2": square(150, 100)})
+    desk.here("Object 2: corrected by you")
+    desk.page.keyboard.press("1")
+    desk.here("Object 1: corrected by you")
+    desk.settle()
+    return desk
+
+
+def press(desk: Desk, x: float, y: float, **how: Any) -> None:
+    desk.page.mouse.click(*desk.at(x, y), **how)
+    desk.settle()
+
+
+def test_a_click_on_another_object_chooses_it(two: Desk) -> None:
+    press(two, 180, 130)
+    two.here("Object 2: corrected by you")
+    press(two, 155, 130)
+    press(two, 120, 130)
+    two.here("Object 1: corrected by you")
+
+    assert [message["object"] for message in two.asked if message["op"] == "click"] == [2]
+
+
+def test_shift_a_right_click_and_a_new_object_make_clicks_inside_another_one(two: Desk) -> None:
+    two.page.keyboard.down("Shift")
+    press(two, 180, 130)
+    two.page.keyboard.up("Shift")
+    press(two, 180, 130, button="right")
+    two.page.keyboard.press("n")
+    press(two, 180, 130)
+
+    asked = [message for message in two.asked if message["op"] == "click"]
+    assert [(message["object"], message["points"][-1][2]) for message in asked] == [
+        (1, True),
+        (1, False),
+        (None, True),
+    ]
+
+
+def test_hidden_objects_and_masks_are_not_chosen(two: Desk) -> None:
+    two.page.keyboard.press("h")
+    press(two, 180, 130)
+
+    assert two.ops("click") == ["click"]
+    two.here("Object 1: corrected by you")
+
+
+def test_the_tool_that_moves_the_image_chooses_with_a_click_and_not_with_a_drag(two: Desk) -> None:
+    two.page.keyboard.press("v")
+    press(two, 180, 130)
+    two.here("Object 2: corrected by you")
+    two.page.mouse.move(*two.at(110, 130))
+    two.page.mouse.down()
+    two.page.mouse.move(*two.at(112, 150), steps=4)
+    two.page.mouse.up()
+    two.settle()
+    two.here("Object 2: corrected by you")
+    press(two, 110, 130)
+    two.here("Object 1: corrected by you")
+    assert two.ops("click") == []
+
+
+def test_the_object_under_the_pointer_is_named(two: Desk) -> None:
+    named = "import('./static/view.js').then(({ view }) => view.named?.name ?? null)"
+    for x, name in ((180, "Object 2"), (155, "Object 1"), (300, None)):
+        two.page.mouse.move(*two.at(x, 130))
+        two.settle()
+        assert two.page.evaluate(named) == name
+
+
+def test_names_and_numbers_are_drawn_on_masks(two: Desk) -> None:
+    left, top = two.at(90, 90)
+    right, bottom = two.at(220, 170)
+    clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+    before = two.page.screenshot(clip=clip)
+    two.page.keyboard.press("i")
+    button = two.page.locator('[data-command="labels"]')
+    playwright.expect(button).to_have_attribute("aria-pressed", "true")
+    two.settle()
+    with_names = two.page.screenshot(clip=clip)
+    two.page.keyboard.press("i")
+    playwright.expect(button).to_have_attribute("aria-pressed", "false")
+    two.settle()
+
+    assert with_names != before
+    assert two.page.screenshot(clip=clip) == before
+    two.next_asked("settings")

@@ -1,0 +1,110 @@
+"""Forty objects on the page: each can be found, named and chosen without scrolling for its fields."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.segue_web.chromium import needs_chromium
+from tests.segue_web.desk import Desk
+from tests.segue_web.test_page import playwright
+from tests.segue_web.test_page_messages import UNCOVERED
+
+pytestmark = needs_chromium
+
+HEAD, ROW = 18, 20
+"""Heights of the ruler and of a row of the timeline, in pixels."""
+
+
+@pytest.fixture
+def forty(desk: Desk) -> Desk:
+    desk.page.set_viewport_size({"width": 1366, "height": 768})
+    desk.objects = list(range(1, 41))
+    desk.frames = 200
+    desk.open()
+    return desk
+
+
+def regroup(desk: Desk, **groups: list[int]) -> None:
+    rows = desk.about()
+    for row in rows:
+        row["group"] = next((name for name, members in groups.items() if row["id"] in members), "")
+    desk.revision += 1
+    desk.send(json.dumps({"event": "changed", "revision": desk.revision, "objects": rows}))
+
+
+@pytest.mark.parametrize("part", ["name", "category", "group", "attribute", "here-actions", "tab-found"])
+def test_the_fields_of_the_chosen_object_are_in_sight(forty: Desk, part: str) -> None:
+    assert forty.page.locator(f"#{part}").evaluate(UNCOVERED)
+
+
+def test_the_chosen_object_is_scrolled_to_and_named_in_sight(forty: Desk) -> None:
+    forty.page.evaluate("import('./static/state.js').then(({ state }) => state.choose(33))")
+    row = forty.page.locator("#objects li.chosen")
+    playwright.expect(row).to_contain_text("Object 33")
+    assert row.evaluate(UNCOVERED)
+    forty.page.keyboard.press("F2")
+    name = forty.page.locator("#name")
+    playwright.expect(name).to_be_focused()
+    playwright.expect(name).to_be_in_viewport()
+    assert forty.page.evaluate("getSelection().toString()") == "Object 33"
+
+
+def test_a_filter_holds_for_the_list_and_the_timeline(forty: Desk) -> None:
+    forty.page.locator("#filter").fill("object 3")
+    playwright.expect(forty.page.locator("#objects li")).to_have_count(11)
+    playwright.expect(forty.page.locator("#objects li").nth(1).locator(".number")).to_have_text("30")
+    forty.page.locator("#timeline").click(position={"x": 40, "y": HEAD + ROW * 1.5})
+    playwright.expect(forty.page.locator("#name")).to_have_value("Object 30")
+    forty.page.locator("#filter").fill("nothing of that kind")
+    playwright.expect(forty.page.locator("#objects-empty")).to_contain_text("No object has")
+
+
+def test_the_timeline_has_a_row_with_a_name_for_each_object(forty: Desk) -> None:
+    forty.page.locator("#timeline").click(position={"x": 40, "y": HEAD + ROW * 2.5})
+    playwright.expect(forty.page.locator("#name")).to_have_value("Object 3")
+    forty.page.locator("#timeline-box").evaluate("node => node.scrollTop = node.scrollHeight")
+    forty.settle()
+    height = forty.page.locator("#timeline").bounding_box()["height"]
+    forty.page.locator("#timeline").click(position={"x": 40, "y": height - ROW / 2})
+    playwright.expect(forty.page.locator("#name")).to_have_value("Object 40")
+    playwright.expect(forty.page.locator("#frame")).to_have_value("0")
+
+
+def test_numbers_keys_and_order_agree_with_groups(forty: Desk) -> None:
+    regroup(forty, left=[2, 5])
+    rows = forty.page.locator("#objects li:not(.members)")
+    playwright.expect(rows.nth(1)).to_contain_text("Object 3")
+    playwright.expect(rows.nth(39)).to_contain_text("Object 5")
+    assert rows.locator(".number").all_inner_texts() == [str(n) for n in range(1, 41)]
+    forty.page.keyboard.press("2")
+    playwright.expect(forty.page.locator("#name")).to_have_value("Object 3")
+    forty.page.locator("#timeline").click(position={"x": 40, "y": HEAD + ROW * 3.5})
+    playwright.expect(forty.page.locator("#name")).to_have_value("Object 6")
+
+
+def test_the_timeline_is_zoomed_and_scrolled(forty: Desk) -> None:
+    box = forty.page.locator("#timeline-box")
+    canvas: Any = forty.page.locator("#timeline").bounding_box()
+    assert box.evaluate("node => node.scrollWidth <= node.clientWidth"), "all frames are shown"
+    forty.page.mouse.move(canvas["x"] + 400, canvas["y"] + 40)
+    forty.page.keyboard.down("Control")
+    for _ in range(4):
+        forty.page.mouse.wheel(0, -200)
+    forty.page.keyboard.up("Control")
+    forty.settle()
+    assert box.evaluate("node => node.scrollWidth > 3 * node.clientWidth")
+
+    box.evaluate("node => node.scrollLeft = node.scrollWidth")
+    forty.settle()
+    forty.page.mouse.click(canvas["x"] + canvas["width"] - 2, canvas["y"] + 40)
+    playwright.expect(forty.page.locator("#frame")).to_have_value("199")
+    box.evaluate("node => node.scrollLeft = 0")
+    forty.settle()
+    forty.page.mouse.click(canvas["x"] + 134, canvas["y"] + 40)
+    playwright.expect(forty.page.locator("#frame")).to_have_value("0")
+    forty.page.keyboard.press("End")
+    forty.settle()
+    assert box.evaluate("node => node.scrollLeft > node.scrollWidth / 2"), "the frame stays in sight"

@@ -1,0 +1,73 @@
+"""Masks are copied, mended, merged and split from the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.segue_web.chromium import needs_chromium
+from tests.segue_web.desk import Desk
+from tests.segue_web.test_page import playwright
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture
+def two(desk: Desk) -> Desk:
+    """Object 1 has a mask on frame 0, object 2 on frame 3; object 1 is chosen on frame 0."""
+    desk.open()
+    desk.change(0, 1)
+    desk.change(3, 2)
+    playwright.expect(desk.page.locator("#objects li")).to_have_count(2)
+    desk.page.keyboard.press("1")
+    desk.here("Object 1: corrected by you")
+    return desk
+
+
+def asked(desk: Desk, op: str, *fields: str) -> list[Any]:
+    message = desk.next_asked(op)
+    return [message[field] for field in fields]
+
+
+def test_buttons_fill_holes_and_remove_specks(two: Desk) -> None:
+    for name in ("fillHoles", "removeSpecks"):
+        two.page.locator(f'[data-command="{name}"]').click()
+    two.next_asked("clean", 1)
+    found = [message for message in two.asked if message["op"] == "clean"]
+    assert [(message["object"], message["frame"], message["what"]) for message in found] == [
+        (1, 0, "holes"),
+        (1, 0, "specks"),
+    ]
+    two.page.keyboard.press("End")
+    for name in ("fillHoles", "copyMask", "spreadMask"):
+        playwright.expect(two.page.locator(f'[data-command="{name}"]')).to_be_disabled()
+
+
+def test_a_mask_is_copied_and_pasted_by_keys(two: Desk) -> None:
+    two.page.keyboard.press("Control+c")
+    playwright.expect(two.page.locator(".notice", has_text="Copied")).to_be_visible()
+    two.page.keyboard.press("End")
+    two.page.keyboard.press("Control+v")
+
+    assert asked(two, "paste", "frame", "object", "of_frame", "of_object") == [8, 1, 0, 1]
+
+
+def test_a_mask_is_copied_to_a_range(two: Desk) -> None:
+    two.page.locator('[data-command="spreadMask"]').click()
+    two.page.get_by_label("Last frame").last.fill("5")
+    two.page.locator("#dialog button.primary").click()
+
+    assert asked(two, "spread", "frame", "object", "first", "last") == [0, 1, 1, 5]
+
+
+def test_an_object_is_split_at_the_frame_and_merged_with_another_one(two: Desk) -> None:
+    two.page.keyboard.press("ArrowRight")
+    two.page.locator('[data-command="splitObject"]').click()
+    assert asked(two, "split", "object", "frame") == [1, 1]
+
+    two.page.locator('[data-command="mergeObject"]').click()
+    two.page.get_by_label("The other object").select_option("2")
+    two.page.locator("#dialog button.primary").click()
+    assert asked(two, "merge", "object", "into") == [1, 2]
+    playwright.expect(two.page.locator("#name")).to_have_value("Object 2")
