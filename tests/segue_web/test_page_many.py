@@ -108,3 +108,15 @@ def test_the_timeline_is_zoomed_and_scrolled(forty: Desk) -> None:
     forty.page.keyboard.press("End")
     forty.settle()
     assert box.evaluate("node => node.scrollLeft > node.scrollWidth / 2"), "the frame stays in sight"
+
+
+def test_a_narrow_window_stays_where_it_is_when_an_object_is_chosen(forty: Desk) -> None:
+    forty.page.set_viewport_size({"width": 900, "height": 600})
+    for object in (30, 3):
+        forty.page.evaluate("id => import('./static/state.js').then(({ state }) => state.choose(id))", object)
+        playwright.expect(forty.page.locator("#name")).to_have_value(f"Object {object}")
+        forty.settle()
+        assert forty.page.locator("#tools").bounding_box()["x"] == 0
+    forty.page.keyboard.press("F2")
+    assert forty.page.locator("#name").evaluate(UNCOVERED), "the drawer opens"
+    assert forty.page.locator("#tools").bounding_box()["x"] == 0
