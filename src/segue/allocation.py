@@ -32,6 +32,7 @@ ENVIRONMENT = {
 
 _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
+_ARENA_MAX = -8
 
 _heap: Any = None
 """The C library, where :func:`prepare_process` has set how it treats freed memory."""
@@ -47,6 +48,12 @@ def prepare_process() -> None:
         library.mallopt(_MMAP_THRESHOLD, LARGEST_IN_HEAP)
         library.mallopt(_TRIM_THRESHOLD, KEPT)
         _heap = library
+
+
+def share_heap() -> None:
+    """Let all threads of a prepared process share a heap: what one thread frees another one takes."""
+    if _heap is not None:
+        _heap.mallopt(_ARENA_MAX, 1)
 
 
 def release_freed_memory() -> None:

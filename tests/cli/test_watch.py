@@ -93,9 +93,9 @@ def test_a_camera_that_fails_does_not_disturb_the_others(camera: str, tmp_path: 
     jobs = read_cameras(path, tmp_path)
     dead = jobs["yard"].source.model_copy(update={"place": "http://127.0.0.1:9/yard", "retry": 1})
     stop, seen = CancelToken(), list[Event]()
-    gate = Camera("gate", jobs["gate"], lambda *_: None, seen.append, QUICK)
+    gate = Camera("gate", jobs["gate"], lambda *_: None, seen.append, patience=QUICK)
     lost = Camera(
-        "yard", jobs["yard"].model_copy(update={"source": dead}), lambda *_: None, seen.append, QUICK
+        "yard", jobs["yard"].model_copy(update={"source": dead}), lambda *_: None, seen.append, patience=QUICK
     )
 
     def end() -> None:

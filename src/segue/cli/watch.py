@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import datetime
@@ -17,6 +18,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from segue.allocation import share_heap
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.cli.running import parse_job
 from segue.errors import SegueError, UndeliveredError
@@ -67,9 +69,12 @@ def watch(
     from segue.jobs.camera_page import CameraPage
     from segue.jobs.cameras import Camera, watch_cameras
 
-    threads = max(1, (os.cpu_count() or 1) // len(jobs))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(1, cores // len(jobs))
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
+    share_heap()
+    pool = ThreadPoolExecutor(cores // threads, thread_name_prefix="segue-network")
     lock = Lock()
 
     def tell(name: str, text: str) -> None:
@@ -80,7 +85,7 @@ def watch(
             sys.stdout.write(json.dumps(asdict(event)) + "\n")
             sys.stdout.flush()
 
-    cameras = [Camera(name, job, tell, show) for name, job in jobs.items()]
+    cameras = [Camera(name, job, tell, show, pool) for name, job in jobs.items()]
     with interruptible(), nullcontext() if port is None else CameraPage(cameras, port) as page:
         if page is not None:
             notice(f"cameras: {page.address}")

@@ -6,6 +6,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import Any
 
@@ -46,6 +47,7 @@ class Camera(Observer):
         job: what is done.
         tell: receives notices.
         on_event: receives events.
+        pool: threads for networks that cameras share, so that they also share memory.
         patience: waits before a run begins again.
 
     Attributes:
@@ -58,10 +60,12 @@ class Camera(Observer):
         job: ForegroundJob,
         tell: Tell,
         on_event: Callable[[Event], None],
+        pool: Executor | None = None,
         patience: Reconnect | None = None,
     ) -> None:
         self.name, self.job = name, job
         self._tell, self._on_event = tell, on_event
+        self._pool = pool
         self._patience = patience or Reconnect()
         self._online, self._error = False, ""
         self._frames = self._events = self._reconnects = self._restarts = 0
@@ -134,7 +138,9 @@ class Camera(Observer):
         self._source = source
         stop.on_cancel(source.stop)
         try:
-            run_open(open_job(self.job, source=source), self, stop)
+            opened = open_job(self.job, source=source)
+            opened.pool = self._pool
+            run_open(opened, self, stop)
         finally:
             stop.forget(source.stop)
             self._online, self._source = False, None

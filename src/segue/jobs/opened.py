@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,9 +47,12 @@ class OpenJob:
         required: indices of the frames whose results are wanted; None is all of them.
         names: class names by number, as files of results number them.
         notice: what the person who runs the job should know; empty for nothing.
+        pool: threads that take frames through sessions, where several jobs share them; None is the thread of
+            the job.
     """
 
     session: Session
+    pool: Executor | None = None
     required: Collection[int] | None = None
     notice = ""
     zones: tuple[Zone, ...] = ()

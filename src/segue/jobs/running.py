@@ -478,7 +478,10 @@ class FrameRun(FrameLoop):
 
     def _take_through(self, frame: Frame) -> Segmentation | None:
         with _blaming(self.restored):
-            return self._opened.step(frame)
+            pool = self._opened.pool
+            return (
+                self._opened.step(frame) if pool is None else pool.submit(self._opened.step, frame).result()
+            )
 
     def _write(self, frame: Frame, result: Segmentation) -> None:
         if self.restored is not None:
