@@ -624,3 +624,30 @@ def test_a_second_thread_on_the_same_results_gets_a_sentence(lite: STCNLite) -> 
     finished.set()
     first.join()
     assert [result.index for result in seen] == [0, 1]
+
+
+def test_results_have_a_length_where_the_frames_are_counted(lite: STCNLite) -> None:
+    results = segue.track(IMAGES[:3], {0: FIRST}, model=lite, device="cpu")
+    assert len(results) == 3
+    assert len(list(results)) == 3
+    assert len(segue.open_source(IMAGES)) == 6
+    unknown = segue.track(iter(IMAGES[:2]), {0: FIRST}, model=lite, device="cpu")
+    with pytest.raises(TypeError, match="not known"):
+        len(unknown)
+    assert unknown
+    assert len(list(unknown)) == 2
+
+
+def test_results_are_a_table_of_pandas(lite: STCNLite, monkeypatch: pytest.MonkeyPatch) -> None:
+    class DataFrame:
+        def __init__(self, rows: list[Any], columns: tuple[str, ...]) -> None:
+            self.rows = [dict(zip(columns, row, strict=True)) for row in rows]
+
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=DataFrame))
+    table = segue.track(IMAGES[:2], {0: FIRST}, model=lite, device="cpu").to_pandas()
+    first = table.rows[0]
+    assert (first["frame"], first["id"], first["area"]) == (0, 1, int((FIRST == 1).sum()))
+    assert first["x1"] > first["x0"]
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(SegueError, match="pip install pandas"):
+        segue.track(IMAGES[:2], {0: FIRST}, model=lite, device="cpu").to_pandas()

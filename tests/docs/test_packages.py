@@ -158,6 +158,7 @@ OPENERS = re.compile(
 )
 READERS = {
     "segue/video/images.py",  # images
+    "segue/video/given_sources.py",
     "segue/video/live.py",  # cameras
     "segue/masks/files.py",  # masks
     "segue/datasets/files.py",  # images and masks of data sets, as stored

@@ -16,9 +16,9 @@ from pycocotools.coco import COCO
 
 from segue.errors import SegueError
 from segue.labels.reading import read_labels
+from segue.masks.outlines import parts_of, single_outline
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
-from segue_web.exports.outlines import parts_of, single_outline
 from segue_web.importing import effects, store
 from segue_web.project import FrameAnnotation, Project
 from segue_web.video import Video

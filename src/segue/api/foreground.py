@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import torch
 
 from segue.api.results import Colour, Layout, Progress, Results, results_of
@@ -17,10 +16,11 @@ from segue.sessions.foreground import ForegroundSession
 from segue.sessions.segmenters import Segmenter
 from segue.types import FollowCamera
 from segue.video import Source
+from segue.video.given_sources import Capture
 
 
 def foreground(
-    source: Source | str | Path | int | Iterable[Any] | cv2.VideoCapture,
+    source: Source | str | Path | int | Iterable[Any] | Capture,
     *,
     model: str | ForegroundNetwork | Segmenter = "mustan-lite",
     weights: str | Path | None = None,

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 
 from segue.api.results import Colour, Layout, Progress, Results, results_of
@@ -16,11 +15,12 @@ from segue.sessions.detected import DetectionSession
 from segue.sessions.instances import InstanceSession
 from segue.sessions.networks import check_path
 from segue.video import Source
+from segue.video.given_sources import Capture
 from segue.weights.available import default_model
 
 
 def instances(
-    source: Source | str | Path | int | Iterable[Any] | cv2.VideoCapture,
+    source: Source | str | Path | int | Iterable[Any] | Capture,
     *,
     model: str | InstanceNetwork | None = None,
     weights: str | Path | None = None,

@@ -18,6 +18,7 @@ from PIL import Image as PillowImage
 from torch import nn
 
 from segue.arrays import as_array
+from segue.conversions.tables import table_of
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
 from segue.inputs import kind_of, type_name, user_path
 from segue.jobs.observer import Observer
@@ -30,6 +31,7 @@ from segue.registry import SINKS
 from segue.sessions.session import Session
 from segue.types import Frame, Segmentation
 from segue.video import Source, open_sinks, open_source
+from segue.video.outputs import MASKS, format_of
 
 S = TypeVar("S", bound=Session, covariant=True)
 
@@ -106,6 +108,28 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         if hasattr(self, "_pairs"):
             self.close()
 
+    def __len__(self) -> int:
+        """Number of results, where the source knows the number of its frames; else TypeError."""
+        total = self._opened.total
+        if total is None:
+            raise TypeError("the number of these results is not known before the last one")
+        return total
+
+    def __bool__(self) -> bool:
+        return True
+
+    def to_pandas(self) -> Any:
+        """Take all results as a table of pandas, a row for each visible object of each frame.
+
+        Returns:
+            A ``pandas.DataFrame`` with ``frame``, ``time``, ``id``, ``label``, ``score``, ``area``, and the
+            box in pixels as ``x0``, ``y0``, ``x1``, ``y1``.
+
+        Raises:
+            SegueError: pandas is not installed, or some results have been taken by another thread.
+        """
+        return table_of(self)
+
     def close(self) -> None:
         """Close the source before the last result."""
         with self._one_thread():
@@ -116,7 +140,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self,
         path: str | Path,
         *,
-        formats: Sequence[str] | str = ("png",),
+        formats: Sequence[str] | str | None = None,
         overwrite: bool = False,
         side_by_side: bool = False,
         resume: bool = False,
@@ -127,7 +151,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
         Args:
             path: as for :func:`segue.save`, like ``formats``, ``overwrite`` and ``side_by_side``.
-            formats: names of output formats.
+            formats: names of output formats; None is what the ending of ``path`` says, for a folder png.
             overwrite: replace what is there.
             side_by_side: put the plain frame beside the drawn one.
             resume: continue the interrupted run of this folder.
@@ -241,6 +265,8 @@ def _outputs(path: Any, **options: Any) -> Outputs:
     """Where results go, as a caller says it."""
     if not isinstance(path, (str, os.PathLike)):
         raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
+    if options["formats"] is None:
+        options["formats"] = (format_of(path) or MASKS,)
     return checked(Outputs, {"folder": path, **options})
 
 
@@ -248,7 +274,7 @@ def save(
     results: Iterable[Segmentation],
     path: str | Path,
     *,
-    formats: Sequence[str] | str = ("png",),
+    formats: Sequence[str] | str | None = None,
     source: Source | str | Path | int | Iterable[Any] | None = None,
     overwrite: bool = False,
     side_by_side: bool = False,
@@ -262,7 +288,9 @@ def save(
         results: results in order of time.
         path: folder for all formats, or the file itself for a single one that is a file.
         formats: one or several of ``png`` (index masks), ``overlay`` (video), ``coco``, ``ytvis`` (run
-            lengths), ``npz``, ``cdnet`` and ``events``, or what other packages add.
+            lengths), ``coco-polygons``, ``mot``, ``mots``, ``npz``, ``cdnet``, ``events``, ``cutouts`` (PNG),
+            ``prores`` and ``webm`` (videos with transparency), or what other packages add; None is what the
+            ending of ``path`` says, such as ``overlay`` for ``.mp4``, and for a folder ``png``.
         source: source of the frames; needed for ``overlay``, and for file names and time stamps.
         overwrite: replace what is there.
         side_by_side: put the plain frame beside the drawn one.

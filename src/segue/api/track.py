@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import torch
 
 from segue.api.results import Colour, Layout, Progress, Results, opened_source, results_of
@@ -21,13 +20,14 @@ from segue.sessions.auto import Auto, AutoSession
 from segue.sessions.detected import DetectionSession
 from segue.types import Box, MemoryPolicy, Point, Prompt
 from segue.video import Source
+from segue.video.given_sources import Capture
 
 MARKS = ("box", "boxes", "masks", "points", "labels", "negative")
 """Arguments that are prompts of the first frame."""
 
 
 def track(
-    source: Source | str | Path | int | Iterable[Any] | cv2.VideoCapture,
+    source: Source | str | Path | int | Iterable[Any] | Capture,
     prompts: Mapping[int, PromptsLike] | PromptsLike | Auto | None = None,
     *,
     box: Box | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,6 +13,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 
 from segue.errors import ArgumentError, PromptError
@@ -153,15 +155,29 @@ class DetectorConfig(OptionModel):
 DEFAULT_FORMATS = ("png", "overlay")
 
 
+def _by_ending(values: Any) -> Any:
+    """Outputs whose folder is a file have the format of its ending, unless formats are given."""
+    if isinstance(values, Mapping) and values.get("formats") is None:
+        from segue.video.outputs import format_of  # it opens decoders
+
+        folder = values.get("folder")
+        found = format_of(folder) if isinstance(folder, (str, os.PathLike)) else None
+        values = {name: value for name, value in values.items() if name != "formats"}
+        return values if found is None else {**values, "formats": (found,)}
+    return values
+
+
 class Outputs(OptionModel):
     """Outputs of a job."""
+
+    _formats = model_validator(mode="before")(_by_ending)
 
     folder: FilePath | None = option(None, "Output", "output,o")
     """Output folder, or the file of a single format.  [default: segue-out/NAME]"""
 
     formats: Annotated[tuple[str, ...] | None, BeforeValidator(by_commas)] = option(None, "Output", "format")
-    """What to write, also several with commas.  [default: png and overlay; of a camera or live stream with
-    `--events` the events alone, with images]"""
+    """What to write, also several with commas.  [default: png and overlay; of a file, what its ending says;
+    of a camera or live stream with `--events` the events alone, with images]"""
 
     side_by_side: bool = option(False, "Output")
     """Put the plain frame beside the overlay."""

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SinkError
-from segue.masks import Rle, encode_objects, rle_area, rle_box
+from segue.masks import Rle, decode_rle, encode_objects, rle_area, rle_box
+from segue.masks.outlines import coco_polygons
 from segue.types import Frame, Segmentation
 from segue.video.partial import writing
 from segue.video.sinks import FileSink, Size, frame_name, known_size, sized_mask
@@ -130,6 +131,7 @@ class CocoSink(SpooledSink):
         categories: category number by label; other labels get the next free numbers as they come. An
             object without label is an "object".
         attributes: by object and name; "coco" writes them to each annotation of the object, as CVAT does.
+        polygons: "coco" writes outlines in place of run lengths, for tools that know polygons alone.
         objects: what else is known of each object, with its ``id``; "coco" writes it as ``objects``.
     """
 
@@ -144,6 +146,7 @@ class CocoSink(SpooledSink):
         categories: Mapping[str, int] | None = None,
         attributes: Mapping[int, Mapping[str, str]] | None = None,
         objects: Sequence[Mapping[str, Any]] = (),
+        polygons: bool = False,
     ) -> None:
         if flavour not in get_args(Flavour):
             raise SinkError(f"flavour {flavour!r}: choose one of {', '.join(get_args(Flavour))}")
@@ -154,6 +157,7 @@ class CocoSink(SpooledSink):
         self._categories = dict(categories or {})
         self._attributes = attributes or {}
         self._objects = objects
+        self._polygons = polygons
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         mask = sized_mask(segmentation, self._size)
@@ -228,7 +232,7 @@ class CocoSink(SpooledSink):
                         "image_id": index + 1,
                         "track_id": track,
                         "category_id": category,
-                        "segmentation": rle,
+                        "segmentation": coco_polygons(decode_rle(rle)) if self._polygons else rle,
                         "area": rle_area(rle),
                         "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
                         "iscrowd": 0,

@@ -19,7 +19,11 @@ NAME = "video"
 """What a source without a name is called, also as the folder of its results."""
 
 
-def images_of(capture: cv2.VideoCapture) -> Iterator[Image]:
+Capture = cv2.VideoCapture
+"""A capture of OpenCV."""
+
+
+def images_of(capture: Capture) -> Iterator[Image]:
     """The images that an open capture still gives, BGR (H, W, 3), uint8."""
     while True:
         read, image = capture.read()
@@ -28,7 +32,7 @@ def images_of(capture: cv2.VideoCapture) -> Iterator[Image]:
         yield cast(Image, image)
 
 
-def check_open(capture: cv2.VideoCapture) -> float | None:
+def check_open(capture: Capture) -> float | None:
     """See that a capture is open; gives its frames a second, None if it does not know them."""
     if not capture.isOpened():
         raise SourceError("source: this cv2.VideoCapture is not open; see that its file or camera is there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -72,6 +73,12 @@ def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
             )
         return {formats[0]: output}
     return {name: output / entry.file for name, entry in entries.items()}
+
+
+def format_of(output: str | os.PathLike[str]) -> str | None:
+    """The first format whose file has the ending of ``output``; None for a folder."""
+    suffix = Path(output).suffix.lower()
+    return next((entry.name for entry in SINKS if suffix and entry.suffix == suffix), None)
 
 
 def open_sinks(
@@ -336,6 +343,24 @@ ENTRIES = (
     ),
     SinkEntry("coco", "coco.json", _opener(_COCO, _SIZE, "names:images", "categories")),
     SinkEntry("ytvis", "ytvis.json", _opener(_COCO, _SIZE, "names", "categories", flavour="ytvis")),
+    SinkEntry(
+        "coco-polygons",
+        "coco-polygons.json",
+        _opener(_COCO, _SIZE, "names:images", "categories", polygons=True),
+    ),
+    SinkEntry("mot", "mot.txt", _opener("challenge_sinks:MotSink", _SIZE)),
+    SinkEntry("mots", "mots.txt", _opener("challenge_sinks:MotsSink", _SIZE)),
+    SinkEntry("cutouts", "cutouts", _opener("cutout_sinks:CutOutSink", "names"), needs_frames=True),
+    *(
+        SinkEntry(
+            name,
+            f"cutout.{suffix}",
+            _opener("cutout_sinks:CutOutVideoSink", "fps", "pixel_aspect", encoding=name),
+            needs_frames=True,
+            only_shows=True,
+        )
+        for name, suffix in (("prores", "mov"), ("webm", "webm"))
+    ),
     SinkEntry("npz", "masks.npz", _opener("file_sinks:NpzSink", _SIZE)),
     SinkEntry("cdnet", "cdnet", _opener("mask_folder:CdnetSink", _SIZE, "names")),
     SinkEntry("events", "events.csv", _open_events, appends=True),

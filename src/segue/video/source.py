@@ -31,7 +31,7 @@ from segue.inputs import (
 from segue.naming import last_number
 from segue.types import DamagePolicy, Frame, Image, WhenLate
 from segue.video.addresses import is_address, is_url, unread_address
-from segue.video.given_sources import NAME, check_open, images_of, path_of
+from segue.video.given_sources import NAME, Capture, check_open, images_of, path_of
 from segue.video.identity import VideoSource
 from segue.video.images import AnimationReader, ImageReader, count_frames, match_images, open_folder
 from segue.video.kinds import IMAGE_SUFFIXES
@@ -207,6 +207,15 @@ class Source(AbstractContextManager["Source"]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __len__(self) -> int:
+        """Number of frames as the header of the file says; TypeError where it does not say."""
+        if self.frame_count is None:
+            raise TypeError(f"{self._reader.where}: the number of frames is not known")
+        return self.frame_count
+
+    def __bool__(self) -> bool:
+        return True
+
     def stop(self) -> None:
         """End the iterations under way before their next frame, for good; a signal handler may call it.
 
@@ -342,7 +351,7 @@ class Source(AbstractContextManager["Source"]):
 
 
 def open_source(
-    source: str | Path | int | Iterable[Any] | cv2.VideoCapture,
+    source: str | Path | int | Iterable[Any] | Capture,
     *,
     start: int | float | str | None = None,
     end: int | float | str | None = None,
@@ -468,7 +477,7 @@ def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: boo
     if isinstance(source, (list, tuple)) and source and all(isinstance(one, (str, Path)) for one in source):
         files = [user_path(one) for one in source]
         return ImageReader(files, files[0].resolve().parent.name or "images", "list of images", fps)
-    if isinstance(source, cv2.VideoCapture):
+    if isinstance(source, Capture):
         return ArrayReader(images_of(source), fps or check_open(source), bgr=True)
     if hasattr(source, "read") and hasattr(source, "seek"):
         return _file_reader(source, fps)

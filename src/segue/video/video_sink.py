@@ -146,6 +146,15 @@ class Encoding:
     options: Mapping[str, str]
 
 
+PRORES = Encoding("prores_ks", "yuva444p10le", {"profile": "4444"})
+VP9 = Encoding(
+    "libvpx-vp9",
+    "yuva420p",
+    # Quality and speed; alternative reference frames do not go with transparency.
+    {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"},
+)
+
+
 @contextmanager
 def transparent_video(
     target: Path, encoding_as: Encoding, size: tuple[int, int], fps: float, pixel_aspect: Fraction = SQUARE

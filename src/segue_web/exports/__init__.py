@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+from segue.video.video_sink import PRORES, VP9
 from segue_web.exports import data_sets, videos
 from segue_web.exports import tools as annotation_tools
 from segue_web.exports.snapshot import Snapshot, Writer, remove_unfinished, snapshot
@@ -74,13 +75,13 @@ FORMATS = {
     "overlay": Format(".mp4", videos.overlay, _VIDEOS, "Overlay video", "mp4 with the masks drawn over it"),
     "prores": Format(
         ".mov",
-        partial(videos.matte, encoding=videos.PRORES),
+        partial(videos.matte, encoding=PRORES),
         _VIDEOS,
         "Cut-out, ProRes 4444",
         "mov with transparency",
     ),
     "vp9": Format(
-        ".webm", partial(videos.matte, encoding=videos.VP9), _VIDEOS, "Cut-out, VP9", "webm with transparency"
+        ".webm", partial(videos.matte, encoding=VP9), _VIDEOS, "Cut-out, VP9", "webm with transparency"
     ),
     "png": Format("", videos.images, _VIDEOS, "Cut-out, PNG sequence", "images with transparency"),
 }

@@ -6,22 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from segue.types import Image, IndexMask
 from segue.video import OverlayVideoSink
+from segue.video.cutout_sinks import cut_out
 from segue.video.video_sink import Encoding, transparent_video
 from segue_web.exports.matting import soft_cut_out
 from segue_web.exports.snapshot import Snapshot, complete_folder
 from segue_web.video import Video
-
-PRORES = Encoding("prores_ks", "yuva444p10le", {"profile": "4444"})
-VP9 = Encoding(
-    "libvpx-vp9",
-    "yuva420p",
-    # Quality and speed; alternative reference frames do not go with transparency.
-    {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"},
-)
 
 
 def overlay(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
@@ -51,7 +43,4 @@ def matte(video: Video, taken: Snapshot, target: Path, *, encoding: Encoding) ->
 
 def _cut_out(image: Image, mask: IndexMask, soft: bool) -> Image:
     """The pixels of the objects, RGBA, (H, W, 4), uint8; all else is transparent and black."""
-    if soft:
-        return soft_cut_out(image, mask > 0)
-    alpha = (mask > 0).astype(np.uint8)
-    return np.dstack([image * alpha[..., None], alpha * 255])
+    return soft_cut_out(image, mask > 0) if soft else cut_out(image, mask)

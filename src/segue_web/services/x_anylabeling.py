@@ -20,11 +20,11 @@ from pydantic import Field
 
 from segue.errors import SegueError
 from segue.extras import requires_extra
+from segue.masks.outlines import parts_of
 from segue.prompts.answers import Prompts
 from segue.types import Box, Image, Point, PointPrompt, Prompt
 from segue.video.images import decode_image
 from segue.video.partial import writing
-from segue_web.exports.outlines import parts_of
 from segue_web.services.assistant import Assistant, ImageFile, RequestError
 from segue_web.services.requests import Body, Coordinate, Pair, Service
 
