@@ -23,6 +23,7 @@ from segue_web.exports.matting import need_matting
 from segue_web.importing import Effect, effects, store, summary
 from segue_web.job_runner import Job, JobRunner
 from segue_web.project import Correction, FrameAnnotation, Project
+from segue_web.review import Review
 from segue_web.server import Backend
 from segue_web.tracking import (
     Corrected,
@@ -70,6 +71,7 @@ class AnnotateBackend(Backend):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker = Worker(video, (model, weights), prompter, device)
         self._runner = JobRunner(self.project, self.run, lambda event: self.send(event))
+        self._reviewer = Review(self.project, self.run)
         edits = Edits(video, self.project, self.run, self._worker)
         requests: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
@@ -81,6 +83,7 @@ class AnnotateBackend(Backend):
             "clean": edits.clean,
             "paste": edits.paste,
             "spread": edits.spread,
+            "review": self._review,
             "merge": self._merge,
             "split": self._split,
             "object": self._object,
@@ -269,6 +272,10 @@ class AnnotateBackend(Backend):
         self._runner.refuse_while_running("remove an object")
         with self.project.change("removal of an object"):
             self.project.remove_object(object)
+
+    async def _review(self) -> dict[str, Any]:
+        """Frames on which objects jump in area or position, or fall apart."""
+        return {"flaws": await self._reviewer.find()}
 
     def _merge(self, object: messages.Number, into: messages.Number) -> None:
         """Make an object part of another one, on all frames."""

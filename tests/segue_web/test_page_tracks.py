@@ -71,3 +71,19 @@ def test_an_object_is_split_at_the_frame_and_merged_with_another_one(two: Desk) 
     two.page.locator("#dialog button.primary").click()
     assert asked(two, "merge", "object", "into") == [1, 2]
     playwright.expect(two.page.locator("#name")).to_have_value("Object 2")
+
+
+def test_frames_on_which_an_object_jumps_are_listed_to_be_looked_at(two: Desk) -> None:
+    two.held = {"review"}
+    two.change(4, 1, kind="tracked")
+    two.page.locator("#tab-next").click()
+    two.answer(two.next("review"), flaws=[[4, 1, "moves 80 px"]])
+    row = two.page.locator("#next li")
+    playwright.expect(row).to_have_count(1)
+    playwright.expect(row).to_contain_text("moves 80 px")
+    row.get_by_role("button").click()
+    playwright.expect(two.page.locator("#frame")).to_have_value("4")
+
+    two.change(4, 1)
+    two.answer(two.next("review"), flaws=[])
+    playwright.expect(row).to_have_count(0)

@@ -4,6 +4,7 @@ import { all, commandButton, element, fill, iconButton, make, short, span, swatc
 import { changeObjects, remove } from "./edits.js";
 import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
+import { request } from "./link.js";
 import { go } from "./playback.js";
 import { state } from "./state.js";
 
@@ -35,7 +36,23 @@ export function showPanels() {
   showFound();
   if (performance.now() - nextShown <= (state.running ? 1000 : 0)) return;
   nextShown = performance.now();
+  void review();
   showNext();
+}
+
+/** whether it is looked for, and the last change that it was looked for after */
+let [reviews, reviewed] = [false, -1];
+
+/** Have jumps of objects looked for after a change, while somebody wants to know. */
+async function review() {
+  const wanted = state.editable && !state.running && (state.list === "next" || state.settings.seek === "review");
+  if (!wanted || reviews || reviewed === state.revision) return;
+  reviews = true;
+  reviewed = state.revision;
+  const answer = await request("review").catch(() => null);
+  reviews = false;
+  if (answer) state.flaws = answer.flaws;
+  state.changed();
 }
 
 function showObjects() {
@@ -126,10 +143,10 @@ function showNext() {
   const items = state.unsure();
   element("tab-next").textContent = items.length ? `Look at next ${items.length}` : "Look at next";
   element("next-empty").hidden = items.length > 0;
-  element("next-empty").textContent = `No frame has a confidence below ${state.settings.threshold}. Frames on which the tracker is unsure are listed here.`;
-  const shown = items.map(({ frame, object, value }) => [frame, object.id, object.name, object.colour, value.toFixed(2)]);
-  fill(element("next"), shown, () => shown.map(([frame, id, name, colour, value]) => make("li", {}, [
-    make("button", { onclick: () => { state.choose(id); go(frame); } }, [swatch(colour), span(`Frame ${frame}`), span(name, "quiet cut"), span(value, "meter quiet")]),
+  element("next-empty").textContent = `No frame has a confidence below ${state.settings.threshold}. Frames on which the tracker is unsure are listed here, and those on which an object jumps or falls apart.`;
+  const shown = items.map(({ frame, object, text }) => [frame, object.id, object.name, object.colour, text]);
+  fill(element("next"), shown, () => shown.map(([frame, id, name, colour, text]) => make("li", {}, [
+    make("button", { onclick: () => { state.choose(id); go(frame); } }, [swatch(colour), span(`Frame ${frame}`), span(name, "quiet cut"), span(text, "meter quiet")]),
   ])));
 }
 

@@ -51,6 +51,8 @@ class State {
   loading = false;
   /** whether a tracking or an export was asked for and has not begun yet */
   starting = false;
+  /** frames on which objects jump or fall apart: frame, object and what is strange @type {[number, number, string][]} */
+  flaws = [];
   /** the list at the side that is shown: objects, next or found */
   list = "objects";
   /** text that objects must have to be listed */
@@ -241,16 +243,20 @@ class State {
     return this.objects.find((item) => item.id === this.object);
   }
 
-  /** Frames to look at next: the least sure ones, no two of an object within ten frames. */
+  /** Frames to look at next: where an object jumps or falls apart, and the least sure ones; none of an object within ten frames. */
   unsure() {
     const limit = Number(this.settings.threshold);
     const isUnsure = ([, mark]) => mark.area > 0 && mark.score < (mark.kind === "given" ? Math.min(limit, DOUBTFUL) : limit);
     const all = this.objects.flatMap((object) => {
-      /** @type {{frame: number, object: TrackedObject, value: number}[]} */
+      /** @type {{frame: number, object: TrackedObject, value: number, text: string}[]} */
       const kept = [];
-      const candidates = [...this.marksOf(object.id)].filter(isUnsure).sort(([, a], [, b]) => a.score - b.score);
-      for (const [frame, { score: value }] of candidates) {
-        if (kept.length < 12 && kept.every((other) => Math.abs(other.frame - frame) > 10)) kept.push({ frame, object, value });
+      const marks = this.marksOf(object.id);
+      const strange = this.flaws.filter(([frame, id]) => id === object.id && (marks.get(frame)?.area ?? 0) > 0 && marks.get(frame)?.kind !== "given")
+        .map(([frame, , text]) => ({ frame, object, value: marks.get(frame)?.score ?? 1, text }));
+      const doubtful = [...marks].filter(isUnsure).sort(([, a], [, b]) => a.score - b.score)
+        .map(([frame, { score: value }]) => ({ frame, object, value, text: value.toFixed(2) }));
+      for (const item of [...strange, ...doubtful]) {
+        if (kept.length < 12 && kept.every((other) => Math.abs(other.frame - item.frame) > 10)) kept.push(item);
       }
       return kept;
     });
