@@ -81,6 +81,8 @@ class AnnotateBackend(Backend):
             "stroke": edits.stroke,
             "forget": edits.forget,
             "clean": edits.clean,
+            "outline": edits.outline,
+            "reshape": edits.reshape,
             "paste": edits.paste,
             "spread": edits.spread,
             "review": self._review,

@@ -17,6 +17,7 @@ from segue.masks.pieces import Pieces
 from segue.masks.tracks import RleTrack
 from segue.prompts import Prompts
 from segue.types import Box
+from segue_web.exports.outlines import parts_of
 from segue_web.messages import (
     BoxCorners,
     Click,
@@ -38,6 +39,9 @@ FRACTION = 4
 
 NEAR = 30
 """A click on paint of the opposite kind changes it within this part of the shorter side of the frame."""
+
+SMOOTH = 240
+"""A polygon is as near to the outline of a mask as the shorter side of the frame divided by this."""
 
 SPECK = 0.05
 """Parts of a mask below this share of its largest one are specks."""
@@ -133,6 +137,34 @@ class Edits:
                 plane = np.zeros(self._video.size, np.bool_)
                 self._project.put(frame, {object: (plane, FrameAnnotation("given"))})
                 self._project.correct(frame, object, Correction())
+
+    def outline(self, frame: Index, object: Number) -> dict[str, Any]:
+        """The outlines of a mask as polygons with few corners, in pixels of the video."""
+        plane = self._project.plane(frame, object)
+        reach = max(1.0, min(plane.shape) / SMOOTH)
+        polygons = []
+        for part in parts_of(plane):
+            for place, corners in enumerate(part):
+                few = cv2.approxPolyDP(corners[:, None], reach, closed=True)[:, 0]
+                if len(few) > 2:
+                    polygons.append({"points": (few + 0.5).tolist(), "hole": place > 0})
+        return {"polygons": polygons}
+
+    def reshape(
+        self, frame: Index, object: Number, seen: Revision, before: Path, after: Path, hole: bool = False
+    ) -> dict[str, Any]:
+        """Change a mask by what an outline of it gains and loses, as if painted or erased."""
+        old, new = (filled(np.array(corners), self._video.size) for corners in (before, after))
+        gained, lost = (old & ~new, new & ~old) if hole else (new & ~old, old & ~new)
+        if not gained.any() and not lost.any():
+            raise PromptError("the outline holds the same pixels; move the corner further")
+        return self._give(
+            frame,
+            object,
+            seen,
+            "outline",
+            lambda plane, paint: ((plane | gained) & ~lost, paint.add(gained).erase(lost)),
+        )
 
     def clean(self, frame: Index, object: Number, seen: Revision, what: Flaw) -> None:
         """Fill the holes of a mask, or remove its specks; what changes counts as painted or erased."""

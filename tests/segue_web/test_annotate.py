@@ -781,3 +781,34 @@ def test_objects_are_merged_and_split(backend: AnnotateBackend, ask: Ask) -> Non
     new = ask("split", object=one, frame=3)["object"]
     assert list(backend.project.marks_of(one)) == [2]
     assert list(backend.project.marks_of(new)) == [4]
+
+
+def test_a_moved_corner_changes_a_mask_there_alone_and_for_good(backend: AnnotateBackend, ask: Ask) -> None:
+    before = np.zeros(backend.video.size, np.bool_)
+    before[10:40, 10:40] = True
+    before[20:30, 20:30] = False
+    before[12, 40] = True  # a pixel that no polygon has
+    with backend.project.change("set up"):
+        number = backend.project.add_object()
+        backend.project.put(3, {number: (before, FrameAnnotation("tracked", 0.5))})
+    polygons = ask("outline", frame=3, object=number)["polygons"]
+    assert [polygon["hole"] for polygon in polygons] == [False, True]
+    outer = polygons[0]["points"]
+    moved = [[5.5, 45.5] if max(abs(x - 10), abs(y - 40)) < 2 else [x, y] for x, y in outer]
+    assert moved != outer
+    with pytest.raises(PromptError, match="same pixels"):
+        ask("reshape", frame=3, object=number, seen=seen(backend, 3), before=outer, after=outer)
+
+    ask("reshape", frame=3, object=number, seen=seen(backend, 3), before=outer, after=moved)
+
+    after = shown(backend, 3, number)
+    assert after[43, 8]
+    assert np.array_equal(after[:25], before[:25] | after[:25])
+    assert np.array_equal(after[:20, 20:], before[:20, 20:])
+    hole = polygons[1]["points"]
+    smaller = [[x, min(y, 26.5)] for x, y in hole]
+    ask("reshape", frame=3, object=number, seen=seen(backend, 3), before=hole, after=smaller, hole=True)
+    assert shown(backend, 3, number)[28, 25]
+    assert not shown(backend, 3, number)[23, 25]
+    click(ask, 3, 20, 15, number)
+    assert shown(backend, 3, number)[43, 8], "what was gained is painted"

@@ -87,3 +87,28 @@ def test_frames_on_which_an_object_jumps_are_listed_to_be_looked_at(two: Desk) -
     two.change(4, 1)
     two.answer(two.next("review"), flaws=[])
     playwright.expect(row).to_have_count(0)
+
+
+def test_a_corner_of_a_mask_is_dragged(two: Desk) -> None:
+    corners = [[40.5, 40.5], [60.5, 40.5], [60.5, 60.5], [40.5, 60.5]]
+    two.held = {"outline"}
+    two.page.keyboard.press("p")
+    two.answer(two.next("outline"), polygons=[{"points": corners, "hole": False}])
+    shown = "import('./static/view.js').then(({ view }) => view.corners.length)"
+    while two.page.evaluate(shown) != 4:
+        two.settle()
+    two.page.mouse.move(*two.at(60.5, 40.5))
+    two.page.mouse.down()
+    two.page.mouse.move(*two.at(90, 20), steps=4)
+    two.page.mouse.up()
+
+    [before, after, hole] = asked(two, "reshape", "before", "after", "hole")
+    assert before == corners
+    assert hole is False
+    assert [after[0], after[2:]] == [corners[0], corners[2:]]
+    assert after[1] == pytest.approx([90, 20], abs=1)
+    two.page.mouse.click(*two.at(200, 100))
+    two.page.mouse.click(*two.at(250, 100))
+    two.page.mouse.click(*two.at(250, 150))
+    two.page.keyboard.press("Enter")
+    assert len(asked(two, "stroke", "path")[0]) == 3, "elsewhere a new polygon begins"

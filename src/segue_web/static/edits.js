@@ -63,6 +63,9 @@ export function clean(what) {
   if (state.object !== null) void edit((about) => request("clean", { ...about, what }));
 }
 
+/** Move a corner of an outline of the chosen object. */
+export const reshape = (before, after, hole) => void edit((about) => request("reshape", { ...about, before, after, hole }));
+
 /** the frame and the object whose mask was copied @type {{of_frame: number, of_object: number} | null} */
 let copied = null;
 

@@ -1,6 +1,7 @@
 // Tools: what a pointer, or the cross that the keyboard moves, does to the image.
 
-import { click, rest, stroke } from "./edits.js";
+import { click, reshape, rest, stroke } from "./edits.js";
+import { request } from "./link.js";
 import { along, disk, outline, point } from "./paint.js";
 import { hold } from "./playback.js";
 import { state } from "./state.js";
@@ -18,7 +19,7 @@ export const TOOLS = [
   { id: "box", key: "r", icon: "box", label: "Box", name: "Box", hint: "Draw a box around the object." },
   { id: "brush", key: "b", icon: "brush", label: "Brush", name: "Brush", hint: "Paint the object. [ and ] change the size." },
   { id: "eraser", key: "e", icon: "eraser", label: "Eraser", name: "Eraser", hint: "Erase what does not belong to the object. [ and ] change the size." },
-  { id: "polygon", key: "p", icon: "polygon", label: "Polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up." },
+  { id: "polygon", key: "p", icon: "polygon", label: "Polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up. Drag a corner of the mask to move it." },
   { id: "hand", key: "v", icon: "hand", label: "Move", name: "Move the image", hint: "Drag to move, turn the wheel to zoom, click on an object to choose it." },
 ];
 
@@ -37,7 +38,7 @@ class Tools {
   constructor() {
     /** @type {Map<number, Point>} */
     this.pointers = new Map();
-    /** @type {"pan" | "draw" | "split" | null} */
+    /** @type {"pan" | "draw" | "split" | "corner" | null} */
     this.doing = null;
     /** @type {Point[]} */
     this.path = [];
@@ -45,6 +46,10 @@ class Tools {
     this.pending = [];
     /** what draws these points @type {((context: CanvasRenderingContext2D, pixel: number) => void) | null} */
     this.shown = null;
+    /** outlines of the chosen object's mask, while the polygon is the tool @type {{counts: string, polygons: {points: number[][], hole: boolean}[]}} */
+    this.outline = { counts: "", polygons: [] };
+    /** the corner that is moved @type {{points: number[][], before: number[][], hole: boolean, at: number} | null} */
+    this.grabbed = null;
     /** where the image was taken hold of, until it is moved @type {Point | null} */
     this.held = null;
     /** the timer of a pointer that rests */
@@ -58,6 +63,44 @@ class Tools {
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("dblclick", () => { if (this.tool === "polygon") this.closePolygon(); });
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    state.listeners.add(() => this.followOutline());
+  }
+
+  /** Have the corners of the chosen object's mask shown while the polygon is the tool. */
+  followOutline() {
+    const counts = this.tool === "polygon" && !this.path.length && state.editable && state.object !== null ? state.current?.masks[state.object] ?? "" : "";
+    if (counts === this.outline.counts) return;
+    const outline = this.outline = { counts, polygons: [] };
+    view.corners = [];
+    if (counts) void request("outline", { frame: state.frame, object: state.object }).catch(() => ({ polygons: [] })).then(({ polygons }) => {
+      if (this.outline !== outline) return;
+      outline.polygons = polygons;
+      view.corners = polygons.flatMap(({ points }) => points);
+      state.changed();
+    });
+  }
+
+  /** Take hold of the corner of an outline at a place, if there is one. */
+  grab(at) {
+    const near = (8 * devicePixelRatio) / view.scale;
+    for (const { points, hole } of this.outline.polygons) {
+      const place = points.findIndex(([x, y]) => Math.hypot(x - at.x, y - at.y) < near);
+      if (place >= 0) return { points, before: points.map((corner) => [...corner]), hole, at: place };
+    }
+    return null;
+  }
+
+  /** Move the corner that is held; the corners that are shown are the same arrays. */
+  moveCorner({ x, y }) {
+    const { grabbed } = this;
+    if (!grabbed) return;
+    [grabbed.points[grabbed.at][0], grabbed.points[grabbed.at][1]] = rounded({ x, y });
+    view.draft = (context, pixel) => {
+      along(context, grabbed.points);
+      context.closePath();
+      outline(context, pixel, this.colour);
+    };
+    state.changed();
   }
 
   use(id) {
@@ -103,7 +146,9 @@ class Tools {
       if (other && other.id !== state.object) state.choose(other.id);
       else if (this.isInside(at)) this.click(at, include);
     } else if (this.tool === "polygon") {
-      if (!opposite) this.corner(at);
+      this.grabbed = this.path.length || opposite ? null : this.grab(at);
+      if (this.grabbed) this.doing = "corner";
+      else if (!opposite) this.corner(at);
     } else if (!opposite) {
       this.doing = "draw";
       this.path = [at];
@@ -123,6 +168,7 @@ class Tools {
     if (this.held && distance(this.held, now) > 4 * devicePixelRatio) this.held = null;
     this.name(before ? null : at);
     if (before && this.doing === "pan") this.panOrPinch(event.pointerId, before, now);
+    else if (before && this.doing === "corner") this.moveCorner(at);
     else if (before && this.doing === "split") this.moveSplit(at);
     else if (before && this.doing === "draw") { this.path.push(at); this.preview(); }
     else this.hover(at);
@@ -138,6 +184,11 @@ class Tools {
   up(event) {
     this.pointers.delete(event.pointerId);
     if (this.doing === "draw") this.finish();
+    if (this.doing === "corner" && this.grabbed) {
+      const { points, before, hole } = this.grabbed;
+      this.grabbed = view.draft = null;
+      if (points.some(([x, y], i) => x !== before[i][0] || y !== before[i][1])) reshape(before, points, hole);
+    }
     if (this.held) this.chooseAt(view.videoPoint(event));
     this.held = null;
     if (this.pointers.size === 0) this.doing = null;
@@ -268,8 +319,12 @@ class Tools {
 
   /** Give up what is being drawn. */
   cancel() {
-    const busy = this.path.length > 0;
+    let busy = this.path.length > 0;
     this.path = [];
+    if (this.grabbed) {
+      Object.assign(this, { grabbed: null, outline: { counts: "", polygons: [] } });  // asked for anew, as it was
+      busy = true;
+    }
     this.doing = null;
     view.draft = null;
     state.changed();

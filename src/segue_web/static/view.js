@@ -26,6 +26,8 @@ class View {
     this.painted = 0;
     /** what a tool draws over everything, in pixels of the video @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
     this.draft = null;
+    /** corners of an outline that can be moved @type {number[][]} */
+    this.corners = [];
     /** where the name is drawn of the object under the pointer @type {{x: number, y: number, name: string} | null} */
     this.named = null;
     /** @type {ImageBitmap | null} */
@@ -209,6 +211,13 @@ class View {
       if (data) this.drawPrompts(data, pixel);
     }
     if (this.named) write(context, short(this.named.name), this.named.x, this.named.y - 16 * pixel, pixel);
+    for (const [x, y] of this.corners) {
+      context.fillStyle = "#fff";
+      context.strokeStyle = "#000a";
+      context.lineWidth = pixel;
+      context.fillRect(x - 3 * pixel, y - 3 * pixel, 6 * pixel, 6 * pixel);
+      context.strokeRect(x - 3 * pixel, y - 3 * pixel, 6 * pixel, 6 * pixel);
+    }
     if (this.draft) this.draft(context, pixel);
     if (state.cursor) this.drawCross(pixel);
   }
