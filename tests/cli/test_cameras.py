@@ -163,3 +163,8 @@ def test_a_run_over_a_file_waits_until_its_events_have_arrived(
     assert outcome.code == 3
     assert f"{len(found)} of {len(found)} events not delivered" in outcome.err
     assert rows(tmp_path / "events.csv") == found
+
+
+def test_home_assistant_needs_a_broker(watch: Callable[..., Outcome]) -> None:
+    assert "mqtt://HOST/TOPIC" in watch("--home-assistant").complaint
+    assert "mqtt://HOST/TOPIC" in watch("--home-assistant", "--notify", DEAD).complaint

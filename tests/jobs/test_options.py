@@ -27,6 +27,7 @@ EVENTS = {
     "min_seconds",
     "min_height",
     "loiter",
+    "home_assistant",
     "notify",
     "name_events",
     "snapshots",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -18,9 +19,13 @@ import pytest
 
 from segue.errors import SinkError
 from segue.video import EventSink, Reconnect
+from segue.video.event_table import Event
+from segue.video.home_assistant import HomeAssistant
 from segue.video.message_queue import MessageQueue
 from segue.video.notify import Notifier, NotifyWarning
 from segue.video.rotation import RotatingSink
+from segue.video.snapshots import Snapshots
+from segue.video.zones import Zone
 from tests.video.test_event_sink import big
 
 QUICK = Reconnect(first_delay=0.01, max_delay=0.05, timeout=0.3)
@@ -336,6 +341,45 @@ def test_parts_of_a_run_publish_no_event_that_did_not_happen(broker: Broker, tmp
     until(lambda: len(subscriber.events) >= 2)
     subscriber.end()
     assert subscriber.events == ["enter", "leave"]
+
+
+def test_zones_and_the_last_event_appear_in_home_assistant(broker: Broker, tmp_path: Path) -> None:
+    broker.start()
+    notifier = Notifier(broker.address)
+    zones = [Zone.parse("door=0,0 60,0 60,119 0,119"), Zone.parse("gate=90,0 90,119")]
+    home = HomeAssistant(notifier, "front", zones)
+    snapshots = Snapshots(tmp_path / "seen")
+
+    def tell(event: Event) -> None:
+        home.see(event, tmp_path / "seen")
+        notifier.send({"event": event.event})
+
+    sink = EventSink(tmp_path / "e.json", zones=zones, snapshots=snapshots, on_event=tell)
+    for t in range(5):
+        sink.write(*big(t, {1: (10, 50, 30, 70)}))
+    until(lambda: notifier.undelivered == 0)
+    subscriber = Subscriber(broker.port, "#")  # it begins later, and gets what the broker keeps
+    until(lambda: len(subscriber.received) >= 5)
+    kept = dict(subscriber.received)
+    found = {topic: json.loads(kept[topic]) for topic in kept if topic.endswith("/config")}
+    sensor, view = sorted(found.values(), key=lambda about: "topic" in about)
+    assert kept[sensor["state_topic"]] == b"ON"
+    assert kept[sensor["availability_topic"]] == b"online"
+    assert kept[view["topic"]] == (tmp_path / "seen/00002-zone-enter-1.jpg").read_bytes()
+    assert all(re.fullmatch(r"homeassistant(/[a-zA-Z0-9_-]+){3}/config", topic) for topic in found)
+    assert sensor["device"] == view["device"]
+    assert sensor["unique_id"] != view["unique_id"]
+    sink.close()
+    until(lambda: dict(subscriber.received)[sensor["state_topic"]] == b"OFF")
+    assert notifier.close() == 0
+    subscriber.end()
+
+
+def test_home_assistant_needs_a_broker() -> None:
+    notifier = Notifier("http://127.0.0.1:9/")
+    with pytest.raises(SinkError, match="mqtt://"):
+        HomeAssistant(notifier, "front", [])
+    notifier.stop()
 
 
 def test_a_broker_that_refuses_the_login_says_so(tmp_path: Path) -> None:

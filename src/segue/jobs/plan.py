@@ -95,6 +95,8 @@ def zones_of(job: ForegroundJob) -> tuple[Zone, ...]:
     zones = tuple(Zone.parse(text) for text in job.zones)
     if len({zone.name for zone in zones}) < len(zones):
         raise SegueError("two zones have one name; give each a name of its own")
+    if job.home_assistant and not (job.notify or "").startswith(("mqtt://", "mqtts://")):
+        raise SegueError("--home-assistant: its messages go by MQTT; give --notify mqtt://HOST/TOPIC")
     rules = job.min_seconds or job.min_height or job.loiter
     needs_events = zones or rules or job.notify or job.snapshots or job.name_events
     if needs_events and job.events is None and "events" not in (job.outputs.formats or ()):

@@ -44,6 +44,7 @@ NON_RESULT_FIELDS = {
     "min_height",
     "loiter",
     "notify",
+    "home_assistant",
     "name_events",
     "snapshots",
     "background",

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TypeVar, cast
@@ -37,6 +38,7 @@ from segue.sessions.session import ExplainedSession, Session
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Sink, Source, open_sinks, replayed
 from segue.video.event_table import Event
+from segue.video.home_assistant import HomeAssistant
 from segue.video.images import write_image
 from segue.video.notify import FILE_SECONDS, LAST_SECONDS, Notifier
 from segue.video.readers import ConnectionChange
@@ -279,8 +281,14 @@ def _open_sink(
             observer.begin("clips", total)
         observer.count(done)
 
-    def tell(event: Event) -> None:
+    home: HomeAssistant | None = None
+    if notifier is not None and isinstance(job, ForegroundJob) and job.home_assistant:
+        home = HomeAssistant(notifier, source.name, opened.zones)
+
+    def tell(images: Path | None, event: Event) -> None:
         counts.add(asdict(event))
+        if home is not None:
+            home.see(event, images)
         if notifier is not None:
             notifier.send(asdict(event))
         observer.event(event)
@@ -302,7 +310,7 @@ def _open_sink(
             zones=opened.zones,
             rules=opened.rules,
             on_clip=encoding if outputs.rotate is None else None,
-            on_event=tell,
+            on_event=partial(tell, places.snapshots),
             name_object=opened.name_object,
             snapshots=places.snapshots,
         )

@@ -380,6 +380,10 @@ class ForegroundJob(VideoJob):
     """Address that receives each event as it happens, with the event as JSON: http:// and https:// by POST,
     mqtt:// and mqtts://HOST/TOPIC by MQTT."""
 
+    home_assistant: bool = option(False, "Objects and events")
+    """With `--notify mqtt://HOST/TOPIC`: zones, and the image of the last event, appear in Home Assistant by
+    themselves (MQTT discovery)."""
+
     name_events: str | None = option(None, "Objects and events")
     """Detector that classifies each object, such as nanodet, at most once for each event."""
 

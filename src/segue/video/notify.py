@@ -11,6 +11,7 @@ import time
 import urllib.request
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,13 @@ class RefusedError(OSError):
 
 
 class Receiver:
-    """Where messages go."""
+    """Where messages go.
+
+    Attributes:
+        topic: that of a broker; None elsewhere.
+    """
+
+    topic: str | None = None
 
     def deliver(self, body: bytes, timeout: float) -> None:
         """Return when a message has arrived; raises OSError, ValueError or HTTPException otherwise."""
@@ -61,6 +68,9 @@ class Receiver:
 
     def announce(self, online: bool) -> None:
         """Say whether the camera gives frames, where there is a place for it."""
+
+    def keep(self, topic: str, body: bytes) -> None:
+        """Have a broker keep the newest message of a topic for whoever asks."""
 
     def close(self) -> None:
         """End the connection."""
@@ -123,6 +133,15 @@ class Notifier:
     def announce(self, online: bool) -> None:
         """Say whether the camera gives frames: with MQTT in TOPIC/availability, which the broker keeps."""
         self._receiver.announce(online)
+
+    @property
+    def topic(self) -> str | None:
+        """The topic of MQTT; None where the receiver is no broker."""
+        return self._receiver.topic
+
+    def keep(self, topic: str, body: bytes) -> None:
+        """Have the broker keep the newest message of a topic for whoever asks; nobody else gets it."""
+        self._receiver.keep(topic, body)
 
     def stop(self) -> None:
         """Send nothing more; what waits in a file stays there for the next run."""
@@ -273,10 +292,10 @@ class MqttReceiver(Receiver):
         except ImportError:
             raise SinkError(f"notify: MQTT needs paho-mqtt: {install_command('mqtt')}") from None
         secure = parts.scheme == "mqtts"
-        self._topic = _topic(parts)
-        self._availability = f"{self._topic}/availability"
+        self.topic = self._topic = topic = _topic(parts)
+        self._availability = f"{topic}/availability"
+        self._kept = {self._availability: ONLINE}  # by topic
         self._connected, self._refusal = threading.Event(), ""
-        self._online = True
         self._sent: tuple[bytes, MQTTMessageInfo] | None = None  # the client sends it until it is confirmed
         self._client = client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv311)
         if parts.username:
@@ -305,32 +324,27 @@ class MqttReceiver(Receiver):
         self._sent = None
 
     def announce(self, online: bool) -> None:
-        self._online = online
+        self.keep(self._availability, ONLINE if online else OFFLINE)
+
+    def keep(self, topic: str, body: bytes) -> None:
+        self._kept[topic] = body
         if self._connected.is_set():
-            self._publish_availability()
+            self._client.publish(topic, body, qos=1, retain=True)
 
     def close(self) -> None:
         if self._connected.is_set():
-            self._online = False
-            self._publish_availability(GOODBYE)
+            said = self._client.publish(self._availability, OFFLINE, qos=1, retain=True)
+            with suppress(RuntimeError):  # the connection broke: the broker says it
+                said.wait_for_publish(GOODBYE)
         self._client.disconnect()
         self._client.loop_stop()
-
-    def _publish_availability(self, wait: float = 0.0) -> None:
-        said = self._client.publish(
-            self._availability, ONLINE if self._online else OFFLINE, qos=1, retain=True
-        )
-        if wait:
-            try:
-                said.wait_for_publish(wait)
-            except RuntimeError:  # the connection broke: the broker says it
-                return
 
     def _hear(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
         self._refusal = f"the broker refused the login: {reason}" if reason.is_failure else ""
         if not self._refusal:
             self._connected.set()
-            self._publish_availability()
+            for topic, body in [*self._kept.items()]:
+                self._client.publish(topic, body, qos=1, retain=True)
 
     def _lose(self, *_: Any) -> None:
         self._connected.clear()
