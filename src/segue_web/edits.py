@@ -13,11 +13,11 @@ import numpy.typing as npt
 from segue.arrays import BoolArray
 from segue.errors import PromptError
 from segue.masks import encode_rle
+from segue.masks.outlines import parts_of
 from segue.masks.pieces import Pieces
 from segue.masks.tracks import RleTrack
 from segue.prompts import Prompts
 from segue.types import Box
-from segue_web.exports.outlines import parts_of
 from segue_web.messages import (
     BoxCorners,
     Click,
