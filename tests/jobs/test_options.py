@@ -98,3 +98,12 @@ def test_an_unknown_argument_has_no_place() -> None:
     wrong = {"kind": "track", "source": {"place": "a"}, "model": {"name": "b"}, "options": {"mem_every": "x"}}
     with pytest.raises(ArgumentError, match=r"options.mem_every"):
         from_json(json.dumps(wrong))
+
+
+def test_an_interrupt_while_words_are_read_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("segue.cli.running.checked", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        parse_job("foreground", ["street.mp4"])

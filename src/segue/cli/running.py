@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -123,6 +124,8 @@ def parse_job(name: str, words: Sequence[str]) -> Job:
         raise SegueError("--live shows one run alone; leave it out")
     run = load_command(name).main
     found = _parsed(name, run, [*words], prog_name=f"segue {name}", standalone_mode=False, obj=PARSE_ONLY)
+    if found == 128 + signal.SIGINT:  # how Typer passes an interrupt on
+        raise KeyboardInterrupt
     if isinstance(found, (int, type(None))):
         raise SegueError(f"--help is no option here; see `segue {name} --help`")
     return found  # type: ignore[no-any-return]
