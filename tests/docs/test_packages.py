@@ -154,7 +154,7 @@ def test_extras_are_those_of_the_distribution() -> None:
 
 
 OPENERS = re.compile(
-    r"\bcv2\.(?:imread|imreadmulti|VideoCapture|VideoWriter|imwrite)\b|\b(?:PillowImage|Image|PIL\.Image)\.open\b"
+    r"\bcv2\.(?:imread|imreadmulti|VideoCapture|VideoWriter|imwrite)\(|\b(?:PillowImage|Image|PIL\.Image)\.open\b"
 )
 READERS = {
     "segue/video/images.py",  # images
