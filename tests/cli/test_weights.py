@@ -78,7 +78,7 @@ def test_what_is_downloaded_is_listed(
     assert rows["maskrcnn-v1"] == "segue weights get maskrcnn-v1"
     assert rows["dino-s16"] == "segue weights get dino-s16"
     assert rows["stcn-lite"] == "come with segue"
-    assert rows["stcn"] == "get them yourself"
+    assert rows["deeplab"] == "get them yourself"
     assert rows["mustan2"] == "none published"
     details = command("weights", "list", "maskrcnn").out
     assert f"installed\t{tmp_path / 'weights' / 'maskrcnn.safetensors'}" in details

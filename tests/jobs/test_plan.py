@@ -91,7 +91,11 @@ LACKS: list[tuple[VideoJob, type[SegueError], str]] = [
     (track(prompts=(MaskPrompt(0, "second.png"),)), PromptError, "second.png"),
     (track(model=Model(name="stmm")), CheckpointError, "no network is called 'stmm'"),
     (track(model=Model(name="mog2")), CheckpointError, "mog2"),
-    (track(model=Model(name="stcn")), CheckpointError, "no weights of stcn come with segue"),
+    (
+        track(model=Model(name="stcn")),
+        CheckpointError,
+        "no weights of stcn are available",
+    ),
     (track(model=Model(name="stcn", weights=Path("a.pth"))), CheckpointError, "a.pth"),
     (track(prompter="a.safetensors"), PromptError, "prompter 'a.safetensors'"),
     (track(finding=DetectorConfig(name="pointrend")), CheckpointError, "no weights of pointrend"),

@@ -35,6 +35,7 @@ class Behaviour:
     length: str | None = None
     shift: int = 0
     broken_paths: tuple[str, ...] = ()
+    pages: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
 
@@ -54,6 +55,12 @@ class Handler(BaseHTTPRequestHandler):
         if behaviour.failures:
             behaviour.failures -= 1
             self.send_error(behaviour.failure)
+            return
+        if self.path in behaviour.pages:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(behaviour.pages[self.path].encode())
             return
         if self.path in behaviour.broken_paths:
             self.send_response(200)

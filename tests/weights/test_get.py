@@ -158,9 +158,81 @@ def test_weights_of_another_network_do_not_stay(
 
 
 def test_networks_without_an_address_say_what_to_do() -> None:
-    for name, words in (("stcn-lite", "come with segue"), ("stcn", "drive.google"), ("mustan2", "train")):
+    for name, words in (("stcn-lite", "come with segue"), ("deeplab", "google-coral"), ("mustan2", "train")):
         with pytest.raises(DownloadError, match=words):
             get(MODELS.find(name))
+
+
+PAGE = """<html><body><form id="download-form" action="{action}" method="get">
+<input type="submit" value="Download anyway"/><input type="hidden" name="id" value="abc">
+<input type="hidden" name="confirm" value="t"><input type="hidden" name="uuid" value="1-2">
+</form></body></html>"""
+
+
+@pytest.mark.parametrize("kind", ["release", "checksum", "redirect", "drive"])
+def test_addresses_of_every_kind_are_downloaded_from(
+    kind: str, server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of GitHub and Meta, torchvision, Dropbox (which redirects), and Google Drive (which asks)."""
+    address, behaviour = server
+    state = DINO(64, depth=1).state_dict()
+    entry = served(dino_entry(), address, behaviour, state, tmp_path)
+    assert entry.remote is not None
+    digest = hashlib.sha256(behaviour.content).hexdigest()
+    known = {"sha256": digest, "size": len(behaviour.content)} if kind == "checksum" else {"sha256": None}
+    place = {"redirect": f"{address}/moved", "drive": f"{address}/ask?id=abc"}.get(
+        kind, f"{address}/file.pth"
+    )
+    behaviour.redirect = f"{address}/there?dl=1"
+    behaviour.pages = {"/ask?id=abc": PAGE.format(action="/download")}
+    asked: list[str] = []
+
+    def trust(digest: str) -> bool:
+        asked.append(digest)
+        return True
+
+    entry = replace(entry, remote=replace(entry.remote, address=place, **known))  # type: ignore[arg-type]
+    monkeypatch.setattr(MODELS, "_known", {entry.name: entry})
+    path = get(entry, trust=trust)
+    found = read_checkpoint(path)
+    assert found.metadata["source_sha256"] == digest
+    assert asked == ([] if kind == "checksum" else [digest])
+    if kind == "drive":
+        assert behaviour.asked[-1][0] == "/download?id=abc&confirm=t&uuid=1-2"
+
+
+def test_a_page_without_a_confirmation_is_no_weight_file(
+    server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, behaviour = server
+    entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
+    monkeypatch.setattr(MODELS, "_known", {entry.name: entry})
+    behaviour.pages = {"/file.pth": "<html>Quota exceeded</html>"}
+    with pytest.raises(DownloadError, match="a page of text instead of the file"):
+        get(entry, trust=lambda _: True)
+    assert not cached(entry).exists()
+
+
+def test_the_files_of_the_catalogue_with_a_known_checksum_need_no_trust() -> None:
+    pinned = {entry.name for entry in MODELS if entry.remote and entry.remote.sha256}
+    sizes = ("tiny", "small", "base+", "large")
+    others = {"xmem", "cutie", "maskrcnn", "maskrcnn-v1", "dino-b16"}
+    assert pinned == others | {f"sam2-{size}" for size in sizes}
+    for name in pinned:
+        remote = MODELS.find(name).remote
+        assert remote is not None
+        assert len(str(remote.sha256)) == 64
+        assert remote.size
+
+
+def test_a_run_without_weights_says_command_size_and_licence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.mp4").touch()
+    command = command_in(monkeypatch, capsys)
+    said = command("track", tmp_path / "a.mp4", "--box", "1,2,30,40", "--model", "cutie").complaint
+    assert "`segue weights get cutie`" in said
+    assert "(140 MB), licence code MIT" in said
 
 
 def test_the_official_pickle_of_pointrend_is_converted_by_name(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def downloaded(entry: Entry) -> str:
         weights = sum(value.numel() for value in entry.build().state_dict().values())
     size = f"{entry.remote.size}" if entry.remote.size else "not stated"
     md5 = f"MD5 `{entry.remote.md5}`" if entry.remote.md5 else "not stated"
-    checksum = f"begins with `{entry.remote.sha256}`" if entry.remote.sha256 else md5
+    checksum = f"`{entry.remote.sha256}`" if entry.remote.sha256 else md5
     address = f"<{entry.remote.address}>"
     return f"| `{entry.name}` | {address} | {size} | {weights / 1e6:.1f} | {checksum} | {entry.licence} |"
 

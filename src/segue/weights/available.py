@@ -60,9 +60,10 @@ def downloaded(entry: Entry) -> Path:
 def missing_weights(entry: Entry) -> str:
     """What brings the weights of a network that are not there."""
     if entry.remote is not None:
+        size = f" ({entry.remote.size / 1e6:.0f} MB)" if entry.remote.size else ""
         return (
             f"no weights of {entry.name} are available: `{entry.download_command}` downloads "
-            f"{entry.remote.address}, licence {entry.licence}"
+            f"{entry.remote.address}{size}, licence {entry.licence}"
         )
     if entry.source is None:
         return (

@@ -10,10 +10,11 @@ import re
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -30,6 +31,9 @@ ATTEMPTS = 5
 TIMEOUT = 30.0
 FIRST_PAUSE = 1.0
 """Seconds before the second attempt; each further one waits twice as long."""
+
+LARGEST_PAGE = 1 << 20
+"""Bytes of a page that asks for a confirmation, at most."""
 
 LARGEST = 4 << 30
 """Largest accepted weight file in bytes."""
@@ -61,6 +65,11 @@ class Remote:
     def has_checksum(self) -> bool:
         """Whether the publisher gives one."""
         return self.sha256 is not None or self.md5 is not None
+
+
+def drive_address(file: str) -> str:
+    """Address of a public file of Google Drive by its id; for large files it asks for a confirmation."""
+    return f"https://drive.usercontent.google.com/download?id={file}&export=download"
 
 
 def fetch(
@@ -198,7 +207,12 @@ def _fetch_once(address: str, part: Path, size: int | None, report: Report) -> N
     if 0 < done <= bound:
         headers["Range"] = f"bytes={done}-"
     hooks = {"response": _check_redirect}
-    with requests.get(address, stream=True, timeout=TIMEOUT, headers=headers, hooks=hooks) as answer:
+    how: dict[str, Any] = {"stream": True, "timeout": TIMEOUT, "headers": headers, "hooks": hooks}
+    with ExitStack() as open_answers:
+        answer = open_answers.enter_context(requests.get(address, **how))
+        if (confirmed := _confirmation(answer)) is not None:
+            _require_safe(confirmed, address)
+            answer = open_answers.enter_context(requests.get(confirmed, **how))
         goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         if answer.status_code == 416 or (answer.status_code == 206 and not goes_on):
             part.unlink(missing_ok=True)
@@ -217,6 +231,36 @@ def _fetch_once(address: str, part: Path, size: int | None, report: Report) -> N
                     raise DownloadError(f"{address}: more than the {bound} bytes that are expected")
                 file.write(block)
                 report(done, total)
+
+
+class _Form(HTMLParser):
+    """The form of a page that asks whether to download a large file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action, self.fields = "", dict[str, str]()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """Take the address of the form, and its hidden fields."""
+        given = {name: value or "" for name, value in attributes}
+        if tag == "form" and given.get("id") == "download-form":
+            self.action = given.get("action", "")
+        elif tag == "input" and self.action and given.get("type") == "hidden":
+            self.fields[given.get("name", "")] = given.get("value", "")
+
+
+def _confirmation(answer: Response) -> str | None:
+    """The address that confirms a download of Google Drive, where the answer is the page that asks for it."""
+    if answer.status_code != 200 or "text/html" not in answer.headers.get("Content-Type", ""):
+        return None
+    form = _Form()
+    form.feed(next(answer.iter_content(LARGEST_PAGE), b"").decode("utf-8", "replace"))
+    if not form.action:
+        raise DownloadError(
+            f"{answer.url}: a page of text instead of the file, such as a login; open it in a browser"
+        )
+    action = urllib.parse.urljoin(answer.url, form.action)
+    return f"{action}{'&' if '?' in action else '?'}{urllib.parse.urlencode(form.fields)}"
 
 
 def _check_redirect(answer: Response, **_: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from segue.lazy import LazyCallable
 from segue.registry import Entry
@@ -11,7 +12,7 @@ from segue.weights.download import Remote
 _TORCHVISION = "BSD-3-Clause, https://github.com/pytorch/vision"
 
 
-def _dino(name: str, width: int, release: str) -> Entry:
+def _dino(name: str, width: int, release: str, **known: Any) -> Entry:
     return Entry(
         name=name,
         task="features",
@@ -21,7 +22,9 @@ def _dino(name: str, width: int, release: str) -> Entry:
         shape=(1, 197, width),
         paper="Caron et al., ICCV 2021 (arXiv 2104.14294)",
         licence="that of the release, https://github.com/facebookresearch/dino",
-        remote=Remote(f"https://dl.fbaipublicfiles.com/dino/{release}/{release}.pth", f"{release}.pth"),
+        remote=Remote(
+            f"https://dl.fbaipublicfiles.com/dino/{release}/{release}.pth", f"{release}.pth", **known
+        ),
         rename=LazyCallable("segue.models.dino:rename_training"),
     )
 
@@ -48,7 +51,8 @@ ENTRIES = (
         remote=Remote(
             "https://download.pytorch.org/models/maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
             "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
-            sha256="73cbd019",
+            sha256="73cbd0190fcbe3ba339921fbce2c3a0b6bb9126c9a133c85e43a2a8e060a109e",
+            size=185_828_065,
         ),
     ),
     Entry(
@@ -62,7 +66,8 @@ ENTRIES = (
         remote=Remote(
             "https://download.pytorch.org/models/maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
             "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
-            sha256="bf2d0c1e",
+            sha256="bf2d0c1efbc936eeee2bc95a48e80ebc86b891f61b0106485937fc29f9315fc0",
+            size=178_090_079,
         ),
         rename=LazyCallable("segue.models.detection.mask_rcnn:rename_v1"),
     ),
@@ -81,7 +86,13 @@ ENTRIES = (
         rename=LazyCallable("segue.models.detection.pointrend:rename_release"),
     ),
     _dino("dino-s16", 384, "dino_deitsmall16_pretrain"),
-    _dino("dino-b16", 768, "dino_vitbase16_pretrain"),
+    _dino(
+        "dino-b16",
+        768,
+        "dino_vitbase16_pretrain",
+        size=343_242_485,
+        sha256="bf34ad0f424b9029b593e8dc3ed553bf26e88bcba0d32bf3e62a6209cb64c85e",
+    ),
     Entry(
         name="deeplab",
         task="detect",

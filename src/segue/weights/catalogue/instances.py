@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from segue.lazy import LazyCallable
 from segue.registry import Entry
 from segue.weights.catalogue.terms import OWN
+from segue.weights.download import Remote, drive_address
 
 if TYPE_CHECKING:
     from segue.models.seqformer.network import BackboneName
@@ -35,7 +36,7 @@ def _seqformer(trunk: BackboneName, rank: int, drive: str) -> Entry:
         paper="Wu et al., ECCV 2022 (arXiv 2112.08275)",
         licence="MIT, https://github.com/wjf5203/SeqFormer",
         rank=rank,
-        source=f"https://drive.google.com/file/d/{drive}",
+        remote=Remote(drive_address(drive), f"SeqFormer_{trunk}.pth"),
     )
 
 
@@ -77,7 +78,7 @@ ENTRIES = (
         licence="none is stated by the release, https://github.com/OmkarThawakar/MSSTS-VIS",
         source="a training with the released code, https://github.com/OmkarThawakar/MSSTS-VIS",
     ),
-    _seqformer("r101", 2, "1bUaMVz5zITzKzqnQC8aM9Ul0KrQ6sKgn (SeqFormer_r101)"),
-    _seqformer("r50", 3, "1ecKUrt9vNZscI4gaGCrvjRLu6rDM9wNX (SeqFormer_r50)"),
-    _seqformer("swin-l", 1, "1lENhEaMVhP9DylTcQFElPMVQOfKqmo0a (SeqFormer_swin_L)"),
+    _seqformer("r101", 2, "1bUaMVz5zITzKzqnQC8aM9Ul0KrQ6sKgn"),
+    _seqformer("r50", 3, "1ecKUrt9vNZscI4gaGCrvjRLu6rDM9wNX"),
+    _seqformer("swin-l", 1, "1lENhEaMVhP9DylTcQFElPMVQOfKqmo0a"),
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from segue.lazy import LazyCallable
 from segue.models.sam2.sizes import SIZES, SizeName
 from segue.registry import Entry
 from segue.weights.catalogue.terms import FREE, OWN
-from segue.weights.download import Remote
+from segue.weights.download import Remote, drive_address
 
 _XMEM_PAPER = "Cheng and Schwing, ECCV 2022 (arXiv 2207.07115)"
 _XMEM_LICENCE = "code MIT, none is stated for the weights, https://github.com/hkchengrex/XMem"
@@ -17,15 +19,24 @@ _CUTIE_LICENCE = "code MIT, none is stated for the weights, https://github.com/h
 _CUTIE_QUERIES = "object_transformer.query_init.weight"
 
 
-def _release(repository: str, name: str, md5: str | None = None) -> Remote:
+_SAM2_FILES: Mapping[SizeName, tuple[int, str]] = {
+    "tiny": (156_008_466, "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"),
+    "small": (184_416_285, "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38"),
+    "base+": (323_606_802, "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"),
+    "large": (898_083_611, "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"),
+}
+"""Bytes and SHA-256 of the released files, as at least two independent public sources state them."""
+
+
+def _release(repository: str, name: str, **known: Any) -> Remote:
     """A file of the release of XMem or Cutie."""
     address = f"https://github.com/hkchengrex/{repository}/releases/download/v1.0/{name}"
-    return Remote(address, name, md5=md5)
+    return Remote(address, name, **known)
 
 
 def _sam2(size: SizeName) -> Entry:
     trunk, file = SIZES[size], f"sam2.1_hiera_{size.replace('+', '_plus')}.pt"
-    width = trunk.widths[-1]
+    width, (bytes_, digest) = trunk.widths[-1], _SAM2_FILES[size]
     return Entry(
         name=f"sam2-{size}",
         task="track",
@@ -36,7 +47,12 @@ def _sam2(size: SizeName) -> Entry:
         required_key="no_obj_embed_spatial",  # SAM 2.0 has none
         paper="Ravi et al., 2024 (arXiv 2408.00714), SAM 2.1",
         licence="Apache-2.0, https://github.com/facebookresearch/sam2",
-        remote=Remote(f"https://dl.fbaipublicfiles.com/segment_anything_2/092824/{file}", file),
+        remote=Remote(
+            f"https://dl.fbaipublicfiles.com/segment_anything_2/092824/{file}",
+            file,
+            size=bytes_,
+            sha256=digest,
+        ),
         prompts=frozenset({"mask", "box", "point"}),
     )
 
@@ -74,7 +90,7 @@ ENTRIES = (
         paper="Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
         rank=1,
         licence="that of the release, https://github.com/hkchengrex/STCN",
-        source="https://drive.google.com/uc?id=1mRrE0uCI2ktdWlUgapJI_KmgeIiF2eOm (stcn.pth)",
+        remote=Remote(drive_address("1mRrE0uCI2ktdWlUgapJI_KmgeIiF2eOm"), "stcn.pth"),
     ),
     Entry(
         name="stm",
@@ -83,7 +99,7 @@ ENTRIES = (
         signature="KV_M_r4.Key.weight",
         paper="Oh et al., ICCV 2019 (arXiv 1904.00607)",
         licence="CC BY-NC-SA 4.0, non-commercial use only",
-        source="https://www.dropbox.com/s/mtfxdr93xc3q55i/STM_weights.pth?dl=1 (STM_weights.pth)",
+        remote=Remote("https://www.dropbox.com/s/mtfxdr93xc3q55i/STM_weights.pth?dl=1", "STM_weights.pth"),
     ),
     *(_sam2(size) for size in SIZES),
     Entry(
@@ -93,7 +109,12 @@ ENTRIES = (
         signature="decoder.hidden_update.transform.weight",
         paper=_XMEM_PAPER,
         licence=_XMEM_LICENCE,
-        remote=_release("XMem", "XMem.pth"),
+        remote=_release(
+            "XMem",
+            "XMem.pth",
+            size=249_026_057,
+            sha256="27776291d2f0639b4e6b372a67651579b51180aa4d8f8f89bbff2dcc09ebf6f9",
+        ),
     ),
     Entry(
         name="xmem-no-sensory",
@@ -114,7 +135,13 @@ ENTRIES = (
         required_key=_CUTIE_QUERIES,
         paper=_CUTIE_PAPER,
         licence=_CUTIE_LICENCE,
-        remote=_release("Cutie", "cutie-base-mega.pth", md5="a6071de6136982e396851903ab4c083a"),
+        remote=_release(
+            "Cutie",
+            "cutie-base-mega.pth",
+            size=140_443_788,
+            sha256="9c05402ee36d3a356fb72715d263ba7e1ea06ad3bada48c1306491792da43023",
+            md5="a6071de6136982e396851903ab4c083a",
+        ),
     ),
     Entry(
         name="cutie-small",
