@@ -288,6 +288,21 @@ def test_a_camera_is_watched_in_the_browser(
         page.keyboard.press("z")
         expect(page.locator("#masks")).to_have_attribute("aria-pressed", "false")
         assert page.locator("#canvas").screenshot() != masked
+        page.keyboard.press("n")
+        for share in ((0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.1, 0.9)):
+            box = page.locator("#canvas").bounding_box()
+            position = {"x": share[0] * box["width"], "y": share[1] * box["height"]}
+            page.locator("#canvas").click(position=position)
+        page.locator("#zone-back").click()
+        page.locator("#zone-name").fill("way in")
+        drawn = page.locator("#zone-text").text_content()
+        zone = Zone.parse(drawn.removeprefix('--zone "').removesuffix('"'))
+        assert (zone.name, len(zone.points)) == ("way in", 3)
+        (x0, y0), (x1, y1), (x2, y2) = zone.points
+        assert (y0, x1) == (y1, x2)
+        assert x1 - x0 > 20 < y2 - y1
+        test_page.check_accessibility(page)
+        page.locator("#draw").click()
         expect(page.locator("#age")).to_contain_text("no new frame for", timeout=limit)
         page.set_viewport_size({"width": 390, "height": 760})
         test_page.check_accessibility(page)

@@ -34,6 +34,10 @@ let tries = 0;
 let asking = false; // whether an answer is awaited: one at a time, however often a run is held and goes on
 const shown = { pause: false, masks: true, zones: true, opacity: 0.45 };
 
+/** a zone that is being drawn, in pixels of the source */
+const drawn = { active: false, /** @type {[number, number][]} */ points: [] };
+let scaling = { scale: 1, left: 0, top: 0 }; // of the image on the canvas
+
 const colourOf = (id) => about.colours[(id - 1) % about.colours.length];
 
 // Talking to the run
@@ -114,16 +118,20 @@ function eventText(event) {
     case "end": return `is there at the end${where}`;
     case "zone-enter": return `is in ${event.zone}`;
     case "zone-leave": return `has left ${event.zone} after ${event.seconds.toFixed(1)} s`;
+    case "loiter": return `has been in ${event.zone} for ${event.seconds.toFixed(1)} s`;
+    case "offline": return "is lost";
+    case "online": return `is back after ${event.seconds.toFixed(1)} s`;
     case "cross": return `has crossed ${event.zone} to the ${event.direction}`;
     default: return event.event;
   }
 }
 
 function addEvent(number, event) {
-  const who = make("b", { textContent: `${event.object}${event.label ? ` ${event.label}` : ""} ` });
+  const object = event.object ? `${event.object}${event.label ? ` ${event.label}` : ""}` : "The camera"; // which has no number
+  const who = make("b", { textContent: `${object} ` });
   const about = { "data-event": event.event, "data-number": number };
   element("events").prepend(make("li", about, [
-    swatch(colourOf(event.object)), make("span", {}, [who, eventText(event)]), make("time", { textContent: clock(event.time) }),
+    swatch(event.object ? colourOf(event.object) : "transparent"), make("span", {}, [who, eventText(event)]), make("time", { textContent: clock(event.time) }),
   ]));
   while (element("events").childElementCount > SHOWN_EVENTS) element("events").lastElementChild.remove();
   element("events-empty").hidden = true;
@@ -145,7 +153,8 @@ function draw() {
   const [height, width] = image.size;
   const margin = 12 * devicePixelRatio;
   const scale = Math.max(0.01, Math.min((canvas.width - 2 * margin) / width, (canvas.height - 2 * margin) / height));
-  context.setTransform(scale, 0, 0, scale, (canvas.width - width * scale) / 2, (canvas.height - height * scale) / 2);
+  scaling = { scale, left: (canvas.width - width * scale) / 2, top: (canvas.height - height * scale) / 2 };
+  context.setTransform(scale, 0, 0, scale, scaling.left, scaling.top);
   context.drawImage(bitmap, 0, 0, width, height);
   element("clock").textContent = clock(image.time);
   const pixel = devicePixelRatio / scale;
@@ -157,6 +166,18 @@ function draw() {
     }
   }
   if (shown.zones) drawZones(image, pixel);
+  if (drawn.points.length) drawNewZone(image, pixel);
+}
+
+/** What is drawn so far; a single point is a dot. */
+function drawNewZone(of, pixel) {
+  const [byX, byY] = [of.size[1] / of.full[1], of.size[0] / of.full[0]];
+  const points = drawn.points.map(([x, y]) => [x * byX, y * byY]);
+  along(context, points);
+  if (points.length > 2) context.closePath();
+  outline(context, pixel, "#7dd3fc", 2);
+  context.fillStyle = "#7dd3fc";
+  for (const [x, y] of points) context.fillRect(x - 3 * pixel, y - 3 * pixel, 6 * pixel, 6 * pixel);
 }
 
 /** Zones are given in pixels of the source. */
@@ -175,6 +196,46 @@ function drawZones(of, pixel) {
 
 const label = (text, x, y, pixel, colour) => write(context, text.trim(), x, Math.max(y, 8 * pixel), pixel, "center", colour);
 
+// Drawing a zone
+
+function showNewZone() {
+  const enough = drawn.points.length > 1;
+  const name = element("zone-name").value.replace(/[=;"]/g, "").trim() || "zone";
+  element("zone-text").textContent = enough ? `--zone "${name}=${drawn.points.map((point) => point.join(",")).join(" ")}"` : "";
+  element("zone-back").disabled = !drawn.points.length;
+  element("zone-copy").disabled = !enough;
+  draw();
+}
+
+function toggleDrawing() {
+  drawn.active = !drawn.active;
+  drawn.points = [];
+  element("draw").setAttribute("aria-pressed", String(drawn.active));
+  element("new-zone").hidden = !drawn.active;
+  document.body.classList.toggle("drawing", drawn.active);
+  showNewZone();
+}
+
+function removePoint() {
+  drawn.points.pop();
+  showNewZone();
+}
+
+canvas.addEventListener("click", (event) => {
+  if (!drawn.active || !image) return;
+  const [height, width] = image.size;
+  const across = (event.offsetX * devicePixelRatio - scaling.left) / (scaling.scale * width);
+  const down = (event.offsetY * devicePixelRatio - scaling.top) / (scaling.scale * height);
+  const inside = (share, full) => Math.round(Math.min(1, Math.max(0, share)) * (full - 1));
+  drawn.points.push([inside(across, image.full[1]), inside(down, image.full[0])]);
+  showNewZone();
+});
+element("zone-name").oninput = showNewZone;
+element("zone-back").append(icon("undo"), "Remove point");
+element("zone-back").onclick = removePoint;
+element("zone-copy").append(icon("copy"), "Copy");
+element("zone-copy").onclick = () => navigator.clipboard.writeText(element("zone-text").textContent);
+
 // Buttons and keys
 
 function toggle(what) {
@@ -192,13 +253,17 @@ for (const [id, name, text] of [["pause", "pause", "Hold"], ["masks", "eye", "Ma
   element(id).append(icon(name), text);
   element(id).onclick = () => toggle(id);
 }
+element("draw").append(icon("polygon"), "Draw");
+element("draw").onclick = toggleDrawing;
 element("theme").append(icon("theme"));
 const { dataset } = document.documentElement;
 element("theme").onclick = () => { dataset.theme = otherTheme(dataset.theme); };
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.activeElement?.tagName === "INPUT") return;
   if (event.key === " " && document.activeElement?.tagName !== "BUTTON") toggle("pause");
   else if (event.key === "h") toggle("masks");
+  else if (event.key === "n" || (event.key === "Escape" && drawn.active)) toggleDrawing();
+  else if (event.key === "Backspace" && drawn.active) removePoint();
   else if (event.key === "z" && about.zones.length) toggle("zones");
   else if (/^[0-9]$/.test(event.key)) { shown.opacity = (Number(event.key) || 10) / 10; overlay = null; draw(); }
   else return;
