@@ -9,7 +9,7 @@
 # make clean   remove everything that make made
 #
 # VENV=folder         where to install (default .venv)
-# PYTHON=python3.12   interpreter, 3.10 or newer
+# PYTHON=python3.12   interpreter, 3.11 or newer
 # TORCH_INDEX=URL     package index of the build of PyTorch; the default is the CPU index where there is no
 #                     NVIDIA GPU and that index can be reached, TORCH_INDEX=none takes what pip finds
 # TRIALS=100          interrupts of each command by make fuzz; only these: PYTEST_ARGS="-k interrupted"
@@ -98,9 +98,7 @@ $(VENV)/.installed-notebooks: $(VENV)/.installed-dev
 	@touch $@
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-		echo "segue needs Python 3.10 or newer, '$(PYTHON)' is missing or older;" \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "segue needs Python 3.11 or newer, '$(PYTHON)' is missing or older;" \
 			"try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	@# The pip that Python 3.10.0 to 3.10.2 bring installs nothing editable without a setup.py.
-	@$(BIN)/python -m pip install --quiet 'pip>=21.3'

@@ -35,7 +35,7 @@ with requires_extra("web"):
 
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 MOST_SIDE = 1280
 """Longer side of the images of the page; larger frames are reduced."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from importlib import import_module
+import tomllib
 
 import pytest
 
@@ -16,9 +15,7 @@ def test_the_source_archive_is_told_of_all_that_its_tests_read() -> None:
         tracked = kept_files(ROOT)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no repository here that git reads")
-    settings = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli").loads(
-        (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    )
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     told = {name.strip("/") for name in settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]}
     by_hatchling = {"pyproject.toml", ".gitignore", "README.md", "LICENSE"}  # always
     kept = {name.partition("/")[0] for name in tracked}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -225,7 +225,7 @@ def test_events_tell_the_source_and_the_time_of_day(tmp_path: Path) -> None:
     begin = datetime(2026, 3, 29, 1, 59, 59, tzinfo=ZoneInfo("Europe/Berlin"))
 
     def at(time: float) -> datetime:
-        return (begin.astimezone(timezone.utc) + timedelta(seconds=time)).astimezone(begin.tzinfo)
+        return (begin.astimezone(UTC) + timedelta(seconds=time)).astimezone(begin.tzinfo)
 
     with EventSink(tmp_path / "events.json", source="gate", at=at) as sink:
         for t in range(20):

@@ -63,11 +63,7 @@ class Options:
         """Parameters of the signature as fields of a model."""
         known, helps = inspect.signature(self.of).parameters, described(self.of)
         plain_class = isinstance(self.of, type) and not is_dataclass(self.of)
-        hints = get_type_hints(
-            self.of.__init__ if plain_class else self.of,
-            localns={"KW_ONLY": Any},  # which Python 3.10 does not take for a type
-            include_extras=True,
-        )
+        hints = get_type_hints(self.of.__init__ if plain_class else self.of, include_extras=True)
         for word in self.names.split():
             name, _, flags = word.partition(":")
             name = name.rstrip("!")

@@ -6,12 +6,12 @@ import json
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, cast
@@ -110,11 +110,7 @@ def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
     """
     check_file(path, SegueError, LARGEST)
     try:
-        toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    except ImportError:
-        raise SegueError("cameras: Python 3.10 needs a reader of TOML: pip install tomli") from None
-    try:
-        content = toml.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise SegueError(f"{path}: no TOML ({error})") from None
     defaults, cameras = content.pop("defaults", {}), content.pop("cameras", {})

@@ -14,7 +14,7 @@ from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 Step = TypeVar("Step", bound=Callable[..., Any])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from segue.registry import SINKS
@@ -61,7 +61,7 @@ class RotatingSink(Sink):
 
 def part_name(now: datetime | None = None) -> str:
     """Name of a part that begins now, in UTC, such as ``20261121T205300Z``: names sort as the parts do."""
-    return (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%SZ")
+    return (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
 
 
 _PART = re.compile(r"\d{8}T\d{6}Z(-\d+)?")

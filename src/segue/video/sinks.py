@@ -18,7 +18,7 @@ from segue.video.partial import PartialFile, writing
 from segue.video.readers import ConnectionChange
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 Size = tuple[int, int] | Callable[[], tuple[int, int] | None] | None
 """Output height and width of a sink, or a function that gives them at the first result; None keeps the

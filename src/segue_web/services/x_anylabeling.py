@@ -240,7 +240,7 @@ def make_app(assistant: Assistant) -> FastAPI:
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+        now = datetime.datetime.now(datetime.UTC).isoformat()
         return {"status": "healthy", "models_loaded": len(MODELS), "timestamp": now}
 
     @app.get("/v1/models")
