@@ -120,3 +120,13 @@ def test_a_narrow_window_stays_where_it_is_when_an_object_is_chosen(forty: Desk)
     forty.page.keyboard.press("F2")
     assert forty.page.locator("#name").evaluate(UNCOVERED), "the drawer opens"
     assert forty.page.locator("#tools").bounding_box()["x"] == 0
+
+
+def test_a_range_does_not_move_the_image(forty: Desk) -> None:
+    before = forty.page.locator("#canvas").bounding_box()
+    forty.page.keyboard.press("End")
+    forty.page.keyboard.press("<")
+    playwright.expect(forty.page.locator("#range")).to_have_text("frames 199 to 199")
+    assert forty.page.locator("#canvas").bounding_box() == before
+    for part in ("#range", "#frame-count", "#seek", '[data-command="rangeTo"]'):
+        assert forty.page.locator(part).evaluate(UNCOVERED), part

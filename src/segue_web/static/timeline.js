@@ -120,12 +120,12 @@ class Timeline {
   }
 
   /** Grey out the frames that are not tracked. */
-  drawRange(height) {
+  drawRange(shade, height) {
     const { context } = this;
     const [first, last] = state.wanted;
     const step = (this.width - this.names) / Math.max(1, this.range[1] - this.range[0]);
     const [left, right] = [this.x(first) - step / 2, this.x(last) + step / 2];
-    context.fillStyle = "rgb(0 0 0 / 45%)";
+    context.fillStyle = shade;
     if (first > 0 && left > this.names) context.fillRect(this.names, 0, left - this.names, height);
     if (last < state.video.frames - 1 && right < this.width) context.fillRect(right, 0, this.width - right, height);
   }
@@ -159,7 +159,7 @@ class Timeline {
     canvas.setAttribute("aria-valuenow", String(state.frame));
     canvas.setAttribute("aria-valuetext", `frame ${state.frame} of ${state.video.frames}`);
     const style = getComputedStyle(document.documentElement);
-    const [line, quiet, accent, track, text, panel] = ["line", "quiet", "accent", "track", "text", "panel"].map((name) => style.getPropertyValue(`--${name}`));
+    const [line, quiet, accent, track, text, panel, shade] = ["line", "quiet", "accent", "track", "text", "panel", "shade"].map((name) => style.getPropertyValue(`--${name}`));
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.clearRect(0, 0, width, height);
     state.listed.forEach(([, item], i) => {
@@ -169,7 +169,7 @@ class Timeline {
     context.fillStyle = panel;
     context.fillRect(0, 0, width, HEAD);
     this.ruler(line, quiet, height);
-    this.drawRange(height);
+    this.drawRange(shade, height);
     const x = this.x(state.frame);
     if (x < this.names - 1) return;
     context.fillStyle = accent;
