@@ -36,6 +36,7 @@ from foreground_clips import (
     shaken,
     video_of,
 )
+from foreground_whole_image import whole_image_videos
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.isd import INDEX, open_isd
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
@@ -259,7 +260,7 @@ def development_scenes(root: Path) -> dict[str, list[Video]]:
 
     Args:
         root: folder that holds ``foreground/cdnet2014``, ``foreground/wallflower``, ``foreground/sbi2015``,
-            ``foreground/ucsd_motion``, ``vos/davis2016_240p``.
+            ``foreground/ucsd_motion``, ``vos/davis2016_240p``, ``static_more/images``.
     """
     baseline = read_videos(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
     highway, office = baseline
@@ -315,6 +316,7 @@ def development_scenes(root: Path) -> dict[str, list[Video]]:
         ],
         "objects at start": sbi_videos(root / "foreground/sbi2015"),
         "moving": moving_videos(root / "foreground/ucsd_motion"),
+        "whole image": whole_image_videos(root / "static_more/images", cut_outs),
     }
 
 

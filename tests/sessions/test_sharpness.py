@@ -6,10 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
+from segue.sessions.background import MaskedMedian
 from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.foreground_masks import FOREGROUND
-from segue.sessions.sharpness import Blur, relative_blur
+from segue.sessions.segmenters import SegmenterInput
+from segue.sessions.sharpness import Blur, ReferenceBlur, relative_blur
+from segue.sessions.stages import WorkFrame
 from segue.sessions.subtractors import BackgroundDifference
 from segue.types import Frame
 from tests.sessions.scenes import Bytes, square_mask, with_squares
@@ -92,3 +95,20 @@ def test_something_before_a_shaken_camera_is_still_found() -> None:
             if true.sum() == whole.sum():
                 found = result.mask == FOREGROUND
                 assert (found & true).sum() > 0.7 * true.sum()
+
+
+def test_the_same_blur_of_one_background_is_the_same_scene_which_is_encoded_once() -> None:
+    background = MaskedMedian()
+    background.update(SCENE)
+    stage, frames = ReferenceBlur(), []
+    for right, down in ((10.0, 0.0), (10.0, 0.6), (0.0, 10.0), (10.0, 0.0)):
+        image = np.asarray(Blur(right, down).act(SCENE), np.uint8)
+        frame = WorkFrame(0, 0.0, SCENE.shape[:2], image, SegmenterInput(image))
+        frame.matrix = np.eye(2, 3, dtype=np.float32)
+        stage.before(frame, background)
+        frames.append(frame)
+    first, again, other, last = (frame.scene for frame in frames)
+    assert first is not None
+    assert again is first
+    assert last is first
+    assert other is not first

@@ -128,7 +128,7 @@ class NetworkSegmenter(Segmenter):
         if self._flow is None and (able.flow or able.depth):
             self.extra = "flow" if able.flow else "depth"
         self.stages = able.stages
-        self._backgrounds: deque[tuple[Scene, Features]] = deque(maxlen=3)  # sharp, and blurred like frames
+        self._backgrounds: deque[tuple[Scene, Features]] = deque(maxlen=4)  # sharp, and blurred like frames
 
     def restart(self) -> None:
         self._backgrounds.clear()

@@ -21,6 +21,7 @@ Kernel = npt.NDArray[np.float32]  # (k, k) with an odd k and the sum 1
 
 LESS_SHARP = 0.75  # share of the scene's energy of edges, in some direction, below which a frame is blurred
 LENGTHS = (2.0, 3.5, 5.0, 8.0, 12.0, 18.0)  # pixels of a motion blur that are tried, at half size
+DIRECTIONS = 12  # of a motion blur in half a turn, so that the same blur occurs again
 GAIN = 0.87  # a blur counts if it makes the difference smaller by this factor
 _LEAST_ENERGY = 4.0  # mean square of a derivative, in levels, below which nothing can be decided
 
@@ -54,12 +55,20 @@ class ReferenceBlur(Stage):
 
     name = "blur"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._scene: Scene | None = None
+        self._blurred: dict[Blur, Scene] = {}  # of that scene; the same object is encoded once
+
     def before(self, frame: WorkFrame, background: Background) -> None:
         if frame.matrix is None or background.scene is None:
             return
+        if background.scene is not self._scene:
+            self._scene, self._blurred = background.scene, {}
         blur = relative_blur(frame.image, background.scene.image, frame.hidden)
         if blur is not None:
-            frame.scene = blur.of_scene(background.scene)
+            frame.scene = self._blurred.get(blur) or blur.of_scene(background.scene)
+            self._blurred[blur] = frame.scene
 
 
 @lru_cache(maxsize=1)
@@ -91,8 +100,9 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
     least = int(np.argmin(ratios.real))
     if ratios.real[least] >= LESS_SHARP:
         return None
-    right, down = directions[:, least].real / np.linalg.norm(directions[:, least].real)
-    candidates = [Blur(right * length, down * length) for length in LENGTHS]
+    turn = np.pi / DIRECTIONS
+    angle = turn * (round(float(np.arctan2(*directions[::-1, least].real)) / turn) % DIRECTIONS)
+    candidates = [Blur(float(np.cos(angle)) * length, float(np.sin(angle)) * length) for length in LENGTHS]
     scores = [_difference(frame, np.asarray(blur.act(still), np.float32), open_) for blur in candidates]
     best, plain = int(np.argmin(scores)), _difference(frame, still, open_)
     return candidates[best].scaled(2.0) if scores[best] < GAIN * plain else None
