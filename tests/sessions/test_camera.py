@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,10 +14,11 @@ import torch
 from segue.api.foreground import foreground
 from segue.errors import SegueError
 from segue.models.base import ForegroundNetwork
+from segue.models.geometry import reduced_to
 from segue.sessions import SessionState
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.moving_camera import Homography, camera_motion, seen_from
-from segue.sessions.panning import WINDOW, PanDetector
+from segue.sessions.panning import VIEW_SIDE, WINDOW, CameraStep, PanDetector
 from segue.types import Segmentation
 from tests.sessions.scenes import Bytes, overlap, square_mask, video, with_squares
 from tests.sessions.tiny_foreground import MovesByItself, TinyForeground
@@ -42,6 +45,12 @@ TRUTH = [
     square_mask((150, 375), [place])[15:135, STEP * t : STEP * t + 160] for t, place in enumerate(PLACES)
 ]
 NOTHING = np.zeros(SIZE, np.uint8)
+
+
+def pans(images: Sequence[Bytes]) -> list[bool]:
+    """Whether the camera is said to pan on each of some frames."""
+    small, watch = [reduced_to(image, VIEW_SIDE) for image in images], PanDetector()
+    return [watch.look(CameraStep(one, other)) for one, other in itertools.pairwise(small)]
 
 
 def play(session: ForegroundSession) -> list[Segmentation]:
@@ -92,18 +101,24 @@ def test_a_camera_that_rests_again_begins_a_scene() -> None:
 
 
 def test_what_moves_before_a_still_camera_is_no_pan() -> None:
-    watch = PanDetector()
-    for place in PLACES:
-        assert not watch.look(with_squares(LONG, [place])[15:135, :160])
+    assert not any(pans([with_squares(LONG, [place])[15:135, :160] for place in PLACES]))
     everything = [with_squares(LONG, [place])[15:135, 3 * t : 3 * t + 160] for t, place in enumerate(PLACES)]
-    assert any(watch.look(image) for image in everything)
+    assert any(pans(everything))
 
 
 def test_a_camera_that_shakes_does_not_pan() -> None:
-    watch = PanDetector()
-    for t in range(60):
-        right = 40 + round(8 * np.sin(t / 3))
-        assert not watch.look(LONG[15:135, right : right + 160])
+    rights = [40 + round(8 * np.sin(t / 3)) for t in range(60)]
+    assert not any(pans([LONG[15:135, right : right + 160] for right in rights]))
+
+
+def test_the_step_of_a_camera_counts_where_it_explains_enough_of_the_image() -> None:
+    one, other = (np.ascontiguousarray(LONG[15:87, left : left + 96]) for left in (40, 44))
+    step = CameraStep(one, other)
+    right, down = step.way()
+    assert abs(96 * right) == pytest.approx(4, abs=0.3)
+    assert abs(96 * down) < 0.3
+    assert step.way(least=2.0) == (0.0, 0.0)
+    assert CameraStep(None, one).way() == (0.0, 0.0)
 
 
 def test_frames_wait_for_those_that_come_after_them() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from segue.sessions.changes import SceneChangeDetector
+from segue.models.geometry import reduced_to
+from segue.sessions.changes import change_between
 from segue.sessions.exposure import exposure
 from segue.sessions.foreground import ForegroundSession
+from segue.sessions.panning import VIEW_SIDE, CameraStep
 from segue.sessions.stages import Change
 from segue.sessions.subtractors import BackgroundDifference
 from segue.video.images import read_image
@@ -18,8 +21,9 @@ from tests.sessions.scenes import Bytes, overlap, video, wall, with_squares
 
 
 def changes(images: Sequence[Bytes]) -> list[Change]:
-    watch = SceneChangeDetector()
-    return [watch.look(image) for image in images]
+    small = [reduced_to(image, VIEW_SIDE) for image in images]
+    pairs = itertools.pairwise([small[0], *small])
+    return [change_between(one, other, CameraStep(one, other)) for one, other in pairs]
 
 
 def test_a_cut_is_another_scene() -> None:
@@ -148,13 +152,3 @@ def test_exposure_is_that_of_the_scene_not_of_somebody_before_it() -> None:
         found = exposure(with_somebody(wall(seed, light=1.3), 0.3, seed), wall(seed))
         assert found is not None
         assert np.allclose(found, 1.3, rtol=0.06)
-
-
-def test_it_goes_on_from_a_saved_state() -> None:
-    first, second = SceneChangeDetector(), SceneChangeDetector()
-    second.restore(first.state())
-    assert second.look(wall(0)) is Change.none
-    for _ in range(3):
-        first.look(wall(0))
-    second.restore(first.state())
-    assert second.look(wall(4)) is Change.scene

@@ -8,8 +8,7 @@ import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array, Float64Array
 from segue.models.geometry import reduced_to
-from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.panning import VIEW_SIDE, camera_step, view_of
+from segue.sessions.panning import CameraStep
 from segue.sessions.stages import Change
 from segue.types import Image
 
@@ -36,21 +35,10 @@ MOVED = 0.65  # share of the parts of an image that a step of the camera must ex
 SHOWN = 0.03  # share of the empty scene from which on an image shows it, behind something large
 
 
-class SceneChangeDetector(Checkpointable):
-    """Compares each frame, reduced to some eight hundred pixels, with the one before."""
-
-    _before: Image | None = checkpointed(None)  # small, RGB (h, w, 3)
-
-    def look(self, image: Image) -> Change:
-        """Take the next frame. ``image``: RGB (H, W, 3), uint8."""
-        small = reduced_to(image, VIEW_SIDE)
-        before, self._before = self._before, small
-        if before is None or before.shape != small.shape:
-            return Change.none
-        change = difference(reduced(small), reduced(before))
-        if change is not Change.none and any(camera_step(view_of(before), view_of(small), MOVED)):
-            return Change.none
-        return change
+def change_between(before: Image, now: Image, step: CameraStep) -> Change:
+    """Compare a frame with the one before, both small, RGB (h, w, 3); ``step``: that of the camera."""
+    change = difference(reduced(now), reduced(before))
+    return Change.none if change is not Change.none and any(step.way(MOVED)) else change
 
 
 def reduced(image: Image) -> Float32Array:

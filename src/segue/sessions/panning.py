@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
+from functools import cached_property, partial
 
 import cv2
 import numpy as np
 
 from segue.arrays import Float32Array
-from segue.models.geometry import reduced_to
 from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.registration import MOST_STEP, normalised, shift, support
 from segue.types import Image
@@ -21,25 +20,21 @@ PANS = 0.12  # a camera that has gone so far in the window, in parts of the imag
 STRAIGHT = 0.85  # ... if its way was no longer than the distance over this: one that shakes comes back
 LEAST_FOUND = 0.6  # share of the steps of the window that must have been found
 RESTS = 0.02  # one that has gone no farther than this in a whole window has come to rest
+LEAST_SIDE = 16  # pixels below which no step is looked for
 SUPPORT = 0.5  # share of the parts of an image in which a movement must explain what has changed
 
 
 class PanDetector(Checkpointable):
     """Adds up the steps of the camera over the last frames."""
 
-    _before: Float32Array | None = checkpointed(None)  # the last frame, small, grey, normalised, (h, w)
     _steps: deque[tuple[float, float]] = checkpointed(partial(deque, maxlen=WINDOW))
     pans: bool = checkpointed(False)
 
-    def look(self, image: Image) -> bool:
-        """Take the next frame."""
-        view = view_of(reduced_to(image, VIEW_SIDE))
-        if self._before is not None and self._before.shape != view.shape:
-            self.restart()
-        before, self._before = self._before, view
-        if before is None:
+    def look(self, step: CameraStep) -> bool:
+        """Take the step to the next frame."""
+        if not step.known:
             return self.pans
-        self._steps.append(camera_step(before, view))
+        self._steps.append(step.way())
         way = np.array(self._steps)
         distance = float(np.hypot(*way.sum(axis=0)))
         if self.pans:
@@ -56,26 +51,39 @@ class PanDetector(Checkpointable):
         return float(np.median(steps)) if steps else 0.0
 
 
-def view_of(small: Image) -> Float32Array:
-    """A small image, RGB (h, w, 3), normalised, (h, w), for :func:`camera_step`."""
-    return normalised(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32), sigma=4.0)
-
-
-def camera_step(before: Float32Array, now: Float32Array, least: float = SUPPORT) -> tuple[float, float]:
-    """The way of the camera from one frame to the next, to the right and down; zeros where there is none.
+class CameraStep:
+    """The way of the camera from one frame to the next, estimated once, by whoever asks first.
 
     Args:
-        before: the frame before, from :func:`view_of`.
+        before: the frame before, RGB (h, w, 3), reduced to :data:`VIEW_SIDE`; None for the first one.
         now: the frame, in the same size.
-        least: share of the parts of the image that a movement must explain.
-
-    Returns:
-        The way in parts of the longer side.
     """
-    if min(now.shape) < 16:
-        return 0.0, 0.0
-    matrix = shift(before, now)
-    right, down = (float(value) / max(now.shape) for value in matrix[:, 2])
-    if max(abs(right), abs(down)) > MOST_STEP or support(before, now, matrix) < least:
-        return 0.0, 0.0
-    return right, down
+
+    def __init__(self, before: Image | None, now: Image) -> None:
+        self._before, self._now = before, now
+        self.known = before is not None and before.shape == now.shape
+
+    def way(self, least: float = SUPPORT) -> tuple[float, float]:
+        """The way to the right and down, in parts of the longer side; zeros where there is none.
+
+        ``least``: share of the parts of the image that a movement must explain.
+        """
+        right, down, explained = self._motion
+        return (right, down) if explained >= least else (0.0, 0.0)
+
+    @cached_property
+    def _motion(self) -> tuple[float, float, float]:
+        """The way, and the share of the parts of the image that it explains."""
+        if self._before is None or not self.known or min(self._now.shape[:2]) < LEAST_SIDE:
+            return 0.0, 0.0, 0.0
+        before, now = view_of(self._before), view_of(self._now)
+        matrix = shift(before, now)
+        right, down = (float(value) / max(now.shape) for value in matrix[:, 2])
+        if max(abs(right), abs(down)) > MOST_STEP:
+            return 0.0, 0.0, 0.0
+        return right, down, support(before, now, matrix)
+
+
+def view_of(small: Image) -> Float32Array:
+    """A small image, RGB (h, w, 3), normalised, (h, w), for :func:`shift`."""
+    return normalised(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32), sigma=4.0)

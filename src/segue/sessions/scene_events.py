@@ -11,8 +11,8 @@ from segue.arrays import UInt8Array
 from segue.models.geometry import reduced_to
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
-from segue.sessions.changes import LONG_SIDE, SceneChangeDetector, is_shown
-from segue.sessions.panning import VIEW_SIDE, PanDetector
+from segue.sessions.changes import LONG_SIDE, change_between, is_shown
+from segue.sessions.panning import VIEW_SIDE, CameraStep, PanDetector
 from segue.sessions.stages import Change
 from segue.sessions.views import LIT, Views, difference
 from segue.types import FollowCamera, Image
@@ -40,7 +40,7 @@ class SceneEvents(Checkpointable):
         settled: frames before the last one that already belong to the scene that begins on it.
     """
 
-    _changes: SceneChangeDetector = checkpointed(SceneChangeDetector)
+    _before: Image | None = checkpointed(None)  # the last frame, RGB (h, w, 3), small
     _pan: PanDetector = checkpointed(PanDetector)
     views: Views = checkpointed(Views)
     _recent: deque[UInt8Array] = checkpointed(partial(deque, maxlen=REST + 1))  # RGB (h, w, 3), very small
@@ -66,21 +66,22 @@ class SceneEvents(Checkpointable):
             return Change.scene if panned and not self.pans and not self.changes else known
         small = reduced_to(image, VIEW_SIDE)
         tiny = reduced_to(small, LONG_SIDE)
-        if self._recent and self._recent[-1].shape != tiny.shape:
+        if self._before is not None and self._before.shape != small.shape:
             self.restart()
-        before = self._recent[-1] if self._recent else tiny
+        step, before = CameraStep(self._before, small), small if self._before is None else self._before
+        jump = difference(tiny, self._recent[-1] if self._recent else tiny)
         self._recent.append(tiny)
-        seen = self._changes.look(small)
-        self.pans = self._follow == "always" or (self._follow == "auto" and self._pan.look(small))
+        self._before = small
+        self.pans = self._follow == "always" or (self._follow == "auto" and self._pan.look(step))
         self.pans = self.pans and not (self.changes and self._pan.pace > FASTEST)
         if self.pans:
             self.changes = False
             self.views.leave()
             return Change.none
-        event = self._event(seen, small, background, difference(tiny, before), panned=panned)
+        seen = change_between(before, small, step)
+        event = self._event(seen, small, background, jump, panned=panned)
         if event is not Change.none:
             self._pan.restart()
-            self._pan.look(small)
         return event
 
     def _event(
