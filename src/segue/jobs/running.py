@@ -523,7 +523,7 @@ def _is_object(item: object) -> bool:
 
 def _are_numbers(*values: object) -> bool:
     numbers = (int, float, np.integer, np.floating)
-    return all(isinstance(value, numbers) and abs(float(value)) < 2.0**63 for value in values)
+    return all(isinstance(value, numbers) and bool(-(2.0**63) < value < 2.0**63) for value in values)
 
 
 def first_pass(
