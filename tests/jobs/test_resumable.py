@@ -64,7 +64,7 @@ def opened(
         SimpleNamespace(endless=endless, original_size=None),
         lambda frame: session.step(frame, prompts(frame)),
     )
-    return SimpleNamespace(session=session, step=step, job=job, source=source, required=None)
+    return SimpleNamespace(session=session, step=step, job=job, source=source, required=None, pool=None)
 
 
 def taken(
