@@ -83,7 +83,16 @@ def test_masks_of_objects_by_id(lite: STCNLite, masks: Any) -> None:
     assert same(tracked(lite, masks=masks), tracked(lite, {0: FIRST}))
 
 
-@pytest.mark.parametrize("polygon", [SQUARE, np.array(SQUARE, float), [[8, 8, 40, 8, 40, 40, 8, 40]]])
+@pytest.mark.parametrize(
+    "polygon",
+    [
+        SQUARE,
+        np.array(SQUARE, float),
+        np.array(SQUARE),
+        np.array(SQUARE, np.int32)[:, None],
+        [[8, 8, 40, 8, 40, 40, 8, 40]],
+    ],
+)
 def test_a_polygon_is_a_mask(lite: STCNLite, polygon: Any) -> None:
     assert same(tracked(lite, masks={1: polygon}), tracked(lite, SQUARE_MASK))
 

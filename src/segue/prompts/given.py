@@ -188,9 +188,10 @@ def _masks(value: Any, size: tuple[int, int] | None) -> list[Prompt]:
 
 
 def _drawn(value: Any, size: tuple[int, int] | None, where: str) -> Any:
-    """Run lengths and polygons of COCO, and one polygon (N, 2), as a mask; anything else as it is."""
-    if isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[1] == 2 and value.dtype.kind == "f":
-        value = [value.ravel().tolist()]
+    """Run lengths and polygons of COCO, and one polygon, as a mask; anything else as it is."""
+    corners = as_array(value)
+    if isinstance(corners, np.ndarray) and _is_polygon(corners) and corners.shape != size:
+        value = [corners.astype(np.float64).ravel().tolist()]
     elif isinstance(value, (list, tuple)) and len(value) > 2 and tuple(np.shape(value)) == (len(value), 2):
         value = [np.asarray(value, np.float64).ravel().tolist()]
     if isinstance(value, Mapping) and {"size", "counts"} <= value.keys():
@@ -203,6 +204,11 @@ def _drawn(value: Any, size: tuple[int, int] | None, where: str) -> Any:
         return RleTrack.parse([value], size).decode(0)
     except DatasetError as error:
         raise PromptError(f"{where}: {error}") from None
+
+
+def _is_polygon(corners: np.ndarray) -> bool:
+    """Whether an array is a polygon: corners (N, 2), or a contour of OpenCV, (N, 1, 2)."""
+    return corners.shape[-1:] == (2,) and corners.shape[1:-1] in ((), (1,)) and corners.dtype.kind in "fiu"
 
 
 def _is_one_mask(value: Any) -> bool:
