@@ -33,6 +33,7 @@ class _View:
     """One view."""
 
     frames: deque[UInt8Array]  # reduced to LONG_SIDE
+    median: Image  # of these
     newest: Image  # RGB (h, w, 3), small
     since: int = 0  # frames since the last one that was kept
 
@@ -57,7 +58,8 @@ class Views(Checkpointable):
     def begin(self, small: Image) -> None:
         """Remember a new view. ``small``: RGB (h, w, 3), uint8, reduced to ``VIEW_SIDE``."""
         self.current, self._count = self._count, self._count + 1
-        self._known[self.current] = _View(deque([_tiny(small)], maxlen=KEEP), small)
+        tiny = _tiny(small)
+        self._known[self.current] = _View(deque([tiny], maxlen=KEEP), tiny, small)
         while len(self._known) > MOST_VIEWS:
             del self._known[next(iter(self._known))]
 
@@ -71,13 +73,13 @@ class Views(Checkpointable):
         view.since, view.newest = view.since + 1, small
         if view.since >= EVERY:
             view.frames.append(_tiny(small))
-            view.since = 0
+            view.median, view.since = np.asarray(np.median(np.stack(view.frames), axis=0), np.uint8), 0
 
     def find(self, small: Image) -> bool:
         """Look for a known view that an image shows, and make it the current one."""
         image, found = _tiny(small), {}
         for number, view in self._known.items():
-            others = _median(view), _tiny(view.newest)
+            others = view.median, _tiny(view.newest)
             found[number] = max(_likeness(image, other) for other in others)
         best = max(found, key=lambda number: found[number], default=None)
         if best is None or found[best] < SAME:
@@ -89,7 +91,7 @@ class Views(Checkpointable):
     def is_gone(self, small: Image) -> bool:
         """Whether nothing is left of the current view, nor of one from which a shaken camera has moved."""
         view, image = self._view, _tiny(small)
-        known = _median(view)
+        known = view.median
         share, close = seen_share(image, known)
         if share >= GONE or close >= HIDDEN:
             return False
@@ -100,7 +102,7 @@ class Views(Checkpointable):
 
     def differs(self, small: Image) -> bool:
         """Whether more than half of an image is not as in the current view, in any light."""
-        return max(difference(_tiny(small), _median(self._view))) > DIFFERS
+        return max(difference(_tiny(small), self._view.median)) > DIFFERS
 
     @property
     def _view(self) -> _View:
@@ -110,10 +112,6 @@ class Views(Checkpointable):
 
 def _tiny(small: Image) -> Image:
     return reduced_to(small, LONG_SIDE)
-
-
-def _median(view: _View) -> Image:
-    return np.asarray(np.median(np.stack(view.frames), axis=0), np.uint8)
 
 
 def _likeness(image: Image, other: Image) -> float:
