@@ -27,7 +27,7 @@ these have kept their structure."""
 LIKENESS = 0.5  # correlation with the surroundings from which on a pixel has kept its structure
 TEXTURE = 4.0  # variance of the surroundings, in levels squared, from which on they have a structure
 
-PLAIN = 0.1  # weight of pixels without structure
+PLAIN = 0.05  # weight of pixels without structure
 DARK, BRIGHT = 16, 250  # levels beyond which a pixel tells nothing of a gain
 LEAST_LIT = 16  # pixels between them that are needed to measure one
 
