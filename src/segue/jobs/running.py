@@ -129,6 +129,7 @@ def run_open(
     observer = observer or Observer()
     if opened.notice:
         observer.notice(opened.notice)
+    opened.job = with_defaults(opened.job, endless=opened.source.endless)
     with memory_errors(_memory_advice(opened)), opened.source:
         network = opened.inputs.get("model")
         digest = network_digest(network) if isinstance(network, nn.Module) else None
@@ -144,8 +145,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
         opened.plan(first)
     else:
         frames = passes.second()
-    opened.job = job = with_defaults(opened.job, endless=source.endless)
-    outputs = job.outputs
+    job, outputs = opened.job, opened.job.outputs
     _check_outputs(opened)
     explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
     explained = cast(ExplainedSession, opened.session)
