@@ -394,10 +394,10 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         PromptError,
         r"frame is 'first', but must be a valid integer",
     ),
-    "objects by their ids": (
-        lambda: segue.track(IMAGES, {0: {1: FIRST == 1}}),
+    "objects by their names": (
+        lambda: segue.track(IMAGES, {0: {"fish": FIRST == 1}}),
         PromptError,
-        r"prompts\[0\]: dict of 1; .*MaskPrompt\(1, mask\)",
+        r"prompts\[0\]: the key 'fish' is no id",
     ),
     "model of another kind": (
         lambda: segue.track(IMAGES, FIRST, model=torch.nn.Linear(2, 2)),
