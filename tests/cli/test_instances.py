@@ -143,7 +143,8 @@ def test_wrong_wishes_are_told_in_one_line(
     clip = inputs / "clip.mp4"
     complaint = command("instances", clip, "--model", "stcn-lite").complaint
     assert "stcn-lite is made to follow objects, not to find and follow instances" in complaint
-    assert "SeqFormer_r50" in command("instances", clip, "--model", "seqformer-r50").complaint
+    complaint = command("instances", clip, "--model", "seqformer-r50").complaint
+    assert "segue weights get seqformer-r50" in complaint
 
 
 def test_objects_are_followed_through_windows_of_one_source(inputs: Path) -> None:

@@ -73,7 +73,7 @@ def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path
     assert rows[0] == ["table", "what", "data", "networks", "runs here on", "other rows lack"]
     assert len(rows) == 1 + len(TABLES)
     stand_in = "--model stcn-lite, with --data davis=FOLDER"
-    lacks = "STM: --weights stm=FILE"
+    lacks = "STM: `segue weights get stm`"
     assert ["stm davis-2016", "Table 2: DAVIS 2016 val", "davis", "stm", stand_in, lacks] in rows
     (tmp_path / "stm.pth").touch()
     given = ("--data", f"davis={davis}", "--data", f"cdnet={tmp_path}", "--weights", "stm=stm.pth")

@@ -15,7 +15,7 @@ from segue.inputs import kind_of
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Inputs, OpenJob, first_frame, open_video
 from segue.jobs.record import write_record
-from segue.jobs.values import InstancesJob
+from segue.jobs.values import InstancesJob, Outputs
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.registry import DETECTORS
@@ -88,6 +88,10 @@ class OpenInstances(OpenJob):
         self.notice = memory_notice(network, windows.window, self.source.size, windows.short_side)
 
 
+WORTH_SAYING = 1.0
+"""Gigabytes of memory from which on a clip is announced."""
+
+
 def memory_notice(
     network: InstanceNetwork, frames: int | None, size: tuple[int, int] | None, short_side: int
 ) -> str:
@@ -97,6 +101,8 @@ def memory_notice(
         return ""
     height, width = (round(side * short_side / min(size)) for side in size)
     gigabytes = needed(frames, (height, width)) / 1e9
+    if gigabytes < WORTH_SAYING:
+        return ""
     return f"about {gigabytes:.1f} GB of memory for {frames} frames of {width}x{height} at a time"
 
 
@@ -162,10 +168,14 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
 
 def _check_options(job: InstancesJob) -> None:
     """Refuse options that mean nothing where the video is looked at as a whole."""
+    outputs = job.outputs
+    by_ending = outputs.formats == Outputs(folder=outputs.folder).formats  # nobody has asked for it
     meant = {
         *job.model_dump(include={"classes", "names", "explain"}, exclude_defaults=True),
         *job.options.model_dump(exclude={"short_side"}, exclude_defaults=True),
-        *job.outputs.model_dump(exclude={"folder", "overwrite"}, exclude_defaults=True),
+        *outputs.model_dump(
+            exclude={"folder", "overwrite", *(("formats",) if by_ending else ())}, exclude_defaults=True
+        ),
     }
     for name in meant:
         flag = "format" if name == "formats" else name.replace("_", "-")
