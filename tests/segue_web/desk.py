@@ -83,6 +83,8 @@ class Desk:
                 "formats": [{"id": "coco", "group": "Data sets", "name": "COCO", "text": "one JSON"}],
                 "revision": self.revision,
             }  # fmt: skip
+        elif message["op"] == "review":
+            known = {"flaws": []}
         elif message["op"] == "look":
             known = {"frames": [self.look(frame) for frame in message["frames"]]}
         self.send(json.dumps({"id": message["id"], **known, **fields}))
