@@ -32,7 +32,7 @@ import torch
 import segue
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, Sequence
 from segue.models.segue_prompt import SeguePrompt
-from segue.prompts.answers import Answer, ImagePrompter, Prompts
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
 from segue.prompts.motion import MotionPrompter
 from segue.prompts.planes import tight_box
 from segue.prompts.prompter import Prompter
@@ -156,16 +156,16 @@ def score(way: Ask, cases: Iterable[Case], clicks: int) -> Scores:
         box = np.array(tight_box(case.truth == 1))
         reach = np.array([box[2] - box[0], box[3] - box[1]] * 2)
         moved = box + rng.uniform(-0.1, 0.1, 4) * reach
-        answer, ms = timed(lambda: way(case).answer(Prompts(box=tuple(box))))  # noqa: B023
+        answer, ms = timed(lambda: way(case).answer(ImagePrompts(box=tuple(box))))  # noqa: B023
         scores.box.append(overlap(answer.mask, case.truth))
         scores.box_error.append(float(answer.iou[0]) - scores.box[-1])
         scores.box_ms.append(ms)
-        answer = way(case).answer(Prompts(box=tuple(moved)))
+        answer = way(case).answer(ImagePrompts(box=tuple(moved)))
         scores.jittered.append(overlap(answer.mask, case.truth))
         scores.clicks.append(_clicked(way, case, clicks, scores))
         rows, columns = np.nonzero(case.truth == 1)
         for place in rng.integers(0, len(rows), ANYWHERE):
-            answer = way(case).answer(Prompts(points=[(float(columns[place]), float(rows[place]))]))
+            answer = way(case).answer(ImagePrompts(points=[(float(columns[place]), float(rows[place]))]))
             scores.anywhere.append(overlap(answer.mask, case.truth))
     return scores
 
@@ -177,7 +177,7 @@ def _clicked(way: Ask, case: Case, most: int, scores: Scores) -> list[float]:
     prompter, mask = way(case), None
     reached: list[float] = []
     for count in range(1, most + 1):
-        prompts = Prompts(points=points, negative=negative, mask=mask)
+        prompts = ImagePrompts(points=points, negative=negative, mask=mask)
         answer, ms = timed(lambda: prompter.answer(prompts))  # noqa: B023
         reached.append(overlap(answer.mask, case.truth))
         if count == 1:
@@ -193,7 +193,7 @@ def _clicked(way: Ask, case: Case, most: int, scores: Scores) -> list[float]:
     return reached
 
 
-def timed(call: Callable[[], Answer]) -> tuple[Answer, float]:
+def timed(call: Callable[[], MaskPrediction]) -> tuple[MaskPrediction, float]:
     """What a call gives, its mask worked out, and how many milliseconds that took."""
     begun = time.perf_counter()
     answer = call()

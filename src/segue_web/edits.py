@@ -16,7 +16,7 @@ from segue.masks import encode_rle
 from segue.masks.outlines import parts_of
 from segue.masks.pieces import Pieces
 from segue.masks.tracks import RleTrack
-from segue.prompts import Prompts
+from segue.prompts import ImagePrompts
 from segue.types import Box
 from segue_web.messages import (
     BoxCorners,
@@ -72,7 +72,7 @@ class Edits:
         clicks = clicks_within(points, *self._video.size)
         previous, added = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
         on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
-        prompts = Prompts(box, on, off, mask=previous)
+        prompts = ImagePrompts(box, on, off, mask=previous)
         adds = previous is None or any(inside for _, _, inside in added)
         answer, score = await self._worker.ask("click", frame, prompts, None if adds else previous)
 

@@ -23,7 +23,7 @@ from segue.allocation import prepare_process
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.errors import OutOfMemoryError, SegueError, memory_errors
 from segue.masks import encode_rle
-from segue.prompts import Answer, ImagePrompter, MakePrompter, Prompts, find_prompter
+from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, MaskPrediction, find_prompter
 from segue.prompts.motion import MotionPrompter
 from segue.prompts.phrases import parse_phrases
 from segue.registry import DETECTORS
@@ -101,9 +101,9 @@ class Tools:
     def prepare(self, index: int, at: Point | None = None) -> None:
         """Compute what a click on a frame needs, and answer a first one at a place, or in the middle."""
         height, width = self.video.size
-        self.prompter(index).answer(Prompts(points=[at or (width / 2, height / 2)]))
+        self.prompter(index).answer(ImagePrompts(points=[at or (width / 2, height / 2)]))
 
-    def click(self, index: int, prompts: Prompts, bound: BoolArray | None) -> tuple[BoolArray, float]:
+    def click(self, index: int, prompts: ImagePrompts, bound: BoolArray | None) -> tuple[BoolArray, float]:
         """The mask (H, W) that prompts mean, and the IoU to be expected."""
         mask = None if prompts.mask is None else self._probability(index, prompts.mask)
         answer = self.prompter(index).answer(replace(prompts, mask=mask))
@@ -151,10 +151,10 @@ class Tools:
         return next(self._steps, None)
 
     def _quality(self, index: int, plane: BoolArray) -> float | None:
-        return _iou(self.prompter(index).answer(Prompts(mask=plane)))
+        return _iou(self.prompter(index).answer(ImagePrompts(mask=plane)))
 
 
-def _iou(answer: Answer) -> float | None:
+def _iou(answer: MaskPrediction) -> float | None:
     iou = float(answer.iou[0])
     return None if math.isnan(iou) else iou
 

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 import segue
 from segue.errors import CheckpointError, DatasetError, SegueError
-from segue.prompts import Prompts, find_prompter
+from segue.prompts import ImagePrompts, find_prompter
 from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, Entry, register
 from segue.reproduce.protocols import protocol_of
 from segue.sessions import SessionState, TrackSession
@@ -221,7 +221,7 @@ def test_a_prompter_has_weights_of_its_own(command: Command, video: Path, tmp_pa
     assert outcome.code == 0, outcome.err
     assert np.array_equal(masks_of(tmp_path / "out"), TRUE == 1)
     make = find_prompter(str(file))
-    assert np.array_equal(make(VIDEO[0]).answer(Prompts(box=(4, 10, 16, 22))).mask, TRUE[0] == 1)
+    assert np.array_equal(make(VIDEO[0]).answer(ImagePrompts(box=(4, 10, 16, 22))).mask, TRUE[0] == 1)
     refused = command("track", video, "--point", "8,14", "--prompter", "same")
     assert "'same': neither a file nor one of segue-prompt" in refused.complaint
     assert "same-colour" in refused.complaint

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.errors import PromptError
-from segue.prompts import Answer, ImagePrompter, Prompts, resolve_prompts
+from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction, resolve_prompts
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, Prompt, RemovePrompt
 
 HEIGHT, WIDTH = 60, 90
@@ -147,9 +147,9 @@ def test_what_does_not_fit_is_refused_with_its_frame(prompts: list[Prompt], mess
 class Blind(ImagePrompter):
     """Finds nothing."""
 
-    def _segment(self, prompts: Prompts) -> Answer:
+    def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         empty = np.zeros((1, HEIGHT, WIDTH), np.float32)
-        return Answer(self.size, (0, 0, WIDTH, HEIGHT), np.ones(1, np.float32), empty)
+        return MaskPrediction(self.size, (0, 0, WIDTH, HEIGHT), np.ones(1, np.float32), empty)
 
 
 def test_a_box_in_which_nothing_is_found_is_refused_and_not_filled() -> None:

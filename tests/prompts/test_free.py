@@ -9,7 +9,7 @@ import pytest
 
 import segue
 from segue.masks import read_index_mask
-from segue.prompts import Prompts, find_prompter
+from segue.prompts import ImagePrompts, find_prompter
 from segue.registry import MODELS
 from segue.video.images import write_image
 from tests.cli.running import command_in
@@ -32,7 +32,7 @@ def expected() -> np.ndarray:
 def test_prompts_of_a_free_tracker_go_to_free_weights(expected: np.ndarray) -> None:
     assert {entry.prompter for entry in MODELS} == {"segue-prompt", "segue-prompt-free"}
     made = find_prompter(MODELS.find("stcn-lite-free").prompter, device="cpu")(FRAME)
-    assert np.array_equal(made.answer(Prompts(box=BOX)).mask, expected)
+    assert np.array_equal(made.answer(ImagePrompts(box=BOX)).mask, expected)
     session = segue.TrackSession("stcn-lite-free", device="cpu")
     assert np.array_equal(session.step(FRAME, segue.BoxPrompt(1, BOX)).mask > 0, expected)
     (result,) = segue.track([FRAME], box=BOX, model="stcn-lite-free", device="cpu")

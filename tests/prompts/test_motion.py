@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segue.arrays import BoolArray
-from segue.prompts import Answer, Prompts
+from segue.prompts import ImagePrompts, MaskPrediction
 from segue.prompts.motion import MotionPrompter
 from segue.types import Image
 
@@ -41,15 +41,15 @@ class Stub:
     """Answers clicks with the shirt and boxes with what they hold, and keeps what it was asked."""
 
     def __init__(self, expected: float = 0.8, clicked: tuple[int, int, int, int] = SHIRT) -> None:
-        self.asked: list[Prompts] = []
+        self.asked: list[ImagePrompts] = []
         self.expected, self.clicked = expected, clicked
 
-    def answer(self, prompts: Prompts) -> Answer:
+    def answer(self, prompts: ImagePrompts) -> MaskPrediction:
         self.asked.append(prompts)
         box = self.clicked if prompts.box is None else prompts.box
         planes = filled(box)[None].astype(np.float32)
         iou = np.array([self.expected], np.float32)
-        return Answer(SIZE, (0, 0, SIZE[1], SIZE[0]), iou, planes)
+        return MaskPrediction(SIZE, (0, 0, SIZE[1], SIZE[0]), iou, planes)
 
 
 def overlap(found: BoolArray, truth: BoolArray) -> float:
@@ -58,7 +58,7 @@ def overlap(found: BoolArray, truth: BoolArray) -> float:
 
 @pytest.mark.parametrize("shift", [5, -4])
 def test_a_click_on_a_part_means_what_moves_with_it(shift: int) -> None:
-    answer = MotionPrompter(Stub(), scene(0), lambda: scene(shift)).answer(Prompts(points=[(160, 60)]))
+    answer = MotionPrompter(Stub(), scene(0), lambda: scene(shift)).answer(ImagePrompts(points=[(160, 60)]))
     assert overlap(answer.mask, filled(SHIRT)) < 0.5
     assert overlap(answer.mask, filled(BODY)) > 0.7
 
@@ -76,13 +76,13 @@ def test_a_click_on_a_part_means_what_moves_with_it(shift: int) -> None:
 def test_the_mask_of_the_image_stays_where_motion_says_nothing(
     neighbour: Callable[[], Image | None],
 ) -> None:
-    answer = MotionPrompter(Stub(), scene(0), neighbour).answer(Prompts(points=[(160, 60)]))
+    answer = MotionPrompter(Stub(), scene(0), neighbour).answer(ImagePrompts(points=[(160, 60)]))
     assert np.array_equal(answer.mask, filled(SHIRT))
 
 
 def test_a_mask_of_all_that_moves_stays() -> None:
     stub = Stub(clicked=BODY)
-    answer = MotionPrompter(stub, scene(0), lambda: scene(5)).answer(Prompts(points=[(160, 60)]))
+    answer = MotionPrompter(stub, scene(0), lambda: scene(5)).answer(ImagePrompts(points=[(160, 60)]))
     assert np.array_equal(answer.mask, filled(BODY))
     assert len(stub.asked) == 1
 
@@ -95,8 +95,8 @@ def test_boxes_masks_and_clicks_beside_the_object_say_how_much_is_meant() -> Non
         return scene(5)
 
     prompter = MotionPrompter(Stub(), scene(0), neighbour)
-    for prompts in (Prompts(box=SHIRT), Prompts(points=[(160, 60)], mask=filled(SHIRT))):
+    for prompts in (ImagePrompts(box=SHIRT), ImagePrompts(points=[(160, 60)], mask=filled(SHIRT))):
         assert np.array_equal(prompter.answer(prompts).mask, filled(SHIRT))
     assert not asked
-    answer = prompter.answer(Prompts(points=[(160, 60)], negative=[(160, 110)]))
+    answer = prompter.answer(ImagePrompts(points=[(160, 60)], negative=[(160, 110)]))
     assert np.array_equal(answer.mask, filled(SHIRT))

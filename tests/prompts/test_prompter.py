@@ -13,7 +13,7 @@ import torch
 from segue.errors import PromptError
 from segue.masks import read_index_mask
 from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
-from segue.prompts import Answer, Prompter, Prompts
+from segue.prompts import ImagePrompts, MaskPrediction, Prompter
 from segue.prompts.planes import tight_box
 from segue.prompts.prompter import SIDE
 from segue.types import Frame, Image
@@ -84,7 +84,7 @@ def test_features_of_a_crop_are_kept_for_further_clicks() -> None:
 def test_a_new_mask_is_mended_once_and_an_earlier_one_taken_as_it_is() -> None:
     mask = np.zeros((240, 320), np.bool_)
     mask[50:150, 50:150] = True
-    for prompts, asked in ((Prompts(box=(50, 50, 150, 150)), 3), (Prompts(mask=mask), 2)):
+    for prompts, asked in ((ImagePrompts(box=(50, 50, 150, 150)), 3), (ImagePrompts(mask=mask), 2)):
         network = Watched(BOX if prompts.mask is None else PREVIOUS)
         Prompter(drawn_image(), ready(network)).answer(prompts)
         assert len(network.planes) == asked, "with the closer look"
@@ -129,23 +129,23 @@ def test_clicks_scribbles_and_masks_have_planes_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("prompts", "message"),
     [
-        (Prompts(), "at least one positive point, a box or a mask"),
-        (Prompts(negative=[(5, 5)]), "at least one positive point, a box or a mask"),
-        (Prompts(mask=np.zeros((240, 320))), "a mask that is not empty"),
-        (Prompts(points=[(320, 5)]), r"point \(320, 5\) is outside the 320x240 image"),
-        (Prompts(scribble=[[(5, 5), (5, 300)]]), r"point \(5, 300\) is outside"),
-        (Prompts(box=(5, 5, 5, 9)), r"box \(5, 5, 5, 9\) is empty"),
-        (Prompts(points=[(5, 5)], mask=np.ones((3, 4))), r"the mask has shape \(3, 4\)"),
+        (ImagePrompts(), "at least one positive point, a box or a mask"),
+        (ImagePrompts(negative=[(5, 5)]), "at least one positive point, a box or a mask"),
+        (ImagePrompts(mask=np.zeros((240, 320))), "a mask that is not empty"),
+        (ImagePrompts(points=[(320, 5)]), r"point \(320, 5\) is outside the 320x240 image"),
+        (ImagePrompts(scribble=[[(5, 5), (5, 300)]]), r"point \(5, 300\) is outside"),
+        (ImagePrompts(box=(5, 5, 5, 9)), r"box \(5, 5, 5, 9\) is empty"),
+        (ImagePrompts(points=[(5, 5)], mask=np.ones((3, 4))), r"the mask has shape \(3, 4\)"),
     ],
 )
-def test_what_says_nothing_or_does_not_fit_is_refused(prompts: Prompts, message: str) -> None:
+def test_what_says_nothing_or_does_not_fit_is_refused(prompts: ImagePrompts, message: str) -> None:
     with pytest.raises(PromptError, match=message):
         Prompter(drawn_image(), ready(Watched())).answer(prompts)
 
 
 def test_an_answer_brings_its_masks_to_the_size_of_the_image() -> None:
     planes = np.stack([np.full((4, 4), 0.9), np.full((4, 4), 0.2)]).astype(np.float32)
-    answer = Answer((20, 30), (10, 5, 26, 13), np.array([0.8, 0.3], np.float32), planes)
+    answer = MaskPrediction((20, 30), (10, 5, 26, 13), np.array([0.8, 0.3], np.float32), planes)
     assert tight_box(answer.mask) == (10, 5, 26, 13)
     assert answer.masks[0].sum() == 16 * 8
     assert not answer.masks[1].any()

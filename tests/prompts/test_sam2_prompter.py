@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from segue.errors import CheckpointError, PromptError
 from segue.models.sam2 import SAM2
-from segue.prompts import Prompter, Prompts, find_prompter
+from segue.prompts import ImagePrompts, Prompter, find_prompter
 from segue.prompts.sam import SAM2Prompter, SAM2Stills
 from segue.registry import PROMPTERS
 from segue.types import Image
@@ -82,18 +82,18 @@ def test_images_give_what_the_release_gives(golden: Golden, stills: SAM2Stills) 
 def test_a_mask_so_far_changes_the_answer_and_bad_prompts_are_refused(stills: SAM2Stills) -> None:
     image = clip(7, 1, 48, 64, 2)[0][0]
     prompter = SAM2Prompter(image, stills)
-    first = prompter.answer(Prompts(points=[(30, 20)]))
+    first = prompter.answer(ImagePrompts(points=[(30, 20)]))
     earlier = np.zeros((48, 64), np.float32)
     earlier[10:30, 20:50] = 1
-    corrected = prompter.answer(Prompts(points=[(30, 20)], negative=[(5, 5)], mask=earlier))
+    corrected = prompter.answer(ImagePrompts(points=[(30, 20)], negative=[(5, 5)], mask=earlier))
     assert len(corrected) == 1
     assert not np.array_equal(first.mask, corrected.mask)
-    assert len(prompter.answer(Prompts(mask=earlier))) == 1
-    assert len(prompter.answer(Prompts(scribble=[[(20, 20), (30, 22), (40, 24)]]))) == 1
+    assert len(prompter.answer(ImagePrompts(mask=earlier))) == 1
+    assert len(prompter.answer(ImagePrompts(scribble=[[(20, 20), (30, 22), (40, 24)]]))) == 1
     with pytest.raises(PromptError, match=r"outside the 64x48 image"):
-        prompter.answer(Prompts(points=[(64, 20)]))
+        prompter.answer(ImagePrompts(points=[(64, 20)]))
     with pytest.raises(PromptError, match=r"not empty"):
-        prompter.answer(Prompts(mask=np.zeros((48, 64), np.float32)))
+        prompter.answer(ImagePrompts(mask=np.zeros((48, 64), np.float32)))
 
 
 def test_prompters_are_found_by_name_or_file(

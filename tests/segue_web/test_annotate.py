@@ -14,7 +14,7 @@ import pytest
 
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle, write_index_mask
-from segue.prompts import Answer, Prompts
+from segue.prompts import ImagePrompts, MaskPrediction
 from segue.video.images import write_image
 from segue_web import messages
 from segue_web.annotate import AnnotateBackend
@@ -125,7 +125,7 @@ def test_a_click_means_what_moves_with_it(
         write_image(tmp_path / "video" / f"{index}.png", scene(shift))
     tools = Tools(tmp_path / "video", None, ("stcn-lite", None), "segue-prompt", None)
 
-    clicked = tools.click(frame, Prompts(points=[(160, 60)]), None)
+    clicked = tools.click(frame, ImagePrompts(points=[(160, 60)]), None)
 
     assert overlap(clicked[0], filled(BODY)) > 0.7
 
@@ -136,7 +136,7 @@ def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path)
     tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]
     doubting.iou = np.nan
 
-    clicked = tools.click(0, Prompts(box=(4, 4, 40, 40)), None)
+    clicked = tools.click(0, ImagePrompts(box=(4, 4, 40, 40)), None)
 
     assert clicked[1] == 1
     with pytest.MonkeyPatch.context() as patch:
@@ -158,13 +158,13 @@ class Doubting:
         rows, columns = np.indices(size)
         distance = np.hypot(rows - 20, columns - 20)
         self.plane = np.clip(1 - distance / 20, 0, 1).astype(np.float32)  # one half at a distance of 10
-        self.asked: list[Prompts] = []
+        self.asked: list[ImagePrompts] = []
 
-    def answer(self, prompts: Prompts) -> Answer:
+    def answer(self, prompts: ImagePrompts) -> MaskPrediction:
         self.asked.append(prompts)
         height, width = self.plane.shape
         iou = np.full(1, self.iou, np.float32)
-        return Answer((height, width), (0, 0, width, height), iou, self.plane[None])
+        return MaskPrediction((height, width), (0, 0, width, height), iou, self.plane[None])
 
 
 def test_a_correction_sees_how_sure_the_mask_was_as_long_as_it_is_the_one_that_was_answered(
@@ -173,12 +173,12 @@ def test_a_correction_sees_how_sure_the_mask_was_as_long_as_it_is_the_one_that_w
     video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
     tools, doubting = Tools(video.path, None, ("stcn-lite", None), "segue-prompt", None), Doubting(video.size)
     tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]
-    mask = tools.click(0, Prompts(points=[(20, 20)]), None)[0]
+    mask = tools.click(0, ImagePrompts(points=[(20, 20)]), None)[0]
     painted = mask.copy()
     painted[0, :4] = True
 
     for index, so_far in ((0, mask), (0, painted), (1, mask)):
-        tools.click(index, Prompts(points=[(20, 20), (25, 25)], mask=so_far), None)
+        tools.click(index, ImagePrompts(points=[(20, 20), (25, 25)], mask=so_far), None)
 
     seen, *others = (prompts.mask for prompts in doubting.asked[1:])
     assert seen is not None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from segue.arrays import BoolArray
 from segue.errors import PromptError
-from segue.prompts import Prompts
+from segue.prompts import ImagePrompts
 from segue_web.edits import NEAREST, Edits
 from segue_web.project import Project
 
@@ -26,7 +26,7 @@ SIZE = (40, 60)
 class WanderingWorker:
     """Answers with disks around the clicks and the box, wherever the mask was before."""
 
-    async def ask(self, _: str, __: int, prompts: Prompts, bound: BoolArray | None) -> Any:
+    async def ask(self, _: str, __: int, prompts: ImagePrompts, bound: BoolArray | None) -> Any:
         plane = np.zeros(SIZE, np.uint8)
         if prompts.box is not None:
             x0, y0, x1, y1 = map(int, prompts.box)

@@ -19,7 +19,7 @@ from torch import nn
 import segue
 from segue.models.cutie import Cutie
 from segue.models.sam2 import SAM2
-from segue.prompts import Prompts, find_prompter
+from segue.prompts import ImagePrompts, find_prompter
 from segue.sessions import TrackSession
 from segue.weights import write_checkpoint
 from tests.clips import clip
@@ -107,7 +107,7 @@ def test_what_the_page_clicks_and_tracks_is_what_the_networks_say(
     talk(backend, say)
     video = Video(tmp_path / "video.mp4")  # the server has closed its own
     answer = find_prompter(str(written["sam2-tiny"]), device="cpu")(video.frame(START).image).answer(
-        Prompts(points=[CLICK])
+        ImagePrompts(points=[CLICK])
     )
     assert answer.mask.any()
     assert np.array_equal(found[START] == 1, answer.mask)

@@ -55,12 +55,12 @@ def averaged(frames: Iterable[WorkFrame], average: MotionAverage | None = None) 
     """Frames as a session passes them through the stage."""
     average, background, given = average or MotionAverage(), Background(), []
     for frame in frames:
-        average.after(frame, background)
+        average.after_segment(frame, background)
         given.append(frame)
         if len(given) > REACH:
-            average.result(given[-1 - REACH], background)
+            average.postprocess(given[-1 - REACH], background)
     for frame in given[-REACH:]:
-        average.result(frame, background)
+        average.postprocess(frame, background)
     return given
 
 

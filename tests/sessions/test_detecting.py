@@ -17,7 +17,7 @@ from segue.models.detection.classes import COCO_ORDER
 from segue.models.detection.mask_rcnn import Detections
 from segue.models.detection.nanodet import Boxes, NanoDetPlus
 from segue.models.dino import DINO
-from segue.prompts.answers import Answer, Prompts
+from segue.prompts.answers import ImagePrompts, MaskPrediction
 from segue.prompts.detectors import BoxDetector, DiscoveryDetector, find_boxes
 from segue.prompts.proposals import Rules
 from segue.registry import DETECTORS
@@ -133,11 +133,11 @@ def test_a_box_with_a_doubtful_mask_comes_after_a_weaker_one_with_a_sure_mask() 
         def __init__(self, image: Image) -> None:
             pass
 
-        def answer(self, prompts: Prompts) -> Answer:
+        def answer(self, prompts: ImagePrompts) -> MaskPrediction:
             assert prompts.box is not None
             x0, y0, x1, y1 = map(int, prompts.box)
             iou = np.array([0.4 if x0 == 0 else 0.9], np.float32)
-            return Answer((20, 40), (x0, y0, x1, y1), iou, np.ones((1, y1 - y0, x1 - x0), np.float32))
+            return MaskPrediction((20, 40), (x0, y0, x1, y1), iou, np.ones((1, y1 - y0, x1 - x0), np.float32))
 
     find = partial(find_boxes, Prepared(cast(NanoDetPlus, Two()), torch.device("cpu"), torch.float32, ""), 1)
     found = BoxDetector(find, COCO_ORDER, Judge, Rules(score=0.5))(IMAGE)

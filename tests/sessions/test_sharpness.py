@@ -105,7 +105,7 @@ def test_the_same_blur_of_one_background_is_the_same_scene_which_is_encoded_once
         image = np.asarray(Blur(right, down).act(SCENE), np.uint8)
         frame = WorkFrame(0, 0.0, SCENE.shape[:2], image, SegmenterInput(image))
         frame.matrix = np.eye(2, 3, dtype=np.float32)
-        stage.before(frame, background)
+        stage.before_segment(frame, background)
         frames.append(frame)
     first, again, other, last = (frame.scene for frame in frames)
     assert first is not None

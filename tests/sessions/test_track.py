@@ -24,8 +24,8 @@ from segue.layers.running import choose_device, has_bfloat16, has_int8
 from segue.models.base import MemoryNetwork, Schedule
 from segue.models.memory import table, tracker
 from segue.models.stcn import STCNLite
-from segue.prompts import Answer, Prompter
-from segue.prompts import Prompts as Asked
+from segue.prompts import ImagePrompts as Asked
+from segue.prompts import MaskPrediction, Prompter
 from segue.prompts.answers import ImagePrompter
 from segue.sessions import SessionState, TrackSession
 from segue.types import (
@@ -95,10 +95,12 @@ class Recorder:
     def __init__(self, image: Image, asked: list[Asked]) -> None:
         self.size, self.asked = (image.shape[0], image.shape[1]), asked
 
-    def answer(self, prompts: Asked) -> Answer:
+    def answer(self, prompts: Asked) -> MaskPrediction:
         self.asked.append(prompts)
         plane = np.ones(self.size, np.float32) if prompts.mask is None else prompts.mask
-        return Answer(self.size, (0, 0, self.size[1], self.size[0]), np.ones(1, np.float32), plane[None])
+        return MaskPrediction(
+            self.size, (0, 0, self.size[1], self.size[0]), np.ones(1, np.float32), plane[None]
+        )
 
 
 def test_a_click_on_a_known_object_corrects_where_the_tracker_sees_it(lite: STCNLite) -> None:
@@ -128,11 +130,11 @@ class Judge:
     def __init__(self, image: Image, iou: float) -> None:
         self.size, self.iou = (image.shape[0], image.shape[1]), iou
 
-    def answer(self, prompts: Asked) -> Answer:
+    def answer(self, prompts: Asked) -> MaskPrediction:
         plane = np.zeros((1, *self.size), np.float32)
         plane[:, 8:30, 10:40] = 0.9
         window = (0, 0, self.size[1], self.size[0])
-        return Answer(self.size, window, np.full(1, self.iou, np.float32), plane)
+        return MaskPrediction(self.size, window, np.full(1, self.iou, np.float32), plane)
 
 
 def scores(results: Sequence[Segmentation], id: int = 1) -> list[float]:

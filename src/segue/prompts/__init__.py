@@ -6,18 +6,18 @@ from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segue.prompts.annotation import resolve_prompts
-    from segue.prompts.answers import Answer, ImagePrompter, MakePrompter, Prompts
+    from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter, MaskPrediction
     from segue.prompts.motion import MotionPrompter
     from segue.prompts.prompter import Prompter
     from segue.prompts.prompters import find_prompter
 
 __all__ = [
-    "Answer",
     "ImagePrompter",
+    "ImagePrompts",
     "MakePrompter",
+    "MaskPrediction",
     "MotionPrompter",
     "Prompter",
-    "Prompts",
     "find_prompter",
     "resolve_prompts",
 ]
@@ -26,7 +26,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "segue.prompts.annotation": "resolve_prompts",
-        "segue.prompts.answers": "Answer MakePrompter ImagePrompter Prompts",
+        "segue.prompts.answers": "MaskPrediction MakePrompter ImagePrompter ImagePrompts",
         "segue.prompts.motion": "MotionPrompter",
         "segue.prompts.prompter": "Prompter",
         "segue.prompts.prompters": "find_prompter",

@@ -14,7 +14,7 @@ import torch
 from segue.errors import PromptError
 from segue.masks import fill_boxes
 from segue.models.base import FramePrompts
-from segue.prompts.answers import ImagePrompter, MakePrompter, Prompts
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter
 from segue.prompts.parse import (
     check_id,
     check_pixels,
@@ -174,7 +174,7 @@ def _mask(
         if box is not None and not (box[0] <= x < box[2] and box[1] <= y < box[3]):
             raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
     off = [point for prompt in points for point in prompt.negative]
-    answer = prompter().answer(Prompts(box, on, off, mask=mask))
+    answer = prompter().answer(ImagePrompts(box, on, off, mask=mask))
     if not answer.mask.any():
         raise PromptError(
             "nothing is found in the box; give a mask, or fill the box (fill=True)"

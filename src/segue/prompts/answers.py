@@ -1,4 +1,4 @@
-"""Prompts, answers and the interface of prompters.
+"""Prompts, predictions and the interface of prompters.
 
 A prompter, such as segue-prompt or a third-party network, encodes an image once and answers every prompt
 on it.
@@ -34,8 +34,8 @@ CALIBRATION = {
     "click": (1.7, 0.0, 0.0, -2.61),
     "mask": (0.58, 0.39, 0.52, -2.07),
 }
-"""Weights of the evidence of :meth:`Answer.calibrated` and an offset, whose sum is the log-odds of the IoU,
-for a box, a first click, and a mask so far: least squares (soft beyond 0.1, weights at least 0.1) on 102
+"""Weights of the evidence of :meth:`MaskPrediction.calibrated` and an offset, whose sum is the log-odds
+of the IoU, for a box, a first click, and a mask so far: least squares (soft beyond 0.1, weights at least 0.1) on 102
 objects of left-out stills and 26 frames of DAVIS val. Of a first click only the prediction of the network
 counts, fitted to 154 objects of left-out stills; what else there is helped with some clicks and harmed with
 others. The network alone is too sure of first clicks, since it is the surest of several crops that is taken.
@@ -43,7 +43,7 @@ others. The network alone is too sure of first clicks, since it is the surest of
 
 
 @dataclass(frozen=True)
-class Prompts:
+class ImagePrompts:
     """All prompts of one object on one image, in pixels.
 
     Attributes:
@@ -77,7 +77,7 @@ class Prompts:
         known = self.mask is None or all(self.mask[int(y), int(x)] > 0.5 for x, y in self.positive)
         return "click" if known else "mask"
 
-    def checked(self, size: tuple[int, int]) -> Prompts:
+    def checked(self, size: tuple[int, int]) -> ImagePrompts:
         """Check the prompts against an image, and clip their box to it.
 
         Args:
@@ -125,7 +125,7 @@ def _mask(value: Any, size: tuple[int, int]) -> Float32Array | None:
 
 
 @dataclass(frozen=True)
-class Answer:
+class MaskPrediction:
     """Masks of an object, the one to take first.
 
     Attributes:
@@ -158,7 +158,7 @@ class Answer:
         """All masks, (K, H, W)."""
         return np.stack([self.probability_of(k) > 0.5 for k in range(len(self))])
 
-    def joined(self, closer: Answer) -> Answer:
+    def joined(self, closer: MaskPrediction) -> MaskPrediction:
         """Mean of two looks at the resolution of the closer one, which counts twice."""
         x0, y0 = np.minimum(self.window[:2], closer.window[:2]).tolist()
         x1, y1 = np.maximum(self.window[2:], closer.window[2:]).tolist()
@@ -197,7 +197,7 @@ class Answer:
             or (y1 < self.size[0] and inside[-1].any())
         )
 
-    def calibrated(self, kind: str) -> Answer:
+    def calibrated(self, kind: str) -> MaskPrediction:
         """The same masks with the IoU that the evidence lets one expect, by a line of :data:`CALIBRATION`.
 
         The evidence are log-odds of numbers in [0.01, 0.99]: what the network predicts; what the
@@ -242,7 +242,7 @@ class ImagePrompter(ABC):
     def __init__(self, image: Image) -> None:
         self.image, self.size = image, (image.shape[0], image.shape[1])
 
-    def answer(self, prompts: Prompts) -> Answer:
+    def answer(self, prompts: ImagePrompts) -> MaskPrediction:
         """Segment the object that prompts point at.
 
         Args:
@@ -252,12 +252,12 @@ class ImagePrompter(ABC):
             One or more masks with their predicted IoU, the one to take first.
 
         Raises:
-            PromptError: see :meth:`Prompts.checked`.
+            PromptError: see :meth:`ImagePrompts.checked`.
         """
         return self._segment(prompts.checked(self.size))
 
     @abstractmethod
-    def _segment(self, prompts: Prompts) -> Answer:
+    def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         """The answer to prompts that are checked."""
 
 

@@ -20,7 +20,7 @@ from segue.masks import fill_boxes
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import suppress
 from segue.models.detection.classes import COCO_ORDER
-from segue.prompts.answers import MakePrompter, Prompts
+from segue.prompts.answers import ImagePrompts, MakePrompter
 from segue.prompts.parse import clip_box
 from segue.prompts.phrases import Phrase, unmatched
 from segue.prompts.planes import tight_box
@@ -130,7 +130,7 @@ class BoxDetector(ProposingDetector):
             if prompter is None:
                 box = clip_box(shown[number], frame.size)
                 return fill_boxes({1: box}, frame.size).astype(np.float32), 1.0
-            found = prompter.answer(Prompts(box=shown[number]))
+            found = prompter.answer(ImagePrompts(box=shown[number]))
             return found.probability, float(np.nan_to_num(found.iou[0], nan=1.0))
 
         return Proposals(

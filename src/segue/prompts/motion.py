@@ -19,7 +19,7 @@ from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
-from segue.prompts.answers import Answer, ImagePrompter, Prompts
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
 from segue.prompts.planes import tight_box
 from segue.types import Box, Image
 
@@ -69,9 +69,9 @@ class MotionPrompter(ImagePrompter):
     def __init__(self, prompter: ImagePrompter, image: Image, neighbour: Callable[[], Image | None]) -> None:
         super().__init__(image)
         self._prompter, self._neighbour = prompter, neighbour
-        self._last: tuple[Prompts, Answer] | None = None  # the page asks where the pointer rests
+        self._last: tuple[ImagePrompts, MaskPrediction] | None = None  # the page asks where the pointer rests
 
-    def _segment(self, prompts: Prompts) -> Answer:
+    def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         if prompts.box is not None or prompts.mask is not None:
             return self._prompter.answer(prompts)
         if self._last is None or self._last[0] != prompts:
@@ -79,7 +79,7 @@ class MotionPrompter(ImagePrompter):
             self._last = prompts, self._extended(prompts, still) or still
         return self._last[1]
 
-    def _extended(self, prompts: Prompts, still: Answer) -> Answer | None:
+    def _extended(self, prompts: ImagePrompts, still: MaskPrediction) -> MaskPrediction | None:
         """Refined mask of regions that move with a first mask; None if they add little."""
         motion = self._motion
         if motion is None or not still.mask.any():

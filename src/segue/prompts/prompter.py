@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segue.arrays import Float32Array
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
-from segue.prompts.answers import Answer, ImagePrompter, PixelWindow, Prompts, Stroke
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, PixelWindow, Stroke
 from segue.prompts.planes import (
     around,
     box_window,
@@ -95,11 +95,11 @@ class Prompter(ImagePrompter):
         negative: Sequence[Point] = (),
         scribble: Sequence[Stroke] = (),
         mask: npt.NDArray[np.generic] | None = None,
-    ) -> Answer:
-        """:meth:`answer` to these :class:`Prompts`."""
-        return self.answer(Prompts(box, points, negative, scribble, mask))
+    ) -> MaskPrediction:
+        """:meth:`answer` to these :class:`ImagePrompts`."""
+        return self.answer(ImagePrompts(box, points, negative, scribble, mask))
 
-    def _segment(self, prompts: Prompts) -> Answer:
+    def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         """Segment the object that prompts point at.
 
         Without an earlier mask the answer depends on the image and the prompts alone. A correction of an
@@ -128,7 +128,7 @@ class Prompter(ImagePrompter):
             found = found.joined(self._closer(prompts, found))
         return found.calibrated(kind)
 
-    def _closer(self, prompts: Prompts, found: Answer) -> Answer:
+    def _closer(self, prompts: ImagePrompts, found: MaskPrediction) -> MaskPrediction:
         """Look once more at what was found, in a crop that shows little else, after each click."""
         box = tight_box(found.mask)
         window = box_window(grown(box, CLOSE_MARGIN), self.size)
@@ -140,7 +140,7 @@ class Prompter(ImagePrompter):
             window = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
         return self._ask(replace(prompts, mask=found.probability), "close", window)[0]
 
-    def _window(self, prompts: Prompts) -> Box:
+    def _window(self, prompts: ImagePrompts) -> Box:
         """Crop around box, mask and points with some margin; reuses a known crop if it fits."""
         boxes = [] if prompts.box is None else [prompts.box]
         if prompts.mask is not None:
@@ -161,7 +161,7 @@ class Prompter(ImagePrompter):
         return next((place for place in crops if _serves(place, window, least)), None)
 
     @torch.inference_mode()
-    def _ask(self, prompts: Prompts, look: CropPurpose, *windows: Box) -> list[Answer]:
+    def _ask(self, prompts: ImagePrompts, look: CropPurpose, *windows: Box) -> list[MaskPrediction]:
         """The answers of the network in each of some windows, which are asked together."""
         side = CLICK_SIDE if look == "find" else SIDE
         places = [pixels(window, self.size) for window in windows]
@@ -174,7 +174,7 @@ class Prompter(ImagePrompter):
         ):
             mask = masks[0] if len(masks) == 1 else (masks[0] + masks[1].flip(2)) / 2
             iou, seen = (values.float().sigmoid().cpu().numpy() for values in (scores.mean(0), mask))
-            answers.append(Answer(self.size, place, iou, seen))
+            answers.append(MaskPrediction(self.size, place, iou, seen))
         return answers
 
     def _features(self, look: CropPurpose, places: Sequence[PixelWindow], side: int) -> tuple[Tensor, ...]:
@@ -230,7 +230,7 @@ def _whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) -
     return chosen
 
 
-def _small(answer: Answer) -> npt.NDArray[np.bool_]:
+def _small(answer: MaskPrediction) -> npt.NDArray[np.bool_]:
     """The first mask of an answer at a size at which masks are compared with one another, (h, w)."""
     shrunk = COMPARED_SIDE / max(COMPARED_SIDE, *answer.size)
     size = max(1, round(answer.size[0] * shrunk)), max(1, round(answer.size[1] * shrunk))
@@ -242,7 +242,7 @@ def _small(answer: Answer) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _draw(prompts: Prompts, place: PixelWindow, side: int) -> Float32Array:
+def _draw(prompts: ImagePrompts, place: PixelWindow, side: int) -> Float32Array:
     """Prompt planes (4, side, side) of a crop, in [0, 1]."""
     x0, y0, x1, y1 = place
     sx, sy = side / (x1 - x0), side / (y1 - y0)

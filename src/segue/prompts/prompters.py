@@ -60,7 +60,7 @@ def find_prompter(name: str, *, device: str | int | torch.device | None = None) 
 
     Example:
         >>> make = find_prompter("segue-prompt")
-        >>> make(image).answer(Prompts(box=(10, 20, 90, 80))).mask.shape  # doctest: +SKIP
+        >>> make(image).answer(ImagePrompts(box=(10, 20, 90, 80))).mask.shape  # doctest: +SKIP
     """
     if name in PROMPTERS:
         return PROMPTERS.find(name).build(PrompterOptions(device=device))

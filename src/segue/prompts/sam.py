@@ -14,7 +14,7 @@ from segue.models.sam2.images import points_on_square, still_image, video_logits
 from segue.models.sam2.network import SAM2
 from segue.models.sam2.objects import LIMIT
 from segue.models.sam2.values import IMAGE_SIDE, LOW, MASK_LOGIT, Encoded
-from segue.prompts.answers import Answer, ImagePrompter, Prompts
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
 from segue.prompts.planes import thinned
 from segue.types import Image
 from segue.weights.prepared import Prepared
@@ -81,7 +81,7 @@ class SAM2Prompter(ImagePrompter):
         return self._network.encode(self.image)
 
     @torch.inference_mode()
-    def _segment(self, prompts: Prompts) -> Answer:
+    def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         """The object that ``prompts`` point at, the masks in order of their predicted IoU."""
         network, (height, width) = self._network, self.size
         positive = [*prompts.points, *(point for stroke in prompts.scribble for point in thinned(stroke))]
@@ -97,4 +97,4 @@ class SAM2Prompter(ImagePrompter):
         logits, iou = network.predict(self._encoded, points, labels, earlier)
         order = iou[0].argsort(descending=True, stable=True)
         planes = video_logits(logits[:, order], self.size).sigmoid().cpu().numpy()
-        return Answer(self.size, (0, 0, width, height), iou[0, order].cpu().numpy(), planes)
+        return MaskPrediction(self.size, (0, 0, width, height), iou[0, order].cpu().numpy(), planes)

@@ -113,7 +113,7 @@ class Alignment(Stage):
             self._aligner.restart()
             self._returns = event is Change.back
 
-    def arrive(self, frame: WorkFrame, background: Background) -> None:
+    def on_frame(self, frame: WorkFrame, background: Background) -> None:
         if self._returns and background.image is not None:
             self._aligner.refer_to(background.image)
         self._returns = False
@@ -124,7 +124,7 @@ class Alignment(Stage):
         frame.replace_image(to_reference(frame.image, matrix, frame.image if image is None else image))
         frame.input.plane = None if plane is None else to_reference(plane, matrix, plane)
 
-    def result(self, frame: WorkFrame, background: Background) -> None:
+    def postprocess(self, frame: WorkFrame, background: Background) -> None:
         if frame.matrix is not None and frame.maps is not None:
             frame.maps = np.stack([to_frame(values, frame.matrix) for values in frame.maps])
 

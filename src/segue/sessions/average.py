@@ -57,14 +57,14 @@ class MotionAverage(Stage):
             self._near.clear()
             self._flows.clear()
 
-    def after(self, frame: WorkFrame, background: Background) -> None:
+    def after_segment(self, frame: WorkFrame, background: Background) -> None:
         size = ResizePadGeometry.of(frame.image.shape[:2], SHORT_SIDE, 1).working
         image, foreground = resized(frame.image, size), resized(frame.foreground.copy(), size)
         self._near.append(_Near(frame.index, image, foreground))
         first = self._near[0].index
         self._flows = {pair: flow for pair, flow in self._flows.items() if min(pair) >= first}
 
-    def result(self, frame: WorkFrame, background: Background) -> None:
+    def postprocess(self, frame: WorkFrame, background: Background) -> None:
         near = list(self._near)
         place = next(i for i, each in enumerate(near) if each.index == frame.index)
         reach, levels = (PAN_REACH, PAN_SAME) if frame.pans else (REACH, SAME)

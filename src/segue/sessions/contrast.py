@@ -53,7 +53,7 @@ class Contrast(Stage):
 
     name = "contrast"
 
-    def before(self, frame: WorkFrame, background: Background) -> None:
+    def before_segment(self, frame: WorkFrame, background: Background) -> None:
         assert frame.scene is not None
         gain, frame.scene = in_usual_contrast(frame.scene)
         frame.input.image = gain.act(frame.image)

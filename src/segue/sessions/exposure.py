@@ -17,7 +17,7 @@ class Exposure(Stage):
 
     name = "exposure"
 
-    def arrive(self, frame: WorkFrame, background: Background) -> None:
+    def on_frame(self, frame: WorkFrame, background: Background) -> None:
         if background.scene is None or frame.pans:
             return
         gains = exposure(frame.image, background.scene.image)

@@ -80,8 +80,8 @@ class ForegroundSession(ExplainedSession):
     _depth_scale: DepthScale = checkpointed()
     _geometry: ResizePadGeometry | None = checkpointed(None)
     _frames: deque[WorkFrame] = checkpointed()  # that wait, and those before them in their context
-    _decoded: int = checkpointed()  # the first ones: have been segmented ...
-    _given: int = checkpointed()  # ... and have a result
+    _num_segmented: int = checkpointed()  # the first ones: have been segmented ...
+    _num_emitted: int = checkpointed()  # ... and have a result
     _hidden: BoolArray | None = checkpointed()
     _completed: int = checkpointed()
     _settling: deque[Image] = checkpointed()  # the last frames of a change
@@ -106,7 +106,7 @@ class ForegroundSession(ExplainedSession):
         self._segmenter = foreground_segmenter(model, device=device, fast=fast)
         self._background = background or MaskedMedian()
         self._masks = masks or ForegroundMasks()
-        self._masks.settle(self._segmenter.threshold)
+        self._masks.set_default_threshold(self._segmenter.threshold)
         self._short_side, self._warm_up = short_side, warm_up
         self._stages = stages_for(self._segmenter, self._background, follow_camera, without)
         follow = followed(follow_camera, without)
@@ -181,7 +181,7 @@ class ForegroundSession(ExplainedSession):
         work = WorkFrame(frame.index, frame.time, frame.size, image, seen, pans=self._events.pans)
         work.event, work.hidden, work.decision = event, self._hidden, self._decision
         for stage in self._stages:
-            stage.arrive(work, self._background)
+            stage.on_frame(work, self._background)
         self._frames.append(work)
         self._advance(max(self._ahead, self._stages.ahead if work.pans else 0))
 
@@ -252,7 +252,7 @@ class ForegroundSession(ExplainedSession):
         """Complete all frames: they are no context of those that follow."""
         self._advance(complete=True)
         self._frames.clear()
-        self._decoded = self._given = 0
+        self._num_segmented = self._num_emitted = 0
 
     def _begin_scene(self, event: Change = Change.scene, view: int | None = None) -> None:
         self._segmenter.restart()
@@ -262,20 +262,20 @@ class ForegroundSession(ExplainedSession):
         for stage in self._stages:
             stage.reset(event)
         self._depth_scale.restart()
-        self._hidden, self._completed, self._decoded, self._given = None, 0, 0, 0
+        self._hidden, self._completed, self._num_segmented, self._num_emitted = None, 0, 0, 0
 
     def _advance(self, ahead: int = 0, *, complete: bool = False) -> None:
         """Segment all frames but the last ``ahead``, and make the results that are due, or all of them."""
-        while self._decoded < len(self._frames) - ahead:
-            self._decode(self._decoded)
-            self._decoded += 1
-            self._make_results(self._decoded - self._stages.lag)
+        while self._num_segmented < len(self._frames) - ahead:
+            self._decode(self._num_segmented)
+            self._num_segmented += 1
+            self._make_results(self._num_segmented - self._stages.lag)
         if complete:
-            self._make_results(self._decoded)
-        while self._given and self._decoded > self._past:
+            self._make_results(self._num_segmented)
+        while self._num_emitted and self._num_segmented > self._past:
             self._frames.popleft()
-            self._given -= 1
-            self._decoded -= 1
+            self._num_emitted -= 1
+            self._num_segmented -= 1
 
     def _decode(self, place: int) -> None:
         """Segment a frame; the background learns from it."""
@@ -284,10 +284,10 @@ class ForegroundSession(ExplainedSession):
         places = {offset: min(max(place + offset, 0), last) for offset in self._segmenter.offsets}
         frame.context = {offset: self._frames[beside].input for offset, beside in places.items()}
         for stage in self._stages:
-            stage.before(frame, background)
+            stage.before_segment(frame, background)
         frame.maps = self._segmenter.step(frame.input, frame.context, frame.scene)
         for stage in reversed(self._stages):
-            stage.after(frame, background)
+            stage.after_segment(frame, background)
         if self._explains:
             shown = background.scene or Scene.of(frame.image, 1) if self._learns else None
             rows = self._segmenter.explanation()
@@ -304,15 +304,15 @@ class ForegroundSession(ExplainedSession):
 
     def _make_results(self, until: int) -> None:
         """Make the results of the first frames up to a place."""
-        while self._given < until:
-            frame = self._frames[self._given]
+        while self._num_emitted < until:
+            frame = self._frames[self._num_emitted]
             for stage in reversed(self._stages):
-                stage.result(frame, self._background)
+                stage.postprocess(frame, self._background)
             assert frame.maps is not None
             named = frame.index, frame.time, frame.size
             result = self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
             self._due.append((result, frame.explanation))
-            self._given += 1
+            self._num_emitted += 1
 
 
 def decision_of(event: Change, events: SceneEvents, before: str) -> str:

@@ -80,7 +80,7 @@ class ForegroundMasks(Checkpointable):
         self._tracker = ComponentTracker(after=after) if objects else None
         self._crowded = False
 
-    def settle(self, threshold: float) -> None:
+    def set_default_threshold(self, threshold: float) -> None:
         """Take the threshold of a model, in (0, 1), if none was given."""
         self._threshold = threshold if self._given is None else self._given
 

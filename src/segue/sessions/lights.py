@@ -38,7 +38,7 @@ class Lights(Stage):
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
 
-    def after(self, frame: WorkFrame, background: Background) -> None:
+    def after_segment(self, frame: WorkFrame, background: Background) -> None:
         if frame.pans or background.scene is None:
             return
         empty = _brightness_of(background.scene)

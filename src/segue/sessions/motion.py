@@ -11,7 +11,7 @@ import numpy.typing as npt
 from segue.flow import DIS, FlowProvider, against_scene
 from segue.masks import measure, resize_mask
 from segue.models.geometry import ResizePadGeometry
-from segue.prompts.answers import MakePrompter, Prompts
+from segue.prompts.answers import ImagePrompts, MakePrompter
 from segue.prompts.prompter import Prompter
 from segue.prompts.proposals import found_in
 from segue.sessions.track import TrackSession
@@ -85,7 +85,7 @@ def cut_out(image: Image, mask: IndexMask, make: MakePrompter) -> npt.NDArray[np
     cut = np.zeros(mask.shape, np.uint8)
     prompter = make(image)
     for number in measure(mask):
-        cut[prompter.answer(Prompts(mask=mask == number)).mask & (cut == 0)] = number
+        cut[prompter.answer(ImagePrompts(mask=mask == number)).mask & (cut == 0)] = number
     return cut
 
 

@@ -145,16 +145,16 @@ class CameraFollower(Stage):
     def reset(self, event: Change) -> None:
         self.restart()
 
-    def arrive(self, frame: WorkFrame, background: Background) -> None:
+    def on_frame(self, frame: WorkFrame, background: Background) -> None:
         self._taken[max(self._taken, default=-1) + 1] = frame.image
 
-    def before(self, frame: WorkFrame, background: Background) -> None:
+    def before_segment(self, frame: WorkFrame, background: Background) -> None:
         if frame.pans:
             self._look_ahead()
             scene = self._scene(self._due, self._masks)
             frame.context, frame.scene = self._context(self._due), scene or frame.scene
 
-    def after(self, frame: WorkFrame, background: Background) -> None:
+    def after_segment(self, frame: WorkFrame, background: Background) -> None:
         # With a matrix, the mask lies elsewhere than the frame as it was taken. Where frames after each one
         # are known, what was found in one frame must not decide what is found in the next ones.
         if frame.matrix is None and self._segmenter is None:

@@ -56,13 +56,13 @@ class Precipitation(Stage):
     def reset(self, event: Change) -> None:
         self.restart()
 
-    def arrive(self, frame: WorkFrame, background: Background) -> None:
+    def on_frame(self, frame: WorkFrame, background: Background) -> None:
         if frame.pans:
             self.restart()
             return
         frame.replace_image(self.look(frame.image, background.image, frame.hidden))
 
-    def after(self, frame: WorkFrame, background: Background) -> None:
+    def after_segment(self, frame: WorkFrame, background: Background) -> None:
         frame.foreground = self.lasting(frame.foreground, self._threshold)
 
     def look(self, image: Image, scene: Image | None, hidden: BoolArray | None) -> Image:

@@ -22,7 +22,7 @@ class Shadows(Stage):
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
 
-    def after(self, frame: WorkFrame, background: Background) -> None:
+    def after_segment(self, frame: WorkFrame, background: Background) -> None:
         if frame.pans or background.scene is None:
             return
         assert frame.maps is not None

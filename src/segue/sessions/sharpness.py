@@ -60,7 +60,7 @@ class ReferenceBlur(Stage):
         self._scene: Scene | None = None
         self._blurred: dict[Blur, Scene] = {}  # of that scene; the same object is encoded once
 
-    def before(self, frame: WorkFrame, background: Background) -> None:
+    def before_segment(self, frame: WorkFrame, background: Background) -> None:
         if frame.matrix is None or background.scene is None:
             return
         if background.scene is not self._scene:

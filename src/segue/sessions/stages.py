@@ -77,8 +77,8 @@ class Stage(Checkpointable):
 
     Attributes:
         name: what ``without`` calls it.
-        lag: frames after a frame that :meth:`result` needs to have been done.
-        ahead: frames after a frame that :meth:`before` needs while the camera pans.
+        lag: frames after a frame that :meth:`postprocess` needs to have been done.
+        ahead: frames after a frame that :meth:`before_segment` needs while the camera pans.
     """
 
     name: ClassVar[str]
@@ -91,16 +91,16 @@ class Stage(Checkpointable):
         ``event``: not none; where a scene comes back, the background is already the one that was learnt.
         """
 
-    def arrive(self, frame: WorkFrame, background: Background) -> None:
+    def on_frame(self, frame: WorkFrame, background: Background) -> None:
         """Take the next frame; its image may be changed."""
 
-    def before(self, frame: WorkFrame, background: Background) -> None:
+    def before_segment(self, frame: WorkFrame, background: Background) -> None:
         """Prepare a frame right before the segmenter takes it: scene, contrast, context."""
 
-    def after(self, frame: WorkFrame, background: Background) -> None:
+    def after_segment(self, frame: WorkFrame, background: Background) -> None:
         """Change the probabilities of a frame before the background learns from it."""
 
-    def result(self, frame: WorkFrame, background: Background) -> None:
+    def postprocess(self, frame: WorkFrame, background: Background) -> None:
         """Change the probabilities of a frame before its mask is made, ``lag`` frames later."""
 
 

@@ -16,7 +16,7 @@ import segue
 from segue.api.results import Results
 from segue.errors import SegueError
 from segue.prompts import find_prompter
-from segue.prompts.answers import Answer, ImagePrompter, Prompts
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
 from segue.sessions import TrackSession
 from segue.types import Image, Prompt
 from segue.video import Source
@@ -48,7 +48,7 @@ class Assistant:
         self._prompter = lru_cache(KEPT_IMAGES)(self._fresh_prompter)
         self._lock = threading.Lock()
 
-    def answer(self, image: Image, prompts: Prompts) -> Answer:
+    def answer(self, image: Image, prompts: ImagePrompts) -> MaskPrediction:
         """The mask of what prompts point at on an image, RGB (H, W, 3), uint8."""
         with self._lock:
             return self._prompter(image.shape, image.tobytes()).answer(prompts)

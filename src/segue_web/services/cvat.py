@@ -12,7 +12,7 @@ from cvat_sdk.masks import decode_mask, encode_mask
 
 from segue.arrays import BoolArray
 from segue.masks.outlines import single_outline
-from segue.prompts.answers import ImagePrompter, Prompts
+from segue.prompts.answers import ImagePrompter, ImagePrompts
 from segue.sessions import TrackSession
 from segue.types import BoxPrompt, Image, MaskPrompt, Prompt
 from segue.video.readers import as_rgb
@@ -50,7 +50,7 @@ class Interactor:
         if prompts.bounding_box is not None:
             (x0, y0), (x1, y1) = prompts.bounding_box
             box = min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
-        mask = pp_image.answer(Prompts(box, prompts.pos_points, prompts.neg_points)).mask
+        mask = pp_image.answer(ImagePrompts(box, prompts.pos_points, prompts.neg_points)).mask
         if not mask.any():
             return []
         return [auto_annotation.InteractionResultShape(type="mask", points=encode_mask(mask))]

@@ -18,7 +18,7 @@ from segue.extras import requires_extra
 from segue.labels.label_studio import decode_brush, frames_in_tag
 from segue.labels.text import refuse_entities
 from segue.masks.outlines import parts_of
-from segue.prompts.answers import Prompts
+from segue.prompts.answers import ImagePrompts
 from segue.types import Box, BoxPrompt, Image, Point, Prompt, Segmentation
 from segue.video import open_source
 from segue.video.images import decode_image
@@ -201,7 +201,7 @@ def _labels(regions: Sequence[Region], kind: str) -> dict[str, list[str]]:
     return {}
 
 
-def prompts_of(regions: Sequence[Region], size: tuple[int, int]) -> Prompts:
+def prompts_of(regions: Sequence[Region], size: tuple[int, int]) -> ImagePrompts:
     """Drawn shapes of an image as prompts in pixels."""
     height, width = size
     points: list[Point] = []
@@ -220,7 +220,7 @@ def prompts_of(regions: Sequence[Region], size: tuple[int, int]) -> Prompts:
             mask = brushed if mask is None else mask | brushed
         else:
             raise RequestError(f"{region.type}: draw with key points, rectangles or brushes")
-    return Prompts(box, points, negative, (), mask)
+    return ImagePrompts(box, points, negative, (), mask)
 
 
 def _box(drawn: Value | Key, size: tuple[int, int]) -> Box:

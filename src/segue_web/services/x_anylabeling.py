@@ -21,7 +21,7 @@ from pydantic import Field
 from segue.errors import SegueError
 from segue.extras import requires_extra
 from segue.masks.outlines import parts_of
-from segue.prompts.answers import Prompts
+from segue.prompts.answers import ImagePrompts
 from segue.types import Box, Image, Point, PointPrompt, Prompt
 from segue.video.images import decode_image
 from segue.video.partial import writing
@@ -115,7 +115,7 @@ def predict(assistant: Assistant, request: PredictBody) -> dict[str, Any]:
     return {"shapes": shapes, "description": "", "replace": False}
 
 
-def prompts_of(marks: list[MarkBody]) -> Prompts:
+def prompts_of(marks: list[MarkBody]) -> ImagePrompts:
     """Marks of X-AnyLabeling as prompts."""
     points: list[Point] = []
     negative: list[Point] = []
@@ -128,7 +128,7 @@ def prompts_of(marks: list[MarkBody]) -> Prompts:
         else:
             x0, y0, x1, y1 = mark.data
             box = min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
-    return Prompts(box, points, negative)
+    return ImagePrompts(box, points, negative)
 
 
 def polygons(
@@ -197,7 +197,7 @@ class SentClips:
         places = [(min(x * width, width - 1), min(y * height, height - 1)) for x, y in request.points]
         clicks = list(zip(places, request.point_labels, strict=True))
         points, negative = ([place for place, label in clicks if bool(label) is on] for on in (True, False))
-        answer = self._assistant.answer(image, Prompts(None, points, negative))
+        answer = self._assistant.answer(image, ImagePrompts(None, points, negative))
         others = [prompt for prompt in clip.prompts.get(index, []) if prompt.id != number]
         clip.prompts[index] = [*others, PointPrompt(number, tuple(points), tuple(negative))]
         return {"masks": polygons(answer.mask, float(answer.iou[0]), number, request.params.epsilon_factor)}

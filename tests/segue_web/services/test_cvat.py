@@ -26,7 +26,7 @@ def loaded(kind: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     return common.FunctionLoader("segue_web.services.cvat", None, {"kind": kind}).load()
 
 
-class Prompts(sdk.InteractionPrompts):  # type: ignore[misc, name-defined]
+class ImagePrompts(sdk.InteractionPrompts):  # type: ignore[misc, name-defined]
     """What an annotator gives."""
 
     def __init__(self, positive: Any = (), negative: Any = (), box: Any = None) -> None:
@@ -54,12 +54,12 @@ def test_clicks_and_boxes_become_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(interactor.spec, sdk.InteractionFunctionSpec)
     image = interactor.preprocess_image(None, PillowImage.fromarray(images()[0]))
     x0, y0, x1, y1 = tight()
-    for prompts in (Prompts([centre()]), Prompts(box=((x1, y1), (x0, y0)))):
+    for prompts in (ImagePrompts([centre()]), ImagePrompts(box=((x1, y1), (x0, y0)))):
         (shape,) = interactor.detect(None, image, prompts)
         assert (type(shape), shape.type) == (sdk.InteractionResultShape, "mask")
         assert overlap(plane(shape.points), truth()) > 0.6
     with pytest.raises(PromptError):
-        interactor.detect(None, image, Prompts())
+        interactor.detect(None, image, ImagePrompts())
 
 
 @pytest.mark.parametrize("kind", ["rectangle", "polygon", "mask"])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segue.prompts import Answer, ImagePrompter, Prompts
+from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction
 from segue.registry import Entry, PrompterEntry, PrompterOptions
 from segue.types import Image
 from segue.weights import load
@@ -33,7 +33,7 @@ class ColourPrompter(ImagePrompter):
         self._pixels, self._network = torch.from_numpy(np.array(image)).float() / 255, network
 
     @torch.inference_mode()
-    def _segment(self, prompts: Prompts) -> Answer:
+    def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         height, width = self.size
         points = list(prompts.positive)
         if prompts.box is not None:
@@ -41,7 +41,9 @@ class ColourPrompter(ImagePrompter):
             points.append(((x0 + x1) / 2, (y0 + y1) / 2))
         colour = torch.stack([self._pixels[int(y), int(x)] for x, y in points]).mean(0)
         plane = self._network((self._pixels - colour).norm(dim=-1))
-        return Answer((height, width), (0, 0, width, height), np.ones(1, np.float32), plane[None].numpy())
+        return MaskPrediction(
+            (height, width), (0, 0, width, height), np.ones(1, np.float32), plane[None].numpy()
+        )
 
 
 def build(options: PrompterOptions) -> partial[ColourPrompter]:
