@@ -34,11 +34,12 @@ CALIBRATION = {
     "click": (1.7, 0.0, 0.0, -2.61),
     "mask": (0.58, 0.39, 0.52, -2.07),
 }
-"""Weights of the evidence of :meth:`MaskPrediction.calibrated` and an offset, whose sum is the log-odds
-of the IoU, for a box, a first click, and a mask so far: least squares (soft beyond 0.1, weights at least 0.1) on 102
-objects of left-out stills and 26 frames of DAVIS val. Of a first click only the prediction of the network
-counts, fitted to 154 objects of left-out stills; what else there is helped with some clicks and harmed with
-others. The network alone is too sure of first clicks, since it is the surest of several crops that is taken.
+"""Weights of the evidence of :meth:`MaskPrediction.calibrated` and an offset, whose sum is the log-odds of
+the IoU, for a box, a first click, and a mask so far: least squares (soft beyond 0.1, weights at least 0.1)
+on 102 objects of left-out stills and 26 frames of DAVIS val. Of a first click only the prediction of the
+network counts, fitted to 154 objects of left-out stills; what else there is helped with some clicks and
+harmed with others. The network alone is too sure of first clicks, since it is the surest of several crops
+that is taken.
 """
 
 
