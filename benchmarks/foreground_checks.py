@@ -33,7 +33,7 @@ from machine import describe
 from segue.datasets.isd import MOVING_BACKGROUND, IsdClip, open_isd
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import SegueError
-from segue.jobs.running import FrameLoop
+from segue.jobs.frame_loop import FrameLoop
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning

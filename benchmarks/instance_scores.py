@@ -45,7 +45,7 @@ from segue.arrays import UInt8Array
 from segue.datasets.davis import DavisFolder, ImageMaskFolder
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.datasets.ytvis import Video, YTVISDataset
-from segue.jobs.running import FrameLoop
+from segue.jobs.frame_loop import FrameLoop
 from segue.masks.rle import encode_rle
 from segue.masks.tracks import RleTrack
 from segue.metrics.identity import Identity, identity

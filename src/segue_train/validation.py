@@ -14,7 +14,7 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.instances import DetectedInstance
 from segue.datasets.ytvis import YTVISDataset
 from segue.flow import FlowFiles
-from segue.jobs.running import FrameLoop
+from segue.jobs.frame_loop import FrameLoop
 from segue.masks.tracks import RleTrack
 from segue.metrics import DavisAccumulator
 from segue.metrics.foreground import ForegroundAccumulator

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from segue.errors import PromptError
-from segue.jobs.running import FrameLoop
+from segue.jobs.frame_loop import FrameLoop
 from segue.masks.rle import overlapping
 from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession

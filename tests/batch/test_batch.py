@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from segue.batch import Ledger
 from segue.batch.places import key_of
-from segue.jobs.running import STATE
+from segue.jobs.frame_loop import STATE
 from tests.batch.conftest import Batch, results, video
 from tests.cli.running import Command
 from tests.lite import lively_lite

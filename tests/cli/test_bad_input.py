@@ -109,7 +109,7 @@ def test_a_full_disk(track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_disk_that_is_full_when_the_session_is_saved(
     track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segue.jobs.running.SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("segue.jobs.frame_loop.SAVE_EVERY_SECONDS", 0.0)
 
     def full(*_: object) -> None:
         raise SafetensorError("I/O error: No space left on device (os error 28)")  # as safetensors says it

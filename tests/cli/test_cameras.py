@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segue.jobs import running
+from segue.jobs import writing
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
 from tests.cli.running import Command, Outcome
 from tests.cli.test_foreground import IMAGES
@@ -129,7 +129,7 @@ def test_the_next_run_delivers_the_events_that_did_not_arrive(
     watch: Callable[..., Outcome], listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(running, "LAST_SECONDS", 0.1)
+        patch.setattr(writing, "LAST_SECONDS", 0.1)
         outcome = watch("--append", "--notify", DEAD)
     first = rows(tmp_path / "events.csv")
     assert outcome.code == 3
@@ -158,7 +158,7 @@ def test_a_run_over_a_file_waits_until_its_events_have_arrived(
     assert command(*given, listener.address).code == 0
     found = rows(tmp_path / "events.csv")
     assert [message["event"] for message in listener.received[1:]] == [row["event"] for row in found]
-    monkeypatch.setattr(running, "FILE_SECONDS", 0.1)
+    monkeypatch.setattr(writing, "FILE_SECONDS", 0.1)
     outcome = command(*given, DEAD)
     assert outcome.code == 3
     assert f"{len(found)} of {len(found)} events not delivered" in outcome.err

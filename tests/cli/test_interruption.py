@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from segue.jobs.running import STATE
+from segue.jobs.frame_loop import STATE
 from segue.sessions import TrackSession
 from segue.video import open_source
 from tests.cli.running import Command, contents
@@ -24,10 +24,10 @@ GO_ON = "interrupted; give the same command with --resume to go on\n"
 
 ENDED = """
 import os, signal, sys
-from segue.jobs import running
+from segue.jobs import frame_loop
 from segue.sessions import TrackSession
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests themselves ignore it
-running.SAVE_EVERY_SECONDS = 0.0
+frame_loop.SAVE_EVERY_SECONDS = 0.0
 step = TrackSession.step
 def stepping(session, frame, *arguments, **options):
     if frame.index == 5:

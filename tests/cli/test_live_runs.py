@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError
-from segue.jobs.running import STATE
+from segue.jobs.frame_loop import STATE
 from segue.sessions import TrackSession
 from segue.video import live, open_source
 from segue.video.mask_folder import read_marker

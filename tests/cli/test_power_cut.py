@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.jobs import running
+from segue.jobs import frame_loop
 from tests.cli.running import Command
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see what is synced")
@@ -84,7 +84,7 @@ def cuts(track: Command, tmp_path: Path, chosen: Callable[[int], bool]) -> list[
 
     disk.before_sync = before_sync
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "SAVE_EVERY_SECONDS", 0.0)
+        patch.setattr(frame_loop, "SAVE_EVERY_SECONDS", 0.0)
         patch.setattr(os, "fsync", disk.fsync)
         outcome = track(*FORMATS, "--output", root / "out")
     disk.close()

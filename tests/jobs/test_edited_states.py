@@ -16,8 +16,9 @@ import torch
 
 from segue.cancel import CancelToken
 from segue.errors import SegueError
+from segue.jobs.frame_loop import FIRST_PASS, STATE
 from segue.jobs.observer import Observer
-from segue.jobs.running import FIRST_PASS, STATE, RunInterrupted, open_job, run_open
+from segue.jobs.running import RunInterrupted, open_job, run_open
 from segue.jobs.values import InstancesJob, Model, Outputs, TrackJob, VideoJob, VideoSource
 from segue.models.seqformer import SeqFormer
 from segue.sessions import SessionState

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segue import jobs
-from segue.jobs import running
+from segue.jobs import frame_loop
 from segue.jobs.values import ForegroundJob, ForegroundOptions, Model, Outputs, VideoSource
 from segue.video.images import write_image
 from tests.kills import dies_at, every_kill
@@ -25,8 +25,8 @@ def test_what_is_resumed_after_a_kill_equals_a_run_that_nothing_disturbed(
     passes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)  # a kill loses nothing that was written
-    monkeypatch.setattr(running, "SAVE_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(running, "SAVE_SHARE", 1e9)  # the session is saved after every frame
+    monkeypatch.setattr(frame_loop, "SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(frame_loop, "SAVE_SHARE", 1e9)  # the session is saved after every frame
     for index, image in enumerate(IMAGES):
         write_image(tmp_path / "video" / f"{index:05d}.png", image)
 
@@ -45,7 +45,7 @@ def test_what_is_resumed_after_a_kill_equals_a_run_that_nothing_disturbed(
     whole = masks(tmp_path / "whole")
     assert len(whole) == len(IMAGES)
     begun, number = tmp_path / "begun", 0
-    while not (begun / "masks" / running.STATE).exists() or not masks(begun):  # killed in the last pass
+    while not (begun / "masks" / frame_loop.STATE).exists() or not masks(begun):  # killed in the last pass
         shutil.rmtree(begun, ignore_errors=True)
         number += 3
         assert dies_at(number, begun, lambda: jobs.run(job(begun)))

@@ -16,7 +16,8 @@ from PIL import Image
 
 import segue
 from segue.errors import OutOfMemoryError
-from segue.jobs.running import STATE, open_job, run_open
+from segue.jobs.frame_loop import STATE
+from segue.jobs.running import open_job, run_open
 from segue.models.memory.table import MemoryTable
 from segue.models.stcn import STCNLite
 from segue.sessions import base
@@ -72,7 +73,7 @@ def test_a_run_whose_memory_ended_goes_on_to_the_same_files(
         run_open(open_job(make(images, folder, resume), given))
 
     run(tmp_path / "whole", resume=False)
-    monkeypatch.setattr("segue.jobs.running.SAVE_EVERY_SECONDS", -1.0)
+    monkeypatch.setattr("segue.jobs.frame_loop.SAVE_EVERY_SECONDS", -1.0)
     for at in (2, 4):
         with monkeypatch.context() as broken:
             owner: Any = sys.modules[where] if isinstance(where, str) else where

@@ -16,7 +16,8 @@ import torch
 import segue
 from segue.errors import ArgumentError, SegueError
 from segue.jobs import read_job, run
-from segue.jobs.running import STATE, RunInterrupted
+from segue.jobs.frame_loop import STATE
+from segue.jobs.running import RunInterrupted
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.masks import write_index_mask
 from segue.types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt

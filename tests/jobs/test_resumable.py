@@ -13,8 +13,8 @@ import pytest
 
 from segue.cancel import CancelToken
 from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
-from segue.jobs import running
-from segue.jobs.running import FIRST_PASS, STATE, FrameRun, first_pass, forget_state
+from segue.jobs import frame_loop
+from segue.jobs.frame_loop import FIRST_PASS, STATE, FrameRun, first_pass, forget_state
 from segue.masks import read_index_mask
 from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -165,7 +165,7 @@ def test_a_run_is_saved_now_and_then_but_saving_takes_a_twentieth_of_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(frame_loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
     saved: list[int] = []
 
     class Slow(Late):

@@ -12,8 +12,7 @@ import pytest
 
 from segue.cancel import CancelToken
 from segue.errors import PromptError, SinkError, SourceError
-from segue.jobs import read_job
-from segue.jobs import running as runs
+from segue.jobs import read_job, writing
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
 from segue.jobs.places import default_folder
@@ -288,7 +287,7 @@ def test_a_camera_writes_parts_with_a_record_and_places_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = iter(("one", "two", "three"))
-    monkeypatch.setattr(runs, "part_name", lambda: next(parts))
+    monkeypatch.setattr(writing, "part_name", lambda: next(parts))
     job = foreground(
         7,
         tmp_path / "out",

@@ -21,10 +21,11 @@ from segue.arrays import as_array
 from segue.conversions.tables import table_of
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
 from segue.inputs import kind_of, type_name, user_path
+from segue.jobs.frame_loop import FrameLoop
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
 from segue.jobs.record import record_path
-from segue.jobs.running import FrameLoop, open_job, run_open
+from segue.jobs.running import open_job, run_open
 from segue.jobs.values import Outputs, RuntimeInput, VideoJob, checked
 from segue.options import by_arguments
 from segue.registry import SINKS

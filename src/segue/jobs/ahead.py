@@ -41,14 +41,7 @@ def open_ahead(job: VideoJob) -> Source | None:
             and not (isinstance(job, InstancesJob) and job.whole)
         ):
             places = OutputPlaces.of(job, source)
-            free_paths(
-                places.folder,
-                outputs.formats or (),
-                source,
-                overwrite=outputs.overwrite,
-                resume=outputs.resume,
-                places=places.others,
-            )
+            free_paths(places.folder, outputs.formats or (), source, outputs, places.others)
         if job.source.on_damage in (None, "stop"):  # else it may be another frame that comes first
             with source:
                 first, _ = first_frame(source.name, source)

@@ -7,20 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from segue.errors import ResumeError, SinkError
 from segue.inputs import user_path
 from segue.lazy import LazyCallable
 from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
-from segue.video.best_views import Name
-from segue.video.event_rules import EventRules
-from segue.video.mask_folder import Settings, refuse_masks_of_another_run, replay
+from segue.video.mask_folder import refuse_masks_of_another_run, replay
 from segue.video.partial import locked
 from segue.video.sinks import BackgroundSink, LenientSink, MultiSink, Sink
 from segue.video.zone_counts import counts_path
-from segue.video.zones import Zone
 
 if TYPE_CHECKING:
     from segue.video.source import Source
@@ -81,27 +78,30 @@ def format_of(output: str | os.PathLike[str]) -> str | None:
     return next((entry.name for entry in SINKS if suffix and entry.suffix == suffix), None)
 
 
+class _Existing(Protocol):
+    """What to do with the output of an earlier run."""
+
+    @property
+    def overwrite(self) -> bool:
+        """Replace it."""
+
+    @property
+    def resume(self) -> bool:
+        """Continue it where it was interrupted."""
+
+    @property
+    def append(self) -> bool | None:
+        """Go on after it, in formats that can."""
+
+
 def open_sinks(
     output: str | Path,
     formats: Sequence[str],
     source: Source,
     *,
-    overwrite: bool = False,
-    resume: bool = False,
-    append: bool = False,
-    settings: Settings | None = None,
-    side_by_side: bool = False,
-    background: bool = True,
     places: Mapping[str, Path] | None = None,
-    categories: Mapping[str, int] | None = None,
-    begin: float = 0.0,
-    zones: Sequence[Zone] = (),
-    rules: EventRules | None = None,
-    notify: str | None = None,
-    snapshots: Path | None = None,
-    on_clip: Callable[[int, int], None] | None = None,
-    on_event: Callable[[Any], None] | None = None,
-    name_object: Name | None = None,
+    background: bool = True,
+    **options: Any,
 ) -> OpenSinks:
     """Open everything that a run writes.
 
@@ -109,30 +109,17 @@ def open_sinks(
     there until the sink is closed.
 
     Masks are written at the size of the source, and zones and the boxes of events refer to it, whatever
-    ``max_size``; overlays and snapshots are of the size of the frames.
+    ``max_size``; overlays and snapshots are of the size of the frames. A run that is resumed makes all files
+    but the masks anew: give the sink the results of :func:`replayed` first.
 
     Args:
         output: folder, or file of the only format (see :func:`output_paths`).
         formats: what to write.
         source: where the frames come from.
-        overwrite: replace what an earlier run wrote.
-        resume: continue the mask folder of an interrupted run. The other files are made anew: give the
-            sink the results of :func:`replayed` first.
-        append: go on after the output of earlier runs, in formats that can.
-        settings: what the masks depend on; a resumed run must have the same.
-        side_by_side: put the plain frame beside the drawn one in the overlay video.
-        background: write in a thread.
         places: files that replace those of :func:`output_paths` for some formats.
-        categories: number of each label, for the formats that number classes; others get free numbers.
-        begin: time in seconds of the source at which the overlay video begins.
-        zones: regions and lines that are watched for events.
-        rules: which objects and stays are worth an event.
-        notify: address that receives each event.
-        snapshots: folder for an image and a clip of each event.
-        on_clip: called while clips of events are left to encode when all frames are written, see
-            :class:`segue.video.snapshots.Snapshots`.
-        on_event: called with each :class:`segue.video.events.Event` as it becomes known.
-        name_object: says what an object of an event is, see :class:`segue.video.best_views.BestViews`.
+        background: write in a thread.
+        options: fields of :class:`segue.registry.SinkOptions` that do not follow from the source, such as
+            ``overwrite=True``.
 
     Returns:
         One sink that writes all formats, and the path of each format; the masks, if any, come last.
@@ -143,40 +130,25 @@ def open_sinks(
             another run.
         SourceError: what an earlier run wrote there is damaged.
     """
-    paths = free_paths(
-        output, formats, source, overwrite=overwrite, resume=resume, append=append, places=places
-    )
-    options = SinkOptions(
+    run = SinkOptions(
         size=source.original_size,
         source_size=lambda: source.original_size,
         names=source.names,
         images=None if source.names is None else tuple(file.name for file in source.files),
         fps=source.fps,
         pixel_aspect=source.pixel_aspect,
-        settings=settings,
-        side_by_side=side_by_side,
-        overwrite=overwrite,
-        resume=resume,
-        append=append,
-        categories=categories or {},
-        begin=begin,
-        zones=tuple(zones),
-        rules=rules,
-        notify=notify,
-        snapshots=snapshots,
-        on_clip=on_clip,
-        on_event=on_event,
-        name_object=name_object,
         source=source.name,
         at=source.at,
         live=source.endless,
+        **options,
     )
+    paths = free_paths(output, formats, source, run, places)
     sinks: list[Sink] = []
     with ExitStack() as locks, ExitStack() as opened:
         locks.enter_context(locked(paths.values()))
         for name, path in paths.items():
             entry = SINKS.find(name)
-            sink = entry.open(path, options)
+            sink = entry.open(path, run)
             opened.callback(sink.abort)
             sinks.append(LenientSink(sink) if entry.only_shows and source.endless else sink)
         opened.pop_all()
@@ -188,10 +160,7 @@ def free_paths(
     output: str | Path,
     formats: Sequence[str],
     source: Source,
-    *,
-    overwrite: bool = False,
-    resume: bool = False,
-    append: bool = False,
+    existing: _Existing,
     places: Mapping[str, Path] | None = None,
 ) -> dict[str, Path]:
     """The paths of the outputs of a run, see :func:`open_sinks`; what it may not replace is refused."""
@@ -202,12 +171,13 @@ def free_paths(
     order = sorted(dict.fromkeys((*formats, *paths)), key=lambda name: name == MASKS)
     paths = {name: paths[name] for name in order}
     _check_apart(paths, source)
-    if resume and overwrite:
+    if existing.resume and existing.overwrite:
         raise SinkError("overwrite and resume exclude each other; give one of them")
-    if resume and MASKS not in paths:
+    if existing.resume and MASKS not in paths:
         raise SinkError("resume needs the masks of the interrupted run; add the format png")
     for name, path in paths.items():
-        if overwrite or resume or (append and SINKS.find(name).appends) or not path.exists():
+        kept = existing.resume or (existing.append and SINKS.find(name).appends)
+        if existing.overwrite or kept or not path.exists():
             continue
         if name == MASKS:
             refuse_masks_of_another_run(path)

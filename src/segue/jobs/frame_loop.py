@@ -1,0 +1,294 @@
+"""The frame loop: frames through a session, results into a sink, saved so that a run can go on."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar, cast
+
+import numpy as np
+
+from segue.cancel import Cancelled, CancelToken, cancel_on_signals
+from segue.errors import PromptError, ResumeError, SourceError
+from segue.jobs.opened import OpenJob
+from segue.masks.values import MAX_ID
+from segue.sessions.base import DamagedStateError, SessionState, blaming_state
+from segue.sessions.passes import Passes
+from segue.sessions.session import Session
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.video import Sink, replayed
+
+STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on
+FIRST_PASS = ".segue.first-pass.safetensors"  # the same for the first of two passes
+
+Item = TypeVar("Item")
+
+SAVE_EVERY_SECONDS = 20.0
+SAVE_SHARE = 0.05  # share of the time that saving may take: a large state is saved less often
+
+
+class FrameLoop:
+    """Takes frames through a session, and gives each result together with its frame.
+
+    Args:
+        session: gives the results, ``session.lag`` frames late at most.
+        step: takes a frame through it; None is the session's own.
+        required: indices of the frames that have results; None is all of them.
+
+    Attributes:
+        waiting: frames whose results are still due.
+        taken: index of the last frame that the session has taken, or None.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        step: Callable[[Frame], Segmentation | None] | None = None,
+        *,
+        required: Container[int] | None = None,
+    ) -> None:
+        self._session, self._step, self._required = session, step or session.step, required
+        self.waiting: deque[Frame] = deque()
+        self.taken: int | None = None
+        self._wanted = 0  # frames that have or get a result
+
+    def over(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
+        """All results of frames, each paired with its frame."""
+        yield from self.take(frames)
+        yield from self.finish()
+
+    def take(
+        self, frames: Iterable[Frame], between: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[Frame, Segmentation]]:
+        """The results that come while frames are taken, each with its frame."""
+        for frame in frames:
+            result = self._step(frame)
+            self.taken = frame.index
+            if self._required is None or frame.index in self._required:
+                self._wanted += 1
+                self.waiting.append(frame)
+                if result is not None:
+                    yield self.waiting.popleft(), result
+            between()
+
+    def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
+        """The results that are due after the last frame."""
+        for result in self._session.finish():
+            yield self.waiting.popleft(), result
+
+
+class FrameRun(FrameLoop):
+    """A frame loop whose results are written, and which can be saved and resumed.
+
+    Attributes:
+        done: number of results that are written.
+        lost: why a live source broke off, or None.
+        restored: file that the run goes on from; what fails in the session is blamed on it.
+    """
+
+    def __init__(
+        self, opened: OpenJob, sink: Sink, folder: Path | None, report: Callable[[Frame, Segmentation], None]
+    ) -> None:
+        super().__init__(opened.session, self._take_through, required=opened.required)
+        self._opened, self._sink, self._folder, self._report = opened, sink, folder, report
+        self.done, self.lost = 0, cast("SourceError | None", None)
+        self.restored: Path | None = None
+
+    def run(self, frames: Iterator[Frame], cancel: CancelToken | None = None) -> None:
+        """Take all frames of a job through its session into the sink; what stops before the end is saved."""
+        folder, endless = self._folder, self._opened.source.endless
+        if folder is not None and self._opened.job.outputs.resume and (folder / STATE).exists():
+            self._catch_up(folder, frames)
+        elif folder is not None:
+            (folder / STATE).unlink(missing_ok=True)
+        frames = _blamed_on(self.restored, frames)  # what a first pass knows of them
+        with cancel_on_signals(cancel) as token:  # the current frame is finished first
+            try:
+                for frame, result in self.take(_until_cancelled(frames, token), _now_and_then(self._save)):
+                    self._write(frame, result)
+                if token.cancelled and not endless:
+                    raise Cancelled
+            except (SourceError, PromptError, Cancelled) as error:
+                if not endless or isinstance(error, PromptError):
+                    self._save()
+                    if isinstance(error, SourceError):  # what waits for frames that will not come
+                        for frame, result in self.finish():
+                            self._write(frame, result)
+                    self._sink.suspend()  # completes what shows the results so far
+                    raise
+                self.lost = cast(SourceError, error)
+            except Exception:
+                with suppress(Exception):  # the first error is the one to tell
+                    self._save()
+                raise
+            for frame, result in self.finish():
+                self._write(frame, result)
+
+    def _save(self) -> None:
+        """Save the session after the results before it are written, unless a frame is half done."""
+        whole = self.done + len(self.waiting) == self._wanted and getattr(self._session, "torn", None) is None
+        if self._folder is None or self.taken is None or not whole:
+            return
+        self._sink.flush()
+        state = self._session.state(copy=False)
+        progress = {
+            "next_frame": self.waiting[0].index if self.waiting else self.taken + 1,
+            "waiting": len(self.waiting),
+            "taken": self.taken,
+            "done": self.done,
+        }
+        with _blaming(self.restored):
+            replace(state, values={**state.values, **progress}).save(self._folder / STATE)
+
+    def _catch_up(self, folder: Path, frames: Iterator[Frame]) -> None:
+        """Restore the session, and write the results before it once more."""
+        self.restored = folder / STATE
+        with blaming_state(self.restored):
+            state = SessionState.load(self.restored)
+            next_frame, done, waiting, self.taken = (
+                int(state.values[name]) for name in ("next_frame", "done", "waiting", "taken")
+            )
+            self._session.restore(state)
+            if waiting > self._session.lag:
+                raise ValueError("more results are due than can be")
+        reached, sparse = None, self._required is not None
+        for frame, result in replayed(folder, frames, next_frame, sparse=sparse):
+            self._write(frame, result)
+            reached = frame.index
+        if sparse and reached != self.taken:  # frames without a result that the session has taken
+            next((frame for frame in frames if frame.index == self.taken), None)
+        if missing := done - self.done:
+            raise ResumeError(
+                f"{folder}: {missing} masks of the interrupted run are missing; give --overwrite"
+            )
+        self.waiting.extend(itertools.islice(frames, max(waiting, 0)))
+        self._wanted = self.done + len(self.waiting)
+
+    def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
+        """The results that are due after the last frame."""
+        return _blamed_on(self.restored, super().finish())
+
+    def _take_through(self, frame: Frame) -> Segmentation | None:
+        with _blaming(self.restored):
+            pool = self._opened.pool
+            return (
+                self._opened.step(frame) if pool is None else pool.submit(self._opened.step, frame).result()
+            )
+
+    def _write(self, frame: Frame, result: Segmentation) -> None:
+        if self.restored is not None:
+            # Masks that are read back have the size of the source.
+            sizes = frame.size, self._opened.source.original_size
+            if not is_result_of(frame, result, sizes):
+                raise DamagedStateError("a wrong result of a frame", self.restored)
+        self._sink.write(frame, result)
+        self._report(frame, result)
+        self.done += 1
+
+
+def is_result_of(frame: Frame, result: object, sizes: Container[tuple[int, int] | None]) -> bool:
+    """Whether something is the result of a frame, of the right types and of one of some sizes."""
+    if not isinstance(result, Segmentation) or not _are_numbers(result.index, result.time):
+        return False
+    mask, objects = result.mask, result.objects
+    if not isinstance(mask, np.ndarray) or mask.dtype.kind not in "ui" or mask.shape not in sizes:
+        return False
+    return result.index == frame.index and isinstance(objects, tuple) and all(map(_is_object, objects))
+
+
+def _is_object(item: object) -> bool:
+    if not isinstance(item, ObjectInfo) or not isinstance(item.label, (str, type(None))):
+        return False
+    box: object = () if item.box is None else item.box
+    if not isinstance(box, tuple) or len(box) not in (0, 4):
+        return False
+    return _are_numbers(item.id, item.area, item.score, *box) and 0 <= item.id <= MAX_ID
+
+
+def _are_numbers(*values: object) -> bool:
+    numbers = (int, float, np.integer, np.floating)
+    return all(isinstance(value, numbers) and bool(-(2.0**63) < value < 2.0**63) for value in values)
+
+
+def first_pass(
+    passes: Passes,
+    *,
+    folder: Path | None,
+    resume: bool,
+    report: Callable[[int], None],
+    cancel: CancelToken | None = None,
+) -> Path | None:
+    """Make the first of two passes; its state is saved into ``folder``. Returns the file it goes on from."""
+    path = None if folder is None else folder / FIRST_PASS
+    restored = None
+    if path is not None and resume and path.exists():
+        restored = path
+        with blaming_state(path):
+            passes.restore(SessionState.load(path))
+    elif folder is not None:
+        forget_state(folder)
+
+    def save() -> None:
+        if path is not None:
+            with _blaming(restored):
+                passes.state().save(path)
+
+    save_if_due = _now_and_then(save)
+    with cancel_on_signals(cancel) as token:
+        try:
+            for number in _blamed_on(restored, passes.learning()):
+                report(number)
+                if token.cancelled:
+                    raise Cancelled
+                save_if_due()
+        except (Exception, Cancelled):
+            with suppress(Exception):  # the first error is the one to tell, and a torn pass refuses
+                save()
+            raise
+        save()
+    return restored
+
+
+def _blamed_on(restored: Path | None, items: Iterator[Item]) -> Iterator[Item]:
+    """The items; what fails while one is made is blamed on the state that a run goes on from."""
+    with _blaming(restored):
+        yield from items
+
+
+def _blaming(restored: Path | None) -> AbstractContextManager[None]:
+    return nullcontext() if restored is None else blaming_state(restored)
+
+
+def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
+    """The frames until the run is to stop; none is read after that."""
+    while not token.cancelled:
+        frame = next(frames, None)
+        if frame is None or token.cancelled:
+            return
+        yield frame
+
+
+def _now_and_then(save: Callable[[], None]) -> Callable[[], None]:
+    """A function that saves when that is due, so that saving takes a small share of the time."""
+    due = time.monotonic() + SAVE_EVERY_SECONDS
+
+    def save_if_due() -> None:
+        nonlocal due
+        begun = time.monotonic()
+        if begun > due:
+            save()
+            ended = time.monotonic()
+            due = ended + max(SAVE_EVERY_SECONDS, (ended - begun) / SAVE_SHARE)
+
+    return save_if_due
+
+
+def forget_state(folder: Path) -> None:
+    """Remove what is saved of a run that is complete, or of one that begins anew."""
+    for name in (STATE, FIRST_PASS):
+        (folder / name).unlink(missing_ok=True)

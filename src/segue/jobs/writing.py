@@ -1,0 +1,167 @@
+"""What a job writes and sends while its frames are taken: files, events, and messages about them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from segue.errors import SinkError, SourceError
+from segue.jobs.observer import Observer
+from segue.jobs.opened import OpenJob
+from segue.jobs.places import OutputPlaces
+from segue.jobs.record import result_settings, write_record
+from segue.jobs.values import ForegroundJob
+from segue.sessions.passes import Passes
+from segue.video import Sink, open_sinks
+from segue.video.event_table import Event
+from segue.video.home_assistant import HomeAssistant
+from segue.video.notify import FILE_SECONDS, LAST_SECONDS, Notifier
+from segue.video.readers import ConnectionChange
+from segue.video.rotation import RotatingSink, part_name
+from segue.video.sinks import BackgroundSink
+from segue.video.span import parse_duration
+from segue.video.zone_counts import ZoneCounts
+
+
+class JobOutputs:
+    """The open outputs of a job; :meth:`stop` ends what sends messages.
+
+    Attributes:
+        sink: takes the results.
+        written: file or folder of each format.
+        counts: how often zones were entered and left.
+    """
+
+    def __init__(self, opened: OpenJob, observer: Observer) -> None:
+        _check(opened)
+        self._opened, self._observer = opened, observer
+        self._places = OutputPlaces.of(opened.job, opened.source)
+        self.written: dict[str, Path] = {}
+        self.counts = ZoneCounts(opened.zones)
+        self.notifier = self._open_notifier()
+        self._home: HomeAssistant | None = None
+        job = opened.job
+        if self.notifier is not None and isinstance(job, ForegroundJob) and job.home_assistant:
+            self._home = HomeAssistant(self.notifier, opened.source.name, opened.zones)
+        try:
+            self.sink = self._open_sink()
+        except BaseException:
+            self.stop()
+            raise
+
+    def connection(self, change: ConnectionChange) -> None:
+        """Tell everybody that a live source was lost or is back."""
+        self._observer.connection(change)
+        self.sink.connection(change)
+        if self.notifier is not None:
+            self.notifier.announce(change.online)
+
+    def record(self) -> None:
+        """Write the job beside its results; parts of a run have records of their own."""
+        outputs = self._opened.job.outputs
+        if outputs.rotate is None and not outputs.append:
+            self._record(self._places, self.written)
+
+    def deliver(self) -> str:
+        """Wait until the messages about events have arrived; says how many have not, or nothing."""
+        notifier, endless = self.notifier, self._opened.source.endless
+        if notifier is None:
+            return ""
+        if notifier.undelivered:
+            self._observer.begin("messages", notifier.total)
+        try:
+            seconds = LAST_SECONDS if endless else FILE_SECONDS
+            left = notifier.close(seconds, self._observer.count, keep=endless)
+        except KeyboardInterrupt:  # all else is complete
+            left = notifier.undelivered
+        later = "; the next run with --append or --rotate sends them" if endless else ""
+        return f"{left} of {notifier.total} events not delivered{later}" if left else ""
+
+    def stop(self) -> None:
+        """Send no more messages."""
+        if self.notifier is not None:
+            self.notifier.stop()
+
+    def _open_notifier(self) -> Notifier | None:
+        """What sends the events of all parts of a job, and those that an earlier run could not deliver."""
+        job, outputs = self._opened.job, self._opened.job.outputs
+        if not isinstance(job, ForegroundJob) or job.notify is None:
+            return None
+        queue = self._places.messages(outputs.formats or ())
+        if outputs.overwrite:
+            queue.unlink(missing_ok=True)
+        return Notifier(job.notify, queue)
+
+    def _open_sink(self) -> Sink:
+        outputs = self._opened.job.outputs
+        if outputs.rotate is not None:
+            seconds = parse_duration(outputs.rotate, "--rotate")
+            part = RotatingSink(lambda begin: self._open_part(self._places.part(part_name()), begin), seconds)
+            return BackgroundSink(part)
+        if outputs.append:
+            return self._open_part(self._places.next_run(part_name(), outputs.formats or ()))
+        return self._open_part(self._places)
+
+    def _open_part(self, places: OutputPlaces, begin: float = 0.0) -> Sink:
+        """Open the outputs of a run, or of a part of it."""
+        opened, job = self._opened, self._opened.job
+        outputs, alone = job.outputs, job.outputs.rotate is None
+        sinks = open_sinks(
+            places.folder,
+            outputs.formats or (),
+            opened.source,
+            places=places.others,
+            background=alone,
+            overwrite=outputs.overwrite,
+            resume=outputs.resume,
+            append=bool(outputs.append),
+            side_by_side=outputs.side_by_side,
+            settings=result_settings(job, whole=isinstance(opened.frames, Passes)),
+            categories={label: number for number, label in opened.names.items()},
+            begin=begin,
+            zones=opened.zones,
+            rules=opened.rules,
+            name_object=opened.name_object,
+            snapshots=places.snapshots,
+            on_clip=self._encoding if alone else None,
+            on_event=partial(self._event, places.snapshots),
+        )
+        self.written.update(sinks.paths)
+        if places is not self._places:
+            self._record(places, sinks.paths)
+        return sinks.sink
+
+    def _record(self, places: OutputPlaces, written: dict[str, Path]) -> None:
+        job = self._opened.job
+        write_record(job, places.record(job, written), written)
+
+    def _event(self, images: Path | None, event: Event) -> None:
+        self.counts.add(asdict(event))
+        if self._home is not None:
+            self._home.see(event, images)
+        if self.notifier is not None:
+            self.notifier.send(asdict(event))
+        self._observer.event(event)
+
+    def _encoding(self, done: int, total: int) -> None:
+        if not done:
+            self._observer.begin("clips", total)
+        self._observer.count(done)
+
+
+def _check(opened: OpenJob) -> None:
+    """Refuse outputs that the source of a job cannot have."""
+    outputs, source = opened.job.outputs, opened.source
+    if outputs.rotate is not None and not source.endless:
+        raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
+    if outputs.append and not source.endless:
+        raise SourceError(f"{source.name}: has an end; --append is for cameras and live streams")
+    if outputs.append and outputs.overwrite:
+        raise SinkError("append and overwrite exclude each other; give one of them")
+    if outputs.resume and source.endless:
+        raise SourceError(
+            f"{source.name}: what a live source gave is gone; --append goes on after it, instead of --resume"
+        )
+    if outputs.resume and opened.in_memory:
+        raise SinkError(f"{source.name}: a run over images in memory cannot be resumed; leave out resume")
