@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Any
 from segue.errors import PromptError, SegueError
 from segue.labels.labels import Labels
 from segue.labels.reading import left_out, read_labels
+from segue.labels.schema import LabelSchema
 from segue.registry import DETECTORS, MODELS
 from segue.types import Point
 from segue.weights.download import is_available
@@ -20,7 +21,7 @@ from segue_web import messages
 from segue_web.edits import Edits
 from segue_web.exports import FORMATS, export_job, free_path, remove_unfinished, snapshot, steps
 from segue_web.exports.matting import need_matting
-from segue_web.importing import Effect, effects, store, summary
+from segue_web.importing import Effect, additions, effects, store, summary
 from segue_web.job_runner import Job, JobRunner
 from segue_web.project import Correction, FrameAnnotation, Project
 from segue_web.review import Review
@@ -60,11 +61,16 @@ class AnnotateBackend(Backend):
         weights: Path | None = None,
         prompter: str = "segue-prompt",
         device: str | None = None,
-        classes: tuple[str, ...] = (),
+        schema: LabelSchema | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         self.project = Project(folder, video.describe(), video.size)
         self.exports = folder / "exports"
-        self._classes = classes
+        if classes:
+            schema = self.project.schema.with_classes(classes)
+        if schema is not None and schema != self.project.schema:
+            with self.project.change("label schema"):
+                self.project.set_schema(schema)
         remove_unfinished(self.exports)
         self.project.send = self._send_from_thread
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
@@ -89,6 +95,9 @@ class AnnotateBackend(Backend):
             "merge": self._merge,
             "split": self._split,
             "object": self._object,
+            "frame_attributes": self._frame_attributes,
+            "reviewed": self._reviewed,
+            "schema": self._schema,
             "remove": self._remove,
             "undo": self._undo,
             "track": self._track,
@@ -157,7 +166,13 @@ class AnnotateBackend(Backend):
         self._imports[self._uploads] = given
         self._imports.pop(self._uploads - KEPT_IMPORTS, None)
         found = await self.run(lambda: effects(self.project, given))
-        return {"upload": self._uploads, "objects": _listed(found), "left_out": left_out(given)}
+        added = await self.run(lambda: additions(self.project, given))
+        return {
+            "upload": self._uploads,
+            "objects": _listed(found),
+            "left_out": left_out(given),
+            "schema": ", ".join(added),
+        }
 
     def export_file(self, name: str) -> Path | None:
         known = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
@@ -213,7 +228,7 @@ class AnnotateBackend(Backend):
             "detectors": [entry.name for entry in ready],
             "interrupted": self.project.noted("tracking"),
             "folder": str(self.project.folder),
-            "classes": self._classes,
+            "schema": self.project.schema.as_json(),
             "formats": [
                 {"id": form, "group": about.group, "name": about.name, "text": about.text}
                 for form, about in FORMATS.items()
@@ -253,8 +268,10 @@ class AnnotateBackend(Backend):
         locked: bool | None = None,
     ) -> None:
         """Change an object and those in ``also``; empty removes a class or group, None an attribute."""
-        if self._classes and category and category not in self._classes:
-            raise SegueError(f"{category} is none of the classes: {', '.join(self._classes)}")
+        schema = self.project.schema
+        schema.check_class(category or "")
+        if attributes:
+            schema.check(self._class_of(object) if category is None else category, attributes, "object")
         fields: dict[str, Any] = {
             "name": name,
             "category": category,
@@ -268,6 +285,35 @@ class AnnotateBackend(Backend):
         with self.project.change(", ".join(STEPS.get(field, field) for field in values)):
             for number in (object, *also):
                 self.project.set_object(number, **values)
+
+    def _class_of(self, object: int) -> str | None:
+        return next((row["category"] for row in self.project.objects() if row["id"] == object), None)
+
+    def _frame_attributes(
+        self, object: messages.Number, frame: messages.Index, attributes: messages.Attributes
+    ) -> None:
+        """Have attributes of an object hold from a frame on; None takes back what was said there."""
+        self.project.schema.check(self._class_of(object), attributes, "frame")
+        with self.project.change("attribute of a frame"):
+            self.project.set_frame_attributes(object, frame, attributes)
+
+    def _schema(self, schema: LabelSchema) -> None:
+        """Replace the label schema; objects stay as they are."""
+        with self.project.change("label schema"):
+            self.project.set_schema(schema)
+
+    def _reviewed(
+        self,
+        objects: messages.Numbers,
+        first: messages.Index,
+        last: messages.Index,
+        reviewed: bool = True,
+    ) -> dict[str, Any]:
+        """Say of masks of objects on some frames that a person looked at them."""
+        frames = range(first, min(last, self.video.count - 1) + 1)
+        with self.project.change("review" if reviewed else "no review"):
+            done = sum(self.project.set_reviewed(number, frames, reviewed) for number in objects)
+        return {"masks": done}
 
     def _remove(self, object: messages.Number) -> None:
         """Remove an object everywhere."""

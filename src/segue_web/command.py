@@ -54,8 +54,12 @@ def annotate(
         Path | None, typer.Option(help="Its weight file.  [default: the one that it has by itself]")
     ] = None,
     prompter: PROMPTER = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of classes and attributes.  [default: those of the project]"),
+    ] = None,
     classes: Annotated[
-        str | None, typer.Option(help="Classes of objects, separated by commas.  [default: any]")
+        str | None, typer.Option(help="Classes alone, separated by commas.  [default: those of the project]")
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1 ...  [default: a GPU if there is one]")
@@ -84,6 +88,8 @@ def annotate(
 
         segue annotate street.mp4 --classes car,person,bicycle
 
+        segue annotate street.mp4 --labels schema.json
+
         segue annotate my.mp4 --copy-to backup.project
     """
     need_web()
@@ -97,7 +103,10 @@ def annotate(
         typer.echo(f"copied: {copy_to}")
         return
     _check_there(video, *(import_ or ()))
+    if labels is not None and classes is not None:
+        raise SegueError("--labels has the classes of --classes, too; give one of them")
     from segue.labels.reading import left_out, read_labels
+    from segue.labels.schema import read_schema
     from segue.prompts import find_prompter
     from segue.registry import MODELS
     from segue.weights import load_for
@@ -110,9 +119,10 @@ def annotate(
         load_for("track", model, weights)  # what is wrong shows now, not at the first tracking
         prompter = prompter or MODELS.find(model).prompter
         find_prompter(prompter, device=device)
-        allowed = () if classes is None else tuple(name.strip() for name in classes.split(","))
-        names: dict[str, Any] = {"model": model, "weights": weights, "prompter": prompter, "device": device}
-        backend = AnnotateBackend(Video(video), folder, classes=allowed, **names)
+        names = [name.strip() for name in (classes or "").split(",") if name.strip()]
+        about: dict[str, Any] = {"model": model, "weights": weights, "prompter": prompter, "device": device}
+        about |= {"classes": names, "schema": None if labels is None else read_schema(labels)}
+        backend = AnnotateBackend(Video(video), folder, **about)
         for path in import_ or ():
             given = read_labels(path, backend.video)
             wanted = effects(backend.project, given)

@@ -8,8 +8,9 @@ from itertools import groupby
 from typing import Any
 
 from segue.errors import PromptError
-from segue.labels.labels import LONGEST_NAME, Labels
-from segue_web.project import Correction, FrameAnnotation, Project
+from segue.labels.labels import Labels
+from segue.labels.schema import LONGEST_NAME
+from segue_web.project import Correction, FrameAnnotation, Project, with_values
 
 MOST_RANGES = 4
 """Ranges of frames that one line lists."""
@@ -30,6 +31,7 @@ class Effect:
     corrected: int = 0  # how many of the replaced a person corrected
     same: int = 0  # how many frames have this mask already
     about: Mapping[str, str] = field(default_factory=dict)  # attributes that change, and ``group``
+    frame_attributes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)  # those that change
 
     @property
     def text(self) -> str:
@@ -40,8 +42,8 @@ class Effect:
         if self.replaced:
             corrected = f" ({self.corrected} corrected by hand)" if self.corrected else ""
             parts.append(f"replaces {_ranges(self.replaced)}{corrected}")
-        if self.about:
-            parts.append(f"sets {', '.join(self.about)}")
+        if names := list(dict.fromkeys([*self.about, *self.frame_attributes])):
+            parts.append(f"sets {', '.join(names)}")
         if self.same:
             parts.append(f"{self.same} unchanged")
         return "; ".join(parts) or "no masks"
@@ -78,8 +80,31 @@ def effects(project: Project, labels: Labels, targets: Targets | None = None) ->
         corrected = sum(known[index][0] == "given" for index in replaced)
         same = len(own) - len(added) - len(replaced)
         about = _changed_attributes(rows.get(target), labels.attributes.get(number, {}))
-        found.append(Effect(number, name, target, added, replaced, corrected, same, about))
+        there = _changed_on_frames(rows.get(target), labels.frame_attributes.get(number, {}))
+        found.append(Effect(number, name, target, added, replaced, corrected, same, about, there))
     return found
+
+
+def additions(project: Project, labels: Labels) -> list[str]:
+    """Classes and attributes that an import adds to the label schema of the project, by their names."""
+    known = project.schema
+    merged = known.with_additions(labels.schema)
+    old = set(known.all_attributes())
+    names = [name for name in merged.names if name not in known.names]
+    attributes = [one.name for of, one in merged.all_attributes() if (of, one) not in old]
+    return [*names, *dict.fromkeys(attributes)]
+
+
+def _changed_on_frames(
+    row: Mapping[str, Any] | None, given: Mapping[str, Mapping[int, str]]
+) -> dict[str, Mapping[int, str]]:
+    """Attributes of frames of an object of a file that its target does not have so."""
+    known: Mapping[str, Mapping[int, str]] = {} if row is None else row["frame_attributes"]
+    return {
+        name: values
+        for name, values in given.items()
+        if with_values(known.get(name, {}), values) != known.get(name)
+    }
 
 
 def _changed_attributes(row: Mapping[str, Any] | None, given: Mapping[str, str]) -> dict[str, str]:
@@ -100,6 +125,9 @@ def _same_objects(project: Project, labels: Labels) -> dict[int, int]:
 
 def store(project: Project, labels: Labels, wanted: Sequence[Effect]) -> None:
     """Bring what was read into a project, inside :meth:`segue_web.project.Project.change`."""
+    merged = project.schema.with_additions(labels.schema)
+    if merged != project.schema:
+        project.set_schema(merged)
     for effect in wanted:
         number, looks = effect.target, {}
         if number is None:
@@ -116,6 +144,8 @@ def store(project: Project, labels: Labels, wanted: Sequence[Effect]) -> None:
         }
         if changed := {key: value for key, value in changed.items() if value}:
             project.set_object(number, **changed)
+        if effect.frame_attributes:
+            project.import_frame_attributes(number, effect.frame_attributes)
         for index in (*effect.added, *effect.replaced):
             score, area = labels.score(index, effect.number), labels.area(index, effect.number)
             counts = labels.masks[index][effect.number]

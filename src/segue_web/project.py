@@ -12,7 +12,8 @@ import numpy as np
 
 from segue.arrays import BoolArray
 from segue.errors import DatasetError, PromptError, SegueError, SourceError
-from segue.labels.labels import MOST_ATTRIBUTES, composed
+from segue.labels.labels import composed, held_at
+from segue.labels.schema import MOST_ATTRIBUTES, LabelSchema, schema_of
 from segue.masks import encode_rle
 from segue.masks.rle import check_runs
 from segue.masks.values import MAX_ID
@@ -36,6 +37,7 @@ class FrameAnnotation:
     kind: Kind
     score: float = 1.0  # the IoU to be expected; 1 of what a person drew
     area: int = 0  # pixels
+    reviewed: bool = False  # whether a person has looked at it since it changed
 
 
 Side = Literal["forward", "back"]
@@ -58,10 +60,16 @@ class Correction:
 MarkedMask = tuple[BoolArray, FrameAnnotation]
 """The mask of one object on one frame, (H, W), and what is known of it."""
 
-_OF_BOTH_PARTS = ("category", "team", "attributes")
+_OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes")
 """Fields of an object that the parts have into which it is split."""
 
-_TIMELINE = "frame, object, kind, score, area"
+_TIMELINE = "frame, object, kind, score, area, reviewed"
+
+MOST_POINTS = 10_000
+"""Frames on which an attribute of an object may change."""
+
+FrameAttributes = dict[str, dict[int, str]]
+"""Attributes of frames of an object: by name the frames from which on a value holds."""
 
 
 class Project(Store):
@@ -77,6 +85,8 @@ class Project(Store):
         event: dict[str, Any] = {"event": "changed", "revision": self.revision, "history": self.history()}
         if changed.objects:
             event["objects"] = self.objects()
+        if changed.schema:
+            event["schema"] = self.schema.as_json()
         if len(changed.frames) == 1:
             event["frames"] = [self.frame(index) for index in changed.frames]
         elif changed.frames:
@@ -94,13 +104,17 @@ class Project(Store):
         }
 
     def objects(self) -> list[Row]:
-        """All objects: id, name, colour, category, group, attributes, visible, locked; empty means none."""
+        """All objects: id, name, colour, category, group, attributes, visible, locked; empty means none.
+
+        ``frame_attributes`` are by name the frames from which on a value holds.
+        """
         return [
             {
                 **{name: row[name] for name in ("id", "name", "colour", "category")},
                 **{name: bool(row[name]) for name in ("visible", "locked")},
                 "group": row["team"],
                 "attributes": json.loads(row["attributes"] or "{}"),
+                "frame_attributes": _points_of(row),
             }
             for row in self._db.execute("SELECT * FROM objects ORDER BY id")
         ]
@@ -119,7 +133,7 @@ class Project(Store):
     def marks(self, frame: int) -> dict[int, FrameAnnotation]:
         """Marks of the objects of a frame."""
         rows = self._db.execute(f"SELECT {_TIMELINE} FROM marks WHERE frame=?", (frame,))
-        return {row["object"]: FrameAnnotation(*tuple(row)[2:]) for row in rows}
+        return {row["object"]: _annotation(row) for row in rows}
 
     def prompts(self, frame: int) -> dict[int, Row]:
         """Clicks and boxes that a person gave on a frame."""
@@ -194,8 +208,66 @@ class Project(Store):
         self._set_meta("last", number)
         row = {"id": number, "name": name or f"Object {number}", "colour": colour_of(number)}
         row |= {"visible": 1, "locked": 0}
-        self._set("objects", (number,), row | {"category": "", "team": "", "attributes": ""})
+        empty = {"category": "", "team": "", "attributes": "", "frame_attributes": ""}
+        self._set("objects", (number,), row | empty)
         return number
+
+    @property
+    def schema(self) -> LabelSchema:
+        """What objects may be, and what is to be said of them."""
+        row = self._one("SELECT data FROM label_schema WHERE id=1")
+        return LabelSchema() if row is None else schema_of(json.loads(row["data"]), str(self.folder))
+
+    def set_schema(self, schema: LabelSchema) -> None:
+        """Replace the schema, inside :meth:`change`; objects stay as they are."""
+        row = {"id": 1, "data": json.dumps(schema.as_json())} if schema else None
+        self._set("label_schema", (1,), row)
+
+    def set_frame_attributes(self, number: int, frame: int, values: Mapping[str, str | None]) -> None:
+        """Have attributes of an object hold from a frame on, inside :meth:`change`.
+
+        None takes back what was said on that frame; empty means none from there on.
+        """
+        row = self._object(number)
+        points = _points_of(row)
+        for name, value in values.items():
+            own = points.setdefault(name, {})
+            own.pop(frame, None)
+            if value is not None and value != (held_at(own, frame) or ""):
+                own[frame] = value
+            # A later point that says the same changes nothing.
+            after = min((index for index in own if index > frame), default=None)
+            if after is not None and value is not None and own[after] == value:
+                del own[after]
+        self._set_points(row, points)
+
+    def import_frame_attributes(self, number: int, found: Mapping[str, Mapping[int, str]]) -> None:
+        """Take the values of some frames, inside :meth:`change`; those of later frames stay."""
+        row = self._object(number)
+        points = _points_of(row)
+        for name, values in found.items():
+            points[name] = with_values(points.get(name, {}), values)
+        self._set_points(row, points)
+
+    def _set_points(self, row: Row, points: FrameAttributes) -> None:
+        kept = {name: dict(sorted(values.items())) for name, values in points.items() if values}
+        if len(kept) > MOST_ATTRIBUTES or any(len(values) > MOST_POINTS for values in kept.values()):
+            raise SegueError(
+                f"an object has room for {MOST_ATTRIBUTES} attributes of frames, each with "
+                f"{MOST_POINTS} changes"
+            )
+        self._set("objects", (row["id"],), {**row, "frame_attributes": json.dumps(kept) if kept else ""})
+
+    def set_reviewed(self, number: int, frames: Iterable[int], reviewed: bool) -> int:
+        """Say of the masks of an object that a person looked at them, inside :meth:`change`: how many."""
+        known = self.marks_of(number)
+        wanted = [frame for frame in frames if frame in known and known[frame].reviewed != reviewed]
+        for frame in wanted:
+            row = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
+            assert row is not None
+            self._set("marks", (frame, number), dict(row) | {"reviewed": int(reviewed)})
+            self._changed.frames.add(frame)
+        return len(wanted)
 
     def set_object(self, number: int, **values: Any) -> None:
         """Change what :meth:`objects` gives of an object, inside :meth:`change`; an attribute None goes."""
@@ -233,6 +305,8 @@ class Project(Store):
             self._put(frame, into, counts, FrameAnnotation(kind, score, area))
             # Clicks of two objects mean nothing to the prompter as those of one.
             self.correct(frame, into, Correction(on=counts) if given else None)
+        row = self._object(into)
+        self._set_points(row, _points_of(self._object(number)) | _points_of(row))
         self.remove_object(number)
 
     def split_object(self, number: int, frame: int) -> int:
@@ -258,7 +332,7 @@ class Project(Store):
     def marks_of(self, number: int) -> dict[int, FrameAnnotation]:
         """Marks of an object by frame, ascending."""
         rows = self._db.execute(f"SELECT {_TIMELINE} FROM marks WHERE object=? ORDER BY frame", (number,))
-        return {row["frame"]: FrameAnnotation(*tuple(row)[2:]) for row in rows}
+        return {row["frame"]: _annotation(row) for row in rows}
 
     def untracked(self, number: int) -> dict[int, tuple[Side, ...]]:
         """Where an object was not tracked since its corrections, by their frames."""
@@ -292,6 +366,7 @@ class Project(Store):
 
     def _put(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         row = {"frame": frame, "object": number, "mask": counts, **asdict(mark)}
+        row["reviewed"] = int(mark.reviewed)
         self._set("marks", (frame, number), row)
         self._changed.frames.add(frame)
 
@@ -317,3 +392,32 @@ class Project(Store):
         if row is None:
             raise StaleError(f"there is no object {number}; it may have been removed in another window")
         return dict(row)
+
+
+def _annotation(row: Any) -> FrameAnnotation:
+    """The mark of a row of ``_TIMELINE``."""
+    return FrameAnnotation(row["kind"], row["score"], row["area"], bool(row["reviewed"]))
+
+
+def _points_of(row: Row | Any) -> FrameAttributes:
+    stored = json.loads(row["frame_attributes"] or "{}")
+    return {name: {int(frame): value for frame, value in values.items()} for name, values in stored.items()}
+
+
+def with_values(points: Mapping[int, str], values: Mapping[int, str]) -> dict[int, str]:
+    """Frames from which on a value holds, where some frames take other values and the rest stay as they are.
+
+    Frames before the first value of all, of which nothing was known, get none; those after new values of
+    which nothing was known keep the last one.
+    """
+    frames = sorted({*points, *values, *(frame + 1 for frame in values)})
+    found: dict[int, str] = {}
+    old: str | None = None
+    held: str | None = None
+    for frame in frames:
+        old = points.get(frame, old)
+        value = values.get(frame, old)
+        if value is not None and value != (held or ""):
+            found[frame] = value
+            held = value
+    return found

@@ -31,9 +31,10 @@ _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL, colour TEXT NOT NULL,
                       visible INTEGER NOT NULL, locked INTEGER NOT NULL, category TEXT NOT NULL DEFAULT '',
-                      team TEXT NOT NULL DEFAULT '', attributes TEXT NOT NULL DEFAULT '');
+                      team TEXT NOT NULL DEFAULT '', attributes TEXT NOT NULL DEFAULT '',
+                      frame_attributes TEXT NOT NULL DEFAULT '');
 CREATE TABLE marks (frame INTEGER, object INTEGER, kind TEXT NOT NULL, score REAL NOT NULL,
-                    area INTEGER NOT NULL, mask TEXT NOT NULL DEFAULT '',
+                    area INTEGER NOT NULL, mask TEXT NOT NULL DEFAULT '', reviewed INTEGER NOT NULL DEFAULT 0,
                     PRIMARY KEY (frame, object));
 CREATE TABLE prompts (frame INTEGER, object INTEGER, data TEXT NOT NULL, PRIMARY KEY (frame, object));
 CREATE TABLE history (id INTEGER PRIMARY KEY, label TEXT NOT NULL, undone INTEGER NOT NULL DEFAULT 0);
@@ -43,11 +44,25 @@ CREATE INDEX steps_of_entry ON steps (entry);
 CREATE INDEX steps_of_row ON steps (tbl, key);
 """
 
+_ADDED = """
+CREATE TABLE IF NOT EXISTS label_schema (id INTEGER PRIMARY KEY, data TEXT NOT NULL);
+"""
+
+_ADDED_COLUMNS = {
+    "objects": {"frame_attributes": "TEXT NOT NULL DEFAULT ''"},
+    "marks": {"reviewed": "INTEGER NOT NULL DEFAULT 0"},
+}
+"""What projects of this format lacked at first."""
+
 # The column ``team`` holds the group of an object: GROUP is a word of SQL, and saved projects have this name.
 _COLUMNS = {
-    "objects": ("id", "name", "colour", "visible", "locked", "category", "team", "attributes"),
-    "marks": ("frame", "object", "kind", "score", "area", "mask"),
+    "objects": (
+        *("id", "name", "colour", "visible", "locked"),
+        *("category", "team", "attributes", "frame_attributes"),
+    ),
+    "marks": ("frame", "object", "kind", "score", "area", "mask", "reviewed"),
     "prompts": ("frame", "object", "data"),
+    "label_schema": ("id", "data"),
     "meta": ("key", "value"),
     "history": ("id", "label", "undone"),
     "steps": ("id", "entry", "tbl", "key", "before"),
@@ -63,10 +78,11 @@ class StaleError(SegueError):
 
 @dataclass(slots=True)
 class Changed:
-    """Frames that a change has touched, and whether it has touched objects."""
+    """Frames that a change has touched, and whether it has touched objects, or what they may be."""
 
     frames: set[int]
     objects: bool = False
+    schema: bool = False
 
 
 class Store:
@@ -188,7 +204,7 @@ class Store:
             for step in steps:
                 table, key = step["tbl"], tuple(json.loads(step["key"]))
                 self._set(table, key, None if step["before"] is None else json.loads(step["before"]))
-                if table != "objects":
+                if table in ("marks", "prompts"):
                     changed.frames.add(key[0])
             self._db.execute("UPDATE history SET undone=? WHERE id=?", (int(not redo), row["id"]))
         return str(row["label"]), changed
@@ -208,6 +224,7 @@ class Store:
             start = {"format": FORMAT, "film": json.dumps(video), "revision": 0, "settings": "{}", "last": 0}
             for key, value in start.items():
                 self._set_meta(key, value)
+        self._add_missing()
         for table, columns in _COLUMNS.items():
             try:
                 self._db.execute(f"SELECT {', '.join(columns)} FROM {table} LIMIT 0")
@@ -228,6 +245,15 @@ class Store:
                     f"{self.folder}: a project of another video ({made.get('name')}, {key} {made.get(key)}, "
                     f"not {video.get(key)}); choose another folder with --project"
                 )
+
+    def _add_missing(self) -> None:
+        """Add tables and columns that an earlier segue did not make."""
+        self._db.executescript(_ADDED)
+        for table, columns in _ADDED_COLUMNS.items():
+            known = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            for name, kind in columns.items():
+                if known and name not in known:
+                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
     @contextmanager
     def _transaction(self) -> Iterator[Changed]:
@@ -264,6 +290,8 @@ class Store:
         where = " AND ".join(f"{name}=?" for name in columns[: len(key)])
         before = self._one(f"SELECT * FROM {table} WHERE {where}", *key)
         old = None if before is None else dict(before)
+        if row is not None and table in _ADDED_COLUMNS:  # steps of an earlier segue lack columns
+            row = {name: 0 if name == "reviewed" else "" for name in _ADDED_COLUMNS[table]} | row
         if old == row:
             return
         sql = "INSERT INTO steps (entry, tbl, key, before) VALUES (?, ?, ?, ?)"
@@ -275,6 +303,7 @@ class Store:
             values = [row[name] for name in columns]
             self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", values)
         self._changed.objects |= table == "objects"
+        self._changed.schema |= table == "label_schema"
 
     def _meta(self, key: str) -> str:
         row = self._one("SELECT value FROM meta WHERE key=?", key)

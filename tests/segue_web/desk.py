@@ -35,6 +35,9 @@ class Desk:
         self.revision = 0
         self.objects: list[int] = []
         self.undo: str | None = None
+        self.schema: Message = {}
+        self.known: dict[int, Message] = {}
+        self.reviewed = False
         self.frames = FRAMES
         self.looks: dict[int, Message] = {}
         self.errors: list[str] = []
@@ -79,7 +82,8 @@ class Desk:
             known = {
                 "mode": "annotate", "video": video, "objects": self.about(),
                 "timeline": self.timeline(), "history": {"undo": self.undo, "redo": None}, "settings": {},
-                "detectors": ["motion"], "running": None, "interrupted": None, "folder": "p", "classes": [],
+                "detectors": ["motion"], "running": None, "interrupted": None, "folder": "p",
+                "schema": self.schema,
                 "formats": [{"id": "coco", "group": "Data sets", "name": "COCO", "text": "one JSON"}],
                 "revision": self.revision,
             }  # fmt: skip
@@ -91,7 +95,8 @@ class Desk:
 
     def about(self) -> list[Message]:
         shown = {"colour": "#f2495c", "visible": True, "locked": False, "category": "", "group": ""}
-        return [{"id": i, "name": f"Object {i}", **shown, "attributes": {}} for i in self.objects]
+        shown |= {"attributes": {}, "frame_attributes": {}}
+        return [{"id": i, "name": f"Object {i}", **shown, **self.known.get(i, {})} for i in self.objects]
 
     def timeline(self) -> list[list[Any]]:
         return [[f, int(i), *m] for f, look in self.looks.items() for i, m in look["marks"].items()]
@@ -111,7 +116,7 @@ class Desk:
         new = [i for i in objects if i not in self.objects]
         self.objects += new
         masks = {str(i): encode_rle(plane)["counts"] for i in objects}
-        marks = {str(i): [kind, 1.0, 400, None, None] for i in objects}
+        marks = {str(i): [kind, 1.0, 400, self.reviewed] for i in objects}
         self.looks[frame] = {"masks": masks, "marks": marks, **fields}
         event: Message = {"event": "changed", "revision": self.revision, "frames": [self.look(frame)]}
         if new:

@@ -398,10 +398,10 @@ def test_objects_have_classes_and_exports_take_them(backend: AnnotateBackend, as
     assert snapshot(backend.project, backend.video).categories() == {"car": 1, "Taxi": 2}
     ask("undo")
     assert backend.project.objects()[1]["category"] == "car"
-    backend._classes = ("person",)
+    ask("schema", schema={"classes": [{"name": "person"}]})
     with pytest.raises(SegueError, match="bus"):
         ask("object", object=two, category="bus")
-    assert ask("hello")["classes"] == ("person",)
+    assert ask("hello")["schema"] == {"classes": [{"name": "person"}]}
 
 
 def test_objects_have_groups_and_attributes_that_change_in_one_step(

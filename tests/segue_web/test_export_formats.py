@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,10 +17,11 @@ from pycocotools.coco import COCO
 
 from segue.errors import SegueError
 from segue.labels.reading import read_labels
+from segue.labels.schema import schema_of
 from segue.masks.outlines import parts_of, single_outline
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
-from segue_web.importing import effects, store
+from segue_web.importing import additions, effects, store
 from segue_web.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.segue_web.videos import numbered, write_video
@@ -289,3 +291,150 @@ def test_an_import_lists_the_attributes_that_it_changes(video: Video, tmp_path: 
     assert one.objects()[0]["attributes"] == {"pose": "sits"}
     assert one.objects()[0]["colour"] == "#000001"
     one.close()
+
+
+SCHEMA = {
+    "classes": [
+        {
+            "name": "car",
+            "colour": "#12ab34",
+            "key": "c",
+            "attributes": [
+                {"name": "paint", "type": "choice", "values": ["red", "deep blue"]},
+                {"name": "plate"},
+                {"name": "door", "type": "choice", "of": "frame", "values": ["open", "shut"]},
+            ],
+        },
+        {"name": "bus", "colour": "#0000ff", "attributes": [{"name": "school", "type": "check"}]},
+    ],
+    "attributes": [{"name": "occluded", "type": "check", "of": "frame"}],
+}
+
+
+@pytest.fixture
+def traffic(video: Video, tmp_path: Path) -> Iterator[Project]:
+    """A project with a schema: a car that is occluded on frame 2 alone and whose door opens on frame 4."""
+    project = Project(tmp_path / "traffic", video.describe(), video.size)
+    with project.change("draw"):
+        project.set_schema(schema_of(SCHEMA))
+        ids = [project.add_object(name) for name in ("one", "two")]
+        for index in FRAMES:
+            marked = [(plane, FrameAnnotation("given")) for plane in planes(index)]
+            project.put(index, dict(zip(ids, marked, strict=True)))
+        project.set_object(1, category="car", attributes={"paint": "deep blue", "note": "free"})
+        project.set_object(2, category="bus", attributes={"school": "true"})
+        for frame, values in ((2, {"occluded": "true"}), (3, {"occluded": "false"}), (4, {"door": "open"})):
+            project.set_frame_attributes(1, frame, values)
+    yield project
+    project.close()
+
+
+def test_a_schema_goes_to_cvat(traffic: Project, video: Video, tmp_path: Path) -> None:
+    root = ET.parse(exported(video, snapshot(traffic, video), "cvat", tmp_path)).getroot()
+    labels = {label.findtext("name"): label for label in root.iter("label")}
+    assert {name: label.findtext("color") for name, label in labels.items()} == {
+        "car": "#12ab34",
+        "bus": "#0000ff",
+    }
+    given = {
+        item.findtext("name"): [item.findtext(key) for key in ("input_type", "mutable", "values")]
+        for item in labels["car"].iter("attribute")
+    }
+    assert given == {
+        "note": ["text", "False", ""],
+        "occluded": ["checkbox", "True", "false"],
+        "paint": ["select", "False", "\nred\ndeep blue"],
+        "plate": ["text", "False", ""],
+        "door": ["select", "True", "\nopen\nshut"],
+    }
+    cars = [track.find("mask") for track in root.iter("track") if track.get("label") == "car"]
+    assert [mask.get("occluded") for mask in cars if mask is not None] == ["0", "1", "0"]
+    said = [
+        {one.get("name"): one.text for one in mask.iter("attribute")} for mask in cars if mask is not None
+    ]
+    assert said[0] == {"paint": "deep blue", "note": "free"}
+    assert said[1] == said[0] | {"occluded": "true"}
+    assert said[2] == said[0] | {"occluded": "false", "door": "open"}
+
+
+def test_a_schema_goes_to_label_studio(traffic: Project, video: Video, tmp_path: Path) -> None:
+    folder = exported(video, snapshot(traffic, video), "labelstudio", tmp_path)
+    config = ET.parse(folder / "labels.xml").getroot()
+    assert [(one.get("value"), one.get("background"), one.get("hotkey")) for one in config.iter("Label")] == [
+        ("car", "#12ab34", "c"),
+        ("bus", "#0000ff", None),
+    ]
+    controls = {
+        header.get("value"): part for part in config.findall("View") for header in part.iter("Header")
+    }
+    assert {name: part.get("whenLabelValue") for name, part in controls.items()} == {
+        "paint": "car",
+        "plate": "car",
+        "door": "car",
+        "school": "bus",
+    }
+    assert [one.get("value") for one in controls["paint"].iter("Choice")] == ["red", "deep blue"]
+    tasks = json.loads((folder / "tasks.json").read_text())
+    chosen = [
+        [one["value"]["choices"] for one in task["annotations"][0]["result"] if one["type"] == "choices"]
+        for task in tasks
+    ]
+    assert chosen == [
+        [["deep blue"], ["school"]],
+        [["occluded"], ["deep blue"], ["school"]],
+        [["deep blue"], ["open"], ["school"]],
+    ]
+
+
+def test_a_schema_goes_to_coco(traffic: Project, video: Video, tmp_path: Path) -> None:
+    read = json.loads(exported(video, snapshot(traffic, video), "coco", tmp_path).read_text())
+    assert read["categories"] == [{"id": 1, "name": "car"}, {"id": 2, "name": "bus"}]
+    assert schema_of(read["label_schema"]) == schema_of(SCHEMA)
+    about = [one["attributes"] for one in read["annotations"] if one["category_id"] == 1]
+    own = {"paint": "deep blue", "note": "free"}
+    assert about == [own, own | {"occluded": True}, own | {"occluded": False, "door": "open"}]
+    assert {one["attributes"]["school"] for one in read["annotations"] if one["category_id"] == 2} == {True}
+
+
+@pytest.mark.parametrize("form", ["coco", "coco_images", "cvat", "labelstudio"])
+def test_a_schema_and_its_values_come_back(form: str, traffic: Project, video: Video, tmp_path: Path) -> None:
+    labels = read_labels(exported(video, snapshot(traffic, video), form, tmp_path), video)
+    again = effects(traffic, labels)
+    assert [effect.text for effect in again] == ["3 unchanged"] * 2
+    other = Project(tmp_path / "other", video.describe(), video.size)
+    assert additions(other, labels)[:2] == ["car", "bus"]
+    with other.change("import"):
+        store(other, labels, effects(other, labels))
+    schema, rows = other.schema, other.objects()
+    known = traffic.objects()
+    shown = [labels.attributes_at(index, 1) for index in FRAMES]
+    other.undo()
+    assert not other.schema
+    other.close()
+
+    assert schema.names == ("car", "bus")
+    assert [one.colour for one in schema.classes] == ["#12ab34", "#0000ff"]
+    for name in schema.names:
+        wanted = set(schema_of(SCHEMA).attributes_of(name))
+        assert wanted <= set(schema.attributes_of(name))
+    if form != "cvat":
+        assert schema.classes[0].key == "c"
+    assert [row["category"] for row in rows] == ["car", "bus"]
+    assert [row["attributes"] for row in rows] == [row["attributes"] for row in known]
+    assert [one.get("occluded", "false") for one in shown] == ["false", "true", "false"]
+    assert [one.get("door", "") for one in shown] == ["", "", "open"]
+
+
+def test_what_a_file_calls_occluded_is_an_attribute_of_frames(video: Video, tmp_path: Path) -> None:
+    box = '<box frame="{}" outside="0" occluded="{}" xtl="1" ytl="1" xbr="9" ybr="9"/>'
+    tracks = [
+        f'<track id="{number}" label="car">{"".join(map(box.format, range(3), occluded))}</track>'
+        for number, occluded in enumerate(((0, 1, 0), (0, 0, 0)))
+    ]
+    path = tmp_path / "a.xml"
+    path.write_text(f"<annotations>{''.join(tracks)}</annotations>")
+    labels = read_labels(path, video)
+
+    assert labels.frame_attributes[1] == {"occluded": {1: "true", 2: "false"}}
+    assert labels.attributes_at(2, 2) == {}
+    assert [one.name for one in labels.schema.attributes] == ["occluded"]

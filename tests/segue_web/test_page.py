@@ -450,7 +450,7 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
     page.key("1")
     page.here("Object 2 has no mask here")
     found = json.loads(file.read_text())
-    assert [item["name"] for item in found["categories"]] == ["fish"]
+    assert [item["name"] for item in found["categories"]] == ["fish", "leaf"]
     assert [int(Path(item["file_name"]).stem) for item in found["images"]] == [3, 4, 5]
     assert [item["attributes"] for item in found["annotations"]] == [
         {"group": "left", "side": "up: right"}

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError, SegueError, SinkError, SourceError
+from segue.labels.labels import held_at
+from segue.labels.schema import schema_of
 from segue_web.colours import colour_of
-from segue_web.project import Correction, FrameAnnotation, Project
+from segue_web.project import Correction, FrameAnnotation, Project, with_values
 
 SIZE = (20, 30)
 VIDEO = {"name": "video", "width": 30, "height": 20, "frames": 50}
@@ -70,6 +72,7 @@ def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
             "category": "fish",
             "group": "left",
             "attributes": {"pose": "up"},
+            "frame_attributes": {},
         }
     ]
     assert np.array_equal(again.mask(3), plane(2).astype(np.uint8))
@@ -377,3 +380,83 @@ def test_an_object_is_split_at_a_frame(project: Project) -> None:
     ]
     project.undo()
     assert list(project.marks_of(one)) == [0, 1, 2, 3]
+
+
+def held(project: Project, name: str, *frames: int) -> list[str | None]:
+    points = project.objects()[0]["frame_attributes"].get(name, {})
+    return [held_at(points, frame) for frame in frames]
+
+
+def test_an_attribute_of_a_frame_holds_until_it_changes(project: Project) -> None:
+    number = new(project)
+    for frame, value in ((10, "true"), (20, "false")):
+        with project.change("attribute"):
+            project.set_frame_attributes(number, frame, {"occluded": value})
+    assert held(project, "occluded", 0, 10, 19, 20, 49) == [None, "true", "true", "false", "false"]
+    with project.change("attribute"):
+        project.set_frame_attributes(number, 15, {"occluded": "true"})
+        project.set_frame_attributes(number, 5, {"occluded": "true"})
+    assert project.objects()[0]["frame_attributes"] == {"occluded": {5: "true", 20: "false"}}
+    project = reopened(project)
+    with project.change("attribute"):
+        project.set_frame_attributes(number, 20, {"occluded": None})
+    assert held(project, "occluded", 4, 49) == [None, "true"]
+    project.undo()
+    project.undo()
+    assert held(project, "occluded", 5, 10, 20) == [None, "true", "false"]
+    project.close()
+
+
+def test_values_of_some_frames_leave_those_of_others_as_they_are() -> None:
+    assert with_values({}, {3: "a", 5: "a", 7: "b"}) == {3: "a", 7: "b"}
+    assert with_values({0: "x", 6: "y"}, {3: "a"}) == {0: "x", 3: "a", 4: "x", 6: "y"}
+    assert with_values({5: "true"}, {2: "", 3: ""}) == {5: "true"}
+    assert with_values({2: "a", 3: "b"}, {2: "b"}) == {2: "b"}
+
+
+def test_a_schema_is_saved_and_undone(project: Project) -> None:
+    schema = schema_of({"classes": [{"name": "fish", "key": "f"}]})
+    events: list[dict[str, object]] = []
+    project.send = events.append
+    with project.change("label schema"):
+        project.set_schema(schema)
+    assert events[-1]["schema"] == schema.as_json()
+    project = reopened(project)
+    assert project.schema == schema
+    project.undo()
+    assert not project.schema
+    project.undo(redo=True)
+    assert project.schema == schema
+    project.close()
+
+
+def test_a_review_is_undone_and_ends_with_a_new_mask(project: Project) -> None:
+    number = new(project)
+    for frame in (3, 4):
+        give(project, frame, number, plane(2), "tracked")
+    with project.change("review"):
+        assert project.set_reviewed(number, range(10), True) == 2
+    assert [row[5] for row in project.timeline()] == [1, 1]
+    give(project, 3, number, plane(5), "tracked")
+    assert [mark.reviewed for mark in project.marks_of(number).values()] == [False, True]
+    project.undo()
+    project.undo()
+    assert [mark.reviewed for mark in project.marks_of(number).values()] == [False, False]
+    project.close()
+
+
+def test_a_project_of_an_earlier_segue_gets_the_columns_that_it_lacks(project: Project) -> None:
+    number = new(project)
+    give(project, 3, number, plane(2))
+    project.close()
+    with sqlite3.connect(project.folder / "project.db") as database:
+        database.execute("DROP TABLE label_schema")
+        database.execute("ALTER TABLE objects DROP COLUMN frame_attributes")
+        database.execute("ALTER TABLE marks DROP COLUMN reviewed")
+    database.close()
+    again = Project(project.folder, VIDEO, SIZE)
+    with again.change("review"):
+        assert again.set_reviewed(number, [3], True) == 1
+    assert again.marks(3)[number] == FrameAnnotation("given", 1.0, 80, True)
+    assert again.objects()[0]["frame_attributes"] == {}
+    again.close()

@@ -13,11 +13,12 @@ from pydantic import Field, TypeAdapter
 from segue.errors import DatasetError
 from segue.labels.labels import Frames, Labels, by_frame
 from segue.labels.opening import json_entries
+from segue.labels.schema import OCCLUDED, LabelSchema, schema_of
 from segue.masks.shapes import Canvas
 from segue.masks.tracks import RleTrack
 from segue.naming import first_few, frame_stem, match_frames, natural_key
 
-OF_SHAPES = {"track_id", "occluded", "rotation", "keyframe"}
+OF_SHAPES = {"track_id", "rotation", "keyframe"}
 """Attributes in COCO files of CVAT that are of a shape, not of its object, which the first one names."""
 
 _SCORE = TypeAdapter(Annotated[float, Field(allow_inf_nan=False)])
@@ -36,6 +37,7 @@ class _Head:
     videos: dict[Any, Item] = field(default_factory=dict)
     objects: dict[Any, Item] = field(default_factory=dict)  # of segue: name, category, colour of a track
     annotated: bool = False
+    schema: LabelSchema = field(default_factory=LabelSchema)
     keys: set[str] = field(default_factory=set)
 
     def looks(self, category: Any, track: Any) -> tuple[str | None, dict[str, object]]:
@@ -77,6 +79,8 @@ def _take(head: _Head, key: str, place: int, value: Any, video: Frames) -> None:
         head.colours[value["id"]] = value.get("color")
     elif key == "videos" and place >= 0:
         head.videos[value["id"]] = value
+    elif key == "label_schema" and isinstance(value, dict):
+        head.schema = schema_of(value, key)
     elif key == "objects" and place >= 0 and isinstance(value, dict):
         head.objects[value.get("id")] = value
     elif (key == "images" and place >= 0) or (key == "image" and isinstance(value, dict)):
@@ -190,13 +194,28 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
         track = item.get("track_id", about.get("track_id"))
         alone = ("alone", item.get("id", len(numbers)))
         number = numbers.setdefault(alone if track is None else track, len(numbers) + 1)
-        own = {key: value for key, value in about.items() if key not in OF_SHAPES}
         category = None if "predicted_iou" in item and "category_id" not in item else item["category_id"]
         name, looks = head.looks(category, track)
+        own, there = _divided(about, head.schema, looks.get("category"))
         labels.add_object(number, name, track, own, **looks)
+        labels.add_frame_attributes(frames[image], number, there)
         labels.add_mask(frames[image], number, counts, score_of(item))
+    labels.schema = head.schema
+    labels.settle_frame_attributes()
     if all(isinstance(track, int) for track in numbers):  # else in the order of the file
         labels.sort_objects(labels.ids.__getitem__)
+
+
+def _divided(about: Item, schema: LabelSchema, category: object) -> tuple[Item, Item]:
+    """Attributes of an object, and those that it has on a frame."""
+    own: Item = {}
+    there: Item = {}
+    for key, value in about.items():
+        defined = schema.attribute(category if isinstance(category, str) else None, key)
+        of_frame = isinstance(value, bool) and key == OCCLUDED if defined is None else defined.of == "frame"
+        if key not in OF_SHAPES:
+            (there if of_frame else own)[key] = value
+    return own, there
 
 
 def _area(counts: bytes, size: tuple[int, int]) -> int:

@@ -15,6 +15,14 @@ from pydantic import BaseModel, Field
 
 from segue.errors import DatasetError
 from segue.labels.labels import MAX_MASKS, Frames, Labels, by_frame
+from segue.labels.schema import (
+    OCCLUDED,
+    AttributeDefinition,
+    ClassDefinition,
+    found_attribute,
+    found_class,
+    found_schema,
+)
 from segue.labels.text import refuse_entities
 from segue.masks.shapes import Canvas
 from segue.naming import first_few, frame_stem, natural_key
@@ -44,6 +52,7 @@ class _Shape(BaseModel):
     frame: int | None = None  # None of a shape in an image
     z_order: _Coordinate = 0
     rotation: _Coordinate = 0  # clockwise, in degrees
+    occluded: bool = False
 
 
 class _Box(_Shape):
@@ -136,7 +145,8 @@ class _Reading:
     levels: dict[int, float] = field(default_factory=dict)
     boxes: list[tuple[int, int, bytes]] = field(default_factory=list)  # frame or image, object, run lengths
     drawn: list[tuple[int, int, bytes]] = field(default_factory=list)  # the same of other shapes
-    colours: dict[str, str] = field(default_factory=dict)  # by label
+    there: list[tuple[int, int, dict[str, object]]] = field(default_factory=list)  # attributes of shapes
+    classes: dict[str, ClassDefinition] = field(default_factory=dict)  # by label
 
     def object_of(self, item: ET.Element) -> int:
         """The object of a track or of a shape in an image; those of a group are one."""
@@ -149,7 +159,8 @@ class _Reading:
             )
         number = self.numbers.setdefault(same, len(self.numbers) + 1)
         own = int(group) if is_grouped and group.isdecimal() else None
-        self.labels.add_object(number, label, own, category=label, colour=self.colours.get(label))
+        colour = self.classes[label].colour if label in self.classes else None
+        self.labels.add_object(number, label, own, category=label, colour=colour)
         return number
 
     def draw(self, item: ET.Element, number: int, canvas: Canvas, image: int | None) -> None:
@@ -162,15 +173,24 @@ class _Reading:
         (self.boxes if item.tag == "box" else self.drawn).append((index, number, shape.counts(canvas)))
         if len(self.boxes) + len(self.drawn) > MAX_MASKS:
             raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
+        there: dict[str, object] = {OCCLUDED: shape.occluded}
+        category = self.labels.class_of.get(number, "")
+        defined = self.classes[category].attributes if category in self.classes else ()
+        of_frames = {one.name for one in defined if one.of == "frame"}
         for about in item.iter("attribute"):
-            self.labels.add_object(number, None, about={about.get("name", ""): about.text or ""})
+            name, value = about.get("name", ""), about.text or ""
+            if name in of_frames:
+                there[name] = value
+            else:
+                self.labels.add_object(number, None, about={name: value})
+        self.there.append((index, number, there))
 
 
 def read_cvat(labels: Labels, text: str, video: Frames) -> None:
     """Areas on the frames that the file lists; tracks of a group are one object."""
     text = refuse_entities(text)
     reading = _Reading(labels, video)
-    tasks, task = _tasks(text, reading.colours), None
+    tasks, task = _tasks(text, reading.classes), None
     if tasks:
         task = _chosen(tasks, video)
     for item in _items(text):
@@ -203,6 +223,13 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
     frames = {image: index for index, image in by_frame(names, video).items()} if names else {}
     for place, number, counts in below + reading.drawn:
         labels.add_mask(frames.get(place, place), number, counts)
+    # Text alone is what a file has that says nothing more of its attributes.
+    attributes = [one for each in reading.classes.values() for one in each.attributes]
+    if any(one.type != "text" or one.of == "frame" for one in attributes):
+        labels.schema = found_schema([*reading.classes.values()], ())
+    for place, number, about in reading.there:
+        labels.add_frame_attributes(frames.get(place, place), number, about)
+    labels.settle_frame_attributes()
     # What lies on top comes last in the list of objects.
     labels.sort_objects(lambda number: reading.levels.get(number, 0.0))
 
@@ -219,13 +246,20 @@ def _items(text: str) -> Iterator[ET.Element]:
             )
 
 
-def _tasks(text: str, colours: dict[str, str]) -> list[_Task]:
-    """The tasks that the head of a file describes; colours of labels are added to ``colours``."""
+def _tasks(text: str, classes: dict[str, ClassDefinition]) -> list[_Task]:
+    """The tasks that the head of a file describes; its labels are added to ``classes``."""
     tasks: list[_Task] = []
     sizes: dict[str, int | None] = {}
     for _, item in ET.iterparse(io.StringIO(text)):
         if item.tag == "label":
-            colours[item.findtext("name", "")] = item.findtext("color", "")
+            given = [_attribute(one) for one in item.iter("attribute")]
+            name = item.findtext("name", "")
+            # The parts of a skeleton are no objects.
+            found = (
+                None if item.findtext("parent") else found_class(name, item.findtext("color"), None, given)
+            )
+            if found is not None:
+                classes[name] = found
         elif item.tag in ("task", "job"):
             size = item.find("original_size")
             sizes = {
@@ -246,6 +280,20 @@ def _tasks(text: str, colours: dict[str, str]) -> list[_Task]:
                 )
             break
     return tasks
+
+
+def _attribute(item: ET.Element) -> AttributeDefinition | None:
+    """An attribute of a label: CVAT's text, number, checkbox, radio and select."""
+    kind = {"checkbox": "check", "radio": "choice", "select": "choice"}.get(
+        item.findtext("input_type", ""), "text"
+    )
+    values = [each.strip() for each in item.findtext("values", "").splitlines() if each.strip()]
+    about = {"type": kind, "of": "frame" if item.findtext("mutable", "").lower() == "true" else "object"}
+    return found_attribute(
+        name=item.findtext("name", ""),
+        **about,
+        values=list(dict.fromkeys(values)) if kind == "choice" else (),
+    )
 
 
 def _called(name: str) -> set[str]:

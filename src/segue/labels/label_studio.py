@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,14 @@ from segue.errors import DatasetError
 from segue.inputs import is_number
 from segue.labels.labels import Frames, Labels, by_frame
 from segue.labels.opening import json_entries
+from segue.labels.schema import (
+    CHECKED,
+    AttributeDefinition,
+    LabelSchema,
+    found_attribute,
+    found_class,
+    found_schema,
+)
 from segue.labels.text import refuse_entities
 from segue.masks.rle import check_size
 from segue.masks.shapes import Canvas
@@ -30,6 +39,9 @@ _NO_AREAS = {
 }
 
 _AREAS = {"brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "videorectangle"}
+
+OF_FRAMES = "frame_"
+"""The names of controls begin so whose attributes may change from frame to frame."""
 
 MOST_KEYS = 100_000
 
@@ -64,12 +76,14 @@ def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str
     index_of = {name: index for index, name in frames.items()}
     if len(videos) > 1:
         raise DatasetError("it is of several videos; export the task of this one alone")
-    fields, colours = _configured(config)
+    setup = _configured(config)
+    labels.schema = setup.schema
     numbers: dict[object, int] = {}
     for order, task in enumerate(_tasks(text, where)):
         name = _name_of(task) or str(task.get("id", order))
         for region in _regions(task):
-            _take(labels, numbers, region, index_of.get(name, 0), (fields, colours), video)
+            _take(labels, numbers, region, index_of.get(name, 0), setup, video)
+    labels.settle_frame_attributes()
     if numbers and all(isinstance(key, int) for key in numbers):
         labels.sort_objects(labels.ids.__getitem__)
 
@@ -101,19 +115,58 @@ def _regions(task: Item) -> Iterable[Item]:
     return [one for one in (found[-1].get("result") or () if found else ()) if isinstance(one, dict)]
 
 
-def _configured(config: str | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Name of the attribute of each field, and colour of each label."""
-    fields: dict[str, str] = {}
-    colours: dict[str, str] = {}
-    header = ""
-    for item in ET.fromstring(refuse_entities(config)).iter() if config else ():
+@dataclass(slots=True)
+class _Setup:
+    """What a labelling configuration says."""
+
+    attributes: dict[str, AttributeDefinition] = field(default_factory=dict)  # by the name of their control
+    colours: dict[str, str] = field(default_factory=dict)  # by label
+    schema: LabelSchema = field(default_factory=LabelSchema)
+
+
+def _configured(config: str | None) -> _Setup:
+    """Read a labelling configuration; its schema stays empty where its attributes are texts alone."""
+    setup, keys, header = _Setup(), dict[str, str](), ""
+    of_class: dict[str, list[AttributeDefinition]] = {}
+
+    def walk(item: ET.Element, label: str) -> None:
+        nonlocal header
+        label = item.get("whenLabelValue", label)
         if item.tag == "Header":
             header = item.get("value", "")
-        elif item.tag == "TextArea":
-            fields[item.get("name", "")] = header or item.get("name", "")
         elif item.tag == "Label":
-            colours[item.get("value", "")] = item.get("background", "")
-    return fields, colours
+            setup.colours[item.get("value", "")] = item.get("background", "")
+            keys[item.get("value", "")] = item.get("hotkey", "")
+        elif item.tag in ("TextArea", "Choices"):
+            one, name = _attribute(item, header), item.get("name", "")
+            # A group is no attribute of a schema.
+            plain = AttributeDefinition.model_construct(name=header or name)
+            setup.attributes[name] = one or plain
+            if one is not None and item.get("perRegion") == "true":
+                of_class.setdefault(label, []).append(one)
+        for part in item:
+            walk(part, label)
+
+    if config:
+        walk(ET.fromstring(refuse_entities(config)), "")
+    given = [one for each in of_class.values() for one in each]
+    if any(keys.values()) or any(one.type != "text" or one.of == "frame" for one in given):
+        found = [
+            found_class(name, colour, keys[name], of_class.get(name, []))
+            for name, colour in setup.colours.items()
+        ]
+        setup.schema = found_schema([one for one in found if one is not None], of_class.get("", ()))
+    return setup
+
+
+def _attribute(item: ET.Element, header: str) -> AttributeDefinition | None:
+    """The attribute that a control asks for; the one choice of several is a box to tick."""
+    name = item.get("name", "")
+    about = {"name": header or name, "of": "frame" if name.startswith(OF_FRAMES) else "object"}
+    values = [one.get("value", "") for one in item.iter("Choice")]
+    if item.get("choice") == "multiple":
+        return found_attribute(**about, type="check" if len(values) == 1 else "text")
+    return found_attribute(**about, type="choice" if values else "text", values=values)
 
 
 def _take(
@@ -121,7 +174,7 @@ def _take(
     numbers: dict[object, int],
     region: Item,
     index: int,
-    configured: tuple[dict[str, str], dict[str, str]],
+    setup: _Setup,
     video: Frames,
 ) -> None:
     """Take a region of a task; ``index`` is the frame of its image."""
@@ -129,19 +182,26 @@ def _take(
     ours = _OURS.fullmatch(str(given))
     key: object = int(ours[1]) if ours else (index, str(given))
     if kind not in _AREAS:
-        if kind == "textarea" and key in numbers:
-            texts = value.get("text")
-            name = configured[0].get(str(region.get("from_name")), str(region.get("from_name")))
-            text = texts[0] if isinstance(texts, list) and texts else texts
-            labels.add_object(numbers[key], None, about={name: text})
+        if kind in ("textarea", "choices") and key in numbers:
+            field_name = str(region.get("from_name"))
+            one = setup.attributes.get(field_name)
+            texts = value.get("text" if kind == "textarea" else "choices")
+            chosen = texts if isinstance(texts, list) else [texts]
+            text = chosen[0] if kind == "textarea" and chosen else ", ".join(map(str, chosen))
+            name = field_name if one is None else one.name
+            about = {name: CHECKED if one is not None and one.type == "check" else text}
+            if one is not None and one.of == "frame":
+                labels.add_frame_attributes(index, numbers[key], about)
+            else:
+                labels.add_object(numbers[key], None, about=about)
         elif kind in _NO_AREAS:
             labels.left_out[_NO_AREAS[kind]] += 1
         return
     named = value.get(kind) or value.get("labels")
     label = str(named[0]) if isinstance(named, list) and named else None
     number = numbers.setdefault(key, len(numbers) + 1)
-    about = {"category": label, "colour": configured[1].get(label or "")}
-    labels.add_object(number, label, key if isinstance(key, int) else None, **about)
+    looks = {"category": label, "colour": setup.colours.get(label or "")}
+    labels.add_object(number, label, key if isinstance(key, int) else None, **looks)
     size = region.get("original_height"), region.get("original_width")
     canvas = Canvas.of(video.size, *size)
     if kind == "videorectangle":

@@ -13,6 +13,16 @@ from pycocotools import mask as coco_mask
 
 from segue.arrays import BoolArray
 from segue.errors import DatasetError
+from segue.labels.schema import (
+    CHECKED,
+    LONGEST_NAME,
+    LONGEST_VALUE,
+    MOST_ATTRIBUTES,
+    OCCLUDED,
+    UNCHECKED,
+    AttributeDefinition,
+    LabelSchema,
+)
 from segue.labels.text import without_controls
 from segue.masks import Rle, decode_rle, encode_objects, measure, rle_area
 from segue.naming import match_frames
@@ -23,17 +33,10 @@ MAX_OBJECTS = 10_000
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
-LONGEST_NAME = 80
-"""Characters of the name of an object; the page has no room for more."""
-
-LONGEST_VALUE = 200
-"""Characters of an attribute of an object."""
-
 MAX_MASKS = 300_000
 """Masks of objects on frames that are taken from one JSON or XML file."""
 
-MOST_ATTRIBUTES = 40
-"""Attributes of an object."""
+_OCCLUDED = LabelSchema(attributes=(AttributeDefinition(name=OCCLUDED, type="check", of="frame"),))
 
 T = TypeVar("T")
 
@@ -47,6 +50,12 @@ class Frames(Protocol):
     def count(self) -> int: ...
     @property
     def names(self) -> tuple[str, ...] | None: ...
+
+
+def held_at(values: Mapping[int, str], frame: int) -> str | None:
+    """The value that holds on a frame: the last one up to there, None before the first one."""
+    before = [index for index in values if index <= frame]
+    return values[max(before)] if before else None
 
 
 def decoded(counts: str, size: tuple[int, int]) -> BoolArray:
@@ -71,6 +80,9 @@ class Labels:
     masks: dict[int, dict[int, str]] = field(default_factory=dict)  # by frame and object, which is visible
     scores: dict[tuple[int, int], float] = field(default_factory=dict)  # by frame and object
     attributes: dict[int, dict[str, str]] = field(default_factory=dict)  # by id; ``group`` is one of them
+    # by id, name and frame; each value holds until the next one
+    frame_attributes: dict[int, dict[str, dict[int, str]]] = field(default_factory=dict)
+    schema: LabelSchema = field(default_factory=LabelSchema)
     ids: dict[int, int] = field(default_factory=dict)  # the objects' own numbers in the file, by id
     class_of: dict[int, str] = field(default_factory=dict)  # by id
     colour_of: dict[int, str] = field(default_factory=dict)  # ``#rrggbb`` by id
@@ -93,6 +105,12 @@ class Labels:
         """Score of an object on a frame; 1 where none was given."""
         return self.scores.get((frame, number), 1.0)
 
+    def attributes_at(self, frame: int, number: int) -> dict[str, str]:
+        """Attributes of an object, with those that it has on a frame."""
+        points = self.frame_attributes.get(number, {})
+        there = {name: held_at(values, frame) for name, values in points.items()}
+        return self.attributes.get(number, {}) | {name: value for name, value in there.items() if value}
+
     def add_object(
         self, number: int, name: str | None, own: object = None, about: object = None, **looks: object
     ) -> None:
@@ -111,10 +129,56 @@ class Labels:
             if isinstance(colour := looks.get("colour"), str) and _COLOUR.fullmatch(colour):
                 self.colour_of[number] = colour.lower()
         for key, value in about.items() if isinstance(about, dict) else ():
-            key, known = without_controls(key), self.attributes.setdefault(number, {})
-            room = key in known or len(known) < MOST_ATTRIBUTES
-            if room and 0 < len(key) <= LONGEST_NAME and isinstance(value, str | int | float):
-                known[key] = without_controls(str(value))[:LONGEST_VALUE]
+            self._take(self.attributes.setdefault(number, {}), key, value)
+
+    def add_frame_attributes(self, frame: int, number: int, about: Mapping[str, object]) -> None:
+        """Take attributes that a known object has on a frame."""
+        points = self.frame_attributes.setdefault(number, {})
+        taken: dict[str, str] = {}
+        for key, value in about.items():
+            self._take(taken, key, value)
+        for key, text in taken.items():
+            if key in points or len(points) < MOST_ATTRIBUTES:
+                points.setdefault(key, {})[frame] = text
+
+    def settle_frame_attributes(self) -> None:
+        """End values on frames without one, and forget boxes that were never ticked, once all is read.
+
+        A shape that some file calls occluded makes that an attribute of the schema.
+        """
+        shown: dict[int, list[int]] = {}
+        for frame, masks in self.masks.items():
+            for number in masks:
+                shown.setdefault(number, []).append(frame)
+        for number, points in self.frame_attributes.items():
+            for name, values in [*points.items()]:
+                defined = self.schema.attribute(self.class_of.get(number), name)
+                of_box = name == OCCLUDED if defined is None else defined.type == "check"
+                for frame in shown.get(number, ()):
+                    values.setdefault(frame, UNCHECKED if of_box else "")
+                if of_box:  # one that was never ticked says nothing
+                    first = min((frame for frame, value in values.items() if value == CHECKED), default=None)
+                    kept = {
+                        frame: value
+                        for frame, value in values.items()
+                        if first is not None and frame >= first
+                    }
+                    points[name] = kept
+                    if kept and defined is None:
+                        self.schema = self.schema.with_additions(_OCCLUDED)
+        self.frame_attributes = {
+            number: {name: values for name, values in points.items() if values}
+            for number, points in self.frame_attributes.items()
+        }
+
+    @staticmethod
+    def _take(known: dict[str, str], key: str, value: object) -> None:
+        key = without_controls(key)
+        room = key in known or len(known) < MOST_ATTRIBUTES
+        if isinstance(value, bool):
+            value = CHECKED if value else UNCHECKED
+        if room and 0 < len(key) <= LONGEST_NAME and isinstance(value, str | int | float):
+            known[key] = without_controls(str(value))[:LONGEST_VALUE]
 
     def add_mask(self, frame: int, number: int, counts: bytes | None, score: float | None = None) -> None:
         """Take checked run lengths of an object on a frame; those of one object become one mask."""

@@ -8,7 +8,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
@@ -130,9 +130,11 @@ class CocoSink(SpooledSink):
         video_id: number of the video.
         categories: category number by label; other labels get the next free numbers as they come. An
             object without label is an "object".
-        attributes: by object and name; "coco" writes them to each annotation of the object, as CVAT does.
+        attributes: by object and name, or what gives those of a frame and an object; "coco" writes them to
+            each annotation of the object, as CVAT does.
         polygons: "coco" writes outlines in place of run lengths, for tools that know polygons alone.
         objects: what else is known of each object, with its ``id``; "coco" writes it as ``objects``.
+        label_schema: classes and attributes that objects may have; "coco" writes it as ``label_schema``.
     """
 
     def __init__(
@@ -144,8 +146,9 @@ class CocoSink(SpooledSink):
         names: tuple[str, ...] | None = None,
         video_id: int = 1,
         categories: Mapping[str, int] | None = None,
-        attributes: Mapping[int, Mapping[str, str]] | None = None,
+        attributes: Mapping[int, Mapping[str, str]] | Callable[[int, int], Mapping[str, Any]] | None = None,
         objects: Sequence[Mapping[str, Any]] = (),
+        label_schema: Mapping[str, Any] | None = None,
         polygons: bool = False,
     ) -> None:
         if flavour not in get_args(Flavour):
@@ -155,8 +158,10 @@ class CocoSink(SpooledSink):
         self._names = names
         self._video_id = video_id
         self._categories = dict(categories or {})
-        self._attributes = attributes or {}
+        known = {} if attributes is None or callable(attributes) else attributes
+        self._attributes_at = attributes if callable(attributes) else lambda _, number: known.get(number, {})
         self._objects = objects
+        self._label_schema = label_schema
         self._polygons = polygons
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
@@ -195,7 +200,10 @@ class CocoSink(SpooledSink):
             if self._objects:
                 stream.write('], "objects": [')
                 write_items(stream, (dict(item) for item in self._objects))
-            stream.write("]}")
+            stream.write("]")
+            if self._label_schema:
+                stream.write(f', "label_schema": {json.dumps(self._label_schema)}')
+            stream.write("}")
 
     def _category(self, label: str | None) -> int:
         name = "object" if label is None else label
@@ -227,6 +235,7 @@ class CocoSink(SpooledSink):
             for track, category, score, rle in objects:
                 box = rle_box(rle)
                 if box is not None:
+                    about = self._attributes_at(index, track)
                     yield {
                         "id": next(numbers),
                         "image_id": index + 1,
@@ -237,7 +246,7 @@ class CocoSink(SpooledSink):
                         "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
                         "iscrowd": 0,
                         "score": score,
-                        **({"attributes": self._attributes[track]} if track in self._attributes else {}),
+                        **({"attributes": dict(about)} if about else {}),
                     }
 
     def _tracks(self) -> list[dict[str, Any]]:

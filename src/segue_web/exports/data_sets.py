@@ -42,8 +42,16 @@ def coco(
 ) -> Iterator[int]:
     """One COCO annotation file; its images are those of the video, ``00012.jpg``, or as ``name`` says."""
     names = tuple((name or video.file_name)(index) for index in range(video.count))
+    # The numbers of a schema's classes are the same for all videos.
+    categories = taken.categories() if taken.schema.classes else None
     with CocoSink(
-        target, names=names, size=video.size, attributes=taken.attributes, objects=taken.objects
+        target,
+        names=names,
+        size=video.size,
+        attributes=taken.values_at,
+        objects=taken.objects,
+        categories=categories,
+        label_schema=taken.schema.as_json(),
     ) as sink:
         for index in taken.frames:
             sink.write_lengths(taken.result(index, video), taken.lengths(index), video.size)

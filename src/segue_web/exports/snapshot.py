@@ -11,11 +11,15 @@ from typing import Any
 
 from segue.errors import SegueError
 from segue.labels.labels import Labels
+from segue.labels.schema import CHECKED, AttributeDefinition
 from segue.masks import Rle, measure
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import remove_partial, writing
 from segue_web.project import Project
 from segue_web.video import Video
+
+DEFAULT_COLOUR = "#35b6f2"
+"""Colour of a class that has neither a colour nor objects."""
 
 
 @dataclass(slots=True)
@@ -30,9 +34,37 @@ class Snapshot(Labels):
         Mapping[str, Any]
     ] = ()  # id, name, category and colour of each, as the project has them
 
-    def attribute_names(self) -> list[str]:
-        """The names of all attributes, in their order."""
-        return list(dict.fromkeys(name for of_object in self.attributes.values() for name in of_object))
+    def fields(self) -> list[tuple[str | None, AttributeDefinition]]:
+        """All attributes, with the class whose objects have them, None for any.
+
+        Those that objects have beside the schema are texts.
+        """
+        defined = [*self.schema.all_attributes()]
+        found: dict[str, AttributeDefinition] = {}
+        for number, name in self.names.items():
+            for of, names in (("object", self.attributes), ("frame", self.frame_attributes)):
+                for attribute in names.get(number, ()):
+                    if self.schema.attribute(name, attribute) is None:
+                        # By no check: a group is no attribute of a schema.
+                        free = AttributeDefinition.model_construct(
+                            name=attribute, type="text", of=of, values=()
+                        )
+                        found.setdefault(attribute, free)
+        return [*((None, one) for one in found.values()), *defined]
+
+    def fields_of(self, name: str) -> list[AttributeDefinition]:
+        """The attributes of objects of a class or name; a class may define one that others have as a text."""
+        fields = [one for of, one in self.fields() if of in (None, name)]
+        return list({one.name: one for one in fields}.values())
+
+    def values_at(self, frame: int, number: int) -> dict[str, str | bool]:
+        """Attributes of an object on a frame; those of check boxes are True or False."""
+        about = self.attributes_at(frame, number)
+        found: dict[str, str | bool] = {**about}
+        for one in self.schema.attributes_of(self.names[number]):
+            if one.type == "check" and one.name in about:
+                found[one.name] = about[one.name] == CHECKED
+        return found
 
     def lengths(self, index: int) -> dict[int, Rle]:
         """Run lengths of the visible objects of a frame, which may overlap."""
@@ -84,15 +116,20 @@ def snapshot(
     masks = {index: project.masks(index) for index in frames}
     # A mask that a person looked at and kept counts as right, whatever the prompter expected.
     scores = {(row[0], row[1]): 1.0 if row[2] == "given" else row[3] for row in timeline}
+    schema = project.schema
+    colours = {names[row["id"]]: row["colour"] for row in rows}
+    own = {one.name: one.colour or colours.get(one.name) or DEFAULT_COLOUR for one in schema.classes}
     return Snapshot(
         video.size,
         names,
         {index: {i: counts for i, counts in found.items() if i in names} for index, found in masks.items()},
         scores,
         {i: values for i, values in about.items() if values},
+        {row["id"]: row["frame_attributes"] for row in rows if row["frame_attributes"]},
+        schema,
         span=span,
         frames=span if all_frames else frames,
-        colours={names[row["id"]]: row["colour"] for row in rows},
+        colours=own | {name: colour for name, colour in colours.items() if name not in own},
         soft=soft,
         objects=[{key: row[key] for key in ("id", "name", "category", "colour")} for row in rows],
     )

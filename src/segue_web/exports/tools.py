@@ -14,10 +14,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.labels.schema import CHECKED, OCCLUDED, UNCHECKED, AttributeDefinition
 from segue.labels.text import without_controls
 from segue.video.partial import write_complete
 from segue_web.exports.snapshot import Snapshot, complete_folder, write_images
 from segue_web.video import Video
+
+_INPUTS = {"choice": "select", "check": "checkbox", "text": "text"}
+"""CVAT's names of kinds of attributes."""
 
 _RUN_BITS = (3, 4, 9, 16)
 """Bits for the length of a run in Label Studio's format; runs are written in the shortest that holds them."""
@@ -27,7 +31,9 @@ def labelstudio(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """Tasks of Label Studio with brush labels, one a frame, beside the images they are of."""
     about: dict[str, Any] = {"type": "brushlabels", "from_name": "tag", "to_name": "image"}
     about["original_height"], about["original_width"] = video.size
-    fields = {name: f"attribute{number}" for number, name in enumerate(taken.attribute_names(), 1)}
+    fields = [
+        (f"{one.of}_attribute{number}", name, one) for number, (name, one) in enumerate(taken.fields(), 1)
+    ]
     with complete_folder(target) as folder:
         tasks = []
         for number, index in enumerate(write_images(video, taken, folder / "frames"), 1):
@@ -36,13 +42,10 @@ def labelstudio(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
                 value = {"format": "rle", "rle": brush_rle(plane), "brushlabels": [taken.names[i]]}
                 region = {"id": f"f{index}o{i}", "image_rotation": 0}
                 results.append({**region, "value": value, **about})
-                for attribute, text in taken.attributes.get(i, {}).items():
-                    text_area = {
-                        "type": "textarea",
-                        "from_name": fields[attribute],
-                        "value": {"text": [text]},
-                    }
-                    results.append({**about, **region, **text_area})
+                given = taken.attributes_at(index, i)
+                for field, name, one in fields:
+                    if name in (None, taken.names[i]) and (said := _region_value(one, given.get(one.name))):
+                        results.append({**about, **region, "from_name": field, **said})
             image = quote(f"{target.name}/frames/{video.frame_name(index)}.jpg")
             annotations = [{"id": number, "result": results}]
             data = {"image": f"/data/local-files/?d={image}", "frame": index}
@@ -51,14 +54,42 @@ def labelstudio(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
         config = ET.Element("View")
         ET.SubElement(config, "Image", name="image", value="$image")
         brushes = ET.SubElement(config, "BrushLabels", name="tag", toName="image")
+        keys = {one.name: one.key for one in taken.schema.classes if one.key}
         for name, colour in taken.colours.items():
-            ET.SubElement(brushes, "Label", value=name, background=colour)
-        for attribute, field in fields.items():
-            ET.SubElement(config, "Header", value=attribute)
-            given = {"name": field, "toName": "image", "perRegion": "true", "editable": "true"}
-            ET.SubElement(config, "TextArea", given)
+            label = ET.SubElement(brushes, "Label", value=name, background=colour)
+            if name in keys:
+                label.set("hotkey", keys[name])
+        for field, name, one in fields:
+            _add_control(config, field, name, one)
         (folder / "tasks.json").write_text(json.dumps(tasks), "utf-8")
         (folder / "labels.xml").write_text(ET.tostring(config, encoding="unicode"), "utf-8")
+
+
+def _region_value(one: AttributeDefinition, text: str | None) -> dict[str, Any] | None:
+    """The result of a region for an attribute; a check box that is not ticked has none."""
+    if text is None or (one.type != "text" and not text):
+        return None
+    if one.type == "text":
+        return {"type": "textarea", "value": {"text": [text]}}
+    if one.type == "check" and text != CHECKED:
+        return None
+    return {"type": "choices", "value": {"choices": [one.name if one.type == "check" else text]}}
+
+
+def _add_control(parent: ET.Element, field: str, name: str | None, one: AttributeDefinition) -> None:
+    """Add what asks for an attribute, of a class if it is given, below its name; a box is an only choice."""
+    if name is not None:
+        about = {"visibleWhen": "region-selected", "whenTagName": "tag", "whenLabelValue": name}
+        parent = ET.SubElement(parent, "View", about)
+    ET.SubElement(parent, "Header", value=one.name)
+    about = {"name": field, "toName": "image", "perRegion": "true"}
+    if one.type == "text":
+        ET.SubElement(parent, "TextArea", about | {"editable": "true"})
+        return
+    about["choice"] = "multiple" if one.type == "check" else "single"
+    choices = ET.SubElement(parent, "Choices", about)
+    for value in one.values or (one.name,):
+        ET.SubElement(choices, "Choice", value=value)
 
 
 def brush_rle(mask: npt.NDArray[np.generic]) -> list[int]:
@@ -95,11 +126,13 @@ def cvat(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
             track = ET.SubElement(root, "track", id=str(next(numbers)), label=taken.names[i])
             track.attrib |= {"source": "semi-auto", "group_id": str(i)}
             left, top, width, height = cv2.boundingRect(plane.astype(np.uint8))
-            about = {"frame": index, "keyframe": 1, "outside": 0, "occluded": 0, "z_order": i,
+            given = taken.attributes_at(index, i)
+            occluded = int(given.get(OCCLUDED) == CHECKED)
+            about = {"frame": index, "keyframe": 1, "outside": 0, "occluded": occluded, "z_order": i,
                      "rle": ", ".join(map(str, row_runs(plane[top : top + height, left : left + width]))),
                      "left": left, "top": top, "width": width, "height": height}  # fmt: skip
             shape = ET.SubElement(track, "mask", {name: str(value) for name, value in about.items()})
-            for attribute, text in taken.attributes.get(i, {}).items():
+            for attribute, text in given.items():
                 ET.SubElement(shape, "attribute", name=attribute).text = text
         yield index
     ET.indent(root)
@@ -117,9 +150,14 @@ def _meta(video: Video, taken: Snapshot) -> ET.Element:
         label = ET.SubElement(labels, "label")
         _add(label, name=name, color=colour, type="mask")
         attributes = ET.SubElement(label, "attributes")
-        for attribute in taken.attribute_names():
-            about = {"name": attribute, "mutable": False, "input_type": "text"}
-            _add(ET.SubElement(attributes, "attribute"), **about, default_value="", values="")
+        for one in taken.fields_of(name):
+            about: dict[str, object] = {"name": one.name, "mutable": one.of == "frame"}
+            about["input_type"] = _INPUTS[one.type]
+            # CVAT gives the first value to whatever has none: a choice has an empty one, for "not said".
+            values = {"choice": ("", *one.values), "check": (UNCHECKED,), "text": ("",)}[one.type]
+            entry = ET.SubElement(attributes, "attribute")
+            _add(entry, **about, default_value=values[0])
+            ET.SubElement(entry, "values").text = "\n".join(map(without_controls, values))
     height, width = video.size
     _add(ET.SubElement(task, "original_size"), width=width, height=height)
     return meta

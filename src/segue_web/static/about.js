@@ -1,7 +1,7 @@
 // What is known of the chosen object: its name, its class, its group and its attributes.
 
 import { element, fill, iconButton, make, span } from "./dom.js";
-import { changeObjects } from "./edits.js";
+import { changeFrameAttributes, changeObjects } from "./edits.js";
 import { state } from "./state.js";
 
 /** fields by what they say, and where the list is of what other objects have */
@@ -42,16 +42,53 @@ export function showAbout() {
   element("about").hidden = !item || state.mode !== "annotate";
   for (const [name, list] of Object.entries(FIELDS)) {
     const used = [...new Set(state.objects.map((other) => other[name] ?? ""))].filter((text) => text);
-    const offered = name === "category" && state.classes.length ? state.classes : used;
+    const offered = name === "category" && state.schema.classes.length ? state.schema.classes.map((one) => one.name) : used;
     if (list) fill(element(list), offered, () => offered.map((value) => make("option", { value })));
     if (document.activeElement !== element(name)) element(name).value = item?.[name] ?? "";
     element(name).disabled = disabled;
   }
   more.disabled = disabled;
-  const rows = Object.entries(item?.attributes ?? {});
-  fill(element("attributes"), [item?.id, disabled, rows], () => rows.map(([name, value]) => {
-    const field = make("input", { value, maxLength: 200, disabled });
-    field.onchange = () => changeAttribute(name, field.value.trim());
-    return make("li", {}, [make("label", {}, [span(name), field]), iconButton("close", `Remove ${name}`, () => changeAttribute(name, null), { disabled })]);
-  }));
+  const rows = item ? attributeRows(item) : [];
+  const list = element("attributes");
+  const focused = list.querySelector(":focus")?.dataset.focus;
+  fill(list, [item?.id, disabled, rows], () => rows.map((row) => attributeRow(item, row, disabled)));
+  if (focused) list.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
+}
+
+/** What is known of an object here: attributes of its class, whether given or not, then others. */
+function attributeRows(item) {
+  const defined = state.attributesOf(item);
+  const free = (names, of) => names.filter((name) => !defined.some((one) => one.name === name)).map((name) => ({ name, type: "text", of, values: [], free: true }));
+  const all = [...defined, ...free(Object.keys(item.attributes ?? {}), "object"), ...free(Object.keys(item.frame_attributes ?? {}), "frame")];
+  return all.map((one) => {
+    const points = item.frame_attributes?.[one.name] ?? {};
+    const before = Object.keys(points).map(Number).filter((frame) => frame <= state.frame);
+    const value = one.of === "object" ? item.attributes?.[one.name] : points[Math.max(...before)];
+    return { ...one, value: value ?? "", here: one.of === "frame" && state.frame in points };
+  });
+}
+
+function attributeRow(item, { name, type, of, values, value, here, free }, disabled) {
+  const { frame } = state;
+  const about = { disabled, "data-focus": name, title: of === "frame" ? "From this frame on, until it changes" : "" };
+  const give = (given) => {
+    if (of === "frame") changeFrameAttributes(item.id, frame, { [name]: given });
+    else changeObjects([item.id], { attributes: { [name]: given === "" && !free ? null : given } });
+  };
+  let field;
+  if (type === "check") {
+    field = make("input", { ...about, type: "checkbox", checked: value === "true" });
+    field.onchange = () => give(String(field.checked));
+  } else if (type === "choice") {
+    const options = ["", ...values, ...(value && !values.includes(value) ? [value] : [])];
+    field = make("select", about, options.map((text) => make("option", { value: text, textContent: text })));
+    field.value = value;
+    field.onchange = () => give(field.value);
+  } else {
+    field = make("input", { ...about, value, maxLength: 200 });
+    field.onchange = () => give(field.value.trim());
+  }
+  const back = here ? "on this frame" : "";
+  const remove = free || here ? [iconButton("close", ["Remove", name, back].join(" ").trim(), () => (of === "frame" ? give(null) : changeAttribute(name, null)), { disabled })] : [];
+  return make("li", { className: type === "check" ? "ticked" : "" }, [make("label", {}, [span(of === "frame" ? `${name} ↦` : name), field]), ...remove]);
 }

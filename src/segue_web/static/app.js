@@ -8,6 +8,7 @@ import { icon } from "./icons.js";
 import "./keys.js";
 import { ask, connect, loadFrames, remember } from "./link.js";
 import { go } from "./playback.js";
+import { wholeSchema } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
 import "./status.js";
 import { offerDetectors } from "./suggestions.js";
@@ -32,8 +33,8 @@ async function onState(online, mayReturn) {
 
 function begin(known) {
   const first = state.mode === "loading";
-  const { mode, video, objects, timeline, settings, history = state.history, revision = 0, running = null, loading = false, interrupted = null, names = [], classes = [], formats = [] } = known;
-  Object.assign(state, { mode, history, revision, running, loading, names, classes, formats, video });
+  const { mode, video, objects, timeline, settings, history = state.history, revision = 0, running = null, loading = false, interrupted = null, names = [], schema, formats = [] } = known;
+  Object.assign(state, { mode, history, revision, running, loading, names, formats, video, schema: wholeSchema(schema) });
   Object.assign(state.settings, settings);
   document.body.dataset.mode = mode;
   state.setObjects(objects);
@@ -60,7 +61,8 @@ function onEvent(event) {
   if (event.event === "changed") {
     state.revision = event.revision;
     if (event.history) state.history = event.history;
-    if (event.objects) state.setObjects(event.objects);
+    if (event.schema) state.schema = wholeSchema(event.schema);
+    if (event.objects || event.schema) state.setObjects(event.objects ?? state.known);
     for (const item of event.frames ?? []) state.setFrameData(item);
     if (event.timeline) {
       state.setTimeline(event.timeline);

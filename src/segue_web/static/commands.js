@@ -2,9 +2,10 @@
 
 import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
 import { commandButton, element, notice, otherTheme } from "./dom.js";
-import { clean, copyMask, forget, pasteMask, split, stop, toggleChosen, track, trackAll, undo } from "./edits.js";
+import { clean, copyMask, forget, pasteMask, review, split, stop, toggleChosen, track, trackAll, undo } from "./edits.js";
 import { remember } from "./link.js";
 import { go, goSought, goUnsure, togglePlay } from "./playback.js";
+import { classDialog, schemaDialog } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
 import { adopt, find } from "./suggestions.js";
 import { view } from "./view.js";
@@ -27,8 +28,8 @@ export const commands = {
   loop: { name: "Play the range again and again", icon: "loop", run: () => remember("loop", !state.settings.loop) },
   first: { name: "First frame", icon: "first", keys: "Home", run: () => go(0) },
   last: { name: "Last frame", icon: "last", keys: "End", run: () => go(state.video.frames - 1) },
-  previousGiven: { name: "Back to a frame that is corrected, lacks a mask, or is to be reviewed", icon: "given", keys: ",", run: () => goSought(-1) },
-  nextGiven: { name: "On to a frame that is corrected, lacks a mask, or is to be reviewed", icon: "nextGiven", keys: ".", run: () => goSought(1) },
+  previousGiven: { name: "Back to a frame that is corrected, lacks a mask or a review, or is doubtful", icon: "given", keys: ",", run: () => goSought(-1) },
+  nextGiven: { name: "On to a frame that is corrected, lacks a mask or a review, or is doubtful", icon: "nextGiven", keys: ".", run: () => goSought(1) },
   nextUnsure: { name: "Frame to look at next", icon: "next", keys: "m", run: () => goUnsure() },
   trackForward: { name: "Track the chosen object forwards, with those corrected on the same frame", text: "Track", icon: "forward", keys: "t", can: canTrack, run: () => track("forward") },
   trackBack: { name: "Track the chosen object backwards, with those corrected on the same frame", text: "Back", icon: "back", keys: "shift+T", can: canTrack, run: () => track("back") },
@@ -38,7 +39,7 @@ export const commands = {
   rangeFrom: { name: "Track and export from this frame on; again: from the first", icon: "from", keys: "<", can: editable, run: () => setRange("from") },
   rangeTo: { name: "Track and export up to this frame; again: to the last", icon: "to", keys: ">", can: editable, run: () => setRange("to") },
   rename: { name: "Name of the chosen object", icon: "panel", keys: "F2", can: hasChosen, run: () => goInto("name") },
-  chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: hasChosen, run: () => goInto("category") },
+  chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: hasChosen, run: () => (state.schema.classes.some(({ key }) => key) ? classDialog() : goInto("category")) },
   chooseGroup: { name: "Group of the chosen object", icon: "panel", keys: "q", can: hasChosen, run: () => goInto("group") },
   addAttribute: { name: "Attribute of the chosen object", icon: "panel", keys: "j", can: hasChosen, run: () => goInto("attribute") },
   wholeGroup: { name: "Choose all of the object's group, to track, export, hide or lock", icon: "panel", keys: "u", can: () => Boolean(state.chosenObject?.group), run: () => state.chooseGroup(state.chosenObject?.group ?? "") },
@@ -69,6 +70,9 @@ export const commands = {
   zoomOut: { name: "Zoom out", icon: "minus", keys: "-", run: () => view.zoom(0.8) },
   importDialog: { name: "Import masks", text: "Import", icon: "import", can: idle, run: () => importDialog() },
   exportDialog: { name: "Export", text: "Export", icon: "export", can: idle, run: () => exportDialog() },
+  schemaDialog: { name: "Classes and attributes", icon: "list", can: idle, run: () => schemaDialog() },
+  review: { name: "Reviewed: the mask of what is chosen on this frame; again: not", text: "Reviewed", icon: "check", keys: "shift+R", can: () => editable() && state.objects.some(({ id }) => state.marksOf(id).has(state.frame)), run: () => void review(state.frame, state.frame) },
+  reviewRange: { name: "Reviewed: all masks of what is chosen in the range; again: not", icon: "check", keys: "shift+V", can: () => editable() && state.objects.length > 0, run: () => void review(...state.wanted) },
   theme: { name: "Dark or light", icon: "theme", run: () => remember("theme", otherTheme(state.settings.theme)) },
   help: { name: "Help and keys", icon: "help", keys: "?", run: () => helpDialog(Object.values(commands)) },
   drawer: { name: "Objects and frames", icon: "panel", run: () => openSide(!element("side").classList.contains("open")) },

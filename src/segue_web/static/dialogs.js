@@ -76,7 +76,7 @@ export function importDialog() {
     try {
       const answer = await fetch(`import/${encodeURIComponent(file.name)}`, { method: "POST", body: file });
       const reply = await answer.json();
-      if (answer.ok) importPreview(reply.upload, reply.objects, reply.left_out);
+      if (answer.ok) importPreview(reply.upload, reply.objects, reply.left_out, reply.schema);
       else notice(reply.error ?? "The file could not be imported.", "bad");
     } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
   };
@@ -85,7 +85,7 @@ export function importDialog() {
 }
 
 /** What an import changes, object by object, before it is done. */
-function importPreview(upload, objects, leftOut) {
+function importPreview(upload, objects, leftOut, schema) {
   const targets = Object.fromEntries(objects.map(({ number, target }) => [number, target]));
   const option = (id) => make("option", { value: String(id ?? ""), textContent: id === null ? "new object" : state.objects.find((item) => item.id === id)?.name ?? `Object ${id}` });
   const run = async () => {
@@ -111,7 +111,8 @@ function importPreview(upload, objects, leftOut) {
   if (objects.length > rows.length) rows.push(make("li", { textContent: `and ${objects.length - rows.length} more objects` }));
   const box = dialog("Import masks", [
     make("p", { textContent: "Masks that are replaced come back with Undo. All other masks stay as they are." }),
-    ...(leftOut ? [make("p", { textContent: `Left out, for they are no areas: ${leftOut}.` })] : []), make("ul", { className: "imports" }, rows), button]);
+    ...(leftOut ? [make("p", { textContent: `Left out, for they are no areas: ${leftOut}.` })] : []), 
+    ...(schema ? [make("p", { textContent: `Added to the classes and attributes: ${schema}.` })] : []), make("ul", { className: "imports" }, rows), button]);
 }
 
 export function helpDialog(commands) {

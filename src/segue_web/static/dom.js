@@ -71,6 +71,8 @@ export function dialog(title, body) {
   const box = element("dialog");
   element("view").append(element("notices"));
   box.onclose = place;
+  box.onkeydown = null;
+  box.className = "";
   box.replaceChildren(
     make("div", { className: "dialog-head" }, [make("h2", { id: "dialog-title", textContent: title }), iconButton("close", "Close", () => box.close())]),
     make("div", { className: "dialog-body" }, body),

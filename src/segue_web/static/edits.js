@@ -115,6 +115,21 @@ export function changeObjects(ids, values) {
   state.changed();
 }
 
+/** Have attributes of an object hold from a frame on; null takes back what was said there. */
+export const changeFrameAttributes = (object, frame, attributes) => void change(() => request("frame_attributes", { object, frame, attributes }));
+
+/** Replace classes and attributes. */
+export const setSchema = (schema) => change(() => request("schema", { schema }));
+
+/** Say of the masks of what is chosen, or of all objects, that somebody looked at them; again: that nobody did. */
+export async function review(first, last) {
+  const objects = state.chosenIds.length ? state.chosenIds : state.objects.map(({ id }) => id);
+  const marks = objects.flatMap((id) => [...state.marksOf(id)].filter(([frame]) => frame >= first && frame <= last));
+  const reviewed = !marks.length || marks.some(([, mark]) => !mark.reviewed);
+  const answer = await change(() => request("reviewed", { objects, first, last, reviewed }));
+  if (answer && first !== last) notice(`${answer.masks} masks are ${reviewed ? "reviewed" : "to be reviewed again"}.`);
+}
+
 /** Hide or show, lock or unlock what is chosen: an object, or all of a group. */
 export function toggleChosen(what) {
   const chosen = state.objects.filter((item) => state.chosenIds.includes(item.id));

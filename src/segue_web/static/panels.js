@@ -79,7 +79,8 @@ function showObjects() {
 function objectRow(item, number) {
   const edits = state.mode === "annotate";
   const change = (values) => changeObjects([item.id], values);
-  const colour = make("input", { type: "color", value: item.colour, title: "Colour", "aria-label": `Colour of ${item.name}`, disabled: !edits });
+  const colour = make("input", { type: "color", value: item.colour, title: "Colour", "aria-label": `Colour of ${item.name}`, disabled: !edits || Boolean(item.classColour) });
+  if (item.classColour) colour.title = "Colour of its class";
   colour.onchange = () => change({ colour: colour.value });
   const pick = make("button", {
     className: "pick", title: [item.name, item.category].filter(Boolean).join(", "),
@@ -121,6 +122,7 @@ function showHere() {
     if (mark.kind === "tracked" || (mark.kind === "imported" && mark.score < 1)) text += `, confidence ${mark.score.toFixed(2)}`;
     else if (mark.score < 1) text += `, expected overlap with the object ${mark.score.toFixed(2)}`;
     text += mark.area ? `; ${mark.area.toLocaleString("en")} pixels.` : ".";
+    if (mark.reviewed) text += " Reviewed.";
   }
   element("here-text").textContent = text;
 }

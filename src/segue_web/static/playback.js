@@ -70,7 +70,7 @@ export function goSought(direction) {
   const frames = state.sought;
   const next = direction > 0 ? frames.find((frame) => frame > state.frame) : frames.reverse().find((frame) => frame < state.frame);
   if (next !== undefined) go(next);
-  else notice(`No frame ${direction > 0 ? "after" : "before"} this one is ${{ given: "corrected", missing: "without a mask", review: "to be reviewed" }[state.settings.seek]}.`);
+  else notice(`No frame ${direction > 0 ? "after" : "before"} this one is ${{ given: "corrected", missing: "without a mask", unreviewed: "without a review", review: "doubtful" }[state.settings.seek]}.`);
 }
 
 /** To the least sure frame but this one. */

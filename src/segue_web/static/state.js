@@ -4,8 +4,10 @@
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, pixel_aspect: number,
  *   times: number[] | null}} Video
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?: string,
- *   attributes?: Record<string, string>}} TrackedObject
- * @typedef {{kind: string, score: number, area: number}} FrameAnnotation
+ *   attributes?: Record<string, string>, frame_attributes?: Record<string, Record<string, string>>, classColour?: boolean}} TrackedObject
+ * @typedef {{name: string, type: string, of: string, values: string[]}} AttributeDefinition
+ * @typedef {{classes: {name: string, colour: string | null, key: string | null, attributes: AttributeDefinition[]}[], attributes: AttributeDefinition[]}} LabelSchema
+ * @typedef {{kind: string, score: number, area: number, reviewed: boolean}} FrameAnnotation
  * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>, difference?: Record<string, string[]>,
  *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number]>}} FrameData
@@ -36,8 +38,10 @@ class State {
   history = { undo: null, redo: null };
   /** @type {Running | null} */
   running = null;
-  /** what an object may be; empty where it may be anything @type {string[]} */
-  classes = [];
+  /** what objects may be, and what is to be said of them; anything where it has no classes @type {LabelSchema} */
+  schema = { classes: [], attributes: [] };
+  /** the objects as the server tells them, with colours of their own @type {TrackedObject[]} */
+  known = [];
   /** what the project can be exported to @type {{id: string, group: string, name: string, text: string}[]} */
   formats = [];
   frame = 0;
@@ -77,7 +81,7 @@ class State {
   /** @type {string[]} */
   names = [];
   /** @type {Record<string, any>} */
-  settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, labels: false, speed: 1, loop: false, stride: 10, seek: "given", detector: "", from: -1, to: -1 };
+  settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, labels: false, classColours: true, speed: 1, loop: false, stride: 10, seek: "given", detector: "", from: -1, to: -1 };
   /** @type {Set<() => void>} */
   listeners = new Set();
   due = false;
@@ -101,8 +105,8 @@ class State {
 
   setTimeline(rows) {
     this.marks = new Map();
-    for (const [frame, object, kind, score, area] of rows) {
-      this.marksOf(object).set(frame, { kind, score, area });
+    for (const [frame, object, kind, score, area, reviewed] of rows) {
+      this.marksOf(object).set(frame, { kind, score, area, reviewed: Boolean(reviewed) });
     }
   }
 
@@ -117,8 +121,8 @@ class State {
     if (data.revision < Math.max(this.forgotten, this.frameData.get(data.frame)?.revision ?? 0)) return false;
     this.frameData.set(data.frame, data);
     for (const marks of this.marks.values()) marks.delete(data.frame);
-    for (const [id, [kind, score, area]] of Object.entries(data.marks)) {
-      this.marksOf(Number(id)).set(data.frame, { kind, score, area });
+    for (const [id, [kind, score, area, reviewed]] of Object.entries(data.marks)) {
+      this.marksOf(Number(id)).set(data.frame, { kind, score, area, reviewed: Boolean(reviewed) });
     }
     if (this.frameData.size > 400) {
       for (const key of [...this.frameData.keys()].slice(0, 100)) if (Math.abs(key - this.frame) > 50) this.frameData.delete(key);
@@ -154,12 +158,16 @@ class State {
     return [...new Set(frames.map(([frame]) => frame))].sort((a, b) => a - b);
   }
 
-  /** frames that the keys , and . go to: corrected ones, those where what is chosen lacks a mask, or those to review */
+  /** frames that the keys , and . go to: corrected ones, those where what is chosen lacks a mask or a review, or doubtful ones */
   get sought() {
     if (this.settings.seek === "review") return [...new Set(this.unsure().map(({ frame }) => frame))].sort((a, b) => a - b);
-    if (this.settings.seek !== "missing") return this.framesOf("given");
+    if (this.settings.seek === "given") return this.framesOf("given");
     const [first, last] = this.wanted;
     const marks = (this.chosenIds.length ? this.chosenIds : this.objects.map(({ id }) => id)).map((id) => this.marksOf(id));
+    if (this.settings.seek === "unreviewed") {
+      const frames = marks.flatMap((known) => [...known].filter(([, mark]) => !mark.reviewed).map(([frame]) => frame));
+      return [...new Set(frames)].filter((frame) => frame >= first && frame <= last).sort((a, b) => a - b);
+    }
     return Array.from({ length: last - first + 1 }, (_, i) => first + i).filter((frame) => marks.some((known) => !known.has(frame)));
   }
 
@@ -228,7 +236,12 @@ class State {
 
   /** Take the objects that there are; where the chosen one is gone, the last is. */
   setObjects(objects) {
-    this.objects = objects;
+    this.known = objects;
+    const colours = new Map(this.settings.classColours ? this.schema.classes.map(({ name, colour }) => [name, colour]) : []);
+    this.objects = objects.map((item) => {
+      const colour = colours.get(item.category);
+      return colour ? { ...item, colour, classColour: true } : item;
+    });
     if (!this.chosenIds.length) this.group = null;
     if (this.group === null && !this.chosenObject && !this.target.fresh) this.choose(objects[objects.length - 1]?.id ?? null);
   }
@@ -243,15 +256,20 @@ class State {
     return this.objects.find((item) => item.id === this.object);
   }
 
+  /** What is to be said of an object. @returns {AttributeDefinition[]} */
+  attributesOf(item) {
+    return [...this.schema.attributes, ...(this.schema.classes.find(({ name }) => name === item.category)?.attributes ?? [])];
+  }
+
   /** Frames to look at next: where an object jumps or falls apart, and the least sure ones; none of an object within ten frames. */
   unsure() {
     const limit = Number(this.settings.threshold);
-    const isUnsure = ([, mark]) => mark.area > 0 && mark.score < (mark.kind === "given" ? Math.min(limit, DOUBTFUL) : limit);
+    const isUnsure = ([, mark]) => mark.area > 0 && !mark.reviewed && mark.score < (mark.kind === "given" ? Math.min(limit, DOUBTFUL) : limit);
     const all = this.objects.flatMap((object) => {
       /** @type {{frame: number, object: TrackedObject, value: number, text: string}[]} */
       const kept = [];
       const marks = this.marksOf(object.id);
-      const strange = this.flaws.filter(([frame, id]) => id === object.id && (marks.get(frame)?.area ?? 0) > 0 && marks.get(frame)?.kind !== "given")
+      const strange = this.flaws.filter(([frame, id]) => id === object.id && (marks.get(frame)?.area ?? 0) > 0 && marks.get(frame)?.kind !== "given" && !marks.get(frame)?.reviewed)
         .map(([frame, , text]) => ({ frame, object, value: marks.get(frame)?.score ?? 1, text }));
       const doubtful = [...marks].filter(isUnsure).sort(([, a], [, b]) => a.score - b.score)
         .map(([frame, { score: value }]) => ({ frame, object, value, text: value.toFixed(2) }));

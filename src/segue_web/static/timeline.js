@@ -227,6 +227,12 @@ class Timeline {
         context.globalAlpha = 0.5;
         context.fillRect(x, top + full + 1, wide, 1.5);
       }
+      if (mark.reviewed) {
+        context.globalAlpha = 1;
+        context.fillStyle = text;
+        context.fillRect(x, top, wide, 2);
+        context.fillStyle = item.colour;
+      }
       if (mark.kind === "given") given.push(this.x(frame));
     }
     context.globalAlpha = 1;

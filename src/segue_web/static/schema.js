@@ -1,0 +1,116 @@
+// What objects may be, and what is to be said of them: the dialog of the label schema, and the choice of a class.
+
+import { dialog, iconButton, make, notice, span, tick } from "./dom.js";
+import { changeObjects, setSchema } from "./edits.js";
+import { remember } from "./link.js";
+import { state } from "./state.js";
+
+/** colours of new classes */
+const COLOURS = ["#f2495c", "#ffb020", "#37c978", "#35b6f2", "#b877f2", "#f277b6", "#8fd14f", "#f28b54"];
+
+const KINDS = { choice: "choice", text: "text", check: "check box" };
+const OWNERS = { object: "of an object", frame: "of a frame" };
+
+const select = (label, options, value, onchange) => {
+  const node = make("select", { "aria-label": label }, Object.entries(options).map(([id, text]) => make("option", { value: id, textContent: text })));
+  node.value = value;
+  node.onchange = () => onchange(node.value);
+  return node;
+};
+const field = (label, value, onchange, values = {}) => {
+  const node = make("input", { value, "aria-label": label, placeholder: label, ...values });
+  node.oninput = () => onchange(node.value);
+  return node;
+};
+
+/** Change classes and attributes; nothing is changed before it is saved. */
+export function schemaDialog() {
+  /** @type {import("./state.js").LabelSchema} */
+  let draft = structuredClone(state.schema);
+  const box = make("div", { className: "schema" });
+  const byClass = tick("Objects have the colour of their class in the image", { checked: state.settings.classColours });
+  byClass.label.className = "tick";
+  byClass.box.onchange = () => { remember("classColours", byClass.box.checked); state.setObjects(state.known); };
+
+  const attributeRow = (list, item) => make("li", { className: "row" }, [
+    field("Attribute", item.name, (text) => { item.name = text; }, { className: "grow", maxLength: 80 }),
+    select(`Kind of ${item.name}`, KINDS, item.type, (kind) => { item.type = kind; if (kind !== "choice") item.values = []; show(); }),
+    select(`Owner of ${item.name}`, OWNERS, item.of, (owner) => { item.of = owner; }),
+    ...(item.type === "choice" ? [field("Values, with commas", item.values.join(", "), (text) => { item.values = text.split(",").map((one) => one.trim()).filter(Boolean); }, { className: "grow" })] : []),
+    iconButton("trash", `Remove ${item.name}`, () => { list.splice(list.indexOf(item), 1); show(); }),
+  ]);
+  const adder = (list, title) => make("button", { textContent: "Attribute", title, "aria-label": title, onclick: () => { list.push({ name: "", type: "check", of: "frame", values: [] }); show(); } });
+  const classRow = (item) => make("li", {}, [
+    make("div", { className: "row" }, [
+      field("Colour", item.colour ?? "#808080", (text) => { item.colour = text; }, { type: "color" }),
+      field("Class", item.name, (text) => { item.name = text; }, { className: "grow", maxLength: 80 }),
+      field("Key", item.key ?? "", (text) => { item.key = text || null; }, { className: "one", maxLength: 1 }),
+      adder(item.attributes, `New attribute of ${item.name}`),
+      iconButton("trash", `Remove ${item.name}`, () => { draft.classes.splice(draft.classes.indexOf(item), 1); show(); }),
+    ]),
+    make("ul", {}, item.attributes.map((one) => attributeRow(item.attributes, one))),
+  ]);
+  const addClass = () => {
+    const number = draft.classes.length + 1;
+    draft.classes.push({ name: "", colour: COLOURS[(number - 1) % COLOURS.length], key: number < 10 ? String(number) : null, attributes: [] });
+    show();
+    box.querySelector(".classes > li:last-child .grow")?.focus();
+  };
+  const show = () => box.replaceChildren(
+    make("h3", { textContent: "Classes" }),
+    make("ul", { className: "classes" }, draft.classes.map(classRow)),
+    make("div", { className: "row" }, [make("button", { textContent: "New class", onclick: addClass })]),
+    make("h3", { textContent: "Attributes of every class" }),
+    make("ul", {}, draft.attributes.map((one) => attributeRow(draft.attributes, one))),
+    make("div", { className: "row" }, [adder(draft.attributes, "New attribute of every class")]),
+  );
+  const file = make("input", { type: "file", accept: ".json", "aria-label": "File of a label schema" });
+  file.onchange = async () => {
+    try {
+      draft = wholeSchema(JSON.parse(await file.files[0].text()));
+      show();
+    } catch { notice("This file is no label schema in JSON.", "bad"); }
+  };
+  const save = async () => { if (await setSchema(draft)) whole.close(); };
+  show();
+  const whole = dialog("Classes and attributes", [
+    make("p", { className: "quiet", textContent: "Without classes, objects may be anything. A value of a frame holds until you change it on a later one. K and the key give the chosen object a class." }),
+    box, byClass.label,
+    make("div", { className: "row" }, [make("label", { className: "grow" }, ["From a file", file]), make("button", { textContent: "Save as a file", onclick: () => download(draft) })]),
+    make("button", { className: "primary", textContent: "Save", onclick: save }),
+  ]);
+  whole.classList.add("broad");
+}
+
+/** A schema of a file or of the server, with all that may be left out. @returns {import("./state.js").LabelSchema} */
+export function wholeSchema({ classes = [], attributes = [] } = {}) {
+  const whole = (list) => list.map((item) => ({ type: "text", of: "object", values: [], ...item }));
+  return { classes: classes.map((item) => ({ colour: null, key: null, ...item, attributes: whole(item.attributes ?? []) })), attributes: whole(attributes) };
+}
+
+function download(schema) {
+  const address = URL.createObjectURL(new Blob([`${JSON.stringify(schema, null, 1)}\n`], { type: "application/json" }));
+  make("a", { href: address, download: "schema.json" }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+}
+
+/** Choose the class of the chosen object, by a click or by its key. */
+export function classDialog() {
+  const item = state.chosenObject;
+  if (!item) return;
+  const give = (category) => { box.close(); if (category !== item.category) changeObjects([item.id], { category }); };
+  const { classes } = state.schema;
+  const choice = ({ name, colour, key }) => {
+    const sign = make("i", { className: "swatch" });
+    sign.style.background = colour ?? "transparent";
+    return make("button", { className: "class", "aria-pressed": item.category === name, onclick: () => give(name) }, [sign, span(name, "grow cut"), ...(key ? [make("kbd", { textContent: key.toUpperCase() })] : [])]);
+  };
+  const box = dialog(`Class of ${item.name}`, [make("div", { className: "choices" }, [...classes.map(choice), make("button", { textContent: "No class", onclick: () => give("") })])]);
+  box.onkeydown = (event) => {
+    const found = classes.find(({ key }) => key === event.key.toLowerCase());
+    if (!found || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();  // the key is of no command
+    give(found.name);
+  };
+}
