@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from segue.errors import PromptError
 from segue.sessions.background import MaskedMedian, MedianSettings
-from segue.sessions.empty_scene import DOUBT_FROM, Scene, scene_planes
+from segue.sessions.empty_scene import DOUBT_FROM, Scene, in_order, median_of, once_per_scene, scene_planes
 from segue.sessions.video_scenes import LearntBackground, VideoScenes
 
 Bytes = npt.NDArray[np.uint8]
@@ -220,3 +222,33 @@ def test_the_range_is_that_of_numpys_quantiles(stack: tuple[Bytes, npt.NDArray[n
             assert planes[6 + channel, row, column] == np.quantile(seen, 0.9, method="higher")
         else:
             assert planes[channel, row, column] == planes[9 + channel, row, column]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 17, 36])
+def test_values_come_in_order_of_any_number_of_arrays(count: int) -> None:
+    arrays = [*np.random.default_rng(count).integers(0, 256, (count, 40, 50)).astype(np.uint8)]
+    before = [array.copy() for array in arrays]
+    assert np.array_equal(in_order(arrays, range(count)), np.sort(np.stack(arrays), axis=0))
+    assert np.array_equal(arrays, before)
+
+
+def test_the_median_of_two_bright_images_lies_between_them() -> None:
+    bright, brighter = np.full((2, 3), 200, np.uint8), np.full((2, 3), 250, np.uint8)
+    assert np.array_equal(median_of([bright, brighter]), np.full((2, 3), 225, np.uint8))
+
+
+def test_what_a_scene_is_computed_once_for_goes_with_it() -> None:
+    computed = []
+
+    @once_per_scene
+    def brightest(scene: Scene) -> int:
+        computed.append(1)
+        return int(scene.image.max())
+
+    scenes = [Scene.of(np.full((2, 3, 3), level, np.uint8)) for level in range(10)]
+    assert [brightest(scene) for _ in range(2) for scene in scenes] == 2 * [*range(10)]
+    assert len(computed) == 10, "any number of cameras keeps its scene"
+    gone = [weakref.ref(scene) for scene in scenes]
+    scenes.clear()
+    gc.collect()
+    assert not any(each() for each in gone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -502,3 +503,18 @@ def test_what_is_decided_of_the_whole_image_is_logged_and_stands_on_the_strip(
 def test_subtractors_refuse_what_cannot_be_meant(make: Any, message: str) -> None:
     with pytest.raises(SegueError, match=message):
         make()
+
+
+def test_a_session_holds_the_features_that_later_frames_need_alone() -> None:
+    """Of mustan-lite: six frames for context, and one background."""
+    rng, size = np.random.default_rng(0), (96, 128)
+    session = ForegroundSession("mustan-lite", device="cpu")
+    before = {id(each) for each in gc.get_objects() if type(each) is torch.Tensor}
+    for index in range(30):
+        image = rng.integers(100, 110, (*size, 3)).astype(np.uint8)
+        session.step(Frame(index, index / 5, image))
+    gc.collect()
+    held = [each for each in gc.get_objects() if type(each) is torch.Tensor and id(each) not in before]
+    pixels = size[0] * size[1] * 4
+    most = 6 * 3 * pixels + 45 * pixels  # frames with three planes, and what is known of a background
+    assert sum(each.untyped_storage().nbytes() for each in held if each.shape[:1] == (1,)) <= most

@@ -103,8 +103,7 @@ class CuesByScene(nn.Module):
         )
         frame = CONTRAST * sum((inside, inside_all, median, median_all, *beside))
         self.bounded = _halving([-CONTRAST * inside, -CONTRAST * inside_all, noise])
-        self.frame = _halving([frame])
-        self.beside = nn.ModuleList(_halving([-CONTRAST * each]) for each in beside)
+        self.frames = _halving([frame, *(-CONTRAST * each for each in beside)])
         self.scene = _halving(
             [-CONTRAST * median, -CONTRAST * median_all, CONTRAST * widths, shares, -noise], bias
         )
@@ -129,15 +128,11 @@ class CuesByScene(nn.Module):
         )
         return *wide, self.scene(known.contiguous(memory_format=torch.channels_last))
 
-    def of_context(self, frame: Tensor) -> tuple[Tensor, ...]:
-        """Parts of the layer, each (N, C, h, w), of a frame (N, 3, H, W) as each of the context frames."""
-        return tuple(conv(frame) for conv in self.beside)
-
     def forward(self, frame: Tensor, context: Sequence[Tensor], scene: Sequence[Tensor]) -> Tensor:
-        """The layer, (N, C, h, w), for a frame (N, 3, H, W), its own parts of context frames, and a scene."""
+        """The layer, (N, C, h, w), for a frame, context frames, each (N, 3, H, W), and a scene."""
         low, high, scale, known = scene
         cues = torch.cat([frame] * 3, 1).clamp_(low, high).mul_(scale)
-        parts = convolve(self.frame, frame, sum(context, known))
+        parts = convolve(self.frames, torch.cat([frame, *context], 1), known)
         return norm_relu(self.bounded, nn.Identity(), cues, parts)
 
 

@@ -110,14 +110,13 @@ class MustanLite(nn.Module):
         """Pixels, and features of 16, 24, 32 and 96 channels at strides 2, 4, 8 and 16.
 
         A scene comes as its planes, (N, 21, H, W) in [0, 1]; a frame of the context gives its pixels alone.
-        Prepared for inference, scene and context give what the cues take of them instead of pixels; that of
-        the scene comes last.
+        Prepared for inference, a scene gives what the cues take of it instead of pixels; that comes last.
         A network with flow takes the flow image of the current frame, (N, 2, H, W) in [0, 1], the flow to
         the frame six before it first; its maps at the same strides come last.
         """
         cues = self._cues_of(frames)
-        if role == CONTEXT:  # as the differences take it, once for all frames that see it
-            return (frames.contiguous(),) if cues is None else cues.of_context(frames)
+        if role == CONTEXT:  # as the differences take it
+            return (frames.contiguous() if cues is None else frames,)
         if role == SCENE:
             known = (frames,) if cues is None else cues.of_scene(frames)
             return (*self.encoder(frames[:, IMAGE] * 2 - 1), *known)
@@ -180,12 +179,10 @@ class MustanLite(nn.Module):
 
     def _past(self, current: Features, context: Sequence[Features], background: Features) -> list[Tensor]:
         frame, known = current[0], background[len(FUSED) :]
-        cues = self._cues_of(frame)
+        cues, beside = self._cues_of(frame), [pixels for (pixels,) in context]
         if cues is None:
-            beside = [pixels for (pixels,) in context]
             return self.past(past_cues(frame, known[0], beside))
-        own = [parts[place] for place, parts in enumerate(context)]
-        return self.past.after_first(cues(frame, own, known))
+        return self.past.after_first(cues(frame, beside, known))
 
     def forward(self, window: Tensor, scene: Tensor, flow: Tensor | None = None) -> Tensor:
         """Logits (N, 2, H, W) of the last frame of windows.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from segue.arrays import BoolArray
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
-from segue.sessions.empty_scene import Scene, TemporalQuantileBuffer, in_other_light, too_few
+from segue.sessions.empty_scene import Scene, in_other_light, scene_planes, too_few
 from segue.types import Image
 
 MASK_ABOVE = 0.2  # foreground probability above which a pixel is left out of the background
@@ -82,7 +82,6 @@ class MaskedMedian(Background):
     def restart(self) -> None:
         super().restart()
         self._every = self._settings.every
-        self._past: TemporalQuantileBuffer | None = None  # None where more than a frame has changed
 
     def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
         views = self._views
@@ -105,7 +104,6 @@ class MaskedMedian(Background):
         self.update(image)
         self._frames *= self._settings.least
         self._hidden *= self._settings.least
-        self._past = None
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Take the next frame (H, W, 3), and where something was in front of the background, (H, W)."""
@@ -118,7 +116,7 @@ class MaskedMedian(Background):
         if self.scene is None:
             return
         self._frames = [in_other_light(frame, gains) for frame in self._frames]
-        self.scene, self._past = self.scene.in_other_light(gains), None
+        self.scene = self.scene.in_other_light(gains)
 
     def _reset_transient_state(self) -> None:
         self.restart()
@@ -133,14 +131,8 @@ class MaskedMedian(Background):
         self._learn()
 
     def _learn(self) -> None:
-        """Make the scene of the kept frames, of which only the last one is new where the past is known."""
-        fresh = slice(-1, None)
-        if self._past is None:
-            room = max(self._settings.keep, self._settings.least)
-            self._past, fresh = TemporalQuantileBuffer(room, self._hidden[-1].shape), slice(None)
-        for frame, hidden in zip(self._frames[fresh], self._hidden[fresh], strict=True):
-            self._past.add(frame, hidden)
-        self.scene = Scene(self._past.planes(self._settings.least))
+        """Make the scene of the kept frames."""
+        self.scene = Scene(scene_planes(self._frames, self._hidden, self._settings.least))
 
     def _heal(self, frame: Image, hidden: BoolArray) -> None:
         """Recompute the masks of kept frames where too few of them show the scene and the new one does."""
@@ -153,7 +145,6 @@ class MaskedMedian(Background):
         now = frame[:, renewed].astype(np.int16)
         for kept, mask in zip(self._frames, self._hidden, strict=True):
             mask[renewed] = np.abs(kept[:, renewed] - now).max(axis=0) > _LIKE
-        self._past = None
 
     def _due(self) -> bool:
         """Whether the next frame is kept; makes room for it."""
@@ -170,4 +161,4 @@ class MaskedMedian(Background):
         return False
 
     def _keep_only(self, which: slice) -> None:
-        self._frames, self._hidden, self._past = self._frames[which], self._hidden[which], None
+        self._frames, self._hidden = self._frames[which], self._hidden[which]

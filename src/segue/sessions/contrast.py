@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.backgrounds import Background
-from segue.sessions.empty_scene import Scene
+from segue.sessions.empty_scene import Scene, once_per_scene
 from segue.sessions.segmenters import SegmenterInput
 from segue.sessions.stages import Stage, WorkFrame
 
@@ -62,16 +61,21 @@ class Contrast(Stage):
             frame.context = {offset: SegmenterInput(gain.act(each.image)) for offset, each in beside}
 
 
-@lru_cache(maxsize=4)
 def in_usual_contrast(scene: Scene) -> tuple[ContrastGain, Scene]:
     """The gain of a scene, and the scene with it."""
     gain = contrast_gain(scene)
-    return gain, gain.of_scene(scene)
+    return gain, scene if gain == PLAIN else _shown(scene)
 
 
+@once_per_scene
 def contrast_gain(scene: Scene) -> ContrastGain:
     """The gain that gives a scene usual contrast; 1 if it has."""
     grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(grey[::4, ::4], ENDS)
     gain = min(SPREAD / max(high - low, 1.0), MOST_GAIN)
     return ContrastGain(float(gain), float(low + high) / 2) if gain > WORTH else PLAIN
+
+
+@once_per_scene
+def _shown(scene: Scene) -> Scene:
+    return contrast_gain(scene).of_scene(scene)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, wraps
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ from segue.errors import PromptError
 from segue.types import Image
 
 Level = TypeVar("Level", np.uint8, np.float32)
+Known = TypeVar("Known")
 
 PLANES = 21  # planes of a scene
 
@@ -22,7 +25,7 @@ LOW = 0.1  # the range of a pixel reaches from this quantile of its past to the 
 DOUBT_FROM = 5  # with fewer kept frames a single one in which a pixel was background is enough
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Scene:
     """Background statistics.
 
@@ -60,6 +63,23 @@ class Scene:
         return Scene(np.concatenate([in_other_light(self.planes[:18], gains), self.planes[18:]]))
 
 
+def once_per_scene(compute: Callable[[Scene], Known]) -> Callable[[Scene], Known]:
+    """A function that is computed once for each scene in use, by any number of sessions.
+
+    Its results must not hold the scene.
+    """
+    known: WeakKeyDictionary[Scene, Known] = WeakKeyDictionary()
+
+    @wraps(compute)
+    def look_up(scene: Scene) -> Known:
+        found = known.get(scene)
+        if found is None:
+            found = known[scene] = compute(scene)
+        return found
+
+    return look_up
+
+
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
     """Whether two sizes (height, width) are the same image enlarged or reduced, up to rounding."""
     (height, width), (rows, columns) = size, other
@@ -82,61 +102,77 @@ def in_other_light(planes: UInt8Array, gains: Sequence[float]) -> UInt8Array:
     return lit
 
 
-class TemporalQuantileBuffer:
-    """The values of each pixel in ascending order: of all frames, and of those in which it was background."""
-
-    def __init__(self, keep: int, size: tuple[int, int]) -> None:
-        self._all, self._visible = (np.empty((keep, 3, *size), np.uint8) for _ in range(2))
-        self._hidden: list[BoolArray] = []
-
-    def add(self, frame: UInt8Array, hidden: BoolArray) -> None:
-        """Take a frame, (3, H, W), and where something was in front of the background, (H, W)."""
-        self._hidden.append(hidden)
-        count = len(self._hidden)
-        sort_in(self._all[:count], frame)
-        sort_in(self._visible[:count], np.where(hidden, np.uint8(255), frame))  # which comes last
-
-    def planes(self, least: int) -> UInt8Array:
-        """The planes of a :class:`Scene`; a pixel needs ``least`` frames in which it was background."""
-        hidden, count = np.stack(self._hidden), len(self._hidden)
-        covered = hidden.sum(0, dtype=np.uint8)
-        changes = (hidden[1:] ^ hidden[:-1]).sum(0, dtype=np.uint8)
-        shown = np.uint8(count) - covered
-        partly = (covered > 0) & ~too_few(shown, count, least)
-        of_all = np.concatenate([self._all[rank] for rank in ranks(count)])
-        background, pixels = of_all.copy(), np.flatnonzero(partly)
-        values = self._visible.reshape(len(self._visible), 3, -1)
-        for i, rank in enumerate(ranks(shown.reshape(-1)[pixels].astype(np.intp))):
-            for channel in range(3):
-                background[3 * i + channel].reshape(-1)[pixels] = values[rank, channel, pixels]
-        shares = np.arange(256) * 255
-        often = (shares // count).astype(np.uint8)[covered]
-        restless = (shares // max(1, count - 1)).astype(np.uint8)[changes]
-        known = np.full_like(often, min(255, 7 * count))
-        return np.concatenate([background, of_all, np.stack([often, restless, known])])
-
-
 def scene_planes(
     frames: Iterable[UInt8Array], hidden: Sequence[BoolArray] | BoolArray, least: int
 ) -> UInt8Array:
-    """Temporal statistics (21, H, W) of frames (3, H, W); see :meth:`TemporalQuantileBuffer.planes`.
+    """The planes (21, H, W) of a :class:`Scene` of frames (3, H, W).
 
-    ``hidden``, (H, W) each, is where something was in front of the background.
+    ``hidden``, (H, W) each, is where something was in front of the background; a pixel needs ``least`` frames
+    in which it was background.
     """
-    past = TemporalQuantileBuffer(len(hidden), hidden[0].shape)
-    for frame, covered in zip(frames, hidden, strict=True):
-        past.add(frame, covered)
-    return past.planes(least)
+    values, covers = [*frames], np.stack([*hidden])
+    count = len(values)
+    covered = covers.sum(0, dtype=np.uint8)
+    changes = (covers[1:] ^ covers[:-1]).sum(0, dtype=np.uint8)
+    shown = np.uint8(count) - covered
+    partly = (covered > 0) & ~too_few(shown, count, least)
+    of_all = np.concatenate(in_order(values, ranks(count)))
+    background, pixels = of_all.copy(), np.flatnonzero(partly)
+    if pixels.size:
+        out = covers.reshape(count, -1)[:, pixels]
+        visible = [
+            np.where(beside, np.uint8(255), frame.reshape(3, -1)[:, pixels])  # which comes last
+            for frame, beside in zip(values, out, strict=True)
+        ]
+        stack = np.stack(in_order(visible, range(count)))
+        for i, rank in enumerate(ranks(shown.reshape(-1)[pixels].astype(np.intp))):
+            for channel in range(3):
+                background[3 * i + channel].reshape(-1)[pixels] = stack[rank, channel, np.arange(len(pixels))]
+    shares = np.arange(256) * 255
+    often = (shares // count).astype(np.uint8)[covered]
+    restless = (shares // max(1, count - 1)).astype(np.uint8)[changes]
+    known = np.full_like(often, min(255, 7 * count))
+    return np.concatenate([background, of_all, np.stack([often, restless, known])])
 
 
-def sort_in(stack: npt.NDArray[Level], values: npt.NDArray[Level]) -> None:
-    """Put values into their places in an ascending stack, whose last entry is free."""
-    # What is smaller stays, the value comes after it, and the rest moves on by one.
-    moved = np.empty_like(stack)
-    moved[0] = values
-    np.maximum(stack[:-1], values, out=moved[1:])
-    np.minimum(stack[:-1], moved[:-1], out=stack[:-1])
-    stack[-1] = moved[-1]
+BLOCK = 1 << 16
+"""Values that are put in order together, so that they stay in the cache."""
+
+
+def in_order(arrays: Sequence[npt.NDArray[Level]], places: Iterable[int]) -> list[npt.NDArray[Level]]:
+    """Arrays of one shape with the values that come at some places in ascending order, at each element."""
+    shape, wanted = arrays[0].shape, [*places]
+    flat = [np.asarray(each).reshape(-1) for each in arrays]
+    found = [np.empty_like(flat[0]) for _ in wanted]
+    for begin in range(0, flat[0].size, BLOCK):
+        part = slice(begin, begin + BLOCK)
+        rows = [each[part].copy() for each in flat]
+        free = np.empty_like(rows[0])
+        for low, high in comparators(len(rows)):
+            one, other = rows[low], rows[high]
+            np.minimum(one, other, out=free)
+            np.maximum(one, other, out=other)
+            rows[low], free = free, one
+        for place, array in zip(wanted, found, strict=True):
+            array[part] = rows[place]
+    return [array.reshape(shape) for array in found]
+
+
+@lru_cache(maxsize=64)
+def comparators(count: int) -> tuple[tuple[int, int], ...]:
+    """Pairs of places that sort so many values where each pair is put in order, one after the other.
+
+    Batcher's odd-even merge sort (Sorting networks and their applications, AFIPS 1968).
+    """
+    sizes = [1 << power for power in range(count.bit_length())]
+    return tuple(
+        (place + i, place + i + step)
+        for size in sizes
+        for step in reversed([each for each in sizes if each <= size])
+        for place in range(step % size, count - step, 2 * step)
+        for i in range(min(step, count - place - step))
+        if (place + i) // (2 * size) == (place + i + step) // (2 * size)
+    )
 
 
 def ranks(count: Any) -> tuple[Any, Any, Any]:
@@ -152,9 +188,8 @@ def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> BoolAr
 
 def median_of(arrays: Sequence[npt.NDArray[Level]]) -> npt.NDArray[Level]:
     """Median of arrays of one shape, (H, W) or (H, W, C); of an even number the mean of the middle two."""
-    stack, middle = np.stack(arrays), len(arrays) // 2
-    for last in range(1, len(stack)):
-        sort_in(stack[: last + 1], stack[last].copy())
-    if len(stack) % 2:
-        return np.asarray(stack[middle])
-    return np.asarray((stack[middle - 1] + stack[middle]) / 2, stack.dtype)
+    middle = len(arrays) // 2
+    if len(arrays) % 2:
+        return in_order(arrays, [middle])[0]
+    low, high = in_order(arrays, [middle - 1, middle])
+    return np.asarray((low.astype(np.float32) + high) / 2, low.dtype)

@@ -312,6 +312,7 @@ class ForegroundSession(ExplainedSession):
             named = frame.index, frame.time, frame.size
             result = self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
             self._due.append((result, frame.explanation))
+            frame.maps = frame.explanation = None  # the frame may stay as context
             self._num_emitted += 1
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
 
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.masks.pieces import Pieces
 from segue.sessions.backgrounds import Background
-from segue.sessions.empty_scene import Scene
+from segue.sessions.empty_scene import Scene, once_per_scene
 from segue.sessions.stages import Stage, WorkFrame
 from segue.types import Image
 
@@ -82,7 +80,7 @@ def _is_light(piece: BoolArray, image: Image, empty: Float32Array) -> bool:
     return float(np.percentile(steepness(brighter)[flat], SHARPEST)) < soft * level
 
 
-@lru_cache(maxsize=4)
+@once_per_scene
 def _brightness_of(scene: Scene) -> Float32Array:
     return brightness(scene.image)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ from segue.sessions.explaining import Rows, explain
 from segue.sessions.extra_inputs import Extra
 from segue.types import Image
 from segue.weights.prepared import Prepared
+
+BACKGROUNDS = 4
+"""Backgrounds in use whose features are kept: one that is sharp, and others blurred like frames."""
 
 
 @dataclass(slots=True, eq=False)
@@ -119,6 +122,7 @@ class NetworkSegmenter(Segmenter):
         self.capabilities = replace(able, flow_provider=provider)
         self._flow = None if provider is None else FlowImages(provider, able.flow_gaps)
         gaps = () if self._flow is None else able.flow_gaps
+        self._roles = {role for _, role in network.context}
         beside = (*(offset for offset, _ in network.context), *(-gap for gap in gaps))
         self.offsets = tuple(dict.fromkeys(beside))
         self.name = f"{type(network).__name__} in {prepared.precision}"
@@ -128,7 +132,7 @@ class NetworkSegmenter(Segmenter):
         if self._flow is None and (able.flow or able.depth):
             self.extra = "flow" if able.flow else "depth"
         self.stages = able.stages
-        self._backgrounds: deque[tuple[Scene, Features]] = deque(maxlen=4)  # sharp, and blurred like frames
+        self._backgrounds: WeakKeyDictionary[Scene, Features] = WeakKeyDictionary()  # the last used last
 
     def restart(self) -> None:
         self._backgrounds.clear()
@@ -140,19 +144,27 @@ class NetworkSegmenter(Segmenter):
         network, (height, width) = self._network, frame.image.shape[:2]
         if self._flow is not None:
             frame.plane = self._flow(frame.image, [context[-gap].image for gap in self._flow.gaps])
+        self._last = frame, context, scene
         with self._guard():
-            current = self._encoded(frame, network.current)
-            beside = [self._encoded(context[offset], role) for offset, role in network.context]
-            background = self._encoded_background(scene)
             size = padded_size((height, width), network.size_multiple)
-            logits = network.decode(current, beside, background, size)
-        self._last = current, beside, background, frame.plane
+            logits = network.decode(*self._features(frame, context, scene), size)
         inside = logits[0, :, :height, :width]
         return np.asarray(inside.float().sigmoid_().cpu().numpy(), np.float32)
 
     @torch.inference_mode()
     def explanation(self) -> Rows:
-        return explain(self._network, self.capabilities, *self._last)
+        frame, context, scene = self._last
+        return explain(self._network, self.capabilities, *self._features(frame, context, scene), frame.plane)
+
+    def _features(
+        self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
+    ) -> tuple[Features, list[Features], Features | None]:
+        """What the network decodes: features of a frame, of its context and of the scene."""
+        current = self._encoded(frame, self._network.current)
+        if self._network.current not in self._roles:
+            del frame.features[self._network.current]  # nobody asks for them again
+        beside = [self._encoded(context[offset], role) for offset, role in self._network.context]
+        return current, beside, self._encoded_background(scene)
 
     def _encoded(self, frame: SegmenterInput, role: str) -> Features:
         """Features of a frame in a role, which are computed once."""
@@ -166,15 +178,15 @@ class NetworkSegmenter(Segmenter):
     def _encoded_background(self, scene: Scene) -> Features | None:
         if self._network.background is None:
             return None
-        found = next((each for each in self._backgrounds if each[0] is scene), None)
+        found = self._backgrounds.pop(scene, None)
         if found is None:
+            while len(self._backgrounds) >= BACKGROUNDS:
+                del self._backgrounds[next(iter(self._backgrounds))]
             planes = self.capabilities.temporal_quantiles
             known = self._tensor(scene.planes) if planes else self._prepared(scene.image)
-            found = scene, self._network.encode(known, self._network.background)
-        else:
-            self._backgrounds.remove(found)
-        self._backgrounds.append(found)  # the least recently used one goes
-        return found[1]
+            found = self._network.encode(known, self._network.background)
+        self._backgrounds[scene] = found
+        return found
 
     def _tensor(self, planes: npt.NDArray[np.uint8]) -> Tensor:
         """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
