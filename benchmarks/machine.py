@@ -14,10 +14,9 @@ from pathlib import Path
 
 import torch
 
-from segue.system import processor
+from segue.system import busy_seconds, processor
 
 STATUS = Path("/proc/self/status")
-STAT = Path("/proc/stat")
 IDLE = 0.1
 """Cores that other programs may use on average on a machine that counts as idle."""
 
@@ -97,7 +96,7 @@ class Load:
     def now(cls) -> Load:
         """This moment."""
         children = os.times()[2:4]  # counted in steps of 10 ms, which would be coarse for this process
-        return cls(time.monotonic(), _busy_seconds(), time.process_time() + sum(children))
+        return cls(time.monotonic(), busy_seconds(), time.process_time() + sum(children))
 
     def others(self) -> float | None:
         """Cores that other programs have used since, on average; None where the system does not tell."""
@@ -132,14 +131,6 @@ def busiest(seconds: float = 1.0, most: int = 3) -> list[str]:
 def said(cores: float | None) -> str:
     """A load in words."""
     return "the use by other programs is not known" if cores is None else f"others used {cores:.2f} cores"
-
-
-def _busy_seconds() -> float | None:
-    """The first line of ``/proc/stat``: user, nice, system, idle, iowait, irq, softirq, steal, and guests."""
-    if not STAT.is_file():
-        return None
-    fields = [int(word) for word in STAT.read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]]
-    return (sum(fields) - sum(fields[3:5])) / os.sysconf("SC_CLK_TCK")
 
 
 def _by_process() -> dict[int, tuple[str, float]]:

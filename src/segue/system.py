@@ -48,6 +48,19 @@ def processor() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
+def busy_seconds() -> float | None:
+    """Processor seconds of all programs since the machine started; None where the system does not tell.
+
+    Those of other virtual machines on the same cores (steal) count.
+    """
+    table = Path("/proc/stat")  # user, nice, system, idle, iowait, irq, softirq, steal, and guests
+    if not table.is_file():
+        return None
+    fields = [int(word) for word in table.read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]]
+    ticks: int = os.sysconf("SC_CLK_TCK")
+    return (sum(fields) - sum(fields[3:5])) / ticks
+
+
 def stop_signals() -> list[signal.Signals]:
     """What asks a program to end: Ctrl-C, SIGTERM, the end of its terminal, Ctrl-Break of Windows."""
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")

@@ -62,3 +62,19 @@ def test_a_layer_serves_small_and_large_maps_in_turn() -> None:
         x = torch.randn(1, 512, side, side)
         expected = conv(x).relu()
         torch.testing.assert_close(fused(x), expected, rtol=0, atol=TOLERANCE * float(expected.max()))
+
+
+def test_threads_share_the_strips_and_give_the_same_bytes() -> None:
+    threads = torch.get_num_threads()
+    conv = nn.Conv2d(96, 128, 3, padding=1).requires_grad_(False)
+    x = torch.randn(2, 96, 61, 40).contiguous(memory_format=torch.channels_last)
+    found = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(FusedConv2d(conv, "relu")(x))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])

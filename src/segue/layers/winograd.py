@@ -2,11 +2,20 @@
 
 NNPACK, which is part of PyTorch, computes tiles of 6x6 outputs by Winograd's algorithm (Lavin & Gray, "Fast
 Algorithms for Convolutional Neural Networks", 2015). In float32 the largest error is about 1e-5 of the
-largest output; a direct convolution has 2e-7. NNPACK has one pool of as many threads as PyTorch had at the
-first call in a process.
+largest output; a direct convolution has 2e-7.
+
+NNPACK computes on one thread. The threads of its own pool wait actively after each call, and take a core from
+those of PyTorch: with two of each on two cores, the next direct convolution takes twice as long. Strips of
+rows go to threads of this module instead.
 """
 
 from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -50,24 +59,87 @@ def convolve(
     ``x``: (B, cin, H, W); ``weight``: (cout, cin, 3, 3), contiguous; ``bias``: (cout,); ``skip``: (B, cout,
     H, W); returns (B, cout, H, W), channels last in memory unless ``skip`` is not.
     """
-    (batch, cin, height, width), cout = x.shape, len(weight)
+    (_, cin, height, width), cout = x.shape, len(weight)
     if skip is None:
-        out = x.new_empty(batch, height, width, cout).permute(0, 3, 1, 2)
+        out = x.new_empty(len(x), height, width, cout).permute(0, 3, 1, 2)
     else:
         out = skip if overwrite else skip.clone()
-    rows = TILE * max(1, STRIP_BYTES // (-(-width // TILE) * TILE_BYTES * (cin + cout)))
-    for image, target in zip(x, out, strict=True):
-        for top in range(0, height, rows):
-            bottom = min(top + rows, height)
-            strip = x.new_zeros(1, cin, bottom - top + 2, width)
-            above, below = max(top - 1, 0), min(bottom + 1, height)
-            strip[0, :, above - top + 1 : below - top + 1] = image[:, above:below]
-            (found,) = torch._nnpack_spatial_convolution(strip, weight, bias, (0, 1))
-            part = target[:, top:bottom]
-            if skip is None:
-                part.copy_(found)
-            else:
-                part.add_(found)
-            if rectify:
-                part.relu_()
+    threads = torch.get_num_threads()
+    fitting = STRIP_BYTES // threads // (-(-width // TILE) * TILE_BYTES * (cin + cout))
+    # Two strips for each thread: one whose core is busy with another program leaves its second to the others.
+    even = height if threads == 1 else -(-height // (2 * threads * TILE))
+    rows = TILE * max(1, min(fitting, even))
+
+    def convolve_strip(number: int, top: int) -> None:
+        bottom = min(top + rows, height)
+        strip = x.new_zeros(1, cin, bottom - top + 2, width)
+        above, below = max(top - 1, 0), min(bottom + 1, height)
+        strip[0, :, above - top + 1 : below - top + 1] = x[number, :, above:below]
+        (found,) = torch._nnpack_spatial_convolution(strip, weight, bias, (0, 1))
+        part = out[number, :, top:bottom]
+        if skip is None:
+            part.copy_(found)
+        else:
+            part.add_(found)
+        if rectify:
+            part.relu_()
+
+    strips = [(number, top) for number in range(len(x)) for top in range(0, height, rows)]
+    _use_one_thread()
+    _run_all([functools.partial(convolve_strip, *strip) for strip in strips], threads)
     return out
+
+
+def _run_all(jobs: list[Callable[[], None]], threads: int) -> None:
+    """Run jobs in this thread and in others; each takes the next one as soon as it is free."""
+    inference = torch.is_inference_mode_enabled()
+
+    def work() -> None:
+        with torch.inference_mode(inference), torch.set_grad_enabled(False):
+            while jobs:
+                try:
+                    job = jobs.pop()
+                except IndexError:  # another thread was faster
+                    return
+                job()
+
+    helpers = min(threads, len(jobs)) - 1
+    helping = [_workers(threads - 1).submit(work) for _ in range(helpers)]
+    work()
+    for helper in helping:
+        if not helper.cancel():
+            helper.result()
+
+
+@functools.cache
+def _workers(count: int) -> ThreadPoolExecutor:
+    """Threads that compute strips for all others, each of them on one thread of PyTorch."""
+    threads, started = torch.get_num_threads(), threading.Barrier(count + 1)
+
+    def start() -> None:
+        torch.get_num_threads()  # takes over the number of the process, which would happen later otherwise
+        torch.set_num_threads(1)
+        started.wait()
+
+    pool = ThreadPoolExecutor(count, "segue-winograd", initializer=start)
+    for _ in range(count):
+        pool.submit(int)
+    started.wait()
+    torch.set_num_threads(threads)  # also for threads that begin later
+    return pool
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_workers.cache_clear)  # a fork has none of the threads
+
+
+@functools.cache
+def _use_one_thread() -> None:
+    """Let NNPACK make its pool, at its first call in a process, while PyTorch has one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        image, weight = torch.zeros(1, 1, TILE, TILE), torch.zeros(1, 1, 3, 3)
+        torch._nnpack_spatial_convolution(image, weight, None, (1, 1))
+    finally:
+        torch.set_num_threads(threads)

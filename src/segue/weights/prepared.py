@@ -6,7 +6,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
@@ -21,6 +21,7 @@ from segue.errors import ArgumentError
 from segue.inputs import kind_of
 from segue.layers.compiling import wanted_compilation
 from segue.layers.running import choose_device, choose_precision, dtype_of_maps, inference_copy, own_precision
+from segue.layers.threads import free_threads
 from segue.registry import NetworkTask
 from segue.weights.available import entry_for
 from segue.weights.identity import network_digest
@@ -68,9 +69,10 @@ class Prepared(Generic[Network]):
     def inference_guard(self) -> Iterator[None]:
         """Run the network for a frame or a window of frames inside of this.
 
-        While its layers arrange their weights on a processor, one thread at a time does.
+        On a processor it takes no more threads than there are free cores, and while its layers arrange their
+        weights, one thread at a time does.
         """
-        with own_precision(self.device):
+        with own_precision(self.device), free_threads() if self.device.type == "cpu" else nullcontext():
             if not self._passes_left or self.device.type != "cpu":
                 yield
                 return
