@@ -190,10 +190,10 @@ def test_a_first_pass_that_failed_refuses_to_go_on() -> None:
         raise MemoryError
 
     before = two.state()
-    two._events.look = fail  # type: ignore[method-assign, assignment]
+    two._session._events.look = fail  # type: ignore[method-assign, assignment]
     with pytest.raises(MemoryError):
         two.take(frames[20])
-    del two._events.look
+    del two._session._events.look
     for again in (lambda: two.take(frames[20]), two.state):
         with pytest.raises(SegueError, match="failed in the middle"):
             again()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ from segue.sessions.base import Checkpointable
 from segue.sessions.empty_scene import Scene
 from segue.sessions.stages import Change
 from segue.types import Image
+
+if TYPE_CHECKING:
+    from segue.sessions.scene_events import SceneEvents
 
 
 class Background(Checkpointable):
@@ -21,8 +25,10 @@ class Background(Checkpointable):
         pans: whether the camera is known to pan on the frame of the last :meth:`seek`.
         changes: whether the image is known to change as a whole there.
         view: number of the view of the camera to which it belongs, if it is known.
+        collects: frames are collected for a later pass, and nothing is to be found in them.
     """
 
+    collects: ClassVar[bool] = False
     scene: Scene | None = None
     pans: bool = False
     changes: bool = False
@@ -32,6 +38,11 @@ class Background(Checkpointable):
     def image(self) -> Image | None:
         """The image of the empty scene, RGB (H, W, 3), uint8, if it is known."""
         return None if self.scene is None else self.scene.image
+
+    def observe(self, index: int, image: Image, event: Change, events: SceneEvents) -> None:
+        """Note what happens to the image as a whole on a frame, RGB (H, W, 3), as it was taken."""
+        if events.views.current is not None:
+            self.view = events.views.current
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Take the next frame, RGB (H, W, 3), and where something was before the scene, (H, W)."""

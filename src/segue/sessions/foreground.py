@@ -172,7 +172,7 @@ class ForegroundSession(ExplainedSession):
         image = self._reduced(frame)
         before, event = self._decision, self._event(frame, image)
         self._decision = decision_of(event, self._events, before)
-        if self._decision not in ("", before):
+        if self._decision not in ("", before) and not self._background.collects:
             _LOGGER.info("frame %d: %s", frame.index, self._decision)
         if self._events.changes:
             self._give_nothing(frame, image)
@@ -236,11 +236,10 @@ class ForegroundSession(ExplainedSession):
                 stage.reset(event)
             if event is Change.light and not self._segmenter.uses_background:
                 self._segmenter.restart()
-        if self._events.pans and not panned and self._completed:
+        if self._events.pans and not panned and self._completed and "follow" in self._stages.names:
             message = f"frame {frame.index}: the camera pans and is followed from here on"
             warnings.warn(message, ForegroundWarning, stacklevel=5)
-        if view is not None:
-            self._background.view = view
+        self._background.observe(frame.index, image, event, self._events)
         return event
 
     def _end_scene(self, event: Change = Change.scene, view: int | None = None) -> None:

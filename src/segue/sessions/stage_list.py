@@ -52,7 +52,7 @@ def stages_for(
         twice = isinstance(background, LearntBackground) and background.of_this_video
         if twice:
             yield CameraFollower(segmenter.offsets, always=True, segmenter=segmenter)
-        elif follow not in (None, "never"):
+        elif follow not in (None, "never") and not background.collects:
             yield _follower(segmenter, follow)
         for name, make in STAGES.items():
             if name in segmenter.stages and (segmenter.uses_background or name not in OF_THE_SCENE):
