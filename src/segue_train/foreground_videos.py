@@ -19,6 +19,7 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.isd import IsdClip
 from segue.datasets.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import DatasetError
+from segue.sessions.camera import CameraStep
 from segue.sessions.extra_inputs import DepthScale
 from segue.sessions.moving_camera import Homography, camera_motion, motion_between, seen_from
 from segue.types import Image
@@ -110,7 +111,8 @@ class MovingCameras:
     def _step(self, number: int, index: int) -> Homography | None:
         """Motion of the camera from the frame before one of a video."""
         first, second = (self.videos[number].read(i) for i in (index - 1, index))
-        return camera_motion(first, second)
+        step = CameraStep.between(first[0], second[0])
+        return camera_motion(first, second, step.matrix(first[0].shape[:2]))
 
 
 def part_of(

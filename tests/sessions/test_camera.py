@@ -16,9 +16,10 @@ from segue.errors import SegueError
 from segue.models.base import ForegroundNetwork
 from segue.models.geometry import reduced_to
 from segue.sessions import SessionState
+from segue.sessions.camera import VIEW_SIDE, CameraStep
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.moving_camera import Homography, camera_motion, seen_from
-from segue.sessions.panning import VIEW_SIDE, WINDOW, CameraStep, PanDetector
+from segue.sessions.panning import WINDOW, PanDetector
 from segue.types import Segmentation
 from tests.sessions.scenes import Bytes, overlap, square_mask, video, with_squares
 from tests.sessions.tiny_foreground import MovesByItself, TinyForeground
@@ -66,7 +67,9 @@ def test_the_motion_of_a_camera_is_found() -> None:
     turned: Homography = np.array([[0.998, -0.02, 4.0], [0.02, 0.998, -2.0], [1e-5, 0, 1]])
     shift = np.array([[1.0, 0, -40], [0, 1, -10], [0, 0, 1]])
     moved = seen_from(LONG, turned @ shift, np.zeros_like(LONG))[:120, :160]
-    found = camera_motion((LONG[10:130, 40:200], NOTHING), (moved, NOTHING))
+    one = LONG[10:130, 40:200]
+    step = CameraStep.between(one, moved).matrix(SIZE)
+    found = camera_motion((one, NOTHING), (moved, NOTHING), step)
     assert found is not None
     corners = np.array([[[10.0, 10.0], [150.0, 10.0], [10.0, 110.0], [150.0, 110.0]]])
     expected, got = (cv2.perspectiveTransform(corners, matrix) for matrix in (turned, found))
@@ -156,4 +159,4 @@ def test_the_function_takes_a_network_or_says_what_is_wrong() -> None:
 
 def test_images_that_have_nothing_in_common_have_no_motion() -> None:
     plain = np.full((*SIZE, 3), 90, np.uint8)
-    assert camera_motion((plain, NOTHING), (plain, NOTHING)) is None
+    assert camera_motion((plain, NOTHING), (plain, NOTHING), CameraStep().matrix(SIZE)) is None

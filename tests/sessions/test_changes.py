@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from segue.models.geometry import reduced_to
+from segue.sessions.camera import VIEW_SIDE, CameraStep
 from segue.sessions.changes import change_between
 from segue.sessions.exposure import exposure
 from segue.sessions.foreground import ForegroundSession
-from segue.sessions.panning import VIEW_SIDE, CameraStep
 from segue.sessions.stages import Change
 from segue.sessions.subtractors import BackgroundDifference
 from segue.video.images import read_image

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from segue.arrays import Float32Array
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.camera import CameraStep
 from segue.sessions.registration import (
     LEAST_GAIN,
     Matrix,
@@ -18,7 +19,6 @@ from segue.sessions.registration import (
     half_grey,
     normalised,
     residual_of,
-    shift,
     support,
     to_frame,
     to_reference,
@@ -27,9 +27,8 @@ from segue.sessions.registration import (
 from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
 
-IDLE_EVERY = 3  # while the camera stands still, only every so many frames is looked at
-FIRST_LOOKS = 12  # so many frames are looked at in any case: the camera may shake from the first one on
-STILL = 0.4  # pixels of half-size images by which phase correlation may be off where the camera stands still
+CHECK_EVERY = 25  # while the camera stands still, every so many frames the place is looked at in any case
+STILL = 0.4  # pixels of half-size images by which its steps may add up where it stands still
 STICKY = 50  # after a clear movement, this many frames are aligned whenever that makes the difference smaller
 SMALLEST = 32  # images with a shorter side than this many pixels are taken as they are
 
@@ -47,21 +46,27 @@ class Aligner(Checkpointable):
     """Finds how a shaken camera has moved against the first frame of the scene."""
 
     _reference: Float32Array | None = checkpointed(None)  # half size, normalised, (h, w)
+    _way: Matrix = checkpointed(lambda: _IDENTITY)  # to the last frame at half size: refined, or added up
     _seen: int = checkpointed(0)
     _since: int = checkpointed(STICKY)
 
-    def find(self, image: Image) -> Matrix | None:
-        """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is."""
+    def find(self, image: Image, step: CameraStep) -> Matrix | None:
+        """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is.
+
+        ``step``: of the camera, from the frame before to it.
+        """
         seen, self._seen = self._seen, self._seen + 1
-        if min(image.shape[:2]) < SMALLEST:
+        height, width = image.shape[:2]
+        if min(height, width) < SMALLEST:
             return None
-        if self._since >= STICKY and seen >= FIRST_LOOKS and seen % IDLE_EVERY:
-            return None
-        view = _view_of(image)
         if self._reference is None:
-            self._reference = view
+            self._reference = _view_of(image)
             return None
-        found = self._movement(self._reference, view)
+        self._way = self._way + step.matrix((height // 2, width // 2)) - _IDENTITY
+        idle = self._since >= STICKY
+        if idle and seen % CHECK_EVERY and np.abs(self._way[:, 2]).max() < STILL:
+            return None
+        found = self._movement(self._reference, _view_of(image))
         self._since += 1
         return None if found is None else _doubled(found)
 
@@ -86,18 +91,19 @@ class Aligner(Checkpointable):
         return found if self._since < STICKY else None
 
     def _search(self, reference: Float32Array, view: Float32Array) -> Matrix | None:
-        moved, idle = shift(reference, view), self._since >= STICKY
-        if idle and np.abs(moved[:, 2]).max() < STILL:
-            return None
+        begin = min((self._way, _IDENTITY), key=lambda matrix: difference(reference, view, matrix))
+        self._way = begin
         try:
-            first = _refined(reference, view, moved, _STEPS)
+            first = _refined(reference, view, begin, _STEPS)
             # Far from counting on a camera that has stood still.
-            if idle and 4 * _distance(first, view) < _LEAST_MOVE:
+            if self._since >= STICKY and 4 * _distance(first, view) < _LEAST_MOVE:
+                self._way = first
                 return None
             mask = _well_matched(reference, view, first)
-            return _refined(reference, view, first, _FINAL_STEPS, mask)
+            self._way = _refined(reference, view, first, _FINAL_STEPS, mask)
         except cv2.error:  # nothing to hold on to: a plain wall, or images that have nothing in common
             return None
+        return self._way
 
 
 class Alignment(Stage):
@@ -117,7 +123,7 @@ class Alignment(Stage):
         if self._returns and background.image is not None:
             self._aligner.refer_to(background.image)
         self._returns = False
-        matrix = frame.matrix = None if frame.pans else self._aligner.find(frame.image)
+        matrix = frame.matrix = None if frame.pans else self._aligner.find(frame.image, frame.step)
         if matrix is None:
             return
         image, plane = background.image, frame.input.plane

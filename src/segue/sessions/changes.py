@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array, Float64Array
 from segue.models.geometry import reduced_to
-from segue.sessions.panning import CameraStep
+from segue.sessions.camera import CameraStep
 from segue.sessions.stages import Change
 from segue.types import Image
 

@@ -96,7 +96,9 @@ class CollectingBackground(Background):
         self._newest = self._waiting[-1].image = frame
         if self.view is not None:
             self._references.setdefault(self.view, frame)
-            self._references = {view: image for view, image in self._references.items() if view in self._known}
+            self._references = {
+                view: image for view, image in self._references.items() if view in self._known
+            }
 
     def finish(self) -> None:
         """There are no more frames."""

@@ -180,6 +180,7 @@ class ForegroundSession(ExplainedSession):
         seen = SegmenterInput(image, plane_of(frame, image.shape[:2], self._depth_scale))
         work = WorkFrame(frame.index, frame.time, frame.size, image, seen, pans=self._events.pans)
         work.event, work.hidden, work.decision = event, self._hidden, self._decision
+        work.step = self._events.step
         for stage in self._stages:
             stage.on_frame(work, self._background)
         self._frames.append(work)

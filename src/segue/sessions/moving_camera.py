@@ -13,7 +13,7 @@ from segue.sessions.background import MASK_ABOVE
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene, scene_planes
-from segue.sessions.registration import difference, normalised, shift, warped
+from segue.sessions.registration import Matrix, difference, normalised, warped
 from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.stages import Change, Stage, WorkFrame
 from segue.types import Image
@@ -39,16 +39,16 @@ _SMOOTHING = 5
 _EDGE = 4  # pixels
 
 
-def camera_motion(first: Shown, second: Shown) -> Homography | None:
+def camera_motion(first: Shown, second: Shown, step: Matrix) -> Homography | None:
     """Motion from the first image to the second, or None where there is nothing to hold on to.
 
-    Phase correlation gives the start, and is the answer where the refinement (ECC: Evangelidis and Psarakis,
-    PAMI 2008) is unclear.
+    The step of the camera, or none, is the start, and the answer where the refinement (ECC: Evangelidis and
+    Psarakis, PAMI 2008) is unclear.
     """
     one, other = (
         normalised(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)) for image, _ in (first, second)
     )
-    moved = np.vstack([shift(other, one), (0, 0, 1)]).astype(np.float32)
+    moved = np.vstack([cv2.invertAffineTransform(step), (0, 0, 1)]).astype(np.float32)
     begin = min(moved, np.eye(3, dtype=np.float32), key=lambda matrix: difference(other, one, matrix))
     shown = np.asarray(first[1] == 0).astype(np.uint8)
     try:
@@ -129,6 +129,7 @@ class CameraFollower(Stage):
     _steps: dict[int, Homography | None] = checkpointed(dict)
     _masks: dict[int, UInt8Array] = checkpointed(dict)
     _taken: dict[int, Image] = checkpointed(dict)
+    _begins: dict[int, Matrix] = checkpointed(dict)  # steps to each frame, as the session has found them
     _due: int = checkpointed(0)
 
     def __init__(
@@ -146,7 +147,9 @@ class CameraFollower(Stage):
         self.restart()
 
     def on_frame(self, frame: WorkFrame, background: Background) -> None:
-        self._taken[max(self._taken, default=-1) + 1] = frame.image
+        index = max(self._taken, default=-1) + 1
+        self._taken[index] = frame.image
+        self._begins[index] = frame.step.matrix(frame.image.shape[:2])
 
     def before_segment(self, frame: WorkFrame, background: Background) -> None:
         if frame.pans:
@@ -162,6 +165,7 @@ class CameraFollower(Stage):
         self._due += 1
         first = self._due + min(-max(PAST), *self._offsets, 0)
         self._taken = {i: image for i, image in self._taken.items() if i >= first}
+        self._begins = {i: matrix for i, matrix in self._begins.items() if i >= first}
         self._steps = {i: matrix for i, matrix in self._steps.items() if i >= first}
         self._masks = {i: mask for i, mask in self._masks.items() if i >= first}
 
@@ -182,7 +186,7 @@ class CameraFollower(Stage):
             before, current = self._taken[index - 1], self._taken[index]
             nothing = np.zeros(current.shape[:2], np.uint8)
             self._steps[index] = camera_motion(
-                (before, self._masks.get(index - 1, nothing)), (current, nothing)
+                (before, self._masks.get(index - 1, nothing)), (current, nothing), self._begins[index]
             )
         return self._steps[index]
 

@@ -11,8 +11,9 @@ from segue.arrays import UInt8Array
 from segue.models.geometry import reduced_to
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import Checkpointable, checkpointed
+from segue.sessions.camera import VIEW_SIDE, CameraStep
 from segue.sessions.changes import LONG_SIDE, change_between, is_shown
-from segue.sessions.panning import VIEW_SIDE, CameraStep, PanDetector
+from segue.sessions.panning import PanDetector
 from segue.sessions.stages import Change
 from segue.sessions.views import LIT, Views, difference
 from segue.types import FollowCamera, Image
@@ -38,6 +39,7 @@ class SceneEvents(Checkpointable):
         changes: the image changes as a whole: there is nothing that it could be compared with.
         views: the views of the camera.
         settled: frames before the last one that already belong to the scene that begins on it.
+        step: of the camera, from the frame before the last one to it.
     """
 
     _before: Image | None = checkpointed(None)  # the last frame, RGB (h, w, 3), small
@@ -53,7 +55,7 @@ class SceneEvents(Checkpointable):
 
     def __init__(self, follow: FollowCamera = "never") -> None:
         super().__init__()
-        self._follow = follow
+        self._follow, self.step = follow, CameraStep()
 
     def look(self, image: Image, background: Background, known: Change | None) -> Change:
         """Take the next frame, RGB (h, w, 3), uint8, as it was taken, and tell what happens on it.
@@ -61,17 +63,17 @@ class SceneEvents(Checkpointable):
         ``known``: what is known to happen, None where nothing is known.
         """
         panned, self.settled = self.pans, 0
+        small = reduced_to(image, VIEW_SIDE)
+        if self._before is not None and self._before.shape != small.shape:
+            self.restart()
+        self.step = step = CameraStep(self._before, small)
+        before, self._before = small if self._before is None else self._before, small
         if known is not None:
             self.pans, self.changes = background.pans, background.changes
             return Change.scene if panned and not self.pans and not self.changes else known
-        small = reduced_to(image, VIEW_SIDE)
         tiny = reduced_to(small, LONG_SIDE)
-        if self._before is not None and self._before.shape != small.shape:
-            self.restart()
-        step, before = CameraStep(self._before, small), small if self._before is None else self._before
         jump = difference(tiny, self._recent[-1] if self._recent else tiny)
         self._recent.append(tiny)
-        self._before = small
         self.pans = self._follow == "always" or (self._follow == "auto" and self._pan.look(step))
         self.pans = self.pans and not (self.changes and self._pan.pace > FASTEST)
         if self.pans:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from segue.arrays import BoolArray, Float32Array
 from segue.sessions.base import Checkpointable, SessionState
+from segue.sessions.camera import CameraStep
 from segue.types import Image
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class WorkFrame:
     explanation: Image | None = None  # explanation of the result
     decision: str = ""  # about the image as a whole, in one word
     hidden: BoolArray | None = None  # by objects on the frame before
+    step: CameraStep = field(
+        default_factory=CameraStep, compare=False
+    )  # of the camera, from the frame before
     event: Change = field(default=Change.none, compare=False)  # of the image as a whole
     scene: Scene | None = field(default=None, compare=False)  # background as the segmenter compares it
     context: Mapping[int, SegmenterInput] = field(default_factory=dict, compare=False)

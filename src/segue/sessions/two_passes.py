@@ -26,6 +26,7 @@ from segue.types import Frame
 
 _LOGGER = logging.getLogger("segue")
 
+
 class _Blind(Segmenter):
     """Finds nothing: in the first pass there is no background yet to compare frames with."""
 
