@@ -82,16 +82,44 @@ def turned(cosine: float) -> Any:
 @pytest.mark.parametrize(("likeness", "known"), [(RETURNS + 0.01, True), (RETURNS - 0.01, False)])
 def test_a_lost_object_returns_by_its_look(likeness: float, known: bool) -> None:
     one = track(square(0), seen=10)
-    new = DetectionTrack(0, square(900), 11, turned(likeness))
+    new = DetectionTrack(0, square(5), 11, turned(likeness))
     assert (reidentify([one], new) is one) == known
 
 
 def test_of_several_lost_ones_the_likest_returns() -> None:
-    like, liker = track(square(900)), track(square(900), 1, id=2)
+    like, liker = track(square(9)), track(square(9), 1, id=2)
     new = DetectionTrack(0, square(0), 1, np.array([0.6, 0.8, 0, 0], np.float32))
     assert reidentify([like, liker], new) is liker
     assert reidentify([liker, like], new) is liker
     assert reidentify([], new) is None
+
+
+@pytest.mark.parametrize(
+    ("speed", "frames", "apart", "known"),
+    [
+        (0, 1, 10, True),
+        (0, 1, 12, False),
+        (0, 50, 59, True),
+        (0, 50, 61, False),
+        (4, 10, 49, True),
+        (4, 10, 51, False),
+    ],
+)
+def test_a_lost_object_returns_only_where_it_can_be(
+    speed: float, frames: int, apart: float, known: bool
+) -> None:
+    """Squares of 10 pixels: as far as their side, and a tenth of it or its speed for each frame away."""
+    old = track(square(0), seen=10, speed=speed)
+    new = DetectionTrack(0, square(apart), 10 + frames, LOOKS[0])
+    assert (reidentify([old], new) is old) == known
+
+
+def test_the_speed_of_an_object_is_that_of_its_last_steps() -> None:
+    one = track(square(0))
+    for step in range(1, 30):
+        one.move(square(6.0 * step), 2 * step)
+    assert one.speed == pytest.approx(3, abs=0.01)
+    assert (one.box, one.seen) == (square(174), 58)
 
 
 @pytest.mark.parametrize(

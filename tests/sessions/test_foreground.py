@@ -20,7 +20,7 @@ from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground_masks import SHADOW, ForegroundMasks
 from segue.sessions.networks import foreground_segmenter
-from segue.sessions.segmenters import SegmenterInput
+from segue.sessions.segmenters import QUIET, SegmenterInput
 from segue.sessions.subtractors import (
     BackgroundDifference,
     FrameDifference,
@@ -518,3 +518,19 @@ def test_a_session_holds_the_features_that_later_frames_need_alone() -> None:
     pixels = size[0] * size[1] * 4
     most = 6 * 3 * pixels + 45 * pixels  # frames with three planes, and what is known of a background
     assert sum(each.untyped_storage().nbytes() for each in held if each.shape[:1] == (1,)) <= most
+
+
+def test_a_network_looks_only_at_frames_that_differ_from_the_background() -> None:
+    rng, size = np.random.default_rng(0), (96, 128)
+    empty = rng.integers(90, 110, (*size, 3)).astype(np.uint8)
+    scene, segmenter = Scene.of(empty), foreground_segmenter("mustan-lite", device="cpu")
+
+    def found(image: Bytes) -> float:
+        seen = SegmenterInput(image)
+        return float(segmenter.step(seen, dict.fromkeys(segmenter.offsets, seen), scene).max())
+
+    noisy = empty + rng.integers(0, 3, empty.shape).astype(np.uint8)
+    faint = empty.copy()
+    faint[40:60, 40:60] += QUIET
+    assert found(empty) == found(noisy) == 0
+    assert found(faint) > 0, "the network has looked at it"

@@ -31,6 +31,10 @@ TENTATIVE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from whic
 NAMED = 0.4  # overlap (IoU) of a detection with the box of an object that it names
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
 
+REACH = 1.0  # a lost object may be this many times its own size away from where it was last seen ...
+PACE = 0.1  # ... and so much further for each frame since then, or as far as it used to move
+SMOOTH = 0.6  # share of the former speed of an object in the new one
+
 REMEMBERED = 32  # lost objects that are remembered
 HUES, LIGHTS = 8, 4  # bins of the colours of an appearance, for each of two axes and for lightness
 
@@ -56,6 +60,8 @@ class DetectionTrack:
     size: tuple[float, float] = (0.0, 0.0)  # width and height of the last detection
     area: int = 0  # of its mask at the last run, in pixels
     mismatches: int = 0  # runs in a row in which mask and detection disagreed
+    place: tuple[float, float] | None = None  # centre of the box at ``seen``
+    speed: float = 0.0  # pixels a frame
 
     @property
     def label(self) -> str | None:
@@ -74,6 +80,20 @@ class DetectionTrack:
             return SHORTEST
         rate = (self.hits + 1) / (self.runs + 2)
         return int(min(max(math.ceil(math.log(SURE) / math.log(1 - rate)), SHORTEST), LONGEST))
+
+    def move(self, box: Box, seen: int) -> None:
+        """It is seen in a box, on a frame."""
+        place = centre(box)
+        if self.place is not None and seen > self.seen:
+            step = math.dist(place, self.place) / (seen - self.seen)
+            self.speed = SMOOTH * self.speed + (1 - SMOOTH) * step
+        self.box, self.place, self.seen = box, place, seen
+
+    def reaches(self, other: DetectionTrack) -> bool:
+        """Whether it can have moved to where another one is seen later."""
+        way, frames = math.dist(centre(self.box), centre(other.box)), max(other.seen - self.seen, 0)
+        side = max(_longer_side(self.box), _longer_side(other.box))
+        return way <= side * REACH + max(side * PACE, self.speed) * frames
 
     def found(self, box: Box, score: float, label: str | None) -> None:
         """The detector has found it."""
@@ -95,6 +115,16 @@ class DetectionTrack:
             kept = math.prod(min(a, b) / max(a, b, 1e-6) for a, b in zip(now, self.size, strict=True))
         self.runs += 1
         self.misses += 1 if kept >= SHAPE else 2
+
+
+def centre(box: Box) -> tuple[float, float]:
+    """Centre of a box, (x, y)."""
+    x0, y0, x1, y1 = box
+    return (x0 + x1) / 2, (y0 + y1) / 2
+
+
+def _longer_side(box: Box) -> float:
+    return max(box[2] - box[0], box[3] - box[1])
 
 
 def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
@@ -144,8 +174,8 @@ def match(
 
 
 def reidentify(lost: Iterable[DetectionTrack], new: DetectionTrack) -> DetectionTrack | None:
-    """Find the lost object that a new one is, by its appearance."""
-    likeness = [(float(old.appearance @ new.appearance), old) for old in lost]
+    """Find the lost object that a new one is, by its appearance, among those that can be where it is."""
+    likeness = [(float(old.appearance @ new.appearance), old) for old in lost if old.reaches(new)]
     best, chosen = max(likeness, key=lambda pair: pair[0], default=(0.0, None))
     return chosen if best > RETURNS else None
 

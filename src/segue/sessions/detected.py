@@ -75,7 +75,7 @@ class DetectionSession(FindingSession):
 
     On every ``every``-th frame detections are matched with the followed objects by overlap, class and
     appearance. What is left over becomes an object when it is seen again, or at once if its score is high; an
-    object that was lost returns under its id. Objects that are out of sight or that the detector misses
+    object that was lost returns under its id where it can be. Objects that are out of sight or that the detector misses
     longer than it usually does are lost, and the oldest lost ones are dropped. A mask that disagrees with
     its detections is made anew.
 
@@ -148,7 +148,7 @@ class DetectionSession(FindingSession):
             track = self._tracks[item.id]
             track.area = item.area
             if item.box is not None and item.area >= SMALLEST * result.mask.size:
-                track.box, track.seen = item.box, self._seen
+                track.move(item.box, self._seen)
             score = track.score if track.hits else item.score
             objects.append(replace(item, label=track.label, score=score))
         self._waiting.popleft()
@@ -244,7 +244,7 @@ class DetectionSession(FindingSession):
                 track = DetectionTrack(0, box, self._seen, looks[number])
             else:
                 before.remove(track)
-            track.box, track.seen = box, self._seen
+            track.move(box, self._seen)
             track.found(box, found.scores[number], label)
             if not track.is_confirmed(enough) or len(self._tracks) >= self.options.top:
                 self._tentative.append(track)
