@@ -128,7 +128,7 @@ class LivePage(Observer):
     # What the run says
 
     def ready(self, source: Source, zones: Sequence[Zone]) -> None:
-        shown = [{"name": zone.name, "points": zone.points, "line": zone.is_line} for zone in zones]
+        shown = [asdict(zone) | {"line": zone.is_line} for zone in zones]
         self._about = {"name": source.name, "live": source.endless, "zones": shown, "colours": palette()}
         self._source = source
         self._server.start()

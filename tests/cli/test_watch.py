@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from segue.cancel import CancelToken
-from segue.cli.watch import read_cameras
+from segue.cli.watch import read_cameras, save_zones
 from segue.errors import SegueError
 from segue.jobs.camera_page import CameraPage
 from segue.jobs.cameras import Camera, CameraWarning, watch_cameras
@@ -151,6 +151,52 @@ def test_the_page_tells_people_and_programs_how_cameras_are(
         thread.join(30)
         assert get("health")[0] == 503
     assert not thread.is_alive()
+
+
+def test_zones_that_are_drawn_on_the_page_are_saved_in_the_file_and_watched(
+    camera: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("tomlkit", reason="a dependency since zones are saved: make test installs it")
+    path = two_cameras(tmp_path, camera, end=10_000)
+    path.write_text("# my cameras\n" + path.read_text())
+    seen = list[Event]()
+    jobs = read_cameras(path, tmp_path / "out")
+    yard = Camera("yard", jobs["yard"], lambda *_: None, seen.append, patience=QUICK)
+    stop = CancelToken()
+
+    def save(name: str, zones: list[str]) -> None:
+        yard.change(save_zones(path, tmp_path / "out", name, zones))
+
+    def post(zones: object, **headers: str) -> int:
+        given = {"Content-Type": "application/json", **headers}
+        request = Request(page.address + "zones/yard", json.dumps(zones).encode(), given)
+        try:
+            with urlopen(request, timeout=10) as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            with error:
+                return error.code
+
+    with CameraPage([yard], 0, save) as page:
+        thread = threading.Thread(target=watch_cameras, args=([yard], stop), daemon=True)
+        thread.start()
+        while not seen:
+            threading.Event().wait(0.01)
+        before = path.read_text()
+        assert post(["wall=0%,0% 100%,0%"], Origin="http://evil.example") == 403
+        assert post(["wall=0%,0% 100%,0%"], **{"Content-Type": "text/plain"}) == 403
+        assert post(["wall"]) == post({"a": 1}) == post(["wall=0%,0 9,9"]) == 400
+        assert path.read_text() == before
+        wall = "wall=0%,0% 100%,0% 100%,100% 0%,100%"
+        assert post([wall]) == 204
+        while not any(event.event == "zone-enter" and event.zone == "wall" for event in seen):
+            threading.Event().wait(0.01)
+        stop.cancel()
+        thread.join(30)
+    assert path.read_text().startswith("# my cameras\n")
+    again = read_cameras(path, tmp_path / "out")
+    assert again["yard"].zones == (wall,)
+    assert again["gate"] == jobs["gate"]
 
 
 @pytest.mark.parametrize(

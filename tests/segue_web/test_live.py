@@ -99,7 +99,7 @@ def test_the_newest_frame_wins_and_is_compressed_once_for_all_pages(
             assert image.shape == (96, 128, 3)
             assert abs(float(image[50].mean()) - 19) < 3
             assert news["about"]["zones"] == [
-                {"name": "door", "points": [[1, 2], [30, 2], [30, 40]], "line": False}
+                {"name": "door", "points": [[1, 2], [30, 2], [30, 40]], "percent": False, "line": False}
             ]
             assert news["image"]["labels"] == {"3": "car"}
             assert news["run"]["total"] == 500

@@ -135,6 +135,16 @@ def test_what_a_live_run_has_told_stays_when_it_is_given_up(tmp_path: Path) -> N
     assert [event["event"] for event in events(tmp_path / "events.json")] == ["enter"]
 
 
+def test_a_zone_in_percent_is_that_share_of_any_image() -> None:
+    zone = Zone.parse("door=50%,0% 100%,0% 100%,12.5% 50%,12.5%")
+    assert zone.in_pixels((240, 320)) == Zone.parse("door=160,0 320,0 320,30 160,30")
+    assert zone.in_pixels((480, 640)).contains((639, 60))
+    plain = Zone.parse("gate=0,0 9,9")
+    assert plain.in_pixels((240, 320)) is plain
+    with pytest.raises(SegueError, match="all in percent"):
+        Zone.parse("door=50%,0 100%,0 100,9")
+
+
 def test_zones_are_entered_and_left_and_tell_the_time_between(tmp_path: Path) -> None:
     zone = Zone.parse("door=60,0 120,0 120,119 60,119")
     with EventSink(tmp_path / "events.json", zones=[zone]) as sink:

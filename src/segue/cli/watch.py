@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -28,6 +28,7 @@ from segue.jobs.values import ForegroundJob
 from segue.notices import notice
 from segue.reports.terminal import interruptible
 from segue.video.event_table import Event
+from segue.video.partial import write_complete
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -54,7 +55,8 @@ def watch(
 
     The file has a table for each camera, with the options of `segue foreground`; `[defaults]` are those of
     all, and `{name}` is the name of the camera. All cameras share one network. A camera that fails begins
-    again, and disturbs no other one. Each event is a line of JSON on the standard output.
+    again, and disturbs no other one. Each event is a line of JSON on the standard output. Zones that are
+    drawn on the page are saved in the file.
 
     Examples:
 
@@ -86,7 +88,13 @@ def watch(
             sys.stdout.flush()
 
     cameras = [Camera(name, job, tell, show, pool) for name, job in jobs.items()]
-    with interruptible(), nullcontext() if port is None else CameraPage(cameras, port) as page:
+    by_name = {camera.name: camera for camera in cameras}
+
+    def save(name: str, zones: list[str]) -> None:
+        with lock:
+            by_name[name].change(save_zones(file, output, name, zones))
+
+    with interruptible(), nullcontext() if port is None else CameraPage(cameras, port, save) as page:
         if page is not None:
             notice(f"cameras: {page.address}")
         with cancel_on_signals(CancelToken()) as stop:
@@ -109,8 +117,44 @@ def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
         SegueError: it cannot be read, or a camera in it means nothing; the message names it.
     """
     check_file(path, SegueError, LARGEST)
+    return _jobs_of(path.read_bytes(), path, output)
+
+
+def save_zones(path: Path, output: Path, name: str, zones: Sequence[str]) -> ForegroundJob:
+    """Write the zones of a camera into a file of cameras; all else in it stays, comments too.
+
+    Args:
+        path: TOML file.
+        output: as for :func:`read_cameras`.
+        name: camera in it.
+        zones: as `--zone` takes them; none removes those of the camera.
+
+    Returns:
+        The job of the camera, with these zones.
+
+    Raises:
+        SegueError: a zone means nothing, or an option of the camera needs one that is gone; the file stays.
+    """
+    import tomlkit  # late: few runs need it
+
+    check_file(path, SegueError, LARGEST)
+    jobs = _jobs_of(path.read_bytes(), path, output)
+    if name not in jobs:
+        raise SegueError(f"{path}: has no camera {name} any more")
+    content = tomlkit.parse(path.read_text("utf-8"))
+    table = cast(Any, content)["cameras"][name]
+    listed = tomlkit.array()
+    listed.extend(zones)
+    table["zone"] = listed.multiline(len(zones) > 1)
+    written = tomlkit.dumps(content).encode()
+    job = _jobs_of(written, path, output)[name]
+    write_complete(path, written)
+    return job
+
+
+def _jobs_of(text: bytes, path: Path, output: Path) -> dict[str, ForegroundJob]:
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(text.decode())
     except ValueError as error:
         raise SegueError(f"{path}: no TOML ({error})") from None
     defaults, cameras = content.pop("defaults", {}), content.pop("cameras", {})

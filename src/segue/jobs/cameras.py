@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
+from dataclasses import asdict
 from typing import Any
 
 import cv2
@@ -17,6 +18,7 @@ from segue.cancel import CancelToken
 from segue.errors import SegueError, UndeliveredError, memory_error
 from segue.jobs.observer import Observer
 from segue.jobs.opened import open_video
+from segue.jobs.plan import zones_of
 from segue.jobs.running import open_job, run_open
 from segue.jobs.values import ForegroundJob
 from segue.masks import overlay
@@ -25,6 +27,7 @@ from segue.video import Reconnect, Source
 from segue.video.event_table import Event
 from segue.video.notify import Notifier
 from segue.video.readers import ConnectionChange
+from segue.video.zones import Zone
 
 SILENT = 30.0
 """Seconds without a frame after which a camera is not well."""
@@ -74,6 +77,13 @@ class Camera(Observer):
         self._notifier: Notifier | None = None
         self._last: tuple[Frame, Segmentation] | None = None
         self._seen, self._delay = -float("inf"), 0.0
+        self._changed = False
+
+    def change(self, job: ForegroundJob) -> None:
+        """Go on with another job; what runs now ends first."""
+        self.job, self._changed = job, True
+        if (source := self._source) is not None:
+            source.stop()
 
     @property
     def undelivered(self) -> int:
@@ -100,7 +110,21 @@ class Camera(Observer):
             "events": self._events,
             "undelivered": self.undelivered,
             "error": self._error,
+            "zones": [asdict(zone) for zone in self.zones],
+            "size": self._size,
         }
+
+    @property
+    def zones(self) -> tuple[Zone, ...]:
+        """Where it watches for events."""
+        return zones_of(self.job)
+
+    @property
+    def _size(self) -> tuple[int, int] | None:
+        """Height and width of the images of its source, if they are known."""
+        if self._source is not None and self._source.original_size is not None:
+            return self._source.original_size
+        return None if self._last is None else self._last[0].size
 
     def image(self) -> bytes:
         """The newest frame with its objects, as JPEG; empty before the first one."""
@@ -118,10 +142,15 @@ class Camera(Observer):
         failures = 0
         while not stop.cancelled:
             before = self._frames
+            self._changed = False
             try:
                 self._run(stop)
+                if self._changed:
+                    continue
                 return
             except KeyboardInterrupt:  # a file that has an end was to stop
+                if self._changed and not stop.cancelled:
+                    continue
                 return
             except UndeliveredError as error:
                 self._tell(self.name, str(error))
@@ -136,6 +165,8 @@ class Camera(Observer):
         source = open_video(self.job.source)
         source.name = self.name
         self._source = source
+        if self._changed:  # meanwhile; it has stopped the source before
+            source.stop()
         stop.on_cancel(source.stop)
         try:
             opened = open_job(self.job, source=source)

@@ -75,9 +75,9 @@ class DetectionSession(FindingSession):
 
     On every ``every``-th frame detections are matched with the followed objects by overlap, class and
     appearance. What is left over becomes an object when it is seen again, or at once if its score is high; an
-    object that was lost returns under its id where it can be. Objects that are out of sight or that the detector misses
-    longer than it usually does are lost, and the oldest lost ones are dropped. A mask that disagrees with
-    its detections is made anew.
+    object that was lost returns under its id where it can be. Objects that are out of sight or that the
+    detector misses longer than it usually does are lost, and the oldest lost ones are dropped. A mask that
+    disagrees with its detections is made anew.
 
     Args:
         session: follows the objects; new.

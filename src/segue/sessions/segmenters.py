@@ -31,7 +31,7 @@ from segue.weights.prepared import Prepared
 
 QUIET = 6
 """Levels by which a mean of 5 x 5 pixels must leave the range of the background for a network to look at it.
-The faintest of the films of SBI 2015, Wallflower and CDnet 2014 in which mustan-lite finds something has 14."""
+In SBI 2015, Wallflower and CDnet 2014 the faintest frame in which mustan-lite finds something has 14."""
 
 BACKGROUNDS = 4
 """Backgrounds in use whose features are kept: one that is sharp, and others blurred like frames."""

@@ -221,6 +221,7 @@ class EventSink(SpooledSink):
             self._views.forget(number)
 
     def _check_zones(self, size: tuple[int, int]) -> None:
+        self._zones = tuple(zone.in_pixels(size) for zone in self._zones)
         for zone in self._zones:
             zone.check(size)
         self._zones_fit = True

@@ -12,7 +12,7 @@ import numpy as np
 from segue.errors import SegueError
 from segue.types import Point
 
-_NUMBER = r"-?\d{1,6}(?:\.\d{1,6})?"
+_NUMBER = r"-?\d{1,6}(?:\.\d{1,6})?%?"
 _JOINERS = {0x200C: None, 0x200D: None}  # invisible, but parts of words in some scripts
 _ZONE = re.compile(rf"([^=\s][^=]{{0,99}})=\s*({_NUMBER},{_NUMBER}(?:[\s;]+{_NUMBER},{_NUMBER}){{1,99}})\s*")
 
@@ -22,11 +22,12 @@ class Zone:
     """A named polygon, or with two points a line that can be crossed in two directions."""
 
     name: str  # what events call it
-    points: tuple[Point, ...]  # corners in pixels of the source, in order
+    points: tuple[Point, ...]  # corners in pixels of the source, in order, ...
+    percent: bool = False  # ... or in percent of its width and height
 
     @classmethod
     def parse(cls, text: str) -> Zone:
-        """Read ``door=10,20 100,20 100,90``: a name, and at least two points."""
+        """Read ``door=10,20 100,20 100,90``: a name, and at least two points, in pixels or as ``5%,10%``."""
         match = _ZONE.fullmatch(text)
         if match is None:
             raise SegueError(
@@ -40,10 +41,13 @@ class Zone:
                 "characters that cannot be printed out"
             )
         pairs = (pair.split(",") for pair in re.split(r"[\s;]+", match[2].strip()))
-        points = tuple((float(x), float(y)) for x, y in pairs)
+        points = tuple((float(x.rstrip("%")), float(y.rstrip("%"))) for x, y in pairs)
+        percent = match[2].count("%")
+        if percent not in (0, 2 * len(points)):
+            raise SegueError(f"zone {name}: give all numbers in pixels, or all in percent")
         if len(set(points)) < 2:
             raise SegueError(f"zone {name}: its points are all the same")
-        zone = cls(name, points)
+        zone = cls(name, points, bool(percent))
         if not zone.is_line and np.linalg.matrix_rank(np.subtract(points, points[0])) < 2:
             raise SegueError(
                 f"zone {name}: its {len(points)} corners lie on one line and enclose nothing; give two "
@@ -56,8 +60,15 @@ class Zone:
         """Whether it is a line rather than a polygon."""
         return len(self.points) == 2
 
+    def in_pixels(self, size: tuple[int, int]) -> Zone:
+        """The zone in pixels of a frame of this height and width."""
+        if not self.percent:
+            return self
+        height, width = size
+        return Zone(self.name, tuple((x * width / 100, y * height / 100) for x, y in self.points))
+
     def check(self, size: tuple[int, int]) -> None:
-        """Raise an error if the zone lies outside a frame of this size."""
+        """Raise an error if the zone, in pixels, lies outside a frame of this size."""
         seen = np.zeros(size, np.uint8)
         cv2.fillPoly(seen, [np.rint(self.points).astype(np.int32)], 1)
         if not seen.any():

@@ -5,7 +5,7 @@ import { icon } from "./icons.js";
 import { along, outline, paintedMask, rimOf, write } from "./paint.js";
 
 /**
- * @typedef {{name: string, points: [number, number][], line: boolean}} Zone
+ * @typedef {{name: string, points: [number, number][], percent: boolean, line: boolean}} Zone
  * @typedef {{name: string, live: boolean, zones: Zone[], colours: string[]}} About
  * @typedef {{what: string, done: number, total: number | null, rate: number | null, age: number | null, delay: number | null, dropped: number}} Run
  * @typedef {{index: number, time: number, size: [number, number], full: [number, number], masks: Record<string, string>,
@@ -180,12 +180,13 @@ function drawNewZone(of, pixel) {
   for (const [x, y] of points) context.fillRect(x - 3 * pixel, y - 3 * pixel, 6 * pixel, 6 * pixel);
 }
 
-/** Zones are given in pixels of the source. */
+/** Zones are given in pixels of the source, or in percent of its sides. */
 function drawZones(of, pixel) {
   const [fullHeight, fullWidth] = of.full;
   const [byX, byY] = [of.size[1] / fullWidth, of.size[0] / fullHeight];
   for (const zone of about.zones) {
-    const points = zone.points.map(([x, y]) => [x * byX, y * byY]);
+    const [across, down] = zone.percent ? [of.size[1] / 100, of.size[0] / 100] : [byX, byY];
+    const points = zone.points.map(([x, y]) => [x * across, y * down]);
     along(context, points);
     if (!zone.line) context.closePath();
     outline(context, pixel, "#ffe066", 2);
