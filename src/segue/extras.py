@@ -16,7 +16,7 @@ from segue.errors import MissingExtraError
 EXTRAS = {
     "train": ("lightning-fabric", "tensorboard"),
     "synth": ("moderngl",),
-    "hf": ("huggingface-hub", "transformers"),
+    "hf": ("huggingface-hub", "torchvision", "transformers"),
     "web": ("fastapi", "uvicorn", "websockets"),
     "matting": ("pymatting",),
 }

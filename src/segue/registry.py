@@ -36,6 +36,7 @@ from segue.entries import SinkEntry as SinkEntry
 from segue.entries import SinkOptions as SinkOptions
 from segue.entries import WeightFile as WeightFile
 from segue.errors import ArgumentError, CheckpointError, DatasetError, PromptError, SegueError, SinkError
+from segue.hub import video_entry
 from segue.inputs import kind_of
 
 AnyEntry = Entry | DetectorEntry | PrompterEntry | SinkEntry | DatasetEntry | CommandEntry
@@ -53,6 +54,7 @@ class Registry(Generic[T]):
         modules: those of segue that hold ``ENTRIES``.
         error: raised for names that are unknown.
         wrap: makes an entry of what an entry point holds, where that is not an entry.
+        describe: makes an entry of a name that says itself what it stands for, or gives None.
         registered: names that :meth:`register` added, which other processes do not know.
     """
 
@@ -62,6 +64,7 @@ class Registry(Generic[T]):
     modules: tuple[str, ...]
     error: type[SegueError] = SegueError
     wrap: Callable[[EntryPoint], T] | None = None
+    describe: Callable[[str], T | None] = lambda _: None
     registered: set[str] = field(default_factory=set)
 
     def register(self, entry: T) -> T:
@@ -118,6 +121,8 @@ class Registry(Generic[T]):
             raise self.error(f"{self.noun}: {kind_of(name)}; give a name: {', '.join(self.names)}")
         if name in self._known:
             return self._known[name]
+        if (described := self.describe(name)) is not None:
+            return described
         base, _, tag = name.rpartition(".")
         if name not in self._points and base in self:
             found = self.find(base)
@@ -139,6 +144,8 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         if name in self._known or name in self._points:
+            return True
+        if isinstance(name, str) and self.describe(name) is not None:
             return True
         base, _, tag = name.rpartition(".") if isinstance(name, str) else ("", "", "")
         found = self.find(base) if base in self._known or base in self._points else None
@@ -208,7 +215,7 @@ _WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".
 
 _NETWORKS = ("segue.weights.catalogue", "segue.sessions.methods")
 
-MODELS = Registry(Entry, "segue.models", "network", _NETWORKS, CheckpointError)
+MODELS = Registry(Entry, "segue.models", "network", _NETWORKS, CheckpointError, describe=video_entry)
 DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.detectors",), PromptError)
 PROMPTERS = Registry(PrompterEntry, "segue.prompters", "prompter", ("segue.prompts.prompters",), PromptError)
 SINKS = Registry(SinkEntry, "segue.sinks", "format", ("segue.video.outputs",), SinkError)

@@ -33,6 +33,7 @@ LEAVES = {
     "entries",
     "errors",
     "extras",
+    "hub",
     "inputs",
     "lazy",
     "masks",

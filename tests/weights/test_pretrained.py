@@ -23,7 +23,7 @@ from segue.registry import MODELS
 from segue.weights import load, read_checkpoint, recognise
 from segue.weights.available import check_available
 from segue.weights.cards import model_card
-from segue.weights.pretrained import read_config
+from segue.weights.pretrained import download_repository, read_config
 
 BUNDLED = [entry.name for entry in MODELS if entry.bundled is not None]
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -162,6 +162,7 @@ class Hub:
     branches: dict[str, str]
     asked: list[str] = field(default_factory=list)
     moves_to: str | None = None
+    digest: str | None = None  # that the list of files has of the weights
 
 
 class HubHandler(BaseHTTPRequestHandler):
@@ -177,7 +178,9 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         hub = self.hub
-        parts = unquote(self.path).strip("/").split("/")
+        parts = unquote(self.path).partition("?")[0].strip("/").split("/")
+        if parts[:4] == ["api", "models", "someone", "lite"]:
+            return self._list(hub.commits[parts[5]], parts[5])
         if parts[:3] != ["someone", "lite", "resolve"]:  # huggingface_hub also reads lists of its own
             return self._fail("RepoNotFound")
         hub.asked.append(f"{self.command} {self.path}")
@@ -197,6 +200,22 @@ class HubHandler(BaseHTTPRequestHandler):
             if hub.moves_to is not None:  # somebody pushes while we download
                 hub.branches["main"] = hub.moves_to
         return None
+
+    def _list(self, files: dict[str, bytes], commit: str) -> None:
+        """The files of a commit, as the interface of the Hub lists them."""
+        siblings: list[dict[str, object]] = [
+            {"rfilename": name, "size": len(content)} for name, content in files.items()
+        ]
+        for item in siblings:
+            if item["rfilename"] == "model.safetensors":
+                own = hashlib.sha256(files["model.safetensors"]).hexdigest()
+                item["lfs"] = {"sha256": self.hub.digest or own, "size": item["size"], "pointerSize": 1}
+        listed = {"id": "someone/lite", "sha": commit, "siblings": siblings, "cardData": {"license": "mit"}}
+        body = json.dumps(listed).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def _fail(self, code: str, commit: str | None = None) -> None:
         self.send_response(404)
@@ -259,3 +278,25 @@ def test_without_huggingface_hub_the_message_names_the_extra(monkeypatch: pytest
     monkeypatch.setattr("segue.weights.pretrained.find_spec", lambda name: None)
     with pytest.raises(DownloadError, match=r"pip install .*\[hf\]"):
         segue.from_pretrained("someone/lite")
+
+
+def test_a_model_of_another_library_is_downloaded_with_its_licence_and_checked(
+    hub: tuple[Hub, ThreadingHTTPServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, _ = hub
+    told: list[tuple[str, int]] = []
+
+    def get(cache: str) -> Path:
+        return download_repository("someone/lite", lambda *what: told.append(what), tmp_path / cache)
+
+    folder = get("good")
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    sizes = [len(served.commits[SECOND][name]) for name in ("config.json", "model.safetensors")]
+    assert told == [("mit", sum(sizes))]
+    served.digest = "0" * 64
+    with pytest.raises(DownloadError, match=r"model\.safetensors is not what the Hub has"):
+        get("bad")
+    assert not [path for path in (tmp_path / "bad").rglob("model.safetensors") if path.exists()]
+    monkeypatch.setenv("SEGUE_OFFLINE", "1")
+    with pytest.raises(DownloadError, match="SEGUE_OFFLINE"):
+        get("good")

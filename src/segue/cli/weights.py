@@ -11,6 +11,7 @@ from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from segue.errors import CheckpointError, SinkError
 from segue.export import EXPORTED
+from segue.hub import PREFIX
 from segue.inputs import check_file
 from segue.registry import MODELS
 from segue.reports.terminal import bars, print_table
@@ -48,7 +49,7 @@ def list_networks(
 
 @app.command("get")
 def get_weights(
-    name: Annotated[str, typer.Argument(help="Network, as `segue weights list` shows it.")],
+    name: Annotated[str, typer.Argument(help="Network, as `segue weights list` shows it, or hf:OWNER/NAME.")],
     sha256: Annotated[
         str | None, typer.Option("--sha256", help="Checksum of the file, where its publisher gives none.")
     ] = None,
@@ -71,8 +72,13 @@ def get_weights(
         segue weights get dino-s16 --sha256 THE_CHECKSUM_THAT_YOU_TRUST
 
         segue weights get dino-b16 --trust
+
+        segue weights get hf:facebook/sam2.1-hiera-tiny
     """
     entry = MODELS.find(name)
+    if entry.folder is not None:
+        _get_repository(name)
+        return
     from segue.weights.loading import get  # imports PyTorch
 
     with bars("note", DownloadColumn(), TransferSpeedColumn()) as bar:
@@ -89,6 +95,17 @@ def get_weights(
         asked = agreed if trust or sys.stdin.isatty() else None
         path = get(entry, checksum=sha256, trust=asked, report=report)
     typer.echo(f"{path}: weights of {name}, licence {entry.licence}")
+
+
+def _get_repository(name: str) -> None:
+    """Download a video model of transformers into the cache of the Hub."""
+    from segue.weights.pretrained import download_repository  # imports PyTorch
+
+    def report(licence: str, size: int) -> None:
+        typer.echo(f"{name}: licence {licence}, {size / 1e6:.0f} MB", err=True)
+
+    folder = download_repository(name.removeprefix(PREFIX), report)
+    typer.echo(f"{folder}: use it with --model {name}")
 
 
 @app.command("convert")

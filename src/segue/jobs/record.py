@@ -113,11 +113,15 @@ def record(job: VideoJob) -> dict[str, Any]:
 
 def model_digest(model: Model) -> str | None:
     """SHA-256 of the weights of a model, joined by + where there are several; None where there are none."""
-    digests = map(_own_digest, model.name.split("+"))
-    if model.weights is not None:  # a file, or a folder of another library
-        inside = [*model.weights.glob("*.json"), *model.weights.glob("*.safetensors")]
-        digests = map(file_digest, sorted(inside) if model.weights.is_dir() else [model.weights])
-    return "+".join(filter(None, digests)) or None
+    if model.weights is not None:
+        return _content_digest(model.weights)
+    return "+".join(filter(None, map(_own_digest, model.name.split("+")))) or None
+
+
+def _content_digest(path: Path) -> str | None:
+    """SHA-256 of a file of weights, or of those of a folder of another library, joined by +."""
+    inside = [*path.glob("*.json"), *path.glob("*.safetensors")] if path.is_dir() else [path]
+    return "+".join(filter(None, map(file_digest, sorted(inside)))) or None
 
 
 def file_digest(path: Path) -> str | None:
@@ -135,6 +139,8 @@ def _digest(path: str, size: int, modified_ns: int) -> str:
 
 def _own_digest(name: str) -> str | None:
     entry = MODELS.find(name) if name in MODELS else None
+    if entry is not None and entry.folder is not None:
+        return _content_digest(entry.folder())
     return None if entry is None or entry.signature is None else file_digest(own_file(entry))
 
 

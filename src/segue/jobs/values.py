@@ -97,7 +97,8 @@ class Model(OptionModel):
     """The network or method of a job."""
 
     name: str = option(..., "Model", "model")
-    """Network or method by name, as for :func:`segue.load`; of one that a program gave, its class."""
+    """Network or method by name, as for :func:`segue.load`, or for tracking hf:OWNER/NAME of the Hugging Face
+    Hub; of one that a program gave, its class."""
 
     weights: FilePath | None = option(None, "Model")
     """Weight file, converted or official."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
@@ -108,7 +109,10 @@ def own_precision(device: torch.device) -> Iterator[None]:
 
 
 def inference_copy(network: Network, device: torch.device, precision: torch.dtype) -> Network:
-    """A copy of a network for running, with finite weights, batch norms folded and channels last."""
+    """A copy of a network for running, with finite weights, batch norms folded and channels last.
+
+    A network with ``fuses = False`` keeps its layers as they are.
+    """
     module, dtype = cast(nn.Module, network), dtype_of_maps(precision)
     for name, value in module.state_dict().items():
         # NaN and infinity pass into the extremes, which need no map of the size of the weight.
@@ -117,6 +121,8 @@ def inference_copy(network: Network, device: torch.device, precision: torch.dtyp
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
     compilation = wanted_compilation(device)
     with apart_from_heap():
+        if not getattr(module, "fuses", True):
+            return cast(Network, deepcopy(module).to(device, dtype).eval().requires_grad_(False))
         copy: Any = fold_batch_norms(module)
         for part in copy.modules():
             if isinstance(part, Composable):

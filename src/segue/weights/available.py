@@ -23,6 +23,8 @@ def check_available(task: NetworkTask, name: str, weights: str | os.PathLike[str
     entry = entry_for(task, name)
     if takes_weights(entry, weights) and weights is not None:
         check_file(weight_file(weights), CheckpointError)
+    elif entry.folder is not None:
+        entry.folder()
     elif entry.signature is not None and entry.bundled is None:
         downloaded(entry)
 
@@ -30,7 +32,8 @@ def check_available(task: NetworkTask, name: str, weights: str | os.PathLike[str
 def takes_weights(entry: Entry, weights: object) -> bool:
     """Whether a network has weights; those that are given to one without are refused."""
     if entry.signature is None and weights is not None:
-        raise CheckpointError(f"{entry.name} has no weights; leave them out")
+        own = "no weights" if entry.folder is None else "its weights"
+        raise CheckpointError(f"{entry.name} has {own}; leave them out")
     return entry.signature is not None
 
 

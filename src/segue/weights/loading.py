@@ -17,7 +17,14 @@ from segue.errors import CheckpointError, DownloadError
 from segue.inputs import sha256, user_path
 from segue.registry import MODELS, Entry, NetworkTask
 from segue.video.partial import writing
-from segue.weights.available import downloaded, entry_for, missing_weights, takes_weights, weight_file
+from segue.weights.available import (
+    WEIGHT_FILE,
+    downloaded,
+    entry_for,
+    missing_weights,
+    takes_weights,
+    weight_file,
+)
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, read_options, write_checkpoint
 from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock, own_file
@@ -65,7 +72,7 @@ def used_file(name: str, weights: str | os.PathLike[str] | None) -> Path | None:
     """The file from which a network is read; None for a method without weights."""
     entry = MODELS.find(name)
     if not takes_weights(entry, weights):
-        return None
+        return None if entry.folder is None else entry.folder() / WEIGHT_FILE
     return _default_file(entry) if weights is None else weight_file(weights)
 
 

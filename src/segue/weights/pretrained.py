@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 
 from segue.errors import CheckpointError, DownloadError
 from segue.extras import install_command
-from segue.inputs import check_file, first_line, parse_json, user_path
+from segue.hub import REPOSITORY
+from segue.inputs import check_file, first_line, parse_json, sha256, user_path
 from segue.registry import MODELS, Entry
 from segue.video.partial import make_folder, write_complete, writing
 from segue.weights.available import WEIGHT_FILE
@@ -30,8 +30,6 @@ CONFIG = "config.json"
 CARD = "README.md"
 MODEL_TYPE = "segue"
 LARGEST_CONFIG = 1 << 20
-
-_REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 
 def from_pretrained(
@@ -168,7 +166,7 @@ def pretrained_folder(
     """The folder of a network on this disk; a repository is downloaded, see :func:`from_pretrained`."""
     if user_path(where).is_dir():
         return user_path(where)
-    if not isinstance(where, str) or not _REPOSITORY.fullmatch(where):
+    if not isinstance(where, str) or not REPOSITORY.fullmatch(where):
         raise CheckpointError(
             f"{where}: no such folder, and no id of a repository, which is written as user/name"
         )
@@ -192,6 +190,45 @@ def pretrained_folder(
     return config.parent
 
 
+def download_repository(
+    repository: str, report: Callable[[str, int], None], cache_dir: str | Path | None = None
+) -> Path:
+    """The folder of a model of another library, downloaded from the Hub once.
+
+    Args:
+        repository: its id, such as ``facebook/sam2.1-hiera-tiny``. Configuration and safetensors alone are
+            taken, all of one commit; large files are compared with the SHA-256 that the Hub has of them.
+        report: receives the licence and the size in bytes before files of weights are downloaded.
+        cache_dir: folder of downloads; None is the default of huggingface_hub.
+
+    Returns:
+        The folder, in the cache.
+
+    Raises:
+        DownloadError: the repository cannot be had.
+    """
+    if find_spec("huggingface_hub") is None:
+        raise DownloadError(f"{repository}: {install_command('hf')}")
+    if is_offline():
+        raise DownloadError(f"{repository}: SEGUE_OFFLINE forbids downloads")
+    from huggingface_hub import HfApi, hf_hub_download
+
+    given: dict[str, Any] = {"endpoint": os.environ.get("HF_ENDPOINT") or None}
+    with _as_download_error(repository, None):
+        folder = Path(hf_hub_download(repository, CONFIG, cache_dir=cache_dir, **given)).parent
+        known = HfApi(**given).model_info(repository, revision=folder.name, files_metadata=True)
+        files = [file for file in known.siblings or () if file.rfilename.endswith((".json", ".safetensors"))]
+        terms = known.card_data.get("license") if known.card_data else None
+        report(str(terms or "not stated"), sum(file.size or 0 for file in files))
+        for file in files:
+            name = file.rfilename
+            path = Path(hf_hub_download(repository, name, revision=folder.name, cache_dir=cache_dir, **given))
+            if file.lfs is not None and sha256(path) != file.lfs.sha256:
+                path.resolve().unlink()
+                raise DownloadError(f"{repository}: {name} is not what the Hub has of it; get it again")
+    return folder
+
+
 @contextmanager
 def _as_download_error(where: str, revision: str | None) -> Iterator[None]:
     """Turn what huggingface_hub raises inside the block into a DownloadError for people."""
@@ -208,6 +245,8 @@ def _as_download_error(where: str, revision: str | None) -> Iterator[None]:
     }
     try:
         yield
+    except DownloadError:
+        raise
     except Exception as error:
         named = where if revision is None else f"{where} at {revision}"
         reason = next((text for known, text in reasons.items() if isinstance(error, known)), None)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ import torch
 from torch import Tensor
 
 from segue.errors import CheckpointError
-from segue.extras import missing_packages
-from segue.inputs import check_file, parse_json
 from segue.models.detection.boxes import suppress
-from segue.naming import first_few
+from segue.models.transformers_folder import import_transformers, loading, model_type, require_keys
 from segue.types import Image
 
 SAME_BOX = 0.5
@@ -40,12 +37,9 @@ def read_model(folder: Path, types: frozenset[str] | None = None) -> tuple[Any, 
 
     Nothing in the folder is unpickled or run.
     """
-    if missing := missing_packages("hf"):
-        raise CheckpointError(f"models of transformers need {missing}")
-    import transformers as library
-
+    library = import_transformers()
     folder = folder if folder.is_dir() else folder.parent
-    found = _model_type(folder / "config.json")
+    found = model_type(folder / "config.json")
     if types is not None and found not in types:
         raise CheckpointError(f"{folder}: model_type is {found!r}, not {' or '.join(sorted(types))}")
     name, prepares = "AutoModelForZeroShotObjectDetection", "AutoProcessor"
@@ -55,38 +49,11 @@ def read_model(folder: Path, types: frozenset[str] | None = None) -> tuple[Any, 
     if made is None:
         raise CheckpointError(f"{folder}: transformers {library.__version__} has no {name}; upgrade it")
     safely = {"local_files_only": True, "trust_remote_code": False}
-    with _loading(library, folder):
+    with loading(library, folder):
         model, report = made.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **safely)
         processor = getattr(library, prepares).from_pretrained(folder, **safely)
-    for what in ("missing_keys", "mismatched_keys"):
-        if names := sorted(map(str, report[what])):
-            raise CheckpointError(f"{folder}: {len(names)} {what.replace('_', ' ')}: {first_few(names, 10)}")
+    require_keys(folder, report)
     return model, processor
-
-
-def _model_type(config: Path) -> str:
-    """What the configuration of a folder of transformers says of its model."""
-    check_file(config, CheckpointError)
-    try:
-        described = parse_json(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{config}: cannot be read ({error})") from None
-    return str(described.get("model_type", "")) if isinstance(described, dict) else ""
-
-
-@contextmanager
-def _loading(library: Any, folder: Path) -> Iterator[None]:
-    """Inside, transformers shows no progress, and what it runs into is a CheckpointError."""
-    logging = library.utils.logging
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    except Exception as error:  # whatever the library runs into with a foreign folder
-        raise CheckpointError(f"{folder}: transformers cannot load it ({error})") from error
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def ask_phrases(

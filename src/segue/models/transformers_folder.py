@@ -1,0 +1,44 @@
+"""Folders of Hugging Face transformers (extra ``hf``): nothing in them is unpickled or run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from segue.errors import CheckpointError
+from segue.extras import missing_packages
+from segue.hub import model_type as model_type
+from segue.naming import first_few
+
+
+def import_transformers() -> Any:
+    """The package of transformers."""
+    if missing := missing_packages("hf"):
+        raise CheckpointError(f"models of transformers need {missing}")
+    import transformers
+
+    return transformers
+
+
+@contextmanager
+def loading(library: Any, folder: Path) -> Iterator[None]:
+    """Inside, transformers shows no progress, and what it runs into is a CheckpointError."""
+    logging = library.utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    except Exception as error:  # whatever the library runs into with a foreign folder
+        raise CheckpointError(f"{folder}: transformers cannot load it ({error})") from error
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def require_keys(folder: Path, report: Mapping[str, Any]) -> None:
+    """See that a model of transformers has found all of its weights in a folder."""
+    for what in ("missing_keys", "mismatched_keys"):
+        if names := sorted(map(str, report[what])):
+            raise CheckpointError(f"{folder}: {len(names)} {what.replace('_', ' ')}: {first_few(names, 10)}")

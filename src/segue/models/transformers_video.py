@@ -1,0 +1,331 @@
+"""Video models of Hugging Face transformers (extra ``hf``) in a session: SAM 2, EdgeTAM, SAM 3."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segue.errors import CheckpointError, SegueError, memory_error
+from segue.hub import VIDEO_MODELS
+from segue.inputs import first_line, kind_of
+from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
+from segue.models.sam2.tracker import ObjectClicks, clicks_by_object, merged
+from segue.models.transformers_folder import import_transformers, loading, model_type, require_keys
+from segue.registry import PromptKind
+from segue.types import Image
+
+SCHEDULE = Schedule(mem_every=1, top_k=None, memory_policy="all")
+"""Every frame is remembered at the size of the model; other options are in its configuration."""
+
+BOX_CORNERS = (2, 3)
+"""Labels of the corners of a box among points."""
+
+BOOKS = (
+    "output_dict_per_obj",
+    "frames_tracked_per_obj",
+    "point_inputs_per_obj",
+    "mask_inputs_per_obj",
+)
+"""Attributes of an inference session, dictionaries of what it keeps of each object; transformers does not
+document them."""
+
+MEMORY = ("maskmem_features", "maskmem_pos_enc")
+KEPT = (*MEMORY, "object_pointer")
+"""Parts of a record of a frame that later frames read."""
+
+SEED_EVERY = 200
+"""Frames after which the masks begin a new inference session, where the books cannot be read."""
+
+
+class TransformersTracker:
+    """Follows objects with :class:`TransformersVideo`; see :class:`segue.models.base.Tracker`.
+
+    It calls the public methods of processor and model. Their inference session keeps all frames for ever:
+    what the model does not read again is removed from its :data:`BOOKS`. In a version of transformers without
+    these, the last masks begin a new session now and then.
+    """
+
+    prompts: frozenset[PromptKind] = frozenset({"box", "point"})
+
+    def __init__(self, network: TransformersVideo, setup: Setup) -> None:
+        for item in fields(SCHEDULE):
+            if getattr(setup.schedule, item.name) != getattr(SCHEDULE, item.name):
+                raise SegueError(f"models of transformers have no {item.name}; leave it out")
+        self._model, self._processor, self._setup = network.model, network.processor, setup
+        config = network.model.config
+        pointers: int = getattr(config, "max_object_pointers_in_encoder", 16)
+        self._reads = max(pointers, getattr(config, "num_maskmem", 7))  # frames back
+        self._prompted: int = getattr(config, "max_cond_frame_num", 4)
+        self.reset()
+
+    def reset(self) -> None:
+        self._session: Any = self._new_session()
+        self._seen = 0
+        self._since_seed = 0
+        self._last: tuple[Tensor, Tensor] | None = None
+        self.torn = False
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return tuple(sorted(self._session.obj_ids))
+
+    @property
+    def requires_update(self) -> bool:
+        return bool(self._session.obj_ids)
+
+    @property
+    def has_books(self) -> bool:
+        """Whether the inference session shows what it keeps."""
+        known = all(isinstance(getattr(self._session, name, None), dict) for name in BOOKS)
+        return known and hasattr(self._session, "processed_frames")
+
+    def skip(self) -> None:
+        self._seen += 1
+
+    def forget(self, ids: Collection[int]) -> None:
+        stay = [i for i in self.ids if i not in ids]
+        if len(stay) == len(self.ids):
+            return
+        if not stay:
+            self._session, self._last = self._new_session(), None
+        elif self.has_books:
+            self._session = self._rebuilt({i: self._records(i) for i in stay})
+        else:
+            self._seed(stay)
+
+    def peek(self, image: Image) -> TrackOutput:
+        kept = self._session
+        if self.has_books:
+            look = self._rebuilt({i: self._records(i) for i in self.ids})
+        else:
+            look = copy.deepcopy(kept)
+        try:
+            self._session = look
+            return self._output(self._run(self._pixels(image)), image)
+        finally:
+            self._session = kept
+
+    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
+        clicks = clicks_by_object(given.prompts if given is not None else (), self.ids)
+        pixels, size = self._pixels(image), image.shape[:2]
+        self.torn = True  # unless all succeeds
+        session, found = self._session, None
+        corrected = {i for i, own in clicks.items() if own.box is None} & set(session.obj_ids)
+        if corrected or (session.obj_ids and given is None):
+            found = self._run(pixels)  # clicks correct what is seen of a known object
+        if given is not None and given.masked:
+            masks = [given.mask.cpu() == i for i in given.masked]
+            self._processor.add_inputs_to_inference_session(
+                session, self._seen, [*given.masked], input_masks=masks, original_size=size
+            )
+            found = self._run(pixels)
+        if clicks:
+            points, labels = zip(*map(_points, clicks.values()), strict=True)
+            self._processor.add_inputs_to_inference_session(
+                session,
+                self._seen,
+                [*clicks],  # the model takes objects off the list that it is given
+                input_points=[[*points]],
+                input_labels=[[*labels]],
+                original_size=size,
+            )
+            found = self._run(pixels)
+        output = self._output(found or self._run(pixels), image)
+        if self.has_books:
+            self._prune()
+        else:
+            self._remember(pixels, output)
+        self._seen += 1
+        self.torn = False
+        return output
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        values: dict[str, Any] = {"seen": self._seen, "ids": list(self._session.obj_ids)}
+        if not self.has_books:
+            pixels, masks = (torch.empty(0),) * 2 if self._last is None else self._last
+            return {"pixels": pixels, "masks": masks}, values
+        tensors: dict[str, Tensor] = {}
+        listed: list[list[Any]] = []
+        for i in self._session.obj_ids:
+            for kind, frames in self._records(i).items():
+                for frame, record in frames.items():
+                    listed.append([i, kind, frame, [*record]])
+                    tensors |= {f"{i}.{kind}.{frame}.{name}": part for name, part in record.items()}
+        return tensors, {**values, "records": listed}
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        self.reset()
+        self._seen = int(values["seen"])
+        ids = [int(i) for i in values["ids"]]
+        if "records" not in values:
+            if ids:
+                self._last = tensors["pixels"], tensors["masks"]
+                self._seed(sorted(ids))
+            return
+        records: dict[int, dict[str, dict[int, dict[str, Tensor]]]] = {i: {} for i in ids}
+        for i, kind, frame, names in values["records"]:
+            parts = {name: tensors[f"{i}.{kind}.{frame}.{name}"] for name in names}
+            moved = {name: part.to(self._setup.device, copy=True) for name, part in parts.items()}
+            records[int(i)].setdefault(kind, {})[int(frame)] = moved
+        self._session = self._rebuilt(records)
+
+    def _new_session(self) -> Any:
+        device = self._setup.device
+        return self._processor.init_video_session(
+            inference_device=device, inference_state_device=device, dtype=self._setup.dtype
+        )
+
+    def _pixels(self, image: Image) -> Tensor:
+        """An image as the model takes it, (3, S, S)."""
+        prepared = self._processor(images=np.ascontiguousarray(image), return_tensors="pt")
+        pixels: Tensor = prepared["pixel_values"][0]
+        return pixels.to(self._setup.device, self._setup.dtype)
+
+    def _run(self, pixels: Tensor) -> Any:
+        """Take the objects of the session to the image; what the library runs into is one sentence."""
+        try:
+            return self._model(self._session, frame=pixels, frame_idx=self._seen)
+        except Exception as error:
+            if memory_error(error) is not None:
+                raise
+            name = type(self._model).__name__
+            raise SegueError(f"{name} of transformers failed: {first_line(error)}") from error
+
+    def _output(self, found: Any, image: Image) -> TrackOutput:
+        """The masks of all objects, in the order of their ids."""
+        low: Tensor = found.pred_masks.float().flatten(0, 1)
+        order = sorted(range(len(found.object_ids)), key=lambda k: found.object_ids[k])
+        low = low[order][None]
+        size = image.shape[0], image.shape[1]
+        return TrackOutput(self.ids, merged(low, size), low, partial(merged, size=size))
+
+    def _records(self, i: int) -> dict[str, dict[int, dict[str, Tensor]]]:
+        """What is kept of an object, by kind and frame."""
+        outputs = self._session.output_dict_per_obj[self._session.obj_id_to_idx(i)]
+        return {
+            kind: {
+                frame: {name: record[name] for name in KEPT if isinstance(record.get(name), Tensor)}
+                for frame, record in frames.items()
+            }
+            for kind, frames in outputs.items()
+        }
+
+    def _rebuilt(self, records: Mapping[int, Mapping[str, Mapping[int, dict[str, Tensor]]]]) -> Any:
+        """A session of objects with what is kept of them."""
+        session = self._new_session()
+        for i, kinds in records.items():
+            outputs = session.output_dict_per_obj[session.obj_id_to_idx(i)]
+            for kind, frames in kinds.items():
+                outputs[kind].update({frame: dict(parts) for frame, parts in frames.items()})
+        return session
+
+    def _prune(self) -> None:
+        """Remove what no later frame reads; old prompted frames keep their pointer."""
+        session = self._session
+        for name in BOOKS[1:]:
+            for book in getattr(session, name).values():
+                book.clear()
+        session.processed_frames.clear()
+        for outputs in session.output_dict_per_obj.values():
+            for kind, frames in outputs.items():
+                prompted = kind == "cond_frame_outputs"
+                latest = sorted(frames)[-self._prompted :] if self._prompted > 0 else [*frames]
+                for frame in [*frames]:
+                    if not prompted and frame < self._seen + 2 - self._reads:
+                        del frames[frame]
+                        continue
+                    keep = KEPT if not prompted or frame in latest else ("object_pointer",)
+                    for part in [part for part in frames[frame] if part not in keep]:
+                        del frames[frame][part]
+
+    def _remember(self, pixels: Tensor, output: TrackOutput) -> None:
+        """Keep the last image and its masks, which begin a new session where one has run for long."""
+        best = output.probabilities.argmax(0)
+        self._last = pixels, torch.stack([best == k for k in range(1, len(output.ids) + 1)])
+        self._since_seed += 1
+        if self._since_seed >= SEED_EVERY:
+            self._seed(self.ids)
+
+    def _seed(self, ids: Sequence[int]) -> None:
+        """Begin a new session of some objects with their last masks."""
+        assert self._last is not None
+        pixels, masks = self._last
+        if len(masks) != len(ids):
+            masks = masks[[self.ids.index(i) for i in ids]]
+        self._session, self._since_seed = self._new_session(), 0
+        self._last = pixels, masks
+        self._processor.add_inputs_to_inference_session(
+            self._session, self._seen, [*ids], input_masks=[*masks.cpu()]
+        )
+        self._run(pixels.to(self._setup.device))
+
+
+def _points(clicks: ObjectClicks) -> tuple[list[list[float]], list[int]]:
+    """Points and labels of an object, the corners of its box first."""
+    corners = [] if clicks.box is None else [[*clicks.box[:2]], [*clicks.box[2:]]]
+    marks = [*corners, *(map(list, clicks.positive)), *(map(list, clicks.negative))]
+    labels = [*BOX_CORNERS[: len(corners)], *(1 for _ in clicks.positive), *(0 for _ in clicks.negative)]
+    return marks, labels
+
+
+class TransformersVideo(nn.Module):
+    """A video model of transformers as a network of a session.
+
+    Args:
+        model: ``Sam2VideoModel``, ``EdgeTamVideoModel``, ``Sam3TrackerVideoModel`` or another of their
+            interface.
+        processor: the processor of its folder, such as ``Sam2VideoProcessor``.
+
+    Raises:
+        SegueError: they have another interface.
+
+    Example:
+        >>> from transformers import Sam2VideoModel, Sam2VideoProcessor
+        >>> name = "facebook/sam2.1-hiera-tiny"
+        >>> parts = Sam2VideoModel.from_pretrained(name), Sam2VideoProcessor.from_pretrained(name)
+        >>> segue.track("dog.mp4", box=(120, 80, 310, 260), model=TransformersVideo(*parts))
+    """
+
+    schedule: Schedule = SCHEDULE
+    tracker: ClassVar[type[Tracker]] = TransformersTracker
+    fuses = False
+    """Its layers read each other's weights: none is replaced by a faster one."""
+
+    def __init__(self, model: nn.Module, processor: Any) -> None:
+        super().__init__()
+        if not hasattr(model, "memory_encoder"):
+            raise SegueError(f"model: {kind_of(model)}; give a video model of the family of SAM 2")
+        for name in ("init_video_session", "add_inputs_to_inference_session"):
+            if not hasattr(processor, name):
+                raise SegueError(f"processor: {kind_of(processor)}; give the processor of a video model")
+        self.model, self.processor = model, processor
+
+
+def read_video_model(folder: Path) -> TransformersVideo:
+    """The network that a folder of transformers holds; nothing in the folder is unpickled or run."""
+    library = import_transformers()
+    found = model_type(folder / "config.json")
+    if found not in VIDEO_MODELS:
+        raise CheckpointError(
+            f"{folder}: model_type is {found!r}; video models are {', '.join(sorted(VIDEO_MODELS))}"
+        )
+    names = VIDEO_MODELS[found]
+    missing = [name for name in names if not hasattr(library, name)]
+    if missing:
+        raise CheckpointError(f"{folder}: transformers {library.__version__} has no {missing[0]}; upgrade it")
+    safely = {"local_files_only": True, "trust_remote_code": False}
+    with loading(library, folder):
+        model, report = getattr(library, names[0]).from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, **safely
+        )
+        processor = getattr(library, names[1]).from_pretrained(folder, **safely)
+    require_keys(folder, report)
+    return TransformersVideo(model.eval(), processor)
