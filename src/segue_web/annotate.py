@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -149,6 +149,19 @@ class AnnotateBackend(Backend):
         self._thread.shutdown(wait=True)
         self.project.close()
         super().close()
+
+    def refuse_while_running(self, what: str) -> None:
+        """Raise SegueError while something is computed."""
+        self._runner.refuse_while_running(what)
+
+    def begin(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
+        """Begin a job beside those of the page."""
+        with self._runner.beginning("export"):
+            self._runner.begin(job, steps)
+
+    def steps(self, make: Callable[..., Any], *arguments: Any) -> AsyncGenerator[Any, None]:
+        """Steps of a job in the process that computes."""
+        return self._worker.steps(make, *arguments)
 
     async def run(self, call: Callable[[], Any]) -> Any:
         """Run a call in the one thread that uses the project."""

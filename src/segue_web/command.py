@@ -16,6 +16,7 @@ from segue.reports.terminal import interruptible
 
 if TYPE_CHECKING:
     from segue.jobs.observer import Observer
+    from segue_web.annotate import AnnotateBackend
     from segue_web.live import LivePage
 
 Measure = Literal["davis", "foreground"]
@@ -40,9 +41,13 @@ PROMPTER = Annotated[
 
 
 def annotate(
-    video: Annotated[Path, typer.Argument(help="Video file or folder of images.")],
+    video: Annotated[Path, typer.Argument(help="Video file, folder of images, or folder of videos.")],
     project: Annotated[
-        Path | None, typer.Option(help="Project folder.  [default: segue-out/NAME.project]")
+        Path | None,
+        typer.Option(
+            help="Project folder, of several videos the folder of their projects.  "
+            "[default: segue-out/NAME.project, of several videos segue-out]"
+        ),
     ] = None,
     import_: Annotated[
         list[Path] | None, typer.Option("--import", help="Masks, COCO, YouTube-VIS or CVAT to begin with.")
@@ -91,28 +96,32 @@ def annotate(
         segue annotate street.mp4 --labels schema.json
 
         segue annotate my.mp4 --copy-to backup.project
+
+        segue annotate videos/
     """
     need_web()
-    folder = (
-        project or Path("segue-out") / f"{video.stem if video.is_file() else video.resolve().name}.project"
-    )
+    _check_there(video, *(import_ or ()))
+    from segue_web.video_list import VideoListBackend, videos_of
+
+    name = video.stem if video.is_file() else video.resolve().name
+    videos = videos_of(video)
+    folder = project or Path("segue-out") / (f"{name}.project" if videos is None else "")
+    if videos is not None and (import_ or copy_to is not None):
+        raise SegueError(f"{video}: holds several videos; give one of them for --import and --copy-to")
     if copy_to is not None:
         from segue_web.store import Store
 
         Store.copy(folder, copy_to)
         typer.echo(f"copied: {copy_to}")
         return
-    _check_there(video, *(import_ or ()))
     if labels is not None and classes is not None:
         raise SegueError("--labels has the classes of --classes, too; give one of them")
-    from segue.labels.reading import left_out, read_labels
     from segue.labels.schema import read_schema
     from segue.prompts import find_prompter
     from segue.registry import MODELS
     from segue.weights import load_for
     from segue_web import server
     from segue_web.annotate import AnnotateBackend
-    from segue_web.importing import effects
     from segue_web.video import Video
 
     with interruptible():
@@ -122,20 +131,39 @@ def annotate(
         names = [name.strip() for name in (classes or "").split(",") if name.strip()]
         about: dict[str, Any] = {"model": model, "weights": weights, "prompter": prompter, "device": device}
         about |= {"classes": names, "schema": None if labels is None else read_schema(labels)}
-        backend = AnnotateBackend(Video(video), folder, **about)
+
+        def make(path: Path, place: Path) -> AnnotateBackend:
+            return AnnotateBackend(Video(path), place, **about)
+
+        if videos is not None:
+            several = VideoListBackend(name, videos, folder, make)
+            typer.echo(printable(f"projects of {len(videos)} videos: {folder}"))
+            server.serve(several, port, browser, folder)
+            return
+        backend = make(video, folder)
         for path in import_ or ():
-            given = read_labels(path, backend.video)
-            wanted = effects(backend.project, given)
-            if given.left_out:
-                typer.echo(f"{path}: left out, for they are no areas: {left_out(given)}")
-            for effect in wanted[:MOST_LISTED]:
-                where = "new object" if effect.target is None else f"object {effect.target}"
-                typer.echo(f"{path}: {where}, {effect.name}: {effect.text}")
-            if len(wanted) > MOST_LISTED:
-                typer.echo(f"{path}: and {len(wanted) - MOST_LISTED} more objects")
-            backend.import_all(given, wanted)
+            _import_into(backend, path)
         typer.echo(printable(f"project: {folder}"))
         server.serve(backend, port, browser, folder)
+
+
+def _import_into(backend: AnnotateBackend, path: Path) -> None:
+    """Import a file into a project, and say what of it became what."""
+    from segue.labels.reading import left_out, read_labels
+    from segue_web.importing import additions, effects
+
+    given = read_labels(path, backend.video)
+    wanted = effects(backend.project, given)
+    if given.left_out:
+        typer.echo(f"{path}: left out, for they are no areas: {left_out(given)}")
+    if added := additions(backend.project, given):
+        typer.echo(f"{path}: added to the classes and attributes: {', '.join(added)}")
+    for effect in wanted[:MOST_LISTED]:
+        where = "new object" if effect.target is None else f"object {effect.target}"
+        typer.echo(f"{path}: {where}, {effect.name}: {effect.text}")
+    if len(wanted) > MOST_LISTED:
+        typer.echo(f"{path}: and {len(wanted) - MOST_LISTED} more objects")
+    backend.import_all(given, wanted)
 
 
 def serve(

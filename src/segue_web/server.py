@@ -88,6 +88,10 @@ class Backend:
         """Read an uploaded file; returns what importing it would change."""
         raise SegueError("nothing can be imported here")
 
+    def shown(self, number: int | None) -> Video:
+        """The video that a page shows, by its number in a list."""
+        return self.video
+
     def export_file(self, name: str) -> Path | None:
         """File or folder of an export by its name."""
 
@@ -116,9 +120,9 @@ def make_app(backend: Backend, token: str) -> FastAPI:
         return JSONResponse({"error": str(error)}, status)
 
     @app.get(f"/{token}/frame/{{index}}.jpg")
-    def frame(index: int, near: bool = False) -> Response:
+    def frame(index: int, near: bool = False, video: int | None = None) -> Response:
         cache = "no-store" if near else "private, max-age=3600"
-        image = backend.video.jpeg(index, near=near)
+        image = backend.shown(video).jpeg(index, near=near)
         return Response(image, media_type="image/jpeg", headers={"Cache-Control": cache})
 
     @app.get(f"/{token}/exports/{{name}}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -72,6 +72,15 @@ _COLUMNS = {
 Row = dict[str, Any]
 
 
+class Progress(NamedTuple):
+    """How far a project is: frames of its video, those with masks, of them those all reviewed; objects."""
+
+    frames: int
+    annotated: int
+    reviewed: int
+    objects: int
+
+
 class StaleError(SegueError):
     """An edit that was made on a frame as it no longer is: another tab has changed it."""
 
@@ -133,6 +142,26 @@ class Store:
                 database.execute("VACUUM INTO ?", (str(path),))
         except sqlite3.DatabaseError as error:
             raise SegueError(f"{source}: cannot be copied ({error})") from None
+
+    @staticmethod
+    def progress(folder: Path) -> Progress | None:
+        """How far a project is as last saved, also while it is open; None where there is none."""
+        path = folder / "project.db"
+        if not path.is_file() or not path.stat().st_size:
+            return None
+        try:
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+                columns = {row[1] for row in database.execute("PRAGMA table_info(marks)")}
+                done = "min(reviewed)" if "reviewed" in columns else "0"
+                frames = f"SELECT {done} AS done FROM marks GROUP BY frame"
+                annotated, reviewed = database.execute(
+                    f"SELECT count(*), coalesce(sum(done), 0) FROM ({frames})"
+                ).fetchone()
+                [objects] = database.execute("SELECT count(*) FROM objects").fetchone()
+                [video] = database.execute("SELECT value FROM meta WHERE key='film'").fetchone()
+            return Progress(int(json.loads(video)["frames"]), annotated, int(reviewed), objects)
+        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
+            raise SegueError(f"{path}: damaged or not a project ({error})") from None
 
     def close(self) -> None:
         """Let another process open it."""

@@ -11,18 +11,21 @@ from typing import NamedTuple
 from segue.video.video_sink import PRORES, VP9
 from segue_web.exports import data_sets, videos
 from segue_web.exports import tools as annotation_tools
-from segue_web.exports.snapshot import Snapshot, Writer, remove_unfinished, snapshot
+from segue_web.exports.snapshot import Snapshot, Writer, complete_folder, remove_unfinished, snapshot
+from segue_web.video import Video
 from segue_web.worker import Tools
 
 __all__ = [
     "FORMATS",
     "Format",
     "Snapshot",
+    "complete_folder",
     "export_job",
     "free_path",
     "remove_unfinished",
     "snapshot",
     "steps",
+    "write_export",
 ]
 
 
@@ -87,11 +90,12 @@ FORMATS = {
 }
 
 
-def free_path(folder: Path, name: str, form: str) -> Path:
-    """Output path of an export; it must not exist."""
+def free_path(folder: Path, name: str, form: str, suffix: str | None = None) -> Path:
+    """Output path of an export, which may have another suffix than its format; it must not exist."""
+    suffix = FORMATS[form].suffix if suffix is None else suffix
     plain = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:60] or "video"
     taken = {path.name for path in folder.iterdir()}
-    ends = (f"{'' if number == 1 else f'-{number}'}{FORMATS[form].suffix}" for number in count(1))
+    ends = (f"{'' if number == 1 else f'-{number}'}{suffix}" for number in count(1))
     return folder / next(path for end in ends if (path := f"{plain}-{form}{end}") not in taken)
 
 
@@ -102,4 +106,9 @@ def steps(taken: Snapshot, form: str) -> int:
 
 def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
     """Job of :meth:`segue_web.worker.Worker.steps` that writes an export."""
-    return FORMATS[form].write(tools.video, taken, target)
+    return write_export(tools.video, taken, form, target)
+
+
+def write_export(video: Video, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
+    """Write an export, yielding each frame that is done."""
+    return FORMATS[form].write(video, taken, target)

@@ -14,6 +14,7 @@ import "./status.js";
 import { offerDetectors } from "./suggestions.js";
 import "./timeline.js";
 import { TOOLS, tools } from "./tools.js";
+import { videosDialog } from "./videos.js";
 import { view } from "./view.js";
 
 // What the server tells
@@ -33,13 +34,17 @@ async function onState(online, mayReturn) {
 
 function begin(known) {
   const first = state.mode === "loading";
-  const { mode, video, objects, timeline, settings, history = state.history, revision = 0, running = null, loading = false, interrupted = null, names = [], schema, formats = [] } = known;
-  Object.assign(state, { mode, history, revision, running, loading, names, formats, video, schema: wholeSchema(schema) });
+  const shown = state.video.number;
+  const { mode, video, objects, timeline, settings, history = state.history, revision = 0, running = null, loading = false, interrupted = null, names = [], schema, formats = [], videos = [], greet = false } = known;
+  Object.assign(state, { mode, history, revision, running, loading, names, formats, video, videos, schema: wholeSchema(schema) });
   Object.assign(state.settings, settings);
   document.body.dataset.mode = mode;
+  document.body.classList.toggle("several", videos.length > 0);
   state.setObjects(objects);
   state.setTimeline(timeline);
   state.outdateFrames(revision);
+  if (!first && video.number !== shown) { location.reload(); return; }  // another one was opened meanwhile
+  if (greet) void videosDialog();
   if (first) {
     document.title = `${state.video.name} – segue`;
     element("video-name").textContent = state.video.name;
@@ -70,6 +75,9 @@ function onEvent(event) {
       void loadFrames([state.frame]);
     }
     state.saved = "Saved";
+  } else if (event.event === "opened") {
+    location.reload();
+    return;
   } else if (event.event === "loading") {
     state.loading = event.loading;
   } else if (event.event === "progress") {

@@ -8,6 +8,7 @@ import { go, goSought, goUnsure, togglePlay } from "./playback.js";
 import { classDialog, schemaDialog } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
 import { adopt, find } from "./suggestions.js";
+import { nextVideo, openVideo, videosDialog } from "./videos.js";
 import { view } from "./view.js";
 
 const editable = () => state.editable;
@@ -70,6 +71,8 @@ export const commands = {
   zoomOut: { name: "Zoom out", icon: "minus", keys: "-", run: () => view.zoom(0.8) },
   importDialog: { name: "Import masks", text: "Import", icon: "import", can: idle, run: () => importDialog() },
   exportDialog: { name: "Export", text: "Export", icon: "export", can: idle, run: () => exportDialog() },
+  videos: { name: "Videos", text: "Videos", icon: "spread", keys: "shift+F", can: () => editable() && state.videos.length > 0, run: () => void videosDialog() },
+  nextVideo: { name: "Next video", icon: "next", keys: "shift+N", can: () => idle() && nextVideo() < state.videos.length, run: () => openVideo(nextVideo()) },
   schemaDialog: { name: "Classes and attributes", icon: "list", can: idle, run: () => schemaDialog() },
   review: { name: "Reviewed: the mask of what is chosen on this frame; again: not", text: "Reviewed", icon: "check", keys: "shift+R", can: () => editable() && state.objects.some(({ id }) => state.marksOf(id).has(state.frame)), run: () => void review(state.frame, state.frame) },
   reviewRange: { name: "Reviewed: all masks of what is chosen in the range; again: not", icon: "check", keys: "shift+V", can: () => editable() && state.objects.length > 0, run: () => void review(...state.wanted) },

@@ -158,6 +158,9 @@ export async function start(op, fields) {
   state.starting = false;
 }
 
+/** Open another video of the list. */
+export const switchVideo = (number) => change(() => request("open", { number }));
+
 /** End a tracking or an export, also one that has not begun yet. */
 export function stop() {
   if (state.starting) void change(() => request("stop"));

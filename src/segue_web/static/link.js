@@ -11,6 +11,9 @@ class Refused extends Error {
   }
 }
 
+/** what is asked of the list of videos, not of the open one */
+const LIST = new Set(["videos", "open", "export_all"]);
+
 /** what is called with the answers that are due, by the number of the request */
 const waiting = new Map();
 let [number, tries] = [0, 0];
@@ -62,7 +65,9 @@ export async function request(op, fields = {}) {
   const id = ++number;
   const answer = await new Promise((resolve) => {
     waiting.set(id, resolve);
-    open.send(JSON.stringify({ id, op, ...fields }));
+    // Of several videos, the one that is meant: another window may have opened another one.
+    const video = op === "hello" || LIST.has(op) ? undefined : state.video.number;
+    open.send(JSON.stringify({ id, op, ...fields, video }));
   });
   if (answer.error) throw new Refused(answer.error, Boolean(answer.stale));
   return answer;

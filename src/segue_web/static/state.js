@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, pixel_aspect: number,
- *   times: number[] | null}} Video
+ *   times: number[] | null, number?: number}} Video
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?: string,
  *   attributes?: Record<string, string>, frame_attributes?: Record<string, Record<string, string>>, classColour?: boolean}} TrackedObject
  * @typedef {{name: string, type: string, of: string, values: string[]}} AttributeDefinition
@@ -42,6 +42,8 @@ class State {
   schema = { classes: [], attributes: [] };
   /** the objects as the server tells them, with colours of their own @type {TrackedObject[]} */
   known = [];
+  /** names of the videos, where there are several @type {string[]} */
+  videos = [];
   /** what the project can be exported to @type {{id: string, group: string, name: string, text: string}[]} */
   formats = [];
   frame = 0;

@@ -133,7 +133,7 @@ class View {
     if (!state.online) return Promise.resolve();  // another program may be there by now
     const work = (async () => {
       try {
-        const answer = await fetch(`frame/${index}.jpg${near ? "?near=true" : ""}`);
+        const answer = await fetch(`frame/${index}.jpg?${new URLSearchParams({ ...(near ? { near: "true" } : {}), ...(state.video.number === undefined ? {} : { video: String(state.video.number) }) })}`);
         if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `frame ${index} cannot be read`);
         const bitmap = await createImageBitmap(await answer.blob());
         if (near) {

@@ -1,0 +1,43 @@
+// Several videos: a list with the progress of each, of which one is open at a time.
+
+import { dialog, make, span } from "./dom.js";
+import { start, switchVideo } from "./edits.js";
+import { ask } from "./link.js";
+import { state } from "./state.js";
+
+/** Opens another video, after the changes that were made before; all pages load it. */
+export const openVideo = (number) => void switchVideo(number);
+
+/** The number of the video after the open one, if there is one. */
+export const nextVideo = () => (state.video.number ?? 0) + 1;
+
+export async function videosDialog() {
+  const answer = await ask("videos");
+  if (!answer) return;
+  const [masks, done] = ["annotated", "reviewed"].map((key) => answer.videos.reduce((sum, item) => sum + (item[key] ?? 0), 0));
+  const rows = answer.videos.map((item, number) => {
+    const here = number === answer.open;
+    const button = make("button", { className: "pick grow", "aria-current": here, onclick: () => { box.close(); if (!here) openVideo(number); } }, [span(item.name, "cut")]);
+    return make("li", { className: here ? "row chosen" : "row" }, [button, meter(item), span(said(item), "quiet")]);
+  });
+  const select = make("select", { "aria-label": "Format" }, state.formats.map(({ id, name }) => make("option", { value: id, textContent: name })));
+  const run = () => { box.close(); void start("export_all", { format: select.value }); };
+  const box = dialog(`${answer.videos.length} videos`, [
+    make("p", { className: "quiet", textContent: `${masks} frames annotated, ${done} of them reviewed. Each video keeps its own project.` }),
+    make("ul", { className: "videos" }, rows),
+    make("div", { className: "row" }, [make("label", { className: "grow" }, ["Export all as", select]), make("button", { textContent: "Export all", onclick: run, disabled: !masks || Boolean(state.running) })]),
+  ]);
+  box.classList.add("broad");
+  box.querySelector("[aria-current=true]")?.focus();
+}
+
+/** Annotated and reviewed frames of a video, as shares of its frames. */
+function meter({ frames = 0, annotated = 0, reviewed = 0 }) {
+  const bar = (value, name) => make("progress", { max: Math.max(1, frames), value, "aria-label": name, className: name });
+  return make("span", { className: "meters" }, [bar(annotated, "annotated"), bar(reviewed, "reviewed")]);
+}
+
+function said({ frames, annotated = 0, reviewed = 0, objects = 0 }) {
+  if (frames === undefined) return "not begun";
+  return `${annotated} of ${frames} frames, ${reviewed} reviewed, ${objects === 1 ? "1 object" : `${objects} objects`}`;
+}

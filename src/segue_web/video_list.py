@@ -1,0 +1,183 @@
+"""Several videos in the page of ``segue annotate``: each has its project, and one is open at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from segue.batch.plan import check_names, read_tasks
+from segue.errors import PromptError, SegueError, SourceError
+from segue.video.kinds import is_image
+from segue_web import messages
+from segue_web.annotate import AnnotateBackend
+from segue_web.exports import FORMATS, Snapshot, complete_folder, free_path, snapshot, write_export
+from segue_web.job_runner import Job
+from segue_web.project import Project
+from segue_web.server import Backend
+from segue_web.store import Progress, Store
+from segue_web.video import Video
+from segue_web.worker import Tools
+
+Make = Callable[[Path, Path], AnnotateBackend]
+"""Opens a video with its project folder."""
+
+
+def videos_of(place: Path) -> dict[str, Path] | None:
+    """The videos below a folder by their names; None of a video, which may be a folder of images."""
+    if not place.is_dir() or any(is_image(path) for path in place.iterdir()):
+        return None
+    tasks = read_tasks([str(place)])
+    check_names([task.name for task in tasks])
+    return {task.name: Path(task.source) for task in tasks}
+
+
+class VideoListBackend(Backend):
+    """The backend of a list of videos: it passes requests on to that of the open one."""
+
+    def __init__(self, name: str, videos: Mapping[str, Path], folder: Path, make: Make) -> None:
+        self._name, self._videos, self._folder, self._make = name, dict(videos), folder, make
+        self.exports = folder / "exports"
+        unfinished = (number for number, about in enumerate(self._progress()) if not _is_done(about))
+        number = next(unfinished, 0)
+        self._open_one = number, self._opened(number)
+        self._switching = asyncio.Lock()
+        self._greeted = False
+        requests: dict[str, Callable[..., Any]] = {
+            "videos": self._list,
+            "open": self._open,
+            "export_all": self._export_all,
+        }
+        super().__init__(self.current.video, requests)
+
+    @property
+    def current(self) -> AnnotateBackend:
+        """The backend of the open video."""
+        return self._open_one[1]
+
+    def shown(self, number: int | None) -> Video:
+        known, backend = self._open_one
+        if number is not None and number != known:
+            raise SourceError("another video was opened meanwhile")
+        return backend.video
+
+    def open(self) -> None:
+        self.current.send = self.send
+        self.current.open()
+
+    def close(self) -> None:
+        self.current.close()
+
+    async def import_file(self, name: str, path: Path) -> dict[str, Any]:
+        return await self.current.import_file(name, path)
+
+    def export_file(self, name: str) -> Path | None:
+        own = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
+        return own.get(name) or self.current.export_file(name)
+
+    async def handle(self, request: messages.PageRequest) -> dict[str, Any]:
+        if request.op in self._requests:
+            return await super().handle(request)
+        number, backend = self._open_one
+        fields = dict(request.model_extra or {})
+        if fields.pop("video", None) != number and request.op != "hello":
+            raise SegueError("another video was opened in another window; load this page again")
+        answer = await backend.handle(messages.PageRequest(id=request.id, op=request.op, **fields))
+        if request.op == "hello":
+            answer["video"] = answer["video"] | {"number": number}
+            answer |= {"videos": list(self._videos), "greet": not self._greeted}
+            self._greeted = True
+        return answer
+
+    def _project(self, number: int) -> Path:
+        return self._folder / f"{[*self._videos][number]}.project"
+
+    def _opened(self, number: int) -> AnnotateBackend:
+        return self._make([*self._videos.values()][number], self._project(number))
+
+    def _progress(self) -> list[Progress | None]:
+        return [Store.progress(self._project(number)) for number in range(len(self._videos))]
+
+    def _list(self) -> dict[str, Any]:
+        """All videos, how far each is, and which one is open."""
+        found = zip(self._videos, self._progress(), strict=True)
+        videos = [{"name": name, **({} if about is None else about._asdict())} for name, about in found]
+        return {"videos": videos, "open": self._open_one[0]}
+
+    async def _open(self, number: messages.Index) -> None:
+        """Open another video in place of the one that is open, on all pages."""
+        async with self._switching:
+            if number >= len(self._videos):
+                raise PromptError(f"there is no video {number + 1}; the last one is {len(self._videos)}")
+            if number == self._open_one[0]:
+                return
+            old = self.current
+            old.refuse_while_running("open another video")
+            new = await asyncio.to_thread(self._opened, number)
+            if not new.project.schema and (schema := old.project.schema):
+                with new.project.change("label schema"):
+                    new.project.set_schema(schema)
+            self._open_one = number, new
+            self.video = new.video
+            old.close()
+            self.open()
+        self.send({"event": "opened"})
+
+    async def _export_all(self, format: messages.ShortText) -> dict[str, Any]:
+        """Export the masks of all videos that have some, each as one export in a common folder."""
+        if format not in FORMATS:
+            raise SegueError(f"format {format!r}: choose one of {', '.join(FORMATS)}")
+        known = [
+            (number, about) for number, about in enumerate(self._progress()) if about and about.annotated
+        ]
+        if not known:
+            raise SegueError("there are no masks to export yet")
+        self.exports.mkdir(parents=True, exist_ok=True)
+        target = free_path(self.exports, self._name, format, "")
+        total = sum(about.annotated if FORMATS[format].known_only else about.frames for _, about in known)
+        steps = self._exported([number for number, _ in known], format, target)
+        self.current.begin(Job("export", total, target=target), steps)
+        return {"name": target.name, "path": str(target)}
+
+    async def _exported(self, numbers: list[int], format: str, target: Path) -> AsyncGenerator[int, None]:
+        """Frames of all exports, each video after the other."""
+        backend = self.current
+        with complete_folder(target) as folder:
+            for number in numbers:
+                taken = await backend.run(partial(self._snapshot, backend, number))
+                path = [*self._videos.values()][number]
+                end = free_path(folder, [*self._videos][number], format)
+                async with aclosing(backend.steps(export_of, path, taken, format, end)) as steps:
+                    async for index in steps:
+                        yield index
+
+    def _snapshot(self, backend: AnnotateBackend, number: int) -> Snapshot:
+        """The objects of a video; of one that is not open, its project is for a moment."""
+        if self._open_one[0] == number:
+            return snapshot(backend.project, backend.video)
+        video = Video([*self._videos.values()][number])
+        try:
+            project = Project(self._project(number), video.describe(), video.size)
+            try:
+                return snapshot(project, video)
+            finally:
+                project.close()
+        finally:
+            video.close()
+
+
+def export_of(tools: Tools, path: Path, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
+    """Job of :meth:`segue_web.worker.Worker.steps` that writes an export of a video by its path."""
+    video = Video(path)
+    try:
+        yield from write_export(video, taken, form, target)
+    finally:
+        with suppress(SegueError):
+            video.close()
+
+
+def _is_done(about: Progress | None) -> bool:
+    return about is not None and about.annotated > 0 and about.reviewed == about.annotated

@@ -1,0 +1,173 @@
+"""A folder of videos: one is open at a time, each keeps its project, and all are exported."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segue.errors import SegueError, SourceError
+from segue_web import messages
+from segue_web.annotate import AnnotateBackend
+from segue_web.exports import write_export
+from segue_web.project import FrameAnnotation, Project
+from segue_web.video import Video
+from segue_web.video_list import VideoListBackend, videos_of
+from tests.segue_web.chromium import needs_chromium
+from tests.segue_web.test_annotate import CircleWorker
+from tests.segue_web.test_page import Page, Server, playwright, serve  # noqa: F401  a fixture
+from tests.segue_web.videos import numbered, write_video
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three videos, one of them below a folder."""
+    place = tmp_path / "videos"
+    (place / "night").mkdir(parents=True)
+    for number, name in enumerate(("b2", "b10", "night/c")):
+        write_video(place / f"{name}.mp4", numbered(5 + number))
+    return place
+
+
+def give(project: Project, frame: int, *, reviewed: bool = False) -> None:
+    plane = np.ones(project.size, np.bool_)
+    with project.change("draw"):
+        number = next((row["id"] for row in project.objects()), None) or project.add_object()
+        project.put(frame, {number: (plane, FrameAnnotation("given", reviewed=reviewed))})
+
+
+class ExportWorker(CircleWorker):
+    """Writes exports in this process."""
+
+    def steps(self, make: Any, path: Path, *arguments: Any) -> Any:
+        async def run() -> Any:
+            for index in write_export(Video(path), *arguments):
+                yield index
+
+        return run()
+
+
+@pytest.fixture
+def videos(folder: Path, tmp_path: Path) -> Iterator[VideoListBackend]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segue_web.annotate.Worker", lambda video, *_: ExportWorker(video.size))
+        # The networks are those of the worker, which has none.
+        patch.setattr(AnnotateBackend, "open", lambda _: None)
+
+        def make(path: Path, place: Path) -> AnnotateBackend:
+            return AnnotateBackend(Video(path), place)
+
+        found = videos_of(folder)
+        assert found is not None
+        backend = VideoListBackend("videos", found, tmp_path / "out", make)
+        yield backend
+        backend.close()
+
+
+def ask(backend: VideoListBackend, op: str, **fields: Any) -> dict[str, Any]:
+    return asyncio.run(backend.handle(messages.parse(json.dumps({"id": 1, "op": op, **fields}))))
+
+
+def test_the_videos_of_a_folder_are_in_natural_order_and_images_are_one_video(folder: Path) -> None:
+    assert list(videos_of(folder) or ()) == ["b2", "b10", "night/c"]
+    assert videos_of(folder / "b2.mp4") is None
+    (folder / "0.png").touch()
+    assert videos_of(folder) is None
+
+
+def test_the_list_says_how_far_each_video_is(videos: VideoListBackend) -> None:
+    give(videos.current.project, 0, reviewed=True)
+    give(videos.current.project, 1)
+    found = ask(videos, "videos")
+
+    assert found["open"] == 0
+    assert found["videos"] == [
+        {"name": "b2", "frames": 5, "annotated": 2, "reviewed": 1, "objects": 1},
+        {"name": "b10"},
+        {"name": "night/c"},
+    ]
+
+
+def test_another_video_takes_the_place_of_the_open_one(videos: VideoListBackend) -> None:
+    sent: list[dict[str, Any]] = []
+    videos.send = sent.append
+    ask(videos, "schema", schema={"classes": [{"name": "fish"}]}, video=0)
+    first = videos.current
+    ask(videos, "open", number=2)
+
+    assert sent[-1] == {"event": "opened"}
+    known = ask(videos, "hello")
+    assert (known["video"]["number"], known["video"]["frames"], known["objects"]) == (2, 7, [])
+    assert known["schema"] == {"classes": [{"name": "fish"}]}, "for all videos of the folder"
+    Project(first.project.folder, first.video.describe(), first.video.size).close()  # it is free again
+    with pytest.raises(SegueError, match="another video"):
+        ask(videos, "object", object=1, name="x", video=0)
+    with pytest.raises(SourceError, match="another video"):
+        videos.shown(0)
+    assert videos.shown(2).count == 7
+    with pytest.raises(SegueError, match="the last one is 3"):
+        ask(videos, "open", number=3)
+
+
+def test_all_videos_with_masks_are_exported_together(videos: VideoListBackend, tmp_path: Path) -> None:
+    give(videos.current.project, 1)
+    ask(videos, "open", number=2)
+    give(videos.current.project, 6)
+
+    async def export() -> None:
+        ended = asyncio.Event()
+
+        def send(event: dict[str, Any]) -> None:
+            if event["event"] == "exported":
+                ended.set()
+
+        videos.current.send = send
+        request = messages.parse(json.dumps({"id": 1, "op": "export_all", "format": "coco"}))
+        assert (await videos.handle(request))["name"] == "videos-coco"
+        await asyncio.wait_for(ended.wait(), 60)
+
+    asyncio.run(export())
+    found = sorted((tmp_path / "out" / "exports" / "videos-coco").iterdir())
+    assert [path.name for path in found] == ["b2-coco.json", "night_c-coco.json"]
+    frames = [[one["frame_index"] for one in json.loads(path.read_text())["images"]] for path in found]
+    assert frames == [[1], [6]]
+    assert videos.export_file("videos-coco") == found[0].parent
+
+
+@needs_chromium
+def test_the_page_goes_from_video_to_video(
+    serve: Callable[..., Server],  # noqa: F811
+    browser: Any,
+    folder: Path,
+    tmp_path: Path,
+) -> None:
+    server = serve("annotate", folder, "--project", tmp_path / "out", "--device", "cpu", "--classes", "fish")
+    page = Page(browser, server.address)
+    dialog = page.page.locator("#dialog")
+    rows = dialog.locator(".videos li")
+    playwright.expect(rows).to_have_count(3)
+    page.check_accessibility()
+    page.key("Escape")
+    page.key("b")
+    page.drag((200, 100), (240, 140))
+    page.here("Object 1: corrected by you")
+    page.key("Shift+R")
+    page.here("Reviewed.")
+    page.key("Shift+N")
+    playwright.expect(page.page.locator("#video-name")).to_have_text("b10")
+    playwright.expect(page.page.locator("#objects li")).to_have_count(0)
+    playwright.expect(page.page.locator("#frame-count")).to_have_text("of 6 frames")
+    page.page.locator('[data-command="videos"]').click()
+    playwright.expect(rows.first).to_contain_text("1 of 5 frames, 1 reviewed, 1 object")
+    rows.first.get_by_role("button").click()
+    page.here("Object 1: corrected by you")
+    page.page.locator('[data-command="videos"]').click()
+    dialog.get_by_role("button", name="Export all").click()
+    playwright.expect(page.page.locator(".notice.good")).to_contain_text("videos-davis")
+    assert (tmp_path / "out" / "exports" / "videos-davis" / "b2-davis").is_dir()
+    assert page.errors == []
