@@ -3,6 +3,7 @@
 # make fuzz    feed damaged files to all readers, interrupt all commands and kill batches at random, for hours
 # make mutate  mutation tests with mutmut (hours; see MUTATE)
 # make lint    ruff: rules and format       make types   mypy
+# make javascript   eslint and TypeScript on the scripts of the page (needs npm)
 # make docs    build the documentation      make bench   measure speed and memory
 # make dist    build and check wheel and source archive
 # make notebooks   execute the notebooks of the documentation again
@@ -32,10 +33,10 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow fuzz mutate lint types docs notebooks bench dist clean
+.PHONY: help demo test test-slow fuzz mutate lint types javascript docs notebooks bench dist clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,18p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,19p'
 
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite
@@ -59,6 +60,10 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+javascript: tools/page/node_modules/.installed
+	tools/page/node_modules/.bin/eslint --config tools/page/eslint.config.js src/segue_web/static
+	tools/page/node_modules/.bin/tsc --project tools/page/tsconfig.json
 
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(abspath $(SITE))
@@ -95,6 +100,10 @@ $(VENV)/.installed-mutate: $(VENV)/.installed-dev
 
 $(VENV)/.installed-notebooks: $(VENV)/.installed-dev
 	$(PIP_INSTALL) --editable '.[dev,train,notebooks]'
+	@touch $@
+
+tools/page/node_modules/.installed: tools/page/package-lock.json
+	npm ci --prefix tools/page --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 $(BIN)/python:

@@ -26,7 +26,6 @@ import segue
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
 from segue.sessions.detecting import detector
-from segue_web.guard import STATIC
 from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.videos import SAMPLE, cut_of_sample
@@ -573,28 +572,3 @@ def test_foreground_is_compared_by_recall_and_precision(
     playwright.expect(page.page.locator("#score thead")).to_contain_text("Re herePr hereF hereRePrF")
     page.check_accessibility()
     assert page.errors == []
-
-
-def test_the_scripts_have_sound_types(tmp_path: Path) -> None:
-    if shutil.which("npx") is None:
-        pytest.skip("no npx here: the scripts are not checked by TypeScript")
-    options = "--allowJs --checkJs --noEmit --target es2022 --module es2022 --moduleResolution bundler"
-    command = [
-        "npx",
-        "--yes",
-        "--package",
-        "typescript@5",
-        "tsc",
-        *options.split(),
-        "--lib",
-        "es2022,dom,dom.iterable",
-    ]
-    done = subprocess.run(
-        [*command, str(STATIC / "app.js"), str(STATIC / "live.js")],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    if "npm error" in done.stderr and done.returncode != 2:
-        pytest.skip(f"TypeScript cannot be had: {done.stderr.splitlines()[0]}")
-    assert done.returncode == 0, done.stdout

@@ -22,10 +22,10 @@ import { view } from "./view.js";
 async function onState(online, mayReturn) {
   state.online = online;
   element("offline").hidden = online;
-  element("offline").textContent = "The connection to segue is lost. Everything up to here is saved. "
-    + (!mayReturn ? "This address is not used any more: start segue again and use the new one."
-      : state.mode === "annotate" ? "Start segue annotate again; this page goes on, unless the terminal shows another address."
-        : "Start segue again and use the new address.");
+  const next = !mayReturn ? "This address is not used any more: start segue again and use the new one."
+    : state.mode === "annotate" ? "Start segue annotate again; this page goes on, unless the terminal shows another address."
+      : "Start segue again and use the new address.";
+  element("offline").textContent = `The connection to segue is lost. Everything up to here is saved. ${next}`;
   if (!online) { state.changed(); return; }
   let known = await ask("hello");
   while (known && known.revision < state.revision) known = await ask("hello");

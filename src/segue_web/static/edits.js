@@ -11,10 +11,10 @@ let queue = Promise.resolve();
 let lastMade = Promise.resolve(true);
 
 /** A change goes after those before it, so that it is made on what they left. @returns {Promise<any>} */
-function change(make) {
+function change(ask) {
   state.pending++;
   state.changed();
-  const turn = queue.then(make, make).finally(() => { state.pending--; state.changed(); });
+  const turn = queue.then(ask, ask).finally(() => { state.pending--; state.changed(); });
   queue = turn;
   lastMade = turn.then((answer) => answer !== null, () => false);
   return turn.catch((error) => {
@@ -24,12 +24,12 @@ function change(make) {
 }
 
 /** A change of what is chosen now, on the frame that is shown now, whatever is chosen and shown in its turn. */
-function edit(make) {
+function edit(ask) {
   const { frame, target } = state;
   return change(async () => {
     if (!state.isFresh(frame)) await loadFrames([frame]);
     const known = state.frameData.get(frame);
-    const answer = await make({ frame, object: target.id, seen: known?.revision ?? 0 }, known);
+    const answer = await ask({ frame, object: target.id, seen: known?.revision ?? 0 }, known);
     if (answer?.object) state.made(target, answer.object);
     return answer;
   });

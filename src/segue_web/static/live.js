@@ -1,6 +1,6 @@
 // The page of a run: the newest frame with its masks, zones and lines, how fast it goes, and the last events.
 
-import { clock, element, make, otherTheme, span, swatch } from "./dom.js";
+import { clock, element, make, otherTheme, swatch } from "./dom.js";
 import { icon } from "./icons.js";
 import { along, outline, paintedMask, rimOf, write } from "./paint.js";
 
@@ -129,8 +129,8 @@ function eventText(event) {
 function addEvent(number, event) {
   const object = event.object ? `${event.object}${event.label ? ` ${event.label}` : ""}` : "The camera"; // which has no number
   const who = make("b", { textContent: `${object} ` });
-  const about = { "data-event": event.event, "data-number": number };
-  element("events").prepend(make("li", about, [
+  const data = { "data-event": event.event, "data-number": number };
+  element("events").prepend(make("li", data, [
     swatch(event.object ? colourOf(event.object) : "transparent"), make("span", {}, [who, eventText(event)]), make("time", { textContent: clock(event.time) }),
   ]));
   while (element("events").childElementCount > SHOWN_EVENTS) element("events").lastElementChild.remove();

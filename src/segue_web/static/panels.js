@@ -154,8 +154,8 @@ function showNext() {
 
 export function showScore({ columns, rows, done, total }) {
   const cells = (values, tag, more = {}) => values.map((textContent) => make(tag, { textContent, ...more }));
-  const line = ({ object, here, all }) => {
-    const values = [...(here ?? columns.map(() => null)), ...(all ?? columns.map(() => null))];
+  const line = ({ object, here, all: whole }) => {
+    const values = [...(here ?? columns.map(() => null)), ...(whole ?? columns.map(() => null))];
     const name = state.objects.find((item) => item.id === object)?.name ?? "all";
     return make("tr", {}, [...cells([name], "th", { scope: "row" }), ...cells(values.map((value) => (value === null ? "–" : value.toFixed(3))), "td")]);
   };

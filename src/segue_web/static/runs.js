@@ -7,7 +7,8 @@ function decodeRuns(text) {
   const runs = [];
   let at = 0;
   while (at < text.length) {
-    let [value, shift, group] = [0, 0, 0];
+    let [value, shift] = [0, 0];
+    let group;
     do {
       group = text.charCodeAt(at++) - 48;
       value |= (group & 31) << shift;

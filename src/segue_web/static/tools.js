@@ -70,11 +70,11 @@ class Tools {
   followOutline() {
     const counts = this.tool === "polygon" && !this.path.length && state.editable && state.object !== null ? state.current?.masks[state.object] ?? "" : "";
     if (counts === this.outline.counts) return;
-    const outline = this.outline = { counts, polygons: [] };
+    const shown = this.outline = { counts, polygons: [] };
     view.corners = [];
     if (counts) void request("outline", { frame: state.frame, object: state.object }).catch(() => ({ polygons: [] })).then(({ polygons }) => {
-      if (this.outline !== outline) return;
-      outline.polygons = polygons;
+      if (this.outline !== shown) return;
+      shown.polygons = polygons;
       view.corners = polygons.flatMap(({ points }) => points);
       state.changed();
     });
@@ -243,8 +243,8 @@ class Tools {
     void click([given], null).finally(() => this.answered(given));
   }
 
-  answered(point) {
-    this.pending = this.pending.filter((item) => item !== point);
+  answered(given) {
+    this.pending = this.pending.filter((item) => item !== given);
     if (!this.pending.length && view.draft === this.shown) view.draft = null;
     state.changed();
   }
