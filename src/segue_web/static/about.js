@@ -1,6 +1,6 @@
 // What is known of the chosen object: its name, its class, its group and its attributes.
 
-import { element, fill, iconButton, make, span } from "./dom.js";
+import { element, fill, iconButton, make } from "./dom.js";
 import { changeFrameAttributes, changeObjects } from "./edits.js";
 import { state } from "./state.js";
 
@@ -90,5 +90,5 @@ function attributeRow(item, { name, type, of, values, value, here, free }, disab
   }
   const back = here ? "on this frame" : "";
   const remove = free || here ? [iconButton("close", ["Remove", name, back].join(" ").trim(), () => (of === "frame" ? give(null) : changeAttribute(name, null)), { disabled })] : [];
-  return make("li", { className: type === "check" ? "ticked" : "" }, [make("label", {}, [span(of === "frame" ? `${name} ↦` : name), field]), ...remove]);
+  return make("li", { className: type === "check" ? "ticked" : "" }, [make("label", {}, [make("span", { textContent: of === "frame" ? `${name} ↦` : name, title: name }), field]), ...remove]);
 }

@@ -68,9 +68,12 @@ export function point(context, x, y, positive, colour, pixel) {
   write(context, positive ? "+" : "−", x, y, pixel);
 }
 
+/** The font of names in the image. */
+export const LABEL = (pixel) => `600 ${12 * pixel}px system-ui`;
+
 /** A text that can be read on any image. */
 export function write(context, text, x, y, pixel, align = "center", colour = "#fff") {
-  context.font = `600 ${12 * pixel}px system-ui`;
+  context.font = LABEL(pixel);
   context.textBaseline = "middle";
   context.textAlign = align;
   context.lineWidth = 3 * pixel;

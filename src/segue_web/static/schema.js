@@ -106,6 +106,7 @@ export function classDialog() {
     return make("button", { className: "class", "aria-pressed": item.category === name, onclick: () => give(name) }, [sign, span(name, "grow cut"), ...(key ? [make("kbd", { textContent: key.toUpperCase() })] : [])]);
   };
   const box = dialog(`Class of ${item.name}`, [make("div", { className: "choices" }, [...classes.map(choice), make("button", { textContent: "No class", onclick: () => give("") })])]);
+  (box.querySelector("[aria-pressed=true]") ?? box.querySelector(".class")).focus();
   box.onkeydown = (event) => {
     const found = classes.find(({ key }) => key === event.key.toLowerCase());
     if (!found || event.ctrlKey || event.metaKey || event.altKey) return;

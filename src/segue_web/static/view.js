@@ -2,10 +2,12 @@
 
 import { element, notice, short } from "./dom.js";
 import { loadFrames } from "./link.js";
-import { DIFFERENCE, outline, paintedMask, point, rimOf, write } from "./paint.js";
+import { DIFFERENCE, LABEL, outline, paintedMask, point, rimOf, write } from "./paint.js";
 import { state } from "./state.js";
 
 const KEPT_FRAMES = 64;
+/** a name on a mask may be so many times as wide */
+const ROOM = 1.4;
 /** images of masks that are kept, in pixels of so many frames */
 const KEPT_MASKS = 24;
 
@@ -257,13 +259,16 @@ class View {
     if (state.settings.labels) this.drawLabels(masks, kind);
   }
 
-  /** Number and name of each object, in the middle of its mask. */
+  /** Number of each object in the middle of its mask, and its name where there is room: others may be near. */
   drawLabels(masks, kind) {
     const pixel = devicePixelRatio / this.scale;
     state.ordered.forEach((item, i) => {
       const mask = item.visible ? this.masks.get(`${state.frame} ${kind} ${item.id}`) : undefined;
       if (!mask || !masks[item.id]) return;
-      write(this.context, `${i + 1} ${short(item.name)}`, mask.x + mask.image.width / 2, mask.y + mask.image.height / 2, pixel);
+      const whole = `${i + 1} ${short(item.name)}`;
+      this.context.font = LABEL(pixel);
+      const fits = this.context.measureText(whole).width < ROOM * mask.image.width || item.id === state.object;
+      write(this.context, fits ? whole : String(i + 1), mask.x + mask.image.width / 2, mask.y + mask.image.height / 2, pixel);
     });
   }
 
