@@ -269,3 +269,19 @@ def test_another_run_is_not_taken_for_the_interrupted_one(
     before = contents(tmp_path)
     assert message in track("--format", "png", "--resume", *arguments).complaint
     assert contents(tmp_path).keys() == before.keys()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that a process can hear")
+def test_a_signal_while_a_command_is_imported_ends_it_as_ctrl_c_does(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)\n"
+    )
+    (tmp_path / "cameras.toml").write_text("[cameras.gate]\nsource = 'http://127.0.0.1:9/gate'\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "segue", "watch", str(tmp_path / "cameras.toml")],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 130, ended

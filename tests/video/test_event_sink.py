@@ -17,6 +17,7 @@ from segue.errors import SegueError, SinkError
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import EventSink
 from segue.video.event_rules import EventRules
+from segue.video.event_table import Event
 from segue.video.readers import ConnectionChange
 from segue.video.rotation import RotatingSink
 from segue.video.zones import Zone
@@ -314,3 +315,31 @@ def test_rules_that_mean_nothing_are_refused(loiter: list[str], heights: list[st
     zones = [Zone.parse("door=0,0 9,0 9,9"), Zone.parse("line=0,0 9,9")]
     with pytest.raises(SegueError, match=r"--(loiter|min-height)"):
         EventRules.parse(0.0, loiter, heights, zones)
+
+
+def test_objects_that_were_there_at_a_crash_have_left_when_the_table_goes_on(tmp_path: Path) -> None:
+    begin = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    zone, told = Zone.parse("door=0,0 60,0 60,119 0,119"), list[Event]()
+
+    def sink(at: datetime = begin) -> EventSink:
+        return EventSink(
+            tmp_path / "events.csv",
+            live=True,
+            append=True,
+            zones=[zone],
+            on_event=told.append,
+            at=lambda time: at + timedelta(seconds=time),
+        )
+
+    killed = sink()
+    for t in range(10):
+        killed.write(*big(t, {4: (5, 5, 20, 20), 5: (100, 5, 120, 20)} if t < 6 else {4: (5, 5, 20, 20)}))
+    killed.abort()  # leaves what a crash leaves
+    before = len(told)
+    for _ in range(2):
+        with sink(begin + timedelta(days=1)) as again:
+            again.write(*big(0, {}))
+    ends = [(event.event, event.object, event.zone) for event in told[before:]]
+    assert ends == [("zone-leave", 4, "door"), ("leave", 4, "door")]
+    assert [row[0] for row in rows(tmp_path / "events.csv")[1:]] == [event.event for event in told]
+    assert {event.at[:10] for event in told} == {"2026-05-01"}, "as far as was known"

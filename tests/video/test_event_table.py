@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from segue.errors import SinkError
 from segue.video import EventSink
-from segue.video.event_table import last_object, read_events
+from segue.video.event_table import Event, EventTable, event_of, last_object, read_events
 from tests.video.test_event_sink import big
 
 
@@ -47,7 +48,7 @@ def test_half_an_event_at_the_end_is_removed(table: Path, cut: int) -> None:
     table.write_bytes(whole[:-cut])
     assert len([*read_events(table)]) == 1
     record(table, 2, append=True)
-    assert ids(table) == [1, 2, 2]
+    assert ids(table) == [1, 1, 2, 2], "its object has left"
 
 
 @pytest.mark.parametrize("content", [b"", b"["])
@@ -66,3 +67,25 @@ def test_another_file_is_left_as_it_is(tmp_path: Path, content: str, suffix: str
     with pytest.raises(SinkError, match="no table of events"):
         record(path, 1, append=True)
     assert path.read_text() == content
+
+
+def test_ids_go_on_after_the_largest_one(tmp_path: Path) -> None:
+    """After 65,535 comes 1; objects that stay long get their event after later ones."""
+    table = tmp_path / "events.csv"
+    for given, last in (([65533, 65535, 65534], 65535), ([65534, 65535, 1, 3, 2], 3), ([7, 6], 7)):
+        written = EventTable(table)
+        for number in given:
+            written.add(asdict(Event("enter", number, 0, 0.0, 0.0, 0.0, 9.0, 9.0, 81, 0.0, 81)))
+        written.close()
+        assert last_object([table]) == last
+
+
+def test_a_row_of_a_table_is_the_event_that_was_written(tmp_path: Path) -> None:
+    event = Event(
+        "loiter", 3, 40, 1.6, 1.5, 2.0, 9.0, 9.0, 81, 0.5, 90, "cat", 0.75, "door", "", "2026", "gate"
+    )
+    for name in ("events.csv", "events.json"):
+        table = EventTable(tmp_path / name)
+        table.add(asdict(event))
+        table.close()
+        assert [event_of(row) for row in read_events(tmp_path / name)] == [event]

@@ -22,6 +22,7 @@ from typer.main import get_group
 
 import segue
 from segue.allocation import prepare_process
+from segue.cancel import interrupt_on_signals
 from segue.cli.quiet import quiet_option
 from segue.errors import SegueError, memory_errors
 from segue.inputs import printable
@@ -116,7 +117,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_: _complain("warning", message)
     try:
-        with memory_errors("give it smaller frames, or fewer --workers"):
+        # SIGTERM while a command is imported ends as Ctrl-C does.
+        with interrupt_on_signals(), memory_errors("give it smaller frames, or fewer --workers"):
             copy_context().run(app)  # what --quiet says ends with the command
     except SegueError as error:
         _complain("error", error)

@@ -88,7 +88,7 @@ const cameras = [...document.querySelectorAll("section")].map((section) => {
     part(".state").textContent = `${state.frames} frames, ${state.delay.toFixed(1)} s late, `
       + `${state.dropped} dropped, ${state.events} events, ${state.undelivered} not delivered ${state.error}`;
     [zones, size] = [state.zones, state.size];
-   if (known !== (known = JSON.stringify(zones))) part("ul").replaceChildren(...zones.map((zone) => {
+    if (known !== (known = JSON.stringify(zones))) part("ul").replaceChildren(...zones.map((zone) => {
       const row = make("li", ""), others = () => zones.filter((other) => other.name !== zone.name);
       row.append(make("code", `--zone "${textOf(zone)}"`), make("button", "Edit", () => edit(zone)));
       row.append(make("button", "Remove", () => save(others())));

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from segue.errors import SinkError
+from segue.masks.values import MAX_ID
 from segue.system import sync_open_file
 from segue.types import Point
 from segue.video.file_sinks import write_items
@@ -72,6 +73,12 @@ class Event:
 
 
 COLUMNS = tuple(column.name for column in fields(Event))
+
+_NUMBERS: dict[str, type[int] | type[float]] = {
+    **dict.fromkeys(("object", "frame", "area", "largest"), int),
+    **dict.fromkeys(("time", "x0", "y0", "x1", "y1", "seconds", "label_score"), float),
+}
+"""Columns that are numbers."""
 
 Row = dict[str, Any]
 """An event by its columns; of a CSV table all are texts."""
@@ -135,9 +142,22 @@ def read_events(path: Path) -> Iterator[Row]:
 
 
 def last_object(paths: Iterable[Path]) -> int:
-    """The largest id of an object in tables of events; 0 where there is none."""
-    rows = (row for path in paths if path.exists() for row in read_events(path))
-    return max((int(row["object"]) for row in rows if str(row["object"]).isdecimal()), default=0)
+    """The last id that objects got in tables of events, in their order; 0 where there is none."""
+    last = 0
+    for row in (row for path in paths if path.exists() for row in read_events(path)):
+        number = int(row["object"]) if str(row["object"]).isdecimal() else 0
+        # After the largest id comes 1 again: an id is later if the way on to it is the shorter one.
+        if number and (not last or (number - last) % MAX_ID < MAX_ID // 2):
+            last = number
+    return last
+
+
+def event_of(row: Row) -> Event:
+    """The event of a row of a table."""
+    values: Row = dict(row)
+    for name, kind in _NUMBERS.items():
+        values[name] = None if values[name] in ("", None) else kind(values[name])
+    return Event(**(values | {"label": values["label"] or None}))
 
 
 def _complete_rows(path: Path) -> Iterator[tuple[int, Row]]:

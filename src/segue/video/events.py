@@ -19,7 +19,7 @@ from segue.types import Frame, Point, Segmentation
 from segue.video.best_views import BestViews, Name
 from segue.video.event_rules import EventRules
 from segue.video.event_table import Event as Event
-from segue.video.event_table import EventTable, Kind, read_events
+from segue.video.event_table import EventTable, Kind, Row, event_of, read_events
 from segue.video.file_sinks import SpooledSink
 from segue.video.notify import Notifier, NotifyWarning
 from segue.video.partial import writing
@@ -53,6 +53,15 @@ class _Visit:
     frames: int = 0
     told: bool = False
     places: dict[str, _Place] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _CutOff:
+    """An object whose end a run that was killed could not tell, by the events of it."""
+
+    first: Event
+    last: Event = field(init=False)
+    inside: dict[str, Event] = field(default_factory=dict)  # zones that it has entered and not left
 
 
 class EventSink(SpooledSink):
@@ -117,11 +126,13 @@ class EventSink(SpooledSink):
         self._source, self._at = source, at
         self._count = 0  # number of the last event
         self._counts = ZoneCounts(self._zones)
+        self._cut_off: dict[int, _CutOff] = {}  # objects that were there when an earlier run was killed
         if append and path.exists():
             with writing(path):
                 for row in read_events(path):
                     self._count += 1
                     self._counts.add(row)
+                    self._see_earlier(row)
         if append and snapshots is not None:
             self._count = max(self._count, snapshots.last)
         self._views = None if name is None else BestViews(name)
@@ -131,6 +142,7 @@ class EventSink(SpooledSink):
             self._file.discard()
             with writing(self._file.final):
                 self._table = EventTable(self._file.final, append=self._append)
+            self._end_earlier()
         index, time = segmentation.index, segmentation.time
         mask = sized_mask(segmentation, self._size)
         if self._snapshots is not None:
@@ -201,6 +213,29 @@ class EventSink(SpooledSink):
         for event in sorted(map(json.loads, self._entries()), key=itemgetter("time")):
             table.add(event)
         table.close()
+
+    def _see_earlier(self, row: Row) -> None:
+        """Take an event of an earlier run."""
+        event = event_of(row)
+        known = self._cut_off.setdefault(event.object, _CutOff(event))
+        known.last = event
+        if event.event == "zone-enter":
+            known.inside[event.zone] = event
+        elif event.event == "zone-leave":
+            known.inside.pop(event.zone, None)
+        if event.event in ("leave", "end") or not event.object:
+            del self._cut_off[event.object]
+
+    def _end_earlier(self) -> None:
+        """Tell that objects are gone whose end a killed run could not tell: as far as is known of them."""
+        for _, known in sorted(self._cut_off.items()):
+            last = replace(known.last, direction="", snapshot="", clip="")
+            for zone, inside in known.inside.items():
+                seconds = round(last.time - inside.time, 6)
+                self._emit(replace(last, event="zone-leave", zone=zone, seconds=seconds))
+            seconds = round(last.time - known.first.time, 6)
+            self._emit(replace(last, event="leave", seconds=seconds))
+        self._cut_off = {}
 
     def _finish(self) -> None:
         for number in sorted(self._visits):
@@ -275,8 +310,10 @@ class EventSink(SpooledSink):
         if self._views is not None and event.object and event.label is None:
             label, score = self._views.name(event.object) or (None, None)
             event = replace(event, label=label, label_score=None if score is None else round(score, 4))
-        at = self._at(event.time)
-        event = replace(event, source=self._source, at=at.isoformat(timespec="milliseconds") if at else "")
+        if not event.at:  # else it is of an earlier run
+            at = self._at(event.time)
+            when = at.isoformat(timespec="milliseconds") if at else ""
+            event = replace(event, source=self._source, at=when)
         if self._snapshots is not None and event.object:
             image, clip = self._snapshots.add(self._count, event)
             event = replace(event, snapshot=image, clip=clip)
