@@ -61,6 +61,15 @@ def test_an_attribute_of_a_frame_is_that_of_the_frame_that_is_shown(car: Desk) -
     assert (asked["object"], asked["frame"], asked["attributes"]) == (1, 8, {"occluded": "false"})
 
 
+def test_a_box_that_looks_the_same_on_two_frames_is_of_the_one_that_is_shown(car: Desk) -> None:
+    box = car.page.locator("#about").get_by_label("occluded")
+    playwright.expect(box).not_to_be_checked()
+    car.page.keyboard.press("ArrowRight")
+    playwright.expect(car.page.locator("#frame")).to_have_value("1")
+    box.click()
+    assert car.next_asked("frame_attributes")["frame"] == 1
+
+
 def test_the_key_of_a_class_gives_it_to_the_chosen_object(car: Desk) -> None:
     car.page.keyboard.press("k")
     playwright.expect(car.page.locator("#dialog")).to_contain_text("Class of Object 1")

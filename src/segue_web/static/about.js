@@ -69,26 +69,29 @@ function attributeRows(item) {
 }
 
 function attributeRow(item, { name, type, of, values, value, here, free }, disabled) {
-  const { frame } = state;
+  let { frame } = state;
   const about = { disabled, "data-focus": name, title: of === "frame" ? "From this frame on, until it changes" : "" };
+  // The field stays as it is while the frames that are gone through have the same value.
   const give = (given) => {
     if (of === "frame") changeFrameAttributes(item.id, frame, { [name]: given });
     else changeObjects([item.id], { attributes: { [name]: given === "" && !free ? null : given } });
   };
   let field;
+  const giveHere = (given) => { ({ frame } = state); give(given); };
   if (type === "check") {
     field = make("input", { ...about, type: "checkbox", checked: value === "true" });
-    field.onchange = () => give(String(field.checked));
+    field.onchange = () => giveHere(String(field.checked));
   } else if (type === "choice") {
     const options = ["", ...values, ...(value && !values.includes(value) ? [value] : [])];
     field = make("select", about, options.map((text) => make("option", { value: text, textContent: text })));
     field.value = value;
-    field.onchange = () => give(field.value);
+    field.onchange = () => giveHere(field.value);
   } else {
     field = make("input", { ...about, value, maxLength: 200 });
+    field.onfocus = () => { ({ frame } = state); };  // what is typed is of the frame that was shown
     field.onchange = () => give(field.value.trim());
   }
   const back = here ? "on this frame" : "";
-  const remove = free || here ? [iconButton("close", ["Remove", name, back].join(" ").trim(), () => (of === "frame" ? give(null) : changeAttribute(name, null)), { disabled })] : [];
+  const remove = free || here ? [iconButton("close", ["Remove", name, back].join(" ").trim(), () => (of === "frame" ? giveHere(null) : changeAttribute(name, null)), { disabled })] : [];
   return make("li", { className: type === "check" ? "ticked" : "" }, [make("label", {}, [make("span", { textContent: of === "frame" ? `${name} ↦` : name, title: name }), field]), ...remove]);
 }

@@ -127,7 +127,7 @@ export async function review(first, last) {
   const marks = objects.flatMap((id) => [...state.marksOf(id)].filter(([frame]) => frame >= first && frame <= last));
   const reviewed = !marks.length || marks.some(([, mark]) => !mark.reviewed);
   const answer = await change(() => request("reviewed", { objects, first, last, reviewed }));
-  if (answer && first !== last) notice(`${answer.masks} masks are ${reviewed ? "reviewed" : "to be reviewed again"}.`);
+  if (answer && first !== last) notice(`${reviewed ? "Reviewed" : "To be reviewed again"}: ${answer.masks === 1 ? "1 mask" : `${answer.masks} masks`}.`);
 }
 
 /** Hide or show, lock or unlock what is chosen: an object, or all of a group. */
