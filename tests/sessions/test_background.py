@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from segue.errors import PromptError
-from segue.sessions.background import MaskedMedian, MedianSettings
+from segue.sessions.background import MaskedMedian, MedianSettings, colours_between
 from segue.sessions.empty_scene import DOUBT_FROM, Scene, in_order, median_of, once_per_scene, scene_planes
 from segue.sessions.video_scenes import LearntBackground, VideoScenes
+from tests.sessions.scenes import wall, with_squares
 
 Bytes = npt.NDArray[np.uint8]
 SHAPE = (3, 2, 2)
@@ -252,3 +253,32 @@ def test_what_a_scene_is_computed_once_for_goes_with_it() -> None:
     scenes.clear()
     gc.collect()
     assert not any(each() for each in gone)
+
+
+def in_grey(image: Bytes) -> Bytes:
+    grey = 0.75 * image @ np.array([0.5, 0.3, 0.2]) + 20
+    return np.repeat(grey[..., None], 3, 2).astype(np.uint8)
+
+
+def over_exposed(image: Bytes) -> Bytes:
+    return np.clip(1.5 * image.astype(np.float32), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("light", [in_grey, over_exposed])
+def test_the_background_goes_on_in_another_light(light: Any) -> None:
+    """Who stands there when it settles is no part of it."""
+    background = MaskedMedian()
+    background.enter(0, [0])
+    for _ in range(4):
+        background.update(wall())
+        background._since = 99
+    background.enter(1, [0, 1], [light(with_squares(wall(), [(30, 20)]))])
+    assert background.image is not None
+    assert np.abs(background.image.astype(int) - light(wall())).max() <= 4
+    background.enter(0, [0, 1])
+    assert np.array_equal(background.image, wall()), "the first light comes back"
+
+
+def test_no_light_turns_one_scene_into_another() -> None:
+    assert colours_between(wall(), wall(9)) is None
+    assert colours_between(wall(), np.full_like(wall(), 30)) is None

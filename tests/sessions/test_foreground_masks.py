@@ -33,9 +33,9 @@ def of(masks: ForegroundMasks, *planes: Any, size: tuple[int, int] = SIZE, time:
     return masks.result(7, time, size, maps(*planes))
 
 
-def third(masks: ForegroundMasks, *planes: Any) -> Segmentation:
-    """The result of the third of three equal frames, which confirms objects."""
-    return [of(masks, *planes) for _ in range(3)][-1]
+def fourth(masks: ForegroundMasks, *planes: Any) -> Segmentation:
+    """The result of the last of four equal frames, which confirm objects."""
+    return [of(masks, *planes) for _ in range(4)][-1]
 
 
 def test_a_pixel_is_foreground_from_the_threshold_on() -> None:
@@ -115,7 +115,7 @@ def test_what_makes_no_masks_is_refused(wrong: dict[str, Any], message: str) -> 
 
 def test_each_object_has_its_own_probability_and_none_outside_of_itself() -> None:
     seen = plane(r1c1=0.9, r1c2=0.7, r4c4=0.6, r4c5=0.4)
-    result = third(ForegroundMasks(objects=True), seen)
+    result = fourth(ForegroundMasks(objects=True), seen)
     assert [(item.id, item.label, item.area) for item in result.objects] == [(1, None, 2), (2, None, 1)]
     assert [item.score for item in result.objects] == pytest.approx([0.8, 0.6])
     assert result.mask.dtype == np.uint8
@@ -127,11 +127,11 @@ def test_each_object_has_its_own_probability_and_none_outside_of_itself() -> Non
 
 def test_another_scene_has_new_ids_and_nothing_is_known_after_a_reset() -> None:
     masks, seen = ForegroundMasks(objects=True), plane(r1c1=0.9)
-    assert third(masks, seen).ids == (1,)
+    assert fourth(masks, seen).ids == (1,)
     masks.restart()
-    assert third(masks, seen).ids == (2,)
+    assert fourth(masks, seen).ids == (2,)
     masks.reset()
-    assert third(masks, seen).ids == (1,)
+    assert fourth(masks, seen).ids == (1,)
     empty = masks.nothing(3, 0.5, (4, 5))
     assert (empty.index, empty.time, empty.mask.shape, empty.mask.dtype) == (3, 0.5, (4, 5), np.uint8)
     assert (empty.objects, empty.mask.any()) == ((), False)

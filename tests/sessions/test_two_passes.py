@@ -191,7 +191,10 @@ def test_scenes_are_counted_and_a_preset_that_comes_back_has_the_frames_of_both_
     """Somebody stands before the first preset throughout the second visit, and nobody during the first."""
     person = with_squares(wall(), [STANDS])
     with caplog.at_level("INFO", logger="segue"):
-        scenes = learnt([wall()] * 30 + [wall(9)] * 30 + [person] * 30).scenes
+        made = learnt([wall()] * 30 + [wall(9)] * 30 + [person] * 30)
+    scenes = made.scenes
     assert "3 scenes in 90 frames" in caplog.text
+    assert made.summary == "first pass: 3 scenes in 90 frames"
+    assert learnt([wall()] * 3).summary == "", "one scene is what everybody expects"
     assert [part.change for part in scenes.learnt] == ["none", "scene", "back"]
     assert np.abs(Scene(scenes.learnt[-1].planes).image.astype(int) - wall()).max() <= 2

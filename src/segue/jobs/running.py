@@ -143,6 +143,8 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
                 loop.restored = first_pass(
                     passes, folder=states, resume=job.outputs.resume, report=observer.count, cancel=cancel
                 )
+                if passes.summary:
+                    observer.notice(passes.summary)
                 begun = time.perf_counter()
             observer.begin("frames", opened.total)
             loop.run(opened.own_images(frames), cancel)

@@ -9,15 +9,22 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import BoolArray
+from segue.arrays import BoolArray, Float32Array
 from segue.sessions.backgrounds import Background
 from segue.sessions.base import checkpointed
+from segue.sessions.changes import reduced
 from segue.sessions.empty_scene import Scene, in_other_light, scene_planes, too_few
 from segue.types import Image
 
 MASK_ABOVE = 0.2  # foreground probability above which a pixel is left out of the background
 
 KEPT = 9  # frames that are kept of a view while the camera shows another one
+
+EXPLAINED, OFF = 0.75, 16.0  # another light explains so many of the pixels, to so many levels
+LESS = 0.35  # of the differences within the image, which a plain colour would leave
+LEAST_GOOD = 0.2  # share of the pixels that are needed to find it
+DARKEST, BRIGHTEST = 2, 250  # levels beyond which pixels may be clipped
+ROUNDS = 3
 
 _GROW = np.ones((5, 5), np.uint8)
 
@@ -49,6 +56,32 @@ class _Past:
 
     frames: list[Image]  # planar, (3, H, W)
     hidden: list[BoolArray]
+
+
+def colours_between(scene: Image, image: Image) -> Float32Array | None:
+    """Colours of an image of the same scene in another light, (3, 4): an affine map of those of the scene.
+
+    None where no such map explains most of the image.
+    """
+    one, other = (reduced(each).reshape(-1, 3) for each in (scene, image))
+    given = np.column_stack([one, np.ones(len(one), np.float32)])
+    good = ((other > DARKEST) & (other < BRIGHTEST)).all(axis=1)
+    for _ in range(ROUNDS):
+        if good.mean() < LEAST_GOOD:
+            return None
+        found = np.linalg.lstsq(given[good], other[good], rcond=None)[0]
+        residual = np.abs(np.clip(given @ found, 0, 255) - other).max(axis=1)
+        good = (residual < np.quantile(residual, EXPLAINED)) & good
+    spread = np.abs(other - np.median(other, axis=0)).max(axis=1)
+    if (residual < OFF).mean() < EXPLAINED or np.median(residual) > LESS * np.median(spread):
+        return None
+    return np.asarray(found.T, np.float32)
+
+
+def in_colours(frame: Image, colours: Float32Array) -> Image:
+    """A planar frame, (3, H, W), in other colours."""
+    values = np.tensordot(colours[:, :3], frame.astype(np.float32), 1) + colours[:, 3, None, None]
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 class MaskedMedian(Background):
@@ -84,15 +117,22 @@ class MaskedMedian(Background):
         self._every = self._settings.every
 
     def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
-        views = self._views
-        if self.view is not None and self._frames:
+        views, left, light = self._views, None, None
+        if self._frames:
             apart = -(-len(self._frames) // KEPT)
-            views[self.view] = _Past(self._frames[::-apart][::-1], self._hidden[::-apart][::-1])
+            left = _Past(self._frames[::-apart][::-1], self._hidden[::-apart][::-1])
+            light = colours_between(self.image, frames[-1]) if frames and self.image is not None else None
+            if self.view is not None:
+                views[self.view] = left
         self.restart()
         self._views = {number: past for number, past in views.items() if number in known}
         self.view, past = view, None if view is None else self._views.pop(view, None)
         if past is not None:
             self._frames, self._hidden = past.frames, past.hidden
+            self._learn()
+        elif left is not None and light is not None:
+            self._frames = [in_colours(frame, light) for frame in left.frames]
+            self._hidden = [hidden.copy() for hidden in left.hidden]
             self._learn()
         else:
             for frame in frames:

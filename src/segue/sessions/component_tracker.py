@@ -21,6 +21,7 @@ from segue.types import Box, ObjectInfo
 
 PATIENCE_SECONDS = 1.0  # an object that is out of sight for longer has left
 CONFIRMED = 3  # frames in a row on which an object is seen before it gets an id, and is waited for
+EVIDENCE = 2.0  # to which its probability, added up over these frames, must come for it, too
 ABSORBED = 0.25  # an object with less than this share of another one's area merges with it where they meet
 APART = 0.25  # components belong together up to a gap of this share of the largest one's sides
 SMOOTH = 0.6  # share of the former speed of an object in the new one
@@ -40,7 +41,12 @@ class _Track:
     seen: float
     id: int = 0  # that results show; 0 until it is confirmed
     frames: int = 0
+    evidence: float = 0.0  # mean probability of its pixels, added up over these
     speed: Float64Array = field(default_factory=lambda: np.zeros(2))  # pixels a frame, to the right and down
+
+    def is_confirmed(self, frames: int = CONFIRMED) -> bool:
+        """Whether it has been seen on so many frames, clearly enough."""
+        return self.frames >= frames and self.evidence >= EVIDENCE * (frames - 1) / (CONFIRMED - 1)
 
 
 class ComponentTracker(Checkpointable):
@@ -80,7 +86,7 @@ class ComponentTracker(Checkpointable):
         waiting = {
             number: track
             for number, track in self._tracks.items()
-            if track.frames >= CONFIRMED and abs(time - track.seen) <= PATIENCE_SECONDS
+            if track.is_confirmed() and abs(time - track.seen) <= PATIENCE_SECONDS
         }
         self._tracks = waiting | {number: self._tracks[number] for number in followed}
         self._recover(owners, [number for number in waiting if number not in followed], extents)
@@ -93,9 +99,10 @@ class ComponentTracker(Checkpointable):
         objects = {track.id: ObjectInfo(track.id, score=0.0) for track in self._tracks.values()}
         for number, extent in measure(tracked).items():
             track = self._tracks.setdefault(number, _Track(extent.box, time))
+            score = float(totals[number] / extent.area)
+            track.evidence += score
             self._move(track, extent.box, time, steady=number in followed, shared=number in shared)
             ids[number] = track.id
-            score = float(totals[number] / extent.area)
             objects[track.id] = ObjectInfo(track.id, None, score, extent.box, extent.area)
         labels = ids[tracked]
         shown = tuple(objects[i] for i in sorted(objects) if i)
@@ -121,7 +128,7 @@ class ComponentTracker(Checkpointable):
         areas = np.bincount(expected[components > 0])
         met: dict[int, list[int]] = defaultdict(list)
         for number, component, share in shares:
-            if self._tracks[number].frames >= CONFIRMED and share > areas[number] / 2:
+            if self._tracks[number].is_confirmed() and share > areas[number] / 2:
                 met[component].append(number)
         shared: set[int] = set()
         for component, numbers in met.items():
@@ -173,7 +180,7 @@ class ComponentTracker(Checkpointable):
             track.speed = SMOOTH * track.speed + (1 - SMOOTH) * step
         track.box, track.seen = box, time
         track.frames += 1
-        if not track.id and track.frames >= self._confirmed:
+        if not track.id and track.is_confirmed(self._confirmed):
             self._last_id = track.id = next_id(self._last_id, {other.id for other in self._tracks.values()})
 
 

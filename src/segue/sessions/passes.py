@@ -16,6 +16,11 @@ class Passes(Iterable[Frame]):
     title: ClassVar[str] = "first pass"  # name of the pass before, for the progress
     total: int | None = None  # expected number of its frames; None takes the video's
 
+    @property
+    def summary(self) -> str:
+        """What the pass before has found that a user may want to know; empty where there is nothing."""
+        return ""
+
     def __iter__(self) -> Iterator[Frame]:
         for _ in self.learning():
             pass

@@ -88,6 +88,12 @@ class TwoPasses(Checkpointable, Passes):
         """What has been learnt so far."""
         return self._collected.scenes
 
+    @property
+    def summary(self) -> str:
+        """The number of scenes, if there are several."""
+        count = self.scenes.count
+        return f"first pass: {count} scenes in {self._count} frames" if count > 1 else ""
+
     def learning(self) -> Iterator[int]:
         """Run or continue the first pass; yields the number of frames done so far."""
         if not self.done:
