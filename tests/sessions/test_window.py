@@ -138,3 +138,31 @@ def test_what_reaches_a_side_inside_the_image_leaves_the_window() -> None:
     assert window.is_left(logits, -2.0)
     assert window.paste(logits).shape == (1, 120, 216)
     assert window.paste(logits)[0, 30, 33] == 3.0
+
+
+def test_an_object_leaves_its_own_window_only_where_no_other_one_wins(network: STCNLite) -> None:
+    """Objects side by side: the window of each has another one at its side."""
+    image = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for number, left in enumerate((60, 120, 180), start=1):
+        image[60:120, left : left + 60] = (200, 60 * number, 40)
+        mask[60:120, left : left + 60] = number
+    session = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
+    session.step(image, mask)
+    runs: list[int] = []
+    decoder = session.prepared.network.decoder  # type: ignore[attr-defined]
+    hook = decoder.register_forward_hook(lambda _, inputs, __: runs.append(len(inputs[0])))
+    try:
+        found = session.step(image).mask
+    finally:
+        hook.remove()
+    assert runs == [1, 1, 1]
+    assert (found == mask)[mask > 0].mean() > 0.95
+
+
+def test_a_window_ends_at_the_next_multiple_of_the_stride() -> None:
+    masks = torch.zeros(1, 240, 432, dtype=torch.bool)
+    masks[0, 100:120, 100:120] = True
+    window = Window.around(masks, 10)
+    assert window is not None
+    assert (window.height, window.width) == (48, 48)

@@ -11,13 +11,16 @@ from torch import Tensor
 
 from segue.models.base import QueryFeatures
 from segue.models.memory import FramePlan, MemoryTracker
-from segue.models.memory.window import Window
+from segue.models.memory.window import OUTSIDE, Window
 
 WIDER = 2
 """Margin of the window where objects left the first one, in its margins."""
 
 NARROW = 0.25
 """Part of the margin within which the values of an object are made anew; farther away the last ones stay."""
+
+DECODED = 0.8
+"""Part of the margin within which each of several objects is decoded."""
 
 EVEN = 0.0
 """Log-odds (probability 0.5) near a side at which one of several objects leaves its own window."""
@@ -40,17 +43,26 @@ class LiteTracker(MemoryTracker):
         if len(self.ids) == 1 or masks is None or margin is None:
             return super().decode(view, query, readout, ids, plan)
         masks = masks[[self.ids.index(i) for i in ids]]
-        windows = Window.around_each(masks if plan.window is None else plan.window.cut(masks), margin)
-        decoded = zip(readout.split(1), windows, strict=True)
-        return torch.cat([self._decode_one(query, own, window) for own, window in decoded])
+        masks = masks if plan.window is None else plan.window.cut(masks)
+        windows = Window.around_each(masks, round(DECODED * margin))
+        decoded = [self._decode_one(query, *one) for one in zip(readout.split(1), windows, strict=True)]
+        highest = torch.cat(decoded).amax(0, keepdim=True)
+        for number, (window, logits) in enumerate(zip(windows, decoded, strict=True)):
+            # Where another object wins, this one does not leave.
+            winning = logits.masked_fill(logits < highest, OUTSIDE)
+            if window is not None and window.is_left(window.cut(winning), EVEN):
+                one = slice(number, number + 1)
+                (wider,) = Window.around_each(masks[one], WIDER * margin)
+                decoded[number] = self._decode_one(query, readout[one], wider)
+        return torch.cat(decoded)
 
     def _decode_one(self, query: QueryFeatures, readout: Tensor, window: Window | None) -> Tensor:
-        """Log-odds (1, h, w) of an object by its readout (1, Cv, h, w), in a window where that suffices."""
-        if window is not None:
-            inside: Tensor = self.network.decode(window.part(query), window.part_of(readout))
-            if not window.is_left(inside, EVEN):
-                return window.paste(inside)
-        return self.network.decode(query, readout)
+        """Log-odds (1, h, w) of an object by its readout (1, Cv, h, w), perhaps by a window alone."""
+        if window is None:
+            return self.network.decode(query, readout)
+        joint, *maps = query.features
+        inside = replace(query, features=(joint, *map(window.part_of, maps)))
+        return window.paste(self.network.decode(inside, window.part_of(readout)))
 
     def _margin(self) -> int | None:
         """Margin of the windows around objects in pixels; None for a frame that is predicted whole."""
@@ -76,6 +88,10 @@ class LiteTracker(MemoryTracker):
             if window is None:
                 fresh.append(self.network.encode_memory(query, own, total)[1])
             else:
-                inside = self.network.encode_memory(window.part(query), window.cut(own), window.cut(total))
-                fresh.append(window.put(last, inside[1]))
+                joint, *maps = query.features
+                inside = replace(
+                    query, image=window.part_of(query.image), features=(window.part_of(joint), *maps)
+                )
+                made = self.network.encode_memory(inside, window.cut(own), window.cut(total))
+                fresh.append(window.put(last, made[1]))
         return replace(query, key=part.put(key, query.key)), part.put(values, torch.cat(fresh))
