@@ -54,7 +54,7 @@ class Window:
 
     def is_left(self, logits: Array) -> bool:
         """Whether an object of log-odds (K, h, w) of the window lies at a side that is inside the image."""
-        band = 16 * logits.shape[1] // self.height
+        band = 8 * logits.shape[1] // self.height
         sides = (
             (self.top > 0, logits[:, :band]),
             (self.left > 0, logits[:, :, :band]),
@@ -340,7 +340,7 @@ def side(masks: Array, axis: int, margin: int) -> tuple[int, int]:
     length = masks.shape[axis]
     places = np.flatnonzero(masks.any((0, 3 - axis)))
     first, last = int(places[0]) - margin, int(places[-1]) + 1 + margin
-    size = min(-(-(last - first) // 32) * 32, length)
+    size = min(-(-(last - first) // 16) * 16, length)
     start = round((first + last - size) / 32) * 16
     return min(max(start, 0), length - size), size
 
