@@ -17,7 +17,8 @@ import math
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
+from datetime import timedelta
 from itertools import islice
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
@@ -69,6 +71,9 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
     with memory_errors(_LESS_MEMORY):
         return _train(recipe, settings)
 
+
+VALIDATION_LIMIT = timedelta(days=7)
+"""Processes wait so long for the one that validates and saves."""
 
 _LESS_MEMORY = "--resume it with fewer --workers, or start again with smaller batches or images"
 
@@ -122,6 +127,7 @@ class _Run:
         if settings.resume:
             checkpoints.restore(fabric, settings.out / checkpoints.LATEST, self.state)
         self.log = _Log(fabric, settings, self.progress)
+        self.patient = patient_group()
         self.workers: Sequence[BaseProcess] = ()
 
     def run(self) -> None:
@@ -132,10 +138,11 @@ class _Run:
             while progress.step < end:
                 stop = self._step(islice(batches, settings.accumulate), token)
                 due = progress.step % settings.validate_every == 0 or progress.step == end
-                if settings.validate and due:
-                    self._validate(settings.validate)
-                if stop or progress.step % settings.save_every == 0 or progress.step == end:
-                    self._save()
+                with self.log.pause():
+                    if settings.validate and due:
+                        self._validate(settings.validate)
+                    if stop or progress.step % settings.save_every == 0 or progress.step == end:
+                        self._save()
                 if stop:
                     raise KeyboardInterrupt
 
@@ -228,13 +235,13 @@ class _Run:
             if value > progress.best_score:
                 progress.best_score, progress.best_step = value, progress.step
                 self._export("-best")
-        self.fabric.barrier()
+        wait_for_all(self.patient)
 
     def _save(self) -> None:
         checkpoints.save(self.fabric, self.settings.out / checkpoints.LATEST, self.state)
         if self.fabric.is_global_zero:
             self._export("")
-        self.fabric.barrier()
+        wait_for_all(self.patient)
 
     def _export(self, suffix: str) -> None:
         path = self.settings.out / f"{self.recipe.name}{suffix}.safetensors"
@@ -242,6 +249,23 @@ class _Run:
 
     def _exported(self) -> Any:
         return self.average.module if self.average else self.raw
+
+
+def patient_group() -> dist.ProcessGroup | None:
+    """A group of all processes for waits of any length; None in a single process.
+
+    The group of the gradients ends a run in which a process waits for longer than its time limit, such as ten
+    minutes with NCCL, while another one validates.
+    """
+    if not dist.is_available() or not dist.is_initialized():
+        return None
+    return dist.new_group(backend="gloo", timeout=VALIDATION_LIMIT)
+
+
+def wait_for_all(group: dist.ProcessGroup | None) -> None:
+    """Wait until all processes of a group are here."""
+    if group is not None:
+        dist.barrier(group)
 
 
 def _seed_step(*numbers: int) -> None:
@@ -290,6 +314,14 @@ class _Log:
                 self._speak((now - self.reported) / self.count, factor)
             self.reported, self.count = now, 0
             self.sums.clear()
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """The time that is spent inside belongs to no step."""
+        begun = time.perf_counter()
+        yield
+        spent = time.perf_counter() - begun
+        self.mark, self.reported = self.mark + spent, self.reported + spent
 
     def score(self, value: float) -> None:
         self._write({"score": value})

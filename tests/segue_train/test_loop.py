@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError, DatasetError, OutOfMemoryError, SinkError, TrainingError
@@ -279,3 +281,49 @@ def kill(number: int) -> None:
 
 def fail(number: int) -> None:
     raise DatasetError("mask.png is not a readable mask")
+
+
+def test_seconds_per_step_are_without_validation_and_saving(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    lines: list[str] = []
+
+    def learn(_: int) -> None:
+        clock.now += 2
+
+    def score(_: nn.Module) -> float:
+        clock.now += 1000
+        return 0.5
+
+    more = {"log_every": 1, "save_every": 1, "validate": score, "validate_every": 2}
+    loop.train(LineRecipe(event=learn), replace(settings, steps=4, report=lines.append, **more))
+    assert [line.split("  ")[2] for line in lines if "s/step" in line] == ["2.00 s/step"] * 4
+
+
+WAITS = """
+import sys, time
+from datetime import timedelta
+import torch.distributed as dist
+from segue_train.loop import patient_group, wait_for_all
+
+rank = int(sys.argv[1])
+dist.init_process_group(
+    "gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2, timeout=timedelta(seconds=1)
+)
+group = patient_group()
+if rank == 0:
+    time.sleep(2)  # validates for longer than the group of the gradients waits
+wait_for_all(group)
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.skipif(not dist.is_gloo_available(), reason="PyTorch without gloo")
+def test_processes_wait_for_a_validation_longer_than_the_limit_of_their_group(tmp_path: Path) -> None:
+    begun = [
+        subprocess.Popen([sys.executable, "-c", WAITS, str(rank), str(tmp_path / "group")])
+        for rank in range(2)
+    ]
+    assert [process.wait(120) for process in begun] == [0, 0]
