@@ -1,12 +1,12 @@
-"""Run the blocks of the README and of the guides as printed, each in a clean folder.
+"""Run the blocks of README and documentation as printed, each in a clean folder.
 
-    python tools/run_docs.py                     # the pages of PAGES
+    python tools/run_docs.py                     # all pages
     python tools/run_docs.py docs/tracking.md
 
-Every video that a block names is the beginning of the bundled sample, and every image its first mask. A
-Python block is a whole script. A block below ``<!-- not run: WHY -->`` needs a download, a data set, a
-camera or a file of the reader. It is left out, and the reason is printed. The exit code is 1 where a block
-fails.
+Every video that a block names is the beginning of the bundled sample, every png its first mask and every
+jpg its first image. A Python block is a whole script. A block below ``<!-- not run: WHY -->`` needs a
+download, a data set, a camera or a file of the reader. It is left out, and the reason is printed. The exit
+code is 1 where a block fails.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import av
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "src" / "segue" / "assets" / "sample"
-PAGES = ("README.md", "docs/tracking.md", "docs/text.md", "docs/instances.md", "docs/foreground.md")
+PAGES = ("README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")))
 FRAMES = 10
 SECONDS = 600
 
@@ -34,7 +34,7 @@ _BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<why>[^\n]*?) -->\n+)?^```(?P<kind>python|bash)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_FILE = re.compile(r"(?<![\w/.~-])((?:pond/)?[\w-]+\.(?:mp4|png))\b")
+_FILE = re.compile(r"(?<![\w/.~-])((?:pond/)?[\w-]+\.(?:mp4|png|jpg))\b")
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,9 @@ def prepare(folder: Path, block: Block, frames: int) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
         if name.endswith(".png"):
             shutil.copyfile(SAMPLE / "first.png", folder / name)
+        elif name.endswith(".jpg"):
+            with av.open(str(SAMPLE / "video.mp4")) as video:
+                next(video.decode(video=0)).to_image().save(folder / name)
         else:
             cut_sample(folder / name, frames)
 
