@@ -21,7 +21,7 @@ ENTRIES = (
         paper=_MUSTAN_PAPER,
         licence=OWN,
         bundled="mustan-lite.safetensors",
-        sha256="7d254b55fbf92995a664a97205822ed4f1b052b9cb0dc4620e3d1093a079fe2c",
+        sha256="e08035b0eebddfee486df11b12621a588b9efcb9a3a4468f38419b58993e2939",
     ),
     Entry(
         name="mustan2",
