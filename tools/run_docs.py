@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "src" / "segue" / "assets" / "sample"
@@ -77,7 +78,8 @@ def prepare(folder: Path, block: Block, frames: int) -> None:
             shutil.copyfile(SAMPLE / "first.png", folder / name)
         elif name.endswith(".jpg"):
             with av.open(str(SAMPLE / "video.mp4")) as video:
-                next(video.decode(video=0)).to_image().save(folder / name)
+                image = next(video.decode(video=0)).to_ndarray(format="rgb24")
+            Image.fromarray(image).save(folder / name)
         else:
             cut_sample(folder / name, frames)
 

@@ -259,7 +259,8 @@ def patient_group() -> dist.ProcessGroup | None:
     """
     if not dist.is_available() or not dist.is_initialized():
         return None
-    return dist.new_group(backend="gloo", timeout=VALIDATION_LIMIT)
+    group: dist.ProcessGroup = dist.new_group(backend="gloo", timeout=VALIDATION_LIMIT)
+    return group
 
 
 def wait_for_all(group: dist.ProcessGroup | None) -> None:
