@@ -15,6 +15,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -92,19 +93,21 @@ def run_block(block: Block, frames: int) -> tuple[int, str]:
         script = Path(place) / f".block.{'py' if block.kind == 'python' else 'sh'}"
         script.write_text(block.text, "utf-8")
         command = [sys.executable, script.name] if block.kind == "python" else ["bash", "-e", script.name]
-        try:
-            done = subprocess.run(
-                command,
-                cwd=place,
-                env={**os.environ, "PATH": path},
-                capture_output=True,
-                text=True,
-                timeout=SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return 1, f"takes more than {SECONDS} s"
-        return done.returncode, done.stderr
+        with subprocess.Popen(
+            command,
+            cwd=place,
+            env={**os.environ, "PATH": path},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as running:
+            try:
+                said = running.communicate(timeout=SECONDS)[1]
+            except subprocess.TimeoutExpired:
+                os.killpg(running.pid, signal.SIGKILL)  # also what the block has started
+                return 1, f"takes more than {SECONDS} s"
+        return running.returncode, said
 
 
 def run_page(page: Path, frames: int = FRAMES) -> int:
