@@ -92,6 +92,20 @@ def test_a_list_has_one_source_a_line_beside_it(tmp_path: Path) -> None:
     ]
 
 
+def test_the_home_folder_is_meant_by_a_tilde_in_lists_and_patterns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "a.mp4").touch()
+    table = tmp_path / "list.csv"
+    table.write_text("source,mask\n~/a.mp4,3=~/first.png\n")
+    (task,) = read_tasks([str(table)])
+    assert task.source == str(tmp_path / "home" / "a.mp4")
+    assert task.arguments == ("--mask", f"3={tmp_path / 'home' / 'first.png'}")
+    assert [task.name for task in read_tasks(["~/*.mp4"])] == ["a"]
+
+
 def test_folders_and_patterns_leave_results_out(tmp_path: Path) -> None:
     touched(tmp_path, "a.mp4", "out/overlay.mp4", "out/.segue.result.json", "in/b.mp4", ".segue-batch/c.mp4")
     assert names_and_sources(tmp_path) == {"a": "a.mp4", "in/b": "b.mp4"}

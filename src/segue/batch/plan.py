@@ -188,7 +188,7 @@ def identity_now(task: Task) -> SourceIdentity | None:
 def _expanded(text: str) -> Iterator[Task]:
     path = PurePosixPath(_path_of(text))
     if glob.has_magic(text) and not is_url(text) and not Path(text).exists():
-        yield from _matching(text)
+        yield from _matching(str(user_path(text)))
     elif path.suffix.lower() in LIST_SUFFIXES:
         yield from _listed(user_path(text))
     elif is_url(text) and (path.suffix.lower() in VIDEO_SUFFIXES or _is_live(text)):
@@ -349,4 +349,4 @@ def _mask(table: Path, value: str) -> str:
 
 
 def _beside(table: Path, path: str) -> str:
-    return path if is_url(path) else str((table.parent / path).absolute())
+    return path if is_url(path) else str((table.parent / user_path(path)).absolute())
