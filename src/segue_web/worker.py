@@ -182,6 +182,19 @@ def _call(method: str, *arguments: Any) -> Any:
         return getattr(_tools, method)(*arguments)
 
 
+async def _exit_code(process: BaseProcess) -> int:
+    """Exit code of a process that has ended; 0 where it stays unknown.
+
+    The executor's thread may be taking it from the system at this moment: then nobody else gets it.
+    """
+    for _ in range(100):
+        process.join(0.01)
+        if process.exitcode is not None:
+            return process.exitcode
+        await asyncio.sleep(0.01)
+    return 0
+
+
 class Worker:
     """The other process, seen from the server; one request at a time, and a new process if it has ended."""
 
@@ -210,9 +223,8 @@ class Worker:
             raise
         except BrokenExecutor:
             self._replace(pool)
-            for process in processes:
-                process.join(1.0)  # its end is known, its exit code soon
-            ended = next(filter(None, (killed_by(each.exitcode or 0, AGAIN) for each in processes)), None)
+            codes = [await _exit_code(process) for process in processes]
+            ended = next(filter(None, (killed_by(code, AGAIN) for code in codes)), None)
             raise SegueError(f"the process that computes {ended}" if ended else ENDED) from None
 
     def _replace(self, pool: ProcessPoolExecutor) -> None:
