@@ -9,7 +9,6 @@ from typing import Any
 
 from segue.errors import CheckpointError
 from segue.extras import missing_packages
-from segue.hub import model_type as model_type
 from segue.naming import first_few
 
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError, SegueError, memory_error
-from segue.hub import VIDEO_MODELS
+from segue.hub import VIDEO_MODELS, model_type
 from segue.inputs import first_line, kind_of
 from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
 from segue.models.sam2.tracker import ObjectClicks, clicks_by_object, merged
-from segue.models.transformers_folder import import_transformers, loading, model_type, require_keys
+from segue.models.transformers_folder import import_transformers, loading, require_keys
 from segue.registry import PromptKind
 from segue.types import Image
 

@@ -18,7 +18,7 @@ SUPPORT = 0.5  # share of the parts of an image in which a movement must explain
 
 
 class CameraStep:
-    """The motion of the camera from one frame to the next, estimated by whoever asks first.
+    """The motion of the camera from one frame to the next, estimated at the first request.
 
     Cuts and pans take its way where enough of the image supports it. Alignment and following refine its
     matrix.
