@@ -72,7 +72,7 @@ notebooks: $(VENV)/.installed-notebooks
 	$(BIN)/python tools/notebooks.py docs/notebooks/*.ipynb
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/$(if $(AGAINST),against.py $(AGAINST),bench.py) $(BENCH_ARGS)
 
 dist: $(VENV)/.installed-dev
 	rm -rf dist

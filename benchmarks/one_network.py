@@ -20,8 +20,6 @@ import numpy as np
 import torch
 
 import segue
-from machine import resident_peak
-from segue.allocation import prepare_process
 from segue.registry import MODELS
 from segue.types import Frame
 
@@ -109,21 +107,32 @@ def video(case: Case, count: int) -> Iterator[Frame]:
         yield Frame(index, index / 25, image)
 
 
+def network_of(case: Case) -> Any:
+    """The network of a case, with random weights where none are in the package."""
+    entry = MODELS.find(case.name)
+    return segue.load(case.name) if entry.bundled else entry.build().eval()
+
+
+def results(case: Case, network: Any) -> Iterator[Any]:
+    """Run the video through the network."""
+    task = MODELS.find(case.name).task
+    if task == "track":
+        return _tracked(case, network, case.memory or 1)
+    images = (item.image for item in video(case, FRAMES))
+    if task == "foreground":
+        return iter(segue.foreground(images, model=network))
+    return iter(segue.instances(images, model=network, window=2, overlap=1))
+
+
 def measure(case: Case) -> Cost:
     """Run the video through the network, in this process."""
+    from machine import resident_peak  # needs the newest segue; against.py measures older ones too
+
     torch.set_num_threads(1)
-    entry = MODELS.find(case.name)
-    network: Any = segue.load(case.name) if entry.bundled else entry.build().eval()
+    network = network_of(case)
     start = time.process_time()
-    filled = case.memory or 1
-    if entry.task == "track":
-        steps = _tracked(case, network, filled)
-    elif entry.task == "foreground":
-        steps = iter(segue.foreground((item.image for item in video(case, FRAMES)), model=network))
-    else:
-        images = (item.image for item in video(case, FRAMES))
-        steps = iter(segue.instances(images, model=network, window=2, overlap=1))
-    for _ in range(filled):
+    steps = results(case, network)
+    for _ in range(case.memory or 1):
         next(steps)
     begun, done = time.process_time(), 0
     for _ in steps:
@@ -150,6 +159,8 @@ def _tracked(case: Case, network: Any, filled: int) -> Iterator[Any]:
 
 def main() -> None:
     """Measure the case that the parent process describes."""
+    from segue.allocation import prepare_process
+
     prepare_process()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

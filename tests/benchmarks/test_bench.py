@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
+
+import segue
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
 
+import against
 import bench
 from bench import SECTIONS, between
 
@@ -19,3 +25,15 @@ def test_every_section_has_its_place_and_its_command_on_the_page() -> None:
         assert section.command in re.sub(r"\s+", " ", page), name
         assert (bench.ROOT / section.command.split()[1]).is_file()
     assert len(re.findall("<!-- bench:", page)) == len(SECTIONS)
+
+
+def test_another_version_is_measured_in_turn() -> None:
+    source = Path(segue.__file__).parents[1]
+    case = replace(against.CASES["cutie"], height=48, width=64)
+    before, now = against.compare((source, source), case, threads=1, rounds=1)
+    assert all(0 < cost.wall < 60 and 100 < cost.mebibytes < 4000 for cost in (before, now))
+
+
+def test_a_commit_that_git_does_not_know_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="0123456789"):
+        against.export("0123456789", tmp_path)
