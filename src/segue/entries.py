@@ -5,7 +5,7 @@ See :mod:`segue.registry`, where they are found by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor, device
 
-    from segue.datasets.davis import Sequence
+    from segue.batch.plan import Task
     from segue.datasets.files import ByName
     from segue.datasets.foreground import ForegroundFolder
     from segue.datasets.inventories import Inventory
     from segue.datasets.ytvis import YTVISDataset
+    from segue.metrics.cdnet import CdnetProtocol
+    from segue.metrics.data_sets import Request
+    from segue.metrics.evaluation import Evaluation, Progress
     from segue.prompts.answers import MakePrompter
     from segue.prompts.detectors import Detector
     from segue.types import Box, FeatureName, Image, Refinement
@@ -329,9 +332,51 @@ class SinkEntry:
         return Path(self.file).suffix
 
 
+LabelKind = Literal["masks", "instances", "videos", "stills"]
+"""Kinds of labels: index masks, instances, foreground of still cameras, and masks of still images."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetJob:
+    """How the videos of a data set are run.
+
+    Attributes:
+        command: the command, and kind of job, that runs each video.
+        videos: makes a task of each video of a request, with what the data set gives of it; regions and links
+            go into the folder.
+        model: the network without a name; None is the default of the command.
+        format: the format that is scored; None: a video is one clip, and its results are one file.
+    """
+
+    command: Literal["track", "foreground", "instances"]
+    videos: Callable[[Request, Path, Any], Iterator[Task]]
+    model: str | None = None
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreHelp:
+    """Help of the command that scores a data set.
+
+    Attributes:
+        about: its first line: what is scored, and the measures.
+        examples: arguments of the command.
+        part: text of the option ``--set``.
+        csv: whether it has official result files.
+    """
+
+    about: str
+    examples: tuple[str, ...] = ()
+    part: str | None = None
+    csv: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetEntry:
-    """A data set as its makers publish it; segue downloads none of them.
+    """A data set as its makers publish it, or a layout of folders; segue downloads none of them.
+
+    What ``open``, ``evaluate``, ``job`` and ``options`` leave out is that of its kind of labels, see
+    :data:`segue.datasets.catalogue.KINDS`.
 
     Attributes:
         name: the name that users give.
@@ -339,8 +384,8 @@ class DatasetEntry:
         address: its page.
         licence: what is known of its terms.
         layout: files that show that a folder holds it.
-        fits: whether a folder has them; None leaves it out of `segue data check`.
-        list: what a folder has of it.
+        fits: whether a folder has them; None: it is no data set that `segue data check` recognises.
+        list: what a folder has of it; None opens it with the reader of its labels.
         videos: opens its videos of still cameras with labels of the foreground, for ``segue train --data
             NAME=FOLDER`` and ``segue eval NAME``; None where it has none.
         masks: opens its videos with index masks, for ``segue run NAME``, ``segue eval NAME`` and
@@ -350,6 +395,18 @@ class DatasetEntry:
             where it has none.
         shadows: whether the labels of ``videos`` tell shadows.
         rendered: whether no camera took the videos.
+        kind: labels by which it is run and scored; None: the first of masks, instances and videos that it
+            has. Still images are neither run nor scored.
+        open: opens the part that a request names.
+        evaluate: scores results of a request.
+        job: how its videos are run.
+        options: attributes of a request that mean something to it, apart by spaces.
+        expected: names of all its videos, where they are known without its files.
+        part: the part that is taken where none is named.
+        served: a server scores parts of it, whose annotations are not public, and takes a zip of results.
+        rules: gives the rules of scoring of ``videos``, see :class:`segue.metrics.cdnet.CdnetProtocol`; None
+            are those of CDnet2014.
+        help: help of ``segue eval NAME``.
     """
 
     name: str
@@ -361,9 +418,25 @@ class DatasetEntry:
     list: Callable[[Path], Inventory] | None = None
     videos: Callable[[Path], ForegroundFolder] | None = None
     instances: Callable[[Path], YTVISDataset] | None = None
-    masks: Callable[[Path], ByName[Sequence]] | None = None
+    masks: Callable[[Path], ByName[Any]] | None = None
     shadows: bool = False
     rendered: bool = False
+    kind: LabelKind | None = None
+    open: Callable[[Request], Any] | None = None
+    evaluate: Callable[[Path, Request, Progress], Evaluation] | None = None
+    job: DatasetJob | None = None
+    options: str | None = None
+    expected: tuple[str, ...] = ()
+    part: str | None = None
+    served: bool = False
+    rules: Callable[[], CdnetProtocol] | None = None
+    help: ScoreHelp | None = None
+
+    @property
+    def labels(self) -> LabelKind | None:
+        """The kind of labels by which it is run and scored; None where it names no reader."""
+        kinds: tuple[LabelKind, ...] = ("masks", "instances", "videos")
+        return self.kind or next((kind for kind in kinds if getattr(self, kind) is not None), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,7 +219,7 @@ MODELS = Registry(Entry, "segue.models", "network", _NETWORKS, CheckpointError, 
 DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.detectors",), PromptError)
 PROMPTERS = Registry(PrompterEntry, "segue.prompters", "prompter", ("segue.prompts.prompters",), PromptError)
 SINKS = Registry(SinkEntry, "segue.sinks", "format", ("segue.video.outputs",), SinkError)
-DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.check",), DatasetError)
+DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.catalogue",), DatasetError)
 COMMANDS = Registry(CommandEntry, "segue.commands", "command", ("segue.commands",), wrap=_command)
 
 _REGISTRIES: tuple[Registry[Any], ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, COMMANDS)

@@ -168,6 +168,53 @@ def test_a_damaged_description_is_a_problem_and_no_traceback(tmp_path: Path) -> 
     assert check.videos == ()
 
 
+def save_coco(root: Path, category: int) -> None:
+    """One image with one instance of a category."""
+    save(root / "train2017" / "000000000001.jpg", drawn_image())
+    values = {
+        "images": [{"id": 1, "width": 8, "height": 6, "file_name": "000000000001.jpg"}],
+        "categories": [{"id": 1, "name": "bear"}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": category,
+                "segmentation": [[1, 1, 5, 1, 5, 4, 1, 4]],
+                "area": 12,
+                "iscrowd": 0,
+            }
+        ],
+    }
+    (root / "annotations").mkdir()
+    (root / "annotations" / "instances_train2017.json").write_text(json.dumps(values), encoding="utf-8")
+
+
+def test_the_error_of_the_reader_of_a_data_set_is_reported(tmp_path: Path) -> None:
+    make_ytvos(tmp_path / "vos")
+    meta = tmp_path / "vos" / "train" / "meta.json"
+    assert "/secret" in check_data(tmp_path / "vos").videos[0].problems[0]
+    meta.write_text(meta.read_text("utf-8").replace("../secret", "secret"), encoding="utf-8")
+    assert check_data(tmp_path / "vos").videos[0].problems == ()
+    (tmp_path / "vos/train/Annotations/003234408d/00000.png").rename(
+        tmp_path / "vos/train/Annotations/003234408d/00005.png"
+    )
+    (problem,) = check_data(tmp_path / "vos").videos[0].problems
+    assert "00005" in problem
+    save_coco(tmp_path / "whole", 1)
+    assert check_data(tmp_path / "whole").problems == ()
+    save_coco(tmp_path / "coco", 7)
+    assert any(
+        "categories that are not in the file: 7" in text for text in check_data(tmp_path / "coco").problems
+    )
+
+
+def test_layouts_of_ones_own_are_checked_by_their_names(tmp_path: Path) -> None:
+    make_davis(tmp_path / "masks")
+    save_cdnet_video(tmp_path / "videos" / "office", {1: LABELS})
+    assert [video.name for video in check_data(tmp_path / "masks", "folder").videos] == ["bear"]
+    assert [video.name for video in check_data(tmp_path / "videos", "foreground").videos] == ["office"]
+
+
 def test_progress_is_reported_after_every_video(tmp_path: Path) -> None:
     make_davis(tmp_path)
     steps: list[tuple[int, int, str]] = []

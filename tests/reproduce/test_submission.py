@@ -213,7 +213,7 @@ def test_an_id_that_the_results_lack_is_one_line_and_other_rows_go_on(
 def test_what_cannot_be_packed_is_said_before_anything_runs(command: Command, ytvos: Path) -> None:
     order = ("-o", "out", "--submission", "out.zip")
     assert (
-        "--submission is for ytvos, ytvis, ovis, not for davis"
+        "--submission is for ytvos, ovis, ytvis, not for davis"
         in command("run", "davis", ytvos, *order).complaint
     )
     some = command("run", "ytvos", ytvos, "--set", "valid", "--sequence", "v", *order)

@@ -20,7 +20,6 @@ from segue.reproduce.asked import How
 from segue.reproduce.here import runs_here
 from segue.reproduce.needs import request_of, videos_of
 from segue.reproduce.papers import source_names
-from segue.reproduce.protocols import PROTOCOLS
 from tests.segue_train.instance_sets import save_ytvis
 from tests.segue_train.scenes import save_scene
 
@@ -38,7 +37,6 @@ def test_tables_have_names_of_their_own() -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=ids)
 def test_what_a_table_names_is_known(table: Table) -> None:
-    assert table.dataset in PROTOCOLS
     assert table.dataset in data_sets()
     assert table.dataset in DATASETS
     assert len({row.key for row in table.rows}) == len(table.rows)

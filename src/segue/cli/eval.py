@@ -9,9 +9,12 @@ from typing import Annotated, Literal
 import typer
 
 from segue.cli.options import Options, Values, command
+from segue.datasets.catalogue import completed
+from segue.entries import DatasetEntry, ScoreHelp
 from segue.metrics.compare import compare as compare_evaluations
-from segue.metrics.data_sets import OPTIONS, DataSet, Request, data_sets
+from segue.metrics.data_sets import OPTIONS, Request, data_sets
 from segue.naming import distinct_ends
+from segue.registry import DATASETS
 from segue.reports import comparison_values, evaluation_values, write_comparison, write_csv, write_report
 from segue.reports.terminal import Files, print_comparison, print_evaluation, progress
 
@@ -30,7 +33,28 @@ def _offered(names: str) -> str:
 def _results(results: Path) -> None: ...
 
 
-def _command(name: str, row: DataSet) -> Callable[..., None]:
+_RESULTS: dict[str | None, str] = {
+    "masks": "Folder or zip with masks SEQUENCE/FRAME.png.",
+    "videos": "Folder or zip with images VIDEO/*000001.png.",
+    "instances": "Result file of the official form, JSON or zip.",
+    None: "Folder or zip with masks, images, or a result file, as its labels are.",
+}
+"""What is scored, by the labels of the data set; None: another package, which is imported when it is used."""
+
+
+def _help(name: str, about: ScoreHelp) -> str:
+    """Text of the command's help, before its options."""
+    lines = [f"    segue eval {name} {example}" for example in about.examples]
+    heading = ["Examples:" if len(lines) > 1 else "Example:"] if lines else []
+    return "\n\n".join((about.about, *heading, *lines))
+
+
+def _command(name: str, entry: DatasetEntry | None) -> Callable[..., None]:
+    about = entry and entry.help
+    about = about or ScoreHelp(
+        f"{name}, of another package: J and F, AP, or F and its like, by what its labels are."
+    )
+
     def score(given: Values, options: Values, output: Values) -> None:
         request, files = Request(dataset=name, **options), Files(**output)
         results = given["results"]
@@ -41,28 +65,30 @@ def _command(name: str, row: DataSet) -> Callable[..., None]:
         if files.csv is not None:
             write_csv(files.csv, evaluation)
         if files.report is not None:
-            about = {"results": str(results), "data": str(request.data)}
-            write_report(evaluation, files.report, about=about)
+            paths = {"results": str(results), "data": str(request.data)}
+            write_report(evaluation, files.report, about=paths)
         files.save(evaluation_values(evaluation))
 
-    score.__doc__ = row.help(name)
-    in_masks = "threshold" not in row.options
+    score.__doc__ = _help(name, about)
+    options = "sequences threshold missing workers" if entry is None else entry.options or ""
+    part = None if entry is None else entry.part
     return command(
         score,
-        Options(_results, "results!", help={"results": row.results}),
+        Options(_results, "results!", help={"results": _RESULTS[None if entry is None else entry.labels]}),
         Options(
             Request,
-            _offered(f"data {row.options}"),
-            row.defaults or {},
-            {"missing": Literal["error", "empty"]} if in_masks else {},
-            row.texts or {},
+            _offered(f"data {options}"),
+            {} if part is None else {"subset": part},
+            {} if "threshold" in options else {"missing": Literal["error", "empty"]},
+            {} if about.part is None else {"subset": about.part},
         ),
-        Options(Files, "json csv report" if row.csv else "json report"),
+        Options(Files, "json csv report" if about.csv else "json report"),
     )
 
 
-for _name, _row in data_sets().items():
-    app.command(_name)(_command(_name, _row))
+for _name in data_sets():
+    _entry = None if _name in DATASETS.added else completed(DATASETS.find(_name))
+    app.command(_name)(_command(_name, _entry))
 
 
 def _compare(

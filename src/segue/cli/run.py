@@ -13,14 +13,12 @@ from segue.batch.work import JobConfig
 from segue.cli.batch import BatchCommand, do_tasks, job_of
 from segue.cli.options import Options, Values, command
 from segue.jobs.values import Job
-from segue.metrics.data_sets import Request
+from segue.metrics.data_sets import Request, data_sets
 from segue.metrics.evaluation import Evaluation
 from segue.notices import notice
-from segue.registry import DATASETS
 from segue.reports import evaluation_values
 from segue.reports.terminal import Files, print_evaluation, progress
 from segue.reproduce.protocols import (
-    PROTOCOLS,
     is_clips,
     protocol_of,
     results_of,
@@ -36,7 +34,7 @@ class RunCommand(BatchCommand):
 
     def handed_on(self, args: list[str]) -> str:
         """``track`` or ``foreground``, by the name of the data set."""
-        name = next((word for word in args if word in PROTOCOLS or word in DATASETS.added), "davis")
+        name = next((word for word in args if word in data_sets()), "davis")
         return protocol_of(name).command
 
 

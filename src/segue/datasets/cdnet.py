@@ -87,7 +87,7 @@ def _read_video(folder: Path) -> ForegroundSequence:
     return read_video(folder, category)
 
 
-CDNET = VideoLayout(_find_videos, _read_video, VIDEO_KEYS)
+CDNET = VideoLayout(_find_videos, _read_video)
 
 
 PUBLISHED = "published"

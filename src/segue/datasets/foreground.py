@@ -192,13 +192,12 @@ class ForegroundFolder(ByName[ForegroundSequence]):
 class VideoLayout:
     """Folder layout of a data set: ``find`` gives name and folder of each video, ``read`` lists one.
 
-    ``expected`` are the names of the complete set, ``whole`` tells whether it is labelled throughout, and
-    ``inside`` names a folder that a video must have to show that it is of this set.
+    ``whole`` tells whether it is labelled throughout, and ``inside`` names a folder that a video must have to
+    show that it is of this set.
     """
 
     find: Callable[[Path], Iterable[tuple[str, Path]]]
     read: Callable[[Path], ForegroundSequence]
-    expected: tuple[str, ...] = ()
     whole: bool = True
     inside: str = "."
 

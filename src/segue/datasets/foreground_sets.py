@@ -105,7 +105,7 @@ def _read_sbi_video(folder: Path, masks: Path | None = None) -> ForegroundSequen
     return ForegroundSequence.of(_scene_name(folder), images, truths, decode_labels=read_sbi_labels)
 
 
-SBI = VideoLayout(_find_sbi, _read_sbi_video, SBI_VIDEOS, whole=False, inside="input")
+SBI = VideoLayout(_find_sbi, _read_sbi_video, whole=False, inside="input")
 
 
 STATIC_CAMERA = ("I_SI", "I_CA", "I_OC", "I_IL", "I_MB", "I_BS", "O_CL", "O_RA", "O_SN", "O_SU")
@@ -166,7 +166,7 @@ def _read_lasiesta_video(folder: Path, static_as: StaticAs = "foreground") -> Fo
     return ForegroundSequence.of(folder.name, images, truths, folder.name[:4], decode_labels=decode)
 
 
-LASIESTA = VideoLayout(_find_lasiesta, _read_lasiesta_video, LASIESTA_VIDEOS)
+LASIESTA = VideoLayout(_find_lasiesta, _read_lasiesta_video)
 
 
 def _inside(pattern: str) -> str:
@@ -244,7 +244,8 @@ def _read_limu_video(folder: Path) -> ForegroundSequence:
     return _read_entry(folder.parent, folder.name, _LIMU[folder.name])
 
 
-LIMU = VideoLayout(_find_limu, _read_limu_video, tuple(_LIMU), whole=False, inside="input")
+LIMU = VideoLayout(_find_limu, _read_limu_video, whole=False, inside="input")
+LIMU_VIDEOS = tuple(_LIMU)
 
 
 WHITE = 128

@@ -19,6 +19,7 @@ from segue.datasets.isd import INDEX
 from segue.datasets.json_files import read_members
 from segue.datasets.stills import StillImages, open_stills
 from segue.datasets.ytvis import ANNOTATION_FILES, Video, YTVISDataset
+from segue.datasets.ytvos import YtvosFolder
 from segue.errors import DatasetError
 from segue.naming import first_few
 
@@ -96,7 +97,7 @@ def list_videos(layout: VideoLayout, root: Path) -> Inventory:
         else:
             parts[name] = partial(_check_video, name, folder, layout)
     problems = (f"videos that are there twice: {first_few(twice)}; keep one",) if twice else ()
-    return Inventory(parts, layout.expected, problems)
+    return Inventory(parts, problems=problems)
 
 
 def is_isd(root: Path) -> bool:
@@ -107,7 +108,7 @@ def is_isd(root: Path) -> bool:
 def list_isd(root: Path) -> Inventory:
     """Synthetic scenes in a folder."""
     path = root / INDEX
-    found = list_videos(replace(CDNET, expected=()), root)
+    found = list_videos(CDNET, root)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             expected = tuple(f"{row['split']}/{row['scene_id']}" for row in csv.DictReader(file))
@@ -211,8 +212,11 @@ def described_videos(meta: Path) -> list[str]:
 def _check_ytvos(folder: Path, name: str, title: str) -> CheckedVideo:
     frames = files_by_stem(folder / "JPEGImages" / name, IMAGE_SUFFIXES)
     masks = files_by_stem(folder / "Annotations" / name, {".png"})
-    lonely = [stem for stem in masks if stem not in frames]
-    problems = [f"{len(lonely)} masks have no image: {first_few(lonely)}"] if lonely else []
+    problems = []
+    try:
+        YtvosFolder(folder, videos=[name])
+    except DatasetError as error:
+        problems.append(str(error))
     return _check_files(title, list(frames.values()), list(masks.values()), problems)
 
 

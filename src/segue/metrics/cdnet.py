@@ -16,7 +16,7 @@ import numpy as np
 
 from segue.datasets.cdnet import VIDEO_KEYS
 from segue.datasets.foreground import ForegroundFolder
-from segue.datasets.foreground_sets import LASIESTA_VIDEOS, MOVING_CAMERA, SBI_VIDEOS, STATIC_CAMERA
+from segue.datasets.foreground_sets import MOVING_CAMERA, STATIC_CAMERA
 from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
 from segue.datasets.results import Results
 from segue.metrics.evaluation import Evaluation, Measures, Progress, map_sequences
@@ -32,6 +32,7 @@ from segue.metrics.foreground import (
 )
 from segue.metrics.object_sizes import SIZES, measures_by_size
 from segue.naming import first_few
+from segue.registry import DATASETS
 
 OFFICIAL = ForegroundSettings()
 
@@ -43,12 +44,20 @@ HOFAM = ForegroundSettings(threshold=15, ignored=(UNKNOWN, OUTSIDE, SHADOW))
 
 @dataclass(frozen=True, slots=True)
 class CdnetProtocol:
-    """Grouping of the videos of a data set for the overall score; ``expected`` are its known videos."""
+    """How a data set with foreground labels is scored: settings, and what becomes of the overall score.
 
-    title: str
-    expected: Collection[str] = ()
+    ``title`` is its name in reports; None is the title of the data set.
+    """
+
+    title: str | None = None
     settings: ForegroundSettings = OFFICIAL
     finish: Callable[[Evaluation, Sequence[VideoScore]], Evaluation] = lambda evaluation, _: evaluation
+
+
+def rules_of(dataset: str) -> CdnetProtocol:
+    """The rules of a data set; those of CDnet2014 where its entry has none."""
+    rules = DATASETS.find(dataset).rules if dataset in DATASETS else None
+    return CdnetProtocol() if rules is None else rules()
 
 
 def evaluate_foreground(
@@ -78,7 +87,7 @@ def evaluate_foreground(
             what :func:`segue.datasets.open_results` gives; the names of the files end in the numbers of the
             frames. Each image has the size of its labels.
         videos: the ground truth.
-        protocol: one of :data:`PROTOCOLS`, or the name of another data set for the report.
+        protocol: name of a data set, whose rules count; another name is that of the report alone.
         settings: how to score; default: the way of the protocol.
         missing: what a labelled frame without a result is: ``"error"``, ``"empty"`` (a frame without
             foreground) or ``"skip"`` (not counted). If all lack a result, that is an error in any case.
@@ -99,7 +108,9 @@ def evaluate_foreground(
         DatasetError: results are missing or do not fit, or a video has no labelled frame left to score.
         SegueError: a process that scored videos died.
     """
-    rules = PROTOCOLS.get(protocol) or CdnetProtocol(protocol)
+    rules = rules_of(protocol)
+    entry = DATASETS.find(protocol) if protocol in DATASETS else None
+    title = rules.title or (protocol if entry is None else entry.title)
     settings = settings or rules.settings
     tasks = pair_results(results, videos, missing, exclude or {})
     count = partial(VideoTask.count, settings=settings, skip=missing == "skip")
@@ -108,13 +119,13 @@ def evaluate_foreground(
     categories = _category_means(scores, sequences, settings)
     left_out = ", training frames left out" if exclude else ""
     evaluation = Evaluation(
-        protocol=f"{rules.title}{left_out}{_deviations(settings, missing)}",
+        protocol=f"{title}{left_out}{_deviations(settings, missing)}",
         headline="F",
         overall=mean(list(categories.values())),
         sequences=sequences,
         categories={name: measures for name, measures in categories.items() if name},
         series={score.video.key: {"F": score.series(settings.alpha)} for score in scores},
-        remarks=tuple(_remarks(scores, settings, missing, rules.expected)),
+        remarks=tuple(_remarks(scores, settings, missing, () if entry is None else entry.expected)),
         view=lambda key, frame: tasks[key].view(int(frame), settings),
     )
     return rules.finish(evaluation, scores)
@@ -285,12 +296,16 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
-PROTOCOLS: Mapping[str, CdnetProtocol] = {
-    "cdnet": CdnetProtocol("CDnet2014", VIDEO_KEYS, finish=_official),
-    "sbi": CdnetProtocol("SBI2015", SBI_VIDEOS),
-    "lasiesta": CdnetProtocol("LASIESTA", LASIESTA_VIDEOS, finish=_static_camera),
-    "limu": CdnetProtocol("LIMU"),
-    "isd": CdnetProtocol("ISD of segue"),
-    "hofam": CdnetProtocol("HOFAM, pooled pixels", settings=HOFAM, finish=_pooled_pixels),
-}
-"""By the name of the data set."""
+def cdnet_rules() -> CdnetProtocol:
+    """The rules of CDnet2014, with the files of its program."""
+    return CdnetProtocol(finish=_official)
+
+
+def lasiesta_rules() -> CdnetProtocol:
+    """The rules of LASIESTA: overall is of a static camera."""
+    return CdnetProtocol(finish=_static_camera)
+
+
+def hofam_rules() -> CdnetProtocol:
+    """The rules of the released program of HOFAM."""
+    return CdnetProtocol("HOFAM, pooled pixels", HOFAM, _pooled_pixels)

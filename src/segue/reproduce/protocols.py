@@ -15,9 +15,13 @@ from segue.batch.places import SUBFOLDER
 from segue.batch.plan import Task, jobs_of
 from segue.batch.run import BatchObserver, run_tasks
 from segue.batch.work import JobConfig
+from segue.datasets.catalogue import completed
+from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.isd import IsdClip
 from segue.datasets.ytvis import YTVISDataset
+from segue.datasets.ytvos import YtvosFolder
+from segue.entries import DatasetJob
 from segue.errors import ArgumentError, DatasetError
 from segue.inputs import kind_of, user_path
 from segue.jobs.plan import check_needs
@@ -33,13 +37,11 @@ from segue.jobs.values import (
 )
 from segue.masks import write_index_mask
 from segue.metrics.data_sets import (
-    Kind,
     Request,
     Year,
-    kind_of_data,
-    open_masks,
+    data_sets,
+    open_isd_clips,
     open_videos,
-    open_ytvis,
     open_ytvos,
 )
 from segue.metrics.davis import VOID
@@ -52,30 +54,15 @@ from segue.video.mask_folder import frame_number
 from segue.video.partial import write_complete
 from segue.weights.available import default_model
 
-CLIPS = ("ytvis", "ovis")
-"""Data sets whose videos are one clip each, and whose results are one file."""
-
 OWN_DEPTH = "own"
 """Asks as ``--depth`` for the depth maps that a data set brings."""
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetProtocol:
-    """Job of the videos of a data set, network without a name, format that is scored (None: whole clips).
-
-    The videos are tasks with the job of all, changed to what is given of each; regions and links of videos go
-    into the folder.
-    """
-
-    job: type[TrackJob] | type[ForegroundJob] | type[InstancesJob]
-    model: str | None
-    format: str | None
-    videos: Callable[[Request, Path, Any], Iterator[Task]]
-
-    @property
-    def command(self) -> str:
-        """The command that runs the videos."""
-        return str(self.job.model_fields["kind"].default)
+_JOBS: Mapping[str, type[VideoJob]] = {
+    "track": TrackJob,
+    "foreground": ForegroundJob,
+    "instances": InstancesJob,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +166,7 @@ def template_for(
     name = model or protocol.model or default_model(path, detectors=False)
     scored = {"outputs": Outputs(formats=(protocol.format,))} if protocol.format else {"whole": True}
     given = {"source": VideoSource(place=None), "model": Model(name=name, weights=path), "options": options}
-    return checked(protocol.job, given | scored)
+    return checked(_JOBS[protocol.command], given | scored)
 
 
 def score_run(request: Request, how: JobConfig, failed: int, report: Progress | None = None) -> Evaluation:
@@ -242,10 +229,10 @@ def scored_here(request: Request) -> bool:
     """Whether there are annotations other than those that are given; of some parts a server keeps them."""
     if is_clips(request.dataset):
         return _open_ytvis(request).annotated
-    if request.dataset == "ytvos":
-        videos = open_ytvos(request)
-        return any(set(video.annotations) - {item.given for item in video.objects} for video in videos)
-    return True
+    if not request.entry.served:
+        return True
+    videos: YtvosFolder = request.open()
+    return any(set(video.annotations) - {item.given for item in video.objects} for video in videos)
 
 
 def results_of(request: Request, output: Path) -> Path:
@@ -253,14 +240,13 @@ def results_of(request: Request, output: Path) -> Path:
     return all_clips(request, output) if is_clips(request.dataset) else output
 
 
-def protocol_of(name: str) -> DatasetProtocol:
-    """The protocol of a data set."""
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
-    if name in DATASETS.added:
-        return BY_KIND[kind_of_data(name)]
-    known = ", ".join((*PROTOCOLS, *DATASETS.added))
-    raise DatasetError(f"no protocol of {name!r} is known; choose from {known}")
+def protocol_of(name: str) -> DatasetJob:
+    """How the videos of a data set are run."""
+    if name not in data_sets():
+        raise DatasetError(f"no protocol of {name!r} is known; choose from {', '.join(data_sets())}")
+    job = completed(DATASETS.find(name)).job
+    assert job is not None
+    return job
 
 
 def is_clips(name: str) -> bool:
@@ -275,9 +261,9 @@ def _video(template: VideoJob, name: str, source: Path, **given: Any) -> Task:
     return with_job(task, source=template.source.model_copy(update={"place": place}), **given)
 
 
-def _masks(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]:
+def mask_videos(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]:
     """The first annotated frame is given; where objects are known by their boxes, whole boxes."""
-    for video in open_masks(request):
+    for video in request.open():
         if not video.annotations:
             raise DatasetError(f"sequence {video.name} has no annotated frame")
         first = min(video.annotations)
@@ -292,7 +278,7 @@ def _masks(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]
         yield _video(template, video.name, source, prompts=tuple(MaskPrompt.each(mask, first)))
 
 
-def _ytvos(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]:
+def ytvos_videos(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]:
     """Every object is given in the frame in which it appears; only some frames must have results."""
     for video in open_ytvos(request):
         names = list(video.frames)
@@ -321,21 +307,33 @@ def _foreground_video(
     return _video(template, name, source, options=template.options.model_copy(update=options), **given)
 
 
-def _foreground(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
-    """Every video from its first image on, with its region of interest and rendered depth maps."""
+def scene_videos(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
+    """Every video from its first image on, with its region of interest."""
     for video in open_videos(request):
-        names = [path.stem for path in video.frames]
-        if [frame_number(name, i) for i, name in enumerate(names)] != list(video.numbers):
-            names = [f"in{number:06d}" for number in video.numbers]
-        source = _alone(video.frames, names, folder / "frames" / video.key)
-        roi = None
-        if video.roi is not None:
-            roi = folder / f"{video.key}.png"
-            roi.parent.mkdir(parents=True, exist_ok=True)
-            write_index_mask(roi, video.read_roi().astype(np.uint8))
-        clip = IsdClip.of(video) if request.dataset == "isd" else None
-        depth = clip.folder / "depth" if clip is not None and clip.has_depth else None
-        yield _foreground_video(template, video.key, source, {}, roi=roi, depth=depth)
+        yield _scene_video(video, folder, template)
+
+
+def isd_videos(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
+    """Every rendered clip, also with its depth maps."""
+    for video in open_isd_clips(request):
+        clip = IsdClip.of(video)
+        yield _scene_video(video, folder, template, clip.folder / "depth" if clip.has_depth else None)
+
+
+def _scene_video(
+    video: ForegroundSequence, folder: Path, template: ForegroundJob, depth: Path | None = None
+) -> Task:
+    """A video from its first image on."""
+    names = [path.stem for path in video.frames]
+    if [frame_number(name, i) for i, name in enumerate(names)] != list(video.numbers):
+        names = [f"in{number:06d}" for number in video.numbers]
+    source = _alone(video.frames, names, folder / "frames" / video.key)
+    roi = None
+    if video.roi is not None:
+        roi = folder / f"{video.key}.png"
+        roi.parent.mkdir(parents=True, exist_ok=True)
+        write_index_mask(roi, video.read_roi().astype(np.uint8))
+    return _foreground_video(template, video.key, source, {}, roi=roi, depth=depth)
 
 
 def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
@@ -352,7 +350,7 @@ def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
     return folder
 
 
-def _hofam(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
+def composite_videos(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
     """Every composite by itself: its frame, and its flow as it is; its images are no video to align."""
     for video in open_videos(request):
         for name, read in (("frames", read_frame), ("flow", read_flow)):
@@ -367,7 +365,7 @@ def _hofam(request: Request, folder: Path, template: ForegroundJob) -> Iterator[
         yield _foreground_video(template, video.key, place / "frames", apart, flow=place / "flow")
 
 
-def _ytvis(request: Request, folder: Path, template: InstancesJob) -> Iterator[Task]:
+def clip_videos(request: Request, folder: Path, template: InstancesJob) -> Iterator[Task]:
     """Every video as one clip of its images."""
     dataset = _open_ytvis(request)
     if dataset.images is None:
@@ -394,24 +392,7 @@ def all_clips(request: Request, output: Path) -> Path:
 
 
 def _open_ytvis(request: Request) -> YTVISDataset:
-    dataset = open_ytvis(request)
+    dataset: YTVISDataset = request.open()
     if request.sequences:
         raise DatasetError("--sequence: AP is of a whole split; leave it out")
     return dataset
-
-
-_MASKS = DatasetProtocol(TrackJob, "stcn-lite", "png", _masks)
-_VIDEOS = DatasetProtocol(ForegroundJob, "mustan-lite", "cdnet", _foreground)
-_INSTANCES = DatasetProtocol(InstancesJob, None, None, _ytvis)
-
-PROTOCOLS: Mapping[str, DatasetProtocol] = {
-    **dict.fromkeys(("davis", "folder", "something"), _MASKS),
-    "ytvos": replace(_MASKS, videos=_ytvos),
-    **dict.fromkeys(("cdnet", "sbi", "lasiesta", "limu", "foreground", "isd"), _VIDEOS),
-    "hofam": replace(_VIDEOS, model="hofam", videos=_hofam),
-    **dict.fromkeys(CLIPS, _INSTANCES),
-}
-"""By the name that ``segue eval`` has for the data set."""
-
-BY_KIND: Mapping[Kind, DatasetProtocol] = {"masks": _MASKS, "instances": _INSTANCES, "videos": _VIDEOS}
-"""Protocols of data sets of other packages, by what their videos are labelled with."""

@@ -11,24 +11,21 @@ import numpy as np
 
 from segue.datasets.files import image_size
 from segue.datasets.results import open_results
-from segue.datasets.ytvis import read_results
+from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.datasets.ytvos import wanted_masks
 from segue.errors import DatasetError
-from segue.metrics.data_sets import Request, open_ytvis
+from segue.metrics.data_sets import Request
 from segue.naming import first_few
-from segue.reproduce.protocols import CLIPS, all_clips
+from segue.registry import DATASETS
+from segue.reproduce.protocols import all_clips, is_clips
 from segue.video.partial import replacing
-
-SERVED = ("ytvos", *CLIPS)
-"""Data sets with a server that scores a zip."""
 
 
 def check_served(request: Request) -> None:
     """See that a zip can be made of a request, before any work is spent on it."""
-    if request.dataset not in SERVED:
-        raise DatasetError(
-            f"--submission is for {', '.join(SERVED)}, not for {request.dataset}; leave it out"
-        )
+    if not request.entry.served:
+        served = ", ".join(entry.name for entry in DATASETS if entry.served)
+        raise DatasetError(f"--submission is for {served}, not for {request.dataset}; leave it out")
     if request.sequences:
         raise DatasetError("--submission needs all videos; leave out --sequence")
 
@@ -36,7 +33,7 @@ def check_served(request: Request) -> None:
 def write_submission(path: Path, request: Request, output: Path) -> None:
     """Pack what a run wrote into the zip that the server of its data set takes."""
     check_served(request)
-    packed = _masks(request, output) if request.dataset == "ytvos" else _tracks(request, output)
+    packed = _tracks(request, output) if is_clips(request.dataset) else _masks(request, output)
     with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, file in packed:
             # Without the time of writing, so that equal results are equal files.
@@ -81,7 +78,7 @@ def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
 
 def _tracks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
     """The file with the instances of all videos."""
-    dataset = open_ytvis(request)
+    dataset: YTVISDataset = request.open()
     lost = [video.name for video in dataset if not (output / video.name / "ytvis.json").is_file()]
     if lost:
         raise DatasetError(f"{output}: no results of {len(lost)} of {len(dataset)} videos: {first_few(lost)}")

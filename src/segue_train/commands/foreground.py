@@ -45,7 +45,7 @@ class Pooled(Data):
     Attributes:
         data: what clips are made of: a folder with JPEGImages/ and Annotations/ (videos) or images/ and
             masks/ (still images). Videos of still cameras: LAYOUT=FOLDER with LAYOUT one of cdnet, isd,
-            lasiesta, hofam. Several may be given.
+            lasiesta, sbi, limu, hofam, foreground. Several may be given.
         pool: folder of the samples that are drawn.  [default: OUT/pool]
         samples: samples of artificial clips; those of videos come on top.
         validate: folder of videos in CDnet's layout to measure F on while training.
@@ -126,8 +126,8 @@ class VideoData:
     """Labelled videos.
 
     Attributes:
-        data: labelled videos, LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, hofam; several may be
-            given.
+        data: labelled videos, LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, sbi, limu, hofam,
+            foreground; several may be given.
         exclude: scenes or categories to leave out, separated by commas.
         fold: leave out the scenes of this fold of CDnet 2014.
         validate: measure F on the scenes that are left out; the best is kept apart.
