@@ -114,7 +114,7 @@ def test_a_disk_that_is_full_when_the_session_is_saved(
     def full(*_: object) -> None:
         raise SafetensorError("I/O error: No space left on device (os error 28)")  # as safetensors says it
 
-    monkeypatch.setattr("segue.sessions.base.save_file", full)
+    monkeypatch.setattr("segue.state.save_file", full)
     complaint = track().complaint
     assert "session.safetensors: cannot be written" in complaint
     assert "No space left" in complaint

@@ -41,6 +41,7 @@ LEAVES = {
     "notices",
     "options",
     "registry",
+    "state",
     "system",
     "types",
     "video",

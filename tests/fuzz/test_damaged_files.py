@@ -29,7 +29,7 @@ from segue.datasets.results import open_results
 from segue.errors import SegueError
 from segue.flow import read_flow_image
 from segue.masks import read_index_mask, write_index_mask
-from segue.sessions.base import SessionState
+from segue.state import SessionState
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import PngSink, open_source, read_marker, replay
 from segue.weights.checkpoint import read_checkpoint, read_options

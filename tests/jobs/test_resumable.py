@@ -16,7 +16,7 @@ from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
 from segue.jobs import frame_loop
 from segue.jobs.frame_loop import FIRST_PASS, STATE, FrameRun, first_pass, forget_state
 from segue.masks import read_index_mask
-from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import open_sinks, open_source
 

@@ -19,8 +19,8 @@ from segue.jobs.places import default_folder
 from segue.jobs.running import RunInterrupted, run_open
 from segue.jobs.values import ForegroundJob, Model, Outputs, RuntimeInput, VideoJob, VideoSource
 from segue.masks import read_index_mask
-from segue.sessions.base import SessionState
 from segue.sessions.passes import Passes
+from segue.state import SessionState
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Source, open_source
 from segue.video.events import Event

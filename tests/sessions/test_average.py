@@ -13,13 +13,13 @@ from segue.arrays import Float32Array
 from segue.sessions import average as module
 from segue.sessions.average import REACH, MotionAverage
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import SessionState
 from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.moving_camera import PAST
 from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.stages import Change, WorkFrame
 from segue.sessions.video_scenes import LearntBackground, VideoPart, VideoScenes
+from segue.state import SessionState
 from segue.types import Frame, Image, Segmentation
 from tests.sessions.scenes import video, wall
 

@@ -183,11 +183,10 @@ def test_a_restored_bank_goes_on_bit_by_bit(
         write_entry(bank, frame)
         read(bank, frame.keys[:1], [1, 2])
     copies = [new_bank(**options) for _ in range(2)]
-    tensors, values = bank.state()
-    tensors = {name: table.clone() for name, table in tensors.items()}
+    state = bank.state()
     for one in (bank, *copies):
         if one is not bank:
-            one.restore(tensors, values)
+            one.restore(state)
         for frame in entries[written:]:
             write_entry(one, frame)
             read(one, frame.keys[:1], [1, 2])

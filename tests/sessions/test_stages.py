@@ -12,7 +12,6 @@ import pytest
 
 from segue.errors import ArgumentError, CheckpointError, PromptError, ResumeError
 from segue.sessions import SessionState
-from segue.sessions.base import FORMAT
 from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground_masks import ForegroundMasks
@@ -20,6 +19,7 @@ from segue.sessions.stage_list import NAMES
 from segue.sessions.stages import Change
 from segue.sessions.subtractors import BackgroundDifference, Subtractor
 from segue.sessions.video_scenes import LearntBackground, VideoPart, VideoScenes
+from segue.state import FORMAT
 from segue.types import Frame, Segmentation
 from tests.sessions.scenes import video, wall, with_squares
 from tests.sessions.tiny_foreground import TinyForeground

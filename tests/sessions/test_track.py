@@ -534,8 +534,8 @@ def test_frames_beyond_the_working_size_are_reduced_for_the_network(lite: STCNLi
         assert result.probabilities.shape == (4, 48, 64)
         np.testing.assert_allclose(result.probabilities.sum(0), 1, atol=1e-5)
         assert np.array_equal(result.probabilities.argmax(0), result.mask)
-    grid = session.tracker.state()[1]["memory"]["tables"][0]["grid"]
-    assert grid == (32 // 8, 48 // 8), "30x40, padded to 32x48, at stride 8"
+    memory = session.tracker.state().part("memories.0").part("tables.0")
+    assert memory.values["_grid"] == {"tuple": [32 // 8, 48 // 8]}, "30x40, padded to 32x48, at stride 8"
 
 
 LONG_VIDEO = """

@@ -17,9 +17,9 @@ from segue.cancel import Cancelled, CancelToken, cancel_on_signals
 from segue.errors import PromptError, ResumeError, SourceError
 from segue.jobs.opened import OpenJob
 from segue.masks.values import MAX_ID
-from segue.sessions.base import DamagedStateError, SessionState, blaming_state
 from segue.sessions.passes import Passes
 from segue.sessions.session import Session
+from segue.state import DamagedStateError, SessionState, blaming_state
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Sink, replayed
 

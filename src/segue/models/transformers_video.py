@@ -20,6 +20,7 @@ from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutpu
 from segue.models.sam2.tracker import ObjectClicks, clicks_by_object, merged
 from segue.models.transformers_folder import import_transformers, loading, require_keys
 from segue.registry import PromptKind
+from segue.state import Checkpointable
 from segue.types import Image
 
 SCHEDULE = Schedule(mem_every=1, top_k=None, memory_policy="all")
@@ -45,7 +46,7 @@ SEED_EVERY = 200
 """Frames after which the masks begin a new inference session, where the books cannot be read."""
 
 
-class TransformersTracker:
+class TransformersTracker(Checkpointable):
     """Follows objects with :class:`TransformersVideo`; see :class:`segue.models.base.Tracker`.
 
     It calls the public methods of processor and model. Their inference session keeps all frames for ever:
@@ -54,12 +55,15 @@ class TransformersTracker:
     """
 
     prompts: frozenset[PromptKind] = frozenset({"box", "point"})
+    state_fields: ClassVar[dict[str, Any]] = {"_seen": 0, "_kept": ...}
+    _seen: int
 
     def __init__(self, network: TransformersVideo, setup: Setup) -> None:
         for item in fields(SCHEDULE):
             if getattr(setup.schedule, item.name) != getattr(SCHEDULE, item.name):
                 raise SegueError(f"models of transformers have no {item.name}; leave it out")
         self._model, self._processor, self._setup = network.model, network.processor, setup
+        self.device = setup.device
         config = network.model.config
         pointers: int = getattr(config, "max_object_pointers_in_encoder", 16)
         self._reads = max(pointers, getattr(config, "num_maskmem", 7))  # frames back
@@ -68,10 +72,12 @@ class TransformersTracker:
 
     def reset(self) -> None:
         self._session: Any = self._new_session()
-        self._seen = 0
         self._since_seed = 0
         self._last: tuple[Tensor, Tensor] | None = None
-        self.torn = False
+        self.restart()
+
+    def _reset_transient_state(self) -> None:
+        self.reset()
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -115,8 +121,24 @@ class TransformersTracker:
 
     def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
         clicks = clicks_by_object(given.prompts if given is not None else (), self.ids)
-        pixels, size = self._pixels(image), image.shape[:2]
-        self.torn = True  # unless all succeeds
+        pixels = self._pixels(image)
+        with self.changing("the inference session"):
+            output = self._output(self._found(pixels, given, clicks, image.shape[:2]), image)
+            if self.has_books:
+                self._prune()
+            else:
+                self._remember(pixels, output)
+            self._seen += 1
+        return output
+
+    def _found(
+        self,
+        pixels: Tensor,
+        given: FramePrompts | None,
+        clicks: Mapping[int, ObjectClicks],
+        size: tuple[int, ...],
+    ) -> Any:
+        """What the model finds of all objects on an image, with its prompts."""
         session, found = self._session, None
         corrected = {i for i, own in clicks.items() if own.box is None} & set(session.obj_ids)
         if corrected or (session.obj_ids and given is None):
@@ -138,44 +160,21 @@ class TransformersTracker:
                 original_size=size,
             )
             found = self._run(pixels)
-        output = self._output(found or self._run(pixels), image)
-        if self.has_books:
-            self._prune()
-        else:
-            self._remember(pixels, output)
-        self._seen += 1
-        self.torn = False
-        return output
+        return found or self._run(pixels)
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        values: dict[str, Any] = {"seen": self._seen, "ids": list(self._session.obj_ids)}
-        if not self.has_books:
-            pixels, masks = (torch.empty(0),) * 2 if self._last is None else self._last
-            return {"pixels": pixels, "masks": masks}, values
-        tensors: dict[str, Tensor] = {}
-        listed: list[list[Any]] = []
-        for i in self._session.obj_ids:
-            for kind, frames in self._records(i).items():
-                for frame, record in frames.items():
-                    listed.append([i, kind, frame, [*record]])
-                    tensors |= {f"{i}.{kind}.{frame}.{name}": part for name, part in record.items()}
-        return tensors, {**values, "records": listed}
+    @property
+    def _kept(self) -> Any:
+        """The records of all objects; where the session does not show them, ids and the last masks."""
+        ids = list(self._session.obj_ids)
+        return {i: self._records(i) for i in ids} if self.has_books else (ids, self._last)
 
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        self.reset()
-        self._seen = int(values["seen"])
-        ids = [int(i) for i in values["ids"]]
-        if "records" not in values:
-            if ids:
-                self._last = tensors["pixels"], tensors["masks"]
-                self._seed(sorted(ids))
-            return
-        records: dict[int, dict[str, dict[int, dict[str, Tensor]]]] = {i: {} for i in ids}
-        for i, kind, frame, names in values["records"]:
-            parts = {name: tensors[f"{i}.{kind}.{frame}.{name}"] for name in names}
-            moved = {name: part.to(self._setup.device, copy=True) for name, part in parts.items()}
-            records[int(i)].setdefault(kind, {})[int(frame)] = moved
-        self._session = self._rebuilt(records)
+    @_kept.setter
+    def _kept(self, kept: Any) -> None:
+        if isinstance(kept, dict):
+            self._session = self._rebuilt(kept)
+        elif kept[0]:
+            ids, self._last = kept
+            self._seed(sorted(ids))
 
     def _new_session(self) -> Any:
         device = self._setup.device

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
 from segue.models.memory.published import PublishedNetwork
 from segue.models.memory.tracker import FramePlan
 from segue.models.stcn import VALUE_CHANNELS, Fuser, UpBlock, ValueEncoder, key_trunk
+from segue.state import checkpointed
 
 HIDDEN_CHANNELS = 64
 
@@ -57,9 +58,7 @@ class XMemTracker(LongTermTracker):
     schedule_type = XMemSchedule
     mask_mode = "nearest"
 
-    def reset(self) -> None:
-        super().reset()
-        self._last_deep: int | None = None
+    _last_deep: int | None = checkpointed(None)
 
     def needs_prediction(self, given: FramePrompts) -> bool:
         """If all objects have a mask, nothing is predicted, and the recurrent states are kept."""
@@ -107,14 +106,6 @@ class XMemTracker(LongTermTracker):
         if channels == 0:
             return None
         return self.states_of(view, SENSORY, ids, query.key.new_zeros(channels, *query.key.shape[-2:]))
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, values = super().state()
-        return tensors, {**values, "last_deep": self._last_deep}
-
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        super().restore(tensors, values)
-        self._last_deep = values["last_deep"]
 
 
 class XMem(PublishedNetwork):

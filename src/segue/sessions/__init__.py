@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from segue.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segue.sessions.base import SessionState as SessionState
     from segue.sessions.foreground import ForegroundSession as ForegroundSession
     from segue.sessions.instances import InstanceSession as InstanceSession
     from segue.sessions.review import Doubt as Doubt
     from segue.sessions.review import to_review as to_review
     from segue.sessions.session import Session as Session
     from segue.sessions.track import TrackSession as TrackSession
+    from segue.state import SessionState as SessionState
 
 _MODULES = {
-    "segue.sessions.base": "SessionState",
+    "segue.state": "SessionState",
     "segue.sessions.foreground": "ForegroundSession",
     "segue.sessions.instances": "InstanceSession",
     "segue.sessions.review": "Doubt to_review",

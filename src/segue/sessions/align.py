@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from segue.arrays import Float32Array
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.camera import CameraStep
 from segue.sessions.registration import (
     LEAST_GAIN,
@@ -25,6 +24,7 @@ from segue.sessions.registration import (
     warped,
 )
 from segue.sessions.stages import Change, Stage, WorkFrame
+from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 
 CHECK_EVERY = 25  # while the camera stands still, every so many frames the place is looked at in any case

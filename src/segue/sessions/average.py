@@ -14,10 +14,10 @@ from segue.flow import DIS
 from segue.flow.providers import Flow
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import resized
 from segue.sessions.registration import agree, sampled
 from segue.sessions.stages import Change, Stage, WorkFrame
+from segue.state import checkpointed
 from segue.types import Image
 
 REACH = 12  # frames before and after each one that count

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import checkpointed
 from segue.sessions.changes import reduced
 from segue.sessions.empty_scene import Scene, in_other_light, scene_planes, too_few
+from segue.state import checkpointed
 from segue.types import Image
 
 MASK_ABOVE = 0.2  # foreground probability above which a pixel is left out of the background

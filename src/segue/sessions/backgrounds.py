@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from segue.sessions.base import Checkpointable
 from segue.sessions.empty_scene import Scene
 from segue.sessions.stages import Change
+from segue.state import Checkpointable
 from segue.types import Image
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene
 from segue.sessions.scene_estimation import Probe, Sample, estimate_scene
 from segue.sessions.scene_events import SceneEvents
 from segue.sessions.stages import Change
 from segue.sessions.video_scenes import VideoPart, VideoScenes
+from segue.state import checkpointed
 from segue.types import Image
 
 KEEP = 64  # samples of a part at most; when there are more, every second one goes

@@ -16,7 +16,7 @@ from segue.arrays import BoolArray, Float32Array, Float64Array
 from segue.masks import ObjectExtent, measure
 from segue.prompts.planes import grown, tight_box
 from segue.sessions.association import assign, next_id, overlaps
-from segue.sessions.base import Checkpointable, checkpointed
+from segue.state import Checkpointable, checkpointed
 from segue.types import Box, ObjectInfo
 
 PATIENCE_SECONDS = 1.0  # an object that is out of sight for longer has left

@@ -28,9 +28,9 @@ from segue.sessions.association import (
     overlaps,
     reidentify,
 )
-from segue.sessions.base import checkpointed
 from segue.sessions.session import FindingSession
 from segue.sessions.track import TrackSession
+from segue.state import checkpointed
 from segue.types import Box, Frame, MaskPrompt, Prompt
 
 Mask = npt.NDArray[np.int32]

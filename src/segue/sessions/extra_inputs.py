@@ -23,8 +23,8 @@ from segue.models.base import (
     foreground_capabilities,
 )
 from segue.models.hofam import HOFAM
-from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.empty_scene import resized, same_shape
+from segue.state import Checkpointable, checkpointed
 from segue.types import Frame
 
 Extra = Literal["depth", "flow"]  # inputs in addition to the image

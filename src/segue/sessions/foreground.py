@@ -18,7 +18,6 @@ from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.background import MASK_ABOVE, MaskedMedian
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import SessionState, checkpointed
 from segue.sessions.empty_scene import Scene, resized, same_shape
 from segue.sessions.explaining import draw
 from segue.sessions.extra_inputs import DepthScale, check_extra, plane_of
@@ -31,6 +30,7 @@ from segue.sessions.stage_list import followed, stages_for
 from segue.sessions.stages import Change, StageList, WorkFrame
 from segue.sessions.subtractors import Subtractor
 from segue.sessions.video_scenes import LearntBackground, VideoScenes
+from segue.state import SessionState, checkpointed
 from segue.types import FollowCamera, Frame, Image
 from segue.weights.prepared import Prepared
 

@@ -16,9 +16,9 @@ from segue.errors import ArgumentError, PromptError
 from segue.masks import measure, resize_mask
 from segue.masks.measure import least_area
 from segue.masks.pieces import Pieces
-from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.component_tracker import ComponentTracker
 from segue.sessions.empty_scene import same_shape
+from segue.state import Checkpointable, checkpointed
 from segue.types import ObjectInfo, Segmentation
 
 FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects

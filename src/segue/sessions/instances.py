@@ -17,11 +17,11 @@ from segue.inputs import check_number, whole_number
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
-from segue.sessions.base import checkpointed
 from segue.sessions.instance_tracks import Instance, Tracks, suppress
 from segue.sessions.networks import instance_network
 from segue.sessions.official import SHORT_SIDE, as_tensor, resized, upsample
 from segue.sessions.session import ExplainedSession
+from segue.state import checkpointed
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
 from segue.weights.prepared import Prepared
 

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from segue.arrays import Float32Array, UInt8Array
 from segue.sessions.background import MASK_ABOVE
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import Scene, scene_planes
 from segue.sessions.registration import Matrix, difference, normalised, warped
 from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.stages import Change, Stage, WorkFrame
+from segue.state import checkpointed
 from segue.types import Image
 
 PAST = (4, 6, 8, 10, 12, 14, 16, 18)  # frames back to those whose median is the background

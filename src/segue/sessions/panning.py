@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.camera import CameraStep
+from segue.state import Checkpointable, checkpointed
 
 WINDOW = 24  # frames over which a way is looked at
 LEAST_FRAMES = 6

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from segue.sessions.base import SessionState
+from segue.state import SessionState
 from segue.types import Frame
 
 

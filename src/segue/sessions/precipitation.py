@@ -16,9 +16,9 @@ import numpy as np
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.masks.pieces import Pieces
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import checkpointed
 from segue.sessions.empty_scene import median_of
 from segue.sessions.stages import Change, Stage, WorkFrame
+from segue.state import checkpointed
 from segue.types import Image
 
 LEVELS = 25  # by which a frame must stick out of its neighbours at a pixel to be an impulse there

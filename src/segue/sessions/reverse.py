@@ -16,9 +16,9 @@ import numpy as np
 from segue.errors import PromptError, SourceDamageError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle, measure
 from segue.models.base import FramePrompts
-from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.passes import Passes
 from segue.sessions.track import TrackSession
+from segue.state import Checkpointable, checkpointed
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, RemovePrompt, Segmentation
 from segue.video import Source
 

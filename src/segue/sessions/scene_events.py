@@ -10,12 +10,12 @@ import numpy as np
 from segue.arrays import UInt8Array
 from segue.models.geometry import reduced_to
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.camera import VIEW_SIDE, CameraStep
 from segue.sessions.changes import LONG_SIDE, change_between, is_shown
 from segue.sessions.panning import PanDetector
 from segue.sessions.stages import Change
 from segue.sessions.views import LIT, Views, difference
+from segue.state import Checkpointable, checkpointed
 from segue.types import FollowCamera, Image
 
 REST = 12  # frames over which an image must stay for its view to have settled

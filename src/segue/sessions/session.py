@@ -9,7 +9,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
 from segue.errors import PromptError, SegueError, SourceError, memory_errors
-from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 from segue.video.readers import FrameLike, as_frame
 

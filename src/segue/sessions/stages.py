@@ -8,8 +8,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
 from segue.arrays import BoolArray, Float32Array
-from segue.sessions.base import Checkpointable, SessionState
 from segue.sessions.camera import CameraStep
+from segue.state import Checkpointable
 from segue.types import Image
 
 if TYPE_CHECKING:
@@ -109,19 +109,10 @@ class Stage(Checkpointable):
 
 
 class StageList(list[Stage]):
-    """The stages of a session, outermost first; their states are saved by name."""
+    """The stages of a session, outermost first."""
 
     def __init__(self, stages: Iterable[Stage] = ()) -> None:
         super().__init__(stages)
         self.names = [stage.name for stage in self]
         self.lag = max((stage.lag for stage in self), default=0)
         self.ahead = max((stage.ahead for stage in self), default=0)
-
-    def state(self, *, copy: bool = True) -> SessionState:
-        """States of all stages by name."""
-        return SessionState.joined({stage.name: stage.state(copy=copy) for stage in self}, {})
-
-    def restore(self, state: SessionState) -> None:
-        """Go on from a state of the same stages."""
-        for stage in self:
-            stage.restore(state.part(stage.name))

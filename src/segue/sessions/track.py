@@ -22,6 +22,7 @@ from segue.models.base import (
     FramePrompts,
     Schedule,
     Setup,
+    Tracker,
     TrackNetwork,
     TrackOutput,
     track_capabilities,
@@ -29,9 +30,9 @@ from segue.models.base import (
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.prompts.given import PromptsLike, as_prompts
 from segue.registry import MODELS
-from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.networks import track_network
 from segue.sessions.session import Session, check_size, one_thread_at_a_time
+from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, ObjectInfo, PointPrompt, Segmentation, check_count
 from segue.video.readers import FrameLike, as_frame
 from segue.weights.prepared import Prepared
@@ -74,6 +75,7 @@ class TrackSession(Checkpointable, Session):
 
     _size: tuple[int, int] | None = checkpointed(None)
     _next_index: int = checkpointed(0)
+    tracker: Tracker = checkpointed()
 
     def __init__(
         self,
@@ -202,7 +204,7 @@ class TrackSession(Checkpointable, Session):
         try:
             return self.tracker.step(frame.image, given, predict=predict)
         except BaseException as error:
-            if getattr(self.tracker, "torn", False):
+            if getattr(self.tracker, "torn", None) is not None:
                 self.torn = f"frame {frame.index} failed in the middle ({type(error).__name__})"
             raise
 
@@ -212,15 +214,14 @@ class TrackSession(Checkpointable, Session):
         if not ids:
             yield
             return
-        tensors, values = self.tracker.state()
-        before = {name: value.clone() for name, value in tensors.items()}
+        before = self.tracker.state(copy=False).clone()
         try:
             self.tracker.forget(ids)
             yield
         except BaseException:
             self.torn = None
             with self.changing("going back"):
-                self.tracker.restore(before, values)
+                self.tracker.restore(before)
             raise
 
     @one_thread_at_a_time
@@ -249,20 +250,13 @@ class TrackSession(Checkpointable, Session):
     @one_thread_at_a_time
     def state(self, *, copy: bool = True) -> SessionState:
         """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
-        tensors, tracker = self.tracker.state()
-        if copy:
-            tensors = {name: value.to("cpu", copy=True) for name, value in tensors.items()}
-        return SessionState(tensors, {**super().state().values, "tracker": tracker})
+        return super().state(copy=copy)
 
     @torch.inference_mode()
     @one_thread_at_a_time
     def restore(self, state: SessionState) -> None:
         """Go on from a state of the same network, weights, schedule and precision."""
         super().restore(state)
-
-    def _take_over(self, state: SessionState) -> None:
-        super()._take_over(state)
-        self.tracker.restore(state.tensors, state.values["tracker"])
 
     def _reset_transient_state(self) -> None:
         self.reset()

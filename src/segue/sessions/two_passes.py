@@ -12,7 +12,6 @@ import numpy as np
 
 from segue.arrays import Float32Array
 from segue.errors import SegueError, SourceDamageError, SourceError
-from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.collecting import CollectingBackground
 from segue.sessions.contrast import PLAIN, in_usual_contrast
 from segue.sessions.empty_scene import Scene
@@ -22,6 +21,7 @@ from segue.sessions.scene_estimation import Sample
 from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.stage_list import checked
 from segue.sessions.video_scenes import LearntBackground, VideoScenes
+from segue.state import Checkpointable, checkpointed
 from segue.types import Frame
 
 _LOGGER = logging.getLogger("segue")

@@ -13,9 +13,9 @@ import numpy as np
 from segue.arrays import UInt8Array
 from segue.errors import CheckpointError, PromptError, ResumeError
 from segue.sessions.backgrounds import Background
-from segue.sessions.base import Checkpointable, SessionState, checkpointed
 from segue.sessions.empty_scene import PLANES, Scene, resized, same_shape
 from segue.sessions.stages import Change
+from segue.state import Checkpointable, SessionState, checkpointed
 
 LEARNT = ".safetensors"
 """Ending of a file with all that is known of the background."""

@@ -9,10 +9,10 @@ import numpy as np
 
 from segue.arrays import UInt8Array
 from segue.models.geometry import reduced_to
-from segue.sessions.base import Checkpointable, checkpointed
 from segue.sessions.camera import view_of
 from segue.sessions.changes import LONG_SIDE, STEP, gains_between, seen_share, structure
 from segue.sessions.registration import shift, to_reference
+from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 
 MOST_VIEWS = 8  # that are remembered; the one that was not seen for longest goes

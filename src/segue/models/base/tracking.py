@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from segue.registry import PromptKind
+from segue.state import SessionState
 from segue.types import BoxPrompt, Image, MemoryPolicy, PointPrompt
 
 
@@ -184,19 +185,21 @@ class Tracker(Protocol):
     def reset(self) -> None:
         """Forget everything."""
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Give all that :meth:`restore` needs.
-
-        Returns:
-            Tensors, which may share the memory of the tracker, and JSON values, by name.
-        """
-
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Go on from where :meth:`state` was called; the tensors are copied.
+    def state(self, *, copy: bool = True) -> SessionState:
+        """Give all that :meth:`restore` needs; :class:`segue.state.Checkpointable` does both.
 
         Args:
-            tensors: as :meth:`state` returned them; they are copied, to the tracker's device.
-            values: as :meth:`state` returned them.
+            copy: False lets tensors share the memory of the tracker, to be used before its next step.
+
+        Returns:
+            Tensors and JSON values.
+        """
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called.
+
+        Args:
+            state: as :meth:`state` returned it, with tensors on the tracker's device; they are copied.
         """
 
 

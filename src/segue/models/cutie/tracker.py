@@ -20,6 +20,7 @@ from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
 from segue.models.memory.memory import Sharing
 from segue.models.memory.table import MemoryTable
 from segue.models.memory.tracker import FramePlan, ToProbabilities
+from segue.state import checkpointed
 from segue.types import MemoryPolicy
 
 SENSORY = "sensory"
@@ -79,11 +80,9 @@ class CutieTracker(LongTermTracker):
                 f"max_long_term_elements - num_prototypes, {room}, or nothing is left when that is full"
             )
 
-    def reset(self) -> None:
-        super().reset()
-        # The release numbers objects in the order of their entry, and keeps the last masks by that number.
-        self._order: list[int] = []
-        self._last_order: list[int] = []
+    # The release numbers objects in the order of their entry, and keeps the last masks by that number.
+    _order: list[int] = checkpointed(list)
+    _last_order: list[int] = checkpointed(list)
 
     def needs_prediction(self, given: FramePrompts) -> bool:
         """If exactly the tracked objects have a mask, nothing is predicted."""
@@ -203,14 +202,6 @@ class CutieTracker(LongTermTracker):
 
     def _no_summary(self, query: QueryFeatures) -> Tensor:
         return torch.zeros(QUERIES, WIDTH + 1, device=query.key.device)
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, values = super().state()
-        return tensors, {**values, "order": self._order, "last_order": self._last_order}
-
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        super().restore(tensors, values)
-        self._order, self._last_order = list(values["order"]), list(values["last_order"])
 
 
 def aggregate_then_upsample(logits: Tensor, size: Shape) -> Tensor:

@@ -9,16 +9,13 @@ import torch
 from torch import Tensor
 
 from segue.models.memory.table import MemoryTable
+from segue.state import Checkpointable, checkpointed
 
 Sharing = Literal["all", "entry", "object"]
 """Objects that share keys: all (STCN, XMem), those that entered together (Cutie), or none (STM)."""
 
 
-OBJECT = "object."
-"""Begins the names of the states of single objects in what :meth:`Memory.state` gives."""
-
-
-class Memory:
+class Memory(Checkpointable):
     """Memory of one view: a table for objects that share keys, made when they enter, and states of objects.
 
     Attributes:
@@ -26,10 +23,12 @@ class Memory:
         states: tensors of single objects by name and id, such as recurrent states ("sensory memory").
     """
 
+    tables: list[MemoryTable] = checkpointed(list, new_item="_new_table")
+    states: dict[str, dict[int, Tensor]] = checkpointed(dict)
+
     def __init__(self, new_table: Callable[[], MemoryTable], sharing: Sharing = "all") -> None:
+        super().__init__()
         self._new_table, self._sharing = new_table, sharing
-        self.tables: list[MemoryTable] = []
-        self.states: dict[str, dict[int, Tensor]] = {}
         self._coming: dict[str, dict[int, Tensor]] = {}
 
     def write(self, ids: Sequence[int], key: Tensor, values: Tensor, **how: Any) -> None:
@@ -99,29 +98,3 @@ class Memory:
         for states in self.states.values():
             for i in ids:
                 states.pop(i, None)
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors, which later writes change, and JSON values, for :meth:`restore`."""
-        tensors = {
-            f"{OBJECT}{name}.{i}": x for name, states in self.states.items() for i, x in states.items()
-        }
-        values = []
-        for number, table in enumerate(self.tables):
-            own, value = table.state()
-            tensors |= {f"{number}.{name}": tensor for name, tensor in own.items()}
-            values.append(value)
-        return tensors, {"tables": values}
-
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave, into an empty memory; the tensors are copied."""
-        for number, value in enumerate(values["tables"]):
-            self.tables.append(self._new_table())
-            self.tables[-1].restore(tensors_of(f"{number}.", tensors), value)
-        for name, tensor in tensors_of(OBJECT, tensors).items():
-            kind, _, i = name.rpartition(".")
-            self.states.setdefault(kind, {})[int(i)] = tensor.clone()
-
-
-def tensors_of(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with a prefix, which their names here lack."""
-    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}

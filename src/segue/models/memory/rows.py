@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from torch import Tensor
 
+from segue.state import Checkpointable
 
-class Rows:
+
+class Rows(Checkpointable):
     """A table that grows by doubling."""
+
+    state_fields: ClassVar[dict[str, Any]] = {"rows": ...}
 
     def __init__(self, reserve: int = 0, most: int | None = None) -> None:
         self._table: Tensor | None = None
@@ -20,6 +26,10 @@ class Rows:
         """All rows, a view of the table."""
         assert self._table is not None
         return self._table[: self._count]
+
+    @rows.setter
+    def rows(self, rows: Tensor) -> None:
+        self._table, self._count = rows, len(rows)
 
     @property
     def nbytes(self) -> int:

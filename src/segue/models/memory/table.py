@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +18,7 @@ from torch import Tensor
 from segue.models.memory.rows import Rows
 from segue.models.memory.selection import cell_members, far_apart, largest, top_k
 from segue.models.memory.similarity import MemorySimilarity, key_rows, potentiate, query_rows
+from segue.state import Checkpointable, checkpointed
 from segue.types import MemoryPolicy
 
 RESERVE_BYTES = 1 << 30
@@ -75,8 +75,7 @@ class Readable:
     far: tuple[Tensor, Tensor] | None
 
 
-@dataclass(slots=True)
-class MemoryTable:
+class MemoryTable(Checkpointable):
     """Keys and values of remembered frames and prototypes, which objects read.
 
     Attributes:
@@ -99,26 +98,37 @@ class MemoryTable:
             beside keys of another frame, or vanish (docs/systems/xmem.md).
     """
 
-    similarity: MemorySimilarity = "l2"
-    top_k: int | None = None
-    memory_frames: int | None = None
-    policy: MemoryPolicy = "usage"
-    spare_pinned: bool = False
-    coarse_above: int | None = None
-    last_window: int | None = None
-    penalty: float = 0.0
-    last_penalty: float = 0.0
-    dense_radius: int | None = None
-    official: bool = False
-    frames: list[MemoryFrame] = field(default_factory=list)
-    objects: dict[int, int] = field(default_factory=dict)
+    state_types = (MemoryFrame,)
+    frames: list[MemoryFrame] = checkpointed(list)
+    objects: dict[int, int] = checkpointed(dict)
     """In the order of their entry: the number of the frame from which on they read."""
-    _tables: dict[str, Rows] = field(default_factory=dict)
+    _tables: dict[str, Rows] = checkpointed(dict, new_item=Rows)
     """``keys``, ``use`` (attention received) and ``life`` (reads since it was written) of all rows,
     ``selection``, ``coarse`` (pooled keys) and ``read`` (which are read) of frames, and ``value.<id>``."""
-    _grid: tuple[int, int] = (0, 0)
-    _writes: int = 0
-    _received: Tensor | None = None
+    _grid: tuple[int, int] = checkpointed((0, 0))
+    _writes: int = checkpointed(0)
+
+    def __init__(
+        self,
+        similarity: MemorySimilarity = "l2",
+        top_k: int | None = None,
+        memory_frames: int | None = None,
+        policy: MemoryPolicy = "usage",
+        *,
+        spare_pinned: bool = False,
+        coarse_above: int | None = None,
+        last_window: int | None = None,
+        penalty: float = 0.0,
+        last_penalty: float = 0.0,
+        dense_radius: int | None = None,
+        official: bool = False,
+    ) -> None:
+        super().__init__()
+        self.similarity, self.top_k = similarity, top_k
+        self.memory_frames, self.policy, self.spare_pinned = memory_frames, policy, spare_pinned
+        self.coarse_above, self.last_window, self.dense_radius = coarse_above, last_window, dense_radius
+        self.penalty, self.last_penalty, self.official = penalty, last_penalty, official
+        self._received: Tensor | None = None
 
     @property
     def ids(self) -> list[int]:
@@ -322,29 +332,6 @@ class MemoryTable:
             if before := self._prototypes(name):
                 own = kept[kept >= long - before] - (long - before)
                 table.keep(torch.cat([own, torch.arange(before, len(table), device=kept.device)]))
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors, which later writes change, and JSON values, for :meth:`restore`."""
-        values = {
-            "frames": [asdict(frame) for frame in self.frames],
-            "objects": list(self.objects.items()),
-            "grid": self._grid,
-            "writes": self._writes,
-        }
-        return {name: table.rows for name, table in self._tables.items()}, values
-
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave; the tensors are copied."""
-        self.frames = [
-            MemoryFrame(int(frame["number"]), bool(frame["pinned"]), bool(frame["kept"]))
-            for frame in values["frames"]
-        ]
-        self.objects = {int(i): int(first) for i, first in values["objects"]}
-        self._grid = (int(values["grid"][0]), int(values["grid"][1]))
-        self._writes, self._tables, self._received = int(values["writes"]), {}, None
-        for name, rows in tensors.items():
-            self._tables[name] = Rows()
-            self._tables[name].put(0, rows)
 
     @property
     def _is_coarse(self) -> bool:

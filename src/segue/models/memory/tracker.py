@@ -18,17 +18,15 @@ from segue.layers.pieces import cat
 from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry, unpad
 from segue.models.memory.components import LIKELY, suppress_distant_components
-from segue.models.memory.memory import Memory, tensors_of
+from segue.models.memory.memory import Memory
 from segue.models.memory.table import MemoryTable
 from segue.models.memory.window import Window
 from segue.registry import PromptKind
+from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 
 COARSE_ABOVE = 2500
 """Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""
-
-VIEWS = (("memory", ""), ("mirror", "mirror."))
-"""What the memory of each view is called in a state, and what begins the names of its tensors."""
 
 PASS_BYTES_PER_PIXEL = 512
 """Rough use of memory by one object in one pass of a decoder, per pixel of the image."""
@@ -79,7 +77,7 @@ class Prediction:
     logits: Tensor | None
 
 
-class MemoryTracker:
+class MemoryTracker(Checkpointable):
     """Follows objects with a :class:`segue.models.base.MemoryNetwork` and a memory of each view.
 
     See :class:`segue.models.base.Tracker` for what the public methods do. A frame goes through these steps,
@@ -111,19 +109,25 @@ class MemoryTracker:
     reports_network_masks = False
     """Whether results hold given masks as the network saw them, where it sees the image reduced."""
 
+    memories: list[Memory] = checkpointed(list)
+    ids: tuple[int, ...] = checkpointed(())
+    _previous_masks: Tensor | None = checkpointed(None)
+    _seen: int = checkpointed(0)
+    _last_memory: int = checkpointed(0)
+
     def __init__(self, network: Any, setup: Setup) -> None:
         self.network, self._setup = network, setup
-        self.schedule = setup.schedule
+        self.schedule, self.device = setup.schedule, setup.device
         self.reset()
 
     def reset(self) -> None:
+        self.restart()
         views = 2 if self.schedule.flip_tta else 1
         self.memories = [self.new_memory() for _ in range(views)]
-        self.ids: tuple[int, ...] = ()
-        self._previous_masks: Tensor | None = None
         self._peeked: Prediction | None = None
-        self._seen = self._last_memory = 0
-        self.torn = False
+
+    def _reset_transient_state(self) -> None:
+        self.reset()
 
     def new_memory(self) -> Memory:
         """An empty memory of one view."""
@@ -191,14 +195,13 @@ class MemoryTracker:
             touched = F.max_pool2d(seen[1:].amax(0, keepdim=True), self.network.read_stride)[0] > 0.5
             plan = replace(plan, occupied=touched)
         entries = self._entries(look.views, seen, geometry, plan)
-        self.torn = True  # unless all that changes succeeds
-        self.ids, self._previous_masks, self._peeked = ids, before, None
-        for memory in self.memories:
-            memory.commit()
-        for view, entry in enumerate(entries):
-            self.write(view, entry, plan)
-        self.finish(plan)
-        self.torn = False
+        with self.changing("writing the memory"):
+            self.ids, self._previous_masks, self._peeked = ids, before, None
+            for memory in self.memories:
+                memory.commit()
+            for view, entry in enumerate(entries):
+                self.write(view, entry, plan)
+            self.finish(plan)
         return tracked
 
     def peek(self, image: Image) -> TrackOutput:
@@ -217,23 +220,6 @@ class MemoryTracker:
         self._previous_masks = None if self._previous_masks is None else self._previous_masks[stay]
         for memory in self.memories:
             memory.forget(ids)
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors = {} if self._previous_masks is None else {"before": self._previous_masks}
-        values: dict[str, Any] = {"ids": self.ids, "seen": self._seen, "last_memory": self._last_memory}
-        for memory, (kind, prefix) in zip(self.memories, VIEWS, strict=False):
-            own, values[kind] = memory.state()
-            tensors |= {prefix + name: tensor for name, tensor in own.items()}
-        return tensors, values
-
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        self.reset()
-        self.ids = tuple(values["ids"])
-        self._seen, self._last_memory = int(values["seen"]), int(values["last_memory"])
-        tensors = {name: value.to(self._setup.device) for name, value in tensors.items()}
-        self._previous_masks = tensors.get("before")
-        for memory, (kind, prefix) in zip(self.memories, VIEWS, strict=False):
-            memory.restore(tensors_of(prefix, tensors), values[kind])
 
     def geometry(self, size: Shape) -> ResizePadGeometry:
         """The size at which images go through the network, and the way back for masks."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from segue.models.sam2.images import points_on_square, square_mask, video_image,
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
 from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Constants, Encoded, Record
 from segue.registry import PromptKind
+from segue.state import Checkpointable, checkpointed
 from segue.types import BoxPrompt, Image, MemoryPolicy, PointPrompt
 
 if TYPE_CHECKING:
@@ -53,9 +54,6 @@ UNUSED = (
     "flip_tta",
 )
 """Fields of a schedule that say nothing to SAM 2."""
-
-KEPT = ("pointer", "score", "iou", "features")
-"""The parts of a record that later frames read."""
 
 
 def settings_of(schedule: Schedule) -> Settings:
@@ -91,7 +89,7 @@ class EncodedImage:
     found: dict[int, Record]
 
 
-class SAM2Tracker:
+class SAM2Tracker(Checkpointable):
     """Follows objects with :class:`segue.models.sam2.network.SAM2`.
 
     See :class:`segue.models.base.Tracker` for what the methods do. A mask or a box says anew where an object
@@ -100,10 +98,13 @@ class SAM2Tracker:
     """
 
     prompts: frozenset[PromptKind] = frozenset({"box", "point"})
+    state_types = (ObjectMemory, Record)
+    objects: dict[int, ObjectMemory] = checkpointed(dict)
+    _seen: int = checkpointed(0)
 
     def __init__(self, network: SAM2, setup: Setup) -> None:
         self.settings = settings_of(setup.schedule)
-        self._setup = setup
+        self._setup, self.device = setup, setup.device
         with torch.inference_mode():
             self._constants: Constants = network.constants(side_of(setup.schedule.short_side))
         together = max(1, setup.memory_limit // (PASS_BYTES_PER_PIXEL * self._constants.side**2))
@@ -111,9 +112,11 @@ class SAM2Tracker:
         self.reset()
 
     def reset(self) -> None:
-        self.objects: dict[int, ObjectMemory] = {}
-        self._seen = 0
+        self.restart()
         self._look: EncodedImage | None = None
+
+    def _reset_transient_state(self) -> None:
+        self.reset()
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -205,27 +208,6 @@ class SAM2Tracker:
         scores = torch.cat([hidden if record is None else record.expected for record in records])
         size = image.shape[0], image.shape[1]
         return TrackOutput(ids, merged(low, size), low, partial(merged, size=size), scores.clamp(0, 1))
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors: dict[str, Tensor] = {}
-        for i, memory in self.objects.items():
-            for kind in ("prompted", "tracked"):
-                for frame, record in getattr(memory, kind).items():
-                    parts = ((part, getattr(record, part)) for part in KEPT)
-                    tensors |= {f"{i}.{kind}.{frame}.{part}": x for part, x in parts if x is not None}
-        return tensors, {"seen": self._seen, "ids": list(self.objects)}
-
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        self.reset()
-        self._seen = int(values["seen"])
-        self.objects = {int(i): ObjectMemory() for i in values["ids"]}
-        found: dict[str, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            where, _, part = name.rpartition(".")
-            found.setdefault(where, {})[part] = tensor.to(self._setup.device, copy=True)
-        for where in sorted(found, key=lambda where: int(where.rpartition(".")[2])):
-            i, kind, frame = where.split(".")
-            getattr(self.objects[int(i)], kind)[int(frame)] = Record(**found[where])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -63,7 +63,7 @@ class Record:
     features: Tensor | None = (
         None  # memory, (K, g², 64); None where it is not encoded yet, or needed no longer
     )
-    low_res_masks: Tensor | None = None
+    low_res_masks: Tensor | None = field(default=None, compare=False)  # later frames do not read it
     """Mask logits, (K, 1, side/4, side/4), ``ABSENT`` everywhere without object; None where they are needed
     no longer."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,20 +12,23 @@ from torch import Tensor, nn
 from segue.errors import PromptError
 from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
 from segue.registry import Entry, PromptKind
+from segue.state import Checkpointable, checkpointed
 from segue.types import BoxPrompt, Image, PointPrompt
 
 
-class ColourTracker:
+class ColourTracker(Checkpointable):
     """A recurrent state of each object, its mean colour, which every frame moves on; no frame is kept."""
 
     prompts: frozenset[PromptKind] = frozenset()
 
+    _colours: dict[int, Tensor] = checkpointed(dict)
+
     def __init__(self, network: ColourMemory, setup: Setup) -> None:
-        self._network, self._device = network, setup.device
+        self._network, self.device = network, setup.device
         self.reset()
 
     def reset(self) -> None:
-        self._colours: dict[int, Tensor] = {}
+        self.restart()
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -56,17 +59,11 @@ class ColourTracker:
         for i in ids:
             del self._colours[i]
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return {str(i): colour for i, colour in self._colours.items()}, {}
-
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        self._colours = {int(i): colour.to(self._device, copy=True) for i, colour in tensors.items()}
-
     def _asked(self, pixels: Tensor, given: FramePrompts) -> dict[int, Tensor]:
         return {i: pixels[given.mask == i].mean(0) for i in given.masked}
 
     def _pixels(self, image: Image) -> Tensor:
-        return torch.from_numpy(np.array(image)).to(self._device).float() / 255
+        return torch.from_numpy(np.array(image)).to(self.device).float() / 255
 
     def _look(self, pixels: Tensor) -> TrackOutput:
         distances = [(pixels - self._colours[i]).norm(dim=-1) for i in self.ids]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from segue.errors import CheckpointError
-from segue.sessions.base import Checkpointable, SessionState, checkpointed
+from segue.state import Checkpointable, SessionState, checkpointed
 
 
 @dataclass
@@ -104,3 +104,58 @@ def test_a_state_does_not_change_with_the_session() -> None:
 def test_a_state_of_other_settings_is_refused() -> None:
     with pytest.raises(CheckpointError, match="saved with size 3, not None"):
         Keeper().restore(Keeper(3).state())
+
+
+class Shelf(Checkpointable):
+    """Two keepers that are always there, and others that come and go."""
+
+    fixed: list[Keeper] = checkpointed()
+    boxes: dict[str, Keeper] = checkpointed(dict, new_item=Keeper)
+    total: torch.Tensor | None = checkpointed(None)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fixed = [Keeper(2), Keeper()]
+
+
+def test_parts_in_a_list_and_in_a_dict_come_back(tmp_path: Path) -> None:
+    shelf = Shelf()
+    shelf.fixed[1].seen[3] = torch.ones(2)
+    shelf.boxes = {"left": Keeper(), "right": Keeper()}
+    shelf.boxes["right"].recent.append(5)
+    shelf.total = torch.arange(3)
+    shelf.state().save(tmp_path / "state")
+    other = Shelf()
+    other.boxes = {"old": Keeper()}
+    for _ in range(2):  # a state can be restored more than once
+        other.restore(SessionState.load(tmp_path / "state"))
+        assert torch.equal(other.fixed[1].seen[3], torch.ones(2))
+        assert list(other.boxes) == ["left", "right"]
+        assert list(other.boxes["right"].recent) == [5]
+        assert other.total is not None
+        assert torch.equal(other.total, torch.arange(3))
+    other.restore(Shelf().state())
+    assert not other.boxes
+
+
+def test_a_state_that_shares_memory_is_told_from_a_copy() -> None:
+    shelf = Shelf()
+    shelf.total = torch.zeros(2)
+    copied, shared = shelf.state(), shelf.state(copy=False)
+    shelf.total += 1
+    assert copied.tensors["total"].tolist() == [0, 0]
+    assert shared.tensors["total"].tolist() == [1, 1]
+    before = shared.clone()
+    other = Shelf()
+    other.restore(shared)
+    shelf.total += 1
+    assert before.tensors["total"].tolist() == [1, 1]
+    assert other.total is not None
+    assert other.total.tolist() == [1, 1]
+
+
+def test_a_part_that_is_missing_in_a_state_is_a_damaged_state() -> None:
+    state = Shelf().state()
+    state.values["fixed"] = [0, 1, 2]
+    with pytest.raises(CheckpointError, match="damaged"):
+        Shelf().restore(state)

@@ -1,10 +1,10 @@
-"""The state of a session: what is saved of it, and its file."""
+"""What is saved of a session, its stages and its tracker, and the file of it."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from segue.inputs import check_file, kind_of, parse_json, user_path
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import replacing
 
-FORMAT = "segue-session-18"
+FORMAT = "segue-session-19"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,14 @@ class SessionState:
             key.removeprefix(start): tensor for key, tensor in self.tensors.items() if key.startswith(start)
         }
         return SessionState(tensors, self.values["parts"][name])
+
+    def to(self, device: torch.device) -> SessionState:
+        """The same with all tensors on a device."""
+        return SessionState({name: tensor.to(device) for name, tensor in self.tensors.items()}, self.values)
+
+    def clone(self) -> SessionState:
+        """The same with tensors of its own."""
+        return SessionState({name: tensor.clone() for name, tensor in self.tensors.items()}, self.values)
 
     def require(self, origin: Mapping[str, Any]) -> None:
         """Check that the state was saved with the same model and settings; CheckpointError if not."""
@@ -137,22 +145,27 @@ class _StateField:
     """Marks an attribute in the body of a class; see :func:`checkpointed`."""
 
     initial: Any
+    new_item: str | Callable[[], Any] | None
 
 
-def checkpointed(initial: Any = ...) -> Any:
+def checkpointed(initial: Any = ..., *, new_item: str | Callable[[], Any] | None = None) -> Any:
     """Declare an attribute of a :class:`Checkpointable` that its state contains.
 
-    ``initial`` is its first value, or makes it; without one the class sets it itself.
+    Args:
+        initial: its first value, or what makes it; without one the class sets it itself.
+        new_item: of a list or dict of checkpointables whose number varies, what makes an empty one, or the
+            name of the attribute that does.
     """
-    return _StateField(initial)
+    return _StateField(initial, new_item)
 
 
 class Checkpointable:
     """Can be saved: the attributes declared with :func:`checkpointed`, of the class and of its bases.
 
     They are JSON values, arrays, tensors, collections and dataclasses of them, whose fields count if they
-    compare, or checkpointable themselves. ``state_fields`` are their names and initial values,
-    ``state_types`` the dataclasses in them.
+    compare, or checkpointable themselves, also in a list or a dict. ``state_fields`` are their names and
+    initial values, ``state_types`` the dataclasses in them. Where the object has a ``device``, tensors are
+    restored to it.
 
     What fails inside of :meth:`changing` leaves the object between two states. ``torn`` says then what
     failed, and the object refuses to go on until it begins anew or is restored.
@@ -162,14 +175,17 @@ class Checkpointable:
 
     state_fields: ClassVar[dict[str, Any]] = {}
     state_types: ClassVar[tuple[type, ...]] = ()
+    _new_items: ClassVar[dict[str, str | Callable[[], Any]]] = {}
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Collect the declared attributes; one that nothing has set is then missing, as usual."""
         super().__init_subclass__(**keywords)
-        declared = {name: each.initial for name, each in vars(cls).items() if isinstance(each, _StateField)}
+        declared = {name: each for name, each in vars(cls).items() if isinstance(each, _StateField)}
         for name in declared:
             delattr(cls, name)
-        cls.state_fields = cls.state_fields | declared
+        cls.state_fields = cls.state_fields | {name: each.initial for name, each in declared.items()}
+        makers = {name: each.new_item for name, each in declared.items() if each.new_item is not None}
+        cls._new_items = cls._new_items | makers
 
     def __init__(self) -> None:
         self.restart()
@@ -212,13 +228,15 @@ class Checkpointable:
         tensors: dict[str, Tensor] = {}
         parts: dict[str, SessionState] = {}
         values: dict[str, Any] = {}
-        shared = {} if copy else {"copy": False}
         for name in self.state_fields:
             value = getattr(self, name)
-            if hasattr(value, "restore"):
-                parts[name] = value.state(**shared)
+            if _is_part(value):
+                parts[name] = value.state(copy=copy)
+            elif (items := _items_of(value)) or name in self._new_items:
+                parts |= {f"{name}.{key}": item.state(copy=copy) for key, item in items.items()}
+                values[name] = [*items]
             else:
-                values[name] = _packed(value, name, tensors)
+                values[name] = _packed(value, name, tensors, copy=copy)
         joined = SessionState.joined(parts, {**self._config_fingerprint(), **values})
         return SessionState({**joined.tensors, **tensors}, joined.values)
 
@@ -238,18 +256,40 @@ class Checkpointable:
     def _take_over(self, state: SessionState) -> None:
         """Set what a state contains."""
         kinds = {kind.__name__: kind for kind in (*self.state_types, Frame, ObjectInfo, Segmentation)}
-        place = getattr(self, "device", torch.device("cpu"))
+        device = getattr(self, "device", None)
+        if device is not None:
+            state = state.to(device)
         for name in self.state_fields:
             if name in state.values["parts"]:
                 getattr(self, name).restore(state.part(name))
-            else:
-                setattr(self, name, _unpacked(state.values[name], name, state.tensors, kinds, place))
+                continue
+            saved = state.values[name]
+            if not isinstance(saved, list):
+                setattr(self, name, _unpacked(saved, name, state.tensors, kinds))
+                continue
+            if name in self._new_items:  # as many as were saved
+                make = self._new_items[name]
+                items = {key: getattr(self, make)() if isinstance(make, str) else make() for key in saved}
+                setattr(self, name, [*items.values()] if isinstance(getattr(self, name), list) else items)
+            items = _items_of(getattr(self, name))
+            for key in saved:
+                items[key].restore(state.part(f"{name}.{key}"))
 
 
-def _packed(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+def _is_part(value: Any) -> bool:
+    return hasattr(value, "restore") and hasattr(value, "state")
+
+
+def _items_of(value: Any) -> dict[Any, Any]:
+    """The checkpointables of a list or dict by place or key; nothing for other values."""
+    items = dict(enumerate(value)) if isinstance(value, list) else value
+    return items if isinstance(items, dict) and items and all(map(_is_part, items.values())) else {}
+
+
+def _packed(value: Any, path: str, tensors: dict[str, Tensor], *, copy: bool) -> Any:
     """A value for JSON; arrays and tensors go to ``tensors``, under the path that leads to them."""
     if isinstance(value, Tensor):
-        tensors[path] = value.detach().clone()
+        tensors[path] = value.detach().to("cpu", copy=True) if copy else value.detach()
         return {"tensor": None}
     if isinstance(value, np.ndarray):
         stored = value.view(np.int16) if value.dtype == np.uint16 else value
@@ -257,31 +297,31 @@ def _packed(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         return {"array": value.dtype.name}
     if is_dataclass(value):
         shown = {item.name: getattr(value, item.name) for item in fields(value) if item.compare}
-        return {type(value).__name__: {n: _packed(v, f"{path}.{n}", tensors) for n, v in shown.items()}}
+        return {
+            type(value).__name__: {n: _packed(v, f"{path}.{n}", tensors, copy=copy) for n, v in shown.items()}
+        }
     if isinstance(value, dict):
         pairs = enumerate(value.items())
-        return {"dict": [[key, _packed(item, f"{path}.{i}", tensors)] for i, (key, item) in pairs]}
+        return {"dict": [[key, _packed(item, f"{path}.{i}", tensors, copy=copy)] for i, (key, item) in pairs]}
     if isinstance(value, (tuple, list, deque)):
-        listed = [_packed(item, f"{path}.{i}", tensors) for i, item in enumerate(value)]
+        listed = [_packed(item, f"{path}.{i}", tensors, copy=copy) for i, item in enumerate(value)]
         return {type(value).__name__: [value.maxlen, *listed] if isinstance(value, deque) else listed}
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _unpacked(
-    form: Any, path: str, tensors: dict[str, Tensor], kinds: dict[str, type], place: torch.device
-) -> Any:
-    """Inverse of :func:`_packed`; tensors go to a device."""
+def _unpacked(form: Any, path: str, tensors: dict[str, Tensor], kinds: dict[str, type]) -> Any:
+    """Inverse of :func:`_packed`; tensors are copied."""
     if not isinstance(form, dict):
         return form
     ((kind, content),) = form.items()
 
     def each(items: Sequence[Any]) -> list[Any]:
-        return [_unpacked(item, f"{path}.{i}", tensors, kinds, place) for i, item in enumerate(items)]
+        return [_unpacked(item, f"{path}.{i}", tensors, kinds) for i, item in enumerate(items)]
 
     if kind == "tensor":
-        return tensors[path].to(place)
+        return tensors[path].clone()
     if kind == "array":
-        array = np.array(tensors[path].numpy())
+        array = np.array(tensors[path].cpu().numpy())
         return array.view(np.uint16) if content == "uint16" else array
     if kind == "dict":
         return dict(zip((key for key, _ in content), each([item for _, item in content]), strict=True))
@@ -289,7 +329,7 @@ def _unpacked(
         return deque(each(content[1:]), maxlen=content[0])
     if kind in ("tuple", "list"):
         return tuple(each(content)) if kind == "tuple" else each(content)
-    described = {n: _unpacked(v, f"{path}.{n}", tensors, kinds, place) for n, v in content.items()}
+    described = {n: _unpacked(v, f"{path}.{n}", tensors, kinds) for n, v in content.items()}
     for item in fields(kinds[kind]):  # OpenCV crashes where an image is None
         if item.name in described and described[item.name] is None and "None" not in str(item.type):
             raise ValueError(f"{path}.{item.name} is missing")
