@@ -1,17 +1,21 @@
-"""Make the clips of docs/gallery.md again, by the commands that stand under them.
+"""Make the clips of docs/gallery.md again, by the commands that stand under them, and the one of the README.
 
 Example::
 
-    python tools/gallery.py docs/images
+    python tools/gallery.py docs/images --people ../shared/data/clips/dog_1280x720.mp4
+
+The clip of the README shows three jobs side by side. The third one needs a video with people, and without
+``--people`` it is not made.
 """
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -25,6 +29,9 @@ from segue.video import OverlayVideoSink
 SAMPLE = Path(segue.__file__).resolve().parent / "assets" / "sample"
 EVERY, QUALITY, SECONDS = 3, 60, 0.125
 """Every how many frames, how well and how long each is shown."""
+
+PANEL, PANELS = (300, 168), 24
+"""Width and height of a job in the clip of the README, and its number of images."""
 
 COMMANDS = {
     "gallery_masks": "segue track video.mp4 --mask first.png --format overlay -o out",
@@ -63,11 +70,16 @@ def write_still_video(path: Path) -> None:
 def write_clip(video: Path, target: Path) -> None:
     """Write every third frame of a video as an animated WebP image."""
     with segue.open_source(video, stride=EVERY) as source:
-        images = [Image.fromarray(cv2.resize(frame.image, (432, 240))) for frame in source]
-    images[0].save(
+        write_animation([cv2.resize(frame.image, (432, 240)) for frame in source], target)
+
+
+def write_animation(images: Sequence[np.ndarray], target: Path) -> None:
+    """Write RGB images (H, W, 3), uint8, as an animated WebP image."""
+    first, *others = map(Image.fromarray, images)
+    first.save(
         target,
         save_all=True,
-        append_images=images[1:],
+        append_images=others,
         duration=int(1000 * SECONDS),
         loop=0,
         quality=QUALITY,
@@ -75,19 +87,53 @@ def write_clip(video: Path, target: Path) -> None:
     )
 
 
-def main(target: Path) -> None:
+def panel(video: Path) -> list[np.ndarray]:
+    """Images of a video spread over its time, cut to the shape of a panel."""
+    with segue.open_source(video) as source:
+        images = [frame.image for frame in source]
+    shown = [images[int(i)] for i in np.linspace(0, len(images) - 1, PANELS)]
+    height, width = shown[0].shape[:2]
+    rows = min(height, round(width * PANEL[1] / PANEL[0]))
+    top = (height - rows) // 2
+    return [cv2.resize(image[top : top + rows], PANEL, interpolation=cv2.INTER_AREA) for image in shown]
+
+
+def run(command: str, folder: Path) -> Path:
+    """Run a command in a folder; gives the video that it has made."""
+    print(command, flush=True)
+    words = [sys.executable, "-m", *shlex.split(command), "--overwrite"]
+    subprocess.run(words, cwd=folder, check=True)
+    return folder / "out" / "overlay.mp4"
+
+
+def main() -> None:
     """Run the commands in a scratch folder, and write a clip of each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("target", type=Path, help="folder of the images")
+    parser.add_argument("--people", type=Path, help="video for the third job of the README")
+    options = parser.parse_args()
+    panels = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name in ("video.mp4", "first.png"):
             (folder / name).write_bytes((SAMPLE / name).read_bytes())
         write_still_video(folder / "still.mp4")
         for name, command in COMMANDS.items():
-            print(command, flush=True)
-            words = [sys.executable, "-m", *shlex.split(command), "--overwrite"]
-            subprocess.run(words, cwd=folder, check=True)
-            write_clip(folder / "out" / "overlay.mp4", target / f"{name}.webp")
+            video = run(command, folder)
+            write_clip(video, options.target / f"{name}.webp")
+            if name != "gallery_masks":
+                panels.append(panel(video))
+        if options.people:
+            people = shlex.quote(str(options.people.resolve()))
+            panels.append(
+                panel(
+                    run(f"segue instances {people} --max-size 640 --stride 2 --format overlay -o out", folder)
+                )
+            )
+            gap = np.full((PANEL[1], 6, 3), 255, np.uint8)
+            rows = [np.hstack([one, gap, two, gap, three]) for one, two, three in zip(*panels, strict=True)]
+            write_animation(rows, options.target / "three_jobs.webp")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -28,7 +28,7 @@ WIDTH, QUALITY, GAP = 400, 82, 4
 def main() -> int:
     """Write one strip for each video."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("foreground", nargs="+", type=Path)
+    parser.add_argument("videos", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--model", help="as for segue instances  [default: the default there]")
     parser.add_argument("--max-size", type=int, default=640, help="longer side of the frames")
