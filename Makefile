@@ -91,15 +91,16 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing segue and its tools into $(VENV) (a few minutes the first time)"
-	$(PIP_INSTALL) --editable '.[dev,train,synth,onnx,web,cluster]'
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' # knows dependency groups
+	$(PIP_INSTALL) --editable '.[train,synth,onnx,web,cluster]' --group dev
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-mutate: $(VENV)/.installed-dev
-	$(PIP_INSTALL) --editable '.[mutate]'
+	$(PIP_INSTALL) --group mutate
 	@touch $@
 
 $(VENV)/.installed-notebooks: $(VENV)/.installed-dev
-	$(PIP_INSTALL) --editable '.[dev,train,notebooks]'
+	$(PIP_INSTALL) --editable '.[train,notebooks]'
 	@touch $@
 
 tools/page/node_modules/.installed: tools/page/package-lock.json

@@ -23,8 +23,6 @@ TEST_FRAMES = 5
 BOXES = {1: (46, 0, 184, 111), 2: (273, 159, 423, 211), 3: (242, 29, 282, 86)}
 """Boxes of the objects of the bundled video on the last of these frames, (x0, y0, x1, y1), pixels."""
 
-_OF_DEVELOPERS = {"dev", "mutate"}  # extras that a bug report can do without
-
 TOLERANCE = 8  # pixels by which a box may differ
 
 
@@ -143,8 +141,7 @@ def extras() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for line in lines:
         for extra in re.findall(r"""extra == ['"]([\w-]+)['"]""", line):
-            if extra not in _OF_DEVELOPERS:
-                found.setdefault(extra, []).append(_name(line))
+            found.setdefault(extra, []).append(_name(line))
     return found
 
 

@@ -29,6 +29,7 @@ def project() -> dict[str, Any]:
 def declared(project: dict[str, Any]) -> set[tuple[str, str, str]]:
     """Name, versions and extra of every requirement."""
     groups = {"": project["dependencies"], **project["optional-dependencies"]}
+    groups |= toml("pyproject.toml")["dependency-groups"]
     return {
         (requirement.name, str(requirement.specifier), extra)
         for extra, texts in groups.items()
@@ -44,6 +45,12 @@ def test_the_lock_file_was_made_of_the_requirements_as_they_are(project: dict[st
         (item["name"], item.get("specifier", ""), (extra.findall(item.get("marker", "")) or [""])[0])
         for item in own["metadata"]["requires-dist"]
     }
+    groups = {
+        (item["name"], item.get("specifier", ""), group)
+        for group, items in own["metadata"]["requires-dev"].items()
+        for item in items
+    }
+    locked |= groups
     normal = {(name, ",".join(sorted(text.split(","))), group) for name, text, group in locked}
     wanted = {(name, ",".join(sorted(text.split(","))), group) for name, text, group in declared(project)}
     assert normal == wanted, (
@@ -60,14 +67,15 @@ def test_a_build_without_the_sources_fails(project: dict[str, Any]) -> None:
 
 
 def test_what_tests_use_of_the_extras_is_installed_for_them(project: dict[str, Any]) -> None:
-    (line,) = re.findall(
-        r"--editable '\.\[(dev[\w,]*)\]'\n\t@touch \$@ ", (ROOT / "Makefile").read_text("utf-8")
-    )
-    extras = project["optional-dependencies"]
-    installed = {Requirement(text).name for extra in line.split(",") for text in extras[extra]}
-    separate = {"mutate", "notebooks"}  # targets of their own
+    (line,) = re.findall(r"--editable '\.\[([\w,]*)\]' --group dev", (ROOT / "Makefile").read_text("utf-8"))
+    extras, tools = project["optional-dependencies"], toml("pyproject.toml")["dependency-groups"]["dev"]
+    needed = [*tools, *(text for extra in line.split(",") for text in extras[extra])]
+    installed = {Requirement(text).name for text in needed}
     wanted = {
-        Requirement(text).name for name, texts in extras.items() if name not in separate for text in texts
+        Requirement(text).name
+        for name, texts in extras.items()
+        if name != "notebooks"  # a target of its own
+        for text in texts
     }
     assert wanted - installed == {"torchvision", "transformers"}  # too large for the tests to need them
 
