@@ -232,7 +232,8 @@ class Checkpointable:
             value = getattr(self, name)
             if _is_part(value):
                 parts[name] = value.state(copy=copy)
-            elif (items := _items_of(value)) or name in self._new_items:
+            elif name in self._new_items or _holds_parts(value):
+                items = _items_of(value)
                 parts |= {f"{name}.{key}": item.state(copy=copy) for key, item in items.items()}
                 values[name] = [*items]
             else:
@@ -280,10 +281,17 @@ def _is_part(value: Any) -> bool:
     return hasattr(value, "restore") and hasattr(value, "state")
 
 
+def _holds_parts(value: Any) -> bool:
+    """Whether a value is a list or dict of checkpointables; a list of a class of its own may be empty."""
+    if not isinstance(value, (list, dict)):
+        return False
+    own_class = isinstance(value, list) and type(value) is not list
+    return all(map(_is_part, _items_of(value).values())) and (bool(value) or own_class)
+
+
 def _items_of(value: Any) -> dict[Any, Any]:
-    """The checkpointables of a list or dict by place or key; nothing for other values."""
-    items = dict(enumerate(value)) if isinstance(value, list) else value
-    return items if isinstance(items, dict) and items and all(map(_is_part, items.values())) else {}
+    """The items of a list or dict by place or key."""
+    return dict(enumerate(value)) if isinstance(value, list) else dict(value)
 
 
 def _packed(value: Any, path: str, tensors: dict[str, Tensor], *, copy: bool) -> Any:

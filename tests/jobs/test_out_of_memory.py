@@ -20,7 +20,6 @@ from segue.jobs.frame_loop import STATE
 from segue.jobs.running import open_job, run_open
 from segue.models.memory.table import MemoryTable
 from segue.models.stcn import STCNLite
-from segue.sessions import base
 from segue.sessions.scene_events import SceneEvents
 from segue.video import mask_folder
 from tests.cli.running import FRAMES, MASKS, contents
@@ -106,7 +105,7 @@ def test_a_good_state_is_not_called_damaged_because_memory_ends(
             if place == "restore":
                 broken.setattr(MemoryTable, "restore", failing(MemoryTable.restore, 1))
             else:
-                broken.setattr(base, "safe_open", failing(base.safe_open, 1))
+                broken.setattr(states, "safe_open", failing(states.safe_open, 1))
             with pytest.raises(OutOfMemoryError):
                 run(resume=True)
         assert state.read_bytes() == saved
