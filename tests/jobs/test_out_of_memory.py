@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 import segue
+import segue.state
 from segue.errors import OutOfMemoryError
 from segue.jobs.frame_loop import STATE
 from segue.jobs.running import open_job, run_open
@@ -105,7 +106,7 @@ def test_a_good_state_is_not_called_damaged_because_memory_ends(
             if place == "restore":
                 broken.setattr(MemoryTable, "restore", failing(MemoryTable.restore, 1))
             else:
-                broken.setattr(states, "safe_open", failing(states.safe_open, 1))
+                broken.setattr(segue.state, "safe_open", failing(segue.state.safe_open, 1))
             with pytest.raises(OutOfMemoryError):
                 run(resume=True)
         assert state.read_bytes() == saved
