@@ -96,8 +96,8 @@ def clicks(path: Path, project: Path) -> None:
         page.wait_for_selector("body[data-mode=annotate]")
         page.evaluate(WATCH)
         click(page, 0, 1.0, server.pid)  # loads the networks
-        for rest in (0.0, REST):
-            clicks = [click(page, place, rest, server.pid) for place in range(1, 1 + CLICKS)]
+        for first, rest in ((1, 0.0), (1 + CLICKS, REST)):  # other frames: those before have masks
+            clicks = [click(page, place, rest, server.pid) for place in range(first, first + CLICKS)]
             shown, busy = zip(*clicks, strict=True)
             after = f"after {rest} s of rest" if rest else "without rest"
             print(f"{path.name}, first click {after}: mask {ms(shown)}, processor time {ms(busy)}")

@@ -48,6 +48,9 @@ STEPS = {
 KEPT_IMPORTS = 4
 """Uploaded files that wait until a person has seen what they would change."""
 
+PAUSE = 2.0
+"""Seconds without a request after which the network that tracks is loaded: a click would wait for it."""
+
 
 class AnnotateBackend(Backend):
     """The backend of a project that is worked on: a request is answered by the method of its name."""
@@ -110,7 +113,8 @@ class AnnotateBackend(Backend):
         }
         super().__init__(video, requests)
         self._loading = False
-        self._loads: asyncio.Future[None] | None = None
+        self._loads: asyncio.Task[None] | None = None
+        self._pauses = False  # whether it waits until nobody asks
         self._prepares = False  # whether a frame is prepared for the first click
         self._next: tuple[int, Point | None] | None = None  # frame and place to be prepared after it
         self._uploads = 0
@@ -122,8 +126,10 @@ class AnnotateBackend(Backend):
 
     def _begin_to_load(self) -> None:
         """Have the networks loaded, unless that is what has just failed."""
-        if self._loads is None or self._loads.done():
-            self._loads = asyncio.ensure_future(self._load())
+        if self._pauses and self._loads is not None:
+            self._loads.cancel()
+        if self._pauses or self._loads is None or self._loads.done():
+            self._loads = asyncio.create_task(self._load())
 
     async def _load(self) -> None:
         """Load the networks before they are asked for, and tell the pages when clicks do not wait for one."""
@@ -133,6 +139,11 @@ class AnnotateBackend(Backend):
                 await self._worker.ask("load_prompter")
         finally:
             self._tell_loading(False)
+        self._pauses = True
+        try:
+            await self._worker.idle(PAUSE)
+        finally:
+            self._pauses = False
         with suppress(SegueError):
             await self._worker.ask("load_tracker")
 

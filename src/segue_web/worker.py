@@ -201,6 +201,7 @@ class Worker:
     def __init__(self, video: Video, model: Model, prompter: str, device: str | None) -> None:
         self._arguments = (video.path, video.index, model, prompter, device)
         self._pool = self._new_pool()
+        self._asked = self._answered = 0
         self.on_replaced: Callable[[], None] = lambda: None  # another process has nothing loaded
 
     def _new_pool(self) -> ProcessPoolExecutor:
@@ -214,6 +215,7 @@ class Worker:
     async def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of :class:`Tools` in the process, after what was asked before."""
         pool, processes = self._pool, list[BaseProcess]()
+        self._asked += 1
         try:
             future = self.submit(method, *arguments)
             processes = list((pool._processes or {}).values())
@@ -226,6 +228,15 @@ class Worker:
             codes = [await _exit_code(process) for process in processes]
             ended = next(filter(None, (killed_by(code, AGAIN) for code in codes)), None)
             raise SegueError(f"the process that computes {ended}" if ended else ENDED) from None
+        finally:
+            self._answered += 1
+
+    async def idle(self, seconds: float) -> None:
+        """Wait until everything is answered and nothing new was asked for some seconds."""
+        asked = None
+        while asked != self._asked or self._answered != self._asked:
+            asked = self._asked
+            await asyncio.sleep(seconds)
 
     def _replace(self, pool: ProcessPoolExecutor) -> None:
         """Begin a new process, unless another request has done so; those that wait for the old one fail."""

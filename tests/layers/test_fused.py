@@ -59,23 +59,37 @@ def test_equals_the_convolution_and_the_activation(
         assert y.is_contiguous(memory_format=torch.channels_last)
 
 
-@torch.inference_mode()
-def test_weights_are_arranged_once_for_all_sizes_and_numbers_of_objects(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    arranged: list[str] = []
+@pytest.fixture
+def arranged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows with each kernel that is arranged."""
+    names: list[str] = []
 
     class Counting:
         def __getattr__(self, name: str) -> Any:
             if name == "_reorder_convolution_weight":
-                arranged.append(name)
+                names.append(name)
             return getattr(ONEDNN, name)
 
     monkeypatch.setattr("segue.layers.fused.ONEDNN", Counting())
+    return names
+
+
+@torch.inference_mode()
+def test_weights_are_arranged_once_for_all_sizes_and_numbers_of_objects(arranged: list[str]) -> None:
     fused = FusedConv2d(nn.Conv2d(512, 64, 3, padding=1), "none")
     for objects, side in [(1, 6), (2, 6), (1, 30), (2, 4), (1, 6)]:
         joint_conv(fused, random(objects, 256, side, side), random(1, 256, side, side))
     assert len(arranged) == 3, "as a whole for one object, and in two parts for several"
+
+
+@torch.inference_mode()
+def test_small_kernels_are_arranged_for_two_sizes_and_give_the_same_bits(arranged: list[str]) -> None:
+    conv = nn.Conv2d(16, 24, 1)
+    fused = FusedConv2d(conv, "none")
+    for side in (6, 9, 12, 9, 6, 12):
+        alone = FusedConv2d(conv, "none")(random(2, 16, side, side))
+        assert torch.equal(fused(random(2, 16, side, side)), alone)
+    assert len(arranged) == 6 + 2
 
 
 @torch.inference_mode()

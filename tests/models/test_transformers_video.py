@@ -176,15 +176,30 @@ def held(tracker: TransformersTracker) -> int:
     return sum(count(value) for value in vars(tracker._session).values())
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_memory_does_not_grow_with_the_video(count: int, network: TransformersVideo) -> None:
+def sizes_while_following(network: TransformersVideo, count: int) -> Iterator[int]:
+    """Values of the inference session after each frame of a video."""
     session = TrackSession(network, device="cpu")
-    sizes = []
     for t in range(count):
-        seen = Frame(t, t / 25, FRAMES[t % 40])
-        session.step(seen, GIVEN[0] if t == 0 else None)
-        sizes.append(held(session.tracker))  # type: ignore[arg-type]
+        session.step(Frame(t, t / 25, FRAMES[t % 40]), GIVEN[0] if t == 0 else None)
+        yield held(session.tracker)  # type: ignore[arg-type]
+
+
+def test_memory_does_not_grow_with_the_video(network: TransformersVideo) -> None:
+    sizes = list(sizes_while_following(network, 40))
     assert set(sizes[20:]) == {sizes[20]}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_memory_is_flat_over_ten_thousand_frames(network: TransformersVideo) -> None:
+    sizes, resident = [], []
+    for t, size in enumerate(sizes_while_following(network, 10_000)):
+        sizes.append(size)
+        if t in (500, 9_999):
+            resident.append(int(Path("/proc/self/statm").read_text().split()[1]))
+    assert set(sizes[20:]) == {sizes[20]}
+    early, late = resident
+    assert late <= 1.02 * early
 
 
 def test_masks_begin_a_new_session_where_transformers_keeps_its_books_elsewhere(

@@ -81,6 +81,19 @@ def test_features_of_a_crop_are_kept_for_further_clicks() -> None:
     assert overlap(again.mask, mask) > 0.9
 
 
+@torch.inference_mode()
+def test_every_convolution_takes_maps_with_channels_last() -> None:
+    network, formats = SeguePrompt().eval().to(memory_format=torch.channels_last), []
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_pre_hook(
+                lambda _, given: formats.append(given[0].is_contiguous(memory_format=torch.channels_last))
+            )
+    network(*(torch.rand(2, n, 96, 96).contiguous(memory_format=torch.channels_last) for n in (3, 4)))
+    assert formats
+    assert all(formats)
+
+
 def test_a_new_mask_is_mended_once_and_an_earlier_one_taken_as_it_is() -> None:
     mask = np.zeros((240, 320), np.bool_)
     mask[50:150, 50:150] = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from segue_web.exports import snapshot
 from segue_web.project import FrameAnnotation, MarkedMask
 from segue_web.store import StaleError
 from segue_web.video import Video
-from segue_web.worker import Tools
+from segue_web.worker import Tools, Worker
 from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
 from tests.segue_web.videos import numbered, write_video
 
@@ -57,6 +58,8 @@ class CircleWorker:
             yield await coming.get()
 
     def submit(self, method: str) -> None: ...
+
+    async def idle(self, seconds: float) -> None: ...
 
     def close(self) -> None: ...
 
@@ -617,6 +620,42 @@ def test_the_networks_are_loaded_before_anybody_asks_and_again_in_a_new_process(
 
     assert asked == ["load_prompter", "load_tracker"] * 2
     assert told == [True, False] * 2
+
+
+def test_the_tracker_is_loaded_when_no_click_waits_for_its_answer(
+    backend: AnnotateBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    answer: Future[None] = Future()
+
+    def submit(method: str, *_: Any) -> Future[None]:
+        asked.append(method)
+        if method == "click":
+            return answer
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    async def turns() -> None:
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    async def run() -> None:
+        worker = backend._worker = Worker(backend.video, ("stcn-lite", None), "segue-prompt", "cpu")
+        monkeypatch.setattr(worker, "submit", submit)
+        backend.open()
+        click = asyncio.create_task(worker.ask("click"))
+        await turns()
+        assert asked == ["load_prompter", "click"]
+        worker.on_replaced()  # the process has ended while the tracker was not loaded yet
+        await turns()
+        assert asked == ["load_prompter", "click", "load_prompter"]
+        answer.set_result(None)
+        await asyncio.gather(click, *(asyncio.all_tasks() - {asyncio.current_task()}))
+
+    monkeypatch.setattr("segue_web.annotate.PAUSE", 0)
+    asyncio.run(run())
+    assert asked == ["load_prompter", "click", "load_prompter", "load_tracker"]
 
 
 def test_of_two_trackings_at_once_one_is_refused(backend: AnnotateBackend, ask: Ask) -> None:

@@ -64,6 +64,19 @@ def test_shift_a_right_click_and_a_new_object_make_clicks_inside_another_one(two
     ]
 
 
+def test_a_pointer_that_rests_asks_for_the_mask_that_a_click_there_would_make(two: Desk) -> None:
+    def rested_at(x: float) -> float:
+        before = len(two.asked)
+        two.page.mouse.move(*two.at(x, 130))
+        while not any(message.get("at") for message in two.asked[before:]):
+            two.settle()
+        return float(two.asked[-1]["at"][0])
+
+    two.page.keyboard.press("n")
+    assert rested_at(180) == pytest.approx(180, abs=1), "a new object may begin inside of another one"
+    assert rested_at(300) == pytest.approx(300, abs=1)
+
+
 def test_hidden_objects_and_masks_are_not_chosen(two: Desk) -> None:
     two.page.keyboard.press("h")
     press(two, 180, 130)

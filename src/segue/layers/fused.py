@@ -12,7 +12,8 @@ from segue.layers.activated import ACTIVATIONS, ActivatedConv2d, Activation
 from segue.layers.folding import convolutions_before
 from segue.layers.onednn import NOTHING, ONEDNN, RELU, After, Arranged
 
-SMALL = 1 << 18  # weights of a kernel that oneDNN takes in their own order without loss
+SMALL = 1 << 18  # weights of a kernel that oneDNN takes in their own order with little loss
+SIZES = 2  # of maps, the first ones, for which small kernels are arranged
 
 
 class FusedConv2d(nn.Module):
@@ -31,9 +32,10 @@ class FusedConv2d(nn.Module):
         plain = weight.shape[2:] == (3, 3) and self.layout == ([1, 1], [1, 1], [1, 1], 1)
         self._can_transform = plain and self.activation in (NOTHING, RELU)  # for winograd.convolve
         self._is_small = weight.numel() <= SMALL
-        # By their first input channel, their number, and how: for winograd.convolve, oneDNN, or not at all.
-        self._arranged: dict[tuple[int, int, str], Arranged] = {}
-        self._size: tuple[int, int] | None = None  # of the maps that came first
+        # By their first input channel, their number, and how: for winograd.convolve, for oneDNN (perhaps at
+        # one size), or not at all.
+        self._arranged: dict[tuple[int, int, str | tuple[int, int]], Arranged] = {}
+        self._sizes: list[tuple[int, int]] = []  # of the maps that came first
 
     def dense_weight(self) -> Tensor:
         """The weights, (cout, channels of a group, height, width)."""
@@ -72,12 +74,16 @@ class FusedConv2d(nn.Module):
         """The weights of channels from ``first`` on as oneDNN, or NNPACK, wants them.
 
         oneDNN arranges kernels by the exact size; arranged for another one, small ones can take 15 times as
-        long. They stay plain for all sizes but the first, which gives the same bits.
+        long. They are arranged for the first sizes and stay plain for others, which gives the same bits.
         """
-        size = x.shape[2], x.shape[3]
-        self._size = self._size or size
-        plain = self._is_small and size != self._size
-        how = "transformed" if transformed else "plain" if plain else "arranged"
+        how: str | tuple[int, int] = "transformed" if transformed else "arranged"
+        if self._is_small and not transformed:
+            how = x.shape[2], x.shape[3]
+            if how not in self._sizes:
+                if len(self._sizes) < SIZES:
+                    self._sizes.append(how)
+                else:
+                    how = "plain"
         kind = first, x.shape[1], how
         if kind not in self._arranged:
             weight = self.dense_weight()
@@ -85,7 +91,7 @@ class FusedConv2d(nn.Module):
             part = weight if whole else weight[:, first : first + x.shape[1]]
             order = torch.contiguous_format if transformed else torch.channels_last
             part = part.contiguous(memory_format=order)
-            if how == "arranged":
+            if how not in ("transformed", "plain"):
                 part = ONEDNN._reorder_convolution_weight(part, *self.layout, list(x.shape))
             self._arranged[kind] = Arranged(part)
             # Parts of the channels need the whole for one another.

@@ -110,7 +110,8 @@ def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
     weights = torch.cat(kinds, 1)
     unit = F.normalize(keys.float().flatten(2), dim=1)
     means = F.normalize(weights @ unit.transpose(1, 2), dim=2)
-    return ((means @ unit) * given).unflatten(2, keys.shape[2:]).to(keys.dtype)
+    found = ((means @ unit) * given).unflatten(2, keys.shape[2:]).to(keys.dtype)
+    return found.contiguous(memory_format=torch.channels_last)  # as the maps that it stands beside
 
 
 class Separable(nn.Module):

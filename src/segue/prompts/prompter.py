@@ -190,6 +190,8 @@ class Prompter(ImagePrompter):
             self._crops[look, place] = self._crops.pop((look, place))
         for oldest in list(self._crops)[:-CROPS]:
             del self._crops[oldest]
+        if len(places) == 1:
+            return self._crops[look, places[0]]
         found = (self._crops[look, place] for place in places)
         return tuple(torch.cat(levels) for levels in zip(*found, strict=True))
 

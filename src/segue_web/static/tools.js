@@ -142,8 +142,8 @@ class Tools {
     clearTimeout(this.resting);
     if (this.tool === "click" || this.tool === "minus") {
       const include = (this.tool === "click") !== opposite;
-      const other = this.tool === "click" && include && !anyway && !state.target.fresh ? view.objectAt(at) : undefined;
-      if (other && other.id !== state.object) state.choose(other.id);
+      const other = include && !anyway ? this.otherAt(at) : undefined;
+      if (other) state.choose(other.id);
       else if (this.isInside(at)) this.click(at, include);
     } else if (this.tool === "polygon") {
       this.grabbed = this.path.length || opposite ? null : this.grab(at);
@@ -154,6 +154,12 @@ class Tools {
       this.path = [at];
       this.preview();
     }
+  }
+
+  /** The object that a click at a place chooses, where the click is no prompt. */
+  otherAt(at) {
+    const item = this.tool === "click" && !state.target.fresh ? view.objectAt(at) : undefined;
+    return item?.id === state.object ? undefined : item;
   }
 
   isInside(at) {
@@ -171,7 +177,7 @@ class Tools {
     else if (before && this.doing === "corner") this.moveCorner(at);
     else if (before && this.doing === "split") this.moveSplit(at);
     else if (before && this.doing === "draw") { this.path.push(at); this.preview(); }
-    else this.hover(at);
+    else this.hover(at, event.shiftKey);
   }
 
   panOrPinch(id, before, now) {
@@ -216,13 +222,13 @@ class Tools {
     state.changed();
   }
 
-  hover(at) {
+  hover(at, anyway = false) {
     const { canvas } = view;
     const brushes = this.tool === "brush" || this.tool === "eraser";
     canvas.style.cursor = state.mode === "compare" && at && state.compare === "slider" && this.nearSplit(at) ? "ew-resize"
       : this.tool === "hand" ? "grab" : brushes ? "none" : "crosshair";
     clearTimeout(this.resting);
-    if (at && this.tool === "click" && this.isInside(at) && !view.named) this.resting = setTimeout(() => rest(rounded(at)), REST);
+    if (at && this.tool === "click" && this.isInside(at) && (anyway || !this.otherAt(at))) this.resting = setTimeout(() => rest(rounded(at)), REST);
     if (this.tool === "polygon" && this.path.length) { this.drawPolygon(at); return; }
     view.draft = brushes && at ? (context, pixel) => this.ring(context, at, pixel) : null;
     if (brushes || view.draft !== null) state.changed();
