@@ -19,7 +19,13 @@ PANELS = ("Source", "Objects and events", "Output", "Model", "Advanced")
 class OptionModel(BaseModel):
     """Base of values with options: they cannot be changed, and have no fields but their own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        defer_build=True,  # a command uses few of them
+    )
 
 
 def _text(value: object) -> str:

@@ -13,12 +13,13 @@ for its class. Entries come from three places, which differ in nothing else:
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import PurePath
 from typing import Any, Generic, TypeVar
 
@@ -169,7 +170,7 @@ class Registry(Generic[T]):
     def _points(self) -> dict[str, EntryPoint]:
         """Entry points of installed packages by name; a name that is taken keeps its first owner."""
         points: dict[str, EntryPoint] = {}
-        for point in entry_points(group=self.group):
+        for point in _installed(tuple(sys.path)).select(group=self.group):
             if point.name in self._known or point.name in points:
                 taken = f"{_package(point)}: there is a {self.noun} called {point.name!r} already"
                 warnings.warn(taken, stacklevel=2)
@@ -187,6 +188,12 @@ class Registry(Generic[T]):
                 f"segue.registry.{self.kind.__name__}"
             )
         return entry
+
+
+@cache
+def _installed(_: tuple[str, ...]) -> EntryPoints:
+    """Entry points of all packages in the folders of a search path, read once for all registries."""
+    return entry_points()
 
 
 def _imported(point: EntryPoint, error: type[SegueError]) -> Any:

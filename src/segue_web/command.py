@@ -101,10 +101,8 @@ def annotate(
     """
     need_web()
     _check_there(video, *(import_ or ()))
-    from segue_web.video_list import VideoListBackend, videos_of
-
     name = video.stem if video.is_file() else video.resolve().name
-    videos = videos_of(video)
+    videos = _videos_of(video)
     folder = project or Path("segue-out") / (f"{name}.project" if videos is None else "")
     if videos is not None and (import_ or copy_to is not None):
         raise SegueError(f"{video}: holds several videos; give one of them for --import and --copy-to")
@@ -117,12 +115,17 @@ def annotate(
     if labels is not None and classes is not None:
         raise SegueError("--labels has the classes of --classes, too; give one of them")
     from segue.labels.schema import read_schema
+    from segue_web.video import Video
+
+    # What is wrong with these is said before PyTorch is imported.
+    opened = Video(video) if videos is None else None
+    schema = None if labels is None else read_schema(labels)
     from segue.prompts import find_prompter
     from segue.registry import MODELS
     from segue.weights import load_for
     from segue_web import server
     from segue_web.annotate import AnnotateBackend
-    from segue_web.video import Video
+    from segue_web.video_list import VideoListBackend
 
     with interruptible():
         load_for("track", model, weights)  # what is wrong shows now, not at the first tracking
@@ -130,21 +133,30 @@ def annotate(
         find_prompter(prompter, device=device)
         names = [name.strip() for name in (classes or "").split(",") if name.strip()]
         about: dict[str, Any] = {"model": model, "weights": weights, "prompter": prompter, "device": device}
-        about |= {"classes": names, "schema": None if labels is None else read_schema(labels)}
+        about |= {"classes": names, "schema": schema}
 
-        def make(path: Path, place: Path) -> AnnotateBackend:
-            return AnnotateBackend(Video(path), place, **about)
+        def make(video: Video, place: Path) -> AnnotateBackend:
+            return AnnotateBackend(video, place, **about)
 
         if videos is not None:
-            several = VideoListBackend(name, videos, folder, make)
+            several = VideoListBackend(name, videos, folder, lambda path, place: make(Video(path), place))
             typer.echo(printable(f"projects of {len(videos)} videos: {folder}"))
             server.serve(several, port, browser, folder)
             return
-        backend = make(video, folder)
+        backend = make(opened or Video(video), folder)
         for path in import_ or ():
             _import_into(backend, path)
         typer.echo(printable(f"project: {folder}"))
         server.serve(backend, port, browser, folder)
+
+
+def _videos_of(place: Path) -> dict[str, Path] | None:
+    """The videos below a folder by their names; None of a video, which may be a folder of images."""
+    if not place.is_dir():
+        return None
+    from segue_web.video_list import videos_of  # imports PyTorch
+
+    return videos_of(place)
 
 
 def _import_into(backend: AnnotateBackend, path: Path) -> None:

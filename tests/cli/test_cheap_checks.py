@@ -36,6 +36,9 @@ def test_cheap_checks_come_before_pytorch(inputs: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "overlay.mp4").touch()
     write_index_mask(tmp_path / "small.png", np.ones((10, 30), np.uint8))
+    others = tmp_path / "others"
+    (others / "masks").mkdir(parents=True)
+    write_index_mask(others / "masks" / "drawn.png", np.ones((10, 30), np.uint8))
     clip, box = str(inputs / "clip.mp4"), ["--box", "5,5,20,20"]
     commands = {
         "another shape": ["track", clip, "--mask", str(tmp_path / "small.png")],
@@ -45,6 +48,9 @@ def test_cheap_checks_come_before_pytorch(inputs: Path, tmp_path: Path) -> None:
         "shares of the image": ["track", clip, "--box", "0.1,0.1,0.5,0.5"],
         "out: exists and is not empty": ["export", "stcn-lite", str(tmp_path / "out")],
         "text.txt: not": ["detect", str(tmp_path / "text.txt")],
+        "masks: has images that segue did not write": ["track", clip, *box, "-o", str(others), "--overwrite"],
+        "text.txt: not a video, or": ["annotate", str(tmp_path / "text.txt"), "--no-browser"],
+        f"{Path.home() / 'no-such-masks'}: no such": ["annotate", clip, "--import=~/no-such-masks"],
     }
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps([*commands.values()])],

@@ -15,7 +15,6 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import TaskID
 
 from segue.cache import ASSETS
 from segue.cli.main import load_command
@@ -45,6 +44,8 @@ from segue.types import Frame, MaskPrompt, Segmentation
 from segue.weights.available import DEFAULT_INSTANCES, default_model
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from segue.video import Source
     from segue.video.readers import ConnectionChange
     from segue.video.zones import Zone

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -443,7 +444,7 @@ class InstancesJob(VideoJob):
 Job = Annotated[TrackJob | ForegroundJob | InstancesJob, Field(discriminator="kind")]
 """One run of any kind; :func:`segue.jobs.run` carries it out."""
 
-_ANY: TypeAdapter[Job] = TypeAdapter(Job)
+_ANY: TypeAdapter[Job] = TypeAdapter(Job, config=ConfigDict(defer_build=True))
 
 
 def checked(kind: type[V], values: Mapping[str, Any]) -> V:

@@ -9,18 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
 
 from segue.errors import SinkError
 from segue.inputs import printable
@@ -28,7 +16,10 @@ from segue.notices import is_quiet, notice
 from segue.video.partial import prepare
 
 # Commands that score nothing show progress, too; what scores is imported where there are scores.
+# Rich is imported where something is shown: what is refused before that ends sooner.
 if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
     from segue.metrics import evaluation
     from segue.metrics.compare import Comparison
     from segue.metrics.evaluation import Evaluation
@@ -81,6 +72,9 @@ class Files:
 
 def bars(field: str, *columns: ProgressColumn) -> Progress:
     """Bars of progress, gone when they end; nothing is shown where no terminal is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     console = Console(stderr=True, quiet=is_quiet(), highlight=False, soft_wrap=True)
     return Progress(
         TextColumn("{task.description}", markup=False),
@@ -157,11 +151,18 @@ def print_remarks(remarks: Iterable[str]) -> None:
 
 def print_title(text: str) -> None:
     """Print the line above tables."""
+    from rich.console import Console
+
     Console(highlight=False, soft_wrap=True).print(printable(text), markup=False, style="bold")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> None:
     """Print a table; where no terminal is, lines with tabs between the columns."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console()
     if not console.is_terminal:
         for name, cells in ((columns[0], columns[1:]), *rows):

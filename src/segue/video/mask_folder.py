@@ -215,16 +215,12 @@ class PngSink(MaskFolderSink):
         continues = resume and marker is not None and not marker["complete"]
         super().__init__(folder, size, names, anew=overwrite, continues=continues)
         self._settings = json.loads(json.dumps(dict(settings or {})))
-        if marker is None:
-            if any(path.suffix.lower() == ".png" for path in folder.iterdir()):
-                raise SinkError(f"{folder}: has images that segue did not write; choose another folder")
-        elif resume:
+        refuse_other_masks(folder, replaces=overwrite or resume)
+        if marker is not None and resume:
             done = max(records_of(folder), default=-2)
             _check_settings(folder, _until(marker["settings"], done), _until(self._settings, done))
-        elif overwrite:
+        elif marker is not None:
             records_of(folder)  # damaged ones are reported now
-        else:
-            refuse_masks_of_another_run(folder)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         mask, name = (
@@ -279,10 +275,13 @@ class PngSink(MaskFolderSink):
         write_complete(self._folder / MARKER, json.dumps(marker, indent=1).encode())
 
 
-def refuse_masks_of_another_run(folder: Path) -> None:
-    """Raise SinkError if a folder has masks of a run of segue, complete or interrupted."""
+def refuse_other_masks(folder: Path, *, replaces: bool) -> None:
+    """Raise SinkError if a folder has images of others, or masks of segue that a run does not replace."""
     marker = read_marker(folder)
-    if marker is not None:
+    if marker is None:
+        if any(path.suffix.lower() == ".png" for path in folder.iterdir()):
+            raise SinkError(f"{folder}: has images that segue did not write; choose another folder")
+    elif not replaces:
         state = "masks" if marker["complete"] else "the masks of an interrupted run"
         raise SinkError(f"{folder}: has {state} already; give --overwrite or --resume, or another folder")
 

@@ -14,7 +14,7 @@ from segue.inputs import user_path
 from segue.lazy import LazyCallable
 from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
-from segue.video.mask_folder import refuse_masks_of_another_run, replay
+from segue.video.mask_folder import refuse_other_masks, replay
 from segue.video.partial import locked
 from segue.video.sinks import BackgroundSink, LenientSink, MultiSink, Sink
 from segue.video.zone_counts import counts_path
@@ -177,10 +177,10 @@ def free_paths(
         raise SinkError("resume needs the masks of the interrupted run; add the format png")
     for name, path in paths.items():
         kept = existing.resume or (existing.append and SINKS.find(name).appends)
-        if existing.overwrite or kept or not path.exists():
+        if name == MASKS and path.is_dir():
+            refuse_other_masks(path, replaces=existing.overwrite or kept)
             continue
-        if name == MASKS:
-            refuse_masks_of_another_run(path)
+        if existing.overwrite or kept or not path.exists():
             continue
         other = "--append" if source.endless else "--resume"
         raise SinkError(f"{path}: exists already; give --overwrite or {other}, or another output")
