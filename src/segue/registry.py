@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from importlib import import_module
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import PurePath
 from typing import Any, Generic, TypeVar
 
@@ -191,9 +191,9 @@ class Registry(Generic[T]):
 
 
 @cache
-def _installed(_: tuple[str, ...]) -> EntryPoints:
+def _installed(_: tuple[str, ...]) -> Any:
     """Entry points of all packages in the folders of a search path, read once for all registries."""
-    return entry_points()
+    return entry_points()  # its class depends on the version of Python
 
 
 def _imported(point: EntryPoint, error: type[SegueError]) -> Any:

@@ -125,3 +125,20 @@ def test_names_and_numbers_are_drawn_on_masks(two: Desk) -> None:
     assert with_names != before
     assert two.page.screenshot(clip=clip) == before
     two.next_asked("settings")
+
+
+def test_the_object_under_the_pointer_is_named_once_where_names_are_drawn(two: Desk) -> None:
+    two.page.keyboard.press("i")
+    two.page.mouse.move(*two.at(180, 130))
+    two.settle()
+    written = two.page.evaluate(
+        """async () => {
+          const { view } = await import("./static/view.js");
+          const texts = [];
+          view.context.fillText = (text) => texts.push(text);
+          view.draw();
+          delete view.context.fillText;
+          return texts;
+        }"""
+    )
+    assert sorted(written) == ["1 Object 1", "2 Object 2"]

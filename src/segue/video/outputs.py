@@ -176,7 +176,7 @@ def free_paths(
     if existing.resume and MASKS not in paths:
         raise SinkError("resume needs the masks of the interrupted run; add the format png")
     for name, path in paths.items():
-        kept = existing.resume or (existing.append and SINKS.find(name).appends)
+        kept = existing.resume or bool(existing.append and SINKS.find(name).appends)
         if name == MASKS and path.is_dir():
             refuse_other_masks(path, replaces=existing.overwrite or kept)
             continue

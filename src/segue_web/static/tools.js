@@ -209,7 +209,7 @@ class Tools {
   name(at) {
     const item = at && state.mode !== "compare" ? view.objectAt(at) : undefined;
     if (!item && !view.named) return;
-    view.named = item ? { ...at, name: item.name } : null;
+    view.named = item ? { ...at, id: item.id, name: item.name } : null;
     state.changed();
   }
 

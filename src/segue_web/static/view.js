@@ -30,7 +30,7 @@ class View {
     this.draft = null;
     /** corners of an outline that can be moved @type {number[][]} */
     this.corners = [];
-    /** where the name is drawn of the object under the pointer @type {{x: number, y: number, name: string} | null} */
+    /** the object under the pointer, and where its name is drawn @type {{x: number, y: number, id: number, name: string} | null} */
     this.named = null;
     /** @type {ImageBitmap | null} */
     this.shown = null;
@@ -212,7 +212,7 @@ class View {
       this.drawFound();
       if (data) this.drawPrompts(data, pixel);
     }
-    if (this.named) write(context, short(this.named.name), this.named.x, this.named.y - 16 * pixel, pixel);
+    if (this.named && !state.settings.labels) write(context, short(this.named.name), this.named.x, this.named.y - 16 * pixel, pixel);
     for (const [x, y] of this.corners) {
       context.fillStyle = "#fff";
       context.strokeStyle = "#000a";
@@ -267,7 +267,8 @@ class View {
       if (!mask || !masks[item.id]) return;
       const whole = `${i + 1} ${short(item.name)}`;
       this.context.font = LABEL(pixel);
-      const fits = this.context.measureText(whole).width < ROOM * mask.image.width || item.id === state.object;
+      const wanted = item.id === state.object || item.id === this.named?.id;
+      const fits = wanted || this.context.measureText(whole).width < ROOM * mask.image.width;
       write(this.context, fits ? whole : String(i + 1), mask.x + mask.image.width / 2, mask.y + mask.image.height / 2, pixel);
     });
   }
