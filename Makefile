@@ -1,5 +1,6 @@
 # make demo    install segue and follow the objects of the bundled sample
 # make test    install what the tests need and run them (make test-slow: those that take minutes)
+# make coverage    run the tests and report the lines that they reach, into htmlcov/
 # make fuzz    feed damaged files to all readers, interrupt all commands and kill batches at random, for hours
 # make mutate  mutation tests with mutmut (hours; see MUTATE)
 # make lint    ruff: rules and format       make types   mypy
@@ -33,10 +34,10 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow fuzz mutate lint types javascript docs notebooks bench dist clean
+.PHONY: help demo test coverage test-slow fuzz mutate lint types javascript docs notebooks bench dist clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,19p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,20p'
 
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite
@@ -44,6 +45,10 @@ demo: $(VENV)/.installed
 # One thread each: two processes with two threads on two cores are slower than one after the other.
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+
+coverage: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=html --cov-report=xml \
+		--cov-report=term:skip-covered $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
@@ -81,7 +86,7 @@ dist: $(VENV)/.installed-dev
 	$(BIN)/python tools/check_dist.py dist
 
 clean:
-	rm -rf .venv out mutants site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv out mutants site build dist htmlcov coverage.xml .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # An editable install: the stamps below go stale only when the dependencies change.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python

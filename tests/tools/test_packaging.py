@@ -102,3 +102,11 @@ def test_all_that_the_docker_image_copies_is_there_and_sent_to_the_build(project
     assert entry.strip('[]"') in project["scripts"]
     (extras,) = (line.removeprefix("ARG EXTRAS=") for line in lines if line.startswith("ARG EXTRAS="))
     assert set(extras.split(",")) <= set(project["optional-dependencies"])
+
+
+def test_the_hook_of_ruff_has_the_version_that_is_locked() -> None:
+    (hook,) = re.findall(
+        r"ruff-pre-commit\n    rev: v(.+)", (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    )
+    (locked,) = (package["version"] for package in toml("uv.lock")["package"] if package["name"] == "ruff")
+    assert hook == locked
