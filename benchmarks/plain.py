@@ -167,7 +167,8 @@ class PlainSTCN(PlainLoop):
             weights = torch.softmax(scores, 0)
         else:
             best, index = torch.topk(scores, min(self.top_k, len(scores)), dim=0)
-            weights = torch.zeros_like(scores).scatter_(0, index, torch.softmax(best, 0))
+            best = torch.softmax(best, 0)
+            weights = torch.zeros_like(scores, dtype=best.dtype).scatter_(0, index, best)
         values = memory.values.flatten(2)
         readout = torch.bmm(values, weights.expand(len(values), -1, -1))
         return readout.view(*readout.shape[:2], *key.shape[-2:])

@@ -45,6 +45,7 @@ FILLED = {"xmem": (7, 5000), "cutie": (5, 0), "cutie-small": (5, 0)}
 
 EVERY = 5
 TOP_K = 30
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class PlainMemory:
         squares = self.key.square().T @ selection
         products = 2 * (self.key.T @ (key * selection))
         scores = (products - squares - (selection * key.square()).sum(0)) * self.shrinkage.T / 8
-        best, index = scores.topk(TOP_K, dim=0)
+        best, index = scores.topk(min(TOP_K, len(scores)), dim=0)
         weights = best.exp_()
         weights /= weights.sum(0)
         affinity = torch.zeros_like(scores).scatter_(0, index, weights)
@@ -101,16 +102,16 @@ class PlainMemory:
 class Plain:
     """One video, its objects all given on the first frame."""
 
-    def __init__(self, network: Any) -> None:
-        self.network, self.time = network, 0
+    def __init__(self, network: Any, device: torch.device = CPU) -> None:
+        self.network, self.device, self.time = network.to(device), device, 0
 
     @torch.inference_mode()
     def start(self, image: Image, mask: Any) -> None:
-        ids = torch.from_numpy(mask.astype(np.int64))
+        ids = torch.from_numpy(mask.astype(np.int64)).to(self.device)
         planes = F.one_hot(ids).permute(2, 0, 1)[1:].float()
         self.size = image.shape[0], image.shape[1]
         self.pads = padding(self.size[0], self.size[1], 16)
-        query = self.network.encode_query(self.network.prepare(torch.from_numpy(image)))
+        query = self.network.encode_query(self.network.prepare(torch.from_numpy(image).to(self.device)))
         self.state = query.key.new_zeros(len(planes), self.channels, *query.key.shape[-2:])
         self.probabilities = aggregate(F.pad(planes, self.pads))
         self.memory: PlainMemory | None = None
@@ -119,7 +120,7 @@ class Plain:
     @torch.inference_mode()
     def step(self, image: Image) -> Tensor:
         self.time += 1
-        query = self.network.encode_query(self.network.prepare(torch.from_numpy(image)))
+        query = self.network.encode_query(self.network.prepare(torch.from_numpy(image).to(self.device)))
         assert self.memory is not None
         due = self.time % EVERY == 0
         self.predict(query, self.memory.read(query), due)

@@ -130,7 +130,7 @@ def compare(size: Any, side: int, rounds: int) -> None:
         masks = {}
         for name, network in networks.items():
             start = time.process_time()
-            encoded = network.encode(video_image(image, side), constants[name])
+            encoded = network.encode(video_image(image, side, torch.device("cpu")), constants[name])
             middle = time.process_time()
             record = steps[name].track(encoded, {1: view})[1]
             end = time.process_time()

@@ -2,7 +2,8 @@
 
 Operations get the values that they would get on a GPU, so that steps that depend on values run as well. An
 operation on tensors of two devices fails as it does on a GPU, and whatever makes the processor wait for
-the device is counted. A download that does not wait holds wrong values until something else has waited.
+the device is counted. A download that does not wait holds wrong values until something else has waited. An
+upload waits unless it comes from pinned memory and is said to be ``non_blocking``.
 """
 
 from __future__ import annotations
@@ -138,6 +139,12 @@ class LogicalDevice(TorchDispatchMode):
 def run(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Run an operation on the inner tensors, where the devices of its tensors agree."""
     name = func.overloadpacket.__name__
+    if name == "is_pinned":
+        return False
+    if name in ("pin_memory", "_pin_memory"):
+        pinned: Tensor = args[0].clone()
+        pinned.is_pinned_here = True  # type: ignore[attr-defined]
+        return pinned
     flat, spec = tree_flatten((tuple(args), kwargs))
     tensors = [value for value in flat if isinstance(value, Tensor)]
     logical = [value for value in tensors if isinstance(value, LogicalTensor)]
@@ -148,6 +155,12 @@ def run(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
             indices = name in ("index", "index_put", "index_put_") and value is not tensors[0]
             if not isinstance(value, LogicalTensor) and value.ndim and not indices:
                 raise RuntimeError(f"{func}: tensors on {DEVICE.type} and cpu, {tuple(value.shape)}")
+    if moves and moved and not logical:
+        (source,) = tensors
+        if not kwargs.get("non_blocking"):
+            LogicalTensor.waits[f"upload {caller()}"] += 1
+        elif not getattr(source, "is_pinned_here", False):
+            raise RuntimeError("an upload that does not wait must read pinned memory")
     later = bool(logical) and moves and moved is False and bool(kwargs.get("non_blocking"))
     if logical and not later and waits_for_device(name, tensors, moved):
         LogicalTensor.waits[f"{name} {caller()}"] += 1

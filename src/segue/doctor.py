@@ -65,11 +65,12 @@ def _graphics() -> Facts:
 
 
 def _device() -> Facts:
-    from segue.layers.running import choose_device, has_bfloat16, has_int8
+    from segue.layers.running import choose_device, has_bfloat16, has_float16, has_int8
 
     device = choose_device(None)
     integers = f", 8-bit integers {_yes(has_int8())}" if device.type == "cpu" else ""
-    yield "default device", f"{device}, bfloat16 {_yes(has_bfloat16(device))}{integers}"
+    half = "" if device.type == "cpu" else f", float16 {_yes(has_float16(device))}"
+    yield "default device", f"{device}, bfloat16 {_yes(has_bfloat16(device))}{half}{integers}"
 
 
 def _layers() -> Facts:

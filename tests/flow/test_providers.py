@@ -18,6 +18,7 @@ from segue.flow import DIS, RAFT, Farneback, FlowImages, FlowProvider, flow_prov
 from segue.flow import providers as module
 from segue.types import Image
 from segue.weights import write_checkpoint
+from tests.logical_device import DEVICE, LogicalDevice
 
 
 def textured(height: int = 96, width: int = 128) -> Image:
@@ -85,6 +86,9 @@ def test_raft_sees_padded_images_and_its_last_answer_counts(
     flow = provider(first, second)
     expected = (second[..., :2].astype(np.float32) - first[..., :2]) / 127.5
     np.testing.assert_allclose(flow, expected, atol=1e-6)
+    with LogicalDevice():
+        there = flow_provider("raft", tmp_path / "raft.safetensors", DEVICE)
+        np.testing.assert_allclose(there(first, second), expected, atol=1e-6)
 
 
 class Moved:

@@ -114,6 +114,7 @@ def compare(golden: Golden, case: str, rows: list[VideoResult], tolerance: Toler
     worst = dict.fromkeys(("low", "mask", "score", "iou", "pointer"), 0.0)
 
     def note(name: str, found: Any, wanted: Any) -> None:
+        found = found.cpu() if isinstance(found, torch.Tensor) else found
         if not np.isnan(np.asarray(wanted, float)).any():
             found, wanted = np.asarray(found, float), np.asarray(wanted, float)
             worst[name] = max(worst[name], float(np.abs(found - wanted).max(initial=0.0)))
@@ -130,7 +131,7 @@ def compare(golden: Golden, case: str, rows: list[VideoResult], tolerance: Toler
                 assert (wanted == -1024).all()
                 continue
             assert record.low_res_masks is not None
-            low = record.low_res_masks[0, 0].numpy()
+            low = record.low_res_masks[0, 0].cpu().numpy()
             step = len(low) // len(wanted)
             low = low[::step, ::step]
             absent = wanted == -1024

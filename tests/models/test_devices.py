@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import segue
 from segue.flow.providers import Farneback
-from segue.layers.running import inference_copy
+from segue.layers.running import inference_copy, to_device
 from segue.models.deeplab import DeepLabV3
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.nanodet import NanoDetPlus
@@ -26,6 +26,7 @@ from segue.models.hofam import HOFAM, FlowMode
 from segue.models.memory.components import label_components, suppress_distant_components
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.mustan import MUSTAN1, MUSTAN2
+from segue.models.sam2.images import video_image
 from segue.models.sam2.network import SAM2
 from segue.models.seqformer import SeqFormer, Size
 from segue.prompts.detectors import DiscoveryDetector, NetworkDetector, SemanticDetector
@@ -126,6 +127,45 @@ def test_instances_on_a_device(name: str) -> None:
         found = [session.step(frame) for frame in FRAMES]
         rest = list(session.finish())
     assert sum(result is not None for result in found) + len(rest) == len(FRAMES)
+
+
+@pytest.mark.parametrize(("name", "by_network"), [("msstsvis-lite", 2), ("seqformer", 0)])
+def test_a_window_of_instances_waits_once_for_each_frame(name: str, by_network: int) -> None:
+    torch.manual_seed(0)
+    frames, _ = clip(11, 17, 64, 96, 4)
+    with LogicalDevice():
+        options = WindowOptions(short_side=64, top=4, score=0.0)
+        session = InstanceSession(INSTANCES[name]().eval(), options, device=str(DEVICE))
+        for frame in frames[:10]:
+            session.step(frame)
+        waits = count(lambda: [session.step(frame) for frame in frames[10:]])
+    # Which queries are likely, their overlap, their vectors, and the known objects.
+    assert waits.total() == 7 + 4 + by_network, waits
+
+
+def test_an_upload_that_does_not_wait_needs_pinned_memory() -> None:
+    values = torch.arange(3)
+    with LogicalDevice():
+        waits = count(lambda: values.to(DEVICE))
+        with pytest.raises(RuntimeError, match="pinned"):
+            values.to(DEVICE, non_blocking=True)
+    assert waits.total() == 1
+    with LogicalDevice():
+        assert torch.equal(to_device(values, DEVICE).cpu(), values)
+        assert not count(lambda: to_device(values, DEVICE))
+
+
+def test_frames_of_sam2_are_resized_on_a_device_as_by_pillow() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (90, 150, 3), dtype=np.uint8)
+    for image in (noise, FRAMES[0], np.full((40, 30, 3), 255, np.uint8)):
+        for side in (64, 128, 256):
+            expected = video_image(image, side, torch.device("cpu"))
+            with LogicalDevice():
+                found = video_image(image, side, DEVICE).cpu()
+            steps = (found - expected).abs() * 255 * 0.227  # deviations are .224 to .229
+            assert steps.max() < 2.1
+            assert steps.mean() < 0.5
 
 
 def test_the_small_instance_network_waits_twice_for_a_clip() -> None:

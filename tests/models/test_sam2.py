@@ -53,7 +53,7 @@ def constants(sam2_network: SAM2) -> Constants:
 
 @pytest.fixture(scope="module")
 def image() -> Tensor:
-    return video_image(clip(7, 12, 96, 144, 2)[0][0], SIDE)
+    return video_image(clip(7, 12, 96, 144, 2)[0][0], SIDE, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,9 @@ def test_the_image_encoder(
 ) -> None:
     parts = golden("sam2_modules")
     parts.check("input_pil", image[0, :, ::8, ::8])
-    parts.check("input_tv", still_image(clip(7, 12, 96, 144, 2)[0][0], SIDE)[0, :, ::8, ::8])
+    parts.check(
+        "input_tv", still_image(clip(7, 12, 96, 144, 2)[0][0], SIDE, torch.device("cpu"))[0, :, ::8, ::8]
+    )
     parts.check("pos_embed", constants.trunk[0, ::4, ::4, ::8])
     trunk = sam2_network.image_encoder.trunk
     parts.check("pos_embed_256", trunk.position(256, 256)[0, ::32, ::32, ::16])

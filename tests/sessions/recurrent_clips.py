@@ -81,10 +81,11 @@ def run(
     prompts: Mapping[int, Array],
     sizes: Callable[[Any], Any],
     removed: Mapping[int, int] | None = None,
+    device: str = "cpu",
 ) -> Run:
     """Follow a clip; ``sizes`` looks at the tracker after each frame, ``removed`` names objects by frame."""
     frames = video(name)[0]
-    session = TrackSession(network, schedule, device="cpu")
+    session = TrackSession(network, schedule, device=device)
     ids = sorted({int(i) for mask in prompts.values() for i in np.unique(mask) if i})
     found = Run(
         np.zeros((len(frames), len(ids), *frames.shape[1:3]), np.float32),

@@ -58,10 +58,14 @@ class Run:
 
 
 def stepped(
-    network: MemoryNetwork, frames: Array, prompts: Mapping[int, Array], schedule: Schedule | None = None
+    network: MemoryNetwork,
+    frames: Array,
+    prompts: Mapping[int, Array],
+    schedule: Schedule | None = None,
+    device: str = "cpu",
 ) -> Run:
     """Run a clip through a session, frame by frame."""
-    session = segue.TrackSession(network, schedule, device="cpu")
+    session = segue.TrackSession(network, schedule, device=device)
     steps = (session.step(Frame(t, t / 25, image), prompts.get(t)) for t, image in enumerate(frames))
     return Run({result.index: result for result in steps}, len(frames))
 

@@ -57,7 +57,7 @@ def square(row: int, column: int, size: int = 3, frames: int = 2) -> Tensor:
 
 
 def instance(look: Tensor, scores: list[float], masks: Tensor) -> Instance:
-    return Instance(look, torch.tensor(scores), masks)
+    return Instance(look.numpy(), np.array(scores, np.float32), masks)
 
 
 def ids(tracks: Tracks, *found: Instance, shared: int = 2, keep: int = 2) -> list[int]:

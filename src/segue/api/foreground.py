@@ -81,7 +81,7 @@ def foreground(
         warm_up: frames at the start of each scene with empty masks.
         fps: read this many frames per second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: bfloat16 or 8-bit integers, where the device is faster with them.
+        fast: half precision or 8-bit integers, where the device is faster with them.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
         progress: called after each result with the number of results so far and the expected one, or None.

@@ -61,7 +61,7 @@ def instances(
         short_side: resize frames to this short side in pixels; None is the network's value; not for
             detectors.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: bfloat16 or 8-bit integers, where the device is faster with them; a detector stays in float32.
+        fast: half precision or 8-bit integers, where the device is faster with them; detectors: float32.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
         progress: called after each result with the number of results so far and the expected one, or None.

@@ -97,7 +97,7 @@ def track(
         settings: further settings of the network by name, such as ``{"long_term": True}``; `segue weights
             list NAME` lists them, and the page of the network explains them.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: bfloat16 or 8-bit integers, where the device is faster with them.
+        fast: half precision or 8-bit integers, where the device is faster with them.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
         fit: resize given masks of another size instead of refusing them.

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 
 from segue.errors import FlowError
 from segue.inputs import user_path
+from segue.layers.running import to_device
 from segue.types import FlowName as FlowName
 from segue.types import Image
 from segue.weights.loading import load_strict
@@ -99,7 +100,7 @@ class RAFT:
 
     @torch.inference_mode()
     def __call__(self, first: Image, second: Image) -> Flow:
-        images = torch.from_numpy(np.stack([first, second])).to(self._device).movedim(-1, 1)
+        images = to_device(torch.from_numpy(np.stack([first, second])), self._device).movedim(-1, 1)
         height, width = images.shape[-2:]
         below, right = (max(-side % RAFT_STRIDE, RAFT_SMALLEST - side) for side in (height, width))
         padded = F.pad(images.float() / 127.5 - 1, (0, right, 0, below), mode="replicate")
@@ -107,15 +108,20 @@ class RAFT:
         return np.ascontiguousarray(flow.movedim(0, -1).cpu().numpy(), np.float32)
 
 
-def flow_provider(name: FlowName | str | Path, weights: str | os.PathLike[str] | None = None) -> FlowProvider:
+def flow_provider(
+    name: FlowName | str | Path,
+    weights: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "cpu",
+) -> FlowProvider:
     """Make a provider of optical flow.
 
     Args:
         name: ``dis``, ``farneback`` or ``raft``.
         weights: weight file of RAFT; the others have none.
+        device: where RAFT runs; the others run on the CPU.
 
     Returns:
-        A callable that takes two images and gives their flow; RAFT runs on the CPU.
+        A callable that takes two images and gives their flow.
 
     Raises:
         FlowError: there is none of this name, or something that it needs is missing.
@@ -127,7 +133,7 @@ def flow_provider(name: FlowName | str | Path, weights: str | os.PathLike[str] |
     if name == "raft":
         if weights is None:
             raise FlowError("raft needs a file with the weights of torchvision's raft_small")
-        return RAFT(weights)
+        return RAFT(weights, device)
     return DIS() if name == "dis" else Farneback()
 
 

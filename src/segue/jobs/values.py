@@ -315,7 +315,7 @@ class VideoJob(OptionModel):
     """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
 
     fast: bool = option(False, "Model")
-    """Use bfloat16 or 8-bit integers, where the device is faster with them."""
+    """Use half precision or 8-bit integers, where the device is faster with them."""
 
     given: tuple[RuntimeInput, ...] = ()
     """Objects of a program that took part; a job with some is run by a program that has them."""

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.pieces import cat
+from segue.layers.running import to_device
 
 Similarity = Literal["l2", "dot"]
 
@@ -144,7 +145,8 @@ class Corners:
         sizes = [w for _, w in shapes], [h for h, _ in shapes]
         around = [[step * down + heads * right for step in steps] for down in (0, 1) for right in (0, 1)]
         # A number for each point, not each level: a processor is slow with few neighbouring numbers.
-        numbers = torch.tensor([*sizes, steps, begins, *around], dtype=torch.int32, device=device)
+        rows = [*sizes, steps, begins, *around]
+        numbers = to_device(torch.tensor(rows, dtype=torch.int32), device)
         of_head = numbers.repeat_interleave(count, 1)
         *limits, self._steps, begin = of_head[:4].repeat(1, heads)
         self._limits = [limit.float() for limit in limits]

@@ -27,6 +27,9 @@ def normalise(image: Tensor) -> Tensor:
 
 def normalise_planes(frames: Tensor) -> Tensor:
     """(N, 3, H, W) RGB in [0, 1] → the same with mean 0 and deviation 1 over ImageNet."""
+    if frames.device.type != "cpu":  # where new constants would wait for the device
+        planes = zip(frames.unbind(1), MEAN, STD, strict=True)
+        return torch.stack([(plane - mean) / std for plane, mean, std in planes], 1)
     # Constants for whole rows: three values at a time take PyTorch ten times as long where channels are last.
     width = frames.shape[-1]
     rows: Tensor = frames.new_tensor((MEAN, STD)).repeat(1, width).view(2, width, 3)

@@ -64,6 +64,13 @@ def has_bfloat16(device: torch.device) -> bool:
     return any(getattr(torch.cpu, unit, bool)() for unit in units)
 
 
+def has_float16(device: torch.device) -> bool:
+    """Whether float16 is faster than float32 here: on CUDA GPUs with tensor cores, and on Apple's GPUs."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (7, 0)
+    return device.type == "mps"
+
+
 def has_int8() -> bool:
     """Whether convolutions of 8-bit integers are faster than float32 on this processor: with AVX512-VNNI."""
     has_instructions = bool(getattr(torch.cpu, "_is_vnni_supported", bool)())
@@ -72,8 +79,9 @@ def has_int8() -> bool:
 
 
 def choose_precision(network: object, device: torch.device, fast: bool) -> torch.dtype:
-    """What convolutions are computed in: float32, or with ``fast`` int8 or bfloat16 where that is faster.
+    """What convolutions are computed in: float32, or with ``fast`` what is faster on the device.
 
+    On a GPU that is bfloat16, or float16 where the hardware lacks bfloat16; on a processor int8 or bfloat16.
     int8 is for networks that name, in ``int8_parts``, the parts that lose nothing by it.
     """
     if not fast:
@@ -81,28 +89,33 @@ def choose_precision(network: object, device: torch.device, fast: bool) -> torch
     integers = device.type == "cpu" and hasattr(network, "int8_parts")
     if integers and has_int8() and wanted_compilation(device) is None:
         return torch.int8
-    return torch.bfloat16 if has_bfloat16(device) else torch.float32
+    if has_bfloat16(device):
+        return torch.bfloat16
+    return torch.float16 if has_float16(device) else torch.float32
 
 
 def dtype_of_maps(precision: torch.dtype) -> torch.dtype:
-    """Type of the images and maps of a network whose convolutions are computed in a precision."""
-    return torch.float32 if precision == torch.int8 else precision
+    """Type of the weights and images of a network whose convolutions are computed in a precision.
+
+    float16 has a narrow range: autocast uses it for convolutions and products alone.
+    """
+    return torch.bfloat16 if precision == torch.bfloat16 else torch.float32
 
 
 @contextmanager
-def own_precision(device: torch.device) -> Iterator[None]:
-    """Inside, autocast is off and new tensors are float32, whatever the program has set.
+def own_precision(device: torch.device, precision: torch.dtype = torch.float32) -> Iterator[None]:
+    """Inside, new tensors are float32, and autocast is on for float16 alone, whatever the program has set.
 
     PyTorch has one default type for the whole process, which is set back afterwards.
     """
-    default = torch.get_default_dtype()
+    default, half = torch.get_default_dtype(), precision == torch.float16
     mixed = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
-    if default == torch.float32 and not mixed:
+    if default == torch.float32 and not mixed and not half:
         yield
         return
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.autocast(device.type, enabled=False) if mixed else nullcontext():
+        with torch.autocast(device.type, torch.float16, enabled=half) if mixed or half else nullcontext():
             yield
     finally:
         torch.set_default_dtype(default)
@@ -130,13 +143,21 @@ def inference_copy(network: Network, device: torch.device, precision: torch.dtyp
         copy = copy.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         if compilation is not None:
             compile_parts(copy, compilation)
-        elif device.type == "cpu" and can_fuse():
+        elif device.type == "cpu" and can_fuse() and precision != torch.float16:
             use_fused(copy)
             if precision == torch.int8:
                 use_int8(copy, copy.int8_parts)
             if dtype == torch.float32:
                 use_fused_linear(copy)
     return cast(Network, copy)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Upload a tensor; on a GPU the processor goes on meanwhile."""
+    if device.type in ("cpu", "mps") or tensor.device.type != "cpu":
+        return tensor.to(device)
+    # PyTorch gives pinned memory to nobody else before the copies from it are done.
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def to_cpu(*tensors: Tensor) -> list[Tensor]:

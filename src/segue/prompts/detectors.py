@@ -16,6 +16,7 @@ from segue.arrays import BoolArray, Float32Array, FloatingArray, as_array
 from segue.conversions.supervision import labels_of
 from segue.errors import PromptError
 from segue.inputs import check_choice, kind_of
+from segue.layers.running import to_device
 from segue.masks import fill_boxes
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import suppress
@@ -80,7 +81,7 @@ class NetworkDetector:
         Returns:
             Boxes in pixels, scores in [0, 1], class numbers and masks of all that the network finds.
         """
-        found: Detections = self._network(as_planes(image).to(self._device)[0])
+        found: Detections = self._network(as_planes(image, self._device)[0])
         return found
 
 
@@ -260,7 +261,7 @@ class SemanticDetector:
         from scipy import ndimage  # late, for a quick start
 
         frame = as_frame(frame)
-        probabilities = self._network(as_planes(frame.image).to(self._device))[0].softmax(0).cpu().numpy()
+        probabilities = self._network(as_planes(frame.image, self._device))[0].softmax(0).cpu().numpy()
         winner = probabilities.argmax(0)
         planes, scores, labels = [], [], []
         for label in np.unique(winner[winner > 0]).tolist():
@@ -332,7 +333,7 @@ class DiscoveryDetector:
     def __call__(self, frame: FrameLike, *_: FrameLike) -> Segmentation:
         """The most prominent object of a frame."""
         frame = as_frame(frame)
-        features, grid = self._network.dense(as_planes(frame.image).to(self._device), self.which)
+        features, grid = self._network.dense(as_planes(frame.image, self._device), self.which)
         rows = features[0].float().cpu().numpy()
         found = pixels_of_patches(discover(rows, grid), self._network.patch, frame.size)
         mask = found.astype(np.uint8)
@@ -343,6 +344,7 @@ class DiscoveryDetector:
         return found_in(frame, mask)
 
 
-def as_planes(image: Image) -> Tensor:
-    """Image (H, W, 3), uint8 → (1, 3, H, W), float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+def as_planes(image: Image, device: torch.device) -> Tensor:
+    """Image (H, W, 3), uint8 → (1, 3, H, W) on a device, float32 in [0, 1]."""
+    pixels = to_device(torch.from_numpy(np.ascontiguousarray(image)), device)
+    return pixels.permute(2, 0, 1)[None].float() / 255

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from segue.arrays import Float32Array
+from segue.layers.running import to_device
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, PixelWindow, Stroke
 from segue.prompts.planes import (
@@ -165,7 +166,8 @@ class Prompter(ImagePrompter):
         """The answers of the network in each of some windows, which are asked together."""
         side = CLICK_SIDE if look == "find" else SIDE
         places = [pixels(window, self.size) for window in windows]
-        planes = [torch.from_numpy(_draw(prompts, place, side)).to(self._device)[None] for place in places]
+        drawn = [torch.from_numpy(_draw(prompts, place, side)) for place in places]
+        planes = [to_device(each, self._device)[None] for each in drawn]
         with self._guard():
             logits, quality = self._network.decode(self._features(look, places, side), _views(planes, side))
         answers = []
@@ -182,7 +184,8 @@ class Prompter(ImagePrompter):
         new = list(dict.fromkeys(place for place in places if (look, place) not in self._crops))
         if new:
             crops = [resized(self.image[y0:y1, x0:x1], side) for x0, y0, x1, y1 in new]
-            images = [torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None] / 255 for crop in crops]
+            pixels = [to_device(torch.from_numpy(crop), self._device) for crop in crops]
+            images = [each.permute(2, 0, 1)[None] / 255 for each in pixels]
             planes = _views(images, side).contiguous(memory_format=torch.channels_last)
             maps = (level.chunk(len(new)) for level in self._network.encode(planes))
             self._crops.update(zip(((look, place) for place in new), zip(*maps, strict=True), strict=True))

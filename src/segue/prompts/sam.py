@@ -36,7 +36,7 @@ class SAM2Stills:
     @torch.inference_mode()
     def encode(self, image: Image) -> tuple[Encoded, Tensor]:
         """Features of an image, and the map that the decoder reads."""
-        square = still_image(image, self.side).to(self.device, self._dtype)
+        square = still_image(image, self.side, self.device).to(self._dtype)
         with self._guard():
             encoded = self.network.encode(square, self._constants)
             return encoded, self.network.without_memory(encoded.coarse)

@@ -118,7 +118,7 @@ def run(
         workers: number of worker processes; None is one for each GPU, without GPUs one for each core.
         resume: continue an interrupted run.
         device: where networks run; None takes a GPU if there is one.
-        fast: bfloat16 or 8-bit integers, where the device is faster with them.
+        fast: half precision or 8-bit integers, where the device is faster with them.
         observer: receives the progress.
 
     Returns:

@@ -64,7 +64,7 @@ class ForegroundSession(ExplainedSession):
             or ``never``; None is never.
         warm_up: frames of each scene whose masks are empty while the background is learnt.
         device: None takes a GPU if there is one; for networks.
-        fast: bfloat16 or 8-bit integers, where the device is faster with them; for networks.
+        fast: half precision or 8-bit integers, where the device is faster with them; for networks.
 
     Example:
         >>> session = ForegroundSession("mustan-lite")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.arrays import Float32Array
+from segue.layers.running import to_cpu
 from segue.sessions.association import assign, next_id
 
 OVERLAP_WEIGHT, EMBEDDING_WEIGHT, CLASS_WEIGHT = 1.0, 0.5, 0.5
@@ -24,8 +27,8 @@ MOMENTUM = 0.7  # part of the old embedding and class scores that a known object
 class Instance:
     """An object of a window, or one that is tracked from window to window."""
 
-    embedding: Tensor  # of its query, (C,)
-    class_scores: Tensor  # (classes,), in 0..1
+    embedding: Float32Array  # of its query, (C,)
+    class_scores: Float32Array  # (classes,), in 0..1
     masks: Tensor  # (T, h, w), bool, at stride 4; of a tracked one on the frames that the next window shares
     id: int = 0
     missing: int = 0  # windows since it was last found
@@ -73,38 +76,60 @@ class Tracks:
         if not self.known or not found:
             return {}
         before = torch.stack([track.masks for track in self.known])
-        now = torch.stack([new.masks[:shared] for new in found])
-        overlap, together = _overlap(before, now)
+        overlap = Overlap.of(before, torch.stack([new.masks[:shared] for new in found]))
+        together = overlap.both > 0
         similarity = _likeness([track.embedding for track in self.known], [new.embedding for new in found])
         agreement = _likeness(
             [track.class_scores for track in self.known], [new.class_scores for new in found]
         )
-        likeness = OVERLAP_WEIGHT * overlap + EMBEDDING_WEIGHT * similarity + CLASS_WEIGHT * agreement
+        likeness = OVERLAP_WEIGHT * overlap.iou + EMBEDDING_WEIGHT * similarity + CLASS_WEIGHT * agreement
         # Both in sight but apart: they are two, however alike.
-        apart = ~together & before.flatten(1).any(1)[:, None] & now.flatten(1).any(1)
+        apart = ~together & (overlap.first > 0)[:, None] & (overlap.second > 0)
         possible = ~apart & (together | (similarity >= EMBEDDING_ALONE)) & (likeness >= ENOUGH)
-        pairs = assign(likeness.float().cpu().numpy(), possible.cpu().numpy())
+        pairs = assign(likeness, possible)
         return {column: self.known[row] for row, column in pairs.items()}
 
 
-def _likeness(known: Sequence[Tensor], found: Sequence[Tensor]) -> Tensor:
+def _likeness(known: Sequence[Float32Array], found: Sequence[Float32Array]) -> Float32Array:
     """Cosine similarity of vectors, (N, M)."""
-    return F.cosine_similarity(torch.stack([*known])[:, None], torch.stack([*found])[None], dim=-1)
+    rows, columns = (torch.from_numpy(np.stack(vectors)) for vectors in (known, found))
+    return np.asarray(F.cosine_similarity(rows[:, None], columns[None], dim=-1).numpy(), np.float32)
 
 
-def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Intersection over union of masks (n, t, h, w) and (m, t, h, w) over all frames; and where they meet."""
-    flat_a, flat_b = a.flatten(1).float(), b.flatten(1).float()
-    both = flat_a @ flat_b.T
-    union = flat_a.sum(1)[:, None] + flat_b.sum(1)[None] - both
-    return both / union.clamp(min=1), both > 0
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """How two sets of masks overlap over all frames.
+
+    Attributes:
+        first, second: pixels of each mask, (N,) and (M,).
+        both: pixels of each pair, (N, M).
+    """
+
+    first: Float32Array
+    second: Float32Array
+    both: Float32Array
+
+    @classmethod
+    def of(cls, a: Tensor, b: Tensor) -> Overlap:
+        """Measure masks (N, t, h, w) and (M, t, h, w), bool, on their device, which is waited for once."""
+        flat_a, flat_b = a.flatten(1).float(), b.flatten(1).float()
+        sizes = to_cpu(flat_a.sum(1), flat_b.sum(1), flat_a @ flat_b.T)
+        return cls(*(np.asarray(size.numpy(), np.float32) for size in sizes))
+
+    @property
+    def iou(self) -> Float32Array:
+        """Intersection over union of each pair, (N, M)."""
+        union = self.first[:, None] + self.second[None] - self.both
+        return np.asarray(self.both / np.maximum(union, 1), np.float32)
 
 
-def suppress(masks: Tensor, limit: float) -> list[int]:
-    """Indices of masks (K, T, h, w), best first, that overlap no better one by more than ``limit``."""
-    overlap, _ = _overlap(masks, masks)
-    kept: list[int] = []
-    for i in range(len(masks)):
-        if all(overlap[i, j] <= limit for j in kept):
+def distinct(overlap: Overlap, limit: float) -> list[int]:
+    """Places of masks that are not empty, best first, and overlap no better one by more than ``limit``.
+
+    ``overlap`` is that of the masks with themselves.
+    """
+    iou, kept = overlap.iou, list[int]()
+    for i in range(len(iou)):
+        if all(iou[i, j] <= limit for j in kept):
             kept.append(i)
-    return kept
+    return [i for i in kept if overlap.first[i] > 0]

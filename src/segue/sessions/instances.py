@@ -14,10 +14,11 @@ from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import check_number, whole_number
+from segue.layers.running import to_cpu, to_device
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
-from segue.sessions.instance_tracks import Instance, Tracks, suppress
+from segue.sessions.instance_tracks import Instance, Overlap, Tracks, distinct
 from segue.sessions.networks import instance_network
 from segue.sessions.official import SHORT_SIDE, as_tensor, resized, upsample
 from segue.sessions.session import ExplainedSession
@@ -99,7 +100,7 @@ class InstanceSession(ExplainedSession):
         options: windows and thresholds.
         names: name of each class channel.
         device: None takes a GPU if there is one.
-        fast: bfloat16 or 8-bit integers, where the device is faster with them.
+        fast: half precision or 8-bit integers, where the device is faster with them.
     """
 
     finds = "instances are"
@@ -166,21 +167,32 @@ class InstanceSession(ExplainedSession):
             masks = network.mask_logits(memory, decoded, 0, queries).float()
             embeddings = network.embeddings(decoded)[0, queries].float()
         inside = masks > 0
-        kept = [i for i in suppress(inside, DUPLICATE) if inside[i].any()][: options.top]
-        found = [Instance(embeddings[i], scores[queries[i]], inside[i]) for i in kept]
+        kept = distinct(Overlap.of(inside, inside), DUPLICATE)[: options.top]
+        places = to_device(torch.tensor(kept, dtype=torch.int64), masks.device)
+        masks, inside, queries = masks[places], inside[places], queries[places]
+        known = (values.numpy() for values in to_cpu(embeddings[places], scores[queries]))
+        found = [Instance(*parts) for parts in zip(*known, inside, strict=True)]
         looks = None
         if self._explains:
-            looks = network.attention(memory, decoded, queries[kept]).cpu().numpy()
-        return _Seen(found, masks[kept], looks)
+            looks = network.attention(memory, decoded, queries).cpu().numpy()
+        return _Seen(found, masks, looks)
 
     @torch.inference_mode()
     def _follow(self, seen: _Seen, keep: int) -> None:
         """Queue the results of the new frames of the window, and keep its last ``keep`` frames."""
         tracks, looks = self._tracks.update(seen.found, self._shared, keep), seen.looks
         ids = [track.id for track in tracks]
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        by_id = to_device(torch.tensor(order, dtype=torch.int64), seen.masks.device)
+        many = max(ids, default=0) > 255
+        labels = torch.tensor(ids, dtype=torch.int32 if many else torch.uint8)
+        labels = to_device(labels, seen.masks.device)
         for t in range(self._shared, len(self._frames)):
-            pending = self._frames[t]
-            result = self._segment(pending, seen.masks[:, t], tracks)
+            pending, logits = self._frames[t], seen.masks[:, t]
+            shown = compose(upsample(logits, pending.size), labels)
+            mask, kept = (part.numpy() for part in to_cpu(shown, logits[by_id].half()))
+            mask = mask.astype(np.uint16) if many else mask
+            result = self._segment(pending, mask, kept, [tracks[k] for k in order])
             strip = None if looks is None else attention_strip(pending.image, result.mask, looks[:, t], ids)
             self._due.append((result, strip))
         self._frames = self._frames[len(self._frames) - keep :]
@@ -200,29 +212,25 @@ class InstanceSession(ExplainedSession):
         """Encode frames together."""
         return self._network.encode(as_tensor([each.image for each in frames], self.device, self._dtype))
 
-    def _segment(self, pending: _Pending, logits: Tensor, tracks: Sequence[Instance]) -> Segmentation:
-        """The result for one frame from the mask logits (K, h, w) of its instances."""
-        ids = [track.id for track in tracks]
-        mask = compose(upsample(logits, pending.size), ids)
+    def _segment(
+        self, pending: _Pending, mask: IndexMask, logits: npt.NDArray[Any], tracks: Sequence[Instance]
+    ) -> Segmentation:
+        """The result for one frame from the mask and the logits (K, h, w) of its instances, ids ascending."""
         extents, objects = measure(mask), []
-        for track in sorted(tracks, key=lambda track: track.id):
+        for track in tracks:
             extent, label = extents.get(track.id), self._names.get(track.label, str(track.label))
             where = () if extent is None else (extent.box, extent.area)
             objects.append(ObjectInfo(track.id, label, track.score, *where))
-        order = [ids.index(item.id) for item in objects]
-        lazily = functools.partial(_probabilities, logits[order].half().cpu(), pending.size)
+        lazily = functools.partial(_probabilities, torch.from_numpy(logits), pending.size)
         return Segmentation(pending.index, pending.time, mask, tuple(objects), lazily)
 
 
-def compose(logits: Tensor, ids: Sequence[int]) -> IndexMask:
-    """Index mask (H, W) of mask logits (K, H, W): each pixel takes the first largest logit."""
+def compose(logits: Tensor, ids: Tensor) -> Tensor:
+    """Index mask (H, W) of mask logits (K, H, W): each pixel takes the id of the first largest logit."""
     if len(ids) == 0:
-        return np.zeros(tuple(logits.shape[-2:]), np.uint8)
+        return ids.new_zeros(logits.shape[-2:])
     best = logits.max(0)
-    dtype = torch.int32 if max(ids) > 255 else torch.uint8
-    table = torch.tensor(ids, dtype=dtype, device=logits.device)
-    mask = torch.where(best.values > 0, table[best.indices], 0).cpu().numpy()
-    return mask.astype(np.uint16) if dtype == torch.int32 else mask
+    return torch.where(best.values > 0, ids[best.indices], 0)
 
 
 def _probabilities(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:

@@ -85,7 +85,7 @@ def foreground_segmenter(
     if named and foreground_capabilities(prepared.network).flow:
         flow = getattr(prepared.network, "flow_name", None) or "dis" if flow is None else flow
         in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
-        provider = None if in_files else flow_provider(flow, flow_weights)
+        provider = None if in_files else flow_provider(flow, flow_weights, prepared.device)
     return NetworkSegmenter(prepared, flow=provider)
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.layers.running import to_device
 from segue.masks import decode_rle, resize_mask
 from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
@@ -41,7 +42,7 @@ def whole_clip(
         size: height and width of the masks.
         short_side: images are resized to this short side, in pixels.
         device: None takes a GPU if there is one.
-        fast: bfloat16 or 8-bit integers, where the device is faster with them.
+        fast: half precision or 8-bit integers, where the device is faster with them.
 
     Returns:
         At most ten entries with ``video_id`` (1), ``score`` (0..1), ``category_id`` (channel of the class
@@ -104,7 +105,7 @@ def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
 
 def as_tensor(images: Sequence[Image], device: torch.device, dtype: torch.dtype) -> Tensor:
     """Images of one size → (1, T, 3, H, W) in [0, 1]. ``images``: RGB (H, W, 3), uint8, T of them."""
-    stacked = torch.from_numpy(np.stack(images)).to(device)
+    stacked = to_device(torch.from_numpy(np.stack(images)), device)
     return (stacked.permute(0, 3, 1, 2).to(dtype) / 255)[None]
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from segue.arrays import Float32Array, UInt8Array
 from segue.flow.providers import FlowImages, FlowProvider
+from segue.layers.running import to_device
 from segue.models.base import (
     PLAIN_STAGES,
     Features,
@@ -110,7 +111,7 @@ class NetworkSegmenter(Segmenter):
     Args:
         network: in evaluation mode; it is not changed.
         device: None takes a GPU if there is one.
-        fast: bfloat16 or 8-bit integers, where the device is faster with them.
+        fast: half precision or 8-bit integers, where the device is faster with them.
     """
 
     def __init__(
@@ -198,13 +199,13 @@ class NetworkSegmenter(Segmenter):
 
     def _tensor(self, planes: npt.NDArray[np.uint8]) -> Tensor:
         """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
-        known = torch.from_numpy(planes.copy()).to(self._device, self._dtype)[None].div_(255)
+        known = to_device(torch.from_numpy(planes.copy()), self._device).to(self._dtype)[None].div_(255)
         return extended(known, self._network.size_multiple)
 
     def _prepared(self, image: Image) -> Tensor:
         """An image as the network takes it, (1, 3, h, w) in [0, 1]."""
         # A copy, because PyTorch complains of images that are read-only.
-        pixels = torch.from_numpy(np.array(image, order="C")).to(self._device)
+        pixels = to_device(torch.from_numpy(np.array(image, order="C")), self._device)
         frames = pixels[None].permute(0, 3, 1, 2).to(self._dtype).div_(255)
         return extended(frames, self._network.size_multiple).contiguous(memory_format=torch.channels_last)
 

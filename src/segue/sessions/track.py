@@ -16,7 +16,7 @@ from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
-from segue.layers.running import own_precision, to_cpu
+from segue.layers.running import own_precision, to_cpu, to_device
 from segue.masks import measure
 from segue.models.base import (
     FramePrompts,
@@ -54,7 +54,7 @@ class TrackSession(Checkpointable, Session):
             ``segue.load(name, device="cpu")`` gives it. Sessions of one name share it, too.
         schedule: what becomes memory and how it is read; None is the network's own.
         device: None takes a GPU if there is one.
-        fast: bfloat16 or 8-bit integers, where the device is faster so; masks may differ by a few pixels.
+        fast: half precision or 8-bit integers, where the device is faster so; a few pixels may differ.
         fit: resize given masks of another size instead of refusing them.
         prompter: what turns boxes and points into masks; None is the network, if it takes them itself, else
             what goes with its name, which is segue-prompt for most networks and for one without a name.
@@ -182,7 +182,7 @@ class TrackSession(Checkpointable, Session):
             found = _NO_PROMPTS
         else:
             found = prompts if isinstance(prompts, FramePrompts) else self.resolve(frame, prompts)
-        given = replace(found, mask=found.mask.to(self.device)) if found.ids else None
+        given = replace(found, mask=to_device(found.mask, self.device)) if found.ids else None
         labels = {i: found.labels.get(i, self._object_info.get(i, (None,))[0]) for i in found.ids}
         said = {i: each for i, each in self._object_info.items() if i not in found.removed}
         said |= {i: (label, found.expected.get(i)) for i, label in labels.items()}

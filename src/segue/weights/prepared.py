@@ -44,7 +44,7 @@ class Prepared(Generic[Network]):
     Attributes:
         network: a copy with fused layers, in evaluation mode; it must not be changed.
         device: where it runs.
-        precision: what its convolutions are computed in: float32, bfloat16 or int8.
+        precision: what its convolutions are computed in: float32, bfloat16, float16 or int8.
         digest: SHA-256 of the weights that it was made of, hexadecimal.
         name: its name for :func:`segue.load`, or None.
     """
@@ -72,7 +72,8 @@ class Prepared(Generic[Network]):
         On a processor it takes no more threads than there are free cores, and while its layers arrange their
         weights, one thread at a time does.
         """
-        with own_precision(self.device), free_threads() if self.device.type == "cpu" else nullcontext():
+        threads = free_threads() if self.device.type == "cpu" else nullcontext()
+        with own_precision(self.device, self.precision), threads:
             if not self._passes_left or self.device.type != "cpu":
                 yield
                 return
@@ -110,7 +111,7 @@ def prepare(
         weights: weight file of a name; None is the network's own.
         task: the task that a network with this name must have; None takes any.
         device: None takes a GPU if there is one.
-        fast: 8-bit integers or bfloat16, where the network and the device are faster with them.
+        fast: 8-bit integers, bfloat16 or float16, where the network and the device are faster with them.
         adapt: makes the network of what the name stands for.
 
     Returns:
@@ -161,7 +162,8 @@ def load(
         weights: weight file, converted or official, or a folder of :func:`segue.save_pretrained`; by default
             the one that comes with segue or that `segue weights get` made. Methods without weights take none.
         device: prepare the network for inference on this device, such as ``cpu``, ``cuda`` or ``auto``.
-        fast: prepare it for bfloat16 or 8-bit integers where the device is faster with them, or for float32.
+        fast: prepare it for bfloat16, float16 or 8-bit integers where the device is faster with them, or for
+            float32.
 
     Returns:
         The network with its weights, in the interface of its task; see :class:`segue.registry.Entry`. For a

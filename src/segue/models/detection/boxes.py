@@ -7,7 +7,7 @@ computed without compiled code.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.arrays import Float32Array
+from segue.layers.running import to_device
 
 LARGEST_LOG = math.log(1000 / 16)
 """Bound on the logarithm of a change of size."""
@@ -75,7 +76,7 @@ def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) ->
     for group in np.unique(rows[:, 4]):
         own = np.flatnonzero(rows[:, 4] == group)
         alive[own] = _apart(rows[own, :4], threshold)
-    return order[torch.from_numpy(np.flatnonzero(alive)).to(order.device)]
+    return order[to_device(torch.from_numpy(np.flatnonzero(alive)), order.device)]
 
 
 def _apart(chosen: Float32Array, threshold: float) -> npt.NDArray[np.bool_]:
@@ -104,11 +105,16 @@ def pool_levels(maps: Sequence[Tensor], boxes: Tensor, side: int, ratio: int, al
     level = 4 + torch.log2(size + 1e-8) if aligned else 4 + torch.log2(size) + 1e-6
     level = level.floor().clamp(2, 5).long() - 2
     pooled = maps[0].new_zeros(len(boxes), maps[0].shape[1], side, side)
-    for i, features in enumerate(maps):
-        mine = (level == i).nonzero().flatten()
-        if len(mine):
-            pooled[mine] = roi_align(features[0], boxes[mine] / (4 * 2**i), side, ratio, aligned)
+    for (i,), mine in by_value(level[:, None]):
+        pooled[mine] = roi_align(maps[i][0], boxes[mine] / (4 * 2**i), side, ratio, aligned)
     return pooled
+
+
+def by_value(rows: Tensor) -> Iterator[tuple[list[int], Tensor]]:
+    """Each row that is in a tensor (N, k), and the places where it is; waits for the device once."""
+    here = rows.long().cpu()
+    for row in here.unique(dim=0):
+        yield row.tolist(), to_device((here == row).all(1).nonzero().flatten(), rows.device)
 
 
 def roi_align(features: Tensor, boxes: Tensor, side: int, ratio: int, aligned: bool) -> Tensor:
@@ -118,11 +124,13 @@ def roi_align(features: Tensor, boxes: Tensor, side: int, ratio: int, aligned: b
     if not aligned:
         extent = extent.clamp(min=1)
     bins = extent / side
-    counts = torch.full_like(bins, ratio) if ratio else bins.ceil().clamp(min=1)
+    if ratio:
+        counted = iter([([ratio, ratio], torch.arange(len(boxes), device=boxes.device))])
+    else:
+        counted = by_value(bins.ceil().clamp(min=1))
     table = features.flatten(1).T.contiguous()
     pooled = features.new_zeros(len(boxes), len(features), side, side)
-    for columns, rows in counts.unique(dim=0).int().tolist():
-        alike = (counts == counts.new_tensor([columns, rows])).all(1).nonzero().flatten()
+    for (columns, rows), alike in counted:
         for part in alike.split(REGIONS_AT_ONCE):
             x = _samples(start[part, 0], bins[part, 0], side, columns, features.shape[2])
             y = _samples(start[part, 1], bins[part, 1], side, rows, features.shape[1])

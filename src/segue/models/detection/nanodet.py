@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d
+from segue.layers.running import to_device
 from segue.models.detection.boxes import areas, clip, suppress
 from segue.types import Image
 
@@ -110,10 +111,12 @@ class NanoDetPlus(nn.Module):
 
     def _detect(self, image: Image, least_score: float) -> Boxes:
         # In the copy for inference the weights are buffers.
-        pixels = prepare(image).to(next(itertools.chain(self.parameters(), self.buffers())))
+        weight = next(itertools.chain(self.parameters(), self.buffers()))
+        pixels = to_device(prepare(image), weight.device).to(weight.dtype)
         outputs = self(pixels.contiguous(memory_format=torch.channels_last))
         found = select(outputs, (pixels.shape[2], pixels.shape[3]), least_score)
-        scale = found.boxes.new_tensor([image.shape[1] / pixels.shape[3], image.shape[0] / pixels.shape[2]])
+        scale = torch.tensor([image.shape[1] / pixels.shape[3], image.shape[0] / pixels.shape[2]])
+        scale = to_device(scale.to(found.boxes.dtype), found.boxes.device)
         return found._replace(boxes=found.boxes * scale.repeat(2))
 
 
@@ -150,7 +153,9 @@ def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Te
         logits.append(flat[..., :CLASSES])
         steps = torch.arange(BINS, device=flat.device, dtype=flat.dtype)
         distances = (flat[..., CLASSES:].unflatten(-1, (4, BINS)).softmax(-1) * steps).sum(-1) * stride
-        y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        y, x = torch.meshgrid(
+            torch.arange(rows, device=flat.device), torch.arange(columns, device=flat.device), indexing="ij"
+        )
         points = torch.stack((x, y), -1).view(-1, 2).to(flat) * stride
         boxes.append(torch.cat((points - distances[..., :2], points + distances[..., 2:]), -1))
     return clip(torch.cat(boxes, 1), size), torch.cat(logits, 1)

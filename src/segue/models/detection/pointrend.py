@@ -194,13 +194,15 @@ class PointRend(RegionDetector):
         across = (x - boxes[:, :1]) / sides[:, :1] * 2 - 1
         down = (y - boxes[:, 1:2]) / sides[:, 1:] * 2 - 1
         canvas = masks.new_zeros(len(masks), height, width)
+        near = (down.abs() <= 1 + 2 / masks.shape[1], across.abs() <= 1 + 2 / masks.shape[2])
+        # First pixel along each axis and the number of pixels; one read for all objects.
+        spans = torch.stack([span for axis in near for span in (axis.int().argmax(1), axis.sum(1))], 1)
         # Object by object: all grids together would take sixteen bytes for every pixel of every object.
-        for plane, mask, u, v in zip(canvas, masks, across, down, strict=True):
-            rows = (v.abs() <= 1 + 2 / mask.shape[0]).nonzero().flatten()
-            columns = (u.abs() <= 1 + 2 / mask.shape[1]).nonzero().flatten()
-            if not len(rows) or not len(columns):
+        for plane, mask, u, v, span in zip(canvas, masks, across, down, spans.tolist(), strict=True):
+            top, rows, left, columns = span
+            if not rows or not columns:
                 continue
-            top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+            bottom, right = top + rows, left + columns
             grid = torch.stack(torch.broadcast_tensors(u[left:right], v[top:bottom, None]), -1)
             drawn = F.grid_sample(mask[None, None], grid[None], align_corners=False)
             plane[top:bottom, left:right] = drawn[0, 0]

@@ -7,14 +7,17 @@ frames, one frame after the other. An object has values from the frame on which 
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.layers.running import own_precision
 from segue.models.memory.rows import Rows
 from segue.models.memory.selection import cell_members, far_apart, largest, top_k
 from segue.models.memory.similarity import MemorySimilarity, key_rows, potentiate, query_rows
@@ -73,6 +76,20 @@ class Readable:
     starts: list[int]
     last: int
     far: tuple[Tensor, Tensor] | None
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def without_autocast(method: Method) -> Method:
+    """A method of :class:`MemoryTable` that computes in the types of its tensors."""
+
+    @functools.wraps(method)
+    def run(self: MemoryTable, *arguments: Any, **named: Any) -> Any:
+        with own_precision(self._tables["keys"].rows.device):
+            return method(self, *arguments, **named)
+
+    return cast(Method, run)
 
 
 class MemoryTable(Checkpointable):
@@ -194,6 +211,7 @@ class MemoryTable(Checkpointable):
             self._tables[name].put(self._prototypes(name) + slot * len(fresh), fresh)
         self.frames[slot : slot + 1] = [frame]
 
+    @without_autocast
     def read(
         self,
         key: Tensor,
@@ -291,6 +309,7 @@ class MemoryTable(Checkpointable):
             stay |= set() if self.official else set(self.objects.values())
         return [n for n in by_time if self.frames[n].number not in stay]
 
+    @without_autocast
     def compress(self, prototypes: int, recent: int) -> None:
         """Replace temporary frames but for the ``recent`` last by prototypes (XMem, section 3.3).
 

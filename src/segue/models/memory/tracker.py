@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.layers.pieces import cat
+from segue.layers.running import to_device
 from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry, unpad
 from segue.models.memory.components import LIKELY, suppress_distant_components
@@ -231,7 +232,7 @@ class MemoryTracker(Checkpointable):
 
     def encode(self, pixels: npt.NDArray[Any], window: Window | None = None) -> Views:
         """Query features of each view of an image (h, w, 3) or a window of it."""
-        moved = torch.from_numpy(pixels).to(self._setup.device)
+        moved = to_device(torch.from_numpy(pixels), self._setup.device)
         prepared = self.network.prepare(moved).to(self._setup.dtype)
         if window is not None:
             prepared = window.cut(prepared)

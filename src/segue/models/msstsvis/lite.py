@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from segue.arrays import Float32Array
 from segue.layers.activated import ConvNormReLU
 from segue.layers.linear import Perceptron
+from segue.layers.running import to_device
 from segue.models.detection.boxes import suppress
 from segue.models.detection.classes import COCO_NAMES
 from segue.models.detection.nanodet import CLASSES, MULTIPLE, WIDTH, NanoDetTrunk, decode
@@ -155,6 +156,7 @@ class MSSTSVISLite(MSSTSVIS):
         boxes = torch.stack(starts)
         logits, looks = torch.stack(seen).split((CLASSES, WIDTH), -1)
         place = torch.cat((waves(boxes.mean(1)), torch.stack(shares)[..., None]), -1)
+        looks, place = (each.to(memory.tokens.dtype) for each in (looks, place))
         content, position = self.queries["content"](looks), self.queries["place"](place)
         decoder = self.detr.transformer.decoder
         decoded = decoder(content, position, boxes, memory.tokens, memory.levels)
@@ -194,7 +196,7 @@ class MSSTSVISLite(MSSTSVIS):
 def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int]) -> Tensor:
     """The detections of each frame with the highest scores, from maps (B, 96, h, w) of each level."""
     looks = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1)
-    scale = looks.new_tensor((size[1], size[0]) * 2, dtype=torch.float32)
+    scale = to_device(torch.tensor((size[1], size[0]) * 2, dtype=torch.float32), looks.device)
     boxes, logits = decode([output.float() for output in outputs], size)
     best = logits.amax(2).topk(min(8 * PER_FRAME, logits.shape[1]), 1)
     frames = torch.arange(len(looks), device=looks.device)[:, None].expand_as(best.indices)
@@ -220,11 +222,11 @@ def tubes(found: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     rows = torch.cat(parts, -1).cpu().numpy()
     labels = rows[..., 5].astype(np.int64)
     linked, chosen = link(rows[..., :4], rows[..., 4], labels, rows[..., 6:], count)
-    picks = torch.from_numpy(chosen).to(found.device)
+    picks = to_device(torch.from_numpy(chosen), found.device)
     seen = (picks >= 0).float()
     picked = found.gather(1, picks.clamp(min=0)[..., None].expand(-1, -1, found.shape[-1]))[..., 4:]
     means = (picked * seen[..., None]).sum(0) / seen.sum(0)[:, None]
-    low, high = torch.from_numpy(linked).to(found.device).split(2, -1)
+    low, high = to_device(torch.from_numpy(linked), found.device).split(2, -1)
     return torch.cat(((low + high) / 2, high - low), -1), seen.mean(0), means
 
 

@@ -12,22 +12,37 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.layers.colours import normalise_planes
+from segue.layers.running import to_device
 from segue.models.sam2.masks import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
 from segue.types import Box, Image, Point
 
 
-def video_image(image: Image, side: int) -> Tensor:
-    """A frame as (1, 3, side, side), by Pillow's bicubic resizing to 8 bits, as the release has it."""
-    resized = PIL.Image.fromarray(image).resize((side, side), PIL.Image.Resampling.BICUBIC)
-    planes = torch.from_numpy((np.asarray(resized) / 255.0).astype(np.float32)).permute(2, 0, 1)[None]
+def video_image(image: Image, side: int, device: torch.device) -> Tensor:
+    """A frame as (1, 3, side, side) on a device, bicubic, in 8 bits, as the release has it of Pillow.
+
+    A GPU resizes the frame itself; a value may differ by two of 255 steps.
+    """
+    if device.type in ("cpu", "mps"):
+        resized = PIL.Image.fromarray(image).resize((side, side), PIL.Image.Resampling.BICUBIC)
+        planes = torch.from_numpy((np.asarray(resized) / 255.0).astype(np.float32)).permute(2, 0, 1)[None]
+        planes = planes.to(device)
+    else:
+        pixels = to_device(torch.from_numpy(np.array(image)), device).permute(2, 0, 1)[None].float()
+        for size in ((image.shape[0], side), (side, side)):  # rounded between the axes, as Pillow does
+            pixels = F.interpolate(pixels, size=size, mode="bicubic", antialias=True)
+            pixels = pixels.round_().clamp_(0, 255)
+        planes = pixels / 255
     return normalise_planes(planes).contiguous(memory_format=torch.channels_last)
 
 
-def still_image(image: Image, side: int) -> Tensor:
+def still_image(image: Image, side: int, device: torch.device) -> Tensor:
     """An image as (1, 3, side, side), bilinear, antialiased, as the release's image predictor gives it."""
-    planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+    pixels = torch.from_numpy(np.array(image))
+    if device.type != "mps":  # which has no such resizing in all versions of PyTorch
+        pixels = to_device(pixels, device)
+    planes = pixels.permute(2, 0, 1)[None].float() / 255
     resized = F.interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
-    return normalise_planes(resized).contiguous(memory_format=torch.channels_last)
+    return normalise_planes(resized.to(device)).contiguous(memory_format=torch.channels_last)
 
 
 def square_mask(mask: Tensor, side: int) -> Tensor:
@@ -69,4 +84,4 @@ def labelled(
     """Points (N, 2) in pixels of the video as points (1, N, 2) on the square, with labels (1, N)."""
     scale = torch.tensor([size[1], size[0]], dtype=torch.float32)
     places = torch.from_numpy(points).view(1, -1, 2) / scale * side
-    return places.to(device), torch.tensor([list(labels)], device=device)
+    return to_device(places, device), to_device(torch.tensor([list(labels)]), device)

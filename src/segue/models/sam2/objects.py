@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segue.layers.running import to_device
 from segue.models.sam2.memory import MEMORY_WIDTH, sine_distance
 from segue.models.sam2.values import ABSENT, LOW, MEMORY_FRAMES, Constants, Encoded, Record
 
@@ -158,7 +159,7 @@ def fill_holes(low: Tensor, area: int) -> Tensor:
     _, regions, stats, _ = cv2.connectedComponentsWithStats(background, connectivity=8)
     small = stats[:, cv2.CC_STAT_AREA] <= area
     small[0] = False  # what is no background
-    holes = torch.from_numpy(small[regions]).to(low.device)
+    holes = to_device(torch.from_numpy(small[regions]), low.device)
     return low.masked_fill(holes, FILLED)
 
 

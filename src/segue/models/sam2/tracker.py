@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -82,9 +83,9 @@ def side_of(short_side: int | None) -> int:
 
 @dataclass(slots=True)
 class EncodedImage:
-    """Features of one image."""
+    """An image, its features, and what is found in it."""
 
-    square: Tensor
+    image: Image
     encoded: Encoded
     found: dict[int, Record]
 
@@ -137,7 +138,7 @@ class SAM2Tracker(Checkpointable):
     def peek(self, image: Image) -> TrackOutput:
         look = self._looked(image)
         self._track(look, self.ids, remember=True)
-        self._look = look
+        self._look = replace(look, image=image.copy())
         return self._output(self.ids, look.found, image)
 
     def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
@@ -172,12 +173,11 @@ class SAM2Tracker(Checkpointable):
         return output
 
     def _looked(self, image: Image) -> EncodedImage:
-        square = video_image(image, self._constants.side)
         # By content: a caller may fill one array with image after image.
-        if self._look is not None and torch.equal(self._look.square, square):
+        if self._look is not None and np.array_equal(self._look.image, image):
             return self._look
-        moved = square.to(self._setup.device, self._setup.dtype)
-        return EncodedImage(square, self._steps.network.encode(moved, self._constants), {})
+        square = video_image(image, self._constants.side, self._setup.device).to(self._setup.dtype)
+        return EncodedImage(image, self._steps.network.encode(square, self._constants), {})
 
     def _track(self, look: EncodedImage, ids: Iterable[int], *, remember: bool) -> None:
         views = {

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import check_number, kind_of
+from segue.layers.running import to_device
 from segue.masks.given import as_box, as_masks, as_points
 from segue.models.sam2.images import labelled, square_mask, video_image, video_logits
 from segue.models.sam2.network import SAM2
@@ -216,7 +217,7 @@ class VideoPredictor:
             raise PromptError(f"the mask has shape {mask.shape}, the frame {self._size}")
         one = self._objects.setdefault(id, _Object())
         one.points.pop(frame, None)
-        plane = torch.from_numpy(mask).to(self._device)
+        plane = to_device(torch.from_numpy(mask), self._device)
         square = square_mask(plane, self._steps.constants.side)
         one.waiting[self._becomes_prompted(one, frame)][frame] = self._steps.given(encoded, square)
         return self._shown(frame)
@@ -323,7 +324,7 @@ class VideoPredictor:
         if self._latest is None or self._latest[0] != frame:
             image = as_rgb(self._frames(frame), f"frame {frame}")
             self._size = image.shape[0], image.shape[1]
-            square = video_image(image, self._steps.constants.side).to(self._device, self._dtype)
+            square = video_image(image, self._steps.constants.side, self._device).to(self._dtype)
             self._latest = frame, self._steps.network.encode(square, self._steps.constants)
         return self._latest[1]
 

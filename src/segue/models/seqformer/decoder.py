@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from segue.layers.attention import splat
 from segue.layers.linear import ActivatedLinear
+from segue.layers.running import to_device
 from segue.models.seqformer.encoder import DeformableAttention, Levels
 
 CHANNELS = 8
@@ -237,7 +238,8 @@ def attention_maps(layer: DecoderLayer, levels: Levels, decoded: Decoded, querie
     box = layer.box_among_queries(box, decoded.position)
     offsets, weights = layer.asked(box, decoded.position, frames)
     places = layer.cross_attn.places(offsets, references, levels)[:frames, queries].float()
-    size = places.new_tensor([(w, h) for h, w in levels.shapes])[:, None]
+    size = torch.tensor([(w, h) for h, w in levels.shapes], dtype=places.dtype)
+    size = to_device(size, places.device)[:, None]
     finest = (places + 0.5) / size * size[0] - 0.5
     shares = weights[:frames, queries].float() / layer.cross_attn.heads
     return splat(finest.flatten(2, 4), shares.flatten(2, 4), levels.shapes[0]).transpose(0, 1)

@@ -14,6 +14,7 @@ from segue.layers.attention import sample_levels
 from segue.layers.linear import ActivatedLinear
 from segue.layers.pieces import cat, one_by_one
 from segue.layers.positions import sine_code
+from segue.layers.running import to_device
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ class DeformableAttention(nn.Module):
 
     def places(self, offsets: Tensor, references: Tensor, levels: Levels) -> Tensor:
         """Points that are read, (B, Q, M, L, P, 2), in pixels of each level; 0 is the centre of the first."""
-        size = references.new_tensor([(w, h) for h, w in levels.shapes])
+        size = torch.tensor([(w, h) for h, w in levels.shapes], dtype=references.dtype)
+        size = to_device(size, references.device)
         if references.shape[-1] == 4:
             reach = (references[..., 2:] * size * (0.5 / self.points))[:, :, None, :, None]
             offsets = offsets * reach

@@ -22,6 +22,7 @@ from segue.layers.colours import normalise_planes
 from segue.layers.linear import Perceptron
 from segue.layers.pieces import cat, one_by_one
 from segue.layers.resnet import BasicBlock, Bottleneck, ResidualTrunk
+from segue.layers.running import to_device
 from segue.layers.swin import SwinTrunk
 from segue.models.detection.nanodet import NanoDetTrunk
 from segue.models.seqformer.decoder import (
@@ -310,9 +311,8 @@ class SeqFormer(nn.Module):
         centres = decoded.references[layer][sample, :, queries, :2].transpose(0, 1)
         parameters = self.controller(decoded.instances[layer][sample])[queries]
         # Distances in pixels need more digits than bfloat16 has.
-        return dynamic_masks(
-            memory.features[sample].float(), parameters.float(), centres * centres.new_tensor((width, height))
-        )
+        scale = to_device(torch.tensor((width, height), dtype=centres.dtype), centres.device)
+        return dynamic_masks(memory.features[sample].float(), parameters.float(), centres * scale)
 
     def normalise(self, frames: Tensor, valid: Tensor | None, count: int) -> Tensor:
         """Normalise frames (N·T, 3, H, W) in [0, 1]; 0 where ``valid`` (N, H, W) is False."""

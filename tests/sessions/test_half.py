@@ -1,0 +1,93 @@
+"""bfloat16, and float16, which ``fast`` takes on GPUs without it, computed by the processor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import segue
+from segue.layers.running import choose_precision, inference_copy
+from segue.sessions import ForegroundSession, InstanceSession, TrackSession
+from segue.sessions.instances import WindowOptions
+from segue.weights import Prepared
+from tests.clips import clip
+from tests.lite import lively_instances
+
+CPU = torch.device("cpu")
+FRAMES, MASKS = clip(11, 5, 64, 96, 2)
+
+
+def prepared(network: Any, precision: torch.dtype) -> Prepared[Any]:
+    return Prepared(inference_copy(network, CPU, precision), CPU, precision, "")
+
+
+def tracked(network: Prepared[Any]) -> list[Any]:
+    session = TrackSession(network)
+    first = session.step(FRAMES[0], MASKS[0].astype(np.int32))
+    return [first, *(session.step(frame) for frame in FRAMES[1:])]
+
+
+def foreground(network: Prepared[Any]) -> list[Any]:
+    session = ForegroundSession(network)
+    return [result for frame in FRAMES if (result := session.step(frame)) is not None]
+
+
+def instances(network: Prepared[Any]) -> list[Any]:
+    session = InstanceSession(network, WindowOptions(window=3, overlap=1, short_side=64, top=3, score=0.0))
+    found = [session.step(frame) for frame in FRAMES]
+    return [result for result in found if result is not None]
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("name", "run"), [("stcn-lite", tracked), ("mustan-lite", foreground), ("instances", instances)]
+)
+def test_small_networks_find_the_same_in_half_precision(
+    name: str, run: Callable[[Any], list[Any]], precision: torch.dtype
+) -> None:
+    network = lively_instances() if name == "instances" else segue.load(name)
+    exact, half = (run(prepared(network, each)) for each in (torch.float32, precision))
+    assert len(exact) == len(half) > 0
+    assert np.mean([(a.mask == b.mask).mean() for a, b in zip(exact, half, strict=True)]) > 0.95
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["xmem_network"]
+    + [pytest.param(f"{name}_network", marks=pytest.mark.slow) for name in ("stcn", "stm", "cutie", "sam2")],
+)
+def test_published_trackers_find_the_same_in_float16(name: str, request: pytest.FixtureRequest) -> None:
+    network = request.getfixturevalue(name)
+    exact, half = (tracked(prepared(network, precision)) for precision in (torch.float32, torch.float16))
+    for a, b in zip(exact, half, strict=True):
+        assert (a.mask == b.mask).mean() > 0.98
+        assert b.probabilities.dtype == np.float32
+        assert not np.isnan(b.probabilities).any()
+
+
+def test_a_program_in_autocast_gets_the_same_float16() -> None:
+    network = prepared(segue.load("stcn-lite"), torch.float16)
+    alone = tracked(network)[-1].probabilities
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(tracked(network)[-1].probabilities, alone)
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [((9, 0), torch.bfloat16), ((7, 5), torch.float16), ((6, 1), torch.float32)],
+)
+def test_a_gpu_gets_the_type_that_it_has_units_for(
+    capability: tuple[int, int], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: capability)
+    network, gpu = segue.load("stcn-lite"), torch.device("cuda")
+    assert choose_precision(network, gpu, fast=True) == expected
+    assert choose_precision(network, gpu, fast=False) == torch.float32
+
+
+def test_apples_gpu_gets_float16() -> None:
+    assert choose_precision(segue.load("stcn-lite"), torch.device("mps"), fast=True) == torch.float16
