@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,14 @@ from torch.profiler import ProfilerActivity, profile
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # the golden clips are among the tests
 
 import recurrent
+import segue
 from machine import describe, names_of
 from plain import PlainSTCN, plain_loop
 from sam2 import plain as published_sam2
 from scenes import randomise, scene
-from segue.layers.running import choose_precision
+from segue.cache import ASSETS
+from segue.layers.running import choose_precision, inference_copy
+from segue.masks.files import read_index_mask
 from segue.models.base import Schedule
 from segue.models.cutie import Cutie, CutieSchedule
 from segue.models.sam2 import SAM2
@@ -70,7 +74,9 @@ TRACKERS: dict[str, Callable[[], Any]] = {
 FINDERS = {"mustan-lite": ForegroundSession, "msstsvis-lite": InstanceSession}
 """Networks in the package that need no masks; they have no plain loop."""
 
-PARTS = ("goldens", "speed", "compile")
+PARTS = ("goldens", "precision", "speed", "compile")
+SHORT_PARTS = ("goldens", "speed")
+
 BUDGET = 480.0
 """Seconds of all parts together."""
 
@@ -83,6 +89,9 @@ WAITS = {
 }
 """Events of the profiler that count as waits, by kind of device. PyTorch waits by them on a GPU; on a
 processor the operations are counted that would."""
+
+SAMPLE, SAMPLE_FRAMES = ASSETS / "sample", 20
+"""The bundled video, and how much of it half precision is tried on."""
 
 Step = Callable[[Image], object]
 """Segments the next frame; the result is on the processor."""
@@ -100,7 +109,7 @@ class Cost:
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
     """Inside, a GPU computes products and convolutions of float32 without TF32."""
-    settings = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    settings: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
     before = [setting.allow_tf32 for setting in settings]
     for setting in settings:
         setting.allow_tf32 = False
@@ -198,6 +207,35 @@ class Bench:
             print(f"| {name} | {said} | {time.perf_counter() - begun:.1f} |", flush=True)
         print()
 
+    def precision(self) -> None:
+        """Print how far half precision changes what the networks in the package find in the bundled video."""
+        print("| network | precision | equal pixels | mean IoU of what is found |\n" + "| --- " * 4 + "|")
+        for model in ("stcn-lite", *FINDERS):
+            exact = self.found(model, torch.float32)
+            for precision in (torch.bfloat16, torch.float16):
+                name = str(precision).removeprefix("torch.")
+                cells = self.attempt(f"{model}, {name}", partial(self.agreement, model, precision, exact))
+                print(f"| {model} | {name} | {cells} |", flush=True)
+        print()
+
+    def agreement(self, model: str, precision: torch.dtype, exact: Sequence[IndexMask]) -> str:
+        """Cells: how far masks in another precision agree."""
+        pairs = list(zip(exact, self.found(model, precision), strict=True))
+        equal = statistics.fmean(float((a == b).mean()) for a, b in pairs)
+        seen = [(a > 0, b > 0) for a, b in pairs if a.any() or b.any()]
+        return f"{equal:.3%} | {statistics.fmean(float((a & b).sum() / (a | b).sum()) for a, b in seen):.4f}"
+
+    def found(self, model: str, precision: torch.dtype) -> list[IndexMask]:
+        """Masks of the first frames of the bundled video, by a network of the package."""
+        with segue.open_source(SAMPLE / "video.mp4", end=SAMPLE_FRAMES) as source:
+            first, *images = [frame.image for frame in source]
+        copy: Any = inference_copy(segue.load(model), self.device, precision)
+        ready = Prepared(copy, self.device, precision, "")
+        session: Any = TrackSession(ready) if model not in FINDERS else FINDERS[model](ready)
+        given = () if model in FINDERS else (read_index_mask(SAMPLE / "first.png"),)
+        results = [session.step(first, *given), *map(session.step, images), *session.finish()]
+        return [result.mask for result in results if result is not None]
+
     def speed(self) -> None:
         """Print what a frame costs by the plain loop and by a session, in float32 and fast."""
         low = str(choose_precision(None, self.device, fast=True)).removeprefix("torch.")
@@ -211,11 +249,11 @@ class Bench:
             for loop, fast in rows:
                 precision = "float32" if not fast else "bfloat16" if loop == "plain" else "fast"
                 make = self.maker(model, loop, fast)
-                cells = self.attempt(f"{model}, {loop}, {precision}", lambda make=make: row(self.cost(make)))
+                cells = self.attempt(f"{model}, {loop}, {precision}", partial(self.cells, make))
                 print(f"| {model} | {loop} | {precision} | {cells} |", flush=True)
         print()
 
-    def compiled(self) -> None:
+    def compile(self) -> None:
         """Print what torch.compile gains, beside the time of the first frames."""
         print("| network | SEGUE_COMPILE | precision | ms a frame | waits a frame | MiB | first frames, s |")
         print("| --- " * 7 + "|")
@@ -279,6 +317,10 @@ class Bench:
 
         return run
 
+    def cells(self, make: Callable[[], Step]) -> str:
+        """What a frame costs, as cells of a table."""
+        return row(self.cost(make))
+
     def cost(self, make: Callable[[], Step]) -> Cost:
         """Mean time of a frame, waits in it, and the peak of memory, from the first frame on."""
         if self.device.type == "cuda":
@@ -305,7 +347,8 @@ class Bench:
             for image in images:
                 step(image)
         names = WAITS.get(self.device.type, WAITS["cpu"])
-        return sum(event.count for event in seen.key_averages() if event.key in names) / len(images)
+        count = sum(int(event.count) for event in seen.key_averages() if event.key in names)
+        return count / len(images)
 
     def wait(self) -> None:
         """Until everything that was started on the device is done."""
@@ -322,7 +365,7 @@ def plain_step(model: str, network: Any, device: torch.device, image: Image, mas
         return lambda image: loop.step(image).argmax(0).cpu()
     found: PlainSTCN | Any = plain_loop(network, device, network.schedule)
     found.start(image, mask)
-    return found.step  # type: ignore[no-any-return]
+    return found.step
 
 
 def row(cost: Cost) -> str:
@@ -353,7 +396,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--device", default="cuda", help="cuda, cuda:1 or cpu (default: cuda)")
-    add("--parts", type=names_of(PARTS), help=f"of {','.join(PARTS)} (default: all; --short: the first two)")
+    add(
+        "--parts",
+        type=names_of(PARTS),
+        help=f"of {','.join(PARTS)} (default: all; --short: {','.join(SHORT_PARTS)})",
+    )
     add("--models", type=names_of(known), default=known, help=f"of {','.join(known)} (default: all)")
     add("--objects", type=int, default=3, help="objects (default: 3)")
     add("--size", type=size, default=(480, 854), help="height x width (default: 480x854)")
@@ -363,17 +410,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--short", action="store_true", help="small frames, few of them: does it run?")
     options = parser.parse_args(arguments)
     if options.short:
-        options.size, options.side, options.frames, options.objects = (64, 96), 64, 5, 2
+        options.size, options.side, options.frames, options.objects = (64, 96), 64, 2, 2
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         parser.error("--device cuda: PyTorch finds no GPU here; --device cpu --short tries the script")
-    parts = options.parts or (PARTS[:2] if options.short else PARTS)
+    parts = options.parts or (SHORT_PARTS if options.short else PARTS)
     print(f"Measured on {describe(torch.get_num_threads(), options.device)}.")
     height, width = options.size
     print(f"Images {width}x{height}, {options.objects} objects, random weights for speed.\n")
     bench = Bench(options)
     for part in parts:
         print(f"### {part.capitalize()}\n")
-        {"goldens": bench.goldens, "speed": bench.speed, "compile": bench.compiled}[part]()
+        run: Callable[[], None] = getattr(bench, part)
+        run()
     for name in bench.left_out:
         print(f"- left out, no time: {name}")
     for name in bench.failed:

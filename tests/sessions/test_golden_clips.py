@@ -77,7 +77,7 @@ def tracked(network: MemoryNetwork, frames: Array, prompts: Mapping[int, Array],
 
 
 def all_that_is_segmented(
-    network: MemoryNetwork, frames: Array, prompts: Mapping[int, Array], required: Sequence[int]
+    network: MemoryNetwork, frames: Array, prompts: Mapping[int, Any], required: Sequence[int]
 ) -> Run:
     """Results of the required frames and of those that become memory; the golden file has both."""
     session = Recorded(network, Schedule(mem_every=3), device="cpu")
