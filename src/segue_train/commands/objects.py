@@ -13,6 +13,7 @@ from segue.cli.options import Options, Values
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.errors import DatasetError, TrainingError
 from segue.notices import notice
+from segue.weights.available import check_available
 from segue_train.commands.making import (
     LITE,
     MOBILENET,
@@ -240,7 +241,10 @@ def stm(clips: Clips, options: Values, run: Values) -> Prepared:
 @training(
     "stcn-lite",
     CLIPS,
-    Options(stcn_lite_recipe.STCNLiteRecipe, "backbone:init scaling:init-scaling start reading"),
+    Options(
+        stcn_lite_recipe.STCNLiteRecipe,
+        "backbone:init scaling:init-scaling start reading teacher teacher_weights teacher_share",
+    ),
     begins=MOBILENET,
     **LITE,
     steps=stcn_lite_recipe.STEPS,
@@ -259,7 +263,13 @@ def stcn_lite(clips: Clips, options: Values, run: Values) -> Prepared:
 
         segue train stcn-lite --data DAVIS --data STILLS --start runs/lite/stcn-lite.safetensors --steps 4000
         --reading session --out runs/more
+
+        segue train stcn-lite --data DAVIS --start shipped --teacher cutie --steps 2000 --out runs/taught
     """
+    if options["teacher"] is not None:  # before data are read
+        check_available("track", options["teacher"], options["teacher_weights"])
+    elif options["teacher_weights"] is not None:
+        raise TrainingError("--teacher-weights are those of a --teacher; name it")
     material = clips.gather()
     recipe = stcn_lite_recipe.STCNLiteRecipe(material.videos, material.stills, **options)
     return recipe, {"validate": clips.validation(material)}

@@ -11,11 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from torch import nn
 
 from segue.models.base import Schedule
@@ -25,6 +27,7 @@ from segue_train.clips import ClipBatches, ClipSampler, ClipShape
 from segue_train.footage import VOID, Footage
 from segue_train.losses import dice_loss, hardest_mean
 from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
+from segue_train.teacher import Teacher, distillation_loss
 from segue_train.trunks import MobileNetRecipe
 from segue_train.warp import Rng, picked
 
@@ -45,6 +48,10 @@ class STCNLiteRecipe(MobileNetRecipe):
         videos, stills: labelled footage; none of it may be used for scores.
         reading: how a clip's memory is read: ``dense`` takes the softmax over all of it, ``session`` what a
             session reads by the network's schedule (best positions, penalties, window).
+        teacher: tracking network whose soft masks are learnt as well, such as cutie; it must have weights
+            here.
+        teacher_weights: weight file of the teacher.
+        teacher_share: weight of the teacher's masks beside the labels.
     """
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-2)
@@ -52,6 +59,9 @@ class STCNLiteRecipe(MobileNetRecipe):
     stills: Sequence[Footage]
     reading: Literal["dense", "session"] = "dense"
     name: str = "stcn-lite"
+    teacher: str | None = None
+    teacher_weights: Path | None = None
+    teacher_share: Annotated[float, Ge(0)] = 0.5
     gradient_clip: ClassVar[float | None] = 3.0
     rate: float = field(default=6e-4, kw_only=True)
 
@@ -70,10 +80,12 @@ class STCNLiteRecipe(MobileNetRecipe):
         network = self.started(self.name, network, network.key_encoder)
         if self.start is None and self.backbone is not None:
             initialise_key(network, self.sampler())
+        teacher = self.teacher and Teacher(self.teacher, self.teacher_weights, self.teacher_share)
         loss = partial(
             clip_loss,
             schedule=network.schedule if self.reading == "session" else None,
             share=HARDEST if self.start else None,
+            teacher=teacher or None,
         )
         return Objective(network, loss)
 
@@ -144,8 +156,9 @@ def clip_loss(
     *,
     schedule: Schedule | None = None,
     share: float | None = None,
+    teacher: Teacher | None = None,
 ) -> Loss:
-    """Cross-entropy of the hardest pixels, and half the Dice loss."""
+    """Cross-entropy of the hardest pixels, half the Dice loss, and that with the masks of a teacher."""
     frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
     masks = object_masks(batch["masks"][:, 0], exists.shape[1])
     logits = clip_logits(network, frames, masks, exists, schedule)
@@ -153,7 +166,12 @@ def clip_loss(
     losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none", ignore_index=VOID)
     entropy = hardest_mean(losses, target, share or hardest_share(progress))
     overlap = dice_loss(logits, target, exists)
-    return entropy + 0.5 * overlap, {"entropy": entropy, "dice": overlap}
+    total, parts = entropy + 0.5 * overlap, {"entropy": entropy, "dice": overlap}
+    if teacher is not None:
+        soft = teacher.probabilities(batch["frames"], batch["masks"][:, 0], exists.shape[1])
+        parts["teacher"] = distillation_loss(logits, soft)
+        total = total + teacher.share * parts["teacher"]
+    return total, parts
 
 
 def hardest_share(progress: float) -> float:
