@@ -4,7 +4,8 @@ Each frame goes through all models in turn, so that a busy machine slows all of 
 change detection, background, alignment check, network or subtractor, mask. The time of the model
 alone is given too. Peak memory is measured in a process of its own for each model. Images are made up and
 weights random, which does not change the time of a network; with ``--video`` the images are those of a
-video, and networks have the weights that come with segue: what the stages do depends on both. GSOC is among
+video, and networks have the weights that come with segue: what the stages do depends on both. ``--models
+NAME=FILE`` takes the network of a weight file, such as one with more frames of context. GSOC is among
 the others where OpenCV's package is opencv-contrib. Prints a Markdown table.
 
 Examples::

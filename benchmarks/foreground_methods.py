@@ -24,6 +24,7 @@ from segue.sessions.segmenters import Segmenter, SegmenterInput
 from segue.sessions.subtractors import BackgroundDifference, FrameDifference, Subtractor
 from segue.sessions.two_passes import TwoPasses
 from segue.sessions.video_scenes import LearntBackground, VideoScenes
+from segue.weights import load
 
 TWO_PASSES, FOLLOWED = ", two passes", ", camera followed"
 """What follows the name of a network that goes through a video twice, or follows a camera when it pans."""
@@ -140,7 +141,7 @@ def clocked(method: str, device: str, *, fast: bool = False, trained: bool = Fal
     """What a key of :data:`CLASSICAL` or the name of a network stands for.
 
     Args:
-        method: the key or name.
+        method: the key or name; NAME=FILE is a network with a weight file.
         device: for networks.
         fast: bfloat16.
         trained: take the weights that come with segue, if there are some, and not random ones.
@@ -148,6 +149,9 @@ def clocked(method: str, device: str, *, fast: bool = False, trained: bool = Fal
     if method in CLASSICAL:
         return Clocked(CLASSICAL[method]())
     torch.manual_seed(0)
-    entry = MODELS.find(method)
-    network: Any = method if trained and entry.bundled else entry.build().eval()
+    name, _, file = method.partition("=")
+    entry = MODELS.find(name)
+    network: Any = name if trained and entry.bundled else entry.build().eval()
+    if file:
+        network = load(name, file)
     return Clocked(foreground_segmenter(network, device=device, fast=fast))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +58,6 @@ def is_held(path: Path) -> bool:
         return True
 
 
-class RecordingProcess:
-    """A process that records the signals sent to it."""
-
-    pid = 4711
-
-    def __init__(self) -> None:
-        self.signals: list[int] = []
-
-    def send_signal(self, number: int) -> None:
-        self.signals.append(number)
-
-
 @pytest.mark.usefixtures("windows")
 def test_files_and_results_of_a_batch_are_written_on_windows(tmp_path: Path) -> None:
     target = tmp_path / "file.txt"
@@ -110,49 +96,6 @@ def test_a_file_that_stays_open_is_an_error(
     with pytest.raises(PermissionError):
         system.rename(tmp_path / "a", tmp_path / "b")
     assert (len(tries) > 1) == on_windows
-
-
-@pytest.mark.usefixtures("windows")
-def test_a_program_on_windows_is_a_group_that_is_sent_ctrl_break(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signal, "CTRL_BREAK_EVENT", 1, raising=False)
-    assert system.own_group() == {"creationflags": 0x200}
-    process: Any = RecordingProcess()
-    system.interrupt_group(process)
-    system.end_group(process)
-    assert process.signals == [1, signal.SIGTERM]
-    assert system.was_interrupted(0xC000013A)
-    assert system.was_interrupted(0xC000013A - (1 << 32))
-    assert not system.was_interrupted(1)
-
-
-def test_a_program_here_is_a_session_whose_children_are_interrupted_too() -> None:
-    child = "import time; time.sleep(60)"
-    parent = (
-        "import subprocess, sys\n"
-        f"p = subprocess.Popen([sys.executable, '-c', {child!r}]); print(p.pid, flush=True); p.wait()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", parent], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        **system.own_group(),
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        below = int(process.stdout.readline())
-        assert os.getsid(process.pid) == process.pid
-        system.interrupt_group(process)
-        assert system.was_interrupted(process.wait(20))
-    until = time.monotonic() + 20
-    while _exists(below) and time.monotonic() < until:  # it ends by itself, and then the system removes it
-        time.sleep(0.05)
-    assert not _exists(below)
-    system.interrupt_group(process)  # it is gone: nothing happens
-
-
-def _exists(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.mark.usefixtures("windows")

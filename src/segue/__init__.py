@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from segue.api.instances import instances as instances
     from segue.api.results import save as save
     from segue.api.track import track as track
+    from segue.dataset_runs.protocols import run as run
     from segue.prompts import Prompter as Prompter
     from segue.registry import Entry as Entry
     from segue.registry import WeightFile as WeightFile
     from segue.registry import register as register
     from segue.registry import register_model as register_model
-    from segue.reproduce.protocols import run as run
     from segue.sessions import ForegroundSession as ForegroundSession
     from segue.sessions import InstanceSession as InstanceSession
     from segue.sessions import Session as Session
@@ -44,7 +44,7 @@ _MODULES = {
     "segue.api.instances": "instances",
     "segue.api.results": "save",
     "segue.api.track": "track",
-    "segue.reproduce.protocols": "run",
+    "segue.dataset_runs.protocols": "run",
     "segue.prompts": "Prompter",
     "segue.registry": "Entry WeightFile register register_model",
     "segue.sessions": "ForegroundSession InstanceSession Session SessionState TrackSession",

@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, Any
 from segue.errors import SegueError
 
 if TYPE_CHECKING:
-    import subprocess
-
     from filelock import FileLock
 
 WINDOWS = sys.platform == "win32"
@@ -36,7 +34,6 @@ NICENESS = 10
 """Of threads that read and write: networks go first, and these take what is left."""
 
 _FULL_SYNC = 51  # F_FULLFSYNC of <sys/fcntl.h> on macOS
-_NEW_GROUP = 0x200  # CREATE_NEW_PROCESS_GROUP of Windows
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -133,11 +130,6 @@ def remove_lock(lock: FileLock, path: Path) -> None:
         lock.release()
 
 
-def own_group() -> dict[str, Any]:
-    """Arguments of :class:`subprocess.Popen` for the first of a group, which no Ctrl-C of ours reaches."""
-    return {"creationflags": _NEW_GROUP} if WINDOWS else {"start_new_session": True}
-
-
 def leave_group() -> None:
     """Have Ctrl-C at the terminal reach this process no longer."""
     if hasattr(os, "setsid"):
@@ -145,23 +137,6 @@ def leave_group() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGBREAK"):
         signal.signal(signal.SIGBREAK, signal.SIG_IGN)
-
-
-def interrupt_group(process: subprocess.Popen[Any]) -> None:
-    """Send what Ctrl-C sends to a program that was started with :func:`own_group`, and to its children."""
-    # Windows sends Ctrl-C to no group but its own; Ctrl-Break is the one that reaches others.
-    _send(process, getattr(signal, "CTRL_BREAK_EVENT", 1) if WINDOWS else signal.SIGINT)
-
-
-def end_group(process: subprocess.Popen[Any]) -> None:
-    """Ask a program of :func:`own_group` and its children to end; Windows ends the program at once."""
-    _send(process, signal.SIGTERM)
-
-
-def was_interrupted(code: int) -> bool:
-    """Whether a program ended for Ctrl-C, by its exit code."""
-    control_c = 0xC000013A  # STATUS_CONTROL_C_EXIT of Windows, also as a negative number
-    return code in (130, -signal.SIGINT) or (WINDOWS and code & 0xFFFFFFFF == control_c)
 
 
 def check_may_start_processes(what: str) -> None:
@@ -229,14 +204,6 @@ def lower_thread_priority() -> None:
     """Let the calling thread, and threads that it starts, give way to others; on Linux only."""
     if LINUX:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
-def _send(process: subprocess.Popen[Any], number: int) -> None:
-    if WINDOWS:
-        process.send_signal(number)
-    else:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
 
 
 def _patiently(act: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from segue.masks import read_index_mask, write_index_mask
 from segue.models.detection.classes import COCO_NAMES
 from segue.models.hofam import HOFAM
 from segue.models.mustan import MUSTAN2
-from segue.reproduce import TABLES, results, rows
+from segue.reproduce import TABLES, rows
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command, Outcome
 from tests.lite import lively_instances
@@ -72,21 +74,23 @@ def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path
     rows = [line.split("\t") for line in command("reproduce").out.splitlines()]
     assert rows[0] == ["table", "what", "data", "networks", "runs here on", "other rows lack"]
     assert len(rows) == 1 + len(TABLES)
-    stand_in = "--model stcn-lite, with --data davis=FOLDER"
-    lacks = "STM: `segue weights get stm`"
-    assert ["stm davis-2016", "Table 2: DAVIS 2016 val", "davis", "stm", stand_in, lacks] in rows
+    here, lacks = "no row, with --data davis=FOLDER", "STM: `segue weights get stm`"
+    assert ["stm davis-2016", "Table 2: DAVIS 2016 val", "davis", "stm", here, lacks] in rows
     (tmp_path / "stm.pth").touch()
     given = ("--data", f"davis={davis}", "--data", f"cdnet={tmp_path}", "--weights", "stm=stm.pth")
     outcome = command("reproduce", "--list", *given)
     here = {row[0]: row[4] for row in (line.split("\t") for line in outcome.out.splitlines())}
     assert here["stm davis-2016"] == f"STM, on {davis}"
     assert here["stm youtube-vos"] == "STM, with --data ytvos=FOLDER"
-    assert here["mustan cdnet-unseen"].startswith("MUSTAN2, CDnet, MUSTAN2, CDnet, 200 frames")
-    assert here["mustan cdnet-unseen"].endswith(f"on {tmp_path}")
-    assert here["mustan ablation"] == "MUSTAN2, CDnet only, with --data sbi=FOLDER"
-    assert here["mustan context"] == "nothing: no isd"
+    assert here["mustan cdnet-unseen"].startswith("nothing: ")
+    assert here["mustan ablation"] == "no row, with --data sbi=FOLDER"
     (row,) = command("reproduce", "mustan", "sbi2015", "--list").out.splitlines()[1:]
     assert row.split("\t")[4] == "mustan-lite, mustan-lite, as shipped, with --data sbi=FOLDER"
+    lacking = row.split("\t")[5]
+    assert "MUSTAN2, CDnet: CDnet2014 is not there: http://changedetection.net; give --data cdnet=" in lacking
+    assert "`segue train mustan2 --data=cdnet=FOLDER --init FILE --out" in lacking
+    outcome = command("reproduce", "stm", "davis-2017", "--list", "--model", "stcn-lite")
+    assert outcome.out.splitlines()[1].split("\t")[4] == "STM, with --data davis=FOLDER"
 
 
 def test_rows_that_cannot_run_are_listed_with_what_they_lack(
@@ -151,8 +155,7 @@ def test_first_frames_come_from_a_source(
     assert float(found["ground truth"][0]) > float(found["boxes, filled"][0]) > 20
     assert found["ground truth"][4:] == ["85.3", "82.0", "88.6", "16.9"]
     assert found["PointRend"] == ["", "", "", "", "71.1", "68.6", "73.6", "14.9"]
-    missing = "no weights of pointrend are available: `segue weights get pointrend"
-    assert f"note: PointRend: {missing}" in outcome.err
+    assert "note: PointRend: `segue weights get pointrend`" in outcome.err
 
 
 @pytest.mark.usefixtures("workers_here")
@@ -177,7 +180,7 @@ def test_what_cannot_be_reproduced_is_said_on_one_line(command: Command, davis: 
         (("stm", "--weights", "davis=x"), "--weights davis=x: give NAME=PATH"),
         (("stm", "--row", "every frame"), "no row is called 'every frame'; there are STM"),
         (("stm", "davis-2017", "--data", f"davis={tmp_path / 'none'}", "--model", "stcn-lite"), "no folder"),
-        (("mustan", "--train", "stcn=--steps 1"), "--train stcn=--steps 1: no row or network is called stcn"),
+        (("mustan", "--run", "stcn=--fast"), "--run stcn=--fast: no row or network is called stcn"),
         (("stm", "--run", "--device 'cpu"), "--run --device 'cpu: No closing quotation"),
     ):
         assert words in command("reproduce", *arguments, "-o", "out").complaint
@@ -204,28 +207,31 @@ def cdnet(tmp_path: Path) -> Path:
 TINY = "--width 0.05 --size 32x32 --batch 2 --steps 1 --workers 0 --device cpu"
 
 
-def test_rows_are_trained_once_a_fold_and_run_what_they_have_not_seen(
+def test_rows_are_trained_by_printed_commands_and_run_what_they_have_not_seen(
     command: Command, cdnet: Path, tmp_path: Path
 ) -> None:
     order = ("reproduce", "mustan", "cdnet-unseen", "--data", f"cdnet={cdnet}", *SMALL, "-o", "out")
-    order += ("--row", "mustan2-cdnet", "--row", "mustan2-cdnet-isd", "--train", TINY)
+    order += ("--row", "mustan2-cdnet", "--row", "mustan2-cdnet-isd")
+    outcome = command(*order)
+    assert not any(row[1] for row in table(outcome)[1:])
+    assert "note: MUSTAN2, CDnet + ISD: " in outcome.err
+    found = re.findall(r"`(segue train [^`]*)` \(FILE is a ResNet-18 of ImageNet\)", outcome.err)
+    own = [shlex.split(text)[1:] for text in found if "isd" not in text]
+    assert [words[words.index("--fold") + 1] for words in own] == ["2", "3"]
+    for words in own:
+        at = words.index("--init")
+        ended = command(*words[:at], *words[at + 2 :], *shlex.split(TINY))
+        assert ended.code == 0, ended.err
     outcome = command(*order)
     rows = {row[0]: row[1:] for row in table(outcome)}
-    assert len(rows["MUSTAN2, CDnet (from random weights)"][0]) == len("0.0000")
+    assert len(rows["MUSTAN2, CDnet"][0]) == len("0.0000")
     assert not any(rows["MUSTAN2, CDnet + ISD"])
-    assert "note: MUSTAN2, CDnet + ISD: synthetic scenes of segue (ISD) is not there: made by" in outcome.err
-    trained = sorted(path.name for path in (tmp_path / "out/weights").iterdir())
-    assert [name.rpartition("-")[0] for name in trained] == ["mustan2-cdnet"] * 2
-    for fold in ("2", "3"):
-        assert f"--fold {fold} --out out/weights/mustan2-cdnet-" in outcome.err
     results = tmp_path / "out/cdnet-unseen/mustan2-cdnet/baseline"
     assert all(len(list((results / name).rglob("bin*.png"))) == 4 for name in ("highway", "office"))
     again = command(*order, "--resume")
-    name = "MUSTAN2, CDnet (from random weights)"
-    assert [name, *rows[name][:2]] in [row[:3] for row in table(again)]
-    assert "--fold" not in again.err
-    assert "seen without alignment, rain as it is, at the size of the video" in again.err
-    assert "MUSTAN2, CDnet: trained from random weights, not from a ResNet-18 of ImageNet" in again.err
+    assert ["MUSTAN2, CDnet", *rows["MUSTAN2, CDnet"][:2]] in [row[:3] for row in table(again)]
+    assert "segue run cdnet" in again.err
+    assert "--without align,rain --short-side 0" in again.err
 
 
 @pytest.mark.usefixtures("workers_here")
@@ -243,13 +249,9 @@ def test_what_is_wrong_with_a_row_ends_that_row(command: Command, tmp_path: Path
         "--data",
         "isd=sbi",
     )
-    order += (*SMALL, "-o", "out", "--train", "fgsegnet=--width 2", "--json", "out.json")
-    order += (
-        "--run",
-        "mustan-lite=--without rain --short-side 32",
-        "--weights",
-        "mustan1-cdnet-isd=hofam.safetensors",
-    )
+    order += (*SMALL, "-o", "out", "--json", "out.json")
+    order += ("--run", "mustan-lite=--without rain --short-side 32")
+    order += ("--weights", "mustan1-cdnet-isd=hofam.safetensors")
     for row in ("mustan1-cdnet-isd", "fgsegnet-v2-25-frames", "mustan-lite"):
         order += ("--row", row)
     outcome = command(*order)
@@ -257,15 +259,12 @@ def test_what_is_wrong_with_a_row_ends_that_row(command: Command, tmp_path: Path
     rows = {line.split("\t")[0]: line.split("\t")[1] for line in outcome.out.splitlines()[2:]}
     assert [name for name, f in rows.items() if f] == ["mustan-lite"]
     assert set(rows) == {"MUSTAN1, CDnet + ISD", "FgSegNet_v2, 25 frames", "mustan-lite"}
-    assert "note: FgSegNet_v2, 25 frames: ended: segue train fgsegnet: No such option: --width" in outcome.err
+    assert "note: FgSegNet_v2, 25 frames: `segue train fgsegnet --frames 25" in outcome.err
     assert "note: MUSTAN1, CDnet + ISD: ended: hofam.safetensors: holds weights of hofam" in outcome.err
-    assert (
-        "note: mustan-lite: seen with frames aligned, rain as it is, at a short side of 32 at most"
-        in outcome.err
-    )
     found = {row["name"]: row for row in json.loads((tmp_path / "out.json").read_text())["tables"][0]["rows"]}
-    assert "--width" in found["FgSegNet_v2, 25 frames"]["ended"]
-    assert not found["mustan-lite"]["random_start"]
+    assert "holds weights of hofam" in found["MUSTAN1, CDnet + ISD"]["ended"]
+    assert found["mustan-lite"]["options"][-6:-2] == ["--without", "rain", "--short-side", "32"]
+    assert len(found["FgSegNet_v2, 25 frames"]["lacks"]) == 1
 
 
 @pytest.mark.usefixtures("workers_here")
@@ -297,7 +296,7 @@ def test_a_disk_that_is_full_at_the_end_costs_no_row(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(rows, "write_report", full)
-    monkeypatch.setattr(results, "write_percentiles", full)
+    monkeypatch.setattr(rows, "write_percentiles", full)
     order = ("reproduce", "stm", "memory", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
     outcome = command(*order, "--row", "first frame only", "-o", "out")
     assert outcome.code == 0, outcome.err

@@ -20,10 +20,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import segue
+from segue.dataset_runs.protocols import protocol_of
 from segue.errors import CheckpointError, DatasetError, SegueError
 from segue.prompts import ImagePrompts, find_prompter
 from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, Entry, register
-from segue.reproduce.protocols import protocol_of
 from segue.sessions import SessionState, TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
 from tests.cli.running import Command, command_in

@@ -1,63 +1,112 @@
-"""Options for one row or for all, and what the table says of how videos are seen."""
+"""Options for one row or for all, and the commands of trainings that have not been given."""
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from segue.cli.reproduce import read
+from segue.cli.running import check_training
 from segue.errors import SegueError
-from segue.reproduce import tables_of
-from segue.reproduce.asked import How, Words, read, read_words
-from segue.reproduce.trained import training_lacks
+from segue.registry import DATASETS, DETECTORS, MODELS
+from segue.reproduce import TABLES, Table, tables_of
+from segue.reproduce.asked import How
+from segue.reproduce.needs import row_lacks
+from segue.weights import write_checkpoint
 
 
-def test_options_are_for_all_or_for_a_network_or_a_row() -> None:
-    texts = [
-        "--steps 5 --init a=b.pth",
-        "mustan2=--width 0.5 --out 'a b'",
-        "row-1=--steps 1",
-        "row-1=--seed 2",
-    ]
-    words = read_words("train", texts, ("mustan2", "row-1"))
-    assert words.of("mustan1", "row-2") == ("--steps", "5", "--init", "a=b.pth")
-    assert words.of("mustan2")[4:] == ("--width", "0.5", "--out", "a b")
-    assert words.of("mustan2", "row-1")[8:] == ("--steps", "1", "--seed", "2")
-    assert words.of("row-1", "row-1") == words.of("row-1")
-    assert read_words("run", None, ()) == Words()
+def asked(tables: list[Table], output: Path, **given: list[str]) -> How:
+    nothing: dict[str, Any] = dict.fromkeys(("data", "weights", "rows", "run", "model"))
+    return How(output=output, **read(tables, nothing | given))
+
+
+def test_options_are_for_all_or_for_a_network_or_a_row(tmp_path: Path) -> None:
+    tables = tables_of("mustan", ["sbi2015"])
+    rows = {row.key: row for row in tables[0].rows}
+    texts = ["--device cpu --events a=b", "mustan2=--fast", "MUSTAN2, CDnet=--depth 'a b'"]
+    how = asked(tables, tmp_path, run=texts)
+    assert how.options_of("mustan1", rows["mustan1-cdnet-isd"]) == ["--device", "cpu", "--events", "a=b"]
+    assert how.options_of("mustan2", rows["mustan2-cdnet-isd"])[4:] == ["--fast"]
+    assert how.options_of("mustan2", rows["mustan2-cdnet"])[4:] == ["--fast", "--depth", "a b"]
     for text, message in (
-        (
-            "mustan3=--steps 1",
-            "--train mustan3=--steps 1: no row or network is called mustan3; choose from a, b",
-        ),
-        ("--init 'a", "--train --init 'a: No closing quotation"),
-        ("device cuda", "--train device cuda: give options, which begin with a dash, or NAME=OPTIONS"),
+        ("mustan3=--fast", "--run mustan3=--fast: no row or network is called mustan3; choose from "),
+        ("--roi 'a", "--run --roi 'a: No closing quotation"),
+        ("device cuda", "--run device cuda: give options, which begin with a dash, or NAME=OPTIONS"),
     ):
         with pytest.raises(SegueError, match=message):
-            read_words("train", [text], ("a", "b", "a"))
+            asked(tables, tmp_path, run=[text])
 
 
 def test_a_network_that_is_not_known_ends_before_anything_runs() -> None:
-    given = dict.fromkeys(("data", "weights", "rows", "run", "train"))
+    given = dict.fromkeys(("data", "weights", "rows", "run"))
     with pytest.raises(SegueError, match="nonet"):
         read(tables_of("stm", ["memory"]), given | {"model": "nonet"})
 
 
-def test_a_training_begins_from_what_its_authors_published_or_from_a_training_of_its_own() -> None:
+def commands(texts: list[str]) -> list[list[str]]:
+    """The trainings among what a row lacks, as they are typed after ``segue train``."""
+    found = [command for text in texts for command in re.findall(r"`(segue train [^`]*)`", text)]
+    return [shlex.split(command)[2:] for command in found]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: f"{table.paper} {table.name}")
+def test_every_row_runs_or_says_what_brings_its_weights(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
+    how = asked([table], tmp_path / "out", data=[f"{name}=FOLDER" for name in DATASETS.names])
+    for row in table.rows:
+        lacks = list(row_lacks(row, table, how))
+        trainings = commands(lacks)
+        assert (row.training is not None) == bool(trainings), row.name
+        for words in trainings:
+            check_training(words)
+        for text in lacks:
+            name = text.strip("`").rpartition(" ")[2].partition("=")[0]
+            known = text.startswith(("`segue weights get ", "--weights ")) and name in (
+                *MODELS.names,
+                *DETECTORS.names,
+            )
+            assert known or trainings, text
+
+
+def test_a_training_begins_from_what_its_authors_published_or_from_a_training_of_its_own(
+    tmp_path: Path,
+) -> None:
     tables = tables_of("ms-sts", ["parts"])
     row = tables[0].rows[1]
+    data = ["ytvis=V", "coco=C"]
 
     def lacks(**given: list[str]) -> list[str]:
-        known: dict[str, Any] = dict.fromkeys(("data", "weights", "rows", "run", "train", "model"))
-        asked = read(tables, known | {"data": ["ytvis=V", "coco=C"]} | given)
-        return list(training_lacks(row, How(output=Path("out"), **asked)))
+        return list(row_lacks(row, tables[0], asked(tables, tmp_path, data=data, **given)))
 
-    (text,) = lacks()
-    assert "begins from coco-pretrained-r50, https://drive.google.com/file/d/1aWCeak2DY5" in text
-    assert '--train seqformer-coco="--init FILE" to train it here' in text
-    assert lacks(weights=["coco-pretrained-r50=w.pth"]) == []
-    assert lacks(train=["seqformer-coco=--init resnet50.pth"]) == []
-    assert lacks(train=["msstsvis=--init resnet50.pth"]) == []
-    (absent,) = lacks(train=["seqformer-coco=--init resnet50.pth"], data=["ytvis=V"])
-    assert absent.startswith("COCO 2017 is not there")
+    first, second = lacks()
+    assert first.startswith("--weights coco-pretrained-r50=FILE (https://drive.google.com/file/d/1aWCeak2DY5")
+    start, own = commands([first, second])
+    assert start[0] == "seqformer-coco"
+    made = Path(start[start.index("--out") + 1]) / "seqformer-r50-coco.safetensors"
+    assert own[own.index("--start") + 1] == str(made)
+    (only,) = lacks(weights=["coco-pretrained-r50=w.pth"])
+    assert commands([only])[0][-4:-2] == ["--start", "w.pth"]
+    made.parent.mkdir(parents=True)
+    write_checkpoint(made, {}, {"step": "1", "steps": "2"})
+    assert len(lacks()) == 2, "it has not ended"
+    write_checkpoint(made, {}, {"step": "2", "steps": "2"})
+    assert lacks() == [second]
+
+
+def test_a_training_of_folds_is_one_command_for_each_fold_that_is_there(tmp_path: Path) -> None:
+    tables = tables_of("mustan", ["cdnet-unseen"])
+    how = asked(tables, tmp_path, data=["cdnet=C"])
+    row = next(row for row in tables[0].rows if row.key == "mustan2-cdnet")
+    assert len(commands(list(row_lacks(row, tables[0], how)))) == 4
+    videos = ["baseline/highway", "baseline/office"]
+    found = commands(list(row_lacks(row, tables[0], how, videos)))
+    assert [words[words.index("--fold") + 1] for words in found] == ["2", "3"]
+    assert all(words[words.index("--init") + 1] == "FILE" for words in found)
+    with pytest.raises(SegueError, match="mine is no video of CDnet2014"):
+        list(row_lacks(row, tables[0], how, ["mine"]))

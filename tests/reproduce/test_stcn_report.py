@@ -52,7 +52,7 @@ def test_sources_without_weights_say_what_brings_them(
 ) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
     lacking = {}
-    for name in source_names("masks"):
+    for name in source_names("masks")[1:]:
         try:
             first_frame(name, "masks", {}, "cpu")
         except CheckpointError as error:

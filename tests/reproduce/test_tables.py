@@ -17,8 +17,7 @@ from segue.registry import DATASETS, MODELS
 from segue.reports.charts import write_percentiles
 from segue.reproduce import TABLES, Table, tables_of
 from segue.reproduce.asked import How
-from segue.reproduce.here import runs_here
-from segue.reproduce.needs import request_of, videos_of
+from segue.reproduce.needs import request_of
 from segue.reproduce.papers import source_names
 from tests.segue_train.instance_sets import save_ytvis
 from tests.segue_train.scenes import save_scene
@@ -57,8 +56,14 @@ def folder(root: Path, names: list[str]) -> Path:
 
 def test_half_a_data_set_is_run_and_the_rest_is_named(tmp_path: Path) -> None:
     (table,) = tables_of("stm", ["davis-2017"])
+
+    def videos_of(table: Table, root: Path) -> tuple[list[str] | None, list[str]]:
+        request, remarks = request_of(table, How({"davis": root}, {}, tmp_path / "out"))
+        assert request is not None
+        return request.sequences, remarks
+
     names = sorted(DAVIS_VAL)
-    assert videos_of(table, folder(tmp_path / "all", names)) == (names, ())
+    assert videos_of(table, folder(tmp_path / "all", names)) == (names, [])
     root = folder(tmp_path / "half", ["soapbox", "bear", "dog"])
     found, (remark,) = videos_of(table, root)
     assert found == ["dog", "soapbox"]
@@ -80,16 +85,14 @@ def test_data_of_another_edition_are_not_taken_for_those_of_a_table(tmp_path: Pa
     this, other = tables_of("ms-sts", ["ytvis-2021", "ytvis-2019"])
     root = save_ytvis(tmp_path / "vis", YOUTUBE_VIS_2021, length=1, split="valid")
     how = How({"ytvis": root}, {}, tmp_path / "out")
-    assert request_of(this, how) == (Request(data=root, dataset="ytvis", subset="valid"), ())
+    assert request_of(this, how) == (Request(data=root, dataset="ytvis", subset="valid"), [])
     assert request_of(other, how) == (
         None,
-        (
+        [
             f"{root}/valid.json has the classes of ytvis2021, this table is of ytvis2019; "
             "give its folder with --data ytvis=FOLDER",
-        ),
+        ],
     )
-    assert runs_here(other, how).startswith(f"nothing: {root}/valid.json has the classes of ytvis2021")
-    assert runs_here(this, how) == "nothing: no coco"  # classes of msstsvis-lite are others
     own = save_ytvis(tmp_path / "own", {1: "bright", 2: "dark"}, length=1, split="valid")
     assert request_of(other, How({"ytvis": own}, {}, tmp_path / "out"))[0] is not None
 
@@ -101,8 +104,7 @@ def test_rendered_clips_without_the_part_that_is_scored_leave_their_table_out(tm
     (root / "index.csv").write_text("scene_id,split\na,train\n")
     how = How({"isd": root}, {}, tmp_path / "out")
     text = f"{root} has no clips of the part test; give its folder with --data isd=FOLDER"
-    assert request_of(table, how) == (None, (text,))
-    assert runs_here(table, how) == f"nothing: {text}"
+    assert request_of(table, how) == (None, [text])
 
 
 def test_a_folder_without_videos_is_refused_before_anything_is_trained(tmp_path: Path) -> None:

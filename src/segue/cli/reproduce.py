@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from segue.cli.options import Options, Values, command
 from segue.cli.run import run_videos, score_videos, template_of
-from segue.cli.running import check_training
-from segue.reports.terminal import Files, interruptible, print_remarks, print_table, print_title
+from segue.errors import SegueError
+from segue.naming import first_few
+from segue.notices import notice
+from segue.registry import DATASETS, DETECTORS, MODELS
+from segue.reports.terminal import Files, print_remarks, print_table, print_title
 from segue.reproduce import TABLES, Table, tables_of
-from segue.reproduce.asked import How, read
-from segue.reproduce.here import rows_lack, runs_here
-from segue.reproduce.planning import check_tables
-from segue.reproduce.processes import train
-from segue.reproduce.results import Result
-from segue.reproduce.rows import Face, do_table
+from segue.reproduce.asked import How
+from segue.reproduce.needs import request_of, row_lacks
+from segue.reproduce.rows import Face, Result, do_table, plan_table
 
 
 def _reproduce(
@@ -45,10 +47,10 @@ def _reproduce(
 ) -> None:
     """Repeat the tables of the papers: one command a table, with the published numbers beside.
 
-    Without PAPER, all tables are listed with the data and the weights that they need. A row whose data or
-    weights are not there is left out, and a note says what brings them. Of a data set that is there in part,
-    that part is run. Masks, an image a video and a page with the worst frames are kept in the output;
-    --resume goes on after Ctrl-C or a crash.
+    Without PAPER, all tables are listed with the data and the weights that they need. A row whose data,
+    weights or training are not there is left out, and a note has the command that brings them. Of a data set
+    that is there in part, that part is run. Masks, an image a video and a page with the worst frames are kept
+    in the output; --resume goes on after Ctrl-C or a crash.
 
     Examples:
 
@@ -68,39 +70,32 @@ def _reproduce(
         _list(tables, how)
         return
     files.check()
-    for problem in check_tables(tables, how, template_of, check_training):
-        typer.echo(problem, err=True)
+    plans = [plan_table(item, how, FACE) for item in tables]
+    for row in (row for plan in plans for row in plan.rows if row.ended is not None):
+        notice(f"{row.row.name} cannot be done: {row.ended}")
     done: list[Result] = []
-    for item in tables:
+    for plan in plans:
         with contextlib.redirect_stdout(sys.stderr):
-            done.append(do_table(item, how, FACE))
-        _print(item, done[-1].cells(), done[-1].remarks)
+            done.append(do_table(plan))
+        _print(plan.table, done[-1].cells(), done[-1].remarks)
         if done[-1].broken is not None:
             break
     files.save({"paper": paper, "tables": [result.values() for result in done]})
     if done[-1].broken is not None:
         raise done[-1].broken
-    if any(result.failed for result in done):
+    if any(row.failed or row.ended for result in done for row in result.rows):
         raise typer.Exit(1)
 
 
-def _train(words: Sequence[str]) -> None:
-    check_training(words)
-    with interruptible():
-        train(words)
-
-
-FACE = Face(run_videos, score_videos, _train, partial(typer.echo, err=True))
+FACE = Face(template_of, run_videos, score_videos, partial(typer.echo, err=True))
 
 reproduce = command(
     _reproduce,
     Options(
         How,
-        "data weights output:output,out,o rows:row model subset:set sequences:sequence run train workers "
-        "resume",
-        {"data": None, "weights": None, "output": None, "run": None, "train": None},
-        dict.fromkeys(("data", "weights", "rows", "run", "train"), list[str] | None)
-        | {"output": Path | None},
+        "data weights output:output,out,o rows:row model subset:set sequences:sequence run workers resume",
+        {"data": None, "weights": None, "output": None, "run": None},
+        dict.fromkeys(("data", "weights", "rows", "run"), list[str] | None) | {"output": Path | None},
     ),
     Options(Files, "json"),
 )
@@ -109,9 +104,21 @@ reproduce = command(
 def _list(tables: Iterable[Table], how: How) -> None:
     rows = []
     for table in tables:
-        networks = dict.fromkeys(row.model or table.model for row in table.rows)
-        about = (table.title, table.data, ", ".join(networks), runs_here(table, how), rows_lack(table, how))
-        rows.append((f"{table.paper} {table.name}", about))
+        networks = ", ".join(dict.fromkeys(row.model or table.model for row in table.rows))
+        lacking: dict[str, list[str]] = {}
+        for row in table.rows:
+            lacking.setdefault(" and ".join(dict.fromkeys(row_lacks(row, table, how))), []).append(row.name)
+        here = first_few(lacking.pop("", [])) or "no row"
+        try:
+            request, missing = request_of(table, how)
+            place = f"on {request.data}" if request is not None else f"nothing: {missing[0]}"
+        except SegueError as error:
+            place = f"nothing: {error}"
+        if table.dataset not in how.data:
+            place = f"with --data {table.dataset}=FOLDER"
+        here = place if place.startswith("nothing") else f"{here}, {place}"
+        lacks = "; ".join(f"{first_few(names)}: {lacks}" for lacks, names in lacking.items())
+        rows.append((f"{table.paper} {table.name}", (table.title, table.data, networks, here, lacks)))
     print_table(("table", "what", "data", "networks", "runs here on", "other rows lack"), rows)
 
 
@@ -120,3 +127,51 @@ def _print(table: Table, cells: Mapping[str, Sequence[str]], remarks: Iterable[s
     headings = (*table.measures, *(f"published {name}" for name in table.headings))
     print_table(("", *headings), cells.items())
     print_remarks(remarks)
+
+
+def read(tables: Sequence[Table], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of :class:`How` of what is typed for these tables: its lists of texts, and the ``model``."""
+    if given["model"] is not None:
+        MODELS.find(given["model"])
+    rows = [(row, row.model or given["model"] or table.model) for table in tables for row in table.rows]
+    titles = {name: row.key for row, _ in rows for name in (row.name, row.key)}
+    starts = [row.training.start.weights for row, _ in rows if row.training and row.training.start]
+    folders = _pairs("data", given["data"], DATASETS.names)
+    places = dict.fromkeys((*titles.values(), *starts, *MODELS.names, *DETECTORS.names))
+    if wrong := [name for name in given["rows"] or () if name not in titles]:
+        raise SegueError(f"no row is called {wrong[0]!r}; there are {'; '.join(titles)}")
+    return {
+        "data": {name: Path(folder) for name, folder in folders.items()},
+        "weights": _pairs("weights", given["weights"], places),
+        "rows": frozenset(titles[name] for name in given["rows"]) if given["rows"] else None,
+        "run": tuple(_options(given["run"], titles | {model: model for _, model in rows})),
+    }
+
+
+def _pairs(kind: str, texts: Sequence[str] | None, known: Iterable[str]) -> dict[str, str]:
+    """Places by name, of texts ``NAME=PLACE``."""
+    names, pairs = tuple(known), {}
+    for text in texts or ():
+        name, _, place = text.partition("=")
+        if name not in names or not place:
+            raise SegueError(f"--{kind} {text}: give NAME=PATH with NAME one of {', '.join(names)}")
+        pairs[name] = place
+    return pairs
+
+
+def _options(texts: Sequence[str] | None, names: Mapping[str, str]) -> Iterable[tuple[str | None, str]]:
+    """Options to hand on, of texts ``OPTIONS`` or ``NAME=OPTIONS``; the first of a pair says for whom."""
+    for text in texts or ():
+        match = re.fullmatch(r"([^=-][^=]*)=(.*)", text, re.DOTALL)
+        if match is not None and match[1] not in names:
+            raise SegueError(
+                f"--run {text}: no row or network is called {match[1]}; choose from {', '.join(names)}"
+            )
+        words = text if match is None else match[2]
+        try:
+            first = [*shlex.split(words), "-"][0]
+        except ValueError as error:
+            raise SegueError(f"--run {text}: {error}") from None
+        if not first.startswith("-"):
+            raise SegueError(f"--run {text}: give options, which begin with a dash, or NAME=OPTIONS")
+        yield None if match is None else names[match[1]], words

@@ -12,13 +12,7 @@ from segue.batch.plan import Task
 from segue.batch.work import JobConfig
 from segue.cli.batch import BatchCommand, do_tasks, job_of
 from segue.cli.options import Options, Values, command
-from segue.jobs.values import Job
-from segue.metrics.data_sets import Request, data_sets
-from segue.metrics.evaluation import Evaluation
-from segue.notices import notice
-from segue.reports import evaluation_values
-from segue.reports.terminal import Files, print_evaluation, progress
-from segue.reproduce.protocols import (
+from segue.dataset_runs.protocols import (
     is_clips,
     protocol_of,
     results_of,
@@ -26,7 +20,13 @@ from segue.reproduce.protocols import (
     scored_here,
     tasks_of,
 )
-from segue.reproduce.submission import check_served, write_submission
+from segue.dataset_runs.submission import check_served, write_submission
+from segue.jobs.values import Job
+from segue.metrics.data_sets import Request, data_sets
+from segue.metrics.evaluation import Evaluation
+from segue.notices import notice
+from segue.reports import evaluation_values
+from segue.reports.terminal import Files, print_evaluation, progress
 
 
 class RunCommand(BatchCommand):

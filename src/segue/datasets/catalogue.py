@@ -33,10 +33,10 @@ from segue.entries import DatasetEntry, DatasetJob, LabelKind, ScoreHelp
 from segue.errors import DatasetError
 from segue.lazy import LazyCallable
 
-_TRACKS = DatasetJob("track", LazyCallable("segue.reproduce.protocols:mask_videos"), "stcn-lite", "png")
-_CLIPS = DatasetJob("instances", LazyCallable("segue.reproduce.protocols:clip_videos"))
+_TRACKS = DatasetJob("track", LazyCallable("segue.dataset_runs.protocols:mask_videos"), "stcn-lite", "png")
+_CLIPS = DatasetJob("instances", LazyCallable("segue.dataset_runs.protocols:clip_videos"))
 _SCENES = DatasetJob(
-    "foreground", LazyCallable("segue.reproduce.protocols:scene_videos"), "mustan-lite", "cdnet"
+    "foreground", LazyCallable("segue.dataset_runs.protocols:scene_videos"), "mustan-lite", "cdnet"
 )
 
 KINDS: Mapping[LabelKind, Mapping[str, Any]] = {
@@ -100,7 +100,7 @@ ENTRIES = (
         rendered=True,
         kind="videos",
         open=LazyCallable("segue.metrics.data_sets:open_isd_clips"),
-        job=replace(_SCENES, videos=LazyCallable("segue.reproduce.protocols:isd_videos")),
+        job=replace(_SCENES, videos=LazyCallable("segue.dataset_runs.protocols:isd_videos")),
         options="subset sequences threshold missing workers",
         part="test",
         help=ScoreHelp(
@@ -120,7 +120,7 @@ ENTRIES = (
         kind="masks",
         open=LazyCallable("segue.metrics.data_sets:open_ytvos"),
         evaluate=LazyCallable("segue.metrics.data_sets:score_ytvos"),
-        job=replace(_TRACKS, videos=LazyCallable("segue.reproduce.protocols:ytvos_videos")),
+        job=replace(_TRACKS, videos=LazyCallable("segue.dataset_runs.protocols:ytvos_videos")),
         options="subset sequences seen missing workers",
         served=True,
         help=ScoreHelp(
@@ -318,7 +318,7 @@ ENTRIES = (
         partial(inventories.list_named, open_hofam),
         videos=open_hofam,
         job=replace(
-            _SCENES, videos=LazyCallable("segue.reproduce.protocols:composite_videos"), model="hofam"
+            _SCENES, videos=LazyCallable("segue.dataset_runs.protocols:composite_videos"), model="hofam"
         ),
         rules=LazyCallable("segue.metrics.cdnet:hofam_rules"),
         help=ScoreHelp(

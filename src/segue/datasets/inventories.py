@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from segue.datasets.cdnet import CDNET
-from segue.datasets.davis import RESOLUTIONS, DavisFolder
+from segue.datasets.davis import DAVIS_2016_VAL, DAVIS_VAL, RESOLUTIONS, DavisFolder
 from segue.datasets.davis import Sequence as LabelledSequence
 from segue.datasets.files import IMAGE_SUFFIXES, files_by_stem, image_size, subfolders
 from segue.datasets.foreground import ForegroundSequence, VideoLayout
@@ -19,7 +19,7 @@ from segue.datasets.isd import INDEX
 from segue.datasets.json_files import read_members
 from segue.datasets.stills import StillImages, open_stills
 from segue.datasets.ytvis import ANNOTATION_FILES, Video, YTVISDataset
-from segue.datasets.ytvos import YtvosFolder
+from segue.datasets.ytvos import YtvosFolder, all_frames_folder
 from segue.errors import DatasetError
 from segue.naming import first_few
 
@@ -172,6 +172,16 @@ def _check_davis(root: Path, name: str) -> CheckedVideo:
     return _check_files(name, list(sequence.frames), list(sequence.annotations.values()), problems)
 
 
+def davis_part(root: Path, part: str, year: str) -> tuple[list[str], list[str]]:
+    """Names of the sequences of a split, and of all that are there; ``val`` needs no ``ImageSets``."""
+    file, there = root / "ImageSets" / year / f"{part}.txt", list(list_davis(root).parts)
+    if file.is_file():
+        return list(filter(None, map(str.strip, file.read_text("utf-8", "replace").splitlines()))), there
+    if part != "val":
+        raise DatasetError(f"no part {part!r}: {file} does not exist; give sequence names")
+    return sorted(DAVIS_2016_VAL if year == "2016" else DAVIS_VAL), there
+
+
 def is_ytvos(root: Path) -> bool:
     """Whether a folder or one below it holds masks and ``meta.json``."""
     return any(True for _ in _ytvos_parts(root))
@@ -199,6 +209,22 @@ def list_ytvos(root: Path) -> Inventory:
             if (folder / "JPEGImages" / name).is_dir():
                 parts[f"{prefix}{name}"] = partial(_check_ytvos, folder, name, f"{prefix}{name}")
     return Inventory(parts, tuple(expected), tuple(problems))
+
+
+def ytvos_part(root: Path, part: str) -> tuple[list[str], list[str]]:
+    """Names of the videos of a part of YouTube-VOS, and of those that are there."""
+    images = all_frames_folder(root / part) or root / part / "JPEGImages"
+    wanted = described_videos(root / part / "meta.json")
+    return wanted, [name for name in wanted if (images / name).is_dir()]
+
+
+def isd_part(root: Path, part: str) -> tuple[list[str], list[str]]:
+    """Names of the scenes of a part of rendered scenes, and of those that are there."""
+    inventory, begin = list_isd(root), f"{part}/"
+    wanted, there = (
+        filter(lambda name: name.startswith(begin), x) for x in (inventory.expected, inventory.parts)
+    )
+    return list(wanted), list(there)
 
 
 def described_videos(meta: Path) -> list[str]:

@@ -90,6 +90,21 @@ class Evaluation:
     files: Mapping[str, str] = field(default_factory=dict)
     view: Callable[[str, str], FrameView] | None = field(default=None, compare=False, repr=False)
 
+    def values_of(self, measure: str) -> npt.NDArray[np.float64]:
+        """A measure of every object on every scored frame, (N,), float64.
+
+        Args:
+            measure: name of a series, such as ``J``.
+
+        Returns:
+            The values one sequence after the other; NaN is a frame without a value.
+        """
+        found = []
+        for series in self.series.values():
+            objects = [key for key in series if key.startswith(f"{measure}_")]
+            found += [series[key].values for key in objects or [measure]]
+        return np.concatenate(found)
+
 
 Missing = Literal["error", "empty"]
 """Handling of frames without a result: an error, or an empty mask."""

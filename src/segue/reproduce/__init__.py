@@ -1,4 +1,4 @@
-"""Data sets by their protocols (``segue run``), and tables of the papers (``segue reproduce``)."""
+"""Tables of the papers as runs of data sets (``segue reproduce``)."""
 
 from __future__ import annotations
 

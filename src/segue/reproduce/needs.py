@@ -1,119 +1,156 @@
-"""The part of a data set that a table uses, and what is missing."""
+"""What a table and its rows need: data, weights, trainings; and the commands that bring what is missing."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from segue.datasets.davis import DAVIS_2016_VAL, DAVIS_VAL
-from segue.datasets.inventories import described_videos, list_davis, list_isd
+from segue.datasets.cdnet import FOLDS, unseen_folds
+from segue.datasets.inventories import davis_part, isd_part, ytvos_part
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import all_frames_folder
 from segue.errors import DatasetError
+from segue.extras import missing_packages
 from segue.jobs.instances import EDITIONS
 from segue.metrics.data_sets import Request
 from segue.naming import first_few
-from segue.registry import DATASETS
+from segue.registry import DATASETS, DETECTORS, MODELS
 from segue.reproduce.asked import How
-from segue.reproduce.tables import Table
+from segue.reproduce.papers import SOURCES
+from segue.reproduce.tables import Table, TableRow, Training
+from segue.weights import read_checkpoint
+from segue.weights.available import weight_file
+from segue.weights.download import is_available
 
-VIDEOS = ("cdnet", "sbi", "lasiesta", "limu", "isd")
-"""Data sets of labelled videos; what is there of them is run."""
 
-
-def request_of(table: Table, how: How) -> tuple[Request | None, tuple[str, ...]]:
-    """The videos of a data set that a table runs, and the missing ones."""
+def request_of(table: Table, how: How) -> tuple[Request | None, list[str]]:
+    """What a table runs of its data set, None where that is not there, and what is missing."""
+    table = replace(table, subset=table.subset if how.subset is None else how.subset)
     if table.dataset not in how.data:
-        return None, (absent(table.dataset),)
-    root, names = how.data[table.dataset], how.sequences
-    if (other := other_data(table, how)) is not None:
-        return None, (other,)
-    missing: tuple[str, ...] = (f"of the data set only {first_few(names or ())}",)
-    if not names:
-        names, missing = videos_of(table, root)
+        return None, [absent(table.dataset)]
     part = {"year": table.year} if table.dataset == "davis" else {"subset": table.subset}
-    return Request(data=root, dataset=table.dataset, sequences=names, **part), missing
-
-
-def other_data(table: Table, how: How) -> str | None:
-    """Problems of data of the right kind that a table cannot use."""
-    root = how.data.get(table.dataset)
-    if root is None:
-        return None
+    request = Request(data=how.data[table.dataset], dataset=table.dataset, **part)
+    if not request.data.exists():
+        raise DatasetError(f"no folder {request.data}")
     another = f"give its folder with --data {table.dataset}=FOLDER"
     if table.edition is not None:
-        dataset = YTVISDataset.open(root, table.subset or "valid")
-        found = next((name for name, classes in EDITIONS.items() if dataset.categories == classes), None)
+        data: YTVISDataset = request.open()
+        found = next((name for name, classes in EDITIONS.items() if data.categories == classes), None)
         if found not in (None, table.edition):
-            return f"{dataset.path} has the classes of {found}, this table is of {table.edition}; {another}"
-    if table.dataset == "isd" and table.subset is not None and root.is_dir():
-        names = list_isd(root).parts
-        if names and not any(name.startswith(f"{table.subset}/") for name in names):
-            return f"{root} has no clips of the part {table.subset}; {another}"
-    return None
-
-
-def videos_of(table: Table, root: Path) -> tuple[list[str] | None, tuple[str, ...]]:
-    """The videos of a table that are in a folder, and remarks on what is missing."""
-    if table.dataset in VIDEOS:
-        return None, _videos_remarks(table, root)
-    if table.subset is None or table.dataset not in ("davis", "ytvos"):
-        return None, ()
-    remarks: tuple[str, ...] = ()
+            text = f"{data.path} has the classes of {found}, this table is of {table.edition}"
+            return None, [f"{text}; {another}"]
+    if how.sequences:
+        return replace(request, sequences=how.sequences), [f"of the data set only {first_few(how.sequences)}"]
+    entry, root, subset = DATASETS.find(table.dataset), request.data, table.subset or ""
+    remarks: list[str] = []
     if table.dataset == "davis":
-        wanted, there = _davis_split(root, table.year[:4], table.subset), list(list_davis(root).parts)
+        wanted, there = davis_part(root, subset, table.year[:4])
+    elif table.dataset == "ytvos":
+        wanted, there = ytvos_part(root, subset)
+        if all_frames_folder(root / subset) is None:
+            text = f"the memory interval counts frames of {subset}"
+            remarks.append(f"{subset}_all_frames is not there: {text}")
+    elif table.dataset == "isd" and subset:
+        wanted, there = isd_part(root, subset)
+        if not there:
+            return None, [f"{root} has no clips of the part {subset}; {another}"]
     else:
-        folder = root / table.subset
-        images = all_frames_folder(folder)
-        wanted = described_videos(folder / "meta.json")
-        there = [name for name in wanted if ((images or folder / "JPEGImages") / name).is_dir()]
-        if images is None:
-            remarks = (
-                f"{folder.name}_all_frames is not there: the memory interval counts frames of {folder.name}",
-            )
-    found = [name for name in wanted if name in there]
-    missing = [name for name in wanted if name not in there]
-    part = f"{table.subset} of {DATASETS.find(table.dataset).title}"
+        wanted, there = [], [""] if entry.list is None else list(entry.list(root).parts)
     if not there:
-        raise DatasetError(f"{root} holds no video")
-    if not found:
-        text = f"none of the {len(wanted)} videos of {part} is there; all {len(there)} were taken"
-        return there, (text, *remarks)
-    if not missing:
-        return found, remarks
-    return found, (_lost(missing, wanted, part), *remarks)
-
-
-def _videos_remarks(table: Table, root: Path) -> tuple[str, ...]:
-    """See that a folder has videos of a data set; of rendered clips, say which it lacks."""
-    if not root.is_dir():
-        raise DatasetError(f"no folder {root}")
-    entry = DATASETS.find(table.dataset)
-    assert entry.list is not None
-    inventory = entry.list(root)
-    if not inventory.parts:
         raise DatasetError(f"{root} holds no video of {entry.title}")
-    if table.dataset != "isd" or table.subset is None:
-        return ()
-    wanted = [name for name in inventory.expected if name.startswith(f"{table.subset}/")]
-    missing = [name for name in wanted if name not in inventory.parts]
-    return (_lost(missing, wanted, f"{table.subset} of {entry.title}"),) if missing else ()
-
-
-def _lost(missing: list[str], wanted: list[str], what: str) -> str:
-    return f"{len(missing)} of the {len(wanted)} videos of {what} are missing: {first_few(missing)}"
-
-
-def _davis_split(root: Path, year: str, part: str) -> list[str]:
-    """Names of the sequences of a split; validation sets are known without ``ImageSets``."""
-    file = root / "ImageSets" / year / f"{part}.txt"
-    if file.is_file():
-        return list(filter(None, map(str.strip, file.read_text("utf-8", "replace").splitlines())))
-    if part != "val":
-        raise DatasetError(f"no part {part!r}: {file} does not exist; give sequence names")
-    return sorted(DAVIS_2016_VAL if year == "2016" else DAVIS_VAL)
+    found_videos = [name for name in wanted if name in there]
+    if wanted and not found_videos:
+        text = f"none of the {len(wanted)} videos of {subset} of {entry.title} is there"
+        remarks.insert(0, f"{text}; all {len(there)} were taken")
+    elif missing := [name for name in wanted if name not in there]:
+        text = f"{len(missing)} of the {len(wanted)} videos of {subset} of {entry.title} are missing"
+        remarks.insert(0, f"{text}: {first_few(missing)}")
+    if table.dataset in ("davis", "ytvos"):
+        request = replace(request, sequences=found_videos or there)
+    return request, remarks
 
 
 def absent(name: str) -> str:
     """Say that a data set is missing, where it comes from, and how its folder is given."""
     entry = DATASETS.find(name)
     return f"{entry.title} is not there: {entry.address}; give --data {name}=FOLDER"
+
+
+def row_lacks(row: TableRow, table: Table, how: How, videos: Collection[str] = ()) -> Iterator[str]:
+    """What must be given, trained or installed for a row, beside the data of its table, as commands."""
+    model = row.model or how.model or table.model
+    if (training := training_of(row, how)) is not None:
+        yield from trainings(training, model, how, videos)
+        return
+    names = {model: how.weights_of(row, model)}
+    detector = SOURCES[row.first].detector if row.first is not None else None
+    if detector is not None and (network := DETECTORS.find(detector).network) is not None:
+        names[network] = how.weights.get(detector, how.weights.get(network))
+    for name, given in names.items():
+        entry = MODELS.find(name)
+        if given is not None and not weight_file(Path(given)).is_file():
+            yield f"{given}, which is no file"
+        elif given is None and entry.signature is not None and not is_available(entry):
+            yield f"`{entry.download_command}`" if entry.remote else f"--weights {name}=FILE"
+
+
+def training_of(row: TableRow, how: How) -> Training | None:
+    """The training of a row, unless its weights or another network are given."""
+    return None if row.key in how.weights or (row.model is None and how.model) else row.training
+
+
+def trained(training: Training, model: str, how: How, fold: int | None = None) -> Path:
+    """Where the weights of a training are, when it has ended."""
+    part = "" if fold is None else f"-fold-{fold}"
+    return how.output / "weights" / f"{training.name}{part}" / f"{model}.safetensors"
+
+
+def folds_of(videos: Collection[str]) -> dict[str, int]:
+    """The fold of each video of CDnet2014."""
+    folds = unseen_folds()
+    if unknown := [name for name in videos if name not in folds]:
+        raise DatasetError(f"{first_few(unknown)} is no video of CDnet2014, whose folds are known")
+    return {name: folds[name] for name in videos}
+
+
+def trainings(training: Training, model: str, how: How, videos: Collection[str] = ()) -> Iterator[str]:
+    """Commands of the trainings of a row that have not come to their end, and what these need."""
+    if packages := missing_packages("train"):
+        yield packages
+    folds: list[int | None] = [None]
+    if training.folds:
+        folds = [*sorted({*folds_of(videos).values()} or range(FOLDS))]
+    start, given = training.start, None
+    missing_folds = [fold for fold in folds if not _ended(trained(training, model, how, fold))]
+    data = training.data
+    if start is not None and missing_folds:
+        own = trained(start, start.file, how)
+        given = how.weights.get(start.weights, str(own))
+        if start.weights not in how.weights and not _ended(own):
+            yield f"--weights {start.weights}=FILE ({start.source}), or {_command(start, own, how)}"
+            data = (*data, *start.data)
+    if missing_folds:
+        yield from (absent(name) for name in dict.fromkeys(data) if name not in how.data)
+    for fold in missing_folds:
+        yield _command(training, trained(training, model, how, fold), how, fold, given)
+
+
+def _command(
+    training: Training, weights: Path, how: How, fold: int | None = None, start: str | None = None
+) -> str:
+    """A training as it is typed; FOLDER and FILE stand for what is not given."""
+    words = ["segue", "train", training.network, *training.options]
+    words += [f"--data={name}={how.data.get(name, 'FOLDER')}" for name in training.data]
+    words += [] if fold is None else ["--fold", str(fold)]
+    words += [] if start is None else ["--start", start]
+    init = f" (FILE is {training.pretrained})" if training.pretrained else ""
+    words += ["--init", "FILE"] if init else []
+    return f"`{shlex.join([*words, '--out', str(weights.parent)])}`{init}"
+
+
+def _ended(weights: Path) -> bool:
+    """Whether a training has come to its end."""
+    notes = read_checkpoint(weights, "meta").metadata if weights.is_file() else {}
+    return bool(notes) and notes.get("step") == notes.get("steps")

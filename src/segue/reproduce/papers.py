@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 from segue.reproduce.foreground_papers import FOREGROUND
-from segue.reproduce.tables import PACE, SPEED, Start, Table, TableRow, Training
+from segue.reproduce.tables import PACE, SPEED, Table, TableRow, Training
 
 DAVIS = {"J&F": "J&F-Mean", "J": "J-Mean", "F": "F-Mean"}
 YOUTUBE = {"overall": "G", "J seen": "J_s", "F seen": "F_s", "J unseen": "J_u", "F unseen": "F_u"}
@@ -24,36 +25,50 @@ ONLY_PREVIOUS = ("--mem-every", "1", "--memory-frames", "1", "--memory-policy", 
 """Every frame takes the place of the one before."""
 
 
-INSTANCES = {"Mask R-CNN": "maskrcnn-v1", "Mask R-CNN v2": "maskrcnn", "PointRend": "pointrend"}
-"""Rows of detectors of instances, and their names; the report's Mask R-CNN is version 1."""
-
 Truth = Literal["masks", "boxes"]
 Features = Literal["keys", "queries", "values"]
-_FEATURES: tuple[Features, ...] = ("keys", "queries", "values")
-
-DISCOVERIES: dict[str, tuple[str, Features]] = {
-    f"LOST {size}, {features}": (name, features)
-    for size, name in (("B/16", "lost-b16"), ("S/16", "lost"))
-    for features in _FEATURES
-}
-"""Rows of LOST: its detector, and what of the last attention is compared. The report's are B/16, keys."""
-
 Front = Literal["later", "smaller", "lower"]
 """Order of overlapping boxes: the larger id in front, as the report draws them; or, ours, the
 smaller area, or the box whose lower side is lower in the image, in front."""
 
-FRONTS: dict[str, Front] = {
-    "boxes, filled": "later",
-    "boxes, filled, smaller in front": "smaller",
-    "boxes, filled, lower in front": "lower",
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the masks of first frames come from.
+
+    Attributes:
+        detector: its name; None takes the boxes of the truth.
+        features: what LOST compares of the last attention.
+        front: boxes are filled, in this order.
+    """
+
+    detector: str | None = None
+    features: Features | None = None
+    front: Front | None = None
+
+
+SOURCES: Mapping[str, Source] = {
+    "boxes, filled": Source(front="later"),
+    "boxes, filled, smaller in front": Source(front="smaller"),
+    "boxes, filled, lower in front": Source(front="lower"),
+    "boxes, segue-prompt": Source(),
+    "Mask R-CNN": Source("maskrcnn-v1"),  # the report's is version 1
+    "Mask R-CNN v2": Source("maskrcnn"),
+    "PointRend": Source("pointrend"),
+    "DeepLabV3": Source("deeplab"),
+    **{
+        f"LOST {size}, {features}": Source(name, features)
+        for size, name in (("B/16", "lost-b16"), ("S/16", "lost"))
+        for features in get_args(Features)
+    },
+    "motion": Source("motion"),
 }
-"""Rows of filled boxes, where the truth is masks."""
+"""By row; the report's LOST is B/16, keys."""
 
 
 def source_names(truth: Truth) -> tuple[str, ...]:
-    """Names of all sources of first frames, for masks or for boxes."""
-    filled = tuple(FRONTS) if truth == "masks" else ()
-    return ("ground truth", *filled, "boxes, segue-prompt", *INSTANCES, "DeepLabV3", *DISCOVERIES, "motion")
+    """Names of all sources of first frames, for masks or for boxes, which need not be filled."""
+    return ("ground truth", *(name for name, of in SOURCES.items() if truth == "masks" or of.front is None))
 
 
 def every(n: int) -> TableRow:
@@ -85,11 +100,16 @@ TRACKS = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "AR1": "AR1", "AR10": "AR1
 _ZOO = "https://drive.google.com/file/d/{} (column Pretrain at https://github.com/wjf5203/SeqFormer)"
 
 
-def _coco(backbone: str, drive: str) -> Start:
-    """Weights of a training on COCO, as SeqFormer's authors published them."""
-    training = Training("seqformer-coco", ("coco",), ("--backbone", backbone))
-    return Start(
-        f"coco-pretrained-{backbone}", _ZOO.format(drive), training, f"seqformer-{backbone}-coco.safetensors"
+def _coco(backbone: str, drive: str) -> Training:
+    """A training on COCO, whose weights SeqFormer's authors published."""
+    return Training(
+        "seqformer-coco",
+        ("coco",),
+        ("--backbone", backbone),
+        pretrained=f"{backbone} of ImageNet",
+        weights=f"coco-pretrained-{backbone}",
+        file=f"seqformer-{backbone}-coco",
+        source=_ZOO.format(drive),
     )
 
 
@@ -103,11 +123,6 @@ COCO = {
 
 def _tracks(numbers: tuple[float, ...]) -> dict[str, float]:
     return dict(zip(TRACKS, numbers, strict=False))
-
-
-def _seqformer(name: str, model: str, numbers: tuple[float, ...] = ()) -> TableRow:
-    """SeqFormer as released."""
-    return TableRow(name, _tracks(numbers), model)
 
 
 def _msstsvis(name: str, backbone: str, numbers: tuple[float, ...] = (), *options: str) -> TableRow:
@@ -253,11 +268,11 @@ TABLES: tuple[Table, ...] = (
         "ytvis-2019",
         "YouTube-VIS 2019 val",
         (
-            _seqformer("SeqFormer, R50", "seqformer-r50", (47.4, 69.8, 51.8, 45.5, 54.8)),
+            TableRow("SeqFormer, R50", _tracks((47.4, 69.8, 51.8, 45.5, 54.8)), "seqformer-r50"),
             _msstsvis("MS-STS, R50", "r50", (50.1, 73.2, 56.6, 46.1, 57.7)),
-            _seqformer("SeqFormer, R101", "seqformer-r101", (49.0, 71.1, 55.7, 46.8, 56.9)),
+            TableRow("SeqFormer, R101", _tracks((49.0, 71.1, 55.7, 46.8, 56.9)), "seqformer-r101"),
             _msstsvis("MS-STS, R101", "r101", (51.1, 73.2, 59.0, 48.3, 58.7)),
-            _seqformer("SeqFormer, Swin-L", "seqformer-swin-l", (59.3, 82.1, 66.6, 51.7, 64.4)),
+            TableRow("SeqFormer, Swin-L", _tracks((59.3, 82.1, 66.6, 51.7, 64.4)), "seqformer-swin-l"),
             _msstsvis("MS-STS, Swin-L", "swin-l", (61.0, 85.2, 68.6, 54.7, 66.4)),
         ),
         MSSTS,
@@ -282,7 +297,7 @@ TABLES: tuple[Table, ...] = (
             _msstsvis("without attention in the decoder", "r50", (), "--no-decoder-attention"),
             _msstsvis("without separability loss", "r50", (), "--no-separability"),
             _plain("none of them: SeqFormer", "--clips", "10"),
-            _seqformer("SeqFormer as released", "seqformer-r50", (47.4, 69.8, 51.8, 45.5, 54.8)),
+            TableRow("SeqFormer as released", _tracks((47.4, 69.8, 51.8, 45.5, 54.8)), "seqformer-r50"),
         ),
         "the poster prints the first and the last row, which saw 16 clips a step; all others are trained "
         f"alike, from one file and for as many steps; {MSSTS}",

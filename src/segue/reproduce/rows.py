@@ -1,15 +1,15 @@
-"""Run a table for ``segue reproduce``: check data and weights, train, run and score row by row."""
+"""The rows of a table as runs of a data set, and their numbers beside the published ones."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from segue.batch.ledger import Ledger
@@ -18,229 +18,272 @@ from segue.batch.plan import Task
 from segue.batch.run import LEDGER
 from segue.batch.work import JobConfig
 from segue.cancel import interrupt_on_signals
-from segue.errors import CheckpointError, DatasetError, SegueError
-from segue.jobs.values import TrackJob
-from segue.masks import read_index_mask, write_index_mask
-from segue.masks.files import encode_index_mask
-from segue.metrics.data_sets import Request, open_masks
+from segue.dataset_runs.protocols import OWN_DEPTH, check_classes, results_of, scored_here, with_job
+from segue.dataset_runs.submission import write_submission
+from segue.errors import DatasetError, SegueError
+from segue.jobs.plan import check_needs
+from segue.jobs.values import InstancesJob, Model, VideoJob
+from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation
-from segue.notices import notice
 from segue.options import value_of
-from segue.reports import write_report
+from segue.reports import evaluation_values, write_report
+from segue.reports.charts import write_percentiles
 from segue.reproduce.asked import How
-from segue.reproduce.cost import cost_of
-from segue.reproduce.needs import request_of
-from segue.reproduce.notes import notes_of
+from segue.reproduce.needs import folds_of, request_of, row_lacks, trained, training_of
 from segue.reproduce.papers import Truth
-from segue.reproduce.protocols import results_of, scored_here, with_job
-from segue.reproduce.results import Done, Result, result_of
-from segue.reproduce.stcn_report import (
-    FirstFrame,
-    Show,
-    detector_file,
-    filtering_image,
-    first_frame,
-    start_of,
-)
-from segue.reproduce.submission import write_submission
-from segue.reproduce.tables import Table, TableRow
-from segue.reproduce.trained import Trainer, random_start, training_lacks
-from segue.types import MaskPrompt
-from segue.video.images import write_image
-from segue.video.partial import write_complete
+from segue.reproduce.stcn_report import first_frame, with_first_frames
+from segue.reproduce.tables import PACE, SPEED, Table, TableRow
 from segue.weights import load
-
-Adapt = Callable[[Iterator[Task]], Iterable[Task]]
-"""Changes the videos of a data set before they are run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Runs the videos of a data set, gives the number that failed, scores them, and trains."""
+    """Gives the job of a request, runs its videos, gives the number that failed, scores, and tells."""
 
-    run_videos: Callable[[Request, JobConfig, Adapt], int]
+    template: Callable[[Request, JobConfig], VideoJob]
+    run_videos: Callable[[Request, JobConfig, Callable[[Iterator[Task]], Iterable[Task]]], int]
     score_videos: Callable[[Request, JobConfig, int], Evaluation]
-    train: Callable[[Sequence[str]], object]
     notice: Callable[[str], None]
 
 
-def do_table(table: Table, how: How, face: Face) -> Result:
-    """Do the rows of a table whose data and weights are there."""
-    table = replace(table, subset=table.subset if how.subset is None else how.subset)
-    rows = [row for row in table.rows if how.rows is None or row.key in how.rows]
-    done: list[Done] = []
-    missing: tuple[str, ...] = ()
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A row: how it is run, and its scores or what is missing."""
+
+    row: TableRow
+    model: str
+    folder: Path
+    options: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()  # what must be there first
+    notes: tuple[str, ...] = ()  # what a reader must know of this row
+    failed: int = 0  # videos that failed
+    ended: str | None = None  # what was wrong, where it ended before it had scores
+    speed: float = math.nan
+    evaluation: Evaluation | None = None
+
+    @property
+    def remarks(self) -> Iterator[str]:
+        """What is said of the row below its table."""
+        yield from (*self.lacks, *self.notes, *(() if self.ended is None else (f"ended: {self.ended}",)))
+        if self.failed and self.ended is None:
+            yield f"{self.failed} videos failed, and count as empty masks"
+        yield from dict.fromkeys(() if self.evaluation is None else self.evaluation.remarks)
+
+
+@dataclass(slots=True)
+class Result:
+    """Results of a table, as far as it was done."""
+
+    table: Table
+    rows: list[Done] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    percentiles: Mapping[str, list[float]] = field(default_factory=dict)
     broken: BaseException | None = None
+
+    def cells(self) -> dict[str, list[str]]:
+        """Rows as they are printed: measured, then published."""
+        table, rows = self.table, {}
+        for done in self.rows:
+            found = {SPEED: done.speed, PACE: 1 / done.speed if done.speed else math.nan}
+            if done.evaluation is not None:
+                found |= table.measured(done.evaluation.overall, done.evaluation.categories)
+            measured = [table.show(name, found.get(name)) for name in table.measures]
+            published = [table.show(name, done.row.published.get(name)) for name in table.headings]
+            rows[done.row.name] = [*measured, *published]
+        return rows
+
+    def values(self) -> dict[str, Any]:
+        """Everything as values that JSON can hold."""
+        rows = [
+            {
+                "name": done.row.name,
+                "model": done.model,
+                "options": list(done.options),
+                "published": dict(done.row.published),
+                "scores": done.evaluation and evaluation_values(done.evaluation),
+                "frames/s": None if math.isnan(done.speed) else done.speed,
+                "results": str(done.folder),
+                "lacks": list(done.lacks),
+                "failed": done.failed,
+                "ended": done.ended,
+            }
+            for done in self.rows
+        ]
+        names = {name: getattr(self.table, name) for name in ("name", "title", "remark")}
+        return names | {"rows": rows, "remarks": self.remarks, "percentiles": dict(self.percentiles)}
+
+
+def plan_table(table: Table, how: How, face: Face) -> Plan:
+    """The rows of a table that are wanted, each with what it lacks or what is wrong with it; none is run."""
+    request, missing = request_of(table, how)
+    plan = Plan(table, how, face, request, missing)
+    plan.rows.extend(plan.planned())
+    return plan
+
+
+def do_table(plan: Plan) -> Result:
+    """Do the rows of a table whose data and weights are there."""
+    table, how = plan.table, plan.how
+    result = Result(table, remarks=[*([] if table.remark is None else [table.remark]), *plan.missing])
     try:
         with interrupt_on_signals():
-            request, missing = request_of(table, how)
-            _check_new(table, rows, how)
-            for row in rows:
-                done.append(_done(row, table, request, how, face))
+            for done in plan.rows:
+                ready = plan.request is not None and not (done.lacks or done.ended)
+                result.rows.append(_attempt(plan.run, done) if ready else done)
     except BaseException as error:  # Ctrl-C or a defect: what is finished is printed first
-        broken = error
-    return result_of(table, done, missing, how, broken)
+        result.broken = error
+    if how.model not in (None, table.model) and any(done.row.model is None for done in result.rows):
+        of_paper = f"{table.model}, of which the published numbers are"
+        result.remarks.append(f"run with {how.model} instead of {of_paper}")
+    said: dict[str, list[str]] = {}
+    for done in result.rows:
+        for text in done.remarks:
+            said.setdefault(text, []).append(done.row.name)
+    for text, names in said.items():
+        result.remarks.append(text if len(names) == len(result.rows) else f"{', '.join(names)}: {text}")
+    _draw(result, how)
+    return result
 
 
-def _done(row: TableRow, table: Table, request: Request | None, how: How, face: Face) -> Done:
-    """Do a row; what is wrong with it is in its result."""
-    model = row.model or how.model or table.model
-    if row.model is None and how.model is not None:
-        row = replace(row, training=None)
-    random = random_start(row, how)
-    try:
-        found = _do(row, model, table, request, how, face)
-    except SegueError as error:
-        return Done(row, model, ended=str(error))
-    except torch.cuda.OutOfMemoryError as error:  # of a detector; videos and trainings have their processes
-        return Done(row, model, ended=_first_line(error))
-    return found if found.lacks or found.ended else replace(found, random=random)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The rows of a table, and what is there of its data set, None for nothing."""
 
+    table: Table
+    how: How
+    face: Face
+    request: Request | None
+    missing: list[str] = field(default_factory=list)
+    rows: list[Done] = field(default_factory=list)
 
-def _check_new(table: Table, rows: Iterable[TableRow], how: How) -> None:
-    """See that there are no results of another run, unless that is resumed."""
-    for row in rows:
-        home = how.output / table.name / row.key / SUBFOLDER
-        if (home / LEDGER).exists() and not how.resume:
-            raise SegueError(f"{home}: there is a batch already; give --resume, or another output")
+    def planned(self) -> list[Done]:
+        """The rows that are wanted, each with what it lacks or what is wrong with it."""
+        rows = [self._plan(row) for row in self.table.rows if row.key in (self.how.rows or {row.key})]
+        for done in rows:
+            if (done.folder / SUBFOLDER / LEDGER).exists() and not self.how.resume:
+                text = "there is a batch already; give --resume, or another output"
+                raise SegueError(f"{done.folder}: {text}")
+        return [_attempt(self._check, done) for done in rows]
 
+    def _plan(self, row: TableRow) -> Done:
+        table, how = self.table, self.how
+        model = row.model or how.model or table.model
+        options = [*table.options, *row.options, *how.options_of(model, row), "--model", model]
+        training = training_of(row, how)
+        given = trained(training, model, how) if training is not None else how.weights_of(row, model)
+        if given is not None and not (training is not None and training.folds):
+            options += ["--weights", str(given)]
+        return Done(row, model, how.output / table.name / row.key, tuple(options))
 
-def _do(row: TableRow, model: str, table: Table, request: Request | None, how: How, face: Face) -> Done:
-    lacks = tuple(_lacks(row, model, table, how))
-    if request is None or lacks:
-        return Done(row, model, lacks=lacks)
-    options = [*table.options, *row.options, *how.run.of(model, row.key), "--model", model]
-    folder = how.output / table.name / row.key
-    trainer = Trainer(row, model, how, face.train, face.notice)
-    adapt: Adapt = iter
-    if row.first is not None:
-        found_there: list[npt.NDArray[np.floating]] = []
-        source = _source(row, model, table, how, found_there.append)
-        adapt = partial(_from_first_frames, source=source, found=found_there, request=request, folder=folder)
-    learns = row.training if row.key not in how.weights else None
-    given = how.weights_of(row, model) if learns is None else None
-    if learns is not None and learns.folds:
-        adapt = trainer.videos
-    elif learns is not None:
-        options += ["--weights", str(trainer.weights())]
-    elif given is not None:
-        options += ["--weights", given]
-    notice(f"{table.paper} {table.name}: {row.name}")
-    running = JobConfig(options=tuple(options), output=str(folder), workers=how.workers, resume=how.resume)
-    failed = face.run_videos(request, running, adapt)
-    speed, reasons = _speed_and_reasons(folder)
-    if failed and math.isnan(speed):
-        return Done(row, model, folder=folder, failed=failed, ended=reasons[0])
-    notes = (*reasons[:1], *notes_of(row, model, table, how))
-    if (images := _images(folder)).is_dir():
-        notes = (*notes, f"first frames before and after filtering: {images}")
-    found = Done(row, model, None, speed, folder, failed=failed, notes=notes)
-    if table.costs:
-        found = _with_cost(found, folder)
-    if not scored_here(request):
-        return _packed(found, request, folder)
-    evaluation = face.score_videos(request, running, failed)
-    try:
-        about = {"row": row.name, "model": model}
-        write_report(evaluation, folder.with_name(f"{row.key}.html"), about=about)
-    except (SegueError, OSError) as error:  # the scores are there, and may have taken days
-        found = replace(found, notes=(*found.notes, f"no page of scores: {error}"))
-    return replace(found, evaluation=evaluation)
-
-
-def _packed(done: Done, request: Request, folder: Path) -> Done:
-    """A row whose results are packed for the server that scores them, or say why they are not."""
-    file = folder.with_name(f"{done.row.key}.zip")
-    try:
-        write_submission(file, replace(request, sequences=None), folder)
-    except DatasetError as error:
-        notes = (*done.notes, f"no zip for the server: {error}")
-        return replace(done, folder=results_of(request, folder), notes=notes)
-    return replace(done, folder=file)
-
-
-def _from_first_frames(
-    videos: Iterator[Task],
-    source: FirstFrame,
-    found: list[npt.NDArray[np.floating]],
-    request: Request,
-    folder: Path,
-) -> Iterator[Task]:
-    """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
-    sequences = open_masks(request)
-    for video in videos:
-        sequence = sequences[video.name]
-        drawn = folder / SUBFOLDER / "prompts" / video.name / "found.png"
-        if not drawn.exists():
-            drawn.parent.mkdir(parents=True, exist_ok=True)
-            start = start_of(sequence)
-            chosen = source(start)
-            if found:
-                image = filtering_image(start, found.pop(), chosen)
-                write_image(_images(folder) / f"{video.name}.png", image)
-            write_complete(drawn, encode_index_mask(chosen))
-        mask = read_index_mask(drawn)
-        if mask.any():
-            assert isinstance(video.job, TrackJob)
-            yield with_job(video, prompts=tuple(MaskPrompt.each(mask, video.job.prompts[0].frame)))
-            continue
-        (folder / video.name).mkdir(parents=True, exist_ok=True)
-        for frame in sequence.frames:
-            write_index_mask(folder / video.name / f"{frame.stem}.png", mask)
-
-
-def _images(folder: Path) -> Path:
-    """Folder of the first-frame images of a row, beside its results."""
-    return folder.with_name(f"{folder.name}-first-frames")
-
-
-def _source(row: TableRow, model: str, table: Table, how: How, show: Show | None = None) -> FirstFrame:
-    """Writer of the first-frame images of a row."""
-    assert row.first is not None
-    device = value_of(how.run.of(model, row.key), "--device")
-    truth: Truth = "boxes" if table.dataset == "something" else "masks"
-    return first_frame(row.first, truth, how.weights, device, show)
-
-
-def _lacks(row: TableRow, model: str, table: Table, how: How) -> Iterator[str]:
-    """Missing requirements of a row, with the command that provides each."""
-    if row.training is not None and row.key not in how.weights:
-        yield from training_lacks(row, how)
-        return
-    given = how.weights_of(row, model)
-    try:
-        load(model, given)
-    except CheckpointError as error:
+    def _check(self, done: Done) -> Done:
+        """A row with what it lacks; an error says what is wrong with its options or weights."""
+        if self.request is None:
+            return done
+        training = training_of(done.row, self.how)
+        videos = [video.key for video in self.request.open()] if training and training.folds else []
+        if lacks := tuple(row_lacks(done.row, self.table, self.how, videos)):
+            return replace(done, lacks=lacks)
+        given = value_of(done.options, "--weights")
         if given is not None:
-            raise
-        yield f"{error} (here --weights {model}=FILE)"
+            load(done.model, given)  # it fits, or says what it holds
+        job = self.face.template(self.request, self._config(done))
+        if training is not None and training.folds:
+            weights = trained(training, done.model, self.how, folds_of(videos)[videos[0]])
+            job = job.model_copy(update={"model": Model(name=done.model, weights=weights)})
+        if isinstance(job, InstancesJob) and given is not None:
+            check_classes(self.request, job.model)
+        source = job.source.model_copy(update={"place": str(self.request.data)})
+        own_depth = {"depth": None} if getattr(job, "depth", None) == OWN_DEPTH else {}
+        check_needs([job.model_copy(update={"source": source, **own_depth})])
+        return done
+
+    def _config(self, done: Done) -> JobConfig:
+        folder, how = str(done.folder), self.how
+        return JobConfig(options=done.options, output=folder, workers=how.workers, resume=how.resume)
+
+    def run(self, done: Done) -> Done:
+        """A row with its scores, or the zip for the server that scores it."""
+        request = self.request
+        assert request is not None
+        words = ["segue", "run", request.dataset, str(request.data), *done.options]
+        name = f"{self.table.paper} {self.table.name}: {done.row.name}"
+        self.face.notice(f"{name}: {shlex.join([*words, '-o', str(done.folder)])}")
+        config = self._config(done)
+        done = replace(done, failed=self.face.run_videos(request, config, partial(self._adapt, done)))
+        with Ledger(done.folder / SUBFOLDER / LEDGER, create=False) as ledger:
+            ran = ledger.tasks("done")
+            reasons = [f"{task.name}: {task.error}" for task in ledger.tasks("failed")]
+        seconds = sum(task.seconds or 0.0 for task in ran)
+        done = replace(done, speed=sum(task.frames for task in ran) / seconds if seconds else math.nan)
+        if done.failed and not ran:
+            return replace(done, ended=reasons[0])
+        notes = reasons[:1]
+        if (images := _images(done)).is_dir():
+            notes.append(f"first frames before and after filtering: {images}")
+        page = done.folder.with_name(f"{done.row.key}.html")
+        if not scored_here(request):
+            place = page.with_suffix(".zip")
+            try:
+                write_submission(place, replace(request, sequences=None), done.folder)
+            except DatasetError as error:
+                notes.append(f"no zip for the server: {error}")
+                place = results_of(request, done.folder)
+            notes.append(f"the annotations of this part are not public; {self.table.server} scores {place}")
+            return replace(done, folder=place, notes=tuple(notes))
+        evaluation = self.face.score_videos(request, config, done.failed)
+        try:
+            write_report(evaluation, page, about={"row": done.row.name, "model": done.model})
+        except (SegueError, OSError) as error:  # the scores are there, and may have taken days
+            notes.append(f"no page of scores: {error}")
+        return replace(done, evaluation=evaluation, notes=tuple(notes))
+
+    def _adapt(self, done: Done, videos: Iterator[Task]) -> Iterator[Task]:
+        """The videos with first frames of another source, or with weights that have not seen them."""
+        assert self.request is not None
+        training = training_of(done.row, self.how)
+        if done.row.first is not None:
+            truth: Truth = "boxes" if self.table.dataset == "something" else "masks"
+            device = value_of(done.options, "--device")
+            source = partial(first_frame, done.row.first, truth, self.how.weights, device)
+            sequences = self.request.open()
+            yield from with_first_frames(videos, source, sequences, done.folder, _images(done))
+        elif training is not None and training.folds:
+            for video in videos:
+                assert video.job is not None
+                fold = folds_of([video.name])[video.name]
+                weights = trained(training, done.model, self.how, fold).absolute()
+                yield with_job(video, model=video.job.model.model_copy(update={"weights": weights}))
+        else:
+            yield from videos
+
+
+def _images(done: Done) -> Path:
+    """Folder of the first-frame images of a row, beside its results."""
+    return done.folder.with_name(f"{done.folder.name}-first-frames")
+
+
+def _attempt(step: Callable[[Done], Done], done: Done) -> Done:
+    """A row after a step; what is wrong with it is in its result."""
     try:
-        if row.first is not None:
-            _source(row, model, table, how)
-    except CheckpointError as error:
-        if row.first is not None and detector_file(row.first, how.weights) is not None:
-            raise
-        yield str(error)
+        return step(done)
+    except SegueError as error:
+        return replace(done, ended=str(error))
+    except torch.cuda.OutOfMemoryError as error:  # of a detector; videos have their processes
+        return replace(done, ended=next(iter(str(error).splitlines()), type(error).__name__))
 
 
-def _with_cost(done: Done, folder: Path) -> Done:
-    """A row with time and memory of its network over the first frames of the first video that was done."""
-    with Ledger(folder / SUBFOLDER / LEDGER, create=False) as ledger:
-        job = next(task.job for task in ledger.tasks("done"))
+def _draw(result: Result, how: How) -> None:
+    """The distribution of a measure over all objects and frames, one line a row."""
+    table = result.table
+    scored = [(done, done.evaluation) for done in result.rows if done.evaluation is not None]
+    if table.curve is None or not scored:
+        return
+    count = len(scored[0][1].sequences)
+    title = f"{table.title.partition(',')[0]} ({scored[0][0].model}, {count} videos)"
+    image = how.output / table.name / "percentiles.svg"
+    lines = {done.row.name: evaluation.values_of(table.curve) for done, evaluation in scored}
     try:
-        return replace(done, cost=cost_of(job))
-    except (SegueError, RuntimeError, OSError) as error:
-        return replace(done, notes=(*done.notes, f"time and memory were not measured: {_first_line(error)}"))
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def _speed_and_reasons(folder: Path) -> tuple[float, list[str]]:
-    """Frames a second of one worker, NaN where no video was done, and why others failed."""
-    with Ledger(folder / SUBFOLDER / LEDGER, create=False) as ledger:
-        rows = ledger.tasks("done")
-        reasons = [f"{row.name}: {row.error}" for row in ledger.tasks("failed")]
-    seconds = sum(row.seconds or 0.0 for row in rows)
-    return sum(row.frames for row in rows) / seconds if seconds else math.nan, reasons
+        result.percentiles = write_percentiles(image, title, table.curve, lines)
+        result.remarks.append(f"curve: {image}")
+    except (SegueError, OSError) as error:  # rows that took days are printed without it
+        result.remarks.append(f"no curve: {error}")

@@ -6,28 +6,36 @@ Objects are given by masks, or by whole boxes if the ground truth has boxes, as 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from segue.arrays import FloatingArray, UInt8Array
+from segue.batch.places import SUBFOLDER
+from segue.batch.plan import Task
+from segue.dataset_runs.protocols import with_job
 from segue.datasets.davis import Sequence
 from segue.datasets.something import BoxSequence
 from segue.errors import DatasetError
+from segue.jobs.values import TrackJob
 from segue.layers.running import choose_device
-from segue.masks import fill_boxes, overlay
+from segue.masks import fill_boxes, overlay, read_index_mask, write_index_mask
+from segue.masks.files import encode_index_mask
 from segue.metrics.davis import VOID
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.pointrend import PointRend
 from segue.prompts.detectors import Detector, NetworkDetector
 from segue.prompts.prompter import Prompter
 from segue.registry import DETECTORS
-from segue.reproduce.papers import DISCOVERIES, FRONTS, INSTANCES, Front, Truth
+from segue.reproduce.papers import SOURCES, Front, Truth
 from segue.sessions.detecting import detector
-from segue.types import Box, Frame, Image, IndexMask, Refinement
+from segue.types import Box, Frame, Image, IndexMask, MaskPrompt, Refinement
+from segue.video.images import write_image
+from segue.video.partial import write_complete
 from segue.weights import load
 
 LEAST_SCORE = 0.01
@@ -72,41 +80,33 @@ def first_frame(
     show: Show | None = None,
 ) -> FirstFrame:
     """A source of first frames."""
-    file = detector_file(name, weights)
-    boxes = truth == "boxes"
-    draw = draw_boxes if boxes else draw_masks
+    source = SOURCES[name]
     choose: Callable[[Start], Chosen] = truth_itself
-    if name in INSTANCES:
-        model = INSTANCES[name]
-        network = cast("MaskRCNN | PointRend", load(model, file))
-        network.least_score = LEAST_SCORE
-        choose = partial(
-            nearest_instances, NetworkDetector(network, {}, device=choose_device(device)), show=show
+    draw: Callable[[Start, Chosen], UInt8Array] = draw_boxes if truth == "boxes" else draw_masks
+    if source.detector is None:
+        draw = (
+            partial(cut_boxes, device=device)
+            if source.front is None
+            else partial(draw_boxes, front=source.front)
         )
-    elif name in DISCOVERIES:
-        model, features = DISCOVERIES[name]
-        # Where boxes are wanted, the report takes those of LOST itself, without CRF.
-        refine: Refinement = "none" if boxes else "crf"
-        find = detector(model, weights=file, features=features, refine=refine, device=device)
-        choose = partial(discovered, find, show=show)
-    elif name == "DeepLabV3":
-        find = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)
-        choose = partial(nearest_regions, find, show=show)
-    elif name == "motion":
-        choose = partial(discovered, detector("motion", device=device), show=show)
-    elif name in FRONTS:
-        draw = partial(draw_boxes, front=FRONTS[name])
-    elif name == "boxes, segue-prompt":
-        draw = partial(cut_boxes, device=device)
+    else:
+        file = weights.get(source.detector, weights.get(DETECTORS.find(source.detector).network or ""))
+        if source.detector in ("maskrcnn-v1", "maskrcnn", "pointrend"):
+            network = cast("MaskRCNN | PointRend", load(source.detector, file))
+            network.least_score = LEAST_SCORE
+            found = NetworkDetector(network, {}, device=choose_device(device))
+            choose = partial(nearest_instances, found, show=show)
+        elif source.detector == "deeplab":
+            regions = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)
+            choose = partial(nearest_regions, regions, show=show)
+        else:
+            # Where boxes are wanted, the report takes those of LOST itself, without CRF.
+            refine: Refinement | None = source.features and ("none" if truth == "boxes" else "crf")
+            find = detector(
+                source.detector, weights=file, features=source.features, refine=refine, device=device
+            )
+            choose = partial(discovered, find, show=show)
     return lambda start: draw(start, choose(start))
-
-
-def detector_file(name: str, weights: Mapping[str, str | os.PathLike[str]]) -> str | os.PathLike[str] | None:
-    """The weight file of a detector, by its name or the name of its network."""
-    model = INSTANCES.get(name) or DISCOVERIES.get(name, ("deeplab" if name == "DeepLabV3" else "",))[0]
-    if not model:
-        return None
-    return weights.get(model, weights.get(DETECTORS.find(model).network or ""))
 
 
 def truth_itself(start: Start) -> Chosen:
@@ -233,3 +233,33 @@ def start_of(video: Sequence | BoxSequence) -> Start:
     known = np.where(truth == VOID, 0, truth)
     frames = tuple(Frame(i, float(i), video.read_image(i)) for i in range(min(3, len(video))))
     return Start(frames, known, video.read_boxes(0))
+
+
+def with_first_frames(
+    videos: Iterator[Task],
+    source: Callable[[Show], FirstFrame],
+    sequences: Mapping[str, Sequence | BoxSequence],
+    folder: Path,
+    images: Path,
+) -> Iterator[Task]:
+    """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
+    found: list[FloatingArray] = []
+    draw = source(found.append)
+    for video in videos:
+        sequence = sequences[video.name]
+        drawn = folder / SUBFOLDER / "prompts" / video.name / "found.png"
+        if not drawn.exists():
+            drawn.parent.mkdir(parents=True, exist_ok=True)
+            start = start_of(sequence)
+            chosen = draw(start)
+            if found:
+                write_image(images / f"{video.name}.png", filtering_image(start, found.pop(), chosen))
+            write_complete(drawn, encode_index_mask(chosen))
+        mask = read_index_mask(drawn)
+        if mask.any():
+            assert isinstance(video.job, TrackJob)
+            yield with_job(video, prompts=tuple(MaskPrompt.each(mask, video.job.prompts[0].frame)))
+            continue
+        (folder / video.name).mkdir(parents=True, exist_ok=True)
+        for frame in sequence.frames:
+            write_index_mask(folder / video.name / f"{frame.stem}.png", mask)

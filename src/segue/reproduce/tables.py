@@ -16,39 +16,32 @@ SPEED = "frames/s"
 PACE = "s/frame"
 """Heading of its inverse, in tables whose paper gives that instead."""
 
-COSTS = ("ms", "MiB")
-"""Headings of time and memory of the network alone, see :mod:`segue.reproduce.cost`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Weights that trainings begin from."""
-
-    name: str
-    source: str
-    training: Training
-    file: str
-
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Training of the network of a row.
+    """Training of the network of a row; its command is printed, and its weights are found when it has ended.
 
     Attributes:
         network: the command of ``segue train``.
         data: data sets that it learns from.
         options: its further options.
         folds: one training for each fold of CDnet2014, whose videos it then runs; it has not seen them.
-        start: weights that it begins from.
-        pretrained: what the paper begins from, where that must be given with ``--init``.
+        start: the training that it begins from.
+        pretrained: what the paper begins from, which is given with ``--init``.
+        weights: name of its weights for ``--weights``, where others begin from it.
+        file: name of their file.
+        source: where its authors published these weights.
     """
 
     network: str
     data: tuple[str, ...]
     options: tuple[str, ...] = ()
     folds: bool = False
-    start: Start | None = None
+    start: Training | None = None
     pretrained: str | None = None
+    weights: str = ""
+    file: str = ""
+    source: str = ""
 
     @property
     def name(self) -> str:
@@ -102,7 +95,6 @@ class Table:
         remark: what a reader must know of the published numbers.
         options: of the command that runs its rows, by the protocol of the paper.
         pace: speed is given in seconds a frame, as in the paper.
-        costs: time and memory of the networks are measured.
     """
 
     paper: str
@@ -121,12 +113,11 @@ class Table:
     remark: str | None = None
     options: tuple[str, ...] = ()
     pace: bool = False
-    costs: bool = False
 
     @property
     def measures(self) -> tuple[str, ...]:
         """Headings of all that is measured."""
-        return (*self.columns, PACE if self.pace else SPEED, *(COSTS if self.costs else ()))
+        return (*self.columns, PACE if self.pace else SPEED)
 
     @property
     def headings(self) -> tuple[str, ...]:
@@ -138,7 +129,7 @@ class Table:
     def trainings(self) -> tuple[Training, ...]:
         """Trainings of its rows, and those that they begin from."""
         own = [row.training for row in self.rows if row.training is not None]
-        return (*own, *(training.start.training for training in own if training.start is not None))
+        return (*own, *(training.start for training in own if training.start is not None))
 
     @property
     def data(self) -> str:
@@ -161,7 +152,7 @@ class Table:
         """Format a number as the paper prints it; empty for None and NaN."""
         if value is None or math.isnan(value):
             return ""
-        digits = {SPEED: 1, PACE: 2, "ms": 1, "MiB": 0}.get(heading, 1 if self.percent else 4)
+        digits = {SPEED: 1, PACE: 2}.get(heading, 1 if self.percent else 4)
         return f"{value:.{digits}f}"
 
 

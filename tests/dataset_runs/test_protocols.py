@@ -13,6 +13,19 @@ from PIL import Image
 
 from segue.batch import Task
 from segue.batch.work import JobConfig
+from segue.dataset_runs import protocols
+from segue.dataset_runs.protocols import (
+    OWN_DEPTH,
+    all_clips,
+    protocol_of,
+    results_of,
+    run,
+    score_run,
+    scored_here,
+    tasks_of,
+    template_for,
+    with_job,
+)
 from segue.errors import DatasetError, SourceError
 from segue.jobs.values import (
     ForegroundJob,
@@ -25,19 +38,6 @@ from segue.jobs.values import (
 )
 from segue.masks import read_index_mask
 from segue.metrics.data_sets import Request
-from segue.reproduce import protocols
-from segue.reproduce.protocols import (
-    OWN_DEPTH,
-    all_clips,
-    protocol_of,
-    results_of,
-    run,
-    score_run,
-    scored_here,
-    tasks_of,
-    template_for,
-    with_job,
-)
 from tests.cli.running import FRAMES
 from tests.segue_train.scenes import save_composites
 

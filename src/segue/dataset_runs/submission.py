@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segue.dataset_runs.protocols import all_clips, is_clips
 from segue.datasets.files import image_size
 from segue.datasets.results import open_results
 from segue.datasets.ytvis import YTVISDataset, read_results
@@ -17,7 +18,6 @@ from segue.errors import DatasetError
 from segue.metrics.data_sets import Request
 from segue.naming import first_few
 from segue.registry import DATASETS
-from segue.reproduce.protocols import all_clips, is_clips
 from segue.video.partial import replacing
 
 

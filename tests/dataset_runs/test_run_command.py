@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 import segue
+from segue.dataset_runs.protocols import check_classes, protocol_of, scored_here, template_for
 from segue.datasets.foreground_sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import ArgumentError, CheckpointError, DatasetError
@@ -24,7 +25,6 @@ from segue.metrics.data_sets import Request
 from segue.models.detection.classes import COCO_NAMES
 from segue.models.hofam import HOFAM, LEVELS
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
-from segue.reproduce.protocols import check_classes, protocol_of, scored_here, template_for
 from segue.sessions.official import whole_clip
 from segue.types import MaskPrompt
 from segue.weights import loading, write_checkpoint

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segue.dataset_runs.submission import write_submission
 from segue.errors import DatasetError
 from segue.masks import encode_rle, read_index_mask, write_index_mask
 from segue.metrics.data_sets import Request, open_ytvos
-from segue.reproduce.submission import write_submission
 from segue.video.mask_folder import RECORDS
 from tests.cli.running import Command
 from tests.clips import clip

@@ -1,0 +1,1 @@
+"""Networks over whole data sets by their protocols (``segue run``)."""
