@@ -55,6 +55,28 @@ def alone(videos: Path, command: Command) -> dict[str, bytes]:
     return results(Path("alone"))
 
 
+def test_parts_of_a_batch_run_at_once_on_one_output(
+    videos: Path, batch: Batch, command: Command, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-m", "segue", "batch", str(videos), *JOB, "-o", "out", "--workers", "1", "-q"]
+    parts = [
+        subprocess.Popen(
+            [*words, "--shard", f"{part}/2"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for part in (1, 2)
+    ]
+    for part in parts:
+        _, said = part.communicate(timeout=600)
+        assert part.returncode == 0, said
+    merged = batch("--report", "-o", "out")
+    assert merged.returncode == 0, merged.stderr
+    assert merged.stdout == "0 queued, 0 running, 3 done, 0 failed\n"
+    page = (tmp_path / "out/report.html").read_text()
+    assert "3 of 3 videos are done" in page
+    assert page.count(".jpg") >= 3
+    assert results(tmp_path / "out") == alone(videos, command)
+
+
 def test_every_video_gets_its_results_or_one_line_that_says_why_not(
     videos: Path, batch: Batch, command: Command, tmp_path: Path
 ) -> None:

@@ -17,7 +17,14 @@ import pytest
 from segue.batch import Ledger, Task
 from segue.batch import run as running
 from segue.batch.publish import MOVING
-from segue.batch.run import LEDGER, BatchObserver, check_single_files, home_of, run_tasks
+from segue.batch.run import (
+    LEDGER,
+    BatchObserver,
+    check_single_files,
+    home_of,
+    merge_reports,
+    run_tasks,
+)
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY
 from segue.errors import CheckpointError, SegueError, SinkError
@@ -210,3 +217,58 @@ def test_one_place_for_all_videos_is_refused(tmp_path: Path) -> None:
             check_single_files(job)
     check_single_files(ForegroundJob(source=VideoSource(place="x"), model=Model(name="median")))
     check_single_files(TrackJob(source=VideoSource(place="x"), model=Model(name="stcn-lite")))
+
+
+def shard_names(tmp_path: Path) -> dict[str, list[str]]:
+    """The videos in the ledger of each part of a batch."""
+    found = {}
+    for path in sorted((tmp_path / "out/.segue-batch").glob("shard-*/ledger.sqlite")):
+        with Ledger(path, create=False) as ledger:
+            found[path.parent.name] = [task.name for task in ledger.tasks()]
+    return found
+
+
+def test_the_parts_of_a_batch_are_all_of_it_and_share_nothing(opened: Any, tmp_path: Path) -> None:
+    tasks = [task_of(name) for name in "abcde"]
+    for part in (1, 2, 3):
+        assert run_tasks(tasks, JobConfig(output="out", shard=f"{part}/3"), Watch()) == 0
+    expected = [["a", "d"], ["b", "e"], ["c"]]
+    assert list(shard_names(tmp_path).values()) == expected
+    assert not (tmp_path / "out/report.html").exists()
+    assert merge_reports("out") == Path("out/report.html")
+    page = (tmp_path / "out/report.html").read_text()
+    assert "5 of 5 videos are done" in page
+    more = JobConfig(output="out", shard="2/3", resume=True)
+    assert run_tasks([*tasks, *map(task_of, "fgh")], more, Watch()) == 0
+    assert shard_names(tmp_path)["shard-2-of-3"] == ["b", "e", "h"]
+    assert run_tasks([task_of("a")], JobConfig(output="few", shard="2/2"), Watch()) == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"shard": "1/3"}, "begun with --shard I/2; give the same, or another output"),
+        ({}, "begun with --shard I/2; give the same, or another output"),
+        ({"shard": "0/2"}, "--shard 0/2: give I/N"),
+        ({"shard": "3/2"}, "--shard 3/2: give I/N"),
+        ({"shard": "2"}, "--shard 2: give I/N"),
+        ({"shard": "1/2", "address": "local"}, "--address gives it to a cluster: give one"),
+    ],
+)
+def test_a_batch_is_divided_in_one_way(
+    opened: Any, tmp_path: Path, how: dict[str, Any], message: str
+) -> None:
+    tasks = [task_of("a"), task_of("b")]
+    run_tasks(tasks, JobConfig(output="out", shard="1/2"), Watch())
+    with pytest.raises(SegueError, match=message):
+        run_tasks(tasks, JobConfig(output="out", **how), Watch())
+    run_tasks(tasks, JobConfig(output="whole"), Watch())
+    with pytest.raises(SegueError, match="begun without --shard"):
+        run_tasks(tasks, JobConfig(output="whole", shard="1/2"), Watch())
+
+
+def test_a_part_leaves_what_another_one_is_moving(opened: Any, tmp_path: Path) -> None:
+    other = tmp_path / "out" / MOVING / "01234567" / "89abcdef"
+    other.mkdir(parents=True)
+    run_tasks([task_of("a"), task_of("b")], JobConfig(output="out", shard="1/2"), Watch())
+    assert other.is_dir()

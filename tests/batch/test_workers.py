@@ -207,7 +207,7 @@ def test_the_page_of_a_batch_shows_times_errors_and_no_secrets(tmp_path: Path) -
         (tmp_path / "images").mkdir()
         for name in "ab":
             (tmp_path / "images" / f"{key_of(name)}.jpg").write_bytes(b"jpeg")
-        write_batch_report(ledger, "mine", tmp_path / "images", tmp_path / "batch.html")
+        write_batch_report([(ledger, tmp_path / "images")], "mine", tmp_path / "batch.html")
     page = (tmp_path / "batch.html").read_text("utf-8")
     assert all(f">{text}<" in page for text in ("30", "4.0", "7.5", "host:3"))
     assert "image" in page

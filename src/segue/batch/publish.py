@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
-from segue.batch.places import RESULT, SUBFOLDER
+from segue.batch.places import RESULT, SUBFOLDER, key_of
 from segue.batch.upload import upload
 from segue.errors import SinkError
 from segue.inputs import sha256
@@ -21,7 +21,8 @@ from segue.video.addresses import is_url
 from segue.video.partial import make_folder, write_complete, writing
 
 MOVING = f"{SUBFOLDER}/moving"
-"""Folder in the output of results that come and go while others take their place."""
+"""Folder in the output, with one below it for each batch, of results that come and go while others take their
+place."""
 
 
 def mark_data(batch: str, name: str, digest: str) -> bytes:
@@ -88,7 +89,7 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
             remove_folder(work)
         return digest, None
     check_free(output, [name], batch)
-    final, moving = Path(output, name), Path(output, MOVING, token_hex(8))
+    final, moving = Path(output, name), Path(output, MOVING, key_of(batch), token_hex(8))
     coming, old = moving / "coming", moving / "old"
     with writing(final):
         make_folder(final.parent)

@@ -25,11 +25,11 @@ from segue.batch.workers import IDENTITY, LocalWorkers, OwnProcess, RayTasks, gp
 from segue.cache import cache_folder
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError
-from segue.inputs import printable
+from segue.inputs import printable, whole_number
 from segue.jobs.plan import check_needs
 from segue.jobs.record import model_digest
 from segue.jobs.values import VideoJob, to_json
-from segue.naming import first_few
+from segue.naming import first_few, natural_key
 from segue.registry import MODELS
 from segue.video.addresses import is_url
 from segue.video.partial import locked, make_folder, prepare, remove_partial, write_complete, writing
@@ -64,12 +64,16 @@ class BatchObserver:
 
 def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) -> int:
     """Process videos, and report the outcome; gives the number of those that failed."""
-    home = home_of(how.output)
+    home = home_of(how.output, how.shard)
+    _check_division(how)
     if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
         raise SegueError(
             f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
         )
     check_names(task.name for task in tasks)
+    if how.shard is not None:
+        part, parts = shard_of(how.shard)
+        tasks = tasks[part - 1 :: parts]
     if how.address is None:  # else networks are read on other machines
         # Sources and mask files are not looked for: one that is missing costs its own line, not the batch.
         check_needs(jobs_of(tasks), sources=False)
@@ -89,7 +93,8 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
             write_complete(home / IDENTITY, token_hex(16).encode())
         how = replace(how, batch=(home / IDENTITY).read_text("utf-8"))
         if not is_url(how.output):
-            shutil.rmtree(Path(how.output, MOVING), ignore_errors=True)
+            mine = () if how.shard is None else (key_of(how.batch),)  # other parts may be at work
+            shutil.rmtree(Path(how.output, MOVING, *mine), ignore_errors=True)
         ledger.recover()
         given = {task.kept: task for task in tasks}
         kept = ledger.tasks()
@@ -141,7 +146,7 @@ def _run_waiting(
             run_batch(ledger, waiting, workers, images=home / "images", show=show)
     finally:
         report = _report_path(how, home)
-        write_batch_report(ledger, how.batch, home / "images", report)
+        write_batch_report([(ledger, home / "images")], how.batch, report)
         observer.notice(printable(f"report: {report}"))
 
 
@@ -266,25 +271,75 @@ def check_single_files(job: VideoJob) -> None:
             raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
 
 
-def home_of(output: str) -> Path:
-    """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user."""
-    if not is_url(output):
-        return Path(output) / SUBFOLDER
-    return cache_folder() / "batch" / key_of(output)
+def home_of(output: str, shard: str | None = None) -> Path:
+    """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user.
+
+    The parts of a divided batch have a folder each below it.
+    """
+    home = cache_folder() / "batch" / key_of(output) if is_url(output) else Path(output) / SUBFOLDER
+    return home if shard is None else home / f"shard-{'-of-'.join(map(str, shard_of(shard)))}"
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """Number of a part, from 1, and how many there are."""
+    part, _, parts = (whole_number(word) for word in text.partition("/"))
+    if part is None or parts is None or not 1 <= part <= parts:
+        raise SegueError(f"--shard {text}: give I/N, the number of the part, from 1, and how many there are")
+    return part, parts
+
+
+def ledgers_of(output: str) -> list[Path]:
+    """The ledgers of a batch: one, or one for each part."""
+    home = home_of(output)
+    found = sorted(home.glob(f"shard-*-of-*/{LEDGER}"), key=lambda path: natural_key(str(path)))
+    return found if found and not (home / LEDGER).exists() else [home / LEDGER]
+
+
+def _check_division(how: JobConfig) -> None:
+    """See that a batch is divided as before, or not at all."""
+    if how.shard is not None and how.address is not None:
+        raise SegueError(
+            "--shard divides a batch between processes, --address gives it to a cluster: give one"
+        )
+    parts = None if how.shard is None else shard_of(how.shard)[1]
+    for ledger in ledgers_of(how.output):
+        _, mark, count = ledger.parent.name.rpartition("-of-")
+        if ledger.exists() and (count if mark else None) != (None if parts is None else str(parts)):
+            begun = f"with --shard I/{count}" if mark else "without --shard"
+            raise SegueError(f"{how.output}: the batch was begun {begun}; give the same, or another output")
+
+
+def merge_reports(output: str) -> Path:
+    """Write the page of a batch with the outcomes of all its parts."""
+    with ExitStack() as stack:
+        parts = [
+            (stack.enter_context(Ledger(path, create=False)), path.parent / "images")
+            for path in ledgers_of(output)
+        ]
+        home = home_of(output)
+        batch = "" if len(parts) > 1 else (home / IDENTITY).read_text("utf-8")
+        path = home / REPORT if is_url(output) else home.parent / REPORT
+        write_batch_report(parts, batch, path)
+    return path
 
 
 def _report_path(how: JobConfig, home: Path) -> Path:
     """The report is beside the results; addresses and files of somebody else leave it beside the ledger."""
+    if how.shard is not None:
+        return home / REPORT  # merge_reports writes the page of all parts
     beside = home.parent / REPORT
     own = beside.is_file() and not beside.is_symlink() and how.batch.encode() in beside.read_bytes()
     free = not is_url(how.output) and (own or not os.path.lexists(beside))
     return beside if free else home / REPORT
 
 
-def write_batch_report(ledger: Ledger, batch: str, images: Path, path: Path) -> None:
+def write_batch_report(parts: Sequence[tuple[Ledger, Path]], batch: str, path: Path) -> None:
     """The page of a batch: what is done, what failed and why, how fast it went, an image a video."""
-    counts = ledger.counts()
-    done = ledger.tasks("done")
+    counts = Counter[str]()
+    for ledger, _ in parts:
+        counts.update(ledger.counts())
+    folders = {task.name: images for ledger, images in parts for task in ledger.tasks("done")}
+    done = [task for ledger, _ in parts for task in ledger.tasks("done")]
     shown = done[:SHOWN]
     frames, seconds = sum(row.frames for row in done), sum(row.seconds or 0.0 for row in done)
     facts = [(state, str(counts[state])) for state in ("done", "failed", "running", "queued")]
@@ -300,6 +355,7 @@ def write_batch_report(ledger: Ledger, batch: str, images: Path, path: Path) -> 
         facts=facts,
         failed=[
             (printable(row.name), [public(row.source), str(row.tries), printable(row.error or "")])
+            for ledger, _ in parts
             for row in ledger.tasks("failed")
         ],
         done=[_cells(row) for row in shown],
@@ -307,7 +363,7 @@ def write_batch_report(ledger: Ledger, batch: str, images: Path, path: Path) -> 
         images=[
             (quote(image.relative_to(path.parent).as_posix()), printable(row.name))
             for row in shown
-            if (image := images / f"{key_of(row.name)}.jpg").exists()
+            if (image := folders[row.name] / f"{key_of(row.name)}.jpg").exists()
         ],
     )
 

@@ -54,6 +54,7 @@ class JobConfig:
         gpus: number of GPUs to use; 0 uses none.  [default: all]
         per_gpu: workers on each GPU.
         address: Ray cluster: auto, ray://HOST:10001, HOST:6379, or local.
+        shard: I/N, the I-th of N parts of the videos, from 1; each process of a job array does one.
         tries: a video has failed after this many of its workers died.
         scratch: folder on each machine for unfinished results.  [default: in the output]
         resume: continue the batch of this output.
@@ -72,6 +73,7 @@ class JobConfig:
     gpus: Annotated[int | None, Ge(0)] = None
     per_gpu: Annotated[int, Ge(1)] = 1
     address: str | None = None
+    shard: str | None = None
     tries: Annotated[int, Ge(1)] = 3
     scratch: Path | None = None
     resume: bool = False

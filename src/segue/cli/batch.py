@@ -13,10 +13,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from segue.batch.ledger import Ledger
+from segue.batch.ledger import STATES, Ledger
 from segue.batch.places import hide_secrets
 from segue.batch.plan import Task, read_tasks
-from segue.batch.run import LEDGER, BatchObserver, check_single_files, home_of, run_tasks
+from segue.batch.run import (
+    LEDGER,
+    BatchObserver,
+    check_single_files,
+    home_of,
+    ledgers_of,
+    merge_reports,
+    run_tasks,
+)
 from segue.batch.work import JobConfig
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
@@ -79,6 +87,9 @@ def _batch(
     status: Annotated[
         bool, typer.Option("--status", help="Show the progress of the batch in this output.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write the page of this output, from all parts of --shard.")
+    ] = False,
 ) -> None:
     """Process many videos on all cores, or on a Ray cluster; an interrupted batch can be resumed.
 
@@ -98,11 +109,17 @@ def _batch(
 
         segue batch --status -o results
 
+        segue batch videos/ -o results --shard 3/8    # the third of eight processes of a job array
+
+        segue batch --report -o results               # one page of all eight
+
         segue batch s3://bucket/videos --do instances -o s3://bucket/results --address ray://head:10001
     """
     how = JobConfig(**running, options=tuple(context.args))
-    if status:
-        _report(how)
+    if report:
+        typer.echo(f"report: {printable(str(merge_reports(how.output)))}", err=True)
+    if status or report:
+        _report(replace(how, shard=None))
         return
     if not sources and not (how.resume or how.retry_failed):
         raise SegueError("say which videos: a folder, a pattern, videos, or a list")
@@ -114,8 +131,8 @@ batch = command(
     _batch,
     Options(
         JobConfig,
-        "command:do output:output,o workers threads gpus per_gpu address tries scratch resume retry_failed "
-        "json_lines",
+        "command:do output:output,o workers threads gpus per_gpu address shard tries scratch resume "
+        "retry_failed json_lines",
     ),
     kind=BatchCommand,
 )
@@ -190,12 +207,17 @@ def job_of(name: str, words: Sequence[str]) -> Job:
 
 
 def _report(how: JobConfig) -> None:
-    """Report the outcome so far."""
-    with Ledger(home_of(how.output) / LEDGER, create=False) as ledger:
-        if how.json_lines:
-            typer.echo(json.dumps({"event": "status", **ledger.counts()}))
-            return
-        typer.echo(", ".join(f"{count} {state}" for state, count in ledger.counts().items()))
-        for row in ledger.tasks("failed"):
-            text = f"{row.name} ({hide_secrets(row.source)}), {row.tries} tries: {row.error}"
-            typer.echo(printable(f"failed: {text}"))
+    """Report the outcome so far, of all parts of a divided batch or of one."""
+    one = home_of(how.output, how.shard) / LEDGER
+    counts, failed = dict.fromkeys(STATES, 0), list[Task]()
+    for path in ledgers_of(how.output) if how.shard is None else [one]:
+        with Ledger(path, create=False) as ledger:
+            counts = {state: count + ledger.counts()[state] for state, count in counts.items()}
+            failed += ledger.tasks("failed")
+    if how.json_lines:
+        typer.echo(json.dumps({"event": "status", **counts}))
+        return
+    typer.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
+    for row in failed:
+        text = f"{row.name} ({hide_secrets(row.source)}), {row.tries} tries: {row.error}"
+        typer.echo(printable(f"failed: {text}"))
