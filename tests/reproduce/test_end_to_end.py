@@ -203,7 +203,7 @@ def test_ms_sts_is_trained_from_a_training_on_coco_and_its_classes_are_those_of_
     rows = ("--row", "MS-STS, R50", "--json", "out.json")
     outcome = reproduce(command, "ms-sts ytvis-2021 parts", ("ytvis", "coco"), *rows)
     assert "MS-STS, R50" not in filled(outcome)
-    step = "--steps 1 --batch 1 --workers 0 --device cpu"
+    step = "--steps 1 --clips 1 --batch 1 --workers 0 --device cpu"
     train(outcome, step, init=str(tmp_path / "r50.safetensors"))
     outcome = reproduce(command, "ms-sts ytvis-2021 parts", ("ytvis", "coco"), *rows)
     assert outcome.code == 0, outcome.err
