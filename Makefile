@@ -6,6 +6,7 @@
 # make lint    ruff: rules and format       make types   mypy
 # make javascript   eslint and TypeScript on the scripts of the page (needs npm)
 # make docs    build the documentation      make bench   measure speed and memory
+# make verify-release NAME=sam2-tiny   run a released checkpoint and compare with published values (network)
 # make dist    build and check wheel and source archive
 # make notebooks   execute the notebooks of the documentation again
 # make clean   remove everything that make made
@@ -34,10 +35,11 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage test-slow fuzz mutate lint types javascript docs notebooks bench dist clean
+.PHONY: help demo test coverage test-slow fuzz mutate lint types javascript docs notebooks bench verify-release dist \
+	clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,20p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,21p'
 
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite
@@ -78,6 +80,9 @@ notebooks: $(VENV)/.installed-notebooks
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/$(if $(AGAINST),against.py $(AGAINST),bench.py) $(BENCH_ARGS)
+
+verify-release: $(VENV)/.installed
+	$(BIN)/python tools/verify_release.py $(if $(NAME),"$(NAME)",--list)
 
 dist: $(VENV)/.installed-dev
 	rm -rf dist

@@ -36,6 +36,7 @@ class Behaviour:
     shift: int = 0
     broken_paths: tuple[str, ...] = ()
     pages: dict[str, str] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
 
@@ -73,9 +74,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes */{len(behaviour.content)}")
             self.end_headers()
             return
-        whole = len(behaviour.content)
+        content = behaviour.files.get(self.path, behaviour.content)
+        whole = len(content)
         begin += behaviour.shift if begin else 0
-        body = behaviour.content[begin:]
+        body = content[begin:]
         self.send_response(206 if begin else 200)
         if begin:
             self.send_header("Content-Range", f"bytes {begin}-{whole - 1}/{whole}")
