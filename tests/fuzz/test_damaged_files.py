@@ -119,7 +119,7 @@ def _read_results(path: Path) -> None:
 
 
 def _read_json(path: Path) -> None:
-    for _ in entries(read_json_text(path), path):
+    for _ in entries(path, path):
         pass
 
 

@@ -1,16 +1,18 @@
-"""JSON files of several hundred megabytes, taken apart entry by entry and checked against a model."""
+"""JSON files of several hundred megabytes, read entry by entry and checked against a model."""
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -27,8 +29,11 @@ MAX_BYTES = 2**31
 MAX_RATIO = 200
 """A text that unpacks to so many times its packed size is refused; run lengths reach 10."""
 
-JsonEntry = tuple[str, int, int, Any]
-"""Key at the top level, place in its list (-1: the value is no list), where it starts in the text, value."""
+CHUNK = 1 << 20
+"""Characters that are read at once; a file is never held whole, but for its longest entry."""
+
+JsonEntry = tuple[str, int, Any]
+"""Key at the top level, place in its list (-1: the value is no list), and value."""
 
 _UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, struct.error, zipfile.BadZipFile, zlib.error)
 
@@ -46,18 +51,23 @@ class Record(BaseModel):
 
 def read_json_text(path: Path) -> str:
     """Text of a JSON file, or of the only one in a zip file."""
-    if not exists(path):
-        raise DatasetError(f"no file {path}")
-    check_file(path, DatasetError, MAX_BYTES)
     try:
-        if path.suffix.lower() == ".zip":
-            return _text_in_zip(path)
-        return path.read_text(encoding="utf-8-sig")
+        with _opened(path) as stream:
+            return stream.read()
     except _UNREADABLE as error:
         raise DatasetError(f"{path} cannot be read: {error}") from error
 
 
-def _text_in_zip(path: Path) -> str:
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """The text of a JSON file, or of the only one in a zip file, to be read piece by piece."""
+    if not exists(path):
+        raise DatasetError(f"no file {path}")
+    check_file(path, DatasetError, MAX_BYTES)
+    if path.suffix.lower() != ".zip":
+        with path.open(encoding="utf-8-sig") as stream:
+            yield stream
+        return
     with zipfile.ZipFile(path) as archive:
         members = [
             item
@@ -71,25 +81,28 @@ def _text_in_zip(path: Path) -> str:
             raise DatasetError(
                 f"{path}: {members[0].filename} unpacks to {size} bytes, from {packed}; refused"
             )
-        return archive.read(members[0]).decode("utf-8-sig")
+        with archive.open(members[0]) as data, io.TextIOWrapper(data, encoding="utf-8-sig") as stream:
+            yield stream
 
 
-def entries(text: str, path: Path, longest: int | None = None) -> Iterator[JsonEntry]:
-    """Values of a JSON text one after the other; lists at the top level come entry by entry."""
+def entries(source: str | Path, where: Path, longest: int | None = None) -> Iterator[JsonEntry]:
+    """Values of a JSON text or file, one after the other; lists at the top level come entry by entry."""
+    # Of a file as much is held as its longest entry takes; entries of a text have a limit.
     try:
-        yield from _Reader(text, longest).entries()
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path} is not valid JSON: {error}") from error
-
-
-def entry_at(text: str, start: int) -> Any:
-    """The value that starts at ``start``, as given by :func:`entries`."""
-    return _DECODER.raw_decode(text, start)[0]
+        if isinstance(source, str):
+            yield from _Reader(source, None, longest).entries()
+            return
+        with _opened(source) as stream:
+            yield from _Reader("", stream, longest).entries()
+    except (json.JSONDecodeError, _InvalidError, RecursionError) as error:
+        raise DatasetError(f"{where} is not valid JSON: {error}") from error
+    except _UNREADABLE as error:
+        raise DatasetError(f"{where} cannot be read: {error}") from error
 
 
 def read_members(path: Path) -> dict[str, Any]:
     """The top level of a JSON file, without lists."""
-    return {key: value for key, i, _, value in entries(read_json_text(path), path) if i < 0}
+    return {key: value for key, i, value in entries(path, path) if i < 0}
 
 
 def validated(model: type[Model], value: Any, where: str) -> Model:
@@ -114,18 +127,26 @@ def read_json(model: type[Checked], file: Path, what: str) -> Checked:
         raise DatasetError(f"{file} is no {what}: {where}: {first['msg']}") from error
 
 
+class _InvalidError(Exception):
+    """What is wrong with a JSON text."""
+
+
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise _InvalidError(f"{name} is no number of JSON")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_no_number)
 
+_CUT = 16
+"""An error so near to the end of what was read may come from what was not: the longest literal is shorter."""
+
 
 class _Reader:
-    """A place in a JSON text, moved on value by value."""
+    """A place in a JSON text, moved on value by value; more of the text comes from a stream."""
 
-    def __init__(self, text: str, longest: int | None = None) -> None:
-        self._text, self._at, self._longest = text, 0, longest
+    def __init__(self, text: str, stream: TextIO | None, longest: int | None = None) -> None:
+        self._text, self._stream, self._longest = text, stream, longest
+        self._at = self._before = 0
 
     def entries(self) -> Iterator[JsonEntry]:
         opening = self._sign()
@@ -147,11 +168,11 @@ class _Reader:
         if self._sign() == "[":
             yield from self._items(key)
         else:
-            yield key, -1, self._at, self._value()
+            yield key, -1, self._value()
 
     def _items(self, key: str) -> Iterator[JsonEntry]:
         for i in self._elements("]"):
-            yield key, i, self._at, self._value()
+            yield key, i, self._value()
 
     def _elements(self, closing: str) -> Iterator[int]:
         """Number of each element of the list or object that starts here; who gets it takes the element."""
@@ -165,11 +186,33 @@ class _Reader:
             self._take(",")
         self._at += 1
 
+    def _more(self) -> bool:
+        """Read on, at least as much as is held; False at the end of the text."""
+        if self._stream is None:
+            return False
+        held = self._text[self._at :]
+        read = self._stream.read(max(CHUNK, len(held)))
+        if not read:
+            self._stream = None
+            return False
+        self._text, self._before, self._at = held + read, self._before + self._at, 0
+        return True
+
     def _value(self) -> Any:
         if self._longest is not None:
             self._check_length(self._longest)
-        value, self._at = _DECODER.raw_decode(self._text, self._at)
-        return value
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated") or error.pos + _CUT >= len(self._text)
+                if not (cut and self._more()):
+                    raise _InvalidError(f"{error.msg} (char {self._before + error.pos})") from None
+                continue
+            if end + 2 >= len(self._text) and self._more():  # a number may go on, also behind "e-"
+                continue
+            self._at = end
+            return value
 
     def _check_length(self, longest: int) -> None:
         """See that the list or object that starts here ends within so many characters."""
@@ -182,7 +225,7 @@ class _Reader:
             if depth == 0:
                 return
         if end < len(self._text):
-            raise ValueError(f"an entry has more than {longest} characters")
+            raise _InvalidError(f"an entry has more than {longest} characters")
 
     def _take(self, expected: str) -> None:
         if self._sign() != expected:
@@ -191,8 +234,10 @@ class _Reader:
 
     def _sign(self) -> str:
         """The next sign that is no white space, where it stands from now on."""
-        self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches anything
-        return self._text[self._at : self._at + 1]
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches anything
+            if self._at < len(self._text) or not self._more():
+                return self._text[self._at : self._at + 1]
 
-    def _error(self, message: str) -> json.JSONDecodeError:
-        return json.JSONDecodeError(message, self._text, self._at)
+    def _error(self, message: str) -> _InvalidError:
+        return _InvalidError(f"{message} (char {self._before + self._at})")

@@ -26,7 +26,7 @@ from pydantic import Field
 
 from segue.arrays import UInt8Array
 from segue.datasets.files import IMAGE_SUFFIXES, ByName, image_size, read_rgb
-from segue.datasets.json_files import Record, entries, read_json_text, validated
+from segue.datasets.json_files import Record, entries, validated
 from segue.errors import DatasetError
 from segue.inputs import user_path
 from segue.masks import fill_boxes
@@ -113,7 +113,7 @@ class SomethingElseFolder(ByName[BoxSequence]):
             raise DatasetError(f"no folder {folder}; it must hold one folder of images for each video")
         wanted = None if videos is None else list(dict.fromkeys(videos))
         records: dict[str, list[_Frame]] = {}
-        for name, i, _, value in entries(read_json_text(path), path):
+        for name, i, value in entries(path, path):
             # Folders are looked for among names that are there: a name of the file is not made a path.
             there = _is_plain(name) and (folder / name).is_dir() if wanted is None else name in wanted
             if i >= 0 and there:

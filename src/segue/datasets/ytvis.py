@@ -22,7 +22,7 @@ from pydantic import Field
 
 from segue.datasets.files import read_rgb
 from segue.datasets.instances import ClipInstances, DetectedInstance, Instance, decode_clip
-from segue.datasets.json_files import Record, entries, entry_at, read_json_text, validated
+from segue.datasets.json_files import Record, entries, validated
 from segue.errors import DatasetError
 from segue.inputs import user_path
 from segue.masks.rle import Rle, check_size, rle_area, rle_box
@@ -296,10 +296,9 @@ class YTVISDataset:
         return root / name
 
     def _read(self) -> None:
-        text = read_json_text(self.path)
-        early: list[tuple[int, int]] = []  # annotations that come before their video
+        early: set[int] = set()  # annotations that come before their video
         ids: set[int] = set()
-        for key, i, start, value in entries(text, self.path):
+        for key, i, value in entries(self.path, self.path):
             where = f"{self.path}: {key}[{i}]"
             if key in (self._frames_key, "categories", "annotations") and i < 0 and value is not None:
                 raise DatasetError(f"{self.path}: {key} is not a list")
@@ -312,10 +311,11 @@ class YTVISDataset:
             elif key == "annotations":
                 self.annotated = True
                 if not self._add_annotation(value, where, ids):
-                    early.append((i, start))
-        for i, start in early:
+                    early.add(i)
+        for key, i, value in entries(self.path, self.path) if early else ():
             where = f"{self.path}: annotations[{i}]"
-            if not self._add_annotation(entry_at(text, start), where, ids):
+            is_early = key == "annotations" and i in early
+            if is_early and not self._add_annotation(value, where, ids):
                 raise DatasetError(f"{where}: its {self._frames_key[:-1]} is not in the file")
         if not self._by_id:
             raise DatasetError(f"{self.path} holds no {self._frames_key}; is it an annotation file?")
@@ -417,7 +417,7 @@ def read_class_names(path: Path | str) -> dict[int, str]:
     """Names by number, as ``categories`` of the file has them."""
     path = user_path(path)
     names: dict[int, str] = {}
-    for key, i, _, value in entries(read_json_text(path), path):
+    for key, i, value in entries(path, path):
         if key == "categories" and i >= 0:
             _add_category(names, value, f"{path}: categories[{i}]")
     if not names:
@@ -429,7 +429,7 @@ def read_results(path: Path | str, dataset: YTVISDataset) -> dict[int, list[Dete
     """Results by the number of their video, in the order of the file; videos without results have none."""
     path = user_path(path)
     results: dict[int, list[DetectedInstance]] = {}
-    for key, i, _, value in entries(read_json_text(path), path):
+    for key, i, value in entries(path, path):
         if key or i < 0:
             raise DatasetError(f"{path} is not a list of results; each entry must be an object in one list")
         where = f"{path}: entry {i}"

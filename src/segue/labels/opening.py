@@ -91,7 +91,7 @@ def read_text(path: Path) -> str:
 
 def json_entries(text: str, where: str) -> Iterator[tuple[str, int, Any]]:
     """Key, place in its list and value of each entry, see :func:`segue.datasets.json_files.entries`."""
-    for number, (key, place, _, value) in enumerate(entries(text, Path(where), longest=MAX_ENTRY)):
+    for number, (key, place, value) in enumerate(entries(text, Path(where), longest=MAX_ENTRY)):
         if number > MAX_ENTRIES:
             raise DatasetError(f"has more than {MAX_ENTRIES} entries; import it in parts")
         yield key, place, value
