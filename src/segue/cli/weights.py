@@ -177,8 +177,8 @@ def export(
 ) -> None:
     """Write a network as graphs that run without PyTorch.
 
-    stcn-lite and stcn become `encode`, `read`, `decode` and `remember`, with the memory as inputs and
-    outputs, and `follow.py`, which runs them with onnxruntime and numpy alone. Needs the extra `onnx`.
+    stcn-lite and stcn become `encode`, `decode` and `remember`, and `follow.py`, which keeps the memory and
+    runs them with onnxruntime and numpy alone. Needs the extra `onnx`.
 
     Examples:
 
