@@ -122,18 +122,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, release in RELEASES.items():
             print(f"{name}: {release.source}")
         return 0
-    name: str = options.name
+    wanted: str = options.name
     try:
-        MODELS.find(name)
-        if name not in RELEASES:
-            known = "; ".join(scores_of(name)) or "no score of it is published either"
-            raise SegueError(f"{name} has no published values of a small video; its scores: {known}")
-        release = RELEASES[name]
-        rows = list(compare(name, release, options.device))
+        MODELS.find(wanted)
+        if wanted not in RELEASES:
+            known = "; ".join(scores_of(wanted)) or "no score of it is published either"
+            raise SegueError(f"{wanted} has no published values of a small video; its scores: {known}")
+        release = RELEASES[wanted]
+        rows = list(compare(wanted, release, options.device))
     except SegueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{name} on {Path(release.video.name)}; published: {release.source}")
+    print(f"{wanted} on {Path(release.video.name)}; published: {release.source}")
     print("| frame | x, y | published | found | difference |\n| --- | --- | ---: | ---: | ---: |")
     for row in rows:
         x, y = row.place
