@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -51,6 +52,8 @@ LIVE = (
     "--zone 'reeds=240,60 430,60 430,235 240,235' --live --no-browser"
 )
 
+WHITE = (255, 255, 255)
+
 HELD = 60
 """The frame from which on the image of the page of a run is held."""
 
@@ -67,6 +70,30 @@ def demo(scratch: Path, target: Path) -> None:
     coloured = np.asarray(DAVIS_PALETTE[masks[SHOWN]], np.uint8)
     save(target / "demo.png", [[frames[SHOWN], coloured, drawn[SHOWN]]])
     save(target / "demo_strip.png", [[drawn[i] for i in STRIP[:3]], [drawn[i] for i in STRIP[3:]]])
+
+
+def prompts(scratch: Path, target: Path) -> None:
+    """The first frame of the bundled video with each kind of prompt, and below it the masks that follow."""
+    with segue.open_source(scratch / "video.mp4") as source:
+        frame = next(iter(source)).image
+    given = read_index_mask(scratch / "first.png")
+    box, clicks = (30, 0, 176, 108), [(115, 62), (70, 25)]
+    boxed, clicked, named = frame.copy(), frame.copy(), frame.copy()
+    cv2.rectangle(boxed, box[:2], box[2:], WHITE, 2)
+    for place in clicks:
+        cv2.circle(clicked, place, 6, (0, 0, 0), -1, cv2.LINE_AA)
+        cv2.circle(clicked, place, 4, (60, 230, 90), -1, cv2.LINE_AA)
+    cv2.putText(named, "red object", (12, 228), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (0, 0, 0), 5, cv2.LINE_AA)
+    cv2.putText(named, "red object", (12, 228), cv2.FONT_HERSHEY_SIMPLEX, 0.9, WHITE, 2, cv2.LINE_AA)
+    marked = [np.asarray(DAVIS_PALETTE[given], np.uint8), boxed, clicked, named]
+    calls: list[dict[str, Any]] = [
+        {"prompts": given},
+        {"box": box},
+        {"points": clicks},
+        {"prompts": segue.Auto(text="red object", frames=[0], score=0.4)},
+    ]
+    results = [next(segue.track([frame], **call)) for call in calls]
+    save(target / "prompts.png", [marked, [overlay(frame, result.mask) for result in results]])
 
 
 def detect(scratch: Path, target: Path) -> None:
@@ -95,7 +122,7 @@ def browser_page(width: int, height: int) -> Iterator[Any]:
 
 def batch(scratch: Path, target: Path) -> None:
     """The report of a batch of three videos, one of which is none."""
-    videos = scratch / "foreground"
+    videos = scratch / "videos"
     videos.mkdir()
     shutil.copy(scratch / "video.mp4", videos / "pond.mp4")
     write_still_video(videos / "still.mp4")
@@ -149,6 +176,7 @@ def save(path: Path, rows: list[list[Pixels]], gap: int = 6) -> None:
 
 MAKERS: dict[str, Callable[[Path, Path], None]] = {
     "demo": demo,
+    "prompts": prompts,
     "detect": detect,
     "isd": isd,
     "live": live,
