@@ -412,11 +412,11 @@ class SegueRunner(Runner):
     def fill(self, frames: int) -> None:
         """Write to the memory, past the session: thousands of real frames would take too long."""
         memory, ids = self._bank, self._session.ids
-        states = [table.state() for table in memory.tables]
-        grid = states[0][1]["grid"]
-        rows, channels = grid[0] * grid[1], self._network.key_channels
-        keys = torch.stack([tensors["keys"][:rows, :channels] for tensors, _ in states])
-        values = {name: rows for tensors, _ in states for name, rows in tensors.items()}
+        grid, channels = memory.tables[0]._grid, self._network.key_channels
+        rows = grid[0] * grid[1]
+        tables = [table._tables for table in memory.tables]
+        keys = torch.stack([table["keys"].rows[:rows, :channels] for table in tables])
+        values = {name: table[name].rows for table in tables for name in table}
         masks = torch.stack([values[f"value.{i}"][:rows] for i in ids])
         keys, masks = (each.mT.unflatten(2, grid) for each in (keys, masks))
         for number in range(1, frames):
