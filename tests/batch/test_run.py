@@ -238,6 +238,10 @@ def test_the_parts_of_a_batch_are_all_of_it_and_share_nothing(opened: Any, tmp_p
     assert merge_reports("out") == Path("out/report.html")
     page = (tmp_path / "out/report.html").read_text()
     assert "5 of 5 videos are done" in page
+    assert merge_reports("out") == Path("out/report.html"), "it is its own"
+    (tmp_path / "out/report.html").write_text("of somebody else")
+    assert merge_reports("out") == Path("out/.segue-batch/report.html")
+    assert (tmp_path / "out/report.html").read_text() == "of somebody else"
     more = JobConfig(output="out", shard="2/3", resume=True)
     assert run_tasks([*tasks, *map(task_of, "fgh")], more, Watch()) == 0
     assert shard_names(tmp_path)["shard-2-of-3"] == ["b", "e", "h"]

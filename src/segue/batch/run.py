@@ -145,7 +145,9 @@ def _run_waiting(
         with observer.watching(ledger) as show:
             run_batch(ledger, waiting, workers, images=home / "images", show=show)
     finally:
-        report = _report_path(how, home)
+        # Parts have a page each beside their ledgers; merge_reports writes the one of all.
+        whole = how.shard is None
+        report = _report_path(how.output, home, [how.batch]) if whole else home / REPORT
         write_batch_report([(ledger, home / "images")], how.batch, report)
         observer.notice(printable(f"report: {report}"))
 
@@ -311,25 +313,23 @@ def _check_division(how: JobConfig) -> None:
 
 def merge_reports(output: str) -> Path:
     """Write the page of a batch with the outcomes of all its parts."""
+    home, ledgers = home_of(output), ledgers_of(output)
     with ExitStack() as stack:
         parts = [
-            (stack.enter_context(Ledger(path, create=False)), path.parent / "images")
-            for path in ledgers_of(output)
+            (stack.enter_context(Ledger(path, create=False)), path.parent / "images") for path in ledgers
         ]
-        home = home_of(output)
-        batch = "" if len(parts) > 1 else (home / IDENTITY).read_text("utf-8")
-        path = home / REPORT if is_url(output) else home.parent / REPORT
-        write_batch_report(parts, batch, path)
+        batches = [(path.parent / IDENTITY).read_text("utf-8") for path in ledgers]
+        path = _report_path(output, home, batches)
+        write_batch_report(parts, " ".join(batches), path)
     return path
 
 
-def _report_path(how: JobConfig, home: Path) -> Path:
+def _report_path(output: str, home: Path, batches: Sequence[str]) -> Path:
     """The report is beside the results; addresses and files of somebody else leave it beside the ledger."""
-    if how.shard is not None:
-        return home / REPORT  # merge_reports writes the page of all parts
     beside = home.parent / REPORT
-    own = beside.is_file() and not beside.is_symlink() and how.batch.encode() in beside.read_bytes()
-    free = not is_url(how.output) and (own or not os.path.lexists(beside))
+    there = beside.read_bytes() if beside.is_file() and not beside.is_symlink() else b""
+    own = any(batch.encode() in there for batch in batches)
+    free = not is_url(output) and (own or not os.path.lexists(beside))
     return beside if free else home / REPORT
 
 
@@ -338,10 +338,9 @@ def write_batch_report(parts: Sequence[tuple[Ledger, Path]], batch: str, path: P
     counts = Counter[str]()
     for ledger, _ in parts:
         counts.update(ledger.counts())
-    folders = {task.name: images for ledger, images in parts for task in ledger.tasks("done")}
-    done = [task for ledger, _ in parts for task in ledger.tasks("done")]
+    done = [(row, images) for ledger, images in parts for row in ledger.tasks("done")]
     shown = done[:SHOWN]
-    frames, seconds = sum(row.frames for row in done), sum(row.seconds or 0.0 for row in done)
+    frames, seconds = sum(row.frames for row, _ in done), sum(row.seconds or 0.0 for row, _ in done)
     facts = [(state, str(counts[state])) for state in ("done", "failed", "running", "queued")]
     facts += [("frames", f"{frames}"), ("frames/s of a worker", f"{frames / seconds if seconds else 0:.1f}")]
     from segue.reports.html import write_page  # late: it imports what scores
@@ -358,12 +357,12 @@ def write_batch_report(parts: Sequence[tuple[Ledger, Path]], batch: str, path: P
             for ledger, _ in parts
             for row in ledger.tasks("failed")
         ],
-        done=[_cells(row) for row in shown],
+        done=[_cells(row) for row, _ in shown],
         more=max(0, len(done) - SHOWN),
         images=[
             (quote(image.relative_to(path.parent).as_posix()), printable(row.name))
-            for row in shown
-            if (image := folders[row.name] / f"{key_of(row.name)}.jpg").exists()
+            for row, images in shown
+            if (image := images / f"{key_of(row.name)}.jpg").exists()
         ],
     )
 

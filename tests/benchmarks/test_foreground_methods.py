@@ -1,0 +1,25 @@
+"""What the benchmarks of foreground take a name for."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from segue.errors import CheckpointError
+from segue.models.mustan_lite import MustanLite
+from segue.weights import write_checkpoint
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
+
+from foreground_methods import clocked
+
+
+def test_a_name_with_a_file_is_the_network_of_that_file(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    write_checkpoint(tmp_path / "own.safetensors", MustanLite().state_dict(), {})
+    assert clocked(f"mustan-lite={tmp_path / 'own.safetensors'}", "cpu").seconds == 0
+    with pytest.raises(CheckpointError, match="holds weights of mustan-lite"):
+        clocked(f"mustan2={tmp_path / 'own.safetensors'}", "cpu")
