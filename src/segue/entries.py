@@ -268,6 +268,7 @@ class SinkOptions:
         overwrite, resume, append: what to do with the output of an earlier run.
         categories: number of each label, for formats that number classes.
         begin: time in seconds of the source at which videos that are written begin.
+        earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
         zones: regions and lines of the image that are watched.
         notify: address that receives each event.
         snapshots: folder for an image and a clip of each event.
@@ -294,6 +295,7 @@ class SinkOptions:
     append: bool = False
     categories: Mapping[str, int] = field(default_factory=dict)
     begin: float = 0.0
+    earlier: tuple[Path, ...] = ()
     zones: tuple[Zone, ...] = ()
     rules: EventRules | None = None
     source: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -86,6 +87,31 @@ def test_parts_of_a_later_run_go_on_with_the_ids(watch: Callable[..., Outcome], 
     found = [number for table in tables for number in entered(rows(table))]
     assert len(tables) >= 4
     assert len(found) == len({*found}) > 2
+
+
+def test_an_object_that_was_there_at_a_crash_leaves_once_in_the_parts_of_the_next_run(
+    watch: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    def tables() -> list[Path]:
+        return sorted(tmp_path.glob("events-*.csv"))
+
+    rotated = ("--rotate", "0.5s", "--format", "npz")
+    assert watch(*rotated).code == 0
+    text, last = tables()[-1].read_text(), rows(tables()[-1])[-1]
+    assert last["event"] in ("leave", "end")
+    tables()[-1].write_text("".join(text.splitlines(keepends=True)[:-1]))  # as a crash leaves it
+    crashed = tables()
+    for _ in range(2):
+        assert watch(*rotated).code == 0
+    new = [row for table in tables() if table not in crashed for row in rows(table)]
+    gone = [row for row in new if row["object"] == last["object"]]
+    assert [row["event"] for row in gone] == ["leave"]
+    assert gone[0]["at"][:10] == last["at"][:10]
+    came = Counter(row["object"] for table in tables() for row in rows(table) if row["event"] == "enter")
+    left = Counter(
+        row["object"] for table in tables() for row in rows(table) if row["event"] in ("leave", "end")
+    )
+    assert came == left
 
 
 def test_a_camera_with_events_writes_these_and_their_images_and_goes_on(

@@ -11,7 +11,7 @@ import pytest
 
 from segue.models.geometry import reduced_to
 from segue.sessions.camera import VIEW_SIDE, CameraStep
-from segue.sessions.changes import change_between
+from segue.sessions.changes import change_between, reduced
 from segue.sessions.exposure import exposure
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.stages import Change
@@ -141,14 +141,14 @@ def test_nobody_who_walks_up_to_the_camera_is_a_change(name: str, last: int, sha
 def test_exposure_is_measured_for_each_channel_and_ignores_what_moves() -> None:
     gains = (1.3, 0.8, 1.1)
     lit = np.clip(wall(0) * np.array(gains), 0, 255).astype(np.uint8)
-    found = exposure(with_squares(lit, [(10, 10)], side=40), wall(0))
+    found = exposure(reduced(with_squares(lit, [(10, 10)], side=40)), reduced(wall(0)))
     assert found is not None
     assert np.allclose(found, gains, rtol=0.04)
 
 
 def test_exposure_is_that_of_the_scene_not_of_somebody_before_it() -> None:
     for seed in SEEDS:
-        assert exposure(with_somebody(wall(seed), 0.45, seed), wall(seed)) is None
-        found = exposure(with_somebody(wall(seed, light=1.3), 0.3, seed), wall(seed))
+        assert exposure(reduced(with_somebody(wall(seed), 0.45, seed)), reduced(wall(seed))) is None
+        found = exposure(reduced(with_somebody(wall(seed, light=1.3), 0.3, seed)), reduced(wall(seed)))
         assert found is not None
         assert np.allclose(found, 1.3, rtol=0.06)

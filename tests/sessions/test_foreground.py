@@ -20,7 +20,7 @@ from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground_masks import SHADOW, ForegroundMasks
 from segue.sessions.networks import foreground_segmenter
-from segue.sessions.segmenters import QUIET, SegmenterInput
+from segue.sessions.segmenters import FAINTEST, SegmenterInput, differing
 from segue.sessions.subtractors import (
     BackgroundDifference,
     FrameDifference,
@@ -531,6 +531,39 @@ def test_a_network_looks_only_at_frames_that_differ_from_the_background() -> Non
 
     noisy = empty + rng.integers(0, 3, empty.shape).astype(np.uint8)
     faint = empty.copy()
-    faint[40:60, 40:60] += QUIET
+    faint[40:60, 40:60] += FAINTEST
     assert found(empty) == found(noisy) == 0
     assert found(faint) > 0, "the network has looked at it"
+
+
+def test_a_network_sees_the_part_of_a_frame_that_differs_alone() -> None:
+    rng, size = np.random.default_rng(0), (144, 200)  # padded to 144 by 208 pixels
+    empty = cv2.resize(rng.integers(60, 200, (18, 25, 3)).astype(np.uint8), size[::-1])
+    scene, segmenter = Scene.of(empty), foreground_segmenter("mustan-lite", device="cpu")
+    network = segue.load("mustan-lite", device="cpu").network
+    for rows, columns in ((np.s_[50:90], np.s_[20:50]), (np.s_[110:144], np.s_[170:200])):
+        image = empty.copy()
+        image[rows, columns] = (250, 20, 20)
+        seen = SegmenterInput(image)
+        found = segmenter.step(seen, dict.fromkeys(segmenter.offsets, seen), scene)
+        window = differing(image, scene, network.size_multiple)
+        assert window is not None
+        assert all(
+            side.start <= part.start and part.stop <= side.stop
+            for side, part in zip(window, (rows, columns), strict=True)
+        )
+        outside = np.ones(size, bool)
+        outside[window] = False
+        assert outside.mean() > 0.2
+        assert not found[:, outside].any(), "nobody has looked there"
+        planes = segmenter._tensor(scene.planes)
+        whole = network.decode(
+            network.encode(segmenter._prepared(image), network.current),
+            [network.encode(segmenter._prepared(image), role) for _, role in network.context],
+            network.encode(planes, network.background),
+            (144, 208),
+        )[0, 0, :144, :200].sigmoid()
+        expected = np.asarray(whole.detach()) > segmenter.threshold
+        assert expected[rows, columns].mean() > 0.9
+        both = (found[0] > segmenter.threshold) & expected
+        assert both.sum() > 0.98 * ((found[0] > segmenter.threshold) | expected).sum()

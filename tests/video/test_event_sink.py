@@ -343,3 +343,21 @@ def test_objects_that_were_there_at_a_crash_have_left_when_the_table_goes_on(tmp
     assert ends == [("zone-leave", 4, "door"), ("leave", 4, "door")]
     assert [row[0] for row in rows(tmp_path / "events.csv")[1:]] == [event.event for event in told]
     assert {event.at[:10] for event in told} == {"2026-05-01"}, "as far as was known"
+
+
+def test_tables_of_earlier_runs_are_in_no_order_of_time(tmp_path: Path) -> None:
+    """An object that came in a table and left in a part of a later run has left."""
+    tables = [tmp_path / name for name in ("events-1.csv", "events.csv", "events-2.csv")]
+    killed = EventSink(tables[1], live=True)
+    for t in range(10):
+        killed.write(*big(t, {4: (5, 5, 20, 20), 7: (100, 5, 120, 20)}))
+    killed.abort()
+    lines = tables[1].read_text().splitlines(keepends=True)
+    gone = next(line for line in lines if ",4," in line).replace("enter", "leave")
+    tables[0].write_text(lines[0] + gone)
+    for _ in range(2):  # the second time it is known in the first part
+        told: list[Event] = []
+        with EventSink(tables[2], live=True, earlier=tables, append=True, on_event=told.append) as sink:
+            sink.write(*big(0, {}))
+    assert [row[:2] for row in rows(tables[2])[1:]] == [["leave", "7"]]
+    assert not told

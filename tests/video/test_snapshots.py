@@ -60,10 +60,28 @@ def test_each_event_has_a_image_with_its_object_and_a_clip_around_it(tmp_path: P
         assert red > blue + 60, "a box around it"
     clip = images(tmp_path / "seen/00001-enter-7.mp4")
     begin = 42 - module.BEFORE * FPS  # the event is known on the third frame
-    assert len(clip) == (module.BEFORE + module.AFTER) * FPS + 1
+    assert len(clip) == 60 - 42 + (module.BEFORE + module.AFTER) * FPS + 1
     assert abs(int(clip[0][2, 2, 0]) - (40 + begin)) < 4
-    last = images(tmp_path / "seen/00002-leave-7.mp4")
-    assert abs(int(last[-1][2, 2, 0]) - (40 + 60 + module.AFTER * FPS)) < 4
+    assert abs(int(clip[-1][2, 2, 0]) - (40 + 60 + module.AFTER * FPS)) < 4
+    enter, leave = (tmp_path / "seen" / f"0000{name}-7.mp4" for name in ("1-enter", "2-leave"))
+    assert enter.read_bytes() == leave.read_bytes(), "events of some seconds share a clip"
+
+
+def test_a_busy_camera_encodes_each_frame_less_than_twice(tmp_path: Path) -> None:
+    seconds, often = 40, 5  # frames from one object to the next
+    folder = tmp_path / "seen"
+    with EventSink(tmp_path / "events.json", snapshots=Snapshots(folder, FPS)) as sink:
+        for index in range(seconds * FPS):
+            frame, result = seen(index % 60, index % often < often - 1)
+            ids = 1 + index // often
+            objects = tuple(ObjectInfo(ids) for _ in result.objects)
+            mask = (result.mask > 0).astype(np.uint8) * ids
+            time = index / FPS
+            sink.write(Frame(index, time, frame.image), Segmentation(index, time, mask, objects))
+    clips = {path.read_bytes(): len(images(path)) for path in folder.glob("*.mp4")}
+    assert len(list(folder.glob("*.mp4"))) > 100
+    assert 2 < len(clips) < 6
+    assert sum(clips.values()) < 2 * seconds * FPS
 
 
 def test_what_is_in_the_folder_is_replaced_only_if_wanted(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ class OpenForeground(OpenJob):
         return round(count * min(1, fps / own))
 
     def note(self, result: Segmentation) -> str:
-        return f"{float((result.mask > 0).mean()):.1%} foreground"
+        return f"{np.count_nonzero(result.mask) / result.mask.size:.1%} foreground"
 
     def finish(self) -> dict[str, Path]:
         path, image, scenes = self.job.background, self.session.background, self.session.scenes

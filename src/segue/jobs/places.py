@@ -56,7 +56,7 @@ class OutputPlaces:
 
     def last_object(self, formats: tuple[str, ...]) -> int:
         """The last id of an object of earlier runs, by their tables of events, of whole runs or of parts."""
-        return last_object(self._tables(formats))
+        return last_object(self.tables(formats))
 
     def messages(self, formats: tuple[str, ...]) -> Path:
         """The file in which messages about events wait; all parts of a run and all runs have the same."""
@@ -68,7 +68,8 @@ class OutputPlaces:
             return self.others
         return {**self.others, EVENTS: output_paths(self.folder, formats)[EVENTS]}
 
-    def _tables(self, formats: tuple[str, ...]) -> Iterator[Path]:
+    def tables(self, formats: tuple[str, ...]) -> Iterator[Path]:
+        """The tables of events of earlier runs, of whole runs and of parts."""
         table = self._with_events(formats).get(EVENTS)
         if table is not None:
             yield table

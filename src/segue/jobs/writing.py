@@ -120,6 +120,7 @@ class JobOutputs:
             settings=result_settings(job, whole=isinstance(opened.frames, Passes)),
             categories={label: number for number, label in opened.names.items()},
             begin=begin,
+            earlier=self._earlier(),
             zones=opened.zones,
             rules=opened.rules,
             name_object=opened.name_object,
@@ -131,6 +132,13 @@ class JobOutputs:
         if places is not self._places:
             self._record(places, sinks.paths)
         return sinks.sink
+
+    def _earlier(self) -> tuple[Path, ...]:
+        """Tables of earlier runs, for the first part of this one; the objects of its own parts go on."""
+        outputs, first = self._opened.job.outputs, not self.written
+        if not first or outputs.overwrite or not (outputs.append or outputs.rotate):
+            return ()
+        return tuple(self._places.tables(outputs.formats or ()))
 
     def _record(self, places: OutputPlaces, written: dict[str, Path]) -> None:
         job = self._opened.job

@@ -62,8 +62,9 @@ class Aligner(Checkpointable):
         if self._reference is None:
             self._reference = _view_of(image)
             return None
-        self._way = self._way + step.matrix((height // 2, width // 2)) - _IDENTITY
         idle = self._since >= STICKY
+        if not idle or any(step.way()):  # else objects have moved, and a camera at rest has not
+            self._way = self._way + step.matrix((height // 2, width // 2)) - _IDENTITY
         if idle and seen % CHECK_EVERY and np.abs(self._way[:, 2]).max() < STILL:
             return None
         found = self._movement(self._reference, _view_of(image))

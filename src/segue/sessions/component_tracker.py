@@ -95,7 +95,7 @@ class ComponentTracker(Checkpointable):
         table[[*extents]] = [owners[i] if i in owners else next(free) for i in extents]
         self._before = tracked = table[components]
         ids = np.zeros(table.max() + 1, np.uint16)
-        totals = np.bincount(tracked.ravel(), probability.ravel())
+        totals = np.bincount(tracked[mask], probability[mask])
         objects = {track.id: ObjectInfo(track.id, score=0.0) for track in self._tracks.values()}
         for number, extent in measure(tracked).items():
             track = self._tracks.setdefault(number, _Track(extent.box, time))

@@ -54,12 +54,6 @@ class Scene:
         return cls(np.concatenate([known, np.zeros((2, height, width), np.uint8), count]))
 
     @property
-    def bounds(self) -> tuple[Image, Image]:
-        """Low and high quantile of the background as images (H, W, 3)."""
-        low, high = (np.ascontiguousarray(planes.transpose(1, 2, 0)) for planes in self.range)
-        return low, high
-
-    @property
     def range(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """Low and high quantile of the background, each (3, H, W)."""
         return self.planes[0:3], self.planes[6:9]

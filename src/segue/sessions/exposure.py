@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from segue.arrays import Float32Array
 from segue.sessions.backgrounds import Background
 from segue.sessions.changes import ALTERED, gains_between, reduced, structure
+from segue.sessions.empty_scene import Scene, once_per_scene
 from segue.sessions.stages import Stage, WorkFrame
-from segue.types import Image
 
 GAIN = 0.08  # logarithm of the gain beyond which the background follows the exposure
 
@@ -20,14 +21,18 @@ class Exposure(Stage):
     def on_frame(self, frame: WorkFrame, background: Background) -> None:
         if background.scene is None or frame.pans:
             return
-        gains = exposure(frame.image, background.scene.image)
+        gains = exposure(reduced(frame.image), _reduced_scene(background.scene))
         if gains is not None:
             background.apply_gain(gains)
 
 
-def exposure(image: Image, background: Image) -> tuple[float, float, float] | None:
-    """Gain of a frame over the background for red, green and blue."""
-    frame, empty = reduced(image), reduced(background)
+@once_per_scene
+def _reduced_scene(scene: Scene) -> Float32Array:
+    return reduced(scene.image)
+
+
+def exposure(frame: Float32Array, empty: Float32Array) -> tuple[float, float, float] | None:
+    """Gain of a frame over the background, both reduced, for red, green and blue."""
     _, altered = structure(frame, empty)
     if altered.mean() > ALTERED:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol, cast
 from weakref import WeakKeyDictionary
 
@@ -24,15 +25,24 @@ from segue.models.base import (
     ForegroundNetwork,
     foreground_capabilities,
 )
-from segue.sessions.empty_scene import Scene
+from segue.sessions.empty_scene import Scene, once_per_scene
 from segue.sessions.explaining import Rows, explain
 from segue.sessions.extra_inputs import Extra
 from segue.types import Image
 from segue.weights.prepared import Prepared
 
-QUIET = 6
+FAINTEST = 10
 """Levels by which a mean of 5 x 5 pixels must leave the range of the background for a network to look at it.
 In SBI 2015, Wallflower and CDnet 2014 the faintest frame in which mustan-lite finds something has 14."""
+
+MARGIN = 32
+"""Pixels that a network sees around those that differ from the background."""
+
+STEP = 64
+"""The sides of what a network sees are multiples of so many pixels: each size costs time at first."""
+
+Window = tuple[slice, slice]
+"""Rows and columns of a part of an image."""
 
 BACKGROUNDS = 4
 """Backgrounds in use whose features are kept: one that is sharp, and others blurred like frames."""
@@ -152,13 +162,19 @@ class NetworkSegmenter(Segmenter):
         if self._flow is not None:
             frame.plane = self._flow(frame.image, [context[-gap].image for gap in self._flow.gaps])
         self._last = frame, context, scene
-        if self._looks_at_range and self._flow is None and is_quiet(frame.image, scene):
-            return np.zeros((self.channels, height, width), np.float32)
+        maps = np.zeros((self.channels, height, width), np.float32)
+        part, window = maps, None
+        if self._looks_at_range and frame.plane is None:
+            window = differing(frame.image, scene, network.size_multiple)
+            if window is None:
+                return maps
+            part = maps[:, *window]
         with self._guard():
-            size = padded_size((height, width), network.size_multiple)
-            logits = network.decode(*self._features(frame, context, scene), size)
-        inside = logits[0, :, :height, :width]
-        return np.asarray(inside.float().sigmoid_().cpu().numpy(), np.float32)
+            size = padded_size((part.shape[1], part.shape[2]), network.size_multiple)
+            logits = network.decode(*self._features(frame, context, scene, window), size)
+        inside = logits[0, :, : part.shape[1], : part.shape[2]]
+        part[:] = inside.float().sigmoid_().cpu().numpy()
+        return maps
 
     @torch.inference_mode()
     def explanation(self) -> Rows:
@@ -166,14 +182,27 @@ class NetworkSegmenter(Segmenter):
         return explain(self._network, self.capabilities, *self._features(frame, context, scene), frame.plane)
 
     def _features(
-        self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
+        self,
+        frame: SegmenterInput,
+        context: Mapping[int, SegmenterInput],
+        scene: Scene,
+        window: Window | None = None,
     ) -> tuple[Features, list[Features], Features | None]:
-        """What the network decodes: features of a frame, of its context and of the scene."""
-        current = self._encoded(frame, self._network.current)
-        if self._network.current not in self._roles:
-            del frame.features[self._network.current]  # nobody asks for them again
-        beside = [self._encoded(context[offset], role) for offset, role in self._network.context]
-        return current, beside, self._encoded_background(scene)
+        """What the network decodes: features of a frame, of its context and of the scene, in a window."""
+        network, size = self._network, frame.image.shape[:2]
+        if window is None or frame.image[window].shape[:2] == size:
+            current = self._encoded(frame, network.current)
+            if network.current not in self._roles:
+                del frame.features[network.current]  # nobody asks for them again
+        else:
+            current = network.encode(self._prepared(frame.image[window]), network.current)
+        beside = [self._encoded(context[offset], role) for offset, role in network.context]
+        known = self._encoded_background(scene)
+        if window is None:
+            return current, beside, known
+        height, _ = padded_size(size, network.size_multiple)
+        cut = partial(_inside, window=window, height=height, multiple=network.size_multiple)
+        return current, [cut(each) for each in beside], None if known is None else cut(known)
 
     def _encoded(self, frame: SegmenterInput, role: str) -> Features:
         """Features of a frame in a role, which are computed once."""
@@ -210,11 +239,47 @@ class NetworkSegmenter(Segmenter):
         return extended(frames, self._network.size_multiple).contiguous(memory_format=torch.channels_last)
 
 
-def is_quiet(image: Image, scene: Scene) -> bool:
-    """Whether nothing in an image, (h, w, 3), differs from the background."""
-    low, high = scene.bounds
+def differing(image: Image, scene: Scene, multiple: int) -> Window | None:
+    """The part of an image, (h, w, 3), that differs from the background, with a margin; None for none.
+
+    It begins at multiples of a number, which divides :data:`STEP`.
+    """
+    low, high = bounds_of(scene)
     beyond = np.maximum(cv2.subtract(image, high), cv2.subtract(low, image))
-    return float(cv2.blur(beyond, (5, 5)).max()) < QUIET
+    alike = cv2.inRange(cv2.blur(beyond, (5, 5)), (0, 0, 0), (FAINTEST - 1,) * 3)
+    left, top, width, height = cv2.boundingRect(cv2.bitwise_not(alike))
+    if not width:
+        return None
+    sides = (top, top + height, image.shape[0]), (left, left + width, image.shape[1])
+    rows, columns = (_widened(*side, multiple) for side in sides)
+    return rows, columns
+
+
+def _widened(begin: int, end: int, full: int, multiple: int) -> slice:
+    """A range of a side of an image with its margin, of a length that occurs again."""
+    begin, end = max(0, begin - MARGIN) // multiple * multiple, min(full, end + MARGIN)
+    length = -(-(end - begin) // STEP) * STEP
+    begin = max(0, min(begin, -(-full // multiple) * multiple - length))
+    return slice(begin, min(full, begin + length))
+
+
+def _inside(maps: Features, window: Window, height: int, multiple: int) -> Features:
+    """The part of maps of an image of this height in a window, which begins at multiples of a number."""
+    cut = []
+    for each in maps:
+        stride = height // each.shape[-2]
+        rows, columns = (
+            slice(side.start // stride, -(-side.stop // multiple) * multiple // stride) for side in window
+        )
+        cut.append(each[..., rows, columns])
+    return tuple(cut)
+
+
+@once_per_scene
+def bounds_of(scene: Scene) -> tuple[Image, Image]:
+    """Low and high quantile of the background as images, (h, w, 3)."""
+    low, high = (np.ascontiguousarray(planes.transpose(1, 2, 0)) for planes in scene.range)
+    return low, high
 
 
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -62,6 +62,7 @@ class _CutOff:
     first: Event
     last: Event = field(init=False)
     inside: dict[str, Event] = field(default_factory=dict)  # zones that it has entered and not left
+    came: int = 0  # less the times that it has left: tables are in no order of time
 
 
 class EventSink(SpooledSink):
@@ -80,6 +81,7 @@ class EventSink(SpooledSink):
         rules: which objects and stays are worth an event.
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
         append: go on after the events that a live file has already.
+        earlier: tables of earlier runs; objects that were there when a run was killed leave in this one.
         snapshots: takes an image and a clip of each event.
         on_event: called with each event as soon as it is known.
         source: name of the source, for the events.
@@ -102,6 +104,7 @@ class EventSink(SpooledSink):
         rules: EventRules | None = None,
         live: bool = False,
         append: bool = False,
+        earlier: Iterable[Path] = (),
         notify: str | None = None,
         snapshots: Snapshots | None = None,
         on_event: Callable[[Event], None] | None = None,
@@ -127,6 +130,10 @@ class EventSink(SpooledSink):
         self._count = 0  # number of the last event
         self._counts = ZoneCounts(self._zones)
         self._cut_off: dict[int, _CutOff] = {}  # objects that were there when an earlier run was killed
+        for table in (each for each in earlier if each != path and each.exists()):
+            with writing(table):
+                for row in read_events(table):
+                    self._see_earlier(row)
         if append and path.exists():
             with writing(path):
                 for row in read_events(path):
@@ -217,18 +224,24 @@ class EventSink(SpooledSink):
     def _see_earlier(self, row: Row) -> None:
         """Take an event of an earlier run."""
         event = event_of(row)
+        if not event.object:
+            return
         known = self._cut_off.setdefault(event.object, _CutOff(event))
         known.last = event
         if event.event == "zone-enter":
             known.inside[event.zone] = event
         elif event.event == "zone-leave":
             known.inside.pop(event.zone, None)
-        if event.event in ("leave", "end") or not event.object:
+        elif event.event == "enter":
+            known.first, known.came = event, known.came + 1
+        elif event.event in ("leave", "end"):
+            known.came -= 1
+        if not known.came:
             del self._cut_off[event.object]
 
     def _end_earlier(self) -> None:
         """Tell that objects are gone whose end a killed run could not tell: as far as is known of them."""
-        for _, known in sorted(self._cut_off.items()):
+        for known in (known for _, known in sorted(self._cut_off.items()) if known.came > 0):
             last = replace(known.last, direction="", snapshot="", clip="")
             for zone, inside in known.inside.items():
                 seconds = round(last.time - inside.time, 6)

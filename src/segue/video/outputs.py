@@ -290,6 +290,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
         rules=options.rules,
         live=options.live,
         append=options.append,
+        earlier=options.earlier,
         notify=options.notify,
         snapshots=snapshots,
         on_event=options.on_event,

@@ -18,7 +18,6 @@ import numpy as np
 
 from segue.entries import SQUARE
 from segue.errors import SinkError
-from segue.masks.files import encode_png
 from segue.types import Frame, Image, ObjectInfo, Segmentation
 from segue.video.partial import make_folder, write_complete, writing
 from segue.video.video_sink import OverlayVideoSink
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
 BEFORE, AFTER = 3.0, 3.0
 """Seconds of a clip before and after the moment at which the event is known."""
 
-TOGETHER = 1.0
-"""Seconds from the first event of a clip on in which further ones share it. So each second begins one clip at
-most, and at the end of a run no more than four are open, however many events there are."""
+TOGETHER = 10.0
+"""Seconds from the first event of a clip on in which further ones share it while it is open. So two clips are
+open at most, and a camera before a busy road encodes each frame less than twice on average."""
 
 ROUNDING = 1e-6  # seconds by which times may differ
 
@@ -222,7 +221,7 @@ class Snapshots:
 
 def _moment(frame: Frame, segmentation: Segmentation) -> _Moment:
     image = _jpeg(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
-    mask = encode_png(segmentation.mask)
+    mask = bytes(cv2.imencode(".png", segmentation.mask)[1].tobytes())
     return _Moment(segmentation.index, segmentation.time, image, mask, segmentation.objects)
 
 
