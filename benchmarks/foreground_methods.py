@@ -102,6 +102,7 @@ def session(
     without: Collection[str] = (),
     device: str = "cpu",
     fast: bool = False,
+    short_side: int = SHORT_SIDE,
     video: Video | None = None,
 ) -> ForegroundSession:
     """A fresh session, which tells shadow where the method does.
@@ -113,16 +114,19 @@ def session(
         without: stages to leave out.
         device: for networks.
         fast: bfloat16.
+        short_side: to which larger frames are reduced.
         video: what the first of two passes is made over, here and now.
     """
     masks = ForegroundMasks(shadows=True)
     if method in CLASSICAL:
-        return ForegroundSession(CLASSICAL[method](), masks=masks, without=without)
+        return ForegroundSession(CLASSICAL[method](), masks=masks, without=without, short_side=short_side)
     name, twice = network_of(method), method.endswith(TWO_PASSES)
     follows: Any = "auto" if method.endswith(FOLLOWED) else None
     segmenter = foreground_segmenter(name, weights, device=device, fast=fast)
     if not twice:
-        return ForegroundSession(segmenter, masks=masks, without=without, follow_camera=follows)
+        return ForegroundSession(
+            segmenter, masks=masks, without=without, follow_camera=follows, short_side=short_side
+        )
     if video is None:
         raise ValueError(f"{method}: there is no video to learn the scene from")
     background = LearntBackground(VideoScenes(), of_this_video=True)
@@ -130,11 +134,13 @@ def session(
         segmenter,
         lambda: (frame for frame, _ in video.frames()),
         background,
-        short_side=SHORT_SIDE,
+        short_side=short_side,
         without=without,
     )
     deque(passes.learning(), maxlen=0)
-    return ForegroundSession(segmenter, background=background, masks=masks, without=without)
+    return ForegroundSession(
+        segmenter, background=background, masks=masks, without=without, short_side=short_side
+    )
 
 
 def clocked(method: str, device: str, *, fast: bool = False, trained: bool = False) -> Clocked:

@@ -46,7 +46,7 @@ from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
 from segue.inputs import sha256
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.sessions import foreground_masks
-from segue.sessions.foreground import ForegroundSession
+from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
 from segue.sessions.stage_list import STAGES
 from segue.types import Segmentation
 
@@ -113,6 +113,7 @@ def settings(options: argparse.Namespace) -> dict[str, object]:
     return {
         "frames": options.frames,
         "fast": options.fast,
+        "short side": options.short_side,
         "weights": {name: sha256(path) for name, path in options.weights.items()},
     }
 
@@ -253,6 +254,7 @@ def run(videos: Sequence[Video], options: argparse.Namespace, kept: Kept) -> dic
                 without=[stage] if stage else [],
                 device=options.device,
                 fast=options.fast,
+                short_side=options.short_side,
                 video=shown,
             )
             kept.add(names[method, stage], video.name, score(shown, fresh))
@@ -341,6 +343,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="a stage to leave out: one more column for each, and a table of their gains; 'each' for all",
     )
     add("--fast", action="store_true", help="bfloat16 where the hardware has it")
+    add("--short-side", type=int, default=SHORT_SIDE, help="to which larger frames are reduced")
     add("--device", default="cpu")
     add("--threads", type=int, default=torch.get_num_threads())
     add("--keep", type=Path, help="file of all numbers; what it holds is not measured again")

@@ -1,17 +1,25 @@
 """``python -m segue`` is the command ``segue``."""
 
+import os
 import signal
+
+STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+"""As :func:`segue.system.stop_signals` says, which takes longer to import than to ask for an end."""
+
+INTERRUPTED = 130
+"""Exit status of a run that was asked to end."""
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C while it is being loaded ends it without a traceback."""
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Run the command line; who asks it to end while it is being loaded ends it without a traceback."""
+    deadly = {}
+    for number in (getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)):
+        if (handler := signal.getsignal(number)) in (signal.SIG_DFL, signal.default_int_handler):
+            deadly[number] = signal.signal(number, lambda *_: os._exit(INTERRUPTED))
     from segue.cli import main as run
 
-    if handler is signal.default_int_handler:
-        signal.signal(signal.SIGINT, handler)
+    for number, handler in deadly.items():
+        signal.signal(number, handler)
     run()
 
 

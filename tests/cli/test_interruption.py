@@ -285,3 +285,33 @@ def test_a_signal_while_a_command_is_imported_ends_it_as_ctrl_c_does(tmp_path: P
         check=False,
     )
     assert ended.returncode == 130, ended
+
+
+ASKED_WHILE_IT_LOADS = """
+import os, signal, sys, time
+
+asked, module = sys.argv[1:]
+
+class Asks:
+    def find_spec(self, name, *_):
+        if name == module:
+            os.kill(os.getpid(), getattr(signal, asked))
+            time.sleep(30)
+
+sys.meta_path.insert(0, Asks())
+from segue.__main__ import main
+sys.argv = ["segue", "foreground", "clip.mp4"]
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("module", ["segue.cli", "segue.cli.main", "segue.cli.running"])
+def test_a_command_that_is_to_end_while_it_is_loaded_ends_with_130(
+    name: str, module: str, tmp_path: Path
+) -> None:
+    given = (sys.executable, "-c", ASKED_WHILE_IT_LOADS, name, module)
+    ran = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 130, ran
+    assert "Traceback" not in ran.stderr
+    assert not [*tmp_path.iterdir()]

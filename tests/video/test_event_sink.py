@@ -140,6 +140,8 @@ def test_a_zone_in_percent_is_that_share_of_any_image() -> None:
     zone = Zone.parse("door=50%,0% 100%,0% 100%,12.5% 50%,12.5%")
     assert zone.in_pixels((240, 320)) == Zone.parse("door=160,0 320,0 320,30 160,30")
     assert zone.in_pixels((480, 640)).contains((639, 60))
+    shares = Zone.parse("door=.5,0 1,0 1,.125 .5,0.125")
+    assert shares == zone, "numbers up to 1 are shares, too"
     plain = Zone.parse("gate=0,0 9,9")
     assert plain.in_pixels((240, 320)) is plain
     with pytest.raises(SegueError, match="all in percent"):

@@ -109,6 +109,14 @@ def options(
 
 def main() -> None:
     """Run the command line; errors that a user can repair take one line and exit code 2."""
+    try:
+        with interrupt_on_signals():  # where a command does not handle them itself
+            _run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run() -> None:
     prepare_process()
     sys.argv[1:] = map(_with_home, sys.argv[1:])
     # Names of files need not be valid text; a name that cannot be shown is no reason to fail at the end.
@@ -117,8 +125,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_: _complain("warning", message)
     try:
-        # SIGTERM while a command is imported ends as Ctrl-C does.
-        with interrupt_on_signals(), memory_errors("give it smaller frames, or fewer --workers"):
+        with memory_errors("give it smaller frames, or fewer --workers"):
             copy_context().run(app)  # what --quiet says ends with the command
     except SegueError as error:
         _complain("error", error)

@@ -35,7 +35,7 @@ FAINTEST = 10
 """Levels by which a mean of 5 x 5 pixels must leave the range of the background for a network to look at it.
 In SBI 2015, Wallflower and CDnet 2014 the faintest frame in which mustan-lite finds something has 14."""
 
-MARGIN = 32
+MARGIN = 48
 """Pixels that a network sees around those that differ from the background."""
 
 STEP = 64

@@ -12,7 +12,7 @@ import numpy as np
 from segue.errors import SegueError
 from segue.types import Point
 
-_NUMBER = r"-?\d{1,6}(?:\.\d{1,6})?%?"
+_NUMBER = r"-?(?:\d{1,6}(?:\.\d{1,6})?|\.\d{1,6})%?"
 _JOINERS = {0x200C: None, 0x200D: None}  # invisible, but parts of words in some scripts
 _ZONE = re.compile(rf"([^=\s][^=]{{0,99}})=\s*({_NUMBER},{_NUMBER}(?:[\s;]+{_NUMBER},{_NUMBER}){{1,99}})\s*")
 
@@ -27,7 +27,10 @@ class Zone:
 
     @classmethod
     def parse(cls, text: str) -> Zone:
-        """Read ``door=10,20 100,20 100,90``: a name, and at least two points, in pixels or as ``5%,10%``."""
+        """Read ``door=10,20 100,20 100,90``: a name, and at least two points.
+
+        Numbers are pixels, or shares of the image: in percent, as ``5%,10%``, or all from 0 to 1, as ``.05,.1``.
+        """
         match = _ZONE.fullmatch(text)
         if match is None:
             raise SegueError(
@@ -45,6 +48,9 @@ class Zone:
         percent = match[2].count("%")
         if percent not in (0, 2 * len(points)):
             raise SegueError(f"zone {name}: give all numbers in pixels, or all in percent")
+        if not percent and all(0 <= value <= 1 for point in points for value in point):
+            points = tuple((round(100 * x, 6), round(100 * y, 6)) for x, y in points)
+            percent = 2 * len(points)
         if len(set(points)) < 2:
             raise SegueError(f"zone {name}: its points are all the same")
         zone = cls(name, points, bool(percent))
