@@ -85,9 +85,11 @@ def motion_kernel(right: float, down: float) -> Kernel:
 
 
 def _moved(planes: UInt8Array, kernel: Kernel) -> UInt8Array:
-    """Planes (n, H, W) filtered with a kernel of few values: OpenCV takes four times as long for large ones."""
+    """Planes (n, H, W) filtered with a sparse kernel, four times as fast as OpenCV where it is large."""
     half, (height, width) = len(kernel) // 2, planes.shape[1:]
-    wide = np.stack([cv2.copyMakeBorder(each, *[half] * 4, cv2.BORDER_REFLECT_101) for each in planes])
+    wide = np.stack(
+        [cv2.copyMakeBorder(each, half, half, half, half, cv2.BORDER_REFLECT_101) for each in planes]
+    )
     shares = np.rint(256 * kernel).astype(np.int64)
     shares.flat[np.argmax(shares)] += 256 - shares.sum()
     weights = shares.astype(np.uint16)

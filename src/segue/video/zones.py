@@ -27,10 +27,7 @@ class Zone:
 
     @classmethod
     def parse(cls, text: str) -> Zone:
-        """Read ``door=10,20 100,20 100,90``: a name, and at least two points.
-
-        Numbers are pixels, or shares of the image: in percent, as ``5%,10%``, or all from 0 to 1, as ``.05,.1``.
-        """
+        """Read a name and at least two points: in pixels, as ``5%,10%``, or all in shares from 0 to 1."""
         match = _ZONE.fullmatch(text)
         if match is None:
             raise SegueError(
