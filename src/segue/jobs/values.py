@@ -365,8 +365,8 @@ class ForegroundJob(VideoJob):
     """Table of objects that come and go, .csv or .json; sets `--objects`."""
 
     zones: tuple[str, ...] = option((), "Objects and events", "zone")
-    """Region or line to watch for events: door=10,20 100,20 100,90 in pixels, or door=5%,10% 50%,10% 50%,45%, or
-    all numbers in shares from 0 to 1; two points are a line; may be given several times."""
+    """Region or line to watch for events: door=10,20 100,20 100,90 in pixels, or door=5%,10% 50%,10% 50%,45%,
+    or all numbers in shares from 0 to 1; two points are a line; may be given several times."""
 
     min_seconds: float = option(0.0, "Objects and events", ge=0)
     """Least time in seconds that an object is there before it is an event."""
