@@ -12,6 +12,9 @@ Example::
 
     python benchmarks/session_speed.py /tmp/before --frames CDNET/baseline/highway/input --task foreground
 
+    python benchmarks/session_speed.py --frames DAVIS/JPEGImages/240p/goat \\
+        --mask DAVIS/Annotations/240p/goat/00000.png --objects 1,2,3,4
+
 With ``--busy 1`` another process keeps one core busy meanwhile, as a compiler or a training would. Two
 threads may then take 1.3 times the time of one at most.
 
@@ -19,7 +22,8 @@ Each run is a process of its own that tracks the first frames; the first six are
 are vertical parts of the mask. Prints a Markdown table with the medians of the rounds. With ``--task
 foreground`` or ``instances`` it finds the foreground by mustan-lite, or the instances by the default network,
 with one thread, and compares the processor time, of each frame the least of all rounds: that of a busy
-machine differs from run to run.
+machine differs from run to run. Several numbers of objects are compared in the same way, without another
+checkout: the table shows what each further object takes of the first one's time.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,6 +139,53 @@ def compare_processor_time(roots: tuple[Path, Path], options: argparse.Namespace
     print(f"| {before:.1f} | {now:.1f} | {now / before:.2f} |")
 
 
+def compare_objects(options: argparse.Namespace) -> None:
+    """Time sessions with several numbers of objects, frame by frame in turn, and print a table."""
+    from segue.allocation import prepare_process
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    prepare_process()  # before PyTorch is imported
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    import segue
+
+    torch.set_num_threads(1)
+    paths = sorted(options.frames.glob("*.jpg"))[: options.count]
+    first, *images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    whole = (np.asarray(Image.open(options.mask)) > 0).astype(np.uint8)
+    columns = np.nonzero(whole)[1]
+    best: dict[int, list[float]] = {}
+    for _ in range(options.rounds):
+        sessions = {}
+        for count in options.objects:
+            cuts = np.quantile(columns, np.arange(1, count) / count)
+            parts = whole * (1 + np.searchsorted(cuts, np.arange(whole.shape[1]))).astype(np.uint8)
+            sessions[count] = segue.TrackSession("stcn-lite", device="cpu")
+            sessions[count].step(first, parts)
+        seconds: dict[int, list[float]] = {count: [] for count in sessions}
+        for image in images:
+            for count, session in sessions.items():
+                begun = time.process_time()
+                session.step(image)
+                seconds[count].append(time.process_time() - begun)
+        for count, new in seconds.items():
+            best[count] = [min(pair) for pair in zip(best.get(count, new), new, strict=True)]
+    times = {count: 1000 * mean(frames[UNTIMED - 1 :]) for count, frames in best.items()}
+    print("| objects | ms a frame | each further object |")
+    print("| --- | --- | --- |")
+    base = times[1]
+    for count, ms in times.items():
+        share = "" if count == 1 else f"{(ms - base) / base / (count - 1):.1%}"
+        print(f"| {count} | {ms:.1f} | {share} |")
+
+
+def numbers(text: str) -> list[int]:
+    """Numbers of objects, such as ``1,2,3``."""
+    return [int(part) for part in text.split(",")]
+
+
 def frames_per_second(root: Path, options: argparse.Namespace) -> float:
     """Speed of one session in the checkout ``root``."""
     given = [options.frames, options.mask, options.objects, options.threads, options.count]
@@ -160,22 +212,30 @@ def main() -> None:
     """Time both checkouts in turn and print a table."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("other", type=Path, help="another checkout of segue, or a folder of ONNX graphs")
+    parser.add_argument("other", type=Path, nargs="?", help="another checkout, or a folder of ONNX graphs")
     parser.add_argument("--frames", type=Path, required=True, help="folder of images")
     parser.add_argument("--mask", type=Path, help="mask of the first image, to track")
     parser.add_argument("--task", choices=("track", "foreground", "instances"), default="track")
-    parser.add_argument("--objects", type=int, default=1, help="objects (default: 1)")
+    parser.add_argument("--objects", type=numbers, default=[1], help="or several numbers (default: 1)")
     parser.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
     parser.add_argument("--busy", type=int, default=0, help="busy processes beside each run (default: 0)")
     parser.add_argument("--count", type=int, default=40, help="frames (default: 40)")
     parser.add_argument("--rounds", type=int, default=2, help="rounds (default: 2)")
     options = parser.parse_args()
     here = Path(__file__).resolve().parent.parent
+    if options.task == "track" and options.mask is None:
+        parser.error("--mask: tracking begins with the mask of the first image")
+    if len(options.objects) > 1:
+        if options.task != "track" or options.other is not None or 1 not in options.objects:
+            parser.error("--objects: several numbers, with 1 among them, are for tracking in this checkout")
+        compare_objects(options)
+        return
+    (options.objects,) = options.objects
+    if options.other is None:
+        parser.error("give another checkout, or several numbers as --objects 1,2,3")
     if options.task != "track":
         compare_processor_time((options.other, here), options)
         return
-    if options.mask is None:
-        parser.error("--mask: tracking begins with the mask of the first image")
     rounds = [
         [frames_per_second(root, options) for root in (options.other, here)] for _ in range(options.rounds)
     ]
