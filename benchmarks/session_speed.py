@@ -22,8 +22,9 @@ Each run is a process of its own that tracks the first frames; the first six are
 are vertical parts of the mask. Prints a Markdown table with the medians of the rounds. With ``--task
 foreground`` or ``instances`` it finds the foreground by mustan-lite, or the instances by the default network,
 with one thread, and compares the processor time, of each frame the least of all rounds: that of a busy
-machine differs from run to run. Several numbers of objects are compared in the same way, without another
-checkout: the table shows what each further object takes of the first one's time.
+machine differs from run to run. ``--processor`` does so for tracking. Several numbers of objects are compared
+in the same way, without another checkout: the table shows what each further object takes of the first one's
+time.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ print((len(frames) - {UNTIMED}) / (time.perf_counter() - begun))
 
 RUN_TASK = """
 import json, sys, time
-root, folder, count, task = sys.argv[1:]
+root, folder, count, task, mask = sys.argv[1:]
 sys.path.insert(0, root + "/src")
 try:
     from segue.allocation import prepare_process
@@ -97,7 +98,11 @@ import segue
 from segue.sessions import ForegroundSession
 paths = sorted(Path(folder).glob("*.*g"))[: int(count)]
 images = [cv2.imread(str(path))[..., ::-1].copy() for path in paths]
-if task == "foreground":
+if task == "track":
+    session = segue.TrackSession("stcn-lite")
+    first = (cv2.imread(mask, 0) > 0).astype("uint8")
+    steps = (session.step(image, None if i else first) for i, image in enumerate(images))
+elif task == "foreground":
     session = ForegroundSession(segue.load("mustan-lite"))
     steps = (session.step(segue.types.Frame(i, i / 25, image)) for i, image in enumerate(images))
 else:
@@ -121,6 +126,7 @@ def processor_time(root: Path, options: argparse.Namespace) -> list[float]:
         str(options.frames),
         str(options.count),
         options.task,
+        str(options.mask),
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -129,7 +135,7 @@ def processor_time(root: Path, options: argparse.Namespace) -> list[float]:
 
 
 def compare_processor_time(roots: tuple[Path, Path], options: argparse.Namespace) -> None:
-    """Time foreground or instances of both checkouts in turn and print a table."""
+    """Time the frames of both checkouts in turn and print a table."""
     rounds = [[processor_time(root, options) for root in roots] for _ in range(options.rounds)]
     before, now = (
         1000 * mean(min(frame) for frame in zip(*side, strict=True)) for side in zip(*rounds, strict=True)
@@ -218,6 +224,7 @@ def main() -> None:
     parser.add_argument("--task", choices=("track", "foreground", "instances"), default="track")
     parser.add_argument("--objects", type=numbers, default=[1], help="or several numbers (default: 1)")
     parser.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
+    parser.add_argument("--processor", action="store_true", help="track: processor time, one object")
     parser.add_argument("--busy", type=int, default=0, help="busy processes beside each run (default: 0)")
     parser.add_argument("--count", type=int, default=40, help="frames (default: 40)")
     parser.add_argument("--rounds", type=int, default=2, help="rounds (default: 2)")
@@ -233,7 +240,7 @@ def main() -> None:
     (options.objects,) = options.objects
     if options.other is None:
         parser.error("give another checkout, or several numbers as --objects 1,2,3")
-    if options.task != "track":
+    if options.task != "track" or options.processor:
         compare_processor_time((options.other, here), options)
         return
     rounds = [

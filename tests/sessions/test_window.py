@@ -166,20 +166,3 @@ def test_a_window_ends_at_the_next_multiple_of_the_stride() -> None:
     window = Window.around(masks, 10)
     assert window is not None
     assert (window.height, window.width) == (48, 48)
-
-
-def test_a_stray_piece_at_a_side_does_not_widen_the_window(network: STCNLite, video: list[Image]) -> None:
-    image = video[2].copy()
-    image[66:73, 83:90] = video[2][60:67, STARTS[2] : STARTS[2] + 7]  # the window ends at column 96
-    session = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
-    session.step(video[0], square(0))
-    session.step(video[1])
-    runs: list[tuple[int, ...]] = []
-    decoder = session.prepared.network.decoder  # type: ignore[attr-defined]
-    hook = decoder.register_forward_hook(lambda _, inputs, __: runs.append(tuple(inputs[0].shape)))
-    try:
-        found = session.step(image)
-    finally:
-        hook.remove()
-    assert len(runs) == 1
-    assert overlap(found, 2) > 0.8

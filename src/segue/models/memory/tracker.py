@@ -378,10 +378,9 @@ class MemoryTracker(Checkpointable):
             # What stays in memory is the whole image.
             views = encode() if plan.keep else encode(window)
             logits = self._predict([window.part(query) for query in views] if plan.keep else views, inside)
-            # Stray pieces, which the whole image would lose as well, do not leave the window.
-            pasted = self._without_jumps(window.paste(logits))
-            if not window.is_left(window.cut(pasted), LIKELY):
-                return Prediction(pixels, plan, plan if plan.keep else inside, views, pasted)
+            if not window.is_left(logits, LIKELY):
+                taken = plan if plan.keep else inside
+                return Prediction(pixels, plan, taken, views, self._without_jumps(window.paste(logits)))
             self.memories[0].discard()
         return Prediction(pixels, plan, plan, encode(), self._without_jumps(self._predict(encode(), plan)))
 
