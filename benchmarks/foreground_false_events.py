@@ -20,6 +20,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from foreground_clips import FPS, Video, changed, empty_scene, night, read_videos
+from foreground_clips import FPS, Labels, Video, changed, empty_scene, night, read_videos, sbi_videos
 from foreground_scenes import altered, headlights, insects, rain, snow
 from machine import describe
 from segue.datasets.labels import MOTION, OUTSIDE, UNKNOWN
@@ -80,6 +81,9 @@ SWAYING = "swaying trees"
 """Frames of Wallflower before anybody enters, forwards and backwards again and again."""
 
 SWAYING_FRAMES = 240
+
+OUTDOORS = ("HighwayI", "Foliage")
+"""Videos of SBI2015: a busy road, and leaves before the lens."""
 
 VIDEOS = ["baseline/highway", "baseline/office"]
 """What all scenes are made of."""
@@ -210,11 +214,17 @@ def _pixels(mask: npt.NDArray[Any]) -> Counter[int]:
     return Counter(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
 
 
+def _first(video: Video, length: int) -> Iterator[tuple[Image, Labels | None]]:
+    return islice(video.shots(), length)
+
+
 def real_videos(root: Path, length: int) -> list[Video]:
     """The first frames of videos with objects: by day, at night, and with what the empty scenes have."""
     highway, office = read_videos(root / "foreground/cdnet2014", VIDEOS)
     dark = changed(highway, "night", night, length)
+    outdoors = [video for video in sbi_videos(root / "foreground/sbi2015") if video.name in OUTDOORS]
     return [
+        *(replace(video, shots=partial(_first, video, length)) for video in outdoors),
         replace(highway, shots=lambda: islice(highway.shots(), length)),
         replace(office, shots=lambda: islice(office.shots(), length)),
         dark,
