@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from segue.jobs import writing
+from segue.video.rotation import parts_of
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
 from tests.cli.running import Command, Outcome
 from tests.cli.test_foreground import IMAGES
@@ -93,7 +94,7 @@ def test_an_object_that_was_there_at_a_crash_leaves_once_in_the_parts_of_the_nex
     watch: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     def tables() -> list[Path]:
-        return sorted(tmp_path.glob("events-*.csv"))
+        return parts_of(tmp_path / "events.csv")
 
     rotated = ("--rotate", "0.5s", "--format", "npz")
     assert watch(*rotated).code == 0

@@ -78,7 +78,7 @@ def test_a_batch_depends_on_seed_and_number_alone(videos: list[ForegroundSequenc
     ("data", "exclude", "message"),
     [
         ("FOLDER", [], "give LAYOUT=FOLDER"),
-        ("what=FOLDER", [], "one of cdnet, hofam, isd, lasiesta"),
+        ("what=FOLDER", [], "one of cdnet, foreground, hofam, isd"),
         ("cdnet=FOLDER", ["kitchen"], "no scene or category kitchen"),
         ("cdnet=FOLDER", ["baseline", "shadow"], "no videos to train on"),
     ],

@@ -91,3 +91,8 @@ def test_a_gpu_gets_the_type_that_it_has_units_for(
 
 def test_apples_gpu_gets_float16() -> None:
     assert choose_precision(segue.load("stcn-lite"), torch.device("mps"), fast=True) == torch.float16
+
+
+def test_a_network_that_finds_other_objects_in_half_precision_stays_in_float32() -> None:
+    fast = segue.load("msstsvis-lite", device="cpu", fast=True)
+    assert fast.precision == torch.float32

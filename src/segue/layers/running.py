@@ -82,9 +82,10 @@ def choose_precision(network: object, device: torch.device, fast: bool) -> torch
     """What convolutions are computed in: float32, or with ``fast`` what is faster on the device.
 
     On a GPU that is bfloat16, or float16 where the hardware lacks bfloat16; on a processor int8 or bfloat16.
-    int8 is for networks that name, in ``int8_parts``, the parts that lose nothing by it.
+    int8 is for networks that name, in ``int8_parts``, the parts that lose nothing by it. Networks that find
+    other objects in half precision say so by ``half_precision = False``.
     """
-    if not fast:
+    if not fast or not getattr(network, "half_precision", True):
         return torch.float32
     integers = device.type == "cpu" and hasattr(network, "int8_parts")
     if integers and has_int8() and wanted_compilation(device) is None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.arrays import Float32Array
-from segue.layers.running import to_cpu
+from segue.layers.running import own_precision, to_cpu
 from segue.sessions.association import assign, next_id
 
 OVERLAP_WEIGHT, EMBEDDING_WEIGHT, CLASS_WEIGHT = 1.0, 0.5, 0.5
@@ -112,8 +112,9 @@ class Overlap:
     @classmethod
     def of(cls, a: Tensor, b: Tensor) -> Overlap:
         """Measure masks (N, t, h, w) and (M, t, h, w), bool, on their device, which is waited for once."""
-        flat_a, flat_b = a.flatten(1).float(), b.flatten(1).float()
-        sizes = to_cpu(flat_a.sum(1), flat_b.sum(1), flat_a @ flat_b.T)
+        with own_precision(a.device):  # counts are exact in float32
+            flat_a, flat_b = a.flatten(1).float(), b.flatten(1).float()
+            sizes = to_cpu(flat_a.sum(1), flat_b.sum(1), flat_a @ flat_b.T)
         return cls(*(np.asarray(size.numpy(), np.float32) for size in sizes))
 
     @property

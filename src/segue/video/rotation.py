@@ -64,7 +64,7 @@ def part_name(now: datetime | None = None) -> str:
     return (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
 
 
-_PART = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
+_PART = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?")
 
 
 def parts_of(output: Path) -> list[Path]:
@@ -72,14 +72,13 @@ def parts_of(output: Path) -> list[Path]:
     folder = output.parent if _is_file(output) else output
     start = f"{output.stem}-" if _is_file(output) else ""
     end = output.suffix if _is_file(output) else ""
-    there = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [
-        path
-        for path in there
-        if path.name.startswith(start)
-        and path.name.endswith(end)
-        and _PART.fullmatch(path.name.removeprefix(start).removesuffix(end))
-    ]
+    found: dict[tuple[str, int], Path] = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name.startswith(start) and path.name.endswith(end):
+            part = _PART.fullmatch(path.name.removeprefix(start).removesuffix(end))
+            if part:
+                found[part[1], int(part[2] or 1)] = path
+    return [path for _, path in sorted(found.items())]
 
 
 def _is_file(output: Path) -> bool:
