@@ -31,6 +31,9 @@ class Memory(Checkpointable):
         self._new_table, self._sharing = new_table, sharing
         self._coming: dict[str, dict[int, Tensor]] = {}
 
+    def _reset_transient_state(self) -> None:
+        self._coming = {}
+
     def write(self, ids: Sequence[int], key: Tensor, values: Tensor, **how: Any) -> None:
         """Remember a frame of objects; keys are (1, C, h, w), or (K, C, h, w) where no objects share them."""
         known = [(table, table.ids) for table in self.tables]

@@ -147,6 +147,9 @@ class MemoryTable(Checkpointable):
         self.penalty, self.last_penalty, self.official = penalty, last_penalty, official
         self._received: Tensor | None = None
 
+    def _reset_transient_state(self) -> None:
+        self._received = None
+
     @property
     def ids(self) -> list[int]:
         """The objects, in the order of their entry."""
