@@ -22,9 +22,9 @@ import segue
 from segue.api import Results
 from segue.errors import ArgumentError, PromptError, SegueError, SourceError
 from segue.masks import write_index_mask
-from segue.masks.given import PromptWarning
 from segue.masks.rle import encode_rle
 from segue.models.stcn import STCNLite
+from segue.prompt_inputs import PromptWarning
 from segue.types import BoxPrompt, MaskPrompt, Segmentation
 from segue.video.images import write_image
 from tests.clips import clip

@@ -40,6 +40,7 @@ LEAVES = {
     "naming",
     "notices",
     "options",
+    "prompt_inputs",
     "registry",
     "state",
     "system",

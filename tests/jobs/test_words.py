@@ -8,7 +8,7 @@ import pytest
 from segue.errors import PromptError
 from segue.jobs.ahead import plan_prompts
 from segue.jobs.values import Model, TrackJob, VideoSource
-from segue.prompts.parse import typed_prompts
+from segue.prompt_inputs import typed_prompts
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
 
 FIRST = Frame(4, 0.4, np.zeros((6, 8, 3), np.uint8))

@@ -13,8 +13,8 @@ from segue.errors import PromptError, SourceError
 from segue.jobs.ahead import plan_prompts
 from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.masks import write_index_mask
+from segue.prompt_inputs import typed_prompts
 from segue.prompts import resolve_prompts
-from segue.prompts.parse import typed_prompts
 from segue.types import Frame
 
 SIZE = (12, 20)

@@ -13,8 +13,8 @@ from segue.api.results import Colour, Layout, Progress, Results, opened_source, 
 from segue.errors import ArgumentError
 from segue.jobs.values import DetectorConfig, TrackJob, checked
 from segue.models.base import TrackNetwork
+from segue.prompt_inputs import PromptsLike, collect_prompts
 from segue.prompts import MakePrompter
-from segue.prompts.given import PromptsLike, given_prompts
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto, AutoSession
 from segue.sessions.detected import DetectionSession
@@ -69,8 +69,8 @@ def track(
         prompts: objects to track: those of the first frame, or a mapping from frame index to prompts.
             Prompts of a frame are an index mask (H, W), masks (N, H, W), the path of a mask file, values
             such as :class:`segue.BoxPrompt`, an earlier result, or ``Detections`` of supervision; see
-            :func:`segue.prompts.given.as_prompts`. Prompts on later frames add, correct and remove objects.
-            :class:`segue.Auto` finds the objects instead.
+            :func:`segue.prompt_inputs.as_prompts`. Prompts on later frames add, correct and remove
+            objects. :class:`segue.Auto` finds the objects instead.
         box: ``(x0, y0, x1, y1)`` in pixels around a single object, on the first frame.
         boxes: boxes of several objects by id, or (N, 4) for the ids 1 to N.
         masks: masks of objects on the first frame by id, or (N, H, W) or (N, 1, H, W) for the ids 1 to N.
@@ -147,7 +147,7 @@ def track(
         asked = {item: getattr(prompts, item) for item in ("every", "text", "frames", "score")}
         finding = checked(DetectorConfig, {"name": name, **asked})
         return results_of(TrackJob, given, {"detector": prompts.detector}, finding=finding)
-    said = given_prompts(prompts, **marks, size=opened.size)
+    said = collect_prompts(prompts, **marks, size=opened.size)
     return results_of(TrackJob, given, prompts=stored_prompts(said, opened), required=required)
 
 

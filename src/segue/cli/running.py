@@ -37,7 +37,7 @@ from segue.jobs.values import (
     checked,
 )
 from segue.notices import be_quiet, notice
-from segue.prompts.parse import typed_prompts
+from segue.prompt_inputs import typed_prompts
 from segue.registry import DETECTORS, MODELS, SINKS
 from segue.reports.terminal import bars, interruptible
 from segue.types import Frame, MaskPrompt, Segmentation

@@ -16,7 +16,7 @@ from segue.jobs.opened import first_frame, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.values import AnyPrompt, InstancesJob, TrackJob, VideoJob
 from segue.masks import resize_mask
-from segue.prompts.parse import check_pixels, errors_name, fit_mask, read_masks
+from segue.prompt_inputs import check_pixels, errors_name, fit_mask, read_masks
 from segue.types import Frame, MaskPrompt, Prompt
 from segue.video import Source
 from segue.video.addresses import is_url

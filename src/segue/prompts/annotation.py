@@ -14,8 +14,7 @@ import torch
 from segue.errors import PromptError
 from segue.masks import fill_boxes
 from segue.models.base import FramePrompts
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter
-from segue.prompts.parse import (
+from segue.prompt_inputs import (
     check_id,
     check_pixels,
     check_points,
@@ -24,6 +23,7 @@ from segue.prompts.parse import (
     fit_mask,
     read_masks,
 )
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter
 from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
 from segue.types import (

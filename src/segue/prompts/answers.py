@@ -19,8 +19,7 @@ import numpy.typing as npt
 from segue.arrays import Float32Array, as_array
 from segue.errors import PromptError
 from segue.inputs import kind_of
-from segue.masks.given import as_box, as_points
-from segue.prompts.parse import check_points, clip_box, points_of
+from segue.prompt_inputs import as_box, as_points, check_points, clip_box, points_of
 from segue.types import Box, Image, Point
 
 Stroke = Sequence[Point]

@@ -21,8 +21,8 @@ from segue.masks import fill_boxes
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import suppress
 from segue.models.detection.classes import COCO_ORDER
+from segue.prompt_inputs import clip_box
 from segue.prompts.answers import ImagePrompts, MakePrompter
-from segue.prompts.parse import clip_box
 from segue.prompts.phrases import Phrase, unmatched
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector as Detector

@@ -27,8 +27,8 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
+from segue.prompt_inputs import PromptsLike, as_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
-from segue.prompts.given import PromptsLike, as_prompts
 from segue.registry import MODELS
 from segue.sessions.networks import track_network
 from segue.sessions.session import Session, check_size, one_thread_at_a_time
@@ -160,7 +160,7 @@ class TrackSession(Checkpointable, Session):
             frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
                 the index after the last one; all frames of a session have one size.
             prompts: those of this frame: an index mask (H, W), a path or prompts, see
-                :func:`segue.prompts.given.as_prompts`; or what :meth:`resolve` made of them.
+                :func:`segue.prompt_inputs.as_prompts`; or what :meth:`resolve` made of them.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.
 

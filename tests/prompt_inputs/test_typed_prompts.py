@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.errors import PromptError
+from segue.prompt_inputs import check_pixels, fit_mask, typed_prompts
 from segue.prompts import resolve_prompts
-from segue.prompts.parse import check_pixels, fit_mask, typed_prompts
 from segue.types import BoxPrompt, Frame, PointPrompt
 
 

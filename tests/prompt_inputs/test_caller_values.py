@@ -11,7 +11,7 @@ import torch
 
 from segue.errors import PromptError, SourceError
 from segue.masks import write_index_mask
-from segue.masks.given import as_masks, is_mask_like
+from segue.prompt_inputs import as_masks, is_mask_like
 
 INDEX = np.array([[0, 2, 2, 0, 0], [0, 0, 7, 0, 0]], np.uint8)
 TWO = np.stack([INDEX == 2, INDEX == 7])

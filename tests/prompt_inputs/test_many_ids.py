@@ -13,8 +13,7 @@ from PIL import Image
 
 import segue
 from segue.errors import PromptError
-from segue.prompts.given import as_prompts
-from segue.prompts.parse import read_masks
+from segue.prompt_inputs import as_prompts, read_masks
 from segue.types import IndexMask, MaskPrompt
 from tests.lite import lively_lite
 

@@ -1,0 +1,531 @@
+"""Prompts of calls, of a command line and of files become the prompts of ``segue.types``.
+
+Masks, boxes and points may be arrays, tensors, lists, PIL images, COCO records or paths. The last functions
+check prompts against an image.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL.Image import Image as PillowImage
+from PIL.Image import fromarray
+
+from segue.arrays import BoolArray, IndexMask, as_array
+from segue.conversions.supervision import labels_of
+from segue.entries import SQUARE
+from segue.errors import DatasetError, PromptError, SourceError
+from segue.inputs import kind_of, user_path
+from segue.masks import decode_rle, read_index_mask, resize_mask
+from segue.masks.files import index_values
+from segue.masks.rle import check_size
+from segue.masks.tracks import RleTrack
+from segue.masks.values import MAX_ID, as_white, is_white
+from segue.types import (
+    Box,
+    BoxPrompt,
+    MaskPrompt,
+    Point,
+    PointPrompt,
+    Prompt,
+    RemovePrompt,
+    Segmentation,
+    check_count,
+)
+
+EXPECTED = (
+    "an index mask (H, W) of whole numbers (0 background, other values ids of objects), a mask (H, W) of "
+    "booleans, masks (N, H, W) of N objects, colours (H, W, 3) of objects on black, a PIL image, or "
+    "the path of a mask file"
+)
+
+
+class PromptWarning(UserWarning):
+    """A prompt was read in the likely one of two ways; the message names the prompt and the other way."""
+
+
+def is_mask_like(value: object) -> bool:
+    """Whether a value is an array, a tensor, a PIL image or a path, which :func:`as_masks` reads."""
+    return isinstance(value, (np.ndarray, PillowImage, str, os.PathLike)) or hasattr(value, "detach")
+
+
+def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
+    """A caller's mask as whole numbers or booleans, by the rules of :func:`segue.masks.read_index_mask`."""
+    if isinstance(value, (str, os.PathLike)):
+        return read_index_mask(user_path(value))
+    given = value
+    if isinstance(value, PillowImage):
+        return _index_values(value, where)
+    value = as_array(value)
+    if not isinstance(value, np.ndarray):
+        raise PromptError(f"{where}: {kind_of(given)}; give {EXPECTED}")
+    if value.dtype.kind not in "biu":
+        hint = (
+            "; compare probabilities with a threshold first, as in mask > 0.5"
+            if value.dtype.kind == "f"
+            else ""
+        )
+        raise PromptError(f"{where}: {kind_of(given)}; a mask holds whole numbers or booleans{hint}")
+    if value.ndim == 3 and value.shape[-1] in (1, 3, 4) and value.shape[0] not in (1, 3, 4):
+        if value.dtype == np.uint8 and value.shape[-1] > 1 and value.size:
+            return _index_values(fromarray(value), where)
+        hint = "take one channel, mask[..., 0]" if value.shape[-1] == 1 else "that is a colour image"
+        raise PromptError(f"{where}: {kind_of(given)}; {hint}. Give {EXPECTED}")
+    if value.ndim not in (2, 3) or not value.size:
+        raise PromptError(f"{where}: {kind_of(given)}; give {EXPECTED}")
+    return (
+        one_object(value, where) if value.ndim == 2 else np.stack([shape_of(plane, where) for plane in value])
+    )
+
+
+def _index_values(image: PillowImage, where: str) -> IndexMask:
+    try:
+        return index_values(image, where)
+    except SourceError as error:
+        raise PromptError(str(error)) from None
+
+
+def shape_of(mask: npt.NDArray[Any], where: str) -> BoolArray:
+    """Where a mask (H, W) of one object is not 0; soft edges of a white one are cut at half."""
+    white = as_white(mask, where, PromptError)
+    return np.asarray((mask if white is None else white) != 0)
+
+
+def one_object(mask: IndexMask, where: str) -> IndexMask:
+    """An index mask (H, W); one white object, as images have them, gets the id 1, with a warning."""
+    white = as_white(mask, where, PromptError)
+    if white is None:
+        return mask
+    levels = "0 and 255" if is_white(mask) else f"greys from 0 to {mask.max()}, with soft edges,"
+    warnings.warn(
+        f"{where}: a mask of {levels} is taken as one object with the id 1; "
+        f"for an object with the id {mask.max()} give MaskPrompt({mask.max()}, mask)",
+        PromptWarning,
+        stacklevel=2,
+    )
+    return (white > 0).astype(np.uint8)
+
+
+def as_box(value: Any, where: str) -> Box:
+    """Four numbers as a box."""
+    try:
+        numbers = np.asarray(as_array(value), np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (4,):
+        raise PromptError(f"{where}: {kind_of(value)}; give four numbers (x0, y0, x1, y1) in pixels")
+    x0, y0, x1, y1 = numbers.tolist()
+    return x0, y0, x1, y1
+
+
+def as_points(value: Any, where: str) -> tuple[Point, ...]:
+    """One point or several as pairs of numbers."""
+    try:
+        numbers = np.asarray(as_array(value), np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    numbers = numbers[None] if numbers.shape == (2,) else numbers
+    if numbers.ndim != 2 or numbers.shape[1] != 2 or not len(numbers):
+        raise PromptError(f"{where}: {kind_of(value)}; give points in pixels, as in [(x, y), (x, y)]")
+    return tuple((float(x), float(y)) for x, y in numbers)
+
+
+def points_of(value: Any, where: str) -> tuple[Point, ...]:
+    """Points of a caller as pairs of numbers; there may be none."""
+    return as_points(value, where) if value is not None and len(value) else ()
+
+
+PromptsLike = Any
+"""The prompts of one frame: see :func:`as_prompts`."""
+
+
+def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
+    """Prompts of a caller for one frame.
+
+    ``value``: one of - an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a
+    tensor, a PIL image, or the path of a mask file, which is read when the frame comes; masks by
+    id, ``{1: mask}``; a prompt; prompts; an earlier :class:`segue.Segmentation`; ``Detections`` of
+    supervision, whose boxes are prompts where there are no masks.
+    """
+    if isinstance(value, (str, os.PathLike)):
+        return [MaskPrompt(0, os.fspath(value))]
+    if isinstance(value, Segmentation):
+        labels = {item.id: item.label for item in value.objects}
+        return [replace(item, label=labels.get(item.id)) for item in MaskPrompt.each(value.mask)]
+    if isinstance(value, Mapping):
+        return [MaskPrompt(i, _plane(mask, f"{where}[{i}]")) for i, mask in _by_id(value, where)]
+    if hasattr(value, "xyxy") and hasattr(value, "tracker_id"):
+        return _detected(value)
+    if is_mask_like(value):
+        masks = as_masks(value, where)
+        if masks.ndim == 3:
+            check_count(len(masks))
+            return [MaskPrompt(number, mask != 0) for number, mask in enumerate(masks, 1)]
+        if not masks.any():
+            raise PromptError(f"{where}: the mask is empty; draw at least one object")
+        return [*MaskPrompt.each(masks)]
+    given = [value] if isinstance(value, Prompt) else value
+    if not isinstance(given, Sequence) or not all(isinstance(item, Prompt) for item in given):
+        raise PromptError(
+            f"{where}: {kind_of(value)}; give {EXPECTED}; or prompts in a list, such as MaskPrompt(1, mask), "
+            "BoxPrompt(2, (x0, y0, x1, y1)) or PointPrompt(3, [(x, y)])"
+        )
+    return [_checked(item, where) for item in given]
+
+
+def _detected(detections: Any) -> list[Prompt]:
+    """Prompts of supervision's ``Detections``: masks, or boxes."""
+    count = len(detections.xyxy)
+    check_count(count)
+    ids = range(1, count + 1) if detections.tracker_id is None else [int(i) for i in detections.tracker_id]
+    names = labels_of(detections)
+    labels = [None] * count if names is None else [str(name) for name in names]
+    if detections.mask is not None:
+        planes = zip(ids, detections.mask, labels, strict=True)
+        return [MaskPrompt(i, np.asarray(mask) != 0, label=label) for i, mask, label in planes]
+    boxes = zip(ids, detections.xyxy, labels, strict=True)
+    return [BoxPrompt(i, as_box(box, "prompts: box"), label=label) for i, box, label in boxes]
+
+
+def _checked(prompt: Prompt, where: str) -> Prompt:
+    """A prompt with a box, points or a mask of plain numbers, as sessions and records take them."""
+    where = f"{where}: {type(prompt).__name__}({prompt.id!r}, ...)"
+    if isinstance(prompt, BoxPrompt):
+        return replace(prompt, box=as_box(prompt.box, f"{where}: box"))
+    if isinstance(prompt, PointPrompt):
+        on = points_of(prompt.positive, f"{where}: positive")
+        return replace(prompt, positive=on, negative=points_of(prompt.negative, f"{where}: negative"))
+    if isinstance(prompt, MaskPrompt):
+        return replace(prompt, mask=_plane(prompt.mask, f"{where}: mask"))
+    return prompt
+
+
+def _plane(value: Any, where: str) -> Any:
+    """The mask of one object, (H, W), bool, or its path."""
+    if isinstance(value, (str, os.PathLike)):
+        return os.fspath(value)
+    value = as_array(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biu":
+        value = shape_of(value, where) if value.ndim == 2 else value != 0
+    mask = as_masks(value, where)
+    if mask.ndim != 2:
+        raise PromptError(f"{where}: {kind_of(value)}; the mask of one object is (H, W)")
+    return mask != 0
+
+
+def collect_prompts(
+    prompts: Any = None,
+    *,
+    box: Any = None,
+    boxes: Any = None,
+    points: Any = None,
+    labels: Any = None,
+    negative: Any = None,
+    masks: Any = None,
+    size: tuple[int, int] | None = None,
+) -> list[Prompt]:
+    """All prompts of a caller for a video by frame; None is the first frame.
+
+    ``prompts`` is for the first frame what :func:`as_prompts` takes, or has it by frame index; the others are
+    for the first frame, as :func:`segue.track` has them. ``size`` is height and width of the frames, which
+    polygons need.
+    """
+    first: list[Prompt] = [] if box is None else [BoxPrompt(1, as_box(box, "box"))]
+    if boxes is not None:
+        first += (BoxPrompt(i, as_box(each, f"boxes[{i}]")) for i, each in _by_id(boxes, "boxes"))
+    if masks is not None:
+        first += _masks(masks, size)
+    if points is not None:
+        first.append(_point_prompt(points, labels, negative))
+    elif negative is not None or labels is not None:
+        raise PromptError(f"{'labels' if negative is None else 'negative'} goes with points; give points")
+    if prompts is not None and first:
+        raise PromptError("give prompts, or boxes, masks and points, for the first frame, not both")
+    found = first
+    if isinstance(prompts, Mapping):
+        _check_frames(prompts)
+        for index, value in prompts.items():
+            found += (replace(item, frame=index) for item in as_prompts(value, f"prompts[{index}]"))
+    elif prompts is not None:
+        found = as_prompts(prompts)
+    if not found:
+        raise PromptError(
+            "prompts: say what to follow, for example masks={1: mask}, box=(x0, y0, x1, y1), "
+            "points=[(x, y)], text='person' or Auto()"
+        )
+    return found
+
+
+def _point_prompt(points: Any, labels: Any, negative: Any) -> PointPrompt:
+    """Points of object 1; labels are 1 on the object and 0 beside it."""
+    places = as_points(points, "points")
+    if labels is None:
+        return PointPrompt(1, places, points_of(negative, "negative"))
+    if negative is not None:
+        raise PromptError("labels say which points are beside the object; leave out negative")
+    known = np.asarray(as_array(labels)).reshape(-1)
+    if len(known) != len(places) or not np.isin(known, (0, 1)).all():
+        raise PromptError(f"labels: give 1 (on the object) or 0 (beside it) for each of {len(places)} points")
+    on, off = (tuple(at for at, label in zip(places, known, strict=True) if label == kind) for kind in (1, 0))
+    if not on:
+        raise PromptError("labels: all points are beside the object; give one on it as well")
+    return PointPrompt(1, on, off)
+
+
+def _by_id(value: Any, where: str) -> Iterator[tuple[int, Any]]:
+    """The values of objects by their id; of a list or an array the first one has the id 1."""
+    if isinstance(value, Mapping):
+        for number in value:
+            if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
+                raise PromptError(f"{where}: the key {number!r} is no id; give whole numbers from 1 on")
+        yield from ((int(number), each) for number, each in value.items())
+        return
+    value = as_array(value)
+    if not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, str):
+        raise PromptError(f"{where}: {kind_of(value)}; give a mapping from ids, or a list or array")
+    if isinstance(value, np.ndarray) and value.ndim == 1 and len(value):
+        value = value[None]  # one box
+    yield from enumerate(value, 1)
+
+
+def _masks(value: Any, size: tuple[int, int] | None) -> list[Prompt]:
+    """Prompts of masks by id, of masks (N, H, W) or (N, 1, H, W), or of an index mask."""
+    planes = as_array(value)
+    if isinstance(planes, np.ndarray) and planes.ndim == 4 and planes.shape[1] == 1:
+        planes = planes[:, 0]  # SAM's masks of N objects, and a channel
+    if not isinstance(planes, (Mapping, list, tuple)):
+        return as_prompts(planes, "masks")
+    check_count(len(planes))
+    return [
+        MaskPrompt(i, _plane(_drawn(each, size, f"masks[{i}]"), f"masks[{i}]"))
+        for i, each in _by_id(planes, "masks")
+    ]
+
+
+def _drawn(value: Any, size: tuple[int, int] | None, where: str) -> Any:
+    """Run lengths and polygons of COCO, and one polygon, as a mask; anything else as it is."""
+    corners = as_array(value)
+    if isinstance(corners, np.ndarray) and _is_polygon(corners) and corners.shape != size:
+        value = [corners.astype(np.float64).ravel().tolist()]
+    elif isinstance(value, (list, tuple)) and len(value) > 2 and tuple(np.shape(value)) == (len(value), 2):
+        value = [np.asarray(value, np.float64).ravel().tolist()]
+    if isinstance(value, Mapping) and {"size", "counts"} <= value.keys():
+        size = check_size(*value["size"]) if len(value["size"]) == 2 else None
+    elif not (isinstance(value, (list, tuple)) and value and isinstance(value[0], (list, tuple))):
+        return value
+    if size is None:
+        raise PromptError(f"{where}: a polygon needs the size of the frames, which this source does not tell")
+    try:
+        return RleTrack.parse([value], size).decode(0)
+    except DatasetError as error:
+        raise PromptError(f"{where}: {error}") from None
+
+
+def _is_polygon(corners: np.ndarray) -> bool:
+    """Whether an array is a polygon: corners (N, 2), or a contour of OpenCV, (N, 1, 2)."""
+    return corners.shape[-1:] == (2,) and corners.shape[1:-1] in ((), (1,)) and corners.dtype.kind in "fiu"
+
+
+def _is_one_mask(value: Any) -> bool:
+    """Whether a value is the mask of a single object, and not an index mask of several."""
+    plane = as_array(value)
+    return isinstance(value, PillowImage) or (
+        isinstance(plane, np.ndarray) and plane.ndim == 2 and len(np.unique(plane)) <= 2
+    )
+
+
+def _check_frames(prompts: Mapping[Any, Any]) -> None:
+    """Refuse masks by id where prompts by frame are expected."""
+    if set(prompts) == {*range(1, len(prompts) + 1)} and all(map(_is_one_mask, prompts.values())):
+        some = ", ".join(f"{number}: mask{number}" for number in prompts)
+        raise PromptError(
+            f"prompts: the keys {', '.join(map(str, prompts))} are indices of frames. For objects of the "
+            f"first frame give masks={{{some}}}; for frames give lists, {{0: [MaskPrompt(1, mask)]}}"
+        )
+
+
+_VALUE = r"(?:[0-9]{1,40}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,3})?"
+"""A number above 0 as Python and JSON print it."""
+_NUMBER = rf"\s*([+-]?{_VALUE})\s*"
+_POSITIVE = rf"\s*({_VALUE})\s*"
+_DEGREES = ("0°", "90° to the left", "180°", "90° to the right")
+
+_AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
+_FORMS = {
+    "mask": (r"(?:(\d{1,9})=)?(.+)", "PATH or id=PATH"),
+    "box": (r"\s*(?:(\d{1,9}):)?" + ",".join([_NUMBER] * 4), "x0,y0,x1,y1 or id:x0,y0,x1,y1"),
+    "point": (rf"\s*(?:(\d{{1,9}}):)?\s*([+-]?){_POSITIVE},{_POSITIVE}", "x,y, +x,y, -x,y or id:+x,y"),
+    "remove": (r"\s*(\d{1,9})\s*", "FRAME@ID, for example 120@2"),
+}
+"""What is typed of each kind of prompt after its frame: an id and further values."""
+
+
+def typed_prompts(
+    masks: Iterable[str],
+    boxes: Iterable[str],
+    points: Iterable[str],
+    removals: Iterable[str],
+    *,
+    fill: bool = False,
+) -> tuple[Prompt, ...]:
+    """Prompts as they are typed, as values; what names no frame is for the first one.
+
+    Masks and boxes without an id get the smallest ids of their frame that are free, in their order. A single
+    mask of a frame has the ids of its values.
+    """
+    found: list[Prompt] = []
+    typed = list(_typed("mask", masks))
+    frames = [frame for frame, _, _ in typed]
+    for (frame, own, (path,)), id in zip(typed, _ids(typed), strict=True):
+        found.append(MaskPrompt(id if own or frames.count(frame) > 1 else 0, path, frame=frame))
+    typed = list(_typed("box", boxes))
+    for (frame, _, (x0, y0, x1, y1)), id in zip(typed, _ids(typed), strict=True):
+        found.append(BoxPrompt(id, (float(x0), float(y0), float(x1), float(y1)), fill, frame=frame))
+    for frame, own, (sign, x, y) in _typed("point", points):
+        on, off = ((), ((float(x), float(y)),)) if sign == "-" else (((float(x), float(y)),), ())
+        found.append(PointPrompt(own or 1, on, off, frame=frame))
+    found += (RemovePrompt(id or 0, frame=frame) for frame, id, _ in _typed("remove", removals))
+    return tuple(found)
+
+
+_Typed = tuple[int | None, int | None, list[str]]
+"""The frame, the id and the values of a text; None where they are not named."""
+
+
+def _typed(kind: str, texts: Iterable[str]) -> Iterator[_Typed]:
+    pattern, form = _FORMS[kind]
+    for text in texts:
+        at = _AT.fullmatch(text)
+        match = re.fullmatch(pattern, text if at is None else at[2], re.DOTALL)
+        if match is None:
+            raise PromptError(f"{kind} '{text}' is not of the form {form}")
+        id, *values = match.groups()
+        yield None if at is None else int(at[1]), None if id is None else check_id(int(id)), values
+
+
+def _ids(typed: Iterable[_Typed]) -> Iterator[int]:
+    """The id of each text, or the smallest one that is free on its frame."""
+    taken = {(frame, id) for frame, id, _ in typed}
+    for frame, own, _ in typed:
+        id = own or next(number for number in itertools.count(1) if (frame, number) not in taken)
+        taken.add((frame, id))
+        yield id
+
+
+def read_masks(prompt: MaskPrompt) -> list[MaskPrompt]:
+    """Prompts with their masks as arrays, (H, W); an index mask becomes one for each of its objects."""
+    if isinstance(prompt.mask, np.ndarray):
+        return [prompt]
+    if prompt.path is None:
+        return [replace(prompt, mask=decode_rle(prompt.mask))]
+    mask = read_index_mask(Path(prompt.path))
+    if not prompt.id:
+        return MaskPrompt.each(mask)
+    count = len(np.unique(mask[mask > 0]))
+    if count > 1:
+        raise PromptError(f"holds {count} objects, but one is expected; give an index mask as the only file")
+    return [replace(prompt, mask=mask != 0)]
+
+
+@contextmanager
+def errors_name(what: object) -> Iterator[None]:
+    """Errors from within begin with what they are about."""
+    try:
+        yield
+    except PromptError as error:
+        raise PromptError(f"{what}: {error}") from None
+
+
+def check_id(id: int) -> int:
+    """The id itself, if an index mask can hold it."""
+    if not 1 <= id <= MAX_ID:
+        raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
+    return int(id)
+
+
+def fit_mask(
+    mask: npt.NDArray[Any], size: tuple[int, int], fit: bool, turns: int = 0, pixel_aspect: Fraction = SQUARE
+) -> npt.NDArray[Any]:
+    """A mask, (h, w), at ``size`` (H, W); only with ``fit`` may it have had another one.
+
+    A mask of the image as stored is turned as metadata turn the image. Another shape than that of the frame,
+    as stored or as shown with pixels of ``pixel_aspect``, is refused.
+    """
+    if mask.ndim != 2:
+        raise PromptError(f"a mask has two dimensions (height, width), not shape {mask.shape}")
+    if mask.shape == size:
+        return mask
+    sizes = f"the mask is {mask.shape[1]}x{mask.shape[0]} pixels, the frame {size[1]}x{size[0]}"
+    shown = (size[0], size[1] * float(pixel_aspect))
+    if not _alike(mask.shape, size) and not _alike(mask.shape, shown):
+        if turns % 2 and _alike(mask.shape[::-1], size):
+            if fit:
+                return resize_mask(np.ascontiguousarray(np.rot90(mask, turns)), size)
+            raise PromptError(
+                f"{sizes}: metadata of the source turn its images by {_DEGREES[turns % 4]}, and the mask is "
+                "not turned; use --fit (fit=True) to turn the mask, too"
+            )
+        raise PromptError(
+            f"{sizes}: another shape, so that it is of another image or a part; draw it on the frame"
+        )
+    if not fit:
+        raise PromptError(f"{sizes}; use --fit (fit=True) to resize the mask")
+    return resize_mask(mask, size)
+
+
+def _alike(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two sizes have one shape, but for rounding to whole pixels."""
+    (height, width), (tall, wide) = one, other
+    scale = min(height / tall, width / wide)
+    return max(abs(height - tall * scale), abs(width - wide * scale)) <= max(1.0, scale, 0.02 * max(one))
+
+
+def check_pixels(prompt: Prompt) -> None:
+    """Refuse a box or points that must be shares of the image: all their values lie in 0 to 1."""
+    if isinstance(prompt, BoxPrompt):
+        values = [float(value) for value in prompt.box]
+        shares = bool(values)
+    elif isinstance(prompt, PointPrompt):
+        values = [float(value) for point in (*prompt.positive, *prompt.negative) for value in point]
+        shares = any(value % 1 for value in values)  # a click on the corner of an image is one
+    else:
+        return
+    if shares and all(0 <= value <= 1 for value in values):
+        what = "box" if isinstance(prompt, BoxPrompt) else "point"
+        given = ", ".join(f"{value:g}" for value in values[:4])
+        raise PromptError(f"{what} ({given}): these are shares of the image; give pixels")
+
+
+def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
+    """See that points lie in an image of ``size`` (H, W)."""
+    height, width = size
+    for x, y in points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise PromptError(f"point ({x:g}, {y:g}) is outside the {width}x{height} image")
+
+
+def clip_box(box: Box, size: tuple[int, int]) -> Box:
+    """``box`` in whole pixels inside an image of ``size`` (H, W)."""
+    name = "box (" + ", ".join(f"{value:g}" for value in box) + ")"
+    if len(box) != 4 or not all(math.isfinite(value) for value in box):
+        raise PromptError(f"{name} does not have four finite numbers x0, y0, x1, y1")
+    if box[2] <= box[0] or box[3] <= box[1]:
+        raise PromptError(f"{name} is empty: x1 must be larger than x0, and y1 than y0")
+    height, width = size
+    x0, x1 = (min(max(round(value), 0), width) for value in (box[0], box[2]))
+    y0, y1 = (min(max(round(value), 0), height) for value in (box[1], box[3]))
+    if x1 <= x0 or y1 <= y0:
+        raise PromptError(f"{name} covers no pixel of the {width}x{height} image")
+    return x0, y0, x1, y1
