@@ -30,6 +30,7 @@ from torch import Tensor
 
 from machine import describe, names_of
 from segue.errors import SegueError
+from segue.jobs.values import setting_of
 from segue.metrics.davis import DavisAccumulator, SemiSupervised
 from segue.metrics.report import DavisReport, SequenceScore
 from segue.models.base import MemoryNetwork, Schedule
@@ -296,6 +297,8 @@ def _schedule(published: Schedule, options: argparse.Namespace) -> Schedule:
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if given.get("top_k") == 0:
         given["top_k"] = None
+    for name, _, value in (text.partition("=") for text in options.setting):
+        given[name] = setting_of(value)
     return replace(published, **given)
 
 
@@ -385,6 +388,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--memory-policy", choices=("usage", "fifo", "all"), help="which memory frame makes room")
     add("--max_jump", type=float, help="stray pieces farther than this part of the diagonal go")
     add("--flip_tta", action="store_true", default=None, help="look at the mirrored image as well")
+    add("--setting", action="append", default=[], metavar="NAME=VALUE", help="another field of the schedule")
     add("--fast", action="store_true", help="bfloat16 where the processor has it")
     add("--device", default="cpu", help="of the model (default: cpu)")
     add("--threads", type=int, default=torch.get_num_threads(), help="threads of torch and OpenCV")
