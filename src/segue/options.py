@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeGuard, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, PrivateAttr
 from pydantic.fields import FieldInfo
 
-from segue.inputs import kind_of, user_path
+from segue.inputs import kind_of, type_name, user_path
 
 PANELS = ("Source", "Objects and events", "Output", "Model", "Advanced")
 """Groups of options in the help of a command, in their order."""
@@ -26,6 +26,57 @@ class OptionModel(BaseModel):
         use_attribute_docstrings=True,
         defer_build=True,  # a command uses few of them
     )
+
+
+class RuntimeObject(OptionModel):
+    """An object of a Python program in a field of a job: an array, a network, a function.
+
+    The job holds the object itself. JSON says what it was, and the job can be run again by a program that
+    has it.
+
+    Attributes:
+        type: its class, with the module; of a function, its own name.
+        digest: SHA-256, hexadecimal, in records: of an array over its values; of a network over its weights,
+            see :func:`segue.weights.identity.network_digest`. None for frames, and before the job has run.
+    """
+
+    type: str
+    digest: str | None = None
+    _value: Any = PrivateAttr(None)
+
+    @classmethod
+    def of(cls, value: Any, *, hold: bool = True) -> RuntimeObject:
+        """Describe an object of a program.
+
+        Args:
+            value: the object.
+            hold: whether the field holds it too; else it says what it was, as of frames, which go once.
+
+        Returns:
+            The field of a job.
+        """
+        name = type_name(value)
+        if callable(value) and hasattr(value, "__qualname__"):
+            name = f"{value.__module__}.{value.__qualname__}"
+        made = cls(type=name)
+        made._value = value if hold else None
+        return made
+
+    @property
+    def value(self) -> Any:
+        """The object; None in a job that was read from JSON."""
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RuntimeObject) and (self.type, self.digest) == (other.type, other.digest)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.digest))
+
+
+def unwrap(value: Any) -> Any:
+    """The value of a field; of a :class:`RuntimeObject` the object itself."""
+    return value.value if isinstance(value, RuntimeObject) else value
 
 
 def _text(value: object) -> str:

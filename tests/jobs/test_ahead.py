@@ -66,7 +66,7 @@ def test_a_click_of_a_job_means_what_moves_with_it(video: Path, monkeypatch: pyt
         prompts=(PointPrompt(1, ((160, 60),)),),
         device="cpu",
     )
-    prepared = open_track(job, {})
+    prepared = open_track(job)
     with prepared.source:
         frames = iter(prepared.frames)
         first = next(frames)

@@ -91,10 +91,10 @@ def test_a_run_that_is_stopped_while_any_frame_is_read_goes_on_to_the_same_files
         folder: Path, call: Callable[[int], None], token: CancelToken | None = None, resume: bool = False
     ) -> None:
         source = each_read(open_source(images, prefetch=0), call)
-        given: dict[str, Any] = {"source": source}
+        job = make(images, folder, resume)
         if make is not two_passes:
-            given["model"] = lite
-        run_open(open_job(make(images, folder, resume), given), cancel=token)
+            job = job.model_copy(update={"model": Model.of(lite)})
+        run_open(open_job(job, source), cancel=token)
 
     reads: list[int] = []
     run(tmp_path / "whole", reads.append)

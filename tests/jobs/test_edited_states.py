@@ -19,8 +19,9 @@ from segue.errors import SegueError
 from segue.jobs.frame_loop import FIRST_PASS, STATE
 from segue.jobs.observer import Observer
 from segue.jobs.running import RunInterrupted, open_job, run_open
-from segue.jobs.values import InstancesJob, Model, Outputs, TrackJob, VideoJob, VideoSource
+from segue.jobs.values import DetectorConfig, InstancesJob, Model, Outputs, TrackJob, VideoJob, VideoSource
 from segue.models.seqformer import SeqFormer
+from segue.options import RuntimeObject
 from segue.sessions import SessionState
 from segue.types import Frame, Segmentation
 from segue.video import open_source
@@ -54,16 +55,18 @@ def found(images: Path, folder: Path, resume: bool) -> TrackJob:  # noqa: F811
     )
 
 
-def inputs(make: Callable[..., VideoJob]) -> dict[str, Any]:
+def networks(make: Callable[..., VideoJob]) -> dict[str, Any]:
+    """What the jobs of a kind have from a program."""
     if make is two_passes:
         return {}
     if make is instances:
         torch.manual_seed(0)
-        return {"model": SeqFormer("r18", TINY).eval()}
-    given: dict[str, Any] = {"model": lively_lite()}
+        return {"model": Model.of(SeqFormer("r18", TINY).eval())}
+    objects: dict[str, Any] = {"model": Model.of(lively_lite())}
     if make is found:
-        given["detector"] = ScriptedDetector(dict(enumerate(MASKS)), lookahead=1)
-    return given
+        finder = ScriptedDetector(dict(enumerate(MASKS)), lookahead=1)
+        objects["finding"] = DetectorConfig(every=1, detector=RuntimeObject.of(finder))
+    return objects
 
 
 class StopsAt(Observer):
@@ -141,14 +144,14 @@ def test_a_state_with_any_other_value_is_taken_or_refused(
     tmp_path: Path,
 ) -> None:
     make, title, at, name = KINDS[kind]
-    given, watch = inputs(make), StopsAt(at, title)
-    begun = dict(given)
+    objects, watch, source = networks(make), StopsAt(at, title), None
     if not title:  # results come late: stopped while the third frame is read once more
-        begun["source"] = each_read(
+        source = each_read(
             open_source(images, prefetch=0), lambda read: watch.token.cancel() if read == COUNT + 3 else None
         )
+    job = make(images, tmp_path / "begun", False).model_copy(update=objects)
     with pytest.raises(RunInterrupted):
-        run_open(open_job(make(images, tmp_path / "begun", False), begun), watch, watch.token)
+        run_open(open_job(job, source), watch, watch.token)
     masks = tmp_path / "begun/masks"
     state = SessionState.load(masks / name)
     if name == FIRST_PASS:
@@ -166,7 +169,7 @@ def test_a_state_with_any_other_value_is_taken_or_refused(
         shutil.copytree(tmp_path / "begun", folder)
         edited[number].save(folder / "masks" / name)
         try:
-            run_open(open_job(make(images, folder, True), given))
+            run_open(open_job(make(images, folder, True).model_copy(update=objects)))
         except SegueError as error:
             refusals.append(str(error))
         shutil.rmtree(folder)

@@ -47,7 +47,7 @@ def video(tmp_path: Path) -> Path:
 def track(video: Path, *prompts: Any, **fields: Any) -> TrackJob:
     return TrackJob(
         source=fields.pop("source", VideoSource(place=str(video))),
-        model=Model(name="stcn-lite"),
+        model=fields.pop("model", Model(name="stcn-lite")),
         prompts=prompts,
         device="cpu",
         **fields,
@@ -76,11 +76,11 @@ def test_a_source_with_a_prompt_that_does_not_fit_is_closed(
     wrong[2:5, 2:5] = 1
     out = Outputs(folder=video.parent / "out")
     with pytest.raises(PromptError):
-        run_open(open_job(track(video, *MaskPrompt.each(wrong, 0), outputs=out), {"model": LITE()}))
+        run_open(open_job(track(video, *MaskPrompt.each(wrong, 0), outputs=out, model=Model.of(LITE()))))
     assert closed == ["video"]
     assert not (video.parent / "out").exists(), "nothing is written"
     closed.clear()
-    open_job(track(video, *MaskPrompt.each(MASKS[0], 0)), {"model": LITE()})
+    open_job(track(video, *MaskPrompt.each(MASKS[0], 0), model=Model.of(LITE())))
     assert closed == []
 
 
@@ -171,7 +171,7 @@ def test_frames_are_chosen_by_their_time_stamps(times: list[float], fps: float, 
 def test_what_watches_needs_events_and_zones_names_of_their_own(video: Path, changes: dict[str, Any]) -> None:
     source = VideoSource(place=str(video))
     with pytest.raises(SegueError, match=r"zones|events"):
-        OpenForeground(ForegroundJob(source=source, model=Model(name="mog2"), **changes), {})
+        OpenForeground(ForegroundJob(source=source, model=Model(name="mog2"), **changes))
 
 
 def test_a_source_may_change_its_frame_size_in_one_pass(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import segue.state
 from segue.errors import OutOfMemoryError
 from segue.jobs.frame_loop import STATE
 from segue.jobs.running import open_job, run_open
+from segue.jobs.values import Model
 from segue.models.memory.table import MemoryTable
 from segue.models.stcn import STCNLite
 from segue.sessions.scene_events import SceneEvents
@@ -69,8 +70,10 @@ def test_a_run_whose_memory_ended_goes_on_to_the_same_files(
     where, name, make = PLACES[place]
 
     def run(folder: Path, *, resume: bool) -> None:
-        given = {} if make is two_passes else {"model": lite}
-        run_open(open_job(make(images, folder, resume), given))
+        job = make(images, folder, resume)
+        if make is not two_passes:
+            job = job.model_copy(update={"model": Model.of(lite)})
+        run_open(open_job(job))
 
     run(tmp_path / "whole", resume=False)
     monkeypatch.setattr("segue.jobs.frame_loop.SAVE_EVERY_SECONDS", -1.0)
@@ -92,7 +95,8 @@ def test_a_good_state_is_not_called_damaged_because_memory_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def run(*, resume: bool) -> None:
-        run_open(open_job(track(images, tmp_path / "out", resume), {"model": lite}))
+        job = track(images, tmp_path / "out", resume)
+        run_open(open_job(job.model_copy(update={"model": Model.of(lite)})))
 
     with monkeypatch.context() as broken:
         broken.setattr(STCNLite, "encode_query", failing(STCNLite.encode_query, 4))

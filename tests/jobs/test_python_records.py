@@ -15,8 +15,9 @@ import torch
 
 import segue
 from segue.errors import ArgumentError, SegueError
-from segue.jobs import read_job, run
+from segue.jobs import RuntimeObject, from_json, read_job, run, to_json
 from segue.jobs.frame_loop import STATE
+from segue.jobs.record import runtime_objects
 from segue.jobs.running import RunInterrupted
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.masks import write_index_mask
@@ -107,7 +108,7 @@ def test_the_record_repeats_foreground_instances_and_what_was_found(folder: Path
     for number, results in enumerate(calls):
         job = recorded(results, tmp_path / f"{number}")
         assert isinstance(job, (ForegroundJob, InstancesJob, ForegroundJob, TrackJob))
-        assert job.given == ()
+        assert not [*runtime_objects(job)]
         assert repeated(job, tmp_path / f"{number} again") == files(tmp_path / f"{number}")
 
 
@@ -115,18 +116,18 @@ def test_arrays_functions_and_detectors_are_described(folder: Path, tmp_path: Pa
     region = np.asarray(MASKS[0] > 0)
     results = segue.foreground(folder / "clip.mp4", model="median", roi=region, scene=FRAMES[0])
     job = recorded(results, tmp_path / "one")
-    assert [(item.argument, item.type) for item in job.given] == [
-        ("roi", "numpy.ndarray"),
-        ("scene", "numpy.ndarray"),
-    ]
-    assert job.given[0].digest == hashlib.sha256(region.tobytes()).hexdigest()
+    digests = [hashlib.sha256(array.tobytes()).hexdigest() for array in (region, FRAMES[0])]
+    assert isinstance(job, ForegroundJob)
+    assert job.roi == RuntimeObject(type="numpy.ndarray", digest=digests[0])
+    assert job.scene == RuntimeObject(type="numpy.ndarray", digest=digests[1])
     find = segue.detector("motion", device="cpu")
     job = segue.track(folder / "clip.mp4", segue.Auto(find), device="cpu").job
-    assert [(item.argument, item.type) for item in job.given] == [
-        ("detector", "segue.sessions.motion.MotionDetector")
-    ]
+    assert isinstance(job, TrackJob)
+    assert job.finding is not None
+    assert job.finding.detector is not None
+    assert job.finding.detector.value is find
     with pytest.raises(ArgumentError, match=r"detector: .*MotionDetector.*call segue.track with it"):
-        run(job)
+        run(from_json(to_json(job)))
 
 
 def test_an_array_that_is_filled_again_and_again_is_drawn_as_it_was(tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_an_array_that_is_filled_again_and_again_is_drawn_as_it_was(tmp_path: Pa
 def test_a_saved_run_is_gone_on_with(folder: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"weights": folder / "lite.safetensors", "device": "cpu"}
     whole = recorded(segue.track(folder / "clip.mp4", MASKS[0], **options), tmp_path / "whole")
-    assert whole.given == ()
+    assert not [*runtime_objects(whole)]
 
     def stop(count: int, total: int | None) -> None:
         assert total == len(FRAMES)

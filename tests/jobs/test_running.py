@@ -17,8 +17,9 @@ from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
 from segue.jobs.places import default_folder
 from segue.jobs.running import RunInterrupted, run_open
-from segue.jobs.values import ForegroundJob, Model, Outputs, RuntimeInput, VideoJob, VideoSource
+from segue.jobs.values import ForegroundJob, Model, Outputs, VideoJob, VideoSource
 from segue.masks import read_index_mask
+from segue.options import RuntimeObject
 from segue.sessions.passes import Passes
 from segue.state import SessionState
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -158,7 +159,7 @@ def opened(job: VideoJob, source: Source, frames: Any = None, **fields: Any) -> 
     """An open job of squares; ``fields`` stand for what a kind of job refines."""
     changes = {name: staticmethod(value) if callable(value) else value for name, value in fields.items()}
     note = lambda self, result: f"{result.mask.max()} seen"  # noqa: E731
-    ready = type("Opened", (OpenJob,), {"note": note, **changes})(job, {"source": source})
+    ready = type("Opened", (OpenJob,), {"note": note, **changes})(job, source)
     ready.session = Squares()
     ready.frames = source if frames is None else frames
     return ready
@@ -357,9 +358,7 @@ def test_an_interrupted_run_says_how_to_go_on(
 
 def test_images_in_memory_cannot_be_gone_on_with(tmp_path: Path) -> None:
     plain = foreground("x", tmp_path / "out")
-    job = plain.model_copy(
-        update={"source": VideoSource(place=None), "given": (RuntimeInput(argument="source", type="list"),)}
-    )
+    job = plain.model_copy(update={"source": VideoSource(place=None, frames=RuntimeObject(type="list"))})
     observer = Recorder(stops=2)
     with pytest.raises(RunInterrupted, match="frames in memory cannot be resumed"):
         run_open(opened(job, open_source(list(IMAGES))), observer, observer.token)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import itertools
 import os
@@ -14,20 +13,17 @@ from types import NoneType
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
 import numpy as np
-from PIL import Image as PillowImage
-from torch import nn
 
-from segue.arrays import as_array
 from segue.conversions.tables import table_of
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
-from segue.inputs import kind_of, type_name, user_path
+from segue.inputs import kind_of, user_path
 from segue.jobs.frame_loop import FrameLoop
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
 from segue.jobs.record import record_path
 from segue.jobs.running import open_job, run_open
-from segue.jobs.values import Outputs, RuntimeInput, VideoJob, checked
-from segue.options import by_arguments
+from segue.jobs.values import Model, Outputs, VideoJob, checked
+from segue.options import RuntimeObject, by_arguments
 from segue.registry import SINKS
 from segue.sessions.session import Session
 from segue.types import Frame, Segmentation
@@ -184,39 +180,36 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 def results_of(
     kind: type[VideoJob],
     arguments: Mapping[str, Any],
-    objects: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Results[Any]:
-    """The results of a job that a function asks for; ``objects`` are arguments that are no fields of it."""
+    """The results of a job that a function asks for; ``fields`` are those that no argument names."""
     options = dict(arguments)
     progress: Progress | None = options.pop("progress")
     opened = opened_source(options.pop("source"), options.pop("colour", "rgb"), options.pop("layout", "thwc"))
-    frames = () if opened.request.place else (RuntimeInput(argument="source", type=opened.given_as),)
     model, weights, device = (options.pop(name) for name in ("model", "weights", "device"))
     if weights is not None and not isinstance(model, str):
         raise ArgumentError(
             f"weights: {weights} goes with a network by name; this {type(model).__name__} has its weights "
             "already, as segue.load(NAME, FILE) gives it"
         )
-    name = model if isinstance(model, str) else type(model).__name__
-    held = {"model": model, **{name: options.get(name) for name in _OBJECTS}, **(objects or {})}
-    held = {
-        name: value for name, value in held.items() if not isinstance(value, (str, os.PathLike, NoneType))
-    }
+    options |= {name: runtime_object(options[name]) for name in _OBJECTS if name in options}
     values = {
-        **by_arguments(kind, {name: value for name, value in options.items() if name not in held}),
+        **by_arguments(kind, options),
         "source": opened.request,
-        "model": {"name": name, "weights": weights},
+        "model": Model.of(model, weights),
         "device": None if device is None else str(device),
-        "given": (*frames, *(given(name, value) for name, value in held.items())),
         **fields,
     }
-    return Results(open_job(checked(kind, values), {"source": opened, **held}), progress=progress)
+    return Results(open_job(checked(kind, values), opened), progress=progress)
 
 
-_NAMED = (str, os.PathLike, NoneType)
 _OBJECTS = ("names", "prompter", "roi", "scene")
 """Arguments that may be objects which JSON does not hold."""
+
+
+def runtime_object(value: Any) -> Any:
+    """An argument as the field of a job has it: texts and paths as they are."""
+    return value if isinstance(value, (str, os.PathLike, NoneType)) else RuntimeObject.of(value)
 
 
 def opened_source(source: Any, colour: Colour, layout: Layout) -> Source:
@@ -227,19 +220,6 @@ def opened_source(source: Any, colour: Colour, layout: Layout) -> Source:
         name = "layout" if colour == "rgb" else "colour"
         raise ArgumentError(f"{name}: the source is open already; give it to open_source")
     return source
-
-
-def given(argument: str, value: Any) -> RuntimeInput:
-    """Description of a Python object; for arrays, tensors and images with their digest."""
-    name = type_name(value)
-    if callable(value) and not isinstance(value, nn.Module) and hasattr(value, "__qualname__"):
-        name = f"{value.__module__}.{value.__qualname__}"  # of a function or class, itself
-    if isinstance(value, PillowImage.Image):
-        value = np.asarray(value)
-    value, digest = as_array(value), None
-    if isinstance(value, np.ndarray):
-        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-    return RuntimeInput(argument=argument, type=name, digest=digest)
 
 
 class _Watch(Observer):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from segue.api.results import Colour, Layout, Progress, Results, opened_source, results_of
+from segue.api.results import Colour, Layout, Progress, Results, opened_source, results_of, runtime_object
 from segue.errors import ArgumentError
 from segue.jobs.values import DetectorConfig, TrackJob, checked
 from segue.models.base import TrackNetwork
@@ -145,8 +145,11 @@ def track(
                 )
         name = prompts.detector if isinstance(prompts.detector, str) else None
         asked = {item: getattr(prompts, item) for item in ("every", "text", "frames", "score")}
-        finding = checked(DetectorConfig, {"name": name, **asked})
-        return results_of(TrackJob, given, {"detector": prompts.detector}, finding=finding)
+        finding = checked(
+            DetectorConfig,
+            {"name": name, "detector": None if name else runtime_object(prompts.detector), **asked},
+        )
+        return results_of(TrackJob, given, finding=finding)
     said = collect_prompts(prompts, **marks, size=opened.size)
     return results_of(TrackJob, given, prompts=stored_prompts(said, opened), required=required)
 

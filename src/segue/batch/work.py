@@ -176,7 +176,7 @@ def _placed(task: Task, fetched: Path, work: Path) -> VideoJob:
             replace(item, mask=here(item.path)) if isinstance(item, MaskPrompt) and item.path else item
             for item in job.prompts
         )
-    if isinstance(job, ForegroundJob) and job.roi is not None:
+    if isinstance(job, ForegroundJob) and isinstance(job.roi, str):
         changes["roi"] = here(job.roi)
     return job.model_copy(update=changes)
 

@@ -23,7 +23,6 @@ from segue.jobs.values import (
     Job,
     Model,
     Outputs,
-    RuntimeInput,
     TrackJob,
     VideoJob,
     VideoSource,
@@ -31,6 +30,7 @@ from segue.jobs.values import (
     to_json,
 )
 from segue.lazy import lazy_names
+from segue.options import RuntimeObject
 
 if TYPE_CHECKING:
     from segue.jobs.running import RunInterrupted, run
@@ -44,7 +44,7 @@ __all__ = [
     "Observer",
     "Outputs",
     "RunInterrupted",
-    "RuntimeInput",
+    "RuntimeObject",
     "TrackJob",
     "VideoJob",
     "VideoSource",

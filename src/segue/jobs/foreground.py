@@ -18,13 +18,13 @@ from segue.arrays import as_array
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SinkError, SourceError
 from segue.flow import FlowFiles
 from segue.inputs import kind_of
-from segue.jobs.opened import Inputs, OpenJob
+from segue.jobs.opened import OpenJob
 from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.plan import rules_of, zones_of
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.masks.files import read_levels
-from segue.models.base import ForegroundNetwork
+from segue.options import unwrap
 from segue.registry import DETECTORS
 from segue.sessions.association import name_object
 from segue.sessions.background import MaskedMedian
@@ -34,7 +34,6 @@ from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_segmenter
-from segue.sessions.segmenters import Segmenter
 from segue.sessions.two_passes import TwoPasses
 from segue.sessions.video_scenes import LEARNT, LearntBackground, VideoScenes
 from segue.types import FlowName, Frame, Refinement, Segmentation
@@ -50,13 +49,13 @@ class OpenForeground(OpenJob):
     job: ForegroundJob
     session: ForegroundSession
 
-    def __init__(self, job: ForegroundJob, inputs: Inputs, source: Source | None = None) -> None:
+    def __init__(self, job: ForegroundJob, source: Source | None = None, *, strict: bool = False) -> None:
         self.zones, self.rules = zones_of(job), rules_of(job)
-        super().__init__(job, inputs, source)
+        super().__init__(job, source, strict=strict)
         options, source = job.options, self.source
         outputs = job.outputs
         _check_background(job.background, outputs.overwrite or outputs.resume or bool(outputs.append))
-        usual = "scene" not in inputs and job.scene == "median"
+        usual = job.scene == "median"
         plain = usual and job.depth is None
         if options.passes == 2 and source.once:
             raise SegueError(
@@ -66,10 +65,9 @@ class OpenForeground(OpenJob):
             raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
         background: Background = MaskedMedian()
         if not usual:
-            background = LearntBackground(_scenes(inputs.get("scene", job.scene)))
-        model: str | ForegroundNetwork | Segmenter = inputs.get("model", job.model.name)
+            background = LearntBackground(_scenes(unwrap(job.scene)))
         segmenter = foreground_segmenter(
-            model, job.model.weights, job.flow, job.flow_weights, device=job.device, fast=job.fast
+            job.model.choice, job.model.weights, job.flow, job.flow_weights, device=job.device, fast=job.fast
         )
         able = segmenter.capabilities
         short_side = able.short_side or SHORT_SIDE
@@ -95,7 +93,7 @@ class OpenForeground(OpenJob):
             background=background,
             masks=ForegroundMasks(
                 threshold=options.threshold,
-                roi=_region(inputs.get("roi", job.roi)),
+                roi=_region(unwrap(job.roi)),
                 min_area=options.min_area,
                 objects=options.objects,
                 shadows=options.shadows,

@@ -13,11 +13,12 @@ from segue.cancel import Cancelled, CancelToken, cancel_on_signals
 from segue.errors import ArgumentError, PromptError, SegueError, SinkError, SourceDamageError
 from segue.inputs import kind_of
 from segue.jobs.observer import Observer
-from segue.jobs.opened import Inputs, OpenJob, first_frame, open_video
+from segue.jobs.opened import OpenJob, first_frame, open_video
 from segue.jobs.record import write_record
 from segue.jobs.values import InstancesJob, Outputs
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.options import unwrap
 from segue.registry import DETECTORS
 from segue.sessions import TrackSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
@@ -41,10 +42,10 @@ class OpenInstances(OpenJob):
     job: InstancesJob
     session: DetectionSession | InstanceSession
 
-    def __init__(self, job: InstancesJob, inputs: Inputs, source: Source | None = None) -> None:
-        super().__init__(job, inputs, source)
-        model = inputs.get("model", job.model.name)
-        names = as_class_names(inputs.get("names", job.names))
+    def __init__(self, job: InstancesJob, source: Source | None = None, *, strict: bool = False) -> None:
+        super().__init__(job, source, strict=strict)
+        model = job.model.choice
+        names = as_class_names(unwrap(job.names))
         if isinstance(model, str) and "+" in model:
             if names is not None:
                 raise PromptError(f"{model} knows the names of its classes; leave the names out")

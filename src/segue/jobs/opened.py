@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,12 +23,6 @@ if TYPE_CHECKING:  # sources are opened before PyTorch is imported
     from segue.models.base import FramePrompts
     from segue.sessions.session import Session
 
-Inputs = Mapping[str, Any]
-"""Objects of a program by the argument that they were given as, in place of what the job names.
-
-``source`` (opened), ``model``, ``prompter``, ``detector``, ``roi``, ``scene`` and ``names``.
-"""
-
 
 class OpenJob:
     """A job whose network is loaded and whose frames can be read; its source is still to be closed.
@@ -37,8 +31,9 @@ class OpenJob:
 
     Args:
         job: what is done.
-        inputs: objects of a program that take part.
-        source: the source of the job, where :func:`segue.jobs.ahead.open_ahead` has opened it.
+        source: the source of the job, where it is open already.
+        strict: whether a job that does not do what it says is an error, as where nobody looks at each
+            result: no object is found, or a required frame is not in the source.
 
     Attributes:
         source: where the frames come from.
@@ -59,9 +54,9 @@ class OpenJob:
     rules: EventRules | None = None
     name_object: Name | None = None
 
-    def __init__(self, job: VideoJob, inputs: Inputs, source: Source | None = None) -> None:
-        self.job, self.inputs = job, inputs
-        self.source: Source = inputs.get("source") or source or open_video(job.source)
+    def __init__(self, job: VideoJob, source: Source | None = None, *, strict: bool = False) -> None:
+        self.job, self.strict = job, strict
+        self.source: Source = source or open_video(job.source)
         self.frames: Iterable[Frame] = self.source
         self.names: Mapping[int, str] = {}
 
@@ -103,7 +98,7 @@ class OpenJob:
 
 def open_video(source: VideoSource) -> Source:
     """Open the source of a job."""
-    options = source.model_dump(exclude={"place", "identity", "origin", "retry"})
+    options = source.model_dump(exclude={"place", "frames", "identity", "origin", "retry"})
     return open_source(source.place or "", **options, reconnect=Reconnect(source.retry))
 
 

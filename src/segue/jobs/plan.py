@@ -79,7 +79,7 @@ def _check_options(job: VideoJob) -> None:
     Span.of(source.start, source.end, source.stride, source.duration)
     if isinstance(job, TrackJob):
         name = job.prompter
-        if name is not None and name not in PROMPTERS and not exists(Path(name)):
+        if isinstance(name, str) and name not in PROMPTERS and not exists(Path(name)):
             raise PromptError(f"prompter {name!r}: neither a file nor one of {', '.join(PROMPTERS.names)}")
     if isinstance(job, ForegroundJob):
         if job.name_events is not None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+import numpy as np
+from PIL.Image import Image as PillowImage
+
+from segue.arrays import as_array
 from segue.errors import ArgumentError
 from segue.inputs import check_file, exists, sha256, user_path
 from segue.jobs.values import (
@@ -18,7 +23,7 @@ from segue.jobs.values import (
     VideoJob,
     from_json,
 )
-from segue.options import FilePath, OptionModel, Text
+from segue.options import FilePath, OptionModel, RuntimeObject, Text
 from segue.registry import MODELS
 from segue.types import MaskPrompt
 from segue.video.addresses import is_url, stored_address
@@ -27,6 +32,7 @@ from segue.video.partial import locked, write_complete
 from segue.weights.download import own_file
 
 J = TypeVar("J", bound=VideoJob)
+P = TypeVar("P", bound=OptionModel)
 
 RECORD = "job.json"
 """File in an output folder that says which job made what is there."""
@@ -52,18 +58,48 @@ NON_RESULT_FIELDS = {
 """Fields of jobs on which masks that are there do not depend."""
 
 
-def identified(job: J, network: str | None = None) -> J:
-    """The job with the identity of its source and the digests of its files and of a program's network."""
+def runtime_objects(part: OptionModel) -> Iterator[tuple[str, RuntimeObject]]:
+    """The objects of a program in a job, each with the argument of the function that takes it."""
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, RuntimeObject):
+            yield {"network": "model", "frames": "source"}.get(name, name), value
+        elif isinstance(value, OptionModel):
+            yield from runtime_objects(value)
+
+
+def _with_digests(part: P) -> P:
+    """A part of a job with the digests of the objects of a program that it holds."""
+    changes: dict[str, Any] = {}
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, RuntimeObject):
+            changes[name] = value.model_copy(update={"digest": _digest_of(value.value) or value.digest})
+        elif isinstance(value, OptionModel):
+            changes[name] = _with_digests(value)
+    return part.model_copy(update=changes)
+
+
+def _digest_of(value: Any) -> str | None:
+    """SHA-256 of the values of an array, a tensor or an image, or of the weights of a network; else None."""
+    if callable(getattr(value, "state_dict", None)):
+        from segue.weights.identity import network_digest  # PyTorch is there already
+
+        return network_digest(value)
+    value = as_array(np.asarray(value) if isinstance(value, PillowImage) else value)
+    if not isinstance(value, np.ndarray):
+        return None
+    return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+
+
+def identified(job: J) -> J:
+    """The job with the identity of its source and the digests of its files and of objects of a program."""
+    job = _with_digests(job)
     changes: dict[str, Any] = {}
     if job.source.place is not None:
         identity = SourceIdentity.of(job.source.place)
         changes["source"] = job.source.model_copy(update={"identity": identity})
-    if any(item.argument == "model" for item in job.given):
-        changes["given"] = tuple(
-            item.model_copy(update={"digest": network}) if item.argument == "model" else item
-            for item in job.given
-        )
-    else:
+    if job.model.network is None:
         changes["model"] = job.model.model_copy(update={"digest": model_digest(job.model)})
     if isinstance(job, TrackJob):
         changes["prompts"] = tuple(
@@ -150,7 +186,7 @@ def named_files(part: OptionModel) -> dict[str, str]:
     for name, kind in get_type_hints(type(part), include_extras=True).items():
         kinds, value = {kind, *get_args(kind)}, getattr(part, name)
         choices = [choice for each in kinds if get_origin(each) is Literal for choice in get_args(each)]
-        if kinds & {Text, FilePath} and value and value not in choices:
+        if kinds & {Text, FilePath} and isinstance(value, (str, Path)) and value not in choices:
             found[name] = str(value)
     return found
 

@@ -7,15 +7,13 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import cast
 
-from torch import nn
-
 from segue.cancel import CancelToken, interrupt_on_signals
 from segue.errors import ArgumentError, UndeliveredError, memory_errors
 from segue.jobs.frame_loop import FrameRun, first_pass, forget_state
 from segue.jobs.observer import Observer
-from segue.jobs.opened import Inputs, OpenJob, first_frame
+from segue.jobs.opened import OpenJob, first_frame
 from segue.jobs.places import with_defaults
-from segue.jobs.record import identified
+from segue.jobs.record import identified, runtime_objects
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.jobs.writing import JobOutputs
 from segue.sessions.passes import Passes
@@ -23,7 +21,6 @@ from segue.sessions.session import ExplainedSession
 from segue.types import Frame, Segmentation
 from segue.video import Source
 from segue.video.images import write_image
-from segue.weights.identity import network_digest
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -67,19 +64,21 @@ def run(
 
         with memory_errors("leave out --whole, which looks at all frames at once, or give a --short-side"):
             return run_whole(identified(job), observer, cancel)
-    return run_open(open_job(job, source=source), observer, cancel)
+    return run_open(open_job(job, source, strict=True), observer, cancel)
 
 
-def open_job(job: VideoJob, inputs: Inputs | None = None, source: Source | None = None) -> OpenJob:
-    """Open the source of a job unless it is open, load its network and read its prompts."""
-    inputs = inputs or {}
-    for item in job.given:
-        if inputs.get(item.argument) is None:
+def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = False) -> OpenJob:
+    """Open the source of a job unless it is open, load its network and read its prompts.
+
+    See :class:`segue.jobs.opened.OpenJob` for the arguments.
+    """
+    for argument, item in runtime_objects(job):
+        if item.value is None and (argument != "source" or source is None):
             raise ArgumentError(
-                f"{item.argument}: this job was run with an object of a program ({item.type}), which JSON "
+                f"{argument}: this job was run with an object of a program ({item.type}), which JSON "
                 f"does not hold; call segue.{job.kind} with it"
             )
-    opened: OpenJob = resolve_name(_OPENED[type(job)])(job, inputs, source)
+    opened: OpenJob = resolve_name(_OPENED[type(job)])(job, source, strict=strict)
     return opened
 
 
@@ -100,9 +99,7 @@ def run_open(
         observer.notice(opened.notice)
     opened.job = with_defaults(opened.job, endless=opened.source.endless)
     with memory_errors(_memory_advice(opened)), opened.source:
-        network = opened.inputs.get("model")
-        digest = network_digest(network) if isinstance(network, nn.Module) else None
-        opened.job = identified(opened.job, digest)
+        opened.job = identified(opened.job)
         return _run_video(opened, observer, cancel or CancelToken())
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from segue.detectors import DEFAULT
 from segue.errors import ArgumentError, PromptError, SourceError
 from segue.jobs.ahead import plan_prompts
-from segue.jobs.opened import Inputs, OpenJob, first_frame
+from segue.jobs.opened import OpenJob, first_frame
 from segue.jobs.values import (
     DetectorConfig,
     TrackJob,
@@ -25,6 +25,7 @@ from segue.jobs.values import (
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import licence_of
 from segue.naming import first_few
+from segue.options import RuntimeObject, unwrap
 from segue.prompts import MakePrompter, MotionPrompter, find_prompter
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector, Rules
@@ -66,7 +67,7 @@ def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
 
 def make_detector(finding: DetectorConfig, device: str | None) -> Detector:
     """The detector of a job."""
-    wanted = finding.model_dump(exclude={"every", "frames", "name"})
+    wanted = finding.model_dump(exclude={"every", "frames", "name", "detector"})
     return detector(finding.name, **wanted, device=device)
 
 
@@ -111,9 +112,9 @@ def step_required(
     return None
 
 
-def open_track(job: TrackJob, inputs: Inputs, source: Source | None = None) -> OpenJob:
+def open_track(job: TrackJob, source: Source | None = None, *, strict: bool = False) -> OpenJob:
     """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
-    return (OpenTrack if job.finding is None else OpenFinding)(job, inputs, source)
+    return (OpenTrack if job.finding is None else OpenFinding)(job, source, strict=strict)
 
 
 class _OpenTracker(OpenJob):
@@ -121,25 +122,23 @@ class _OpenTracker(OpenJob):
 
     job: TrackJob
 
-    def __init__(self, job: TrackJob, inputs: Inputs, source: Source | None = None) -> None:
-        self.own_source = "source" not in inputs
-        if self.own_source:
+    def __init__(self, job: TrackJob, source: Source | None = None, *, strict: bool = False) -> None:
+        if strict:
             check_prompts(job)
         if job.finding is None and job.required is not None:
             self.required = frozenset(job.required)
         self._pending: dict[int, str] = {}  # frames that have to come, and why
         if job.options.reverse and (job.finding or self.required is not None):
             raise ArgumentError("reverse follows given objects, on all frames: leave out auto and required")
-        super().__init__(job, inputs, source)
+        super().__init__(job, source, strict=strict)
         if job.options.reverse and self.source.once:
             raise SourceError(
                 f"{self.source.name}: can be read only once, and nothing is followed backwards; "
                 "leave out reverse"
             )
-        model = inputs.get("model", job.model.name)
-        network = track_network(model, job.model.weights, device=job.device, fast=job.fast)
-        prompter: MakePrompter | None = inputs.get("prompter")
-        if prompter is None and job.prompter is not None:
+        network = track_network(job.model.choice, job.model.weights, device=job.device, fast=job.fast)
+        prompter: MakePrompter | None = unwrap(job.prompter)
+        if isinstance(job.prompter, str):
             prompter = find_prompter(job.prompter, device=job.device)
         self.tracker = TrackSession(
             network,
@@ -168,10 +167,10 @@ class OpenTrack(_OpenTracker):
 
     session: TrackSession
 
-    def __init__(self, job: TrackJob, inputs: Inputs, source: Source | None = None) -> None:
-        super().__init__(job, inputs, source)
+    def __init__(self, job: TrackJob, source: Source | None = None, *, strict: bool = False) -> None:
+        super().__init__(job, source, strict=strict)
         self.session, self._plan = self.tracker, dict[int, list[Prompt] | FramePrompts]()
-        if self.own_source:
+        if strict:
             self._pending |= dict.fromkeys(job.required or (), "required")
         named = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
         apart = [index for index in named if self.source.frame_label(index) != str(index)]
@@ -182,12 +181,12 @@ class OpenTrack(_OpenTracker):
         self._backwards: ReversePass | None = None
         if job.options.reverse:
             self.frames = self._backwards = ReversePass(self.session, self.source, self.plan)
-            if self.own_source:
+            if strict:
                 with self.source:  # wrong prompts show before anything is written
                     self.plan(first_frame(self.source.name, self.source)[0])
             return
         self.frames = ahead = PeekableFrames(self.source)
-        if "prompter" not in inputs:  # that of a program may know clicks alone
+        if not isinstance(job.prompter, RuntimeObject):  # that of a program may know clicks alone
             make = self.session.prompter
             self.session.prompter = lambda image: MotionPrompter(make(image), image, ahead.image)
 
@@ -231,10 +230,11 @@ class OpenFinding(_OpenTracker):
 
     session: DetectionSession
 
-    def __init__(self, job: TrackJob, inputs: Inputs, source: Source | None = None) -> None:
-        super().__init__(job, inputs, source)
-        finding, given = cast(DetectorConfig, job.finding), inputs.get("detector")
-        if self.own_source:  # else a program sees in the results that nothing was found
+    def __init__(self, job: TrackJob, source: Source | None = None, *, strict: bool = False) -> None:
+        super().__init__(job, source, strict=strict)
+        finding = cast(DetectorConfig, job.finding)
+        given = unwrap(finding.detector)
+        if strict:  # else a program sees in the results that nothing was found
             self._pending |= dict.fromkeys(finding.frames or (), "text")
         if finding.text is None:
             if finding.frames is not None:
@@ -258,7 +258,7 @@ class OpenFinding(_OpenTracker):
         self.session, self.names = DetectionSession(self.tracker, find, looks), find.names
 
     def finish(self) -> dict[str, Path]:
-        if self.own_source and not self._pending and self.session.found == 0:
+        if self.strict and not self._pending and self.session.found == 0:
             raise PromptError(
                 "no object was found in any frame; choose another detector or a lower --score, or give a box"
             )

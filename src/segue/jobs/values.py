@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -19,7 +20,7 @@ from pydantic import (
 
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of, parse_json
-from segue.options import FilePath, OptionModel, Text, option
+from segue.options import FilePath, OptionModel, RuntimeObject, Text, option
 from segue.types import (
     BoxPrompt,
     FeatureName,
@@ -75,25 +76,6 @@ Names = Annotated[tuple[str, ...], BeforeValidator(by_commas), Field(min_length=
 FrameIndex = Annotated[int, Field(ge=0)]
 
 
-class RuntimeInput(OptionModel):
-    """An object of a Python program that took part in a job: an array, an iterator, a network, a function.
-
-    JSON does not hold such objects. The record of the job says what they were, and the job can be run again
-    by a program that has them.
-
-    Attributes:
-        argument: what it was given as: ``source``, ``model``, ``prompter``, ``detector``, ``roi``, ``scene``
-            or ``names``.
-        type: its class, with the module.
-        digest: SHA-256, hexadecimal: of an array over its values; of a network over its weights, see
-            :func:`segue.weights.identity.network_digest`. None for frames, or where nobody looked.
-    """
-
-    argument: str
-    type: str
-    digest: str | None = None
-
-
 class Model(OptionModel):
     """The network or method of a job."""
 
@@ -104,8 +86,23 @@ class Model(OptionModel):
     weights: FilePath | None = option(None, "Model")
     """Weight file, converted or official."""
 
+    network: RuntimeObject | None = None
+    """Network of a program; ``name`` is its class then."""
+
     digest: str | None = None
     """SHA-256 of the weights when the job was planned; None where nobody looked."""
+
+    @classmethod
+    def of(cls, network: Any, weights: Path | None = None) -> Model:
+        """A network by name or of a program."""
+        if isinstance(network, str):
+            return cls(name=network, weights=weights)
+        return cls(name=type(network).__name__, network=RuntimeObject.of(network))
+
+    @property
+    def choice(self) -> Any:
+        """The network of a program, else the name."""
+        return self.name if self.network is None else self.network.value
 
 
 AnyPrompt = Annotated[MaskPrompt | BoxPrompt | PointPrompt | RemovePrompt, Field(discriminator="kind")]
@@ -152,6 +149,9 @@ class DetectorConfig(OptionModel):
 
     weights: FilePath | None = option(None, "Advanced", "detector-weights")
     """Weight file of the detector."""
+
+    detector: RuntimeObject | None = None
+    """Detector of a program, in place of one by name."""
 
 
 DEFAULT_FORMATS = ("png", "overlay")
@@ -317,9 +317,6 @@ class VideoJob(OptionModel):
     fast: bool = option(False, "Model")
     """Use half precision or 8-bit integers, where the device is faster with them."""
 
-    given: tuple[RuntimeInput, ...] = ()
-    """Objects of a program that took part; a job with some is run by a program that has them."""
-
 
 class TrackJob(VideoJob):
     """Follow objects through a video: ``segue track``, :func:`segue.track`."""
@@ -331,7 +328,7 @@ class TrackJob(VideoJob):
     finding: DetectorConfig | None = None
     """What finds the objects; None where they are given."""
 
-    prompter: Text | None = option(None, "Objects and events")
+    prompter: Text | RuntimeObject | None = option(None, "Objects and events")
     """What makes masks of boxes and points: segue-prompt, sam2-tiny or another name of the registry, or
     a weight file of one of them.
     [default: the model, if it takes boxes and points itself, else segue-prompt]"""
@@ -393,7 +390,7 @@ class ForegroundJob(VideoJob):
     """Folder for an image and a short clip of each event.  [default: none; of a camera or live stream without
     `--format` the name of the table without its ending]"""
 
-    roi: Text | None = option(None, "Objects and events")
+    roi: Text | RuntimeObject | None = option(None, "Objects and events")
     """Mask of where to look: anything but black."""
 
     background: FilePath | None = option(None, "Output")
@@ -403,7 +400,7 @@ class ForegroundJob(VideoJob):
     """Folder for a strip of images for each frame: the frame, the background with its low and high quantiles,
     its features of the past at each scale, the probability."""
 
-    scene: Text | Literal["median"] = option("median", "Model")
+    scene: Text | Literal["median"] | RuntimeObject = option("median", "Model")
     """Background: median, an image, or what `--background` has written."""
 
     flow: Text | FlowName | None = option(None)
@@ -434,7 +431,7 @@ class InstancesJob(VideoJob):
     """Look at the video as one clip, as published: its ten best pairs of query and class, as results of
     YouTube-VIS."""
 
-    names: Text | Literal["ytvis2019", "ytvis2021"] | None = option(None)
+    names: Text | Literal["ytvis2019", "ytvis2021"] | RuntimeObject | None = option(None)
     """Class channels: ytvis2019, ytvis2021, or an annotation file.
     [default: what the weights say]"""
 

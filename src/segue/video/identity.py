@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from segue.errors import SourceError
 from segue.inputs import exists
-from segue.options import OptionModel, Text, option
+from segue.options import OptionModel, RuntimeObject, Text, option
 from segue.types import DamagePolicy, WhenLate
 from segue.video.addresses import is_url, stored_address
 
@@ -149,6 +149,9 @@ class VideoSource(OptionModel):
     when_late: WhenLate = option("newest", "Source")
     """A camera or live stream that is faster than its frames are taken: "newest" drops the oldest frames that
     wait, "all" takes every frame and falls behind."""
+
+    frames: RuntimeObject | None = None
+    """Frames of a program, where there is no ``place``; the job does not hold them."""
 
     identity: SourceIdentity | None = None
     """Identity of the source when the job was planned, or None."""

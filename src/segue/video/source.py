@@ -24,11 +24,11 @@ from segue.inputs import (
     check_number,
     exists,
     kind_of,
-    type_name,
     user_path,
     whole_number,
 )
 from segue.naming import last_number
+from segue.options import RuntimeObject
 from segue.types import DamagePolicy, Frame, Image, WhenLate
 from segue.video.addresses import is_address, is_url, unread_address
 from segue.video.given_sources import NAME, Capture, check_open, images_of, path_of
@@ -75,7 +75,6 @@ class Source(AbstractContextManager["Source"]):
         pixel_aspect: width of a pixel by its height; images and masks have the pixels of the file.
         turns: quarter turns, counterclockwise, by which metadata turn the images upright.
         request: what :func:`open_source` was asked for; without a place for images in memory.
-        given_as: class of what it was made from, with the module.
         varies: whether frames may change their size; otherwise that is an error.
         damaged: frames that could not be read and were left out or held.
     """
@@ -94,8 +93,7 @@ class Source(AbstractContextManager["Source"]):
         when_late: WhenLate = "newest",
         request: VideoSource | None = None,
     ) -> None:
-        self.request = request or VideoSource(place=None)
-        self.given_as = type_name(self)
+        self.request = request or VideoSource(place=None, frames=RuntimeObject.of(self, hold=False))
         self._reader = reader
         self._span = span
         self._max_size = max_size
@@ -429,6 +427,7 @@ def open_source(
     place = str(source) if isinstance(source, (str, Path, int)) else None  # where it can be opened again
     asked = VideoSource(
         place=place,
+        frames=RuntimeObject.of(source, hold=False) if place is None else None,
         start=start,
         end=end,
         stride=stride,
@@ -438,7 +437,7 @@ def open_source(
         on_damage=on_damage,
         when_late=when_late,
     )
-    opened = Source(
+    return Source(
         reader,
         span,
         max_size=max_size,
@@ -448,8 +447,6 @@ def open_source(
         when_late=when_late,
         request=asked,
     )
-    opened.given_as = type_name(source)
-    return opened
 
 
 def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: bool, first: bool) -> Reader:
