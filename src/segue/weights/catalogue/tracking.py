@@ -67,7 +67,7 @@ ENTRIES = (
         paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
         licence=OWN,
         bundled="stcn-lite.safetensors",
-        sha256="9f290f36988fe0ab704d2566cb343db89da28477a3b8c6433e0588aba915275a",
+        sha256="2ae79ceae0bcfb64fedb9a5a678e792b6602892e662915630bc4206d057823e8",
     ),
     Entry(
         name="stcn-lite-free",
