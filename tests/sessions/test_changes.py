@@ -11,7 +11,7 @@ import pytest
 
 from segue.models.geometry import reduced_to
 from segue.sessions.camera import VIEW_SIDE, CameraStep
-from segue.sessions.changes import change_between, reduced
+from segue.sessions.changes import change_between, gains_between, reduced
 from segue.sessions.exposure import exposure
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.stages import Change
@@ -152,3 +152,12 @@ def test_exposure_is_that_of_the_scene_not_of_somebody_before_it() -> None:
         found = exposure(reduced(with_somebody(wall(seed, light=1.3), 0.3, seed)), reduced(wall(seed)))
         assert found is not None
         assert np.allclose(found, 1.3, rtol=0.06)
+
+
+@pytest.mark.parametrize("pixels", [17, 400, 401])
+def test_the_gain_between_two_images_is_the_median_over_their_pixels(pixels: int) -> None:
+    rng = np.random.default_rng(pixels)
+    scene = rng.uniform(60, 120, (1, pixels, 3)).astype(np.float32)
+    image = (scene * rng.uniform(0.5, 2, scene.shape)).astype(np.float32)
+    found = gains_between(image, scene, np.ones((1, pixels), np.bool_))
+    assert found == pytest.approx(np.median(image / scene, axis=(0, 1)), rel=1e-6)

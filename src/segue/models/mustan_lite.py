@@ -29,6 +29,7 @@ from segue.layers.colours import (
 )
 from segue.layers.flow_attention import FilteredFlow, FlowAttention
 from segue.layers.mobilenet import MobileNetV2Trunk
+from segue.layers.residual import norm_relu
 from segue.models.base import NETWORK_STAGES, Features, ForegroundCapabilities, Shape
 from segue.models.mustan import UpBlock
 
@@ -72,7 +73,7 @@ class MustanLite(nn.Module):
     channels = 2
     threshold = 0.3
     size_multiple = 16
-    int8_parts = ("encoder", "past", "fuse", "decoder")  # the cues are small differences
+    int8_parts = ("encoder", "past", "fuse_own", "decoder")  # the cues are small differences
 
     def __init__(self, flow: str | None = None, *, flow_attention: bool = True) -> None:
         super().__init__()
@@ -85,6 +86,8 @@ class MustanLite(nn.Module):
             ConvNormReLU(2 * cin + past, cout)
             for cin, past, cout in zip(self.encoder.channels, PAST, FUSED, strict=True)
         )
+        self.fuse_own: nn.ModuleList | None = None
+        self.fuse_scene: nn.ModuleList | None = None
         self.decoder = Decoder(FUSED, WIDTHS, self.channels)
         self.flow_attention: FlowAttention | None = None
         if flow is not None:
@@ -99,8 +102,13 @@ class MustanLite(nn.Module):
             )
 
     def compose_layers(self) -> None:
-        """Prepare the parts of the first layer of the past, which are computed once per scene and frame."""
+        """Prepare what is computed once per scene: parts of the past's first layer, and of the fusion."""
         self.cues = CuesByScene(cast(ConvNormReLU, self.past.stages[0]), len(self.context))
+        split = [
+            _by_scene(cast(ConvNormReLU, fuse), cin)
+            for fuse, cin in zip(self.fuse, self.encoder.channels, strict=True)
+        ]
+        self.fuse_own, self.fuse_scene = (nn.ModuleList(side) for side in zip(*split, strict=True))
 
     def _cues_of(self, frames: Tensor) -> CuesByScene | None:
         exact = frames.device.type == "cpu" and frames.dtype == torch.float32
@@ -110,16 +118,20 @@ class MustanLite(nn.Module):
         """Pixels, and features of 16, 24, 32 and 96 channels at strides 2, 4, 8 and 16.
 
         A scene comes as its planes, (N, 21, H, W) in [0, 1]; a frame of the context gives its pixels alone.
-        Prepared for inference, a scene gives what the cues take of it instead of pixels; that comes last.
+        Prepared for inference, a scene gives its part of the fused maps, of as many channels as these, and
+        what the cues take of it instead of pixels; that comes last.
         A network with flow takes the flow image of the current frame, (N, 2, H, W) in [0, 1], the flow to
         the frame six before it first; its maps at the same strides come last.
         """
         cues = self._cues_of(frames)
         if role == CONTEXT:  # as the differences take it
-            return (frames.contiguous() if cues is None else frames,)
+            return (frames.contiguous(),)
         if role == SCENE:
-            known = (frames,) if cues is None else cues.of_scene(frames)
-            return (*self.encoder(frames[:, IMAGE] * 2 - 1), *known)
+            maps = self.encoder(frames[:, IMAGE] * 2 - 1)
+            if cues is None or self.fuse_scene is None:
+                return (*maps, frames)
+            fused = (fuse(each) for fuse, each in zip(self.fuse_scene, maps, strict=True))
+            return (*fused, *cues.of_scene(frames))
         maps = (frames, *self.encoder(frames * 2 - 1))
         if self.flow_attention is None:
             return maps
@@ -153,10 +165,16 @@ class MustanLite(nn.Module):
         found: list[FilteredFlow] = []
         past = self._past(current, context, background)
         own, flow = current[1 : len(FUSED) + 1], current[len(FUSED) + 1 :]
-        fused = [
-            fuse(torch.cat(maps, 1)) for fuse, *maps in zip(self.fuse, own, background, past, strict=False)
-        ]
-
+        scene = background[: len(FUSED)]
+        if self._cues_of(current[0]) is None or self.fuse_own is None:
+            fused = [
+                fuse(torch.cat(maps, 1)) for fuse, *maps in zip(self.fuse, own, scene, past, strict=True)
+            ]
+        else:
+            fused = [
+                norm_relu(cast(nn.Conv2d, fuse), nn.Identity(), torch.cat(maps, 1), known)
+                for fuse, known, *maps in zip(self.fuse_own, scene, own, past, strict=True)
+            ]
         attention = self.flow_attention
         if attention is None:
             logits = self.decoder(fused)
@@ -196,6 +214,21 @@ class MustanLite(nn.Module):
         return self.decode(
             self.encode(current, CURRENT, flow), beside, self.encode(scene, SCENE), (height, width)
         )
+
+
+def _by_scene(fuse: ConvNormReLU, cin: int) -> tuple[nn.Conv2d, nn.Conv2d]:
+    """The parts of a 1x1 fusion that act on the frame and its past, and on the ``cin`` maps of the scene."""
+    weight, bias = fuse.conv.weight.detach(), fuse.conv.bias
+    assert bias is not None
+    own, scene, past = weight.split((cin, cin, weight.shape[1] - 2 * cin), 1)
+    parts = []
+    for each, shift in ((torch.cat([own, past], 1), bias), (scene, None)):
+        conv = nn.Conv2d(each.shape[1], each.shape[0], 1, bias=shift is not None)
+        conv.weight = nn.Parameter(each.clone(), requires_grad=False)
+        if shift is not None:
+            conv.bias = nn.Parameter(shift.detach().clone(), requires_grad=False)
+        parts.append(conv)
+    return parts[0], parts[1]
 
 
 class Decoder(nn.Module):

@@ -61,14 +61,13 @@ def difference(one: Float32Array, other: Float32Array) -> Change:
 
 def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolArray]:
     """Masks of equal and of different structure in two reduced images, (h, w) each."""
-
-    def smooth(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return np.asarray(cv2.GaussianBlur(values, (0, 0), 1.0), np.float32)
-
     first, second = one.mean(axis=2), other.mean(axis=2)
-    mean, mean2 = smooth(first), smooth(second)
-    variance, variance2 = smooth(first * first) - mean * mean, smooth(second * second) - mean2 * mean2
-    both = smooth(first * second) - mean * mean2
+    products = first, second, first * first, second * second, first * second
+    mean, mean2, square, square2, product = np.moveaxis(
+        cv2.GaussianBlur(np.stack(products, axis=2), (0, 0), 1.0), 2, 0
+    )
+    variance, variance2 = square - mean * mean, square2 - mean2 * mean2
+    both = product - mean * mean2
     # One level of noise on top, which also keeps plain surroundings away from zero.
     alike = both > LIKENESS * np.sqrt((np.maximum(variance, 0) + 1) * (np.maximum(variance2, 0) + 1))
     textured = np.maximum(variance, variance2) > TEXTURE
@@ -92,8 +91,15 @@ def gains_between(image: Float32Array, scene: Float32Array, where: BoolArray) ->
     lit = (scene > DARK) & (image < BRIGHT) & where[..., None]
     shares = image / np.maximum(scene, 1)
     ratios = [shares[..., channel][lit[..., channel]] for channel in range(3)]
-    gains = [float(np.median(found)) if found.size > LEAST_LIT else 1.0 for found in ratios]
+    gains = [_median(found) if found.size > LEAST_LIT else 1.0 for found in ratios]
     return np.asarray(np.clip(gains, 0.25, 4.0))
+
+
+def _median(values: npt.NDArray[np.floating]) -> float:
+    """The median of some values, ten times as fast as NumPy's for a few hundred."""
+    middle = len(values) // 2
+    low = middle - 1 + len(values) % 2
+    return float(np.partition(values, (low, middle))[[low, middle]].mean())
 
 
 def is_shown(scene: Image | None, image: Image) -> bool:

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from segue.arrays import Float32Array, UInt8Array
@@ -228,15 +227,14 @@ class NetworkSegmenter(Segmenter):
 
     def _tensor(self, planes: npt.NDArray[np.uint8]) -> Tensor:
         """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
-        known = to_device(torch.from_numpy(planes.copy()), self._device).to(self._dtype)[None].div_(255)
-        return extended(known, self._network.size_multiple)
+        whole = extended(planes, self._network.size_multiple, first=1)
+        return to_device(torch.from_numpy(whole), self._device).to(self._dtype)[None].div_(255)
 
     def _prepared(self, image: Image) -> Tensor:
         """An image as the network takes it, (1, 3, h, w) in [0, 1]."""
-        # A copy, because PyTorch complains of images that are read-only.
-        pixels = to_device(torch.from_numpy(np.array(image, order="C")), self._device)
+        pixels = to_device(torch.from_numpy(extended(image, self._network.size_multiple)), self._device)
         frames = pixels[None].permute(0, 3, 1, 2).to(self._dtype).div_(255)
-        return extended(frames, self._network.size_multiple).contiguous(memory_format=torch.channels_last)
+        return frames.contiguous(memory_format=torch.channels_last)
 
 
 def differing(image: Image, scene: Scene, multiple: int) -> Window | None:
@@ -288,10 +286,16 @@ def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
     return height, width
 
 
-def extended(planes: Tensor, multiple: int) -> Tensor:
-    """Planes (N, C, h, w) whose border is repeated, right and below, up to multiples of a number."""
-    height, width = planes.shape[-2:]
+def extended(values: UInt8Array, multiple: int, *, first: int = 0) -> UInt8Array:
+    """A copy of an array whose border is repeated, right and below, up to multiples of a number.
+
+    ``first``: the axis of the height; that of the width follows.
+    """
+    height, width = values.shape[first : first + 2]
     rows, columns = padded_size((height, width), multiple)
+    # A copy in any case: PyTorch complains of images that are read-only.
     if (rows, columns) == (height, width):
-        return planes
-    return F.pad(planes, (0, columns - width, 0, rows - height), mode="replicate")
+        return np.array(values, order="C")
+    sides = [(0, 0)] * values.ndim
+    sides[first : first + 2] = (0, rows - height), (0, columns - width)
+    return np.ascontiguousarray(np.pad(values, sides, mode="edge"))

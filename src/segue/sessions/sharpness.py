@@ -93,11 +93,15 @@ def _moved(planes: UInt8Array, kernel: Kernel) -> UInt8Array:
     shares = np.rint(256 * kernel).astype(np.int64)
     shares.flat[np.argmax(shares)] += 256 - shares.sum()
     weights = shares.astype(np.uint16)
-    total, part = np.full(planes.shape, 128, np.uint16), np.empty(planes.shape, np.uint16)
-    for row, column in np.argwhere(weights):
-        np.multiply(wide[:, row : row + height, column : column + width], weights[row, column], out=part)
-        total += part
-    return (total >> 8).astype(np.uint8)
+    places = np.argwhere(weights)
+    blurred, part = np.empty(planes.shape, np.uint8), np.empty((height, width), np.uint16)
+    for plane, out in zip(wide, blurred, strict=True):  # one at a time, so that it stays in the cache
+        total = np.full((height, width), 128, np.uint16)
+        for row, column in places:
+            np.multiply(plane[row : row + height, column : column + width], weights[row, column], out=part)
+            total += part
+        out[:] = total >> 8
+    return blurred
 
 
 def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | None) -> Blur | None:
