@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeGuard, get_args
 
@@ -93,7 +93,7 @@ FilePath = Annotated[Path, PlainValidator(lambda value: Path(_text(value)))]
 
 
 def option(
-    default: Any, panel: str | None = "Advanced", flags: str = "", *, text: bool = False, **rules: Any
+    default: Any = ..., panel: str | None = None, flags: str = "", *, text: bool = False, **rules: Any
 ) -> Any:
     """A field that commands offer as an option; its docstring is the help.
 
@@ -108,14 +108,21 @@ Place = tuple[str, ...]
 """The names that lead to a field of a job."""
 
 
-def offered(kind: type[BaseModel], above: Place = ()) -> Iterator[tuple[Place, FieldInfo]]:
-    """The options of a job and of the models in it, with their places."""
-    for name, field in kind.model_fields.items():
+def offered(kind: type[Any], above: Place = ()) -> Iterator[tuple[Place, FieldInfo]]:
+    """The options of a model, or of a dataclass of pydantic, and of the models in it, with their places."""
+    fields: dict[str, FieldInfo] = kind.model_fields if is_model(kind) else kind.__pydantic_fields__
+    for name, field in fields.items():
         models = [part for part in (field.annotation, *get_args(field.annotation)) if is_model(part)]
         if field.json_schema_extra:
             yield (*above, name), field
         elif models:
             yield from offered(models[0], (*above, name))
+
+
+def inherited_help(kind: type[Any], name: str) -> str | None:
+    """The docstring of a field of a base; dataclasses of pydantic do not take it over."""
+    fields = (base.__dict__.get("__pydantic_fields__", {}).get(name) for base in kind.__mro__)
+    return next((field.description for field in fields if field is not None and field.description), None)
 
 
 def flags_of(place: Place, field: FieldInfo) -> list[str]:
@@ -146,13 +153,3 @@ def by_arguments(kind: type[BaseModel], given: Mapping[str, Any]) -> dict[str, A
 def is_model(kind: object) -> TypeGuard[type[BaseModel]]:
     """Whether it is a class of pydantic models."""
     return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def value_of(words: Sequence[str], name: str) -> str | None:
-    """The value that an option has among the words of a command line; None where it is not there."""
-    for place, word in enumerate(words):
-        if word == name and place + 1 < len(words):
-            return words[place + 1]
-        if word.startswith(f"{name}="):
-            return word.partition("=")[2]
-    return None

@@ -14,7 +14,7 @@ from segue.inputs import exists
 from segue.video.identity import SourceIdentity
 
 STARTS = frozenset(
-    "start init init_value backbone scaling pool validate validate_on validate_every".split()  # noqa: SIM905
+    "start init init_value backbone scaling pool validation_data measure validate_on".split()  # noqa: SIM905
 )
 """Options of the beginning and of what is scored: a run that goes on does not depend on them."""
 

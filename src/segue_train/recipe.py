@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar, cast, dataclass_transform
 
 import numpy as np
 import numpy.typing as npt
+import pydantic.dataclasses
 import torch
-from annotated_types import Ge
+from pydantic import ConfigDict, GetPydanticSchema, ValidationError, model_validator
+from pydantic_core import ArgsKwargs, core_schema
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from segue.errors import TrainingError
 from segue.inputs import check_choice
+from segue.jobs.values import error_text
+from segue.options import option
+
+T = TypeVar("T")
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Accelerator = Literal["auto", "cpu", "cuda", "gpu", "mps"]
 Batch = dict[str, Tensor]
 Loss = tuple[Tensor, dict[str, Tensor]]  # what is made smaller, and its parts by name
+
+UNCHECKED = GetPydanticSchema(lambda source, handler: core_schema.any_schema())
+"""Marks a field with objects of the program, such as videos, which are taken as they are."""
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def checked_dataclass(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]:
+    """Make a frozen dataclass that checks its values, and whose options commands offer.
+
+    See :func:`segue.options.option`.
+    """
+    # Not with defer_build: what is built later loses the docstrings (pydantic 2.14).
+    config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    made = pydantic.dataclasses.dataclass(frozen=True, kw_only=kw_only, config=config)
+    return cast(Callable[[type[T]], type[T]], made)
+
+
+@checked_dataclass()
+class Checked:
+    """Base of values of a training."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, values: ArgsKwargs, build: Callable[[Any], Any]) -> Any:
+        given = inspect.signature(cls).bind(*values.args, **(values.kwargs or {})).arguments
+        try:
+            return build(ArgsKwargs((), given))  # errors name the argument, not its place
+        except ValidationError as errors:
+            raise TrainingError(error_text(errors)) from None
 
 
 class Recipe(Protocol):
@@ -92,8 +128,8 @@ class Recipe(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class CommonRecipe:
+@checked_dataclass()
+class CommonRecipe(Checked):
     """Defaults of most recipes: Adam at one rate for all trainable parameters, no clipping, no averaging.
 
     ``factors`` are on the rate, by a part of the parameters' names; the first that fits counts.
@@ -186,49 +222,62 @@ def stacked(arrays: Iterable[npt.NDArray[Any]]) -> Tensor:
     return torch.from_numpy(np.stack(list(arrays)))
 
 
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """Settings of a run.
+@checked_dataclass()
+class RunSettings(Checked):
+    """Settings of a run."""
 
-    Attributes:
-        out: folder for weights, checkpoints and logs.
-        steps: steps in all; a resumed run may change it, schedules follow `step / steps`.
-        seed: seed of everything random.
-        precision: number format, as Fabric calls it; `16-mixed` scales the loss.
-        accelerator: where it runs; auto is a GPU where there is one.
-        devices: number of GPUs of this machine, each with its own batches; under torchrun leave it out.
-        accumulate: batches, per device, whose gradients are averaged for one step, as if they were one batch;
-            for batches that a device has no room for.
-        workers: processes that prepare batches; 0 prepares them between the steps.
-        save_every: steps between two checkpoints.
-        log_every: steps between two lines of the log.
-        resume: continue the run in the output folder.
-        overwrite: throw away the run in the output folder.
-        until: stop after this step, to go on later with `--resume`; schedules stay as they are.
-        validate: scores a network in evaluation mode, higher is better; the best one is kept apart.
-        validate_every: steps between two validations.
-        report: called with each message, a line at a time.
-        origin: what the result depends on other than the recipe's name and the seed; a resumed run must have
-            the same. Empty for recipes that are not made of options.
-    """
+    out: Annotated[Path, option(flags="out,o")]
+    """Folder for weights, checkpoints and logs."""
 
-    out: Path
-    steps: Annotated[int, Ge(1)]
-    seed: int = 0
-    precision: Precision = "32-true"
-    accelerator: Accelerator = "auto"
-    devices: Annotated[int, Ge(1)] = 1
-    accumulate: Annotated[int, Ge(1)] = 1
-    workers: Annotated[int, Ge(0)] = 0
-    save_every: Annotated[int, Ge(1)] = 500
-    log_every: Annotated[int, Ge(1)] = 20
-    resume: bool = False
-    overwrite: bool = False
-    until: Annotated[int | None, Ge(1)] = None
+    steps: Annotated[int, option(ge=1)]
+    """Steps in all; a resumed run may change it, schedules follow `step / steps`."""
+
+    seed: int = option(0)
+    """Seed of everything random."""
+
+    precision: Precision = option("32-true")
+    """Number format, as Fabric calls it; `16-mixed` scales the loss."""
+
+    accelerator: Accelerator = option("auto", flags="device")
+    """Where it runs; auto is a GPU where there is one."""
+
+    devices: int = option(1, ge=1)
+    """Number of GPUs of this machine, each with its own batches; under torchrun leave it out."""
+
+    accumulate: int = option(1, ge=1)
+    """Batches, per device, whose gradients are averaged for one step, as if they were one batch; for batches
+    that a device has no room for."""
+
+    workers: int = option(0, ge=0)
+    """Processes that prepare batches; 0 prepares them between the steps."""
+
+    save_every: int = option(500, ge=1)
+    """Steps between two checkpoints."""
+
+    log_every: int = option(20, ge=1)
+    """Steps between two lines of the log."""
+
+    resume: bool = option(False)
+    """Continue the run in the output folder."""
+
+    overwrite: bool = option(False)
+    """Throw away the run in the output folder."""
+
+    until: int | None = option(None, ge=1)
+    """Stop after this step, to go on later with `--resume`; schedules stay as they are."""
+
     validate: Callable[[nn.Module], float] | None = None
-    validate_every: Annotated[int, Ge(1)] = 1000
+    """Scores a network in evaluation mode, higher is better; the best one is kept apart."""
+
+    validate_every: int = option(1000, ge=1)
+    """Steps between two validations."""
+
     report: Callable[[str], None] = print
+    """Called with each message, a line at a time."""
+
     origin: Mapping[str, str] = field(default_factory=dict)
+    """What the result depends on other than the recipe's name and the seed; a resumed run must have the same.
+    Empty for recipes that are not made of options."""
 
 
 def check_accelerator(name: str, devices: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
@@ -15,9 +14,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from segue.errors import CheckpointError
 from segue.layers.colours import image_statistics
 from segue.layers.mobilenet import InvertedResidual, MobileNetV2Trunk
+from segue.options import option
 from segue.weights import load, read_checkpoint
 from segue.weights.checkpoint import match
-from segue_train.recipe import CommonRecipe
+from segue_train.recipe import CommonRecipe, checked_dataclass
 
 N = TypeVar("N", bound=nn.Module)
 Scaling = Literal["unit", "imagenet"]
@@ -26,23 +26,23 @@ SHIPPED = Path("shipped")
 """Name of the shipped weights for ``--start``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@checked_dataclass(kw_only=True)
 class MobileNetRecipe(CommonRecipe):
-    """Beginning of the small networks, whose encoder is MobileNetV2.
-
-    Attributes:
-        backbone: MobileNetV2 in torchvision's layout, where there is nothing else to start from.
-        scaling: input that the backbone was trained with: ``unit`` is [-1, 1], ``imagenet`` torchvision's.
-        start: weights of this network to start from; `shipped` for those that come with segue.
-    """
+    """Beginning of the small networks, whose encoder is MobileNetV2."""
 
     average_decay: ClassVar[float | None] = 0.998
     # First blocks of the encoder, which do not learn, nor does the stem: gradients at strides 2 and 4 cost as
     # much as all the others together.
     frozen: ClassVar[int] = 3
-    backbone: Path | None = None
-    scaling: Scaling = "unit"
-    start: Path | None = None
+
+    backbone: Path | None = option(None, flags="init", kw_only=True)
+    """MobileNetV2 in torchvision's layout, where there is nothing else to start from."""
+
+    scaling: Scaling = option("unit", flags="init-scaling", kw_only=True)
+    """Input that the backbone was trained with: `unit` is [-1, 1], `imagenet` torchvision's."""
+
+    start: Path | None = option(None, kw_only=True)
+    """Weights of this network to start from; `shipped` for those that come with segue."""
 
     def started(self, name: str, network: N, encoder: MobileNetV2Trunk, new: tuple[str, ...] = ()) -> N:
         """The network ``name`` with its first weights; those called ``new...`` may be missing."""
@@ -63,7 +63,7 @@ class MobileNetRecipe(CommonRecipe):
 def load_mobilenet(trunk: MobileNetV2Trunk, path: Path, scaling: Scaling = "unit") -> None:
     """Fill a trunk in place from an ImageNet classifier in torchvision's layout.
 
-    Its input was in [-1, 1] (``unit``), or normalised by the ImageNet statistics, which the stem takes up.
+    Its input was in [-1, 1] (`unit`), or normalised by the ImageNet statistics, which the stem takes up.
     """
     state = read_checkpoint(path).tensors
     try:

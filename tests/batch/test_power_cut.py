@@ -24,9 +24,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="follows descrip
 
 def done_once(output: Path, source: Path) -> Task:
     order = JobConfig(
-        "foreground",
-        ("--model", "median", "--format", "png", "--format", "coco"),
-        str(output),
+        command="foreground",
+        options=("--model", "median", "--format", "png", "--format", "coco"),
+        output=str(output),
         scratch=output / ".segue-batch",
         batch="batch",
     )

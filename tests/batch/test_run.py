@@ -100,15 +100,15 @@ def test_a_batch_is_gone_on_with_only_if_that_is_asked_for(opened: Any, tmp_path
         run_tasks([task_of("c")], how, Watch())
     opened.fails = ()
     watch = Watch()
-    assert run_tasks([task_of("c")], replace(how, resume=True), watch) == 1
+    assert run_tasks([task_of("c")], how.model_copy(update={"resume": True}), watch) == 1
     assert sorted(opened.workers.given) == ["a", "c"], "a has no results here"
     assert any("a: its results are gone" in text for text in watch.said)
     assert opened.how.batch == first
-    assert run_tasks([], replace(how, retry_failed=True), Watch()) == 0
+    assert run_tasks([], how.model_copy(update={"retry_failed": True}), Watch()) == 0
     assert "b" in opened.workers.given
     for other in (
-        replace(how, resume=True, command="foreground"),
-        replace(how, resume=True, options=("--fit",)),
+        how.model_copy(update={"resume": True, "command": "foreground"}),
+        how.model_copy(update={"resume": True, "options": ("--fit",)}),
     ):
         with pytest.raises(SegueError, match="this batch was begun with"):
             run_tasks([], other, Watch())
@@ -139,7 +139,9 @@ def test_the_report_of_a_batch_replaces_only_its_own(opened: Any, tmp_path: Path
     report.unlink()
     for done in ("1 of 1", "2 of 2"):
         watch = Watch()
-        run_tasks([task_of(f"b{done[0]}")] if done[0] == "2" else [], replace(how, resume=True), watch)
+        run_tasks(
+            [task_of(f"b{done[0]}")] if done[0] == "2" else [], how.model_copy(update={"resume": True}), watch
+        )
         assert watch.said[-1] == "report: out/report.html"
         assert f"{done} videos are done" in report.read_text("utf-8")
 

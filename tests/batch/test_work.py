@@ -91,7 +91,10 @@ def test_a_video_gets_its_results_their_mark_and_a_image(
 def test_an_interrupted_video_goes_on_and_gives_the_same_bytes(
     video: Path, order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done(median(video), replace(order, output=str(tmp_path / "whole"), scratch=tmp_path / "other"))
+    done(
+        median(video),
+        order.model_copy(update={"output": str(tmp_path / "whole"), "scratch": tmp_path / "other"}),
+    )
     assert stopped_at_frame(2, median(video), order, monkeypatch).state == "queued"
     unfinished = tmp_path / "scratch/work" / key_of("in/clip")
     assert len(list((unfinished / "masks").glob("0*.png"))) == 3
@@ -231,7 +234,7 @@ def test_a_video_that_cannot_be_done_is_reported_in_one_line_without_secrets(
 def test_a_video_whose_memory_ran_out_goes_on_from_what_is_saved(
     video: Path, order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = replace(order, output=str(tmp_path / "whole"))
+    whole = order.model_copy(update={"output": str(tmp_path / "whole")})
     (tmp_path / "whole").mkdir()
     done(median(video), whole)
     step, left, steps = ForegroundSession.step, [3], list[int]()

@@ -176,7 +176,7 @@ def test_what_cannot_be_reproduced_is_said_on_one_line(command: Command, davis: 
     for arguments, words in (
         (("xmem",), "no tables of 'xmem' are known; choose from stm"),
         (("stm", "table-9"), "stm has no table 'table-9'"),
-        (("stm", "--data", "davis"), "--data davis: give NAME=PATH with NAME one of "),
+        (("stm", "--data", "davis"), "--data davis: give NAME=PATH"),
         (("stm", "--weights", "davis=x"), "--weights davis=x: give NAME=PATH"),
         (("stm", "--row", "every frame"), "no row is called 'every frame'; there are STM"),
         (("stm", "davis-2017", "--data", f"davis={tmp_path / 'none'}", "--model", "stcn-lite"), "no folder"),
@@ -275,11 +275,11 @@ def test_finished_rows_are_told_when_the_table_is_interrupted(
     order += ("--row", "first frame only", "--row", "previous frame only", "-o", "out", "--json", "out.json")
     done: list[str] = []
 
-    def interrupted(request: Any, running: JobConfig, videos: Any) -> int:
+    def interrupted(request: Any, running: JobConfig, template: Any, videos: Any) -> int:
         if done:
             raise typer.Exit(130)
         done.append(running.output)
-        return run_videos(request, running, videos)
+        return run_videos(request, running, template, videos)
 
     monkeypatch.setattr(reproduce, "FACE", replace(reproduce.FACE, run_videos=interrupted))
     outcome = command(*order)

@@ -62,6 +62,10 @@ def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -
     checked = run(site, "data", "check", tmp_path / "data", "--kind", "outlines")
     assert checked.returncode == 0, checked.stderr
     assert "walk\t3\t3" in checked.stdout
+    image = tmp_path / "data/walk/images/00000.png"
+    assert run(site, "brightness", image).stdout == "400\n"
+    assert run(site, "brightness", image, "--limit", 241).stdout == "0\n"
+    assert run(site, "brightness", image, "--limit", 256).returncode == 2
 
 
 @pytest.mark.parametrize(("name", "most"), [("network", 40), ("detector", 13), ("sink", 12), ("data", 12)])

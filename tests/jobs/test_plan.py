@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from segue.cli.reproduce import FACE, read
+from segue.cli.reproduce import FACE
 from segue.errors import (
     CheckpointError,
     PromptError,
@@ -24,11 +25,12 @@ from segue.jobs.values import (
     TrackJob,
     VideoJob,
     VideoSource,
+    checked,
 )
 from segue.masks import write_index_mask
 from segue.reproduce import tables_of
 from segue.reproduce.asked import How
-from segue.reproduce.rows import plan_table
+from segue.reproduce.rows import do_table, plan_table
 from segue.types import MaskPrompt
 from segue.video.images import write_image
 from tests.cli.running import FRAMES, MASKS
@@ -125,9 +127,8 @@ ROWS = ["first frame only", "previous frame only"]
 def planned(davis: Path, output: Path, **options: Any) -> list[str | None]:
     """What is wrong with two rows of STM's table of memories before one of them starts."""
     tables = tables_of("stm", ["memory"])
-    plain = dict.fromkeys(("weights", "run"))
-    given = {**plain, "data": [f"davis={davis}"], "rows": ROWS, "model": "stcn-lite", **options}
-    how = How(output=output, model="stcn-lite", workers=1, **read(tables, given))
+    given = {"data": [f"davis={davis}"], "rows": ROWS, "model": "stcn-lite", "workers": 1, **options}
+    how = checked(How, {"output": output, **given}).for_tables(tables)
     rows = plan_table(tables[0], how, FACE).rows
     assert not any(row.lacks for row in rows)
     return [row.ended for row in rows]
@@ -150,6 +151,29 @@ def test_a_row_that_cannot_be_done_is_found_before_the_first_one(
     last = planned(davis, tmp_path / "out", **wrong)[-1]
     assert last is not None
     assert re.search(message, last)
+
+
+def test_the_options_of_a_row_are_read_once_and_its_job_is_kept(davis: Path, tmp_path: Path) -> None:
+    made: list[VideoJob] = []
+
+    def template(*given: Any) -> VideoJob:
+        made.append(FACE.template(*given))
+        return made[-1]
+
+    def run_videos(request: Any, how: Any, job: VideoJob, adapt: Any) -> int:
+        assert job is made[-1]
+        raise SegueError("far enough")
+
+    (table,) = tables_of("stm", ["memory"])
+    how = How(data={"davis": davis}, output=tmp_path / "out", model="stcn-lite", run=["--device cpu"])
+    face = replace(FACE, template=template, run_videos=run_videos)
+    plan = plan_table(table, how.model_copy(update={"rows": {"previous-frame-only"}}), face)
+    (row,) = do_table(plan).rows
+    assert row.ended == "far enough"
+    (job,) = made
+    assert isinstance(job, TrackJob)
+    assert (job.model.name, job.device, job.outputs.formats) == ("stcn-lite", "cpu", ("png",))
+    assert (job.options.include_last, job.options.mem_every, job.options.memory_policy) == (False, 1, "fifo")
 
 
 def test_a_batch_of_a_row_that_is_there_stops_all_rows(davis: Path, tmp_path: Path) -> None:

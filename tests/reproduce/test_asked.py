@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from segue.cli.reproduce import read
 from segue.cli.running import check_training
 from segue.errors import SegueError
+from segue.jobs.values import checked
 from segue.registry import DATASETS, DETECTORS, MODELS
 from segue.reproduce import TABLES, Table, tables_of
 from segue.reproduce.asked import How
@@ -20,8 +19,7 @@ from segue.weights import write_checkpoint
 
 
 def asked(tables: list[Table], output: Path, **given: list[str]) -> How:
-    nothing: dict[str, Any] = dict.fromkeys(("data", "weights", "rows", "run", "model"))
-    return How(output=output, **read(tables, nothing | given))
+    return checked(How, {"output": output, **given}).for_tables(tables)
 
 
 def test_options_are_for_all_or_for_a_network_or_a_row(tmp_path: Path) -> None:
@@ -42,9 +40,8 @@ def test_options_are_for_all_or_for_a_network_or_a_row(tmp_path: Path) -> None:
 
 
 def test_a_network_that_is_not_known_ends_before_anything_runs() -> None:
-    given = dict.fromkeys(("data", "weights", "rows", "run"))
     with pytest.raises(SegueError, match="nonet"):
-        read(tables_of("stm", ["memory"]), given | {"model": "nonet"})
+        How(model="nonet").for_tables(tables_of("stm", ["memory"]))
 
 
 def commands(texts: list[str]) -> list[list[str]]:

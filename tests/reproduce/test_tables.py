@@ -58,7 +58,7 @@ def test_half_a_data_set_is_run_and_the_rest_is_named(tmp_path: Path) -> None:
     (table,) = tables_of("stm", ["davis-2017"])
 
     def videos_of(table: Table, root: Path) -> tuple[list[str] | None, list[str]]:
-        request, remarks = request_of(table, How({"davis": root}, {}, tmp_path / "out"))
+        request, remarks = request_of(table, How(data={"davis": root}, output=tmp_path / "out"))
         assert request is not None
         return request.sequences, remarks
 
@@ -84,7 +84,7 @@ def test_half_a_data_set_is_run_and_the_rest_is_named(tmp_path: Path) -> None:
 def test_data_of_another_edition_are_not_taken_for_those_of_a_table(tmp_path: Path) -> None:
     this, other = tables_of("ms-sts", ["ytvis-2021", "ytvis-2019"])
     root = save_ytvis(tmp_path / "vis", YOUTUBE_VIS_2021, length=1, split="valid")
-    how = How({"ytvis": root}, {}, tmp_path / "out")
+    how = How(data={"ytvis": root}, output=tmp_path / "out")
     assert request_of(this, how) == (Request(data=root, dataset="ytvis", subset="valid"), [])
     assert request_of(other, how) == (
         None,
@@ -94,7 +94,7 @@ def test_data_of_another_edition_are_not_taken_for_those_of_a_table(tmp_path: Pa
         ],
     )
     own = save_ytvis(tmp_path / "own", {1: "bright", 2: "dark"}, length=1, split="valid")
-    assert request_of(other, How({"ytvis": own}, {}, tmp_path / "out"))[0] is not None
+    assert request_of(other, How(data={"ytvis": own}, output=tmp_path / "out"))[0] is not None
 
 
 def test_rendered_clips_without_the_part_that_is_scored_leave_their_table_out(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_rendered_clips_without_the_part_that_is_scored_leave_their_table_out(tm
     (table,) = tables_of("mustan", ["context"])
     root = save_scene(tmp_path / "isd" / "train", "", "a", frames=1).parent.parent
     (root / "index.csv").write_text("scene_id,split\na,train\n")
-    how = How({"isd": root}, {}, tmp_path / "out")
+    how = How(data={"isd": root}, output=tmp_path / "out")
     text = f"{root} has no clips of the part test; give its folder with --data isd=FOLDER"
     assert request_of(table, how) == (None, [text])
 
@@ -111,7 +111,7 @@ def test_a_folder_without_videos_is_refused_before_anything_is_trained(tmp_path:
     (table,) = tables_of("mustan", ["sbi2015"])
     for name, text in (("none", "no folder"), ("", "holds no video of SBI2015")):
         with pytest.raises(DatasetError, match=text):
-            request_of(table, How({"sbi": tmp_path / name}, {}, tmp_path / "out"))
+            request_of(table, How(data={"sbi": tmp_path / name}, output=tmp_path / "out"))
 
 
 def test_percentiles_are_those_of_the_known_values(tmp_path: Path) -> None:

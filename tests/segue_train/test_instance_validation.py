@@ -71,4 +71,4 @@ def test_videos_without_objects_are_refused(tmp_path: Path) -> None:
     head, _, tail = text.partition('"annotations": ')
     (root / "train.json").write_text(head + '"annotations": [], ' + tail[tail.index('"categories"') :])
     with pytest.raises(DatasetError, match="no annotated object"):
-        Tubes([], validate=root / "train.json").validation([], {}, 180)
+        Tubes(data=[], validation_data=root / "train.json").validation([], {}, 180)

@@ -143,7 +143,10 @@ def test_one_fgsegnet_learns_from_several_scenes(root: Path, tmp_path: Path, see
     [
         ("--depth", "no video brings depth maps"),
         ("--validate", "--exclude or --fold"),
-        *((f"--size={size}", f"--size is {size}") for size in ("240", "axb", "-1x40", "240x")),
+        *(
+            (f"--size={size}", f"size is '{size}', but must be height and width")
+            for size in ("240", "axb", "-1x40", "240x")
+        ),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from segue.cli.options import Options
 from segue.errors import CheckpointError, TrainingError
 from segue.models.stcn import STCN, STCNLite
 from segue.weights import load, write_checkpoint
 from segue_train.clips import ClipBatches, ClipShape
 from segue_train.footage import Material, gather
+from segue_train.recipe import CommonRecipe, RunSettings
 from segue_train.recipes import stcn
+from segue_train.recipes.cutie import CutieRecipe
+from segue_train.recipes.prompt import PromptRecipe
 from segue_train.recipes.stcn import STCNRecipe
 from segue_train.recipes.stcn_lite import STCNLiteRecipe
+from segue_train.recipes.stm import STMRecipe
+from segue_train.recipes.xmem import XMemRecipe
 from tests.segue_train.making import write_all
 
 
@@ -108,6 +116,29 @@ def test_trunks_start_from_torchvision_names(tmp_path: Path) -> None:
 def test_unfit_sizes_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(TrainingError, match="must be"):
         STCNRecipe(3, [], **settings)  # type: ignore[arg-type]
+
+
+def test_a_value_of_a_recipe_or_a_run_is_checked_where_it_is_given(tmp_path: Path) -> None:
+    recipe = STCNRecipe(3, [], init=tmp_path, batch=2)
+    assert (recipe.stage, recipe.init, recipe.rate) == (3, tmp_path, stcn.RATE)
+    assert replace(recipe, rate=1e-3) == STCNRecipe(3, [], init=tmp_path, batch=2, rate=1e-3)
+    wrong: Any = Path("mobilenet.safetensors")
+    with pytest.raises(TrainingError, match="reading"):  # the weights are given as the third argument
+        STCNLiteRecipe([], [], wrong)
+    with pytest.raises(TrainingError, match="batch is 0, but must be at least 1"):
+        replace(recipe, batch=0)
+    with pytest.raises(TrainingError, match="steps is 0, but must be at least 1"):
+        RunSettings(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    "kind", [STCNRecipe, STMRecipe, XMemRecipe, CutieRecipe, STCNLiteRecipe, PromptRecipe]
+)
+def test_every_option_of_a_recipe_says_what_it_is(kind: type[CommonRecipe]) -> None:
+    shown = {place[-1]: item.annotation.__metadata__[0] for place, item in Options(kind).parameters()}
+    assert all(info.help for info in shown.values())
+    assert "start" in shown
+    assert not shown.keys() & {"footage", "videos", "stills", "groups", "name"}
 
 
 def test_a_further_training_of_stcn_lite_starts_from_weights_of_it_alone(tmp_path: Path) -> None:

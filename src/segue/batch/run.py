@@ -77,11 +77,12 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
     if how.address is None:  # else networks are read on other machines
         # Sources and mask files are not looked for: one that is missing costs its own line, not the batch.
         check_needs(jobs_of(tasks), sources=False)
-    how = replace(
-        how,
-        output=how.output if is_url(how.output) else str(Path(how.output).absolute()),
-        scratch=(how.scratch or home).absolute(),
-        folder=str(Path.cwd()),
+    how = how.model_copy(
+        update={
+            "output": how.output if is_url(how.output) else str(Path(how.output).absolute()),
+            "scratch": (how.scratch or home).absolute(),
+            "folder": str(Path.cwd()),
+        }
     )
     with locked([home / LEDGER]), Ledger(home / LEDGER) as ledger:
         with writing(home):
@@ -91,7 +92,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
         remove_partial(home.parent, home.parent / REPORT)
         if not (home / IDENTITY).exists():
             write_complete(home / IDENTITY, token_hex(16).encode())
-        how = replace(how, batch=(home / IDENTITY).read_text("utf-8"))
+        how = how.model_copy(update={"batch": (home / IDENTITY).read_text("utf-8")})
         if not is_url(how.output):
             mine = () if how.shard is None else (key_of(how.batch),)  # other parts may be at work
             shutil.rmtree(Path(how.output, MOVING, *mine), ignore_errors=True)
@@ -157,7 +158,7 @@ def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
     # Jobs that name a device run there: their processes see all GPUs.
     named = {job.device for job in jobs_of(tasks)} - {None, "cuda"}
     if how.address is not None:
-        return RayTasks(replace(how, gpus=0) if named == {"cpu"} else how, how.address)
+        return RayTasks(how.model_copy(update={"gpus": 0}) if named == {"cpu"} else how, how.address)
     gpus = [] if named else gpus_of(how)
     cores = max(1, (os.cpu_count() or 1) // (how.threads or 1))
     count = how.workers or (how.per_gpu if named - {"cpu"} else len(gpus) * how.per_gpu or cores)

@@ -8,13 +8,12 @@ import shutil
 import socket
 import time
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import numpy as np
-from annotated_types import Ge
 from PIL import Image as PillowImage
 
 from segue import jobs, weights
@@ -27,6 +26,7 @@ from segue.errors import OutOfMemoryError, ResumeError, SegueError, memory_error
 from segue.jobs.observer import Observer
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob
 from segue.masks import overlay
+from segue.options import FilePath, OptionModel, option
 from segue.system import finish_removal, remove_folder
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video.addresses import is_url
@@ -41,47 +41,59 @@ MEMORY_ADVICE = "take fewer --workers or a smaller --short-side; --retry-failed 
 """What to do about a worker whose memory runs out."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobConfig:
-    """Job and settings for every video of a batch.
+class JobConfig(OptionModel):
+    """Job and settings for every video of a batch."""
 
-    Attributes:
-        command: what is done with each video: track, foreground or instances.
-        options: options of that command, for every video.
-        output: folder or address of the results.
-        workers: number of workers.  [default: one a GPU; without GPUs one a core]
-        threads: threads of each worker.  [default: the cores, shared; 1 on a cluster]
-        gpus: number of GPUs to use; 0 uses none.  [default: all]
-        per_gpu: workers on each GPU.
-        address: Ray cluster: auto, ray://HOST:10001, HOST:6379, or local.
-        shard: I/N, the I-th of N parts of the videos, from 1; each process of a job array does one.
-        tries: a video has failed after this many of its workers died.
-        scratch: folder on each machine for unfinished results.  [default: in the output]
-        resume: continue the batch of this output.
-        retry_failed: go on, and try again what has failed.
-        json_lines: progress as one JSON object a line on standard output.
-        batch: identity of the batch, by which it knows its own results.
-        folder: folder in which relative paths begin.
-        own_process: with one worker videos are done in the process of the caller.
-    """
+    command: str = option("track", flags="do")
+    """What is done with each video: track, foreground or instances."""
 
-    command: str = "track"
     options: tuple[str, ...] = ()
-    output: str = "segue-out"
-    workers: Annotated[int | None, Ge(1)] = None
-    threads: Annotated[int | None, Ge(1)] = None
-    gpus: Annotated[int | None, Ge(0)] = None
-    per_gpu: Annotated[int, Ge(1)] = 1
-    address: str | None = None
-    shard: str | None = None
-    tries: Annotated[int, Ge(1)] = 3
-    scratch: Path | None = None
-    resume: bool = False
-    retry_failed: bool = False
-    json_lines: bool = False
+    """Options of that command, for every video."""
+
+    output: str = option("segue-out", flags="output,out,o")
+    """Folder or address of the results."""
+
+    workers: int | None = option(None, ge=1)
+    """Number of workers.  [default: one a GPU; without GPUs one a core]"""
+
+    threads: int | None = option(None, ge=1)
+    """Threads of each worker.  [default: the cores, shared; 1 on a cluster]"""
+
+    gpus: int | None = option(None, ge=0)
+    """Number of GPUs to use; 0 uses none.  [default: all]"""
+
+    per_gpu: int = option(1, ge=1)
+    """Workers on each GPU."""
+
+    address: str | None = option(None)
+    """Ray cluster: auto, ray://HOST:10001, HOST:6379, or local."""
+
+    shard: str | None = option(None)
+    """I/N, the I-th of N parts of the videos, from 1; each process of a job array does one."""
+
+    tries: int = option(3, ge=1)
+    """A video has failed after this many of its workers died."""
+
+    scratch: FilePath | None = option(None)
+    """Folder on each machine for unfinished results.  [default: in the output]"""
+
+    resume: bool = option(False)
+    """Continue the batch of this output."""
+
+    retry_failed: bool = option(False)
+    """Go on, and try again what has failed."""
+
+    json_lines: bool = option(False)
+    """Progress as one JSON object a line on standard output."""
+
     batch: str = ""
+    """Identity of the batch, by which it knows its own results."""
+
     folder: str = "."
+    """Folder in which relative paths begin."""
+
     own_process: bool = False
+    """With one worker videos are done in the process of the caller."""
 
 
 class ProgressRecorder(Observer):

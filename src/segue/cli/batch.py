@@ -31,9 +31,8 @@ from segue.cli.options import Options, Values, command
 from segue.cli.running import parse_job
 from segue.errors import SegueError
 from segue.inputs import printable
-from segue.jobs.values import Job, TrackJob, check_prompts
+from segue.jobs.values import Job, TrackJob, check_prompts, checked
 from segue.notices import notice
-from segue.options import value_of
 from segue.reports.terminal import bars, interruptible
 
 WORKERS_OWN = ("--output", "-o", "--overwrite", "--resume", "--quiet", "-q")  # each worker sets them
@@ -69,6 +68,16 @@ class BatchCommand(TyperCommand):
         super().parse_args(ctx, mine)
         ctx.args = theirs
         return theirs
+
+
+def value_of(words: Sequence[str], name: str) -> str | None:
+    """The value that an option has among the words of a command line; None where it is not there."""
+    for place, word in enumerate(words):
+        if word == name and place + 1 < len(words):
+            return words[place + 1]
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return None
 
 
 def _options(params: Iterable[Any]) -> dict[str, bool]:
@@ -115,11 +124,11 @@ def _batch(
 
         segue batch s3://bucket/videos --do instances -o s3://bucket/results --address ray://head:10001
     """
-    how = JobConfig(**running, options=tuple(context.args))
+    how = checked(JobConfig, {**running, "options": context.args})
     if report:
         typer.echo(f"report: {printable(str(merge_reports(how.output)))}", err=True)
     if status or report:
-        _report(replace(how, shard=None))
+        _report(how.model_copy(update={"shard": None}))
         return
     if not sources and not (how.resume or how.retry_failed):
         raise SegueError("say which videos: a folder, a pattern, videos, or a list")
@@ -127,15 +136,7 @@ def _batch(
         raise typer.Exit(1)
 
 
-batch = command(
-    _batch,
-    Options(
-        JobConfig,
-        "command:do output:output,o workers threads gpus per_gpu address shard tries scratch resume "
-        "retry_failed json_lines",
-    ),
-    kind=BatchCommand,
-)
+batch = command(_batch, Options(JobConfig), kind=BatchCommand)
 
 
 def do_tasks(tasks: Sequence[Task], how: JobConfig) -> int:
@@ -197,11 +198,11 @@ def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
     return found
 
 
-def job_of(name: str, words: Sequence[str]) -> Job:
+def job_of(name: str, words: Sequence[str], **defaults: Any) -> Job:
     """The job that a command line means for videos whose outputs and progress the batch sets."""
     if own := sorted({word.partition("=")[0] for word in words}.intersection(WORKERS_OWN)):
         raise SegueError(f"{own[0]} is set for each video by the batch; leave it out of its options")
-    job = parse_job(name, words)
+    job = parse_job(name, words, **defaults)
     check_single_files(job)
     return job
 

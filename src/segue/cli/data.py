@@ -41,7 +41,7 @@ def check(
 
         segue data check DAVIS --kind davis --json davis.json
     """
-    files = Files(json=json_file)
+    files = Files(json_file=json_file)
     files.check()
     with progress("checking") as show:
         found = check_data(root, kind, progress=show)

@@ -20,11 +20,18 @@ from segue.reports.terminal import interruptible, print_table
 from segue.video.partial import prepare, write_complete
 
 
+class FrameDetector(DetectorConfig):
+    """What finds the objects of one frame."""
+
+    weights: FilePath | None = option(None, "Advanced")
+    """Weight file of the detector."""
+
+
 class DetectOptions(OptionModel):
     """Options of ``segue detect``."""
 
     source: VideoSource
-    finding: DetectorConfig = DetectorConfig()
+    finding: FrameDetector = FrameDetector()
     outputs: Outputs = Outputs()
     json_file: FilePath | None = option(None, "Output", "json")
     """Write the objects as JSON into this file."""
@@ -100,18 +107,18 @@ detect = command(
     Options(
         DetectOptions,
         without=(
-            *("end", "stride", "duration", "max-size", "on-damage", "when-late", "text-at", "auto-every"),
-            *("format", "side-by-side", "rotate", "resume"),
+            *("source.end", "source.stride", "source.duration", "source.max_size", "source.on_damage"),
+            *("source.when_late", "finding.frames", "finding.every"),
+            *("outputs.formats", "outputs.side_by_side", "outputs.rotate", "outputs.resume"),
         ),
         help={
-            "source": "Image, video, image folder, glob, camera or address.",
-            "output": "Output folder.  [default: segue-out/NAME]",
-            "start": "Frame of a video: 250, 12.5s or 1:30.",
-            "with": f"What finds the objects: {', '.join(DETECTORS.names)}.  [default: motion; with `--text` "
-            "nanodet, or an open-vocabulary detector of the user's cache]",
-            "text": 'Phrases to look for, such as "person, red car".',
-            "refine": "What draws the mask to the edges.  [default: crf, for boxes network]",
+            "source.place": "Image, video, image folder, glob, camera or address.",
+            "outputs.folder": "Output folder.  [default: segue-out/NAME]",
+            "source.start": "Frame of a video: 250, 12.5s or 1:30.",
+            "finding.name": f"What finds the objects: {', '.join(DETECTORS.names)}.  [default: motion; with "
+            "`--text` nanodet, or an open-vocabulary detector of the user's cache]",
+            "finding.text": 'Phrases to look for, such as "person, red car".',
+            "finding.refine": "What draws the mask to the edges.  [default: crf, for boxes network]",
         },
-        flags={"detector-weights": "weights"},
     ),
 )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from segue.cli.options import Options, Values, command
 from segue.datasets.catalogue import completed
 from segue.entries import DatasetEntry, ScoreHelp
+from segue.jobs.values import checked
 from segue.metrics.compare import compare as compare_evaluations
-from segue.metrics.data_sets import OPTIONS, Request, data_sets
+from segue.metrics.data_sets import MaskRequest, Request, data_sets
 from segue.naming import distinct_ends
+from segue.options import FilePath, OptionModel, option
 from segue.registry import DATASETS
 from segue.reports import comparison_values, evaluation_values, write_comparison, write_csv, write_report
 from segue.reports.terminal import Files, print_comparison, print_evaluation, progress
@@ -25,12 +27,11 @@ app = typer.Typer(
 )
 
 
-def _offered(names: str) -> str:
-    """Attributes of a request with the names of their options."""
-    return " ".join(f"{name}:{OPTIONS[name]}" if name in OPTIONS else name for name in names.split())
+class Results(OptionModel):
+    """The results that are scored."""
 
-
-def _results(results: Path) -> None: ...
+    results: FilePath = option(flags="results!")
+    """Results, of the kind that the data set has."""
 
 
 _RESULTS: dict[str | None, str] = {
@@ -56,8 +57,8 @@ def _command(name: str, entry: DatasetEntry | None) -> Callable[..., None]:
     )
 
     def score(given: Values, options: Values, output: Values) -> None:
-        request, files = Request(dataset=name, **options), Files(**output)
-        results = given["results"]
+        request, files = checked(kind, {"dataset": name, **options}), checked(Files, output)
+        results = checked(Results, given).results
         files.check(results, request.data)
         with progress(results.name) as show:
             evaluation = request.score(results, show)
@@ -71,18 +72,17 @@ def _command(name: str, entry: DatasetEntry | None) -> Callable[..., None]:
 
     score.__doc__ = _help(name, about)
     options = "sequences threshold missing workers" if entry is None else entry.options or ""
-    part = None if entry is None else entry.part
+    part, kind = None if entry is None else entry.part, Request if "threshold" in options else MaskRequest
     return command(
         score,
-        Options(_results, "results!", help={"results": _RESULTS[None if entry is None else entry.labels]}),
+        Options(Results, help={"results": _RESULTS[None if entry is None else entry.labels]}),
         Options(
-            Request,
-            _offered(f"data {options}"),
-            {} if part is None else {"subset": part},
-            {} if "threshold" in options else {"missing": Literal["error", "empty"]},
-            {} if about.part is None else {"subset": about.part},
+            kind,
+            only=["data", *options.split()],
+            defaults={} if part is None else {"subset": part},
+            help={} if about.part is None else {"subset": about.part},
         ),
-        Options(Files, "json csv report" if about.csv else "json report"),
+        Options(Files, without=["submission"] if about.csv else ["csv", "submission"]),
     )
 
 
@@ -109,7 +109,7 @@ def _compare(
 
         segue compare old/ new/ --data CDnet2014 --dataset cdnet --sequence shadow --report difference.html
     """
-    files, request = Files(**output), Request(**options)
+    files, request = checked(Files, output), checked(Request, options)
     files.check(first, second, request.data)
     evaluations = []
     for results in (first, second):
@@ -125,9 +125,6 @@ def _compare(
 
 compare = command(
     _compare,
-    Options(
-        Request,
-        _offered("data dataset subset sequences task year seen threshold training_frames missing workers"),
-    ),
-    Options(Files, "json report"),
+    Options(Request),
+    Options(Files, without=["csv", "submission"]),
 )

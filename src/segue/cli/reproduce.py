@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from segue.cli.options import Options, Values, command
 from segue.cli.run import run_videos, score_videos, template_of
 from segue.errors import SegueError
+from segue.jobs.values import checked
 from segue.naming import first_few
 from segue.notices import notice
-from segue.registry import DATASETS, DETECTORS, MODELS
 from segue.reports.terminal import Files, print_remarks, print_table, print_title
 from segue.reproduce import TABLES, Table, tables_of
 from segue.reproduce.asked import How
@@ -63,9 +61,8 @@ def _reproduce(
         segue reproduce stcn-report davis --data davis=DAVIS --weights stcn=stcn.safetensors
         --row "ground truth"
     """
-    files, tables = Files(**written), TABLES if paper is None else tables_of(paper, table or ())
-    options["output"] = options["output"] or Path("segue-out") / (paper or "")
-    how = How(**{**options, **read(tables, options)})
+    files, tables = checked(Files, written), TABLES if paper is None else tables_of(paper, table or ())
+    how = checked(How, {"output": Path("segue-out") / (paper or ""), **options}).for_tables(tables)
     if paper is None or listed:
         _list(tables, how)
         return
@@ -89,16 +86,7 @@ def _reproduce(
 
 FACE = Face(template_of, run_videos, score_videos, partial(typer.echo, err=True))
 
-reproduce = command(
-    _reproduce,
-    Options(
-        How,
-        "data weights output:output,out,o rows:row model subset:set sequences:sequence run workers resume",
-        {"data": None, "weights": None, "output": None, "run": None},
-        dict.fromkeys(("data", "weights", "rows", "run"), list[str] | None) | {"output": Path | None},
-    ),
-    Options(Files, "json"),
-)
+reproduce = command(_reproduce, Options(How), Options(Files, only=["json_file"]))
 
 
 def _list(tables: Iterable[Table], how: How) -> None:
@@ -127,51 +115,3 @@ def _print(table: Table, cells: Mapping[str, Sequence[str]], remarks: Iterable[s
     headings = (*table.measures, *(f"published {name}" for name in table.headings))
     print_table(("", *headings), cells.items())
     print_remarks(remarks)
-
-
-def read(tables: Sequence[Table], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of :class:`How` of what is typed for these tables: its lists of texts, and the ``model``."""
-    if given["model"] is not None:
-        MODELS.find(given["model"])
-    rows = [(row, row.model or given["model"] or table.model) for table in tables for row in table.rows]
-    titles = {name: row.key for row, _ in rows for name in (row.name, row.key)}
-    starts = [row.training.start.weights for row, _ in rows if row.training and row.training.start]
-    folders = _pairs("data", given["data"], DATASETS.names)
-    places = dict.fromkeys((*titles.values(), *starts, *MODELS.names, *DETECTORS.names))
-    if wrong := [name for name in given["rows"] or () if name not in titles]:
-        raise SegueError(f"no row is called {wrong[0]!r}; there are {'; '.join(titles)}")
-    return {
-        "data": {name: Path(folder) for name, folder in folders.items()},
-        "weights": _pairs("weights", given["weights"], places),
-        "rows": frozenset(titles[name] for name in given["rows"]) if given["rows"] else None,
-        "run": tuple(_options(given["run"], titles | {model: model for _, model in rows})),
-    }
-
-
-def _pairs(kind: str, texts: Sequence[str] | None, known: Iterable[str]) -> dict[str, str]:
-    """Places by name, of texts ``NAME=PLACE``."""
-    names, pairs = tuple(known), {}
-    for text in texts or ():
-        name, _, place = text.partition("=")
-        if name not in names or not place:
-            raise SegueError(f"--{kind} {text}: give NAME=PATH with NAME one of {', '.join(names)}")
-        pairs[name] = place
-    return pairs
-
-
-def _options(texts: Sequence[str] | None, names: Mapping[str, str]) -> Iterable[tuple[str | None, str]]:
-    """Options to hand on, of texts ``OPTIONS`` or ``NAME=OPTIONS``; the first of a pair says for whom."""
-    for text in texts or ():
-        match = re.fullmatch(r"([^=-][^=]*)=(.*)", text, re.DOTALL)
-        if match is not None and match[1] not in names:
-            raise SegueError(
-                f"--run {text}: no row or network is called {match[1]}; choose from {', '.join(names)}"
-            )
-        words = text if match is None else match[2]
-        try:
-            first = [*shlex.split(words), "-"][0]
-        except ValueError as error:
-            raise SegueError(f"--run {text}: {error}") from None
-        if not first.startswith("-"):
-            raise SegueError(f"--run {text}: give options, which begin with a dash, or NAME=OPTIONS")
-        yield None if match is None else names[match[1]], words

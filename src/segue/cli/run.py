@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,10 @@ from segue.dataset_runs.protocols import (
     score_run,
     scored_here,
     tasks_of,
+    to_be_scored,
 )
 from segue.dataset_runs.submission import check_served, write_submission
-from segue.jobs.values import Job
+from segue.jobs.values import VideoJob, checked
 from segue.metrics.data_sets import Request, data_sets
 from segue.metrics.evaluation import Evaluation
 from segue.notices import notice
@@ -38,7 +39,15 @@ class RunCommand(BatchCommand):
         return protocol_of(name).command
 
 
-def _run(asked: Values, running: Values, written: Values, *, context: typer.Context) -> None:
+def _run(
+    asked: Values,
+    running: Values,
+    written: Values,
+    *,
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(help="Name of the data set.", show_default=False)],
+    root: Annotated[Path, typer.Argument(help="Folder of the data set.", show_default=False)],
+) -> None:
     """Run a model over a whole data set by its protocol, and score it.
 
     DATASET is davis, folder (DAVIS's layout), something, ytvos, cdnet, sbi, lasiesta, limu, hofam
@@ -56,12 +65,12 @@ def _run(asked: Values, running: Values, written: Values, *, context: typer.Cont
 
         segue run ytvos YouTubeVOS --set valid --model stcn --short-side 480 -o results --submission stcn.zip
     """
-    request, files = Request(**asked), Files(**written)
-    how = JobConfig(**running, options=tuple(context.args))
+    request = checked(Request, {"dataset": dataset, "data": root, **asked})
+    files, how = checked(Files, written), checked(JobConfig, {**running, "options": context.args})
     files.check(request.data)
     if files.submission is not None:
         check_served(request)
-    failed = run_videos(request, how)
+    failed = run_videos(request, how, template_of(request, how))
     if files.submission is not None:
         write_submission(files.submission, request, Path(how.output))
     if scored_here(request):
@@ -78,42 +87,35 @@ def _run(asked: Values, running: Values, written: Values, *, context: typer.Cont
 
 run = command(
     _run,
-    Options(
-        Request,
-        "dataset! data:root! subset:set sequences:sequence year",
-        {"dataset": ...},
-        help={"dataset": "Name of the data set."},
-    ),
+    Options(Request, only=["subset", "sequences", "year"]),
     Options(
         JobConfig,
-        "output:output,out,o workers resume",
-        {"output": ...},
-        help={
-            "output": "Folder of the results.",
-            "workers": "Number of workers.  [default: one a GPU; without GPUs one a core]",
-            "resume": "Go on with an interrupted run.",
-        },
+        only=["output", "workers", "resume"],
+        defaults={"output": ...},
+        help={"output": "Folder of the results.", "resume": "Go on with an interrupted run."},
     ),
-    Options(Files, "json submission"),
+    Options(Files, only=["json_file", "submission"]),
     kind=RunCommand,
 )
 
 
 def run_videos(
-    request: Request, how: JobConfig, adapt: Callable[[Iterator[Task]], Iterable[Task]] = iter
+    request: Request,
+    how: JobConfig,
+    template: VideoJob,
+    adapt: Callable[[Iterator[Task]], Iterable[Task]] = iter,
 ) -> int:
-    """Run a model over the videos of a request, changed by ``adapt``; gives how many of them failed."""
-    template = template_of(request, how)
+    """Run a job over the videos of a request, changed by ``adapt``; gives how many of them failed."""
     tasks = tasks_of(request, Path(how.output), template, adapt)
-    return do_tasks(tasks, replace(how, command=template.kind))
+    return do_tasks(tasks, how.model_copy(update={"command": template.kind}))
 
 
-def template_of(request: Request, how: JobConfig) -> Job:
+def template_of(request: Request, how: JobConfig) -> VideoJob:
     """The job of every video of a request, as the options say; its source is still to be named."""
     protocol = protocol_of(request.dataset)
-    model = [] if protocol.model is None else ["--model", protocol.model]  # the last one counts
-    scored = ["--whole"] if protocol.format is None else ["--format", protocol.format]
-    return job_of(protocol.command, ["", *model, *how.options, *scored])
+    defaults: dict[str, Any] = {} if protocol.model is None else {"model": protocol.model}
+    job = job_of(protocol.command, ["", *how.options], whole=protocol.format is None, **defaults)
+    return to_be_scored(job, protocol)
 
 
 def score_videos(request: Request, how: JobConfig, failed: int) -> Evaluation:

@@ -37,6 +37,7 @@ from segue.jobs.values import (
     checked,
 )
 from segue.notices import be_quiet, notice
+from segue.options import OptionModel, option
 from segue.prompt_inputs import typed_prompts
 from segue.registry import DETECTORS, MODELS, SINKS
 from segue.reports.terminal import bars, interruptible
@@ -66,22 +67,23 @@ def job_command(
     parse: Callable[..., None],
     kind: type[VideoJob],
     *groups: Options,
+    model: str | None,
+    model_help: str,
     without: Sequence[str] = (),
-    **defaults: Any,
 ) -> Callable[..., None]:
     """A command that carries out a job; ``parse`` changes what is typed otherwise than the job has it.
 
-    It is given the fields of the job that are typed, and the values of each group.
+    It is given the fields of the job that are typed, and those of each group.
     """
     formats, detectors = ", ".join(SINKS.names), ", ".join(DETECTORS.names)
     text = {
-        "model": defaults.pop("model_help"),
-        "format": f"Formats to write, separated by commas: {formats}.  [default: png,overlay; of a camera "
-        "with --events its table and images alone]",
-        "with": f"Detector that finds the objects: {detectors}.  [default: motion; with --text nanodet, or "
-        "an open-vocabulary detector of the user's cache]",
+        "model.name": model_help,
+        "outputs.formats": f"Formats to write, separated by commas: {formats}.  [default: png,overlay; of "
+        "a camera with --events its table and images alone]",
+        "finding.name": f"Detector that finds the objects: {detectors}.  [default: motion; with --text "
+        "nanodet, or an open-vocabulary detector of the user's cache]",
     }
-    own = Options(kind, defaults=defaults, help=text, without=without)
+    own = Options(kind, without=without, defaults={"model.name": model}, help=text)
 
     def carry_out(
         *typed: Any,
@@ -119,12 +121,16 @@ def job_command(
     return command(carry_out, *groups, own)
 
 
-def parse_job(name: str, words: Sequence[str]) -> Job:
-    """The job that a command line means, without carrying it out or saying anything."""
+def parse_job(name: str, words: Sequence[str], **defaults: Any) -> Job:
+    """The job that a command line means, without carrying it out or saying anything.
+
+    ``defaults`` are those of options that differ from the command's.
+    """
     if "--live" in words:
         raise SegueError("--live shows one run alone; leave it out")
     run = load_command(name).main
-    found = _parsed(name, run, [*words], prog_name=f"segue {name}", standalone_mode=False, obj=PARSE_ONLY)
+    how = {"prog_name": f"segue {name}", "standalone_mode": False, "obj": PARSE_ONLY}
+    found = _parsed(name, run, [*words], **how, default_map=defaults)
     if found == 128 + signal.SIGINT:  # how Typer passes an interrupt on
         raise KeyboardInterrupt
     if isinstance(found, (int, type(None))):
@@ -214,24 +220,26 @@ class Console(Observer):
         typer.echo(printable(f"{name}: {path}"))
 
 
-def _what(
-    box: list[str] | None = None,
-    point: list[str] | None = None,
-    mask: list[str] | None = None,
-    remove: list[str] | None = None,
-    auto: bool = False,
-    fill: bool = False,
-) -> None:
-    """The objects to follow, as typed.
+class TypedPrompts(OptionModel):
+    """The objects to follow, as they are typed."""
 
-    Args:
-        box: box in pixels. [FRAME@][ID:]x0,y0,x1,y1
-        point: point on the object, or with - beside it. [FRAME@][ID:][-]x,y
-        mask: mask file: indexed, or binary (several: one object each). [FRAME@][ID=]PATH
-        remove: follow an object no longer. FRAME@ID
-        auto: find the objects.
-        fill: use the filled box as the mask.
-    """
+    box: tuple[str, ...] = option((), "Objects and events")
+    """Box in pixels. [FRAME@][ID:]x0,y0,x1,y1"""
+
+    point: tuple[str, ...] = option((), "Objects and events")
+    """Point on the object, or with - beside it. [FRAME@][ID:][-]x,y"""
+
+    mask: tuple[str, ...] = option((), "Objects and events")
+    """Mask file: indexed, or binary (several: one object each). [FRAME@][ID=]PATH"""
+
+    remove: tuple[str, ...] = option((), "Objects and events")
+    """Follow an object no longer. FRAME@ID"""
+
+    auto: bool = option(False, "Objects and events")
+    """Find the objects."""
+
+    fill: bool = option(False, "Objects and events")
+    """Use the filled box as the mask."""
 
 
 def _track(fields: Values, what: Values) -> None:
@@ -258,19 +266,18 @@ def _track(fields: Values, what: Values) -> None:
 
         segue track rtsp://camera/stream --box 100,100,200,200 --model stcn --weights stcn.safetensors
     """
-    finding = fields.get("finding")
-    if what["auto"]:
+    typed, finding = checked(TypedPrompts, what), fields.get("finding")
+    if typed.auto:
         fields["finding"] = finding or {}
     elif finding and "text" not in finding:
         raise PromptError("options of the search for objects go with --text or --auto")
-    typed = (what[name] or () for name in ("mask", "box", "point", "remove"))
-    fields["prompts"] = typed_prompts(*typed, fill=what["fill"])
+    fields["prompts"] = typed_prompts(typed.mask, typed.box, typed.point, typed.remove, fill=typed.fill)
 
 
 track = job_command(
     _track,
     TrackJob,
-    Options(_what, "box point mask remove auto fill", panel="Objects and events"),
+    Options(TypedPrompts),
     model="stcn-lite",
     model_help=f"{TRACKERS}.",
 )
@@ -336,7 +343,7 @@ def _foreground(fields: Values) -> None:
 foreground = job_command(
     _foreground,
     ForegroundJob,
-    without=["stride"],
+    without=["source.stride"],
     model="mustan-lite",
     model_help="Network by name, or mog2, knn, median (running median), difference (of frames).",
 )

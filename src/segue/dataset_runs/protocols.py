@@ -29,7 +29,6 @@ from segue.jobs.values import (
     ForegroundJob,
     InstancesJob,
     Model,
-    Outputs,
     TrackJob,
     VideoJob,
     VideoSource,
@@ -164,16 +163,24 @@ def template_for(
     """The job of every video of a data set, whose source is still to be named."""
     protocol, path = protocol_of(request.dataset), None if weights is None else user_path(weights)
     name = model or protocol.model or default_model(path, detectors=False)
-    scored = {"outputs": Outputs(formats=(protocol.format,))} if protocol.format else {"whole": True}
     given = {"source": VideoSource(place=None), "model": Model(name=name, weights=path), "options": options}
-    return checked(_JOBS[protocol.command], given | scored)
+    return to_be_scored(checked(_JOBS[protocol.command], given), protocol)
+
+
+def to_be_scored(job: VideoJob, protocol: DatasetJob) -> VideoJob:
+    """A job whose results are what the protocol scores: files of a format, or whole clips."""
+    if protocol.format is None:
+        return job.model_copy(update={"whole": True})
+    formats = tuple(dict.fromkeys((*(job.outputs.formats or ()), protocol.format)))
+    return job.model_copy(update={"outputs": job.outputs.model_copy(update={"formats": formats})})
 
 
 def score_run(request: Request, how: JobConfig, failed: int, report: Progress | None = None) -> Evaluation:
     """Score the results of a data set; frames of videos that failed count as empty."""
     results = results_of(request, Path(how.output))
     if not is_clips(request.dataset):
-        request = replace(request, missing="empty" if failed else "error", workers=how.workers or 1)
+        missing = "empty" if failed else "error"
+        request = request.model_copy(update={"missing": missing, "workers": how.workers or 1})
     return request.score(results, report or (lambda done, total, name: None))
 
 

@@ -136,14 +136,14 @@ class DetectorConfig(OptionModel):
     every: int | None = option(None, "Objects and events", "auto-every", ge=1)
     """Look for new objects every N frames.  [default: never]"""
 
-    features: FeatureName | None = option(None)
+    features: FeatureName | None = option(None, "Advanced")
     """For `lost` and `lost-b16`: `keys`, `queries` or `values` of the last attention.  [default: keys]"""
 
-    refine: Refinement | None = option(None)
+    refine: Refinement | None = option(None, "Advanced")
     """What draws the mask to the edges: network (segue-prompt) or none for boxes, crf or none for lost.
     [default: network; for lost crf]"""
 
-    tiles: int | None = option(None, ge=1, le=8)
+    tiles: int | None = option(None, "Advanced", ge=1, le=8)
     """For `nanodet`, 1 to 8: look also at so many overlapping parts a side, for small objects in large
     images.  [default: the whole alone]"""
 
@@ -221,7 +221,7 @@ class TrackOptions(OptionModel):
     """`usage` removes the least read frame first, `fifo` the oldest; `all` keeps everything.
     [default: that of the network]"""
 
-    max_jump: float | None = option(None, flags="max-jump,reach", ge=0, lt=1)
+    max_jump: float | None = option(None, "Advanced", "max-jump,reach", ge=0, lt=1)
     """Remove small pieces farther from an object's last mask than this part of the diagonal; 0 never does.
     [default: that of the network]"""
 
@@ -229,14 +229,14 @@ class TrackOptions(OptionModel):
     """Reduce larger images to this short side for the network; 0 never does.
     [default: that of the network]"""
 
-    flip_tta: bool = option(False, flags="flip-tta,careful")
+    flip_tta: bool = option(False, "Advanced", "flip-tta,careful")
     """Track in the mirrored image as well, and take the mean of both; takes twice the time."""
 
     reverse: bool = option(False, "Objects and events")
     """Follow each object backwards as well, from its first prompt to the first frame."""
 
     settings: Annotated[Mapping[str, SettingValue], BeforeValidator(_settings)] = option(
-        None, flags="setting", default_factory=dict
+        None, "Advanced", "setting", default_factory=dict
     )
     """Further setting of the network; `segue weights list MODEL` shows them. NAME=VALUE"""
 
@@ -264,14 +264,14 @@ class ForegroundOptions(OptionModel):
     """Reduce larger frames to this short side, with 0 never.  [default: what suits the model, mostly 240]"""
 
     without: Annotated[tuple[str, ...], BeforeValidator(lambda value: by_commas(value or ""))] = option(
-        (), text=True
+        (), "Advanced", text=True
     )
     """Rules to leave out, with commas between: align, rain, shadows and others."""
 
-    follow_camera: FollowCamera | None = option(None)
+    follow_camera: FollowCamera | None = option(None, "Advanced")
     """For networks; auto: while it pans, as mustan-lite does in one pass."""
 
-    warm_up: int = option(0, ge=0)
+    warm_up: int = option(0, "Advanced", ge=0)
     """Frames at the beginning of each scene whose masks are empty."""
 
     fps: float | None = option(None, "Source", gt=0)
@@ -333,7 +333,7 @@ class TrackJob(VideoJob):
     a weight file of one of them.
     [default: the model, if it takes boxes and points itself, else segue-prompt]"""
 
-    fit: bool = option(False)
+    fit: bool = option(False, "Advanced")
     """Resize masks of another size."""
 
     required: (
@@ -403,14 +403,14 @@ class ForegroundJob(VideoJob):
     scene: Text | Literal["median"] | RuntimeObject = option("median", "Model")
     """Background: median, an image, or what `--background` has written."""
 
-    flow: Text | FlowName | None = option(None)
+    flow: Text | FlowName | None = option(None, "Advanced")
     """For networks with optical flow: dis, farneback, raft, or a folder of files of another program (.flo,
     PNG of KITTI, flow images)."""
 
-    flow_weights: FilePath | None = option(None)
+    flow_weights: FilePath | None = option(None, "Advanced")
     """File of torchvision's `raft_small`, for `raft`."""
 
-    depth: Text | None = option(None)
+    depth: Text | None = option(None, "Advanced")
     """Folder of depth maps, one for each frame in the order of their names, 8 or 16 bits, 0 where nothing is
     known; for networks that were trained with `--depth`."""
 
@@ -431,7 +431,7 @@ class InstancesJob(VideoJob):
     """Look at the video as one clip, as published: its ten best pairs of query and class, as results of
     YouTube-VIS."""
 
-    names: Text | Literal["ytvis2019", "ytvis2021"] | RuntimeObject | None = option(None)
+    names: Text | Literal["ytvis2019", "ytvis2021"] | RuntimeObject | None = option(None, "Advanced")
     """Class channels: ytvis2019, ytvis2021, or an annotation file.
     [default: what the weights say]"""
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from annotated_types import Ge, Le
+from typing import Any, Literal
 
 from segue.datasets.catalogue import KINDS, completed
 from segue.datasets.cdnet import read_training_frames
@@ -26,40 +24,47 @@ from segue.metrics.davis_results import DavisProtocol, evaluate_davis
 from segue.metrics.evaluation import Evaluation, Progress
 from segue.metrics.ytvis import evaluate_ytvis
 from segue.metrics.ytvos import evaluate_ytvos
+from segue.options import FilePath, OptionModel, flags_of, offered, option
 from segue.registry import DATASETS, DatasetEntry
 
 Year = Literal["2016", "2016-toolkit", "2017"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is scored and how; results come apart, for there may be two.
+class Request(OptionModel):
+    """What is scored and how; results come apart, for there may be two."""
 
-    Attributes:
-        data: folder of the data set.
-        dataset: what to score as; any data set of segue eval.
-        subset: split, as for segue eval.
-        sequences: only this sequence, video or category; may be given several times.
-        task: task of DAVIS.
-        year: edition of DAVIS; 2016 takes all objects as one, 2016-toolkit scores all frames.
-        seen: categories of YouTube-VOS that were trained on: one in a line, or a meta.json.  [default: all]
-        threshold: results are foreground from this value on.  [default: 255; hofam 15]
-        training_frames: leave out the training frames of CDnet2014 in a list, COUNT@FILE.
-        missing: what a labelled frame without a result is.
-        workers: sequences to score side by side.
-    """
+    data: FilePath = option()
+    """Folder of the data set."""
 
-    data: Path
-    dataset: str = "davis"
-    subset: str | None = None
-    sequences: list[str] | None = None
-    task: Literal["semi", "unsupervised"] = "semi"
-    year: Year = "2017"
-    seen: Path | None = None
-    threshold: Annotated[int | None, Ge(1), Le(255)] = None
-    training_frames: str | None = None
-    missing: foreground.Missing = "error"
-    workers: Annotated[int, Ge(1)] = 1
+    dataset: str = option("davis")
+    """What to score as; any data set of segue eval."""
+
+    subset: str | None = option(None, flags="set")
+    """Split, as for segue eval."""
+
+    sequences: list[str] | None = option(None, flags="sequence")
+    """Only this sequence, video or category; may be given several times."""
+
+    task: Literal["semi", "unsupervised"] = option("semi")
+    """Task of DAVIS."""
+
+    year: Year = option("2017")
+    """Edition of DAVIS; 2016 takes all objects as one, 2016-toolkit scores all frames."""
+
+    seen: FilePath | None = option(None)
+    """Categories of YouTube-VOS that were trained on: one in a line, or a meta.json.  [default: all]"""
+
+    threshold: int | None = option(None, ge=1, le=255)
+    """Results are foreground from this value on.  [default: 255; hofam 15]"""
+
+    training_frames: str | None = option(None)
+    """Leave out the training frames of CDnet2014 in a list, COUNT@FILE."""
+
+    missing: foreground.Missing = option("error")
+    """What a labelled frame without a result is."""
+
+    workers: int = option(1, ge=1)
+    """Sequences to score side by side."""
 
     def score(self, results: Path, progress: Progress) -> Evaluation:
         """Score results by the rules of the data set."""
@@ -89,10 +94,10 @@ class Request:
         """The entry of the data set; options that mean nothing for it are refused."""
         entry = self.entry
         known = {"data", "dataset", *(entry.options or "").split()}
-        for item in fields(self):
-            if item.name not in known and getattr(self, item.name) not in (item.default, []):
-                name = OPTIONS.get(item.name, item.name).replace("_", "-")
-                raise DatasetError(f"--{name} means nothing for {self.dataset}; leave it out")
+        for place, item in offered(Request):
+            if place[0] not in known and getattr(self, place[0]) not in (item.default, []):
+                flag = flags_of(place, item)[0]
+                raise DatasetError(f"--{flag} means nothing for {self.dataset}; leave it out")
         return entry
 
     @property
@@ -101,8 +106,11 @@ class Request:
         return {"missing": self.missing, "workers": self.workers}
 
 
-OPTIONS = {"subset": "set", "sequences": "sequence"}
-"""Options that are called otherwise than their attribute."""
+class MaskRequest(Request):
+    """What is scored of masks: no labelled frame is left out."""
+
+    missing: Literal["error", "empty"] = option("error")
+    """What a labelled frame without a result is."""
 
 
 def data_sets() -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import typer
 from segue.errors import SinkError
 from segue.inputs import printable
 from segue.notices import is_quiet, notice
+from segue.options import FilePath, OptionModel, option
 from segue.video.partial import prepare
 
 # Commands that score nothing show progress, too; what scores is imported where there are scores.
@@ -25,47 +25,47 @@ if TYPE_CHECKING:
     from segue.metrics.evaluation import Evaluation
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Files to write beside the table.
+class Files(OptionModel):
+    """Files to write beside the table."""
 
-    Attributes:
-        json: file for all scores in full precision.
-        report: file for a page with charts and images.
-        csv: folder for the official result files.
-        submission: zip with all results as the evaluation server takes them.
-    """
+    json_file: FilePath | None = option(None, flags="json")
+    """File for all scores in full precision."""
 
-    json: Path | None = None
-    report: Path | None = None
-    csv: Path | None = None
-    submission: Path | None = None
+    report: FilePath | None = option(None)
+    """File for a page with charts and images."""
+
+    csv: FilePath | None = option(None)
+    """Folder for the official result files."""
+
+    submission: FilePath | None = option(None)
+    """Zip with all results as the evaluation server takes them."""
 
     def check(self, *inputs: Path) -> None:
         """See that all of them can be written, before any work is spent, and none is part of the inputs."""
-        if self.json is not None and self.report is not None and self.json.resolve() == self.report.resolve():
-            raise SinkError(f"{self.json}: is to hold both scores and report; give each a file of its own")
-        for target in filter(None, (self.json, self.report)):
+        pages = [*filter(None, (self.json_file, self.report))]
+        if len({page.resolve() for page in pages}) < len(pages):
+            raise SinkError(f"{pages[0]}: is to hold both scores and report; give each a file of its own")
+        for target in pages:
             if not target.exists():
                 continue
             inside = any(place.resolve() in target.resolve().parents for place in inputs)
             itself = any(place.exists() and target.samefile(place) for place in inputs)
             if itself or (inside and target.suffix.lower() not in (".json", ".html")):
                 raise SinkError(f"{target}: is a file of what is scored; give another name")
-        for path in (self.json, self.report, self.csv and self.csv / "results.csv", self.submission):
+        for path in (self.json_file, self.report, self.csv and self.csv / "results.csv", self.submission):
             if path is not None:
                 prepare(path)
 
     def save(self, values: Mapping[str, Any]) -> None:
         """Write the file of scores where there is to be one, and say what was written."""
-        if self.json is not None:
+        if self.json_file is not None:
             from segue.reports.files import write_json
 
-            write_json(self.json, values)
+            write_json(self.json_file, values)
         self.announce()
 
     def announce(self) -> None:
-        for path in (self.json, self.report, self.csv, self.submission):
+        for path in (self.json_file, self.report, self.csv, self.submission):
             if path is not None:
                 notice(f"written: {path}")
 

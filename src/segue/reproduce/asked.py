@@ -2,44 +2,102 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from annotated_types import Ge
+from pydantic import BeforeValidator, ValidationInfo
 
-from segue.reproduce.tables import TableRow
+from segue.errors import SegueError
+from segue.options import FilePath, OptionModel, option
+from segue.registry import DATASETS, DETECTORS, MODELS
+from segue.reproduce.tables import Table, TableRow
 
 
-@dataclass(frozen=True, slots=True)
-class How:
-    """The rows to run and their options.
+def _by_name(value: Any, info: ValidationInfo) -> Any:
+    """A mapping, also of texts ``NAME=PATH``."""
+    if isinstance(value, Mapping):
+        return value
+    pairs = [text.partition("=") for text in value]
+    if wrong := [name for name, _, place in pairs if not place]:
+        raise SegueError(f"--{info.field_name} {wrong[0]}: give NAME=PATH")
+    return {name: place for name, _, place in pairs}
 
-    Attributes:
-        data: where a data set is, NAME=FOLDER; may be given several times.
-        weights: weight file of a network, a detector or a row, NAME=FILE.
-        output: folder.  [default: segue-out/PAPER]
-        rows: only this row; may be given several times.
-        model: run this network instead of the paper's.
-        subset: part of the data set, instead of the paper's.
-        sequences: only this sequence, video or category; may be given several times.
-        run: further options of the command of a row, or NAME=OPTIONS for one row or network.
-        workers: number of workers.  [default: one a core]
-        resume: continue an interrupted run.
-    """
 
-    data: Mapping[str, Path]
-    weights: Mapping[str, str]
-    output: Path
-    rows: frozenset[str] | None = None
-    model: str | None = None
-    subset: str | None = None
-    sequences: list[str] | None = None
-    run: tuple[tuple[str | None, str], ...] = ()
-    workers: Annotated[int | None, Ge(1)] = None
-    resume: bool = False
+def _by_row(value: Any) -> Any:
+    """Options with the row or network that they are for, also of texts ``OPTIONS`` or ``NAME=OPTIONS``."""
+    return [_options(item) if isinstance(item, str) else item for item in value]
+
+
+def _options(text: str) -> tuple[str | None, str]:
+    match = re.fullmatch(r"([^=-][^=]*)=(.*)", text, re.DOTALL)
+    name, words = (None, text) if match is None else match.groups()
+    try:
+        first = [*shlex.split(words), "-"][0]
+    except ValueError as error:
+        raise SegueError(f"--run {text}: {error}") from None
+    if not first.startswith("-"):
+        raise SegueError(f"--run {text}: give options, which begin with a dash, or NAME=OPTIONS")
+    return name, words
+
+
+class How(OptionModel):
+    """The rows to run and their options."""
+
+    data: Annotated[Mapping[str, FilePath], BeforeValidator(_by_name)] = option({})
+    """Where a data set is, NAME=FOLDER; may be given several times."""
+
+    weights: Annotated[Mapping[str, str], BeforeValidator(_by_name)] = option({})
+    """Weight file of a network, a detector or a row, NAME=FILE."""
+
+    output: FilePath = option(Path("segue-out"), flags="output,out,o")
+    """Folder.  [default: segue-out/PAPER]"""
+
+    rows: frozenset[str] | None = option(None, flags="row")
+    """Only this row; may be given several times."""
+
+    model: str | None = option(None)
+    """Run this network instead of the paper's."""
+
+    subset: str | None = option(None, flags="set")
+    """Part of the data set, instead of the paper's."""
+
+    sequences: list[str] | None = option(None, flags="sequence")
+    """Only this sequence, video or category; may be given several times."""
+
+    run: Annotated[tuple[tuple[str | None, str], ...], BeforeValidator(_by_row)] = option(())
+    """Further options of the command of a row, or NAME=OPTIONS for one row or network."""
+
+    workers: int | None = option(None, ge=1)
+    """Number of workers.  [default: one a core]"""
+
+    resume: bool = option(False)
+    """Continue an interrupted run."""
+
+    def for_tables(self, tables: Iterable[Table]) -> How:
+        """The same, with rows by their keys; names that mean nothing for these tables are refused."""
+        if self.model is not None:
+            MODELS.find(self.model)
+        rows = [(row, row.model or self.model or table.model) for table in tables for row in table.rows]
+        keys = {name: row.key for row, _ in rows for name in (row.name, row.key)}
+        starts = [row.training.start.weights for row, _ in rows if row.training and row.training.start]
+        _check_names("data", self.data, DATASETS.names)
+        _check_names("weights", self.weights, (*keys.values(), *starts, *MODELS.names, *DETECTORS.names))
+        if wrong := [name for name in self.rows or () if name not in keys]:
+            raise SegueError(f"no row is called {wrong[0]!r}; there are {'; '.join(keys)}")
+        owners = keys | {model: model for _, model in rows}
+        for name, words in self.run:
+            if name is not None and name not in owners:
+                text = f"no row or network is called {name}; choose from {', '.join(owners)}"
+                raise SegueError(f"--run {name}={words}: {text}")
+        return self.model_copy(
+            update={
+                "rows": self.rows and frozenset(keys[name] for name in self.rows),
+                "run": tuple((name and owners[name], words) for name, words in self.run),
+            }
+        )
 
     def options_of(self, model: str, row: TableRow) -> list[str]:
         """Further options of a row: those of all, of its network, and its own; of two, the last counts."""
@@ -50,3 +108,10 @@ class How:
         """The weight file that is given for the network of a row: for this row, or for all rows of it."""
         given = self.weights.get(model)
         return given if row.first is not None else self.weights.get(row.key, given)
+
+
+def _check_names(flag: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    for name, place in given.items():
+        if name not in known:
+            names = ", ".join(dict.fromkeys(known))
+            raise SegueError(f"--{flag} {name}={place}: give NAME=PATH with NAME one of {names}")

@@ -42,7 +42,8 @@ def request_of(table: Table, how: How) -> tuple[Request | None, list[str]]:
             text = f"{data.path} has the classes of {found}, this table is of {table.edition}"
             return None, [f"{text}; {another}"]
     if how.sequences:
-        return replace(request, sequences=how.sequences), [f"of the data set only {first_few(how.sequences)}"]
+        request = request.model_copy(update={"sequences": how.sequences})
+        return request, [f"of the data set only {first_few(how.sequences)}"]
     entry, root, subset = DATASETS.find(table.dataset), request.data, table.subset or ""
     remarks: list[str] = []
     if table.dataset == "davis":
@@ -68,7 +69,7 @@ def request_of(table: Table, how: How) -> tuple[Request | None, list[str]]:
         text = f"{len(missing)} of the {len(wanted)} videos of {subset} of {entry.title} are missing"
         remarks.insert(0, f"{text}: {first_few(missing)}")
     if table.dataset in ("davis", "ytvos"):
-        request = replace(request, sequences=found_videos or there)
+        request = request.model_copy(update={"sequences": found_videos or there})
     return request, remarks
 
 

@@ -25,7 +25,6 @@ from segue.jobs.plan import check_needs
 from segue.jobs.values import InstancesJob, Model, VideoJob
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation
-from segue.options import value_of
 from segue.reports import evaluation_values, write_report
 from segue.reports.charts import write_percentiles
 from segue.reproduce.asked import How
@@ -41,7 +40,7 @@ class Face:
     """Gives the job of a request, runs its videos, gives the number that failed, scores, and tells."""
 
     template: Callable[[Request, JobConfig], VideoJob]
-    run_videos: Callable[[Request, JobConfig, Callable[[Iterator[Task]], Iterable[Task]]], int]
+    run_videos: Callable[[Request, JobConfig, VideoJob, Callable[[Iterator[Task]], Iterable[Task]]], int]
     score_videos: Callable[[Request, JobConfig, int], Evaluation]
     notice: Callable[[str], None]
 
@@ -54,6 +53,9 @@ class Done:
     model: str
     folder: Path
     options: tuple[str, ...] = ()
+    job: VideoJob | None = (
+        None  # of every video, whose source is still to be named; None where something lacks
+    )
     lacks: tuple[str, ...] = ()  # what must be there first
     notes: tuple[str, ...] = ()  # what a reader must know of this row
     failed: int = 0  # videos that failed
@@ -183,19 +185,19 @@ class Plan:
         videos = [video.key for video in self.request.open()] if training and training.folds else []
         if lacks := tuple(row_lacks(done.row, self.table, self.how, videos)):
             return replace(done, lacks=lacks)
-        given = value_of(done.options, "--weights")
-        if given is not None:
-            load(done.model, given)  # it fits, or says what it holds
         job = self.face.template(self.request, self._config(done))
+        if job.model.weights is not None:
+            load(job.model.name, job.model.weights)  # it fits, or says what it holds
+            if isinstance(job, InstancesJob):
+                check_classes(self.request, job.model)
+        model = job.model
         if training is not None and training.folds:
             weights = trained(training, done.model, self.how, folds_of(videos)[videos[0]])
-            job = job.model_copy(update={"model": Model(name=done.model, weights=weights)})
-        if isinstance(job, InstancesJob) and given is not None:
-            check_classes(self.request, job.model)
+            model = Model(name=done.model, weights=weights)
         source = job.source.model_copy(update={"place": str(self.request.data)})
         own_depth = {"depth": None} if getattr(job, "depth", None) == OWN_DEPTH else {}
-        check_needs([job.model_copy(update={"source": source, **own_depth})])
-        return done
+        check_needs([job.model_copy(update={"source": source, "model": model, **own_depth})])
+        return replace(done, job=job)
 
     def _config(self, done: Done) -> JobConfig:
         folder, how = str(done.folder), self.how
@@ -205,11 +207,13 @@ class Plan:
         """A row with its scores, or the zip for the server that scores it."""
         request = self.request
         assert request is not None
+        assert done.job is not None
         words = ["segue", "run", request.dataset, str(request.data), *done.options]
         name = f"{self.table.paper} {self.table.name}: {done.row.name}"
         self.face.notice(f"{name}: {shlex.join([*words, '-o', str(done.folder)])}")
         config = self._config(done)
-        done = replace(done, failed=self.face.run_videos(request, config, partial(self._adapt, done)))
+        failed = self.face.run_videos(request, config, done.job, partial(self._adapt, done))
+        done = replace(done, failed=failed)
         with Ledger(done.folder / SUBFOLDER / LEDGER, create=False) as ledger:
             ran = ledger.tasks("done")
             reasons = [f"{task.name}: {task.error}" for task in ledger.tasks("failed")]
@@ -224,7 +228,7 @@ class Plan:
         if not scored_here(request):
             place = page.with_suffix(".zip")
             try:
-                write_submission(place, replace(request, sequences=None), done.folder)
+                write_submission(place, request.model_copy(update={"sequences": None}), done.folder)
             except DatasetError as error:
                 notes.append(f"no zip for the server: {error}")
                 place = results_of(request, done.folder)
@@ -240,11 +244,11 @@ class Plan:
     def _adapt(self, done: Done, videos: Iterator[Task]) -> Iterator[Task]:
         """The videos with first frames of another source, or with weights that have not seen them."""
         assert self.request is not None
+        assert done.job is not None
         training = training_of(done.row, self.how)
         if done.row.first is not None:
             truth: Truth = "boxes" if self.table.dataset == "something" else "masks"
-            device = value_of(done.options, "--device")
-            source = partial(first_frame, done.row.first, truth, self.how.weights, device)
+            source = partial(first_frame, done.row.first, truth, self.how.weights, done.job.device)
             sequences = self.request.open()
             yield from with_first_frames(videos, source, sequences, done.folder, _images(done))
         elif training is not None and training.folds:

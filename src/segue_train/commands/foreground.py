@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from annotated_types import Ge, Le
 from torch import nn
 
 from segue.cli.options import Options, Values
@@ -18,9 +16,10 @@ from segue.datasets.foreground import ForegroundSequence, open_plain, read_video
 from segue.datasets.isd import IsdClip
 from segue.errors import DatasetError, TrainingError
 from segue.flow import FlowFiles
-from segue.models.mustan import MUSTAN1, MUSTAN2
+from segue.models.mustan import Refinement
 from segue.models.mustan_lite import MustanLite
 from segue.notices import notice
+from segue.options import FilePath, OptionModel, option
 from segue_train import foreground_material as foreground
 from segue_train.commands.making import (
     LITE,
@@ -38,22 +37,22 @@ from segue_train.recipes import mustan as mustan_recipe
 from segue_train.recipes import mustan_lite as pool_recipes
 
 
-@dataclass(frozen=True, slots=True)
 class Pooled(Data):
-    """Data for artificial clips and the pool of samples.
+    """Data for artificial clips and the pool of samples."""
 
-    Attributes:
-        data: what clips are made of: a folder with JPEGImages/ and Annotations/ (videos) or images/ and
-            masks/ (still images). Videos of still cameras: LAYOUT=FOLDER with LAYOUT one of cdnet, isd,
-            lasiesta, sbi, limu, hofam, foreground. Several may be given.
-        pool: folder of the samples that are drawn.  [default: OUT/pool]
-        samples: samples of artificial clips; those of videos come on top.
-        validate: folder of videos in CDnet's layout to measure F on while training.
-    """
+    data: list[str] = option()
+    """What clips are made of: a folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/
+    (still images). Videos of still cameras: LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, sbi, limu,
+    hofam, foreground. Several may be given."""
 
-    pool: Path | None = None
-    samples: Annotated[int, Ge(0)] = pool_recipes.SAMPLES
-    validate: Path | None = None
+    pool: FilePath | None = option(None)
+    """Folder of the samples that are drawn.  [default: OUT/pool]"""
+
+    samples: int = option(pool_recipes.SAMPLES, ge=0)
+    """Samples of artificial clips; those of videos come on top."""
+
+    validation_data: FilePath | None = option(None, flags="validate")
+    """Folder of videos in CDnet's layout to measure F on while training."""
 
     def prepare(self, make: Callable[..., pool_recipes.MustanLiteRecipe], run: Values) -> Prepared:
         """Draw the pool, unless it is there."""
@@ -61,7 +60,7 @@ class Pooled(Data):
         from segue_train.validation import f_measure
 
         footage, still_cameras = foreground.gather_foreground(self.data, **self.choice)
-        held_out = [] if self.validate is None else list(open_plain(self.validate))
+        held_out = [] if self.validation_data is None else list(open_plain(self.validation_data))
         trained = (video.name for videos in still_cameras.values() for video in videos)
         refuse_trained(trained, (video.name for video in held_out))
         pool = self.pool or run["out"] / "pool"
@@ -88,16 +87,10 @@ class Pooled(Data):
         return recipe, {"validate": validate or None}
 
 
-POOLED = Options(Pooled, "data pool samples exclude include_val validate")
-
-
 @training(
     "mustan-lite",
-    POOLED,
-    Options(
-        pool_recipes.MustanLiteRecipe,
-        "backbone:init scaling:init-scaling start rate flow flow_weights flow_attention class_in_scale",
-    ),
+    Options(Pooled),
+    Options(pool_recipes.MustanLiteRecipe),
     begins=MOBILENET,
     **LITE,
     steps=pool_recipes.STEPS,
@@ -121,22 +114,21 @@ def mustan_lite(pooled: Pooled, options: Values, run: Values) -> Prepared:
     return pooled.prepare(partial(pool_recipes.MustanLiteRecipe, **options), run)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VideoData:
-    """Labelled videos.
+class VideoData(OptionModel):
+    """Labelled videos."""
 
-    Attributes:
-        data: labelled videos, LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, sbi, limu, hofam,
-            foreground; several may be given.
-        exclude: scenes or categories to leave out, separated by commas.
-        fold: leave out the scenes of this fold of CDnet 2014.
-        validate: measure F on the scenes that are left out; the best is kept apart.
-    """
+    data: list[str] | None = option()
+    """Labelled videos, LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, sbi, limu, hofam, foreground;
+    several may be given."""
 
-    data: list[str] | None
-    exclude: str = ""
-    fold: Annotated[int | None, Ge(0), Le(FOLDS - 1)] = None
-    validate: bool = False
+    exclude: str = option("")
+    """Scenes or categories to leave out, separated by commas."""
+
+    fold: int | None = option(None, ge=0, le=FOLDS - 1)
+    """Leave out the scenes of this fold of CDnet 2014."""
+
+    measure: bool = option(False, flags="validate")
+    """Measure F on the scenes that are left out; the best is kept apart."""
 
     def gather(self) -> foreground.ForegroundVideos:
         videos = foreground.gather_videos(self.data or (), exclude=names_in(self.exclude), fold=self.fold)
@@ -153,7 +145,7 @@ class VideoData:
         flow: Callable[[ForegroundSequence], FlowFiles] | None = None,
     ) -> Callable[[nn.Module], float] | None:
         """Measure F on the left-out videos, of plain or wrapped networks."""
-        if not self.validate:
+        if not self.measure:
             return None
         if not videos.left_out:
             raise TrainingError(
@@ -166,21 +158,15 @@ class VideoData:
         return score if wrap is None else lambda network: score(wrap(network))
 
 
-VIDEOS = Options(VideoData, "data exclude fold validate", types={"data": list[str]})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ListedVideos(VideoData):
-    """Labelled videos, or some frames of them.
+    """Labelled videos, or some frames of them."""
 
-    Attributes:
-        frame_list: learn of real videos only from the labels of some frames: `published` for those of
-            FgSegNet_v2 in CDnet2014, or a JSON file in their form.  [default: all labelled frames]
-        labelled: how many frames of each video the list is to have.
-    """
+    frame_list: str | None = option(None)
+    """Learn of real videos only from the labels of some frames: `published` for those of FgSegNet_v2 in
+    CDnet2014, or a JSON file in their form.  [default: all labelled frames]"""
 
-    frame_list: str | None = None
-    labelled: Literal[200, 25] = 200
+    labelled: Literal[200, 25] = option(200)
+    """How many frames of each video the list is to have."""
 
     def gather(self) -> foreground.ForegroundVideos:
         videos = VideoData.gather(self)
@@ -189,17 +175,46 @@ class ListedVideos(VideoData):
         return videos
 
 
-_OF_MUSTAN: Values = {
-    "types": {"frames": Literal[3, 5, 7], "depth_channels": bool},
-    "defaults": {"depth_channels": False},
-    "help": {"depth_channels": "Take the depth map of the frame, too; rendered videos bring some."},
-}
-_MUSTAN_RECIPE = Options(
-    mustan_recipe.MustanRecipe,
-    "trunk:init start batch size rate",
-    types={"size": str},
-    defaults={"size": "240x320"},
-)
+class MustanOptions(OptionModel):
+    """What MUSTAN1 and MUSTAN2 are built with."""
+
+    frames: Literal[3, 5, 7] = option(3)
+    """Frames of a window, odd; the paper's next checks are 3, 5 and 7."""
+
+    causal: bool = option(False)
+    """No frame after the current one."""
+
+    frm: Refinement = option("attention")
+    """How context changes the features; none is the ablation, without encoders of the context."""
+
+    background: bool = option(False)
+    """An image of the empty scene joins the context."""
+
+    depth_channels: bool = option(False, flags="depth")
+    """Take the depth map of the frame, too; rendered videos bring some."""
+
+    rlim: bool = option(True)
+    """Refine the localisation."""
+
+    width: float = option(1.0)
+    """Factor on all channels; the paper's network is 1."""
+
+
+class Mustan1Options(MustanOptions):
+    """What MUSTAN1 is built with."""
+
+    context: Literal["late", "early"] = option("late")
+    """`late` encodes every frame by itself, which streams; `early` the window as a whole."""
+
+
+class Mustan2Options(MustanOptions):
+    """What MUSTAN2 is built with."""
+
+    share_encoders: bool = option(False)
+    """One encoder for all frames, so that a stream encodes each frame once."""
+
+
+_MUSTAN_RECIPE = Options(mustan_recipe.MustanRecipe, defaults={"size": "240x320"})
 
 
 def _mustan(
@@ -210,22 +225,15 @@ def _mustan(
     rendered = (IsdClip.of(video) for kind in kinds for video in kind)
     if network["depth_channels"] and not any(clip.has_depth for clip in rendered):
         raise TrainingError("--depth: no video brings depth maps; `segue synth isd` renders videos that do")
-    height, _, width = recipe["size"].partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise TrainingError(f"--size is {recipe['size']}; it must be height and width, as 240x320")
     options = network | {"depth_channels": int(network["depth_channels"])}
-    size = int(height), int(width)
-    made = mustan_recipe.MustanRecipe(name, kinds, options, **recipe | {"size": size})
+    made = mustan_recipe.MustanRecipe(name, kinds, options, **recipe)
     return made, {"validate": data.validation(videos)}
-
-
-LISTED = Options(ListedVideos, "data exclude fold validate frame_list labelled", types={"data": list[str]})
 
 
 @training(
     "mustan1",
-    LISTED,
-    Options(MUSTAN1, "frames causal frm context background depth_channels:depth rlim width", **_OF_MUSTAN),
+    Options(ListedVideos),
+    Options(Mustan1Options),
     _MUSTAN_RECIPE,
     **PAPER,
     steps=mustan_recipe.STEPS,
@@ -245,12 +253,8 @@ def mustan1(data: ListedVideos, network: Values, recipe: Values, run: Values) ->
 
 @training(
     "mustan2",
-    LISTED,
-    Options(
-        MUSTAN2,
-        "frames causal frm background depth_channels:depth rlim share_encoders width",
-        **_OF_MUSTAN,
-    ),
+    Options(ListedVideos),
+    Options(Mustan2Options),
     _MUSTAN_RECIPE,
     **PAPER,
     steps=mustan_recipe.STEPS,
@@ -275,22 +279,24 @@ def mustan2(data: ListedVideos, network: Values, recipe: Values, run: Values) ->
     return _mustan("mustan2", data, network, recipe)
 
 
+class FlowMode(OptionModel):
+    """Which of HOFAM and STAM."""
+
+    name: Literal["hierarchical", "single"] = option("hierarchical", flags="flow-mode")
+    """Flow to three earlier frames, or to one (STAM)."""
+
+
 @training(
     "hofam",
-    VIDEOS,
-    Options(
-        hofam_recipe.HofamRecipe,
-        "name:flow-mode flow flow_weights gf levels train_fusion attention gamma class_in_scale start batch",
-        types={"name": Literal["hierarchical", "single"]},
-        defaults={"name": "hierarchical"},
-        help={"name": "Flow to three earlier frames, or to one (STAM)."},
-    ),
+    Options(VideoData),
+    Options(FlowMode),
+    Options(hofam_recipe.HofamRecipe),
     **PAPER,
     steps=hofam_recipe.STEPS,
     validate_every=2000,
     save_every=2000,
 )
-def hofam(data: VideoData, options: Values, run: Values) -> Prepared:
+def hofam(data: VideoData, mode: Values, options: Values, run: Values) -> Prepared:
     """Train HOFAM, or STAM with a single flow.
 
     Composite images of the release (`hofam=FOLDER`: frame, flow and labels side by side) bring their flow;
@@ -307,31 +313,33 @@ def hofam(data: VideoData, options: Values, run: Values) -> Prepared:
         segue train hofam --data cdnet=CDNET --flow FLOW --no-attention --gamma 2 --out runs/ablation
     """
     videos = data.gather()
-    name = "stam" if options["name"] == "single" else "hofam"
-    recipe = hofam_recipe.HofamRecipe(videos=[*videos.real, *videos.rendered], **options | {"name": name})
+    name: Literal["hofam", "stam"] = "stam" if mode["name"] == "single" else "hofam"
+    recipe = hofam_recipe.HofamRecipe(name, [*videos.real, *videos.rendered], **options)
     flow = None if recipe.files is None else partial(hofam_recipe.video_flow, recipe.files, recipe.gaps)
     return recipe, {"validate": data.validation(videos, recipe.runnable, flow)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenes(VideoData):
-    """Frames of scenes.
+    """Frames of scenes."""
 
-    Attributes:
-        scene: folders of videos in CDnet's layout; of several one network is made.
-        data: further labelled videos, as for the other networks; several may be given.
-        exclude: scenes or categories of --data to leave out, separated by commas.
-        frames: labelled frames of each scene to learn from; published are 200 and 25.
-        frame_list: numbers of 200 or 25 frames of each scene: `published` for those of CDnet2014, or a JSON
-            file in their form.  [default: spread evenly]
-        epochs: passes over all frames.
-    """
+    data: list[str] | None = option(None)
+    """Further labelled videos, as for the other networks; several may be given."""
 
-    data: list[str] | None = None
-    scene: list[Path] | None = None
-    frames: Annotated[int, Ge(2)] = fgsegnet_recipe.FRAMES
-    frame_list: str | None = None
-    epochs: Annotated[int, Ge(1)] = fgsegnet_recipe.EPOCHS
+    exclude: str = option("")
+    """Scenes or categories of --data to leave out, separated by commas."""
+
+    scene: list[Path] | None = option(None, flags="scene!")
+    """Folders of videos in CDnet's layout; of several one network is made."""
+
+    frames: int = option(fgsegnet_recipe.FRAMES, ge=2)
+    """Labelled frames of each scene to learn from; published are 200 and 25."""
+
+    frame_list: str | None = option(None)
+    """Numbers of 200 or 25 frames of each scene: `published` for those of CDnet2014, or a JSON file in their
+    form.  [default: spread evenly]"""
+
+    epochs: int = option(fgsegnet_recipe.EPOCHS, ge=1)
+    """Passes over all frames."""
 
     def videos(self) -> list[ForegroundSequence]:
         videos = [read_video(folder, folder.resolve().parent.name) for folder in self.scene or ()]
@@ -347,8 +355,8 @@ class Scenes(VideoData):
 
 @training(
     "fgsegnet",
-    Options(Scenes, "scene! data exclude fold frames frame_list epochs"),
-    Options(fgsegnet_recipe.FgSegNetRecipe, "trunk:init start loss class_weight"),
+    Options(Scenes, without=["measure"]),
+    Options(fgsegnet_recipe.FgSegNetRecipe),
     **{**PAPER, "workers": 0},
     save_every=1000,
 )

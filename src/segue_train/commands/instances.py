@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 from segue.cli.options import Options, Values
@@ -16,6 +14,7 @@ from segue.models.instance_networks import instance_network
 from segue.models.msstsvis import Parts
 from segue.models.seqformer import SeqFormer, Size
 from segue.notices import notice
+from segue.options import FilePath, OptionModel, option
 from segue.sessions.official import SHORT_SIDE
 from segue_train.commands.making import CLASSIFIER, LITE, PAPER, Prepared, training
 from segue_train.commands.objects import LabelledImages
@@ -30,27 +29,23 @@ from segue_train.ytvis_clips import COCO_CHANNELS, ClipSource, VideoClips, clip_
 R18_SHORT_SIDE = 180  # at which ``msstsvis-r18`` is validated; it learns at half the published sizes
 
 
-@dataclass(frozen=True, slots=True)
-class Tubes:
-    """Annotated videos and images.
+class Tubes(OptionModel):
+    """Annotated videos and images."""
 
-    Attributes:
-        data: ytvis=ROOT, ovis=ROOT or isd=ROOT (videos), coco=ROOT (images as clips); several may be given.
-            ROOT may also be the annotation file.
-        validate: annotated videos to measure AP on while training: an annotation file, or a folder with a
-            part valid.
-    """
+    data: list[str] = option()
+    """ytvis=ROOT, ovis=ROOT or isd=ROOT (videos), coco=ROOT (images as clips); several may be given. ROOT may
+    also be the annotation file."""
 
-    data: list[str]
-    validate: Path | None = None
+    validation_data: FilePath | None = option(None, flags="validate")
+    """Annotated videos to measure AP on while training: an annotation file, or a folder with a part valid."""
 
     def validation(self, sources: list[ClipSource], names: dict[int, str], short_side: int) -> Any:
         """Measure AP on videos that are not trained on."""
-        if self.validate is None:
+        if self.validation_data is None:
             return None
         from segue_train.validation import clip_ap
 
-        dataset = YTVISDataset.open(self.validate, "valid")
+        dataset = YTVISDataset.open(self.validation_data, "valid")
         if not any(dataset.annotations(video) for video in dataset):
             raise DatasetError(f"{dataset.path} has no annotated object; AP cannot be measured on it")
         trained = {source.dataset.path.resolve() for source in sources if isinstance(source, VideoClips)}
@@ -61,14 +56,15 @@ class Tubes:
         return partial(clip_ap, dataset=dataset, short_side=short_side)
 
 
-TUBES = Options(Tubes, "data validate")
-TRUNK = Options(
-    instance_network,
-    "backbone",
-    defaults={"backbone": "r50"},
-    types={"backbone": Literal["r50", "r101", "swin-l"]},
-    help={"backbone": "Its trunk."},
-)
+class Trunk(OptionModel):
+    """The trunk of a published network."""
+
+    backbone: Literal["r50", "r101", "swin-l"] = option("r50")
+    """Its trunk."""
+
+
+TUBES = Options(Tubes)
+TRUNK = Options(Trunk)
 EPOCHS = {
     "steps": "Steps in all.  [default: those of the published epochs]",
     "accumulate": "Batches, per device, for one step.  [default: what makes up --clips]",
@@ -79,12 +75,12 @@ CLIPS = {"clips": "Clips of a step on all devices together; the default is the p
 def _sized(recipe: PublishedRecipe, run: Values) -> Values:
     """Steps and batches of a run; says what a step is."""
     devices = math.prod(devices_of(run["devices"]))
-    accumulate = run["accumulate"] or recipe.accumulated(devices)
+    accumulate = run.get("accumulate") or recipe.accumulated(devices)
     notice(
         f"{recipe.batch * devices * accumulate} clips a step at a rate of {recipe.rate:g}: "
         f"--batch {recipe.batch} on {devices} device{'s' * (devices > 1)} with --accumulate {accumulate}"
     )
-    return {"accumulate": accumulate, "steps": run["steps"] or recipe.steps(devices * accumulate)}
+    return {"accumulate": accumulate, "steps": run.get("steps") or recipe.steps(devices * accumulate)}
 
 
 def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
@@ -110,7 +106,9 @@ def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Va
     "seqformer",
     TUBES,
     TRUNK,
-    Options(PublishedRecipe, "trunk:init start batch clips", {"batch": 2, "clips": 16}, help=CLIPS),
+    Options(
+        PublishedRecipe, without=["separability", "epochs"], defaults={"batch": 2, "clips": 16}, help=CLIPS
+    ),
     begins=CLASSIFIER,
     help=EPOCHS,
     **PAPER,
@@ -138,14 +136,14 @@ def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Pre
     "seqformer-coco",
     Options(
         Tubes,
-        "data",
+        only=["data"],
         help={"data": "coco=ROOT; several may be given. ROOT may also be the annotation file."},
     ),
     TRUNK,
     Options(
         PublishedRecipe,
-        "trunk:init start batch clips epochs",
-        {"batch": 2, "clips": 16, "epochs": STILL_EPOCHS},
+        without=["separability"],
+        defaults={"batch": 2, "clips": 16, "epochs": STILL_EPOCHS},
         help=CLIPS,
     ),
     begins=CLASSIFIER,
@@ -186,21 +184,11 @@ def seqformer_coco(tubes: Tubes, network: Values, recipe: Values, run: Values) -
     "msstsvis",
     TUBES,
     TRUNK,
-    Options(
-        Parts,
-        "intra_mode:intra inter_mode:inter decoder_attention",
-        help={
-            "intra_mode": "Inside each scale of the encoder: over time at each place (position), over all "
-            "places and times of small scales (joint), or none.",
-            "inter_mode": "Between neighbouring scales: frames of both as one sequence, both joined on the "
-            "channels, or none.",
-            "decoder_attention": "Attention of the box queries over the frames.",
-        },
-    ),
+    Options(Parts),
     Options(
         PublishedRecipe,
-        "trunk:init start batch clips separability",
-        {"batch": 1, "clips": 10, "separability": True},
+        without=["epochs"],
+        defaults={"batch": 1, "clips": 10, "separability": True},
         help=CLIPS,
     ),
     begins=CLASSIFIER,
@@ -230,7 +218,7 @@ def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: 
 @training(
     "msstsvis-r18",
     TUBES,
-    Options(PublishedRecipe, "trunk:init start batch", {"batch": 4}),
+    Options(PublishedRecipe, only=["trunk", "start", "batch"], defaults={"batch": 4}),
     begins=CLASSIFIER,
     help=EPOCHS,
     **{**PAPER, "workers": 1, "log_every": 20},
@@ -250,25 +238,23 @@ def msstsvis_r18(tubes: Tubes, recipe: Values, run: Values) -> Prepared:
     return _published("msstsvis", tubes, network, recipe | {"separability": True}, run)
 
 
-@dataclass(frozen=True, slots=True)
 class Classed(LabelledImages):
-    """Labelled images by kind, and what their objects are.
+    """Labelled images by kind, and what their objects are."""
 
-    Attributes:
-        data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), or
-            IMAGES:MASKS; or annotation files, coco=ROOT (still images), ytvis=ROOT, ovis=ROOT or isd=ROOT
-            (videos), each a kind of that name. Several may be given.
-        names: JSON file with COCO's name for the objects of each video, still image or kind of the folders; a
-            list names object 1, 2, ... What has no name is called what the detector takes it for.
-    """
+    data: list[str] = option()
+    """Folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), or
+    IMAGES:MASKS; or annotation files, coco=ROOT (still images), ytvis=ROOT, ovis=ROOT or isd=ROOT (videos),
+    each a kind of that name. Several may be given."""
 
-    names: Path | None = None
+    names: FilePath | None = option(None)
+    """JSON file with COCO's name for the objects of each video, still image or kind of the folders; a list
+    names object 1, 2, ... What has no name is called what the detector takes it for."""
 
     def classed(self) -> Groups:
         """Footage of each kind with its classes, without what is left out for scores, and its share."""
         names = read_class_names(self.names) if self.names else {}
         files = [text for text in self.data if "=" in text]
-        folders = replace(self, data=[text for text in self.data if text not in files])
+        folders = self.model_copy(update={"data": [text for text in self.data if text not in files]})
         kinds: dict[str, list[ClassedItem]] = {
             kind: [NamedFootage.of(item, names) for item in items] for kind, items in folders.kinds().items()
         }
@@ -279,8 +265,8 @@ class Classed(LabelledImages):
 
 @training(
     "msstsvis-lite",
-    Options(Classed, "data names share exclude include_val"),
-    Options(lite_recipe.LiteRecipe, "start split_attention decoder_attention separability"),
+    Options(Classed, without=["subset"]),
+    Options(lite_recipe.LiteRecipe),
     **LITE,
     steps=lite_recipe.LITE_STEPS,
 )

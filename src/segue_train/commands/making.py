@@ -1,24 +1,24 @@
 """``segue train``: train a network on labelled images.
 
-Each function below prepares the recipe of one network. Its options are those of the data, of the recipe and
-of the run, which :mod:`segue.cli.options` makes from their dataclasses.
+Each function of this package prepares the recipe of one network. Its options are those of the data, of the
+recipe and of the run, which :mod:`segue.cli.options` makes from their fields.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import typer
-from annotated_types import Ge
 from typer.core import TyperCommand
 
 from segue.cli.options import Options, Values, command
 from segue.errors import DatasetError, TrainingError
 from segue.extras import missing_packages
+from segue.jobs.values import checked
 from segue.naming import first_few
 from segue.notices import notice
+from segue.options import OptionModel, option
 from segue_train.origin import origin_of
 from segue_train.recipe import Recipe, RunSettings, check_accelerator
 
@@ -72,9 +72,9 @@ class TrainCommand(TyperCommand):
     begins: ClassVar[Beginning | None] = None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        needed = [option for option in self.params if option.required]
-        for option in needed:
-            option.required = False
+        needed = [item for item in self.params if item.required]
+        for item in needed:
+            item.required = False
         try:
             rest: list[str] = super().parse_args(ctx, args)
         except Exception as error:
@@ -82,9 +82,9 @@ class TrainCommand(TyperCommand):
                 self._explain(str(ctx.info_name), str(getattr(error, "option_name", "")))
             raise
         finally:
-            for option in needed:
-                option.required = True
-        lacks = [max(option.opts, key=len) for option in needed if ctx.params.get(option.name) in _EMPTY]
+            for item in needed:
+                item.required = True
+        lacks = [max(item.opts, key=len) for item in needed if ctx.params.get(item.name) in _EMPTY]
         begins = None if ctx.params.get("resume") else self.begins
         if begins and not any(all(map(ctx.params.get, way)) for way in begins.ways):
             lacks.append(f"weights to begin from ({begins.text})")
@@ -94,16 +94,16 @@ class TrainCommand(TyperCommand):
             raise TrainingError(f"segue train {ctx.info_name} needs {'; '.join(lacks)}")
         return rest
 
-    def _explain(self, name: str, option: str) -> None:
+    def _explain(self, name: str, flag: str) -> None:
         """Say what an option that other programs have is called here, or that the recipe has it."""
-        ours = _ELSEWHERE.get(option.lstrip("-").replace("_", "-"))
+        ours = _ELSEWHERE.get(flag.lstrip("-").replace("_", "-"))
         if ours is None:
             return
-        known = {flag for parameter in self.params for flag in parameter.opts}
-        there = [f"--{flag}" for flag in ours if f"--{flag}" in known]
+        known = {name for parameter in self.params for name in parameter.opts}
+        there = [f"--{own}" for own in ours if f"--{own}" in known]
         what = f"use {' or '.join(there)}" if there else "its recipe has the published value"
         raise TrainingError(
-            f"segue train {name} has no {option}: {what}; `segue train {name} --help` lists all options"
+            f"segue train {name} has no {flag}: {what}; `segue train {name} --help` lists all options"
         )
 
 
@@ -117,24 +117,24 @@ def training(
 ) -> Callable[[Callable[..., Prepared]], Callable[..., Prepared]]:
     """Make a command of a function that prepares a recipe; the docstring of the function is its help.
 
-    The function is given an instance of the dataclass of ``data``, then the values of each of ``options``,
-    then those of the run, whose defaults are ``run``. Without ``steps`` there is no such option; where it or
-    ``accumulate`` is None, the function gives it unless the user does.
+    The function is given the model of ``data``, then what is typed of each of ``options``, then of the run,
+    whose defaults are ``run``. Without ``steps`` there is no such option; where it or ``accumulate`` is None,
+    the function gives it unless the user does.
     """
-    steps = "steps" if "steps" in run else ""
-    validate = "validate_every" if "validate" in data.names.split() else ""
-    names = (
-        f"out:out,o {steps} until {validate} seed precision accelerator:device devices accumulate workers "
-        "save_every log_every overwrite resume"
-    )
-    types: Values = dict.fromkeys(("steps", "accumulate"), Annotated[int | None, Ge(1)])
-    settings = Options(RunSettings, names, run, types, help or {})
+    names = [[place[-1] for place, _ in group.parameters()] for group in (data, *options)]
+    validated = "validate" in (item.name for _, item in data.parameters())
+    offered = {"steps": "steps" in run, "validate_every": validated}
+    without = [name for name, there in offered.items() if not there]
+    settings = Options(RunSettings, without=without, defaults=run, help=help or {})
 
     def register(prepare: Callable[..., Prepared]) -> Callable[..., Prepared]:
-        def start(source: Values, *values: Values) -> None:
+        def start(*typed: Values) -> None:
+            source, *values = typed
             check_accelerator(values[-1]["accelerator"], values[-1]["devices"])  # before data are read
-            recipe, more = prepare(data.of(**source), *values)
-            train(recipe, origin=origin_of(source, *values[:-1]), **values[-1] | more)
+            recipe, more = prepare(checked(data.of, source), *values)
+            of_result = zip(names, typed[:-1], strict=True)  # all groups but that of the run
+            origin = origin_of(*({name: given.get(name) for name in group} for group, given in of_result))
+            train(recipe, origin=origin, **values[-1] | more)
 
         start.__doc__ = prepare.__doc__
         kind = type("TrainCommand", (TrainCommand,), {"begins": begins})
@@ -156,18 +156,17 @@ def train(recipe: Recipe, **settings: Any) -> None:
     typer.echo(f"weights: {weights}")
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
-    """Training data.
+class Data(OptionModel):
+    """Training data."""
 
-    Attributes:
-        exclude: sequences to leave out, separated by commas.
-        include_val: train on sequences of DAVIS val too; they score nothing then.
-    """
+    data: list[str] = option()
+    """Training data; several may be given."""
 
-    data: list[str]
-    exclude: str = ""
-    include_val: bool = False
+    exclude: str = option("")
+    """Sequences to leave out, separated by commas."""
+
+    include_val: bool = option(False)
+    """Train on sequences of DAVIS val too; they score nothing then."""
 
     @property
     def choice(self) -> Values:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sized
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from segue.cli.options import Options, Values
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.errors import DatasetError, TrainingError
 from segue.notices import notice
+from segue.options import FilePath, option
 from segue.weights.available import check_available
 from segue_train.commands.making import (
     LITE,
@@ -36,16 +36,12 @@ from segue_train.recipes import stm as stm_recipe
 from segue_train.recipes import xmem as xmem_recipe
 
 
-@dataclass(frozen=True, slots=True)
 class Labelled(Data):
-    """Videos and still images with masks.
+    """Videos and still images with masks."""
 
-    Attributes:
-        subset: FOLDER=FILE takes of a folder of videos only the sequences that a file names, one a line;
-            may be given several times.
-    """
-
-    subset: list[str] | None = None
+    subset: list[str] | None = option(None)
+    """FOLDER=FILE takes of a folder of videos only the sequences that a file names, one a line; may be given
+    several times."""
 
     def material(self) -> Material:
         """All that the folders hold, without what is left out."""
@@ -58,20 +54,19 @@ class Labelled(Data):
         return gather(self.data, subsets=subsets, **self.choice)
 
 
-@dataclass(frozen=True, slots=True)
 class Clips(Labelled):
-    """Videos and still images with masks.
+    """Videos and still images with masks."""
 
-    Attributes:
-        data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), COCO,
-            PASCAL VOC, DUTS, ECSSD, HRSOD, BIG, FSS-1000 or MSRA10K as published, or IMAGES:MASKS; several
-            may be given. 5@FOLDER counts five times.
-        validate: DAVIS-style folder to measure J&F on while training.
-        validate_on: its sequences, separated by commas.  [default: those of DAVIS val, else all]
-    """
+    data: list[str] = option()
+    """Folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), COCO, PASCAL
+    VOC, DUTS, ECSSD, HRSOD, BIG, FSS-1000 or MSRA10K as published, or IMAGES:MASKS; several may be given.
+    5@FOLDER counts five times."""
 
-    validate: Path | None = None
-    validate_on: str = ""
+    validation_data: FilePath | None = option(None, flags="validate")
+    """DAVIS-style folder to measure J&F on while training."""
+
+    validate_on: str = option("")
+    """Its sequences, separated by commas.  [default: those of DAVIS val, else all]"""
 
     def gather(self) -> Material:
         material = self.material()
@@ -80,18 +75,18 @@ class Clips(Labelled):
 
     def validation(self, material: Material) -> Callable[..., float] | None:
         """Measure J&F on sequences that are not trained on."""
-        if self.validate is None:
+        if self.validation_data is None:
             return None
         from segue_train.validation import j_and_f
 
-        davis = DavisFolder(self.validate)
+        davis = DavisFolder(self.validation_data)
         published = [name for name in davis.names if name in DAVIS_VAL]
         chosen = names_in(self.validate_on) or published or davis.names
         refuse_trained((video.name for video in material.videos), chosen)
         return partial(j_and_f, sequences=[davis[name] for name in chosen])
 
 
-CLIPS = Options(Clips, "data exclude subset include_val validate validate_on")
+CLIPS = Options(Clips)
 
 
 def of_one_kind(material: Material, stage: int) -> list[Footage]:
@@ -112,8 +107,8 @@ def _staged(kind: Any, clips: Clips, options: Values, run: Values, *, fast: bool
     recipe = kind(footage=of_one_kind(material, options["stage"]), **options)
     half = fast and run["accelerator"] != "cpu" and torch.cuda.is_available()
     return recipe, {
-        "steps": run["steps"] or recipe.steps,
-        "precision": run["precision"] or ("16-mixed" if half else "32-true"),
+        "steps": run.get("steps") or recipe.steps,
+        "precision": run.get("precision") or ("16-mixed" if half else "32-true"),
         "validate": clips.validation(material),
     }
 
@@ -137,7 +132,7 @@ STAGES_HELP = {
 @training(
     "stcn",
     CLIPS,
-    Options(stcn_recipe.STCNRecipe, "stage start init init_value batch side"),
+    Options(stcn_recipe.STCNRecipe),
     begins=TWO_TRUNKS,
     help=STAGES_HELP,
     **STAGES,
@@ -165,7 +160,7 @@ def stcn(clips: Clips, options: Values, run: Values) -> Prepared:
 @training(
     "xmem",
     CLIPS,
-    Options(xmem_recipe.XMemRecipe, "stage start init init_value batch side finetune"),
+    Options(xmem_recipe.XMemRecipe),
     begins=TWO_TRUNKS,
     help=STAGES_HELP,
     **STAGES,
@@ -190,7 +185,7 @@ def xmem(clips: Clips, options: Values, run: Values) -> Prepared:
 @training(
     "cutie",
     CLIPS,
-    Options(cutie_recipe.CutieRecipe, "stage size start init init_value batch side"),
+    Options(cutie_recipe.CutieRecipe),
     begins=TWO_TRUNKS,
     help={
         "steps": "Steps in all.  [default: as published]",
@@ -217,7 +212,7 @@ def cutie(clips: Clips, options: Values, run: Values) -> Prepared:
 @training(
     "stm",
     CLIPS,
-    Options(stm_recipe.STMRecipe, "stage start init batch side"),
+    Options(stm_recipe.STMRecipe, without=["init_value"]),
     begins=RESNET,
     help={"steps": "Steps in all.  [default: 300000 on images, 150000 on videos]"},
     **PAPER,
@@ -241,10 +236,7 @@ def stm(clips: Clips, options: Values, run: Values) -> Prepared:
 @training(
     "stcn-lite",
     CLIPS,
-    Options(
-        stcn_lite_recipe.STCNLiteRecipe,
-        "backbone:init scaling:init-scaling start reading teacher teacher_weights teacher_share",
-    ),
+    Options(stcn_lite_recipe.STCNLiteRecipe),
     begins=MOBILENET,
     **LITE,
     steps=stcn_lite_recipe.STEPS,
@@ -266,9 +258,9 @@ def stcn_lite(clips: Clips, options: Values, run: Values) -> Prepared:
 
         segue train stcn-lite --data DAVIS --start shipped --teacher cutie --steps 2000 --out runs/taught
     """
-    if options["teacher"] is not None:  # before data are read
-        check_available("track", options["teacher"], options["teacher_weights"])
-    elif options["teacher_weights"] is not None:
+    if "teacher" in options:  # before data are read
+        check_available("track", options["teacher"], options.get("teacher_weights"))
+    elif "teacher_weights" in options:
         raise TrainingError("--teacher-weights are those of a --teacher; name it")
     material = clips.gather()
     recipe = stcn_lite_recipe.STCNLiteRecipe(material.videos, material.stills, **options)
@@ -280,18 +272,16 @@ _SHARE = re.compile(r"(\w+)=(\d+(?:\.\d+)?)")
 Kept = TypeVar("Kept", bound=Sized)
 
 
-@dataclass(frozen=True, slots=True)
 class LabelledImages(Labelled):
-    """Labelled images by kind.
+    """Labelled images by kind."""
 
-    Attributes:
-        data: folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), COCO,
-            PASCAL VOC, DUTS, ECSSD, HRSOD, BIG, FSS-1000 or MSRA10K as published, or IMAGES:MASKS; several
-            may be given. 2@FOLDER counts twice.
-        share: how often kinds are drawn, such as videos=2,coco=1.5; others count 1.
-    """
+    data: list[str] = option()
+    """Folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), COCO, PASCAL
+    VOC, DUTS, ECSSD, HRSOD, BIG, FSS-1000 or MSRA10K as published, or IMAGES:MASKS; several may be given.
+    2@FOLDER counts twice."""
 
-    share: str = ""
+    share: str = option("")
+    """How often kinds are drawn, such as videos=2,coco=1.5; others count 1."""
 
     def kinds(self) -> dict[str, list[Footage]]:
         """Footage of each kind, without what is left out for scores."""
@@ -317,8 +307,8 @@ class LabelledImages(Labelled):
 
 @training(
     "prompt",
-    Options(LabelledImages, "data share exclude subset include_val"),
-    Options(prompt_recipe.PromptRecipe, "backbone:init scaling:init-scaling start"),
+    Options(LabelledImages),
+    Options(prompt_recipe.PromptRecipe),
     begins=MOBILENET,
     **LITE,
     steps=prompt_recipe.STEPS,

@@ -7,20 +7,21 @@ draws of a step come from generators seeded by its number, so that a run can be 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
-from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from segue.models.cutie import Cutie
 from segue.models.cutie.network import Size
+from segue.options import option
 from segue_train.clip_pass import class_targets, cutie_pass, object_masks, random_draws
 from segue_train.losses import Uniform, point_losses
 from segue_train.photo import Jitter
-from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
+from segue_train.recipe import Batch, CommonRecipe, Loss, Objective, checked_dataclass
 from segue_train.recipes.stcn import Stage, StagedRecipe, prepared_frames
 from segue_train.stcn_data import (
     JUMPS,
@@ -52,30 +53,37 @@ STAGES = (
 """The published stages; a training is 0 and 1, or 0 and 2."""
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass()
 class CutieRecipe(StagedRecipe):
-    """Everything that one stage needs.
-
-    Attributes:
-        stage: 0 still images, 1 videos, 2 more videos for longer.
-        size: size of the network, base or small.
-        init: ResNet-50 of torchvision, for small ResNet-18, where nothing else is to start from.
-        init_value: ResNet-18 of torchvision, for the mask encoder.
-        batch: clips of a batch, per device.
-        side: side of the square frames, a multiple of 16.  [default: as published]
-        points: points of a frame that the losses look at.  [default: as published]
-    """
+    """Everything that one stage needs."""
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=0.001)
     factors: ClassVar[Mapping[str, float]] = {"network.pixel_encoder.": 0.1, "": 1.0}
     stages: ClassVar[Sequence[Stage]] = STAGES
     encoders: ClassVar[tuple[str, str]] = ("pixel_encoder", "mask_encoder")
     growing: ClassVar[Sequence[str]] = GROWING
-    stage: Annotated[int, Ge(0), Le(2)]
-    batch: Annotated[int | None, Ge(1)] = 16
-    side: int | None = None
-    size: Size = "base"
+
+    stage: Annotated[int, option(ge=0, le=2)]
+    """0 still images, 1 videos, 2 more videos for longer."""
+
+    init: Path | None = option(None)
+    """ResNet-50 of torchvision, for small ResNet-18, where nothing else is to start from."""
+
+    init_value: Path | None = option(None)
+    """ResNet-18 of torchvision, for the mask encoder."""
+
+    batch: int | None = option(16, ge=1)
+    """Clips of a batch, per device."""
+
+    side: int | None = option(None)
+    """Side of the square frames, a multiple of 16. [default: as published]"""
+
+    size: Size = option("base")
+    """Size of the network, base or small."""
+
     points: int | None = None
+    """Points of a frame that the losses look at. [default: as published]"""
+
     name: str = "cutie"
     rate: float = field(default=RATE, kw_only=True)
     gradient_clip: ClassVar[float | None] = 3.0

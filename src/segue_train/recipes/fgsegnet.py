@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,9 +23,19 @@ from torch import nn
 from segue.datasets.foreground import ForegroundSequence
 from segue.errors import DatasetError
 from segue.models.fgsegnet import BACKBONE, FgSegNetV2
+from segue.options import option
 from segue.weights import load
 from segue_train.losses import ClassWeight, Kind, fgsegnet_loss, foreground_target, known
-from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, in_passes
+from segue_train.recipe import (
+    UNCHECKED,
+    Batch,
+    Batches,
+    CommonRecipe,
+    Loss,
+    Objective,
+    checked_dataclass,
+    in_passes,
+)
 from segue_train.trunks import take
 
 EPOCHS = 100
@@ -55,24 +65,27 @@ def split_frames(
     return tuple(order[:-held]), tuple(order[-held:])
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass()
 class FgSegNetRecipe(CommonRecipe):
-    """Everything that a training needs.
-
-    Attributes:
-        scenes: videos with their frames.
-        trunk: VGG-16 of torchvision; with neither it nor weights all layers start at random and learn.
-        start: weights of a network for another scene, to start from.
-        loss: as meant, or as the release ran.
-        class_weight: as meant, or none as the release ran.
-    """
+    """Everything that a training needs."""
 
     optimise: ClassVar[Any] = partial(torch.optim.RMSprop, alpha=0.9, eps=1e-8)
-    scenes: Sequence[tuple[ForegroundSequence, Split]]
-    trunk: Path | None = None
-    start: Path | None = None
-    loss: Kind = "bce"
-    class_weight: ClassWeight = "balanced"
+
+    scenes: Annotated[Sequence[tuple[ForegroundSequence, Split]], UNCHECKED]
+    """Videos with their frames."""
+
+    trunk: Path | None = option(None, flags="init")
+    """VGG-16 of torchvision; with neither it nor weights all layers start at random and learn."""
+
+    start: Path | None = option(None)
+    """Weights of a network for another scene, to start from."""
+
+    loss: Kind = option("bce")
+    """As meant, or as the release ran."""
+
+    class_weight: ClassWeight = option("balanced")
+    """As meant, or none as the release ran."""
+
     name: str = "fgsegnet"
     rate: float = field(default=1e-4, kw_only=True)
     falls: ClassVar[tuple[float, ...]] = (0.6, 0.85)

@@ -7,7 +7,6 @@ the fusion convolutions learn, and the gate of the class-in scale, which the rel
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,69 +16,82 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 import cv2
 import numpy as np
 import torch
-from annotated_types import Ge, Le
 from torch import nn
 
 from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.foreground_sets import read_flow, read_frame
 from segue.datasets.labels import MOTION
-from segue.errors import DatasetError, TrainingError
+from segue.errors import DatasetError
 from segue.flow import FlowFiles, FlowImages
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, flow_provider
 from segue.models.hofam import HOFAM
+from segue.options import option
 from segue.sessions.extra_inputs import FlowNetwork, computing_flow
 from segue.types import Image
 from segue.weights import load_strict
 from segue_train.foreground_pool import provider_once
 from segue_train.losses import ClassInScale, hofam_loss
-from segue_train.recipe import Batch, Batches, CommonRecipe, Loss, Objective, in_passes, stacked
+from segue_train.recipe import (
+    UNCHECKED,
+    Batch,
+    Batches,
+    CommonRecipe,
+    Loss,
+    Objective,
+    checked_dataclass,
+    in_passes,
+    stacked,
+)
 
 STEPS = 64_000
 SIDE = 256  # side of the images
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass()
 class HofamRecipe(CommonRecipe):
-    """Everything that a training needs.
-
-    Attributes:
-        name: which of the two networks.
-        videos: labelled videos, or HOFAM's composite images (frame, flow and labels side by side); none of
-            them may be used for scores.
-        gf: width of the network; 16 is for computers without a GPU.
-        levels: 6 takes other sizes than 256 x 256.
-        train_fusion: let the fusion convolutions learn; the release does not.
-        attention: weigh both encoders by attention; without is an ablation.
-        gamma: exponent of the focal loss; the release has 0, which is none.
-        class_in_scale: when rare foreground weighs more: as meant, as the release ran, always.
-        flow: what computes the flow of videos: dis, farneback or raft; or a folder with the flow files of
-            another program, in a folder for each video that is called after it, such as baseline/highway.
-        flow_weights: weights of torchvision's raft_small.
-        start: weights of this network to start from.
-        batch: images of a batch, per device.
-    """
+    """Everything that a training needs."""
 
     optimise: ClassVar[Any] = partial(torch.optim.Adam, betas=(0.95, 0.999))
-    name: Literal["hofam", "stam"]
-    videos: Sequence[ForegroundSequence]
-    gf: Annotated[int, Ge(1), Le(64)] = 64
-    levels: Literal[6, 8] = 8
-    train_fusion: bool = True
-    attention: bool = True
-    gamma: Annotated[float, Ge(0)] = 0.0
-    class_in_scale: ClassInScale = "gated"
-    flow: str = "dis"
-    flow_weights: Path | None = None
-    start: Path | None = None
-    batch: Annotated[int, Ge(1)] = 8
-    rate: float = field(default=5e-4, kw_only=True)
 
-    def __post_init__(self) -> None:
-        if self.batch < 1 or not 1 <= self.gf <= 64 or not 0 <= self.gamma < math.inf:
-            raise TrainingError(
-                f"batch is {self.batch}, gf is {self.gf} and gamma is {self.gamma}; at least 1, 1 to 64, and "
-                "at least 0"
-            )
+    name: Literal["hofam", "stam"]
+    """Which of the two networks."""
+
+    videos: Annotated[Sequence[ForegroundSequence], UNCHECKED]
+    """Labelled videos, or HOFAM's composite images (frame, flow and labels side by side); none of them may be
+    used for scores."""
+
+    gf: int = option(64, ge=1, le=64)
+    """Width of the network; 16 is for computers without a GPU."""
+
+    levels: Literal[6, 8] = option(8)
+    """6 takes other sizes than 256 x 256."""
+
+    train_fusion: bool = option(True)
+    """Let the fusion convolutions learn; the release does not."""
+
+    attention: bool = option(True)
+    """Weigh both encoders by attention; without is an ablation."""
+
+    gamma: float = option(0.0, ge=0)
+    """Exponent of the focal loss; the release has 0, which is none."""
+
+    class_in_scale: ClassInScale = option("gated")
+    """When rare foreground weighs more: as meant, as the release ran, always."""
+
+    flow: str = option("dis")
+    """What computes the flow of videos: dis, farneback or raft; or a folder with the flow files of another
+    program, in a folder for each video that is called after it, such as baseline/highway."""
+
+    flow_weights: Path | None = option(None)
+    """Weights of torchvision's raft_small."""
+
+    start: Path | None = option(None)
+    """Weights of this network to start from."""
+
+    batch: int = option(8, ge=1)
+    """Images of a batch, per device."""
+
+    rate: float = field(default=5e-4, kw_only=True)
 
     def network(self) -> nn.Module:
         network = HOFAM(

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from segue.errors import TrainingError
@@ -24,13 +23,14 @@ from segue.models.msstsvis import Discriminator, Parts
 from segue.models.msstsvis.lite import DecodedTubes, MSSTSVISLite
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.encoder import EncoderLayer
+from segue.options import option
 from segue.weights import load, load_strict, read_checkpoint
 from segue.weights.checkpoint import match
 from segue_train import instance_losses
 from segue_train.clips import ClipShape
 from segue_train.instance_clips import UNKNOWN, Groups, InstanceBatches, InstanceClipSampler, targets
 from segue_train.instance_losses import ClipTargets, corners, intersection_union
-from segue_train.recipe import Batch, CommonRecipe, Loss, warmed_cosine
+from segue_train.recipe import UNCHECKED, Batch, CommonRecipe, Loss, checked_dataclass, warmed_cosine
 from segue_train.trunks import load_mobilenet, take
 from segue_train.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid_places
 
@@ -115,30 +115,36 @@ _FACTORS: Mapping[str, float] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass()
 class LiteRecipe(CommonRecipe):
-    """The recipe of ``msstsvis-lite``: small crops, single images first and then short clips.
-
-    Attributes:
-        groups: classed footage of each kind, and how often it is drawn; none of it may be used for scores.
-        start: weights of this network to start from; else its detector is the one that comes with segue.
-        split_attention: attention over time inside each scale and between scales, in the encoder.
-        decoder_attention: attention of the box queries over the frames.
-        separability: the discriminator and its adversarial loss.
-        shape: clips of a batch, frames of a clip, side of the square crops.
-        single_share: see :class:`InstanceBatches`.
-    """
+    """The recipe of ``msstsvis-lite``: small crops, single images first and then short clips."""
 
     optimise: ClassVar[Any] = _DECAYED
     factors: ClassVar[Mapping[str, float]] = _FACTORS
-    groups: Groups
-    start: Path | None = None
-    split_attention: bool = True
-    decoder_attention: bool = True
-    separability: bool = True
-    shape: ClipShape = SHAPE
+
+    groups: Annotated[Groups, UNCHECKED]
+    """Classed footage of each kind, and how often it is drawn; none of it may be used for scores."""
+
+    start: Path | None = option(None)
+    """Weights of this network to start from; else its detector is the one that comes with segue."""
+
+    split_attention: bool = option(True)
+    """Attention over time inside each scale and between scales, in the encoder."""
+
+    decoder_attention: bool = option(True)
+    """Attention of the box queries over the frames."""
+
+    separability: bool = option(True)
+    """The discriminator and its adversarial loss."""
+
+    shape: Annotated[ClipShape, UNCHECKED] = SHAPE
+    """Clips of a batch, frames of a clip, side of the square crops."""
+
     name: str = "msstsvis-lite"
+
     single_share: float = 0.3
+    """See :class:`InstanceBatches`."""
+
     rate: float = field(default=8e-4, kw_only=True)
     gradient_clip: ClassVar[float | None] = 2.0
     average_decay: ClassVar[float | None] = 0.99
@@ -176,35 +182,42 @@ def load_trunk(network: SeqFormer, path: Path) -> None:
         take(path, {name: own for name, own in body.state_dict().items() if not name.startswith("norm")})
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass()
 class PublishedRecipe(CommonRecipe):
-    """Everything that a training needs.
-
-    Attributes:
-        build: makes the network with fresh weights.
-        sources: clips to learn from; none of them may be used for scores.
-        batch: clips of a batch, per device.
-        separability: the discriminator and its adversarial loss.
-        trunk: classifier of the trunk, in torchvision's layout.
-        start: initial weights, such as from a training on COCO.
-        clips: clips of a step on all devices together; batches are accumulated to as many. None takes one
-            batch of each device.
-        epochs: passes over all clips.
-        falls: shares of the run after which the rate falls to a tenth.
-    """
+    """Everything that a training needs."""
 
     optimise: ClassVar[Any] = _DECAYED
     factors: ClassVar[Mapping[str, float]] = {".backbone.": 0.1, **_FACTORS}
     name: str
-    build: Callable[[], SeqFormer]
-    sources: Sequence[ClipSource]
-    batch: Annotated[int, Ge(1)]
-    separability: bool
-    trunk: Path | None = None
-    start: Path | None = None
-    clips: Annotated[int | None, Ge(1)] = None
-    epochs: int = EPOCHS
+
+    build: Annotated[Callable[[], SeqFormer], UNCHECKED]
+    """Makes the network with fresh weights."""
+
+    sources: Annotated[Sequence[ClipSource], UNCHECKED]
+    """Clips to learn from; none of them may be used for scores."""
+
+    batch: Annotated[int, option(ge=1)]
+    """Clips of a batch, per device."""
+
+    separability: Annotated[bool, option()]
+    """The discriminator and its adversarial loss."""
+
+    trunk: Path | None = option(None, flags="init")
+    """Classifier of the trunk, in torchvision's layout."""
+
+    start: Path | None = option(None)
+    """Initial weights, such as from a training on COCO."""
+
+    clips: int | None = option(None, ge=1)
+    """Clips of a step on all devices together; batches are accumulated to as many. None takes one batch of
+    each device."""
+
+    epochs: int = option(EPOCHS)
+    """Passes over all clips."""
+
     falls: tuple[float, ...] = field(default=DROPS, kw_only=True)  # type: ignore[misc]
+    """Shares of the run after which the rate falls to a tenth."""
+
     rate: float = field(default=2e-4, kw_only=True)
     gradient_clip: ClassVar[float | None] = 0.1
 

@@ -7,24 +7,26 @@ weights of the losses, the sizes, the augmentations, and how the rate falls.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from annotated_types import Ge
+from pydantic import BeforeValidator, Field
 from torch import nn
 
 from segue.datasets.foreground import ForegroundSequence
 from segue.errors import TrainingError
+from segue.inputs import whole_number
 from segue.layers.resnet import ResNet18
 from segue.models.mustan import MUSTAN1, MUSTAN2
+from segue.options import option
 from segue.weights import load_strict, read_checkpoint
 from segue.weights.checkpoint import Option, match
 from segue_train.foreground_videos import WindowBatches, WindowSampler
 from segue_train.losses import foreground_loss
-from segue_train.recipe import CommonRecipe, Objective
+from segue_train.recipe import UNCHECKED, CommonRecipe, Objective, checked_dataclass
 
 RATE = 1e-4
 STEPS = 40_000
@@ -33,38 +35,52 @@ TVERSKY = (0.3, 0.7)  # prices of false alarms and of misses
 NETWORKS: dict[str, type[MUSTAN1] | type[MUSTAN2]] = {"mustan1": MUSTAN1, "mustan2": MUSTAN2}
 
 
-@dataclass(frozen=True, slots=True)
-class MustanRecipe(CommonRecipe):
-    """Everything that a training needs.
+def _size(value: Any) -> Any:
+    """Height and width, also of a text such as 240x320."""
+    if not isinstance(value, str):
+        return value
+    sides = [whole_number(part) for part in value.split("x")]
+    if len(sides) != 2 or None in sides:
+        raise ValueError("must be height and width, as 240x320")
+    return sides
 
-    Attributes:
-        name: which of the two networks.
-        sources: labelled videos by kind, such as real and rendered ones; each kind gives the same share of
-            every batch. None of them may be used for scores.
-        options: what the network is built with.
-        trunk: ResNet-18 of torchvision, for all encoders.
-        start: weights of this network to start from.
-        batch: windows of a batch, per device.
-        size: height and width that a window shows, at least 32.
-        rate: learning rate; narrow networks from random weights want 1e-3.
-    """
+
+Side = Annotated[int, Field(ge=32)]
+
+
+@checked_dataclass()
+class MustanRecipe(CommonRecipe):
+    """Everything that a training needs."""
 
     falls: ClassVar[tuple[float, ...]] = (0.5, 0.75, 0.9)
     fall_factor: ClassVar[float] = 0.5
+
     name: Literal["mustan1", "mustan2"]
-    sources: Sequence[Sequence[ForegroundSequence]]
+    """Which of the two networks."""
+
+    sources: Annotated[Sequence[Sequence[ForegroundSequence]], UNCHECKED]
+    """Labelled videos by kind, such as real and rendered ones; each kind gives the same share of every batch.
+    None of them may be used for scores."""
+
     options: dict[str, Option] = field(default_factory=dict)
-    trunk: Path | None = None
-    start: Path | None = None
-    batch: Annotated[int, Ge(1)] = 8
-    size: tuple[int, int] = SIZE
-    rate: float = field(default=RATE, kw_only=True)
+    """What the network is built with."""
+
+    trunk: Path | None = option(None, flags="init")
+    """ResNet-18 of torchvision, for all encoders."""
+
+    start: Path | None = option(None)
+    """Weights of this network to start from."""
+
+    batch: int = option(8, ge=1)
+    """Windows of a batch, per device."""
+
+    size: Annotated[tuple[Side, Side], BeforeValidator(_size)] = option(SIZE, text=True)
+    """Height and width that a window shows, at least 32."""
+
+    rate: Annotated[float, option(gt=0)] = field(default=RATE, kw_only=True)
+    """Learning rate; narrow networks from random weights want 1e-3."""
 
     def __post_init__(self) -> None:
-        if min(self.size) < 32 or self.batch < 1:
-            raise TrainingError(f"size is {self.size} and batch is {self.batch}; at least 32, and 1")
-        if not self.rate > 0:
-            raise TrainingError(f"rate is {self.rate}; it must be above 0")
         if not (self.sources and all(self.sources)):
             raise TrainingError("no videos to train on")
 

@@ -12,10 +12,10 @@ trembles or pans (research/mustan-lite.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import torch
 from torch import nn
@@ -23,10 +23,11 @@ from torch import nn
 from segue.flow.providers import FlowName, flow_provider
 from segue.models.base import ForegroundNetwork
 from segue.models.mustan_lite import MustanLite
+from segue.options import option
 from segue.sessions.extra_inputs import computing_flow
 from segue_train.foreground_pool import Pool, PoolBatches
 from segue_train.losses import ClassInScale, foreground_loss
-from segue_train.recipe import Objective, warmed_cosine
+from segue_train.recipe import Objective, checked_dataclass, warmed_cosine
 from segue_train.trunks import MobileNetRecipe
 
 STEPS = 3200
@@ -40,30 +41,35 @@ SAMPLE_SIZE = (160, 208)  # height and width of the samples of a pool
 SHOWN_SIZE = (144, 192)  # height and width of what a batch shows of a sample
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass()
 class MustanLiteRecipe(MobileNetRecipe):
-    """Everything that a training of mustan-lite needs.
-
-    Attributes:
-        pool: folder of a filled pool.
-        rate: learning rate at its highest; the encoder has a tenth. A further training wants less.
-        flow: look at optical flow too, by HOFAM's attention: dis, farneback or raft computes it.
-        flow_weights: weights of torchvision's raft_small.
-        flow_attention: weigh what is made of flow by attention; without is an ablation.
-        class_in_scale: when rare foreground weighs more, as in HOFAM: never, as its release ran; once the
-            batch is found well, as it was meant; always.
-    """
+    """Everything that a training of mustan-lite needs."""
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-2)
+
     pool: Path
+    """Folder of a filled pool."""
+
     name: str = "mustan-lite"
-    flow: FlowName | None = None
-    flow_weights: Path | None = None
-    flow_attention: bool = True
-    class_in_scale: ClassInScale = "as_run"
+
+    flow: FlowName | None = option(None)
+    """Look at optical flow too, by HOFAM's attention: dis, farneback or raft computes it."""
+
+    flow_weights: Path | None = option(None)
+    """Weights of torchvision's raft_small."""
+
+    flow_attention: bool = option(True)
+    """Weigh what is made of flow by attention; without is an ablation."""
+
+    class_in_scale: ClassInScale = option("as_run")
+    """When rare foreground weighs more, as in HOFAM: never, as its release ran; once the batch is found well,
+    as it was meant; always."""
+
     gradient_clip: ClassVar[float | None] = 5.0
     frozen: ClassVar[int] = 6
-    rate: float = field(default=2e-3, kw_only=True)
+
+    rate: Annotated[float, option()] = field(default=2e-3, kw_only=True)
+    """Learning rate at its highest; the encoder has a tenth. A further training wants less."""
 
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.1, "": 1.0}
 

@@ -8,9 +8,9 @@ on small crops.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from segue.prompts.planes import draw_disk
 from segue_train.footage import VOID, Footage
 from segue_train.losses import dice_distance
 from segue_train.prompt_samples import PromptBatches, PromptSampler, click_on, largest_error, read_sources
-from segue_train.recipe import Batch, Loss, warmed_cosine
+from segue_train.recipe import UNCHECKED, Batch, Loss, checked_dataclass, warmed_cosine
 from segue_train.trunks import MobileNetRecipe
 
 STEPS = 4000
@@ -32,17 +32,16 @@ STAY = 0.75  # probability that a sample may stay for a correction, where there 
 MOST_CORRECTIONS = 6
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass()
 class PromptRecipe(MobileNetRecipe):
-    """Everything that a training of segue-prompt needs.
-
-    Attributes:
-        groups: footage of each kind with the share of the samples that come from it; none of it may be used
-            for scores.
-    """
+    """Everything that a training of segue-prompt needs."""
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, betas=(0.9, 0.99), weight_decay=1e-2)
-    groups: Sequence[tuple[float, Sequence[Footage]]]
+
+    groups: Annotated[Sequence[tuple[float, Sequence[Footage]]], UNCHECKED]
+    """Footage of each kind with the share of the samples that come from it; none of it may be used for
+    scores."""
+
     name: str = "segue-prompt"
     gradient_clip: ClassVar[float | None] = 2.0
     rate: float = field(default=1.5e-3, kw_only=True)

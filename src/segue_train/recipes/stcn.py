@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
-from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from segue.errors import TrainingError
@@ -24,12 +23,13 @@ from segue.models.cutie import Cutie
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.models.xmem import XMem
+from segue.options import option
 from segue.weights import read_checkpoint
 from segue.weights.checkpoint import VALUE_STEM, match
 from segue_train.clip_pass import class_targets, clip_logits, object_masks
 from segue_train.footage import Footage
 from segue_train.losses import bootstrap_fraction, bootstrapped_cross_entropy
-from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
+from segue_train.recipe import UNCHECKED, Batch, CommonRecipe, Loss, Objective, checked_dataclass
 from segue_train.stcn_data import SampleBatches, SkipCurriculum, StillSamples, VideoSamples, long_enough
 from segue_train.trunks import take
 
@@ -86,38 +86,41 @@ STAGES = (
 N = TypeVar("N", STCN, XMem, Cutie)
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass()
 class StagedRecipe(CommonRecipe):
-    """One stage of a training that begins with still images.
-
-    Attributes:
-        stage: 0 still images, 1 BL30K, 2 and 3 videos after 1 and 0.
-        footage: still images for stage 0, videos for the others; none of it may be used for scores.
-        start: weights of a former stage or run of this network.
-        init: ResNet-50 of torchvision, for the key side, where nothing else is to start from.
-        init_value: ResNet-18 of torchvision, for the value side.
-        batch: clips of a batch, per device.  [default: as published]
-        side: side of the square frames, a multiple of 16.
-    """
+    """One stage of a training that begins with still images."""
 
     stages: ClassVar[Sequence[Stage]] = STAGES
     encoders: ClassVar[tuple[str, str]] = ("key_encoder", "value_encoder")
     growing: ClassVar[Sequence[str]] = (VALUE_STEM,)  # weights with one more input channel for other objects
-    stage: Annotated[int, Ge(0), Le(3)]
-    footage: Sequence[Footage]
-    start: Path | None = None
-    init: Path | None = None
-    init_value: Path | None = None
-    batch: Annotated[int | None, Ge(1)] = None
-    side: int | None = 384
+
+    stage: Annotated[int, option(ge=0, le=3)]
+    """0 still images, 1 BL30K, 2 and 3 videos after 1 and 0."""
+
+    footage: Annotated[Sequence[Footage], UNCHECKED]
+    """Still images for stage 0, videos for the others; none of it may be used for scores."""
+
+    start: Path | None = option(None)
+    """Weights of a former stage or run of this network."""
+
+    init: Path | None = option(None)
+    """ResNet-50 of torchvision, for the key side, where nothing else is to start from."""
+
+    init_value: Path | None = option(None)
+    """ResNet-18 of torchvision, for the value side."""
+
+    batch: int | None = option(None, ge=1)
+    """Clips of a batch, per device. [default: as published]"""
+
+    side: int | None = option(384)
+    """Side of the square frames, a multiple of 16."""
+
     rate: float = field(default=RATE, kw_only=True)
 
     def __post_init__(self) -> None:
         side = self.plan.side if self.side is None else self.side
         if side % STCN.stride or side < STCN.stride:
             raise TrainingError(f"side is {side}; it must be a multiple of {STCN.stride}")
-        if self.batch is not None and self.batch < 1:
-            raise TrainingError(f"batch is {self.batch}; it must be at least 1")
 
     @property
     def plan(self) -> Stage:
@@ -157,7 +160,7 @@ class StagedRecipe(CommonRecipe):
         return SampleBatches(count, seed, samples, self.batch or plan.batch, plan.skips)
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass()
 class STCNRecipe(StagedRecipe):
     """Everything that one stage needs."""
 

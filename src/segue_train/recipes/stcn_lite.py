@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,16 +17,16 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge
 from torch import nn
 
 from segue.models.base import Schedule
 from segue.models.stcn import FEATURE_GAIN, STCNLite
+from segue.options import option
 from segue_train.clip_pass import class_targets, clip_logits, object_masks
 from segue_train.clips import ClipBatches, ClipSampler, ClipShape
 from segue_train.footage import VOID, Footage
 from segue_train.losses import dice_loss, hardest_mean
-from segue_train.recipe import Batch, CommonRecipe, Loss, Objective
+from segue_train.recipe import UNCHECKED, Batch, CommonRecipe, Loss, Objective, checked_dataclass
 from segue_train.teacher import Teacher, distillation_loss
 from segue_train.trunks import MobileNetRecipe
 from segue_train.warp import Rng, picked
@@ -40,28 +40,33 @@ SLOW = ((5, 192), (6, 192), (8, 160))
 PIXELS_PER_STEP = 12 * 192 * 192  # of one batch with one object; larger and longer clips are fewer
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass()
 class STCNLiteRecipe(MobileNetRecipe):
-    """Everything that a training of stcn-lite needs.
-
-    Attributes:
-        videos, stills: labelled footage; none of it may be used for scores.
-        reading: how a clip's memory is read: ``dense`` takes the softmax over all of it, ``session`` what a
-            session reads by the network's schedule (best positions, penalties, window).
-        teacher: tracking network whose soft masks are learnt as well, such as cutie; it must have weights
-            here.
-        teacher_weights: weight file of the teacher.
-        teacher_share: weight of the teacher's masks beside the labels.
-    """
+    """Everything that a training of stcn-lite needs."""
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-2)
-    videos: Sequence[Footage]
-    stills: Sequence[Footage]
-    reading: Literal["dense", "session"] = "dense"
+
+    videos: Annotated[Sequence[Footage], UNCHECKED]
+    """Labelled footage; none of it may be used for scores."""
+
+    stills: Annotated[Sequence[Footage], UNCHECKED]
+    """Labelled footage; none of it may be used for scores."""
+
+    reading: Literal["dense", "session"] = option("dense")
+    """How a clip's memory is read: `dense` takes the softmax over all of it, `session` what a session
+    reads by the network's schedule (best positions, penalties, window)."""
+
     name: str = "stcn-lite"
-    teacher: str | None = None
-    teacher_weights: Path | None = None
-    teacher_share: Annotated[float, Ge(0)] = 0.5
+
+    teacher: str | None = option(None)
+    """Tracking network whose soft masks are learnt as well, such as cutie; it must have weights here."""
+
+    teacher_weights: Path | None = option(None)
+    """Weight file of the teacher."""
+
+    teacher_share: float = option(0.5, ge=0)
+    """Weight of the teacher's masks beside the labels."""
+
     gradient_clip: ClassVar[float | None] = 3.0
     rate: float = field(default=6e-4, kw_only=True)
 

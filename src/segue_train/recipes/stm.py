@@ -11,19 +11,18 @@ ranges of the random transforms, at most three objects a clip, the number of ste
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge, Le
 from torch import nn
 
 from segue.models.stm import STM
+from segue.options import option
 from segue.weights import load_strict
 from segue_train.clips import frame_order
-from segue_train.recipe import Objective
+from segue_train.recipe import Objective, checked_dataclass
 from segue_train.recipes.stcn import Stage, StagedRecipe, clip_loss
 from segue_train.stcn_data import FRAMES, StillSamples, VideoSamples, long_enough
 from segue_train.trunks import take
@@ -43,19 +42,21 @@ STAGES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass()
 class STMRecipe(StagedRecipe):
-    """Everything that one stage needs.
-
-    Attributes:
-        stage: 0 still images, 1 videos.
-        init: ResNet-50 of torchvision, for both encoders.
-        batch: clips of a batch, per device.
-    """
+    """Everything that one stage needs."""
 
     stages: ClassVar[Sequence[Stage]] = STAGES
-    stage: Annotated[int, Ge(0), Le(1)]
-    batch: Annotated[int | None, Ge(1)] = 4
+
+    stage: Annotated[int, option(ge=0, le=1)]
+    """0 still images, 1 videos."""
+
+    init: Path | None = option(None)
+    """ResNet-50 of torchvision, for both encoders."""
+
+    batch: int | None = option(4, ge=1)
+    """Clips of a batch, per device."""
+
     name: str = "stm"
 
     def network(self) -> nn.Module:

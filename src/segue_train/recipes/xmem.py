@@ -7,7 +7,7 @@ draws of a step come from generators seeded by its number, so that a run can be 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,9 +17,10 @@ from torch import nn
 
 from segue.errors import TrainingError
 from segue.models.xmem import XMem
+from segue.options import option
 from segue_train.clip_pass import class_targets, object_masks, random_draws, xmem_pass
 from segue_train.losses import bootstrap_fraction, bootstrapped_cross_entropy, object_dice
-from segue_train.recipe import Batch, Loss, Objective
+from segue_train.recipe import Batch, Loss, Objective, checked_dataclass
 from segue_train.recipes.stcn import Stage, StagedRecipe, prepared_frames
 from segue_train.stcn_data import (
     JUMPS,
@@ -52,17 +53,16 @@ FINETUNE_STEPS = 10_000
 """Steps of the finetuning that follows stages 2 and 3."""
 
 
-@dataclass(frozen=True, slots=True)
+@checked_dataclass()
 class XMemRecipe(StagedRecipe):
-    """Everything that one stage needs.
-
-    Attributes:
-        finetune: the finetuning after stages 2 and 3: frames are not turned, at the low learning rate.
-    """
+    """Everything that one stage needs."""
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=0.05)
     stages: ClassVar[Sequence[Stage]] = STAGES
-    finetune: bool = False
+
+    finetune: bool = option(False)
+    """The finetuning after stages 2 and 3: frames are not turned, at the low learning rate."""
+
     name: str = "xmem"
 
     def __post_init__(self) -> None:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from dataclasses import asdict
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from segue.layers.activated import LayerNorm2d
@@ -25,6 +27,7 @@ from segue.layers.pieces import cat
 from segue.models.base import Shape
 from segue.models.seqformer.encoder import Levels
 from segue.models.seqformer.network import BackboneName, SeqFormer, Size
+from segue.options import option
 
 IntraMode = Literal["position", "joint", "none"]
 InterMode = Literal["sequence", "channel", "none"]
@@ -42,20 +45,28 @@ R18_SIZE = Size(width=128, hidden=512, encoder_layers=3, decoder_layers=3, queri
 """Size of ``msstsvis-r18``, the small network beside the published ones (ours)."""
 
 
-@dataclass(frozen=True, slots=True)
+# The parts come from weight files.
+_STRICT = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class Parts:
     """Switches of the parts of the paper.
 
-    Attributes:
-        intra_mode, inter_mode: the two blocks of the split attention beside each encoder layer (section 3.1),
-            inside scales and between them; see :class:`SplitAttention`.
-        decoder_attention: attention of the box queries over the frames (section 3.2), from the second layer
-            on: in the first the box queries have no frames yet.
+    The two modes are of the split attention beside each encoder layer (section 3.1), see
+    :class:`SplitAttention`. The attention over the frames (section 3.2) is in the decoder from the second
+    layer on: in the first the box queries have no frames yet.
     """
 
-    intra_mode: IntraMode = "position"
-    inter_mode: InterMode = "sequence"
-    decoder_attention: bool = True
+    intra_mode: IntraMode = option("position", flags="intra")
+    """Inside each scale of the encoder: over time at each place (position), over all places and times of
+    small scales (joint), or none."""
+
+    inter_mode: InterMode = option("sequence", flags="inter")
+    """Between neighbouring scales: frames of both as one sequence, both joined on the channels, or none."""
+
+    decoder_attention: bool = option(True)
+    """Attention of the box queries over the frames."""
 
     def text(self) -> str:
         """The parts as JSON, for a weight file."""
@@ -65,13 +76,9 @@ class Parts:
     def parse(cls, text: str) -> Parts:
         """Read the parts from a weight file; ValueError if they are damaged or unknown."""
         try:
-            parts = cls(**json.loads(text))
+            return cls(**json.loads(text))
         except (TypeError, ValueError):
-            raise ValueError(f"its parts {text!r} are damaged") from None
-        known = parts.intra_mode in get_args(IntraMode) and parts.inter_mode in get_args(InterMode)
-        if not known or not isinstance(parts.decoder_attention, bool):
-            raise ValueError(f"its parts {text!r} are unknown")
-        return parts
+            raise ValueError(f"its parts {text!r} are damaged or unknown") from None
 
 
 class MSSTSVIS(SeqFormer):
