@@ -254,7 +254,7 @@ def mustan1(data: ListedVideos, network: Values, recipe: Values, run: Values) ->
 @training(
     "mustan2",
     Options(ListedVideos),
-    Options(Mustan2Options),
+    Options(Mustan2Options, help={"background": "An image of the empty scene joins the past."}),
     _MUSTAN_RECIPE,
     **PAPER,
     steps=mustan_recipe.STEPS,
