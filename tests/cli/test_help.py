@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +17,127 @@ from segue.cli.main import load_command
 from segue.registry import COMMANDS, CommandEntry
 from tests.cli.running import Command
 
-LEFT_OUT = ("torch", "scipy", "cv2", "av")
+LARGE = ("torch", "scipy", "cv2", "av")
 """Packages that take long to import."""
 
+SCORING = ("segue.metrics", "segue.datasets", "segue.reports.html", "jinja2")
 
-def imported(program: str, names: tuple[str, ...] = LEFT_OUT) -> set[str]:
-    """Which packages, of those above or others, a program has imported when it ends."""
-    ask = f"{program}\nimport sys\nprint(*(name for name in {names!r} if name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
-    return set(done.stdout.splitlines()[-1].split())
+NETWORKS = (
+    "cutie",
+    "xmem",
+    "stm",
+    "seqformer",
+    "msstsvis",
+    "hofam",
+    "mustan",
+    "detection.mask_rcnn",
+    "sam2.network",
+)
+
+SESSIONS = ("segue.sessions.foreground", "segue.sessions.instances", "segue.sessions.subtractors")
+
+STEPS = """
+import io, json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from segue.cli import app
+from segue.errors import SegueError
+for step in json.loads(sys.argv[1]):
+    code = 0
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        try:
+            exec(step)
+        except (SystemExit, SegueError) as error:
+            code = getattr(error, "code", 2)
+    print(json.dumps([code, [*sys.modules]]))
+"""
 
 
-def test_following_objects_imports_nothing_that_scores() -> None:
-    scoring = ("segue.metrics", "segue.datasets", "segue.reports.html", "jinja2")
-    assert imported("import segue.cli.running", scoring) == set()
+@dataclass(frozen=True)
+class Step:
+    """How a step of a program ended, and all modules that are imported then."""
+
+    code: int
+    modules: frozenset[str]
 
 
-def test_following_objects_imports_the_network_that_follows_them_alone() -> None:
-    networks = ("cutie", "xmem", "stm", "seqformer", "msstsvis", "hofam", "mustan", "detection.mask_rcnn")
-    other = (
-        *(f"segue.models.{name}" for name in networks),
-        "segue.models.sam2.network",
+def steps(*programs: str) -> dict[str, Step]:
+    """The steps of one program, one after the other; an interpreter for each takes too long to start."""
+    asked = [sys.executable, "-c", STEPS, json.dumps(programs)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    found = [Step(code, frozenset(modules)) for code, modules in map(json.loads, done.stdout.splitlines())]
+    return dict(zip(programs, found, strict=True))
+
+
+HELP = "app(['--help'])"
+
+COMMAND = "import segue.cli.running"
+
+WRONG = tuple(
+    f"app({words.split()!r})"
+    for words in (
+        "track my.mp4",
+        "track my.mp4 --box 1,2,3,4",
+        "track my.mp4 --nosuch",
+        "foreground my.mp4",
+        "instances my.mp4",
+        "detect my.jpg",
+        "batch videos --nosuch",
+        "annotate my.mp4",
+        "view results",
+        "serve nosuch",
+        "export nosuch folder",
+        "weights get nosuch",
+        "run nosuch",
     )
-    sessions = ("segue.sessions.foreground", "segue.sessions.instances", "segue.sessions.subtractors")
-    load = "import segue.cli.running\nsegue.TrackSession('stcn-lite', device='cpu')"
-    assert imported(load, (*other, *sessions, "segue.models.stcn")) == {"segue.models.stcn"}
+)
+
+PACKAGES = tuple(
+    f"import {name}" for name in ("segue.video", "segue.datasets", "segue.metrics", "segue.cli.eval")
+)
+
+
+@pytest.fixture(scope="module")
+def without_pytorch() -> dict[str, Step]:
+    """What needs no network."""
+    return steps(HELP, COMMAND, *WRONG, *PACKAGES)
+
+
+def test_help_needs_no_large_package(without_pytorch: dict[str, Step]) -> None:
+    assert without_pytorch[HELP].code == 0
+    assert without_pytorch[HELP].modules.isdisjoint(LARGE)
+
+
+def test_following_objects_imports_nothing_that_scores(without_pytorch: dict[str, Step]) -> None:
+    assert without_pytorch[COMMAND].modules.isdisjoint(SCORING)
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_wrong_options_are_refused_before_pytorch_is_imported(
+    without_pytorch: dict[str, Step], words: str
+) -> None:
+    assert without_pytorch[words].code == 2
+    assert "torch" not in without_pytorch[words].modules
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_scoring_and_reading_need_no_networks(without_pytorch: dict[str, Step], package: str) -> None:
+    assert "torch" not in without_pytorch[package].modules
+
+
+def test_following_objects_imports_what_it_needs_alone(tmp_path: Path) -> None:
+    video = tmp_path / "video"
+    video.mkdir()
+    Image.new("RGB", (64, 48), "grey").save(video / "00000.png")
+    Image.fromarray(np.pad(np.ones((12, 16), np.uint8), ((18, 18), (24, 24)))).save(tmp_path / "mask.png")
+    session = "import segue\nsegue.TrackSession('stcn-lite', device='cpu')"
+    words = ["track", str(video), "--mask", str(tmp_path / "mask.png"), "-o", str(tmp_path / "out"), "-q"]
+    found = steps(session, f"app({words!r})")
+    networks = {f"segue.models.{name}" for name in (*NETWORKS, "stcn")}
+    assert found[session].modules & {*networks, *SESSIONS} == {"segue.models.stcn"}
+    done = found[f"app({words!r})"]
+    assert done.code == 0
+    assert done.modules & {*LARGE} == {"torch", "cv2", "av"}, "scipy is not needed"
+    assert (tmp_path / "out" / "masks" / "00000.png").is_file()
 
 
 @pytest.mark.parametrize("entry", tuple(COMMANDS), ids=lambda entry: entry.name)
@@ -47,51 +145,6 @@ def test_every_option_says_what_it_is(entry: CommandEntry) -> None:
     command: Any = load_command(entry.name)
     for each in getattr(command, "commands", {entry.name: command}).values():
         assert [item.name for item in each.params if not item.help or "None" in item.help] == []
-
-
-def test_help_needs_no_large_package() -> None:
-    run = "from segue.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass"
-    assert imported(run) == set()
-
-
-WRONG = (
-    "track my.mp4",
-    "track my.mp4 --box 1,2,3,4",
-    "track my.mp4 --nosuch",
-    "foreground my.mp4",
-    "instances my.mp4",
-    "detect my.jpg",
-    "batch videos --nosuch",
-    "annotate my.mp4",
-    "view results",
-    "serve nosuch",
-    "export nosuch folder",
-    "weights get nosuch",
-    "run nosuch",
-)
-
-
-@pytest.mark.parametrize("words", [line.split() for line in WRONG])
-def test_wrong_options_are_refused_before_pytorch_is_imported(words: list[str]) -> None:
-    asked = f"from segue.cli import app\nfrom segue.errors import SegueError\ntry: app({words!r})\n"
-    run = f"{asked}except (SystemExit, SegueError) as error: assert getattr(error, 'code', 2) == 2"
-    assert "torch" not in imported(run)
-
-
-@pytest.mark.parametrize("module", ["segue.cli.eval", "segue.metrics", "segue.datasets", "segue.video"])
-def test_scoring_and_reading_need_no_networks(module: str) -> None:
-    assert "torch" not in imported(f"import {module}")
-
-
-def test_a_video_is_followed_without_scipy(tmp_path: Path) -> None:
-    video = tmp_path / "video"
-    video.mkdir()
-    Image.new("RGB", (64, 48), "grey").save(video / "00000.png")
-    Image.fromarray(np.pad(np.ones((12, 16), np.uint8), ((18, 18), (24, 24)))).save(tmp_path / "mask.png")
-    words = ["track", str(video), "--mask", str(tmp_path / "mask.png"), "-o", str(tmp_path / "out"), "-q"]
-    run = f"from segue.cli import app\ntry: app({words!r})\nexcept SystemExit as end: assert not end.code"
-    assert imported(run) == {"torch", "cv2", "av"}
-    assert (tmp_path / "out" / "masks" / "00000.png").is_file()
 
 
 @pytest.mark.parametrize("entry", tuple(COMMANDS), ids=lambda entry: entry.name)
