@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,11 @@ settings.load_profile("segue")
 # `make test &`, nohup and some CI start this process with Ctrl-C ignored, and so would every child be: the
 # tests of interruption need what a terminal gives.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Results are synced to the disk, which takes milliseconds each time; a file system in memory has nothing to do.
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # PyMatting is compiled for fifty seconds when it is first used; not compiled it needs two for these images.
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")

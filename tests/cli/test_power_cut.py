@@ -119,9 +119,7 @@ def test_a_run_goes_on_after_a_power_cut_at_any_moment(
         goes_on(track, left, whole)
 
 
-def test_a_folder_that_is_overwritten_does_not_get_its_old_masks_back(
-    track: Command, tmp_path: Path, whole: dict[str, bytes]
-) -> None:
+def test_a_folder_that_is_overwritten_does_not_get_its_old_masks_back(track: Command, tmp_path: Path) -> None:
     """The new run is shorter: of the old one nothing may be left behind its end."""
     root = tmp_path / "disk"
     disk = Disk(root)

@@ -104,27 +104,23 @@ def test_youtube_vos_gives_each_object_in_the_frame_where_it_appears(tmp_path: P
     np.testing.assert_array_equal(index_mask(given[2]), np.where(MASKS[2] == 2, 2, 0))
 
 
-def test_a_data_set_is_run_and_scored_by_one_command(davis: Path, command: Command, tmp_path: Path) -> None:
-    ended = command("run", "davis", davis, "-o", "out", "--workers", 1, "--json", "scores.json", "-q")
-
-    assert ended.code == 0, ended.err
-    scores = json.loads((tmp_path / "scores.json").read_text())
-    again = command("eval", "davis", "out", "--data", davis, "--json", "again.json")
-    assert again.code == 0, again.err
-    assert scores["global"] == json.loads((tmp_path / "again.json").read_text())["global"]
-    assert command("run", "davis", davis, "-o", "out", "--workers", 1, "--resume", "-q").code == 0
-
-
 @pytest.mark.usefixtures("workers_here")
-def test_a_data_set_is_run_and_scored_from_python(davis: Path, command: Command, tmp_path: Path) -> None:
-    assert command("run", "davis", davis, "-o", "line", "--workers", 1, "--json", "line.json", "-q").code == 0
+def test_a_data_set_is_run_and_scored_by_one_command_or_call(
+    davis: Path, command: Command, tmp_path: Path
+) -> None:
+    ended = command("run", "davis", davis, "-o", "line", "--workers", 1, "--json", "line.json", "-q")
+    assert ended.code == 0, ended.err
+    scores = json.loads((tmp_path / "line.json").read_text())["global"]
+    again = command("eval", "davis", "line", "--data", davis, "--json", "again.json")
+    assert again.code == 0, again.err
+    assert scores == json.loads((tmp_path / "again.json").read_text())["global"]
     done = segue.run("davis", davis, output=tmp_path / "out", workers=1)
     assert (done.failed, done.results) == (0, tmp_path / "out")
     assert done.evaluation is not None
-    scores = json.loads((tmp_path / "line.json").read_text())["global"]
     assert dict(done.evaluation.overall) == pytest.approx(scores)
     for name in ("masks/00002.png", "job.json"):
         assert (tmp_path / "out/clip" / name).read_bytes() == (tmp_path / "line/clip" / name).read_bytes()
+    assert command("run", "davis", davis, "-o", "line", "--workers", 1, "--resume", "-q").code == 0
 
 
 def test_wrong_calls_of_run_say_what_is_wrong(davis: Path, tmp_path: Path) -> None:
