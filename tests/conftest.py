@@ -29,7 +29,7 @@ settings.load_profile("segue")
 # tests of interruption need what a terminal gives.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Results are synced to the disk, which takes milliseconds each time; a file system in memory has nothing to do.
+# Results are synced to the disk, which takes milliseconds each time; in memory there is nothing to do.
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))

@@ -20,9 +20,10 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child p
 IMAGES = np.random.default_rng(4).integers(0, 256, (8, 8, 12, 3)).astype(np.uint8)
 
 
+@pytest.mark.parametrize("later", [9, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("passes", [1, 2])
 def test_what_is_resumed_after_a_kill_equals_a_run_that_nothing_disturbed(
-    passes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    passes: int, later: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)  # a kill loses nothing that was written
     monkeypatch.setattr(frame_loop, "SAVE_EVERY_SECONDS", 0.0)
@@ -54,7 +55,7 @@ def test_what_is_resumed_after_a_kill_equals_a_run_that_nothing_disturbed(
     moments = 0
     begins = 12  # changes while the earlier run is removed, and its remains are told from the new one
     steps = every_kill(
-        out, lambda: jobs.run(job(out, overwrite=True)), lambda number: 1 if number < begins else 5
+        out, lambda: jobs.run(job(out, overwrite=True)), lambda number: 1 if number < begins else later
     )
     for moment in steps:
         jobs.run(job(out, resume=True))
@@ -62,4 +63,4 @@ def test_what_is_resumed_after_a_kill_equals_a_run_that_nothing_disturbed(
         shutil.rmtree(out)
         shutil.copytree(tmp_path / "begun", out)
         moments += 1
-    assert moments > 20
+    assert moments > begins

@@ -131,6 +131,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_every_face_and_a_resumed_run_give_the_same_bytes(command: Command, tmp_path: Path) -> None:
     words = ("--weights", tmp_path / "lite.safetensors", "--format", "png", "--format", "coco")
     words = (*words, "--reverse", "--device", "cpu")

@@ -73,13 +73,16 @@ def tracker(name: str, request: pytest.FixtureRequest) -> Any:
     return lively_lite() if name == "lite" else request.getfixturevalue(name)
 
 
-SLOW = {"sam2_network", "stcn_network", "stm_network"}
+SLOW = {"sam2_network", "stcn_network", "stm_network", "xmem_network"}
+SLOW |= {"mustan1", "fgsegnet", "msstsvis", "deeplab", "pointrend"}
 """The others prove the steps that these share with them; ``make test-slow`` runs all."""
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in TRACKERS]
-)
+def names(*known: str) -> list[Any]:
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in known]
+
+
+@pytest.mark.parametrize("name", names(*TRACKERS))
 def test_trackers_follow_on_a_device(name: str, request: pytest.FixtureRequest) -> None:
     network = tracker(name, request)
     schedule = replace(network.schedule, window=None) if name == "lite" else None  # a device has no windows
@@ -106,7 +109,7 @@ def test_trackers_follow_on_a_device(name: str, request: pytest.FixtureRequest) 
     assert waits.total() == TRACKERS[name], waits
 
 
-@pytest.mark.parametrize("name", FOREGROUND)
+@pytest.mark.parametrize("name", names(*FOREGROUND))
 def test_foreground_on_a_device(name: str) -> None:
     torch.manual_seed(0)
     make = FOREGROUND[name]
@@ -119,7 +122,7 @@ def test_foreground_on_a_device(name: str) -> None:
     assert waits.total() == 1, waits
 
 
-@pytest.mark.parametrize("name", INSTANCES)
+@pytest.mark.parametrize("name", names(*INSTANCES))
 def test_instances_on_a_device(name: str) -> None:
     torch.manual_seed(0)
     with LogicalDevice():
@@ -207,9 +210,7 @@ def detector(name: str, device: torch.device) -> Any:
     return NetworkDetector(network.eval(), {}, Rules(0.0, max_objects=3), device)
 
 
-@pytest.mark.parametrize(
-    "name", ["maskrcnn", pytest.param("pointrend", marks=pytest.mark.slow), "deeplab", "dino"]
-)
+@pytest.mark.parametrize("name", names("maskrcnn", "pointrend", "deeplab", "dino"))
 def test_published_detectors_on_a_device(name: str) -> None:
     here = detector(name, torch.device("cpu"))(FRAMES[0])
     with LogicalDevice():

@@ -33,9 +33,17 @@ def counting(tools: Any, count: int) -> Iterator[int]:
         yield i
 
 
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    return write_video(tmp_path / "video.mp4", numbered(12))
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("video") / "video.mp4", numbered(12))
+
+
+@pytest.fixture(scope="module")
+def worker(video: Path) -> Iterator[Worker]:
+    """A process that the tests share: it takes seconds to start."""
+    worker = Worker(Video(video), ("stcn-lite", None), "segue-prompt", "cpu")
+    yield worker
+    worker.close()
 
 
 def failing(tools: Any) -> Iterator[int]:
@@ -99,11 +107,10 @@ def made(tools: Any, path: Path, count: int) -> Iterator[int]:
         yield i
 
 
-def test_a_job_computes_one_step_ahead_and_answers_between_steps(video: Path, tmp_path: Path) -> None:
+def test_a_job_computes_one_step_ahead_and_answers_between_steps(worker: Worker, tmp_path: Path) -> None:
     """Saving may be slower than tracking: masks of the frames between would fill the memory."""
     folder = tmp_path / "steps"
     folder.mkdir()
-    worker = Worker(Video(video), ("stcn-lite", None), "segue-prompt", None)
 
     async def run() -> None:
         steps = worker.steps(made, folder, 12)
@@ -112,14 +119,11 @@ def test_a_job_computes_one_step_ahead_and_answers_between_steps(video: Path, tm
         assert len(list(folder.iterdir())) == 2
         assert len((await worker.ask("find", 0, "motion"))["found"]) == 1
         assert [value async for value in steps] == list(range(1, 12))
-        worker.close()
 
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
-def test_errors_of_the_process_reach_the_server(video: Path) -> None:
-    worker = Worker(Video(video), ("stcn-lite", None), "segue-prompt", "cpu")
-
+def test_errors_of_the_process_reach_the_server(worker: Worker) -> None:
     async def run() -> None:
         with pytest.raises(ValueError, match="broadcast"):
             await anext(worker.steps(failing))
@@ -127,7 +131,6 @@ def test_errors_of_the_process_reach_the_server(video: Path) -> None:
             await worker.ask("find", 0, "nothing")
 
     asyncio.run(asyncio.wait_for(run(), 60))
-    worker.close()
 
 
 def exhausting(tools: Any) -> Iterator[int]:
@@ -141,9 +144,7 @@ def dying(tools: Any) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(("job", "said"), [(exhausting, "^out of memory"), (dying, "probably out of memory")])
-def test_a_process_whose_memory_runs_out_is_replaced_and_says_so(job: Any, said: str, video: Path) -> None:
-    worker = Worker(Video(video), ("stcn-lite", None), "segue-prompt", "cpu")
-
+def test_a_process_whose_memory_runs_out_is_replaced_and_says_so(job: Any, said: str, worker: Worker) -> None:
     async def run() -> None:
         first = worker._pool
         with pytest.raises(SegueError, match=said) as caught:
@@ -151,15 +152,13 @@ def test_a_process_whose_memory_runs_out_is_replaced_and_says_so(job: Any, said:
         assert "nothing that you have made is lost" in str(caught.value)
         assert worker._pool is not first
         assert [value async for value in worker.steps(frames_of)] == [12]
-        worker.close()
 
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
-def killed_again_and_again(video: Path, kills: int) -> None:
-    """Ask and begin jobs while the process is killed at random; everything ends, nothing waits."""
-    chance = random.Random(kills)
-    worker = Worker(Video(video), ("stcn-lite", None), "segue-prompt", None)
+def test_a_process_that_is_killed_again_and_again_is_replaced(worker: Worker) -> None:
+    """Jobs begin while the process is killed at random; everything ends, nothing waits."""
+    chance, kills = random.Random(2), 2
 
     async def count(number: int) -> int:
         return len([value async for value in worker.steps(counting, number)])
@@ -173,10 +172,5 @@ def killed_again_and_again(video: Path, kills: int) -> None:
             with pytest.raises(SegueError):
                 await asyncio.wait_for(job, 30)
         assert await count(5) == 5
-        worker.close()
 
     asyncio.run(asyncio.wait_for(run(), 60 + 40 * kills))
-
-
-def test_a_process_that_is_killed_is_replaced(video: Path) -> None:
-    killed_again_and_again(video, 2)

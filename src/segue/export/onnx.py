@@ -1,9 +1,9 @@
 """``segue export``: networks as ONNX graphs with their memory as plain inputs and outputs.
 
-STCN and stcn-lite become three graphs, encode, decode and remember; the memory between them is
-:mod:`segue.export.follow`, which is written beside them. A network that finds foreground becomes decode and
-encode, one for each role of a frame. Sizes of images, frames of the memory and objects may differ from call
-to call.
+STCN and stcn-lite become encode, read, decode, merge and remember, stcn-lite read_coarse as well, which reads
+large images; :mod:`segue.export.follow`, which is written beside them, decides which frames are kept. A
+network that finds foreground becomes decode and encode, one for each role of a frame. Sizes of images, frames
+of the memory and objects may differ from call to call.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.errors import SegueError
@@ -33,8 +34,10 @@ from segue.models.base import (
     ForegroundCapabilities,
     ForegroundNetwork,
     QueryFeatures,
+    Schedule,
     track_capabilities,
 )
+from segue.models.geometry import aggregate_logits
 from segue.models.memory.table import COARSE_CELLS
 from segue.models.memory.tracker import COARSE_ABOVE
 from segue.models.stcn import STCN, STCNLite
@@ -62,6 +65,91 @@ def remember(network: STCN | STCNLite, image: Tensor, joint: Tensor, masks: Tens
     """Values (K, P, V) of an image (H, W, 3) with masks (K, H, W)."""
     seen = QueryFeatures(prepared(network, image), joint, (joint,))
     return network.encode_memory(seen, masks)[1].flatten(2).transpose(1, 2)
+
+
+def read(
+    schedule: Schedule,
+    key: Tensor,
+    keys: Tensor,
+    penalties: Tensor,
+    values: Tensor,
+    near: Tensor,
+    origin: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """What objects remember (K, V, h, w) where a key (C, h, w) asks, and the attention to each row (N,).
+
+    Rows of the memory have keys (N, C), penalties (N,) and values (K, N, V). The last ones, at the places
+    ``near`` (n, 2), are read from within ``last_window`` alone; the first query is at the place ``origin``.
+    """
+    height, width = key.shape[1:]
+    affinity = _affinities(key.flatten(1).T, keys, penalties)
+    affinity = _without_far(affinity, near, origin, height, width, schedule.last_window)
+    count = schedule.top_k or 1
+    # A memory of fewer rows is filled with rows that nothing reads.
+    filled = torch.cat([affinity, torch.full_like(affinity[:, :1], -math.inf).repeat(1, count)], 1)
+    chosen, index = filled.topk(count, sorted=False)
+    readout, usage = _attend(chosen, torch.where(chosen > -math.inf, index, 0), keys, values)
+    return readout.transpose(1, 2).reshape(values.shape[0], -1, height, width), usage
+
+
+def read_coarse(
+    schedule: Schedule,
+    key: Tensor,
+    keys: Tensor,
+    penalties: Tensor,
+    values: Tensor,
+    near: Tensor,
+    origin: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The same from coarse to fine: of cells of 2x2 positions, by their means, those that match best.
+
+    The rows of the memory are in the order of such cells.
+    """
+    channels, height, width = key.shape[0], key.shape[1] // 2, key.shape[2] // 2
+    queries = key.reshape(channels, height, 2, width, 2).permute(1, 3, 2, 4, 0).reshape(-1, 4, channels)
+    affinity = _affinities(queries.mean(1), keys.reshape(-1, 4, channels).mean(1), penalties[::4])
+    reach = None if schedule.last_window is None else schedule.last_window // 2
+    affinity = _without_far(affinity, near[::4] // 2, origin // 2, height, width, reach)
+    cells = affinity.topk(COARSE_CELLS, sorted=False).indices
+    candidates = (4 * cells[:, :, None] + torch.arange(4)).flatten(1)
+    fine = _affinities(queries, keys[candidates], penalties[candidates][:, None])
+    chosen, within = fine.topk(schedule.top_k or 1, sorted=False)
+    index = candidates[:, None].repeat(1, 4, 1).gather(2, within)
+    readout, usage = _attend(chosen.flatten(0, 1), index.flatten(0, 1), keys, values)
+    readout = readout.reshape(values.shape[0], height, width, 2, 2, -1).permute(0, 5, 1, 3, 2, 4)
+    return readout.reshape(values.shape[0], -1, 2 * height, 2 * width), usage
+
+
+def _affinities(query: Tensor, keys: Tensor, penalties: Tensor) -> Tensor:
+    """Affinities (..., P, N), see :mod:`segue.models.memory.similarity`, without what they share."""
+    products = 2 * query @ keys.transpose(-2, -1) - keys.square().sum(-1)[..., None, :]
+    return products / math.sqrt(keys.shape[-1]) - penalties
+
+
+def _without_far(
+    affinity: Tensor, near: Tensor, origin: Tensor, height: int, width: int, reach: int | None
+) -> Tensor:
+    """Affinities (h*w, N) without those to the last rows that are too far away."""
+    if reach is None:
+        return affinity
+    rows = (origin[0] + torch.arange(height))[:, None] - near[:, 0]
+    columns = (origin[1] + torch.arange(width))[:, None] - near[:, 1]
+    far = ((rows.abs() > reach)[:, None] | (columns.abs() > reach)).flatten(0, 1)
+    others = affinity.shape[1] - near.shape[0]
+    return torch.cat([affinity[:, :others], affinity[:, others:].masked_fill(far, -math.inf)], 1)
+
+
+def _attend(affinity: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (K, P, V) of rows (P, k) by the softmax of their affinities, and the attention to each (N,)."""
+    weights = affinity.softmax(1)
+    readout = (weights[:, None] @ values[:, index])[:, :, 0]
+    return readout, torch.zeros_like(keys[:, 0]).scatter_add(0, index.flatten(), weights.flatten())
+
+
+def merge(stride: int, logits: Tensor) -> Tensor:
+    """Probabilities (K+1, H, W) of background and objects of log-odds (K, H/n, W/n)."""
+    enlarged = F.interpolate(logits[None], scale_factor=float(stride), mode="bilinear")[0]
+    return aggregate_logits(enlarged.sigmoid()).softmax(0)
 
 
 def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int, *maps: Tensor) -> Tensor:
@@ -104,9 +192,19 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
     image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8 if lite else torch.float32)
     masks = torch.rand(2, height, width) / 2
     fine = ("f4", "f2") if lite else ("f8", "f4")
-    with torch.inference_mode():
-        _, thin, joint, *finer = encode(network, image)
     readout = torch.zeros(2, network.value_channels, height // stride, width // stride)
+    with torch.inference_mode():
+        key, thin, joint, *finer = encode(network, image)
+        logits = decode(network, readout, thin, *finer)
+    places = torch.cartesian_prod(torch.arange(height // stride), torch.arange(width // stride))
+    memory = {
+        "key": key,
+        "keys": key.flatten(1).T.repeat(2, 1),
+        "penalties": torch.rand(2 * len(places)),
+        "values": torch.rand(2, 2 * len(places), network.value_channels),
+        "near": places,
+        "origin": torch.tensor([1, 2]),
+    }
     encoded = {"image": image}
     decoded = {"readout": readout, "thin": thin} | dict(zip(fine, finer, strict=True))
     remembered = {"image": image, "joint": joint, "masks": masks}
@@ -114,13 +212,19 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
         "encode": _Graph(network, partial(encode, network), encoded, "key", "thin", "joint", *fine),
         "decode": _Graph(network, partial(decode, network), decoded, "logits"),
         "remember": _Graph(network, partial(remember, network), remembered, "values"),
+        "read": _Graph(network, partial(read, network.schedule), memory, "readout", "usage"),
+        "merge": _Graph(
+            network, partial(merge, height // logits.shape[1]), {"logits": logits}, "probabilities"
+        ),
     }
+    if lite:
+        reading = partial(read_coarse, network.schedule)
+        graphs["read_coarse"] = _Graph(network, reading, memory, "readout", "usage")
     about = {
         "network": "stcn-lite" if lite else "stcn",
         "schedule": asdict(network.schedule),
         "features": fine,
         "coarse_above": COARSE_ABOVE if stride < 16 else None,
-        "coarse_cells": COARSE_CELLS,
         "padding": "edge" if lite else [255 * mean for mean in MEAN],
     }
     return _write(graphs, folder, about, (resources.files("segue") / "export" / "follow.py").read_bytes())
