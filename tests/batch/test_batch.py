@@ -55,9 +55,7 @@ def alone(videos: Path, command: Command) -> dict[str, bytes]:
     return results(Path("alone"))
 
 
-def test_parts_of_a_batch_run_at_once_on_one_output(
-    videos: Path, batch: Batch, command: Command, tmp_path: Path
-) -> None:
+def test_parts_of_a_batch_run_at_once_on_one_output(videos: Path, command: Command, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "segue", "batch", str(videos), *JOB, "-o", "out", "--workers", "1", "-q"]
     parts = [
         subprocess.Popen(
@@ -68,15 +66,16 @@ def test_parts_of_a_batch_run_at_once_on_one_output(
     for part in parts:
         _, said = part.communicate(timeout=600)
         assert part.returncode == 0, said
-    merged = batch("--report", "-o", "out")
-    assert merged.returncode == 0, merged.stderr
-    assert merged.stdout == "0 queued, 0 running, 3 done, 0 failed\n"
+    merged = command("batch", "--report", "-o", "out")
+    assert merged.code == 0, merged.err
+    assert merged.out == "0 queued, 0 running, 3 done, 0 failed\n"
     page = (tmp_path / "out/report.html").read_text()
     assert "3 of 3 videos are done" in page
     assert page.count(".jpg") >= 3
     assert results(tmp_path / "out") == alone(videos, command)
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_every_video_gets_its_results_or_one_line_that_says_why_not(
     videos: Path, batch: Batch, command: Command, tmp_path: Path
 ) -> None:
@@ -141,6 +140,7 @@ def test_a_killed_worker_changes_no_byte(videos: Path, command: Command, tmp_pat
     assert results(tmp_path / "killed") == alone(videos, command)
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_a_killed_batch_ends_its_workers_and_goes_on(command: Command, tmp_path: Path) -> None:
     for name in "ab":
@@ -324,6 +324,7 @@ def masks_of(folder: Path, process: subprocess.Popen[bytes]) -> list[Path]:
     raise AssertionError("the batch has ended")
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept(command: Command, tmp_path: Path) -> None:
     for name in "ab":
@@ -377,22 +378,21 @@ def test_ctrl_c_while_workers_import_is_silent_and_quick(tmp_path: Path, times: 
     assert not [pid for pid in workers if alive(pid)]
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes there")
-def test_a_name_that_is_no_utf8_and_one_that_commands_the_terminal(
-    batch: Batch, command: Command, tmp_path: Path
-) -> None:
+def test_a_name_that_is_no_utf8_and_one_that_commands_the_terminal(command: Command, tmp_path: Path) -> None:
     video(tmp_path / "videos/plain.mp4", 3)
     for name in (b"caf\xe9.mp4", b"red\x1b[31m.mp4"):
         shutil.copy(tmp_path / "videos/plain.mp4", os.fsencode(tmp_path / "videos") + b"/" + name)
     rotten = os.fsencode(tmp_path / "videos") + b"/rotten\xff\x1b[2J.mp4"
     Path(os.fsdecode(rotten)).write_bytes(b"nothing of the sort" * 50)
 
-    run = batch("videos", *JOB, "-o", "out", "--workers", 1)
+    run = command("batch", "videos", *JOB, "-o", "out", "--workers", 1)
 
-    assert run.returncode == 1
-    assert "0 queued, 0 running, 3 done, 1 failed" in run.stdout
-    assert "failed: rotten\\udcff\\x1b[2J" in run.stdout
-    assert "\x1b" not in run.stdout + run.stderr.replace("\x1b[?25h", "").replace("\x1b[?25l", "")
+    assert run.code == 1
+    assert "0 queued, 0 running, 3 done, 1 failed" in run.out
+    assert "failed: rotten\\udcff\\x1b[2J" in run.out
+    assert "\x1b" not in run.out + run.err.replace("\x1b[?25h", "").replace("\x1b[?25l", "")
     assert len(results(tmp_path / "out")) == 9
     page = (tmp_path / "out/report.html").read_text("utf-8")
     assert "\x1b" not in page

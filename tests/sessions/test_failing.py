@@ -110,7 +110,9 @@ def prompted(session: TrackSession, t: int) -> Segmentation:
     return session.step(frame(t), prompts.get(t))
 
 
-@pytest.mark.parametrize("system", ["lite", "stm", "cutie", pytest.param("xmem", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "system", ["lite", "cutie", *(pytest.param(name, marks=pytest.mark.slow) for name in ("stm", "xmem"))]
+)
 def test_followed_objects_are_the_same_after_failures(system: str, request: pytest.FixtureRequest) -> None:
     if system == "lite":
         network: Any = lively_lite()

@@ -55,11 +55,8 @@ def test_small_networks_find_the_same_in_half_precision(
     assert np.mean([(a.mask == b.mask).mean() for a, b in zip(exact, half, strict=True)]) > 0.95
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["xmem_network"]
-    + [pytest.param(f"{name}_network", marks=pytest.mark.slow) for name in ("stcn", "stm", "cutie", "sam2")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [f"{name}_network" for name in ("stcn", "stm", "xmem", "cutie", "sam2")])
 def test_published_trackers_find_the_same_in_float16(name: str, request: pytest.FixtureRequest) -> None:
     network = request.getfixturevalue(name)
     exact, half = (tracked(prepared(network, precision)) for precision in (torch.float32, torch.float16))

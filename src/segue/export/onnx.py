@@ -82,11 +82,12 @@ def read(
     ``near`` (n, 2), are read from within ``last_window`` alone; the first query is at the place ``origin``.
     """
     height, width = key.shape[1:]
-    affinity = _affinities(key.flatten(1).T, keys, penalties)
-    affinity = _without_far(affinity, near, origin, height, width, schedule.last_window)
+    affinity = _affinities(
+        key.flatten(1).T, keys, penalties, near, origin, (height, width), schedule.last_window
+    )
     count = schedule.top_k or 1
     # A memory of fewer rows is filled with rows that nothing reads.
-    filled = torch.cat([affinity, torch.full_like(affinity[:, :1], -math.inf).repeat(1, count)], 1)
+    filled = torch.cat([*affinity, torch.full_like(affinity[0][:, :1], -math.inf).repeat(1, count)], 1)
     chosen, index = filled.topk(count, sorted=False)
     readout, usage = _attend(chosen, torch.where(chosen > -math.inf, index, 0), keys, values)
     return readout.transpose(1, 2).reshape(values.shape[0], -1, height, width), usage
@@ -107,12 +108,12 @@ def read_coarse(
     """
     channels, height, width = key.shape[0], key.shape[1] // 2, key.shape[2] // 2
     queries = key.reshape(channels, height, 2, width, 2).permute(1, 3, 2, 4, 0).reshape(-1, 4, channels)
-    affinity = _affinities(queries.mean(1), keys.reshape(-1, 4, channels).mean(1), penalties[::4])
+    means = queries.mean(1), keys.reshape(-1, 4, channels).mean(1), penalties[::4]
     reach = None if schedule.last_window is None else schedule.last_window // 2
-    affinity = _without_far(affinity, near[::4] // 2, origin // 2, height, width, reach)
+    affinity = torch.cat(_affinities(*means, near[::4] // 2, origin // 2, (height, width), reach), 1)
     cells = affinity.topk(COARSE_CELLS, sorted=False).indices
     candidates = (4 * cells[:, :, None] + torch.arange(4)).flatten(1)
-    fine = _affinities(queries, keys[candidates], penalties[candidates][:, None])
+    fine = _query_rows(queries) @ _memory_rows(keys, penalties)[candidates].transpose(1, 2)
     chosen, within = fine.topk(schedule.top_k or 1, sorted=False)
     index = candidates[:, None].repeat(1, 4, 1).gather(2, within)
     readout, usage = _attend(chosen.flatten(0, 1), index.flatten(0, 1), keys, values)
@@ -120,23 +121,36 @@ def read_coarse(
     return readout.reshape(values.shape[0], -1, 2 * height, 2 * width), usage
 
 
-def _affinities(query: Tensor, keys: Tensor, penalties: Tensor) -> Tensor:
-    """Affinities (..., P, N), see :mod:`segue.models.memory.similarity`, without what they share."""
-    products = 2 * query @ keys.transpose(-2, -1) - keys.square().sum(-1)[..., None, :]
-    return products / math.sqrt(keys.shape[-1]) - penalties
+def _query_rows(query: Tensor) -> Tensor:
+    """Rows (..., C+1) of queries (..., C), whose products with those of the memory are affinities."""
+    return torch.cat([2 * query, -torch.ones_like(query[..., :1])], -1) / math.sqrt(query.shape[-1])
 
 
-def _without_far(
-    affinity: Tensor, near: Tensor, origin: Tensor, height: int, width: int, reach: int | None
-) -> Tensor:
-    """Affinities (h*w, N) without those to the last rows that are too far away."""
+def _memory_rows(keys: Tensor, penalties: Tensor) -> Tensor:
+    """Rows (N, C+1) of keys (N, C) with penalties (N,), see :mod:`segue.models.memory.similarity`."""
+    lengths = keys.square().sum(1, keepdim=True) + penalties[:, None] * math.sqrt(keys.shape[1])
+    return torch.cat([keys, lengths], 1)
+
+
+def _affinities(
+    query: Tensor,
+    keys: Tensor,
+    penalties: Tensor,
+    near: Tensor,
+    origin: Tensor,
+    size: tuple[int, int],
+    reach: int | None,
+) -> list[Tensor]:
+    """Affinities (h*w, N) in pieces; those to the last rows that are too far away are out."""
+    queries, rows = _query_rows(query), _memory_rows(keys, penalties)
     if reach is None:
-        return affinity
-    rows = (origin[0] + torch.arange(height))[:, None] - near[:, 0]
-    columns = (origin[1] + torch.arange(width))[:, None] - near[:, 1]
-    far = ((rows.abs() > reach)[:, None] | (columns.abs() > reach)).flatten(0, 1)
-    others = affinity.shape[1] - near.shape[0]
-    return torch.cat([affinity[:, :others], affinity[:, others:].masked_fill(far, -math.inf)], 1)
+        return [queries @ rows.T]
+    down = (origin[0] + torch.arange(size[0]))[:, None] - near[:, 0]
+    across = (origin[1] + torch.arange(size[1]))[:, None] - near[:, 1]
+    far = ((down.abs() > reach)[:, None] | (across.abs() > reach)).flatten(0, 1)
+    others = rows.shape[0] - near.shape[0]
+    last = queries @ rows[others:].T
+    return [queries @ rows[:others].T, last.masked_fill(far, -math.inf)]
 
 
 def _attend(affinity: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
