@@ -177,8 +177,8 @@ def export(
 ) -> None:
     """Write a network as graphs that run without PyTorch.
 
-    stcn-lite and stcn become `encode`, `decode` and `remember`, and `follow.py`, which keeps the memory and
-    runs them with onnxruntime and numpy alone. Needs the extra `onnx`.
+    stcn-lite and stcn become graphs that encode, read, decode and remember, and `follow.py`, which keeps the
+    memory and runs them with onnxruntime, NumPy and OpenCV. Needs the extra `onnx`.
 
     Examples:
 

@@ -29,10 +29,9 @@ OUTSIDE = -10.0  # log-odds outside the window, and of pieces that are taken awa
 
 @dataclass
 class Kept:
-    """A frame in the memory: keys (n, C), penalties (n,), places (n, 2) and values (K, n, V) of positions."""
+    """A frame in the memory: keys (n, C+1), places (n, 2) and values (K, n, V) of its positions."""
 
     keys: Array
-    penalties: Array
     places: Array
     values: Array
     permanent: bool
@@ -68,6 +67,8 @@ class Tracker:
         top, left = -height % 16 // 2, -width % 16 // 2
         around = top, -height % 16 - top, left, -width % 16 - left
         self.size = height + sum(around[:2]), width + sum(around[2:])
+        above = self.about["coarse_above"]
+        self.coarse = above is not None and math.prod(self.size) > above * self.about["stride"] ** 2
         if (colour := self.about["padding"]) == "edge":
             image = cv2.copyMakeBorder(frame, *around, cv2.BORDER_REPLICATE)
         else:
@@ -128,21 +129,19 @@ class Tracker:
 
     def _read(self, key: Array, window: Window) -> tuple[Array, Array]:
         """What the objects remember (K, V, h, w) where a key (C, h, w) asks; how much each frame was read."""
-        stride = (window[0].stop - window[0].start) // key.shape[1]
         limited = self.plan["last_window"] is not None and len(self.memory) > 1
         memory = {
             "keys": np.concatenate([item.keys for item in self.memory]),
-            "penalties": np.concatenate([item.penalties for item in self.memory]),
             "values": np.concatenate([item.values for item in self.memory], 1),
             "near": self.memory[-1].places[: None if limited else 0],
         }
-        graph = "read_coarse" if self._is_coarse(stride) else "read"
-        step = max(512 // key.shape[2] // 2 * 2, 2)  # bounds what the affinities take
+        top, left = (part.start // self.about["stride"] for part in window)
+        step = max((1024 if self.coarse else 256) // key.shape[2] // 2 * 2, 2)  # bounds what affinities take
         parts = [
             self._run(
-                graph,
+                "read_coarse" if self.coarse else "read",
                 key=key[:, row : row + step],
-                origin=np.array([window[0].start // stride + row, window[1].start // stride]),
+                origin=np.array([top + row, left]),
                 **memory,
             )
             for row in range(0, key.shape[1], step)
@@ -150,11 +149,6 @@ class Tracker:
         begins = np.cumsum([0, *(len(item.keys) for item in self.memory[:-1])])
         usage = np.add.reduceat(sum(part["usage"] for part in parts), begins)
         return np.concatenate([part["readout"] for part in parts], 2), usage
-
-    def _is_coarse(self, stride: int) -> bool:
-        """Whether means of 2x2 positions are compared first."""
-        above = self.about["coarse_above"]
-        return above is not None and math.prod(self.size) // stride**2 > above
 
     def _write(
         self, image: Array, window: Window, features: dict[str, Array], masks: Array, keep: bool, given: bool
@@ -173,24 +167,11 @@ class Tracker:
         if keep and len(self.memory) >= self.plan["memory_frames"]:
             rates = [item.usage / max(self.reads - item.since, 1) for item in self.memory[1:]]
             del self.memory[1 + int(np.argmin(rates))]
-        height, width = key.shape[1:]
-        stride = self.size[0] // height
-        penalty = 0 if given else self.plan["penalty" if keep else "last_penalty"]
-        penalties = np.full(height * width, penalty, np.float32)
-        order = np.arange(height * width)
-        if self._is_coarse(stride):
-            order = order.reshape(height // 2, 2, width // 2, 2).transpose(0, 2, 1, 3).ravel()
-        elif keep and self.plan["dense_radius"] is not None:
-            dense = self.masks.any(0).reshape(height, stride, width, stride).any((1, 3))
-            dense = near(dense, self.plan["dense_radius"]) if dense.any() else ~dense
-            sparse = np.zeros_like(dense)
-            sparse[::2, ::2] = ~dense[::2, ::2]
-            penalties[sparse.ravel()] -= math.log(2)  # each counts for two
-            order = np.flatnonzero(dense | sparse)
-        places = np.stack(np.divmod(order, width), 1)
-        keys = key.reshape(len(key), -1).T[order]
-        values = values.reshape(len(masks), height * width, -1)[:, order]
-        self.memory.append(Kept(keys, penalties[order], places, values, keep, self.reads))
+        # Far from the objects, one in four positions of a kept frame is enough.
+        thin = keep and not self.coarse and "thin" in self.graphs
+        penalty = np.float32(0 if given else self.plan["penalty" if keep else "last_penalty"])
+        rows = self._run("thin" if thin else "rows", key=key, grid=values, masks=masks, penalty=penalty)
+        self.memory.append(Kept(**rows, permanent=keep, since=self.reads))
         if keep:
             self.kept_at = self.seen
 
@@ -201,7 +182,7 @@ class Tracker:
 
     def _run(self, graph: str, **inputs: Array) -> dict[str, Array]:
         about = self.about["graphs"][graph]
-        given = {name: np.ascontiguousarray(inputs[name]) for name in about["inputs"]}
+        given = {name: np.asarray(inputs[name], order="C") for name in about["inputs"]}
         return dict(zip(about["outputs"], self.graphs[graph].run(None, given), strict=True))
 
 
@@ -230,17 +211,12 @@ def side(inside: Array, margin: int) -> slice:
     return slice(start, start + size)
 
 
-def near(mask: Array, radius: int) -> Array:
-    """Where a mask (h, w) has a pixel within a radius, by rows and by columns."""
-    found: Array = cv2.dilate(mask.astype(np.uint8), np.ones((2 * radius + 1,) * 2, np.uint8)) > 0
-    return found
-
-
 def suppress_distant_components(logits: Array, before: Array, max_jump: int) -> None:
     """Take away small pieces of log-odds (h, w), in place, farther than ``max_jump`` from the mask before."""
     likely = logits > LIKELY
     count, piece, stats, _ = cv2.connectedComponentsWithStats(likely.astype(np.uint8))
-    touched = np.isin(np.arange(count), piece[likely & near(before, max_jump)])
+    around = cv2.dilate(before.astype(np.uint8), np.ones((2 * max_jump + 1,) * 2, np.uint8)) > 0
+    touched = np.isin(np.arange(count), piece[likely & around])
     area = stats[:, cv2.CC_STAT_AREA]
     distant = ~touched & (area < 0.3 * area[touched].sum())
     if before.any():

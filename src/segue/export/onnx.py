@@ -37,7 +37,7 @@ from segue.models.base import (
     Schedule,
     track_capabilities,
 )
-from segue.models.geometry import aggregate_logits
+from segue.models.geometry import EPSILON
 from segue.models.memory.table import COARSE_CELLS
 from segue.models.memory.tracker import COARSE_ABOVE
 from segue.models.stcn import STCN, STCNLite
@@ -68,23 +68,15 @@ def remember(network: STCN | STCNLite, image: Tensor, joint: Tensor, masks: Tens
 
 
 def read(
-    schedule: Schedule,
-    key: Tensor,
-    keys: Tensor,
-    penalties: Tensor,
-    values: Tensor,
-    near: Tensor,
-    origin: Tensor,
+    schedule: Schedule, key: Tensor, keys: Tensor, values: Tensor, near: Tensor, origin: Tensor
 ) -> tuple[Tensor, Tensor]:
     """What objects remember (K, V, h, w) where a key (C, h, w) asks, and the attention to each row (N,).
 
-    Rows of the memory have keys (N, C), penalties (N,) and values (K, N, V). The last ones, at the places
-    ``near`` (n, 2), are read from within ``last_window`` alone; the first query is at the place ``origin``.
+    Rows of the memory have keys (N, C+1), see :func:`all_rows`, and values (K, N, V). The last ones, at the
+    places ``near`` (n, 2), are read from within ``last_window`` alone; the first query is at ``origin``.
     """
     height, width = key.shape[1:]
-    affinity = _affinities(
-        key.flatten(1).T, keys, penalties, near, origin, (height, width), schedule.last_window
-    )
+    affinity = _affinities(key.flatten(1).T, keys, near, origin, (height, width), schedule.last_window)
     count = schedule.top_k or 1
     # A memory of fewer rows is filled with rows that nothing reads.
     filled = torch.cat([*affinity, torch.full_like(affinity[0][:, :1], -math.inf).repeat(1, count)], 1)
@@ -94,13 +86,7 @@ def read(
 
 
 def read_coarse(
-    schedule: Schedule,
-    key: Tensor,
-    keys: Tensor,
-    penalties: Tensor,
-    values: Tensor,
-    near: Tensor,
-    origin: Tensor,
+    schedule: Schedule, key: Tensor, keys: Tensor, values: Tensor, near: Tensor, origin: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The same from coarse to fine: of cells of 2x2 positions, by their means, those that match best.
 
@@ -108,12 +94,14 @@ def read_coarse(
     """
     channels, height, width = key.shape[0], key.shape[1] // 2, key.shape[2] // 2
     queries = key.reshape(channels, height, 2, width, 2).permute(1, 3, 2, 4, 0).reshape(-1, 4, channels)
-    means = queries.mean(1), keys.reshape(-1, 4, channels).mean(1), penalties[::4]
+    firsts = keys[::4]
+    penalties = (firsts[:, -1] - firsts[:, :-1].square().sum(1)) / math.sqrt(channels)  # one for a frame
+    means = _key_rows(keys[:, :-1].reshape(-1, 4, channels).mean(1), penalties)
     reach = None if schedule.last_window is None else schedule.last_window // 2
-    affinity = torch.cat(_affinities(*means, near[::4] // 2, origin // 2, (height, width), reach), 1)
-    cells = affinity.topk(COARSE_CELLS, sorted=False).indices
+    pieces = _affinities(queries.mean(1), means, near[::4] // 2, origin // 2, (height, width), reach)
+    cells = torch.cat(pieces, 1).topk(COARSE_CELLS, sorted=False).indices
     candidates = (4 * cells[:, :, None] + torch.arange(4)).flatten(1)
-    fine = _query_rows(queries) @ _memory_rows(keys, penalties)[candidates].transpose(1, 2)
+    fine = _query_rows(queries) @ keys[candidates].transpose(1, 2)
     chosen, within = fine.topk(schedule.top_k or 1, sorted=False)
     index = candidates[:, None].repeat(1, 4, 1).gather(2, within)
     readout, usage = _attend(chosen.flatten(0, 1), index.flatten(0, 1), keys, values)
@@ -122,35 +110,29 @@ def read_coarse(
 
 
 def _query_rows(query: Tensor) -> Tensor:
-    """Rows (..., C+1) of queries (..., C), whose products with those of the memory are affinities."""
+    """Rows (..., C+1) of queries (..., C), whose products with those of keys are affinities."""
     return torch.cat([2 * query, -torch.ones_like(query[..., :1])], -1) / math.sqrt(query.shape[-1])
 
 
-def _memory_rows(keys: Tensor, penalties: Tensor) -> Tensor:
-    """Rows (N, C+1) of keys (N, C) with penalties (N,), see :mod:`segue.models.memory.similarity`."""
+def _key_rows(keys: Tensor, penalties: Tensor) -> Tensor:
+    """Rows (N, C+1) of keys (N, C): key, and squared length with what is taken off its affinities."""
     lengths = keys.square().sum(1, keepdim=True) + penalties[:, None] * math.sqrt(keys.shape[1])
     return torch.cat([keys, lengths], 1)
 
 
 def _affinities(
-    query: Tensor,
-    keys: Tensor,
-    penalties: Tensor,
-    near: Tensor,
-    origin: Tensor,
-    size: tuple[int, int],
-    reach: int | None,
+    query: Tensor, keys: Tensor, near: Tensor, origin: Tensor, size: tuple[int, int], reach: int | None
 ) -> list[Tensor]:
     """Affinities (h*w, N) in pieces; those to the last rows that are too far away are out."""
-    queries, rows = _query_rows(query), _memory_rows(keys, penalties)
+    queries = _query_rows(query)
     if reach is None:
-        return [queries @ rows.T]
+        return [queries @ keys.T]
     down = (origin[0] + torch.arange(size[0]))[:, None] - near[:, 0]
     across = (origin[1] + torch.arange(size[1]))[:, None] - near[:, 1]
     far = ((down.abs() > reach)[:, None] | (across.abs() > reach)).flatten(0, 1)
-    others = rows.shape[0] - near.shape[0]
-    last = queries @ rows[others:].T
-    return [queries @ rows[:others].T, last.masked_fill(far, -math.inf)]
+    others = keys.shape[0] - near.shape[0]
+    last = queries @ keys[others:].T
+    return [queries @ keys[:others].T, last.masked_fill(far, -math.inf)]
 
 
 def _attend(affinity: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,10 +142,47 @@ def _attend(affinity: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tu
     return readout, torch.zeros_like(keys[:, 0]).scatter_add(0, index.flatten(), weights.flatten())
 
 
+Rows = tuple[Tensor, Tensor, Tensor]
+"""Keys (n, C+1), places (n, 2) and values (K, n, V) of positions of a frame."""
+
+
+def all_rows(cell: int, key: Tensor, grid: Tensor, penalty: Tensor) -> Rows:
+    """Rows of a frame with a key (C, h, w) and values ``grid`` (K, h, w, V), in square cells of positions.
+
+    A row holds its key, and the squared length of it with the penalty, which is taken off its affinities.
+    """
+    height, width = key.shape[1:]
+    order = torch.arange(height * width).reshape(height // cell, cell, width // cell, cell)
+    order = order.transpose(1, 2).flatten()
+    return _rows_at(
+        torch.stack([order // width, order % width], 1), penalty.repeat(height * width), key, grid
+    )
+
+
+def thin_rows(stride: int, radius: int, key: Tensor, grid: Tensor, penalty: Tensor, masks: Tensor) -> Rows:
+    """Rows within a radius of masks (K, H, W), and one in four of the others, which count for two."""
+    height, width = key.shape[1:]
+    hit = F.max_pool2d(masks.amax(0)[None, None], stride) > 0.5
+    near = F.max_pool2d(hit.float(), 2 * radius + 1, 1, radius)[0, 0] > 0
+    dense = near | ~hit.any()
+    even = (torch.arange(height) % 2 == 0)[:, None] & (torch.arange(width) % 2 == 0)
+    places = (dense | even).nonzero()
+    penalties = penalty - torch.where(dense[places[:, 0], places[:, 1]], 0.0, math.log(2))
+    return _rows_at(places, penalties, key, grid)
+
+
+def _rows_at(places: Tensor, penalties: Tensor, key: Tensor, grid: Tensor) -> Rows:
+    rows, columns = places[:, 0], places[:, 1]
+    return _key_rows(key[:, rows, columns].T, penalties), places, grid[:, rows, columns]
+
+
 def merge(stride: int, logits: Tensor) -> Tensor:
     """Probabilities (K+1, H, W) of background and objects of log-odds (K, H/n, W/n)."""
     enlarged = F.interpolate(logits[None], scale_factor=float(stride), mode="bilinear")[0]
-    return aggregate_logits(enlarged.sigmoid()).softmax(0)
+    shares = enlarged.sigmoid()
+    every = torch.cat([(1 - shares).prod(0, keepdim=True), shares]).clamp(EPSILON, 1 - EPSILON)
+    odds = every / (1 - every)  # as segue.models.geometry.aggregate, whose steps in place cannot be traced
+    return odds / odds.sum(0)
 
 
 def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int, *maps: Tensor) -> Tensor:
@@ -213,11 +232,16 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
     places = torch.cartesian_prod(torch.arange(height // stride), torch.arange(width // stride))
     memory = {
         "key": key,
-        "keys": key.flatten(1).T.repeat(2, 1),
-        "penalties": torch.rand(2 * len(places)),
+        "keys": torch.rand(2 * len(places), len(key) + 1),
         "values": torch.rand(2, 2 * len(places), network.value_channels),
         "near": places,
         "origin": torch.tensor([1, 2]),
+    }
+    row_names = "keys", "places", "values"
+    grids = {
+        "key": key,
+        "grid": torch.rand(2, *key.shape[1:], network.value_channels),
+        "penalty": torch.tensor(1.0),
     }
     encoded = {"image": image}
     decoded = {"readout": readout, "thin": thin} | dict(zip(fine, finer, strict=True))
@@ -227,6 +251,7 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
         "decode": _Graph(network, partial(decode, network), decoded, "logits"),
         "remember": _Graph(network, partial(remember, network), remembered, "values"),
         "read": _Graph(network, partial(read, network.schedule), memory, "readout", "usage"),
+        "rows": _Graph(network, partial(all_rows, 2 if lite else 1), grids, *row_names),
         "merge": _Graph(
             network, partial(merge, height // logits.shape[1]), {"logits": logits}, "probabilities"
         ),
@@ -234,11 +259,14 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
     if lite:
         reading = partial(read_coarse, network.schedule)
         graphs["read_coarse"] = _Graph(network, reading, memory, "readout", "usage")
+        thinning = partial(thin_rows, stride, network.schedule.dense_radius or 0)
+        graphs["thin"] = _Graph(network, thinning, grids | {"masks": masks}, *row_names)
     about = {
         "network": "stcn-lite" if lite else "stcn",
         "schedule": asdict(network.schedule),
         "features": fine,
         "coarse_above": COARSE_ABOVE if stride < 16 else None,
+        "stride": stride,
         "padding": "edge" if lite else [255 * mean for mean in MEAN],
     }
     return _write(graphs, folder, about, (resources.files("segue") / "export" / "follow.py").read_bytes())
