@@ -24,6 +24,7 @@ import onnxruntime
 Array = np.ndarray[Any, Any]
 Window = tuple[slice, slice]  # rows and columns of the image
 LIKELY = -2.2  # log-odds (probability 0.1) above which a position may belong to an object
+MAX_OBJECTS = 1000
 OUTSIDE = -10.0  # log-odds outside the window, and of pieces that are taken away
 
 
@@ -51,6 +52,9 @@ class Tracker:
     ) -> None:
         self.about = json.loads((Path(folder) / "graphs.json").read_text("utf-8"))
         self.plan, self.memory = self.about["schedule"], list[Kept]()
+        self.seen = self.reads = self.kept_at = 0
+        self.shape: tuple[int, ...] = ()  # of the frames
+        self.last: tuple[Array, ...] = ()  # key (C, h, w) and values (K, h, w, V) of the frame before
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Threads that wait for work would take the cores that NumPy needs between two graphs.
@@ -62,6 +66,7 @@ class Tracker:
 
     def step(self, frame: Array, mask: Array | None = None) -> Array:
         """Follow the objects to the next frame."""
+        frame, mask = np.asarray(frame), None if mask is None else np.asarray(mask)
         check(frame, mask, self.shape if self.memory else None)
         height, width = self.shape = frame.shape[:2]
         top, left = -height % 16 // 2, -width % 16 // 2
@@ -72,7 +77,7 @@ class Tracker:
         if (colour := self.about["padding"]) == "edge":
             image = cv2.copyMakeBorder(frame, *around, cv2.BORDER_REPLICATE)
         else:
-            image = cv2.copyMakeBorder(np.float32(frame), *around, cv2.BORDER_CONSTANT, value=colour)
+            image = cv2.copyMakeBorder(frame.astype(np.float32), *around, cv2.BORDER_CONSTANT, value=colour)
         keep = mask is not None or self.seen - self.kept_at >= self.plan["mem_every"]
         window, features = (slice(0, self.size[0]), slice(0, self.size[1])), dict[str, Array]()
         if keep:
@@ -87,9 +92,11 @@ class Tracker:
                 window, features = looked, cut
         self.masks = shares[1:] > 0.5
         if keep or self.plan["include_last"]:
-            self._write(image[window], window, features, np.float32(shares[1:]), keep, mask is not None)
+            masks = shares[1:].astype(np.float32)
+            self._write(image[window], window, features, masks, keep, mask is not None)
         self.seen += 1
-        return self.ids[shares[:, top : top + height, left : left + width].argmax(0)]
+        shown: Array = self.ids[shares[:, top : top + height, left : left + width].argmax(0)]
+        return shown
 
     def _windows(self) -> Iterator[Window]:
         """Parts of the image to look into for the objects, one after the other; the last one is all of it."""
@@ -169,9 +176,9 @@ class Tracker:
             del self.memory[1 + int(np.argmin(rates))]
         # Far from the objects, one in four positions of a kept frame is enough.
         thin = keep and not self.coarse and "thin" in self.graphs
-        penalty = np.float32(0 if given else self.plan["penalty" if keep else "last_penalty"])
+        penalty = np.array(0 if given else self.plan["penalty" if keep else "last_penalty"], np.float32)
         rows = self._run("thin" if thin else "rows", key=key, grid=values, masks=masks, penalty=penalty)
-        self.memory.append(Kept(**rows, permanent=keep, since=self.reads))
+        self.memory.append(Kept(rows["keys"], rows["places"], rows["values"], keep, self.reads))
         if keep:
             self.kept_at = self.seen
 
@@ -200,6 +207,8 @@ def check(frame: Array, mask: Array | None, shape: tuple[int, ...] | None) -> No
         raise ValueError(f"the mask of this frame is {wanted}, not {mask.dtype} of {mask.shape}")
     elif not (mask > 0).any():
         raise ValueError("the mask is empty; it needs an object")
+    elif (objects := len(np.unique(mask[mask > 0]))) > MAX_OBJECTS:
+        raise ValueError(f"the mask has {objects} objects; at most {MAX_OBJECTS} can be followed")
 
 
 def side(inside: Array, margin: int) -> slice:
