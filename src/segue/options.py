@@ -93,15 +93,23 @@ FilePath = Annotated[Path, PlainValidator(lambda value: Path(_text(value)))]
 
 
 def option(
-    default: Any = ..., panel: str | None = None, flags: str = "", *, text: bool = False, **rules: Any
+    default: Any = ...,
+    panel: str | None = None,
+    flags: str = "",
+    *,
+    argument: bool = False,
+    text: bool = False,
+    **rules: Any,
 ) -> Any:
     """A field that commands offer as an option; its docstring is the help.
 
-    ``flags`` are ``name``, ``name,other`` or ``name!`` for an argument, where the name is not that of the
-    field; with ``text`` it is typed as one text, which a validator reads. ``rules`` are those of a field.
+    ``flags`` are its names, with commas, where they are not that of the field. An ``argument`` is typed
+    without a name; with ``text`` it is typed as one text, which a validator reads. ``rules`` are those of a
+    field.
     """
     made = {} if "default_factory" in rules else {"default": default}
-    return Field(**made, json_schema_extra={"panel": panel, "flags": flags, "text": text}, **rules)
+    extra: dict[str, Any] = {"panel": panel, "flags": flags, "argument": argument, "text": text}
+    return Field(**made, json_schema_extra=extra, **rules)
 
 
 Place = tuple[str, ...]
@@ -128,7 +136,7 @@ def inherited_help(kind: type[Any], name: str) -> str | None:
 def flags_of(place: Place, field: FieldInfo) -> list[str]:
     """How an option is called on a command line, first what its help shows."""
     extra: Any = field.json_schema_extra
-    return (extra["flags"].rstrip("!") or place[-1].replace("_", "-")).split(",")
+    return (extra["flags"] or place[-1].replace("_", "-")).split(",")
 
 
 def nested(values: Mapping[Place, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Cut(OptionModel):
 class Bread(OptionModel):
     """A loaf of bread."""
 
-    flour: str = option(flags="flour!")
+    flour: str = option(argument=True)
     """Kind of flour."""
 
     grams: int = option(500, "Output", "weight,w", ge=100, le=2000)

@@ -30,7 +30,7 @@ app = typer.Typer(
 class Results(OptionModel):
     """The results that are scored."""
 
-    results: FilePath = option(flags="results!")
+    results: FilePath = option(argument=True)
     """Results, of the kind that the data set has."""
 
 

@@ -52,10 +52,10 @@ class Options:
         said = isinstance(default, (bool, int, float, str)) and not (kind is int and isinstance(default, str))
         if not said and default is not ...:
             default = None  # the help says which it is
-        flags, argument = flags_of(place, item), extra["flags"].endswith("!")
+        flags = flags_of(place, item)
         about = item.description or inherited_help(self.of, place[-1])
         rules = {"help": self.help.get(name, about), **_bounds(item.metadata)}
-        if argument:
+        if extra["argument"]:
             info: Any = typer.Argument(show_default=False, **rules)
         else:
             words = [f"{'-' if len(flag) == 1 else '--'}{flag}" for flag in flags]

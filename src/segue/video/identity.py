@@ -116,7 +116,7 @@ SourcePosition = str | int | float | None
 class VideoSource(OptionModel):
     """Where frames come from, as :func:`segue.open_source` is asked for them."""
 
-    place: Text | None = option(..., "Source", "source!")
+    place: Text | None = option(..., "Source", "source", argument=True)
     """Video, image folder, glob, camera number or address."""
 
     start: SourcePosition = option(None, "Source")

@@ -328,7 +328,7 @@ class Scenes(VideoData):
     exclude: str = option("")
     """Scenes or categories of --data to leave out, separated by commas."""
 
-    scene: list[Path] | None = option(None, flags="scene!")
+    scene: list[Path] | None = option(None, argument=True)
     """Folders of videos in CDnet's layout; of several one network is made."""
 
     frames: int = option(fgsegnet_recipe.FRAMES, ge=2)
