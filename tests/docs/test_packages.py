@@ -133,7 +133,7 @@ def needed(path: Path, names: Container[str]) -> set[str]:
     """The modules that a file imports, also late, except for checkers alone."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             node.body.clear()
     found: set[str] = set()
     for node in ast.walk(tree):
@@ -175,7 +175,7 @@ def test_only_the_readers_open_videos_and_images() -> None:
             text = path.read_text(encoding="utf-8")
             if not place.startswith("segue/video/"):
                 assert not re.search(r"^\s*(?:import av\b|from av\b)", text, re.MULTILINE), place
-            if place not in READERS:
+            if place not in READERS and OPENERS.search(text):
                 code = "\n".join(ast.unparse(node) for node in _without_docstrings(ast.parse(text)))
                 assert not OPENERS.search(code), place
 

@@ -378,9 +378,8 @@ def test_a_decorator_adds_a_network_with_several_weight_files(
         segue.load("bright-too.dusk")
 
 
-def test_a_command_is_listed_and_runs() -> None:
-    listed = run_alone("--help")
-    assert "Blobs of one colour." in listed.stdout
+def test_a_command_is_listed_and_runs(command: Command) -> None:
+    assert "Blobs of one colour." in command("--help").out
     assert run_alone("blobs", "3").stdout == "ooo\n"
 
 
