@@ -1,9 +1,14 @@
-"""What ``fast=True`` gains on this machine: processor time of a frame with and without it.
+"""What ``fast=True`` gains on this machine: processor time of a frame, or of a click, with and without it.
 
 Example::
 
     python benchmarks/fast.py
     python benchmarks/fast.py --video DAVIS/JPEGImages/480p/dog-agility --box 100 100 500 400
+    python benchmarks/fast.py --published stcn,xmem,cutie
+
+With ``--published`` networks have random weights and follow a made-up disc; the last column is for
+convolutions of 8-bit integers, which ``--fast`` takes where a network names ``int8_parts``. Equal pixels are
+those of the masks, beside float32.
 
 Both run in turn, frame by frame, on one thread. Of each frame the least of all rounds counts, so that other
 programs disturb little.
@@ -16,7 +21,8 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -25,6 +31,8 @@ import torch
 
 import segue
 from machine import describe
+from scenes import randomise, scene
+from segue.registry import MODELS
 from segue.types import Box, Image
 
 SAMPLE = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets" / "sample" / "video.mp4"
@@ -33,6 +41,14 @@ UNTIMED = 6
 """Frames before the clock starts: layers arrange their weights for the sizes that occur."""
 
 Work = Callable[[Image], object]
+
+PARTS = {
+    "stcn": ("key_encoder", "key_proj", "key_comp", "value_encoder", "decoder"),
+    "stm": ("Encoder_M", "Encoder_Q", "KV_M_r4", "KV_Q_r4", "Decoder"),
+    "xmem": ("key_encoder", "key_proj", "value_encoder", "decoder"),
+    "cutie": ("pixel_encoder", "pix_feat_proj", "key_proj", "mask_encoder", "mask_decoder", "pixel_fuser"),
+}
+"""Parts of published networks for 8-bit integers; sums over time and attention stay in float32."""
 
 
 def tracking(fast: bool, first: Image, box: Box) -> Work:
@@ -49,6 +65,18 @@ def foreground(fast: bool, first: Image, box: Box) -> Work:
     return session.step
 
 
+def clicking(fast: bool, first: Image, box: Box) -> Work:
+    """First clicks on images."""
+    prepared = segue.load("segue-prompt", device="cpu", fast=fast)
+    middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    return lambda image: segue.Prompter(image, prepared)(points=[middle]).mask
+
+
+def detecting(fast: bool, first: Image, box: Box) -> Work:
+    """Boxes of NanoDet-Plus in images."""
+    return segue.detector("nanodet", refine="none", device="cpu", fast=fast)
+
+
 def seconds(works: Sequence[Work], images: Sequence[Image]) -> list[list[float]]:
     """Processor time of each image by each work, in turn."""
     taken: list[list[float]] = [[] for _ in works]
@@ -60,6 +88,34 @@ def seconds(works: Sequence[Work], images: Sequence[Image]) -> list[list[float]]
     return [times[UNTIMED:] for times in taken]
 
 
+def published(names: Sequence[str], size: tuple[int, int], frames: int) -> None:
+    """Time published networks in float32, with ``fast`` and in 8-bit integers, and print a table."""
+    images, mask = scene(*size, objects=1, frames=frames)
+    print("| | float32, ms | `--fast` | equal pixels | 8-bit integers | equal pixels |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name in names:
+        network: Any = MODELS.find(name).build().eval()
+        randomise(network)
+        sessions = [segue.TrackSession(network, device="cpu", fast=fast) for fast in (False, True)]
+        network.int8_parts = PARTS[name]
+        sessions.append(segue.TrackSession(network, device="cpu", fast=True))
+        taken, equal = [[] for _ in sessions], [[] for _ in sessions]
+        for number, image in enumerate(images):
+            masks = []
+            for session, times in zip(sessions, taken, strict=True):
+                begun = time.process_time()
+                masks.append(session.step(image, None if number else mask).mask)
+                times.append(time.process_time() - begun)
+            for found, shares in zip(masks, equal, strict=True):
+                shares.append(float((found == masks[0]).mean()))
+        exact = taken[0][UNTIMED:]
+        cells = [f"{1000 * median(exact):.0f}"]
+        for times, shares in zip(taken[1:], equal[1:], strict=True):
+            gain = median(one / other for one, other in zip(exact, times[UNTIMED:], strict=True))
+            cells += [f"{gain:.2f}", f"{mean(shares[UNTIMED:]):.2%}"]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     """Time all and print a table."""
     parser = argparse.ArgumentParser(
@@ -69,14 +125,22 @@ def main() -> None:
     parser.add_argument("--box", type=float, nargs=4, default=BOX, help="of the object on its first frame")
     parser.add_argument("--frames", type=int, default=30, help="frames (default: 30)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds (default: 3)")
+    parser.add_argument("--published", type=lambda text: text.split(","), help="time these networks instead")
+    parser.add_argument("--size", type=int, nargs=2, default=(240, 432), help="of --published (240 432)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    if options.published:
+        print(f"Measured on {describe(1)}, {options.size[1]}x{options.size[0]}.\n")
+        published(options.published, tuple(options.size), UNTIMED + 6)
+        return
     first, *images = [frame.image for frame in segue.open_source(options.video, end=options.frames)]
     box: Box = tuple(options.box)
     jobs = {
         "stcn-lite, a frame": tracking,
         "mustan-lite, a frame": foreground,
+        "segue-prompt, a click": clicking,
+        "nanodet, an image": detecting,
     }
     print(f"Measured on {describe(1)}, {first.shape[1]}x{first.shape[0]}.\n")
     print("| | float32, ms | `--fast`, ms | ratio |\n| --- | --- | --- | --- |")

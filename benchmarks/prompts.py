@@ -5,9 +5,11 @@ Example::
     python benchmarks/prompts.py --stills ../shared/data/static --stills ../shared/data/static_more
     python benchmarks/prompts.py --davis ../shared/data/vos/davis2016_480p --clicks 20
     python benchmarks/prompts.py --davis ../shared/data/vos/davis2016_480p --ways segue-prompt,motion
+    python benchmarks/prompts.py --davis ../shared/data/vos/davis2016_480p --ways segue-prompt,fast
 
 Of still images only those count that ``segue train prompt`` leaves out; of DAVIS the first frames of val, or
 those at ``--at``. ``motion`` is segue-prompt that also sees the next frame, as in a video; stills have none.
+``fast`` is segue-prompt as ``--fast`` computes it on this machine.
 Clicks are simulated: the first is the deepest pixel of the object, each further one the deepest pixel of the
 largest error, on or beside the object, with the mask so far as previous mask. A jittered box has its four
 sides moved by up to 10 % of its width and height. Times are medians of single calls on the threads given.
@@ -37,6 +39,7 @@ from segue.prompts.motion import MotionPrompter
 from segue.prompts.planes import tight_box
 from segue.prompts.prompter import Prompter
 from segue.types import Image
+from segue.weights import prepare
 from segue_train.footage import VOID, gather, object_ids
 from segue_train.prompt_samples import click_on, largest_error, left_out
 
@@ -89,14 +92,16 @@ def main() -> int:
     )
     parser.add_argument("--at", default="0", help="places in its val sequences, as shares of their length")
     parser.add_argument("--weights", type=Path, help="weights of segue-prompt, instead of those that ship")
-    parser.add_argument("--ways", default="segue-prompt")
+    parser.add_argument("--ways", default="segue-prompt", help="of segue-prompt, fast and motion")
     parser.add_argument("--clicks", type=int, default=20, help="most clicks for an object")
     parser.add_argument("--limit", type=int, help="objects of each kind, chosen by the hash of their names")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     network = cast(SeguePrompt, segue.load("segue-prompt", arguments.weights))
+    fast = prepare(network, device="cpu", fast=True)
     ways: dict[str, Ask] = {
+        "fast": lambda case: Prompter(case.image, fast),
         "segue-prompt": lambda case: Prompter(case.image, network, device="cpu"),
         "motion": lambda case: MotionPrompter(
             Prompter(case.image, network, device="cpu"), case.image, lambda: case.following

@@ -180,6 +180,7 @@ class DetectorOptions:
         features, refine, tiles: see :func:`segue.detector`.
         text: phrases to look for.
         device: where it runs; None takes a GPU if there is one.
+        fast: half precision or 8-bit integers, where the device is faster with them; detectors may ignore it.
     """
 
     weights: str | os.PathLike[str] | None = None
@@ -191,6 +192,7 @@ class DetectorOptions:
     tiles: int | None = None
     device: str | int | device | None = None
     text: tuple[str, ...] | None = None
+    fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +227,12 @@ class PrompterOptions:
     Attributes:
         weights: weight file, or several separated by commas; None is the prompter's own.
         device: where it runs; None takes a GPU if there is one.
+        fast: half precision or 8-bit integers, where the device is faster with them; prompters may ignore it.
     """
 
     weights: str | os.PathLike[str] | None = None
     device: str | int | device | None = None
+    fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from copy import deepcopy
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +18,10 @@ from segue.layers.fused import FusedConv2d
 from segue.layers.int8 import RELU6_SCALE, Int8Conv2d, quantize, use_int8
 from segue.layers.mobilenet import InvertedResidual, MobileNetV2Trunk
 from segue.layers.running import has_int8, inference_copy
+from segue.models.xmem import XMem
+from segue.sessions import TrackSession
+from segue.weights import Prepared, prepare
+from tests.clips import clip
 
 pytestmark = pytest.mark.skipif(
     not has_int8(), reason="this processor has no instructions for 8-bit integers"
@@ -132,3 +140,27 @@ def test_a_trunk_differs_by_its_precision_only() -> None:
     for one, other in zip(copy(x), trunk(x), strict=True):
         assert one.dtype == torch.float32
         assert (one - other).abs().mean() < 0.05 * other.abs().max()
+
+
+@torch.inference_mode()
+def test_parts_are_named_by_their_path() -> None:
+    network = nn.Sequential(OrderedDict(first=nn.Conv2d(3, 8, 3), second=nn.Sequential(nn.Conv2d(8, 8, 3))))
+    network.append(nn.Sequential(OrderedDict(up=nn.Conv2d(8, 8, 3), upper=nn.Conv2d(8, 8, 3))))
+    copy = inference_copy(network, CPU, torch.float32)
+    use_int8(copy, ["second", "2.up"])
+    rounded = [name for name, layer in copy.named_modules() if isinstance(layer, Int8Conv2d)]
+    assert rounded == ["second.0", "2.up"]
+
+
+def test_a_published_network_is_rounded_where_a_program_says_so(xmem_network: XMem) -> None:
+    network, (frames, masks) = deepcopy(xmem_network), clip(11, 3, 64, 96, 2)
+    plain: Prepared[XMem] = prepare(network, device="cpu", fast=True)
+    assert plain.precision != torch.int8
+    network.int8_parts = ("key_encoder", "key_proj", "value_encoder", "decoder")  # type: ignore[assignment]
+    rounded: Prepared[XMem] = prepare(network, device="cpu", fast=True)
+    assert rounded.precision == torch.int8
+    sessions = [TrackSession(each) for each in (prepare(network, device="cpu"), rounded)]
+    for number, frame in enumerate(frames):
+        exact, found = (session.step(frame, None if number else masks[0]) for session in sessions)
+        assert (exact.mask == found.mask).mean() > 0.97
+    assert not np.array_equal(exact.probabilities, found.probabilities)

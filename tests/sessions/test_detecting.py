@@ -109,7 +109,7 @@ class Boxed(nn.Module):
 
 def test_boxes_of_one_object_become_one_object_with_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     ready = Prepared(Boxed(), torch.device("cpu"), torch.float32, "")
-    monkeypatch.setattr("segue.sessions.detecting.prepare", lambda name, weights=None, device=None: ready)
+    monkeypatch.setattr("segue.sessions.detecting.prepare", lambda *_, **__: ready)
     found = detector("nanodet", refine="none", device="cpu")(IMAGE)
     assert [(item.label, item.box) for item in found.objects] == [
         ("car", (0, 2, 10, 12)),

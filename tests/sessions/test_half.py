@@ -10,13 +10,17 @@ import pytest
 import torch
 
 import segue
-from segue.layers.running import choose_precision, inference_copy
+from segue.cache import ASSETS
+from segue.layers.running import choose_precision, has_bfloat16, inference_copy
+from segue.models.detection.nanodet import prepare as nanodet_input
+from segue.prompts import Prompter, find_prompter
 from segue.sessions import ForegroundSession, InstanceSession, TrackSession
 from segue.sessions.instances import WindowOptions
 from segue.weights import Prepared
 from tests.clips import clip
 from tests.lite import lively_instances
 
+SAMPLE = ASSETS / "sample" / "video.mp4"
 CPU = torch.device("cpu")
 FRAMES, MASKS = clip(11, 5, 64, 96, 2)
 
@@ -53,6 +57,48 @@ def test_small_networks_find_the_same_in_half_precision(
     exact, half = (run(prepared(network, each)) for each in (torch.float32, precision))
     assert len(exact) == len(half) > 0
     assert np.mean([(a.mask == b.mask).mean() for a, b in zip(exact, half, strict=True)]) > 0.95
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_a_click_selects_the_same_in_half_precision(precision: torch.dtype) -> None:
+    rows, columns = np.nonzero(MASKS[0] == 1)
+    click = (float(np.median(columns)), float(np.median(rows)))
+    network = segue.load("segue-prompt")
+    exact, half = (
+        Prompter(FRAMES[0], prepared(network, each))(points=[click]) for each in (torch.float32, precision)
+    )
+    assert not np.array_equal(half.planes, exact.planes)
+    assert (half.mask & exact.mask).sum() > 0.9 * (half.mask | exact.mask).sum() > 0
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_a_detector_gives_the_same_scores_in_half_precision(precision: torch.dtype) -> None:
+    image = next(iter(segue.open_source(SAMPLE))).image
+    found = []
+    for each in (torch.float32, precision):
+        ready = prepared(segue.load("nanodet"), each)
+        with ready.inference_guard(), torch.inference_mode():
+            found.append([level.float() for level in ready.network(nanodet_input(image).to(ready.dtype))])
+    for one, other in zip(*found, strict=True):
+        assert not torch.equal(one, other)
+        assert (one.sigmoid() - other.sigmoid()).abs().mean() < 0.005
+
+
+@pytest.mark.skipif(not has_bfloat16(CPU), reason="bfloat16 is not faster here")
+def test_fast_sessions_and_detectors_make_masks_in_half_precision() -> None:
+    box = segue.BoxPrompt(1, (10.0, 10.0, 60.0, 50.0))
+    session = TrackSession("stcn-lite", device="cpu", fast=True)
+    first = session.step(FRAMES[0], [box])
+
+    def answer(fast: bool) -> Any:
+        return find_prompter("segue-prompt", device="cpu", fast=fast)(FRAMES[0])(box=box.box)
+
+    assert np.array_equal(first.mask == 1, answer(fast=True).mask)
+    assert not np.array_equal(answer(fast=True).planes, answer(fast=False).planes)
+    boxes = np.array([box.box])
+    for fast in (False, True):
+        found = segue.detector(lambda _: boxes, device="cpu", fast=fast)(FRAMES[0])
+        assert np.array_equal(found.mask == 1, answer(fast).mask)
 
 
 @pytest.mark.slow

@@ -105,7 +105,7 @@ class OpenForeground(OpenJob):
             warm_up=options.warm_up,
         )
         if job.name_events is not None:
-            self.name_object = object_namer(job.name_events, job.device)
+            self.name_object = object_namer(job.name_events, job.device, job.fast)
 
     def _last_object(self) -> int:
         """The last id of the runs of a camera after which this one goes on."""
@@ -138,14 +138,14 @@ class OpenForeground(OpenJob):
         return {"background": path}
 
 
-def object_namer(name: str, device: str | None) -> Name:
+def object_namer(name: str, device: str | None, fast: bool = False) -> Name:
     """The labeller of objects by a detector; it computes no masks."""
     entry = DETECTORS.find(name)
     if "classes" not in entry.supported_options:
         classed = ", ".join(other.name for other in DETECTORS if "classes" in other.supported_options)
         raise PromptError(f"{name} knows no classes; events are named by {classed}")
     boxes: Refinement | None = "none" if "refine" in entry.supported_options else None
-    return partial(name_object, detector(name, refine=boxes, device=device))
+    return partial(name_object, detector(name, refine=boxes, device=device, fast=fast))
 
 
 def _scenes(scene: Any) -> VideoScenes:

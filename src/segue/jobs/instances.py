@@ -70,6 +70,7 @@ class OpenInstances(OpenJob):
             score=options.score,
             max_objects=options.top,
             device=job.device,
+            fast=job.fast,
         )
         asked: dict[str, Any] = {"every": options.window, "score": options.score}
         asked = {name: value for name, value in asked.items() if value is not None}

@@ -65,10 +65,10 @@ def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
         raise ArgumentError(f"setting {error_text(errors)}") from None
 
 
-def make_detector(finding: DetectorConfig, device: str | None) -> Detector:
+def make_detector(finding: DetectorConfig, device: str | None, fast: bool = False) -> Detector:
     """The detector of a job."""
     wanted = finding.model_dump(exclude={"every", "frames", "name", "detector"})
-    return detector(finding.name, **wanted, device=device)
+    return detector(finding.name, **wanted, device=device, fast=fast)
 
 
 class PeekableFrames:
@@ -139,7 +139,7 @@ class _OpenTracker(OpenJob):
         network = track_network(job.model.choice, job.model.weights, device=job.device, fast=job.fast)
         prompter: MakePrompter | None = unwrap(job.prompter)
         if isinstance(job.prompter, str):
-            prompter = find_prompter(job.prompter, device=job.device)
+            prompter = find_prompter(job.prompter, device=job.device, fast=job.fast)
         self.tracker = TrackSession(
             network,
             make_schedule(network.network, job.options),
@@ -241,7 +241,7 @@ class OpenFinding(_OpenTracker):
                 raise ArgumentError("frames say where to look for a text: give text")
             self.notice = "" if finding.name or given else DEFAULT_NOTICE
             self.session = AutoSession(
-                self.tracker, given or make_detector(finding, job.device), finding.every
+                self.tracker, given or make_detector(finding, job.device, job.fast), finding.every
             )
             return
         phrases = parse_phrases(finding.text)
@@ -249,7 +249,7 @@ class OpenFinding(_OpenTracker):
             find: Detector = ask(given, phrases)
         else:
             name = finding.name or choose_for_text(phrases)
-            find = make_detector(finding.model_copy(update={"name": name}), job.device)
+            find = make_detector(finding.model_copy(update={"name": name}), job.device, job.fast)
             texts = ", ".join(phrase.text for phrase in phrases)
             self.notice = f"looking for {texts} ({name}{licence_of(name)})"
         rules = getattr(find, "rules", None) or Rules()

@@ -104,12 +104,13 @@ def quantize(x: Tensor) -> tuple[Tensor, float, int]:
 
 
 def use_int8(network: nn.Module, parts: Sequence[str]) -> None:
-    """Replace the fused convolutions inside the named parts of a network, in place."""
+    """Replace the fused convolutions inside parts of a network, such as ``decoder.up``, in place."""
     with warnings.catch_warnings():  # PyTorch says once that its type of quantized tensors will go
         warnings.simplefilter("ignore")
         quantize(torch.zeros(1, 1, 1, 1))
     for name, layer in list(network.named_modules()):
-        if isinstance(layer, FusedConv2d) and name.partition(".")[0] in parts:
+        inside = any(f"{name}.".startswith(f"{part}.") for part in parts)
+        if inside and isinstance(layer, FusedConv2d):
             parent, _, child = name.rpartition(".")
             setattr(network.get_submodule(parent), child, Int8Conv2d(layer))
     for block in network.modules():

@@ -98,7 +98,7 @@ class SeguePrompt(nn.Module):
         inside = weight @ x8.float().flatten(2).transpose(1, 2)
         whole = torch.cat([x16.float().mean((2, 3)), x8.float().mean((2, 3))], 1)
         described = torch.cat([whole[:, None].expand(-1, MASKS, -1), inside, statistics], 2)
-        return self.judge(described)[..., 0]
+        return self.judge(described.to(x16.dtype))[..., 0]
 
 
 def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
@@ -109,7 +109,8 @@ def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
     kinds[BOX] = given[:, BOX : BOX + 1] - kinds[BOX]
     weights = torch.cat(kinds, 1)
     unit = F.normalize(keys.float().flatten(2), dim=1)
-    means = F.normalize(weights @ unit.transpose(1, 2), dim=2)
+    # In float16, to which autocast turns products, a mean of nothing would be divided by 0.
+    means = F.normalize((weights @ unit.transpose(1, 2)).float(), dim=2)
     found = ((means @ unit) * given).unflatten(2, keys.shape[2:]).to(keys.dtype)
     return found.contiguous(memory_format=torch.channels_last)  # as the maps that it stands beside
 

@@ -66,6 +66,7 @@ class Prompter(ImagePrompter):
         network: a network; its name, ``segue-prompt`` or ``segue-prompt-free``; or one that is prepared, as
             ``segue.load(name, device="cpu")`` gives it.
         device: where it runs; None takes a GPU if there is one.
+        fast: half precision, where the device is faster with it.
 
     Example:
         >>> prompter = segue.Prompter(frame)  # doctest: +SKIP
@@ -80,10 +81,11 @@ class Prompter(ImagePrompter):
         network: SeguePrompt | Prepared[SeguePrompt] | str = "segue-prompt",
         *,
         device: str | int | torch.device | None = None,
+        fast: bool = False,
     ) -> None:
         super().__init__(image.image if isinstance(image, Frame) else as_rgb(image, "image"))
-        prepared: Prepared[SeguePrompt] = prepare(network, task="prompt", device=device)
-        self._network, self._device = prepared.network, prepared.device
+        prepared: Prepared[SeguePrompt] = prepare(network, task="prompt", device=device, fast=fast)
+        self._network, self._device, self._dtype = prepared.network, prepared.device, prepared.dtype
         self._guard = prepared.inference_guard
         # What was asked last is the last.
         self._crops: dict[tuple[CropPurpose, PixelWindow], tuple[Tensor, ...]] = {}
@@ -167,7 +169,7 @@ class Prompter(ImagePrompter):
         side = CLICK_SIDE if look == "find" else SIDE
         places = [pixels(window, self.size) for window in windows]
         drawn = [torch.from_numpy(_draw(prompts, place, side)) for place in places]
-        planes = [to_device(each, self._device)[None] for each in drawn]
+        planes = [to_device(each, self._device)[None].to(self._dtype) for each in drawn]
         with self._guard():
             logits, quality = self._network.decode(self._features(look, places, side), _views(planes, side))
         answers = []
@@ -185,7 +187,7 @@ class Prompter(ImagePrompter):
         if new:
             crops = [resized(self.image[y0:y1, x0:x1], side) for x0, y0, x1, y1 in new]
             pixels = [to_device(torch.from_numpy(crop), self._device) for crop in crops]
-            images = [each.permute(2, 0, 1)[None] / 255 for each in pixels]
+            images = [each.permute(2, 0, 1)[None].to(self._dtype) / 255 for each in pixels]
             planes = _views(images, side).contiguous(memory_format=torch.channels_last)
             maps = (level.chunk(len(new)) for level in self._network.encode(planes))
             self._crops.update(zip(((look, place) for place in new), zip(*maps, strict=True), strict=True))

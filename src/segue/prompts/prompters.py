@@ -19,14 +19,16 @@ from segue.weights.checkpoint import read_checkpoint
 
 def _segue_prompt(name: str, options: PrompterOptions) -> MakePrompter:
     # Without a file the weights are read with the first image.
-    network: Any = name if options.weights is None else prepare(name, options.weights, device=options.device)
-    return partial(Prompter, network=network, device=options.device)
+    network: Any = name
+    if options.weights is not None:
+        network = prepare(name, options.weights, device=options.device, fast=options.fast)
+    return partial(Prompter, network=network, device=options.device, fast=options.fast)
 
 
 def _sam2(name: str, options: PrompterOptions) -> MakePrompter:
     from segue.prompts.sam import SAM2Prompter, SAM2Stills
 
-    network: Prepared[Any] = prepare(name, options.weights, device=options.device)
+    network: Prepared[Any] = prepare(name, options.weights, device=options.device, fast=options.fast)
     return partial(SAM2Prompter, network=SAM2Stills(network))
 
 
@@ -42,13 +44,16 @@ ENTRIES = (
 )
 
 
-def find_prompter(name: str, *, device: str | int | torch.device | None = None) -> MakePrompter:
+def find_prompter(
+    name: str, *, device: str | int | torch.device | None = None, fast: bool = False
+) -> MakePrompter:
     """A prompter by name or weight file.
 
     Args:
         name: a name of ``segue.registry.PROMPTERS``, such as ``sam2-tiny``; or a weight file of the network
             of one.
         device: where it runs; None takes a GPU if there is one.
+        fast: half precision or 8-bit integers, where the device is faster with them.
 
     Returns:
         Makes a prompter for an image, RGB (H, W, 3), uint8; those of segue-prompt load their weights with the
@@ -63,7 +68,7 @@ def find_prompter(name: str, *, device: str | int | torch.device | None = None) 
         >>> make(image).answer(ImagePrompts(box=(10, 20, 90, 80))).mask.shape  # doctest: +SKIP
     """
     if name in PROMPTERS:
-        return PROMPTERS.find(name).build(PrompterOptions(device=device))
+        return PROMPTERS.find(name).build(PrompterOptions(device=device, fast=fast))
     names = ", ".join(PROMPTERS.names)
     if not user_path(name).is_file():
         raise PromptError(f"prompter {name!r}: neither a weight file nor one of {names}")
@@ -71,6 +76,6 @@ def find_prompter(name: str, *, device: str | int | torch.device | None = None) 
     found = recognise(checkpoint.tensors, checkpoint.metadata)
     for entry in PROMPTERS:
         if found is not None and entry.network == found.name:
-            return entry.build(PrompterOptions(name, device))
+            return entry.build(PrompterOptions(name, device, fast))
     what = "unknown weights" if found is None else f"weights of {found.name}"
     raise PromptError(f"prompter {name}: holds {what}; prompters are {names}")

@@ -54,6 +54,7 @@ def detector(
     refine: Refinement | None = None,
     tiles: int | None = None,
     device: str | int | torch.device | None = None,
+    fast: bool = False,
 ) -> Detector:
     """Make a detector by name or of a function, for :class:`segue.Auto` or to be called with a frame.
 
@@ -83,6 +84,8 @@ def detector(
         tiles: for ``nanodet``, 1 to 8: look also at so many overlapping parts a side, for objects that are
             small in large images; None is the whole alone.
         device: None takes a GPU if there is one.
+        fast: half precision or 8-bit integers, where the device is faster with them: for ``motion``,
+            ``nanodet`` and the masks of boxes.
 
     Returns:
         The detector. It takes a frame, or an image (H, W, 3) of uint8, and the ``lookahead`` ones after it,
@@ -115,9 +118,10 @@ def detector(
         asked = {"weights": weights, "features": features, "tiles": tiles}
         if superfluous := [option for option, value in asked.items() if value is not None]:
             raise PromptError(f"{superfluous[0]} goes with a detector by name; the function has its own")
-        made = _of_function(name, wanted, score or 0.0, max_objects or MOST_OF_A_FUNCTION, refine, device)
+        most = max_objects or MOST_OF_A_FUNCTION
+        made = _of_function(name, wanted, score or 0.0, most, refine, device, fast)
         return made if phrases is None else ask(made, phrases)
-    options = DetectorOptions(weights, wanted, score, max_objects, features, refine, tiles, device)
+    options = DetectorOptions(weights, wanted, score, max_objects, features, refine, tiles, device, fast=fast)
     entry = DETECTORS.find(name)
     taken = entry.supported_options
     if phrases is not None and "text" in taken:
@@ -139,13 +143,14 @@ def _of_function(
     max_objects: int,
     refine: Refinement | None,
     device: str | int | torch.device | None,
+    fast: bool,
 ) -> Detector:
     """A detector of a function of an image."""
     wanted = None if classes is None else frozenset(classes)
     return BoxDetector(
         lambda image, _: finds_of(find(image), image.shape[:2]),
         {},
-        _box_prompter(refine, device),
+        _box_prompter(refine, device, fast),
         Rules(score=score, max_objects=max_objects, classes=wanted),
     )
 
@@ -214,7 +219,7 @@ _OPTIONS = {
 def build_motion(options: DetectorOptions) -> Detector:
     """The detector of what moves."""
     return MotionDetector(
-        TrackSession("stcn-lite", device=options.device),
+        TrackSession("stcn-lite", device=options.device, fast=options.fast),
         max_objects=options.max_objects or 1,
     )
 
@@ -227,11 +232,15 @@ def build_network(
     return made(network, rules=_rules(options), device=choose_device(options.device), **given)
 
 
-def _box_prompter(refine: Refinement | None, device: str | int | torch.device | None) -> MakePrompter | None:
+def _box_prompter(
+    refine: Refinement | None, device: str | int | torch.device | None, fast: bool
+) -> MakePrompter | None:
     """The box segmenter of a detector; None takes whole boxes."""
     if refine not in (None, *BOX_MASKS):
         raise PromptError(f"refine is {refine!r}; for boxes choose {', '.join(BOX_MASKS)}")
-    return None if refine == "none" else partial(Prompter, network=prepare("segue-prompt", device=device))
+    if refine == "none":
+        return None
+    return partial(Prompter, network=prepare("segue-prompt", device=device, fast=fast))
 
 
 def build_nanodet(options: DetectorOptions) -> Detector:
@@ -239,8 +248,8 @@ def build_nanodet(options: DetectorOptions) -> Detector:
     tiles = 1 if options.tiles is None else options.tiles
     if not 1 <= tiles <= MAX_TILES:
         raise PromptError(f"tiles is {tiles}; give 1 to {MAX_TILES} a side")
-    network: Prepared[Any] = prepare("nanodet", options.weights, device=options.device)
-    prompter = _box_prompter(options.refine, options.device)
+    network: Prepared[Any] = prepare("nanodet", options.weights, device=options.device, fast=options.fast)
+    prompter = _box_prompter(options.refine, options.device, options.fast)
     return BoxDetector(partial(find_boxes, network, tiles), COCO_ORDER, prompter, _rules(options))
 
 
@@ -254,7 +263,7 @@ def build_open_vocabulary(options: DetectorOptions, released: Released | None = 
     find = ask_phrases(model, processor, text, choose_device(options.device))
     suited = LEAST_OPEN if released is None else released.score
     rules = _rules(replace(options, score=suited if options.score is None else options.score))
-    prompter = _box_prompter(options.refine, options.device)
+    prompter = _box_prompter(options.refine, options.device, options.fast)
     return BoxDetector(find, dict(enumerate(text, start=1)), prompter, rules)
 
 

@@ -98,7 +98,9 @@ class TrackSession(Checkpointable, Session):
         self._confidence = track_capabilities(prepared.network).confidence
         self.device = prepared.device
         default = "segue-prompt" if prepared.name is None else MODELS.find(prepared.name).prompter
-        self.prompter: MakePrompter = prompter or find_prompter(default, device=self.device)
+        self.prompter: MakePrompter = prompter or find_prompter(
+            default, device=self.device, fast=prepared.precision != torch.float32
+        )
         setup = Setup(self.schedule, self.device, prepared.dtype, memory_limit, frames)
         with own_precision(self.device):
             self.tracker = prepared.network.tracker(prepared.network, setup)
