@@ -74,7 +74,8 @@ def clicking(fast: bool, first: Image, box: Box) -> Work:
 
 def detecting(fast: bool, first: Image, box: Box) -> Work:
     """Boxes of NanoDet-Plus in images."""
-    return segue.detector("nanodet", refine="none", device="cpu", fast=fast)
+    find: Any = segue.detector("nanodet", refine="none", device="cpu", fast=fast)
+    return lambda image: find(image)
 
 
 def seconds(works: Sequence[Work], images: Sequence[Image]) -> list[list[float]]:
@@ -99,7 +100,8 @@ def published(names: Sequence[str], size: tuple[int, int], frames: int) -> None:
         sessions = [segue.TrackSession(network, device="cpu", fast=fast) for fast in (False, True)]
         network.int8_parts = PARTS[name]
         sessions.append(segue.TrackSession(network, device="cpu", fast=True))
-        taken, equal = [[] for _ in sessions], [[] for _ in sessions]
+        taken: list[list[float]] = [[] for _ in sessions]
+        equal: list[list[float]] = [[] for _ in sessions]
         for number, image in enumerate(images):
             masks = []
             for session, times in zip(sessions, taken, strict=True):

@@ -162,5 +162,5 @@ def test_a_published_network_is_rounded_where_a_program_says_so(xmem_network: XM
     sessions = [TrackSession(each) for each in (prepare(network, device="cpu"), rounded)]
     for number, frame in enumerate(frames):
         exact, found = (session.step(frame, None if number else masks[0]) for session in sessions)
-        assert (exact.mask == found.mask).mean() > 0.97
+        assert np.abs(exact.probabilities - found.probabilities).mean() < 0.05  # as measured: 0.03
     assert not np.array_equal(exact.probabilities, found.probabilities)
