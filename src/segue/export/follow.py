@@ -136,7 +136,7 @@ class Tracker:
 
     def _read(self, key: Array, window: Window) -> tuple[Array, Array]:
         """What the objects remember (K, V, h, w) where a key (C, h, w) asks; how much each frame was read."""
-        limited = self.plan["last_window"] is not None and len(self.memory) > 1
+        limited = self.plan["include_last"] and self.plan["last_window"] is not None and len(self.memory) > 1
         memory = {
             "keys": np.concatenate([item.keys for item in self.memory]),
             "values": np.concatenate([item.values for item in self.memory], 1),
