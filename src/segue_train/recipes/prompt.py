@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.models.segue_prompt import NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
+from segue.options import option
 from segue.prompts.planes import draw_disk
 from segue_train.footage import VOID, Footage
 from segue_train.losses import dice_distance
@@ -44,7 +45,8 @@ class PromptRecipe(MobileNetRecipe):
 
     name: str = "segue-prompt"
     gradient_clip: ClassVar[float | None] = 2.0
-    rate: float = field(default=1.5e-3, kw_only=True)
+    rate: Annotated[float, option(gt=0)] = field(default=1.5e-3, kw_only=True)
+    """Highest learning rate; about a quarter of it where a training goes on from good weights."""
 
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.2, "": 1.0}
 

@@ -68,7 +68,8 @@ class STCNLiteRecipe(MobileNetRecipe):
     """Weight of the teacher's masks beside the labels."""
 
     gradient_clip: ClassVar[float | None] = 3.0
-    rate: float = field(default=6e-4, kw_only=True)
+    rate: Annotated[float, option(gt=0)] = field(default=6e-4, kw_only=True)
+    """Highest learning rate; about a quarter of it where a training goes on from good weights."""
 
     factors: ClassVar[dict[str, float]] = {
         "network.key_encoder.": 0.2,
