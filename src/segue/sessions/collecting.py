@@ -10,7 +10,9 @@ from itertools import islice, takewhile
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import Float32Array
 from segue.sessions.backgrounds import Background
+from segue.sessions.changes import gains_between, reduced, structure
 from segue.sessions.empty_scene import Scene
 from segue.sessions.scene_estimation import Probe, Sample, estimate_scene
 from segue.sessions.scene_events import SceneEvents
@@ -23,6 +25,8 @@ KEEP = 64  # samples of a part at most; when there are more, every second one go
 KEEP_OF_VIEW = 16  # of these at most help where the camera shows the same view again
 LONGEST = 6000  # frames of a part: what changes in the course of the day is learnt anew
 QUIET = 12  # frames without a change on either side of a cut
+RELIT = 0.4  # logarithm of a gain over the first frame of a part from which on its background is another one
+SETTLED = 0.08  # logarithm of a gain up to which two frames are in the same light
 WAIT = 24  # frames after a frame that tell whether there is a cut, and whether the camera pans
 
 
@@ -61,6 +65,7 @@ class CollectingBackground(Background):
     _newest: Image | None = checkpointed(None)  # as it was aligned
     _frames: int = checkpointed(0)  # of the part
     _every: int = checkpointed(1)
+    _light: Float32Array | None = checkpointed(None)  # the first frame of the part, reduced
     _quiet: int = checkpointed(QUIET)  # frames since the last thing that seemed to be a cut
     state_types = (Sample, _Seen)
 
@@ -115,6 +120,7 @@ class CollectingBackground(Background):
         following = takewhile(lambda each: each.cut == none, self._waiting)
         pans = seen.pans or any(each.pans for each in following)
         seen.changes = seen.changes and not pans
+        relit = self._is_relit(seen.image) and not pans and not seen.changes
         if not parts:
             self._begin(seen, Change.none, pans=pans)
         elif is_cut:
@@ -123,16 +129,32 @@ class CollectingBackground(Background):
             self._begin(seen, Change.none if pans else Change.scene, pans=pans)
         elif parts[-1].changes != seen.changes or self._frames >= LONGEST:
             self._begin(seen, Change.none, pans=pans)
+        elif relit and self._has_settled(seen.image):
+            self._begin(seen, Change.light, pans=pans)
+        elif relit:  # on its way to another light
+            self._frames += 1
+            return
         if not pans and not seen.changes:
             self._view = self._view if seen.view is None else seen.view
+            self._light = reduced(seen.image) if self._light is None else self._light
             self._sample(seen.image)
         self._frames += 1
+
+    def _is_relit(self, image: Image) -> bool:
+        """Whether a frame is far brighter or darker than the first one of the part, or of other colours."""
+        return self._light is not None and _light_between(reduced(image), self._light) > RELIT
+
+    def _has_settled(self, image: Image) -> bool:
+        """Whether the frames after a frame are in the same light."""
+        now = reduced(image)
+        following = islice(self._waiting, 0, QUIET, QUIET // 2)
+        return all(_light_between(reduced(each.image), now) < SETTLED for each in following)
 
     def _begin(self, seen: _Seen, change: Change, *, pans: bool) -> None:
         self._close()
         planes = Scene.of(seen.image, 1).planes
         self.scenes.learnt.append(VideoPart(seen.index, change.value, planes, pans, seen.changes))
-        self._frames, self._every, self._samples, self._view = 0, 1, [], seen.view
+        self._frames, self._every, self._samples, self._view, self._light = 0, 1, [], seen.view, None
         self._recent.clear()
         if change is Change.back and seen.view in self._views:
             self._samples = list(self._views[seen.view])
@@ -154,3 +176,9 @@ class CollectingBackground(Background):
         if self._samples and self._view is not None:
             self._views[self._view] = self._samples[:: -(-len(self._samples) // KEEP_OF_VIEW)]
             self._views = {view: samples for view, samples in self._views.items() if view in self._known}
+
+
+def _light_between(image: Float32Array, other: Float32Array) -> float:
+    """Logarithm of the gain between two reduced images, the largest of three colours."""
+    _, altered = structure(image, other)
+    return float(np.abs(np.log(gains_between(image, other, ~altered))).max())

@@ -30,14 +30,14 @@ from segue.sessions.extra_inputs import Extra
 from segue.types import Image
 from segue.weights.prepared import Prepared
 
-FAINTEST = 10
+FAINTEST = 14
 """Levels by which a mean of 5 x 5 pixels must leave the range of the background for a network to look at it.
-In SBI 2015, Wallflower and CDnet 2014 the faintest frame in which mustan-lite finds something has 14."""
+In SBI 2015, Wallflower and CDnet 2014 mustan-lite finds nothing in frames with less."""
 
 MARGIN = 48
 """Pixels that a network sees around those that differ from the background."""
 
-STEP = 64
+STEP = 32
 """The sides of what a network sees are multiples of so many pixels: each size costs time at first."""
 
 Window = tuple[slice, slice]
