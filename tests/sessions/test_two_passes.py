@@ -90,6 +90,27 @@ def test_each_part_between_cuts_has_a_scene_of_its_own() -> None:
         assert np.array_equal(Scene(part.planes).image, image)
 
 
+def darkening(frames: int) -> list[Image]:
+    return [wall(light=light) for light in np.linspace(1, 0.3, frames)]
+
+
+def test_a_scene_that_has_become_dark_has_another_background_and_the_frames_between_have_no_part_in_it() -> (
+    None
+):
+    first = learnt([wall()] * 30 + darkening(20) + [wall(light=0.3)] * 40)
+    assert [part.change for part in first.scenes.learnt] == ["none", "light"]
+    assert first.scenes.number_at(30) == 0
+    assert first.scenes.number_at(50) == 1
+    assert first.scenes.count == 1  # the scene is the same
+    for part, light in zip(first.scenes.learnt, (1.0, 0.3), strict=True):
+        found = Scene(part.planes).image.astype(int)
+        assert np.abs(found - wall(light=light)).mean() <= 2
+
+
+def test_dusk_goes_on_with_the_background_that_follows_the_light() -> None:
+    assert len(learnt(darkening(90)).scenes.learnt) == 1
+
+
 @pytest.mark.parametrize(
     "images",
     [[wall()], [wall()] * 5, [np.zeros_like(wall())] * 5, [np.zeros((3, 2, 3), np.uint8)] * 2],

@@ -146,9 +146,9 @@ class CollectingBackground(Background):
 
     def _has_settled(self, image: Image) -> bool:
         """Whether the frames after a frame are in the same light."""
-        now = reduced(image)
-        following = islice(self._waiting, 0, QUIET, QUIET // 2)
-        return all(_light_between(reduced(each.image), now) < SETTLED for each in following)
+        now, following = reduced(image), [each.image for each in islice(self._waiting, QUIET)]
+        same = (_light_between(reduced(each), now) < SETTLED for each in following[:: QUIET // 2])
+        return len(following) == QUIET and all(same)
 
     def _begin(self, seen: _Seen, change: Change, *, pans: bool) -> None:
         self._close()
