@@ -6,6 +6,7 @@ import gc
 import weakref
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -282,3 +283,15 @@ def test_the_background_goes_on_in_another_light(light: Any) -> None:
 def test_no_light_turns_one_scene_into_another() -> None:
     assert colours_between(wall(), wall(9)) is None
     assert colours_between(wall(), np.full_like(wall(), 30)) is None
+
+
+@pytest.mark.parametrize("way", [3, 6])
+def test_the_background_is_learnt_anew_where_the_camera_has_moved_under_another_light(way: int) -> None:
+    large = np.asarray(cv2.resize(wall(), (512, 384)), np.uint8)
+    now = in_grey(np.roll(large, way, axis=1))
+    assert colours_between(large, now) is not None, "so little is no other scene"
+    background = MaskedMedian()
+    background.update(large)
+    background.enter(1, [0], [now])
+    assert background.image is not None
+    assert np.array_equal(background.image, now)

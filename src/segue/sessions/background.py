@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array
 from segue.sessions.backgrounds import Background
+from segue.sessions.camera import CameraStep
 from segue.sessions.changes import reduced
 from segue.sessions.empty_scene import Scene, in_other_light, scene_planes, too_few
 from segue.state import checkpointed
@@ -25,6 +26,8 @@ LESS = 0.35  # of the differences within the image, which a plain colour would l
 LEAST_GOOD = 0.2  # share of the pixels that are needed to find it
 DARKEST, BRIGHTEST = 2, 250  # levels beyond which pixels may be clipped
 ROUNDS = 3
+EXPLAINS = 0.05  # share of the parts of an image that a small movement explains at least
+MOVED = 0.005  # parts of the longer side by which the camera has moved for the scene to be learnt anew
 
 _GROW = np.ones((5, 5), np.uint8)
 
@@ -78,6 +81,11 @@ def colours_between(scene: Image, image: Image) -> Float32Array | None:
     return np.asarray(found.T, np.float32)
 
 
+def has_moved(scene: Image, image: Image) -> bool:
+    """Whether an image of a scene was taken from beside it, so that no pixel shows what it showed."""
+    return float(np.hypot(*CameraStep.between(scene, image).way(EXPLAINS))) > MOVED
+
+
 def in_colours(frame: Image, colours: Float32Array) -> Image:
     """A planar frame, (3, H, W), in other colours."""
     values = np.tensordot(colours[:, :3], frame.astype(np.float32), 1) + colours[:, 3, None, None]
@@ -121,7 +129,8 @@ class MaskedMedian(Background):
         if self._frames:
             apart = -(-len(self._frames) // KEPT)
             left = _Past(self._frames[::-apart][::-1], self._hidden[::-apart][::-1])
-            light = colours_between(self.image, frames[-1]) if frames and self.image is not None else None
+            if frames and self.image is not None and not has_moved(self.image, frames[-1]):
+                light = colours_between(self.image, frames[-1])
             if self.view is not None:
                 views[self.view] = left
         self.restart()
