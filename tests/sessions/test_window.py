@@ -98,6 +98,32 @@ def test_each_of_two_objects_has_a_window_of_its_own(
     assert (results[7].mask == 2).sum() > 700 if second == "stays" else (results[7].mask == 2).sum() < 200
 
 
+def test_a_large_object_that_leaves_its_window_is_sought_in_the_whole_image(
+    network: STCNLite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = np.random.default_rng(3).integers(0, 60, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    images = [ground.copy() for _ in range(4)]
+    for image, left in zip(images, (20, 22, 24, 90), strict=True):
+        image[40:120, left : left + 80] = (240, 200, 40)
+        image[40:120:6, left : left + 80] = (40, 40, 220)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[40:120, 20:100] = 1
+    session = TrackSession(network, device="cpu")
+    for t, image in enumerate(images[:3]):
+        session.step(image, None if t else mask)
+    decoded: list[tuple[int, ...]] = []
+    inside = session.tracker.network
+    decode = inside.decode
+    monkeypatch.setattr(
+        inside, "decode", lambda query, read: (decoded.append(read.shape[2:]), decode(query, read))[1]
+    )
+    found = session.step(images[3]).mask > 0
+    window, *after = decoded
+    assert window[0] * window[1] < 0.5 * HEIGHT * WIDTH / 64
+    assert after == [(HEIGHT // 8, WIDTH // 8)]
+    assert found[44:116, 94:166].mean() > 0.9
+
+
 def test_a_session_that_is_restored_goes_on_identically(
     network: STCNLite, video: list[Image], tmp_path: Path
 ) -> None:

@@ -16,6 +16,10 @@ from segue.models.memory.window import OUTSIDE, Window
 WIDER = 2
 """Margin of the window where objects left the first one, in its margins."""
 
+WIDEST = 0.6
+"""Largest part of an image that a wider window may be. Objects often leave a larger one too, and to see the
+image at once takes less time than both."""
+
 NARROW = 0.25
 """Part of the margin within which the values of an object are made anew; farther away the last ones stay."""
 
@@ -33,8 +37,10 @@ class LiteTracker(MemoryTracker):
         masks, margin = self._previous_masks, self._margin()
         if masks is None or margin is None:
             return ()
-        windows = Window.around(masks, margin), Window.around(masks, WIDER * margin)
-        return [window for window in windows if window is not None]
+        first, wider = Window.around(masks, margin), Window.around(masks, WIDER * margin)
+        if wider is not None and wider.share > WIDEST:
+            wider = None
+        return [window for window in (first, wider) if window is not None]
 
     def decode(
         self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan

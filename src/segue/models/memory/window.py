@@ -60,6 +60,11 @@ class Window:
             return None
         return cls(top, left, tall, wide, (len(down), len(across)))
 
+    @property
+    def share(self) -> float:
+        """Part of the image that it covers, in 0..1."""
+        return self.height * self.width / (self.image[0] * self.image[1])
+
     def at(self, stride: int) -> tuple[int, int]:
         """Row and column of its first position at a stride."""
         return self.top // stride, self.left // stride
