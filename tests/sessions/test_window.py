@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from segue.arrays import UInt8Array
+from segue.models.base import QueryFeatures
 from segue.models.memory.window import Window
 from segue.models.stcn import STCNLite
 from segue.sessions import SessionState, TrackSession
@@ -111,12 +112,15 @@ def test_a_large_object_that_leaves_its_window_is_sought_in_the_whole_image(
     session = TrackSession(network, device="cpu")
     for t, image in enumerate(images[:3]):
         session.step(image, None if t else mask)
-    decoded: list[tuple[int, ...]] = []
-    inside = session.tracker.network
+    decoded: list[tuple[int, int]] = []
+    inside = session.tracker.network  # type: ignore[attr-defined]
     decode = inside.decode
-    monkeypatch.setattr(
-        inside, "decode", lambda query, read: (decoded.append(read.shape[2:]), decode(query, read))[1]
-    )
+
+    def watched(query: QueryFeatures, read: torch.Tensor) -> torch.Tensor:
+        decoded.append((read.shape[2], read.shape[3]))
+        return decode(query, read)
+
+    monkeypatch.setattr(inside, "decode", watched)
     found = session.step(images[3]).mask > 0
     window, *after = decoded
     assert window[0] * window[1] < 0.5 * HEIGHT * WIDTH / 64
