@@ -15,7 +15,7 @@ ENTRIES = (
         paper="after Sofiiuk et al., ICIP 2022 (arXiv 2102.06583)",
         licence=OWN,
         bundled="segue-prompt.safetensors",
-        sha256="a241bf96058d5ba75f4205d6c10118580c6f776cb4794d693d2c37173260357c",
+        sha256="501076a85b67e6843b40d85a4c09301a26cf6c0f875b9fa0b4ebb2fdf3cb1c93",
         trained_by="prompt",
     ),
     Entry(
