@@ -188,7 +188,10 @@ def test_workers_stop_when_they_are_asked_and_end_when_they_are_closed(
     assert not [process for process in processes if process.is_alive()]
 
 
-def test_a_node_that_has_another_folder_there_refuses_to_work(tmp_path: Path) -> None:
+def test_a_node_that_has_another_folder_there_refuses_to_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a worker changes into the folder of the command; the test comes back
     order = JobConfig(output=str(tmp_path), batch="mine", scratch=tmp_path, folder=str(tmp_path))
     for written in (None, "another"):
         if written is not None:

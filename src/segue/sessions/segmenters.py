@@ -30,9 +30,9 @@ from segue.sessions.extra_inputs import Extra
 from segue.types import Image
 from segue.weights.prepared import Prepared
 
-FAINTEST = 14
+FAINTEST = 10
 """Levels by which a mean of 5 x 5 pixels must leave the range of the background for a network to look at it.
-In SBI 2015, Wallflower and CDnet 2014 mustan-lite finds nothing in frames with less."""
+In SBI 2015, Wallflower and CDnet 2014 the faintest frame in which mustan-lite finds something has 14."""
 
 MARGIN = 48
 """Pixels that a network sees around those that differ from the background."""
