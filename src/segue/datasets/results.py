@@ -222,9 +222,10 @@ class _Folder:
         top = len(self.path.parts)
         for folder, subfolders, names in os.walk(self.path, followlinks=True):
             parts = Path(folder).parts[top:]
+            subfolders.sort()  # in the same order on every file system
             if len(parts) >= MAX_DEPTH:
                 subfolders.clear()
-            for name in names:
+            for name in sorted(names):
                 yield (*parts, name), "/".join((*parts, name))
 
     def open(self, member: str) -> tuple[Path | BytesIO, str]:
