@@ -53,9 +53,7 @@ class Done:
     model: str
     folder: Path
     options: tuple[str, ...] = ()
-    job: VideoJob | None = (
-        None  # of every video, whose source is still to be named; None where something lacks
-    )
+    job: VideoJob | None = None  # of every video, its source still to be named; None where something lacks
     lacks: tuple[str, ...] = ()  # what must be there first
     notes: tuple[str, ...] = ()  # what a reader must know of this row
     failed: int = 0  # videos that failed
