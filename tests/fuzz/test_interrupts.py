@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -199,27 +198,6 @@ def whole(case: Case, folder: Path, *words: str) -> int:
     return code
 
 
-class Encoded:
-    """The images of a video; equal if their times are, and if nobody sees a difference.
-
-    x264 encodes equal images of this size otherwise now and then, on a busy machine: 2 of 100 clips.
-    """
-
-    def __init__(self, path: Path) -> None:
-        with av.open(str(path)) as container:
-            frames = list(container.decode(video=0))
-        self.times = [frame.time for frame in frames]
-        self.images = [frame.to_ndarray(format="rgb24").astype(np.int16) for frame in frames]
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Encoded) or self.times != other.times:
-            return False
-        pairs = zip(self.images, other.images, strict=True)
-        return all(np.abs(one - two).mean() < 3 for one, two in pairs)
-
-    __hash__ = None  # type: ignore[assignment]
-
-
 def results(folder: Path) -> dict[str, Any]:
     """All results below a folder; weights as their sums."""
     found: dict[str, Any] = {}
@@ -227,9 +205,7 @@ def results(folder: Path) -> dict[str, Any]:
         name = path.relative_to(folder).as_posix()
         if ".segue-batch" in name or "logs/" in name or not path.is_file() or path.name in OWN:
             continue
-        if path.suffix == ".mp4":
-            found[name] = Encoded(path)
-        elif path.suffix in RESULTS:
+        if path.suffix in RESULTS:
             found[name] = path.read_bytes()
         elif path.name == "mustan-lite.safetensors":
             network = MustanLite()

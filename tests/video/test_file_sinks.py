@@ -14,6 +14,7 @@ from segue.errors import SinkError
 from segue.masks import decode_rle, overlay
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import CocoSink, NpzSink, OverlayVideoSink, Sink, open_source
+from tests.clips import clip
 from tests.video.making import corners, fill_disk_at, needs_full_disk, result
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
@@ -66,6 +67,19 @@ def test_the_overlay_video_keeps_true_times(tmp_path: Path) -> None:
         for index, time in enumerate(times):
             sink.write(*scene((48, 64), time, index))
     assert [frame.time for frame in open_source(tmp_path / "a.mp4")] == pytest.approx(times, abs=1e-4)
+
+
+def test_an_overlay_of_the_same_images_has_the_same_bytes(tmp_path: Path) -> None:
+    images, masks = clip(5, 8, 240, 320, 2)
+    written = set()
+    for _ in range(12):
+        with OverlayVideoSink(tmp_path / "a.mp4", 10) as sink:
+            for index, (image, mask) in enumerate(zip(images, masks, strict=True)):
+                sink.write(
+                    Frame(index, index / 10, image), Segmentation(index, index / 10, mask.astype(np.uint8))
+                )
+        written.add((tmp_path / "a.mp4").read_bytes())
+    assert len(written) == 1
 
 
 def test_coco_holds_images_annotations_and_categories(tmp_path: Path) -> None:
