@@ -11,7 +11,7 @@ WORKDIR /opt/segue
 # PyTorch by itself: it is fetched again when its version changes, not with each change of segue.
 COPY constraints.txt ./
 RUN pip install --no-cache-dir --constraint constraints.txt --extra-index-url "$TORCH_INDEX" torch
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY src src
 RUN pip install --no-cache-dir --constraint constraints.txt --extra-index-url "$TORCH_INDEX" ".[$EXTRAS]"
 

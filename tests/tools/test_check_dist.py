@@ -17,6 +17,6 @@ def test_the_source_archive_is_told_of_all_that_its_tests_read() -> None:
         pytest.skip("no repository here that git reads")
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     told = {name.strip("/") for name in settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]}
-    by_hatchling = {"pyproject.toml", ".gitignore", "README.md", "LICENSE"}  # always
+    by_hatchling = {"pyproject.toml", ".gitignore", "LICENSE"}  # always
     kept = {name.partition("/")[0] for name in tracked}
     assert kept - {*NOT_IN_THE_ARCHIVE} == told | by_hatchling

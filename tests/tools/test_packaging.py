@@ -96,7 +96,7 @@ def test_all_that_the_docker_image_copies_is_there_and_sent_to_the_build(project
         assert (ROOT / name).exists(), name
         matching = [rule for rule in rules if fnmatch(name, rule.lstrip("!"))]
         assert matching[-1].startswith("!"), f".dockerignore hides {name}"
-    needed = {"pyproject.toml", "src", project["readme"], *project["license-files"]}
+    needed = {"pyproject.toml", "hatch_build.py", "src", "README.md", *project["license-files"]}
     assert needed <= set(copied)
     (entry,) = (line.removeprefix("ENTRYPOINT ") for line in lines if line.startswith("ENTRYPOINT "))
     assert entry.strip('[]"') in project["scripts"]
