@@ -7,8 +7,8 @@ Example::
 
 ``live`` and ``batch`` need playwright and Chromium, ``isd`` the extra ``synth``. Others make the rest: the
 clips of the gallery ``tools/gallery.py``, the images of `segue annotate` and `segue view` the tests in
-``tests/segue_web/test_page.py`` with the variable SEGUE_IMAGES set to a folder, those of `segue instances`
-``tools/instance_images.py``.
+``tests/segue_web/pages/test_page.py`` with the variable SEGUE_IMAGES set to a folder, those of
+`segue instances` ``tools/instance_images.py``.
 """
 
 from __future__ import annotations

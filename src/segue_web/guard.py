@@ -173,15 +173,15 @@ class LocalServer:
         folder: Path | None = None,
     ) -> None:
         self._listener, (number, token) = listen(port, folder)
-        self._address, self._browser = f"http://127.0.0.1:{number}/{token}/", browser
+        self.address, self._browser = f"http://127.0.0.1:{number}/{token}/", browser
         self._server = quiet_server(make(token), ws_max_size=longest)
         self._thread = threading.Thread(target=self.run, name="segue-page", daemon=True)
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
-        typer.echo(f"Ctrl-C ends; the page is at {self._address}")
+        typer.echo(f"Ctrl-C ends; the page is at {self.address}")
         if self._browser:  # some browsers come back only when they are closed
-            threading.Thread(target=webbrowser.open, args=(self._address,), daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=(self.address,), daemon=True).start()
         self._server.run(sockets=[self._listener])
 
     def start(self) -> None:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.segue_web.chromium import launched
+from tests.cli.running import Command
 
-if TYPE_CHECKING:
-    from tests.segue_web.desk import Desk
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as chromium:
-        yield chromium
+ServeHere = Callable[..., str]
+"""Runs ``segue annotate`` or ``segue view`` with these arguments, and returns the address of its page."""
 
 
 @pytest.fixture
-def desk(browser: Any) -> Iterator[Desk]:
-    """A page whose server is the test; a test that had an error in its scripts fails."""
-    from tests.segue_web.desk import Desk  # imported late: it needs playwright
+def serve_here(command: Command) -> Iterator[ServeHere]:
+    """Serves pages in threads of the test's process; a process of their own takes seconds to start."""
+    from tests.segue_web.here import ServerHere, WorkerHere  # imported late: they need the extra
 
-    desk = Desk(browser)
-    yield desk
-    assert desk.errors == []
-    desk.page.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segue_web.annotate.Worker", WorkerHere)
+        patch.setattr("segue_web.server.LocalServer", ServerHere)
+
+        def start(*arguments: str | Path) -> str:
+            ended = command(*arguments, "--no-browser")
+            assert ended.code == 0, ended.err
+            return ServerHere.running[-1].address
+
+        yield start
+    while ServerHere.running:
+        ServerHere.running.pop().stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,7 @@ from segue_web.exports import write_export
 from segue_web.project import FrameAnnotation, Project
 from segue_web.video import Video
 from segue_web.video_list import VideoListBackend, videos_of
-from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.test_annotate import CircleWorker
-from tests.segue_web.test_page import Page, Server, playwright, serve  # noqa: F401  a fixture
 from tests.segue_web.videos import numbered, write_video
 
 
@@ -137,37 +135,3 @@ def test_all_videos_with_masks_are_exported_together(videos: VideoListBackend, t
     frames = [[one["frame_index"] for one in json.loads(path.read_text())["images"]] for path in found]
     assert frames == [[1], [6]]
     assert videos.export_file("videos-coco") == found[0].parent
-
-
-@needs_chromium
-def test_the_page_goes_from_video_to_video(
-    serve: Callable[..., Server],  # noqa: F811
-    browser: Any,
-    folder: Path,
-    tmp_path: Path,
-) -> None:
-    server = serve("annotate", folder, "--project", tmp_path / "out", "--device", "cpu", "--classes", "fish")
-    page = Page(browser, server.address)
-    dialog = page.page.locator("#dialog")
-    rows = dialog.locator(".videos li")
-    playwright.expect(rows).to_have_count(3)
-    page.check_accessibility()
-    page.key("Escape")
-    page.key("b")
-    page.drag((200, 100), (240, 140))
-    page.here("Object 1: corrected by you")
-    page.key("Shift+R")
-    page.here("Reviewed.")
-    page.key("Shift+N")
-    playwright.expect(page.page.locator("#video-name")).to_have_text("b10")
-    playwright.expect(page.page.locator("#objects li")).to_have_count(0)
-    playwright.expect(page.page.locator("#frame-count")).to_have_text("of 6 frames")
-    page.page.locator('[data-command="videos"]').click()
-    playwright.expect(rows.first).to_contain_text("1 of 5 frames, 1 reviewed, 1 object")
-    rows.first.get_by_role("button").click()
-    page.here("Object 1: corrected by you")
-    page.page.locator('[data-command="videos"]').click()
-    dialog.get_by_role("button", name="Export all").click()
-    playwright.expect(page.page.locator(".notice.good")).to_contain_text("videos-davis")
-    assert (tmp_path / "out" / "exports" / "videos-davis" / "b2-davis").is_dir()
-    assert page.errors == []

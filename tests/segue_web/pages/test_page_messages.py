@@ -16,8 +16,8 @@ import pytest
 
 from segue.masks import encode_rle
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.desk import Desk
-from tests.segue_web.test_page import Page, Server, playwright, serve, video  # noqa: F401  fixtures
+from tests.segue_web.pages.desk import Desk
+from tests.segue_web.pages.page import Page, Server, playwright
 
 pytestmark = needs_chromium
 
@@ -171,9 +171,9 @@ def test_a_mask_is_kept_as_an_image_until_it_changes(desk: Desk) -> None:
 
 
 def test_the_page_goes_on_where_segue_is_started_again(
-    serve: Callable[..., Server],  # noqa: F811
+    serve: Callable[..., Server],
     browser: Any,
-    video: Path,  # noqa: F811
+    video: Path,
     tmp_path: Path,
 ) -> None:
     arguments = ("annotate", video, "--project", tmp_path / "p", "--device", "cpu")
@@ -191,9 +191,9 @@ def test_the_page_goes_on_where_segue_is_started_again(
 
 
 def test_the_page_tells_its_secret_to_no_other_program_at_its_port(
-    serve: Callable[..., Server],  # noqa: F811
+    serve: Callable[..., Server],
     browser: Any,
-    video: Path,  # noqa: F811
+    video: Path,
     tmp_path: Path,
 ) -> None:
     server = serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu")

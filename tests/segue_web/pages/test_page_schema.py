@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.desk import Desk
-from tests.segue_web.test_page import playwright
+from tests.segue_web.pages.desk import Desk
+from tests.segue_web.pages.page import playwright
 
 pytestmark = needs_chromium
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from segue.arrays import BoolArray
 from segue_web.project import Project
 from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.test_page import Page, Server, serve, video  # noqa: F401  fixtures
+from tests.segue_web.conftest import ServeHere
+from tests.segue_web.pages.page import Page
 
 pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 pytestmark = needs_chromium
@@ -30,12 +30,12 @@ def saved(path: Path, folder: Path, *frames: int) -> list[dict[int, BoolArray]]:
 
 
 def test_brush_and_eraser_survive_the_clicks_after_them(
-    serve: Callable[..., Server],  # noqa: F811
+    serve_here: ServeHere,
     browser: Any,
-    video: Path,  # noqa: F811
+    video: Path,
     tmp_path: Path,
 ) -> None:
-    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
+    page = Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
     page.page.mouse.click(*page.at(100, 60))
     page.here("Object 1: corrected by you")
     page.key("b")
@@ -55,12 +55,12 @@ def test_brush_and_eraser_survive_the_clicks_after_them(
 
 
 def test_tracking_a_new_object_inside_a_finished_one_leaves_that_one_as_it_is(
-    serve: Callable[..., Server],  # noqa: F811
+    serve_here: ServeHere,
     browser: Any,
-    video: Path,  # noqa: F811
+    video: Path,
     tmp_path: Path,
 ) -> None:
-    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
+    page = Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
     page.key("p")
     for corner in ((40, 10), (170, 10), (170, 105), (40, 105), (40, 10)):
         page.page.mouse.click(*page.at(*corner))

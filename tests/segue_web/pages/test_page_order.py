@@ -11,8 +11,8 @@ import pytest
 
 from segue.masks import encode_rle
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.desk import ADDRESS, HEIGHT, WIDTH, Desk
-from tests.segue_web.test_page import playwright
+from tests.segue_web.pages.desk import ADDRESS, HEIGHT, WIDTH, Desk
+from tests.segue_web.pages.page import playwright
 
 pytestmark = needs_chromium
 

@@ -5,16 +5,10 @@ With SEGUE_IMAGES set to a folder, the images of the documentation are written t
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,142 +22,12 @@ from segue.sessions import TrackSession
 from segue.sessions.detecting import detector
 from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.videos import SAMPLE, cut_of_sample
+from tests.segue_web.conftest import ServeHere
+from tests.segue_web.pages.conftest import FRAMES
+from tests.segue_web.pages.page import Page, Server, playwright
+from tests.segue_web.videos import SAMPLE
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 pytestmark = needs_chromium
-
-FRAMES = 9
-WAIT = 150_000
-"""Milliseconds; a busy machine is no defect."""
-
-playwright.expect.set_options(timeout=WAIT)
-
-
-@dataclass
-class Server:
-    """A `segue annotate` or `segue view` that runs."""
-
-    process: subprocess.Popen[str]
-    address: str
-
-    @classmethod
-    def start(cls, *arguments: str | Path) -> Server:
-        command = [sys.executable, "-m", "segue", *map(str, arguments), "--no-browser"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.search(r"http://\S+", line):
-                return cls(process, found[0])
-        raise AssertionError("the server ended before it gave an address")
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    running: list[Server] = []
-
-    def start(*arguments: str | Path) -> Server:
-        running.append(Server.start(*arguments))
-        return running[-1]
-
-    yield start
-    for server in running:
-        if server.process.poll() is None:
-            server.process.send_signal(signal.SIGINT)
-            server.process.wait(WAIT / 1000)
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    return cut_of_sample(tmp_path / "pond.mp4", FRAMES)
-
-
-class Page:
-    """The page as a person uses it; coordinates are pixels of the video."""
-
-    def __init__(
-        self, browser: Any, address: str, size: tuple[int, int] = (1360, 820), scheme: str = "dark"
-    ) -> None:
-        # What fades from one colour to another is measured half way otherwise.
-        looks = {"color_scheme": scheme, "reduced_motion": "reduce"}
-        self.page = browser.new_page(viewport={"width": size[0], "height": size[1]}, **looks)
-        self.page.set_default_timeout(WAIT)
-        self.errors: list[str] = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(address)
-        self.page.wait_for_selector("body[data-mode=annotate], body[data-mode=compare], body[data-mode=view]")
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        box = self.page.locator("#canvas").bounding_box()
-        scale = min((box["width"] - 40) / 432, (box["height"] - 40) / 240)
-        left, top = box["x"] + (box["width"] - 432 * scale) / 2, box["y"] + (box["height"] - 240 * scale) / 2
-        return left + x * scale, top + y * scale
-
-    def key(self, key: str) -> None:
-        self.page.keyboard.press(key)
-
-    def drag(self, *points: tuple[float, float]) -> None:
-        self.page.mouse.move(*self.at(*points[0]))
-        self.page.mouse.down()
-        for point in points[1:]:
-            self.page.mouse.move(*self.at(*point), steps=3)
-        self.page.mouse.up()
-
-    def outline(self, mask: np.ndarray) -> None:
-        """Click around a mask with the polygon."""
-        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        outline = cv2.approxPolyDP(max(contours, key=cv2.contourArea), 1.2, closed=True)[:, 0]
-        for x, y in outline.tolist():
-            self.page.mouse.click(*self.at(x + 0.5, y + 0.5))
-        self.key("Enter")
-
-    def go(self, frame: int) -> None:
-        self.page.locator("#frame").fill(str(frame))
-        self.page.locator("#frame").press("Enter")
-        self.page.locator("#frame").evaluate("input => input.blur()")
-
-    def here(self, text: str) -> None:
-        """Wait until the panel says this of the chosen object on this frame."""
-        playwright.expect(self.page.locator("#here-text")).to_contain_text(text)
-
-    def tracked(self) -> None:
-        """Wait until a tracking that was begun has ended."""
-        self.page.locator('[data-command="stop"]').wait_for(state="visible")
-        self.page.locator("#progress").wait_for(state="hidden")
-
-    def export(self, form: str) -> Path:
-        self.page.locator('[data-command="exportDialog"]').click()
-        self.page.locator(f'[data-format="{form}"]').click()
-        toast = self.page.locator(".notice.good span").first
-        toast.wait_for()
-        return Path(toast.inner_text().removeprefix("Exported to "))
-
-    def pixels(self, side: int) -> np.ndarray:
-        """The left or the right half of the canvas, (H, W / 2, 3)."""
-        data = self.page.locator("#canvas").evaluate("node => node.toDataURL('image/png')")
-        packed = np.frombuffer(base64.b64decode(data.partition(",")[2]), np.uint8)
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
-        half = image.shape[1] // 2
-        return np.asarray(image[40:, half * side : half * side + half])
-
-    def image(self, name: str) -> None:
-        if "SEGUE_IMAGES" in os.environ:
-            self.page.wait_for_timeout(600)
-            self.page.screenshot(path=f"{os.environ['SEGUE_IMAGES']}/{name}.jpg", quality=85)
-
-    def check_accessibility(self) -> None:
-        check_accessibility(self.page)
-
-
-def check_accessibility(page: Any) -> None:
-    """The rules of axe for what is shown; skips the test where it is not installed."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
-    found = axe.Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
 
 
 def expected_masks(video: Path, given: dict[int, np.ndarray]) -> list[np.ndarray]:
@@ -277,9 +141,9 @@ def test_a_kill_in_the_midst_of_tracking_is_gone_on_with(
 
 
 def test_two_tabs_do_not_destroy_each_others_work(
-    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
+    serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path
 ) -> None:
-    address = serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address
+    address = serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu")
     one, two = Page(browser, address), Page(browser, address)
     one.key("b")
     one.drag((100, 60), (140, 60))
@@ -297,9 +161,9 @@ def test_two_tabs_do_not_destroy_each_others_work(
 
 @pytest.mark.slow
 def test_the_image_stays_where_it_is_and_what_cannot_be_done_looks_so(
-    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
+    serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path
 ) -> None:
-    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
+    page = Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
     canvas, track = page.page.locator("#canvas"), page.page.locator('[data-command="trackForward"]')
     playwright.expect(page.page.locator("#frame-count")).to_have_text(f"of {FRAMES} frames")
     playwright.expect(track).to_be_disabled()
@@ -320,13 +184,13 @@ def test_the_image_stays_where_it_is_and_what_cannot_be_done_looks_so(
 
 
 def test_what_is_found_becomes_objects(
-    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
+    serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path
 ) -> None:
     found = detector("motion", device="cpu")
     opened = Video(video)
     expected = found(*opened.walk(0, found.lookahead))
     assert expected.objects
-    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
+    page = Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
     page.page.locator("#tab-found").click()
     page.page.locator("#detector").select_option("motion")
     page.key("f")
@@ -358,8 +222,8 @@ def test_what_is_found_becomes_objects(
     assert page.errors == []
 
 
-def test_by_keyboard_alone(serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path) -> None:
-    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
+def test_by_keyboard_alone(serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path) -> None:
+    page = Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
     page.key("c")
     page.key("d")  # the cross begins in the middle
     for _ in range(3):
@@ -390,10 +254,10 @@ def test_by_keyboard_alone(serve: Callable[..., Server], browser: Any, video: Pa
 
 
 def test_classes_a_range_to_track_and_opacity_by_keys(
-    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
+    serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path
 ) -> None:
     arguments = ("annotate", video, "--project", tmp_path / "p", "--device", "cpu")
-    page = Page(browser, serve(*arguments, "--classes", "fish,leaf").address)
+    page = Page(browser, serve_here(*arguments, "--classes", "fish,leaf"))
     truth = read_index_mask(SAMPLE / "first.png")
     page.key("p")
     page.outline(truth == 1)
@@ -458,9 +322,9 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
 
 
 def test_objects_overlap_and_an_import_lists_what_it_replaces(
-    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
+    serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path
 ) -> None:
-    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
+    page = Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
     page.key("b")
     page.drag((100, 60), (200, 60))
     page.here("Object 1: corrected by you")
@@ -502,12 +366,12 @@ def test_objects_overlap_and_an_import_lists_what_it_replaces(
 
 
 @pytest.mark.slow
-def test_other_windows(serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path) -> None:
+def test_other_windows(serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path) -> None:
     masks = tmp_path / "first.png"
     shutil.copy(SAMPLE / "first.png", masks)
-    server = serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu", "--import", masks)
+    address = serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu", "--import", masks)
     for size, scheme in (((1360, 820), "light"), ((800, 600), "dark"), ((390, 760), "light")):
-        page = Page(browser, server.address, size, scheme)
+        page = Page(browser, address, size, scheme)
         playwright.expect(page.page.locator("#objects li")).to_have_count(3)
         page.image(f"annotate-{size[0]}")
         if size[0] < 980:
@@ -519,15 +383,15 @@ def test_other_windows(serve: Callable[..., Server], browser: Any, video: Path, 
 
 
 def test_results_are_compared_with_the_truth(
-    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
+    serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path
 ) -> None:
     truth = read_index_mask(SAMPLE / "first.png")
     for name, shift in (("result", 4), ("truth", 0)):
         (tmp_path / name).mkdir()
         for index in range(5):
             write_index_mask(tmp_path / name / f"{index:05d}.png", np.roll(truth, shift, axis=1))
-    server = serve("view", tmp_path / "result", "--video", video, "--against", tmp_path / "truth")
-    page = Page(browser, server.address)
+    address = serve_here("view", tmp_path / "result", "--video", video, "--against", tmp_path / "truth")
+    page = Page(browser, address)
     one, two = np.roll(truth, 4, axis=1) == 1, truth == 1
     overlap = (one & two).sum() / (one | two).sum()
     playwright.expect(page.page.locator("#score tbody tr").first).to_contain_text(f"{overlap:.3f}")
@@ -552,7 +416,7 @@ def test_results_are_compared_with_the_truth(
 
 @pytest.mark.slow
 def test_foreground_is_compared_by_recall_and_precision(
-    serve: Callable[..., Server], browser: Any, tmp_path: Path
+    serve_here: ServeHere, browser: Any, tmp_path: Path
 ) -> None:
     images, truth = tmp_path / "input", np.zeros((240, 432), np.uint8)
     truth[60:120, 100:200], truth[60:120, 200:220], truth[:20] = 255, 170, 85
@@ -564,8 +428,8 @@ def test_foreground_is_compared_by_recall_and_precision(
         cv2.imwrite(str(images / f"in{number:06d}.jpg"), np.full((240, 432, 3), 90, np.uint8))
         cv2.imwrite(str(tmp_path / f"result/bin{number:06d}.png"), found)
     cv2.imwrite(str(tmp_path / "truth/gt000031.png"), truth)
-    server = serve("view", tmp_path / "result", "--video", images, "--against", tmp_path / "truth")
-    page = Page(browser, server.address)
+    address = serve_here("view", tmp_path / "result", "--video", images, "--against", tmp_path / "truth")
+    page = Page(browser, address)
     page.go(1)
     cells = page.page.locator("#score tbody tr").first
     playwright.expect(cells).to_have_text("foreground0.5001.0000.6670.5001.0000.667")

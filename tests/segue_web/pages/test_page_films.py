@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,23 @@ import numpy as np
 import pytest
 
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.test_page import Page, Server, playwright, serve  # noqa: F401  a fixture
-from tests.segue_web.test_page_edits import saved
+from tests.segue_web.conftest import ServeHere
+from tests.segue_web.pages.page import Page, playwright
+from tests.segue_web.pages.test_page_edits import saved
 from tests.segue_web.videos import numbered, write_video
 
 pytestmark = needs_chromium
 
 
 def test_the_clock_shows_the_times_of_a_file_whose_rate_varies(
-    serve: Callable[..., Server],  # noqa: F811
+    serve_here: ServeHere,
     browser: Any,
     tmp_path: Path,
 ) -> None:
     ticks = [0, 40, 80, 1000, 1040, 1080, 2500, 2600]
     video = write_video(tmp_path / "phone.mp4", numbered(8), ticks=ticks)
-    server = serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu")
-    page = Page(browser, server.address)
+    address = serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu")
+    page = Page(browser, address)
     for index in (3, 6, 7):
         page.go(index)
         playwright.expect(page.page.locator("#clock")).to_contain_text(f"00:0{ticks[index] / 1000:.2f} /")
@@ -35,7 +35,7 @@ def test_the_clock_shows_the_times_of_a_file_whose_rate_varies(
 
 
 def test_wide_pixels_are_shown_wide_and_clicked_where_they_are(
-    serve: Callable[..., Server],  # noqa: F811
+    serve_here: ServeHere,
     browser: Any,
     tmp_path: Path,
 ) -> None:
@@ -48,7 +48,7 @@ def test_wide_pixels_are_shown_wide_and_clicked_where_they_are(
             image = np.full((96, 120, 3), 90, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
-    page = Page(browser, serve("annotate", path, "--project", tmp_path / "p", "--device", "cpu").address)
+    page = Page(browser, serve_here("annotate", path, "--project", tmp_path / "p", "--device", "cpu"))
     places = page.page.evaluate(
         """() => import("./static/view.js").then(({ view: { canvas, scale, offset } }) => {
           const box = canvas.getBoundingClientRect();

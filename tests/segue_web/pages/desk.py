@@ -12,7 +12,7 @@ import numpy as np
 
 from segue.masks import encode_rle
 from segue_web.guard import STATIC
-from tests.segue_web.test_page import WAIT, playwright
+from tests.segue_web.pages.page import WAIT, playwright
 
 ADDRESS = "http://page.test/s3cret/"
 HEIGHT, WIDTH, FRAMES = 240, 432, 9

@@ -1,0 +1,63 @@
+"""A browser for all pages, and the servers of pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.segue_web.chromium import launched
+from tests.segue_web.videos import cut_of_sample
+
+if TYPE_CHECKING:
+    from tests.segue_web.pages.desk import Desk
+    from tests.segue_web.pages.page import Server
+
+FRAMES = 9
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Any]:
+    with launched() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def browser(chromium: Any) -> Iterator[Any]:
+    """The browser; pages that a test leaves open would go on to draw, and to look for their server."""
+    yield chromium
+    for context in chromium.contexts:
+        context.close()
+
+
+@pytest.fixture
+def desk(browser: Any) -> Iterator[Desk]:
+    """A page whose server is the test; a test that had an error in its scripts fails."""
+    from tests.segue_web.pages.desk import Desk  # imported late: it needs playwright
+
+    desk = Desk(browser)
+    yield desk
+    assert desk.errors == []
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Starts processes that serve a page."""
+    from tests.segue_web.pages.page import Server  # imported late: it needs playwright
+
+    running: list[Server] = []
+
+    def start(*arguments: str | Path) -> Server:
+        running.append(Server.start(*arguments))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return cut_of_sample(tmp_path / "pond.mp4", FRAMES)

@@ -1,0 +1,135 @@
+"""The page as a person uses it, and the commands that serve it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+
+WAIT = 150_000
+"""Milliseconds; a busy machine is no defect."""
+
+playwright.expect.set_options(timeout=WAIT)
+
+
+@dataclass
+class Server:
+    """A `segue annotate` or `segue view` that runs."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    @classmethod
+    def start(cls, *arguments: str | Path) -> Server:
+        command = [sys.executable, "-m", "segue", *map(str, arguments), "--no-browser"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if found := re.search(r"http://\S+", line):
+                return cls(process, found[0])
+        raise AssertionError("the server ended before it gave an address")
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(WAIT / 1000)
+
+
+class Page:
+    """The page as a person uses it; coordinates are pixels of the video."""
+
+    def __init__(
+        self, browser: Any, address: str, size: tuple[int, int] = (1360, 820), scheme: str = "dark"
+    ) -> None:
+        # What fades from one colour to another is measured half way otherwise.
+        looks = {"color_scheme": scheme, "reduced_motion": "reduce"}
+        self.page = browser.new_page(viewport={"width": size[0], "height": size[1]}, **looks)
+        self.page.set_default_timeout(WAIT)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(address)
+        self.page.wait_for_selector("body[data-mode=annotate], body[data-mode=compare], body[data-mode=view]")
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        box = self.page.locator("#canvas").bounding_box()
+        scale = min((box["width"] - 40) / 432, (box["height"] - 40) / 240)
+        left, top = box["x"] + (box["width"] - 432 * scale) / 2, box["y"] + (box["height"] - 240 * scale) / 2
+        return left + x * scale, top + y * scale
+
+    def key(self, key: str) -> None:
+        self.page.keyboard.press(key)
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        self.page.mouse.move(*self.at(*points[0]))
+        self.page.mouse.down()
+        for point in points[1:]:
+            self.page.mouse.move(*self.at(*point), steps=3)
+        self.page.mouse.up()
+
+    def outline(self, mask: np.ndarray) -> None:
+        """Click around a mask with the polygon."""
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        outline = cv2.approxPolyDP(max(contours, key=cv2.contourArea), 1.2, closed=True)[:, 0]
+        for x, y in outline.tolist():
+            self.page.mouse.click(*self.at(x + 0.5, y + 0.5))
+        self.key("Enter")
+
+    def go(self, frame: int) -> None:
+        self.page.locator("#frame").fill(str(frame))
+        self.page.locator("#frame").press("Enter")
+        self.page.locator("#frame").evaluate("input => input.blur()")
+
+    def here(self, text: str) -> None:
+        """Wait until the panel says this of the chosen object on this frame."""
+        playwright.expect(self.page.locator("#here-text")).to_contain_text(text)
+
+    def tracked(self) -> None:
+        """Wait until a tracking that was begun has ended."""
+        self.page.locator('[data-command="stop"]').wait_for(state="visible")
+        self.page.locator("#progress").wait_for(state="hidden")
+
+    def export(self, form: str) -> Path:
+        self.page.locator('[data-command="exportDialog"]').click()
+        self.page.locator(f'[data-format="{form}"]').click()
+        toast = self.page.locator(".notice.good span").first
+        toast.wait_for()
+        return Path(toast.inner_text().removeprefix("Exported to "))
+
+    def pixels(self, side: int) -> np.ndarray:
+        """The left or the right half of the canvas, (H, W / 2, 3)."""
+        data = self.page.locator("#canvas").evaluate("node => node.toDataURL('image/png')")
+        packed = np.frombuffer(base64.b64decode(data.partition(",")[2]), np.uint8)
+        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        half = image.shape[1] // 2
+        return np.asarray(image[40:, half * side : half * side + half])
+
+    def image(self, name: str) -> None:
+        if "SEGUE_IMAGES" in os.environ:
+            self.page.wait_for_timeout(600)
+            self.page.screenshot(path=f"{os.environ['SEGUE_IMAGES']}/{name}.jpg", quality=85)
+
+    def check_accessibility(self) -> None:
+        check_accessibility(self.page)
+
+
+def check_accessibility(page: Any) -> None:
+    """The rules of axe for what is shown; skips the test where it is not installed."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()

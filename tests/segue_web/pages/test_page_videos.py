@@ -1,0 +1,50 @@
+"""A folder of videos on the page, in a real Chromium."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.segue_web.chromium import needs_chromium
+from tests.segue_web.conftest import ServeHere
+from tests.segue_web.pages.page import Page, playwright
+from tests.segue_web.videos import numbered, write_video
+
+pytestmark = needs_chromium
+
+
+def test_the_page_goes_from_video_to_video(
+    serve_here: ServeHere,
+    browser: Any,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "videos"
+    (folder / "night").mkdir(parents=True)
+    for number, name in enumerate(("b2", "b10", "night/c")):
+        write_video(folder / f"{name}.mp4", numbered(5 + number))
+    arguments = ("annotate", folder, "--project", tmp_path / "out", "--device", "cpu")
+    address = serve_here(*arguments, "--classes", "fish")
+    page = Page(browser, address)
+    dialog = page.page.locator("#dialog")
+    rows = dialog.locator(".videos li")
+    playwright.expect(rows).to_have_count(3)
+    page.check_accessibility()
+    page.key("Escape")
+    page.key("b")
+    page.drag((200, 100), (240, 140))
+    page.here("Object 1: corrected by you")
+    page.key("Shift+R")
+    page.here("Reviewed.")
+    page.key("Shift+N")
+    playwright.expect(page.page.locator("#video-name")).to_have_text("b10")
+    playwright.expect(page.page.locator("#objects li")).to_have_count(0)
+    playwright.expect(page.page.locator("#frame-count")).to_have_text("of 6 frames")
+    page.page.locator('[data-command="videos"]').click()
+    playwright.expect(rows.first).to_contain_text("1 of 5 frames, 1 reviewed, 1 object")
+    rows.first.get_by_role("button").click()
+    page.here("Object 1: corrected by you")
+    page.page.locator('[data-command="videos"]').click()
+    dialog.get_by_role("button", name="Export all").click()
+    playwright.expect(page.page.locator(".notice.good")).to_contain_text("videos-davis")
+    assert (tmp_path / "out" / "exports" / "videos-davis" / "b2-davis").is_dir()
+    assert page.errors == []
