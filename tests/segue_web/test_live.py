@@ -262,14 +262,14 @@ def watch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callab
 def test_a_camera_is_watched_in_the_browser(
     watch: Callable[[], tuple[str, Any]], camera: type[Camera], tmp_path: Path
 ) -> None:
-    from tests.segue_web import test_page
+    from tests.segue_web.pages.page import check_accessibility, playwright
 
     for _ in range(4):
         camera.allowed.release()
     address, end = watch()
     with launched() as chromium:
         page = chromium.new_page(viewport={"width": 1000, "height": 700}, reduced_motion="reduce")
-        expect, limit = test_page.playwright.expect, 1000 * WAIT
+        expect, limit = playwright.expect, 1000 * WAIT
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(address)
@@ -301,11 +301,11 @@ def test_a_camera_is_watched_in_the_browser(
         (x0, y0), (x1, y1), (x2, y2) = zone.points
         assert (y0, x1) == (y1, x2)
         assert x1 - x0 > 20 < y2 - y1
-        test_page.check_accessibility(page)
+        check_accessibility(page)
         page.locator("#draw").click()
         expect(page.locator("#age")).to_contain_text("no new frame for", timeout=limit)
         page.set_viewport_size({"width": 390, "height": 760})
-        test_page.check_accessibility(page)
+        check_accessibility(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         end()
         camera.allowed.release()
