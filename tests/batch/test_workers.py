@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -83,15 +83,6 @@ def seen_by_worker(task: Task, order: JobConfig) -> Task:
     return replace(task, state="done", frames=torch.get_num_threads(), digest=seen)
 
 
-def dies_once(task: Task, order: JobConfig) -> Task:
-    """Kill the own process where no file says that one has died before."""
-    marker = Path(order.output) / task.name
-    if not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(task, state="done")
-
-
 def dies_of_its_video(task: Task, order: JobConfig) -> Task:
     """As the kernel kills a process whose memory runs out."""
     if task.name == "b":
@@ -109,14 +100,28 @@ def task_on(device: str | None) -> Task:
     return Task("a", "a", job=job)
 
 
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
+    """Gives this machine four cores, and four GPUs or those that are named."""
+
+    def have(visible: str | None) -> None:
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 4 if visible is None else 2)
+        monkeypatch.setattr(run.os, "cpu_count", lambda: 4)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    return have
+
+
 @pytest.mark.parametrize(
     ("asked", "device", "visible", "expected"),
     [
-        ({"gpus": 2, "per_gpu": 2}, None, None, ["0", "0", "1", "1"]),
+        ({"gpus": 2, "per_gpu": 2}, None, None, ["0", "1", "0", "1"]),
         ({}, "cuda", "GPU-x,GPU-y", ["GPU-x", "GPU-y"]),
         ({"gpus": 0, "threads": 4}, None, None, [""]),
-        ({"threads": 4}, "cpu", None, ["-"]),
-        ({}, "cuda:1", "3,5", ["3,5"]),
+        ({"threads": 4}, "cpu", None, [None]),
+        ({}, "cuda:1", "3,5", [None]),
     ],
     ids=["two each", "one each", "none", "processor", "one device"],
 )
@@ -124,26 +129,32 @@ def test_workers_are_pinned_to_gpus(
     asked: dict[str, Any],
     device: str | None,
     visible: str | None,
-    expected: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    expected: list[str | None],
+    gpus: Callable[[str | None], None],
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4 if visible is None else 2)
-    monkeypatch.setattr(run.os, "cpu_count", lambda: 4)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    gpus(visible)
+    workers = open_workers(JobConfig(**asked), [task_on(device)] * 9)
+    workers.close()
+    assert isinstance(workers, LocalWorkers)
+    assert workers.room == len(expected)
+    assert [given.get("CUDA_VISIBLE_DEVICES") for given in workers.environments] == expected
+    count = asked.get("threads") or max(1, 4 // len(expected))
+    assert {given["OMP_NUM_THREADS"] for given in workers.environments} == {str(count)}
+
+
+def test_each_worker_process_sees_its_gpu(
+    gpus: Callable[[str | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus("GPU-x,GPU-y")
     monkeypatch.setattr(engines, "_attempt_here", seen_by_worker)
-    tasks = [task_on(device)] * 9
-    workers = open_workers(JobConfig(**asked), tasks)
+    workers = open_workers(JobConfig(), [task_on("cuda")] * 9)
     try:
-        assert workers.room == len(expected)
-        outcomes = [future.result(60) for future in [workers.submit(task) for task in tasks[: workers.room]]]
+        outcomes = [future.result(60) for future in [workers.submit(task_on("cuda")) for _ in range(2)]]
     finally:
         workers.close()
-    assert sorted(outcome.digest.split(" ")[0] for outcome in outcomes) == expected
-    threads = {(outcome.frames, outcome.digest.split(" ")[1]) for outcome in outcomes}
-    assert threads == {(count := asked.get("threads") or max(1, 4 // len(expected)), str(count))}
-    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+    assert sorted(outcome.digest for outcome in outcomes) == ["GPU-x 2", "GPU-y 2"]
+    assert [outcome.frames for outcome in outcomes] == [2, 2], "threads of PyTorch"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-x,GPU-y"
 
 
 def test_gpus_that_are_not_there_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,23 +164,17 @@ def test_gpus_that_are_not_there_are_reported(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
-def test_a_killed_process_costs_its_own_video_one_try(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engines, "_attempt_here", dies_once)
-    workers = LocalWorkers(JobConfig(output=str(tmp_path), tries=2), 2, None)
-    run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path)
-    assert {row.name: (row.state, row.tries) for row in ledger.tasks()} == dict.fromkeys("abc", ("done", 2))
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
-def test_a_worker_that_the_kernel_kills_is_reported_with_advice_and_others_go_on(
+def test_a_worker_that_the_kernel_kills_costs_its_own_video_a_try_and_is_reported_with_advice(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "_attempt_here", dies_of_its_video)
-    workers = LocalWorkers(JobConfig(output=str(tmp_path), tries=1), 1, None)
+    workers = LocalWorkers(JobConfig(output=str(tmp_path), tries=2), 1, None)
     run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path)
-    assert states(ledger) == {"a": "done", "b": "failed", "c": "done"}
+    assert {row.name: (row.state, row.tries) for row in ledger.tasks()} == {
+        "a": ("done", 1),
+        "b": ("failed", 2),
+        "c": ("done", 1),
+    }
     (row,) = ledger.tasks("failed")
     assert row.error is not None
     assert "killed by signal 9, probably out of memory; take fewer --workers" in row.error

@@ -54,9 +54,10 @@ class LocalWorkers:
     def __init__(self, order: JobConfig, count: int, gpus: Sequence[str] | None) -> None:
         check_may_start_processes(f"workers={count}")
         self.room, self.tries = count, order.tries
-        self._order, self._gpus = order, gpus
+        self._order = order
         self._context = multiprocessing.get_context("spawn")
         self._stopped, self._stop = self._context.Pipe(duplex=False)
+        self.environments = worker_environments(order.threads, count, gpus)
         self._pools = [self._pool(number) for number in range(count)]
         self._last: list[Future[Task] | None] = [None] * count
 
@@ -94,11 +95,7 @@ class LocalWorkers:
         self._stopped.close()
 
     def _pool(self, number: int) -> ProcessPoolExecutor:
-        threads = self._order.threads or max(1, (os.cpu_count() or 1) // self.room)
-        environment = {"OMP_NUM_THREADS": str(threads)}
-        if self._gpus is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)] if self._gpus else ""
-        begun = (self._stopped, os.getpid(), threads, environment)
+        begun = (self._stopped, os.getpid(), self.environments[number])
         return ProcessPoolExecutor(1, self._context, _begin, begun)
 
 
@@ -155,12 +152,22 @@ def gpus_of(order: JobConfig) -> list[str]:
     return names[:found][: order.gpus]
 
 
-def _begin(stopped: Connection, parent: int, threads: int, environment: dict[str, str]) -> None:
+def worker_environments(threads: int | None, count: int, gpus: Sequence[str] | None) -> list[dict[str, str]]:
+    """Variables of each of ``count`` workers: its threads, and its GPU unless they see what we see."""
+    shared = {"OMP_NUM_THREADS": str(threads or max(1, (os.cpu_count() or 1) // count))}
+    if gpus is None:
+        return [shared] * count
+    return [
+        shared | {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)] if gpus else ""} for number in range(count)
+    ]
+
+
+def _begin(stopped: Connection, parent: int, environment: dict[str, str]) -> None:
     """Prepare a worker process: it stops when the batch says so, and ends with it."""
     leave_group()  # Ctrl-C reaches the batch, which passes it on
     die_with(parent)
     os.environ.update(environment)  # before PyTorch is loaded, which reads it
-    prepare_worker(threads)
+    prepare_worker(int(environment["OMP_NUM_THREADS"]))
     threading.Thread(target=_watch, args=(stopped,), daemon=True).start()
 
 
