@@ -17,7 +17,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
 from itertools import islice
 from multiprocessing.process import BaseProcess
@@ -36,6 +36,7 @@ from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import DatasetError, TrainingError, memory_errors
 from segue.extras import requires_extra
 from segue.system import killed_by, let_signals_through, signals_blocked, stop_signals
+from segue.video.partial import locked
 from segue_train import checkpoints
 from segue_train.checkpoints import Progress
 from segue_train.recipe import Batch, Recipe, RunSettings, check_accelerator, devices_of
@@ -60,7 +61,7 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
 
     Raises:
         KeyboardInterrupt: the run was interrupted, and is saved.
-        SinkError: ``out`` holds another run or cannot be written.
+        SinkError: ``out`` holds another run, another process trains there, or it cannot be written.
         CheckpointError: there is nothing to resume, or a checkpoint is of another run.
         DatasetError: a file of the training data cannot be read.
         TrainingError: the loss is no longer finite, or a worker was killed, and the last checkpoint stands;
@@ -90,6 +91,12 @@ def _train(recipe: Recipe, settings: RunSettings) -> Path:
         precision=settings.precision,
     )
     fabric.launch()
+    with locked([settings.out / checkpoints.LATEST]) if fabric.is_global_zero else nullcontext():
+        _train_on(fabric, recipe, settings)
+    return settings.out / f"{recipe.name}.safetensors"
+
+
+def _train_on(fabric: Fabric, recipe: Recipe, settings: RunSettings) -> None:
     fabric.seed_everything(settings.seed, verbose=False)
     network = recipe.network()  # before anything is thrown away, for it may start from weights in ``out``
     if fabric.is_global_zero:
@@ -104,7 +111,6 @@ def _train(recipe: Recipe, settings: RunSettings) -> Path:
         raise TrainingError(
             f"a process that prepares batches {killed_by(-9)}; the last checkpoint stands, --resume it"
         ) from None
-    return settings.out / f"{recipe.name}.safetensors"
 
 
 class _Run:

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError, DatasetError, OutOfMemoryError, SinkError, TrainingError
+from segue.video.partial import locked
 from segue.weights import read_checkpoint
 
 loop = pytest.importorskip("segue_train.loop", reason="the extra train is not installed")
@@ -152,6 +153,19 @@ def test_existing_output_is_refused_unless_resumed_or_thrown_away(settings: Any)
         loop.train(LineRecipe(), replace(settings, resume=True, overwrite=True))
     loop.train(LineRecipe(), replace(settings, overwrite=True, steps=2))
     assert read_checkpoint(settings.out / "line.safetensors").metadata["step"] == "2"
+
+
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_folder_takes_one_training_at_a_time(settings: Any, how: dict[str, bool]) -> None:
+    if how:
+        loop.train(LineRecipe(), replace(settings, steps=1))
+    with locked([settings.out / "last.ckpt"]):
+        before = sorted(settings.out.iterdir())
+        with pytest.raises(SinkError, match="another run is writing there"):
+            loop.train(LineRecipe(), replace(settings, steps=2, **how))
+        assert sorted(settings.out.iterdir()) == before
+    loop.train(LineRecipe(), replace(settings, steps=2, **how))
+    assert not list(settings.out.glob(".*"))
 
 
 def test_there_must_be_something_to_resume(settings: Any) -> None:
