@@ -19,7 +19,7 @@ import numpy as np
 
 from segue.errors import SinkError
 from segue.system import check_may_start_processes
-from segue.video.partial import write_complete, writing
+from segue.video.partial import locked, write_complete, writing
 from segue_isd.gl import RendererError
 from segue_isd.lights import LIGHTINGS
 from segue_isd.maps import Lens, averaged
@@ -66,22 +66,23 @@ def generate(
     report: Callable[[int], None] = lambda frames: None,
 ) -> list[Path]:
     """Make a data set of so many frames."""
-    _claim(out, preset, seed, resume=resume)
-    orders = plan(out, preset, frames)
-    for last in (False, True):  # a worker that was killed costs the clips that were in progress, once
-        try:
-            _render(
-                [order for order in orders if not _complete(order)], preset, seed, workers, frames, report
-            )
-            break
-        except BrokenProcessPool:
-            if last:
-                raise RendererError(
-                    "a worker was ended, perhaps for want of memory; "
-                    "continue with --resume and fewer --workers"
-                ) from None
-    _summarise(out, orders)
-    return [order.folder for order in orders]
+    with locked([out]):
+        _claim(out, preset, seed, resume=resume)
+        orders = plan(out, preset, frames)
+        for last in (False, True):  # a worker that was killed costs the clips that were in progress, once
+            try:
+                _render(
+                    [order for order in orders if not _complete(order)], preset, seed, workers, frames, report
+                )
+                break
+            except BrokenProcessPool:
+                if last:
+                    raise RendererError(
+                        "a worker was ended, perhaps for want of memory; "
+                        "continue with --resume and fewer --workers"
+                    ) from None
+        _summarise(out, orders)
+        return [order.folder for order in orders]
 
 
 def _claim(out: Path, preset: Preset, seed: int, *, resume: bool) -> None:

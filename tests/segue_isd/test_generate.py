@@ -14,6 +14,7 @@ from segue.datasets.davis import DavisFolder
 from segue.datasets.isd import MOVING_BACKGROUND, IsdClip, export_davis, open_isd
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError, SinkError
+from segue.video.partial import locked
 from segue_isd.command import isd
 from segue_isd.gl import RendererError, check_opengl
 from segue_isd.presets import PRESETS
@@ -87,6 +88,11 @@ def test_a_folder_with_other_clips_is_refused(root: Path) -> None:
         generate(root, ORDER, frames=FRAMES, seed=5)
     with pytest.raises(SinkError, match="no data set of this version, seed"):
         generate(root, ORDER, frames=FRAMES, seed=6, resume=True)
+
+
+def test_a_set_is_made_by_one_run_at_a_time(root: Path) -> None:
+    with locked([root]), pytest.raises(SinkError, match="another run is writing there"):
+        generate(root, ORDER, frames=FRAMES, seed=5, resume=True)
 
 
 def test_a_longer_set_keeps_the_clips_and_renders_the_short_one_anew(tmp_path: Path) -> None:
