@@ -32,6 +32,15 @@ def test_names_of_the_images_come_before_numbers():
     assert match_frames(["b1.png", "a2.png"], 3, ["a2", "b1", "c3"]) == [1, 0]
 
 
+def test_what_follows_the_name_of_an_image_is_no_frame():
+    assert match_frames(["frame_000003_mask_2.png", "frame_000005_mask_1.png"], 10, FRAMES) == [3, 5]
+    assert match_frames(["cam_1_2.png"], 3, ["cam_1", "cam_10", "cam_2"]) == [0]
+
+
+def test_accents_that_a_mac_writes_apart_are_the_same_name():
+    assert match_frames(["fra\u0308me_b.png"], 3, ["fr\u00e4me_a", "fr\u00e4me_b", "fr\u00e4me_c"]) == [1]
+
+
 def test_numbers_are_those_of_the_images_not_positions():
     assert match_frames(["mask_10.png"], 3, ["00005", "00010", "00015"]) == [1]
 

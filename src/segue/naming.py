@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -68,6 +69,7 @@ def is_hidden(name: str) -> bool:
 def frame_stem(name: str) -> str:
     """The name of an image or mask without folders, endings and the parts that Roboflow adds."""
     last = re.split(r"[/\\]", _QUERY.sub(r"\1", name))[-1][-_LONGEST:]
+    last = unicodedata.normalize("NFC", last)  # a Mac writes letters and their accents apart
     return _ENDINGS.sub("", last) or last
 
 
@@ -81,8 +83,9 @@ def last_number(name: str) -> int | None:
 def match_frames(names: Sequence[str], count: int, frames: Sequence[str] | None = None) -> list[int]:
     """Find the frame of each name, such as that of a mask file or of an annotated image.
 
-    Names of the images of the video are found as they are, else by their last number. Where that leaves names
-    without a frame and there are as many names as frames, they are taken in their order.
+    Names of the images of the video are found as they are or with additions behind them, as in
+    ``frame_0003_mask_1``, else by their last number. Where that leaves names without a frame and there are as
+    many names as frames, they are taken in their order.
 
     Args:
         names: names of files, in order, with or without folders and endings.
@@ -100,7 +103,7 @@ def match_frames(names: Sequence[str], count: int, frames: Sequence[str] | None 
     numbers: dict[int | None, int] = {last_number(name): index for index, name in enumerate(frames or ())}
     if None in numbers or len(numbers) != count:
         numbers = {index: index for index in range(count)}
-    found = [stems.get(frame_stem(name), numbers.get(last_number(name))) for name in names]
+    found = [_index_of(frame_stem(name), stems, numbers.get(last_number(name))) for name in names]
     complete = None not in found and len(set(found)) == len(found)
     if not complete and len(names) == count:
         return list(range(count))
@@ -114,3 +117,9 @@ def match_frames(names: Sequence[str], count: int, frames: Sequence[str] | None 
             raise DatasetError(f"{name} names frame {index}, as {taken[index]} does; keep one")
         taken[index] = name
     return list(taken)
+
+
+def _index_of(name: str, stems: Mapping[str, int], numbered: int | None) -> int | None:
+    """The frame of the longest image name that a name begins with, up to a sign; else ``numbered``."""
+    ends = [len(name), *(match.start() for match in re.finditer(r"[^0-9A-Za-z]", name))]
+    return next((stems[name[:end]] for end in sorted(ends, reverse=True) if name[:end] in stems), numbered)

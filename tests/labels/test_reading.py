@@ -21,6 +21,8 @@ SIZE = (60, 80)
 FRAMES = tuple(f"frame_{i:06d}" for i in range(10))
 VIDEO: Any = SimpleNamespace(size=SIZE, count=10, names=FRAMES, name="dog", fps=30.0)
 RESOURCE_FORK = bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(200)
+BOX = {"x": 25, "y": 25, "width": 25, "height": 25}
+"""A box of Label Studio, in percent."""
 CAR = [{"id": 3, "name": "car", "color": "#12ab34"}]
 
 
@@ -445,3 +447,171 @@ def test_a_rectangle_drawn_upwards_is_the_same(tmp_path: Path) -> None:
     value = {"x": 25, "y": 50, "width": 25, "height": -25}
     labels = read_labels(tasks(tmp_path / "a.json", [region("rectanglelabels", value)]), VIDEO)
     assert np.array_equal(shown(labels, 0), filled(20, 15, 40, 30))
+
+
+def test_a_region_of_label_studio_has_the_class_that_an_entry_of_its_own_names(tmp_path: Path) -> None:
+    box = {"x": 25, "y": 25, "width": 25, "height": 25}
+    corners = {"points": [[25, 25], [50, 25], [50, 50], [25, 50]]}
+    for shape, value in (("rectangle", box), ("polygon", corners)):
+        regions = [
+            region("rectanglelabels", {}) | {"type": kind, "value": about}
+            for kind, about in ((shape, value), ("labels", value | {"labels": ["dog"]}))
+        ]
+        labels = read_labels(tasks(tmp_path / "a.json", regions), VIDEO)
+        assert labels.names == {1: "dog"}
+        assert labels.class_of == {1: "dog"}
+        assert np.array_equal(shown(labels, 0), filled(20, 15, 40, 30))
+
+
+def test_regions_of_label_studio_that_segue_does_not_know_are_counted(tmp_path: Path) -> None:
+    regions = [
+        region("bitmasklabels", {"imageDataURL": "data:image/png;base64,"}),
+        region("rectanglelabels", BOX),
+    ]
+    labels = read_labels(tasks(tmp_path / "a.json", regions), VIDEO)
+    assert left_out(labels) == "1 regions of type bitmasklabels"
+
+
+@pytest.mark.parametrize("form", ["captions", "one task", "short"])
+def test_tasks_of_label_studio_name_their_image_by_its_file(tmp_path: Path, form: str) -> None:
+    image = "/data/upload/1/ab12cd34-frame_000003.png"
+    drawn = region("rectanglelabels", BOX | {"rectanglelabels": ["car"]})
+    size = {"original_width": SIZE[1], "original_height": SIZE[0]}
+    task: Any = {"id": 1, "data": {"image": image}, "annotations": [{"result": [drawn]}]}
+    if form == "captions":
+        task["data"] = {"caption": "Two dogs. And 7 cats", "image": image}
+    elif form == "short":
+        task = {"id": 1, "image": image, "annotator": 1, "label": [drawn["value"] | size]}
+    (tmp_path / "a.json").write_text(json.dumps(task if form == "one task" else [task]))
+    labels = read_labels(tmp_path / "a.json", VIDEO)
+    assert labels.names == {1: "car"}
+    assert list(labels.masks) == [3]
+    assert np.array_equal(shown(labels, 3), filled(20, 15, 40, 30))
+
+
+@pytest.mark.parametrize("drawn", [(1,), (0, 1)])
+def test_the_task_of_the_video_is_taken_from_tasks_of_label_studio(
+    tmp_path: Path, drawn: tuple[int, ...]
+) -> None:
+    value = {"framesCount": 10, "duration": 1 / 3, "labels": ["car"]}
+    value["sequence"] = [{"frame": 1, "enabled": True, "rotation": 0} | BOX]
+    given = [
+        {"id": n, "data": {"video": f"/data/ab12cd34-{name}.mp4"}, "annotations": [{"result": regions}]}
+        for n, name in enumerate(("cat", "dog", "cow"))
+        for regions in [[region("videorectangle", value)] if n in drawn else []]
+    ]
+    (tmp_path / "a.json").write_text(json.dumps(given))
+    labels = read_labels(tmp_path / "a.json", VIDEO)
+    assert labels.names == {1: "car"}
+    assert np.array_equal(shown(labels, 9), filled(20, 15, 40, 30))
+
+
+def yolo(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("data.yaml", "names: {0: cat, 1: dog}\n"),
+        ("data.yaml", "names:\n  # what there is\n  0: cat  # small\n  1: dog  # large\n"),
+        ("data.yaml", "names: ['cat, small', dog]\n"),
+        ("obj.names", "cat\ndog\n"),
+    ],
+)
+def test_classes_of_yolo_have_their_names(tmp_path: Path, file: str, text: str) -> None:
+    box = {"obj_train_data/frame_000004.txt": "1 0.375 0.375 0.25 0.25\n"}
+    assert read_labels(yolo(tmp_path, {file: text, **box}), VIDEO).names == {1: "dog"}
+
+
+def test_a_folder_of_yolo_labels_alone_is_read(tmp_path: Path) -> None:
+    files = {"frame_000004.txt": "1 0.375 0.375 0.25 0.25\n", "classes.txt": "cat\ndog\n"}
+    labels = read_labels(yolo(tmp_path, files), VIDEO)
+    assert labels.names == {1: "dog"}
+    assert list(labels.masks) == [4]
+
+
+@pytest.mark.parametrize("score", ["", " 0.87"])
+@pytest.mark.parametrize("outline", [False, True])
+def test_ids_of_tracks_that_ultralytics_saves_are_kept(tmp_path: Path, score: str, outline: bool) -> None:
+    left, right = "0.125 0.5 0.25 1", "0.875 0.5 0.25 1"
+    if outline:
+        left, right = "0 0 0.2 0 0.2 0.9 0 0.9", "0.8 0 0.9 0 0.9 0.9 0.8 0.9"
+    files = {
+        "labels/frame_000000.txt": f"0 {left}{score} 7\n0 {right}{score} 2\n",
+        "labels/frame_000001.txt": f"0 {right}{score} 2\n0 {left}{score} 7\n",
+    }
+    labels = read_labels(yolo(tmp_path, files), VIDEO)
+    assert labels.ids == {1: 7, 2: 2}
+    for frame in (0, 1):
+        assert labels.planes(frame)[1][5, 5]
+        assert labels.planes(frame)[2][5, 70]
+        assert not (labels.planes(frame)[1] & labels.planes(frame)[2]).any()
+
+
+def test_poses_of_yolo_are_no_areas(tmp_path: Path) -> None:
+    pose = "0 0.5 0.5 0.2 0.2" + " 0.5 0.5 2" * 17
+    with pytest.raises(SegueError, match="pose"):
+        read_labels(yolo(tmp_path, {"labels/frame_000000.txt": pose}), VIDEO)
+
+
+def test_ultralytics_counts_the_frames_of_a_video_from_one(tmp_path: Path) -> None:
+    video: Any = SimpleNamespace(size=SIZE, count=10, names=None, name="dog", fps=30.0)
+    files = {f"labels/dog_{number}.txt": "1 0.375 0.375 0.25 0.25\n" for number in (1, 4, 10)}
+    assert sorted(read_labels(yolo(tmp_path, files), video).masks) == [0, 3, 9]
+
+
+def test_instance_ids_of_coco_videos_are_objects(tmp_path: Path) -> None:
+    square = {"segmentation": [[20, 15, 40, 15, 40, 30, 20, 30]]}
+    one, other = {"instance_id": 5, "image_id": 1} | square, {"instance_id": 5, "image_id": 3} | square
+    labels = read_labels(coco(tmp_path / "a.json", one, other), VIDEO)
+    assert {frame: list(masks) for frame, masks in labels.masks.items()} == {0: [1], 2: [1]}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_images_of_this_video_are_taken_from_a_file_of_several(tmp_path: Path, listed: bool) -> None:
+    images = [
+        {"id": 20 * v + i, "video_id": v, "file_name": f"{video}/{name}.png"}
+        for v, video in enumerate(("cat", "dog"))
+        for i, name in enumerate(FRAMES)
+    ]
+    squares = [
+        {"image_id": 20 * v + 3, "instance_id": 1, "segmentation": [[x, 15, x + 20, 15, x + 20, 30, x, 30]]}
+        for v, x in enumerate((50, 20))
+    ]
+    path = coco(tmp_path / "a.json", *squares, images=images)
+    if listed:
+        videos = [{"id": v, "name": video} for v, video in enumerate(("cat", "dog"))]
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"videos": videos}))
+    labels = read_labels(path, VIDEO)
+    assert list(labels.masks) == [3]
+    assert np.array_equal(shown(labels, 3), filled(20, 15, 40, 30))
+
+
+def test_results_of_several_videos_are_not_mixed(tmp_path: Path) -> None:
+    rle = encode_rle(filled(0, 0, 5, 5))
+    results = [{"video_id": v, "category_id": 1, "score": 1.0, "segmentations": [rle]} for v in (1, 2)]
+    (tmp_path / "a.json").write_text(json.dumps(results))
+    with pytest.raises(SegueError, match="2 videos"):
+        read_labels(tmp_path / "a.json", VIDEO)
+
+
+def test_boxes_of_pascal_voc_are_refused_not_left_out_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text("<annotation><object><name>car</name></object></annotation>")
+    with pytest.raises(SegueError, match="CVAT"):
+        read_labels(tmp_path / "a.xml", VIDEO)
+
+
+def test_a_folder_for_each_image_is_read_as_its_objects(tmp_path: Path) -> None:
+    for image, objects in (("frame_000003", "12"), ("frame_000004", "2")):
+        (tmp_path / image).mkdir()
+        for one in objects:
+            mask = filled(20 * int(one), 0, 20 * int(one) + 5, 5).astype(np.uint8) * 255
+            Image.fromarray(mask).save(tmp_path / image / f"{one}.png")
+    labels = read_labels(tmp_path, VIDEO)
+    assert labels.names == {1: "1", 2: "2"}
+    assert {frame: list(masks) for frame, masks in labels.masks.items()} == {3: [1, 2], 4: [2]}
+    assert np.array_equal(labels.mask(4) == 2, filled(40, 0, 45, 5))

@@ -36,7 +36,9 @@ class _Head:
     images: dict[str, Item] = field(default_factory=dict)  # by name
     videos: dict[Any, Item] = field(default_factory=dict)
     objects: dict[Any, Item] = field(default_factory=dict)  # of segue: name, category, colour of a track
+    others: set[Any] = field(default_factory=set)  # images of other videos
     annotated: bool = False
+    of_tracks: bool = True  # whether an annotation is of a track, not of an image
     schema: LabelSchema = field(default_factory=LabelSchema)
     keys: set[str] = field(default_factory=set)
 
@@ -61,19 +63,22 @@ def read_coco(labels: Labels, text: str, where: str, video: Frames) -> None:
     head = _Head()
     # Twice through the text, for annotations may stand before what they refer to; only one is held.
     for key, place, value in json_entries(text, where):
-        _take(head, key, place, value, video)
+        _take(head, key, place, value)
     if not head.annotated:
         raise DatasetError(f"has no annotations of COCO or YouTube-VIS, only {first_few(sorted(head.keys))}")
     found = (item for key, place, item in json_entries(text, where) if (key, place >= 0) == _ANNOTATION)
-    if head.videos:
+    if head.videos and head.of_tracks:
         _read_tracks(labels, video, head, found)
     else:
+        _choose_images(head, video)
         _read_images(labels, video, head, found)
 
 
-def _take(head: _Head, key: str, place: int, value: Any, video: Frames) -> None:
+def _take(head: _Head, key: str, place: int, value: Any) -> None:
     head.keys.add(key)
-    head.annotated |= (key, place >= 0) == _ANNOTATION
+    if (key, place >= 0) == _ANNOTATION:
+        head.annotated = True
+        head.of_tracks &= "image_id" not in value
     if key == "categories" and place >= 0:
         head.classes[value["id"]] = str(value["name"])
         head.colours[value["id"]] = value.get("color")
@@ -87,20 +92,37 @@ def _take(head: _Head, key: str, place: int, value: Any, video: Frames) -> None:
         name = str(value.get("file_name", value.get("id", value.get("image_id"))))
         if head.images.setdefault(name, value) != value:
             raise DatasetError(f"two of its images are called {name}; export the video of one task")
-        if len(head.images) > video.count:
-            raise DatasetError(f"it has more images than the video has frames, {video.count}")
+
+
+def _choose_images(head: _Head, video: Frames) -> None:
+    """Keep the images of this video, by the videos that the file lists, else by the folders of the images."""
+    keep = {*head.images}
+    if len(head.videos) > 1:
+        chosen = _chosen_video(head, video)
+        keep = {name for name, item in head.images.items() if item.get("video_id") == chosen}
+    elif len(head.images) > video.count:
+        own = getattr(video, "name", None)
+        keep = {name for name in head.images if own in name.replace("\\", "/").split("/")[:-1]}
+    if len(keep or head.images) > video.count:
+        raise DatasetError(f"it has more images than the video has frames, {video.count}")
+    head.others = {item.get("id") for name, item in head.images.items() if keep and name not in keep}
+    head.images = {name: item for name, item in head.images.items() if item.get("id") not in head.others}
 
 
 def _read_list(labels: Labels, text: str, where: str, video: Frames) -> None:
     """Results of YouTube-VIS or COCO, or what SAM's mask generator gives of one image."""
     head = _Head()
     kinds: set[bool] = set()
+    videos: set[Any] = set()
     for _, _, item in json_entries(text, where):
         kinds.add("segmentations" in item)
+        videos.add(item.get("video_id") if "segmentations" in item else None)
         if "image_id" in item:
             head.images.setdefault(str(item["image_id"]), {"id": item["image_id"]})
     if len(kinds) > 1:
         raise DatasetError("mixes results of videos and of images")
+    if len(videos) > 1:
+        raise DatasetError(f"has results of {len(videos)} videos; give a file of this one alone")
     read = _read_tracks if True in kinds else _read_images
     read(labels, video, head, (item for _, _, item in json_entries(text, where)))
 
@@ -178,6 +200,8 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
     numbers: dict[Any, int] = {}
     for item in items:
         image: Any = item.get("image_id", single)
+        if image in head.others:
+            continue
         if image not in frames:
             if "image_id" not in item:
                 raise DatasetError("an annotation has no image_id")
@@ -191,7 +215,7 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
         if not _area(counts, video.size):
             labels.left_out["shapes without an area"] += 1
             continue
-        track = item.get("track_id", about.get("track_id"))
+        track = item.get("track_id", item.get("instance_id", about.get("track_id")))
         alone = ("alone", item.get("id", len(numbers)))
         number = numbers.setdefault(alone if track is None else track, len(numbers) + 1)
         category = None if "predicted_iou" in item and "category_id" not in item else item["category_id"]

@@ -189,6 +189,9 @@ class _Reading:
 def read_cvat(labels: Labels, text: str, video: Frames) -> None:
     """Areas on the frames that the file lists; tracks of a group are one object."""
     text = refuse_entities(text)
+    _, root = next(ET.iterparse(io.StringIO(text), ("start",)))
+    if root.tag != "annotations":
+        raise DatasetError(f"is no file of CVAT: it begins with <{root.tag[:40]}>, not <annotations>")
     reading = _Reading(labels, video)
     tasks, task = _tasks(text, reading.classes), None
     if tasks:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -26,19 +27,22 @@ from segue.labels.schema import (
 from segue.labels.text import refuse_entities
 from segue.masks.rle import check_size
 from segue.masks.shapes import Canvas
-from segue.naming import natural_key
+from segue.naming import frame_stem, natural_key
+from segue.video.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 _OURS = re.compile(r"f[0-9]{1,9}o([0-9]{1,5})")
 """Regions of exports of segue are called by frame and object."""
 
-_NO_AREAS = {
-    "keypointlabels": "points",
-    "vectorlabels": "lines",
-    "relation": "relations",
-    "timelinelabels": "spans",
-}
+_NO_AREAS = {"keypoint": "points", "vector": "lines", "relation": "relations", "timeline": "spans"}
+"""Kinds of regions that are no areas, without ``labels`` at their end, and what several are called."""
 
-_AREAS = {"brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "videorectangle"}
+_ABOUT_REGIONS = frozenset(
+    {"choices", "textarea", "number", "rating", "taxonomy", "datetime", "pairwise", "ranker"}
+)
+"""Kinds of answers to questions about a region or a task; they repeat the shape of their region."""
+
+_SHAPES = {"rle": "brush", "sequence": "videorectangle", "points": "polygon", "radiusX": "ellipse"}
+"""Shapes by what a region has; one with a height beside its x is a rectangle, without one a point."""
 
 OF_FRAMES = "frame_"
 """The names of controls begin so whose attributes may change from frame to frame."""
@@ -70,49 +74,117 @@ def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str
     names: dict[str, Item] = {}
     for number, task in enumerate(_tasks(text, where)):
         names[_name_of(task) or str(task.get("id", number))] = task.get("data", {})
-    videos = {name for name, task in zip(names, _tasks(text, where), strict=False) if _is_of_video(task)}
+    videos: dict[str, bool] = {}  # whether anything is drawn in it
+    for number, task in enumerate(_tasks(text, where)):
+        name = _name_of(task) or str(task.get("id", number))
+        drawn = any(_shape_of(region) == "videorectangle" for region in _regions(task))
+        if drawn or _suffix(name) in VIDEO_SUFFIXES:
+            videos[name] = videos.get(name, False) or drawn
     stills = [name for name in sorted(names, key=natural_key) if name not in videos]
     frames = by_frame({name: name for name in stills}, video) if stills else {}
     index_of = {name: index for index, name in frames.items()}
-    if len(videos) > 1:
-        raise DatasetError("it is of several videos; export the task of this one alone")
+    others = _other_videos(videos, video)
     setup = _configured(config)
     labels.schema = setup.schema
     numbers: dict[object, int] = {}
     for order, task in enumerate(_tasks(text, where)):
         name = _name_of(task) or str(task.get("id", order))
-        for region in _regions(task):
-            _take(labels, numbers, region, index_of.get(name, 0), setup, video)
+        if name in others:
+            continue
+        regions = _regions(task)
+        for region in regions:
+            _take(labels, numbers, region, index_of.get(name, 0), setup, video, _classes(regions))
     labels.settle_frame_attributes()
     if numbers and all(isinstance(key, int) for key in numbers):
         labels.sort_objects(labels.ids.__getitem__)
 
 
+def _other_videos(videos: Mapping[str, bool], video: Frames) -> set[str]:
+    """The videos of a file that are not meant; ``videos`` says of each whether anything is drawn in it."""
+    drawn = [name for name, has_boxes in videos.items() if has_boxes]
+    if len(drawn) < 2:
+        return set()
+    # Label Studio puts a random prefix before the names of files that are uploaded.
+    own = getattr(video, "name", None)
+    names = {name: PurePosixPath(frame_stem(name)).stem for name in drawn}
+    same = [name for name, stem in names.items() if own and (stem == own or stem.endswith(f"-{own}"))]
+    if len(same) != 1:
+        raise DatasetError("it is of several videos; export the task of this one alone")
+    return {*drawn} - {*same}
+
+
+def is_task(item: object) -> bool:
+    """Whether an entry is a task of Label Studio, as it exports it in full or in short (JSON-MIN)."""
+    if not isinstance(item, dict):
+        return False
+    full = "data" in item and bool({"annotations", "predictions"} & item.keys())
+    return full or ("id" in item and bool({"annotator", "annotation_id"} & item.keys()))
+
+
 def _tasks(text: str, where: str) -> Iterator[Item]:
+    if text.lstrip()[:1] == "{":  # one task alone
+        text = f"[{text}]"
     for _, _, item in json_entries(text, where):
         if not isinstance(item, dict):
             raise DatasetError("a task is no object")
-        yield item
+        yield item if "data" in item else _in_full(item)
+
+
+def _in_full(item: Item) -> Item:
+    """A task of JSON-MIN, which keeps each region as its value and the size of its image."""
+    given = [one for value in item.values() if isinstance(value, list) for one in value]
+    regions = [
+        {"id": f"r{number}", "type": next((key for key in one if key.endswith("labels")), ""), "value": one}
+        | {key: one.get(key) for key in ("original_width", "original_height")}
+        for number, one in enumerate(given)
+        if isinstance(one, dict)
+    ]
+    data = {key: value for key, value in item.items() if isinstance(value, str)}
+    return {"id": item.get("id"), "data": data, "annotations": [{"result": regions}]}
 
 
 def _name_of(task: Item) -> str | None:
-    """The file or address that a task is of."""
+    """The file or address that a task is of; its other texts may be captions."""
     data = task.get("data")
     texts = (
         [value for value in (data or {}).values() if isinstance(value, str)] if isinstance(data, dict) else []
     )
-    return next((value for value in texts if "/" in value or "." in value), texts[0] if texts else None)
+    files = [text for text in texts if _suffix(text) in IMAGE_SUFFIXES | VIDEO_SUFFIXES]
+    places = [text for text in texts if "/" in text or "." in text]
+    return next(iter([*files, *places, *texts]), None)
 
 
-def _is_of_video(task: Item) -> bool:
-    return any(region.get("type") == "videorectangle" for region in _regions(task))
+def _suffix(place: str) -> str:
+    """The ending of a path or address, which may name a file in its query."""
+    path, _, query = place.partition("?")
+    return (PurePosixPath(path).suffix or PurePosixPath(query).suffix).lower()
 
 
-def _regions(task: Item) -> Iterable[Item]:
+def _regions(task: Item) -> list[Item]:
     """What the last annotator has drawn, else what a model has."""
     done = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
     found = done or task.get("predictions") or ()
     return [one for one in (found[-1].get("result") or () if found else ()) if isinstance(one, dict)]
+
+
+def _shape_of(region: Item) -> str | None:
+    """The shape of a region; None where it is no area."""
+    kind, value = str(region.get("type")), region.get("value")
+    if kind in _ABOUT_REGIONS or kind.removesuffix("labels") in _NO_AREAS or not isinstance(value, dict):
+        return None
+    shape = next((shape for key, shape in _SHAPES.items() if key in value), None)
+    return "rectangle" if shape is None and {"x", "height"} <= value.keys() else shape
+
+
+def _classes(regions: Iterable[Item]) -> dict[str, str]:
+    """Classes of regions by their ids; with the tag Labels an entry of its own names them."""
+    found: dict[str, str] = {}
+    for region in regions:
+        value = region.get("value")
+        named = value.get("labels") if isinstance(value, dict) and region.get("type") == "labels" else None
+        if isinstance(named, list) and named:
+            found.setdefault(str(region.get("id")), str(named[0]))
+    return found
 
 
 @dataclass(slots=True)
@@ -176,12 +248,14 @@ def _take(
     index: int,
     setup: _Setup,
     video: Frames,
+    classes: Mapping[str, str],
 ) -> None:
-    """Take a region of a task; ``index`` is the frame of its image."""
+    """Take a region of a task; ``index`` is the frame of its image, ``classes`` are those of its regions."""
     kind, value, given = str(region.get("type")), region.get("value") or {}, region.get("id")
+    shape = _shape_of(region)
     ours = _OURS.fullmatch(str(given))
     key: object = int(ours[1]) if ours else (index, str(given))
-    if kind not in _AREAS:
+    if shape is None:
         if kind in ("textarea", "choices") and key in numbers:
             field_name = str(region.get("from_name"))
             one = setup.attributes.get(field_name)
@@ -194,21 +268,23 @@ def _take(
                 labels.add_frame_attributes(index, numbers[key], about)
             else:
                 labels.add_object(numbers[key], None, about=about)
-        elif kind in _NO_AREAS:
-            labels.left_out[_NO_AREAS[kind]] += 1
+        elif kind not in _ABOUT_REGIONS:
+            labels.left_out[_NO_AREAS.get(kind.removesuffix("labels"), f"regions of type {kind[:40]}")] += 1
+        return
+    if kind == "labels" and key in numbers:  # repeats the shape of the region that it names
         return
     named = value.get(kind) or value.get("labels")
-    label = str(named[0]) if isinstance(named, list) and named else None
+    label = str(named[0]) if isinstance(named, list) and named else classes.get(str(given))
     number = numbers.setdefault(key, len(numbers) + 1)
     looks = {"category": label, "colour": setup.colours.get(label or "")}
     labels.add_object(number, label, key if isinstance(key, int) else None, **looks)
     size = region.get("original_height"), region.get("original_width")
     canvas = Canvas.of(video.size, *size)
-    if kind == "videorectangle":
+    if shape == "videorectangle":
         for frame, box in _followed(value, video):
             labels.add_mask(frame, number, _percent_box(canvas, box))
         return
-    labels.add_mask(index, number, _drawn(kind, value, canvas))
+    labels.add_mask(index, number, _drawn(shape, value, canvas))
 
 
 def _numbers(value: Item, *keys: str) -> list[float]:
@@ -230,18 +306,18 @@ def _percent_box(canvas: Canvas, value: Item) -> bytes:
     return canvas.polygons([placed.round(6).ravel().tolist()])
 
 
-def _drawn(kind: str, value: Item, canvas: Canvas) -> bytes:
+def _drawn(shape: str, value: Item, canvas: Canvas) -> bytes:
     height, width = canvas.own
-    if kind == "brushlabels":
+    if shape == "brush":
         return canvas.plane(decode_brush(value.get("rle") or (), canvas.own))
-    if kind == "polygonlabels":
+    if shape == "polygon":
         points = value.get("points") or ()
         flat = [coordinate for point in points for coordinate in point]
         if not all(map(is_number, flat)):
             raise DatasetError("a polygon is not a list of pairs of numbers")
         sides = (width / 100, height / 100)
         return canvas.polygons([[one * sides[i % 2] for i, one in enumerate(flat)]])
-    if kind == "ellipselabels":
+    if shape == "ellipse":
         x, y, across, down, rotation = _numbers(value, "x", "y", "radiusX", "radiusY", "rotation")
         place = x * width / 100, y * height / 100, across * width / 100, down * height / 100
         return canvas.ellipse(*place, rotation)

@@ -18,11 +18,11 @@ from segue.inputs import check_file, first_line
 from segue.labels import opening
 from segue.labels.coco import read_coco
 from segue.labels.cvat import read_cvat
-from segue.labels.label_studio import read_tasks
+from segue.labels.label_studio import is_task, read_tasks
 from segue.labels.labels import Frames, Labels, by_frame
 from segue.labels.opening import Tree, json_entries, read_text
 from segue.labels.text import first_problem
-from segue.labels.yolo import read_yolo
+from segue.labels.yolo import is_label, read_yolo
 from segue.masks import read_index_mask
 from segue.masks.shapes import Canvas
 from segue.masks.values import ColourIds
@@ -43,6 +43,9 @@ _MASKS = ("SegmentationObject", "Annotations", "masks", "SegmentationClass")
 
 _IMAGES = frozenset({"JPEGImages", "images", "frames", "data", "obj_train_data"})
 """Folders of the images themselves."""
+
+_LABELS = frozenset({"labels", "obj_train_data"})
+"""Folders of labels of YOLO."""
 
 _ANNOTATIONS = ("annotations", "instances_", "_annotations.coco", "tasks", "result", "coco", "ytvis")
 """How the names of annotation files begin that stand beside masks."""
@@ -101,7 +104,10 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
     annotations = [name for name in tree.ending(".xml", ".json") if not _is_set_up(name)]
     named = [name for name in annotations if PurePosixPath(name).name.startswith(_ANNOTATIONS)]
     chosen = (named if beside else []) or ([] if masks else annotations)
-    texts = [name for name in tree.ending(".txt") if _is_label(name)]
+    texts = [name for name in tree.ending(".txt") if is_label(name)]
+    texts = [name for name in texts if _LABELS & {*PurePosixPath(name).parts[:-1]}] or (
+        [name for name in texts if len(PurePosixPath(name).parts) == 1]
+    )
     if not masks and not chosen and not texts:
         masks = _mask_files(tree, video, ".tif", ".tiff", ".bmp") or _mask_files(tree, video, ".jpg", ".jpeg")
     if len(chosen) > 1:
@@ -111,7 +117,7 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
         read_annotation_text(labels, tree.text(chosen[0]), chosen[0], video, config)
     elif texts and not masks:
         read_yolo(labels, tree, texts, video)
-    elif folders := _of_objects(masks):
+    elif folders := _of_objects(masks, video):
         _read_folders_of_objects(labels, tree, folders, video)
     elif masks:
         ids: ColourIds = {}
@@ -126,26 +132,30 @@ def _is_set_up(name: str) -> bool:
     return PurePosixPath(name).name == "labels.xml"
 
 
-def _is_label(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return "labels" in parts[:-1] or "obj_train_data" in parts[:-1]
+def _of_objects(files: list[str], video: Frames) -> dict[str, list[tuple[str, str]]]:
+    """Files by object, each with the name of its frame, where folders tell one of the two.
 
-
-def _of_objects(files: list[str]) -> dict[str, list[str]]:
-    """Files by folder where each object has its own, as in SA-V: ``000/00000.png``, ``001/00000.png``."""
-    folders: dict[str, list[str]] = {}
+    Each object has a folder as in SA-V, ``000/00000.png``, or each image of the video: ``frame_07/1.png``.
+    """
+    objects: dict[str, list[tuple[str, str]]] = {}
+    images = {*map(frame_stem, video.names or ())}
+    by_image = {frame_stem(PurePosixPath(name).parent.name) for name in files} <= images
+    by_image = by_image and not {*map(frame_stem, files)} <= images
     for name in files:
-        folders.setdefault(str(PurePosixPath(name).parent), []).append(name)
-    stems = [{frame_stem(name) for name in each} for each in folders.values()]
-    return folders if len(folders) > 1 and len(set.union(*stems)) < len(files) else {}
+        path = PurePosixPath(name)
+        number, frame = (frame_stem(name), path.parent.name) if by_image else (str(path.parent), name)
+        objects.setdefault(number, []).append((frame, name))
+    frames = [{frame_stem(frame) for frame, _ in each} for each in objects.values()]
+    shared = len(objects) > 1 and len(set.union(*frames)) < len(files)
+    return objects if by_image or shared else {}
 
 
 def _read_folders_of_objects(
-    labels: Labels, tree: Tree, folders: dict[str, list[str]], video: Frames
+    labels: Labels, tree: Tree, folders: dict[str, list[tuple[str, str]]], video: Frames
 ) -> None:
     for number, (folder, files) in enumerate(folders.items(), 1):
         labels.add_object(number, PurePosixPath(folder).name)
-        for index, name in by_frame({name: name for name in files}, video).items():
+        for index, name in by_frame(dict(files), video).items():
             counts = Canvas.of(video.size).plane(tree.mask(name, {}))
             labels.add_mask(index, number, counts)
 
@@ -189,16 +199,17 @@ def read_annotation_text(
     """Read the text of an annotation file; ``where`` is its name."""
     if where.lower().endswith(".xml"):
         read_cvat(labels, text, video)
-    elif text.lstrip()[:1] == "[" and _is_task(text, where):
+    elif _is_of_label_studio(text, where):
         read_tasks(labels, text, where, video, config)
     else:
         read_coco(labels, text, where, video)
 
 
-def _is_task(text: str, where: str) -> bool:
-    """Whether the first entry of a list is a task of Label Studio."""
-    first = next((item for _, _, item in json_entries(text, where)), None)
-    return isinstance(first, dict) and "data" in first and bool({"annotations", "predictions"} & first.keys())
+def _is_of_label_studio(text: str, where: str) -> bool:
+    """Whether a text is a task of Label Studio, or a list that begins with one."""
+    if text.lstrip()[:1] == "[":
+        return is_task(next((item for _, _, item in json_entries(text, where)), None))
+    return '"data"' in text and is_task({key: None for key, _, _ in json_entries(text, where)})
 
 
 @contextmanager
