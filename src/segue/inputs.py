@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import math
 import numbers
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any, get_args
@@ -43,6 +45,21 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 def exists(path: Path) -> bool:
     """Whether something is there; False for names that no file can have."""
     return os.path.exists(path)  # noqa: PTH110  that of Path raises for them
+
+
+def not_there(path: str | os.PathLike[str]) -> str:
+    """Say that nothing is at a path, and what to give where it counts images as FFmpeg does."""
+    pattern = re.sub(r"%0?[0-9]*d", "*", os.fspath(path))
+    hint = f"; for numbered images give the pattern {pattern!r}" if pattern != os.fspath(path) else ""
+    return f"{path}: no such file or folder{hint}"
+
+
+def matching_paths(pattern: str) -> list[str]:
+    """Paths that match a glob pattern; folders at its beginning that are there are no part of the pattern."""
+    parts = user_path(pattern).parts
+    count = next((n for n in range(len(parts), 0, -1) if Path(*parts[:n]).is_dir()), 0)
+    # Else the brackets in the name of such a folder would be a choice of letters.
+    return glob.glob(os.path.join(*map(glob.escape, parts[:count]), *parts[count:]), recursive=True)  # noqa: PTH118, PTH207
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from segue.errors import SegueError, SourceError
 from segue.extras import missing_packages
-from segue.inputs import printable
+from segue.inputs import not_there, printable
 from segue.reports.terminal import interruptible
 
 if TYPE_CHECKING:
@@ -316,7 +316,7 @@ def _check_there(*places: Path | None) -> None:
     """See that files and folders are there, before PyTorch is imported."""
     for place in places:
         if place is not None and not place.exists():
-            raise SourceError(f"{place}: no such file or folder")
+            raise SourceError(not_there(place))
 
 
 def live_page(observer: Observer, port: int, browser: bool) -> LivePage:

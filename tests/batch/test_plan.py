@@ -275,6 +275,12 @@ def test_a_pattern_may_match_lists(tmp_path: Path) -> None:
     assert names_and_sources(tmp_path / "l*.csv") == {"a": "a.mp4", "b": "b.mp4"}
 
 
+def test_the_folder_of_a_pattern_may_have_brackets(tmp_path: Path) -> None:
+    folder = touched(tmp_path / "take [1]", "a.mp4", "in/b.mp4")
+    assert names_and_sources(folder / "*.mp4") == {"a": "a.mp4"}
+    assert names_and_sources(folder / "**" / "[ab].mp4") == {"a": "a.mp4", "b": "b.mp4"}
+
+
 def test_a_pattern_without_an_ending_takes_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = touched(tmp_path / "in", "a.mp4", "b.mts", "a.thm", "._a.mp4", "notes.pdf")
     assert names_and_sources(folder / "*") == {"a": "a.mp4", "b": "b.mts"}

@@ -46,6 +46,41 @@ def test_a_pattern_selects_images(folder: Path) -> None:
     assert source.name == "walk"
 
 
+@pytest.mark.parametrize("name", ["take [1]", "a*b", "what?"])
+def test_the_folder_of_a_pattern_may_have_any_name(folder: Path, name: str) -> None:
+    other = folder.rename(folder.with_name(name))
+    source = open_source(f"{other}/f1*.png")
+    assert source.names == ("f1", "f10", "f11")
+    assert source.name == name
+
+
+def test_a_pattern_of_folders_is_called_by_the_folder_above_them(folder: Path) -> None:
+    source = open_source(f"{folder.parent}/wa*/**/*.png")
+    assert (source.name, source.frame_count) == (folder.parent.name, 4)
+
+
+def test_a_pattern_takes_the_images_that_the_folder_has(folder: Path) -> None:
+    (folder / "notes.txt").write_text("Nothing.")
+    for name in ("f1", "f2", "f10", "f11"):
+        Image.fromarray(np.zeros((48, 64), np.uint8)).save(folder / f"{name}.bmp")
+    assert open_source(f"{folder}/*").files == open_source(folder).files
+
+
+@pytest.mark.parametrize("place", ["", "/*.mp4", "/*"])
+def test_videos_in_place_of_images_are_named(tmp_path: Path, place: str) -> None:
+    for name in ("b.mp4", "a.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"a\.mp4, b\.mp4.*segue batch"):
+        open_source(f"{tmp_path}{place}")
+
+
+def test_a_name_with_a_place_for_a_number_leads_to_a_pattern(folder: Path) -> None:
+    with pytest.raises(SourceError, match=r"walk/f\*\.png"):
+        open_source(f"{folder}/f%04d.png")
+    with pytest.raises(SourceError, match="without file://"):
+        open_source(f"file://{folder}/f1.png")
+
+
 def test_every_kind_of_image_becomes_rgb(tmp_path: Path) -> None:
     grey = np.full((4, 6), 0x8040, np.uint16)
     Image.fromarray(grey).save(tmp_path / "0.png")

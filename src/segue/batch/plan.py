@@ -24,7 +24,7 @@ from segue.batch.places import (
     without_secrets,
 )
 from segue.errors import SegueError, SourceError
-from segue.inputs import user_path
+from segue.inputs import matching_paths, user_path
 from segue.jobs.values import VideoJob
 from segue.naming import first_few, is_hidden, natural_key
 from segue.notices import notice
@@ -188,7 +188,7 @@ def identity_now(task: Task) -> SourceIdentity | None:
 def _expanded(text: str) -> Iterator[Task]:
     path = PurePosixPath(_path_of(text))
     if glob.has_magic(text) and not is_url(text) and not Path(text).exists():
-        yield from _matching(str(user_path(text)))
+        yield from _matching(text)
     elif path.suffix.lower() in LIST_SUFFIXES:
         yield from _listed(user_path(text))
     elif is_url(text) and (path.suffix.lower() in VIDEO_SUFFIXES or _is_live(text)):
@@ -211,7 +211,7 @@ def _matching(pattern: str) -> Iterator[Task]:
     """Folders, lists and files that match; where the pattern leaves the ending open, of files the videos."""
     any_ending = glob.has_magic(Path(pattern).suffix) or not Path(pattern).suffix
     left: Counter[str] = Counter()
-    for each in sorted(glob.glob(pattern, recursive=True), key=natural_key):  # noqa: PTH207
+    for each in sorted(matching_paths(pattern), key=natural_key):
         place = Path(each)
         if is_hidden(place.name) or any(map(is_result, (place, *place.parents[:-1]))):
             continue

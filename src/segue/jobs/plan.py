@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
-from segue.inputs import exists
+from segue.inputs import exists, not_there
 from segue.jobs.record import named_files
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
@@ -44,7 +44,7 @@ def check_source(source: VideoSource) -> None:
     if place and is_url(place) and not is_address(place):
         raise SourceError(unread_address(place))
     if place and not (_is_there(place) or place.isdecimal() or match_images(place)):
-        raise SourceError(f"{place}: no such file or folder")
+        raise SourceError(not_there(place))
 
 
 def _is_there(place: str) -> bool:

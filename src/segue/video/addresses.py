@@ -27,6 +27,8 @@ def is_url(text: str) -> bool:
 
 def unread_address(address: str) -> str:
     """Say what reads an address that no single run reads, such as one of an object store."""
+    if address.lower().startswith("file://"):
+        return f"{public_address(address)}: give the path alone, without file://"
     read = ", ".join(sorted(SCHEMES))
     return (
         f"{public_address(address)}: a run over one video reads files and {read}; `segue batch` reads object "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segue.errors import SourceError
-from segue.inputs import exists
+from segue.inputs import exists, not_there
 from segue.options import OptionModel, RuntimeObject, Text, option
 from segue.types import DamagePolicy, WhenLate
 from segue.video.addresses import is_url, stored_address
@@ -55,7 +55,7 @@ class SourceIdentity:
                 return cls(text, "camera")
             images = match_images(text)
             if not images:
-                raise SourceError(f"{text}: no such file or folder")
+                raise SourceError(not_there(text))
             return cls._of_images(text, images, Path())
         try:
             if path.is_dir():

@@ -20,12 +20,12 @@ from PIL import ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from segue.errors import SourceError
-from segue.inputs import check_file, user_path
+from segue.inputs import check_file, matching_paths, user_path
 from segue.masks.files import IMAGE_ERRORS, IMAGE_FORMATS, encode_png
 from segue.naming import first_few, is_hidden, natural_key
 from segue.notices import notice
 from segue.types import Image
-from segue.video.kinds import IMAGE_SUFFIXES, is_image, one_kind
+from segue.video.kinds import IMAGE_SUFFIXES, is_image, is_video, one_kind
 from segue.video.partial import write_complete, writing
 from segue.video.readers import DEFAULT_FPS, DamageError, Reader, SourceImage, as_rgb, check_pixels
 
@@ -78,11 +78,27 @@ def list_images(source: Path) -> list[Path]:
 
 def _kept_and_left(source: Path) -> tuple[list[Path], list[Path]]:
     try:
-        found = [path for path in source.iterdir() if is_image(path)]
+        found = [path for path in source.iterdir() if not is_hidden(path.name)]
     except OSError as error:
         raise SourceError(f"{source}: cannot be read ({error.strerror})") from error
+    images = [path for path in found if is_image(path)]
+    if not images:
+        _refuse_videos(source, found)
+    return _of_one_kind(source, sorted(images, key=lambda path: natural_key(path.name)))
+
+
+def _refuse_videos(source: Path | str, files: Sequence[Path]) -> None:
+    """Raise SourceError where there are videos in place of images."""
+    if videos := sorted(path.name for path in files if is_video(path)):
+        raise SourceError(
+            f"{source}: there are videos and no images, {first_few(videos, 2)}; give one of them, or all to "
+            "`segue batch`"
+        )
+
+
+def _of_one_kind(source: Path | str, images: list[Path]) -> tuple[list[Path], list[Path]]:
     try:
-        return one_kind(sorted(found, key=lambda path: natural_key(path.name)))
+        return one_kind(images)
     except ValueError as error:
         raise SourceError(
             f"{source}: {error}, so that frames cannot be told from what belongs to them; "
@@ -93,20 +109,44 @@ def _kept_and_left(source: Path) -> tuple[list[Path], list[Path]]:
 def open_folder(folder: Path, fps: float | None) -> ImageReader:
     """The images of a folder; says which files beside them are left out."""
     kept, left = _kept_and_left(folder)
-    if left:
-        notice(
-            f"{folder}: {len(kept)} {kept[0].suffix} images are the frames; {len(left)} files of the same "
-            f"names are left out ({first_few((path.name for path in left), 2)})"
-        )
+    _report_left(folder, kept, left)
     return ImageReader(kept, folder.resolve().name, str(folder), fps)
 
 
+def _report_left(source: Path | str, kept: Sequence[Path], left: Sequence[Path]) -> None:
+    if left:
+        notice(
+            f"{source}: {len(kept)} {kept[0].suffix} images are the frames; {len(left)} files of the same "
+            f"names are left out ({first_few((path.name for path in left), 2)})"
+        )
+
+
+def open_pattern(pattern: str, fps: float | None) -> ImageReader:
+    """The images that match a glob pattern, called by the last folder that the pattern names."""
+    kept, left = _matched(pattern)
+    _report_left(pattern, kept, left)
+    above = user_path(pattern).parents
+    named = next(folder for folder in above if folder.is_dir() or not glob.has_magic(folder.name))
+    return ImageReader(kept, named.name or "images", pattern, fps)
+
+
 def match_images(pattern: str) -> list[Path]:
-    """Files that match a glob pattern, in natural order of their paths, without hidden files."""
-    pattern = str(user_path(pattern)) if pattern.startswith("~") else pattern
-    found = (Path(name) for name in glob.glob(pattern, recursive=True))  # noqa: PTH207  a pattern may be absolute
-    kept = (path for path in found if path.is_file() and not is_hidden(path.name))
-    return sorted(kept, key=lambda path: natural_key(str(path)))
+    """Images that match a glob pattern, in natural order of their paths, as those of a folder are chosen."""
+    return _matched(pattern)[0]
+
+
+def _matched(pattern: str) -> tuple[list[Path], list[Path]]:
+    found = [
+        path for path in map(Path, matching_paths(pattern)) if path.is_file() and not is_hidden(path.name)
+    ]
+    images = [path for path in found if is_image(path)]
+    if not images:
+        _refuse_videos(pattern, found)
+        images = found  # perhaps images whose names have no ending
+    images.sort(key=lambda path: natural_key(str(path)))
+    if len({path.parent for path in images}) > 1:  # numbers may begin anew in each folder
+        return images, []
+    return _of_one_kind(pattern, images)
 
 
 def read_image(path: Path, scale: Range | None = None) -> Image:

@@ -24,6 +24,7 @@ from segue.inputs import (
     check_number,
     exists,
     kind_of,
+    not_there,
     user_path,
     whole_number,
 )
@@ -33,7 +34,7 @@ from segue.types import DamagePolicy, Frame, Image, WhenLate
 from segue.video.addresses import is_address, is_url, unread_address
 from segue.video.given_sources import NAME, Capture, check_open, images_of, path_of
 from segue.video.identity import VideoSource
-from segue.video.images import AnimationReader, ImageReader, count_frames, match_images, open_folder
+from segue.video.images import AnimationReader, ImageReader, count_frames, open_folder, open_pattern
 from segue.video.kinds import IMAGE_SUFFIXES
 from segue.video.live import CameraReader, NetworkReader, Reconnect
 from segue.video.prefetch import Prefetcher
@@ -462,7 +463,7 @@ def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: boo
                 raise SourceError(f"camera {source[:20]}: there is no such number")
             return CameraReader(number, reconnect)
         if any(sign in source for sign in "*?["):
-            return ImageReader(match_images(source), Path(source).parent.name or "images", source, fps)
+            return open_pattern(source, fps)
     if isinstance(source, str) and is_url(source):
         raise SourceError(unread_address(source))
     if isinstance(source, (str, Path)):
@@ -515,7 +516,7 @@ def open_reader(path: Path, fps: float | None = None, index: FrameIndex | None =
         SourceError: there is nothing that can be read.
     """
     if not exists(path):
-        raise SourceError(f"{path}: no such file or folder")
+        raise SourceError(not_there(path))
     if path.is_dir():
         return open_folder(path, fps)
     check_file(path, SourceError)
