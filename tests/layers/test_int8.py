@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from segue.layers.activated import Activation
 from segue.layers.fused import FusedConv2d
-from segue.layers.int8 import RELU6_SCALE, Int8Conv2d, quantize, use_int8
+from segue.layers.int8 import RELU6_SCALE, FineInt8Conv2d, Int8Conv2d, quantize, use_int8
 from segue.layers.mobilenet import InvertedResidual, MobileNetV2Trunk
 from segue.layers.running import has_int8, inference_copy
 from segue.models.xmem import XMem
@@ -102,6 +102,21 @@ def test_some_input_channels_are_convolved_alone() -> None:
     layer = Int8Conv2d(FusedConv2d(conv, "none"))
     found = layer(few) + layer(rest, first=3, bias=False)
     assert torch.equal(found, plainly(conv, torch.cat([few, rest], 1)))
+
+
+@torch.inference_mode()
+def test_fine_weights_keep_small_differences_of_large_numbers() -> None:
+    conv = FusedConv2d(nn.Conv2d(2, 16, 3, padding=1), "none")
+    weight = conv.dense_weight()
+    weight[:, 1] = -weight[:, 0]
+    near = torch.randint(200, 203, (2, 1, 2, 16, 16)).to(torch.uint8)
+    x = torch.cat([*near], 1)[:, ::2].contiguous(memory_format=torch.channels_last)
+    skip = torch.randn(1, 16, 16, 16).contiguous(memory_format=torch.channels_last)
+    expected = conv(x.float(), skip)
+    before = skip.clone()
+    found = FineInt8Conv2d(conv)(x, skip, rectify=True)
+    assert (found - expected.relu()).abs().max() < 0.02
+    assert torch.equal(skip, before)
 
 
 @torch.inference_mode()

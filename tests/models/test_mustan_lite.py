@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.layers.folding import fold_batch_norms
-from segue.layers.running import inference_copy
+from segue.layers.running import has_int8, inference_copy
 from segue.models.base import Features
 from segue.models.mustan_lite import MustanLite
 
@@ -24,13 +24,18 @@ def awake(network: nn.Module) -> nn.Module:
 
 
 def video(frames: int, height: int = 64, width: int = 80) -> Tensor:
-    return torch.rand(frames, 3, height, width, generator=torch.Generator().manual_seed(3))
+    """Frames as images of 8 bits."""
+    return levels(frames, 3, height, width, seed=3)
+
+
+def levels(*shape: int, seed: int) -> Tensor:
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(seed)) / 255
 
 
 def known(network: nn.Module, count: int = 1) -> Tensor:
     """The empty scene as a network receives it."""
     planes = 21 if network.capabilities.temporal_quantiles else 3
-    return torch.rand(count, planes, 64, 80, generator=torch.Generator().manual_seed(4))
+    return levels(count, planes, 64, 80, seed=4)
 
 
 @torch.inference_mode()
@@ -80,6 +85,23 @@ def test_parts_that_are_computed_once_per_scene_change_nothing() -> None:
         for each in (network, prepared)
     )
     torch.testing.assert_close(composed, plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not has_int8(), reason="this processor has no instructions for 8-bit integers")
+@torch.inference_mode()
+def test_small_differences_survive_8_bits() -> None:
+    torch.manual_seed(0)
+    network = awake(MustanLite())
+    near = (100 + 3 * levels(6, 3, 64, 80, seed=5)).round() / 255  # a flat image with a little noise
+    now, *context, low, median, high = near.unbind()
+    planes = torch.cat([*torch.stack([low, median, high]).sort(0).values, *[median] * 3, median * 0])[None]
+    maps = []
+    for precision in (torch.float32, torch.int8):
+        prepared = inference_copy(network, torch.device("cpu"), precision)
+        assert prepared.cues is not None
+        frame, *beside = (prepared.encode(image[None], "context")[0] for image in (now, *context))
+        maps.append(prepared.cues(frame, beside, prepared.encode(planes, "scene")[4:]))
+    assert (maps[0] - maps[1]).abs().mean() < 0.01 * maps[0].mean()
 
 
 def test_a_background_is_asked_for_where_it_is_needed() -> None:

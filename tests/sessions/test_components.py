@@ -48,6 +48,11 @@ def test_ids_stay_while_objects_move(squares: SquareTracker) -> None:
         assert squares((5, 2 + 3 * t), (25, 40 - 2 * t)) == {(5, 2 + 3 * t): 1, (25, 40 - 2 * t): 2}
 
 
+def test_boxes_are_places_in_the_whole_image(squares: SquareTracker) -> None:
+    squares((7, 13), (29, 41))
+    assert [item.box for item in squares.objects] == [(13, 7, 21, 15), (41, 29, 49, 37)]
+
+
 def test_an_object_that_was_hidden_for_a_moment_comes_back(squares: SquareTracker) -> None:
     for t in range(4):
         squares((5, 10 + t))

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import cast
 
+import cv2
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.layers.activated import ConvNormReLU, Stages
+from segue.layers.fused import FusedConv2d
+from segue.layers.int8 import LEVELS, FineInt8Conv2d
 from segue.layers.residual import norm_relu
 
 MEAN = (0.485, 0.456, 0.406)
@@ -94,8 +100,16 @@ class PastPyramid(nn.Module):
         return [x, *Stages(self.stages[1:])(x)]
 
 
+NOISE_LEVELS = 42.0  # of 8 bits for a unit of noise: the largest differences still fit
+NO_NOISE = 128.0  # level of a pixel that is as its median
+
+
 class CuesByScene(nn.Module):
-    """The first layer of a :class:`PastPyramid` as a sum over frame, context and scene, for inference."""
+    """The first layer of a :class:`PastPyramid` as a sum over frame, context and scene, for inference.
+
+    It takes images of 8 bits, whose pixels are packed: four channels, the last one of no weight, are one
+    number, so that they are copied side by side without a look at each.
+    """
 
     def __init__(self, first: ConvNormReLU, context: int) -> None:
         super().__init__()
@@ -105,42 +119,75 @@ class CuesByScene(nn.Module):
             (3, 3, 3, 3, 2, *[3] * context, 3, NOISE_CUES), 1
         )
         frame = CONTRAST * sum((inside, inside_all, median, median_all, *beside))
-        bounded = -CONTRAST * inside, -CONTRAST * inside_all, noise
-        self.frames = _halving([frame, *(-CONTRAST * each for each in beside), *bounded])
+        bounded = -CONTRAST * inside, -CONTRAST * inside_all
+        pixels = [each / LEVELS for each in (frame, *(-CONTRAST * each for each in beside), *bounded)]
+        parts = [F.pad(each, (0, 0, 0, 0, 0, 1)) for each in (*pixels, noise / NOISE_LEVELS)]
+        self.frames: nn.Module = _halving(parts)
+        usual = -NO_NOISE / NOISE_LEVELS * noise.sum(1, keepdim=True)
         self.scene = _halving(
-            [-CONTRAST * median, -CONTRAST * median_all, CONTRAST * widths, shares, -noise], bias
+            [-CONTRAST * median, -CONTRAST * median_all, CONTRAST * widths, shares, usual], bias
         )
+        self.in_int8 = False
+
+    def use_int8(self) -> None:
+        """Compute in 8-bit integers: pixels and weights of two parts lose nothing, and noise has 42 steps."""
+        self.frames, self.in_int8 = FineInt8Conv2d(cast(FusedConv2d, self.frames)), True
 
     def of_scene(self, planes: Tensor) -> tuple[Tensor, ...]:
-        """Bounds of the cues, each (N, 9, H, W), units, (N, 3, H, W), and the scene's part, (N, C, h, w).
+        """Bounds of the cues, factor and summand of the noise, and the scene's part, (N, C, h, w).
 
-        ``planes``: (N, 21, H, W) in [0, 1], see :class:`segue.sessions.empty_scene.Scene`.
+        ``planes``: (N, 21, H, W) in [0, 1], see :class:`segue.sessions.empty_scene.Scene`. Bounds are packed,
+        (N, 3, H, W); what gives the levels of the noise is packed, too, (N, 1, H, W).
         """
-        low, median, high, low_all, median_all, high_all, shares = planes.split(3, 1)
-        unit = high - low + QUANTISATION
+        levels = planes.mul(LEVELS).round_()
+        low, median, high, low_all, median_all, high_all, _ = levels.split(3, 1)
+        unit = high - low + LEVELS * QUANTISATION
         reach = MOST_NOISE_UNITS * unit
+        bounds = (
+            torch.cat([packed(each.clamp(0, LEVELS).to(torch.uint8)) for each in side], 1)
+            for side in ((low, low_all, median - reach), (high, high_all, median + reach))
+        )
+        scale = NOISE_LEVELS / unit
+        noise = packed(scale), packed(NO_NOISE - median * scale)
+        low, median, high, low_all, median_all, high_all, shares = planes.split(3, 1)
         widths = [(top - bottom).amax(1, keepdim=True) for top, bottom in ((high, low), (high_all, low_all))]
-        known = torch.cat([median, median_all, *widths, shares, median / unit], 1)
-        own = self.scene(known.contiguous(memory_format=torch.channels_last))
-        bounds = (low, low_all, median - reach), (high, high_all, median + reach)
-        return *(torch.cat(parts, 1) for parts in bounds), 1 / unit, own
+        known = torch.cat([median, median_all, *widths, shares, torch.ones_like(widths[0])], 1)
+        return *bounds, *noise, self.scene(known.contiguous(memory_format=torch.channels_last))
 
     def forward(self, frame: Tensor, context: Sequence[Tensor], scene: Sequence[Tensor]) -> Tensor:
-        """The layer, (N, C, h, w), for a frame, context frames, each (N, 3, H, W), and a scene."""
-        low, high, scale, known = scene
-        planes = [frame, *context]
-        # Plane by plane and put in order once: single pixels of few channels take four times as long.
-        cues = frame.new_empty((len(frame), 3 * len(planes) + low.shape[1], *frame.shape[2:]))
+        """The layer, (N, C, h, w), for a frame, context frames, each packed, (N, 1, H, W), and a scene."""
+        low, high, scale, shift, known = scene
+        pixels = frame.contiguous().view(torch.uint8)
+        bounded = torch.clamp(pixels, low.view(torch.uint8), high.view(torch.uint8))
+        noise = torch.addcmul(shift.view(torch.float32), bounded[:, -1:].float(), scale.view(torch.float32))
+        planes = [frame, *context, *bounded.view(torch.int32).split(1, 1)]
+        if self.in_int8:
+            planes[-1] = noise.round_().to(torch.uint8).view(torch.int32)
+        rows = frame.new_empty(len(frame), *frame.shape[2:], len(planes))
         for place, each in enumerate(planes):
-            cues[:, 3 * place : 3 * place + 3] = each
-        pixels, bounded = cues[:, :3], cues[:, 3 * len(planes) :]
-        for first in range(0, low.shape[1], 3):
-            part = slice(first, first + 3)
-            torch.clamp(pixels, low[:, part], high[:, part], out=bounded[:, part])
-        bounded[:, -NOISE_CUES:].mul_(scale)
-        return norm_relu(
-            self.frames, nn.Identity(), cues.contiguous(memory_format=torch.channels_last), known
-        )
+            rows[..., place] = each[:, 0]
+        rows = rows.view(torch.uint8)
+        if not self.in_int8:
+            rows = rows.float()
+            # Four floats at a time, as above four bytes.
+            rows.view(torch.complex128)[..., -1] = noise.view(torch.complex128)[:, 0]
+        return norm_relu(cast(FusedConv2d, self.frames), nn.Identity(), rows.permute(0, 3, 1, 2), known)
+
+
+def packed(values: Tensor) -> Tensor:
+    """Three planes, (N, 3, H, W), uint8 or float32, with four values a pixel as one number, (N, 1, H, W)."""
+    count, channels, height, width = values.shape
+    wide = values.new_zeros(count, height, width, channels + 1)
+    wide[..., :channels] = values.permute(0, 2, 3, 1)
+    number = torch.int32 if values.dtype == torch.uint8 else torch.complex128
+    return wide.view(number).reshape(count, 1, height, width)
+
+
+def packed_image(frames: Tensor) -> Tensor:
+    """Images of 8 bits, (N, 3, H, W) in [0, 1], as :func:`packed` gives them."""
+    levels = frames.permute(0, 2, 3, 1).mul(LEVELS).round_().to(torch.uint8).contiguous().numpy()
+    wide = np.stack([np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8) for image in levels])
+    return torch.from_numpy(wide.view(np.int32)[..., 0])[:, None]
 
 
 def _halving(weights: Sequence[Tensor], bias: Tensor | None = None) -> nn.Conv2d:

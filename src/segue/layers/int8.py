@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -38,18 +38,24 @@ class Int8Conv2d(nn.Module):
 
     bias: Tensor | None
 
-    def __init__(self, conv: FusedConv2d) -> None:
+    def __init__(self, conv: FusedConv2d, weight: Tensor | None = None) -> None:
         super().__init__()
-        weight = conv.dense_weight().float()
+        weight = conv.dense_weight().float() if weight is None else weight
         scale = weight.abs().amax((1, 2, 3)).clamp(min=torch.finfo(torch.float32).tiny) / 127
         self._weight = (weight / scale[:, None, None, None]).round().to(torch.int8)
         self._scale, self._zero = scale, torch.zeros(len(scale), dtype=torch.int8)
         self.register_buffer("bias", conv.bias)
         padding, stride, dilation, groups = conv.layout
+        self._is_local = not any(padding)  # each output is made of pixels inside the map alone
         self._layout = stride, padding, dilation, groups
         self._activation = conv.activation
-        self._packed: dict[tuple[int, int], Tensor] = {}  # by the first input channel and their number
+        # Weights and their sums by the first input channel and their number.
+        self._packed: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self.keeps_int8 = False
+
+    def dense_weight(self) -> Tensor:
+        """The weights as they are rounded, (cout, channels of a group, height, width)."""
+        return self._weight * self._scale[:, None, None, None]
 
     def forward(
         self,
@@ -63,7 +69,10 @@ class Int8Conv2d(nn.Module):
     ) -> Tensor:
         """As :meth:`FusedConv2d.forward`; ``x`` may be uint8 in steps of :data:`RELU6_SCALE`."""
         values, step, zero = (x, RELU6_SCALE, 0) if x.dtype == torch.uint8 else quantize(x)
-        packed, shift = self._pack(values, first), self.bias if bias else None
+        (packed, sums), shift = self._pack(values, first), self.bias if bias else None
+        if zero and self._is_local:  # a constant of each output, else oneDNN sums its weights at each call
+            shift = sums * (-step * zero) if shift is None else shift.sub(sums, alpha=step * zero)
+            zero = 0
         given = values, step, zero, packed, self._scale, self._zero
         floats = (1.0, 0, torch.float32)
         if skip is None:
@@ -76,17 +85,35 @@ class Int8Conv2d(nn.Module):
             Tensor, ONEDNN8.qconv2d_pointwise.binary(*given, total, shift, *self._layout, *floats, *added)
         )
 
-    def _pack(self, x: Tensor, first: int) -> Tensor:
+    def _pack(self, x: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        """The weights of channels from ``first`` on as oneDNN wants them, and their sum for each output."""
         kind = first, x.shape[1]
         if kind not in self._packed:
             weight, groups = self._weight, self._layout[-1]
             if groups == 1:
                 weight = weight[:, first : first + x.shape[1]]
             weight = weight.contiguous()
-            self._packed[kind] = ONEDNN8.qconv_prepack(
-                weight, self._scale, 1.0, 0, *self._layout, list(x.shape)
-            )
+            packed = ONEDNN8.qconv_prepack(weight, self._scale, 1.0, 0, *self._layout, list(x.shape))
+            self._packed[kind] = packed, weight.sum((1, 2, 3)) * self._scale
         return self._packed[kind]
+
+
+class FineInt8Conv2d(nn.Module):
+    """A :class:`FusedConv2d` of whole numbers, (B, C, H, W), uint8, with weights of 16 bits in two parts.
+
+    Differences of large numbers, which a weight of 8 bits would blur, stay exact to 0.00003 of the weights.
+    """
+
+    def __init__(self, conv: FusedConv2d) -> None:
+        super().__init__()
+        weight = conv.dense_weight().float() / RELU6_SCALE
+        self.coarse = Int8Conv2d(conv, weight)
+        self.fine = Int8Conv2d(conv, weight - self.coarse.dense_weight())
+
+    def forward(self, x: Tensor, skip: Tensor, *, rectify: bool = False, overwrite: bool = False) -> Tensor:
+        """As :meth:`FusedConv2d.forward`, onto a map, which ``overwrite`` destroys."""
+        total = self.coarse(x, skip, overwrite=overwrite)
+        return cast(Tensor, self.fine(x, total, bias=False, rectify=rectify, overwrite=True))
 
 
 def quantize(x: Tensor) -> tuple[Tensor, float, int]:
@@ -103,6 +130,14 @@ def quantize(x: Tensor) -> tuple[Tensor, float, int]:
     return plain, step, zero
 
 
+@runtime_checkable
+class TakesInt8(Protocol):
+    """A part of a network that goes over to 8-bit integers in its own way."""
+
+    def use_int8(self) -> None:
+        """Do so, in place."""
+
+
 def use_int8(network: nn.Module, parts: Sequence[str]) -> None:
     """Replace the fused convolutions inside parts of a network, such as ``decoder.up``, in place."""
     with warnings.catch_warnings():  # PyTorch says once that its type of quantized tensors will go
@@ -113,8 +148,10 @@ def use_int8(network: nn.Module, parts: Sequence[str]) -> None:
         if inside and isinstance(layer, FusedConv2d):
             parent, _, child = name.rpartition(".")
             setattr(network.get_submodule(parent), child, Int8Conv2d(layer))
-    for block in network.modules():
-        if isinstance(block, InvertedResidual):
+    for block in list(network.modules()):
+        if isinstance(block, TakesInt8):
+            block.use_int8()
+        elif isinstance(block, InvertedResidual):
             for layer in (block.expand, block.depthwise):
                 if isinstance(layer, Int8Conv2d):
                     layer.keeps_int8 = True

@@ -10,6 +10,16 @@ import numpy.typing as npt
 
 from segue.arrays import BoolArray
 
+Window = tuple[slice, slice]
+"""Rows and columns of a part of an image."""
+
+
+def window_of(mask: BoolArray) -> Window:
+    """The part of an image that holds a mask, (H, W); without pixels where the mask is empty."""
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    # From even places on: OpenCV numbers pieces by blocks of 2x2 pixels.
+    return slice(top & ~1, top + height), slice(left & ~1, left + width)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pieces:
@@ -18,17 +28,14 @@ class Pieces:
     labels: npt.NDArray[np.int32]  # the number of the piece of each pixel, (h, w), inside the window alone
     areas: npt.NDArray[np.int32]  # pixels of each piece by its number, (n + 1,), 0 for number 0
     boxes: npt.NDArray[np.int32]  # left, top, width and height of each piece in the window, (n + 1, 4)
-    window: tuple[slice, slice]  # the part of the image that holds all pieces
+    window: Window  # the part of the image that holds all pieces
     size: tuple[int, int]  # height and width of the image
 
     @classmethod
     def of(cls, mask: BoolArray) -> Pieces:
         """Find the pieces of a mask, (H, W)."""
-        plane = mask.view(np.uint8)
-        left, top, width, height = cv2.boundingRect(plane)
-        # From even places on: OpenCV numbers pieces by blocks of 2x2 pixels.
-        window = slice(top & ~1, top + height), slice(left & ~1, left + width)
-        if not width:
+        plane, window = mask.view(np.uint8), window_of(mask)
+        if not plane[window].size:
             nothing = np.zeros((1, 5), np.int32)
             return cls(np.zeros((0, 0), np.int32), nothing[:, 4], nothing[:, :4], window, plane.shape)
         _, found, stats, _ = cv2.connectedComponentsWithStats(plane[window], connectivity=8)
@@ -51,7 +58,7 @@ class Pieces:
         mask[self.window] = (chosen & (self.areas > 0))[self.labels]
         return mask
 
-    def around(self, number: int, margin: int) -> tuple[tuple[slice, slice], BoolArray]:
+    def around(self, number: int, margin: int) -> tuple[Window, BoolArray]:
         """The part of the image with a piece and so many pixels around it, and the piece there, (h, w)."""
         left, top, width, height = (int(side) for side in self.boxes[number])
         box = slice(top, top + height), slice(left, left + width)

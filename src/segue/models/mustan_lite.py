@@ -25,6 +25,7 @@ from segue.layers.colours import (
     PAST,
     CuesByScene,
     PastPyramid,
+    packed_image,
     past_cues,
 )
 from segue.layers.flow_attention import FilteredFlow, FlowAttention
@@ -73,7 +74,7 @@ class MustanLite(nn.Module):
     channels = 2
     threshold = 0.3
     size_multiple = 16
-    int8_parts = ("encoder", "past", "fuse_own", "decoder")  # the cues are small differences
+    int8_parts = ("encoder", "past", "fuse_own", "decoder")  # and the cues in their own way
 
     def __init__(self, flow: str | None = None, *, flow_attention: bool = True) -> None:
         super().__init__()
@@ -111,28 +112,28 @@ class MustanLite(nn.Module):
         self.fuse_own, self.fuse_scene = (nn.ModuleList(side) for side in zip(*split, strict=True))
 
     def _cues_of(self, frames: Tensor) -> CuesByScene | None:
-        exact = frames.device.type == "cpu" and frames.dtype == torch.float32
-        return self.cues if exact else None
+        exact = frames.dtype in (torch.float32, torch.int32)  # or packed
+        return self.cues if exact and frames.device.type == "cpu" else None
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
         """Pixels, and features of 16, 24, 32 and 96 channels at strides 2, 4, 8 and 16.
 
         A scene comes as its planes, (N, 21, H, W) in [0, 1]; a frame of the context gives its pixels alone.
         Prepared for inference, a scene gives its part of the fused maps, of as many channels as these, and
-        what the cues take of it instead of pixels; that comes last.
+        what the cues take of it instead of pixels; that comes last. Frames are images of 8 bits then.
         A network with flow takes the flow image of the current frame, (N, 2, H, W) in [0, 1], the flow to
         the frame six before it first; its maps at the same strides come last.
         """
         cues = self._cues_of(frames)
-        if role == CONTEXT:  # as the differences take it
-            return (frames.contiguous(),)
+        if role == CONTEXT:
+            return (frames if cues is None else packed_image(frames),)
         if role == SCENE:
             maps = self.encoder(frames[:, IMAGE] * 2 - 1)
             if cues is None or self.fuse_scene is None:
                 return (*maps, frames)
             fused = (fuse(each) for fuse, each in zip(self.fuse_scene, maps, strict=True))
             return (*fused, *cues.of_scene(frames))
-        maps = (frames, *self.encoder(frames * 2 - 1))
+        maps = (frames if cues is None else packed_image(frames), *self.encoder(frames * 2 - 1))
         if self.flow_attention is None:
             return maps
         if flow is None:

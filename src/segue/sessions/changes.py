@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +50,7 @@ def reduced(image: Image) -> Float32Array:
 
 def difference(one: Float32Array, other: Float32Array) -> Change:
     """Compare two reduced images of one size: another scene, another light, or neither."""
-    distance = np.abs(one - other).max(axis=2)
+    distance = farthest(one, other)
     jumped, touched = distance > STEP, float((distance > TOUCH).mean())
     share = float(jumped.mean())
     everywhere = touched > TOUCHED and share > JUMPED
@@ -61,7 +63,7 @@ def difference(one: Float32Array, other: Float32Array) -> Change:
 
 def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolArray]:
     """Masks of equal and of different structure in two reduced images, (h, w) each."""
-    first, second = one.mean(axis=2), other.mean(axis=2)
+    first, second = (_brightness(each) for each in (one, other))
     products = first, second, first * first, second * second, first * second
     mean, mean2, square, square2, product = np.moveaxis(
         cv2.GaussianBlur(np.stack(products, axis=2), (0, 0), 1.0), 2, 0
@@ -74,6 +76,17 @@ def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolAr
     return textured & alike, textured & ~alike
 
 
+def _brightness(image: Float32Array) -> Float32Array:
+    """Mean of the colours; on small images ``mean(axis=2)`` takes four times as long."""
+    return np.asarray((image[..., 0] + image[..., 1] + image[..., 2]) / np.float32(3))
+
+
+def farthest(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """By how much two images (h, w, 3) differ in the colour that differs most; see :func:`_brightness`."""
+    apart = np.abs(one - other)
+    return np.asarray(np.maximum(np.maximum(apart[..., 0], apart[..., 1]), apart[..., 2]))
+
+
 def seen_share(image: Image, scene: Image) -> tuple[float, float]:
     """Share of what two small images show that is the same, and that has the same colours, too.
 
@@ -81,7 +94,7 @@ def seen_share(image: Image, scene: Image) -> tuple[float, float]:
     """
     one, other = image.astype(np.float32), scene.astype(np.float32)
     kept, altered = structure(one, other)
-    near, plain = np.abs(one - other).max(axis=2) <= TOUCH, ~(kept | altered)
+    near, plain = farthest(one, other) <= TOUCH, ~(kept | altered)
     shown, total = PLAIN * float((plain & near).sum()), float((~plain).sum()) + PLAIN * float(plain.sum())
     return (float(kept.sum()) + shown) / total, (float((kept & near).sum()) + shown) / total
 
@@ -108,5 +121,5 @@ def is_shown(scene: Image | None, image: Image) -> bool:
         return False
     one, other = reduced(image), reduced(scene)
     kept, altered = structure(one, other)
-    close = np.abs(one - other).max(axis=2) <= TOUCH
+    close = farthest(one, other) <= TOUCH
     return float((kept & close).sum()) > SHOWN * float((kept | altered).sum())

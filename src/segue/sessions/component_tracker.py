@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from segue.arrays import BoolArray, Float32Array, Float64Array
 from segue.masks import ObjectExtent, measure
+from segue.masks.pieces import Window, window_of
 from segue.prompts.planes import grown, tight_box
 from segue.sessions.association import assign, next_id, overlaps
 from segue.state import Checkpointable, checkpointed
@@ -75,13 +76,16 @@ class ComponentTracker(Checkpointable):
         self, mask: BoolArray, time: float, probability: Float32Array
     ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
         """Index mask (H, W) and objects of the foreground (H, W) of the next frame."""
-        count, labelled = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
-        components = np.asarray(labelled, np.int32)
-        expected = self._expected(mask.shape)
+        window = window_of(mask)  # of all that follows
+        part, components, count = mask[window], np.zeros((0, 0), np.int32), 1
+        if part.size:
+            count, labelled = cv2.connectedComponents(part.view(np.uint8), connectivity=8)
+            components = np.asarray(labelled, np.int32)
+        expected = self._expected(mask.shape, window)
         shares = _shares(expected, components)
         if shared := self._divide(components, count, expected, shares):
             shares = _shares(expected, components)
-        extents = measure(components)
+        extents = _extents(components, window)
         owners, followed = self._associate(shares, extents)
         waiting = {
             number: track
@@ -91,26 +95,28 @@ class ComponentTracker(Checkpointable):
         self._tracks = waiting | {number: self._tracks[number] for number in followed}
         self._recover(owners, [number for number in waiting if number not in followed], extents)
         free = (number for number in itertools.count(1) if number not in self._tracks)
-        table = np.zeros(components.max() + 1, np.uint16)
+        table = np.zeros(max(extents, default=0) + 1, np.uint16)
         table[[*extents]] = [owners[i] if i in owners else next(free) for i in extents]
-        self._before = tracked = table[components]
+        tracked = table[components]
+        self._before = _whole(tracked, mask.shape, window)
         ids = np.zeros(table.max() + 1, np.uint16)
-        totals = np.bincount(tracked[mask], probability[mask])
+        totals = np.bincount(tracked[part], probability[window][part])
         objects = {track.id: ObjectInfo(track.id, score=0.0) for track in self._tracks.values()}
-        for number, extent in measure(tracked).items():
+        for number, extent in _extents(tracked, window).items():
             track = self._tracks.setdefault(number, _Track(extent.box, time))
             score = float(totals[number] / extent.area)
             track.evidence += score
             self._move(track, extent.box, time, steady=number in followed, shared=number in shared)
             ids[number] = track.id
             objects[track.id] = ObjectInfo(track.id, None, score, extent.box, extent.area)
-        labels = ids[tracked]
+        labels = ids.astype(np.uint8 if ids.max() < 256 else np.uint16)[tracked]
         shown = tuple(objects[i] for i in sorted(objects) if i)
-        return (labels.astype(np.uint8) if ids.max() < 256 else labels), shown
+        return _whole(labels, mask.shape, window), shown
 
-    def _expected(self, size: tuple[int, ...]) -> Labels:
-        """The objects of the frame before, each where it should be now, (H, W)."""
-        expected = np.zeros(size, np.uint16)
+    def _expected(self, size: tuple[int, ...], window: Window) -> Labels:
+        """The objects of the frame before, each where it should be now, in a window of the image, (h, w)."""
+        (top, bottom), (left, right) = ((side.start, side.stop) for side in window)
+        expected = np.zeros((bottom - top, right - left), np.uint16)
         if self._before is None or self._before.shape != size:
             return expected
         moves = np.zeros((2, max(self._tracks, default=0) + 1), np.int64)
@@ -118,8 +124,9 @@ class ComponentTracker(Checkpointable):
             moves[:, number] = np.rint(track.speed)
         rows, columns = self._before.nonzero()
         numbers = self._before[rows, columns]
-        rows, columns = rows + moves[1, numbers], columns + moves[0, numbers]
-        inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
+        rows, columns = rows + moves[1, numbers] - top, columns + moves[0, numbers] - left
+        height, width = expected.shape
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         expected[rows[inside], columns[inside]] = numbers[inside]
         return expected
 
@@ -182,6 +189,23 @@ class ComponentTracker(Checkpointable):
         track.frames += 1
         if not track.id and track.is_confirmed(self._confirmed):
             self._last_id = track.id = next_id(self._last_id, {other.id for other in self._tracks.values()})
+
+
+def _extents(labels: npt.NDArray[Any], window: Window) -> dict[int, ObjectExtent]:
+    """Areas and boxes, in the whole image, of the objects in a window of it, (h, w)."""
+    down, across = (float(side.start) for side in window)
+    return {
+        number: ObjectExtent(extent.area, (x0 + across, y0 + down, x1 + across, y1 + down))
+        for number, extent in measure(labels).items()
+        for x0, y0, x1, y1 in [extent.box]
+    }
+
+
+def _whole(labels: npt.NDArray[Any], size: tuple[int, ...], window: Window) -> npt.NDArray[Any]:
+    """Labels of a window, (h, w), in the whole image, (H, W)."""
+    whole = np.zeros(size, labels.dtype)
+    whole[window] = labels
+    return whole
 
 
 def _shares(expected: Labels, components: Components) -> Shares:

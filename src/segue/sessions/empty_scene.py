@@ -119,10 +119,10 @@ def scene_planes(
     of_all = np.concatenate(in_order(values, ranks(count)))
     background, pixels = of_all.copy(), np.flatnonzero(partly)
     if pixels.size:
-        out = covers.reshape(count, -1)[:, pixels]
+        last = -covers.view(np.uint8)  # 255, which comes last, where a pixel is covered
         visible = [
-            np.where(beside, np.uint8(255), frame.reshape(3, -1)[:, pixels])  # which comes last
-            for frame, beside in zip(values, out, strict=True)
+            np.take(frame.reshape(3, -1), pixels, axis=1) | np.take(beside, pixels)
+            for frame, beside in zip(values, last, strict=True)
         ]
         stack = np.stack(in_order(visible, range(count)))
         for i, rank in enumerate(ranks(shown.reshape(-1)[pixels].astype(np.intp))):

@@ -11,7 +11,7 @@ from segue.arrays import UInt8Array
 from segue.models.geometry import reduced_to
 from segue.sessions.backgrounds import Background
 from segue.sessions.camera import VIEW_SIDE, CameraStep
-from segue.sessions.changes import LONG_SIDE, change_between, is_shown
+from segue.sessions.changes import LONG_SIDE, change_between, farthest, is_shown
 from segue.sessions.panning import PanDetector
 from segue.sessions.stages import Change
 from segue.sessions.views import LIT, Views, difference
@@ -158,4 +158,4 @@ class SceneEvents(Checkpointable):
 
 
 def _differing(one: UInt8Array, other: UInt8Array) -> float:
-    return float((np.abs(one.astype(np.int16) - other).max(axis=2) > STAYS).mean())
+    return float((farthest(one.astype(np.int16), other) > STAYS).mean())

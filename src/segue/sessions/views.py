@@ -10,7 +10,7 @@ import numpy as np
 from segue.arrays import UInt8Array
 from segue.models.geometry import reduced_to
 from segue.sessions.camera import view_of
-from segue.sessions.changes import LONG_SIDE, STEP, gains_between, seen_share, structure
+from segue.sessions.changes import LONG_SIDE, STEP, farthest, gains_between, seen_share, structure
 from segue.sessions.registration import shift, to_reference
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
@@ -125,5 +125,5 @@ def difference(image: Image, other: Image) -> tuple[float, float]:
     one, two = image.astype(np.float32), other.astype(np.float32)
     _, altered = structure(one, two)
     lit = np.clip(two * gains_between(one, two, ~altered), 0, 255)
-    relit = (np.abs(one - lit).max(axis=2) > STEP) & ~altered
+    relit = (farthest(one, lit) > STEP) & ~altered
     return float(altered.mean()), float(relit.mean())
