@@ -176,11 +176,10 @@ class CuesByScene(nn.Module):
 
 def packed(values: Tensor) -> Tensor:
     """Three planes, (N, 3, H, W), uint8 or float32, with four values a pixel as one number, (N, 1, H, W)."""
-    count, channels, height, width = values.shape
-    wide = values.new_zeros(count, height, width, channels + 1)
-    wide[..., :channels] = values.permute(0, 2, 3, 1)
-    number = torch.int32 if values.dtype == torch.uint8 else torch.complex128
-    return wide.view(number).reshape(count, 1, height, width)
+    none = values.new_zeros(values.shape[2:]).numpy()
+    wide = np.stack([cv2.merge([*planes, none]) for planes in values.contiguous().numpy()])
+    number = np.int32 if values.dtype == torch.uint8 else np.complex128
+    return torch.from_numpy(wide.view(number)[..., 0])[:, None]
 
 
 def packed_image(frames: Tensor) -> Tensor:

@@ -38,7 +38,10 @@ class Pieces:
         if not plane[window].size:
             nothing = np.zeros((1, 5), np.int32)
             return cls(np.zeros((0, 0), np.int32), nothing[:, 4], nothing[:, :4], window, plane.shape)
-        _, found, stats, _ = cv2.connectedComponentsWithStats(plane[window], connectivity=8)
+        # The same numbers as by OpenCV's default, which takes twice as long with areas and boxes.
+        _, found, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+            plane[window], 8, cv2.CV_32S, cv2.CCL_GRANA
+        )
         labels, table = np.asarray(found, np.int32), np.asarray(stats, np.int32)
         table[0, cv2.CC_STAT_AREA] = 0
         return cls(labels, table[:, cv2.CC_STAT_AREA], table[:, :4], window, plane.shape)

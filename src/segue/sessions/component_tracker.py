@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,7 +102,7 @@ class ComponentTracker(Checkpointable):
         ids = np.zeros(table.max() + 1, np.uint16)
         totals = np.bincount(tracked[part], probability[window][part])
         objects = {track.id: ObjectInfo(track.id, score=0.0) for track in self._tracks.values()}
-        for number, extent in _extents(tracked, window).items():
+        for number, extent in _joined((int(table[i]), extent) for i, extent in extents.items()):
             track = self._tracks.setdefault(number, _Track(extent.box, time))
             score = float(totals[number] / extent.area)
             track.evidence += score
@@ -199,6 +199,18 @@ def _extents(labels: npt.NDArray[Any], window: Window) -> dict[int, ObjectExtent
         for number, extent in measure(labels).items()
         for x0, y0, x1, y1 in [extent.box]
     }
+
+
+def _joined(parts: Iterable[tuple[int, ObjectExtent]]) -> list[tuple[int, ObjectExtent]]:
+    """Objects in the order of their numbers, from the numbers and extents of their parts."""
+    whole: dict[int, ObjectExtent] = {}
+    for number, part in parts:
+        other = whole.get(number, part)
+        x0, y0 = (min(sides) for sides in zip(part.box[:2], other.box[:2], strict=True))
+        x1, y1 = (max(sides) for sides in zip(part.box[2:], other.box[2:], strict=True))
+        area = part.area if other is part else part.area + other.area
+        whole[number] = ObjectExtent(area, (x0, y0, x1, y1))
+    return sorted(whole.items())
 
 
 def _whole(labels: npt.NDArray[Any], size: tuple[int, ...], window: Window) -> npt.NDArray[Any]:

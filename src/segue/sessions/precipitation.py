@@ -118,6 +118,8 @@ def _grey(image: Image) -> UInt8Array:
 def _shares(levels: UInt8Array) -> Float32Array:
     """Shares of the parts of an image, (6, 8), in small pieces that stick out by these levels, (H, W)."""
     found = (levels > LEVELS).view(np.uint8)
+    if not cv2.hasNonZero(found):
+        return np.zeros(CELLS[::-1], np.float32)
     side = 1 + 2 * round(WIDEST * min(levels.shape) / 2)
     wide = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     small = np.asarray(found - wide, np.float32)

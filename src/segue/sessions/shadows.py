@@ -37,11 +37,15 @@ def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: I
     """
     foreground, shadow = maps
     likely = (foreground >= threshold) & (shadow > foreground)
-    if not likely.any():
+    places = np.flatnonzero(likely)
+    if not places.size:
         return maps
-    pixels, empty = (np.ascontiguousarray(each[likely].T) for each in (image, scene))
+    pixels, empty = (
+        np.ascontiguousarray(np.take(each.reshape(-1, 3), places, axis=0).T) for each in (image, scene)
+    )
     ratios = (pixels + np.float32(BLACK)) / (empty + np.float32(BLACK))
     light = ratios.mean(axis=0)
     is_shadow = (light > DARKEST) & (light < LIGHTEST) & (np.ptp(ratios, axis=0) < COLOURS)
-    likely[likely] = is_shadow
-    return np.stack([np.where(likely, np.float32(0), foreground), shadow])
+    lit = maps.copy()
+    lit[0].reshape(-1)[places[is_shadow]] = 0
+    return lit
