@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.arrays import Float32Array
 from segue.layers.activated import ConvNormReLU, Stages
 from segue.layers.fused import FusedConv2d
 from segue.layers.int8 import LEVELS, FineInt8Conv2d
@@ -139,20 +141,12 @@ class CuesByScene(nn.Module):
         ``planes``: (N, 21, H, W) in [0, 1], see :class:`segue.sessions.empty_scene.Scene`. Bounds are packed,
         (N, 3, H, W); what gives the levels of the noise is packed, too, (N, 1, H, W).
         """
-        levels = planes.mul(LEVELS).round_()
-        low, median, high, low_all, median_all, high_all, _ = levels.split(3, 1)
-        unit = high - low + LEVELS * QUANTISATION
-        reach = MOST_NOISE_UNITS * unit
-        bounds = (
-            torch.cat([packed(each.clamp(0, LEVELS).to(torch.uint8)) for each in side], 1)
-            for side in ((low, low_all, median - reach), (high, high_all, median + reach))
-        )
-        scale = NOISE_LEVELS / unit
-        noise = packed(scale), packed(NO_NOISE - median * scale)
+        known = [_levels_of(scene) for scene in planes.contiguous().numpy()]
+        bounds_and_noise = (torch.from_numpy(np.stack(each)) for each in zip(*known, strict=True))
         low, median, high, low_all, median_all, high_all, shares = planes.split(3, 1)
         widths = [(top - bottom).amax(1, keepdim=True) for top, bottom in ((high, low), (high_all, low_all))]
-        known = torch.cat([median, median_all, *widths, shares, torch.ones_like(widths[0])], 1)
-        return *bounds, *noise, self.scene(known.contiguous(memory_format=torch.channels_last))
+        cues = torch.cat([median, median_all, *widths, shares, torch.ones_like(widths[0])], 1)
+        return *bounds_and_noise, self.scene(cues.contiguous(memory_format=torch.channels_last))
 
     def forward(self, frame: Tensor, context: Sequence[Tensor], scene: Sequence[Tensor]) -> Tensor:
         """The layer, (N, C, h, w), for a frame, context frames, each packed, (N, 1, H, W), and a scene."""
@@ -174,19 +168,33 @@ class CuesByScene(nn.Module):
         return norm_relu(cast(FusedConv2d, self.frames), nn.Identity(), rows.permute(0, 3, 1, 2), known)
 
 
-def packed(values: Tensor) -> Tensor:
-    """Three planes, (N, 3, H, W), uint8 or float32, with four values a pixel as one number, (N, 1, H, W)."""
-    none = values.new_zeros(values.shape[2:]).numpy()
-    wide = np.stack([cv2.merge([*planes, none]) for planes in values.contiguous().numpy()])
-    number = np.int32 if values.dtype == torch.uint8 else np.complex128
-    return torch.from_numpy(wide.view(number)[..., 0])[:, None]
-
-
 def packed_image(frames: Tensor) -> Tensor:
-    """Images of 8 bits, (N, 3, H, W) in [0, 1], as :func:`packed` gives them."""
+    """Images of 8 bits, (N, 3, H, W) in [0, 1], with four bytes a pixel as one number, (N, 1, H, W)."""
     levels = frames.permute(0, 2, 3, 1).mul(LEVELS).round_().to(torch.uint8).contiguous().numpy()
     wide = np.stack([np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8) for image in levels])
     return torch.from_numpy(wide.view(np.int32)[..., 0])[:, None]
+
+
+def _packed(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Three planes, (3, H, W), uint8 or float32, with four values a pixel as one number, (H, W)."""
+    wide = cv2.merge([*planes, np.zeros_like(planes[0])])
+    return np.asarray(wide.view(np.int32 if planes.dtype == np.uint8 else np.complex128)[..., 0])
+
+
+def _levels_of(scene: Float32Array) -> tuple[npt.NDArray[Any], ...]:
+    """What :meth:`CuesByScene.of_scene` gives but for the last, of one scene, (21, H, W) in [0, 1]."""
+    _, height, width = scene.shape
+    levels = cv2.convertScaleAbs(scene[:18].reshape(-1, width), alpha=LEVELS)
+    low, median, high, low_all, _, high_all = np.asarray(levels).reshape(6, 3 * height, width)
+    spread = cv2.subtract(high, low)
+    unit = np.arange(256) + LEVELS * QUANTISATION
+    reach = cv2.LUT(spread, np.minimum(np.rint(MOST_NOISE_UNITS * unit), LEVELS).astype(np.uint8))
+    scale = np.asarray(cv2.LUT(spread, (NOISE_LEVELS / unit).astype(np.float32)))
+    bounds = (low, low_all, cv2.subtract(median, reach)), (high, high_all, cv2.add(median, reach))
+    whole = (3, height, width)
+    packed = (np.stack([_packed(np.asarray(each).reshape(whole)) for each in side]) for side in bounds)
+    shift = np.float32(NO_NOISE) - median * scale
+    return *packed, *(_packed(each.reshape(whole))[None] for each in (scale, shift))
 
 
 def _halving(weights: Sequence[Tensor], bias: Tensor | None = None) -> nn.Conv2d:
