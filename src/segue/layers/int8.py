@@ -131,7 +131,7 @@ def quantize(x: Tensor) -> tuple[Tensor, float, int]:
 
 
 @runtime_checkable
-class TakesInt8(Protocol):
+class _TakesInt8(Protocol):
     """A part of a network that goes over to 8-bit integers in its own way."""
 
     def use_int8(self) -> None:
@@ -149,7 +149,7 @@ def use_int8(network: nn.Module, parts: Sequence[str]) -> None:
             parent, _, child = name.rpartition(".")
             setattr(network.get_submodule(parent), child, Int8Conv2d(layer))
     for block in list(network.modules()):
-        if isinstance(block, TakesInt8):
+        if isinstance(block, _TakesInt8):
             block.use_int8()
         elif isinstance(block, InvertedResidual):
             for layer in (block.expand, block.depthwise):
