@@ -27,7 +27,7 @@ class Desk:
     What is asked is answered at once, but for the requests in ``held``, which wait for :meth:`answer`.
     """
 
-    def __init__(self, browser: Any) -> None:
+    def __init__(self, page: Any) -> None:
         self.index = "index.html"
         self.held: set[str] = set()
         self.waiting: list[Message] = []
@@ -42,11 +42,22 @@ class Desk:
         self.looks: dict[int, Message] = {}
         self.errors: list[str] = []
         self.send: Callable[[str], None] = lambda _: None
-        self.page = browser.new_page(viewport={"width": 1360, "height": 820}, reduced_motion="reduce")
+        self.page = page
+        self.page.set_viewport_size({"width": 1360, "height": 820})
+        self.page.emulate_media(reduced_motion="reduce", color_scheme="light")
         self.page.set_default_timeout(WAIT)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("pageerror", self._fail)
         self.page.route(f"{ADDRESS}**", self._file)
         self.page.route_web_socket(re.compile("/ws$"), self._connect)
+
+    def _fail(self, error: Any) -> None:
+        self.errors.append(str(error))
+
+    def leave(self) -> None:
+        """Make the page one for the next test."""
+        self.page.goto("about:blank")
+        self.page.remove_listener("pageerror", self._fail)
+        self.page.unroute_all()
 
     def open(self) -> None:
         self.page.goto(ADDRESS)
