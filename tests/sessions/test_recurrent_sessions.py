@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from segue.models.memory import LongTermSchedule
 from segue.models.xmem import XMem, XMemSchedule
 from segue.sessions import SessionState, TrackSession
 from segue.types import Frame, MaskPrompt, Prompt, RemovePrompt, Segmentation
+from segue.weights.prepared import prepare
 from tests.clips import clip
 from tests.golden_arrays import Array
 
@@ -62,10 +63,12 @@ one = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def system(request: pytest.FixtureRequest) -> tuple[Any, LongTermSchedule]:
+def system(request: pytest.FixtureRequest) -> Iterator[tuple[Any, LongTermSchedule]]:
     """A network, and a schedule under which a few frames fill every memory that it has."""
-    name = "xmem_network" if request.param == "xmem" else "cutie_small_network"
-    return request.getfixturevalue(name), SMALL[request.param]
+    network = request.getfixturevalue("xmem_network" if request.param == "xmem" else "cutie_small_network")
+    kept = prepare(network, device="cpu")  # all sessions share it as long as somebody has it
+    yield network, SMALL[request.param]
+    del kept
 
 
 def new_session(system: tuple[Any, Schedule], **arguments: Any) -> TrackSession:
