@@ -43,6 +43,17 @@ def save_results(folder: Path, masks: Array | list[Array], first: int = 1) -> No
         save(folder / f"bin{number:06d}.png", values)
 
 
+def test_results_that_never_reach_the_value_of_foreground_are_reported(tmp_path: Path) -> None:
+    save_cdnet_video(tmp_path / "data" / "baseline" / "a", {1: LABELS}, temporal="1 1")
+    save_results(tmp_path / "results" / "baseline" / "a", [LABELS // 255])
+    for threshold, score, count in ((255, 0.0, 1), (1, 1.0, 0)):
+        evaluation = evaluate_foreground(
+            tmp_path / "results", open_cdnet(tmp_path / "data"), settings=ForegroundSettings(threshold)
+        )
+        assert evaluation.overall["F"] == pytest.approx(score, abs=1e-4)
+        assert sum("--threshold" in text for text in evaluation.remarks) == count
+
+
 def test_counts_equal_the_official_ones_and_measures_to_the_last_digit(
     golden: Callable[[str], Golden], tmp_path: Path
 ) -> None:

@@ -215,6 +215,7 @@ class VideoScore:
     missing: tuple[int, ...]
     unlabelled: int
     sizes: SizeCounts = field(hash=False, compare=False)
+    largest: int = 0  # value of its results
 
     @cached_property
     def counts(self) -> Counts:
@@ -265,7 +266,7 @@ class VideoTask:
         video = self.video
         accumulator: ForegroundAccumulator | None = None
         frames: dict[int, Counts] = {}
-        unlabelled = 0
+        unlabelled = largest = 0
         for number, name in self.names.items():
             if name is None and skip:
                 continue
@@ -276,13 +277,14 @@ class VideoTask:
                     video.key, roi=roi, threshold=settings.threshold, ignored=settings.ignored
                 )
             result = self.read(number, labels)
+            largest = max(largest, int(result.max(initial=0)))
             try:
                 frames[number] = accumulator.update(result, labels)
             except DatasetError as error:
                 raise DatasetError(f"frame {frame_name(number)} of {error}") from error
             unlabelled += bool(labels.flat[0] == OUTSIDE and (labels == OUTSIDE).all())
         sizes = np.zeros((3, 3), np.int64) if accumulator is None else accumulator.sizes
-        return VideoScore(video, frames, self.missing, unlabelled, sizes)
+        return VideoScore(video, frames, self.missing, unlabelled, sizes, largest)
 
 
 def pair_results(
