@@ -52,6 +52,19 @@ def test_variable_frame_rate_keeps_true_times(tmp_path: Path) -> None:
     assert [frame.index for frame in open_source(path, start="0.12s", end=0.61)] == [2, 3]
 
 
+def test_the_clock_of_a_dv_tape_is_not_its_frame_rate(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "tape.dv"), "w") as container:
+        stream = container.add_stream("dvvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 720, 576, "yuv420p"
+        for _ in range(3):
+            image = av.VideoFrame.from_ndarray(np.zeros((576, 720, 3), np.uint8))
+            container.mux(stream.encode(image.reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    source = open_source(tmp_path / "tape.dv")
+    assert [frame.time for frame in source] == pytest.approx([0, 0.04, 0.08])
+    assert source.fps == pytest.approx(25)
+
+
 def test_start_end_stride_and_max_size_apply_to_a_video(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [drawn_image(i) for i in range(20)])
     source = open_source(path, start=3, end="1.5s", stride=4, max_size=32)

@@ -24,6 +24,7 @@ from segue.video.decode import (
     Decoded,
     decode,
     describe,
+    frame_rate,
     open_container,
     promised_end,
     to_rgb,
@@ -222,8 +223,8 @@ class NetworkReader(_LiveReader):
             alone = len(container.streams) == 1
             self._promised = promised_end(stream) or (self._duration if alone else 0.0)
             self._has_times = bool(self._bytes) or not int(container.format.flags) & _NO_TIMES
-            if self._has_times and stream.average_rate:
-                self.fps = float(stream.average_rate)
+            if self._has_times:
+                self.fps = frame_rate(stream) or self.fps
             for item in decode(container, stream):
                 if self._stopped.cancelled:
                     return

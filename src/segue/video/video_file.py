@@ -23,6 +23,7 @@ from segue.video.decode import (
     Entry,
     decode,
     describe,
+    frame_rate,
     open_container,
     pixel_aspect,
     promised_end,
@@ -56,7 +57,7 @@ class VideoFileReader(Reader):
         with open_container(self._address, self.where) as container:
             stream = video_stream(container)
             self.total = stream.frames or None
-            self.fps = float(stream.average_rate) if stream.average_rate else fps
+            self.fps = frame_rate(stream) or fps
             self._promised = promised_end(stream)
             self.size, self.turns, across = self._first_size(decode(container, stream))
             aspect = pixel_aspect(stream)
