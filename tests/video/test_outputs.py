@@ -15,6 +15,7 @@ import pytest
 from segue.errors import SinkError, SourceError
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Source, open_sinks, open_source, output_paths, replayed
+from segue.video.outputs import default_folder
 from tests.video.making import drawn_image, write_video
 
 ALL = ("png", "overlay", "coco", "ytvis", "npz")
@@ -41,6 +42,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     [
         ("a.mp4", ["png"], "ending in .mp4 cannot hold png"),
         ("a.json", ["coco", "ytvis"], "cannot hold coco"),
+        ("a.avi", ["overlay"], r"no format ends in \.avi; give a folder, or a file of \.csv.*\.mp4"),
+        ("a.png", ["png"], r"no format ends in \.png"),
         ("out", ["gif"], "no format is called 'gif'; known are png, overlay"),
         ("out", ["png,coco"], "each format by itself, as in --format png --format coco"),
         ("out", [], "there is no output format"),
@@ -49,6 +52,20 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_formats_that_do_not_fit_are_refused(output: str, formats: list[str], message: str) -> None:
     with pytest.raises(SinkError, match=message):
         output_paths(Path(output), formats)
+
+
+def test_a_folder_may_have_the_ending_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").mkdir()
+    assert output_paths(tmp_path / "a.mp4", ["overlay"]) == {"overlay": tmp_path / "a.mp4" / "overlay.mp4"}
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.JSON", "clip.avi", "00001.png"])
+def test_the_results_of_a_video_get_a_folder_whatever_its_name(name: str) -> None:
+    folder = default_folder(name)
+    assert folder.parent == Path("segue-out")
+    paths = output_paths(folder, ["png", "overlay"])
+    assert paths == {"png": folder / "masks", "overlay": folder / "overlay.mp4"}
+    assert default_folder("cam.1") == Path("segue-out/cam.1")
 
 
 @pytest.mark.parametrize("background", [True, False])

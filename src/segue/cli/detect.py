@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import asdict
-from pathlib import Path
 
 import typer
 
@@ -17,6 +16,7 @@ from segue.notices import notice
 from segue.options import FilePath, OptionModel, option
 from segue.registry import DETECTORS
 from segue.reports.terminal import interruptible, print_table
+from segue.video.outputs import default_folder
 from segue.video.partial import prepare, write_complete
 
 
@@ -59,7 +59,7 @@ def _detect(fields: Values) -> None:
     check_source(asked.source)
     check_detector(asked.finding.name, asked.finding.weights)
     source = open_video(asked.source)
-    folder = asked.outputs.folder or Path("segue-out") / source.name
+    folder = asked.outputs.folder or default_folder(source.name)
     mask, drawing = folder / "mask.png", folder / "overlay.png"
     paths = [path for path in (mask, drawing, asked.json_file) if path is not None]
     for path in paths:

@@ -28,7 +28,7 @@ from segue.sessions.networks import instance_network
 from segue.sessions.official import resized, sure_results, whole_clip
 from segue.types import Frame, Image
 from segue.video import Source
-from segue.video.outputs import output_paths
+from segue.video.outputs import default_folder, output_paths
 from segue.video.partial import prepare, write_complete
 from segue.weights import Prepared
 
@@ -126,7 +126,7 @@ def run_whole(job: InstancesJob, observer: Observer, cancel: CancelToken | None)
     _check_options(job)
     source = open_video(job.source)
     observer.ready(source, ())
-    path = output_paths(job.outputs.folder or Path("segue-out") / source.name, ["ytvis"])["ytvis"]
+    path = output_paths(job.outputs.folder or default_folder(source.name), ["ytvis"])["ytvis"]
     if path.exists() and not job.outputs.overwrite:
         raise SinkError(f"{path}: exists already; give --overwrite, or another output")
     prepared = instance_network(job.model.name, job.model.weights, device=job.device, fast=job.fast)

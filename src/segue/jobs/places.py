@@ -9,6 +9,7 @@ from pathlib import Path
 from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, VideoJob
 from segue.video import Source, output_paths
 from segue.video.event_table import last_object
+from segue.video.outputs import default_folder
 from segue.video.rotation import part_path, parts_of
 
 EVENTS = "events"
@@ -31,7 +32,7 @@ class OutputPlaces:
     @classmethod
     def of(cls, job: VideoJob, source: Source) -> OutputPlaces:
         """The places of a job."""
-        folder = job.outputs.folder or default_folder(source)
+        folder = job.outputs.folder or default_folder(source.name)
         if not isinstance(job, ForegroundJob):
             return cls(folder, {})
         return cls(folder, {} if job.events is None else {EVENTS: job.events}, job.snapshots)
@@ -76,11 +77,6 @@ class OutputPlaces:
             yield from parts_of(table)
             if table.parent == self.folder:
                 yield from (part / table.name for part in parts_of(self.folder))
-
-
-def default_folder(source: Source) -> Path:
-    """Default output path of a source."""
-    return Path("segue-out") / source.name
 
 
 def with_defaults(job: VideoJob, *, endless: bool) -> VideoJob:

@@ -14,6 +14,7 @@ from segue.inputs import user_path
 from segue.lazy import LazyCallable
 from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.types import Frame, Segmentation
+from segue.video.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from segue.video.mask_folder import refuse_other_masks, replay
 from segue.video.partial import locked
 from segue.video.sinks import BackgroundSink, LenientSink, MultiSink, Sink
@@ -45,7 +46,7 @@ def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
 
     Args:
         output: a folder that holds all outputs under the names of their entries (``masks/``,
-            ``overlay.mp4`` ...), or, if it has the ending of the only format, that file itself.
+            ``overlay.mp4`` ...), or, if it is no folder yet and has the ending of the only format, that file.
         formats: names of formats, such as ``png``.
 
     Returns:
@@ -63,13 +64,27 @@ def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
             raise SinkError(f"format {name!r}: give each format by itself, as in {each}")
     entries = {name: SINKS.find(name) for name in formats}
     suffix = output.suffix.lower()
-    if suffix and any(suffix == entry.suffix for entry in SINKS):
+    if suffix in _file_endings() and not output.is_dir():
+        if format_of(output) is None:
+            known = ", ".join(sorted({entry.suffix for entry in SINKS} - {""}))
+            raise SinkError(f"{output}: no format ends in {suffix}; give a folder, or a file of {known}")
         if len(entries) > 1 or entries[formats[0]].suffix != suffix:
             raise SinkError(
                 f"{output}: a file ending in {suffix} cannot hold {' + '.join(formats)}; give a folder"
             )
         return {formats[0]: output}
     return {name: output / entry.file for name, entry in entries.items()}
+
+
+def default_folder(name: str) -> Path:
+    """``segue-out/NAME``, the folder of the results of a video; NAME never ends as a file does."""
+    stem, _, ending = name.rpartition(".")
+    return Path("segue-out") / (f"{stem}_{ending}" if f".{ending.lower()}" in _file_endings() else name)
+
+
+def _file_endings() -> frozenset[str]:
+    """Endings by which an output is a file, that of a format or one that segue does not write."""
+    return VIDEO_SUFFIXES | IMAGE_SUFFIXES | {entry.suffix for entry in SINKS} - {""}
 
 
 def format_of(output: str | os.PathLike[str]) -> str | None:
