@@ -47,7 +47,8 @@ _LICENCES = {
 }
 """Licences of the catalogue by their names on Hugging Face."""
 
-_LICENCE_FILE = "LICENSE-Apache-2.0.txt"
+_BESIDE = ("LICENSE-Apache-2.0.txt", "free_images.csv")
+"""Files that the licences of some weights and images ask for."""
 
 
 def model_card(entry: Entry, *, shipped: bool) -> str:
@@ -78,12 +79,10 @@ def own_card(entry: Entry) -> str | None:
     return None if path is None else path.read_text(encoding="utf-8").strip()
 
 
-def licence_text(entry: Entry) -> bytes | None:
-    """The licence text that the card of a network names as a file beside it, if it does."""
-    path = _card_file(entry)
-    if path is None or _LICENCE_FILE not in path.read_text(encoding="utf-8"):
-        return None
-    return path.with_name(_LICENCE_FILE).read_bytes()
+def files_beside(entry: Entry) -> list[Path]:
+    """The files of the package that the card of a network names: a licence, or the authors of images."""
+    card = own_card(entry) or ""
+    return [own_file(entry).with_name(name) for name in _BESIDE if f"`{name}`" in card]
 
 
 def _card_file(entry: Entry) -> Path | None:

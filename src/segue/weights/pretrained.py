@@ -20,7 +20,7 @@ from segue.inputs import check_file, first_line, parse_json, sha256, user_path
 from segue.registry import MODELS, Entry
 from segue.video.partial import make_folder, write_complete, writing
 from segue.weights.available import WEIGHT_FILE
-from segue.weights.cards import licence_text, model_card
+from segue.weights.cards import files_beside, model_card
 from segue.weights.checkpoint import OPTIONS, Option, are_options, write_checkpoint
 from segue.weights.download import is_offline
 from segue.weights.identity import network_digest
@@ -129,8 +129,8 @@ def save_pretrained(
         "options": options,
     }
     write_complete(folder / CARD, model_card(entry, shipped=shipped).encode())
-    if shipped and (licence := licence_text(entry)) is not None:
-        write_complete(folder / "LICENSE-Apache-2.0.txt", licence)
+    for path in files_beside(entry) if shipped else ():
+        write_complete(folder / path.name, path.read_bytes())
     write_complete(folder / CONFIG, (json.dumps(described, indent=2) + "\n").encode())
     return folder
 

@@ -26,7 +26,7 @@ ENTRIES = (
         paper="after Sofiiuk et al., ICIP 2022 (arXiv 2102.06583)",
         licence=FREE,
         bundled="segue-prompt-free.safetensors",
-        sha256="8a4cd7d1f193027c4d1e82abe3bdee6311c3fb4e15d4866c49784bc6f4e4fcf4",
+        sha256="0a830f7f9305c052b592a3f0ff58350eed8e37d6fe0518de9232d7bddc0e7b29",
         trained_by="prompt",
     ),
 )

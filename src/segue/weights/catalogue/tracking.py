@@ -77,7 +77,7 @@ ENTRIES = (
         paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
         licence=FREE,
         bundled="stcn-lite-free.safetensors",
-        sha256="86d754cef44874c71b91422c0c1f30ecc7cf9ad15e181c55f6ab57916272f9ff",
+        sha256="0a43f0c200962660fe0c14188146b8cbbe441a5e47434ded8ddccc614e56f165",
         trained_by="stcn-lite",
         prompter="segue-prompt-free",
     ),
