@@ -125,7 +125,7 @@ def test_the_written_tracker_runs_without_torch(graphs: Path, tmp_path: Path) ->
         "print(mask.shape, 'torch' in sys.modules, 'segue' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=graphs, capture_output=True, text=True, check=True
+        [sys.executable, "-B", "-c", program], cwd=graphs, capture_output=True, text=True, check=True
     )
     assert done.stdout.split("\n")[0] == "(48, 64) False False"
 

@@ -15,7 +15,6 @@ from segue.errors import PromptError, SinkError, SourceError
 from segue.jobs import read_job, writing
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
-from segue.jobs.places import default_folder
 from segue.jobs.running import RunInterrupted, run_open
 from segue.jobs.values import ForegroundJob, Model, Outputs, VideoJob, VideoSource
 from segue.masks import read_index_mask
@@ -26,6 +25,7 @@ from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import Source, open_source
 from segue.video.events import Event
 from segue.video.images import write_image
+from segue.video.outputs import default_folder
 from segue.video.readers import Reader, SourceImage
 from segue.video.span import Span
 from segue.video.zones import Zone
@@ -193,7 +193,7 @@ def test_an_observer_is_told_everything_in_order_and_the_outcome_says_the_same(v
 
 
 def test_results_go_where_the_source_is_called_if_nobody_says(video: Path) -> None:
-    assert default_folder(open_source(video)) == Path("segue-out/video")
+    assert default_folder(open_source(video).name) == Path("segue-out/video")
     written = run_open(opened(foreground(video), open_source(video)))
     assert written == {"png": Path("segue-out/video/masks")}
     record = video.parent / "segue-out/video/job.json"

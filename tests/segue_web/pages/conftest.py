@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FRAMES = 9
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     with launched() as chromium:
         yield chromium
@@ -34,7 +34,7 @@ def browser(chromium: Any) -> Iterator[Any]:
             context.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def tab(chromium: Any) -> Any:
     """A page for one test after the other; opening another one takes as long as most tests."""
     return chromium.new_page()
