@@ -71,37 +71,32 @@ def frames_in_tag(value: Item, rate: float | None, count: int | None = None) -> 
 
 def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str | None = None) -> None:
     """Read exported tasks; ``config`` is the labelling configuration, which names attributes and colours."""
-    names: dict[str, Item] = {}
-    for number, task in enumerate(_tasks(text, where)):
-        names[_name_of(task) or str(task.get("id", number))] = task.get("data", {})
-    videos: dict[str, bool] = {}  # whether anything is drawn in it
-    for number, task in enumerate(_tasks(text, where)):
-        name = _name_of(task) or str(task.get("id", number))
-        drawn = any(_shape_of(region) == "videorectangle" for region in _regions(task))
-        if drawn or _suffix(name) in VIDEO_SUFFIXES:
-            videos[name] = videos.get(name, False) or drawn
+    names: dict[str, bool] = {}  # whether boxes of a video are drawn
+    for name, task in _named_tasks(text, where):
+        has_boxes = any(_shape_of(region) == "videorectangle" for region in _regions(task))
+        names[name] = names.get(name, False) or has_boxes
+    videos = {name for name, has_boxes in names.items() if has_boxes or _suffix(name) in VIDEO_SUFFIXES}
     stills = [name for name in sorted(names, key=natural_key) if name not in videos]
     frames = by_frame({name: name for name in stills}, video) if stills else {}
     index_of = {name: index for index, name in frames.items()}
-    others = _other_videos(videos, video)
+    others = _other_videos([name for name, has_boxes in names.items() if has_boxes], video)
     setup = _configured(config)
     labels.schema = setup.schema
     numbers: dict[object, int] = {}
-    for order, task in enumerate(_tasks(text, where)):
-        name = _name_of(task) or str(task.get("id", order))
+    for name, task in _named_tasks(text, where):
         if name in others:
             continue
         regions = _regions(task)
+        classes = _classes(regions)
         for region in regions:
-            _take(labels, numbers, region, index_of.get(name, 0), setup, video, _classes(regions))
+            _take(labels, numbers, region, index_of.get(name, 0), setup, video, classes)
     labels.settle_frame_attributes()
     if numbers and all(isinstance(key, int) for key in numbers):
         labels.sort_objects(labels.ids.__getitem__)
 
 
-def _other_videos(videos: Mapping[str, bool], video: Frames) -> set[str]:
-    """The videos of a file that are not meant; ``videos`` says of each whether anything is drawn in it."""
-    drawn = [name for name, has_boxes in videos.items() if has_boxes]
+def _other_videos(drawn: Sequence[str], video: Frames) -> set[str]:
+    """Those of the videos in which a file has boxes that are not meant."""
     if len(drawn) < 2:
         return set()
     # Label Studio puts a random prefix before the names of files that are uploaded.
@@ -128,6 +123,12 @@ def _tasks(text: str, where: str) -> Iterator[Item]:
         if not isinstance(item, dict):
             raise DatasetError("a task is no object")
         yield item if "data" in item else _in_full(item)
+
+
+def _named_tasks(text: str, where: str) -> Iterator[tuple[str, Item]]:
+    """The tasks of a file, each with the name of what it is of, else its number."""
+    for number, task in enumerate(_tasks(text, where)):
+        yield _name_of(task) or str(task.get("id", number)), task
 
 
 def _in_full(item: Item) -> Item:

@@ -193,12 +193,9 @@ def _remarks(
         yield f"{len(absent)} of {len(expected)} videos are not among the data: {first_few(absent)}"
     dark = [score for score in scores if 0 < score.largest < settings.threshold]
     if dark:
-        dark_keys, largest = (
-            first_few(score.video.key for score in dark),
-            max(score.largest for score in dark),
-        )
+        videos, largest = first_few(score.video.key for score in dark), max(score.largest for score in dark)
         yield (
-            f"no result of {dark_keys} reaches {settings.threshold}, the value of foreground; the largest is "
+            f"no result of {videos} reaches {settings.threshold}, the value of foreground; the largest is "
             f"{largest}; give --threshold (ForegroundSettings(threshold=...)), 1 for masks of 0 and 1"
         )
     taken = "left out" if missing == "skip" else "taken as empty"

@@ -29,13 +29,13 @@ def saved(path: Path, folder: Path, *frames: int) -> list[dict[int, BoolArray]]:
     return found
 
 
-def test_brush_and_eraser_survive_the_clicks_after_them(
-    serve_here: ServeHere,
-    browser: Any,
-    video: Path,
-    tmp_path: Path,
-) -> None:
-    page = Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
+@pytest.fixture
+def page(serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path) -> Page:
+    """The page of a new project, ``p``."""
+    return Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
+
+
+def test_brush_and_eraser_survive_the_clicks_after_them(page: Page, video: Path, tmp_path: Path) -> None:
     page.page.mouse.click(*page.at(100, 60))
     page.here("Object 1: corrected by you")
     page.key("b")
@@ -55,12 +55,8 @@ def test_brush_and_eraser_survive_the_clicks_after_them(
 
 
 def test_tracking_a_new_object_inside_a_finished_one_leaves_that_one_as_it_is(
-    serve_here: ServeHere,
-    browser: Any,
-    video: Path,
-    tmp_path: Path,
+    page: Page, video: Path, tmp_path: Path
 ) -> None:
-    page = Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
     page.key("p")
     for corner in ((40, 10), (170, 10), (170, 105), (40, 105), (40, 10)):
         page.page.mouse.click(*page.at(*corner))
