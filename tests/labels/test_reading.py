@@ -420,8 +420,8 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_kind_is_named_by_what_it_has(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps({"shapes": [{"label": "a"}], "imagePath": "a.png"}))
-    with pytest.raises(SegueError, match="imagePath, shapes"):
+    (tmp_path / "a.json").write_text(json.dumps({"size": {"height": 60}, "tags": [{"name": "a"}]}))
+    with pytest.raises(SegueError, match="size, tags"):
         read_labels(tmp_path / "a.json", VIDEO)
 
 

@@ -112,6 +112,7 @@ def validated(model: type[Model], value: Any, where: str) -> Model:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = "".join(f".{part}" if isinstance(part, str) else f"[{part}]" for part in first["loc"])
+        field = field.removeprefix(".") if where.endswith(": ") else field
         raise DatasetError(f"{where}{field}: {first['msg']}") from None
 
 

@@ -99,9 +99,7 @@ class _Mask(_Shape):
     rle: Annotated[str, Field(min_length=1)]
 
     def counts(self, canvas: Canvas) -> bytes:
-        rows, columns = (slice(self.top, self.top + self.height), slice(self.left, self.left + self.width))
-        if rows.stop > canvas.own[0] or columns.stop > canvas.own[1]:
-            raise DatasetError("a mask lies outside the video")
+        window = canvas.window(self.left, self.top, self.width, self.height)
         area = self.width * self.height
         if _NO_RUNS.search(self.rle) or self.rle.count(",") > area:
             raise DatasetError("the run lengths of a mask are not numbers separated by commas, or too many")
@@ -111,7 +109,7 @@ class _Mask(_Shape):
             raise DatasetError("the run lengths of a mask do not add up to its size")
         plane = np.zeros(canvas.own, np.bool_)
         inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-        plane[rows, columns] = inside.reshape(self.height, self.width)
+        plane[window] = inside.reshape(self.height, self.width)
         return canvas.plane(plane)
 
 

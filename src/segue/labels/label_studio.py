@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from segue.errors import DatasetError
 from segue.inputs import is_number
-from segue.labels.labels import Frames, Labels, by_frame
+from segue.labels.labels import Frames, Labels, by_frame, other_videos
 from segue.labels.opening import json_entries
 from segue.labels.schema import (
     CHECKED,
@@ -27,7 +27,7 @@ from segue.labels.schema import (
 from segue.labels.text import refuse_entities
 from segue.masks.rle import check_size
 from segue.masks.shapes import Canvas
-from segue.naming import frame_stem, natural_key
+from segue.naming import natural_key
 from segue.video.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 _OURS = re.compile(r"f[0-9]{1,9}o([0-9]{1,5})")
@@ -79,7 +79,7 @@ def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str
     stills = [name for name in sorted(names, key=natural_key) if name not in videos]
     frames = by_frame({name: name for name in stills}, video) if stills else {}
     index_of = {name: index for index, name in frames.items()}
-    others = _other_videos([name for name, has_boxes in names.items() if has_boxes], video)
+    others = other_videos([name for name, has_boxes in names.items() if has_boxes], video)
     setup = _configured(config)
     labels.schema = setup.schema
     numbers: dict[object, int] = {}
@@ -93,19 +93,6 @@ def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str
     labels.settle_frame_attributes()
     if numbers and all(isinstance(key, int) for key in numbers):
         labels.sort_objects(labels.ids.__getitem__)
-
-
-def _other_videos(drawn: Sequence[str], video: Frames) -> set[str]:
-    """Those of the videos in which a file has boxes that are not meant."""
-    if len(drawn) < 2:
-        return set()
-    # Label Studio puts a random prefix before the names of files that are uploaded.
-    own = getattr(video, "name", None)
-    names = {name: PurePosixPath(frame_stem(name)).stem for name in drawn}
-    same = [name for name, stem in names.items() if own and (stem == own or stem.endswith(f"-{own}"))]
-    if len(same) != 1:
-        raise DatasetError("it is of several videos; export the task of this one alone")
-    return {*drawn} - {*same}
 
 
 def is_task(item: object) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -25,7 +26,7 @@ from segue.labels.schema import (
 )
 from segue.labels.text import without_controls
 from segue.masks import Rle, decode_rle, encode_objects, measure, rle_area
-from segue.naming import match_frames
+from segue.naming import frame_stem, match_frames
 from segue.types import IndexMask
 
 MAX_OBJECTS = 10_000
@@ -217,6 +218,33 @@ class Labels:
         self.names = {number: self.names[number] for number in sorted(self.names, key=key)}
 
 
+class Numbering:
+    """Numbers of the objects of annotated images: by their own ids, else the n-th of a class is one."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[object, int] = {}
+        self._seen: Counter[object] = Counter()
+
+    def number(self, frame: int, category: object, own: object = None) -> int:
+        """The number of an object on a frame, from 1 on."""
+        key = (category, self._seen[frame, category]) if own is None else (None, own)
+        self._seen[frame, category] += 1
+        return self._numbers.setdefault(key, len(self._numbers) + 1)
+
+
 def by_frame(named: Mapping[str, T], video: Frames) -> dict[int, T]:
     """Named items by frame; see :func:`segue.naming.match_frames`."""
     return dict(zip(match_frames([*named], video.count, video.names), named.values(), strict=True))
+
+
+def other_videos(drawn: Sequence[str], video: Frames) -> set[str]:
+    """Those of the videos that a file is of which are not meant."""
+    if len(drawn) < 2:
+        return set()
+    # Label Studio puts a random prefix before the names of files that are uploaded.
+    own = getattr(video, "name", None)
+    names = {name: PurePosixPath(frame_stem(name)).stem for name in drawn}
+    same = [name for name, stem in names.items() if own and (stem == own or stem.endswith(f"-{own}"))]
+    if len(same) != 1:
+        raise DatasetError("it is of several videos; export this one alone")
+    return {*drawn} - {*same}

@@ -19,9 +19,11 @@ from segue.labels import opening
 from segue.labels.coco import read_coco
 from segue.labels.cvat import read_cvat
 from segue.labels.label_studio import is_task, read_tasks
+from segue.labels.labelme import is_labelme, read_labelme
 from segue.labels.labels import Frames, Labels, by_frame
 from segue.labels.opening import Tree, json_entries, read_text
 from segue.labels.text import first_problem
+from segue.labels.via import is_via, read_via
 from segue.labels.yolo import is_label, read_yolo
 from segue.masks import read_index_mask
 from segue.masks.shapes import Canvas
@@ -65,8 +67,8 @@ def read_labels(path: Path, video: Frames, name: str | None = None) -> Labels:
                 raise DatasetError(f"holds no areas, only {left_out(labels)}")
             return labels
     raise SegueError(
-        f"{where}: give a folder or .zip of PNG masks, a .png, a .json of COCO, YouTube-VIS or Label Studio, "
-        "a CVAT .xml, or a folder or .zip of these or of YOLO labels"
+        f"{where}: give a folder or .zip of PNG masks, a .png, a .json of COCO, YouTube-VIS, Label Studio, "
+        "labelme, X-AnyLabeling or VIA, a CVAT .xml, or a folder or .zip of these or of YOLO labels"
     )
 
 
@@ -110,6 +112,12 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
     )
     if not masks and not chosen and not texts:
         masks = _mask_files(tree, video, ".tif", ".tiff", ".bmp") or _mask_files(tree, video, ".jpg", ".jpeg")
+    if len(annotations) > 1 or masks:  # the PNG files beside may be images, not masks
+        of_images = [name for name in annotations if _is_labelme(tree, name)]
+        if of_images and len(of_images) == len(annotations):
+            read_labelme(labels, {name: partial(tree.text, name) for name in of_images}, video)
+            return
+        chosen = annotations if of_images else chosen
     if len(chosen) > 1:
         raise DatasetError(f"holds several annotation files, {first_few(chosen)}; give the one of this video")
     if chosen:
@@ -125,6 +133,13 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
         labels.add_files({index: partial(tree.mask, name, ids) for index, name in files.items()})
     else:
         raise DatasetError("there are no PNG masks")
+
+
+def _is_labelme(tree: Tree, name: str) -> bool:
+    try:
+        return is_labelme(tree.text(name))
+    except (SegueError, ValueError):  # too large or damaged; it may not be needed
+        return False
 
 
 def _is_set_up(name: str) -> bool:
@@ -199,6 +214,10 @@ def read_annotation_text(
     """Read the text of an annotation file; ``where`` is its name."""
     if where.lower().endswith(".xml"):
         read_cvat(labels, text, video)
+    elif is_labelme(text):
+        read_labelme(labels, {where: lambda: text}, video)
+    elif is_via(text, where):
+        read_via(labels, text, where, video)
     elif _is_of_label_studio(text, where):
         read_tasks(labels, text, where, video, config)
     else:

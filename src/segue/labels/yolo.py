@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
@@ -12,7 +11,7 @@ import cv2
 import numpy as np
 
 from segue.errors import DatasetError
-from segue.labels.labels import Frames, Labels, by_frame
+from segue.labels.labels import Frames, Labels, Numbering, by_frame
 from segue.labels.opening import Tree
 from segue.masks.shapes import Canvas
 from segue.naming import frame_stem
@@ -39,18 +38,15 @@ def read_yolo(labels: Labels, tree: Tree, files: list[str], video: Frames) -> No
     height, width = video.size
     rows = {name: _rows(tree.text(name), name) for name in files}
     have_ids = _have_ids(row for each in rows.values() for row in each)
-    numbers: dict[tuple[int, int], int] = {}
+    numbering = Numbering()
     for index, name in by_frame(_from_zero(files, video), video).items():
-        seen: Counter[int] = Counter()
         for row in rows[name]:
             kind, *values = map(float, row)
             own = int(values.pop()) if have_ids else None
             if have_ids and len(values) > 5 and len(values) % 2:
                 values.pop()  # the score of an outline
             counts = _counts(values, canvas, (width, height), name)
-            key = (int(kind), seen[int(kind)]) if own is None else (-1, own)
-            number = numbers.setdefault(key, len(numbers) + 1)
-            seen[int(kind)] += 1
+            number = numbering.number(index, int(kind), own)
             label = classes.get(int(kind), f"class {int(kind)}")
             labels.add_object(number, label, own, category=label)
             labels.add_mask(index, number, counts)

@@ -71,6 +71,15 @@ class Canvas:
             raise DatasetError(f"a mask is {columns}x{rows} pixels, its image {width}x{height}")
         return encode_rle(resize_mask(mask != 0, self.size))["counts"].encode()
 
+    def window(self, left: int, top: int, width: int, height: int) -> tuple[slice, slice]:
+        """Rows and columns of a part of the image, which must lie inside."""
+        if min(left, top) < 0 or left + width > self.own[1] or top + height > self.own[0]:
+            raise DatasetError(
+                f"{width}x{height} pixels from ({left}, {top}) on lie outside of the image, "
+                f"{self.own[1]}x{self.own[0]}"
+            )
+        return slice(top, top + height), slice(left, left + width)
+
     def segmentation(self, entry: Any) -> bytes | None:
         """Run lengths of polygons, run lengths or an array, as COCO has them; None where it is empty."""
         if isinstance(entry, np.ndarray):

@@ -1,0 +1,150 @@
+"""JSON of labelme and X-AnyLabeling: one file an image, shapes by their corners, masks as PNG in base64."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from segue.datasets.json_files import Record, validated
+from segue.errors import DatasetError, SegueError
+from segue.labels.labels import Frames, Labels, Numbering, by_frame
+from segue.labels.opening import json_entries
+from segue.masks import read_index_mask
+from segue.masks.files import IMAGE_ERRORS
+from segue.masks.shapes import Canvas
+
+_NO_AREAS = {"point": "points", "points": "points", "line": "lines", "linestrip": "lines"}
+"""Types of shapes that are no areas, and what several are called."""
+
+_OUTLINES = frozenset({"polygon", "rotation", "oriented_rectangle", "quadrilateral"})
+"""Types of shapes that are given by all of their corners; rectangles may be, or by two of them."""
+
+_Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+_Point = Annotated[list[_Coordinate], Field(min_length=2, max_length=2)]
+
+
+class _Shape(Record):
+    """A shape of an image; other programs leave out what they do not know."""
+
+    label: str
+    points: list[_Point] = Field(default_factory=list)
+    shape_type: str | None = None  # None of early versions, which had polygons alone
+    group_id: int | str | None = None
+    mask: str | None = None
+    score: _Coordinate | None = None
+    description: str | None = None
+    flags: dict[str, bool] | None = None
+    attributes: dict[str, Any] | None = None
+    difficult: bool = False
+
+    def about(self) -> dict[str, Any]:
+        """What is said of the shape beside its label."""
+        further = {"description": self.description} if self.description else {}
+        return {**(self.flags or {}), **(self.attributes or {}), **further} | (
+            {"difficult": True} if self.difficult else {}
+        )
+
+    def counts(self, canvas: Canvas) -> bytes:
+        """Run lengths of the shape."""
+        if self.shape_type == "mask":
+            return self._stored(canvas)
+        if self.shape_type == "rectangle" and len(self.points) == 2:
+            (x0, y0), (x1, y1) = self.points
+            return canvas.box(min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0))
+        if self.shape_type == "circle":
+            self._check_points(2)
+            (x, y), edge = self.points
+            radius = math.dist((x, y), edge)
+            return canvas.ellipse(x, y, radius, radius)
+        return canvas.polygons([[value for point in self.points for value in point]])
+
+    def _check_points(self, count: int) -> None:
+        if len(self.points) != count:
+            raise DatasetError(f"a {self.shape_type} has {len(self.points)} points, not {count}")
+
+    def _stored(self, canvas: Canvas) -> bytes:
+        """Run lengths of a mask, which is an image of the box between its two points."""
+        self._check_points(2)
+        left, top = (int(value) for value in self.points[0])
+        try:
+            data = base64.b64decode(self.mask or "", validate=True)
+            with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+                window = canvas.window(left, top, *image.size)  # before anything is unpacked
+            plane = np.zeros(canvas.own, np.bool_)
+            plane[window] = read_index_mask(io.BytesIO(data), "mask") > 0
+        except SegueError as error:
+            raise DatasetError(f"mask: {error}") from None
+        except IMAGE_ERRORS:
+            raise DatasetError("mask: is no PNG in base64") from None
+        return canvas.plane(plane)
+
+
+class _Head(Record):
+    """An image without its shapes."""
+
+    imagePath: Annotated[str, Field(min_length=1)]  # noqa: N815
+    imageHeight: int | None = None  # noqa: N815
+    imageWidth: int | None = None  # noqa: N815
+
+
+def read_labelme(labels: Labels, files: Mapping[str, Callable[[], str]], video: Frames) -> None:
+    """Read files by their names, each of the image that it names; its path is not opened.
+
+    The same label and group are one object on all frames; without a group, the n-th of a label is.
+    """
+    heads = {name: _head(read(), name) for name, read in files.items()}
+    images: dict[str, str] = {}
+    for name, head in heads.items():
+        if images.setdefault(head.imagePath, name) != name:
+            raise DatasetError(
+                f"{name}: imagePath is {head.imagePath}, as in {images[head.imagePath]}; keep one"
+            )
+    numbering = Numbering()
+    for index, name in sorted(by_frame(images, video).items()):
+        labels.masks.setdefault(index, {})
+        canvas = _canvas(heads[name], video, name)
+        for place, item in _shapes(files[name](), name):
+            where = f"{name}: shapes[{place}]"
+            shape = validated(_Shape, item, where)
+            kind = shape.shape_type or "polygon"
+            if kind not in (*_OUTLINES, "rectangle", "circle", "mask"):
+                labels.left_out[_NO_AREAS.get(kind, f"shapes of type {kind[:40]}")] += 1
+                continue
+            try:
+                counts = shape.counts(canvas)
+            except SegueError as error:
+                raise DatasetError(f"{where}: {error}") from None
+            own = None if shape.group_id is None else (shape.label, shape.group_id)
+            number = numbering.number(index, shape.label, own)
+            labels.add_object(number, shape.label, shape.group_id, shape.about(), category=shape.label)
+            labels.add_mask(index, number, counts, shape.score)
+
+
+def is_labelme(text: str) -> bool:
+    """Whether a text is a file of an image with shapes; that of another kind has none of these words."""
+    return text.lstrip()[:1] == "{" and '"shapes"' in text and '"imagePath"' in text
+
+
+def _head(text: str, name: str) -> _Head:
+    values = {key: value for key, place, value in json_entries(text, name) if place < 0}
+    if "shapes" in values:
+        raise DatasetError(f"{name}: shapes is no list")
+    return validated(_Head, values, f"{name}: ")
+
+
+def _shapes(text: str, name: str) -> Iterator[tuple[int, Any]]:
+    return ((place, item) for key, place, item in json_entries(text, name) if key == "shapes" and place >= 0)
+
+
+def _canvas(head: _Head, video: Frames, name: str) -> Canvas:
+    try:
+        return Canvas.of(video.size, head.imageHeight, head.imageWidth)
+    except DatasetError as error:
+        raise DatasetError(f"{name}: imageHeight, imageWidth: {error}") from None

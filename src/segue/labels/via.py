@@ -1,0 +1,301 @@
+"""JSON of VIA, the VGG Image Annotator: projects of its versions 2 and 3, and annotations of 1 and 2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from segue.datasets.json_files import Record, validated
+from segue.errors import DatasetError
+from segue.inputs import is_number
+from segue.labels.labels import Frames, Labels, Numbering, by_frame, other_videos
+from segue.labels.opening import json_entries
+from segue.masks.shapes import Canvas
+from segue.naming import natural_key
+
+_CLASSES = ("label", "class", "category", "name", "type", "object")
+"""Attributes that say what an object is, in the order of preference; else the first text does."""
+
+_TRACKS = frozenset({"track_id", "track", "object_id", "instance_id", "instance", "id"})
+"""Attributes that say which object it is."""
+
+_PROJECT_2 = "_via_img_metadata"
+_PROJECT_3 = frozenset({"project", "file", "view", "metadata"})
+
+_FIELDS = {
+    "rect": ("x", "y", "width", "height"),
+    "circle": ("cx", "cy", "r"),
+    "ellipse": ("cx", "cy", "rx", "ry"),
+}
+"""Names of the numbers of shapes in versions 1 and 2, in the order that version 3 has."""
+
+_SIDES = {**{name: len(keys) for name, keys in _FIELDS.items()}, "extreme rectangle": 8, "extreme circle": 6}
+"""How many numbers a shape has."""
+
+_NAMES_3 = (
+    *("point", "rect", "circle", "ellipse", "line", "polyline", "polygon"),
+    *("extreme rectangle", "extreme circle"),
+)
+"""Shapes of version 3 by their numbers, from 1 on."""
+
+_NO_AREAS = {"point": "points", "line": "lines", "polyline": "lines"}
+"""Shapes that are no areas, and what several are called; a closed line is one."""
+
+_VIDEO = 4
+"""Type of a file that is a video."""
+
+_CLOCK = 1e-3
+"""Seconds to which version 3 rounds times."""
+
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Values = dict[str, Any]
+
+
+class _Region(Record):
+    """A region of an image in versions 1 and 2."""
+
+    shape_attributes: _Values
+    region_attributes: _Values = Field(default_factory=dict)
+
+
+class _Image(Record):
+    """An image of versions 1 and 2; the regions of version 1 are numbered, not a list."""
+
+    filename: Annotated[str, Field(min_length=1)]
+    regions: list[_Region] = Field(default_factory=list)
+
+    @field_validator("regions", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return [*value.values()] if isinstance(value, dict) else value
+
+
+class _File(Record):
+    """A file of version 3."""
+
+    fname: str
+    type: int
+
+
+class _View(Record):
+    """What version 3 shows at a time: a file, or several beside each other."""
+
+    fid_list: Annotated[list[str | int], Field(min_length=1)]
+
+
+class _Metadata(Record):
+    """What version 3 knows of a region or of a span of time."""
+
+    vid: str | int
+    z: list[_Number] = Field(default_factory=list)  # a time, or begin and end, in seconds
+    xy: list[_Number] = Field(default_factory=list)  # the number of a shape, and its numbers
+    av: _Values = Field(default_factory=dict)
+
+
+class _Attribute(Record):
+    """An attribute of version 3; values of those with options are their keys."""
+
+    aname: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    def text(self, value: object) -> str:
+        """A value in words; several are separated by commas."""
+        parts = str(value).split(",") if self.options else [str(value)]
+        return ", ".join(str(self.options.get(part, part)) for part in parts)
+
+
+@dataclass(slots=True)
+class _Found:
+    """A region of an image or a frame, of any version."""
+
+    where: str  # it stands in the file
+    shape: str
+    numbers: list[float]
+    about: _Values
+    rotation: float = 0  # clockwise, in degrees
+
+    def counts(self, canvas: Canvas) -> bytes | None:
+        """Run lengths; None where the shape is no area."""
+        given = self.numbers
+        if self.shape in ("polygon", "polyline"):
+            is_closed = len(given) > 6 and given[:2] == given[-2:]
+            return canvas.polygons([given]) if is_closed or self.shape == "polygon" else None
+        if self.shape not in _SIDES:
+            return None
+        if len(given) != _SIDES[self.shape]:
+            raise DatasetError(f"a {self.shape} has {len(given)} numbers, not {_SIDES[self.shape]}")
+        if self.shape == "rect":
+            return canvas.box(given[0], given[1], given[2], given[3])
+        if self.shape == "extreme rectangle":
+            across, down = given[::2], given[1::2]
+            return canvas.box(min(across), min(down), max(across) - min(across), max(down) - min(down))
+        if self.shape == "extreme circle":
+            given = _circle_through(given)
+        return canvas.ellipse(given[0], given[1], given[2], given[-1], self.rotation)
+
+
+def _circle_through(numbers: list[float]) -> list[float]:
+    """Middle and radius of the circle through three points."""
+    points = np.array(numbers).reshape(3, 2)
+    sides = 2 * (points[1:] - points[0])
+    if abs(np.linalg.det(sides)) < 1e-9:
+        raise DatasetError("the points of an extreme circle lie on a line")
+    middle = np.linalg.solve(sides, (points[1:] ** 2).sum(1) - (points[0] ** 2).sum())
+    return [*middle.tolist(), math.dist(middle, points[0])]
+
+
+def is_via(text: str, where: str) -> bool:
+    """Whether a text is a project of VIA, or its annotations by image."""
+    if text.lstrip()[:1] != "{" or not ('"regions"' in text or '"vid"' in text or f'"{_PROJECT_2}"' in text):
+        return False
+    return any(
+        key == _PROJECT_2
+        or _is_image(value)
+        or (key == "project" and isinstance(value, dict) and "pid" in value)
+        for key, _, value in json_entries(text, where)
+    )
+
+
+def _is_image(value: object) -> bool:
+    return isinstance(value, dict) and {"filename", "regions"} <= value.keys()
+
+
+def read_via(labels: Labels, text: str, where: str, video: Frames) -> None:
+    """Read regions; see :class:`segue.labels.labels.Numbering` for which of them are one object."""
+    members = {key: value for key, place, value in json_entries(text, where) if place < 0}
+    frames = (
+        _of_project_3(members, labels, video) if members.keys() >= _PROJECT_3 else _of_images(members, video)
+    )
+    canvas, numbering = Canvas.of(video.size), Numbering()
+    for index, regions in sorted(frames.items()):
+        labels.masks.setdefault(index, {})
+        for region in regions:
+            try:
+                counts = region.counts(canvas)
+            except DatasetError as error:
+                raise DatasetError(f"{region.where}: {error}") from None
+            if counts is None:
+                labels.left_out[_NO_AREAS.get(region.shape, f"shapes {region.shape[:40]}")] += 1
+                continue
+            texts = {
+                key: value
+                for key, value in region.about.items()
+                if isinstance(value, str | int) and value != ""
+            }
+            track = next((texts[key] for key in texts if key.lower() in _TRACKS), None)
+            named = {key.lower(): value for key, value in texts.items() if key.lower() not in _TRACKS}
+            category = next((named[key] for key in (*_CLASSES, *named) if key in named), None)
+            name = None if category is None else str(category)
+            number = numbering.number(index, name, track)
+            labels.add_object(number, name, track, texts, category=name)
+            labels.add_mask(index, number, counts)
+
+
+def _of_images(members: _Values, video: Frames) -> dict[int, list[_Found]]:
+    """Regions by frame of versions 1 and 2, whose coordinates are named."""
+    images = members.get(_PROJECT_2, members)
+    if not isinstance(images, dict):
+        raise DatasetError(f"{_PROJECT_2} is no object")
+    found: dict[str, list[_Found]] = {}
+    for key, value in images.items():
+        image = validated(_Image, value, key)
+        if image.filename in found:
+            raise DatasetError(f"{key}: two of its images are called {image.filename}; keep one")
+        found[image.filename] = [
+            _region(one, f"{key}.regions[{place}]") for place, one in enumerate(image.regions)
+        ]
+    return by_frame(dict(sorted(found.items(), key=lambda item: natural_key(item[0]))), video)
+
+
+def _region(region: _Region, where: str) -> _Found:
+    given = region.shape_attributes
+    shape = str(given.get("name"))
+    across, down = given.get("all_points_x"), given.get("all_points_y")
+    if isinstance(across, list) and isinstance(down, list):
+        if len(across) != len(down):
+            raise DatasetError(f"{where}: has {len(across)} all_points_x, but {len(down)} all_points_y")
+        values = [value for pair in zip(across, down, strict=True) for value in pair]
+    else:
+        values = [given.get(key) for key in _FIELDS.get(shape, ())]
+    theta = given.get("theta", 0)
+    if not all(map(is_number, [*values, theta])):
+        raise DatasetError(f"{where}.shape_attributes: a {shape[:40]} lacks numbers")
+    return _Found(where, shape, list(map(float, values)), region.region_attributes, math.degrees(theta))
+
+
+def _of_project_3(members: _Values, labels: Labels, video: Frames) -> dict[int, list[_Found]]:
+    """Regions by frame of version 3; of videos, those at a time."""
+    files = {key: validated(_File, one, f"file.{key}") for key, one in _items(members, "file")}
+    views = {key: validated(_View, one, f"view.{key}") for key, one in _items(members, "view")}
+    attributes = {
+        key: validated(_Attribute, one, f"attribute.{key}") for key, one in _items(members, "attribute")
+    }
+    shown: dict[str, _File] = {}
+    for key, view in views.items():
+        file = files.get(str(view.fid_list[0]))
+        if file is None:
+            raise DatasetError(f"view.{key}: names no file of the project")
+        shown[key] = file
+    of_videos = {key: one.fname for key, one in shown.items() if one.type == _VIDEO}
+    stills: dict[str, list[_Found]] = {one.fname: [] for one in shown.values() if one.type != _VIDEO}
+    if len(stills) + len(of_videos) < len(shown):
+        raise DatasetError("two of its images have one name; keep one")
+    found: dict[int, list[_Found]] = {}
+    others = other_videos([*of_videos.values()], video)
+    for key, value in _items(members, "metadata"):
+        where = f"metadata.{key}"
+        one = validated(_Metadata, value, where)
+        file = shown.get(str(one.vid))
+        if file is None:
+            raise DatasetError(f"{where}.vid: {one.vid} is no view of the project")
+        if file.fname in others and file.type == _VIDEO:
+            continue
+        if not one.xy:
+            labels.left_out["spans of time" if one.z else "tags"] += 1
+            continue
+        region = _region_3(one, where, attributes)
+        if file.type != _VIDEO:
+            stills[file.fname].append(region)
+        elif len(one.z) == 1:
+            found.setdefault(_frame_at(one.z[0], where, video), []).append(region)
+        else:
+            labels.left_out["shapes without one time"] += 1
+    names = sorted(stills, key=natural_key)
+    return found | by_frame({name: stills[name] for name in names}, video)
+
+
+def _region_3(one: _Metadata, where: str, attributes: Mapping[str, _Attribute]) -> _Found:
+    kind = int(one.xy[0])
+    if not 1 <= kind <= len(_NAMES_3):
+        raise DatasetError(f"{where}.xy: {one.xy[0]:g} is no shape of VIA 3")
+    about = {
+        attributes[key].aname if key in attributes else key: attributes[key].text(value)
+        if key in attributes
+        else value
+        for key, value in one.av.items()
+    }
+    return _Found(where, _NAMES_3[kind - 1], one.xy[1:], about)
+
+
+def _frame_at(time: float, where: str, video: Frames) -> int:
+    """The frame that a video shows at a time."""
+    rate = getattr(video, "fps", None)
+    if not rate:
+        raise DatasetError(f"{where}.z: is a time, but the video has no frame rate")
+    index = int((time + _CLOCK) * rate)
+    if not 0 <= index < video.count:
+        raise DatasetError(f"{where}.z: the video has no frame at {time:g} s")
+    return index
+
+
+def _items(members: _Values, key: str) -> Iterable[tuple[str, Any]]:
+    """The entries of a part of a project."""
+    value = members.get(key, {})
+    if not isinstance(value, dict):
+        raise DatasetError(f"{key} is no object")
+    return value.items()
