@@ -50,7 +50,8 @@ def annotate(
         ),
     ] = None,
     import_: Annotated[
-        list[Path] | None, typer.Option("--import", help="Masks, COCO, YouTube-VIS or CVAT to begin with.")
+        list[Path] | None,
+        typer.Option("--import", help="Masks or annotations of COCO, CVAT, labelme, VIA ... to begin with."),
     ] = None,
     model: Annotated[
         str, typer.Option(help="What tracks: stcn-lite, stcn, sam2-tiny ...; `segue weights list` shows all.")

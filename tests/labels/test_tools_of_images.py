@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import zipfile
+from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -141,17 +143,17 @@ BOMB = png(np.zeros((2000, 2000)))
         ({}, shape(points=[[1, "2"], [3, 4], [5, 6]]), r"shapes\[0\]\.points"),
         ({}, shape(points=[[1e9, 1], [3, 4], [5, 6]]), r"shapes\[0\]: .*far outside"),
         ({}, shape(kind="circle"), r"shapes\[0\]: .*4 points, not 2"),
-        ({}, shape(kind="mask", points=BOX, mask="no base64"), r"shapes\[0\]: mask: is no PNG"),
+        ({}, shape(kind="mask", points=BOX, mask="no base64"), r"shapes\[0\]: mask: is no base64"),
         ({}, shape(kind="mask", points=BOX, mask=png(np.eye(5))[:60]), r"shapes\[0\]: mask: "),
         (
             {},
             shape(kind="mask", points=BOX, mask=BOMB),
-            r"shapes\[0\]: mask: 2000x2000 .*outside",
+            r"shapes\[0\]: mask: .*2000x2000 is refused",
         ),
         (
             {},
             shape(kind="mask", points=[[78, 1], [5, 5]], mask=png(np.eye(5))),
-            r"shapes\[0\]: mask: .*outside",
+            r"shapes.*outside",
         ),
         ({}, shape(kind="mask", points=[], mask=png(np.eye(5))), r"shapes\[0\]: .*0 points, not 2"),
         ({}, {"points": SQUARE}, r"shapes\[0\]\.label"),
@@ -323,3 +325,65 @@ def test_a_damaged_file_of_via_2_is_one_line_with_its_field(tmp_path: Path, one:
 def test_a_damaged_project_of_via_3_is_one_line_with_its_field(tmp_path: Path, one: Any, words: str) -> None:
     with pytest.raises(SegueError, match=rf"^\S+a\.json: {words}"):
         read_labels(via_3(tmp_path / "a.json", one), VIDEO)
+
+
+ODD: list[Any] = [
+    None,
+    True,
+    "",
+    "x",
+    -1,
+    0,
+    1e9,
+    10**400,
+    [],
+    [[]],
+    [None],
+    {},
+    {"0": []},
+    "\ud800",
+    [1, 2, 3],
+]
+"""Values that stand nowhere in these files."""
+
+
+def places(value: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Ways to every value in a JSON value."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield (*where, key)
+        yield from places(part, (*where, key))
+
+
+def test_any_odd_value_anywhere_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    stored = shape(kind="mask", points=BOX, mask=png(np.eye(5)))
+    shapes = [shape(group_id=1), stored, shape(kind="circle", points=BOX)]
+    regions = [region("polygon", {"id": "1"}, **CORNERS), region("ellipse", cx=9, cy=9, rx=3, ry=3, theta=1)]
+    files = (("frame_000001.jpg", 2), ("dog.mp4", 4))
+    metadata = [{"xy": [7, *FLAT], "av": {"1": "0"}}, {"vid": "2", "z": [0.04], "xy": [9, 1, 1, 9, 1, 5, 5]}]
+    path = tmp_path / "a.json"
+    written = [labelme(path, *shapes).read_text(), via_2(path, *regions).read_text()]
+    written.append(via_3(path, *metadata, files=files).read_text())
+    refused = taken = 0
+    for text in written:
+        for *way, last in places(json.loads(text)):
+            for odd in (*ODD, KeyError):
+                value = json.loads(text)
+                part = reduce(lambda one, key: one[key], way, value)
+                if odd is KeyError:
+                    del part[last]
+                else:
+                    part[last] = odd
+                path.write_text(json.dumps(value))
+                try:
+                    labels = read_labels(path, VIDEO)
+                    assert all(0 <= frame < VIDEO.count for frame in labels.masks)
+                    taken += 1
+                except SegueError as error:
+                    line = str(error)
+                    assert line.startswith(f"{path}: ")
+                    assert "\n" not in line
+                    assert "it is damaged, or of another format" not in line, (way, last, odd)
+                    refused += 1
+    assert refused > 500
+    assert taken > 500

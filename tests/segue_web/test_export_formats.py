@@ -275,6 +275,28 @@ def test_name_class_colour_and_attributes_come_back(form: str, video: Video, tmp
     other.close()
 
 
+def test_labelme_gets_the_parts_of_an_object_as_a_group(video: Video, tmp_path: Path) -> None:
+    one = Project(tmp_path / "one", video.describe(), video.size)
+    ring = np.zeros(SIZE, np.bool_)
+    ring[5:25, 5:25] = ring[30:35, 5:25] = True
+    ring[10:20, 10:20] = False
+    with one.change("draw"):
+        number = one.add_object("Rex")
+        one.set_object(number, category="dog", group="pets", attributes={"pose": "sits"})
+        one.put(1, {number: (ring, FrameAnnotation("given"))})
+    folder = exported(video, snapshot(one, video), "labelme", tmp_path)
+    one.close()
+    image = json.loads((folder / "00001.json").read_text())
+    assert (folder / image["imagePath"]).is_file()
+    assert [(item["label"], item["group_id"]) for item in image["shapes"]] == [("dog", number)] * 2
+    for path in (folder, folder / "00001.json"):
+        labels = read_labels(path, video)
+        assert labels.ids == {1: number}
+        assert labels.class_of == {1: "dog"}
+        assert labels.attributes == {1: {"group": "pets", "pose": "sits"}}
+        assert np.array_equal(labels.planes(1)[1], ring), "its hole too"
+
+
 def test_an_import_lists_the_attributes_that_it_changes(video: Video, tmp_path: Path) -> None:
     one = Project(tmp_path / "one", video.describe(), video.size)
     with one.change("draw"):

@@ -9,15 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import numpy as np
-from PIL import Image
 from pydantic import Field
 
 from segue.datasets.json_files import Record, validated
 from segue.errors import DatasetError, SegueError
 from segue.labels.labels import Frames, Labels, Numbering, by_frame
 from segue.labels.opening import json_entries
-from segue.masks import read_index_mask
-from segue.masks.files import IMAGE_ERRORS
+from segue.masks.files import read_levels
 from segue.masks.shapes import Canvas
 
 _NO_AREAS = {"point": "points", "points": "points", "line": "lines", "linestrip": "lines"}
@@ -73,16 +71,15 @@ class _Shape(Record):
         """Run lengths of a mask, which is an image of the box between its two points."""
         self._check_points(2)
         left, top = (int(value) for value in self.points[0])
+        height, width = canvas.own
         try:
             data = base64.b64decode(self.mask or "", validate=True)
-            with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-                window = canvas.window(left, top, *image.size)  # before anything is unpacked
-            plane = np.zeros(canvas.own, np.bool_)
-            plane[window] = read_index_mask(io.BytesIO(data), "mask") > 0
-        except SegueError as error:
-            raise DatasetError(f"mask: {error}") from None
-        except IMAGE_ERRORS:
-            raise DatasetError("mask: is no PNG in base64") from None
+            part = read_levels(io.BytesIO(data), "mask", height * width)
+            window = canvas.window(left, top, *part.shape[::-1])
+        except ValueError:
+            raise DatasetError("mask: is no base64") from None
+        plane = np.zeros(canvas.own, np.bool_)
+        plane[window] = part > 0
         return canvas.plane(plane)
 
 

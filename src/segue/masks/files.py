@@ -114,9 +114,9 @@ def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
         return _mask_values(image, where, None)[0]
 
 
-def read_levels(file: str | Path | IO[bytes], where: str) -> StoredMask:
-    """The grey levels of a file, (H, W), uint8 or uint16, which mean something else than objects."""
-    with _opened(file, where) as image:
+def read_levels(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS) -> StoredMask:
+    """The grey levels of a file of at most so many pixels, (H, W), uint8 or uint16, which are no ids."""
+    with _opened(file, where, most) as image:
         levels = None if image.format in _LOSSY else _grey_values(image, where)
     if levels is None:
         raise SourceError(f"{where}: mode {image.mode}; give a grey image that is stored without loss")
@@ -133,14 +133,14 @@ _PHOTOGRAPH = 64
 
 
 @contextmanager
-def _opened(file: str | Path | IO[bytes], where: str) -> Iterator[Image.Image]:
+def _opened(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """The image of a file, decoded; errors of Pillow come as SourceError."""
     try:
         if isinstance(file, str | Path):
             file = user_path(file)
             check_file(file, SourceError)
         with Image.open(file, formats=IMAGE_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > most:
                 raise SourceError(f"{where}: a mask of {image.width}x{image.height} is refused")
             image.load()
             yield image

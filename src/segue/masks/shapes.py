@@ -75,7 +75,7 @@ class Canvas:
         """Rows and columns of a part of the image, which must lie inside."""
         if min(left, top) < 0 or left + width > self.own[1] or top + height > self.own[0]:
             raise DatasetError(
-                f"{width}x{height} pixels from ({left}, {top}) on lie outside of the image, "
+                f"a mask of {width}x{height} pixels from ({left}, {top}) on lies outside of its image, "
                 f"{self.own[1]}x{self.own[0]}"
             )
         return slice(top, top + height), slice(left, left + width)

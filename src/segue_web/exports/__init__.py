@@ -75,6 +75,14 @@ FORMATS = {
         "brush labels, images, set-up",
         known_only=True,
     ),
+    "labelme": Format(
+        "",
+        annotation_tools.labelme,
+        _TOOLS,
+        "labelme, X-AnyLabeling",
+        "images, and polygons of each",
+        known_only=True,
+    ),
     "overlay": Format(".mp4", videos.overlay, _VIDEOS, "Overlay video", "mp4 with the masks drawn over it"),
     "prores": Format(
         ".mov",

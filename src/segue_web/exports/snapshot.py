@@ -148,7 +148,7 @@ def remove_unfinished(folder: Path, target: Path | None = None) -> None:
 
 def write_images(video: Video, taken: Snapshot, folder: Path) -> Iterator[int]:
     """Write the frames of a data set as JPEG images; yields the index of each."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for index in taken.frames:
         (folder / f"{video.frame_name(index)}.jpg").write_bytes(video.jpeg(index))
         yield index

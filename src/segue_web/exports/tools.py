@@ -1,4 +1,4 @@
-"""Masks of a project for annotation tools: Label Studio and CVAT."""
+"""Masks of a project for annotation tools: Label Studio, CVAT, labelme and X-AnyLabeling."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ import numpy.typing as npt
 
 from segue.labels.schema import CHECKED, OCCLUDED, UNCHECKED, AttributeDefinition
 from segue.labels.text import without_controls
+from segue.masks.outlines import coco_polygons
 from segue.video.partial import write_complete
 from segue_web.exports.snapshot import Snapshot, complete_folder, write_images
 from segue_web.video import Video
 
 _INPUTS = {"choice": "select", "check": "checkbox", "text": "text"}
 """CVAT's names of kinds of attributes."""
+
+LABELME = "5.5.0"
+"""The version of labelme whose files are written."""
 
 _RUN_BITS = (3, 4, 9, 16)
 """Bits for the length of a run in Label Studio's format; runs are written in the shortest that holds them."""
@@ -63,6 +67,36 @@ def labelstudio(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
             _add_control(config, field, name, one)
         (folder / "tasks.json").write_text(json.dumps(tasks), "utf-8")
         (folder / "labels.xml").write_text(ET.tostring(config, encoding="unicode"), "utf-8")
+
+
+def labelme(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+    """Images, and beside each a file of labelme and X-AnyLabeling; the parts of an object are a group."""
+    height, width = video.size
+    with complete_folder(target) as folder:
+        for index in write_images(video, taken, folder):
+            shapes = [
+                {
+                    "label": taken.names[i],
+                    "points": [corners[at : at + 2] for at in range(0, len(corners), 2)],
+                    "shape_type": "polygon",
+                    "group_id": i,
+                    "description": "",
+                    "flags": {},
+                    "attributes": taken.values_at(index, i),
+                }
+                for i, plane in taken.planes(index).items()
+                for corners in coco_polygons(plane)
+            ]
+            name = video.frame_name(index)
+            about = {
+                "imagePath": f"{name}.jpg",
+                "imageData": None,
+                "imageHeight": height,
+                "imageWidth": width,
+            }
+            image = {"version": LABELME, "flags": {}, "shapes": shapes, **about}
+            (folder / f"{name}.json").write_text(json.dumps(image), "utf-8")
+            yield index
 
 
 def _region_value(one: AttributeDefinition, text: str | None) -> dict[str, Any] | None:

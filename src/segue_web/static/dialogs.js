@@ -19,7 +19,7 @@ export function exportDialog() {
   const last = state.video.frames - 1;
   const limit = (name, value) => make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
   const [from, to] = [limit("First frame", state.wanted[0]), limit("Last frame", state.wanted[1])];
-  const whole = tick("Frames without masks too, as if nothing were there (data sets, Label Studio)");
+  const whole = tick("Frames without masks too, as if nothing were there (data sets, Label Studio, labelme)");
   const soft = tick("Soft edges for cut-outs: slow, some seconds a frame");
   whole.label.className = soft.label.className = "tick";
   const choose = (format) => {
@@ -81,7 +81,7 @@ export function importDialog() {
     } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
   };
   const box = dialog("Import masks", [
-    make("p", { textContent: "PNG masks, JSON of COCO, YouTube-VIS or Label Studio, XML of CVAT, YOLO labels; alone, or in a zip as other programs export them. The next step lists what is added and what is replaced." }), input]);
+    make("p", { textContent: "PNG masks, JSON of COCO, YouTube-VIS, Label Studio, labelme or VIA, XML of CVAT, YOLO labels; alone, or in a zip as other programs export them. The next step lists what is added and what is replaced." }), input]);
 }
 
 /** What an import changes, object by object, before it is done. */
