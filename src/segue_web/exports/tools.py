@@ -94,7 +94,7 @@ def labelme(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
                 "imageHeight": height,
                 "imageWidth": width,
             }
-            image = {"version": LABELME, "flags": {}, "shapes": shapes, **about}
+            image: dict[str, Any] = {"version": LABELME, "flags": {}, "shapes": shapes, **about}
             (folder / f"{name}.json").write_text(json.dumps(image), "utf-8")
             yield index
 
