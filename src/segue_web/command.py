@@ -41,7 +41,9 @@ PROMPTER = Annotated[
 
 
 def annotate(
-    video: Annotated[Path, typer.Argument(help="Video file, folder of images, or folder of videos.")],
+    video: Annotated[
+        Path, typer.Argument(help="Video file, folder or pattern of images, or folder of videos.")
+    ],
     project: Annotated[
         Path | None,
         typer.Option(
@@ -101,8 +103,11 @@ def annotate(
         segue annotate videos/
     """
     need_web()
-    _check_there(video, *(import_ or ()))
-    name = video.stem if video.is_file() else video.resolve().name
+    _check_source(video)
+    _check_there(*(import_ or ()))
+    from segue.video.images import name_of_source
+
+    name = name_of_source(video)
     videos = _videos_of(video)
     folder = project or Path("segue-out") / (f"{name}.project" if videos is None else "")
     if videos is not None and (import_ or copy_to is not None):
@@ -305,12 +310,22 @@ def view(
         segue view results/highway --video highway/input --against highway/groundtruth
     """
     need_web()
-    _check_there(results, video, against)
+    _check_there(results, against)
+    if video is not None:
+        _check_source(video)
     from segue_web import server
     from segue_web.video import Video
     from segue_web.viewing import ViewBackend, video_of
 
     server.serve(ViewBackend(Video(video or video_of(results)), results, against, measure), port, browser)
+
+
+def _check_source(video: Path) -> None:
+    """See that a video is there, before PyTorch is imported; it may be a pattern of images."""
+    from segue.video.images import is_source
+
+    if not is_source(video):
+        raise SourceError(not_there(video))
 
 
 def _check_there(*places: Path | None) -> None:

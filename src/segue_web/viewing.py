@@ -21,6 +21,7 @@ from segue.masks import encode_rle
 from segue.metrics.foreground import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.naming import distinct_ends
+from segue.video.images import is_source
 from segue_web import messages
 from segue_web.colours import colour_of
 from segue_web.server import Backend
@@ -151,7 +152,7 @@ def video_of(results: Path) -> Path:
     if not isinstance(job, VideoJob) or job.source.place is None:
         raise SegueError(f"{results}: does not name its video; give --video")
     video = Path(job.source.place)
-    if not video.exists():
+    if not is_source(video):
         raise SegueError(f"{results}: is of {video}, which is not there; give --video")
     return video
 

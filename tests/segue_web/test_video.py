@@ -10,7 +10,9 @@ import pytest
 
 from segue.errors import SourceError
 from segue.video import frame_index, open_source
+from segue.video.images import write_image
 from segue_web.video import Video
+from tests.segue_web.conftest import ServeHere
 from tests.segue_web.videos import SAMPLE, numbered, write_video
 
 
@@ -95,3 +97,16 @@ def test_what_is_no_video_is_one_clear_line(tmp_path: Path, content: bytes) -> N
 
     with pytest.raises(SourceError, match=r"video\.mp4: [^\n]+$"):
         Video(path)
+
+
+def test_the_page_takes_a_pattern_of_images_as_other_commands_do(
+    serve_here: ServeHere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    for i, image in enumerate(numbered(3)):
+        write_image(folder / f"{i}.{'png' if i else 'jpg'}", image)
+    monkeypatch.chdir(tmp_path)
+    serve_here("annotate", "walk/*.png", "--device", "cpu")
+    assert [path.name for path in Path("segue-out").iterdir()] == ["walk.project"]
+    assert Video(Path("walk/*.png")).names == ("1", "2")

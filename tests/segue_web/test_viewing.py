@@ -14,6 +14,7 @@ from segue.masks import encode_objects, measure
 from segue.metrics.davis import DavisAccumulator
 from segue.naming import distinct_ends
 from segue.video.images import write_image
+from segue_web.video import Video
 from segue_web.viewing import (
     ForegroundComparison,
     MaskComparison,
@@ -103,6 +104,9 @@ def test_results_know_the_video_that_they_were_made_of(tmp_path: Path) -> None:
     for results, said in ((tmp_path / "nothing", "no such file"), (video, "does not name its video")):
         with pytest.raises(SegueError, match=said):
             video_of(results)
+    pattern = tmp_path / "vid*" / "*.png"
+    segue.foreground(pattern, model="difference").save(tmp_path / "of_pattern", formats=["png"])
+    assert Video(video_of(tmp_path / "of_pattern")).count == 2
     video.rename(tmp_path / "elsewhere")
     with pytest.raises(SegueError, match="--video"):
         video_of(out)

@@ -40,8 +40,9 @@ def test_a_folder_is_read_in_natural_order(folder: Path) -> None:
     assert (source.name, source.frame_count, source.size, source.fps) == ("walk", 4, (48, 64), 25.0)
 
 
-def test_a_pattern_selects_images(folder: Path) -> None:
-    source = open_source(f"{folder}/f1*.png")
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_pattern_selects_images(folder: Path, kind: type[str | Path]) -> None:
+    source = open_source(kind(f"{folder}/f1*.png"))
     assert source.names == ("f1", "f10", "f11")
     assert source.name == "walk"
 

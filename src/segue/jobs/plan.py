@@ -13,7 +13,7 @@ from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
 from segue.types import MaskPrompt
 from segue.video.addresses import is_address, is_url, unread_address
 from segue.video.event_rules import EventRules
-from segue.video.images import match_images
+from segue.video.images import is_source
 from segue.video.span import Span
 from segue.video.zones import Zone
 from segue.weights.available import check_available
@@ -43,7 +43,7 @@ def check_source(source: VideoSource) -> None:
     place = source.place
     if place and is_url(place) and not is_address(place):
         raise SourceError(unread_address(place))
-    if place and not (_is_there(place) or place.isdecimal() or match_images(place)):
+    if place and not (is_url(place) or place.isdecimal() or is_source(place)):
         raise SourceError(not_there(place))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,7 +21,7 @@ from PIL import ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from segue.errors import SourceError
-from segue.inputs import check_file, matching_paths, user_path
+from segue.inputs import check_file, exists, matching_paths, user_path
 from segue.masks.files import IMAGE_ERRORS, IMAGE_FORMATS, encode_png
 from segue.naming import first_few, is_hidden, natural_key
 from segue.notices import notice
@@ -110,7 +111,7 @@ def open_folder(folder: Path, fps: float | None) -> ImageReader:
     """The images of a folder; says which files beside them are left out."""
     kept, left = _kept_and_left(folder)
     _report_left(folder, kept, left)
-    return ImageReader(kept, folder.resolve().name, str(folder), fps)
+    return ImageReader(kept, name_of_source(folder), str(folder), fps)
 
 
 def _report_left(source: Path | str, kept: Sequence[Path], left: Sequence[Path]) -> None:
@@ -125,9 +126,23 @@ def open_pattern(pattern: str, fps: float | None) -> ImageReader:
     """The images that match a glob pattern, called by the last folder that the pattern names."""
     kept, left = _matched(pattern)
     _report_left(pattern, kept, left)
-    above = user_path(pattern).parents
+    return ImageReader(kept, name_of_source(Path(pattern)), pattern, fps)
+
+
+def name_of_source(path: Path) -> str:
+    """The name of the video that a file, a folder of images or a pattern is."""
+    if path.is_file():
+        return path.stem
+    if path.is_dir():
+        return path.resolve().name
+    above = user_path(path).parents
     named = next(folder for folder in above if folder.is_dir() or not glob.has_magic(folder.name))
-    return ImageReader(kept, named.name or "images", pattern, fps)
+    return named.name or "images"
+
+
+def is_source(place: str | Path) -> bool:
+    """Whether a file or folder is there, or images that match a pattern."""
+    return exists(Path(place)) or bool(match_images(os.fspath(place)))
 
 
 def match_images(pattern: str) -> list[Path]:

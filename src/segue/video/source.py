@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -456,14 +457,11 @@ def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: boo
         return NetworkReader(source, fps, reconnect)
     if isinstance(source, str) and not source:
         raise SourceError("source: an empty text; give a path, an address or a camera number")
-    if isinstance(source, str) and not exists(Path(source)):
-        if source.isdecimal():
-            number = whole_number(source)
-            if number is None:
-                raise SourceError(f"camera {source[:20]}: there is no such number")
-            return CameraReader(number, reconnect)
-        if any(sign in source for sign in "*?["):
-            return open_pattern(source, fps)
+    if isinstance(source, str) and not exists(Path(source)) and source.isdecimal():
+        number = whole_number(source)
+        if number is None:
+            raise SourceError(f"camera {source[:20]}: there is no such number")
+        return CameraReader(number, reconnect)
     if isinstance(source, str) and is_url(source):
         raise SourceError(unread_address(source))
     if isinstance(source, (str, Path)):
@@ -505,7 +503,7 @@ def open_reader(path: Path, fps: float | None = None, index: FrameIndex | None =
     """Open a file or a folder for reading in order or in any order.
 
     Args:
-        path: video file, animation, image file, or folder of images.
+        path: video file, animation, image file, folder of images, or pattern of their names.
         fps: frames a second of what has no clock.
         index: of a video file, as another reader of it made it.
 
@@ -516,6 +514,8 @@ def open_reader(path: Path, fps: float | None = None, index: FrameIndex | None =
         SourceError: there is nothing that can be read.
     """
     if not exists(path):
+        if glob.has_magic(str(path)):
+            return open_pattern(str(path), fps)
         raise SourceError(not_there(path))
     if path.is_dir():
         return open_folder(path, fps)
