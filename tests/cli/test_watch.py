@@ -210,6 +210,9 @@ def test_zones_that_are_drawn_on_the_page_are_saved_in_the_file_and_watched(
         ("[cameras.gate]\nsource = '0'\ncolour = 'red'", "camera gate: .*--colour"),
         ("[cameras.gate]\nsource = '0'\nzone = ['door']", "camera gate: .*door"),
         ("[cameras.gate]\nsource = '0'\nfps = 'fast'", "camera gate: .*--fps"),
+        ("[cameras.gate]\nsource = ''", "camera gate: source"),
+        ("[cameras.gate]\nsource = '0'\nnotify = 'ftp://broker/{name}'", "camera gate: notify"),
+        ("[cameras.gate]\nsource = '0'\nnotify = ''", "camera gate: notify"),
     ],
 )
 def test_a_file_that_means_nothing_is_refused_with_the_camera(

@@ -14,6 +14,7 @@ from segue.types import MaskPrompt
 from segue.video.addresses import is_address, is_url, unread_address
 from segue.video.event_rules import EventRules
 from segue.video.images import is_source
+from segue.video.notify import check_receiver
 from segue.video.span import Span
 from segue.video.zones import Zone
 from segue.weights.available import check_available
@@ -41,6 +42,8 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
 def check_source(source: VideoSource) -> None:
     """See that what a source names is there."""
     place = source.place
+    if place == "":
+        raise SourceError("source: an empty text; give a path, an address or a camera number")
     if place and is_url(place) and not is_address(place):
         raise SourceError(unread_address(place))
     if place and not (is_url(place) or place.isdecimal() or is_source(place)):
@@ -85,6 +88,8 @@ def _check_options(job: VideoJob) -> None:
         if job.name_events is not None:
             check_detector(job.name_events, None)
         rules_of(job)
+        if job.notify is not None:
+            check_receiver(job.notify)
     for name, text in named_files(job).items():
         if name not in NOT_READ and not _is_there(text):
             raise SourceError(f"{text}: no such file or folder, given as --{name.replace('_', '-')}")

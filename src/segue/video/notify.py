@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.client import HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -226,20 +227,27 @@ class Notifier:
         warnings.warn(f"{self._shown}: {text}", NotifyWarning, stacklevel=4)
 
 
-def _receiver(address: str) -> Receiver:
+def check_receiver(address: str) -> SplitResult:
+    """The parts of an address that messages can be sent to; raises SinkError for any other."""
     try:
         parts = urlsplit(address)
         known = bool(parts.hostname) and parts.port != 0
     except ValueError:
         known = False
-    if known and parts.scheme in ("http", "https"):
-        return HttpReceiver(parts)
-    if known and parts.scheme in ("mqtt", "mqtts") and _topic(parts):
-        return MqttReceiver(parts)
-    raise SinkError(
-        "notify: events are sent to an address http://HOST/..., https://HOST/..., mqtt://HOST/TOPIC "
-        "or mqtts://HOST/TOPIC"
-    )
+    by_mqtt = known and parts.scheme in ("mqtt", "mqtts") and bool(_topic(parts))
+    if not by_mqtt and not (known and parts.scheme in ("http", "https")):
+        raise SinkError(
+            "notify: events are sent to an address http://HOST/..., https://HOST/..., mqtt://HOST/TOPIC "
+            "or mqtts://HOST/TOPIC"
+        )
+    if by_mqtt and find_spec("paho") is None:
+        raise SinkError(f"notify: MQTT needs paho-mqtt: {install_command('mqtt')}")
+    return parts
+
+
+def _receiver(address: str) -> Receiver:
+    parts = check_receiver(address)
+    return HttpReceiver(parts) if parts.scheme in ("http", "https") else MqttReceiver(parts)
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -286,11 +294,9 @@ class MqttReceiver(Receiver):
     """
 
     def __init__(self, parts: SplitResult) -> None:
-        try:
-            from paho.mqtt.client import Client, MQTTv311
-            from paho.mqtt.enums import CallbackAPIVersion
-        except ImportError:
-            raise SinkError(f"notify: MQTT needs paho-mqtt: {install_command('mqtt')}") from None
+        from paho.mqtt.client import Client, MQTTv311
+        from paho.mqtt.enums import CallbackAPIVersion
+
         secure = parts.scheme == "mqtts"
         self.topic = self._topic = topic = _topic(parts)
         self._availability = f"{topic}/availability"
