@@ -8,9 +8,10 @@ upload waits unless it comes from pinned memory and is said to be ``non_blocking
 
 from __future__ import annotations
 
-import traceback
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +20,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 DEVICE = torch.device("lazy")
 """A type of device that PyTorch knows by name, and that no build runs on."""
@@ -145,7 +145,8 @@ def run(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         pinned: Tensor = args[0].clone()
         pinned.is_pinned_here = True  # type: ignore[attr-defined]
         return pinned
-    flat, spec = tree_flatten((tuple(args), kwargs))
+    flat: list[Any] = []
+    _each((args, *kwargs.values()), flat.append)
     tensors = [value for value in flat if isinstance(value, Tensor)]
     logical = [value for value in tensors if isinstance(value, LogicalTensor)]
     moved = next((value == DEVICE for value in flat if isinstance(value, torch.device)), None)
@@ -168,13 +169,11 @@ def run(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
             held.copy_(value)
         LogicalTensor.arriving.clear()
     own = {id(value.held): value for value in logical}
-    plain = [_plain(value) for value in flat]
-    plain_args, plain_kwargs = tree_unflatten(plain, spec)
-    result = func(*plain_args, **plain_kwargs)
+    result = func(*_each(args, _plain), **{key: _each(value, _plain) for key, value in kwargs.items()})
     if name == "copy_":
         return args[0]
     there = bool(logical) if moved is None else moved
-    if moves and moved is not None and any(result is value for value in plain):
+    if moves and moved is not None and any(result is _plain(value) for value in tensors):
         result = result.clone()
     if later:
         LogicalTensor.arriving.append((result, result.clone()))
@@ -183,9 +182,20 @@ def run(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         return result
     # Views of weights, which are no inference tensors, must be none either.
     with torch.inference_mode(False), torch.no_grad():
-        return tree_map_only(
-            Tensor, lambda value: own[id(value)] if id(value) in own else LogicalTensor(value), result
-        )
+        return _each(result, partial(_logical, own))
+
+
+def _logical(own: Mapping[int, LogicalTensor], value: Any) -> Any:
+    """A result on the device; an operation in place gives the very tensor that it changed."""
+    if not isinstance(value, Tensor):
+        return value
+    return own[id(value)] if id(value) in own else LogicalTensor(value)
+
+
+def _each(values: Any, change: Callable[[Any], Any]) -> Any:
+    """``change`` of each value in tuples and lists; PyTorch's own walk takes longer than most operations."""
+    kind = type(values)
+    return kind(_each(value, change) for value in values) if kind in (tuple, list) else change(values)
 
 
 def _plain(value: Any) -> Any:
@@ -209,10 +219,11 @@ def waits_for_device(name: str, tensors: Sequence[Tensor], moved: bool | None) -
 
 def caller() -> str:
     """The line of ours that an operation comes from."""
-    for frame in reversed(traceback.extract_stack()):
-        path = Path(frame.filename)
+    frame = sys._getframe()
+    while frame := frame.f_back:  # type: ignore[assignment]
+        path = Path(frame.f_code.co_filename)
         if "segue" in path.parts and "src" in path.parts:
-            return f"{path.name}:{frame.lineno} {frame.name}"
+            return f"{path.name}:{frame.f_lineno} {frame.f_code.co_name}"
     return "tests"
 
 

@@ -27,7 +27,7 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.datasets.isd import MOVING_BACKGROUND, IsdClip, open_isd
 from segue.masks.files import write_index_mask
 from segue.types import Image
-from segue_isd.textures import paint_textures
+from segue_isd.textures import Textures
 from segue_train.footage import object_ids
 from segue_train.scenery import clouds, procedural
 from segue_train.warp import Rng, log_uniform, picked, random_part
@@ -79,7 +79,7 @@ Source = Callable[[], Image]
 
 def _sources(rng: Rng, clips: Sequence[ForegroundSequence], free: Sequence[Image]) -> list[Source]:
     """What backdrops and textures are taken from: rooms, free images and paint."""
-    textures = paint_textures(rng)
+    textures = Textures(rng)
     names = sorted(textures)
 
     def room() -> Image:

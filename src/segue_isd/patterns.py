@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -25,12 +26,18 @@ V, U = np.mgrid[:SIDE, :SIDE].astype(np.float32) / np.float32(SIDE)
 
 def noise(rng: np.random.Generator, power: float, stretch: tuple[float, float] = (1, 1)) -> Field:
     """Noise (SIDE, SIDE) of deviation 1 that joins at the borders; amplitude is frequency to ``power``."""
-    v, u = np.fft.fftfreq(SIDE)[:, None] * stretch[0], np.fft.rfftfreq(SIDE) * stretch[1]
-    strength = (np.hypot(v, u) + 1.0 / SIDE) ** -power
-    strength[0, 0] = 0
-    spectrum = np.fft.rfft2(rng.standard_normal((SIDE, SIDE))) * strength
+    spectrum = np.fft.rfft2(rng.standard_normal((SIDE, SIDE))) * _strength(power, *stretch)
     field = np.fft.irfft2(spectrum, (SIDE, SIDE))
     return np.asarray(field / field.std(), np.float32)
+
+
+@lru_cache(maxsize=64)
+def _strength(power: float, down: float, across: float) -> npt.NDArray[np.float64]:
+    """Amplitudes of the frequencies of :func:`noise`, (SIDE, SIDE / 2 + 1)."""
+    v, u = np.fft.fftfreq(SIDE)[:, None] * down, np.fft.rfftfreq(SIDE) * across
+    strength: npt.NDArray[np.float64] = (np.hypot(v, u) + 1.0 / SIDE) ** -power
+    strength[0, 0] = 0
+    return strength
 
 
 def grey(field: npt.NDArray[np.floating[Any]]) -> Pattern:

@@ -20,7 +20,7 @@ from segue_isd.patterns import Texture
 from segue_isd.rooms import Room, darken, furnish
 from segue_isd.sensor import SensorPlan, draw_sensor
 from segue_isd.templates import TEMPLATES
-from segue_isd.textures import paint_textures
+from segue_isd.textures import Textures
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,7 @@ def build_scene(
         "distortion": camera.bend > 0,
     }
     tags |= {name for name, holds in traits.items() if holds}
-    textures = paint_textures(for_textures)
-    stage = Stage(room.parts, textures, lighting, room.size, room.mirror, camera.kind == "static")
+    stage = Stage(room.parts, Textures(for_textures), lighting, room.size, room.mirror, camera.kind == "static")
     return Scene(
         seed=seed,
         size=size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,15 +13,31 @@ from segue_isd import patterns
 from segue_isd.patterns import SIDE, Painter, Pattern, Texture, U, V, cells, grey, noise, tinted
 
 
-def paint_textures(rng: np.random.Generator) -> dict[str, Texture]:
-    """Paint all textures. Returns (SIDE, SIDE, 4), uint8, RGBA, by name."""
-    children = rng.spawn(len(_PAINTERS))
-    textures = {}
-    for child, (name, painter) in zip(children, _PAINTERS.items(), strict=True):
-        colour = np.clip(painter(child) * 255, 0, 255).astype(np.uint8)
-        textures[name] = np.dstack([colour, np.full((SIDE, SIDE), 255, np.uint8)])
-    textures["leaves"] = _leaves(rng.spawn(1)[0])
-    return textures
+class Textures(Mapping[str, Texture]):
+    """The textures of a scene by name, (SIDE, SIDE, 4), uint8, RGBA; each is painted when it is first read."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rngs = dict(zip(_PAINTERS, rng.spawn(len(_PAINTERS)), strict=True))
+        self._rngs["leaves"] = rng.spawn(1)[0]
+        self._painted: dict[str, Texture] = {}
+
+    def __getitem__(self, name: str) -> Texture:
+        if name not in self._painted:
+            self._painted[name] = self._paint(name, self._rngs[name])
+        return self._painted[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rngs)
+
+    def __len__(self) -> int:
+        return len(self._rngs)
+
+    @staticmethod
+    def _paint(name: str, rng: np.random.Generator) -> Texture:
+        if name == "leaves":
+            return _leaves(rng)
+        colour = np.clip(_PAINTERS[name](rng) * 255, 0, 255).astype(np.uint8)
+        return np.dstack([colour, np.full((SIDE, SIDE), 255, np.uint8)])
 
 
 def _rough(level: float, *waves: tuple[Any, ...]) -> Painter:

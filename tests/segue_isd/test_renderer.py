@@ -14,7 +14,7 @@ from segue_isd.maps import Maps, labels
 from segue_isd.parts import Part, Shape, Surface, box, chained, placed, scaled
 from segue_isd.renderer import Renderer
 from segue_isd.scene import Moment, Stage
-from segue_isd.textures import paint_textures
+from segue_isd.textures import Textures
 from tests.segue_isd.rays import cast, pixel_rays
 
 pytestmark = pytest.mark.usefixtures("opengl")
@@ -49,7 +49,7 @@ def _things() -> list[Part]:
 
 
 def _stage(parts: list[Part], mirror: np.ndarray | None = None, still_camera: bool = True) -> Stage:
-    textures = paint_textures(np.random.default_rng(0))
+    textures = Textures(np.random.default_rng(0))
     return Stage(parts, textures, LIGHTING, np.array([4.0, 4.0, 3.0]), mirror, still_camera)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from segue.cache import cache_folder
 from segue.errors import CheckpointError, DownloadError
@@ -30,6 +31,29 @@ from segue.weights.checkpoint import match, read_checkpoint, read_options, write
 from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock, own_file
 
 _KEPT: ContextVar[dict[Hashable, Any] | None] = ContextVar("kept", default=None)
+
+
+_RANDOM = {
+    nn.init.kaiming_uniform_,
+    nn.init.normal_,
+    nn.init.uniform_,
+    torch.Tensor.normal_,
+    torch.Tensor.uniform_,
+}
+"""What fills the weights of a new network; the other functions of ``torch.nn.init`` call these."""
+
+
+class Unfilled(TorchFunctionMode):
+    """While it is active, weights of new networks are zero; random ones take most of the time to build one."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if func not in _RANDOM:
+            return func(*args, **named)
+        with torch.no_grad():
+            return (args[0] if args else named["tensor"]).zero_()
 
 
 @contextmanager
@@ -149,7 +173,7 @@ def _filled(entry: Entry, path: Path) -> nn.Module:
         raise CheckpointError(f"{path}: holds weights of {other.name}, not of {entry.name}")
     options = read_options(path, checkpoint.metadata)
     try:
-        with torch.random.fork_rng(devices=[]):  # the first weights are random, and replaced
+        with torch.random.fork_rng(devices=[]), Unfilled():  # the file has all weights
             network: nn.Module = entry.build(**options)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {entry.name} cannot be built as this file asks: {error}") from error
@@ -182,7 +206,9 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
         known = ", ".join(entry.name for entry in MODELS if entry.signature)
         some = ", ".join(list(tensors)[:3])
         raise CheckpointError(f"{source}: weights of none of {known}; its names begin with {some}")
-    matched = match(Path(source), entry.renamed(tensors), entry.build().state_dict())
+    with Unfilled():
+        shapes = entry.build().state_dict()
+    matched = match(Path(source), entry.renamed(tensors), shapes)
     write_checkpoint(target, matched, {"network": entry.name, "source_sha256": sha256(source)})
     return entry
 
