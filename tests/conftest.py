@@ -6,20 +6,24 @@ import gc
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import settings
 
 from segue.models.cutie import Cutie
 from segue.models.sam2 import SAM2
+from segue.models.seqformer import SeqFormer
 from segue.models.stcn import STCN
 from segue.models.stm import STM
 from segue.models.xmem import XMem
+from segue.weights import prepare
 from tests.batch.here import WorkersHere
 from tests.cli.running import Command, command_in
-from tests.fill import fill
+from tests.fill import fill, fill_plainly
 from tests.golden_arrays import Golden, best_golden
 
 # A busy machine is no defect, and a failure must come back when the tests are run again.
@@ -75,49 +79,54 @@ def golden() -> Callable[[str], Golden]:
     return best_golden
 
 
+def golden_network(build: Callable[[], Any], topic: str) -> Iterator[Any]:
+    """A network with the golden weights, in evaluation mode.
+
+    Preparing a network for inference takes longer than most sessions of a test: it is kept for all of them.
+    """
+    network = fill(build, topic)
+    kept = prepare(network, device="cpu")
+    yield network
+    del kept
+
+
 @pytest.fixture(scope="session")
-def stcn_network() -> STCN:
+def stcn_network() -> Iterator[STCN]:
     """STCN with the golden weights, in evaluation mode; do not change it."""
-    network = STCN()
-    fill(network, "stcn")
-    return network
+    yield from golden_network(STCN, "stcn")
 
 
 @pytest.fixture(scope="session")
-def stm_network() -> STM:
+def stm_network() -> Iterator[STM]:
     """STM with the golden weights, in evaluation mode; do not change it."""
-    network = STM()
-    fill(network, "stm")
-    return network
+    yield from golden_network(STM, "stm")
 
 
 @pytest.fixture(scope="session")
-def xmem_network() -> XMem:
+def xmem_network() -> Iterator[XMem]:
     """XMem with the golden weights, in evaluation mode; do not change it."""
-    network = XMem()
-    fill(network, "xmem")
-    return network
+    yield from golden_network(XMem, "xmem")
 
 
 @pytest.fixture(scope="session")
-def cutie_network() -> Cutie:
+def cutie_network() -> Iterator[Cutie]:
     """Cutie base with the golden weights, in evaluation mode; do not change it."""
-    network = Cutie()
-    fill(network, "cutie")
-    return network
+    yield from golden_network(Cutie, "cutie")
 
 
 @pytest.fixture(scope="session")
-def cutie_small_network() -> Cutie:
+def cutie_small_network() -> Iterator[Cutie]:
     """Cutie small with the golden weights, in evaluation mode; do not change it."""
-    network = Cutie("small")
-    fill(network, "cutie-small")
-    return network
+    yield from golden_network(partial(Cutie, "small"), "cutie-small")
 
 
 @pytest.fixture(scope="session")
-def sam2_network() -> SAM2:
+def seqformer_network() -> SeqFormer:
+    """SeqFormer with ResNet-50 and the golden weights, in evaluation mode; do not change it."""
+    return cast(SeqFormer, fill_plainly(lambda: SeqFormer("r50")))
+
+
+@pytest.fixture(scope="session")
+def sam2_network() -> Iterator[SAM2]:
     """SAM 2.1 tiny with the golden weights, in evaluation mode; do not change it."""
-    network = SAM2("tiny")
-    fill(network, "sam2")
-    return network
+    yield from golden_network(partial(SAM2, "tiny"), "sam2")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+
+from segue.weights.loading import Unfilled
 
 CUTIE_SCALES = (
     ("mask_encoder.layer*.bn2.weight", 0.25),
@@ -147,16 +150,25 @@ CONSTANTS = ("mean", "std", "inv_freq")
 """Buffers that keep their true values."""
 
 
-def fill(network: nn.Module, topic: str) -> nn.Module:
+def built(network: nn.Module | Callable[[], nn.Module]) -> nn.Module:
+    """The network, or the one that is built, without the random weights that would be replaced."""
+    if isinstance(network, nn.Module):
+        return network
+    with Unfilled():
+        return network()
+
+
+def fill(network: nn.Module | Callable[[], nn.Module], topic: str) -> nn.Module:
     """Fill ``network`` in place with the golden weights of ``topic`` and put it in evaluation mode.
 
     Args:
-        network: a network whose state-dict names are the official ones.
+        network: a network whose state-dict names are the official ones, or what builds it.
         topic: one of ``SCALES``.
 
     Returns:
         The same network.
     """
+    network = built(network)
     for name, tensor in network.state_dict().items():
         if name.rsplit(".", 1)[-1] in CONSTANTS:
             continue
@@ -167,19 +179,20 @@ def fill(network: nn.Module, topic: str) -> nn.Module:
     return network.eval()
 
 
-def fill_plainly(network: nn.Module, prefix: str = "") -> nn.Module:
+def fill_plainly(network: nn.Module | Callable[[], nn.Module], prefix: str = "") -> nn.Module:
     """Fill ``network`` in place by the rule alone, as the golden files of instance segmentation were.
 
     Integer buffers keep their values, and tensors that are in the file twice take the value of their first
     name.
 
     Args:
-        network: a network whose state-dict names, after ``prefix``, are the official ones.
+        network: a network whose state-dict names, after ``prefix``, are the official ones, or what builds it.
         prefix: what the official names have in front.
 
     Returns:
         The same network, in evaluation mode.
     """
+    network = built(network)
     for name, tensor in network.state_dict().items():
         official = (prefix + name).replace("detr.transformer.decoder.bbox_embed", "detr.bbox_embed")
         if tensor.is_floating_point():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 from segue.batch import Task
+from tests.cli.forked import run_forked
 from tests.video.making import write_video
 
 Batch = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -75,8 +75,7 @@ def batch(tmp_path: Path) -> Batch:
     """Runs the command in an empty folder."""
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-m", "segue", "batch", *map(str, arguments)]
-        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+        return run_forked("batch", *arguments, folder=tmp_path)
 
     return run
 

@@ -37,7 +37,7 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def deeplab(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    network = fill_plainly(DeepLabV3())
+    network = fill_plainly(DeepLabV3)
     state = network.state_dict()
     # One class wins everywhere: a person as large as the image.
     state["logits.weight"].zero_()
@@ -72,7 +72,7 @@ def test_a_image_gives_a_table_a_mask_and_a_drawing(
 def test_discovery_draws_patches_or_edges(
     command: Command, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = fill_plainly(DINO(64, depth=1))
+    network = fill_plainly(lambda: DINO(64, depth=1))
     monkeypatch.setattr("segue.sessions.detecting.load", lambda name, weights=None: network)
     (tmp_path / "dino").write_bytes(b"")
     areas = []

@@ -38,7 +38,7 @@ def bundled() -> None:
 @pytest.fixture(scope="module")
 def deeplab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights to which every image is one person."""
-    state = fill_plainly(DeepLabV3()).state_dict()
+    state = fill_plainly(DeepLabV3).state_dict()
     state["logits.weight"].zero_()
     state["logits.bias"].zero_()[VOC_NAMES.index("person")] = 4.0
     path = tmp_path_factory.mktemp("weights") / "deeplab.safetensors"

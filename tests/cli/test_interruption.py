@@ -310,10 +310,19 @@ main()
 """
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("module", ["segue.cli", "segue.cli.main", "segue.cli.running"])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("segue.cli", "SIGTERM"),
+        ("segue.cli.main", "SIGINT"),
+        ("segue.cli.running", "SIGTERM"),
+        pytest.param("segue.cli", "SIGINT", marks=pytest.mark.slow),
+        pytest.param("segue.cli.main", "SIGTERM", marks=pytest.mark.slow),
+        pytest.param("segue.cli.running", "SIGINT", marks=pytest.mark.slow),
+    ],
+)
 def test_a_command_that_is_to_end_while_it_is_loaded_ends_with_130(
-    name: str, module: str, tmp_path: Path
+    module: str, name: str, tmp_path: Path
 ) -> None:
     given = (sys.executable, "-c", ASKED_WHILE_IT_LOADS, name, module)
     ran = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ import pytest
 from PIL import Image
 
 import segue
+from tests.cli.forked import run_forked
 
 PAGE = Path(segue.__file__).parents[2] / "docs" / "plugins.md"
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the docs are not beside the package")
@@ -37,12 +35,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(site: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
-    asked = [sys.executable, "-m", "segue", *map(str, words)]
-    return subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
-
-
 def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -> None:
     mask = np.zeros((48, 64), np.uint8)
     mask[10:30, 20:40] = 1
@@ -51,21 +43,21 @@ def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -
             path = tmp_path / "data" / "walk" / name / f"{t:05d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(shown.astype(np.uint8)).save(path)
-    ran = run(
-        site, "track", tmp_path / "data/walk/images", "--auto", "--with", "brightest", "--device", "cpu",
-        "--format", "png,areas", "--output", tmp_path / "out",
+    ran = run_forked(
+        "track", tmp_path / "data/walk/images", "--auto", "--with", "brightest", "--device", "cpu",
+        "--format", "png,areas", "--output", tmp_path / "out", site=site,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     lines = (tmp_path / "out" / "areas.csv").read_text().splitlines()
     assert lines[0] == "0,1,400"
     assert len(lines) == 3
-    checked = run(site, "data", "check", tmp_path / "data", "--kind", "outlines")
+    checked = run_forked("data", "check", tmp_path / "data", "--kind", "outlines", site=site)
     assert checked.returncode == 0, checked.stderr
     assert "walk\t3\t3" in checked.stdout
     image = tmp_path / "data/walk/images/00000.png"
-    assert run(site, "brightness", image).stdout == "400\n"
-    assert run(site, "brightness", image, "--limit", 241).stdout == "0\n"
-    assert run(site, "brightness", image, "--limit", 256).returncode == 2
+    assert run_forked("brightness", image, site=site).stdout == "400\n"
+    assert run_forked("brightness", image, "--limit", 241, site=site).stdout == "0\n"
+    assert run_forked("brightness", image, "--limit", 256, site=site).returncode == 2
 
 
 @pytest.mark.parametrize(("name", "most"), [("network", 40), ("detector", 13), ("sink", 12), ("data", 12)])

@@ -185,7 +185,7 @@ def _compare(network: Any, folder: Path, about: dict[str, Any], height: int, wid
 
 @pytest.mark.slow
 def test_the_tracker_gives_the_masks_of_stcn(tmp_path: Path) -> None:
-    network = fill(STCN(), "stcn")
+    network = fill(STCN, "stcn")
     export_onnx(network, tmp_path)
     frames, masks = clip(5, 8, 100, 120, 2)  # padded, and two frames become memory
     tracker, session = follow.Tracker(tmp_path), TrackSession(network, device="cpu")

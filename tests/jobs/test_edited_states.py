@@ -7,6 +7,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,9 @@ def places(values: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
             yield from places(value, (*path, key))
 
 
-def changed(values: dict[str, Any], path: tuple[Any, ...], change: Any) -> dict[str, Any]:
-    tree: Any = copy.deepcopy(values)
+def with_value(state: SessionState, path: tuple[Any, ...], change: Any) -> SessionState:
+    """The state with another value at a place."""
+    tree: Any = copy.deepcopy(state.values)
     inner = tree
     for key in path[:-1]:
         inner = inner[key]
@@ -105,22 +107,22 @@ def changed(values: dict[str, Any], path: tuple[Any, ...], change: Any) -> dict[
         del inner[path[-1]]
     else:
         inner[path[-1]] = change
-    return tree  # type: ignore[no-any-return]
+    return replace(state, values=tree)
 
 
-def tensors_changed(state: SessionState, seed: int) -> Iterator[SessionState]:
-    """Each tensor in turn as another one: empty, of another size or type, removed, or with NaN."""
-    for number, (name, tensor) in enumerate(sorted(state.tensors.items())):
-        others = (
-            tensor.reshape(-1)[:0],
-            torch.zeros(3),
-            tensor.to(torch.int8),
-            torch.full(tensor.shape, math.nan),
-            None,
-        )
-        other = others[(number + seed) % len(others)]
-        rest = {key: value for key, value in state.tensors.items() if key != name}
-        yield replace(state, tensors=rest if other is None else {**rest, name: other})
+def with_tensor(state: SessionState, name: str, kind: int) -> SessionState:
+    """The state with another tensor of a name: empty, of another size or type, with NaN, or removed."""
+    tensor = state.tensors[name]
+    others = (
+        tensor.reshape(-1)[:0],
+        torch.zeros(3),
+        tensor.to(torch.int8),
+        torch.full(tensor.shape, math.nan),
+        None,
+    )
+    rest = {key: value for key, value in state.tensors.items() if key != name}
+    other = others[kind]
+    return replace(state, tensors=rest if other is None else {**rest, name: other})
 
 
 KINDS = {
@@ -156,18 +158,16 @@ def test_a_state_with_any_other_value_is_taken_or_refused(
     state = SessionState.load(masks / name)
     if name == FIRST_PASS:
         (masks / STATE).unlink(missing_ok=True)
-    edited = [
-        replace(state, values=changed(state.values, path, change))
-        for path in places(state.values)
-        for change in CHANGES
+    edited: list[Callable[[], SessionState]] = [
+        partial(with_value, state, path, change) for path in places(state.values) for change in CHANGES
     ]
-    edited += [each for seed in range(5) for each in tensors_changed(state, seed)]
+    edited += [partial(with_tensor, state, name, kind) for kind in range(5) for name in sorted(state.tensors)]
     chosen = np.random.default_rng(0).permutation(len(edited))[:most]
     refusals = []
     for number in chosen:
         folder = tmp_path / f"edited-{number}"
         shutil.copytree(tmp_path / "begun", folder)
-        edited[number].save(folder / "masks" / name)
+        edited[number]().save(folder / "masks" / name)
         try:
             run_open(open_job(make(images, folder, True).model_copy(update=objects)))
         except SegueError as error:

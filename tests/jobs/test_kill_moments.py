@@ -17,7 +17,7 @@ from tests.kills import dies_at, every_kill
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child process")
 
-IMAGES = np.random.default_rng(4).integers(0, 256, (8, 8, 12, 3)).astype(np.uint8)
+IMAGES = np.random.default_rng(4).integers(0, 256, (5, 8, 12, 3)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("later", [9, pytest.param(1, marks=pytest.mark.slow)])

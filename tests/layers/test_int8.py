@@ -17,7 +17,7 @@ from segue.layers.activated import Activation
 from segue.layers.fused import FusedConv2d
 from segue.layers.int8 import RELU6_SCALE, FineInt8Conv2d, Int8Conv2d, quantize, use_int8
 from segue.layers.mobilenet import InvertedResidual, MobileNetV2Trunk
-from segue.layers.running import has_int8, inference_copy
+from segue.layers.running import choose_precision, has_int8, inference_copy
 from segue.models.xmem import XMem
 from segue.sessions import TrackSession
 from segue.weights import Prepared, prepare
@@ -169,12 +169,11 @@ def test_parts_are_named_by_their_path() -> None:
 
 def test_a_published_network_is_rounded_where_a_program_says_so(xmem_network: XMem) -> None:
     network, (frames, masks) = deepcopy(xmem_network), clip(11, 3, 64, 96, 2)
-    plain: Prepared[XMem] = prepare(network, device="cpu", fast=True)
-    assert plain.precision != torch.int8
+    assert choose_precision(network, CPU, fast=True) != torch.int8
     network.int8_parts = ("key_encoder", "key_proj", "value_encoder", "decoder")  # type: ignore[assignment]
     rounded: Prepared[XMem] = prepare(network, device="cpu", fast=True)
     assert rounded.precision == torch.int8
-    sessions = [TrackSession(each) for each in (prepare(network, device="cpu"), rounded)]
+    sessions = [TrackSession(each) for each in (prepare(xmem_network, device="cpu"), rounded)]
     for number, frame in enumerate(frames):
         exact, found = (session.step(frame, None if number else masks[0]) for session in sessions)
         assert np.abs(exact.probabilities - found.probabilities).mean() < 0.05  # as measured: 0.03

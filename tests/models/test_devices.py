@@ -55,8 +55,8 @@ TRACKERS = {
 
 FOREGROUND: dict[str, Callable[[], Any] | None] = {
     "mustan-lite": None,
-    "mustan1": MUSTAN1,
-    "mustan2": MUSTAN2,
+    "mustan1": partial(MUSTAN1, width=0.25),
+    "mustan2": partial(MUSTAN2, width=0.25),
     "fgsegnet": FgSegNetV2,
 }
 
@@ -198,9 +198,9 @@ def detector(name: str, device: torch.device) -> Any:
     """A detector with random weights on a device."""
     torch.manual_seed(1)
     if name == "deeplab":
-        return SemanticDetector(fill_plainly(DeepLabV3()), Rules(0.0, max_objects=3), device)
+        return SemanticDetector(fill_plainly(DeepLabV3), Rules(0.0, max_objects=3), device)
     if name == "dino":
-        return DiscoveryDetector(fill_plainly(DINO(64, depth=2)), refine="none", device=device)
+        return DiscoveryDetector(fill_plainly(lambda: DINO(64, depth=2)), refine="none", device=device)
     network: Any = PointRend(0.001, 64) if name == "pointrend" else MaskRCNN(1, 0.001, short_side=64)
     if name == "maskrcnn":  # random weights find nothing: each proposal becomes an object that fills its box
         heads = network.roi_heads

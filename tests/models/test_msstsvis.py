@@ -47,7 +47,7 @@ def test_names_and_shapes_are_those_of_the_release() -> None:
 
 def test_a_clip_gives_the_numbers_of_the_release(golden: GoldenReader) -> None:
     expected = golden("msstsvis_release_r50_forward")
-    network = fill_plainly(ReleasedMSSTSVIS())
+    network = fill_plainly(ReleasedMSSTSVIS)
     assert isinstance(network, SeqFormer)
     with torch.inference_mode():
         memory = network.encode(to_frames(expected["image_u8"]))
@@ -62,7 +62,7 @@ def test_the_discriminator_is_that_of_the_release() -> None:
     golden = best_golden("msstsvis_units")
     image, mask, *levels = (torch.from_numpy(golden[name]) for name in ("img", "mask", "f0", "f1", "f2"))
     with torch.inference_mode():
-        golden.check("disc_out", fill_plainly(Discriminator())(image, mask, levels).sigmoid())
+        golden.check("disc_out", fill_plainly(Discriminator)(image, mask, levels).sigmoid())
 
 
 def test_temporal_attention_is_that_of_the_release() -> None:

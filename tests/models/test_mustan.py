@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -20,21 +22,15 @@ CONTRACTS = Path(__file__).parent.parent / "contracts"
 
 GoldenReader = Callable[[str], Golden]
 
-"""Parameters of ResNet-18 without its classifier."""
-
 
 @pytest.fixture(scope="module")
 def mustan1() -> MUSTAN1:
-    network = MUSTAN1()
-    fill(network, "mustan")
-    return network
+    return cast(MUSTAN1, fill(MUSTAN1, "mustan"))
 
 
 @pytest.fixture(scope="module")
 def mustan2() -> MUSTAN2:
-    network = MUSTAN2()
-    fill(network, "mustan")
-    return network
+    return cast(MUSTAN2, fill(MUSTAN2, "mustan"))
 
 
 def frames_of(expected: Golden) -> Tensor:
@@ -72,17 +68,18 @@ def test_units_give_the_golden_numbers(mustan1: MUSTAN1, mustan2: MUSTAN2, golde
         expected.check("frm0", mustan1.frm[0](f2, [f2, 0.5 * f2, 0.2 * f2]))
 
 
+one, two = partial(MUSTAN1, width=0.25), partial(MUSTAN2, width=0.25)
 VARIANTS: dict[str, Callable[[], WindowNetwork]] = {
-    "mustan1": MUSTAN1,
-    "mustan1, early, with background": lambda: MUSTAN1(context="early", background=True),
-    "mustan1, five causal frames, background, concat": lambda: MUSTAN1(
-        5, causal=True, background=True, frm="concat"
+    "mustan1": one,
+    "mustan1, early, with background": partial(one, context="early", background=True),
+    "mustan1, five causal frames, background, concat": partial(
+        one, 5, causal=True, background=True, frm="concat"
     ),
-    "mustan2, five frames": lambda: MUSTAN2(5),
-    "mustan2, causal, with background": lambda: MUSTAN2(causal=True, background=True),
-    "mustan2, shared encoder, with background": lambda: MUSTAN2(share_encoders=True, background=True),
-    "mustan2, shared encoder, concat": lambda: MUSTAN2(share_encoders=True, frm="concat"),
-    "mustan2, no context": lambda: MUSTAN2(frm="none"),
+    "mustan2, five frames": partial(two, 5),
+    "mustan2, causal, with background": partial(two, causal=True, background=True),
+    "mustan2, shared encoder, with background": partial(two, share_encoders=True, background=True),
+    "mustan2, shared encoder, concat": partial(two, share_encoders=True, frm="concat"),
+    "mustan2, no context": partial(two, frm="none"),
 }
 
 
@@ -122,8 +119,8 @@ def stream(network: ForegroundNetwork, video: Tensor, scene: Tensor | None) -> I
             yield network.decode(kept[t, network.current], context, background, (32, 40))
 
 
-@pytest.mark.parametrize("build", [MUSTAN1, MUSTAN2])
-def test_depth_starts_as_if_it_were_not_there(build: type[MUSTAN1] | type[MUSTAN2]) -> None:
+@pytest.mark.parametrize("build", [one, two])
+def test_depth_starts_as_if_it_were_not_there(build: Callable[..., MUSTAN1 | MUSTAN2]) -> None:
     torch.manual_seed(0)
     network = build(depth_channels=1).eval()
     window, depth = torch.rand(1, 3, 3, 32, 32), torch.rand(1, 1, 32, 32)
@@ -184,7 +181,7 @@ def test_inputs_that_were_not_asked_for_are_refused(
 
 def test_a_network_with_background_wants_one(mustan2: MUSTAN2) -> None:
     torch.manual_seed(0)
-    network = MUSTAN2(background=True, share_encoders=True).eval()
+    network = two(background=True, share_encoders=True).eval()
     with pytest.raises(ValueError, match="takes a background"):
         network(**inputs())
     features: Sequence[Features] = [mustan2.encode(torch.zeros(1, 3, 32, 32), "past")]

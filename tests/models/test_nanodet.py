@@ -43,7 +43,7 @@ def test_levels_outputs_and_boxes_are_those_of_the_release(
     golden: Reader, trained: NanoDetPlus, weights: str
 ) -> None:
     expected = golden("nanodet_plus_m")
-    network = trained if weights == "real" else cast(NanoDetPlus, fill(NanoDetPlus(), "nanodet"))
+    network = trained if weights == "real" else cast(NanoDetPlus, fill(NanoDetPlus, "nanodet"))
     image = expected["small_bgr"][..., ::-1]
     trunk = network.backbone(prepare(image, (64, 96)))
     levels = network.fpn(trunk)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,6 +24,7 @@ from segue.prompts import ImagePrompts, find_prompter
 from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, Entry, register
 from segue.sessions import SessionState, TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
+from tests.cli.forked import run_forked
 from tests.cli.running import Command, command_in
 from tests.segue_train.instance_sets import save_ytvis
 
@@ -247,7 +246,7 @@ def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_p
         "compare", tmp_path / "results", tmp_path / "results", "--data", root, "--dataset", "squares"
     )
     assert compared.code == 0, compared.err
-    scored = run_alone("eval", "squares", *arguments)
+    scored = run_forked("eval", "squares", *arguments)
     assert scored.returncode == 0, scored.stderr
     assert "F" in scored.stdout
 
@@ -264,10 +263,10 @@ def test_videos_with_masks_are_run_and_scored_and_trained_on(command: Command, t
         for t, shown in enumerate(values):
             Image.fromarray(shown).save(root / "walk" / name / f"{t:05d}.png")
     out = tmp_path / "out"
-    ended = run_alone("run", "outlines", root, "--model", "colour-memory", "--workers", 1, "-q", "-o", out)
+    ended = run_forked("run", "outlines", root, "--model", "colour-memory", "--workers", 1, "-q", "-o", out)
     assert ended.returncode == 0, ended.stderr
     assert np.array_equal(masks_of(out / "walk"), TRUE)
-    scored = run_alone("eval", "outlines", out, "--data", root, "--json", tmp_path / "scores.json")
+    scored = run_forked("eval", "outlines", out, "--data", root, "--json", tmp_path / "scores.json")
     assert scored.returncode == 0, scored.stderr
     assert json.loads((tmp_path / "scores.json").read_text())["global"]["J&F-Mean"] == 1.0
 
@@ -341,7 +340,7 @@ def test_videos_with_instances_are_scored_as_youtube_vis(tmp_path: Path) -> None
     names = ("video_id", "category_id", "segmentations")
     found = [{"score": 1.0} | {name: label[name] for name in names} for label in labels]
     (tmp_path / "results.json").write_text(json.dumps(found))
-    scored = run_alone("eval", "clips", tmp_path / "results.json", "--data", root)
+    scored = run_forked("eval", "clips", tmp_path / "results.json", "--data", root)
     assert scored.returncode == 0, scored.stderr
     assert "AP" in scored.stdout
     assert protocol_of("clips").command == "instances"
@@ -378,17 +377,11 @@ def test_a_decorator_adds_a_network_with_several_weight_files(
         segue.load("bright-too.dusk")
 
 
-def test_a_command_is_listed_and_runs() -> None:
-    listed = run_alone("--help")
+def test_a_command_is_listed_and_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    listed = run_forked("--help")
     assert "Blobs of one colour." in listed.stdout
-    assert run_alone("blobs", "3").stdout == "ooo\n"
-
-
-def run_alone(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own, which finds the package on its path."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"}
-    asked = [sys.executable, "-m", "segue", *map(str, arguments)]
-    return subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    assert run_forked("blobs", "3").stdout == "ooo\n"
 
 
 def test_a_broken_entry_is_reported_where_it_is_asked_for_and_warned_of_in_lists() -> None:

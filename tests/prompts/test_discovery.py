@@ -35,7 +35,7 @@ def selection(shared: Path) -> Golden:
 
 @pytest.fixture(scope="module")
 def dino() -> DINO:
-    network = fill_plainly(DINO())
+    network = fill_plainly(DINO)
     assert isinstance(network, DINO)
     return network
 

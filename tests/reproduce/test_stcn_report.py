@@ -71,7 +71,7 @@ def test_sources_without_weights_say_what_brings_them(
 
 def test_a_weight_file_makes_its_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
-    save_file(fill_plainly(DeepLabV3()).state_dict(), tmp_path / "deeplab.safetensors")
+    save_file(fill_plainly(DeepLabV3).state_dict(), tmp_path / "deeplab.safetensors")
     source = first_frame("DeepLabV3", "masks", {"deeplab": tmp_path / "deeplab.safetensors"}, "cpu")
     assert source(START).shape == (48, 64)
     with pytest.raises(CheckpointError, match="there_is_none"):

@@ -72,7 +72,7 @@ def test_losses_and_their_gradients_are_the_published_ones(units: Golden) -> Non
 
 def test_a_training_step_gives_the_published_losses_and_gradients(golden: GoldenReader) -> None:
     expected = golden("seqformer_r50_train")
-    network = fill_plainly(SeqFormer("r50"))
+    network = fill_plainly(lambda: SeqFormer("r50"))
     assert isinstance(network, SeqFormer)
     images = tensor(expected, "image0_u8").float().permute(0, 3, 1, 2)[None] / 255
     height, width = (int(side) for side in expected["padded_size"])

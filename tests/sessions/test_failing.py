@@ -32,7 +32,7 @@ from tests.sessions.test_two_passes import passes, waits_and_leaves
 from tests.sessions.tiny_foreground import TinyForeground
 
 FRAMES, MASKS = clip(5, 8, 48, 64, 3)
-FAILURES = 6
+FAILURES = 4
 """Failures of each frame, at operations all over it."""
 
 
@@ -145,7 +145,7 @@ def test_instances_of_windows_are_the_same_after_failures() -> None:
     )
 
 
-@pytest.mark.parametrize("lookahead", [0, 1])
+@pytest.mark.parametrize("lookahead", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_objects_that_are_found_are_the_same_after_failures(lookahead: int) -> None:
     network = lively_lite()
     detector = ScriptedDetector({t: MASKS[t] for t in range(8)}, lookahead=lookahead)

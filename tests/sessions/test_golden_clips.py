@@ -148,7 +148,7 @@ def stcn_late(stcn_network: STCN) -> Callable[[str], Run]:
     return run
 
 
-@pytest.mark.parametrize("variant", ["all", "last", "req"])
+@pytest.mark.parametrize("variant", ["all", pytest.param("last", marks=pytest.mark.slow), "req"])
 def test_stcn_follows_objects_that_appear_later(
     stcn_late: Callable[[str], Run], golden: GoldenReader, variant: str
 ) -> None:

@@ -46,9 +46,20 @@ def instances(network: Prepared[Any]) -> list[Any]:
     return [result for result in found if result is not None]
 
 
-@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+BOTH = [pytest.param(torch.float16, marks=pytest.mark.slow), torch.bfloat16]
+"""A tracker has either in ``make test``, the others bfloat16; ``make test-slow`` runs all."""
+
+
 @pytest.mark.parametrize(
-    ("name", "run"), [("stcn-lite", tracked), ("mustan-lite", foreground), ("instances", instances)]
+    ("name", "run", "precision"),
+    [
+        ("stcn-lite", tracked, torch.float16),
+        ("stcn-lite", tracked, torch.bfloat16),
+        ("mustan-lite", foreground, torch.bfloat16),
+        ("instances", instances, torch.bfloat16),
+        pytest.param("mustan-lite", foreground, torch.float16, marks=pytest.mark.slow),
+        pytest.param("instances", instances, torch.float16, marks=pytest.mark.slow),
+    ],
 )
 def test_small_networks_find_the_same_in_half_precision(
     name: str, run: Callable[[Any], list[Any]], precision: torch.dtype
@@ -59,7 +70,7 @@ def test_small_networks_find_the_same_in_half_precision(
     assert np.mean([(a.mask == b.mask).mean() for a, b in zip(exact, half, strict=True)]) > 0.95
 
 
-@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("precision", BOTH)
 def test_a_click_selects_the_same_in_half_precision(precision: torch.dtype) -> None:
     rows, columns = np.nonzero(MASKS[0] == 1)
     click = (float(np.median(columns)), float(np.median(rows)))
@@ -71,7 +82,7 @@ def test_a_click_selects_the_same_in_half_precision(precision: torch.dtype) -> N
     assert (half.mask & exact.mask).sum() > 0.9 * (half.mask | exact.mask).sum() > 0
 
 
-@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("precision", BOTH)
 def test_a_detector_gives_the_same_scores_in_half_precision(precision: torch.dtype) -> None:
     image = next(iter(segue.open_source(SAMPLE))).image
     found = []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from segue.sessions.official import (
     whole_clip,
 )
 from segue.types import Frame, Segmentation
-from tests.fill import fill_plainly
+from segue.weights import Prepared, prepare
 from tests.golden_arrays import load_golden
 
 TINY = Size(width=64, hidden=48, encoder_layers=1, decoder_layers=2, heads=4, queries=8, classes=6)
@@ -40,9 +41,15 @@ def frames(count: int, size: tuple[int, int] = (40, 56)) -> list[Frame]:
     return [Frame(i, i / 10, image) for i, image in enumerate(images)]
 
 
-def network(kind: type[SeqFormer] = SeqFormer) -> SeqFormer:
+def untrained(kind: type[SeqFormer]) -> SeqFormer:
     torch.manual_seed(0)
     return kind("r18", TINY).eval()
+
+
+@cache
+def network(kind: type[SeqFormer] = SeqFormer) -> Prepared[SeqFormer]:
+    """A small network with random weights, ready for all sessions."""
+    return prepare(untrained(kind), device="cpu")
 
 
 def followed(session: InstanceSession, clip: list[Frame]) -> list[Segmentation]:
@@ -97,7 +104,7 @@ def test_a_state_of_other_settings_is_refused() -> None:
     session = InstanceSession(built, OPTIONS, names={1: "dog"}, device="cpu")
     session.step(frames(1)[0])
     state = session.state()
-    changed = copy.deepcopy(built)
+    changed = untrained(SeqFormer)
     next(changed.parameters()).data.add_(1e-3)
     others = [
         (
@@ -130,24 +137,19 @@ def test_an_object_is_called_by_the_best_of_the_wanted_classes() -> None:
 def test_memory_does_not_grow_with_the_video() -> None:
     session = InstanceSession(network(), OPTIONS, device="cpu")
     sizes = []
-    for frame in frames(60):
+    for frame in frames(36):
         session.step(frame)
         state = session.state()
         sizes.append(sum(tensor.numel() for name, tensor in state.tensors.items() if "track" not in name))
-    assert max(sizes[30:]) <= max(sizes[:30])
+    assert max(sizes[18:]) <= max(sizes[:18])
 
 
-def test_a_whole_clip_gives_the_published_results(shared: object) -> None:
-    import json
-
-    assert isinstance(shared, Path)
+def test_a_whole_clip_gives_the_published_results(shared: Path, seqformer_network: SeqFormer) -> None:
     golden = load_golden("seqformer_r50_forward", shared / "golden")
     expected = json.loads((shared / "golden" / "seqformer_r50_forward_results.json").read_text())["results"]
-    built = fill_plainly(SeqFormer("r50"))
-    assert isinstance(built, SeqFormer)
     images = list(golden["image_u8"])
     side = min(images[0].shape[:2])  # they are not resized
-    records = whole_clip(built, images, (150, 200), device="cpu", short_side=side)
+    records = whole_clip(seqformer_network, images, (150, 200), device="cpu", short_side=side)
     assert [record["category_id"] for record in records] == [record["category_id"] for record in expected]
     assert [record["score"] for record in records] == pytest.approx(
         [record["score"] for record in expected], abs=1e-5

@@ -47,7 +47,10 @@ def double_precision() -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize("name", SESSIONS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name == "detector" else []) for name in SESSIONS],
+)
 def test_masks_are_the_same_under_autocast_and_with_another_default_type(name: str) -> None:
     expected = SESSIONS[name]()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -137,6 +138,11 @@ def shots(parts: list[Part]) -> Iterator[Shot]:
             yield Shot(noisy(image), place, busy=number > 0 and time < SECOND, changing=False)
 
 
+@cache
+def film_of(name: str) -> list[Shot]:
+    return list(shots(FILMS[name][0]))
+
+
 def judge(results: list[Segmentation], film: list[Shot]) -> tuple[float, float, float]:
     """Most foreground while all is busy or changes, and afterwards F of the square."""
     changing, after, hits, wrong, missed = 0.0, 0.0, 0, 0, 0
@@ -167,23 +173,28 @@ def decisions(images: list[Bytes], follow: FollowCamera = "never") -> list[tuple
 
 @pytest.mark.parametrize("name", FILMS)
 def test_a_change_of_the_whole_image_is_one_new_scene_or_a_known_one(name: str) -> None:
-    parts, expected = FILMS[name]
-    film = list(shots(parts))
+    _, expected = FILMS[name]
+    film = film_of(name)
     found = decisions([shot.image for shot in film])
     assert [event for event, _ in found if event is not Change.none] == expected
     assert not any(changes for (_, changes), shot in zip(found, film, strict=True) if not shot.busy)
 
 
-IN_TWO_PASSES = ("infrared after a flash", "preset tour", "zoom", "lens covered")
+IN_TWO_PASSES = ("infrared after a flash", "zoom", "lens covered")
 
 
 @pytest.mark.parametrize(
-    ("name", "passes"), [*((name, 1) for name in FILMS), *((name, 2) for name in IN_TWO_PASSES)]
+    ("name", "passes"),
+    [
+        *((name, 1) for name in FILMS),
+        *((name, 2) for name in IN_TWO_PASSES),
+        pytest.param("preset tour", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_after_a_change_of_the_whole_image_there_is_nothing_and_then_the_square(
     name: str, passes: int
 ) -> None:
-    film = list(shots(FILMS[name][0]))
+    film = film_of(name)
     images = [shot.image for shot in film]
     results = list(segue.foreground(images, model="median", passes=passes))
     changing, after, score = judge(results, film)
@@ -243,30 +254,42 @@ def test_a_known_view_has_its_background_again_and_finds_who_stands_there() -> N
     assert (found[-1] == true).mean() > 0.99
 
 
-@pytest.mark.parametrize("stop", [35, 66, 95])
-def test_it_goes_on_from_a_saved_state(stop: int) -> None:
-    film = [shot.image for shot in shots(FILMS["grey and back"][0])]
+STOPS = (35, 66, 95)
 
-    def session() -> ForegroundSession:
-        return ForegroundSession(BackgroundDifference(), masks=ForegroundMasks(objects=True))
 
-    whole, first, second = session(), session(), session()
-    expected = [whole.step(frame) for frame in video(film)]
-    for frame in video(film)[:stop]:
-        first.step(frame)
-    state = first.state()
-    second.restore(SessionState(state.tensors, state.values))
-    for frame in video(film)[stop:]:
-        result, other = second.step(frame), expected[frame.index]
+@pytest.fixture(scope="module")
+def whole() -> tuple[list[Segmentation | None], dict[int, SessionState]]:
+    """Results of a session that nothing interrupts, and its states before some frames."""
+    session = ForegroundSession(BackgroundDifference(), masks=ForegroundMasks(objects=True))
+    results, states = list[Segmentation | None](), {}
+    for frame in video([shot.image for shot in film_of("grey and back")]):
+        if frame.index in STOPS:
+            state = session.state()
+            states[frame.index] = SessionState(state.tensors, state.values)
+        results.append(session.step(frame))
+    return results, states
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_it_goes_on_from_a_saved_state(
+    stop: int, whole: tuple[list[Segmentation | None], dict[int, SessionState]]
+) -> None:
+    session = ForegroundSession(BackgroundDifference(), masks=ForegroundMasks(objects=True))
+    expected, states = whole
+    session.restore(states[stop])
+    for frame in video([shot.image for shot in film_of("grey and back")])[stop:]:
+        result, other = session.step(frame), expected[frame.index]
         assert result is not None
         assert other is not None
         assert np.array_equal(result.mask, other.mask)
 
 
-@pytest.mark.parametrize("name", ["infrared after a flash", "preset tour"])
+@pytest.mark.parametrize(
+    "name", ["infrared after a flash", pytest.param("preset tour", marks=pytest.mark.slow)]
+)
 def test_a_camera_that_changes_all_it_shows_reports_one_object(name: str) -> None:
     """As cameras by night and on tour do: only what crosses the last view has an id."""
-    film = list(shots(FILMS[name][0]))
+    film = film_of(name)
     results = segue.foreground((shot.image for shot in film), objects=True)
     ids = {item.id for result in results for item in result.objects}
     assert len(ids) == 1

@@ -157,8 +157,16 @@ LEFT_OUT: list[tuple[str, ...]] = [(), *((name,) for name in NAMES)]
 
 
 @pytest.mark.filterwarnings("ignore::segue.sessions.foreground.ForegroundWarning")
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize(
+    ("kind", "seed"),
+    [
+        pytest.param(
+            kind, seed, marks=[pytest.mark.slow] if seed and kind in ("fixed", "auto", "always") else []
+        )
+        for kind in MAKERS
+        for seed in range(2)
+    ],
+)
 def test_sessions_that_are_saved_and_restored_at_random_frames_go_on_as_if_nothing_had_been(
     kind: str, seed: int
 ) -> None:

@@ -43,7 +43,6 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 QUICK = {
     ("single", "again"),
-    ("late", "work"),
     ("late", "lt"),
     ("longterm", "lt2"),
     ("resize", "plain"),
