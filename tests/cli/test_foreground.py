@@ -94,7 +94,7 @@ def test_events_tell_who_came_when_and_where(find: Command, tmp_path: Path) -> N
     )
 
 
-@pytest.mark.parametrize("index", [0, 11, 23])
+@pytest.mark.parametrize("index", [0, pytest.param(11, marks=pytest.mark.slow), 23])
 def test_an_interrupted_run_goes_on_to_the_same_files(find: Command, tmp_path: Path, index: int) -> None:
     assert find(*ALL, "--output", tmp_path / "whole").code == 0
     with pytest.MonkeyPatch.context() as patch:

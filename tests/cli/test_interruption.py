@@ -7,38 +7,38 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+from segue.jobs import frame_loop
 from segue.jobs.frame_loop import STATE
 from segue.sessions import TrackSession
 from segue.video import open_source
+from tests.cli.forked import run_forked
 from tests.cli.running import Command, contents
 
 ALL = tuple(word for name in ("png", "overlay", "coco", "ytvis", "npz") for word in ("--format", name))
 
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals a child process")
+
 GO_ON = "interrupted; give the same command with --resume to go on\n"
 
-ENDED = """
-import os, signal, sys
-from segue.jobs import frame_loop
-from segue.sessions import TrackSession
-signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests themselves ignore it
-frame_loop.SAVE_EVERY_SECONDS = 0.0
-step = TrackSession.step
-def stepping(session, frame, *arguments, **options):
-    if frame.index == 5:
-        os.kill(os.getpid(), getattr(signal, {signal!r}))
-    return step(session, frame, *arguments, **options)
-TrackSession.step = stepping
-sys.argv[0] = "segue"
-from segue.cli import main
-main()
-"""
-"""A run that sends itself a signal at frame 5."""
+
+def signalled(name: str) -> None:
+    """Let this process send itself a signal at frame 5."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests themselves ignore it
+    frame_loop.SAVE_EVERY_SECONDS = 0.0
+    step = TrackSession.step
+
+    def stepping(session: TrackSession, frame: Any, *arguments: Any, **options: Any) -> Any:
+        if frame.index == 5:
+            os.kill(os.getpid(), getattr(signal, name))
+        return step(session, frame, *arguments, **options)
+
+    TrackSession.step = stepping  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, index: int, times: int = 1) ->
     monkeypatch.setattr(TrackSession, "step", stepping)
 
 
-@pytest.mark.parametrize("index", [0, 4, 7])
+@pytest.mark.parametrize("index", [0, pytest.param(4, marks=pytest.mark.slow), 7])
 def test_an_interrupted_run_finishes_its_frame_and_goes_on_to_the_same_files(
     track: Command, tmp_path: Path, whole: dict[str, bytes], index: int
 ) -> None:
@@ -171,25 +171,6 @@ def test_a_frame_under_way_is_finished_however_long_it_takes(
     assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 4
 
 
-def in_a_process(*arguments: object, signal: str) -> subprocess.CompletedProcess[str]:
-    """A run in a process of its own that gets this signal at frame 5.
-
-    It has as many threads as the tests, on which the last digit of a score depends.
-    """
-    return subprocess.run(
-        [sys.executable, "-c", ENDED.format(signal=signal), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "OMP_NUM_THREADS": str(torch.get_num_threads()),
-        },
-        timeout=120,
-        check=False,
-    )
-
-
 @pytest.fixture
 def arguments(inputs: Path, tmp_path: Path) -> tuple[object, ...]:
     weights = ("--weights", inputs / "lite.safetensors", "--device", "cpu")
@@ -197,20 +178,22 @@ def arguments(inputs: Path, tmp_path: Path) -> tuple[object, ...]:
     return ("track", inputs / "clip.mp4", *mask, *weights, *ALL, "--output")
 
 
+@needs_fork
 def test_a_process_ends_in_order_on_ctrl_c(
     track: Command, tmp_path: Path, arguments: tuple[object, ...], whole: dict[str, bytes]
 ) -> None:
-    ended = in_a_process(*arguments, tmp_path / "out", signal="SIGINT")
+    ended = run_forked(*arguments, tmp_path / "out", before=partial(signalled, "SIGINT"))
     assert (ended.returncode, ended.stderr) == (130, GO_ON)
     assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 6
     assert track(*ALL, "--resume").code == 0
     assert contents(tmp_path / "out") == whole
 
 
+@needs_fork
 def test_a_killed_process_leaves_what_a_later_one_goes_on_with(
     track: Command, tmp_path: Path, arguments: tuple[object, ...], whole: dict[str, bytes]
 ) -> None:
-    ended = in_a_process(*arguments, tmp_path / "out", signal="SIGKILL")
+    ended = run_forked(*arguments, tmp_path / "out", before=partial(signalled, "SIGKILL"))
     assert ended.returncode == -signal.SIGKILL
     finished = {path.name for path in (tmp_path / "out").glob("[!.]*")}
     assert finished == {"masks"}
@@ -256,24 +239,20 @@ def test_a_source_that_was_replaced_is_not_taken_for_the_old_one(
     assert "it was written anew" in track("--format", "png", "--resume", source=source).complaint
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--mem-every", 2), "was begun with mem_every="),
-        (("--start", 2), "was begun with start="),
-        (("--max-size", 32), "was begun with max_size="),
-        (("--overwrite",), "overwrite and resume exclude each other"),
-    ],
-)
-def test_another_run_is_not_taken_for_the_interrupted_one(
-    track: Command, tmp_path: Path, arguments: tuple[Any, ...], message: str
-) -> None:
+def test_another_run_is_not_taken_for_the_interrupted_one(track: Command, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, 5)
         track("--format", "png")
     before = contents(tmp_path)
-    assert message in track("--format", "png", "--resume", *arguments).complaint
-    assert contents(tmp_path).keys() == before.keys()
+    others = [
+        (("--mem-every", 2), "mem_every"),
+        (("--start", 2), "start"),
+        (("--max-size", 32), "max_size"),
+        (("--overwrite",), "overwrite"),
+    ]
+    for arguments, name in others:
+        assert name in track("--format", "png", "--resume", *arguments).complaint
+        assert contents(tmp_path).keys() == before.keys()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that a process can hear")

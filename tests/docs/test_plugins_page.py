@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import segue
-from tests.cli.forked import run_forked
+from tests.cli.forked import run_alone, run_forked
 
 PAGE = Path(segue.__file__).parents[2] / "docs" / "plugins.md"
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the docs are not beside the package")
@@ -55,9 +55,9 @@ def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -
     assert checked.returncode == 0, checked.stderr
     assert "walk\t3\t3" in checked.stdout
     image = tmp_path / "data/walk/images/00000.png"
-    assert run_forked("brightness", image, site=site).stdout == "400\n"
-    assert run_forked("brightness", image, "--limit", 241, site=site).stdout == "0\n"
-    assert run_forked("brightness", image, "--limit", 256, site=site).returncode == 2
+    assert run_alone("brightness", image, site=site).stdout == "400\n"
+    assert run_alone("brightness", image, "--limit", 241, site=site).stdout == "0\n"
+    assert run_alone("brightness", image, "--limit", 256, site=site).returncode == 2
 
 
 @pytest.mark.parametrize(("name", "most"), [("network", 40), ("detector", 13), ("sink", 12), ("data", 12)])

@@ -147,7 +147,13 @@ FOREGROUND: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-@pytest.mark.parametrize("build", FOREGROUND.values(), ids=FOREGROUND)
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(build, id=name, marks=[pytest.mark.slow] if name == "mustan2" else [])
+        for name, build in FOREGROUND.items()
+    ],
+)
 def test_foreground_networks_give_the_same_probabilities(
     build: Callable[[], nn.Module], tmp_path: Path
 ) -> None:

@@ -80,7 +80,13 @@ SAID: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", SAID)
+SLOW = {"booleans", "tensor", "files by id", "boxes"}
+"""Each differs from another one in what a prompt is made of alone, which ``tests/prompt_inputs`` check."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] if case in SLOW else []) for case in SAID]
+)
 def test_the_record_repeats_what_was_said(case: str, folder: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"weights": folder / "lite.safetensors", "device": "cpu", "mem_every": 3}
     job = recorded(segue.track(folder / "clip.mp4", SAID[case](folder), **options), tmp_path / "one")

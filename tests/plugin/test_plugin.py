@@ -24,7 +24,7 @@ from segue.prompts import ImagePrompts, find_prompter
 from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, Entry, register
 from segue.sessions import SessionState, TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
-from tests.cli.forked import run_forked
+from tests.cli.forked import run_alone, run_forked
 from tests.cli.running import Command, command_in
 from tests.segue_train.instance_sets import save_ytvis
 
@@ -70,11 +70,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put the package on the path for one test."""
-    monkeypatch.syspath_prepend(str(site))
     registries: tuple[Any, ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, COMMANDS)
     for registry in registries:
-        assert registry.names
+        assert registry.names  # without the package; put back after the test
         monkeypatch.delitem(vars(registry), "_points")
+    monkeypatch.syspath_prepend(str(site))
     invalidate_caches()
     yield
     for name in [name for name in sys.modules if name.startswith("segue_blobs")]:
@@ -379,9 +379,9 @@ def test_a_decorator_adds_a_network_with_several_weight_files(
 
 def test_a_command_is_listed_and_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    listed = run_forked("--help")
+    listed = run_alone("--help")
     assert "Blobs of one colour." in listed.stdout
-    assert run_forked("blobs", "3").stdout == "ooo\n"
+    assert run_alone("blobs", "3").stdout == "ooo\n"
 
 
 def test_a_broken_entry_is_reported_where_it_is_asked_for_and_warned_of_in_lists() -> None:

@@ -84,8 +84,7 @@ def xmem_measured() -> Callable[[str], tuple[Tensor, list[list[float]], dict[str
 
 def measure_xmem(prefix: str) -> tuple[Tensor, list[list[float]], dict[str, float]]:
     slots = 3 if prefix == "mo" else 1
-    network = XMem(single_object=slots == 1)
-    fill(network, "xmem")
+    network: Any = fill(partial(XMem, single_object=slots == 1), "xmem")
     network.train()
     frames, classes, exists = batch(network, slots)
     chosen = torch.tensor([[0, 2], [0, 1]])
@@ -162,8 +161,7 @@ def cutie_measured() -> Callable[[str], tuple[tuple[Tensor, ...], dict[str, floa
 
 def measure_cutie(prefix: str) -> tuple[tuple[Tensor, ...], dict[str, float], dict[str, float]]:
     build, topic, slots = NETWORKS[prefix]
-    network = build()
-    fill(network, topic)
+    network: Any = fill(build, topic)
     network.train()
     frames, classes, exists = batch(network, slots)
     draws = Draws(lambda t: PERMUTATIONS[:, :2] if t == 3 else None, deep=lambda t: t == 1)
@@ -175,7 +173,7 @@ def measure_cutie(prefix: str) -> tuple[tuple[Tensor, ...], dict[str, float], di
     return output, rows, gradients(network, total)
 
 
-@pytest.mark.parametrize("prefix", list(NETWORKS))
+@pytest.mark.parametrize("prefix", ["base", pytest.param("small", marks=pytest.mark.slow), "pre"])
 def test_cutie_gives_the_published_outputs_losses_and_gradients(
     cutie_measured: Callable[[str], Any], golden: GoldenReader, prefix: str
 ) -> None:

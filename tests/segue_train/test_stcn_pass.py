@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import cast
 
 import numpy as np
 import pytest
@@ -55,15 +57,13 @@ def run(network: STCN, seeds: tuple[int, ...], exists: Tensor) -> Measured:
 
 
 def two_objects() -> Measured:
-    network = STCN()
-    fill(network, "stcn")
-    return run(network.train(), (21, 23), torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
+    network = fill(STCN, "stcn")
+    return run(cast(STCN, network.train()), (21, 23), torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
 
 
 def single_object() -> Measured:
-    network = STCN(single_object=True)
-    fill(network, "stcn")
-    return run(network.train(), (21,), torch.ones(1, 1))
+    network = fill(partial(STCN, single_object=True), "stcn")
+    return run(cast(STCN, network.train()), (21,), torch.ones(1, 1))
 
 
 @pytest.fixture(scope="module")

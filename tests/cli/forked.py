@@ -1,0 +1,96 @@
+"""The command line in a process forked from that of the tests: importing PyTorch takes seconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import torch
+
+from segue.cli import main
+from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS
+
+
+def run_alone(
+    *arguments: object, folder: Path | None = None, site: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``segue`` in an interpreter of its own; the arguments are those of :func:`run_forked`."""
+    more = [] if site is None else [str(site)]
+    return subprocess.run(
+        [sys.executable, "-m", "segue", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([*more, *sys.path])},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def run_forked(
+    *arguments: object,
+    folder: Path | None = None,
+    site: Path | None = None,
+    before: Callable[[], object] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run ``segue`` with these arguments; what the test has set stays set.
+
+    Where there is no fork, an interpreter is started. The commands are those that the tests have.
+
+    Args:
+        *arguments: its words.
+        folder: where it runs; None is where the tests do.
+        site: folder of installed packages that it finds as well.
+        before: what is done in the process before the command; needs fork.
+    """
+    if not hasattr(os, "fork"):
+        return run_alone(*arguments, folder=folder, site=site)
+    more, words = [] if site is None else [str(site)], ["segue", *map(str, arguments)]
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # Python warns of threads, which are idle here
+            child = os.fork()
+        if not child:
+            sys.path[:0] = more
+            for registry in (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, COMMANDS) if more else ():
+                vars(registry).pop("_points", None)
+            os._exit(_ended(words, folder, out.fileno(), err.fileno(), before))
+        _, result = os.waitpid(child, 0)
+        for file in (out, err):
+            file.seek(0)
+        return subprocess.CompletedProcess(words, os.waitstatus_to_exitcode(result), out.read(), err.read())
+
+
+def _ended(
+    words: list[str], folder: Path | None, out: int, err: int, before: Callable[[], object] | None
+) -> int:
+    """Exit status of the command, in the child process."""
+    try:
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        sys.stdin, sys.stdout, sys.stderr = open(os.devnull), open(1, "w"), open(2, "w")  # noqa: PTH123, SIM115
+        sys.argv = words
+        torch.set_num_threads(1)  # its threads are not in the child
+        cv2.setNumThreads(0)
+        if folder is not None:
+            os.chdir(folder)
+        if before is not None:
+            before()
+        main()
+        return 0
+    except SystemExit as end:
+        return int(str(end.code or 0))
+    except BaseException:  # nothing of the test goes on in the child
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
