@@ -201,7 +201,9 @@ def build_scene(
         "distortion": camera.bend > 0,
     }
     tags |= {name for name, holds in traits.items() if holds}
-    stage = Stage(room.parts, Textures(for_textures), lighting, room.size, room.mirror, camera.kind == "static")
+    stage = Stage(
+        room.parts, Textures(for_textures), lighting, room.size, room.mirror, camera.kind == "static"
+    )
     return Scene(
         seed=seed,
         size=size,

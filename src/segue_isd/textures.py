@@ -14,7 +14,7 @@ from segue_isd.patterns import SIDE, Painter, Pattern, Texture, U, V, cells, gre
 
 
 class Textures(Mapping[str, Texture]):
-    """The textures of a scene by name, (SIDE, SIDE, 4), uint8, RGBA; each is painted when it is first read."""
+    """The textures of a scene by name, (SIDE, SIDE, 4), uint8, RGBA; each is painted when first read."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rngs = dict(zip(_PAINTERS, rng.spawn(len(_PAINTERS)), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segue.batch.workers import GPU_DEVICES
 from segue.cli.main import load_command
 from segue.registry import COMMANDS, CommandEntry
+from segue.system import LINUX
 from tests.cli.running import Command
 
 LARGE = ("torch", "scipy", "cv2", "av")
@@ -96,10 +99,17 @@ PACKAGES = tuple(
 )
 
 
+GPUS = """
+from segue.batch.work import JobConfig
+from segue.batch.workers import gpus_of
+assert gpus_of(JobConfig(output="out", batch="mine")) == []
+"""
+
+
 @pytest.fixture(scope="module")
 def without_pytorch() -> dict[str, Step]:
     """What needs no network."""
-    return steps(HELP, COMMAND, *WRONG, *PACKAGES)
+    return steps(HELP, COMMAND, *WRONG, *PACKAGES, GPUS)
 
 
 def test_help_needs_no_large_package(without_pytorch: dict[str, Step]) -> None:
@@ -122,6 +132,13 @@ def test_wrong_options_are_refused_before_pytorch_is_imported(
 @pytest.mark.parametrize("package", PACKAGES)
 def test_scoring_and_reading_need_no_networks(without_pytorch: dict[str, Step], package: str) -> None:
     assert "torch" not in without_pytorch[package].modules
+
+
+@pytest.mark.skipif(not LINUX or any(map(os.path.exists, GPU_DEVICES)), reason="PyTorch counts the GPUs")
+def test_a_batch_where_no_gpu_can_be_imports_pytorch_in_its_workers_alone(
+    without_pytorch: dict[str, Step],
+) -> None:
+    assert "torch" not in without_pytorch[GPUS].modules
 
 
 def test_following_objects_imports_what_it_needs_alone(tmp_path: Path) -> None:

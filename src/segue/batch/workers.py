@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
@@ -25,6 +26,7 @@ from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError
 from segue.extras import install_command
 from segue.system import (
+    LINUX,
     check_may_start_processes,
     die_with,
     killed_by,
@@ -38,6 +40,9 @@ IDENTITY = "identity"
 
 MEMORY = 2 * 2**30
 """Bytes that a task of Ray asks for: PyTorch, a small network, and the frames of a video of 1440 lines."""
+
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
+"""One of them is there where Linux has a driver for GPUs: NVIDIA's, Tegra's, AMD's, or that of WSL."""
 
 CLOSE_SECONDS = 1.5
 """Ray has so long to end its tasks; they end with this process in any case."""
@@ -142,14 +147,21 @@ def _explain(process: BaseProcess | None, explained: Future[Task], future: Futur
 
 def gpus_of(order: JobConfig) -> list[str]:
     """The GPUs of this machine that a batch uses, as ``CUDA_VISIBLE_DEVICES`` calls them."""
-    import torch  # late: options are checked before
-
-    found = torch.cuda.device_count() if order.gpus != 0 else 0
+    found = _count_gpus() if order.gpus != 0 else 0
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [name.strip() for name in named.split(",")] if named else [str(n) for n in range(found)]
     if order.gpus is not None and order.gpus > found:
         raise SegueError(f"--gpus {order.gpus}: PyTorch can use {found} GPUs of this machine")
     return names[:found][: order.gpus]
+
+
+def _count_gpus() -> int:
+    """GPUs that PyTorch can use; it is imported only where there may be some, which takes a second."""
+    if LINUX and "torch" not in sys.modules and not any(map(os.path.exists, GPU_DEVICES)):
+        return 0
+    import torch  # late: options are checked before
+
+    return torch.cuda.device_count()
 
 
 def worker_environments(threads: int | None, count: int, gpus: Sequence[str] | None) -> list[dict[str, str]]:

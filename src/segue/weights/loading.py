@@ -44,7 +44,7 @@ _RANDOM = {
 
 
 class Unfilled(TorchFunctionMode):
-    """While it is active, weights of new networks are zero; random ones take most of the time to build one."""
+    """While it is active, weights of new networks are zero: random ones take long."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
