@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import replace
 from importlib import invalidate_caches
 from pathlib import Path
@@ -74,6 +75,8 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for registry in registries:
         assert registry.names  # without the package; put back after the test
         monkeypatch.delitem(vars(registry), "_points")
+        for name in ("_known", "registered"):  # what a test adds ends with it
+            monkeypatch.setitem(vars(registry), name, copy(vars(registry)[name]))
     monkeypatch.syspath_prepend(str(site))
     invalidate_caches()
     yield
@@ -296,10 +299,7 @@ def test_a_folder_is_checked_by_the_reader_of_its_data_set(command: Command, tmp
     assert command("data", "check", vis, "--kind", "clips").code == 0
 
 
-def test_a_data_set_of_the_process_runs_on_the_frames_that_it_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(DATASETS, "_known", dict(DATASETS._known))
+def test_a_data_set_of_the_process_runs_on_the_frames_that_it_names(tmp_path: Path) -> None:
     entry = DATASETS.find("outlines")
 
     class Halves(type(entry.masks(outlines(tmp_path / "data")))):  # type: ignore[misc, operator]
@@ -318,20 +318,15 @@ def test_a_data_set_of_the_process_runs_on_the_frames_that_it_names(
     ]
     assert done.evaluation is not None
     assert done.evaluation.overall["J&F-Mean"] == 1.0
-    DATASETS.unregister("halves")
 
 
-def test_a_data_set_without_videos_is_refused_before_anything_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(DATASETS, "_known", dict(DATASETS._known))
+def test_a_data_set_without_videos_is_refused_before_anything_runs(tmp_path: Path) -> None:
     register(replace(DATASETS.find("outlines"), name="nothing", masks=None))
     with pytest.raises(DatasetError, match="nothing names no videos"):
         segue.run("nothing", tmp_path, output=tmp_path / "out", workers=1)
     with pytest.raises(DatasetError, match="no protocol of 'coco'"):
         segue.run("coco", tmp_path, output=tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
-    DATASETS.unregister("nothing")
 
 
 def test_videos_with_instances_are_scored_as_youtube_vis(tmp_path: Path) -> None:
@@ -346,10 +341,7 @@ def test_videos_with_instances_are_scored_as_youtube_vis(tmp_path: Path) -> None
     assert protocol_of("clips").command == "instances"
 
 
-def test_a_decorator_adds_a_network_with_several_weight_files(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(MODELS, "_known", dict(MODELS._known))
+def test_a_decorator_adds_a_network_with_several_weight_files(tmp_path: Path) -> None:
     network = MODELS.find("bright").build()
     files = {}
     for tag, limit in (("day", 0.5), ("night", 0.2)):
@@ -393,8 +385,7 @@ def test_a_broken_entry_is_reported_where_it_is_asked_for_and_warned_of_in_lists
     assert "colour-memory" in names
 
 
-def test_names_that_are_taken_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODELS, "_known", dict(MODELS._known))
+def test_names_that_are_taken_are_refused() -> None:
     build: Callable[..., Any] = MODELS.find("colour-memory").build
     with pytest.raises(SegueError, match="colour-memory"):
         register(Entry("colour-memory", "track", build))

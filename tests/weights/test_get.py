@@ -7,7 +7,7 @@ import io
 import json
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,23 +59,32 @@ def dino_entry() -> Entry:
     )
 
 
+Only = Callable[[Entry], None]
+
+
 @pytest.fixture
-def unchecked(server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:
+def only(monkeypatch: pytest.MonkeyPatch) -> Only:
+    """Makes an entry the only network that is known."""
+    return lambda entry: monkeypatch.setitem(vars(MODELS), "_known", {entry.name: entry})
+
+
+@pytest.fixture
+def unchecked(server: tuple[str, Behaviour], tmp_path: Path, only: Only) -> Entry:
     """The only network of the catalogue: its file is on the server, and its publisher gives no checksum."""
     entry = served(dino_entry(), *server, DINO(64, depth=1).state_dict(), tmp_path)
     assert entry.remote is not None
     unknown = replace(entry, remote=replace(entry.remote, sha256=None))
-    monkeypatch.setattr(MODELS, "_known", {unknown.name: unknown})
+    only(unknown)
     return unknown
 
 
 def test_a_network_is_downloaded_converted_and_then_found_by_name(
-    server: tuple[str, Behaviour], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: tuple[str, Behaviour], home: Path, tmp_path: Path, only: Only
 ) -> None:
     address, behaviour = server
     state = DINO(64, depth=1).state_dict()
     entry = served(dino_entry(), address, behaviour, state, tmp_path)
-    monkeypatch.setattr(MODELS, "_known", {entry.name: entry})
+    only(entry)
     with pytest.raises(CheckpointError, match=r"segue weights get dino-tiny.*file\.pth"):
         load("dino-tiny")
     seen: list[int] = []
@@ -146,11 +155,11 @@ def test_the_command_shows_the_checksum_and_asks(
 
 
 def test_weights_of_another_network_do_not_stay(
-    server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: tuple[str, Behaviour], tmp_path: Path, only: Only
 ) -> None:
     address, behaviour = server
     entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
-    monkeypatch.setattr(MODELS, "_known", {entry.name: entry})
+    only(entry)
     other = replace(MODELS.find("dino-tiny"), name="dino-other")
     with pytest.raises(CheckpointError, match="holds weights of dino-tiny, not of dino-other"):
         get(other)
@@ -171,7 +180,7 @@ PAGE = """<html><body><form id="download-form" action="{action}" method="get">
 
 @pytest.mark.parametrize("kind", ["release", "checksum", "redirect", "drive"])
 def test_addresses_of_every_kind_are_downloaded_from(
-    kind: str, server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, server: tuple[str, Behaviour], tmp_path: Path, only: Only
 ) -> None:
     """As those of GitHub and Meta, torchvision, Dropbox (which redirects), and Google Drive (which asks)."""
     address, behaviour = server
@@ -192,7 +201,7 @@ def test_addresses_of_every_kind_are_downloaded_from(
         return True
 
     entry = replace(entry, remote=replace(entry.remote, address=place, **known))  # type: ignore[arg-type]
-    monkeypatch.setattr(MODELS, "_known", {entry.name: entry})
+    only(entry)
     path = get(entry, trust=trust)
     found = read_checkpoint(path)
     assert found.metadata["source_sha256"] == digest
@@ -202,11 +211,11 @@ def test_addresses_of_every_kind_are_downloaded_from(
 
 
 def test_a_page_without_a_confirmation_is_no_weight_file(
-    server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: tuple[str, Behaviour], tmp_path: Path, only: Only
 ) -> None:
     address, behaviour = server
     entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
-    monkeypatch.setattr(MODELS, "_known", {entry.name: entry})
+    only(entry)
     behaviour.pages = {"/file.pth": "<html>Quota exceeded</html>"}
     with pytest.raises(DownloadError, match="a page of text instead of the file"):
         get(entry, trust=lambda _: True)
