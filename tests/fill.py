@@ -175,7 +175,7 @@ def fill(network: nn.Module | Callable[[], nn.Module], topic: str) -> nn.Module:
         if not tensor.is_floating_point():
             tensor.zero_()
             continue
-        tensor.copy_(torch.from_numpy(scaled_value(name, tuple(tensor.shape), topic).astype(np.float32)))
+        tensor.copy_(torch.from_numpy(scaled_value(name, tuple(tensor.shape), topic)))
     return network.eval()
 
 
@@ -196,19 +196,21 @@ def fill_plainly(network: nn.Module | Callable[[], nn.Module], prefix: str = "")
     for name, tensor in network.state_dict().items():
         official = (prefix + name).replace("detr.transformer.decoder.bbox_embed", "detr.bbox_embed")
         if tensor.is_floating_point():
-            value = fill_value(official, tuple(tensor.shape))
-            tensor.copy_(torch.from_numpy(value.astype(np.float32)))
+            tensor.copy_(torch.from_numpy(fill_value(official, tuple(tensor.shape))))
     return network.eval()
 
 
 def scaled_value(name: str, shape: tuple[int, ...], topic: str) -> npt.NDArray[np.float64]:
     """:func:`fill_value` after the scale table of ``topic``."""
     value = fill_value(name, shape)
-    value *= next((factor for pattern, factor in SCALES[topic] if fnmatchcase(name, pattern)), 1.0)
+    if factor := next((factor for pattern, factor in SCALES[topic] if fnmatchcase(name, pattern)), None):
+        value *= factor
     for pattern, first, factor in CHANNELS.get(topic, ()):
         if pattern == name:
             value[:, first:] *= factor
-    value += float(sum(offset for pattern, offset in OFFSETS.get(topic, ()) if pattern == name))
+    for pattern, offset in OFFSETS.get(topic, ()):
+        if pattern == name:
+            value += offset
     if name == "Decoder.pred2.bias":
         value += np.array([0.0, 3.5])
     for pattern, addend in ADDENDS.get(topic, ()):
@@ -230,5 +232,7 @@ def fill_value(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     if name.endswith("weight") and len(shape) == 1:
         return generator.uniform(0.8, 1.2, shape)
     if len(shape) >= 2:
-        return generator.normal(0.0, 1.0, shape) * np.sqrt(2.0 / np.prod(shape[1:]))
+        value = generator.standard_normal(shape)
+        value *= np.sqrt(2.0 / np.prod(shape[1:]))
+        return value
     return generator.normal(0.0, 0.02, shape)

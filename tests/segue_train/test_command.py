@@ -39,7 +39,7 @@ def test_stcn_lite_is_trained_resumed_and_loaded(
     command = (
         "stcn-lite", "--data", videos, "--data", held_out, "--data", stills, "--start", start,
         "--out", tmp_path / "run", "--device", "cpu", "--precision", "32-true", "--steps", 2,
-        "--log-every", 1, "--validate", held_out, "--validate-every", 1,
+        "--log-every", 1, "--validate", held_out, "--validate-every", 1, "--workers", 0,
     )  # fmt: skip
     first = run(*command, "--until", 1)
     assert "left out 1 sequences of DAVIS val" in first

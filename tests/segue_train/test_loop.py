@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -232,7 +235,7 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups here")
-@pytest.mark.parametrize(("moment", "passed_on"), [(0, False), (9, True)])
+@pytest.mark.parametrize(("moment", "passed_on"), [pytest.param(0, False, marks=pytest.mark.slow), (9, True)])
 def test_sigterm_to_the_whole_group_saves_and_the_run_goes_on(
     settings: Any, tmp_path: Path, moment: int, passed_on: bool
 ) -> None:
@@ -316,28 +319,24 @@ def test_seconds_per_step_are_without_validation_and_saving(
     assert [line.split("  ")[2] for line in lines if "s/step" in line] == ["2.00 s/step"] * 4
 
 
-WAITS = """
-import sys, time
-from datetime import timedelta
-import torch.distributed as dist
-from segue_train.loop import patient_group, wait_for_all
-
-rank = int(sys.argv[1])
-dist.init_process_group(
-    "gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2, timeout=timedelta(seconds=1)
-)
-group = patient_group()
-if rank == 0:
-    time.sleep(2)  # validates for longer than the group of the gradients waits
-wait_for_all(group)
-dist.destroy_process_group()
-"""
+def validates_for_long(rank: int, file: Path) -> None:
+    """One of two processes of a training; the first validates longer than the group of the gradients waits."""
+    limit = timedelta(seconds=1)
+    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2, timeout=limit)
+    group = loop.patient_group()
+    if rank == 0:
+        time.sleep(2)
+    loop.wait_for_all(group)
+    dist.destroy_process_group()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="starts processes that have imported PyTorch already")
 @pytest.mark.skipif(not dist.is_gloo_available(), reason="PyTorch without gloo")
 def test_processes_wait_for_a_validation_longer_than_the_limit_of_their_group(tmp_path: Path) -> None:
-    begun = [
-        subprocess.Popen([sys.executable, "-c", WAITS, str(rank), str(tmp_path / "group")])
-        for rank in range(2)
-    ]
-    assert [process.wait(120) for process in begun] == [0, 0]
+    make = multiprocessing.get_context("fork").Process
+    begun = [make(target=validates_for_long, args=(rank, tmp_path / "group")) for rank in range(2)]
+    for process in begun:
+        process.start()
+    for process in begun:
+        process.join(120)
+    assert [process.exitcode for process in begun] == [0, 0]

@@ -52,7 +52,6 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }  # fmt: skip
 QUICK = {
-    ("single", "again"),
     ("late", "delete"),
     ("late", "lt"),
     ("late", "chunk1"),

@@ -115,7 +115,7 @@ def stcn_clip2(stcn_network: STCN) -> Callable[[str], Run]:
     return run
 
 
-@pytest.mark.parametrize("variant", ["top20", "full", "top20_last"])
+@pytest.mark.parametrize("variant", ["top20", pytest.param("full", marks=pytest.mark.slow), "top20_last"])
 def test_stcn_follows_two_objects(
     stcn_clip2: Callable[[str], Run], golden: GoldenReader, variant: str
 ) -> None:
@@ -202,6 +202,7 @@ def test_stm_follows_two_objects(stm_clip2: Callable[[int], Run], golden: Golden
     means_of_objects(expected, 2).check("meanprob", run.means)
 
 
+@pytest.mark.slow  # the schedule is that of STCN, which the tests above have at every third frame
 def test_stm_memorises_every_third_frame(stm_clip2: Callable[[int], Run], golden: GoldenReader) -> None:
     expected, run = golden("stm_clip2"), stm_clip2(3)
     expected.check("argmax_every3", run.masks)
