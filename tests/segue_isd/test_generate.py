@@ -95,13 +95,15 @@ def test_a_set_is_made_by_one_run_at_a_time(root: Path) -> None:
         generate(root, ORDER, frames=FRAMES, seed=5, resume=True)
 
 
-def test_a_longer_set_keeps_the_clips_and_renders_the_short_one_anew(tmp_path: Path) -> None:
-    generate(tmp_path, ORDER, frames=4, seed=5)
-    first = tmp_path / "train" / "scene00000" / "meta.json"
-    before = first.stat().st_mtime_ns
-    generate(tmp_path, ORDER, frames=6, seed=5, resume=True)
-    assert first.stat().st_mtime_ns == before
-    assert IsdClip(tmp_path / "train" / "scene00001").read_meta().frames == 3
+def test_a_longer_set_keeps_the_clips_and_renders_the_short_one_anew(root: Path, tmp_path: Path) -> None:
+    longer = shutil.copytree(root, tmp_path / "longer")
+    clips = {clip.name: clip for clip in longer.glob("*/scene*")}
+    (short,) = (name for name, clip in clips.items() if IsdClip(clip).read_meta().frames == 1)
+    before = {name: (clip / "meta.json").stat().st_mtime_ns for name, clip in clips.items()}
+    generate(longer, ORDER, frames=FRAMES + 2, seed=5, resume=True)
+    after = {name: (clip / "meta.json").stat().st_mtime_ns for name, clip in clips.items()}
+    assert {name for name in clips if before[name] != after[name]} == {short}
+    assert IsdClip(clips[short]).read_meta().frames == 3
 
 
 def test_clips_are_read_as_videos_of_cdnet(root: Path) -> None:

@@ -320,7 +320,7 @@ def test_seconds_per_step_are_without_validation_and_saving(
 
 
 def validates_for_long(rank: int, file: Path) -> None:
-    """One of two processes of a training; the first validates longer than the group of the gradients waits."""
+    """One of two processes of a training; the first validates longer than the group of gradients waits."""
     limit = timedelta(seconds=1)
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2, timeout=limit)
     group = loop.patient_group()
