@@ -13,24 +13,23 @@ with requires_extra("web"):
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
-HEAD_SECONDS = 10.0
-"""The head of a request has so long to come, from the beginning of its connection."""
-
-BODY_SECONDS = 20.0
-"""A body has so long to come, and a second more for each ``BODY_RATE`` bytes of it."""
-
-BODY_RATE = 16_384
-
-LOOK_SECONDS = 0.5
-"""A connection is looked at so often."""
-
-
 class PatientProtocol(H11Protocol):
     """HTTP/1.1 with a time for each head and body.
 
     Where ``limit_concurrency`` connections are open, the one that has been waited for the longest makes room
     for a new one; those whose request is complete stay.
     """
+
+    head_seconds = 10.0
+    """The head of a request has so long to come, from the beginning of its connection."""
+
+    body_seconds = 20.0
+    """A body has so long to come, and a second more for each ``body_rate`` bytes of it."""
+
+    body_rate = 16_384
+
+    look_seconds = 0.5
+    """A connection is looked at so often."""
 
     waits_since: float | None = None
     """Time of the loop since which the client owes bytes of a head or body; None while it owes nothing."""
@@ -76,11 +75,11 @@ class PatientProtocol(H11Protocol):
         self._notice()
         if self.waits_since is not None:
             is_body = self._seen[0] is h11.SEND_BODY
-            limit = BODY_SECONDS + self._bytes / BODY_RATE if is_body else HEAD_SECONDS
+            limit = self.body_seconds + self._bytes / self.body_rate if is_body else self.head_seconds
             if self.loop.time() - self.waits_since > limit:
                 self._drop()
                 return
-        self.loop.call_later(LOOK_SECONDS, self._look)
+        self.loop.call_later(self.look_seconds, self._look)
 
     def _made_room(self) -> bool:
         """Drop the connection that has been waited for the longest, if any is waited for."""

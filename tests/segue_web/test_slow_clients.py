@@ -19,12 +19,12 @@ pytest.importorskip("fastapi")
 from fastapi import FastAPI
 
 from segue.errors import SegueError
-from segue_web import slow_clients
 from segue_web.address import listening
 from segue_web.guard import certificate, quiet_server, refuse_pages
 from segue_web.server import make_app
 from segue_web.services.label_studio import make_app as make_service
 from segue_web.services.media import Media
+from segue_web.slow_clients import PatientProtocol
 from segue_web.video import Video
 from segue_web.viewing import ViewBackend
 from tests.segue_web.services.images import assistant
@@ -79,11 +79,16 @@ def serve() -> Iterator[Serve]:
         yield start
 
 
-@pytest.fixture
-def service(serve: Serve) -> Server:
+def with_limits(serve: Serve, **limits: float) -> Server:
+    """A service whose protocol waits as long as the limits say."""
     app = make_service(assistant(), Media())
     refuse_pages(app, "127.0.0.1", None)
-    return serve(app, limit_concurrency=10)
+    return serve(app, limit_concurrency=10, http=type("Protocol", (PatientProtocol,), limits))
+
+
+@pytest.fixture
+def service(serve: Serve) -> Server:
+    return with_limits(serve)
 
 
 @pytest.fixture
@@ -140,18 +145,13 @@ def test_where_all_places_are_at_work_one_more_is_told_so(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("half", HALVES, ids=["nothing", "a line", "a head", "a body", "a chunk"])
-def test_the_rest_of_a_request_is_waited_for_so_long(
-    half: bytes, service: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slow_clients, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(slow_clients, "HEAD_SECONDS", 0.2)
-    monkeypatch.setattr(slow_clients, "BODY_SECONDS", 0.2)
+def test_the_rest_of_a_request_is_waited_for_so_long(half: bytes, serve: Serve) -> None:
+    service = with_limits(serve, look_seconds=0.05, head_seconds=0.2, body_seconds=0.2)
     assert service.answer(half) == b""
 
 
-def test_a_head_that_drips_in_for_ever_is_cut_off(service: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slow_clients, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(slow_clients, "HEAD_SECONDS", 0.3)
+def test_a_head_that_drips_in_for_ever_is_cut_off(serve: Serve) -> None:
+    service = with_limits(serve, look_seconds=0.02, head_seconds=0.3)
 
     def drip(client: socket.socket) -> None:
         client.settimeout(0.02)
@@ -165,11 +165,9 @@ def test_a_head_that_drips_in_for_ever_is_cut_off(service: Server, monkeypatch: 
         drip(client)
 
 
-def test_a_large_body_may_take_its_time(service: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_body_may_take_its_time(serve: Serve) -> None:
     """Its time grows with what has come."""
-    monkeypatch.setattr(slow_clients, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(slow_clients, "BODY_SECONDS", 0.1)
-    monkeypatch.setattr(slow_clients, "BODY_RATE", 1000)
+    service = with_limits(serve, look_seconds=0.02, body_seconds=0.1, body_rate=1000)
     come = threading.Event()
     body = b'{"tasks": "' + b"a" * 5000 + b'"}'
     with service.client() as client:
