@@ -13,10 +13,12 @@ from segue_isd.casting import CastOptions
 from segue_isd.figures import Build, dressed
 from segue_isd.parts import MOVING_BACKGROUND, Shape, Surface
 from segue_isd.paths import Walk
+from segue_isd.patterns import SIDE
 from segue_isd.presets import COMMON, HARD, HELD_OUT, PRESETS, TRAINED, Preset, composed
 from segue_isd.scene import Scene, SceneOptions, build_scene, scene_seed
 from segue_isd.sensor import Sensor, SensorPlan
 from segue_isd.templates import TEMPLATES
+from segue_isd.textures import Textures
 
 SIZE = (48, 64)
 LIGHTS = 3  # most that every room of every preset has
@@ -152,3 +154,13 @@ def test_grey_cameras_give_grey_images() -> None:
     image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
     out = Sensor(_plan(grey=True, noise=3.0), SIZE, np.random.default_rng(1)).expose(image, 0)
     assert (out == out[..., :1]).all()
+
+
+def test_textures_are_the_same_in_whatever_order_they_are_read() -> None:
+    one, other = (Textures(np.random.default_rng(3)) for _ in range(2))
+    names = [*one][::9]
+    for name in reversed(names):
+        assert other[name].shape == (SIDE, SIDE, 4)
+    for name in names:
+        np.testing.assert_array_equal(one[name], other[name])
+    assert one[names[0]] is one[names[0]], "it is painted once"

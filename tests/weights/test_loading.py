@@ -14,6 +14,7 @@ from torch import nn
 
 from segue.errors import CheckpointError
 from segue.weights import load_strict, read_checkpoint, write_checkpoint
+from segue.weights.loading import Unfilled
 
 
 def small_network() -> nn.Module:
@@ -136,3 +137,13 @@ def test_shapes_and_names_are_read_without_values(name: str, tmp_path: Path) -> 
     }
     assert all(each.is_meta for each in found.tensors.values())
     assert all(torch.equal(each, state[key]) for key, each in whole.tensors.items())
+
+
+def test_weights_that_a_file_replaces_are_not_drawn_first() -> None:
+    with Unfilled():
+        layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(3, 4), nn.Embedding(3, 4))
+        nn.init.xavier_uniform_(layers.get_parameter("1.weight"))
+        nn.init.orthogonal_(layers.get_parameter("0.weight"))
+    assert not any(parameter.any() for parameter in layers.parameters())
+    assert all(parameter.requires_grad for parameter in layers.parameters())
+    assert nn.Linear(3, 4).weight.all()
