@@ -45,20 +45,11 @@ QUALITY = 80  # of JPEG, in percent
 PAUSE = 0.04
 """Seconds between two images of a page, at least."""
 
-PATIENCE = 1.0
-"""Seconds after which a page hears of the run although there is no new image."""
-
 EVENTS = 100
 """Last events that are kept; a page that is opened later gets these."""
 
-MOST_PAGES = 16
-"""Pages that may be open at once."""
-
 LONGEST = 64
 """Most bytes of a message of a page, which says no more than that it is ready."""
-
-FAREWELL = 2.0
-"""Seconds for which the end of a run waits until all pages know of it."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +89,15 @@ class _Done:
 class LivePage(Observer):
     """Serves the page of a job while it runs, and passes all progress on to another observer."""
 
+    patience = 1.0
+    """Seconds after which a page hears of the run although there is no new image."""
+
+    farewell = 2.0
+    """Seconds for which the end of a run waits until all pages know of it."""
+
+    most_pages = 16
+    """Pages that may be open at once."""
+
     def __init__(self, observer: Observer, *, port: int = 0, browser: bool = False) -> None:
         self._observer = observer
         self._about: dict[str, Any] = {}
@@ -119,7 +119,7 @@ class LivePage(Observer):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._ended = "The run is done." if kind is None else f"The run has ended: {error or 'interrupted'}"
-        until = time.monotonic() + FAREWELL
+        until = time.monotonic() + self.farewell
         while self._pages and time.monotonic() < until:
             time.sleep(PAUSE)
         self._server.stop()
@@ -187,7 +187,7 @@ class LivePage(Observer):
 
         @app.websocket(f"/{token}/ws")
         async def show(page: WebSocket) -> None:
-            if len(self._pages) >= MOST_PAGES:
+            if len(self._pages) >= self.most_pages:
                 await page.close(1013)
                 return
             self._pages.add(page)
@@ -229,7 +229,7 @@ class LivePage(Observer):
 
     async def _next(self, number: int) -> tuple[str, _Done | None]:
         """End of the run, if it has ended, and a newer frame with its image, if one comes in time."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + self.patience
         while True:
             await asyncio.sleep(PAUSE)
             ended, done = self._ended, self._done  # in this order, so that the end comes with the last frame

@@ -51,9 +51,8 @@ def drawn_image(index: int, size: tuple[int, int] = (96, 128)) -> tuple[Frame, S
 def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[LivePage]:
     """The page of a run that is ready; its own server is not started."""
     monkeypatch.setattr(live.LocalServer, "start", lambda _: None)
-    monkeypatch.setattr(live, "PATIENCE", 0.1)
-    monkeypatch.setattr(live, "FAREWELL", 0.1)
     with LivePage(Observer()) as made:
+        made.patience = made.farewell = 0.1
         made.ready(open_source([np.zeros((96, 128, 3), np.uint8)]), (Zone.parse("door=1,2 30,2 30,40"),))
         made.begin("frames", 500)
         yield made
@@ -156,12 +155,10 @@ def test_a_page_gets_each_event_once_and_a_new_page_the_last_ones(page: LivePage
 def test_pages_hear_how_the_run_has_ended_with_its_last_frame(
     page: LivePage,
     client: TestClient,
-    monkeypatch: pytest.MonkeyPatch,
     error: SegueError | None,
     message: str,
 ) -> None:
-    monkeypatch.setattr(live, "FAREWELL", WAIT)
-    monkeypatch.setattr(live, "PATIENCE", WAIT)
+    page.patience = page.farewell = WAIT
     with connect(client) as socket:
         socket.send_text("next")
         page.frame(*drawn_image(3), "")
@@ -176,10 +173,8 @@ def test_pages_hear_how_the_run_has_ended_with_its_last_frame(
     assert received[-1]["ended"] == message
 
 
-def test_only_so_many_pages_are_open_at_once(
-    page: LivePage, client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live, "MOST_PAGES", 1)
+def test_only_so_many_pages_are_open_at_once(page: LivePage, client: TestClient) -> None:
+    page.most_pages = 1
     page.frame(*drawn_image(0), "")
     with connect(client) as socket:
         ask(socket)
