@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import load_file
 
 import segue
-from segue.models.stcn import STCN
 from segue.registry import MODELS
 from tests.cli.running import Command, contents
 
@@ -23,18 +22,17 @@ def test_all_networks_are_listed(command: Command) -> None:
     assert all(cell for row in rows for cell in row)
 
 
-def test_an_official_file_is_converted_beside_it(
-    command: Command, stcn_network: STCN, tmp_path: Path
-) -> None:
-    torch.save(stcn_network.state_dict(), tmp_path / "stcn.pth")
+def test_a_file_is_converted_beside_it(command: Command, tmp_path: Path) -> None:
+    state = segue.load("stcn-lite").state_dict()
+    torch.save(state, tmp_path / "stcn.pth")
     outcome = command("weights", "convert", tmp_path / "stcn.pth")
     assert outcome.code == 0, outcome.err
-    assert "use them with --model stcn --weights" in outcome.out
-    assert load_file(tmp_path / "stcn.safetensors").keys() == stcn_network.state_dict().keys()
+    assert "use them with --model stcn-lite --weights" in outcome.out
+    assert load_file(tmp_path / "stcn.safetensors").keys() == state.keys()
     complaint = command("weights", "convert", tmp_path / "stcn.pth").complaint
     assert "stcn.safetensors: exists already; give --overwrite" in complaint
     assert command("weights", "convert", tmp_path / "stcn.pth", "--overwrite").code == 0
-    assert command("weights", "verify", tmp_path / "stcn.pth").out.endswith("complete weights of stcn\n")
+    assert command("weights", "verify", tmp_path / "stcn.pth").out.endswith("complete weights of stcn-lite\n")
 
 
 def test_a_saved_folder_is_verified_and_converted(command: Command, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ TRACKERS = {
     "stcn_network": 1,
     "stm_network": 1,
     "xmem_network": 1,
-    "cutie_network": 1,
+    "cutie_small_network": 1,
     "sam2_network": 1,
 }
 """How often each waits for the device on a frame with one object: once in the session."""
