@@ -155,10 +155,9 @@ def certificate(certfile: Path, keyfile: Path | None) -> dict[str, str]:
 
 def quiet_server(app: FastAPI, **limits: Any) -> uvicorn.Server:
     """A server that prints warnings only; ``limits`` are settings of uvicorn."""
-    quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
-    return uvicorn.Server(
-        uvicorn.Config(app, **{"http": PatientProtocol, "timeout_graceful_shutdown": 2, **quiet, **limits})
-    )
+    settings: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
+    settings |= {"http": PatientProtocol, "timeout_graceful_shutdown": 2} | limits
+    return uvicorn.Server(uvicorn.Config(app, **settings))
 
 
 class LocalServer:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def untrained(kind: type[SeqFormer]) -> SeqFormer:
 
 
 @cache
-def network(kind: type[SeqFormer] = SeqFormer) -> Prepared[SeqFormer]:
+def network(kind: type[SeqFormer] = SeqFormer) -> Prepared[Any]:
     """A small network with random weights, ready for all sessions."""
     return prepare(untrained(kind), device="cpu")
 

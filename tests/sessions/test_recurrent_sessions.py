@@ -89,7 +89,8 @@ def assert_same(results: Sequence[Segmentation], expected: Sequence[Segmentation
 @pytest.fixture(scope="module")
 def whole(system: tuple[Any, LongTermSchedule]) -> tuple[list[Segmentation], dict[int, SessionState]]:
     """What a session gives that nothing interrupts, and its states before some frames."""
-    session, results, states = new_session(system), list[Segmentation](), {}
+    session, results = new_session(system), list[Segmentation]()
+    states: dict[int, SessionState] = {}
     for t in range(len(FRAMES)):
         if t in (4, 8):
             states[t] = deepcopy(session.state())

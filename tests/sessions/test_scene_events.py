@@ -261,7 +261,8 @@ STOPS = (35, 66, 95)
 def whole() -> tuple[list[Segmentation | None], dict[int, SessionState]]:
     """Results of a session that nothing interrupts, and its states before some frames."""
     session = ForegroundSession(BackgroundDifference(), masks=ForegroundMasks(objects=True))
-    results, states = list[Segmentation | None](), {}
+    results: list[Segmentation | None] = []
+    states: dict[int, SessionState] = {}
     for frame in video([shot.image for shot in film_of("grey and back")]):
         if frame.index in STOPS:
             state = session.state()
