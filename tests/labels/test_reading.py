@@ -16,6 +16,8 @@ from segue.errors import SegueError
 from segue.labels.labels import Labels
 from segue.labels.reading import left_out, read_labels
 from segue.masks import encode_rle, write_index_mask
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.video import PngSink
 
 SIZE = (60, 80)
 FRAMES = tuple(f"frame_{i:06d}" for i in range(10))
@@ -52,6 +54,16 @@ def coco(path: Path, *annotations: dict[str, Any], images: list[dict[str, Any]] 
 def cvat(path: Path, body: str, meta: str = "") -> Path:
     path.write_text(f"<annotations><version>1.1</version><meta>{meta}</meta>{body}</annotations>")
     return path
+
+
+def test_a_folder_of_results_gives_the_objects_that_its_records_name(tmp_path: Path) -> None:
+    mask = (filled(0, 0, 10, 10) + 3 * filled(20, 20, 30, 40)).astype(np.uint8)
+    dog = ObjectInfo(3, "dog", 0.5, (20, 20, 30, 40), 200)
+    with PngSink(tmp_path / "masks") as sink:
+        sink.write(Frame(4, 0.16, np.zeros((*SIZE, 3), np.uint8)), Segmentation(4, 0.16, mask, (dog,)))
+    labels = read_labels(tmp_path / "masks", VIDEO)
+    assert (labels.names, labels.scores) == ({3: "dog"}, {(4, 3): 0.5})
+    assert np.array_equal(shown(labels, 4), filled(20, 20, 30, 40))
 
 
 @pytest.mark.parametrize("packed", [True, False])

@@ -11,7 +11,7 @@ from segue.errors import SinkError
 from segue.masks import read_index_mask
 from segue.types import Segmentation
 from segue.video import PngSink, read_marker, replay
-from segue.video.mask_folder import RECORDS
+from segue.video.mask_folder import LARGEST_RECORD, MARKER, RECORDS
 from tests.video.making import fill_disk_at, needs_full_disk, result
 
 
@@ -43,6 +43,15 @@ def test_results_come_back_from_the_folder(tmp_path: Path) -> None:
         assert back.objects[0] == given.objects[0]
         assert (back.objects[1].box is None) == (index % 2 == 1)
     assert [back.index for back in replay(tmp_path, before=2)] == [0, 1]
+
+
+def test_a_marker_that_is_far_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    with PngSink(tmp_path) as sink:
+        write(sink, range(1))
+    marker = tmp_path / MARKER
+    marker.write_text(marker.read_text() + " " * LARGEST_RECORD)
+    with pytest.raises(SinkError):
+        read_marker(tmp_path)
 
 
 def test_a_record_torn_by_a_crash_is_dropped(tmp_path: Path) -> None:
