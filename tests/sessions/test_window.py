@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import segue
 from segue.arrays import UInt8Array
+from segue.cache import ASSETS
 from segue.models.base import QueryFeatures
+from segue.models.lite_tracker import LiteTracker
 from segue.models.memory.window import Window
 from segue.models.stcn import STCNLite
 from segue.sessions import SessionState, TrackSession
-from segue.types import Image, Segmentation
+from segue.types import BoxPrompt, Image, Segmentation
 from segue.weights import load
 
+SAMPLE = ASSETS / "sample" / "video.mp4"
 HEIGHT, WIDTH, SIDE = 160, 288, 24
 MARGIN = 0.2
 STARTS = [20, 23, 26, 29, 220, 223, 226, 229]
@@ -71,6 +76,27 @@ def test_an_object_that_jumps_out_of_the_window_is_found_again(network: STCNLite
     session = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
     results = [session.step(image, square(0) if t == 0 else None) for t, image in enumerate(video)]
     assert min(overlap(results[t], t) for t in (6, 7)) > 0.8
+
+
+def test_frames_of_the_sample_that_stay_in_memory_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+    decode = LiteTracker.decode
+
+    def count(tracker: LiteTracker, view: int, query: QueryFeatures, *given: Any) -> torch.Tensor:
+        shares.append(query.key[0, 0].numel() / (30 * 54))
+        return decode(tracker, view, query, *given)
+
+    monkeypatch.setattr(LiteTracker, "decode", count)
+    first, *images = [frame.image for frame in segue.open_source(SAMPLE, end=11)]
+    session = TrackSession("stcn-lite", device="cpu")
+    session.step(first, [BoxPrompt(1, (160.0, 60.0, 280.0, 180.0))])
+    counts = []
+    for image in images:
+        shares.clear()
+        session.step(image)
+        counts.append(len(shares))
+    assert counts[4] == counts[9] == 1  # frames 5 and 10 are kept
+    assert max(shares) < 0.6
 
 
 @pytest.mark.parametrize("second", ["stays", "vanishes"])

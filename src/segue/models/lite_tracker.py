@@ -11,6 +11,7 @@ from torch import Tensor
 
 from segue.models.base import QueryFeatures
 from segue.models.memory import FramePlan, MemoryTracker
+from segue.models.memory.components import EVEN
 from segue.models.memory.window import OUTSIDE, Window
 
 WIDER = 2
@@ -25,9 +26,6 @@ NARROW = 0.25
 
 DECODED = 0.8
 """Part of the margin within which each of several objects is decoded."""
-
-EVEN = 0.0
-"""Log-odds (probability 0.5) near a side at which one of several objects leaves its own window."""
 
 
 class LiteTracker(MemoryTracker):
@@ -56,6 +54,7 @@ class LiteTracker(MemoryTracker):
         for number, (window, logits) in enumerate(zip(windows, decoded, strict=True)):
             # Where another object wins, this one does not leave.
             winning = logits.masked_fill(logits < highest, OUTSIDE)
+            # An object that only may be there (LIKELY) is no reason to decode it again.
             if window is not None and window.is_left(window.cut(winning), EVEN):
                 one = slice(number, number + 1)
                 (wider,) = Window.around_each(masks[one], WIDER * margin)

@@ -14,6 +14,9 @@ from segue.types import Image
 LIKELY = -2.2
 """Log-odds (probability 0.1) above which a position belongs to a component."""
 
+EVEN = 0.0
+"""Log-odds (probability 0.5) at which a position is an object's."""
+
 UNLIKELY = -10.0
 """Log-odds that a position gets which is taken away."""
 

@@ -18,7 +18,7 @@ from segue.layers.pieces import cat
 from segue.layers.running import to_device
 from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry, unpad
-from segue.models.memory.components import LIKELY, suppress_distant_components
+from segue.models.memory.components import EVEN, LIKELY, suppress_distant_components
 from segue.models.memory.memory import Memory
 from segue.models.memory.table import MemoryTable
 from segue.models.memory.window import Window
@@ -373,12 +373,14 @@ class MemoryTracker(Checkpointable):
 
         if not wanted:
             return Prediction(pixels, plan, plan, encode(), None)
+        # Features of the whole image, cut, leave faint traces beside the sides of a window.
+        least = EVEN if plan.keep else LIKELY
         for window in self.choose_windows(plan):
             inside = replace(plan, window=window)
             # What stays in memory is the whole image.
             views = encode() if plan.keep else encode(window)
             logits = self._predict([window.part(query) for query in views] if plan.keep else views, inside)
-            if not window.is_left(logits, LIKELY):
+            if not window.is_left(logits, least):
                 taken = plan if plan.keep else inside
                 return Prediction(pixels, plan, taken, views, self._without_jumps(window.paste(logits)))
             self.memories[0].discard()
