@@ -21,7 +21,7 @@ from segue.inputs import check_file, kind_of, parse_json, user_path
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import replacing
 
-FORMAT = "segue-session-19"
+FORMAT = "segue-session-20"
 
 
 @dataclass(frozen=True, slots=True)

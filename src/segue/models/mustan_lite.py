@@ -37,6 +37,9 @@ from segue.models.mustan import UpBlock
 CURRENT, CONTEXT, SCENE = "current", "context", "scene"
 """Roles: the current frame, frames before it, and what is known of the empty scene."""
 
+SCENE_IMAGE, SCENE_STATISTICS = "scene image", "scene statistics"
+"""Roles of the parts of what is known of the empty scene."""
+
 FUSED = (16, 32, 48, 96)
 """Channels after fusion at strides 2, 4, 8 and 16."""
 
@@ -65,6 +68,7 @@ class MustanLite(nn.Module):
     background: str | None = SCENE
     capabilities = ForegroundCapabilities(
         temporal_quantiles=True,
+        background_parts=(SCENE_IMAGE, SCENE_STATISTICS),
         stages=(*NETWORK_STAGES, "contrast", "lights", "shadows"),
         context_maps=True,
         two_passes=True,
@@ -118,7 +122,7 @@ class MustanLite(nn.Module):
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
         """Pixels, and features of 16, 24, 32 and 96 channels at strides 2, 4, 8 and 16.
 
-        A scene comes as its planes, (N, 21, H, W) in [0, 1]; a frame of the context gives its pixels alone.
+        A scene comes as its planes, (N, 21, H, W) in [0, 1], for the part of its image as that; a frame of the context gives its pixels alone.
         Prepared for inference, a scene gives its part of the fused maps, of as many channels as these, and
         what the cues take of it instead of pixels; that comes last. Frames are images of 8 bits then.
         A network with flow takes the flow image of the current frame, (N, 2, H, W) in [0, 1], the flow to
@@ -128,11 +132,14 @@ class MustanLite(nn.Module):
         if role == CONTEXT:
             return (frames if cues is None else packed_image(frames),)
         if role == SCENE:
-            maps = self.encoder(frames[:, IMAGE] * 2 - 1)
+            return (*self.encode(frames[:, IMAGE], SCENE_IMAGE), *self.encode(frames, SCENE_STATISTICS))
+        if role == SCENE_STATISTICS:
+            return (frames,) if cues is None else cues.of_scene(frames)
+        if role == SCENE_IMAGE:
+            maps = self.encoder(frames * 2 - 1)
             if cues is None or self.fuse_scene is None:
-                return (*maps, frames)
-            fused = (fuse(each) for fuse, each in zip(self.fuse_scene, maps, strict=True))
-            return (*fused, *cues.of_scene(frames))
+                return tuple(maps)
+            return tuple(fuse(each) for fuse, each in zip(self.fuse_scene, maps, strict=True))
         maps = (frames if cues is None else packed_image(frames), *self.encoder(frames * 2 - 1))
         if self.flow_attention is None:
             return maps

@@ -13,7 +13,7 @@ from segue.arrays import BoolArray, Float32Array
 from segue.sessions.backgrounds import Background
 from segue.sessions.camera import CameraStep
 from segue.sessions.changes import reduced
-from segue.sessions.empty_scene import Scene, in_other_light, scene_planes, too_few
+from segue.sessions.empty_scene import Look, Scene, in_other_light, scene_planes, too_few
 from segue.state import checkpointed
 from segue.types import Image
 
@@ -114,7 +114,7 @@ class MaskedMedian(Background):
     scene: Scene | None = checkpointed(None)
     view: int | None = checkpointed(None)
     _views: dict[int, _Past] = checkpointed(dict)
-    state_types = (Scene, _Past)
+    state_types = (Scene, Look, _Past)
 
     def __init__(self, settings: MedianSettings | None = None) -> None:
         self._settings = settings or MedianSettings()
@@ -181,7 +181,9 @@ class MaskedMedian(Background):
 
     def _learn(self) -> None:
         """Make the scene of the kept frames."""
-        self.scene = Scene(scene_planes(self._frames, self._hidden, self._settings.least))
+        before, scene = self.scene, Scene(scene_planes(self._frames, self._hidden, self._settings.least))
+        alike = before is not None and before.look.is_like(scene.image)
+        self.scene = Scene(scene.planes, before.look) if alike else scene
 
     def _heal(self, frame: Image, hidden: BoolArray) -> None:
         """Recompute the masks of kept frames where too few of them show the scene and the new one does."""

@@ -25,6 +25,27 @@ LOW = 0.1  # the range of a pixel reaches from this quantile of its past to the 
 DOUBT_FROM = 5  # with fewer kept frames a single one in which a pixel was background is enough
 
 
+ALIKE = 40
+"""Levels up to which means of 4 x 4 pixels of two images of a scene differ that look the same to an encoder:
+what is compared pixel by pixel is always up to date."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Look:
+    """An image of the empty scene that is encoded once, for all backgrounds that look the same."""
+
+    image: Image  # RGB (H, W, 3), uint8; not written to
+
+    def is_like(self, image: Image) -> bool:
+        """Whether an image, RGB (H, W, 3), looks the same."""
+        if image.shape != self.image.shape:
+            return False
+        height, width = image.shape[:2]
+        size = max(1, width // 4), max(1, height // 4)
+        one, other = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (self.image, image))
+        return int(cv2.absdiff(one, other).max()) <= ALIKE
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Scene:
     """Background statistics.
@@ -34,14 +55,18 @@ class Scene:
             90 % quantile of the frames in which the pixel was background; the same of all frames; shares of
             255: of the frames in which the pixel was foreground, and of the steps from one to the next at
             which it changed sides; and seven times the number of frames.
+        look: what is encoded instead of the image; by default the image.
         image: the median of the background, RGB (H, W, 3), uint8.
     """
 
     planes: npt.NDArray[np.uint8]
+    look: Look = None  # type: ignore[assignment]
     image: Image = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", np.ascontiguousarray(self.planes[3:6].transpose(1, 2, 0)))
+        if self.look is None:
+            object.__setattr__(self, "look", Look(self.image))
 
     @classmethod
     def of(cls, image: Image, frames: int = 35) -> Scene:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -24,7 +24,7 @@ from segue.models.base import (
     ForegroundNetwork,
     foreground_capabilities,
 )
-from segue.sessions.empty_scene import Scene, once_per_scene
+from segue.sessions.empty_scene import Look, Scene, once_per_scene
 from segue.sessions.explaining import Rows, explain
 from segue.sessions.extra_inputs import Extra
 from segue.types import Image
@@ -40,11 +40,16 @@ MARGIN = 48
 STEP = 32
 """The sides of what a network sees are multiples of so many pixels: each size costs time at first."""
 
+Encoded = TypeVar("Encoded", "Look", "Scene")
+
 Window = tuple[slice, slice]
 """Rows and columns of a part of an image."""
 
 BACKGROUNDS = 4
 """Backgrounds in use whose features are kept: one that is sharp, and others blurred like frames."""
+
+LOOKS = 8
+"""Images of backgrounds whose features are kept."""
 
 
 @dataclass(slots=True, eq=False)
@@ -149,9 +154,11 @@ class NetworkSegmenter(Segmenter):
             self.extra = "flow" if able.flow else "depth"
         self.stages = able.stages
         self._backgrounds: WeakKeyDictionary[Scene, Features] = WeakKeyDictionary()  # the last used last
+        self._looks: WeakKeyDictionary[Look, Features] = WeakKeyDictionary()
 
     def restart(self) -> None:
         self._backgrounds.clear()
+        self._looks.clear()
 
     @torch.inference_mode()
     def step(
@@ -215,15 +222,20 @@ class NetworkSegmenter(Segmenter):
     def _encoded_background(self, scene: Scene) -> Features | None:
         if self._network.background is None:
             return None
-        found = self._backgrounds.pop(scene, None)
-        if found is None:
-            while len(self._backgrounds) >= BACKGROUNDS:
-                del self._backgrounds[next(iter(self._backgrounds))]
-            planes = self.capabilities.temporal_quantiles
-            known = self._tensor(scene.planes) if planes else self._prepared(scene.image)
-            found = self._network.encode(known, self._network.background)
-        self._backgrounds[scene] = found
-        return found
+        parts = self.capabilities.background_parts
+
+        def encode() -> Features:
+            if parts is None:
+                planes = self.capabilities.temporal_quantiles
+                known = self._tensor(scene.planes) if planes else self._prepared(scene.image)
+                return self._network.encode(known, role)
+            image, statistics = parts
+            planes = self._tensor(scene.look.image.transpose(2, 0, 1))
+            maps = _remembered(self._looks, scene.look, lambda: self._network.encode(planes, image), LOOKS)
+            return *maps, *self._network.encode(self._tensor(scene.planes), statistics)
+
+        role = self._network.background
+        return _remembered(self._backgrounds, scene, encode, BACKGROUNDS)
 
     def _tensor(self, planes: npt.NDArray[np.uint8]) -> Tensor:
         """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
@@ -235,6 +247,19 @@ class NetworkSegmenter(Segmenter):
         pixels = to_device(torch.from_numpy(extended(image, self._network.size_multiple)), self._device)
         frames = pixels[None].permute(0, 3, 1, 2).to(self._dtype).div_(255)
         return frames.contiguous(memory_format=torch.channels_last)
+
+
+def _remembered(
+    known: WeakKeyDictionary[Encoded, Features], key: Encoded, encode: Callable[[], Features], most: int
+) -> Features:
+    """Features of a background or its image, of which the ``most`` that were used last are kept."""
+    found = known.pop(key, None)
+    if found is None:
+        while len(known) >= most:
+            del known[next(iter(known))]
+        found = encode()
+    known[key] = found
+    return found
 
 
 def differing(image: Image, scene: Scene, multiple: int) -> Window | None:

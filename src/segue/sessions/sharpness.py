@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from segue.arrays import Float32Array, UInt8Array
 from segue.sessions.backgrounds import Background
-from segue.sessions.empty_scene import Scene
+from segue.sessions.empty_scene import Look, Scene
 from segue.sessions.registration import half_grey
+from segue.sessions.segmenters import BACKGROUNDS, LOOKS
 from segue.sessions.stages import Stage, WorkFrame
 from segue.types import Image
 
+Kept = TypeVar("Kept")
 Kernel = npt.NDArray[np.float32]  # (k, k) with an odd k and the sum 1
 
 LESS_SHARP = 0.75  # share of the scene's energy of edges, in some direction, below which a frame is blurred
@@ -46,9 +48,18 @@ class Blur:
         """The same blur in an image that is larger by a factor."""
         return Blur(factor * self.right, factor * self.down)
 
-    def of_scene(self, scene: Scene) -> Scene:
-        """Background statistics with this blur; narrow structures leave the range."""
-        return Scene(np.concatenate([_moved(scene.planes[:18], self.kernel), scene.planes[18:]]))
+    def of_scene(self, scene: Scene, look: Look | None = None) -> Scene:
+        """Background statistics with this blur; narrow structures leave the range.
+
+        ``look``: that of the scene with this blur, if it is known.
+        """
+        planes = np.concatenate([_moved(scene.planes[:18], self.kernel), scene.planes[18:]])
+        return Scene(planes, look or self.of_look(scene.look))
+
+    def of_look(self, look: Look) -> Look:
+        """An image of the scene with this blur."""
+        moved = _moved(np.ascontiguousarray(look.image.transpose(2, 0, 1)), self.kernel)
+        return Look(np.ascontiguousarray(moved.transpose(1, 2, 0)))
 
 
 class ReferenceBlur(Stage):
@@ -59,17 +70,30 @@ class ReferenceBlur(Stage):
     def __init__(self) -> None:
         super().__init__()
         self._scene: Scene | None = None
-        self._blurred: dict[Blur, Scene] = {}  # of that scene; the same object is encoded once
+        self._blurred: dict[Blur, Scene] = {}  # of that scene; the last used last
+        self._looks: dict[Blur, Look] = {}  # of its look, each of which is encoded once
 
     def before_segment(self, frame: WorkFrame, background: Background) -> None:
         if frame.matrix is None or background.scene is None:
             return
-        if background.scene is not self._scene:
-            self._scene, self._blurred = background.scene, {}
-        blur = relative_blur(frame.image, background.scene.image, frame.hidden)
+        scene = background.scene
+        if self._scene is None or scene.look is not self._scene.look:
+            self._looks = {}
+        if scene is not self._scene:
+            self._scene, self._blurred = scene, {}
+        blur = relative_blur(frame.image, scene.image, frame.hidden)
         if blur is not None:
-            frame.scene = self._blurred.get(blur) or blur.of_scene(background.scene)
-            self._blurred[blur] = frame.scene
+            look = self._looks.pop(blur, None) or blur.of_look(scene.look)
+            frame.scene = self._blurred.pop(blur, None) or blur.of_scene(scene, look)
+            _keep(self._looks, blur, look, LOOKS)
+            _keep(self._blurred, blur, frame.scene, BACKGROUNDS)
+
+
+def _keep(known: dict[Blur, Kept], blur: Blur, value: Kept, most: int) -> None:
+    """Put a value last; if there are more than ``most``, the first goes."""
+    known[blur] = value
+    if len(known) > most:
+        del known[next(iter(known))]
 
 
 @lru_cache(maxsize=1)

@@ -40,6 +40,9 @@ class ForegroundCapabilities:
         explains_flow: it shows what it makes of flow, see :class:`ExplainedFlow`, for ``--explain``.
         temporal_quantiles: of the empty scene it takes all planes, see
             :class:`segue.sessions.empty_scene.Scene`, not the image alone.
+        background_parts: two roles whose features together are those of the background: of the image of the
+            empty scene, (N, 3, H, W), which is encoded once while the scene looks the same, and of all its
+            planes. None where the background has one role.
         stages: names of the rules of a session that it runs with, see :mod:`segue.sessions.stage_list`.
         context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past
             says about the frame, (N, h, w) at each scale, for ``--explain``.
@@ -57,6 +60,7 @@ class ForegroundCapabilities:
     flow_provider: Callable[[Image, Image], npt.NDArray[np.float32]] | None = None
     explains_flow: bool = False
     temporal_quantiles: bool = False
+    background_parts: tuple[str, str] | None = None
     stages: tuple[str, ...] = NETWORK_STAGES
     context_maps: bool = False
     two_passes: bool = False
