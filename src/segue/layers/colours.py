@@ -126,9 +126,8 @@ class CuesByScene(nn.Module):
         parts = [F.pad(each, (0, 0, 0, 0, 0, 1)) for each in (*pixels, noise / NOISE_LEVELS)]
         self.frames: nn.Module = _halving(parts)
         usual = -NO_NOISE / NOISE_LEVELS * noise.sum(1, keepdim=True)
-        self.scene = _halving(
-            [-CONTRAST * median, -CONTRAST * median_all, CONTRAST * widths, shares, usual], bias
-        )
+        known = -CONTRAST * median, -CONTRAST * median_all, CONTRAST * widths, shares, usual
+        self.scene = _halving([each / LEVELS for each in known], bias)
         self.in_int8 = False
 
     def use_int8(self) -> None:
@@ -142,11 +141,8 @@ class CuesByScene(nn.Module):
         (N, 3, H, W); what gives the levels of the noise is packed, too, (N, 1, H, W).
         """
         known = [_levels_of(scene) for scene in planes.contiguous().numpy()]
-        bounds_and_noise = (torch.from_numpy(np.stack(each)) for each in zip(*known, strict=True))
-        low, median, high, low_all, median_all, high_all, shares = planes.split(3, 1)
-        widths = [(top - bottom).amax(1, keepdim=True) for top, bottom in ((high, low), (high_all, low_all))]
-        cues = torch.cat([median, median_all, *widths, shares, torch.ones_like(widths[0])], 1)
-        return *bounds_and_noise, self.scene(cues.contiguous(memory_format=torch.channels_last))
+        *bounds_and_noise, cues = (torch.from_numpy(np.stack(each)) for each in zip(*known, strict=True))
+        return *bounds_and_noise, self.scene(cues.permute(0, 3, 1, 2).float())
 
     def forward(self, frame: Tensor, context: Sequence[Tensor], scene: Sequence[Tensor]) -> Tensor:
         """The layer, (N, C, h, w), for a frame, context frames, each packed, (N, 1, H, W), and a scene."""
@@ -170,7 +166,8 @@ class CuesByScene(nn.Module):
 
 def packed_image(frames: Tensor) -> Tensor:
     """Images of 8 bits, (N, 3, H, W) in [0, 1], with four bytes a pixel as one number, (N, 1, H, W)."""
-    levels = frames.permute(0, 2, 3, 1).mul(LEVELS).round_().to(torch.uint8).contiguous().numpy()
+    images = frames.permute(0, 2, 3, 1).contiguous().numpy()
+    levels = (cv2.convertScaleAbs(image, alpha=LEVELS) for image in images)
     wide = np.stack([np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8) for image in levels])
     return torch.from_numpy(wide.view(np.int32)[..., 0])[:, None]
 
@@ -182,10 +179,13 @@ def _packed(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _levels_of(scene: Float32Array) -> tuple[npt.NDArray[Any], ...]:
-    """What :meth:`CuesByScene.of_scene` gives but for the last, of one scene, (21, H, W) in [0, 1]."""
+    """What :meth:`CuesByScene.of_scene` gives of one scene, (21, H, W) in [0, 1].
+
+    The last are levels that its part is made of, (H, W, 12).
+    """
     _, height, width = scene.shape
-    levels = cv2.convertScaleAbs(scene[:18].reshape(-1, width), alpha=LEVELS)
-    low, median, high, low_all, _, high_all = np.asarray(levels).reshape(6, 3 * height, width)
+    levels = np.asarray(cv2.convertScaleAbs(scene.reshape(-1, width), alpha=LEVELS))
+    low, median, high, low_all, median_all, high_all, shares = levels.reshape(7, 3 * height, width)
     spread = cv2.subtract(high, low)
     unit = np.arange(256) + LEVELS * QUANTISATION
     reach = cv2.LUT(spread, np.minimum(np.rint(MOST_NOISE_UNITS * unit), LEVELS).astype(np.uint8))
@@ -194,7 +194,10 @@ def _levels_of(scene: Float32Array) -> tuple[npt.NDArray[Any], ...]:
     whole = (3, height, width)
     packed = (np.stack([_packed(np.asarray(each).reshape(whole)) for each in side]) for side in bounds)
     shift = np.float32(NO_NOISE) - median * scale
-    return *packed, *(_packed(each.reshape(whole))[None] for each in (scale, shift))
+    widths = (np.asarray(each).reshape(whole).max(0) for each in (spread, cv2.subtract(high_all, low_all)))
+    seen = *median.reshape(whole), *median_all.reshape(whole), *widths, *shares.reshape(whole)
+    cues = np.asarray(cv2.merge([*seen, np.full_like(seen[0], LEVELS)]))
+    return *packed, *(_packed(each.reshape(whole))[None] for each in (scale, shift)), cues
 
 
 def _halving(weights: Sequence[Tensor], bias: Tensor | None = None) -> nn.Conv2d:

@@ -122,7 +122,8 @@ class MustanLite(nn.Module):
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
         """Pixels, and features of 16, 24, 32 and 96 channels at strides 2, 4, 8 and 16.
 
-        A scene comes as its planes, (N, 21, H, W) in [0, 1], for the part of its image as that; a frame of the context gives its pixels alone.
+        A scene comes as its planes, (N, 21, H, W) in [0, 1], or as its image for the part of that; a frame of
+        the context gives its pixels alone.
         Prepared for inference, a scene gives its part of the fused maps, of as many channels as these, and
         what the cues take of it instead of pixels; that comes last. Frames are images of 8 bits then.
         A network with flow takes the flow image of the current frame, (N, 2, H, W) in [0, 1], the flow to

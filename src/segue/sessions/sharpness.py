@@ -53,8 +53,10 @@ class Blur:
 
         ``look``: that of the scene with this blur, if it is known.
         """
-        planes = np.concatenate([_moved(scene.planes[:18], self.kernel), scene.planes[18:]])
-        return Scene(planes, look or self.of_look(scene.look))
+        background, of_all = scene.planes[:9], scene.planes[9:18]
+        moved = _moved(background, self.kernel)
+        planes = [moved, _moved_like(moved, background, of_all, self.kernel), scene.planes[18:]]
+        return Scene(np.concatenate(planes), look or self.of_look(scene.look))
 
     def of_look(self, look: Look) -> Look:
         """An image of the scene with this blur."""
@@ -126,6 +128,23 @@ def _moved(planes: UInt8Array, kernel: Kernel) -> UInt8Array:
             total += part
         out[:] = total >> 8
     return blurred
+
+
+def _moved_like(moved: UInt8Array, planes: UInt8Array, others: UInt8Array, kernel: Kernel) -> UInt8Array:
+    """Other planes filtered, of which most pixels are those of planes that are known filtered, too."""
+    found, reach = moved.copy(), len(kernel) // 2
+    left, top, width, height = cv2.boundingRect((planes != others).any(0).view(np.uint8))
+    if not width:
+        return found
+    near, around = (
+        [slice(max(0, begin - far), begin + size + far) for begin, size in ((top, height), (left, width))]
+        for far in (reach, 2 * reach)
+    )
+    part = _moved(others[:, *around], kernel)
+    inner = [slice(one.start - other.start, None) for one, other in zip(near, around, strict=True)]
+    height, width = found[:, *near].shape[1:]
+    found[:, *near] = part[:, *inner][:, :height, :width]
+    return found
 
 
 def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | None) -> Blur | None:
