@@ -25,7 +25,7 @@ LOW = 0.1  # the range of a pixel reaches from this quantile of its past to the 
 DOUBT_FROM = 5  # with fewer kept frames a single one in which a pixel was background is enough
 
 
-ALIKE = 40
+ALIKE = 60
 """Levels up to which means of 4 x 4 pixels of two images of a scene differ that look the same to an encoder:
 what is compared pixel by pixel is always up to date."""
 

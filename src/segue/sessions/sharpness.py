@@ -22,8 +22,8 @@ Kept = TypeVar("Kept")
 Kernel = npt.NDArray[np.float32]  # (k, k) with an odd k and the sum 1
 
 LESS_SHARP = 0.75  # share of the scene's energy of edges, in some direction, below which a frame is blurred
-LENGTHS = (2.0, 4.0, 8.0, 16.0)  # pixels of a motion blur that are tried, at half size
-DIRECTIONS = 8  # of a motion blur in half a turn, so that the same blur occurs again
+LENGTHS = (3.0, 6.0, 12.0)  # pixels of a motion blur that are tried, at half size
+DIRECTIONS = 6  # of a motion blur in half a turn, so that the same blur occurs again
 GAIN = 0.87  # a blur counts if it makes the difference smaller by this factor
 _LEAST_ENERGY = 4.0  # mean square of a derivative, in levels, below which nothing can be decided
 
