@@ -321,6 +321,9 @@ def extended(values: UInt8Array, multiple: int, *, first: int = 0) -> UInt8Array
     # A copy in any case: PyTorch complains of images that are read-only.
     if (rows, columns) == (height, width):
         return np.array(values, order="C")
-    sides = [(0, 0)] * values.ndim
-    sides[first : first + 2] = (0, rows - height), (0, columns - width)
-    return np.ascontiguousarray(np.pad(values, sides, mode="edge"))
+    wide = np.empty((*values.shape[:first], rows, columns, *values.shape[first + 2 :]), np.uint8)
+    before = (slice(None),) * first
+    wide[*before, :height, :width] = values
+    wide[*before, :height, width:] = values[*before, :, width - 1 : width]
+    wide[*before, height:] = wide[*before, height - 1 : height]
+    return wide

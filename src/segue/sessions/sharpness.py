@@ -19,7 +19,7 @@ from segue.sessions.stages import Stage, WorkFrame
 from segue.types import Image
 
 Kept = TypeVar("Kept")
-Kernel = npt.NDArray[np.float32]  # (k, k) with an odd k and the sum 1
+Kernel = npt.NDArray[np.float32]  # of an odd height and width, with the sum 1
 
 LESS_SHARP = 0.75  # share of the scene's energy of edges, in some direction, below which a frame is blurred
 LENGTHS = (3.0, 6.0, 12.0)  # pixels of a motion blur that are tried, at half size
@@ -41,7 +41,7 @@ class Blur:
 
     @property
     def kernel(self) -> Kernel:
-        """The kernel of the motion, (k, k)."""
+        """The kernel of the motion."""
         return motion_kernel(self.right, self.down)
 
     def scaled(self, factor: float) -> Blur:
@@ -100,22 +100,23 @@ def _keep(known: dict[Blur, Kept], blur: Blur, value: Kept, most: int) -> None:
 
 @lru_cache(maxsize=1)
 def motion_kernel(right: float, down: float) -> Kernel:
-    """Kernel of a straight motion of so many pixels, (k, k)."""
+    """Kernel of a straight motion of so many pixels, without rows and columns of zeros around it."""
     length = float(np.hypot(right, down))
     half = int(np.ceil(length / 2)) + 1
     line = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
     line[half] = np.clip((length + 1) / 2 - np.abs(np.arange(-half, half + 1)), 0, 1)
     turn = cv2.getRotationMatrix2D((half, half), -np.degrees(np.arctan2(down, right)), 1.0)
     kernel = cv2.warpAffine(line, turn, line.shape)
+    tall, wide = (int(np.abs(np.flatnonzero(kernel.any(axis)) - half).max()) for axis in (1, 0))
+    kernel = kernel[half - tall : half + tall + 1, half - wide : half + wide + 1]
     return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def _moved(planes: UInt8Array, kernel: Kernel) -> UInt8Array:
     """Planes (n, H, W) filtered with a sparse kernel, four times as fast as OpenCV where it is large."""
-    half, (height, width) = len(kernel) // 2, planes.shape[1:]
-    wide = np.stack(
-        [cv2.copyMakeBorder(each, half, half, half, half, cv2.BORDER_REFLECT_101) for each in planes]
-    )
+    (rows, columns), (height, width) = (side // 2 for side in kernel.shape), planes.shape[1:]
+    sides = rows, rows, columns, columns
+    wide = np.stack([cv2.copyMakeBorder(each, *sides, cv2.BORDER_REFLECT_101) for each in planes])
     shares = np.rint(256 * kernel).astype(np.int64)
     shares.flat[np.argmax(shares)] += 256 - shares.sum()
     weights = shares.astype(np.uint16)
@@ -132,7 +133,7 @@ def _moved(planes: UInt8Array, kernel: Kernel) -> UInt8Array:
 
 def _moved_like(moved: UInt8Array, planes: UInt8Array, others: UInt8Array, kernel: Kernel) -> UInt8Array:
     """Other planes filtered, of which most pixels are those of planes that are known filtered, too."""
-    found, reach = moved.copy(), len(kernel) // 2
+    found, reach = moved.copy(), max(kernel.shape) // 2
     left, top, width, height = cv2.boundingRect((planes != others).any(0).view(np.uint8))
     if not width:
         return found
