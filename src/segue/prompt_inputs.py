@@ -32,7 +32,7 @@ from segue.masks import decode_rle, read_index_mask, resize_mask
 from segue.masks.files import index_values
 from segue.masks.rle import check_size
 from segue.masks.tracks import RleTrack
-from segue.masks.values import MAX_ID, as_white, is_white
+from segue.masks.values import MAX_ID, as_white, is_white, without_void
 from segue.types import (
     Box,
     BoxPrompt,
@@ -107,7 +107,7 @@ def one_object(mask: IndexMask, where: str) -> IndexMask:
     """An index mask (H, W); one white object, as images have them, gets the id 1, with a warning."""
     white = as_white(mask, where, PromptError)
     if white is None:
-        return mask
+        return without_void(mask, where)
     levels = "0 and 255" if is_white(mask) else f"greys from 0 to {mask.max()}, with soft edges,"
     warnings.warn(
         f"{where}: a mask of {levels} is taken as one object with the id 1; "

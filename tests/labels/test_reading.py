@@ -627,3 +627,15 @@ def test_a_folder_for_each_image_is_read_as_its_objects(tmp_path: Path) -> None:
     assert labels.names == {1: "1", 2: "2"}
     assert {frame: list(masks) for frame, masks in labels.masks.items()} == {3: [1, 2], 4: [2]}
     assert np.array_equal(labels.mask(4) == 2, filled(40, 0, 45, 5))
+
+
+def test_void_of_masks_is_no_object_and_is_told_once_for_all_files(tmp_path: Path) -> None:
+    mask = filled(0, 0, 20, 20).astype(np.uint8)
+    mask[30:32] = 255
+    (tmp_path / "masks").mkdir()
+    for i in range(3):
+        write_index_mask(tmp_path / f"masks/{i:05d}.png", mask)
+    labels = read_labels(tmp_path / "masks", VIDEO)
+    assert set(labels.names) == {1}
+    assert left_out(labels) == "3 areas of void (255)"
+    assert np.array_equal(shown(labels, 0), filled(0, 0, 20, 20))

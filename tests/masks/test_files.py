@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -48,8 +48,9 @@ def test_a_mask_comes_back_as_it_was_written(
     if large and mask.dtype != np.uint8:
         mask = mask.copy()
         mask[0, 0] = large
+    assume(set(np.unique(mask).tolist()) - {0} != {65535})  # which is a white object
     write_index_mask(path, mask)
-    back = read_index_mask(path)
+    back = read_index_mask(path, void=None)  # 255 is an id here
     assert np.array_equal(back, mask)
     assert back.dtype == (np.uint8 if mask.max() <= 255 else np.uint16)
 

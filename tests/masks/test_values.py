@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import cv2
@@ -11,10 +12,12 @@ from PIL import Image
 
 from segue.errors import PromptError, SourceError
 from segue.masks import DAVIS_PALETTE, read_index_mask, read_stored_mask
+from segue.masks.values import VoidWarning
 from segue.prompt_inputs import PromptWarning, as_masks
 
 DISC = cv2.circle(np.zeros((96, 128), np.uint8), (60, 45), 25, 255, -1)
 TWO = cv2.circle(cv2.circle(np.zeros((96, 128), np.uint8), (30, 30), 15, 2, -1), (90, 45), 20, 5, -1)
+OTHER_PALETTE = np.random.default_rng(0).integers(1, 255, (256, 3), np.uint8)
 OWN_COLOURS = np.zeros((256, 3), np.uint8)
 OWN_COLOURS[[2, 5]] = (250, 30, 20), (10, 40, 240)
 
@@ -152,3 +155,44 @@ def test_colours_that_are_no_objects_are_refused_with_both_readings(tmp_path: Pa
 def test_masks_of_several_objects_may_have_soft_edges() -> None:
     found = as_masks(np.stack([soft(2), np.roll(soft(2), 20, 1)]), "masks")
     assert np.array_equal(found[0], soft(2) > 127)
+
+
+def indexed(values: list[int], palette: np.ndarray = DAVIS_PALETTE) -> Image.Image:
+    """An image of one row with a palette."""
+    image = Image.fromarray(np.array([values], np.uint8))
+    image.putpalette(palette.tobytes())
+    return image
+
+
+@pytest.mark.parametrize("kind", ["palette", "other palette", "grey"])
+def test_255_beside_the_first_ids_is_void_as_data_sets_have_it(tmp_path: Path, kind: str) -> None:
+    image = indexed([0, 1, 2, 255], OTHER_PALETTE if kind == "other palette" else DAVIS_PALETTE)
+    values = np.array([[0, 1, 2, 255]], np.uint8)
+    path = saved(tmp_path / "first.png", values if kind == "grey" else image)
+    with pytest.warns(VoidWarning, match=r"first\.png: .*255.* 1, 2 "):
+        assert read_index_mask(path).tolist() == [[0, 1, 2, 0]]
+    with pytest.warns(VoidWarning, match=r"mask: "):
+        assert as_masks(values if kind == "grey" else image, "mask").tolist() == [[0, 1, 2, 0]]
+    assert read_stored_mask(path, "truth").tolist() == values.tolist(), "the measures know void"
+    assert read_index_mask(path, void=None).tolist() == values.tolist()
+
+
+def test_255_is_void_beside_any_ids_in_the_palette_of_the_data_sets() -> None:
+    with pytest.warns(VoidWarning, match="2, 15 "):
+        assert as_masks(indexed([0, 2, 15, 255]), "mask").tolist() == [[0, 2, 15, 0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "palette"),
+    [
+        ([0, 10, 128, 255], OTHER_PALETTE),
+        ([0, 1, 3, 255], OTHER_PALETTE),
+        ([*range(256)], OTHER_PALETTE),
+        ([0, 254, 255], DAVIS_PALETTE),
+        ([0, 255], DAVIS_PALETTE),
+    ],
+)
+def test_255_beside_other_values_is_an_object(values: list[int], palette: np.ndarray) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert as_masks(indexed(values, palette), "mask").tolist() == [values]

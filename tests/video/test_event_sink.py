@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,7 +21,7 @@ from segue.video.event_rules import EventRules
 from segue.video.event_table import Event
 from segue.video.readers import ConnectionChange
 from segue.video.rotation import RotatingSink
-from segue.video.zones import Zone
+from segue.video.zones import Zone, ZoneWarning
 
 HEADER = [
     *("event", "object", "frame", "time", "x0", "y0", "x1", "y1", "area", "seconds", "largest"),
@@ -206,8 +207,37 @@ def test_a_zone_that_no_frame_shows_is_an_error(tmp_path: Path, text: str) -> No
     with pytest.raises(SegueError, match=r"zone (door|line): .* 30x20"):
         EventSink(tmp_path / "events.csv", size=(20, 30), zones=[Zone.parse(text)])
     assert list(tmp_path.iterdir()) == []
-    with EventSink(tmp_path / "events.csv", size=(20, 30), zones=[Zone.parse("door=29,0 60,0 60,9")]):
+    door = [Zone.parse("door=29,0 60,0 60,9")]
+    with pytest.warns(ZoneWarning), EventSink(tmp_path / "events.csv", size=(20, 30), zones=door):
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "percent"),
+    [
+        ("door=20,0 40,0 40,20 20,20", 50),
+        ("door=-10,-10 30,-10 30,20 -10,20", 50),
+        ("door=0,0 60,0 0,20", 75 - 50),  # the half of a triangle whose top lies outside
+        ("door=90%,0% 110%,0% 110%,100% 90%,100%", 50),
+        ("line=10,-30 10,10", 75),
+    ],
+)
+def test_a_zone_that_a_frame_shows_in_part_is_told_with_the_part(
+    tmp_path: Path, text: str, percent: int
+) -> None:
+    sink = partial(EventSink, tmp_path / "events.csv", size=(20, 30), zones=[Zone.parse(text)])
+    with pytest.warns(ZoneWarning, match=r"zone (door|line): .*30x20") as told, sink():
+        pass
+    (message,) = (str(each.message) for each in told if each.category is ZoneWarning)
+    assert abs(int(message.split(":")[1].split("%")[0]) - percent) <= 1
+
+
+@pytest.mark.parametrize(
+    "text", ["door=0,0 30,0 30,20 0,20", "door=0%,0% 100%,0% 100%,100%", "line=0,20 30,20"]
+)
+def test_a_zone_to_the_edges_of_the_image_lies_inside(tmp_path: Path, text: str) -> None:
+    zone = Zone.parse(text).in_pixels((20, 30))
+    assert zone.share_outside((20, 30)) == 0
 
 
 def test_objects_that_stay_go_on_in_the_next_part(tmp_path: Path) -> None:

@@ -213,6 +213,10 @@ class Labels:
         if not named:
             self.sort_objects(int)
 
+    def leave_void_out(self, _: str) -> None:
+        """Count void of a mask, which is no object."""
+        self.left_out["areas of void (255)"] += 1
+
     def sort_objects(self, key: Callable[[int], Any]) -> None:
         """Sort the objects by their numbers; the last one is on top."""
         self.names = {number: self.names[number] for number in sorted(self.names, key=key)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -63,15 +63,16 @@ class Tree:
         with self._archive.open(info) as file:
             return file.read(info.file_size + 1).decode("utf-8-sig")
 
-    def mask(self, name: str, ids: ColourIds) -> StoredMask:
-        """Index mask of a file."""
+    def mask(self, name: str, ids: ColourIds, void: Callable[[str], None]) -> StoredMask:
+        """Index mask of a file; ``void`` takes the message that 255 is void there."""
         if self._archive is None:
-            return read_index_mask(self._path / name, ids=ids)
+            return read_index_mask(self._path / name, ids=ids, void=void)
         info = self._members[name]
         if info.file_size > MAX_MASK_BYTES:
             raise DatasetError(f"a mask is larger than {MAX_MASK_BYTES >> 20} MiB")
         with self._archive.open(info) as file:
-            return read_index_mask(io.BytesIO(file.read(MAX_MASK_BYTES + 1)), name, ids=ids)
+            content = io.BytesIO(file.read(MAX_MASK_BYTES + 1))
+            return read_index_mask(content, name, ids=ids, void=void)
 
 
 def _below(root: Path) -> Iterator[str]:

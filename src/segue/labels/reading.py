@@ -87,11 +87,12 @@ def _read_folder(labels: Labels, folder: Path, video: Frames) -> None:
         labels.add_object(number, name, number)
     labels.scores = {(index, item.id): item.score for index, item in items}
     files = {index: folder / record.file for index, record in records.items() if index < video.count}
-    labels.add_files({index: partial(read_index_mask, path) for index, path in files.items()})
+    read = partial(read_index_mask, void=None)  # the ids are those of the record
+    labels.add_files({index: partial(read, path) for index, path in files.items()})
 
 
 def _read_image(labels: Labels, path: Path, video: Frames) -> None:
-    labels.add_files({0: partial(read_index_mask, path)})
+    labels.add_files({0: partial(read_index_mask, path, void=labels.leave_void_out)})
 
 
 def _read_archive(labels: Labels, path: Path, video: Frames) -> None:
@@ -130,7 +131,9 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
     elif masks:
         ids: ColourIds = {}
         files = by_frame({name: name for name in masks}, video)
-        labels.add_files({index: partial(tree.mask, name, ids) for index, name in files.items()})
+        labels.add_files(
+            {index: partial(tree.mask, name, ids, labels.leave_void_out) for index, name in files.items()}
+        )
     else:
         raise DatasetError("there are no PNG masks")
 
@@ -171,7 +174,7 @@ def _read_folders_of_objects(
     for number, (folder, files) in enumerate(folders.items(), 1):
         labels.add_object(number, PurePosixPath(folder).name)
         for index, name in by_frame(dict(files), video).items():
-            counts = Canvas.of(video.size).plane(tree.mask(name, {}))
+            counts = Canvas.of(video.size).plane(tree.mask(name, {}, labels.leave_void_out))
             labels.add_mask(index, number, counts)
 
 

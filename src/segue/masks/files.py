@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -25,6 +25,8 @@ from segue.masks.values import (
     davis_ids,
     is_white,
     of_colours,
+    warn_of_void,
+    without_void,
 )
 
 
@@ -60,20 +62,26 @@ IMAGE_ERRORS = (
 
 
 def read_index_mask(
-    path: str | Path | IO[bytes], where: str = "", *, ids: ColourIds | None = None
+    path: str | Path | IO[bytes],
+    where: str = "",
+    *,
+    ids: ColourIds | None = None,
+    void: Callable[[str], None] | None = warn_of_void,
 ) -> StoredMask:
     """Read a mask file as an index mask, (H, W), uint8 or (16-bit files) uint16.
 
     Every part of segue reads mask files so. Values of a grey image are ids, and so are the indices of a
     palette image. One white object on black, 255 or 65535, gets id 1; its edges may be soft and are cut at
     half. Of a colour image, and of a palette image that was made of one, every colour but black is an object;
-    colours of :data:`DAVIS_PALETTE` are their ids there. Transparent pixels are background.
+    colours of :data:`DAVIS_PALETTE` are their ids there. Transparent pixels are background. So is void, with
+    a warning: the value 255 beside the ids 1, 2, ..., and beside any others in the palette of DAVIS.
 
     Args:
         path: image file, of any of the formats BMP, PNG, PPM, TIFF and WebP, or an open file; a JPEG only of
             one white object.
         where: name of an open file in messages.
         ids: ids of further colours, which masks of one video share; new colours are added.
+        void: takes the message that 255 is void in the mask; None where it is known to be an id.
 
     Returns:
         Index mask, (H, W): 0 is background, every other value an id, up to 255 (uint8) or 65535 (uint16).
@@ -84,17 +92,22 @@ def read_index_mask(
     """
     where = where or str(path)
     with _opened(path, where) as image:
-        return index_values(image, where, {} if ids is None else ids)
+        return index_values(image, where, {} if ids is None else ids, void=void)
 
 
-def index_values(image: Image.Image, where: str, ids: ColourIds | None = None) -> StoredMask:
+def index_values(
+    image: Image.Image,
+    where: str,
+    ids: ColourIds | None = None,
+    *,
+    void: Callable[[str], None] | None = warn_of_void,
+) -> StoredMask:
     """The index mask (H, W) of a decoded image, as :func:`read_index_mask` gives it."""
     values, are_indices = _mask_values(image, where, {} if ids is None else ids)
-    return (
-        values
-        if are_indices or values.dtype != np.uint8 or not is_white(values)
-        else (values > 0).astype(np.uint8)
-    )
+    if not are_indices and values.dtype == np.uint8 and is_white(values):
+        return (values > 0).astype(np.uint8)
+    palette = image.mode == "P" and bool((_palette(image)[WHITE] == DAVIS_PALETTE[WHITE]).all())
+    return values if void is None else without_void(values, where, palette=palette, say=void)
 
 
 def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:

@@ -5,6 +5,8 @@ The same rules hold for mask files and for arrays. Values that have two readings
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -12,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import BoolArray
+from segue.arrays import BoolArray, IndexMask
 from segue.errors import SegueError
 
 MAX_ID = 65535
@@ -114,6 +116,46 @@ def is_white(values: npt.NDArray[np.integer]) -> bool:
     """Whether there is no value but 0 and 255, and there is 255."""
     inside = values == WHITE
     return bool(inside.any() and not values[~inside].any())
+
+
+class VoidWarning(UserWarning):
+    """The value 255 of a mask was taken as void; the message names the mask."""
+
+
+def warn_of_void(text: str) -> None:
+    """Warn of void in a mask."""
+    warnings.warn(text, VoidWarning, stacklevel=3)
+
+
+def without_void(
+    values: IndexMask, where: str, *, palette: bool = False, say: Callable[[str], None] = warn_of_void
+) -> IndexMask:
+    """Make the value 255 of an index mask background where it is void.
+
+    In DAVIS, YouTube-VOS and PASCAL VOC it is, beside ids of objects. Elsewhere 255 may be an id.
+
+    Args:
+        values: index mask (H, W).
+        where: what it is called.
+        palette: it has the palette of those data sets: 255 is void beside any ids but 254. Otherwise it is
+            void beside the ids 1, 2, ... without a gap, up to 253 at most.
+        say: takes the message that there is void.
+
+    Returns:
+        Index mask (H, W), of the same type.
+    """
+    if values.dtype.kind == "b" or values.max(initial=0) != WHITE:
+        return values
+    ids = np.unique(values[(values > 0) & (values < WHITE)])
+    last = len(ids)
+    if not last or ids[-1] == WHITE - 1 or not (palette or ids[-1] == last):
+        return values
+    beside = ", ".join(map(str, ids)) if last < 4 else f"{ids[0]} to {ids[-1]}"
+    say(
+        f"{where}: 255 beside the ids {beside} is void, as in DAVIS, YouTube-VOS and PASCAL VOC; "
+        "an object needs another id"
+    )
+    return np.where(values == WHITE, 0, values).astype(values.dtype)
 
 
 def of_colours(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from dataclasses import dataclass
 
 import cv2
@@ -14,7 +15,12 @@ from segue.types import Point
 
 _NUMBER = r"-?(?:\d{1,6}(?:\.\d{1,6})?|\.\d{1,6})%?"
 _JOINERS = {0x200C: None, 0x200D: None}  # invisible, but parts of words in some scripts
+_PARTS = 512  # of a side of a zone, by which its area is measured
 _ZONE = re.compile(rf"([^=\s][^=]{{0,99}})=\s*({_NUMBER},{_NUMBER}(?:[\s;]+{_NUMBER},{_NUMBER}){{1,99}})\s*")
+
+
+class ZoneWarning(UserWarning):
+    """A part of a zone lies outside the image; the message names the zone and the part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class Zone:
         return Zone(self.name, tuple((x * width / 100, y * height / 100) for x, y in self.points))
 
     def check(self, size: tuple[int, int]) -> None:
-        """Raise an error if the zone, in pixels, lies outside a frame of this size."""
+        """Refuse a zone, in pixels, that lies outside a frame of this size; warn if a part of it does."""
         seen = np.zeros(size, np.uint8)
         cv2.fillPoly(seen, [np.rint(self.points).astype(np.int32)], 1)
         if not seen.any():
@@ -80,6 +86,26 @@ class Zone:
                 f"zone {self.name}: lies outside the image of {size[1]}x{size[0]}: its x are {left:g} to "
                 f"{right:g}, its y {top:g} to {down:g}"
             )
+        outside = round(100 * self.share_outside(size))
+        if outside:
+            warnings.warn(
+                f"zone {self.name}: {outside} % of it lie outside the image of {size[1]}x{size[0]}, where "
+                "nobody is seen",
+                ZoneWarning,
+                stacklevel=2,
+            )
+
+    def share_outside(self, size: tuple[int, int]) -> float:
+        """Share of the area, or of the length of a line, that lies outside a frame of this size."""
+        corners = np.array(self.points)
+        if self.is_line:
+            places = corners[0] + np.linspace(0, 1, _PARTS)[:, None] * (corners[1] - corners[0])
+        else:
+            low, extent = corners.min(axis=0), np.ptp(corners, axis=0)
+            drawn = np.zeros((_PARTS, _PARTS), np.uint8)
+            cv2.fillPoly(drawn, [np.rint((corners - low) * (_PARTS - 1) / extent).astype(np.int32)], 1)
+            places = low + np.argwhere(drawn.T) * extent / (_PARTS - 1)
+        return float(((places < 0) | (places > size[::-1])).any(axis=1).mean())
 
     def contains(self, point: Point) -> bool:
         """Whether a point lies in the polygon or on its border."""
