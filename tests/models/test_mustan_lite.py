@@ -110,3 +110,20 @@ def test_a_background_is_asked_for_where_it_is_needed() -> None:
     features = lite.encode(frames, "current")
     with pytest.raises(ValueError, match="background"):
         lite.decode(features, [features] * 2, None, (64, 80))
+
+
+@torch.inference_mode()
+def test_a_background_is_its_image_and_its_statistics() -> None:
+    torch.manual_seed(0)
+    for network in (
+        awake(MustanLite()),
+        inference_copy(awake(MustanLite()), torch.device("cpu"), torch.float32),
+    ):
+        planes, parts = known(network), network.capabilities.background_parts
+        assert parts is not None
+        image, statistics = parts
+        apart = *network.encode(planes[:, 3:6], image), *network.encode(planes, statistics)
+        whole = network.encode(planes, network.background)
+        assert len(apart) == len(whole)
+        for one, other in zip(apart, whole, strict=True):
+            assert torch.equal(one, other)

@@ -256,6 +256,26 @@ def test_what_a_scene_is_computed_once_for_goes_with_it() -> None:
     assert not any(each() for each in gone)
 
 
+def test_backgrounds_that_look_the_same_share_a_look_until_something_differs() -> None:
+    background, (first, noisy) = MaskedMedian(MedianSettings(every=1)), (wall(), wall())
+    noisy[::2, ::2] ^= 3
+    background.update(first)
+    scenes = [background.scene]
+    for image in (noisy, noisy, *4 * [with_squares(wall(), [(30, 30)])]):
+        background.update(image)
+        scenes.append(background.scene)
+    looks = [scene.look for scene in scenes if scene is not None]
+    assert looks[0] is looks[1] is looks[2]
+    assert (looks[0].image == first).all()
+    assert looks[-1] is not looks[0]
+    assert scenes[-1] is not None
+    assert looks[-1].is_like(scenes[-1].image)
+    again = MaskedMedian(MedianSettings(every=1))
+    again.restore(background.state())
+    assert again.scene is not None
+    assert (again.scene.look.image == looks[-1].image).all()
+
+
 def in_grey(image: Bytes) -> Bytes:
     grey = 0.75 * image @ np.array([0.5, 0.3, 0.2]) + 20
     return np.repeat(grey[..., None], 3, 2).astype(np.uint8)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segue.sessions.background import MaskedMedian
+from segue.sessions.background import MaskedMedian, MedianSettings
 from segue.sessions.empty_scene import Scene
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.foreground_masks import FOREGROUND
@@ -112,3 +112,32 @@ def test_the_same_blur_of_one_background_is_the_same_scene_which_is_encoded_once
     assert again is first
     assert last is first
     assert other is not first
+
+
+@pytest.mark.parametrize("blur", [Blur(6.0, 0.0), Blur(0.0, 12.0), Blur(-10.4, 6.0)])
+@pytest.mark.parametrize("part", [(0, 0, 0, 0), (0, 9, 0, 9), (20, 26, 30, 50), (35, 40, 45, 50)])
+def test_both_ranges_of_a_scene_are_blurred_alike(blur: Blur, part: tuple[int, int, int, int]) -> None:
+    """Where all frames differ from those in which the background was seen, and around it."""
+    planes = np.random.default_rng(1).integers(0, 256, (21, 40, 50), np.uint8)
+    planes[9:18] = planes[:9]
+    top, bottom, left, right = part
+    planes[9:18, top:bottom, left:right] ^= 255
+    swapped = np.concatenate([planes[9:18], planes[:9], planes[18:]])
+    one, other = (blur.of_scene(Scene(each)).planes for each in (planes, swapped))
+    assert (one[:9] == other[9:18]).all()
+    assert (one[9:18] == other[:9]).all()
+
+
+def test_the_same_blur_of_backgrounds_that_look_the_same_is_one_look() -> None:
+    background = MaskedMedian(MedianSettings(every=1))
+    stage, image, looks = ReferenceBlur(), np.asarray(Blur(12.0, 0.0).act(SCENE), np.uint8), []
+    for level in (0, 3):
+        background.update(SCENE ^ np.uint8(level))
+        frame = WorkFrame(0, 0.0, SCENE.shape[:2], image, SegmenterInput(image))
+        frame.matrix = np.eye(2, 3, dtype=np.float32)
+        stage.before_segment(frame, background)
+        assert frame.scene is not None
+        looks.append(frame.scene.look)
+    assert looks[0] is looks[1]
+    assert background.scene is not None
+    assert looks[0] is not background.scene.look

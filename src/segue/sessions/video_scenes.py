@@ -13,7 +13,7 @@ import numpy as np
 from segue.arrays import UInt8Array
 from segue.errors import CheckpointError, PromptError, ResumeError
 from segue.sessions.backgrounds import Background
-from segue.sessions.empty_scene import PLANES, Scene, resized, same_shape
+from segue.sessions.empty_scene import PLANES, Look, Scene, resized, same_shape
 from segue.sessions.stages import Change
 from segue.state import Checkpointable, SessionState, checkpointed
 
@@ -118,7 +118,7 @@ class LearntBackground(Background):
     pans: bool = checkpointed()
     changes: bool = checkpointed()
     scene: Scene | None = checkpointed()
-    state_types = (Scene,)
+    state_types = (Scene, Look)
 
     def __init__(self, scenes: VideoScenes, *, of_this_video: bool = False) -> None:
         self.scenes, self.of_this_video = scenes, of_this_video
