@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -28,6 +28,8 @@ ColourIds: TypeAlias = "dict[int, int]"
 
 _CDNET = frozenset({50, 85, 170})
 """Labels of CDnet2014 beside 0 and 255, which may be thin."""
+
+Values = TypeVar("Values", bound="IndexMask")
 
 _MOST_COLOURS = 256
 _SLOPES = 0.8
@@ -128,8 +130,8 @@ def warn_of_void(text: str) -> None:
 
 
 def without_void(
-    values: IndexMask, where: str, *, palette: bool = False, say: Callable[[str], None] = warn_of_void
-) -> IndexMask:
+    values: Values, where: str, *, palette: bool = False, say: Callable[[str], None] = warn_of_void
+) -> Values:
     """Make the value 255 of an index mask background where it is void.
 
     In DAVIS, YouTube-VOS and PASCAL VOC it is, beside ids of objects. Elsewhere 255 may be an id.
@@ -155,7 +157,7 @@ def without_void(
         f"{where}: 255 beside the ids {beside} is void, as in DAVIS, YouTube-VOS and PASCAL VOC; "
         "an object needs another id"
     )
-    return np.where(values == WHITE, 0, values).astype(values.dtype)
+    return cast(Values, np.where(values == WHITE, 0, values).astype(values.dtype))
 
 
 def of_colours(

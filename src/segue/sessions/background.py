@@ -182,8 +182,9 @@ class MaskedMedian(Background):
     def _learn(self) -> None:
         """Make the scene of the kept frames."""
         before, scene = self.scene, Scene(scene_planes(self._frames, self._hidden, self._settings.least))
-        alike = before is not None and before.look.is_like(scene.image)
-        self.scene = Scene(scene.planes, before.look) if alike else scene
+        if before is not None and before.look.is_like(scene.image):
+            scene = Scene(scene.planes, before.look)
+        self.scene = scene
 
     def _heal(self, frame: Image, hidden: BoolArray) -> None:
         """Recompute the masks of kept frames where too few of them show the scene and the new one does."""

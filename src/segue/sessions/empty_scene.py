@@ -46,6 +46,10 @@ class Look:
         return int(cv2.absdiff(one, other).max()) <= ALIKE
 
 
+OWN = Look(np.zeros((0, 0, 3), np.uint8))
+"""Stands for the image of a scene itself."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Scene:
     """Background statistics.
@@ -60,12 +64,12 @@ class Scene:
     """
 
     planes: npt.NDArray[np.uint8]
-    look: Look = None  # type: ignore[assignment]
+    look: Look = OWN
     image: Image = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", np.ascontiguousarray(self.planes[3:6].transpose(1, 2, 0)))
-        if self.look is None:
+        if self.look is OWN:
             object.__setattr__(self, "look", Look(self.image))
 
     @classmethod

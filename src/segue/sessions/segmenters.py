@@ -230,8 +230,8 @@ class NetworkSegmenter(Segmenter):
                 known = self._tensor(scene.planes) if planes else self._prepared(scene.image)
                 return self._network.encode(known, role)
             image, statistics = parts
-            planes = self._tensor(scene.look.image.transpose(2, 0, 1))
-            maps = _remembered(self._looks, scene.look, lambda: self._network.encode(planes, image), LOOKS)
+            look = self._tensor(scene.look.image.transpose(2, 0, 1))
+            maps = _remembered(self._looks, scene.look, lambda: self._network.encode(look, image), LOOKS)
             return *maps, *self._network.encode(self._tensor(scene.planes), statistics)
 
         role = self._network.background
