@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -157,7 +157,9 @@ def without_void(
         f"{where}: 255 beside the ids {beside} is void, as in DAVIS, YouTube-VOS and PASCAL VOC; "
         "an object needs another id"
     )
-    return cast(Values, np.where(values == WHITE, 0, values).astype(values.dtype))
+    kept = values.copy()
+    kept[np.equal(values, WHITE)] = 0
+    return kept
 
 
 def of_colours(
