@@ -5,7 +5,7 @@ See :mod:`segue.registry`, where they are found by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -409,6 +409,8 @@ class DatasetEntry:
         options: attributes of a request that mean something to it, apart by spaces.
         expected: names of all its videos, where they are known without its files.
         part: the part that is taken where none is named.
+        videos_of: names of the videos of a part of an edition (a year, else empty), and of those that are
+            there; None where it has no parts.
         served: a server scores parts of it, whose annotations are not public, and takes a zip of results.
         rules: gives the rules of scoring of ``videos``, see :class:`segue.metrics.cdnet.CdnetProtocol`; None
             are those of CDnet2014.
@@ -434,6 +436,7 @@ class DatasetEntry:
     options: str | None = None
     expected: tuple[str, ...] = ()
     part: str | None = None
+    videos_of: Callable[[Path, str, str], tuple[Sequence[str], Sequence[str]]] | None = None
     served: bool = False
     rules: Callable[[], CdnetProtocol] | None = None
     help: ScoreHelp | None = None

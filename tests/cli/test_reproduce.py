@@ -177,10 +177,10 @@ def test_what_cannot_be_reproduced_is_said_on_one_line(command: Command, davis: 
         (("xmem",), "no tables of 'xmem' are known; choose from stm"),
         (("stm", "table-9"), "stm has no table 'table-9'"),
         (("stm", "--data", "davis"), "--data davis: give NAME=PATH"),
-        (("stm", "--weights", "davis=x"), "--weights davis=x: give NAME=PATH"),
-        (("stm", "--row", "every frame"), "no row is called 'every frame'; there are STM"),
+        (("stm", "--weights", "davis=x"), "--weights davis: nothing has this name"),
+        (("stm", "--row", "every frame"), "--row every frame: nothing has this name here; choose from STM"),
         (("stm", "davis-2017", "--data", f"davis={tmp_path / 'none'}", "--model", "stcn-lite"), "no folder"),
-        (("mustan", "--run", "stcn=--fast"), "--run stcn=--fast: no row or network is called stcn"),
+        (("mustan", "--run", "stcn=--fast"), "--run stcn: nothing has this name"),
         (("stm", "--run", "--device 'cpu"), "--run --device 'cpu: No closing quotation"),
     ):
         assert words in command("reproduce", *arguments, "-o", "out").complaint

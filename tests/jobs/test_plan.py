@@ -30,7 +30,7 @@ from segue.jobs.values import (
 from segue.masks import write_index_mask
 from segue.reproduce import tables_of
 from segue.reproduce.asked import How
-from segue.reproduce.rows import do_table, plan_table
+from segue.reproduce.rows import plan_table
 from segue.types import MaskPrompt
 from segue.video.images import write_image
 from tests.cli.running import FRAMES, MASKS
@@ -168,7 +168,8 @@ def test_the_options_of_a_row_are_read_once_and_its_job_is_kept(davis: Path, tmp
     how = How(data={"davis": davis}, output=tmp_path / "out", model="stcn-lite", run=["--device cpu"])
     face = replace(FACE, template=template, run_videos=run_videos)
     plan = plan_table(table, how.model_copy(update={"rows": {"previous-frame-only"}}), face)
-    (row,) = do_table(plan).rows
+    plan.do()
+    (row,) = plan.rows
     assert row.ended == "far enough"
     (job,) = made
     assert isinstance(job, TrackJob)

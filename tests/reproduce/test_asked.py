@@ -31,7 +31,7 @@ def test_options_are_for_all_or_for_a_network_or_a_row(tmp_path: Path) -> None:
     assert how.options_of("mustan2", rows["mustan2-cdnet-isd"])[4:] == ["--fast"]
     assert how.options_of("mustan2", rows["mustan2-cdnet"])[4:] == ["--fast", "--depth", "a b"]
     for text, message in (
-        ("mustan3=--fast", "--run mustan3=--fast: no row or network is called mustan3; choose from "),
+        ("mustan3=--fast", "--run mustan3: nothing has this name here; choose from "),
         ("--roi 'a", "--run --roi 'a: No closing quotation"),
         ("device cuda", "--run device cuda: give options, which begin with a dash, or NAME=OPTIONS"),
     ):

@@ -21,7 +21,7 @@ from segue.reports.terminal import Files, print_remarks, print_table, print_titl
 from segue.reproduce import TABLES, Table, tables_of
 from segue.reproduce.asked import How
 from segue.reproduce.needs import request_of, row_lacks
-from segue.reproduce.rows import Face, Result, do_table, plan_table
+from segue.reproduce.rows import Face, TableRun, plan_table
 
 
 def _reproduce(
@@ -67,20 +67,21 @@ def _reproduce(
         _list(tables, how)
         return
     files.check()
-    plans = [plan_table(item, how, FACE) for item in tables]
-    for row in (row for plan in plans for row in plan.rows if row.ended is not None):
+    runs = [plan_table(item, how, FACE) for item in tables]
+    for row in (row for run in runs for row in run.rows if row.ended is not None):
         notice(f"{row.row.name} cannot be done: {row.ended}")
-    done: list[Result] = []
-    for plan in plans:
+    done: list[TableRun] = []
+    for run in runs:
         with contextlib.redirect_stdout(sys.stderr):
-            done.append(do_table(plan))
-        _print(plan.table, done[-1].cells(), done[-1].remarks)
-        if done[-1].broken is not None:
+            run.do()
+        _print(run.table, run.cells(), run.remarks)
+        done.append(run)
+        if run.broken is not None:
             break
-    files.save({"paper": paper, "tables": [result.values() for result in done]})
+    files.save({"paper": paper, "tables": [run.values() for run in done]})
     if done[-1].broken is not None:
         raise done[-1].broken
-    if any(row.failed or row.ended for result in done for row in result.rows):
+    if any(row.failed or row.ended for run in done for row in run.rows):
         raise typer.Exit(1)
 
 

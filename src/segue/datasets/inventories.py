@@ -172,7 +172,7 @@ def _check_davis(root: Path, name: str) -> CheckedVideo:
     return _check_files(name, list(sequence.frames), list(sequence.annotations.values()), problems)
 
 
-def davis_part(root: Path, part: str, year: str) -> tuple[list[str], list[str]]:
+def davis_videos(root: Path, part: str, year: str) -> tuple[list[str], list[str]]:
     """Names of the sequences of a split, and of all that are there; ``val`` needs no ``ImageSets``."""
     file, there = root / "ImageSets" / year / f"{part}.txt", list(list_davis(root).parts)
     if file.is_file():
@@ -211,14 +211,14 @@ def list_ytvos(root: Path) -> Inventory:
     return Inventory(parts, tuple(expected), tuple(problems))
 
 
-def ytvos_part(root: Path, part: str) -> tuple[list[str], list[str]]:
+def ytvos_videos(root: Path, part: str, _: str) -> tuple[list[str], list[str]]:
     """Names of the videos of a part of YouTube-VOS, and of those that are there."""
     images = all_frames_folder(root / part) or root / part / "JPEGImages"
     wanted = described_videos(root / part / "meta.json")
     return wanted, [name for name in wanted if (images / name).is_dir()]
 
 
-def isd_part(root: Path, part: str) -> tuple[list[str], list[str]]:
+def isd_videos(root: Path, part: str, _: str) -> tuple[list[str], list[str]]:
     """Names of the scenes of a part of rendered scenes, and of those that are there."""
     inventory, begin = list_isd(root), f"{part}/"
     wanted, there = (

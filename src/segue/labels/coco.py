@@ -65,7 +65,8 @@ def read_coco(labels: Labels, text: str, where: str, video: Frames) -> None:
     for key, place, value in json_entries(text, where):
         _take(head, key, place, value)
     if not head.annotated:
-        raise DatasetError(f"has no annotations of COCO or YouTube-VIS, only {first_few(sorted(head.keys))}")
+        found_keys = first_few(sorted(head.keys)) or "nothing"
+        raise DatasetError(f"has no annotations of COCO or YouTube-VIS, only {found_keys}")
     found = (item for key, place, item in json_entries(text, where) if (key, place >= 0) == _ANNOTATION)
     if head.videos and head.of_tracks:
         _read_tracks(labels, video, head, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,15 +83,18 @@ class How(OptionModel):
         rows = [(row, row.model or self.model or table.model) for table in tables for row in table.rows]
         keys = {name: row.key for row, _ in rows for name in (row.name, row.key)}
         starts = [row.training.start.weights for row, _ in rows if row.training and row.training.start]
-        _check_names("data", self.data, DATASETS.names)
-        _check_names("weights", self.weights, (*keys.values(), *starts, *MODELS.names, *DETECTORS.names))
-        if wrong := [name for name in self.rows or () if name not in keys]:
-            raise SegueError(f"no row is called {wrong[0]!r}; there are {'; '.join(keys)}")
         owners = keys | {model: model for _, model in rows}
-        for name, words in self.run:
-            if name is not None and name not in owners:
-                text = f"no row or network is called {name}; choose from {', '.join(owners)}"
-                raise SegueError(f"--run {name}={words}: {text}")
+        weights = (*keys.values(), *starts, *MODELS.names, *DETECTORS.names)
+        of_some = [name for name, _ in self.run if name is not None]
+        for flag, given, known in (
+            ("data", self.data, DATASETS.names),
+            ("weights", self.weights, weights),
+            ("row", self.rows or (), keys),
+            ("run", of_some, owners),
+        ):
+            if wrong := [name for name in given if name not in known]:
+                names = ", ".join(dict.fromkeys(known))
+                raise SegueError(f"--{flag} {wrong[0]}: nothing has this name here; choose from {names}")
         return self.model_copy(
             update={
                 "rows": self.rows and frozenset(keys[name] for name in self.rows),
@@ -108,10 +111,3 @@ class How(OptionModel):
         """The weight file that is given for the network of a row: for this row, or for all rows of it."""
         given = self.weights.get(model)
         return given if row.first is not None else self.weights.get(row.key, given)
-
-
-def _check_names(flag: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
-    for name, place in given.items():
-        if name not in known:
-            names = ", ".join(dict.fromkeys(known))
-            raise SegueError(f"--{flag} {name}={place}: give NAME=PATH with NAME one of {names}")

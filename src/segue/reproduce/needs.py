@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from segue.datasets.cdnet import FOLDS, unseen_folds
-from segue.datasets.inventories import davis_part, isd_part, ytvos_part
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import all_frames_folder
 from segue.errors import DatasetError
@@ -46,21 +45,16 @@ def request_of(table: Table, how: How) -> tuple[Request | None, list[str]]:
         return request, [f"of the data set only {first_few(how.sequences)}"]
     entry, root, subset = DATASETS.find(table.dataset), request.data, table.subset or ""
     remarks: list[str] = []
-    if table.dataset == "davis":
-        wanted, there = davis_part(root, subset, table.year[:4])
-    elif table.dataset == "ytvos":
-        wanted, there = ytvos_part(root, subset)
-        if all_frames_folder(root / subset) is None:
-            text = f"the memory interval counts frames of {subset}"
-            remarks.append(f"{subset}_all_frames is not there: {text}")
-    elif table.dataset == "isd" and subset:
-        wanted, there = isd_part(root, subset)
-        if not there:
-            return None, [f"{root} has no clips of the part {subset}; {another}"]
+    if entry.videos_of is not None and subset:
+        wanted, there = entry.videos_of(root, subset, table.year[:4])
     else:
         wanted, there = [], [""] if entry.list is None else list(entry.list(root).parts)
+    if not there and table.dataset == "isd":
+        return None, [f"{root} has no clips of the part {subset}; {another}"]
     if not there:
         raise DatasetError(f"{root} holds no video of {entry.title}")
+    if table.dataset == "ytvos" and all_frames_folder(root / subset) is None:
+        remarks.append(f"{subset}_all_frames is not there: the memory interval counts frames of {subset}")
     found_videos = [name for name in wanted if name in there]
     if wanted and not found_videos:
         text = f"none of the {len(wanted)} videos of {subset} of {entry.title} is there"

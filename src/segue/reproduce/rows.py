@@ -71,12 +71,15 @@ class Done:
 
 
 @dataclass(slots=True)
-class Result:
-    """Results of a table, as far as it was done."""
+class TableRun:
+    """A table with the rows that are wanted: planned, and done as far as their data and weights are there."""
 
     table: Table
+    how: How
+    face: Face
+    request: Request | None  # what is there of its data set
+    remarks: list[str]
     rows: list[Done] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
     percentiles: Mapping[str, list[float]] = field(default_factory=dict)
     broken: BaseException | None = None
 
@@ -112,58 +115,37 @@ class Result:
         names = {name: getattr(self.table, name) for name in ("name", "title", "remark")}
         return names | {"rows": rows, "remarks": self.remarks, "percentiles": dict(self.percentiles)}
 
-
-def plan_table(table: Table, how: How, face: Face) -> Plan:
-    """The rows of a table that are wanted, each with what it lacks or what is wrong with it; none is run."""
-    request, missing = request_of(table, how)
-    plan = Plan(table, how, face, request, missing)
-    plan.rows.extend(plan.planned())
-    return plan
-
-
-def do_table(plan: Plan) -> Result:
-    """Do the rows of a table whose data and weights are there."""
-    table, how = plan.table, plan.how
-    result = Result(table, remarks=[*([] if table.remark is None else [table.remark]), *plan.missing])
-    try:
-        with interrupt_on_signals():
-            for done in plan.rows:
-                ready = plan.request is not None and not (done.lacks or done.ended)
-                result.rows.append(_attempt(plan.run, done) if ready else done)
-    except BaseException as error:  # Ctrl-C or a defect: what is finished is printed first
-        result.broken = error
-    if how.model not in (None, table.model) and any(done.row.model is None for done in result.rows):
-        of_paper = f"{table.model}, of which the published numbers are"
-        result.remarks.append(f"run with {how.model} instead of {of_paper}")
-    said: dict[str, list[str]] = {}
-    for done in result.rows:
-        for text in done.remarks:
-            said.setdefault(text, []).append(done.row.name)
-    for text, names in said.items():
-        result.remarks.append(text if len(names) == len(result.rows) else f"{', '.join(names)}: {text}")
-    _draw(result, how)
-    return result
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The rows of a table, and what is there of its data set, None for nothing."""
-
-    table: Table
-    how: How
-    face: Face
-    request: Request | None
-    missing: list[str] = field(default_factory=list)
-    rows: list[Done] = field(default_factory=list)
-
-    def planned(self) -> list[Done]:
-        """The rows that are wanted, each with what it lacks or what is wrong with it."""
+    def plan(self) -> None:
+        """Say of each row what it lacks or what is wrong with it; none is run."""
         rows = [self._plan(row) for row in self.table.rows if row.key in (self.how.rows or {row.key})]
         for done in rows:
             if (done.folder / SUBFOLDER / LEDGER).exists() and not self.how.resume:
                 text = "there is a batch already; give --resume, or another output"
                 raise SegueError(f"{done.folder}: {text}")
-        return [_attempt(self._check, done) for done in rows]
+        self.rows = [_attempt(self._check, done) for done in rows]
+
+    def do(self) -> None:
+        """Do the rows whose data and weights are there."""
+        planned, self.rows = self.rows, []
+        try:
+            with interrupt_on_signals():
+                for done in planned:
+                    ready = self.request is not None and not (done.lacks or done.ended)
+                    self.rows.append(_attempt(self._run, done) if ready else done)
+        except BaseException as error:  # Ctrl-C or a defect: what is finished is printed first
+            self.broken = error
+        if self.how.model not in (None, self.table.model) and any(
+            done.row.model is None for done in self.rows
+        ):
+            of_paper = f"{self.table.model}, of which the published numbers are"
+            self.remarks.append(f"run with {self.how.model} instead of {of_paper}")
+        said: dict[str, list[str]] = {}
+        for done in self.rows:
+            for text in done.remarks:
+                said.setdefault(text, []).append(done.row.name)
+        for text, names in said.items():
+            self.remarks.append(text if len(names) == len(self.rows) else f"{', '.join(names)}: {text}")
+        self._draw()
 
     def _plan(self, row: TableRow) -> Done:
         table, how = self.table, self.how
@@ -201,7 +183,7 @@ class Plan:
         folder, how = str(done.folder), self.how
         return JobConfig(options=done.options, output=folder, workers=how.workers, resume=how.resume)
 
-    def run(self, done: Done) -> Done:
+    def _run(self, done: Done) -> Done:
         """A row with its scores, or the zip for the server that scores it."""
         request = self.request
         assert request is not None
@@ -258,6 +240,29 @@ class Plan:
         else:
             yield from videos
 
+    def _draw(self) -> None:
+        """The distribution of a measure over all objects and frames, one line a row."""
+        scored = [(done, done.evaluation) for done in self.rows if done.evaluation is not None]
+        if self.table.curve is None or not scored:
+            return
+        count = len(scored[0][1].sequences)
+        title = f"{self.table.title.partition(',')[0]} ({scored[0][0].model}, {count} videos)"
+        image = self.how.output / self.table.name / "percentiles.svg"
+        lines = {done.row.name: evaluation.values_of(self.table.curve) for done, evaluation in scored}
+        try:
+            self.percentiles = write_percentiles(image, title, self.table.curve, lines)
+            self.remarks.append(f"curve: {image}")
+        except (SegueError, OSError) as error:  # rows that took days are printed without it
+            self.remarks.append(f"no curve: {error}")
+
+
+def plan_table(table: Table, how: How, face: Face) -> TableRun:
+    """The rows of a table that are wanted, each with what it lacks or what is wrong with it; none is run."""
+    request, missing = request_of(table, how)
+    run = TableRun(table, how, face, request, [*filter(None, (table.remark,)), *missing])
+    run.plan()
+    return run
+
 
 def _images(done: Done) -> Path:
     """Folder of the first-frame images of a row, beside its results."""
@@ -272,20 +277,3 @@ def _attempt(step: Callable[[Done], Done], done: Done) -> Done:
         return replace(done, ended=str(error))
     except torch.cuda.OutOfMemoryError as error:  # of a detector; videos have their processes
         return replace(done, ended=next(iter(str(error).splitlines()), type(error).__name__))
-
-
-def _draw(result: Result, how: How) -> None:
-    """The distribution of a measure over all objects and frames, one line a row."""
-    table = result.table
-    scored = [(done, done.evaluation) for done in result.rows if done.evaluation is not None]
-    if table.curve is None or not scored:
-        return
-    count = len(scored[0][1].sequences)
-    title = f"{table.title.partition(',')[0]} ({scored[0][0].model}, {count} videos)"
-    image = how.output / table.name / "percentiles.svg"
-    lines = {done.row.name: evaluation.values_of(table.curve) for done, evaluation in scored}
-    try:
-        result.percentiles = write_percentiles(image, title, table.curve, lines)
-        result.remarks.append(f"curve: {image}")
-    except (SegueError, OSError) as error:  # rows that took days are printed without it
-        result.remarks.append(f"no curve: {error}")
