@@ -249,7 +249,7 @@ def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_p
         "compare", tmp_path / "results", tmp_path / "results", "--data", root, "--dataset", "squares"
     )
     assert compared.code == 0, compared.err
-    scored = run_forked("eval", "squares", *arguments)
+    scored = run_alone("eval", "squares", *arguments)
     assert scored.returncode == 0, scored.stderr
     assert "F" in scored.stdout
 
@@ -269,7 +269,7 @@ def test_videos_with_masks_are_run_and_scored_and_trained_on(command: Command, t
     ended = run_forked("run", "outlines", root, "--model", "colour-memory", "--workers", 1, "-q", "-o", out)
     assert ended.returncode == 0, ended.stderr
     assert np.array_equal(masks_of(out / "walk"), TRUE)
-    scored = run_forked("eval", "outlines", out, "--data", root, "--json", tmp_path / "scores.json")
+    scored = run_alone("eval", "outlines", out, "--data", root, "--json", tmp_path / "scores.json")
     assert scored.returncode == 0, scored.stderr
     assert json.loads((tmp_path / "scores.json").read_text())["global"]["J&F-Mean"] == 1.0
 
@@ -335,7 +335,7 @@ def test_videos_with_instances_are_scored_as_youtube_vis(tmp_path: Path) -> None
     names = ("video_id", "category_id", "segmentations")
     found = [{"score": 1.0} | {name: label[name] for name in names} for label in labels]
     (tmp_path / "results.json").write_text(json.dumps(found))
-    scored = run_forked("eval", "clips", tmp_path / "results.json", "--data", root)
+    scored = run_alone("eval", "clips", tmp_path / "results.json", "--data", root)
     assert scored.returncode == 0, scored.stderr
     assert "AP" in scored.stdout
     assert protocol_of("clips").command == "instances"
