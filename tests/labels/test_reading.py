@@ -66,6 +66,23 @@ def test_a_folder_of_results_gives_the_objects_that_its_records_name(tmp_path: P
     assert np.array_equal(shown(labels, 4), filled(20, 20, 30, 40))
 
 
+@pytest.mark.parametrize("name", ["coco.json", "my_labels.json"])
+def test_png_images_beside_the_annotations_that_name_them_are_no_masks(tmp_path: Path, name: str) -> None:
+    for frame in FRAMES:
+        Image.fromarray(np.full((*SIZE, 3), 90, np.uint8)).save(tmp_path / f"{frame}.png")
+    coco(tmp_path / name, {"segmentation": [[10, 10, 30, 10, 30, 30, 10, 30]]})
+    labels = read_labels(tmp_path, VIDEO)
+    assert labels.names == {1: "car"}
+    assert np.array_equal(shown(labels, 0), filled(10, 10, 30, 30))
+
+
+@pytest.mark.parametrize("text", ['{"files": ["frame_000000.png"]}', '{"annotations": []}'])
+def test_masks_beside_a_file_that_says_nothing_of_them_are_read(tmp_path: Path, text: str) -> None:
+    write_index_mask(tmp_path / f"{FRAMES[0]}.png", 2 * filled(10, 10, 30, 30).astype(np.uint8))
+    (tmp_path / "about.json").write_text(text)
+    assert [*read_labels(tmp_path, VIDEO).names] == [2]
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_what_a_mac_adds_to_masks_is_left_out(tmp_path: Path, packed: bool) -> None:
     folder = tmp_path / "masks"

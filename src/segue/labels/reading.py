@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -51,6 +52,8 @@ _LABELS = frozenset({"labels", "obj_train_data"})
 
 _ANNOTATIONS = ("annotations", "instances_", "_annotations.coco", "tasks", "result", "coco", "ytvis")
 """How the names of annotation files begin that stand beside masks."""
+
+_PNG_NAME = re.compile(r"[^\"'/\\]+\.png(?=[\"'])", re.IGNORECASE)
 
 
 def read_labels(path: Path, video: Frames, name: str | None = None) -> Labels:
@@ -119,6 +122,8 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
             read_labelme(labels, {name: partial(tree.text, name) for name in of_images}, video)
             return
         chosen = annotations if of_images else chosen
+    if masks and not chosen:
+        chosen = [name for name in annotations if _names_images(tree, name, masks)]
     if len(chosen) > 1:
         raise DatasetError(f"holds several annotation files, {first_few(chosen)}; give the one of this video")
     if chosen:
@@ -143,6 +148,18 @@ def _is_labelme(tree: Tree, name: str) -> bool:
         return is_labelme(tree.text(name))
     except (SegueError, ValueError):  # too large or damaged; it may not be needed
         return False
+
+
+def _names_images(tree: Tree, name: str, files: Iterable[str]) -> bool:
+    """Whether a file of annotations names some of these PNG files as its images."""
+    try:
+        text = tree.text(name)
+        is_known = any(word in text for word in ('"annotations"', "<image ")) or is_via(text, name)
+    except (SegueError, ValueError):  # too large or damaged; it may not be needed
+        return False
+    if not is_known or "segments_info" in text:  # COCO's panoptic labels name masks
+        return False
+    return not {*_PNG_NAME.findall(text)}.isdisjoint(PurePosixPath(file).name for file in files)
 
 
 def _is_set_up(name: str) -> bool:
