@@ -396,6 +396,6 @@ def test_a_broker_that_refuses_the_login_says_so(tmp_path: Path) -> None:
 
 
 def test_mqtt_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "paho", None)
+    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     with pytest.raises(SinkError, match=r"pip install .*mqtt"):
         Notifier("mqtt://broker/topic")

@@ -11,7 +11,7 @@ from segue.jobs.record import named_files
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
 from segue.types import MaskPrompt
-from segue.video.addresses import is_address, is_url, unread_address
+from segue.video.addresses import check_place, is_url
 from segue.video.event_rules import EventRules
 from segue.video.images import is_source
 from segue.video.notify import check_receiver
@@ -42,11 +42,10 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
 def check_source(source: VideoSource) -> None:
     """See that what a source names is there."""
     place = source.place
-    if place == "":
-        raise SourceError("source: an empty text; give a path, an address or a camera number")
-    if place and is_url(place) and not is_address(place):
-        raise SourceError(unread_address(place))
-    if place and not (is_url(place) or place.isdecimal() or is_source(place)):
+    if place is None:
+        return
+    check_place(place)
+    if not (is_url(place) or place.isdecimal() or is_source(place)):
         raise SourceError(not_there(place))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -117,13 +118,13 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
     if not masks and not chosen and not texts:
         masks = _mask_files(tree, video, ".tif", ".tiff", ".bmp") or _mask_files(tree, video, ".jpg", ".jpeg")
     if len(annotations) > 1 or masks:  # the PNG files beside may be images, not masks
-        of_images = [name for name in annotations if _is_labelme(tree, name)]
-        if of_images and len(of_images) == len(annotations):
-            read_labelme(labels, {name: partial(tree.text, name) for name in of_images}, video)
+        kinds = {name: _kind_beside(tree, name, masks) for name in annotations}
+        if kinds and {*kinds.values()} == {"labelme"}:
+            read_labelme(labels, {name: partial(tree.text, name) for name in kinds}, video)
             return
-        chosen = annotations if of_images else chosen
-    if masks and not chosen:
-        chosen = [name for name in annotations if _names_images(tree, name, masks)]
+        if "labelme" in kinds.values():
+            chosen = annotations
+        chosen = chosen or [name for name, kind in kinds.items() if kind == "images"]
     if len(chosen) > 1:
         raise DatasetError(f"holds several annotation files, {first_few(chosen)}; give the one of this video")
     if chosen:
@@ -143,23 +144,19 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
         raise DatasetError("there are no PNG masks")
 
 
-def _is_labelme(tree: Tree, name: str) -> bool:
-    try:
-        return is_labelme(tree.text(name))
-    except (SegueError, ValueError):  # too large or damaged; it may not be needed
-        return False
-
-
-def _names_images(tree: Tree, name: str, files: Iterable[str]) -> bool:
-    """Whether a file of annotations names some of these PNG files as its images."""
+def _kind_beside(tree: Tree, name: str, files: Iterable[str]) -> Literal["labelme", "images"] | None:
+    """Whether a file of annotations is of labelme, or names some of these PNG files as its images."""
     try:
         text = tree.text(name)
+        if is_labelme(text):
+            return "labelme"
         is_known = any(word in text for word in ('"annotations"', "<image ")) or is_via(text, name)
     except (SegueError, ValueError):  # too large or damaged; it may not be needed
-        return False
+        return None
     if not is_known or "segments_info" in text:  # COCO's panoptic labels name masks
-        return False
-    return not {*_PNG_NAME.findall(text)}.isdisjoint(PurePosixPath(file).name for file in files)
+        return None
+    named = {*_PNG_NAME.findall(text)}
+    return None if named.isdisjoint(PurePosixPath(file).name for file in files) else "images"
 
 
 def _is_set_up(name: str) -> bool:

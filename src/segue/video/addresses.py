@@ -25,7 +25,15 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
-def unread_address(address: str) -> str:
+def check_place(place: str) -> None:
+    """Refuse an empty text, and an address that no single run reads."""
+    if not place:
+        raise SourceError("source: an empty text; give a path, an address or a camera number")
+    if is_url(place) and not is_address(place):
+        raise SourceError(_unread_address(place))
+
+
+def _unread_address(address: str) -> str:
     """Say what reads an address that no single run reads, such as one of an object store."""
     if address.lower().startswith("file://"):
         return f"{public_address(address)}: give the path alone, without file://"

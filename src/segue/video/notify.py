@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.client import HTTPException
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -240,8 +239,12 @@ def check_receiver(address: str) -> SplitResult:
             "notify: events are sent to an address http://HOST/..., https://HOST/..., mqtt://HOST/TOPIC "
             "or mqtts://HOST/TOPIC"
         )
-    if by_mqtt and find_spec("paho") is None:
-        raise SinkError(f"notify: MQTT needs paho-mqtt: {install_command('mqtt')}")
+    if by_mqtt:
+        try:
+            import paho.mqtt.client  # noqa: F401
+            import paho.mqtt.enums  # noqa: F401  version 1 lacks it
+        except ImportError:
+            raise SinkError(f"notify: MQTT needs paho-mqtt: {install_command('mqtt')}") from None
     return parts
 
 

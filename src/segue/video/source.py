@@ -32,7 +32,7 @@ from segue.inputs import (
 from segue.naming import last_number
 from segue.options import RuntimeObject
 from segue.types import DamagePolicy, Frame, Image, WhenLate
-from segue.video.addresses import is_address, is_url, unread_address
+from segue.video.addresses import check_place, is_address
 from segue.video.given_sources import NAME, Capture, check_open, images_of, path_of
 from segue.video.identity import VideoSource
 from segue.video.images import AnimationReader, ImageReader, count_frames, open_folder, open_pattern
@@ -455,15 +455,13 @@ def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: boo
     """The reader of a source; arrays have blue first with ``bgr``, and channels first with ``first``."""
     if isinstance(source, str) and is_address(source):
         return NetworkReader(source, fps, reconnect)
-    if isinstance(source, str) and not source:
-        raise SourceError("source: an empty text; give a path, an address or a camera number")
+    if isinstance(source, str):
+        check_place(source)
     if isinstance(source, str) and not exists(Path(source)) and source.isdecimal():
         number = whole_number(source)
         if number is None:
             raise SourceError(f"camera {source[:20]}: there is no such number")
         return CameraReader(number, reconnect)
-    if isinstance(source, str) and is_url(source):
-        raise SourceError(unread_address(source))
     if isinstance(source, (str, Path)):
         return open_reader(user_path(source), fps)
     if isinstance(source, int) and not isinstance(source, bool):
