@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from PIL.Image import fromarray
 from segue.arrays import BoolArray, IndexMask, as_array
 from segue.conversions.supervision import labels_of
 from segue.entries import SQUARE
-from segue.errors import DatasetError, PromptError, SourceError
+from segue.errors import DatasetError, PromptError, SegueError, SourceError
 from segue.inputs import kind_of, user_path
 from segue.masks import decode_rle, read_index_mask, resize_mask
 from segue.masks.files import index_values
@@ -424,19 +424,54 @@ def _ids(typed: Iterable[_Typed]) -> Iterator[int]:
         yield id
 
 
-def read_masks(prompt: MaskPrompt) -> list[MaskPrompt]:
-    """Prompts with their masks as arrays, (H, W); an index mask becomes one for each of its objects."""
+ANNOTATIONS = frozenset({".json", ".xml"})
+"""Files of annotation programs, by their suffix."""
+
+
+@dataclass(frozen=True)
+class _OneImage:
+    """What readers of annotations must know of the frame of a prompt."""
+
+    size: tuple[int, int]
+    count: int = 1
+    names: None = None
+
+
+def read_masks(prompt: MaskPrompt, size: tuple[int, int]) -> list[MaskPrompt]:
+    """Prompts with their masks as arrays, (H, W); a file with ids becomes one for each of its objects.
+
+    ``size`` is height and width of the frame, which polygons of annotations need.
+    """
     if isinstance(prompt.mask, np.ndarray):
         return [prompt]
     if prompt.path is None:
         return [replace(prompt, mask=decode_rle(prompt.mask))]
-    mask = read_index_mask(Path(prompt.path))
+    path = user_path(prompt.path)
+    found = (
+        _annotated(path, size)
+        if path.suffix.lower() in ANNOTATIONS
+        else MaskPrompt.each(read_index_mask(path))
+    )
     if not prompt.id:
-        return MaskPrompt.each(mask)
-    count = len(np.unique(mask[mask > 0]))
-    if count > 1:
-        raise PromptError(f"holds {count} objects, but one is expected; give an index mask as the only file")
-    return [replace(prompt, mask=mask != 0)]
+        return found
+    if len(found) > 1:
+        raise PromptError(
+            f"holds {len(found)} objects, but one is expected; give it as the only file, without id"
+        )
+    if not found:
+        raise PromptError("the mask is empty; draw at least one object")
+    return [replace(prompt, mask=found[0].mask, label=prompt.label or found[0].label)]
+
+
+def _annotated(path: Path, size: tuple[int, int]) -> list[MaskPrompt]:
+    """The objects of a file that annotates one image, each with its name; they may overlap."""
+    from segue.labels.reading import read_labels  # imported late: few prompts are such files
+
+    try:
+        labels = read_labels(path, _OneImage(size))
+    except SegueError as error:
+        raise PromptError(str(error).removeprefix(f"{path}: ")) from None
+    return [MaskPrompt(id, mask, label=labels.names[id]) for id, mask in labels.planes(0).items()]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ MASK = np.arange(32768, dtype=np.uint16).reshape(128, 256)
 
 def of_file(mask: IndexMask, folder: Path) -> Any:
     Image.fromarray(mask).save(folder / "many.png")
-    return read_masks(MaskPrompt(0, str(folder / "many.png")))
+    return read_masks(MaskPrompt(0, str(folder / "many.png")), mask.shape)
 
 
 def of_session(mask: IndexMask, folder: Path) -> Any:

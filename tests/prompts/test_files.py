@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from segue.errors import PromptError, SourceError
 from segue.jobs.ahead import plan_prompts
 from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.masks import write_index_mask
-from segue.prompt_inputs import typed_prompts
+from segue.prompt_inputs import as_prompts, typed_prompts
 from segue.prompts import resolve_prompts
 from segue.types import Frame
 
@@ -67,3 +68,39 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
         index_mask(f"0={good}")
     with pytest.raises(SourceError, match=r"none\.png"):
         index_mask(str(tmp_path / "none.png"))
+
+
+def annotated(path: Path, *rectangles: tuple[str, int, int], images: int = 1) -> str:
+    """A file in COCO's form whose first image has named stripes."""
+    name, (height, width) = {each: i for i, (each, *_) in enumerate(rectangles, 1)}, SIZE
+    shapes = [
+        {
+            "id": i,
+            "image_id": 1,
+            "category_id": name[each],
+            "segmentation": [[x, 0, to, 0, to, height, x, height]],
+        }
+        for i, (each, x, to) in enumerate(rectangles, 1)
+    ]
+    files = [
+        {"id": i, "file_name": f"dog_{i}.jpg", "height": height, "width": width} for i in range(1, images + 1)
+    ]
+    kinds = [{"id": number, "name": each} for each, number in name.items()]
+    path.write_text(json.dumps({"images": files, "annotations": shapes, "categories": kinds}), "utf-8")
+    return str(path)
+
+
+def test_the_objects_of_an_annotated_image_are_followed_by_their_names(tmp_path: Path) -> None:
+    path = annotated(tmp_path / "first.json", ("dog", 0, 5), ("man", 8, 14))
+    expected = np.zeros(SIZE, np.uint8)
+    expected[:, :5], expected[:, 8:14] = 1, 2
+    np.testing.assert_array_equal(index_mask(path), expected)
+    image = np.zeros((*SIZE, 3), np.uint8)
+    prompts = resolve_prompts(Frame(3, 0.1, image), as_prompts(path))
+    assert prompts.labels == {1: "dog", 2: "man"}
+    one = annotated(tmp_path / "one.json", ("dog", 2, 6))
+    assert {*np.unique(index_mask(f"7={one}"))} == {0, 7}
+    with pytest.raises(PromptError, match=r"first\.json: .*2 objects"):
+        index_mask(f"7={path}")
+    with pytest.raises(PromptError, match=r"many\.json: .*3 images"):
+        index_mask(annotated(tmp_path / "many.json", ("dog", 2, 6), images=3))

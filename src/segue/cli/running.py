@@ -230,7 +230,8 @@ class TypedPrompts(OptionModel):
     """Point on the object, or with - beside it. [FRAME@][ID:][-]x,y"""
 
     mask: tuple[str, ...] = option((), "Objects and events")
-    """Mask file: indexed, or binary (several: one object each). [FRAME@][ID=]PATH"""
+    """Mask file: indexed, or binary (several: one object each); or a .json or .xml that annotates one image.
+    [FRAME@][ID=]PATH"""
 
     remove: tuple[str, ...] = option((), "Objects and events")
     """Follow an object no longer. FRAME@ID"""

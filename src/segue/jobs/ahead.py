@@ -88,7 +88,7 @@ def _prompts(
             yield item.scaled(frame_size[1] / size[1], frame_size[0] / size[0])
             continue
         with errors_name(item.path or f"object {item.id}"):
-            read = read_masks(item)
+            read = read_masks(item, size)
             if not any(one.mask.any() for one in read):
                 raise PromptError("the mask is empty; draw at least one object")
             for one in read:

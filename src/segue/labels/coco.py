@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 from pydantic import Field, TypeAdapter
 
 from segue.errors import DatasetError
-from segue.labels.labels import Frames, Labels, by_frame
+from segue.labels.labels import Frames, Labels, by_frame, check_images
 from segue.labels.opening import json_entries
 from segue.labels.schema import OCCLUDED, LabelSchema, schema_of
 from segue.masks.shapes import Canvas
@@ -104,8 +104,7 @@ def _choose_images(head: _Head, video: Frames) -> None:
     elif len(head.images) > video.count:
         own = getattr(video, "name", None)
         keep = {name for name in head.images if own in name.replace("\\", "/").split("/")[:-1]}
-    if len(keep or head.images) > video.count:
-        raise DatasetError(f"it has more images than the video has frames, {video.count}")
+    check_images(len(keep or head.images), video)
     head.others = {item.get("id") for name, item in head.images.items() if keep and name not in keep}
     head.images = {name: item for name, item in head.images.items() if item.get("id") not in head.others}
 

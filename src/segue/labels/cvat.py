@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from segue.errors import DatasetError
-from segue.labels.labels import MAX_MASKS, Frames, Labels, by_frame
+from segue.labels.labels import MAX_MASKS, Frames, Labels, by_frame, check_images
 from segue.labels.schema import (
     OCCLUDED,
     AttributeDefinition,
@@ -213,8 +213,7 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
             image = len(reading.images)
             if reading.images.setdefault(_wanted(item, "name"), image) != image:
                 raise DatasetError("two of its images have one name")
-            if len(reading.images) > video.count:
-                raise DatasetError(f"it has more images than the video has frames, {video.count}")
+            check_images(len(reading.images), video)
             for shape in shapes:
                 reading.draw(shape, reading.object_of(shape), _canvas(video, None, item), image)
     # A box says less than a mask: it counts where an object has nothing else, and lies below the others.

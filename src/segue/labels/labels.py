@@ -241,6 +241,13 @@ def by_frame(named: Mapping[str, T], video: Frames) -> dict[int, T]:
     return dict(zip(match_frames([*named], video.count, video.names), named.values(), strict=True))
 
 
+def check_images(number: int, video: Frames) -> None:
+    """Refuse a file of more images than the video has frames."""
+    if number > video.count:
+        frames = "one is expected" if video.count == 1 else f"the video has {video.count} frames"
+        raise DatasetError(f"it has {number} images, but {frames}")
+
+
 def other_videos(drawn: Sequence[str], video: Frames) -> set[str]:
     """Those of the videos that a file is of which are not meant."""
     if len(drawn) < 2:

@@ -83,7 +83,7 @@ def resolve_prompts(
         return (prompter or Prompter)(frame.image)
 
     with errors_name(f"frame {frame.index}"):
-        groups, removed = _group(prompts)
+        groups, removed = _group(prompts, frame.size)
         mask = np.zeros(frame.size, np.int32)
         kept: list[BoxPrompt | PointPrompt] = []
         expected: dict[int, float] = {}
@@ -100,12 +100,14 @@ def resolve_prompts(
         for id in groups:
             if id not in present:
                 raise PromptError(f"object {id} is completely covered by later objects; change their order")
-        labels = {item.id: item.label for item in prompts if item.label is not None}
+        labels = {id: item.label for id, group in groups.items() for item in group if item.label is not None}
         masked = tuple(id for id in groups if id not in {prompt.id for prompt in kept})
         return FramePrompts(torch.from_numpy(mask), masked, tuple(kept), labels, removed, expected)
 
 
-def _group(prompts: Sequence[Prompt]) -> tuple[dict[int, list[Prompt]], tuple[int, ...]]:
+def _group(
+    prompts: Sequence[Prompt], size: tuple[int, int]
+) -> tuple[dict[int, list[Prompt]], tuple[int, ...]]:
     groups: dict[int, list[Prompt]] = {}
     removed: list[int] = []
     for prompt in prompts:
@@ -114,7 +116,7 @@ def _group(prompts: Sequence[Prompt]) -> tuple[dict[int, list[Prompt]], tuple[in
         if isinstance(prompt, RemovePrompt):
             removed.append(check_id(prompt.id))
             continue
-        read = read_masks(prompt) if isinstance(prompt, MaskPrompt) else [prompt]
+        read = read_masks(prompt, size) if isinstance(prompt, MaskPrompt) else [prompt]
         for item in read:
             groups.setdefault(check_id(item.id), []).append(item)
     if not groups and not removed:
