@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 FRAMES = 9
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
+    """A browser for all these tests: it takes seconds to start, and keeps the scripts of the page."""
     with launched() as chromium:
         yield chromium
 
@@ -34,18 +35,27 @@ def browser(chromium: Any) -> Iterator[Any]:
             context.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def tab(chromium: Any) -> Any:
     """A page for one test after the other; opening another one takes as long as most tests."""
     return chromium.new_page()
 
 
+@pytest.fixture(scope="package")
+def files() -> Iterator[str]:
+    """The address of the files of the page, which the browser keeps."""
+    from tests.segue_web.pages.desk import Files  # imported late: it needs playwright
+
+    with Files() as files:
+        yield files.address
+
+
 @pytest.fixture
-def desk(tab: Any) -> Iterator[Desk]:
+def desk(tab: Any, files: str) -> Iterator[Desk]:
     """A page whose server is the test; a test that had an error in its scripts fails."""
     from tests.segue_web.pages.desk import Desk  # imported late: it needs playwright
 
-    desk = Desk(tab)
+    desk = Desk(tab, files)
     yield desk
     desk.leave()
     assert desk.errors == []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import cv2
@@ -12,13 +14,51 @@ import numpy as np
 
 from segue.masks import encode_rle
 from segue_web.guard import STATIC
-from tests.segue_web.pages.page import WAIT, playwright
+from tests.segue_web.pages.page import WAIT, says
 
-ADDRESS = "http://page.test/s3cret/"
+SECRET = "/s3cret/"
 HEIGHT, WIDTH, FRAMES = 240, 432, 9
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 Message = dict[str, Any]
+
+
+class Files(ThreadingHTTPServer):
+    """The files of the page, and the same image for each frame."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.address = f"http://127.0.0.1:{self.server_address[1]}{SECRET}"
+        image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+        self.image = cv2.imencode(".jpg", image)[1].tobytes()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def server_close(self) -> None:
+        self.shutdown()
+        super().server_close()
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Lets the browser keep what it was given, which it does not where playwright answers its requests."""
+
+    protocol_version = "HTTP/1.1"
+    server: Files
+
+    def do_GET(self) -> None:
+        name = self.path.removeprefix(SECRET).partition("?")[0]
+        if name.startswith("frame/"):
+            kind, body = "image/jpeg", self.server.image
+        else:
+            path = STATIC / (name.removeprefix("static/") or "index.html")
+            kind, body = KINDS[path.suffix], path.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "max-age=3600")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
 
 
 class Desk:
@@ -27,8 +67,8 @@ class Desk:
     What is asked is answered at once, but for the requests in ``held``, which wait for :meth:`answer`.
     """
 
-    def __init__(self, page: Any) -> None:
-        self.index = "index.html"
+    def __init__(self, page: Any, address: str) -> None:
+        self.address = address
         self.held: set[str] = set()
         self.waiting: list[Message] = []
         self.asked: list[Message] = []
@@ -47,7 +87,6 @@ class Desk:
         self.page.emulate_media(reduced_motion="reduce", color_scheme="light")
         self.page.set_default_timeout(WAIT)
         self.page.on("pageerror", self._fail)
-        self.page.route(f"{ADDRESS}**", self._file)
         self.page.route_web_socket(re.compile("/ws$"), self._connect)
 
     def _fail(self, error: Any) -> None:
@@ -57,20 +96,10 @@ class Desk:
         """Make the page one for the next test."""
         self.page.goto("about:blank")
         self.page.remove_listener("pageerror", self._fail)
-        self.page.unroute_all()
 
     def open(self) -> None:
-        self.page.goto(ADDRESS)
+        self.page.goto(self.address)
         self.page.wait_for_selector("body[data-mode=annotate]")
-
-    def _file(self, route: Any) -> None:
-        name = route.request.url.removeprefix(ADDRESS).partition("?")[0]
-        if name.startswith("frame/"):
-            image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-            route.fulfill(body=cv2.imencode(".jpg", image)[1].tobytes(), content_type="image/jpeg")
-            return
-        path = STATIC / (name.removeprefix("static/") or self.index)
-        route.fulfill(body=path.read_bytes(), content_type=KINDS[path.suffix])
 
     def _connect(self, route: Any) -> None:
         self.send = route.send
@@ -161,7 +190,7 @@ class Desk:
         self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def here(self, text: str) -> None:
-        playwright.expect(self.page.locator("#here-text")).to_contain_text(text)
+        says(self.page, text)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a place of the video is in the window."""

@@ -46,9 +46,9 @@ def expected_masks(video: Path, given: dict[int, np.ndarray]) -> list[np.ndarray
 
 
 def test_click_track_correct_track_back_export(
-    serve: Callable[..., Server], browser: Any, video: Path, tmp_path: Path
+    serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path
 ) -> None:
-    page = Page(browser, serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu").address)
+    page = Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
     truth = read_index_mask(SAMPLE / "first.png")
     page.key("r")
     page.drag((34, 2), (176, 108))

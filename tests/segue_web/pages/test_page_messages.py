@@ -16,6 +16,8 @@ import pytest
 
 from segue.masks import encode_rle
 from tests.segue_web.chromium import needs_chromium
+from tests.segue_web.conftest import ServeHere
+from tests.segue_web.here import ServerHere
 from tests.segue_web.pages.desk import Desk
 from tests.segue_web.pages.page import Page, Server, playwright
 
@@ -172,6 +174,7 @@ def test_a_mask_is_kept_as_an_image_until_it_changes(desk: Desk) -> None:
 
 def test_the_page_goes_on_where_segue_is_started_again(
     serve: Callable[..., Server],
+    serve_here: ServeHere,
     browser: Any,
     video: Path,
     tmp_path: Path,
@@ -179,26 +182,31 @@ def test_the_page_goes_on_where_segue_is_started_again(
     arguments = ("annotate", video, "--project", tmp_path / "p", "--device", "cpu")
     server = serve(*arguments)
     page = Page(browser, server.address)
+    page.page.mouse.click(*page.at(100, 60))
+    page.here("Object 1: corrected by you")
+    before = page.page.locator("#here-text").inner_text()
     server.kill()
     playwright.expect(page.page.locator("#offline")).to_contain_text("Start segue annotate again")
 
-    assert serve(*arguments).address == server.address
+    assert serve_here(*arguments) == server.address
     page.page.locator("#offline").wait_for(state="hidden")
+    page.here(before)
     page.key("b")
-    page.drag((100, 60), (140, 60))
+    page.drag((300, 200), (340, 200))
+    playwright.expect(page.page.locator("#here-text")).not_to_have_text(before)
     page.here("Object 1: corrected by you")
     assert page.errors == []
 
 
 def test_the_page_tells_its_secret_to_no_other_program_at_its_port(
-    serve: Callable[..., Server],
+    serve_here: ServeHere,
     browser: Any,
     video: Path,
     tmp_path: Path,
 ) -> None:
-    server = serve("annotate", video, "--project", tmp_path / "p", "--device", "cpu")
-    page = Page(browser, server.address)
-    server.kill()
+    address = serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu")
+    page = Page(browser, address)
+    ServerHere.running.pop().stop()
     asked: list[str] = []
 
     class Other(BaseHTTPRequestHandler):
@@ -210,7 +218,7 @@ def test_the_page_tells_its_secret_to_no_other_program_at_its_port(
 
         def log_message(self, *_: object) -> None: ...
 
-    parts = urlsplit(server.address)
+    parts = urlsplit(address)
     with ThreadingHTTPServer(("127.0.0.1", int(parts.port or 0)), Other) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         playwright.expect(page.page.locator("#offline")).to_contain_text("start segue again and use the new")

@@ -11,7 +11,7 @@ import pytest
 
 from segue.masks import encode_rle
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.pages.desk import ADDRESS, HEIGHT, WIDTH, Desk
+from tests.segue_web.pages.desk import HEIGHT, WIDTH, Desk
 from tests.segue_web.pages.page import playwright
 
 pytestmark = needs_chromium
@@ -23,9 +23,8 @@ def test_the_page_of_a_run_asks_for_one_image_at_a_time(desk: Desk) -> None:
     def connect(route: Any) -> None:
         route.on_message(lambda text: asked.append(text))  # playwright takes functions only
 
-    desk.index = "live.html"
     desk.page.route_web_socket(re.compile("/ws$"), connect)
-    desk.page.goto(ADDRESS)
+    desk.page.goto(f"{desk.address}live.html")
     while not asked:
         desk.page.wait_for_timeout(10)
     for _ in range(4):  # held and on again, before the first image has come
@@ -269,7 +268,7 @@ def test_a_press_on_a_list_is_not_lost_while_something_is_tracked(desk: Desk) ->
 
 def test_a_click_that_waits_for_the_network_says_so(desk: Desk) -> None:
     desk.held = {"hello", "click"}
-    desk.page.goto(ADDRESS)
+    desk.page.goto(desk.address)
     desk.answer(desk.next("hello"), loading=True)
     progress, saved = desk.page.locator("#progress"), desk.page.locator("#saved")
     playwright.expect(progress).to_contain_text("Loading the network")
