@@ -1,0 +1,82 @@
+"""A data set of a seed is the same in every version: whoever makes it again compares with published scores.
+
+``python -m tests.segue_isd.test_same_scenes`` writes the numbers anew, after a change that is meant.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segue_isd.casting import CastOptions
+from segue_isd.presets import COMMON, HARD
+from segue_isd.scene import build_scene, scene_seed
+from segue_isd.templates import TEMPLATES
+from segue_isd.textures import Textures
+
+NUMBERS = Path(__file__).with_name("same_scenes.json")
+CROWDED = replace(HARD, cast=CastOptions(people=(3, 5), bags=1.0, extras=1.0, camouflage=0.5))
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """All numbers of a value, in their order; of a text those of its letters."""
+    if is_dataclass(value):
+        for item in fields(value):
+            if not item.name.startswith("_"):
+                yield from numbers(getattr(value, item.name))
+    elif isinstance(value, str):
+        yield from value.encode()
+    elif isinstance(value, Mapping):
+        yield from numbers([*value.items()])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from numbers(item)
+    elif value is not None:
+        yield from np.asarray(value, np.float64).ravel()
+
+
+def fingerprint(value: Any) -> list[float]:
+    """How many numbers there are, and two sums in which each counts differently."""
+    found = np.fromiter(numbers(value), np.float64)
+    at = np.arange(len(found))
+    return [len(found), *(float(found @ np.cos(step * at)) for step in (0.7, 2.9))]
+
+
+def scene_of(template: str) -> list[float]:
+    """The fingerprint of two moments of a common scene and of a crowded one."""
+    place = [*TEMPLATES].index(template)
+    scenes = [
+        build_scene(scene_seed(3, place), 10, (48, 64), options, [template]) for options in (COMMON, CROWDED)
+    ]
+    return fingerprint(
+        [moment for scene in scenes for moment in (scene.moment(0), scene.moment(9), scene.empty())]
+    )
+
+
+def textures() -> dict[str, list[float]]:
+    """The fingerprint of each texture."""
+    return {name: fingerprint(image[::5, ::7]) for name, image in Textures(np.random.default_rng(5)).items()}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_scene_of_a_seed_is_what_it_was(template: str) -> None:
+    known = json.loads(NUMBERS.read_text("utf-8"))
+    np.testing.assert_allclose(scene_of(template), known["scenes"][template], rtol=1e-6, atol=1e-6)
+
+
+def test_the_textures_of_a_seed_are_what_they_were() -> None:
+    known, found = json.loads(NUMBERS.read_text("utf-8"))["textures"], textures()
+    assert found.keys() == known.keys()
+    for name, image in found.items():  # a level may be rounded otherwise by another processor
+        np.testing.assert_allclose(image, known[name], rtol=1e-4, atol=30, err_msg=name)
+
+
+if __name__ == "__main__":
+    found = {"scenes": {name: scene_of(name) for name in TEMPLATES}, "textures": textures()}
+    NUMBERS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
