@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Container, Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,16 +57,28 @@ LAYERED = (
 """The others from below; each stands on those before it. The commands above may use all, and one another."""
 
 
+@cache
+def imports(path: Path) -> list[tuple[ast.Import | ast.ImportFrom, bool]]:
+    """The imports of a file, also late ones, each with whether it is for checkers alone."""
+    nodes = [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    guarded = [
+        node
+        for node in nodes
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    ]
+    checked = {inner for node in guarded for statement in node.body for inner in ast.walk(statement)}
+    return [(node, node in checked) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imported(path: Path) -> Iterator[str]:
     """The modules of segue that a file imports, also late."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom):
-            names = (
-                [f"segue.{alias.name}" for alias in node.names]
-                if node.module == "segue"
-                else [str(node.module)]
-            )
+    for node, _ in imports(path):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif node.module == "segue":
+            names = [f"segue.{alias.name}" for alias in node.names]
+        else:
+            names = [str(node.module)]
         yield from (name for name in names if name.partition(".")[0] in DISTRIBUTED)
 
 
@@ -131,15 +144,13 @@ def test_no_modules_import_one_another() -> None:
 
 def needed(path: Path, names: Container[str]) -> set[str]:
     """The modules that a file imports, also late, except for checkers alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            node.body.clear()
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node, for_checkers in imports(path):
+        if for_checkers:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             parts = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {part if part in names else str(node.module) for part in parts}
     return {name for name in found if name in names}

@@ -143,15 +143,18 @@ def test_a_message_is_sent_until_the_answer_is_good_and_keeps_its_id(
 
 @pytest.mark.filterwarnings("ignore::segue.video.notify.NotifyWarning")
 def test_a_slow_receiver_is_given_more_time(listener: Listener) -> None:
-    listener.delays = [0.5, 0.5]  # QUICK waits for 0.3 s, then for 0.6 s
-    assert send(listener.address, "enter") == 0
+    listener.delays = [0.3, 0.3]
+    patience = Reconnect(first_delay=0.01, max_delay=0.05, timeout=0.2)  # then it waits for 0.4 s
+    notifier = Notifier(listener.address, patience=patience)
+    notifier.send({"event": "enter"})
+    assert notifier.close(5.0) == 0
     assert len({message["id"] for message in listener.received}) == 1
 
 
 @pytest.mark.filterwarnings("ignore::segue.video.notify.NotifyWarning")
 def test_a_message_that_is_refused_does_not_hold_up_the_others(listener: Listener) -> None:
     listener.refuses = "odd"
-    assert send(listener.address, "odd", "enter", "leave", limit=1.0) == 1
+    assert send(listener.address, "odd", "enter", "leave", limit=0.3) == 1
     assert [kind for kind in listener.kinds if kind != "odd"] == ["enter", "leave"]
 
 
@@ -249,7 +252,7 @@ class Subscriber:
         subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.on_connect = lambda client, *_: client.subscribe(topic, 1)
-        self._client.reconnect_delay_set(1, 1)
+        self._client.reconnect_delay_set(0.05, 0.05)  # type: ignore[arg-type]
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         assert subscribed.wait(10)

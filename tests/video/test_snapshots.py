@@ -68,7 +68,7 @@ def test_each_event_has_a_image_with_its_object_and_a_clip_around_it(tmp_path: P
 
 
 def test_a_busy_camera_encodes_each_frame_less_than_twice(tmp_path: Path) -> None:
-    seconds, often = 40, 5  # frames from one object to the next
+    seconds, often = 24, 5  # frames from one object to the next
     folder = tmp_path / "seen"
     with EventSink(tmp_path / "events.json", snapshots=Snapshots(folder, FPS)) as sink:
         for index in range(seconds * FPS):
@@ -79,8 +79,8 @@ def test_a_busy_camera_encodes_each_frame_less_than_twice(tmp_path: Path) -> Non
             time = index / FPS
             sink.write(Frame(index, time, frame.image), Segmentation(index, time, mask, objects))
     clips = {path.read_bytes(): len(images(path)) for path in folder.glob("*.mp4")}
-    assert len(list(folder.glob("*.mp4"))) > 100
-    assert 2 < len(clips) < 6
+    assert len(list(folder.glob("*.mp4"))) > 60
+    assert 1 < len(clips) < 4
     assert sum(clips.values()) < 2 * seconds * FPS
 
 

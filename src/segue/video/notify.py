@@ -93,9 +93,9 @@ class Notifier:
     """
 
     def __init__(self, address: str, queue: Path | None = None, patience: Reconnect | None = None) -> None:
-        self._receiver = _receiver(address)
-        self._shown = public_address(address)
         self._patience = patience or Reconnect()
+        self._receiver = _receiver(address, self._patience)
+        self._shown = public_address(address)
         self._queue = MessageQueue(queue)
         self._total, self._delivered = len(self._queue), 0
         self._failures, self._warned = 0, False
@@ -248,9 +248,9 @@ def check_receiver(address: str) -> SplitResult:
     return parts
 
 
-def _receiver(address: str) -> Receiver:
+def _receiver(address: str, patience: Reconnect) -> Receiver:
     parts = check_receiver(address)
-    return HttpReceiver(parts) if parts.scheme in ("http", "https") else MqttReceiver(parts)
+    return HttpReceiver(parts) if parts.scheme in ("http", "https") else MqttReceiver(parts, patience)
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -296,7 +296,7 @@ class MqttReceiver(Receiver):
     The broker itself writes ``offline`` there when the connection of this process breaks.
     """
 
-    def __init__(self, parts: SplitResult) -> None:
+    def __init__(self, parts: SplitResult, patience: Reconnect) -> None:
         from paho.mqtt.client import Client, MQTTv311
         from paho.mqtt.enums import CallbackAPIVersion
 
@@ -313,7 +313,9 @@ class MqttReceiver(Receiver):
         if secure:
             client.tls_set()  # the certificates that the system trusts
         client.will_set(self._availability, OFFLINE, qos=1, retain=True)
-        client.reconnect_delay_set(1, 10)
+        # A broker that is back is to hear of it before the end of the run; any number of seconds will do.
+        longest = min(LAST_SECONDS, patience.max_delay)
+        client.reconnect_delay_set(patience.first_delay, longest)  # type: ignore[arg-type]
         client.on_connect, client.on_disconnect = self._hear, self._lose
         client.connect_async(str(parts.hostname), parts.port or (8883 if secure else 1883))
         client.loop_start()  # connects, also to a broker that is not there yet, and again when it was lost
