@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -64,9 +64,9 @@ class Script:
 
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
-    """A folder with three videos, one of them below another folder."""
+    """A folder with three videos of 6, 9 and 12 frames, one of them below another folder."""
     for number, name in enumerate(("a", "b", "inner/c")):
-        video(tmp_path / "videos" / f"{name}.mp4", 12 + 6 * number, number)
+        video(tmp_path / "videos" / f"{name}.mp4", 6 + 3 * number, number)
     return tmp_path / "videos"
 
 
@@ -78,6 +78,25 @@ def batch(tmp_path: Path) -> Batch:
         return run_forked("batch", *arguments, folder=tmp_path)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def store_port() -> Iterator[int]:
+    """Port of an object store on the loopback address; a test removes what it puts there."""
+    server = pytest.importorskip("moto.server")
+    store = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    store.start()
+    yield store.get_host_and_port()[1]
+    store.stop()
+
+
+@pytest.fixture
+def store_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What a client of the object store needs beside its address."""
+    pytest.importorskip("s3fs")
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**keys, "AWS_MAX_ATTEMPTS": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
 
 
 def results(folder: Path) -> dict[str, bytes]:

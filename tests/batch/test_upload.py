@@ -30,14 +30,13 @@ class Proxy:
     """Passes requests on to a store, and changes what a test wants to have changed."""
 
     def __init__(self, port: int) -> None:
-        self.cuts: Callable[[str, str], bool] = lambda method, path: False
-        self.refuses: Callable[[str, str], bool] = lambda method, path: False
-        self.stored: list[str] = []
         self.store = port
+        self.open()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # head and body are two packets
 
             def log_message(self, *_: object) -> None: ...
 
@@ -74,39 +73,37 @@ class Proxy:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def open(self) -> None:
+        """Change nothing."""
+        self.cuts: Callable[[str, str], bool] = lambda method, path: False
+        self.refuses: Callable[[str, str], bool] = lambda method, path: False
+        self.stored: list[str] = []
 
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
 
 
-@pytest.fixture
-def proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
-    """A proxy before an object store, in which there is one bucket."""
-    server = pytest.importorskip("moto.server")
-    s3fs = pytest.importorskip("s3fs")
-    store = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    store.start()
-    made = Proxy(store.get_host_and_port()[1])
-    values = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{made.port}",
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_MAX_ATTEMPTS": "1",
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    reset(made.store)
-    s3fs.S3FileSystem().mkdir("videos")
+@pytest.fixture(scope="module")
+def running_proxy(store_port: int) -> Iterator[Proxy]:
+    """A proxy before the object store."""
+    made = Proxy(store_port)
     yield made
     made.close()
-    reset(made.store)
-    store.stop()
-    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def proxy(running_proxy: Proxy, store_keys: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy that changes nothing yet, before an object store in which there is one bucket."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{running_proxy.port}")
+    reset(running_proxy.store)
+    running_proxy.open()
+    s3fs = pytest.importorskip("s3fs")
+    s3fs.S3FileSystem().mkdir("videos")
+    yield running_proxy
+    s3fs.S3FileSystem().invalidate_cache()
 
 
 def reset(port: int) -> None:
@@ -119,7 +116,8 @@ def reset(port: int) -> None:
 
 def objects() -> dict[str, bytes]:
     s3fs = pytest.importorskip("s3fs")
-    files = s3fs.S3FileSystem(skip_instance_cache=True)
+    files = s3fs.S3FileSystem()
+    files.invalidate_cache()
     return {name: files.cat_file(name) for name in files.find("videos")}
 
 
@@ -172,7 +170,13 @@ def test_a_file_that_a_proxy_always_cuts_fails_its_video_until_the_proxy_is_mend
     ],
 )
 def test_an_output_that_takes_nothing_ends_the_batch_before_its_first_video(
-    fault: str, said: str, proxy: Proxy, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str,
+    said: str,
+    proxy: Proxy,
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     video(tmp_path / "a.mp4", 2)
     computed: list[object] = []
@@ -184,6 +188,7 @@ def test_an_output_that_takes_nothing_ends_the_batch_before_its_first_video(
     elif fault == "down":
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache()
+        request.addfinalizer(pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache)
     place = "s3://none/out" if fault == "bucket" else "s3://videos/out"
 
     run = command("batch", "a.mp4", *JOB, "-o", place, "--workers", 1)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import replace
@@ -26,6 +24,7 @@ from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue.video.identity import SourceIdentity
 from tests.batch.conftest import Script
+from tests.batch.in_workers import dies_of_its_video, sees_or_waits
 
 
 @pytest.fixture
@@ -75,29 +74,9 @@ def test_an_interrupted_batch_queues_what_is_in_work(ledger: Ledger, tmp_path: P
     assert states(ledger) == {"a": "done", "b": "queued", "c": "queued"}
 
 
-def seen_by_worker(task: Task, order: JobConfig) -> Task:
-    """What a worker process sees, as the digest of a video; slow, so that both workers get one."""
-    time.sleep(0.5)
-    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
-    seen = " ".join(os.environ.get(n, "-") for n in names)
-    return replace(task, state="done", frames=torch.get_num_threads(), digest=seen)
-
-
-def dies_of_its_video(task: Task, order: JobConfig) -> Task:
-    """As the kernel kills a process whose memory runs out."""
-    if task.name == "b":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(task, state="done")
-
-
-def waits_for_the_end(task: Task, order: JobConfig) -> Task:
-    """As a video that is stopped after its frame."""
-    return replace(task, state="queued" if engines._CANCEL.wait(60) else "failed")
-
-
-def task_on(device: str | None) -> Task:
+def task_on(device: str | None, name: str = "a") -> Task:
     job = ForegroundJob(source=VideoSource(place="x"), model=Model(name="median"), device=device)
-    return Task("a", "a", job=job)
+    return Task(name, name, job=job)
 
 
 @pytest.fixture
@@ -142,16 +121,23 @@ def test_workers_are_pinned_to_gpus(
     assert {given["OMP_NUM_THREADS"] for given in workers.environments} == {str(count)}
 
 
-def test_each_worker_process_sees_its_gpu(
+def test_each_worker_process_sees_its_gpu_stops_when_it_is_asked_and_ends_when_it_is_closed(
     gpus: Callable[[str | None], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpus("GPU-x,GPU-y")
-    monkeypatch.setattr(engines, "_attempt_here", seen_by_worker)
+    monkeypatch.setattr(engines, "_attempt_here", sees_or_waits)
     workers = open_workers(JobConfig(), [task_on("cuda")] * 9)
+    assert isinstance(workers, LocalWorkers)
     try:
         outcomes = [future.result(60) for future in [workers.submit(task_on("cuda")) for _ in range(2)]]
+        long = [workers.submit(task_on("cuda", "long")) for _ in range(2)]
+        processes = [process for pool in workers._pools for process in pool._processes.values()]
+        workers.interrupt()
+        assert [future.result(60).state for future in long] == ["queued", "queued"]
     finally:
         workers.close()
+    assert len(processes) == 2
+    assert not [process for process in processes if process.is_alive()]
     assert sorted(outcome.digest for outcome in outcomes) == ["GPU-x 2", "GPU-y 2"]
     assert [outcome.frames for outcome in outcomes] == [2, 2], "threads of PyTorch"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-x,GPU-y"
@@ -168,29 +154,16 @@ def test_a_worker_that_the_kernel_kills_costs_its_own_video_a_try_and_is_reporte
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "_attempt_here", dies_of_its_video)
-    workers = LocalWorkers(JobConfig(output=str(tmp_path), tries=2), 1, None)
+    workers = LocalWorkers(JobConfig(output=str(tmp_path), tries=1), 1, None)
     run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path)
     assert {row.name: (row.state, row.tries) for row in ledger.tasks()} == {
         "a": ("done", 1),
-        "b": ("failed", 2),
+        "b": ("failed", 1),
         "c": ("done", 1),
     }
     (row,) = ledger.tasks("failed")
     assert row.error is not None
     assert "killed by signal 9, probably out of memory; take fewer --workers" in row.error
-
-
-def test_workers_stop_when_they_are_asked_and_end_when_they_are_closed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(engines, "_attempt_here", waits_for_the_end)
-    workers = LocalWorkers(JobConfig(), 2, None)
-    first, second = (workers.submit(Task(name, name)) for name in "ab")
-    processes = [process for pool in workers._pools for process in pool._processes.values()]
-    workers.interrupt()
-    assert (first.result(60).state, second.result(60).state) == ("queued", "queued")
-    workers.close()
-    assert not [process for process in processes if process.is_alive()]
 
 
 def test_a_node_that_has_another_folder_there_refuses_to_work(

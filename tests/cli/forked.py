@@ -1,4 +1,4 @@
-"""The command line in a process forked from that of the tests: importing PyTorch takes seconds."""
+"""Commands and functions in a process forked from that of the tests: importing PyTorch takes seconds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -51,40 +52,58 @@ def run_forked(
     """
     if not hasattr(os, "fork"):
         return run_alone(*arguments, folder=folder, site=site)
-    more, words = [] if site is None else [str(site)], ["segue", *map(str, arguments)]
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # Python warns of threads, which are idle here
-            child = os.fork()
-        if not child:
-            sys.path[:0] = more
-            for registry in (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, COMMANDS) if more else ():
-                vars(registry).pop("_points", None)
-            os._exit(_ended(words, folder, out.fileno(), err.fileno(), before))
-        _, result = os.waitpid(child, 0)
-        for file in (out, err):
-            file.seek(0)
-        return subprocess.CompletedProcess(words, os.waitstatus_to_exitcode(result), out.read(), err.read())
+    return start_forked(partial(_command, ["segue", *map(str, arguments)], folder, site, before))()
 
 
-def _ended(
-    words: list[str], folder: Path | None, out: int, err: int, before: Callable[[], object] | None
-) -> int:
-    """Exit status of the command, in the child process."""
+def _command(
+    words: list[str], folder: Path | None, site: Path | None, before: Callable[[], object] | None
+) -> None:
+    """The command, in the child process."""
+    if site is not None:
+        sys.path.insert(0, str(site))
+        for registry in (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, COMMANDS):
+            vars(registry).pop("_points", None)
+    sys.argv = words
+    if folder is not None:
+        os.chdir(folder)
+    if before is not None:
+        before()
+    main()
+
+
+def start_forked(act: Callable[[], object]) -> Callable[[], subprocess.CompletedProcess[str]]:
+    """Do something in a child process; needs fork.
+
+    Returns:
+        What waits for its end; its exit status is 1 after an error, or that of SystemExit.
+    """
+    out, err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of threads, which are idle here
+        child = os.fork()
+    if not child:
+        os._exit(_ended(act, out.fileno(), err.fileno()))
+
+    def wait() -> subprocess.CompletedProcess[str]:
+        with out, err:
+            _, result = os.waitpid(child, 0)
+            for file in (out, err):
+                file.seek(0)
+            code = os.waitstatus_to_exitcode(result)
+            return subprocess.CompletedProcess([], code, out.read(), err.read())
+
+    return wait
+
+
+def _ended(act: Callable[[], object], out: int, err: int) -> int:
+    """Exit status of the child process."""
     try:
         os.dup2(out, 1)
         os.dup2(err, 2)
         sys.stdin, sys.stdout, sys.stderr = open(os.devnull), open(1, "w"), open(2, "w")  # noqa: PTH123, SIM115
-        sys.argv = words
         torch.set_num_threads(1)  # its threads are not in the child
         cv2.setNumThreads(0)
-        if folder is not None:
-            os.chdir(folder)
-        if before is not None:
-            before()
-        main()
+        act()
         return 0
     except SystemExit as end:
         return int(str(end.code or 0))

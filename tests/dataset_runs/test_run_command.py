@@ -184,9 +184,8 @@ def test_class_numbers_must_mean_the_same(
         check_classes(request, Model(name="seqformer-r50"))
 
 
-def test_youtube_vis_is_run_by_its_published_inference(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("workers_here")
+def test_youtube_vis_is_run_by_its_published_inference(command: Command, tmp_path: Path) -> None:
     root = save_ytvis(tmp_path / "vis", COCO_NAMES, length=2)
     network = lively_instances()
     write_checkpoint(tmp_path / "lite.safetensors", network.state_dict(), {})

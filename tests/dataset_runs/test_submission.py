@@ -44,6 +44,7 @@ def ytvos(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_frames_between_count_for_the_memory_and_have_no_results(
     command: Command, ytvos: Path, tmp_path: Path
 ) -> None:
