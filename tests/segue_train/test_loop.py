@@ -5,12 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from segue.errors import CheckpointError, DatasetError, OutOfMemoryError, SinkError, TrainingError
 from segue.video.partial import locked
 from segue.weights import read_checkpoint
-from tests.cli.forked import start_forked
 
 loop = pytest.importorskip("segue_train.loop", reason="the extra train is not installed")
 
@@ -212,20 +211,27 @@ def test_ctrl_c_saves_and_the_run_goes_on_as_if_nothing_had_been(settings: Any, 
     assert torch.equal(weights(loop.train(LineRecipe(), replace(settings, resume=True))), weights(whole))
 
 
-def ended_by_the_cluster(settings: Any, moment: int, passed_on: bool) -> None:
-    """A training in a process group of its own, which gets SIGTERM when a worker makes this batch."""
+ENDED_BY_THE_CLUSTER = """
+import os, signal, sys
+from pathlib import Path
+from segue_train.loop import RunSettings, train
+from tests.segue_train.test_loop import LineRecipe
 
-    def end_the_group(number: int) -> None:
-        if number == moment:
-            os.killpg(0, signal.SIGTERM)
-            if passed_on:
-                os.kill(os.getppid(), signal.SIGINT)
+def end_the_group(number):
+    if number == int(sys.argv[2]):
+        os.killpg(0, signal.SIGTERM)
+        if sys.argv[3] == "True":
+            os.kill(os.getppid(), signal.SIGINT)
 
-    os.setsid()
-    try:
-        loop.train(LineRecipe(event=end_the_group), settings)
-    except KeyboardInterrupt:
-        sys.exit(130)
+settings = RunSettings(
+    out=Path(sys.argv[1]), steps=12, seed=3, accelerator="cpu", save_every=50, log_every=50,
+    workers=2, report=lambda text: None,
+)
+try:
+    train(LineRecipe(event=end_the_group), settings)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups here")
@@ -236,8 +242,8 @@ def test_sigterm_to_the_whole_group_saves_and_the_run_goes_on(
     """Whoever started the training may get the signal too, and pass it on as Ctrl-C."""
     settings = replace(settings, steps=12)
     whole = loop.train(LineRecipe(), replace(settings, out=tmp_path / "whole"))
-    given = replace(settings, save_every=50, log_every=50, workers=2)
-    ended = start_forked(partial(ended_by_the_cluster, given, moment, passed_on))()
+    child = [sys.executable, "-c", ENDED_BY_THE_CLUSTER, str(settings.out), str(moment), str(passed_on)]
+    ended = subprocess.run(child, capture_output=True, text=True, start_new_session=True, timeout=120)
     assert ended.returncode == 130, ended.stderr
     assert "Traceback" not in ended.stderr
     step = int(read_checkpoint(settings.out / "line.safetensors").metadata["step"])
