@@ -17,7 +17,7 @@ JPEGS = [cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]))[1].tobytes
 
 
 class _Camera(BaseHTTPRequestHandler):
-    """Shows a square that crosses a room, again and again, as MJPEG with 100 frames a second."""
+    """Shows a square that crosses a room, again and again, as MJPEG with 250 frames a second."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -28,7 +28,7 @@ class _Camera(BaseHTTPRequestHandler):
                 for jpeg in JPEGS:
                     head = b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
                     self.wfile.write(head + jpeg + b"\r\n")
-                    time.sleep(0.01)
+                    time.sleep(0.004)
         except OSError:
             pass
 

@@ -59,7 +59,7 @@ def test_the_same_command_goes_on_after_an_earlier_run(watch: Callable[..., Outc
         "--zone",
         "wall=0,0 127,0 127,95 0,95",
         "--loiter",
-        "wall=0.05s",
+        "wall=0.02s",
     )
     begun = datetime.now().astimezone()
     outcome = watch(*arguments)
@@ -83,7 +83,7 @@ def test_the_same_command_goes_on_after_an_earlier_run(watch: Callable[..., Outc
 
 def test_parts_of_a_later_run_go_on_with_the_ids(watch: Callable[..., Outcome], tmp_path: Path) -> None:
     for _ in range(2):
-        assert watch("--rotate", "0.25s", "--format", "npz").code == 0
+        assert watch("--rotate", "0.1s", "--format", "npz").code == 0
     tables = sorted(tmp_path.glob("events-*.csv"))
     found = [number for table in tables for number in entered(rows(table))]
     assert len(tables) >= 4
@@ -96,7 +96,7 @@ def test_an_object_that_was_there_at_a_crash_leaves_once_in_the_parts_of_the_nex
     def tables() -> list[Path]:
         return parts_of(tmp_path / "events.csv")
 
-    rotated = ("--rotate", "0.25s", "--format", "npz")
+    rotated = ("--rotate", "0.1s", "--format", "npz")
     assert watch(*rotated).code == 0
     text, last = tables()[-1].read_text(), rows(tables()[-1])[-1]
     assert last["event"] in ("leave", "end")

@@ -121,7 +121,7 @@ def test_ctrl_c_is_heard_while_a_camera_says_nothing(
 
     def soon() -> None:
         begun.append(time.monotonic())
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     with pytest.MonkeyPatch.context() as patch:
         at_frame(patch, 5, soon)
@@ -151,7 +151,7 @@ def test_an_overlay_that_cannot_be_encoded_ends_no_run_on_a_camera(
         raise SinkError("overlay.mp4: cannot be encoded")
 
     monkeypatch.setattr(OverlayVideoSink, "_draw", refuse)
-    outcome = record("--duration", "0.3s")
+    outcome = record("--duration", "0.2s")
     assert outcome.code == 0, outcome
     assert outcome.err.count("cannot be encoded") == 1
     assert len(list((tmp_path / "out" / "masks").glob("*.png"))) > 1
@@ -173,11 +173,11 @@ def test_a_slow_run_takes_the_newest_frames_or_all(
     step = TrackSession.step
 
     def stepping(session: TrackSession, frame: Any, *arguments: Any, **options: Any) -> Any:
-        time.sleep(0.1)  # the camera gives up to ten frames meanwhile
+        time.sleep(0.05)  # the camera gives up to five frames meanwhile
         return step(session, frame, *arguments, **options)
 
     monkeypatch.setattr(TrackSession, "step", stepping)
-    outcome = record("--duration", "0.6s", "--when-late", policy, "--output", tmp_path / "out")
+    outcome = record("--duration", "0.4s", "--when-late", policy, "--output", tmp_path / "out")
     assert outcome.code == 0, outcome
     taken = [int(path.stem) for path in sorted((tmp_path / "out" / "masks").glob("*.png"))]
     assert ("frames dropped" in outcome.err) == (policy == "newest")
@@ -190,7 +190,7 @@ def test_a_slow_run_takes_the_newest_frames_or_all(
 def test_outputs_are_rotated_and_the_run_ends_after_its_time(
     record: Command, camera: type[Camera], tmp_path: Path
 ) -> None:
-    outcome = record("--rotate", "0.2s", "--duration", "1s", "--output", tmp_path / "out")
+    outcome = record("--rotate", "0.1s", "--duration", "0.4s", "--output", tmp_path / "out")
     assert outcome.code == 0, outcome
     parts = sorted((tmp_path / "out").iterdir())
     assert len(parts) >= 2
@@ -206,8 +206,8 @@ def test_a_part_that_is_rotated_out_survives_an_end_at_once(
     record: Command, camera: type[Camera], tmp_path: Path
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        at_frame(patch, 30, interrupt_twice)
-        assert record("--rotate", "0.1s").code == 130
+        at_frame(patch, 15, interrupt_twice)
+        assert record("--rotate", "0.05s").code == 130
     first = min((tmp_path / "out").iterdir())
     is_complete(first, len(list((first / "masks").glob("*.png"))))
 

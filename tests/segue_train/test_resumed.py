@@ -54,11 +54,11 @@ def composites(tmp_path_factory: pytest.TempPathFactory) -> ForegroundSequence:
 
 
 def require_same_end(recipe: Any, folder: Path) -> None:
-    """Train three steps at once, and two and one; whatever drew random numbers between must not matter."""
-    settings = loop.RunSettings(folder / "whole", 3, seed=1, accelerator="cpu", report=lambda _: None)
+    """Train two steps at once, and one after another; whatever drew random numbers between must not matter."""
+    settings = loop.RunSettings(folder / "whole", 2, seed=1, accelerator="cpu", report=lambda _: None)
     whole = read_checkpoint(loop.train(recipe, settings)).tensors
     parts = replace(settings, out=folder / "parts")
-    loop.train(recipe, replace(parts, until=2))
+    loop.train(recipe, replace(parts, until=1))
     torch.manual_seed(9)
     resumed = read_checkpoint(loop.train(recipe, replace(parts, resume=True))).tensors
     assert [name for name, value in whole.items() if not torch.equal(value, resumed[name])] == []
@@ -97,7 +97,7 @@ def test_segue_prompt(material: Material, tmp_path: Path, monkeypatch: pytest.Mo
     require_same_end(prompt.PromptRecipe(groups=[(1.0, material.stills)]), tmp_path)
 
 
-@pytest.mark.parametrize("teacher", [None, "stcn-lite"])
+@pytest.mark.parametrize("teacher", [pytest.param(None, marks=pytest.mark.slow), "stcn-lite"])
 def test_stcn_lite(
     teacher: str | None, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

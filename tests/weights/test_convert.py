@@ -123,7 +123,7 @@ def test_two_installations_of_files_of_one_name_do_not_disturb_each_other(
         target.write_text(source.parent.name)
         if source.parent.name == "a":
             first_is_writing.set()
-            second_may_begin.wait(1)
+            second_may_begin.wait(0.2)
         return entries[source.parent.name]
 
     monkeypatch.setattr(loading, "convert", slow)

@@ -242,7 +242,7 @@ def hub(
     found = Hub(commits, {"main": SECOND, "v1": FIRST})
     handler = type("Handler", (HubHandler,), {"hub": found})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
     for name in ("HF_HUB_OFFLINE", "SEGUE_OFFLINE", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)

@@ -204,7 +204,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
             self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         except OSError as error:
             raise SegueError(f"port {port}: {error.strerror}; give another --port") from None
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
         self._thread.start()
 
     @property

@@ -12,7 +12,7 @@ from segue.system import lower_thread_priority
 
 Item = TypeVar("Item")
 
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
 """Seconds to wait for the end of a thread that may block in a camera."""
 
 
