@@ -216,6 +216,9 @@ def _fetch_once(address: str, part: Path, size: int | None, report: Report) -> N
         goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         if answer.status_code == 416 or (answer.status_code == 206 and not goes_on):
             part.unlink(missing_ok=True)
+            if done:  # of another file, or whole already: once more from the start
+                _fetch_once(address, part, size, report)
+                return
             raise requests.ConnectionError("has not the part that it was asked for")
         answer.raise_for_status()
         done = done if answer.status_code == 206 else 0
