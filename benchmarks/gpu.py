@@ -178,7 +178,7 @@ class Bench:
         self.end = time.monotonic() + options.budget
         self.failed, self.left_out = list[str](), list[str]()
         height, width = options.size
-        count = WARM_UP + options.frames + PROFILED
+        count = options.warm_up + options.frames + options.profiled
         self.images, self.mask = scene(height, width, options.objects, count + 1)
 
     def attempt(self, name: str, call: Callable[[], str]) -> str:
@@ -265,7 +265,7 @@ class Bench:
                     def result(model: str = model, fast: bool = fast) -> str:
                         begun = time.perf_counter()
                         step = self.maker(model, "segue", fast)()
-                        for image in self.images[1:WARM_UP]:
+                        for image in self.images[1 : self.options.warm_up]:
                             step(image)
                         first = time.perf_counter() - begun
                         return f"{row(self.cost(lambda: step))} | {first:.1f}"
@@ -329,12 +329,12 @@ class Bench:
         step = make()
         timed = iter(self.images[1:])
         seconds = []
-        for number in range(WARM_UP + self.options.frames):
+        for number in range(self.options.warm_up + self.options.frames):
             self.wait()
             begun = time.perf_counter()
             step(next(timed))
             self.wait()
-            if number >= WARM_UP:
+            if number >= self.options.warm_up:
                 seconds.append(time.perf_counter() - begun)
         waits = self.waits(step, list(timed))
         peak = torch.cuda.max_memory_allocated(self.device) / 2**20 if self.device.type == "cuda" else None
@@ -408,9 +408,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--frames", type=int, default=20, help="frames that are timed (default: 20)")
     add("--budget", type=float, default=BUDGET, help=f"seconds of all parts (default: {BUDGET:.0f})")
     add("--short", action="store_true", help="small frames, few of them: does it run?")
+    parser.set_defaults(warm_up=WARM_UP, profiled=PROFILED)
     options = parser.parse_args(arguments)
     if options.short:
         options.size, options.side, options.frames, options.objects = (64, 96), 64, 2, 2
+        options.warm_up, options.profiled = 1, 2
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         parser.error("--device cuda: PyTorch finds no GPU here; --device cpu --short tries the script")
     parts = options.parts or (SHORT_PARTS if options.short else PARTS)

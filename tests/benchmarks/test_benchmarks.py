@@ -24,7 +24,7 @@ TIE = 1e-3
 
 def assert_same_results(network: Network, schedule: Schedule, objects: int, memory: int = 1) -> None:
     """Both loops, frame by frame, over a small clip; their memories filled to the same size."""
-    frames, masks = clip(seed=3, length=5, height=40, width=56, objects=objects)
+    frames, masks = clip(seed=3, length=4, height=40, width=56, objects=objects)
     segue, plain = SegueRunner(network, CPU, schedule), PlainRunner(network, CPU, schedule)
     for runner in (segue, plain):
         runner.start(frames[0], masks[0])

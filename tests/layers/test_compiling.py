@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch._inductor.config
 from torch import nn
 
 import segue
@@ -17,6 +18,7 @@ from segue.layers.running import inference_copy
 from tests.clips import clip
 
 CPU = torch.device("cpu")
+ONE_PROCESS = torch._inductor.config.patch(compile_threads=1)  # to start more takes longer than to compile
 NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 
@@ -34,6 +36,7 @@ class Small(nn.Module):
 
 
 @NEEDS_COMPILER
+@ONE_PROCESS
 @torch.inference_mode()
 def test_compiled_parts_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
@@ -63,6 +66,7 @@ class Deep(nn.Module):
 
 
 @NEEDS_COMPILER
+@ONE_PROCESS
 @torch.inference_mode()
 def test_parts_of_a_part_without_a_forward_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGUE_COMPILE", "on")

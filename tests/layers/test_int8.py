@@ -168,7 +168,7 @@ def test_parts_are_named_by_their_path() -> None:
 
 
 def test_a_published_network_is_rounded_where_a_program_says_so(xmem_network: XMem) -> None:
-    network, (frames, masks) = deepcopy(xmem_network), clip(11, 3, 64, 96, 2)
+    network, (frames, masks) = deepcopy(xmem_network), clip(11, 2, 64, 96, 2)
     assert choose_precision(network, CPU, fast=True) != torch.int8
     network.int8_parts = ("key_encoder", "key_proj", "value_encoder", "decoder")  # type: ignore[assignment]
     rounded: Prepared[XMem] = prepare(network, device="cpu", fast=True)

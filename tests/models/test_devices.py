@@ -196,27 +196,29 @@ def test_detectors_and_prompters_on_a_device() -> None:
     assert (answer.mask == here.mask).mean() > 0.99
 
 
-def detector(name: str, device: torch.device) -> Any:
-    """A detector with random weights on a device."""
+def detectors(name: str) -> Callable[[torch.device], Any]:
+    """A detector with random weights, by the device that it runs on."""
     torch.manual_seed(1)
     if name == "deeplab":
-        return SemanticDetector(fill_plainly(DeepLabV3), Rules(0.0, max_objects=3), device)
+        return partial(SemanticDetector, fill_plainly(DeepLabV3), Rules(0.0, max_objects=3))
     if name == "dino":
-        return DiscoveryDetector(fill_plainly(lambda: DINO(64, depth=2)), refine="none", device=device)
-    network: Any = PointRend(0.001, 64) if name == "pointrend" else MaskRCNN(1, 0.001, short_side=32)
+        network: Any = fill_plainly(lambda: DINO(64, depth=2))
+        return lambda device: DiscoveryDetector(network, refine="none", device=device)
+    network = PointRend(0.001, 64) if name == "pointrend" else MaskRCNN(1, 0.5, short_side=32)
     if name == "maskrcnn":  # random weights find nothing: each proposal becomes an object that fills its box
         heads = network.roi_heads
         for layer in (heads.box_predictor.cls_score, heads.mask_predictor.mask_fcn_logits):
             layer.weight.data.zero_()
             layer.bias.data.zero_()[3] = 6.0
-    return NetworkDetector(network.eval(), {}, Rules(0.0, max_objects=3), device)
+    return partial(NetworkDetector, network.eval(), {}, Rules(0.0, max_objects=3))
 
 
 @pytest.mark.parametrize("name", names("maskrcnn", "pointrend", "deeplab", "dino"))
 def test_published_detectors_on_a_device(name: str) -> None:
-    here = detector(name, torch.device("cpu"))(FRAMES[0])
+    made = detectors(name)
+    here = made(torch.device("cpu"))(FRAMES[0])
     with LogicalDevice():
-        there = detector(name, DEVICE)(FRAMES[0])
+        there = made(DEVICE)(FRAMES[0])
     assert len(here.objects) == len(there.objects) > 0
     assert (here.mask == there.mask).mean() > 0.99
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from segue.models.detection.pointrend import (
     sample_in_boxes,
     uncertain_points,
 )
-from tests.fill import fill_value
+from tests.fill import built, fill_value
 from tests.golden_arrays import Golden, best_golden
 
 SCALES = (
@@ -58,9 +59,10 @@ def official_state(contract: dict[str, list[int]]) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def network(contract: dict[str, list[int]]) -> PointRend:
-    built = PointRend(least_score=0.01)
-    built.load_state_dict(rename_release(official_state(contract)))
-    return built.eval()
+    network = built(lambda: PointRend(least_score=0.01))
+    network.load_state_dict(rename_release(official_state(contract)))
+    assert isinstance(network, PointRend)
+    return network.eval()
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +157,12 @@ def test_a_image_gives_the_published_numbers(network: PointRend, cases: Golden) 
     assert near.mean() >= 0.95
 
 
-def test_a_image_goes_through_both_mask_rcnns() -> None:
+@pytest.mark.parametrize(
+    "version",
+    [pytest.param(1, marks=pytest.mark.slow), 2],  # tests of devices run the first one
+)
+def test_an_image_goes_through_both_mask_rcnns(version: Literal[1, 2]) -> None:
     torch.manual_seed(0)
     with torch.inference_mode():
-        for version in (1, 2):
-            found = MaskRCNN(version, 0.02, short_side=64).eval()(torch.rand(3, 40, 64))  # type: ignore[arg-type]
-            assert found.masks.shape == (len(found), 40, 64)
+        found = MaskRCNN(version, 0.02, short_side=64).eval()(torch.rand(3, 40, 64))
+    assert found.masks.shape == (len(found), 40, 64)

@@ -92,8 +92,8 @@ def test_a_camera_that_pans_is_followed_by_itself_and_somebody_says_so() -> None
 
 
 def test_a_camera_that_rests_again_begins_a_scene() -> None:
-    session = ForegroundSession("mustan-lite", follow_camera="auto", device="cpu")
-    with pytest.warns(ForegroundWarning, match="pans"):
+    session = ForegroundSession(MovesByItself(), follow_camera="auto", device="cpu")
+    with pytest.warns(ForegroundWarning):
         list(map(session.step, PAN[:20]))
     assert session._events.pans
     for _ in range(WINDOW + 1):
@@ -135,15 +135,16 @@ def test_it_goes_on_from_a_saved_state(tmp_path: Path) -> None:
     def make() -> ForegroundSession:
         return ForegroundSession(MovesByItself(), follow_camera="always", device="cpu")
 
-    expected, first, second = play(make()), make(), make()
-    for frame in PAN[:20]:
+    first, second = make(), make()
+    for frame in PAN[:14]:
         first.step(frame)
     first.state().save(tmp_path / "state.safetensors")
     second.restore(SessionState.load(tmp_path / "state.safetensors"))
-    for frame in PAN[20:]:
-        result = second.step(frame)
+    for frame in PAN[14:24]:
+        expected, result = first.step(frame), second.step(frame)
+        assert expected is not None
         assert result is not None
-        assert np.array_equal(result.mask, expected[frame.index].mask)
+        assert np.array_equal(result.mask, expected.mask)
 
 
 def test_the_function_takes_a_network_or_says_what_is_wrong() -> None:

@@ -53,12 +53,11 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 QUICK = {
     ("late", "delete"),
-    ("late", "lt"),
     ("late", "chunk1"),
     ("longterm", "small"),
     ("resize", "reader"),
 }
-"""Each kind of memory and of resizing once; ``make test-slow`` runs all variants."""
+"""Each kind of memory and of resizing once; late objects in long-term memory are in the clips of XMem."""
 
 CASES = [
     pytest.param(file, variant, marks=[] if (file, variant) in QUICK else [pytest.mark.slow])

@@ -20,6 +20,7 @@ from segue.sessions import ForegroundSession, InstanceSession, TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.types import Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
+from segue.weights import prepare
 from tests.clips import clip
 from tests.lite import lively_lite
 from tests.sessions.scenes import video, wall, with_squares
@@ -32,7 +33,7 @@ from tests.sessions.test_two_passes import passes, waits_and_leaves
 from tests.sessions.tiny_foreground import TinyForeground
 
 FRAMES, MASKS = clip(5, 8, 48, 64, 3)
-FAILURES = 4
+FAILURES = 3
 """Failures of each frame, at operations all over it."""
 
 
@@ -55,6 +56,8 @@ Step = Callable[[Any, int], "Segmentation | None"]
 
 def check(make: Callable[[], Any], step: Step, count: int) -> int:
     """Let steps of a session fail, compare the results, and count the refusals."""
+    warm = make()  # the first frames arrange the weights of a network, which takes more operations
+    step(warm, 0), step(warm, 1)
     plain, expected, operations = make(), [], []
     for t in range(count):
         with FailingAt(np.inf) as counting:
@@ -123,8 +126,9 @@ def test_followed_objects_are_the_same_after_failures(system: str, request: pyte
     else:
         name = "xmem_network" if system == "xmem" else "cutie_small_network"
         network, schedule = request.getfixturevalue(name), SMALL[system]
-    count = 8 if system == "lite" else 5
-    check(lambda: TrackSession(network, schedule, device="cpu"), prompted, count)
+    ready = prepare(network, device="cpu")
+    refusals = check(lambda: TrackSession(ready, schedule, device="cpu"), prompted, count=5)
+    assert refusals <= 5, "only the last operation of a step may leave a session torn"
 
 
 def test_clicked_objects_of_sam2_are_the_same_after_failures(sam2_network: Any) -> None:
@@ -132,7 +136,8 @@ def test_clicked_objects_of_sam2_are_the_same_after_failures(sam2_network: Any) 
         click = PointPrompt(1, ((26.0, 34.0),))
         return session.step(frame(t), {0: [click], 2: [click, MaskPrompt(2, MASKS[2] == 2)]}.get(t))
 
-    check(lambda: TrackSession(sam2_network, SAM2Schedule(short_side=64), device="cpu"), step, count=4)
+    network = prepare(sam2_network, device="cpu")
+    assert check(lambda: TrackSession(network, SAM2Schedule(short_side=64)), step, count=3) <= 3
 
 
 def test_instances_of_windows_are_the_same_after_failures() -> None:
@@ -147,25 +152,25 @@ def test_instances_of_windows_are_the_same_after_failures() -> None:
 
 @pytest.mark.parametrize("lookahead", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_objects_that_are_found_are_the_same_after_failures(lookahead: int) -> None:
-    network = lively_lite()
+    network = prepare(lively_lite(), device="cpu")
     detector = ScriptedDetector({t: MASKS[t] for t in range(8)}, lookahead=lookahead)
     check(
         lambda: AutoSession(TrackSession(network, device="cpu"), detector, every=2),
         lambda session, t: session.step(frame(t)),
-        count=6,
+        count=5,
     )
 
 
 def test_detected_instances_are_the_same_after_failures() -> None:
-    network = lively_lite()
+    network = prepare(lively_lite(), device="cpu")
     drawings = [
-        drawn(("cat", 0.9, 10 + 8 * t, 20, RED), *[("lamp", 0.9, 90, 20, GREEN)][: t % 4]) for t in range(7)
+        drawn(("cat", 0.9, 10 + 8 * t, 20, RED), *[("lamp", 0.9, 90, 20, GREEN)][: t % 4]) for t in range(6)
     ]
     detector = Finds([found for _, found in drawings])
     refusals = check(
         lambda: DetectionSession(TrackSession(network, device="cpu"), detector, DetectionOptions(every=2)),
         lambda session, t: session.step(Frame(t, t / 10, drawings[t][0])),
-        count=7,
+        count=6,
     )
     assert refusals
 

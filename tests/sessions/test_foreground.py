@@ -294,18 +294,17 @@ def test_probabilities_do_not_depend_on_when_they_are_asked_for() -> None:
     for options in ({}, {"objects": True}, {"shadows": True}):
         session = new_session(MovesByItself(), **options)
         at_once = []
-        for frame in WALK:
+        for frame in WALK[8:20]:
             result = session.step(frame)
             assert result is not None
             at_once.append(result.probabilities)
         session.reset()
-        for early, result in zip(at_once, run(session, WALK), strict=True):
+        for early, result in zip(at_once, run(session, WALK[8:20]), strict=True):
             assert np.array_equal(early, result.probabilities)
 
 
-@pytest.mark.parametrize("stop", [0, 1, 2, 13, 29])
 @pytest.mark.parametrize("model", ["median", "difference", "causal", "ahead"])
-def test_a_session_goes_on_from_a_saved_state(tmp_path: Path, model: str, stop: int) -> None:
+def test_a_session_goes_on_from_a_saved_state(tmp_path: Path, model: str) -> None:
     def make() -> ForegroundSession:
         made = {
             "median": BackgroundDifference(),
@@ -316,13 +315,19 @@ def test_a_session_goes_on_from_a_saved_state(tmp_path: Path, model: str, stop: 
         return new_session(made[model], objects=model == "median", warm_up=3)
 
     frames = WALK[:24] + video([wall(3, light=1.4)] * 36)[24:]
-    expected = run(make(), frames)
-    first = make()
-    results = [result for frame in frames[:stop] if (result := first.step(frame)) is not None]
-    first.state().save(tmp_path / "state.safetensors")
-    second = make()
-    second.restore(SessionState.load(tmp_path / "state.safetensors"))
-    assert_same([*results, *run(second, frames[stop:])], expected)
+    whole, given = make(), list[Segmentation]()
+    stops: dict[int, list[Segmentation]] = {}
+    for frame in frames:
+        if frame.index in (0, 1, 2, 13, 29):
+            whole.state().save(tmp_path / f"{frame.index}.safetensors")
+            stops[frame.index] = list(given)
+        if (result := whole.step(frame)) is not None:
+            given.append(result)
+    expected = [*given, *whole.finish()]
+    for stop, before in stops.items():
+        again = make()
+        again.restore(SessionState.load(tmp_path / f"{stop}.safetensors"))
+        assert_same([*before, *run(again, frames[stop : stop + 12])], (expected[: stop + 12]))
 
 
 def test_a_state_of_another_model_is_refused() -> None:
@@ -366,14 +371,13 @@ def test_the_difference_to_the_frame_before_knows_no_background() -> None:
 
 def test_memory_stays_flat() -> None:
     session = new_session(MovesByItself(), objects=True)
-    images = [with_squares(wall(0, 48, 64), [(10, 3 * (t % 20))]) for t in range(20)]
+    images = [with_squares(wall(0, 32, 40), [(10, 2 * (t % 20))]) for t in range(20)]
     sizes: list[int] = []
     for t in range(600):
         session.step(Frame(t, t / 25, images[t % 20]))
-        if t % 100 == 99:
-            state = session.state()
-            sizes.append(sum(value.numel() for value in state.tensors.values()) // 100_000)
-    assert max(sizes[2:]) <= max(sizes[:3]) + 1
+        if t % 20 == 19:
+            sizes.append(sum(value.numel() for value in session.state().tensors.values()))
+    assert max(sizes[15:]) <= 1.05 * max(sizes[:15])
 
 
 def test_prompts_are_refused() -> None:
@@ -418,7 +422,7 @@ def likeness_of(one: Bytes, other: Bytes) -> float:
 
 
 def test_a_source_that_refills_one_array_gives_what_one_of_many_gives() -> None:
-    images = [with_squares(wall(1), [place]) for place in PATH]
+    images = [with_squares(wall(1), [place]) for place in PATH[10:24]]
 
     def refilled() -> Iterator[Bytes]:
         array = np.empty_like(images[0])
@@ -510,7 +514,7 @@ def test_a_session_holds_the_features_that_later_frames_need_alone() -> None:
     rng, size = np.random.default_rng(0), (96, 128)
     session = ForegroundSession("mustan-lite", device="cpu")
     before = {id(each) for each in gc.get_objects() if type(each) is torch.Tensor}
-    for index in range(30):
+    for index in range(15):
         image = rng.integers(100, 110, (*size, 3)).astype(np.uint8)
         session.step(Frame(index, index / 5, image))
     gc.collect()

@@ -53,33 +53,33 @@ def played(video: Iterator[Bytes], without: tuple[str, ...] = ()) -> list[np.nda
 
 
 def test_snow_before_an_empty_scene_is_no_foreground() -> None:
-    video = [with_flakes(SCENE, time) for time in range(30)]
+    video = [with_flakes(SCENE, time) for time in range(16)]
     assert max(mask.mean() for mask in played(iter(video))) <= 0.0005
     assert max(mask.mean() for mask in played(iter(video), ("rain",))) > 0.001
 
 
 def test_an_object_in_snow_is_found_at_once() -> None:
-    places: list[list[Place]] = [[(80, 6 * (time - 20))] if time >= 20 else [] for time in range(50)]
+    places: list[list[Place]] = [[(80, 6 * (time - 20))] if time >= 20 else [] for time in range(42)]
     masks = played(with_flakes(with_squares(SCENE, at), time) for time, at in enumerate(places))
-    for time in range(24, 50):
+    for time in range(24, 42):
         assert overlap(masks[time], square_mask(SIZE, places[time])) > 0.7, time
 
 
 def test_small_objects_are_found_at_once_where_nothing_falls() -> None:
-    places: list[list[Place]] = [[(80, 9 * (time - 19))] if time >= 20 else [] for time in range(40)]
+    places: list[list[Place]] = [[(80, 9 * (time - 7))] if time >= 8 else [] for time in range(28)]
     masks = played(with_squares(SCENE, at, side=12) for at in places)
-    for time in range(20, 40):
+    for time in range(8, 28):
         assert overlap(masks[time], square_mask(SIZE, places[time], side=12)) > 0.6, time
 
 
 def test_a_session_goes_on_in_the_rain_where_it_was_saved() -> None:
-    video = [with_flakes(with_squares(SCENE, [(80, 4 * time)]), time) for time in range(30)]
+    video = [with_flakes(with_squares(SCENE, [(80, 4 * time)]), time) for time in range(14)]
     one = new_session()
-    for image in video[:20]:
+    for image in video[:8]:
         one.step(image)
     other = new_session()
     other.restore(one.state())
-    for image in video[20:]:
+    for image in video[8:]:
         first, second = one.step(image), other.step(image)
         assert first is not None
         assert second is not None

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import segue
+from segue.sessions.instances import WindowOptions
 from segue.types import IndexMask, PointPrompt
 from tests.clips import clip
 
-FRAMES, MASKS = clip(11, 5, 64, 96, 2)
+FRAMES, MASKS = clip(11, 4, 64, 96, 2)
 
 
 def tracked(prompts: object) -> list[IndexMask]:
@@ -30,7 +31,9 @@ SESSIONS: dict[str, Callable[[], Sequence[IndexMask]]] = {
     "mask": lambda: tracked(MASKS[0]),
     "click": lambda: tracked([PointPrompt(1, [(30, 30)])]),
     "foreground": lambda: found(segue.ForegroundSession("mustan-lite", device="cpu")),
-    "instances": lambda: found(segue.InstanceSession("msstsvis-lite", device="cpu")),
+    "instances": lambda: found(
+        segue.InstanceSession("msstsvis-lite", WindowOptions(short_side=64), device="cpu")
+    ),
     "detector": lambda: [
         result.mask
         for result in segue.instances(list(FRAMES), model="nanodet+stcn-lite", device="cpu", score=0.1)

@@ -16,7 +16,7 @@ from segue.jobs.values import TrackOptions
 from segue.models.sam2 import SAM2, SAM2Schedule, SAM2Tracker, Settings, VideoPredictor
 from segue.sessions import SessionState, TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
-from segue.weights import prepare
+from segue.weights import Prepared, prepare
 from tests.clips import clip
 
 SIDE = 64
@@ -27,7 +27,7 @@ Prompts = dict[int, list[segue.types.Prompt]]
 
 
 def session(
-    network: SAM2, frames: int | None = None, side: int = SIDE, settings: Settings | None = None
+    network: Prepared[SAM2], frames: int | None = None, side: int = SIDE, settings: Settings | None = None
 ) -> TrackSession:
     schedule = SAM2Schedule(short_side=side, **asdict(settings or Settings()))
     return TrackSession(network, schedule, device="cpu", frames=frames)
@@ -41,16 +41,22 @@ def follow(run: TrackSession, prompts: Prompts, frames: range) -> list[Segmentat
     return [run.step(frame(t), prompts.get(t)) for t in frames]
 
 
-def video(network: SAM2, count: int = len(FRAMES), settings: Settings | None = None) -> VideoPredictor:
+def video(
+    network: Prepared[SAM2], count: int = len(FRAMES), settings: Settings | None = None
+) -> VideoPredictor:
     """The predictor with the very layers that a session runs, so that both round alike."""
-    prepared: SAM2 = prepare(network, device="cpu").network
-    return VideoPredictor(prepared, FRAMES.__getitem__, count, settings, side=SIDE)
+    return VideoPredictor(network.network, FRAMES.__getitem__, count, settings, side=SIDE)
 
 
-def test_a_stream_gives_the_masks_of_the_whole_video_bit_by_bit(sam2_network: SAM2) -> None:
-    run = session(sam2_network, len(FRAMES))
+@pytest.fixture(scope="module")
+def network(sam2_network: SAM2) -> Prepared[SAM2]:
+    return prepare(sam2_network, device="cpu")
+
+
+def test_a_stream_gives_the_masks_of_the_whole_video_bit_by_bit(network: Prepared[SAM2]) -> None:
+    run = session(network, len(FRAMES))
     found = follow(run, {0: [CLICK]}, range(len(FRAMES)))
-    whole = video(sam2_network)
+    whole = video(network)
     whole.click(0, 1, CLICK.positive)
     for result, expected in zip(found, whole.propagate(), strict=True):
         assert np.array_equal(result.mask, expected.masks[0])
@@ -72,12 +78,12 @@ def test_a_stream_gives_the_masks_of_the_whole_video_bit_by_bit(sam2_network: SA
 @pytest.mark.parametrize(
     "settings", [pytest.param(Settings(stride=3), marks=pytest.mark.slow), Settings(prompted_frames=2)]
 )
-def test_other_rules_are_bounded_too(sam2_network: SAM2, settings: Settings) -> None:
+def test_other_rules_are_bounded_too(network: Prepared[SAM2], settings: Settings) -> None:
     given: Prompts = {t: [MaskPrompt(1, MASKS[t] == 1)] for t in (0, 3, 6, 9)}
-    count = 14
-    run = session(sam2_network, count, settings=settings)
+    count = 11
+    run = session(network, count, settings=settings)
     found = follow(run, given, range(count))
-    whole = video(sam2_network, count, settings)
+    whole = video(network, count, settings)
     position = 0
     for start in given:  # a mask of the future is not known in a stream
         for t in range(position, start):
@@ -91,8 +97,8 @@ def test_other_rules_are_bounded_too(sam2_network: SAM2, settings: Settings) -> 
     assert len(run.tracker.objects[1].prompted) <= 4
 
 
-def test_an_object_enters_later_is_corrected_and_removed(sam2_network: SAM2) -> None:
-    run = session(sam2_network, len(FRAMES))
+def test_an_object_enters_later_is_corrected_and_removed(network: Prepared[SAM2]) -> None:
+    run = session(network, 11)
     given: Prompts = {
         0: [CLICK],
         3: [BoxPrompt(9, (40, 10, 62, 27)), PointPrompt(9, ((50.0, 17.0),), ((2.0, 2.0),))],
@@ -100,7 +106,7 @@ def test_an_object_enters_later_is_corrected_and_removed(sam2_network: SAM2) -> 
         9: [RemovePrompt(9)],
     }
     found = follow(run, given, range(11))
-    whole = video(sam2_network)
+    whole = video(network, 11)
     whole.click(0, 1, CLICK.positive)
     expected = list(whole.propagate(0, frames=2))
     box = whole.click(3, 9, [(50, 17), (2, 2)], [1, 0], box=(40, 10, 62, 27))
@@ -118,20 +124,20 @@ def test_an_object_enters_later_is_corrected_and_removed(sam2_network: SAM2) -> 
         assert np.array_equal(result.mask, wanted), result.index
 
 
-def test_a_correction_changes_what_follows(sam2_network: SAM2) -> None:
-    plain = follow(session(sam2_network), {0: [CLICK]}, range(6))
+def test_a_correction_changes_what_follows(network: Prepared[SAM2]) -> None:
+    plain = follow(session(network), {0: [CLICK]}, range(5))
     given: Prompts = {0: [CLICK], 3: [PointPrompt(1, ((60.0, 40.0),))]}
-    corrected = follow(session(sam2_network), given, range(6))
+    corrected = follow(session(network), given, range(5))
     assert [np.array_equal(a.mask, b.mask) for a, b in zip(plain, corrected, strict=True)] == [
-        True, True, True, False, False, False,
+        True, True, True, False, False,
     ]  # fmt: skip
 
 
 def test_looking_ahead_changes_nothing_and_is_used_again(
-    sam2_network: SAM2, monkeypatch: pytest.MonkeyPatch
+    network: Prepared[SAM2], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = follow(session(sam2_network), {0: [CLICK]}, range(6))
-    run = session(sam2_network)
+    plain = follow(session(network), {0: [CLICK]}, range(5))
+    run = session(network)
     follow(run, {0: [CLICK]}, range(3))
     before = run.state()
     calls: list[int] = []
@@ -148,23 +154,23 @@ def test_looking_ahead_changes_nothing_and_is_used_again(
     assert run.step(frame(4)) == plain[4]
 
 
-def test_a_saved_session_goes_on_as_if_nothing_had_been(sam2_network: SAM2, tmp_path: object) -> None:
+def test_a_saved_session_goes_on_as_if_nothing_had_been(network: Prepared[SAM2], tmp_path: object) -> None:
     given: Prompts = {0: [CLICK], 2: [MaskPrompt(7, MASKS[2] == 2)]}
-    plain = follow(session(sam2_network), given, range(7))
-    run = session(sam2_network)
+    plain = follow(session(network), given, range(6))
+    run = session(network)
     follow(run, given, range(4))
     path = f"{tmp_path}/state.safetensors"
     run.state().save(path)
-    other = session(sam2_network)
+    other = session(network)
     other.restore(SessionState.load(path))
-    assert follow(other, {}, range(4, 7)) == plain[4:]
-    changed = session(sam2_network, settings=Settings(stride=2))
+    assert follow(other, {}, range(4, 6)) == plain[4:]
+    changed = session(network, settings=Settings(stride=2))
     with pytest.raises(CheckpointError, match="schedule"):
         changed.restore(SessionState.load(path))
 
 
-def test_frames_that_pass_unseen_count(sam2_network: SAM2) -> None:
-    run = session(sam2_network)
+def test_frames_that_pass_unseen_count(network: Prepared[SAM2]) -> None:
+    run = session(network)
     follow(run, {0: [CLICK]}, range(2))
     assert run.requires_update
     run.skip(frame(2))
@@ -177,11 +183,11 @@ def test_frames_that_pass_unseen_count(sam2_network: SAM2) -> None:
     assert run.step(frame(4)).ids == ()
 
 
-def test_what_the_network_does_not_have_is_refused(sam2_network: SAM2) -> None:
+def test_what_the_network_does_not_have_is_refused(network: Prepared[SAM2]) -> None:
     for name, value in (("flip_tta", True), ("memory_policy", "usage")):
         with pytest.raises(SegueError, match="SAM 2"):
-            TrackSession(sam2_network, replace(sam2_network.schedule, **{name: value}), device="cpu")
-    run = session(sam2_network)
+            TrackSession(network, replace(network.network.schedule, **{name: value}), device="cpu")
+    run = session(network)
     with pytest.raises(PromptError, match="object 1"):
         run.step(frame(0), [PointPrompt(1, (), ((3.0, 3.0),))])
     with pytest.raises(PromptError, match="72x48"):
@@ -189,22 +195,22 @@ def test_what_the_network_does_not_have_is_refused(sam2_network: SAM2) -> None:
     with pytest.raises(PromptError, match="the mask is empty"):
         run.step(frame(0), [MaskPrompt(1, np.zeros((48, 72), np.uint8))])
     assert run.ids == ()
-    schedule = replace(sam2_network.schedule, memory_policy="fifo", memory_frames=3, short_side=100)
-    tracker = TrackSession(sam2_network, schedule, device="cpu").tracker
+    schedule = replace(network.network.schedule, memory_policy="fifo", memory_frames=3, short_side=100)
+    tracker = TrackSession(network, schedule, device="cpu").tracker
     assert isinstance(tracker, SAM2Tracker)
     assert tracker.settings.prompted_frames == 3
     assert tracker._constants.side == 96
     options = TrackOptions(settings={"prompted_frames": 4, "keep_corrections": True}, short_side=SIDE)
-    tracker = TrackSession(sam2_network, make_schedule(sam2_network, options), device="cpu").tracker
+    tracker = TrackSession(network, make_schedule(network.network, options), device="cpu").tracker
     assert isinstance(tracker, SAM2Tracker)
     assert tracker.settings == Settings(prompted_frames=4, keep_corrections=True)
 
 
 def test_corrections_of_a_video_are_lost_where_it_begins_anew_unless_they_are_kept(
-    sam2_network: SAM2,
+    network: Prepared[SAM2],
 ) -> None:
     for keeps in (False, True):
-        whole = video(sam2_network, 5, Settings(keep_corrections=keeps))
+        whole = video(network, 5, Settings(keep_corrections=keeps))
         whole.click(0, 1, CLICK.positive)
         first = [result.masks for result in whole.propagate()]
         whole.click(3, 1, [(60, 40)])
@@ -213,8 +219,8 @@ def test_corrections_of_a_video_are_lost_where_it_begins_anew_unless_they_are_ke
         assert all(same) == (not keeps)
 
 
-def test_a_video_goes_backwards_from_its_prompts(sam2_network: SAM2) -> None:
-    whole = video(sam2_network, 4)
+def test_a_video_goes_backwards_from_its_prompts(network: Prepared[SAM2]) -> None:
+    whole = video(network, 4)
     with pytest.raises(PromptError):
         next(whole.propagate())
     whole.click(2, 1, CLICK.positive)
@@ -226,12 +232,11 @@ def test_a_video_goes_backwards_from_its_prompts(sam2_network: SAM2) -> None:
 
 
 @pytest.mark.slow
-def test_a_long_stream_has_the_masks_of_the_whole_video_in_flat_memory(sam2_network: SAM2) -> None:
+def test_a_long_stream_has_the_masks_of_the_whole_video_in_flat_memory(network: Prepared[SAM2]) -> None:
     resource = pytest.importorskip("resource", reason="Windows tells no largest size")
     count = 200
-    run = session(sam2_network, count)
-    prepared: SAM2 = prepare(sam2_network, device="cpu").network
-    whole = VideoPredictor(prepared, lambda t: np.roll(FRAMES[0], t, 1), count, side=SIDE)
+    run = session(network, count)
+    whole = VideoPredictor(network.network, lambda t: np.roll(FRAMES[0], t, 1), count, side=SIDE)
     whole.click(0, 1, CLICK.positive)
     expected = [result.masks[0] for result in whole.propagate()]
     del whole

@@ -122,28 +122,26 @@ def test_videos_of_nothing_give_empty_masks(images: list[Image]) -> None:
     assert not any(mask.any() for mask in found)
 
 
-@pytest.mark.parametrize("length", [30, 59, 61])
+@pytest.mark.parametrize("length", [6, 11, 13])
 def test_a_video_of_another_length_is_reported(length: int) -> None:
-    images = waits_and_leaves()
+    images = waits_and_leaves(12)
     made = learnt(images)
     images[:] = [*images, wall()][:length]
     with pytest.raises(SourceError, match="first pass"):
         list(made.second())
 
 
-@pytest.mark.parametrize("stop", [1, 17, 45])
-def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(stop: int, tmp_path: Path) -> None:
-    images = waits_and_leaves()
-    first = passes(images, without=[])
-    for number in first.learning():
-        if number == stop:
-            break
-    first.state().save(tmp_path / "state.safetensors")
-    again = passes(images, without=[])
-    again.restore(SessionState.load(tmp_path / "state.safetensors"))
-    assert list(again.learning()) == list(range(stop + 1, 61))
-    whole = learnt(images, without=[])
-    assert np.array_equal(again.scenes.learnt[0].planes, whole.scenes.learnt[0].planes)
+def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(tmp_path: Path) -> None:
+    images, stops = waits_and_leaves(), (1, 17, 45)
+    whole = passes(images, without=[])
+    for number in whole.learning():
+        if number in stops:
+            whole.state().save(tmp_path / f"{number}.safetensors")
+    for stop in stops:
+        again = passes(images, without=[])
+        again.restore(SessionState.load(tmp_path / f"{stop}.safetensors"))
+        assert list(again.learning()) == list(range(stop + 1, 61))
+        assert np.array_equal(again.scenes.learnt[0].planes, whole.scenes.learnt[0].planes)
 
 
 def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:
