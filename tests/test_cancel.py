@@ -7,7 +7,6 @@ import threading
 
 import pytest
 
-from segue import cancel
 from segue.cancel import CancelToken, cancel_on_signals, interrupt_on_signals
 
 
@@ -24,14 +23,13 @@ def test_a_token_is_set_by_any_thread_and_calls_what_waits_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_the_first_signal_asks_and_the_second_interrupts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_signal_asks_and_the_second_interrupts(name: str) -> None:
     number = getattr(signal, name)
     before = signal.getsignal(number)
     if before == signal.SIG_IGN:  # nohup
         pytest.skip(f"whoever started the tests ignores {name}")
 
-    monkeypatch.setattr(cancel, "ONE_REQUEST_SECONDS", 0.0)
-    with cancel_on_signals() as token:
+    with cancel_on_signals(one_request_seconds=0.0) as token:
         signal.raise_signal(number)
         assert token.cancelled
         with pytest.raises(KeyboardInterrupt):
@@ -40,9 +38,8 @@ def test_the_first_signal_asks_and_the_second_interrupts(name: str, monkeypatch:
     assert signal.getsignal(number) == before
 
 
-def test_ctrl_c_pressed_twice_interrupts_however_fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cancel, "ONE_REQUEST_SECONDS", 3600.0)
-    with cancel_on_signals():
+def test_ctrl_c_pressed_twice_interrupts_however_fast() -> None:
+    with cancel_on_signals(one_request_seconds=3600.0):
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,9 +33,14 @@ from segue.errors import MissingExtraError
     ],
 )
 def test_the_command_installs_from_where_segue_came(
-    record: dict[str, object] | None, expected: str, monkeypatch: pytest.MonkeyPatch
+    record: dict[str, object] | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extras, "_direct_url", lambda: None if record is None else json.dumps(record))
+    installed = tmp_path / "segue-0.1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: segue\nVersion: 0.1.0\n")
+    if record is not None:
+        (installed / "direct_url.json").write_text(json.dumps(record))
+    monkeypatch.syspath_prepend(tmp_path)
     assert extras.install_command("web") == expected
 
 

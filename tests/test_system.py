@@ -73,7 +73,7 @@ def test_files_and_results_of_a_batch_are_written_on_windows(tmp_path: Path) -> 
 @pytest.mark.usefixtures("windows")
 def test_a_lock_ends_on_windows_where_its_file_cannot_be_removed_while_it_is_held(tmp_path: Path) -> None:
     output = tmp_path / "masks"
-    with locked([output]), pytest.raises(SinkError, match="another run"), locked([output]):
+    with locked([output]), pytest.raises(SinkError), locked([output]):
         pass
     with locked([output]):
         pass

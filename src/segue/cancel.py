@@ -70,10 +70,12 @@ class CancelToken:
 
 
 @contextmanager
-def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]:
+def cancel_on_signals(
+    token: CancelToken | None = None, *, one_request_seconds: float = ONE_REQUEST_SECONDS
+) -> Iterator[CancelToken]:
     """The first signal to stop (Ctrl-C, SIGTERM, SIGHUP, Ctrl-Break) cancels a token; the second interrupts.
 
-    Within :data:`ONE_REQUEST_SECONDS` only Ctrl-C after Ctrl-C is a second one. Ignored signals, as under
+    Within ``one_request_seconds`` only Ctrl-C after Ctrl-C is a second one. Ignored signals, as under
     nohup, stay ignored; outside the main thread nothing changes.
 
     Yields:
@@ -93,7 +95,7 @@ def cancel_on_signals(token: CancelToken | None = None) -> Iterator[CancelToken]
             token.cancel()
             return
         first, then = asked[0]
-        if number == first == signal.SIGINT or now - then >= ONE_REQUEST_SECONDS:
+        if number == first == signal.SIGINT or now - then >= one_request_seconds:
             signal.default_int_handler(number, frame)
 
     numbers = [number for number in stop_signals() if signal.getsignal(number) != signal.SIG_IGN]

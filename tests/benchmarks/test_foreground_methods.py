@@ -21,5 +21,5 @@ def test_a_name_with_a_file_is_the_network_of_that_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     write_checkpoint(tmp_path / "own.safetensors", MustanLite().state_dict(), {})
     assert clocked(f"mustan-lite={tmp_path / 'own.safetensors'}", "cpu").seconds == 0
-    with pytest.raises(CheckpointError, match="holds weights of mustan-lite"):
+    with pytest.raises(CheckpointError):
         clocked(f"mustan2={tmp_path / 'own.safetensors'}", "cpu")

@@ -45,9 +45,9 @@ def test_flow_points_to_where_things_went(provider: FlowProvider, shift: tuple[i
 def test_providers_have_names() -> None:
     assert isinstance(flow_provider("dis"), DIS)
     assert isinstance(flow_provider("farneback"), Farneback)
-    with pytest.raises(FlowError, match="dis, farneback, raft"):
+    with pytest.raises(FlowError):
         flow_provider("selflow")  # type: ignore[arg-type]
-    with pytest.raises(FlowError, match="raft needs a file"):
+    with pytest.raises(FlowError):
         flow_provider("raft")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,8 +106,9 @@ def test_what_cannot_be_is_refused(asked: str, said: str, monkeypatch: pytest.Mo
         inference_copy(Small(), CPU, torch.float32)
 
 
-def test_a_machine_without_a_compiler_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_compiler_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEGUE_COMPILE", "on")
-    monkeypatch.setattr("shutil.which", lambda _: None)
-    with pytest.raises(ArgumentError, match="compiler"):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(ArgumentError):
         inference_copy(Small(), CPU, torch.float32)

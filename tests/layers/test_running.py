@@ -142,5 +142,5 @@ def test_a_device_may_be_a_number_or_auto() -> None:
     assert choose_device("auto") == choose_device(None)
     if not torch.cuda.is_available():
         for number in (0, "0"):
-            with pytest.raises(ArgumentError, match="device"):
+            with pytest.raises(ArgumentError):
                 choose_device(number)

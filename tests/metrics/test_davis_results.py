@@ -154,7 +154,7 @@ def test_a_view_shows_masks_as_they_are_compared(tmp_path: Path) -> None:
     assert view.truth.max() == 2
     assert view.image is not None
     assert view.image.shape == (40, 50, 3)
-    with pytest.raises(DatasetError, match="frame 77"):
+    with pytest.raises(DatasetError):
         evaluation.view("bear", "77")
 
 

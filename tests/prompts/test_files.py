@@ -58,16 +58,14 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
     good = save(tmp_path / "good.png", stripe(0, 5))
     two = str(tmp_path / "two.png")
     write_index_mask(Path(two), np.repeat([[1], [2]], 6, axis=0).repeat(20, axis=1))
-    with pytest.raises(PromptError, match=r"empty\.png"):
-        index_mask(empty)
-    with pytest.raises(PromptError, match=r"two\.png"):
-        index_mask(good, two)
-    with pytest.raises(PromptError, match="object 2"):
+    missing = str(tmp_path / "none.png")
+    for files, error in (((empty,), PromptError), ((good, two), PromptError), ((missing,), SourceError)):
+        with pytest.raises(error, match=Path(files[-1]).name):
+            index_mask(*files)
+    with pytest.raises(PromptError):
         index_mask(f"2={good}", f"2={good}")
-    with pytest.raises(PromptError, match="object id 0 is out of range"):
+    with pytest.raises(PromptError):
         index_mask(f"0={good}")
-    with pytest.raises(SourceError, match=r"none\.png"):
-        index_mask(str(tmp_path / "none.png"))
 
 
 def annotated(path: Path, *rectangles: tuple[str, int, int], images: int = 1) -> str:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 import segue
-from segue.errors import CheckpointError, PromptError
+from segue.errors import ArgumentError, CheckpointError, PromptError
 from segue.sessions import SessionState, TrackSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.types import Frame, Image, ObjectInfo, Segmentation
@@ -180,7 +180,7 @@ def test_a_restored_session_goes_on_as_if_nothing_had_been(tmp_path: Path) -> No
         np.testing.assert_array_equal(result.mask, other.mask)
         assert result.objects == other.objects
     strange = DetectionSession(Copies(), ScriptedDetector(found), DetectionOptions(every=3))
-    with pytest.raises(CheckpointError, match="options"):
+    with pytest.raises(CheckpointError):
         strange.restore(state)
 
 
@@ -192,11 +192,11 @@ def trained() -> None:
 
 def test_prompts_and_detectors_that_compare_frames_are_refused() -> None:
     session = DetectionSession(Copies(), ScriptedDetector([]))
-    with pytest.raises(PromptError, match="prompts"):
+    with pytest.raises(PromptError):
         session.step(Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8)), np.zeros(SIZE, np.uint8))
     moving = ScriptedDetector([])
     moving.lookahead = 2
-    with pytest.raises(PromptError, match="choose one with classes"):
+    with pytest.raises(PromptError):
         DetectionSession(Copies(), moving)
-    with pytest.raises(ValueError, match=r"score is 1\.5"):
+    with pytest.raises(ArgumentError):
         DetectionOptions(score=1.5)

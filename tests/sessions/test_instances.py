@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import segue
-from segue.errors import CheckpointError, PromptError, SourceError
+from segue.errors import ArgumentError, CheckpointError, PromptError, SourceError
 from segue.masks.values import MAX_ID
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer, Size
@@ -210,11 +210,11 @@ def test_what_does_not_fit_is_refused() -> None:
     session.step(frames(1)[0])
     with pytest.raises(SourceError, match=r"frame 0 is 20x30, .* 56x40"):
         session.step(frames(1, (30, 20))[0])
-    with pytest.raises(PromptError, match="found without prompts"):
+    with pytest.raises(PromptError):
         session.step(frames(1)[0], np.zeros((40, 56), np.uint8))
-    with pytest.raises(ValueError, match="window is 3 and overlap 3"):
+    with pytest.raises(ArgumentError):
         WindowOptions(window=3, overlap=3)
-    with pytest.raises(PromptError, match="class 'cow'"):
+    with pytest.raises(PromptError):
         allowed_classes(["cow"], {1: "dog"})
     assert allowed_classes(["dog", "2"], {1: "dog", 2: "cat"}) == {1, 2}
 

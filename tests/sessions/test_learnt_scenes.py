@@ -85,7 +85,7 @@ def test_a_file_of_scenes_is_looked_at_before_it_is_believed(
     if good:
         assert [part.first for part in VideoScenes.load(tmp_path / "scene.safetensors").learnt] == firsts
         return
-    with pytest.raises(CheckpointError, match="no learnt scene"):
+    with pytest.raises(CheckpointError):
         VideoScenes.load(tmp_path / "scene.safetensors")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -197,9 +197,12 @@ def test_a_restored_bank_goes_on_bit_by_bit(
 
 
 @pytest.fixture
-def nan_in_new_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """New tables are full of NaN instead of whatever stood there."""
-    monkeypatch.setattr(Tensor, "new_empty", lambda like, *size: like.new_full(size, torch.nan))
+def nan_in_new_memory() -> Iterator[None]:
+    """New tables are full of NaN instead of whatever stood there, as PyTorch fills them when asked to."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    assert torch.empty(9).new_empty(9).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.usefixtures("nan_in_new_memory")

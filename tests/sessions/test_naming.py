@@ -48,9 +48,9 @@ def test_a_detection_elsewhere_gives_none(height: float, known: bool) -> None:
 
 
 def test_a_detector_without_classes_is_refused() -> None:
-    with pytest.raises(PromptError, match="motion"):
+    with pytest.raises(PromptError):
         object_namer("motion", "cpu")
-    with pytest.raises(PromptError, match="nobody"):
+    with pytest.raises(PromptError):
         object_namer("nobody", "cpu")
 
 

@@ -152,13 +152,12 @@ def test_the_size_of_the_blocks_does_not_matter(
 
 @pytest.mark.parametrize("similarity", ["l2", "dot"])
 def test_coarse_to_fine_is_exact_where_every_cell_is_taken(
-    monkeypatch: pytest.MonkeyPatch, similarity: Similarity
+    similarity: Similarity,
 ) -> None:
     entries = random_frames(7, 3, 2, (6, 8))
     query = torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(8))
     options: dict[str, Any] = {"similarity": similarity, "top_k": 11}
-    monkeypatch.setattr(table, "COARSE_CELLS", 3 * 6 * 8 // 4)
-    fine = filled_bank(entries, **options, coarse_above=0).read(query, [1, 2])
+    fine = filled_bank(entries, **options, coarse_above=0, coarse_cells=3 * 6 * 8 // 4).read(query, [1, 2])
     torch.testing.assert_close(fine, filled_bank(entries, **options).read(query, [1, 2]))
 
 
@@ -172,12 +171,11 @@ def test_coarse_to_fine_reads_as_many_positions_as_were_asked_for(shared: bool) 
     torch.testing.assert_close(fine, filled_bank(entries, **options).read(query, [1, 2]))
 
 
-def test_coarse_to_fine_reads_the_keys_of_each_object(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "COARSE_CELLS", 2)
+def test_coarse_to_fine_reads_the_keys_of_each_object() -> None:
     entries = random_frames(9, 4, 2, (16, 16), shared=False)
     for i in (1, 2):
         query = entries[2].key_of(i)[None].clone()  # looks as this object did in the third frame
-        bank = filled_bank(entries, top_k=1, coarse_above=0, shared_keys=False)
+        bank = filled_bank(entries, top_k=1, coarse_above=0, coarse_cells=2, shared_keys=False)
         torch.testing.assert_close(bank.read(query, [i]), entries[2].values[i][None])
     bank.forget([1])
     torch.testing.assert_close(bank.read(query, [2]), entries[2].values[2][None])

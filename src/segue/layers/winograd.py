@@ -53,6 +53,7 @@ def convolve(
     *,
     rectify: bool = False,
     overwrite: bool = False,
+    strip_bytes: int = STRIP_BYTES,
 ) -> Tensor:
     """``conv(x) + skip`` with a border of zeros, perhaps with a ReLU, and perhaps over ``skip``.
 
@@ -65,7 +66,7 @@ def convolve(
     else:
         out = skip if overwrite else skip.clone()
     threads = torch.get_num_threads()
-    fitting = STRIP_BYTES // threads // (-(-width // TILE) * TILE_BYTES * (cin + cout))
+    fitting = strip_bytes // threads // (-(-width // TILE) * TILE_BYTES * (cin + cout))
     # Two strips for each thread: one whose core is busy with another program leaves its second to the others.
     even = height if threads == 1 else -(-height // (2 * threads * TILE))
     rows = TILE * max(1, min(fitting, even))

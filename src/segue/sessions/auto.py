@@ -21,7 +21,7 @@ from segue.types import Frame, MaskPrompt, Prompt, Segmentation
 OVERLAP = 0.5  # share of a found object, or of a known one, from which on both are the same
 PATIENCE = 5  # runs of the detector on which an object is out of sight before it is followed no longer
 NEVER = 1 << 48  # frames
-MOST_OBJECTS = 50  # that are followed; new ones take the place of those that were not found for longest
+MOST_OBJECTS = 50  # that are followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,20 @@ class AutoSession(DetectionSession):
         session: follows the objects; new.
         detector: finds them. Where it compares frames, results trail by that many frames.
         every: see above.
+        most: objects that are followed; new ones take the place of those that were not found for longest.
     """
 
     finds = "objects are"
 
-    def __init__(self, session: TrackSession, detector: Detector, every: int | None = None) -> None:
-        self._session, self._detector, self._every = session, detector, every
+    def __init__(
+        self,
+        session: TrackSession,
+        detector: Detector,
+        every: int | None = None,
+        *,
+        most: int = MOST_OBJECTS,
+    ) -> None:
+        self._session, self._detector, self._every, self._most = session, detector, every, most
         self.options, self.lag = DetectionOptions(), detector.lookahead
         self.reset()
 
@@ -116,11 +124,11 @@ class AutoSession(DetectionSession):
             else:
                 old = self._tracks[number]
                 self._tracks[number] = replace(new, id=number, votes=old.votes, area=old.area)
-        del fresh[MOST_OBJECTS:]
+        del fresh[self._most :]
         waning = sorted(
             self._tracks.values(), key=lambda track: (track.misses < PATIENCE, track.seen, track.id)
         )
-        needed = len(waning) + len(fresh) - MOST_OBJECTS
+        needed = len(waning) + len(fresh) - self._most
         gone = [track.id for i, track in enumerate(waning) if track.misses >= PATIENCE or i < needed]
         for _, new in fresh:
             self._identify(new)

@@ -134,6 +134,7 @@ class MemoryTable(Checkpointable):
         *,
         spare_pinned: bool = False,
         coarse_above: int | None = None,
+        coarse_cells: int = COARSE_CELLS,
         last_window: int | None = None,
         penalty: float = 0.0,
         last_penalty: float = 0.0,
@@ -143,6 +144,7 @@ class MemoryTable(Checkpointable):
         super().__init__()
         self.similarity, self.top_k = similarity, top_k
         self.memory_frames, self.policy, self.spare_pinned = memory_frames, policy, spare_pinned
+        self.coarse_cells = coarse_cells
         self.coarse_above, self.last_window, self.dense_radius = coarse_above, last_window, dense_radius
         self.penalty, self.last_penalty, self.official = penalty, last_penalty, official
         self._received: Tensor | None = None
@@ -514,7 +516,7 @@ class MemoryTable(Checkpointable):
         """Weights (4 Q, k) and places of the top-k among the cells that match best at half resolution."""
         members = cell_members(*self._grid, len(self.frames), scores.device)
         present = (len(self.frames) - len(group.absent)) * self.positions // 4
-        wanted = min(max(COARSE_CELLS, -(-(self.top_k or 0) // 4)), present)
+        wanted = min(max(self.coarse_cells, -(-(self.top_k or 0) // 4)), present)
         candidates = members[top_k(scores, wanted)[1]].flatten(1)
         keys = self._tables["keys"].rows
         fine = cells @ F.embedding(candidates, keys).transpose(1, 2)

@@ -181,6 +181,7 @@ class SplitAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.intra_mode, self.inter_mode = intra_mode, inter_mode
+        self.joint_tokens, self.places = JOINT_TOKENS, PLACES
         if intra_mode != "none":
             self.intra_linear = ActivatedLinear(width, width)
             self.intra_attn = CrossAttention(width, heads)
@@ -223,15 +224,15 @@ class SplitAttention(nn.Module):
     def _by_places(self, relate: Callable[..., Tensor], *scales: Tensor) -> Tensor:
         """Apply ``relate`` to scales (N, T, HW, C) whose positions are independent."""
         own = scales[0]
-        if self.training or own.device.type != "cpu" or own.shape[2] <= PLACES:
+        if self.training or own.device.type != "cpu" or own.shape[2] <= self.places:
             return relate(*scales)
-        pieces = zip(*(scale.split(PLACES, 2) for scale in scales), strict=True)
+        pieces = zip(*(scale.split(self.places, 2) for scale in scales), strict=True)
         return cat([relate(*piece) for piece in pieces], 2)
 
     def _intra(self, u: Tensor, padding: Tensor | None) -> Tensor:
         """Relate the frames of one scale, (N, T, HW, C) → the same."""
         _, frames, places, _ = u.shape
-        if self.intra_mode == "joint" and frames * places <= JOINT_TOKENS:
+        if self.intra_mode == "joint" and frames * places <= self.joint_tokens:
             flat = self.intra_linear(u).flatten(1, 2)
             masked = None if padding is None else padding.repeat(1, frames)
             return self._intra_forward(u, self.intra_attn(flat, flat, masked).view_as(u))
