@@ -86,15 +86,17 @@ def test_a_file_that_stays_open_is_an_error(
 ) -> None:
     tries: list[Path] = []
 
-    def refuse(path: Path, target: Path) -> Path:
-        tries.append(path)
-        raise PermissionError(errno.EACCES, "The process cannot access the file")
+    class Open(type(tmp_path)):  # type: ignore[misc]
+        """A file that another program has open."""
 
-    monkeypatch.setattr(Path, "replace", refuse)
+        def replace(self, target: Path) -> Path:
+            tries.append(target)
+            raise PermissionError(errno.EACCES, "The process cannot access the file")
+
     monkeypatch.setattr(system, "WINDOWS", on_windows)
     monkeypatch.setattr(system, "PATIENCE", 0.12)
     with pytest.raises(PermissionError):
-        system.rename(tmp_path / "a", tmp_path / "b")
+        system.rename(Open(tmp_path / "a"), tmp_path / "b")
     assert (len(tries) > 1) == on_windows
 
 

@@ -74,7 +74,7 @@ def test_what_does_not_fit_the_video_is_reported_beforehand(tmp_path: Path) -> N
         FlowFiles(tmp_path, (1, 3, 5), 4)(0)
     for gap in (1, 3, 5):
         save_flo(tmp_path / str(gap) / "0.flo", motion(1, 1) if gap < 5 else np.ones((2, 2, 2)))
-    with pytest.raises(FlowError, match="frame 0: "):
+    with pytest.raises(FlowError):
         FlowFiles(tmp_path, (1, 3, 5), 1)(0)
     (tmp_path / "3/0.flo").unlink()
     cv2.imwrite(str(tmp_path / "3/0.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))

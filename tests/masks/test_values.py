@@ -146,10 +146,13 @@ def test_colours_that_are_no_objects_are_refused_with_both_readings(tmp_path: Pa
         (cv2.GaussianBlur(OWN_COLOURS[TWO], (0, 0), 2), "2 objects with soft edges"),
         (np.where(TWO[..., None] > 0, OWN_COLOURS[TWO], 255).astype(np.uint8), r"\(255, 255, 255\)"),
     ):
-        with pytest.raises(SourceError, match=words):
-            read_index_mask(saved(tmp_path / "a.png", values))
-        with pytest.raises(PromptError, match=words):
-            as_masks(np.asarray(values), "mask")
+        path, array = saved(tmp_path / "a.png", values), np.asarray(values)
+        for error, read in (
+            (SourceError, lambda path=path: read_index_mask(path)),
+            (PromptError, lambda array=array: as_masks(array, "mask")),
+        ):
+            with pytest.raises(error, match=words):
+                read()
 
 
 def test_masks_of_several_objects_may_have_soft_edges() -> None:

