@@ -41,7 +41,7 @@ CASES = {
 """What is measured of each network. It has the same name and API at all commits since fe93233."""
 
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
 source, benchmarks, threads, words = sys.argv[1:]
 sys.path[:0] = [source, benchmarks]
 try:
@@ -52,6 +52,7 @@ except ImportError:  # an older commit prepares the process itself
 import torch
 torch.set_num_threads(int(threads))
 torch.manual_seed(0)
+from memory import resident_peak
 from one_network import Case, network_of, results
 case = Case(**json.loads(words))
 steps = results(case, network_of(case))
@@ -61,8 +62,8 @@ wall, processor, count = time.perf_counter(), time.process_time(), 0
 for _ in steps:
     count += 1
 wall, processor = time.perf_counter() - wall, time.process_time() - processor
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(json.dumps({"wall": wall / count, "processor": processor / count, "mebibytes": peak / 2**20}))
+cost = {"wall": wall / count, "processor": processor / count, "mebibytes": resident_peak() / 2**20}
+print(json.dumps(cost))
 """
 """Measures one case with the package in ``source``; both sides use the ``one_network`` of this checkout."""
 

@@ -35,7 +35,8 @@ import numpy as np
 import torch
 
 from foreground_methods import CLASSICAL, CONTRIB, Clocked, clocked
-from machine import describe, names_of, resident_peak
+from machine import describe, names_of
+from memory import resident_peak
 from segue.allocation import prepare_process
 from segue.sessions.foreground import ForegroundSession
 from segue.types import Frame, Image

@@ -28,7 +28,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from machine import describe, names_of, resident_peak
+from machine import describe, names_of
+from memory import resident_peak
 from segue.allocation import prepare_process
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer

@@ -16,7 +16,6 @@ import torch
 
 from segue.system import busy_seconds, processor
 
-STATUS = Path("/proc/self/status")
 IDLE = 0.1
 """Cores that other programs may use on average on a machine that counts as idle."""
 
@@ -41,18 +40,6 @@ def names_of(known: Collection[str]) -> Callable[[str], list[str]]:
         return names
 
     return split
-
-
-def resident_peak() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    if STATUS.is_file():  # on Linux, ru_maxrss also counts the parent that this process was forked from
-        lines = STATUS.read_text(encoding="utf-8", errors="replace").splitlines()
-        line = next(line for line in lines if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def children_seconds() -> float:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 import segue
+from memory import resident_peak
 from segue.registry import MODELS
 from segue.types import Frame
 
@@ -126,7 +127,6 @@ def results(case: Case, network: Any) -> Iterator[Any]:
 
 def measure(case: Case) -> Cost:
     """Run the video through the network, in this process."""
-    from machine import resident_peak  # needs the newest segue; against.py measures older ones too
 
     torch.set_num_threads(1)
     network = network_of(case)

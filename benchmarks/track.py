@@ -27,7 +27,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from machine import describe, names_of, resident_peak
+from machine import describe, names_of
+from memory import resident_peak
 from plain import PARTS, Clock, Network, PlainRunner, Runner, SegueRunner
 from scenes import randomise, scene
 from segue.allocation import prepare_process

@@ -85,24 +85,26 @@ def names(*known: str) -> list[Any]:
 @pytest.mark.parametrize("name", names(*TRACKERS))
 def test_trackers_follow_on_a_device(name: str, request: pytest.FixtureRequest) -> None:
     network = tracker(name, request)
-    schedule = replace(network.schedule, window=None) if name == "lite" else None  # a device has no windows
-    there = partial(TrackSession, network, device=str(DEVICE))
+    schedule = replace(network.schedule, mem_every=2) if hasattr(network.schedule, "mem_every") else None
+    there = partial(TrackSession, network, schedule, device=str(DEVICE))
+    if schedule is not None and name == "lite":
+        schedule = replace(schedule, window=None)  # a device has no windows
     here = TrackSession(network, schedule, device="cpu")
     with LogicalDevice():
         session = there()
         found = [session.step(FRAMES[0], MASKS[0].astype(np.int32))]
-        found += [session.step(frame) for frame in FRAMES[1:6]]
+        found += [session.step(frame) for frame in FRAMES[1:4]]
         session.forget([1])
-        found.append(session.step(FRAMES[6]))
+        found.append(session.step(FRAMES[4]))
         state = session.state()
-        waits = count(lambda: found.append(session.step(FRAMES[7])))
+        waits = count(lambda: found.append(session.step(FRAMES[5])))
         other = there()
         other.restore(state)
-        again = other.step(FRAMES[7])
+        again = other.step(FRAMES[5])
     expected = [here.step(FRAMES[0], MASKS[0].astype(np.int32))]
-    expected += [here.step(frame) for frame in FRAMES[1:6]]
+    expected += [here.step(frame) for frame in FRAMES[1:4]]
     here.forget([1])
-    expected += [here.step(frame) for frame in FRAMES[6:]]
+    expected += [here.step(frame) for frame in FRAMES[4:6]]
     np.testing.assert_array_equal(again.mask, found[-1].mask)
     for one, two in zip(found, expected, strict=True):
         assert (one.mask == two.mask).mean() > 0.99
@@ -136,16 +138,16 @@ def test_instances_on_a_device(name: str) -> None:
 @pytest.mark.parametrize(("name", "by_network"), [("msstsvis-lite", 2), ("seqformer", 0)])
 def test_a_window_of_instances_waits_once_for_each_frame(name: str, by_network: int) -> None:
     torch.manual_seed(0)
-    frames, _ = clip(11, 17, 64, 96, 4)
+    frames, _ = clip(11, 10, 64, 96, 4)
     with LogicalDevice():
-        options = WindowOptions(short_side=64, top=4, score=0.0)
+        options = WindowOptions(window=6, overlap=2, short_side=64, top=4, score=0.0)
         session = InstanceSession(INSTANCES[name]().eval(), options, device=str(DEVICE))
-        found = [session.step(frame) for frame in frames[:10]]
-        waits = count(lambda: found.extend(session.step(frame) for frame in frames[10:]))
+        found = [session.step(frame) for frame in frames[:6]]
+        waits = count(lambda: found.extend(session.step(frame) for frame in frames[6:]))
         found += session.finish()
     assert [result.index for result in found if result is not None] == list(range(len(frames)))
     # Which queries are likely, their overlap, their vectors, and the known objects.
-    assert waits.total() == 7 + 4 + by_network, waits
+    assert waits.total() == 4 + 4 + by_network, waits
 
 
 def test_an_upload_that_does_not_wait_needs_pinned_memory() -> None:

@@ -373,7 +373,7 @@ def test_memory_stays_flat() -> None:
     session = new_session(MovesByItself(), objects=True)
     images = [with_squares(wall(0, 32, 40), [(10, 2 * (t % 20))]) for t in range(20)]
     sizes: list[int] = []
-    for t in range(600):
+    for t in range(440):
         session.step(Frame(t, t / 25, images[t % 20]))
         if t % 20 == 19:
             sizes.append(sum(value.numel() for value in session.state().tensors.values()))

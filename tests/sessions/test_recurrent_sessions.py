@@ -23,7 +23,7 @@ from tests.clips import clip
 from tests.fill import built
 from tests.golden_arrays import Array
 
-FRAMES, MASKS = clip(5, 12, 48, 64, 3)
+FRAMES, MASKS = clip(5, 9, 48, 64, 3)
 LATE = np.where(MASKS[0] == 1, 7, 0).astype(np.uint8)
 
 SMALL: dict[str, LongTermSchedule] = {
@@ -51,8 +51,8 @@ PROMPTS: Prompts = {
     0: LATE,
     2: [MaskPrompt(2, MASKS[2] == 2)],
     4: [MaskPrompt(3, MASKS[4] == 3)],
-    7: [RemovePrompt(7)],
-    9: [MaskPrompt(7, MASKS[9] == 1)],
+    6: [RemovePrompt(7)],
+    7: [MaskPrompt(7, MASKS[7] == 1)],
 }
 
 
@@ -93,7 +93,7 @@ def whole(system: tuple[Any, LongTermSchedule]) -> tuple[list[Segmentation], dic
     session, results = new_session(system), list[Segmentation]()
     states: dict[int, SessionState] = {}
     for t in range(len(FRAMES)):
-        if t == 8:
+        if t == 6:
             states[t] = deepcopy(session.state())
         results += follow(session, PROMPTS, t, t + 1)
     return results, states
@@ -106,10 +106,10 @@ def test_a_restored_session_goes_on_bit_by_bit(
     tmp_path: Path,
 ) -> None:
     results, states = whole
-    states[8].save(tmp_path / "state")
+    states[6].save(tmp_path / "state")
     session = new_session(system)
     session.restore(SessionState.load(tmp_path / "state"))
-    assert_same(follow(session, PROMPTS, first=8), results[8:])
+    assert_same(follow(session, PROMPTS, first=6), results[6:])
 
 
 @pytest.mark.slow
@@ -120,10 +120,10 @@ def test_a_restored_session_of_the_official_schedule_goes_on_bit_by_bit(
     system = system[0], replace(system[1], official=True)
     results = follow(new_session(system), PROMPTS)
     first, second = new_session(system), new_session(system)
-    follow(first, PROMPTS, end=8)
+    follow(first, PROMPTS, end=6)
     first.state().save(tmp_path / "state")
     second.restore(SessionState.load(tmp_path / "state"))
-    assert_same(follow(second, PROMPTS, first=8), results[8:])
+    assert_same(follow(second, PROMPTS, first=6), results[6:])
 
 
 def nbytes(session: TrackSession) -> int:

@@ -238,11 +238,11 @@ def test_objects_in_several_passes_give_the_same_results(
         np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-4)
 
 
-def test_ids_are_names_only(ready: Prepared[MemoryNetwork]) -> None:
+def test_ids_are_names_only(lite: STCNLite) -> None:
     names = np.array([0, 40, 7, 300])
     order = [0, 2, 1, 3]  # background, 7, 40, 300
-    plain = follow(new_session(ready), {0: FIRST}, end=3)
-    named = follow(new_session(ready), {0: names[FIRST]}, end=3)
+    plain = follow(new_session(lite), {0: FIRST}, end=3)
+    named = follow(new_session(lite), {0: names[FIRST]}, end=3)
     for one, other in zip(named, plain, strict=True):
         assert one.ids == (7, 40, 300)
         np.testing.assert_allclose(one.probabilities, other.probabilities[order], atol=1e-4)

@@ -22,10 +22,10 @@ from tests.sessions.scenes import overlap, square_mask, video, wall, with_square
 from tests.sessions.test_camera import PAN, TRUTH
 
 SIZE = (96, 128)
-STANDS, LEAVES = (30, 20), 40
+STANDS, LEAVES = (30, 20), 30
 
 
-def waits_and_leaves(count: int = 60) -> list[Image]:
+def waits_and_leaves(count: int = 45) -> list[Image]:
     """A square that stands for two thirds of the video, and then goes out to the right."""
     path = [(30, 20 if t < LEAVES else 20 + 12 * (t - LEAVES)) for t in range(count)]
     return [with_squares(wall(), [place]) for place in path]
@@ -133,7 +133,7 @@ def test_a_video_of_another_length_is_reported(length: int) -> None:
 
 
 def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(tmp_path: Path) -> None:
-    images, stops = waits_and_leaves(), (1, 17, 45)
+    images, stops = waits_and_leaves(), (1, 13, 34)
     whole = passes(images, without=[])
     for number in whole.learning():
         if number in stops:
@@ -141,7 +141,7 @@ def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(tmp_path: Path) 
     for stop in stops:
         again = passes(images, without=[])
         again.restore(SessionState.load(tmp_path / f"{stop}.safetensors"))
-        assert list(again.learning()) == list(range(stop + 1, 61))
+        assert list(again.learning()) == list(range(stop + 1, 46))
         assert np.array_equal(again.scenes.learnt[0].planes, whole.scenes.learnt[0].planes)
 
 
