@@ -15,7 +15,7 @@ import argparse
 import csv
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ PRODUCTS = (4, 7, 8)
 """Licences that allow products and ask for no more than the author's name."""
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Copy the stills and write the list."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("annotations", nargs="+", type=Path, help="annotation files of COCO (JSON)")
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--licences", type=int, nargs="+", default=PRODUCTS, help="numbers as in COCO")
     parser.add_argument("--out", type=Path, required=True, help="folder for the copies")
     parser.add_argument("--list", type=Path, required=True, help="CSV file: number, licence, address")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     described = allowed(arguments.annotations, arguments.licences)
     stills = [path for path in sorted(arguments.stills.glob("images/*")) if number_of(path) in described]
     for image in stills:

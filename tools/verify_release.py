@@ -111,7 +111,7 @@ def scores_of(name: str) -> list[str]:
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, releases: Mapping[str, Release] = RELEASES) -> int:
     """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("name", nargs="?", help="network, as `segue weights list` shows it")
@@ -119,16 +119,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="list the networks with published values")
     options = parser.parse_args(arguments)
     if options.list or options.name is None:
-        for name, release in RELEASES.items():
+        for name, release in releases.items():
             print(f"{name}: {release.source}")
         return 0
     wanted: str = options.name
     try:
         MODELS.find(wanted)
-        if wanted not in RELEASES:
+        if wanted not in releases:
             known = "; ".join(scores_of(wanted)) or "no score of it is published either"
             raise SegueError(f"{wanted} has no published values of a small video; its scores: {known}")
-        release = RELEASES[wanted]
+        release = releases[wanted]
         rows = list(compare(wanted, release, options.device))
     except SegueError as error:
         print(f"error: {error}", file=sys.stderr)

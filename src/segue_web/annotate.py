@@ -66,6 +66,7 @@ class AnnotateBackend(Backend):
         device: str | None = None,
         schema: LabelSchema | None = None,
         classes: Sequence[str] = (),
+        worker: Worker | None = None,
     ) -> None:
         self.project = Project(folder, video.describe(), video.size)
         self.exports = folder / "exports"
@@ -78,7 +79,7 @@ class AnnotateBackend(Backend):
         self.project.send = self._send_from_thread
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._worker = Worker(video, (model, weights), prompter, device)
+        self._worker = worker or Worker(video, (model, weights), prompter, device)
         self._runner = JobRunner(self.project, self.run, lambda event: self.send(event))
         self._reviewer = Review(self.project, self.run)
         edits = Edits(video, self.project, self.run, self._worker)
@@ -112,6 +113,7 @@ class AnnotateBackend(Backend):
             "settings": self._settings,
         }
         super().__init__(video, requests)
+        self.pause = PAUSE
         self._loading = False
         self._loads: asyncio.Task[None] | None = None
         self._pauses = False  # whether it waits until nobody asks
@@ -141,7 +143,7 @@ class AnnotateBackend(Backend):
             self._tell_loading(False)
         self._pauses = True
         try:
-            await self._worker.idle(PAUSE)
+            await self._worker.idle(self.pause)
         finally:
             self._pauses = False
         with suppress(SegueError):

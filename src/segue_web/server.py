@@ -96,7 +96,9 @@ class Backend:
         """File or folder of an export by its name."""
 
 
-def make_app(backend: Backend, token: str) -> FastAPI:
+def make_app(
+    backend: Backend, token: str, *, max_upload: int = MAX_UPLOAD, most_waiting: int = MOST_WAITING
+) -> FastAPI:
     """The application of a backend; everything is below ``/TOKEN/``."""
     pages: set[Outbox] = set()
 
@@ -145,8 +147,8 @@ def make_app(backend: Backend, token: str) -> FastAPI:
             with writing(path), path.open("wb") as file:
                 async for part in request.stream():
                     size += len(part)
-                    if size > MAX_UPLOAD:
-                        error = f"the file is larger than {MAX_UPLOAD >> 20} MiB"
+                    if size > max_upload:
+                        error = f"the file is larger than {max_upload >> 20} MiB"
                         return JSONResponse({"error": error}, 413)
                     await asyncio.to_thread(file.write, part)
             return JSONResponse(await backend.import_file(name, path))
@@ -154,7 +156,7 @@ def make_app(backend: Backend, token: str) -> FastAPI:
     @app.websocket(f"/{token}/ws")
     async def talk(page: WebSocket) -> None:
         await page.accept()
-        outbox = Outbox(page)
+        outbox = Outbox(page, most_waiting)
         pages.add(outbox)
         work: set[asyncio.Task[None]] = set()
 
@@ -182,15 +184,15 @@ def make_app(backend: Backend, token: str) -> FastAPI:
 class Outbox:
     """Messages that wait to be sent to a page; one that does not read them is dropped, and may come again."""
 
-    def __init__(self, page: WebSocket) -> None:
-        self._page = page
+    def __init__(self, page: WebSocket, most_waiting: int) -> None:
+        self._page, self._most = page, most_waiting
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._waiting = 0
         self.sending = asyncio.create_task(self._send())
 
     def put(self, text: str) -> None:
         """Add a message, of any length while nothing else waits."""
-        if self._waiting and self._waiting + len(text) > MOST_WAITING:
+        if self._waiting and self._waiting + len(text) > self._most:
             self.sending.cancel()
         elif not self.sending.done():
             self._waiting += len(text)

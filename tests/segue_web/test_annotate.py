@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +27,22 @@ from segue_web.store import StaleError
 from segue_web.video import Video
 from segue_web.worker import Tools, Worker
 from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
+from tests.segue_web.limited_files import files_limited_to
 from tests.segue_web.videos import numbered, write_video
 
 
-class CircleWorker:
-    """Answers a click with a disk around the first point."""
+class CircleWorker(Worker):
+    """Answers a click with a disk around the first point; it has no process, and nothing to load."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size
         self.asked: list[Any] = []
         self.jobs: list[tuple[Any, ...]] = []
 
-    async def ask(self, method: str, frame: int, asked: Any, bound: Any = None) -> Any:
+    async def ask(self, method: str, *arguments: Any) -> Any:
+        if method.startswith("load_"):
+            return None
+        frame, asked, bound = (*arguments, None)[:3]
         self.asked.append((method, frame, asked, bound))
         mask = np.zeros(self.size, np.uint8)
         if method == "find":  # one object, as far to the right as the number of the frame
@@ -57,8 +63,6 @@ class CircleWorker:
         while True:
             yield await coming.get()
 
-    def submit(self, method: str) -> None: ...
-
     async def idle(self, seconds: float) -> None: ...
 
     def close(self) -> None: ...
@@ -71,18 +75,24 @@ class DirectWorker(CircleWorker):
         super().__init__(tools.video.size)
         self.tools = tools
 
-    async def ask(self, method: str, frame: int, asked: Any, bound: Any = None) -> Any:
-        return getattr(self.tools, method)(frame, asked, bound)
+    async def ask(self, method: str, *arguments: Any) -> Any:
+        return getattr(self.tools, method)(*arguments)
 
 
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[AnnotateBackend]:
     video = Video(write_video(tmp_path / "video.mp4", numbered(12)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("segue_web.annotate.Worker", lambda *_: CircleWorker(video.size))
-        backend = AnnotateBackend(video, tmp_path / "p")
+    backend = AnnotateBackend(video, tmp_path / "p", worker=CircleWorker(video.size))
     yield backend
     backend.close()
+
+
+@contextmanager
+def asking(worker: Worker, tmp_path: Path) -> Iterator[AnnotateBackend]:
+    """A backend that asks this worker."""
+    video = Video(write_video(tmp_path / "video.mp4", numbered(12)))
+    with closing(AnnotateBackend(video, tmp_path / "p", worker=worker)) as backend:
+        yield backend
 
 
 Ask = Callable[..., dict[str, Any]]
@@ -142,9 +152,7 @@ def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path)
     clicked = tools.click(0, ImagePrompts(box=(4, 4, 40, 40)), None)
 
     assert clicked[1] == 1
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("segue_web.annotate.Worker", lambda *_: DirectWorker(tools))
-        backend = AnnotateBackend(video, tmp_path / "p")
+    backend = AnnotateBackend(video, tmp_path / "p", worker=DirectWorker(tools))
     edit = request("click", frame=0, object=None, points=[], box=(4, 4, 40, 40), seen=0)
     asyncio.run(backend.handle(edit))
     assert np.array_equal(backend.project.mask(0) == 1, clicked[0])
@@ -235,7 +243,7 @@ def test_each_window_adopts_what_it_was_shown(backend: AnnotateBackend, ask: Ask
 
 def test_soft_edges_without_the_extra_are_one_line(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     click(ask, 3, 20, 30)
-    monkeypatch.setattr("segue.extras.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "pymatting", None)
     with pytest.raises(SegueError, match="pymatting"):
         ask("export", format="png", soft=True)
 
@@ -556,93 +564,88 @@ def test_an_edit_during_a_tracking_is_a_step_of_its_own(backend: AnnotateBackend
     assert labels == ["tracking", "click", "tracking", "click"]
 
 
-def test_a_full_disk_stops_the_tracking_with_one_line(
-    backend: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_stops_the_tracking_with_one_line(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 4, 20, 30)
 
-    def full(*_: object, **__: object) -> None:
-        raise SegueError("masks: cannot be written (the disk is full; free some space)")
+    async def steps() -> None:
+        with files_limited_to(0):
+            await step(backend, 5, 8)
 
-    monkeypatch.setattr(backend.project, "put", full)
-    events = with_job(backend, ask, lambda: step(backend, 5, 8))
+    events = with_job(backend, ask, steps)
 
-    assert [event["error"] for event in events if event["event"] == "ended"] == [
-        "masks: cannot be written (the disk is full; free some space)"
-    ]
+    [error] = [event["error"] for event in events if event["event"] == "ended"]
+    assert str(backend.project.folder) in error
+    assert "\n" not in error
     assert sorted({row[0] for row in backend.project.timeline()}) == [4]
 
 
-def test_of_the_frames_that_are_passed_the_last_is_prepared(
-    backend: AnnotateBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_the_frames_that_are_passed_the_last_is_prepared(tmp_path: Path) -> None:
     prepared = []
+    gate = asyncio.Event()
 
-    async def pass_by() -> None:
-        gate = asyncio.Event()
-
-        async def prepare(_: str, frame: int, at: object) -> None:
-            prepared.append(frame)
+    class Preparing(CircleWorker):
+        async def ask(self, method: str, *arguments: Any) -> None:
+            prepared.append(arguments[0])
             await gate.wait()
 
-        monkeypatch.setattr(backend._worker, "ask", prepare)
+    async def pass_by(backend: AnnotateBackend) -> None:
         wanted = [request("prepare", frame=i) for i in range(5)]
         tasks = [asyncio.create_task(backend.handle(message)) for message in wanted]
         await asyncio.wait(tasks[1:])
         gate.set()
         await asyncio.wait(tasks)
 
-    asyncio.run(pass_by())
+    with asking(Preparing((48, 64)), tmp_path) as backend:
+        asyncio.run(pass_by(backend))
     assert prepared == [0, 4], "a click waits for one frame at most, not for all that were passed"
 
 
-def test_the_networks_are_loaded_before_anybody_asks_and_again_in_a_new_process(
-    backend: AnnotateBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_networks_are_loaded_before_anybody_asks_and_again_in_a_new_process(tmp_path: Path) -> None:
     asked: list[str] = []
     told: list[bool] = []
 
-    async def ask(method: str) -> None:
-        asked.append(method)
-        if len(asked) == 4:  # what kills every process is not tried again and again
-            backend._worker.on_replaced()
-            raise SegueError("out of memory")
+    class Loading(CircleWorker):
+        async def ask(self, method: str, *arguments: Any) -> None:
+            asked.append(method)
+            if len(asked) == 4:  # what kills every process is not tried again and again
+                self.on_replaced()
+                raise SegueError("out of memory")
 
-    async def run() -> None:
+    async def run(backend: AnnotateBackend) -> None:
         backend.send = lambda event: told.append(event["loading"])
         backend.open()
         await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
         backend._worker.on_replaced()
         await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
 
-    monkeypatch.setattr(backend._worker, "ask", ask)
-    asyncio.run(run())
+    with asking(Loading((48, 64)), tmp_path) as backend:
+        asyncio.run(run(backend))
 
     assert asked == ["load_prompter", "load_tracker"] * 2
     assert told == [True, False] * 2
 
 
-def test_the_tracker_is_loaded_when_no_click_waits_for_its_answer(
-    backend: AnnotateBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_tracker_is_loaded_when_no_click_waits_for_its_answer(tmp_path: Path) -> None:
     asked: list[str] = []
     answer: Future[None] = Future()
 
-    def submit(method: str, *_: Any) -> Future[None]:
-        asked.append(method)
-        if method == "click":
-            return answer
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
+    class Waiting(Worker):
+        def submit(self, method: str, *arguments: Any) -> Future[None]:
+            asked.append(method)
+            if method == "click":
+                return answer
+            done: Future[None] = Future()
+            done.set_result(None)
+            return done
 
     async def turns() -> None:
         for _ in range(50):
             await asyncio.sleep(0)
 
-    async def run() -> None:
-        worker = backend._worker = Worker(backend.video, ("stcn-lite", None), "segue-prompt", "cpu")
-        monkeypatch.setattr(worker, "submit", submit)
+    video = Video(write_video(tmp_path / "video.mp4", numbered(12)))
+    worker = Waiting(video, ("stcn-lite", None), "segue-prompt", "cpu")
+
+    async def run(backend: AnnotateBackend) -> None:
         backend.open()
         click = asyncio.create_task(worker.ask("click"))
         await turns()
@@ -653,8 +656,9 @@ def test_the_tracker_is_loaded_when_no_click_waits_for_its_answer(
         answer.set_result(None)
         await asyncio.gather(click, *(asyncio.all_tasks() - {asyncio.current_task()}))
 
-    monkeypatch.setattr("segue_web.annotate.PAUSE", 0)
-    asyncio.run(run())
+    with closing(AnnotateBackend(video, tmp_path / "p", worker=worker)) as backend:
+        backend.pause = 0
+        asyncio.run(run(backend))
     assert asked == ["load_prompter", "click", "load_prompter", "load_tracker"]
 
 

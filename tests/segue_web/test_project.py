@@ -6,8 +6,6 @@ import multiprocessing
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from segue.labels.labels import held_at
 from segue.labels.schema import schema_of
 from segue_web.colours import colour_of
 from segue_web.project import Correction, FrameAnnotation, Project, with_values
+from tests.segue_web.limited_files import files_limited_to
 
 SIZE = (20, 30)
 VIDEO = {"name": "video", "width": 30, "height": 20, "frames": 50}
@@ -147,20 +146,15 @@ def test_a_project_of_another_video_is_refused(project: Project) -> None:
         Project(project.folder, {**VIDEO, "frames": 51}, SIZE)
 
 
-def test_a_full_disk_changes_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_changes_nothing(project: Project) -> None:
     number = new(project)
     give(project, 1, number, plane(2))
 
-    def full(*_: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    monkeypatch.setattr(project, "_set", full)
-    with pytest.raises(SinkError):
+    with files_limited_to(0), pytest.raises(SinkError):
         give(project, 1, number, plane(9))
 
     assert np.array_equal(project.mask(1), plane(2).astype(np.uint8))
     assert project.history()["undo"] == "click"
-    monkeypatch.undo()
     give(project, 1, number, plane(9))
     assert np.array_equal(project.mask(1) > 0, plane(9))
 
@@ -245,22 +239,20 @@ def test_a_lock_file_says_nothing_by_its_content_and_a_folder_in_its_place_is_re
 
 
 def test_a_limit_of_the_size_of_files_is_one_line(tmp_path: Path) -> None:
-    code = (
-        "import resource, sys; from pathlib import Path; from segue_web.project import Project\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), -1))\n"
-        "from segue.errors import SegueError\n"
-        "try:\n"
-        " project = Project(Path(sys.argv[1]), {'width': 30, 'height': 20, 'frames': 5}, (20, 30))\n"
-        " for _ in range(2000):\n"
-        "  with project.change('add'): project.add_object('x' * 80)\n"
-        "except SegueError as error: print(error)\n"
-    )
-    for limit in ("4096", "200000"):
-        command = [sys.executable, "-c", code, str(tmp_path / limit), limit]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert done.stdout.count("\n") == 1
-        assert "cannot be" in done.stdout
-        assert done.stderr == ""
+    def fill(folder: Path) -> None:
+        project = Project(folder, VIDEO, SIZE)
+        try:
+            for _ in range(2000):
+                with project.change("add"):
+                    project.add_object("x" * 80)
+        finally:
+            project.close()
+
+    for limit in (4096, 200_000):
+        with files_limited_to(limit), pytest.raises(SinkError) as caught:
+            fill(tmp_path / str(limit))
+        assert str(tmp_path / str(limit)) in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 def test_no_file_is_removed_when_it_opens(project: Project) -> None:

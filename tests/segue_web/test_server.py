@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hmac
 import io
 import json
@@ -24,6 +23,7 @@ from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.server import make_app
 from segue_web.video import Video
+from tests.segue_web.limited_files import files_limited_to
 from tests.segue_web.videos import numbered, write_video
 
 TOKEN = "s3cret-of-this-run"
@@ -154,20 +154,15 @@ def test_an_export_is_handed_out_by_its_name(client: TestClient) -> None:
 
 
 def test_a_folder_for_whose_archive_the_disk_has_no_room_is_told_so(
-    client: TestClient, backend: Failing, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, backend: Failing
 ) -> None:
     (backend.folder / "masks").mkdir()
     (backend.folder / "masks" / "00000.png").write_bytes(b"a mask")
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "no room")
-
     before = {path.name for path in backend.folder.iterdir()}
-    with monkeypatch.context() as patch:
-        patch.setattr(zipfile.ZipFile, "write", full)
+    with files_limited_to(0):
         answer = client.get(f"/{TOKEN}/exports/masks")
     assert answer.status_code == 507
-    assert answer.json()["error"].endswith("masks.zip: cannot be written (the disk is full; free some space)")
+    assert "masks.zip: " in answer.json()["error"]
     answer = client.get(f"/{TOKEN}/exports/masks")
     assert zipfile.ZipFile(io.BytesIO(answer.content)).read("masks/00000.png") == b"a mask"
     assert {path.name for path in backend.folder.iterdir()} == before, "no second copy stays"
@@ -243,23 +238,17 @@ def test_an_upload_is_taken_in_and_removed(client: TestClient, backend: Failing)
     assert not backend.uploads[0].parent.exists()
 
 
-def test_an_upload_beyond_the_limit_is_refused(
-    client: TestClient, backend: Failing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("segue_web.server.MAX_UPLOAD", 10)
+def test_an_upload_beyond_the_limit_is_refused(backend: Failing) -> None:
+    client = TestClient(make_app(backend, TOKEN, max_upload=10), base_url=HOST)
     answer = client.post(f"/{TOKEN}/import/masks.zip", content=b"a" * 11, headers={"origin": HOST})
 
     assert answer.status_code == 413
     assert backend.taken == []
 
 
-def test_a_page_that_does_not_read_is_dropped_before_its_messages_fill_the_memory(
-    backend: Failing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("segue_web.server.MOST_WAITING", 1000)
-
+def test_a_page_that_does_not_read_is_dropped_before_its_messages_fill_the_memory(backend: Failing) -> None:
     async def run() -> int:
-        app = make_app(backend, TOKEN)
+        app = make_app(backend, TOKEN, most_waiting=1000)
         coming: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         coming.put_nowait({"type": "websocket.connect"})
         accepted = asyncio.Event()

@@ -96,18 +96,15 @@ def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Video,
         next(follow(lively_lite(), video, {0: empty}, 0, 4, device="cpu"))
 
 
-def test_the_video_is_read_once_and_not_kept(
-    made: tuple[Video, np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    video, masks = made
+def test_the_video_is_read_once_and_not_kept(made: tuple[Video, np.ndarray]) -> None:
     read: list[int] = []
-    frame = video.frame
 
-    def counted(index: int) -> Frame:
-        read.append(index)
-        return frame(index)
+    class Counted(Video):
+        def frame(self, index: int) -> Frame:
+            read.append(index)
+            return super().frame(index)
 
-    monkeypatch.setattr(video, "frame", counted)
+    video, masks = Counted(made[0].path), made[1]
     with torch.inference_mode():
         steps = follow(lively_lite(), video, {0: corrected(masks[0], 1, 2)}, 0, 6, device="cpu")
         next(steps)

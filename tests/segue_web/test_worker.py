@@ -114,6 +114,7 @@ def test_a_job_computes_one_step_ahead_and_answers_between_steps(worker: Worker,
     async def run() -> None:
         steps = worker.steps(made, folder, 12)
         assert await anext(steps) == 0
+        await asyncio.sleep(0)  # the next step is asked for
         assert len((await worker.ask("find", 0, "motion"))["found"]) == 1
         assert len(list(folder.iterdir())) == 2, "those that were asked for before"
         assert [value async for value in steps] == list(range(1, 12))

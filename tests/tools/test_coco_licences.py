@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,8 +23,7 @@ def test_only_stills_whose_licence_allows_it_are_copied_and_listed(
     (tmp_path / "stills/images/drawn.jpg").write_bytes(b"not of COCO")
     words = ("instances.json", "--stills", "stills", "--out", "free", "--list", "free.csv")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["coco_licences.py", *words])
-    main()
+    main(words)
     copies = sorted(str(path.relative_to(tmp_path / "free")) for path in (tmp_path / "free").rglob("*.*"))
     assert copies == [
         "images/coco_000000000004.jpg",

@@ -18,7 +18,6 @@ from tests.clips import clip
 from tests.lite import lively_lite
 from tests.video.making import write_video
 from tests.weights.test_download import Behaviour, server
-from tools import verify_release
 from tools.verify_release import Release, main, scores_of
 
 __all__ = ["server"]
@@ -59,29 +58,22 @@ def release(server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.M
     return Release(video, prompts, logits, 0.1, "this test")
 
 
-def test_equal_values_are_said_to_be_equal(
-    release: Release, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(verify_release, "RELEASES", {"lite": release})
-    assert main(["lite", "--device", "cpu"]) == 0
+def test_equal_values_are_said_to_be_equal(release: Release, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lite", "--device", "cpu"], {"lite": release}) == 0
     said = capsys.readouterr().out
     assert said.count("\n| ") == 2 + 2 * len(PLACES)
     assert "tolerance 0.1: equal" in said
 
 
-def test_other_values_and_other_files_are_told(
-    release: Release, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_values_and_other_files_are_told(release: Release, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = [
         {place: value + 0.5 * (i == 2) for place, value in row.items()}
         for i, row in enumerate(release.logits)
     ]
-    monkeypatch.setattr(verify_release, "RELEASES", {"lite": replace(release, logits=wrong)})
-    assert main(["lite", "--device", "cpu"]) == 1
+    assert main(["lite", "--device", "cpu"], {"lite": replace(release, logits=wrong)}) == 1
     assert "DIFFERENT" in capsys.readouterr().out
     video = replace(release.video, name="other.mp4", sha256="0" * 64)
-    monkeypatch.setattr(verify_release, "RELEASES", {"lite": replace(release, video=video)})
-    assert main(["lite", "--device", "cpu"]) == 2
+    assert main(["lite", "--device", "cpu"], {"lite": replace(release, video=video)}) == 2
     assert "it is not the file that was published" in capsys.readouterr().err
 
 

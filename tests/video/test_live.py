@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -229,15 +230,15 @@ class Camera:
     """Stands in for ``cv2.VideoCapture``: gives as many images as each opening was given."""
 
     connected = True
-    openings: list[int]
-    numbers: list[int]
+    openings: ClassVar[list[int]]
+    numbers: ClassVar[list[int]]
 
     def __init__(self, number: int) -> None:
-        Camera.numbers.append(number)
-        self._left = Camera.openings.pop(0) if Camera.openings else 0
+        self.numbers.append(number)
+        self._left = self.openings.pop(0) if self.openings else 0
 
     def isOpened(self) -> bool:  # noqa: N802
-        return Camera.connected
+        return self.connected
 
     def read(self) -> tuple[bool, object]:
         if self._left == 0:
@@ -253,9 +254,12 @@ class Camera:
 
 @pytest.fixture
 def camera(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
-    Camera.openings, Camera.numbers = [], []
-    monkeypatch.setattr(live_module.cv2, "VideoCapture", Camera)
-    return Camera
+    class Ours(Camera):
+        openings: ClassVar[list[int]] = []
+        numbers: ClassVar[list[int]] = []
+
+    monkeypatch.setattr(live_module.cv2, "VideoCapture", Ours)
+    return Ours
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "99999999999", 10**30])
@@ -277,10 +281,8 @@ def test_a_camera_is_opened_again_when_it_fails(camera: type[Camera], number: in
     assert camera.numbers == [2] * 5
 
 
-def test_a_camera_that_is_not_there_is_reported_at_once(
-    camera: type[Camera], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(camera, "connected", False)
+def test_a_camera_that_is_not_there_is_reported_at_once(camera: type[Camera]) -> None:
+    camera.connected = False
     with pytest.raises(SourceError, match="camera 7: "):
         list(open_source(7, reconnect=QUICK))
     assert camera.numbers == [7]

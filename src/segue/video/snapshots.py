@@ -104,6 +104,7 @@ class Snapshots:
         live: bool = False,
         on_clip: Callable[[int, int], None] | None = None,
         pixel_aspect: Fraction = SQUARE,
+        waiting: int = WAITING,
     ) -> None:
         with writing(folder):
             make_folder(folder)
@@ -119,7 +120,7 @@ class Snapshots:
             else:
                 path.unlink()
         self._folder, self._fps, self._live, self._on_clip = folder, fps, live, on_clip
-        self._pixel_aspect = pixel_aspect
+        self._pixel_aspect, self._waiting = pixel_aspect, waiting
         self._size = (0, 0)
         self._past: deque[_Moment] = deque(maxlen=MOST_FRAMES)
         self._open: list[_Clip] = []
@@ -187,13 +188,13 @@ class Snapshots:
         for work in [work for work in self._work if work.done()]:
             self._work.remove(work)
             self._complete(work)
-        if len(self._work) >= WAITING and not self._live:
+        if len(self._work) >= self._waiting and not self._live:
             self._work.pop(0).result()
         self._begin(clip)
 
     def _begin(self, clip: _Clip) -> None:
         """Have a clip encoded; a live source drops it where too many wait."""
-        if len(self._work) >= WAITING and self._live:
+        if len(self._work) >= self._waiting and self._live:
             self._leave_out(len(clip.paths), "they came faster than they are encoded")
             return
         self._work.append(

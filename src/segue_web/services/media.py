@@ -35,6 +35,7 @@ class Media:
     folder: Path | None = None
     address: str | None = None
     token: str | None = None
+    download_seconds: float = DOWNLOAD_SECONDS
 
     @contextmanager
     def opened(self, place: object) -> Iterator[Path]:
@@ -73,7 +74,7 @@ class Media:
         return path
 
     def _download(self, address: str, target: Path) -> None:
-        end = time.monotonic() + DOWNLOAD_SECONDS
+        end = time.monotonic() + self.download_seconds
         try:
             asked = urllib.request.Request(address, headers=self._authorization())
             answer = _OPENER.open(asked, timeout=SILENT_SECONDS)
@@ -83,7 +84,7 @@ class Media:
                     if file.tell() > LARGEST_MEDIA:
                         raise RequestError(f"{address}: is larger than {LARGEST_MEDIA >> 30} GiB")
                     if time.monotonic() > end:
-                        raise RequestError(f"{address}: took longer than {DOWNLOAD_SECONDS:.0f} seconds")
+                        raise RequestError(f"{address}: took longer than {self.download_seconds:.0f} seconds")
         except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException) as error:
             raise RequestError(f"{address}: cannot be downloaded ({error})") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -21,12 +21,6 @@ with requires_extra("web"):
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-LARGEST_REQUEST = 64 << 20
-"""Bytes of a body."""
-
-LARGEST_CLIP = 512 << 20
-"""Bytes of a body with all images of a folder, such as hundreds of full-HD images."""
-
 MOST_PARTS = 100_000
 """Lists and objects of a body; counted before it is parsed, since a part takes 100 times its two bytes."""
 
@@ -39,6 +33,13 @@ Pair = tuple[Coordinate, Coordinate]
 T = TypeVar("T")
 
 
+class Limits(NamedTuple):
+    """Bytes of a body, and of one with all images of a folder, such as hundreds of full-HD images."""
+
+    request: int = 64 << 20
+    clip: int = 512 << 20
+
+
 class Body(BaseModel):
     """A request, or a part of it; what segue does not use is ignored."""
 
@@ -48,13 +49,14 @@ class Body(BaseModel):
 class LimitedBody:
     """Middleware: refuses large bodies while they arrive."""
 
-    def __init__(self, app: ASGIApp, clips: str | None) -> None:
-        self._app, self._clips = app, clips
+    def __init__(self, app: ASGIApp, clips: str | None, limits: Limits) -> None:
+        self._app, self._clips, self._limits = app, clips, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and count what is read of it."""
         size = parts = 0
-        most = LARGEST_CLIP if self._clips and scope.get("path") == self._clips else LARGEST_REQUEST
+        is_clip = self._clips is not None and scope.get("path") == self._clips
+        most = self._limits.clip if is_clip else self._limits.request
 
         async def counted() -> Message:
             nonlocal size, parts
@@ -77,11 +79,16 @@ class Service(FastAPI):
     ``clips`` is the path of requests that bring all images of a folder.
     """
 
-    def __init__(self, error_body: Callable[[str], dict[str, Any]], clips: str | None = None) -> None:
+    def __init__(
+        self,
+        error_body: Callable[[str], dict[str, Any]],
+        clips: str | None = None,
+        limits: Limits = Limits(),  # noqa: B008  it cannot be changed
+    ) -> None:
         super().__init__(docs_url=None, redoc_url=None, openapi_url=None)
         self._error_body = error_body
         self._limiter = CapacityLimiter(AT_ONCE)
-        self.add_middleware(LimitedBody, clips=clips)
+        self.add_middleware(LimitedBody, clips=clips, limits=limits)
         refuse_half_requests(self)
         for kind in (SegueError, RequestValidationError, HTTPException):
             self.add_exception_handler(kind, self._refuse)

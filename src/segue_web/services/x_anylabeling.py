@@ -26,7 +26,7 @@ from segue.types import Box, Image, Point, PointPrompt, Prompt
 from segue.video.images import decode_image
 from segue.video.partial import writing
 from segue_web.services.assistant import Assistant, ImageFile, RequestError
-from segue_web.services.requests import Body, Coordinate, Pair, Service
+from segue_web.services.requests import Body, Coordinate, Limits, Pair, Service
 
 with requires_extra("web"):
     from fastapi import FastAPI
@@ -230,11 +230,11 @@ class SentClips:
         return clip
 
 
-def make_app(assistant: Assistant) -> FastAPI:
+def make_app(assistant: Assistant, limits: Limits = Limits()) -> FastAPI:  # noqa: B008  it cannot be changed
     """The server as an application."""
     failed = {"success": False}
     app = Service(
-        lambda text: failed | {"error": {"code": "INFERENCE_ERROR", "message": text}}, CLIP_REQUESTS
+        lambda text: failed | {"error": {"code": "INFERENCE_ERROR", "message": text}}, CLIP_REQUESTS, limits
     )
     clips = SentClips(assistant)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,48 +11,58 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
-from tests.cli.running import command_in
+from tests.cli.running import Command
+
+
+@dataclass
+class Served:
+    """The servers of commands, none of which waits for requests."""
+
+    apps: list[Any] = field(default_factory=list)
+    places: list[Any] = field(default_factory=list)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Served:
+    found = Served()
+
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        found.apps.append(server.config.app)
+        found.places.extend(listener.getsockname() for listener in sockets)
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    return found
 
 
 @pytest.mark.parametrize(("tool", "path"), [("label-studio", "/health"), ("x-anylabeling", "/v1/models")])
 def test_the_server_of_a_tool_listens_and_answers(
-    tool: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tool: str, path: str, tmp_path: Path, served: Served, command: Command
 ) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    answers: list[Any] = []
-
-    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
-        assert [listener.getsockname() for listener in sockets] == [("127.0.0.1", port)]
-        app = server.config.app
-        answers.append(TestClient(app, f"http://127.0.0.1:{port}").get(path).json())  # type: ignore[arg-type]
-        refused = [
-            TestClient(app, "http://evil.example").get(path),  # type: ignore[arg-type]
-            *(
-                TestClient(app, f"http://localhost:{port}", headers=headers).post(path)  # type: ignore[arg-type]
-                for headers in ({"origin": f"http://127.0.0.1:{port}"}, {"sec-fetch-site": "cross-site"})
-            ),
-        ]
-        assert [answer.status_code for answer in refused] == [400, 403, 403]
-
-    monkeypatch.setattr(uvicorn.Server, "run", run)
-    command = command_in(monkeypatch, capsys)
     ended = command(
         "serve", tool, "--port", str(port), "--media", str(tmp_path), "--prompter", "segue-prompt"
     )
     assert ended.code == 0
     assert f"{tool} finds segue at http://127.0.0.1:{port}" in ended.out
-    assert len(answers) == 1
+    assert served.places == [("127.0.0.1", port)]
+    [app] = served.apps
+    assert TestClient(app, f"http://127.0.0.1:{port}").get(path).json()
+    refused = [
+        TestClient(app, "http://evil.example").get(path),
+        *(
+            TestClient(app, f"http://localhost:{port}", headers=headers).post(path)
+            for headers in ({"origin": f"http://127.0.0.1:{port}"}, {"sec-fetch-site": "cross-site"})
+        ),
+    ]
+    assert [answer.status_code for answer in refused] == [400, 403, 403]
     assert "no network is called 'x'" in command("serve", tool, "--model", "x").complaint
 
 
 def test_beyond_this_machine_it_is_said_how_the_token_is_encrypted(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    served: Served, command: Command, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
-    command = command_in(monkeypatch, capsys)
-
     def serve(*words: str) -> Any:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from segue_web.guard import refuse_pages
-from segue_web.services import media, requests
+from segue_web.services import requests
 from segue_web.services.assistant import RequestError
 from segue_web.services.label_studio import Tags, make_app
 from segue_web.services.media import Media
@@ -49,12 +49,11 @@ def test_entities_are_refused() -> None:
         Tags.of(bomb)
 
 
-def test_a_download_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_ends_in_time() -> None:
     """A server that sends a byte now and then does not keep a thread."""
-    monkeypatch.setattr(media, "DOWNLOAD_SECONDS", 0.5)
     start = time.monotonic()
     with Dripping() as address:
-        opened = Media(address=address).opened("/slow.png")
+        opened = Media(address=address, download_seconds=0.3).opened("/slow.png")
         with pytest.raises(RequestError, match=r"slow\.png"):
             opened.__enter__()
     assert time.monotonic() - start < 5

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import segue
-from segue_web.services import requests
+from segue_web.services.requests import Limits
 from segue_web.services.x_anylabeling import make_app
 from tests.segue_web.services.images import assistant, centre, encoded, images, overlap, tight, truth
 
@@ -147,11 +147,8 @@ def test_what_cannot_be_followed_says_why(client: TestClient) -> None:
     assert "frames: " in empty.json()["error"]["message"]
 
 
-def test_a_folder_may_be_larger_than_other_requests(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(requests, "LARGEST_REQUEST", 1000)
-    monkeypatch.setattr(requests, "LARGEST_CLIP", 100_000)
+def test_a_folder_may_be_larger_than_other_requests() -> None:
+    client = TestClient(make_app(assistant(), Limits(request=1000, clip=100_000)))
     body = {"frames": [base64.b64encode(bytes(5000)).decode()] * 4}
     assert client.post("/v1/video/init", json=body).json()["data"]["total_frames"] == 4
     assert client.post("/v1/predict", json={"image": "A" * 5000}).status_code == 413
