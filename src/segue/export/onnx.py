@@ -24,11 +24,12 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.onnx.operators import shape_as_tensor
 
 from segue.errors import SegueError
 from segue.export import EXPORTED
 from segue.extras import install_command
-from segue.layers.colours import MEAN, normalise
+from segue.layers.colours import normalise
 from segue.layers.folding import fold_batch_norms
 from segue.models.base import (
     ForegroundCapabilities,
@@ -38,57 +39,207 @@ from segue.models.base import (
     track_capabilities,
 )
 from segue.models.geometry import EPSILON
+from segue.models.memory.components import LARGE, LIKELY, UNLIKELY
 from segue.models.memory.table import COARSE_CELLS
 from segue.models.memory.tracker import COARSE_ABOVE
+from segue.models.memory.window import ALIGNED, BAND, LARGEST, OUTSIDE
 from segue.models.stcn import STCN, STCNLite
 from segue.sessions.empty_scene import PLANES
 from segue.video.partial import PartialFile, writing
 
 OPSET = 17
+ANYWHERE = 1 << 30
 SAMPLE = 96, 128  # height and width of the images that the graphs are traced with
 
 
-def encode(network: STCN | STCNLite, image: Tensor) -> tuple[Tensor, ...]:
-    """Key, features thin and joint, and two finer ones of an image (H, W, 3), see :func:`prepared`."""
-    seen = network.encode_query(prepared(network, image))
+def encode(network: STCN | STCNLite, image: Tensor, window: Tensor) -> tuple[Tensor, ...]:
+    """Key, features thin and joint, and two finer ones of a window of a frame, see :func:`prepared`."""
+    seen = network.encode_query(prepared(network, image, window))
     joint, thin, *finer = seen.features
     return (seen.key[0], thin, joint, *finer)
 
 
-def decode(network: STCN | STCNLite, readout: Tensor, thin: Tensor, *finer: Tensor) -> Tensor:
-    """Log-odds (K, H/n, W/n) of readouts (K, V, h, w) and features of the frame."""
+def start(network: STCN | STCNLite, mask: Tensor) -> tuple[Tensor, ...]:
+    """Ids (K+1,) of a mask (H, W), 0 first, masks (K, H', W') of the padded frame, and the frame's size (2,).
+
+    The key (h, w, C) and the values (K, h, w, V) of the frame before, which does not exist, are 0.
+    """
+    size = shape_as_tensor(mask)
+    ids = torch.cat([mask.new_zeros(1), mask.flatten()]).unique()
+    masks = (F.pad(mask, _padding(size)) == ids[1:, None, None]).float()
+    height, width = ((size + -size % ALIGNED) // network.read_stride).unbind()
+    key = torch.zeros(height, width, network.key_channels)
+    return ids, masks, size, key, torch.zeros(len(masks), height, width, network.value_channels)
+
+
+def _padding(size: Tensor) -> list[Tensor]:
+    """Pixels to the left, right, top and bottom that bring a size (2,) to multiples of 16."""
+    missing = (-size % ALIGNED).flip(0)
+    return list(torch.stack([missing // 2, missing - missing // 2], 1).flatten().unbind())
+
+
+def windows(margin: float | None, masks: Tensor) -> Tensor:
+    """Parts (n, 4) of a frame to look into for objects with masks (K, H', W'), one after the other.
+
+    A part is top, bottom, left and right in the padded frame. The last one is the whole frame, and so are
+    those that would save little.
+    """
+    size = shape_as_tensor(masks)[1:]
+    whole = torch.stack([torch.zeros_like(size), size], 1).flatten()
+    if margin is None:
+        return whole[None]
+    down, across = masks.amax(2), masks.amax(1)
+    inside = down.amax(0) > 0.5, across.amax(0) > 0.5
+    visible = down.amax(1).amin() > 0.5
+    first = (margin * size.min().double()).round().long()
+    parts = []
+    for wider in (first, 2 * first):
+        part = torch.cat([_side(places, wider) for places in inside])
+        area = ((part[1] - part[0]) * (part[3] - part[2])).double()
+        saves = (area <= LARGEST * size.prod().double()) & visible
+        parts.append(torch.where(saves, part, whole))
+    return torch.stack([*parts, whole])
+
+
+def _side(inside: Tensor, margin: Tensor) -> Tensor:
+    """Where a window begins and ends (2,) on an axis, around the places (n,), bool, where objects are."""
+    length = shape_as_tensor(inside)[0]
+    places = torch.arange(length)
+    first = torch.where(inside, places, length).amin() - margin
+    last = torch.where(inside, places, -1).amax() + 1 + margin
+    size = torch.minimum((last - first + ALIGNED - 1) // ALIGNED * ALIGNED, length)
+    middle = ((first + last - size) / (2 * ALIGNED)).round().long() * ALIGNED
+    begin = torch.minimum(middle.clamp(min=0), length - size)
+    return torch.stack([begin, begin + size])
+
+
+def _cropped(planes: Tensor, window: Tensor) -> Tensor:
+    """The part in a window of planes (K, h, w, ...)."""
+    top, bottom, left, right = window.unbind()
+    return planes[:, top:bottom, left:right]
+
+
+def _pasted(part: Tensor, window: Tensor, whole: Tensor) -> Tensor:
+    """Planes (K, h, w, ...) with another part in a window."""
+    top, bottom, left, right = window.unbind()
+    rows = whole[:, top:bottom]
+    middle = torch.cat([rows[:, :, :left], part, rows[:, :, right:]], 2)
+    return torch.cat([whole[:, :top], middle, whole[:, bottom:]], 1)
+
+
+def decode(
+    network: STCN | STCNLite,
+    stride: int,
+    readout: Tensor,
+    window: Tensor,
+    masks: Tensor,
+    thin: Tensor,
+    *finer: Tensor,
+) -> tuple[Tensor, ...]:
+    """Log-odds (K, H'/n, W'/n) of a frame by readouts (K, V, h, w) and features of a window.
+
+    The others say where objects are likely, uint8, where they can be after masks (K, H', W') of the frame
+    before, and whether one touches a side of the window inside the frame.
+    """
     query = QueryFeatures(thin, thin, (thin, thin, *finer))  # of which decoders see features alone
-    return network.decode(query, readout)
+    logits = network.decode(query, readout)
+    size, band = shape_as_tensor(masks)[1:], BAND // stride
+    down, across = logits.amax((0, 2)), logits.amax((0, 1))
+    sides = torch.stack([down[:band], down[-band:], across[:band], across[-band:]]).amax(1) > LIKELY
+    inner = torch.stack([window[0] > 0, window[1] < size[0], window[2] > 0, window[3] < size[1]])
+    before = masks[:, stride // 2 :: stride, stride // 2 :: stride] > 0.5
+    whole = _pasted(logits, window // stride, torch.full_like(before, OUTSIDE, dtype=logits.dtype))
+    jump = (size // stride).double().square().sum().sqrt() * (network.schedule.max_jump or 0)
+    around = _dilated(before, jump.round().long()) | ~before.flatten(1).any(1)[:, None, None]
+    return whole, (whole > LIKELY).byte(), around, (sides & inner).any()
 
 
-def remember(network: STCN | STCNLite, image: Tensor, joint: Tensor, masks: Tensor) -> Tensor:
-    """Values (K, P, V) of an image (H, W, 3) with masks (K, H, W)."""
-    seen = QueryFeatures(prepared(network, image), joint, (joint,))
-    return network.encode_memory(seen, masks)[1].flatten(2).transpose(1, 2)
+def _dilated(masks: Tensor, radius: Tensor) -> Tensor:
+    """Positions (K, h, w), bool, at most a radius down and across from those of masks (K, h, w), bool."""
+    for axis in (1, 2):
+        length = shape_as_tensor(masks)[axis]
+        places = torch.arange(length)
+        sums = masks.float().cumsum(axis)
+        sums = torch.cat([torch.zeros_like(sums.narrow(axis, 0, 1)), sums], axis)
+        after = sums.index_select(axis, torch.minimum(places + radius + 1, length))
+        masks = after > sums.index_select(axis, (places - radius).clamp(min=0))
+    return masks
 
 
 def read(
-    schedule: Schedule, key: Tensor, keys: Tensor, values: Tensor, near: Tensor, origin: Tensor
-) -> tuple[Tensor, Tensor]:
+    schedule: Schedule,
+    stride: int,
+    coarse: bool,
+    key: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    near: Tensor,
+    window: Tensor,
+) -> Any:
     """What objects remember (K, V, h, w) where a key (C, h, w) asks, and the attention to each row (N,).
 
-    Rows of the memory have keys (N, C+1), see :func:`all_rows`, and values (K, N, V). The last ones, at the
-    places ``near`` (n, 2), are read from within ``last_window`` alone; the first query is at ``origin``.
+    Rows of the memory have keys (N, C+1), see :func:`_key_rows`, and values (K, N, V). The last ones, at the
+    places ``near`` (n, 2), are read from within ``last_window`` alone; the key is that of a window.
     """
-    height, width = key.shape[1:]
-    affinity = _affinities(key.flatten(1).T, keys, near, origin, (height, width), schedule.last_window)
-    count = schedule.top_k or 1
+    read_strip = _read_cells if coarse else _read_rows
+
+    def strips(
+        key: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        near: Tensor,
+        window: Tensor,
+        count: int,
+        reach: int,
+        positions: int,
+    ) -> tuple[Tensor, Tensor]:
+        rows = max(positions // key.shape[2] // 2 * 2, 2)
+        readouts: list[Tensor] = []
+        usage = torch.zeros_like(keys[:, 0])
+        for row in range(0, key.shape[1], rows):
+            top, strip = window[0] + row, key[:, row : row + rows]
+            readout, attention = read_strip(strip, keys, values, near, top, window[2], count, reach)
+            readouts.append(readout)
+            usage = usage + attention
+        return torch.cat(readouts, 2), usage
+
+    # Strips bound what affinities take. A traced loop would have as many turns as that of the sample.
+    limited = schedule.include_last and schedule.last_window is not None
+    limits = schedule.top_k or 1, schedule.last_window if limited else ANYWHERE, 1024 if coarse else 256
+    return torch.jit.script(strips)(key, keys, values, near, window // stride, *limits)
+
+
+def _read_rows(
+    key: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    near: Tensor,
+    top: Tensor,
+    left: Tensor,
+    count: int,
+    reach: int,
+) -> tuple[Tensor, Tensor]:
+    height, width = key.shape[1], key.shape[2]
+    affinity = _affinities(key.flatten(1).T, keys, near, top, left, height, width, reach)
     # A memory of fewer rows is filled with rows that nothing reads.
-    filled = torch.cat([*affinity, torch.full_like(affinity[0][:, :1], -math.inf).repeat(1, count)], 1)
-    chosen, index = filled.topk(count, sorted=False)
+    filling = torch.full_like(affinity[0][:, :1], -math.inf).repeat(1, count)
+    chosen, index = torch.cat([affinity[0], affinity[1], filling], 1).topk(count, sorted=False)
     readout, usage = _attend(chosen, torch.where(chosen > -math.inf, index, 0), keys, values)
     return readout.transpose(1, 2).reshape(values.shape[0], -1, height, width), usage
 
 
-def read_coarse(
-    schedule: Schedule, key: Tensor, keys: Tensor, values: Tensor, near: Tensor, origin: Tensor
+def _read_cells(
+    key: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    near: Tensor,
+    top: Tensor,
+    left: Tensor,
+    count: int,
+    reach: int,
+    number: int = COARSE_CELLS,
 ) -> tuple[Tensor, Tensor]:
-    """The same from coarse to fine: of cells of 2x2 positions, by their means, those that match best.
+    """From coarse to fine: of cells of 2x2 positions, by their means, those that match best, then their rows.
 
     The rows of the memory are in the order of such cells.
     """
@@ -97,12 +248,13 @@ def read_coarse(
     firsts = keys[::4]
     penalties = (firsts[:, -1] - firsts[:, :-1].square().sum(1)) / math.sqrt(channels)  # one for a frame
     means = _key_rows(keys[:, :-1].reshape(-1, 4, channels).mean(1), penalties)
-    reach = None if schedule.last_window is None else schedule.last_window // 2
-    pieces = _affinities(queries.mean(1), means, near[::4] // 2, origin // 2, (height, width), reach)
-    cells = torch.cat(pieces, 1).topk(COARSE_CELLS, sorted=False).indices
+    affinity = _affinities(
+        queries.mean(1), means, near[::4] // 2, top // 2, left // 2, height, width, reach // 2
+    )
+    cells = torch.cat(affinity, 1).topk(number, sorted=False)[1]
     candidates = (4 * cells[:, :, None] + torch.arange(4)).flatten(1)
     fine = _query_rows(queries) @ keys[candidates].transpose(1, 2)
-    chosen, within = fine.topk(schedule.top_k or 1, sorted=False)
+    chosen, within = fine.topk(count, sorted=False)
     index = candidates[:, None].repeat(1, 4, 1).gather(2, within)
     readout, usage = _attend(chosen.flatten(0, 1), index.flatten(0, 1), keys, values)
     readout = readout.reshape(values.shape[0], height, width, 2, 2, -1).permute(0, 5, 1, 3, 2, 4)
@@ -121,18 +273,23 @@ def _key_rows(keys: Tensor, penalties: Tensor) -> Tensor:
 
 
 def _affinities(
-    query: Tensor, keys: Tensor, near: Tensor, origin: Tensor, size: tuple[int, int], reach: int | None
-) -> list[Tensor]:
-    """Affinities (h*w, N) in pieces; those to the last rows that are too far away are out."""
+    query: Tensor,
+    keys: Tensor,
+    near: Tensor,
+    top: Tensor,
+    left: Tensor,
+    height: int,
+    width: int,
+    reach: int,
+) -> tuple[Tensor, Tensor]:
+    """Affinities (h*w, N), those to the last rows apart, of which those too far away are out."""
     queries = _query_rows(query)
-    if reach is None:
-        return [queries @ keys.T]
-    down = (origin[0] + torch.arange(size[0]))[:, None] - near[:, 0]
-    across = (origin[1] + torch.arange(size[1]))[:, None] - near[:, 1]
+    down = (top + torch.arange(height))[:, None] - near[:, 0]
+    across = (left + torch.arange(width))[:, None] - near[:, 1]
     far = ((down.abs() > reach)[:, None] | (across.abs() > reach)).flatten(0, 1)
     others = keys.shape[0] - near.shape[0]
     last = queries @ keys[others:].T
-    return [queries @ keys[:others].T, last.masked_fill(far, -math.inf)]
+    return queries @ keys[:others].T, last.masked_fill(far, -math.inf)
 
 
 def _attend(affinity: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,47 +299,77 @@ def _attend(affinity: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tu
     return readout, torch.zeros_like(keys[:, 0]).scatter_add(0, index.flatten(), weights.flatten())
 
 
-Rows = tuple[Tensor, Tensor, Tensor]
-"""Keys (n, C+1), places (n, 2) and values (K, n, V) of positions of a frame."""
+def merge(
+    jumps: bool, stride: int, logits: Tensor, around: Tensor, pieces: Tensor, size: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Probabilities (K, H', W') of objects by log-odds (K, H'/n, W'/n), and the index (H, W) of the highest.
 
-
-def all_rows(cell: int, key: Tensor, grid: Tensor, penalty: Tensor) -> Rows:
-    """Rows of a frame with a key (C, h, w) and values ``grid`` (K, h, w, V), in square cells of positions.
-
-    A row holds its key, and the squared length of it with the penalty, which is taken off its affinities.
+    Small pieces of an object are taken away, unless they are near its mask of the frame before. Pieces are
+    numbers of connected components (K, H'/n, W'/n), 0 where the object is not likely.
     """
-    height, width = key.shape[1:]
-    order = torch.arange(height * width).reshape(height // cell, cell, width // cell, cell)
-    order = order.transpose(1, 2).flatten()
-    return _rows_at(
-        torch.stack([order // width, order % width], 1), penalty.repeat(height * width), key, grid
-    )
-
-
-def thin_rows(stride: int, radius: int, key: Tensor, grid: Tensor, penalty: Tensor, masks: Tensor) -> Rows:
-    """Rows within a radius of masks (K, H, W), and one in four of the others, which count for two."""
-    height, width = key.shape[1:]
-    hit = F.max_pool2d(masks.amax(0)[None, None], stride) > 0.5
-    near = F.max_pool2d(hit.float(), 2 * radius + 1, 1, radius)[0, 0] > 0
-    dense = near | ~hit.any()
-    even = (torch.arange(height) % 2 == 0)[:, None] & (torch.arange(width) % 2 == 0)
-    places = (dense | even).nonzero()
-    penalties = penalty - torch.where(dense[places[:, 0], places[:, 1]], 0.0, math.log(2))
-    return _rows_at(places, penalties, key, grid)
-
-
-def _rows_at(places: Tensor, penalties: Tensor, key: Tensor, grid: Tensor) -> Rows:
-    rows, columns = places[:, 0], places[:, 1]
-    return _key_rows(key[:, rows, columns].T, penalties), places, grid[:, rows, columns]
-
-
-def merge(stride: int, logits: Tensor) -> Tensor:
-    """Probabilities (K+1, H, W) of background and objects of log-odds (K, H/n, W/n)."""
+    if not jumps:
+        logits = logits.masked_fill(_distant(pieces.long(), around), UNLIKELY)
     enlarged = F.interpolate(logits[None], scale_factor=float(stride), mode="bilinear")[0]
     shares = enlarged.sigmoid()
     every = torch.cat([(1 - shares).prod(0, keepdim=True), shares]).clamp(EPSILON, 1 - EPSILON)
     odds = every / (1 - every)  # as segue.models.geometry.aggregate, whose steps in place cannot be traced
-    return odds / odds.sum(0)
+    shares = odds / odds.sum(0)
+    left, _, top, _ = _padding(size)
+    return shares[1:], shares[:, top : top + size[0], left : left + size[1]].argmax(0)
+
+
+def _distant(pieces: Tensor, around: Tensor) -> Tensor:
+    """Positions (K, h, w) of small pieces far from the mask before, as in segue.models.memory.components."""
+    objects, count = shape_as_tensor(pieces)[0], pieces.amax() + 1
+    numbers = (pieces + torch.arange(objects)[:, None, None] * count).flatten()
+    counted = torch.stack([torch.ones_like(around), around]).flatten(1).float()
+    counts = torch.zeros(2, 1).repeat(1, objects * count).scatter_add(1, numbers.repeat(2, 1), counted)
+    area, touched = counts.double().reshape(2, objects, count).unbind()
+    likely = torch.arange(count) > 0
+    main = (area * (likely & (touched > 0))).sum(1, keepdim=True)
+    distant = likely & (touched == 0) & (area < LARGE * main)
+    return distant.flatten()[numbers].reshape(pieces.shape)
+
+
+def remember(
+    network: STCN | STCNLite,
+    image: Tensor,
+    window: Tensor,
+    joint: Tensor,
+    key: Tensor,
+    masks: Tensor,
+    key_before: Tensor,
+    grid_before: Tensor,
+    keep: Tensor,
+    given: Tensor,
+) -> tuple[Tensor, ...]:
+    """Key (h, w, C) and values (K, h, w, V) of a frame with masks (K, H', W'), and its rows of the memory.
+
+    Outside the window they are those of the frame before. Rows are keys (n, C+1), see :func:`_key_rows`,
+    places (n, 2) and values (K, n, V), in square cells of positions. Of a small frame that is kept they are
+    those near the masks, and one in four of the others, which count for two. Penalties are taken off the
+    affinities of rows unless the masks were given.
+    """
+    stride, plan = network.read_stride, network.schedule
+    seen = QueryFeatures(prepared(network, image, window), joint, (joint,))
+    values = network.encode_memory(seen, _cropped(masks, window))[1].permute(0, 2, 3, 1)
+    key = _pasted(key.permute(1, 2, 0)[None], window // stride, key_before[None])[0]
+    grid = _pasted(values, window // stride, grid_before)
+    height, width = (shape_as_tensor(masks)[1:] // stride).unbind()
+    cell = 2 if isinstance(network, STCNLite) else 1
+    order = torch.arange(height * width).reshape(height // cell, cell, width // cell, cell)
+    order = order.transpose(1, 2).flatten()
+    penalty = torch.where(given, 0.0, torch.where(keep, plan.penalty, plan.last_penalty))
+    penalties = penalty.repeat(height * width)
+    if (radius := plan.dense_radius) is not None:
+        hit = F.max_pool2d(masks[None], stride).amax(1, keepdim=True) > 0.5
+        near = F.max_pool2d(hit.float(), 2 * radius + 1, 1, radius)[0, 0] > 0
+        dense = (near | ~hit.any() | ~keep | (height * width > COARSE_ABOVE)).flatten()
+        even = (torch.arange(height) % 2 == 0)[:, None] & (torch.arange(width) % 2 == 0)
+        order = order[(dense | even.flatten())[order]]
+        penalties = penalty - torch.where(dense[order], 0.0, math.log(2))
+    places = torch.stack([order // width, order % width], 1)
+    return key, grid, _key_rows(key.flatten(0, 1)[order], penalties), places, grid.flatten(1, 2)[:, order]
 
 
 def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int, *maps: Tensor) -> Tensor:
@@ -195,11 +382,17 @@ def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int,
     return network.decode(current, context, background, size).sigmoid()
 
 
-def prepared(network: STCN | STCNLite, image: Tensor) -> Tensor:
-    """Normalise an image (H, W, 3), padded to multiples of 16, to (1, 3, H, W), float32."""
+def prepared(network: STCN | STCNLite, image: Tensor, window: Tensor) -> Tensor:
+    """A window of a frame (H, W, 3), uint8, that is padded, as the network sees it: (1, 3, h, w), float32."""
+    height, width = shape_as_tensor(image)[:2].unbind()
+    left, _, top, _ = _padding(shape_as_tensor(image)[:2])
+    place = window - torch.stack([top, top, left, left])
+    inside = torch.stack([place[:2].clamp(min=0).minimum(height), place[2:].clamp(min=0).minimum(width)])
+    around = (inside.flatten() - place).abs()[[2, 3, 0, 1]].unbind()
+    pixels = _cropped(image[None], inside.flatten())[0]
     if isinstance(network, STCNLite):
-        return image.permute(2, 0, 1)[None].float() / 127.5 - 1
-    return normalise(image)
+        return F.pad(pixels.permute(2, 0, 1)[None].float() / 127.5 - 1, list(around), "replicate")
+    return F.pad(normalise(pixels), list(around))
 
 
 def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
@@ -218,56 +411,64 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
 
 
 def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
-    stride = network.read_stride
-    height, width = SAMPLE
-    # What STCN is padded with, black after normalisation, is no image of whole numbers.
-    lite = isinstance(network, STCNLite)
-    image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8 if lite else torch.float32)
-    masks = torch.rand(2, height, width) / 2
-    fine = ("f4", "f2") if lite else ("f8", "f4")
-    readout = torch.zeros(2, network.value_channels, height // stride, width // stride)
+    stride, schedule, lite = network.read_stride, network.schedule, isinstance(network, STCNLite)
+    finer = {"f4": 4, "f2": 2} if lite else {"f8": 8, "f4": 4}
+    features = "key", "thin", "joint", *finer
+    scale = min(finer.values())  # of log-odds
+    image = torch.randint(0, 256, (*SAMPLE, 3), dtype=torch.uint8)
+    mask = torch.ones(SAMPLE, dtype=torch.int64)
+    mask[:, SAMPLE[1] // 2 :] = 2
+    # All that the graphs take and give, by name.
+    sample = {"image": image, "mask": mask}
     with torch.inference_mode():
-        key, thin, joint, *finer = encode(network, image)
-        logits = decode(network, readout, thin, *finer)
-    places = torch.cartesian_prod(torch.arange(height // stride), torch.arange(width // stride))
-    memory = {
-        "key": key,
-        "keys": torch.rand(2 * len(places), len(key) + 1),
-        "values": torch.rand(2, 2 * len(places), network.value_channels),
-        "near": places,
-        "origin": torch.tensor([1, 2]),
-    }
-    row_names = "keys", "places", "values"
-    grids = {
-        "key": key,
-        "grid": torch.rand(2, *key.shape[1:], network.value_channels),
-        "penalty": torch.tensor(1.0),
-    }
-    encoded = {"image": image}
-    decoded = {"readout": readout, "thin": thin} | dict(zip(fine, finer, strict=True))
-    remembered = {"image": image, "joint": joint, "masks": masks}
+        begun = "ids", "masks", "size", "key_before", "grid_before"
+        sample |= zip(begun, start(network, mask), strict=True)
+        sample["window"] = windows(None, sample["masks"])[-1]
+        sample |= zip(features, encode(network, image, sample["window"]), strict=True)
+        sample["readout"] = torch.zeros(2, network.value_channels, *sample["key"].shape[1:])
+        decoded = "readout", "window", "masks", "thin", *finer
+        found = decode(network, scale, *(sample[name] for name in decoded))[:3]
+        sample |= zip(("logits", "likely", "around"), found, strict=True)
+        sample["pieces"] = sample["likely"].int()
+        sample |= {"keep": torch.tensor(data=True), "given": torch.tensor(data=False)}
+        remembered = (
+            "image",
+            "window",
+            "joint",
+            "key",
+            "masks",
+            "key_before",
+            "grid_before",
+            "keep",
+            "given",
+        )
+        rows = remember(network, *(sample[name] for name in remembered))
+        sample |= zip(("keys", "near", "values"), rows[2:], strict=True)
+    merged = "logits", "around", "pieces", "size"
+    memory = "key", "keys", "values", "near", "window"
+
+    def graph(function: Callable[..., Any], inputs: Sequence[str], *outputs: str) -> _Graph:
+        return _Graph(network, function, {name: sample[name] for name in inputs}, *outputs)
+
     graphs = {
-        "encode": _Graph(network, partial(encode, network), encoded, "key", "thin", "joint", *fine),
-        "decode": _Graph(network, partial(decode, network), decoded, "logits"),
-        "remember": _Graph(network, partial(remember, network), remembered, "values"),
-        "read": _Graph(network, partial(read, network.schedule), memory, "readout", "usage"),
-        "rows": _Graph(network, partial(all_rows, 2 if lite else 1), grids, *row_names),
-        "merge": _Graph(
-            network, partial(merge, height // logits.shape[1]), {"logits": logits}, "probabilities"
+        "start": graph(partial(start, network), ["mask"], *begun),
+        "windows": graph(partial(windows, schedule.window), ["masks"], "windows"),
+        "encode": graph(partial(encode, network), ["image", "window"], *features),
+        "read": graph(partial(read, schedule, stride, False), memory, "readout", "usage"),
+        "decode": graph(partial(decode, network, scale), decoded, "logits", "likely", "around", "touches"),
+        "merge": graph(partial(merge, schedule.max_jump is None, scale), merged, "masks", "index"),
+        "remember": graph(
+            partial(remember, network), remembered, "whole_key", "grid", "keys", "places", "values"
         ),
     }
     if lite:
-        reading = partial(read_coarse, network.schedule)
-        graphs["read_coarse"] = _Graph(network, reading, memory, "readout", "usage")
-        thinning = partial(thin_rows, stride, network.schedule.dense_radius or 0)
-        graphs["thin"] = _Graph(network, thinning, grids | {"masks": masks}, *row_names)
+        graphs["read_coarse"] = graph(partial(read, schedule, stride, True), memory, "readout", "usage")
     about = {
         "network": "stcn-lite" if lite else "stcn",
-        "schedule": asdict(network.schedule),
-        "features": fine,
-        "coarse_above": COARSE_ABOVE if stride < 16 else None,
+        "schedule": asdict(schedule),
+        "features": list(finer),
+        "coarse_above": COARSE_ABOVE * stride**2 if lite else None,
         "stride": stride,
-        "padding": "edge" if lite else [255 * mean for mean in MEAN],
     }
     return _write(graphs, folder, about, (resources.files("segue") / "export" / "follow.py").read_bytes())
 
