@@ -45,6 +45,12 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def tracker(graphs: Path) -> follow.Tracker:
+    """A tracker that has seen no frame."""
+    return follow.Tracker(graphs)
+
+
 @pytest.mark.parametrize(("height", "width", "objects"), [(48, 64, 3), (50, 70, 1)])
 def test_the_tracker_gives_the_masks_of_a_session(
     graphs: Path, height: int, width: int, objects: int
@@ -53,7 +59,6 @@ def test_the_tracker_gives_the_masks_of_a_session(
     network, tracker = lively_lite(), follow.Tracker(graphs)
     # A session sees each of several objects in a window of its own; random weights give other masks by it.
     window = network.schedule.window if objects == 1 else None
-    tracker.plan["window"] = window
     session = TrackSession(network, replace(network.schedule, window=window), device="cpu")
     for t, image in enumerate(frames):
         first = masks[0] if t == 0 else None
@@ -86,7 +91,9 @@ def test_the_tracker_looks_into_a_window_as_a_session_does(tmp_path: Path) -> No
     sizes, run = [], tracker._run
 
     def watched(graph: str, **inputs: Any) -> Any:
-        sizes.append(inputs["image"].shape[:2] if graph == "encode" else (192, 256))
+        if graph == "encode":
+            top, bottom, left, right = inputs["window"]
+            sizes.append((bottom - top, right - left))
         return run(graph, **inputs)
 
     tracker._run = watched  # type: ignore[method-assign]
@@ -100,7 +107,32 @@ def test_the_tracker_looks_into_a_window_as_a_session_does(tmp_path: Path) -> No
         assert (shown != expected).mean() <= 1e-3, f"frame {t}"
         assert (shown != mask).mean() < 0.02, f"frame {t}"
     assert min(sizes) < (192, 192), "between kept frames it encodes a window alone"
-    assert len(tracker.memory[0].keys) < 24 * 32, "positions far from the object are thinned out"
+    assert len(tracker.memory[0]["keys"]) < 24 * 32, "positions far from the object are thinned out"
+
+
+def test_a_later_mask_begins_anew_with_its_own_objects_and_size(graphs: Path) -> None:
+    frames, masks = clip(5, 3, 48, 64, 2)
+    large, others = clip(6, 3, 70, 90, 3)
+    both, fresh = follow.Tracker(graphs), follow.Tracker(graphs)
+    for frame, mask in zip(frames, (masks[0], None, None), strict=True):
+        both.step(frame, mask)
+    given = np.where(others[0] > 0, 7 * others[0].astype(np.int32), -1)
+    for frame, mask in zip(large, (given, None, None), strict=True):
+        shown, expected = both.step(frame, mask), fresh.step(frame, mask)
+        assert (shown == expected).all()
+        assert set(np.unique(shown)) <= {0, 7, 14, 21}
+    assert shown.shape == (70, 90)
+
+
+def test_the_graphs_take_any_size_and_number_of_objects(graphs: Path) -> None:
+    tracker = follow.Tracker(graphs)
+    for height, width, objects in ((41, 150, 1), (97, 40, 5)):
+        frames, masks = clip(5, 7, height, width, objects)
+        session = TrackSession(lively_lite(), replace(lively_lite().schedule, window=None), device="cpu")
+        for t, image in enumerate(frames):
+            first = None if t else masks[0]
+            expected = session.step(Frame(t, t / 10, image), first).mask
+            assert (tracker.step(image, first) != expected).mean() <= 1e-3, f"frame {t}"
 
 
 def test_the_tracker_wants_frames_of_one_size(graphs: Path) -> None:
@@ -259,9 +291,9 @@ def test_an_interrupted_export_leaves_nothing_of_its_own(
         (np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), int), "the mask is empty"),
     ],
 )
-def test_the_tracker_says_what_it_takes(graphs: Path, frame: Any, mask: Any, message: str) -> None:
+def test_the_tracker_says_what_it_takes(tracker: follow.Tracker, frame: Any, mask: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        follow.Tracker(graphs).step(frame, mask)
+        tracker.step(frame, mask)
 
 
 def test_other_networks_are_refused(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ import numpy as np
 import onnxruntime
 
 Array = np.ndarray[Any, Any]
+Arrays = dict[str, Array]
+CPU = ("CPUExecutionProvider",)
 MAX_OBJECTS = 1000
 
 
@@ -30,15 +32,11 @@ class Tracker:
     least makes room, but never the first. stcn-lite sees a window around the objects between two kept frames.
     """
 
-    def __init__(
-        self, folder: str | Path, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 0
-    ) -> None:
+    def __init__(self, folder: str | Path, providers: Sequence[str] = CPU, threads: int = 0) -> None:
         self.about = json.loads((Path(folder) / "graphs.json").read_text("utf-8"))
         self.plan, self.seen = self.about["schedule"], 0
-        self.state = dict[str, Array]()  # what graphs take of the frames before, by name
-        self.memory = list[
-            dict[str, Any]
-        ]()  # frames: their rows, whether they are kept, since when, their usage
+        self.state = Arrays()  # what graphs take of the frames before, by name
+        self.memory = list[dict[str, Any]]()  # frames: rows, whether they are kept, since when, how much read
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Threads that wait for work would take the cores that NumPy needs between two graphs.
@@ -51,30 +49,22 @@ class Tracker:
     def step(self, frame: Array, mask: Array | None = None) -> Array:
         """Follow the objects to the next frame."""
         frame, mask = np.asarray(frame), None if mask is None else np.asarray(mask)
-        check(frame, mask, tuple(self.state["size"]) if self.memory else None)
+        check(frame, mask, self.state["index"].shape if self.memory else None)
         if mask is not None:
-            self.seen, self.memory, self.state = 0, [], {"mask": mask.astype(np.int64).clip(0)}
-            self.state |= self._run("start")
+            self.seen, self.memory = 0, []
+            self.state = self._run("start", mask=mask.astype(np.int64))
         keep = self.seen % self.plan["mem_every"] == 0
         windows = self._run("windows")["windows"]  # where to look; the last one is the whole frame
-        window, features = windows[-1], {}
-        if keep:
-            features = self._run("encode", image=frame, window=window)
-        if mask is None:
-            looked, cut = self._predict(frame, windows, features)
-            window, features = (window, features) if keep else (looked, cut)
+        whole = self._run("encode", image=frame, window=windows[-1]) if keep else Arrays()
+        window, features = (windows[-1], whole) if mask is not None else self._predict(frame, windows, whole)
         if keep or self.plan["include_last"]:
             self._remember(frame, window, features, keep)
         self.seen += 1
-        return self.state["mask"]
+        return np.asarray(self.state["ids"][self.state["index"]])
 
-    def _predict(
-        self, frame: Array, windows: Array, whole: dict[str, Array]
-    ) -> tuple[Array, dict[str, Array]]:
-        """Predict the masks in the first window that no object leaves; gives it, and its features."""
-        memory = {
-            name: np.concatenate([item[name] for item in self.memory], -2) for name in ("keys", "values")
-        }
+    def _predict(self, frame: Array, windows: Array, whole: Arrays) -> tuple[Array, Arrays]:
+        """Find the masks in the first window that no object leaves; gives what is to be remembered."""
+        memory = {key: np.concatenate([item[key] for item in self.memory], -2) for key in ("keys", "values")}
         memory["near"] = self.memory[-1]["places"][: None if len(self.memory) > 1 else 0]
         coarse = self.state["masks"][0].size > (self.about["coarse_above"] or np.inf)
         for window in windows:
@@ -88,14 +78,12 @@ class Tracker:
         for item, usage in zip(self.memory, np.split(read["usage"], ends), strict=True):
             item["usage"] += float(usage.sum())
         pieces = np.stack([cv2.connectedComponents(plane)[1] for plane in found["likely"]])
-        merged = self._run("merge", pieces=pieces, **found)
-        self.state |= {"masks": merged["masks"], "mask": self.state["ids"][merged["index"]]}
-        return window, features
+        self.state |= self._run("merge", pieces=pieces, **found)
+        return (windows[-1], whole) if whole else (window, features)
 
-    def _remember(self, frame: Array, window: Array, features: dict[str, Array], keep: bool) -> None:
+    def _remember(self, frame: Array, window: Array, features: Arrays, keep: bool) -> None:
         """Put a frame into the memory; the previous one goes, unless it is kept."""
-        given = self.seen == 0
-        rows = self._run("remember", image=frame, window=window, keep=keep, given=given, **features)
+        rows = self._run("remember", image=frame, window=window, keep=keep, given=self.seen == 0, **features)
         self.state |= {"key_before": rows.pop("whole_key"), "grid_before": rows.pop("grid")}
         self.memory = [item for item in self.memory if item["kept"]]
         if keep and len(self.memory) >= self.plan["memory_frames"]:
@@ -103,7 +91,7 @@ class Tracker:
             del self.memory[1 + int(np.argmin(rates))]
         self.memory.append({**rows, "kept": keep, "since": self.seen, "usage": 0.0})
 
-    def _run(self, graph: str, **inputs: Any) -> dict[str, Array]:
+    def _run(self, graph: str, **inputs: Any) -> Arrays:
         about, inputs = self.about["graphs"][graph], self.state | inputs
         given = {name: np.asarray(inputs[name], order="C") for name in about["inputs"]}
         return dict(zip(about["outputs"], self.graphs[graph].run(None, given), strict=True))
@@ -125,8 +113,7 @@ def check(frame: Array, mask: Array | None, shape: tuple[int, ...] | None) -> No
         if frame.shape[:2] != shape:
             raise ValueError(f"the frame is {frame.shape[:2]}, those before are {shape}")
     elif mask.dtype.kind not in "bui" or mask.shape != frame.shape[:2]:
-        wanted = f"{frame.shape[:2]} of whole numbers"
-        raise ValueError(f"the mask of this frame is {wanted}, not {mask.dtype} of {mask.shape}")
+        raise ValueError(f"a mask is {frame.shape[:2]} of whole numbers, not {mask.dtype} of {mask.shape}")
     elif not (mask > 0).any():
         raise ValueError("the mask is empty; it needs an object")
     elif (objects := len(np.unique(mask[mask > 0]))) > MAX_OBJECTS:

@@ -60,19 +60,27 @@ def encode(network: STCN | STCNLite, image: Tensor, window: Tensor) -> tuple[Ten
 
 
 def start(network: STCN | STCNLite, mask: Tensor) -> tuple[Tensor, ...]:
-    """Ids (K+1,) of a mask (H, W), 0 first, masks (K, H', W') of the padded frame, and the frame's size (2,).
+    """Ids (K+1,) of a mask (H, W), their index (H, W), masks (K, H', W') of the padded frame, and its size.
 
     The key (h, w, C) and the values (K, h, w, V) of the frame before, which does not exist, are 0.
     """
-    size = shape_as_tensor(mask)
-    ids = torch.cat([mask.new_zeros(1), mask.flatten()]).unique()
-    masks = (F.pad(mask, _padding(size)) == ids[1:, None, None]).float()
+    size = _shape(mask)
+    ids, index = torch.cat([mask.new_zeros(1), mask.flatten().clamp(min=0)]).unique(return_inverse=True)
+    index = index[1:].reshape(mask.shape)
+    objects = torch.arange(1, _shape(ids)[0])
+    masks = (F.pad(index, _padding(size)) == objects[:, None, None]).float()
     height, width = ((size + -size % ALIGNED) // network.read_stride).unbind()
     key = torch.zeros(height, width, network.key_channels)
-    return ids, masks, size, key, torch.zeros(len(masks), height, width, network.value_channels)
+    values = torch.zeros(_shape(masks)[0], height, width, network.value_channels)
+    return ids, index, masks, size, key, values
 
 
-def _padding(size: Tensor) -> list[Tensor]:
+def _shape(planes: Tensor) -> Any:
+    """The shape as a tensor, which stays one in a graph; PyTorch takes its parts where it wants numbers."""
+    return shape_as_tensor(planes)
+
+
+def _padding(size: Tensor) -> list[Any]:
     """Pixels to the left, right, top and bottom that bring a size (2,) to multiples of 16."""
     missing = (-size % ALIGNED).flip(0)
     return list(torch.stack([missing // 2, missing - missing // 2], 1).flatten().unbind())
@@ -84,7 +92,7 @@ def windows(margin: float | None, masks: Tensor) -> Tensor:
     A part is top, bottom, left and right in the padded frame. The last one is the whole frame, and so are
     those that would save little.
     """
-    size = shape_as_tensor(masks)[1:]
+    size = _shape(masks)[1:]
     whole = torch.stack([torch.zeros_like(size), size], 1).flatten()
     if margin is None:
         return whole[None]
@@ -103,7 +111,7 @@ def windows(margin: float | None, masks: Tensor) -> Tensor:
 
 def _side(inside: Tensor, margin: Tensor) -> Tensor:
     """Where a window begins and ends (2,) on an axis, around the places (n,), bool, where objects are."""
-    length = shape_as_tensor(inside)[0]
+    length = _shape(inside)[0]
     places = torch.arange(length)
     first = torch.where(inside, places, length).amin() - margin
     last = torch.where(inside, places, -1).amax() + 1 + margin
@@ -143,7 +151,7 @@ def decode(
     """
     query = QueryFeatures(thin, thin, (thin, thin, *finer))  # of which decoders see features alone
     logits = network.decode(query, readout)
-    size, band = shape_as_tensor(masks)[1:], BAND // stride
+    size, band = _shape(masks)[1:], BAND // stride
     down, across = logits.amax((0, 2)), logits.amax((0, 1))
     sides = torch.stack([down[:band], down[-band:], across[:band], across[-band:]]).amax(1) > LIKELY
     inner = torch.stack([window[0] > 0, window[1] < size[0], window[2] > 0, window[3] < size[1]])
@@ -154,16 +162,13 @@ def decode(
     return whole, (whole > LIKELY).byte(), around, (sides & inner).any()
 
 
-def _dilated(masks: Tensor, radius: Tensor) -> Tensor:
+def _dilated(masks: Tensor, radius: Any) -> Tensor:
     """Positions (K, h, w), bool, at most a radius down and across from those of masks (K, h, w), bool."""
-    for axis in (1, 2):
-        length = shape_as_tensor(masks)[axis]
-        places = torch.arange(length)
-        sums = masks.float().cumsum(axis)
-        sums = torch.cat([torch.zeros_like(sums.narrow(axis, 0, 1)), sums], axis)
-        after = sums.index_select(axis, torch.minimum(places + radius + 1, length))
-        masks = after > sums.index_select(axis, (places - radius).clamp(min=0))
-    return masks
+    before, after = radius + 1, -2 * radius - 1
+    down = F.pad(masks.float(), [0, 0, before, radius]).cumsum(1)
+    masks = down[:, 2 * radius + 1 :] > down[:, :after]
+    across = F.pad(masks.float(), [before, radius, 0, 0]).cumsum(2)
+    return across[:, :, 2 * radius + 1 :] > across[:, :, :after]
 
 
 def read(
@@ -182,9 +187,17 @@ def read(
     places ``near`` (n, 2), are read from within ``last_window`` alone; the key is that of a window.
     """
     read_strip = _read_cells if coarse else _read_rows
+    window = window // stride
+    rows, limited = keys, schedule.include_last and schedule.last_window is not None
+    reach = (schedule.last_window if limited else None) or ANYWHERE
+    if coarse:
+        rows, near, window, reach = _cells(keys), near[::4] // 2, window // 2, reach // 2
+    others = _shape(rows)[0] - _shape(near)[0]
 
     def strips(
         key: Tensor,
+        others: Tensor,
+        last: Tensor,
         keys: Tensor,
         values: Tensor,
         near: Tensor,
@@ -193,34 +206,37 @@ def read(
         reach: int,
         positions: int,
     ) -> tuple[Tensor, Tensor]:
-        rows = max(positions // key.shape[2] // 2 * 2, 2)
+        step = max(positions // key.shape[2] // 2 * 2, 2)
         readouts: list[Tensor] = []
         usage = torch.zeros_like(keys[:, 0])
-        for row in range(0, key.shape[1], rows):
-            top, strip = window[0] + row, key[:, row : row + rows]
-            readout, attention = read_strip(strip, keys, values, near, top, window[2], count, reach)
+        far = near - window[::2]
+        for row in range(0, key.shape[1], step):
+            strip = key[:, row : row + step]
+            readout, attention = read_strip(strip, row, others, last, keys, values, far, count, reach)
             readouts.append(readout)
             usage = usage + attention
         return torch.cat(readouts, 2), usage
 
     # Strips bound what affinities take. A traced loop would have as many turns as that of the sample.
-    limited = schedule.include_last and schedule.last_window is not None
-    limits = schedule.top_k or 1, schedule.last_window if limited else ANYWHERE, 1024 if coarse else 256
-    return torch.jit.script(strips)(key, keys, values, near, window // stride, *limits)
+    limits = schedule.top_k or 1, reach, 1024 if coarse else 256
+    return torch.jit.script(strips)(
+        key, rows[:others].T, rows[others:].T, keys, values, near, window, *limits
+    )
 
 
 def _read_rows(
     key: Tensor,
+    top: int,
+    others: Tensor,
+    last: Tensor,
     keys: Tensor,
     values: Tensor,
     near: Tensor,
-    top: Tensor,
-    left: Tensor,
     count: int,
     reach: int,
 ) -> tuple[Tensor, Tensor]:
     height, width = key.shape[1], key.shape[2]
-    affinity = _affinities(key.flatten(1).T, keys, near, top, left, height, width, reach)
+    affinity = _affinities(key.flatten(1).T, others, last, near, top, height, width, reach)
     # A memory of fewer rows is filled with rows that nothing reads.
     filling = torch.full_like(affinity[0][:, :1], -math.inf).repeat(1, count)
     chosen, index = torch.cat([affinity[0], affinity[1], filling], 1).topk(count, sorted=False)
@@ -230,11 +246,12 @@ def _read_rows(
 
 def _read_cells(
     key: Tensor,
+    top: int,
+    others: Tensor,
+    last: Tensor,
     keys: Tensor,
     values: Tensor,
     near: Tensor,
-    top: Tensor,
-    left: Tensor,
     count: int,
     reach: int,
     number: int = COARSE_CELLS,
@@ -245,12 +262,7 @@ def _read_cells(
     """
     channels, height, width = key.shape[0], key.shape[1] // 2, key.shape[2] // 2
     queries = key.reshape(channels, height, 2, width, 2).permute(1, 3, 2, 4, 0).reshape(-1, 4, channels)
-    firsts = keys[::4]
-    penalties = (firsts[:, -1] - firsts[:, :-1].square().sum(1)) / math.sqrt(channels)  # one for a frame
-    means = _key_rows(keys[:, :-1].reshape(-1, 4, channels).mean(1), penalties)
-    affinity = _affinities(
-        queries.mean(1), means, near[::4] // 2, top // 2, left // 2, height, width, reach // 2
-    )
+    affinity = _affinities(queries.mean(1), others, last, near, top // 2, height, width, reach)
     cells = torch.cat(affinity, 1).topk(number, sorted=False)[1]
     candidates = (4 * cells[:, :, None] + torch.arange(4)).flatten(1)
     fine = _query_rows(queries) @ keys[candidates].transpose(1, 2)
@@ -259,6 +271,14 @@ def _read_cells(
     readout, usage = _attend(chosen.flatten(0, 1), index.flatten(0, 1), keys, values)
     readout = readout.reshape(values.shape[0], height, width, 2, 2, -1).permute(0, 5, 1, 3, 2, 4)
     return readout.reshape(values.shape[0], -1, 2 * height, 2 * width), usage
+
+
+def _cells(keys: Tensor) -> Tensor:
+    """Rows (N/4, C+1) of cells of four rows (N, C+1): their means, and the penalty of the first."""
+    firsts = keys[::4]
+    # One for a frame.
+    penalties = (firsts[:, -1] - firsts[:, :-1].square().sum(1)) / math.sqrt(keys.shape[1] - 1)
+    return _key_rows(keys[:, :-1].reshape(-1, 4, keys.shape[1] - 1).mean(1), penalties)
 
 
 def _query_rows(query: Tensor) -> Tensor:
@@ -274,22 +294,20 @@ def _key_rows(keys: Tensor, penalties: Tensor) -> Tensor:
 
 def _affinities(
     query: Tensor,
-    keys: Tensor,
+    others: Tensor,
+    last: Tensor,
     near: Tensor,
-    top: Tensor,
-    left: Tensor,
+    top: int,
     height: int,
     width: int,
     reach: int,
 ) -> tuple[Tensor, Tensor]:
-    """Affinities (h*w, N), those to the last rows apart, of which those too far away are out."""
+    """Affinities (h*w, N) to other rows, and to the last ones, of which those too far away are out."""
     queries = _query_rows(query)
     down = (top + torch.arange(height))[:, None] - near[:, 0]
-    across = (left + torch.arange(width))[:, None] - near[:, 1]
+    across = torch.arange(width)[:, None] - near[:, 1]
     far = ((down.abs() > reach)[:, None] | (across.abs() > reach)).flatten(0, 1)
-    others = keys.shape[0] - near.shape[0]
-    last = queries @ keys[others:].T
-    return queries @ keys[:others].T, last.masked_fill(far, -math.inf)
+    return queries @ others, (queries @ last).masked_fill(far, -math.inf)
 
 
 def _attend(affinity: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -320,14 +338,15 @@ def merge(
 
 def _distant(pieces: Tensor, around: Tensor) -> Tensor:
     """Positions (K, h, w) of small pieces far from the mask before, as in segue.models.memory.components."""
-    objects, count = shape_as_tensor(pieces)[0], pieces.amax() + 1
+    objects = _shape(pieces)[0]
+    count: Any = pieces.amax() + 1
     numbers = (pieces + torch.arange(objects)[:, None, None] * count).flatten()
     counted = torch.stack([torch.ones_like(around), around]).flatten(1).float()
     counts = torch.zeros(2, 1).repeat(1, objects * count).scatter_add(1, numbers.repeat(2, 1), counted)
     area, touched = counts.double().reshape(2, objects, count).unbind()
     likely = torch.arange(count) > 0
     main = (area * (likely & (touched > 0))).sum(1, keepdim=True)
-    distant = likely & (touched == 0) & (area < LARGE * main)
+    distant: Tensor = likely & (touched == 0) & (area < LARGE * main)
     return distant.flatten()[numbers].reshape(pieces.shape)
 
 
@@ -355,7 +374,7 @@ def remember(
     values = network.encode_memory(seen, _cropped(masks, window))[1].permute(0, 2, 3, 1)
     key = _pasted(key.permute(1, 2, 0)[None], window // stride, key_before[None])[0]
     grid = _pasted(values, window // stride, grid_before)
-    height, width = (shape_as_tensor(masks)[1:] // stride).unbind()
+    height, width = (_shape(masks)[1:] // stride).unbind()
     cell = 2 if isinstance(network, STCNLite) else 1
     order = torch.arange(height * width).reshape(height // cell, cell, width // cell, cell)
     order = order.transpose(1, 2).flatten()
@@ -384,15 +403,15 @@ def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int,
 
 def prepared(network: STCN | STCNLite, image: Tensor, window: Tensor) -> Tensor:
     """A window of a frame (H, W, 3), uint8, that is padded, as the network sees it: (1, 3, h, w), float32."""
-    height, width = shape_as_tensor(image)[:2].unbind()
-    left, _, top, _ = _padding(shape_as_tensor(image)[:2])
+    height, width = _shape(image)[:2].unbind()
+    left, _, top, _ = _padding(_shape(image)[:2])
     place = window - torch.stack([top, top, left, left])
     inside = torch.stack([place[:2].clamp(min=0).minimum(height), place[2:].clamp(min=0).minimum(width)])
-    around = (inside.flatten() - place).abs()[[2, 3, 0, 1]].unbind()
+    around: list[Any] = list((inside.flatten() - place).abs()[[2, 3, 0, 1]].unbind())
     pixels = _cropped(image[None], inside.flatten())[0]
     if isinstance(network, STCNLite):
-        return F.pad(pixels.permute(2, 0, 1)[None].float() / 127.5 - 1, list(around), "replicate")
-    return F.pad(normalise(pixels), list(around))
+        return F.pad(pixels.permute(2, 0, 1)[None].float() / 127.5 - 1, around, "replicate")
+    return F.pad(normalise(pixels), around)
 
 
 def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
@@ -421,7 +440,7 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
     # All that the graphs take and give, by name.
     sample = {"image": image, "mask": mask}
     with torch.inference_mode():
-        begun = "ids", "masks", "size", "key_before", "grid_before"
+        begun = "ids", "index", "masks", "size", "key_before", "grid_before"
         sample |= zip(begun, start(network, mask), strict=True)
         sample["window"] = windows(None, sample["masks"])[-1]
         sample |= zip(features, encode(network, image, sample["window"]), strict=True)
