@@ -171,6 +171,16 @@ def test_graphs_json_names_inputs_and_the_schedule(graphs: Path) -> None:
         assert [item.name for item in session.get_outputs()] == graph["outputs"]
 
 
+def test_the_page_has_each_graph_with_its_inputs_and_outputs(graphs: Path) -> None:
+    listing = json.loads((graphs / "graphs.json").read_text("utf-8"))
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
+    lines = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    assert set(listing["graphs"]) <= set(lines)
+    known = set(page.split("`"))
+    for name, graph in listing["graphs"].items():
+        assert {*graph["inputs"], *graph["outputs"]} <= known, name
+
+
 FOREGROUND: dict[str, Callable[[], nn.Module]] = {
     "mustan-lite": MustanLite,
     "mustan2": partial(MUSTAN2, width=0.25),

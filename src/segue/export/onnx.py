@@ -1,9 +1,9 @@
 """``segue export``: networks as ONNX graphs with their memory as plain inputs and outputs.
 
-STCN and stcn-lite become encode, read, decode, merge and remember, stcn-lite read_coarse as well, which reads
-large images; :mod:`segue.export.follow`, which is written beside them, decides which frames are kept. A
-network that finds foreground becomes decode and encode, one for each role of a frame. Sizes of images, frames
-of the memory and objects may differ from call to call.
+STCN and stcn-lite become start, windows, encode, read, decode, merge and remember, stcn-lite read_coarse as
+well, which reads large images; :mod:`segue.export.follow`, which is written beside them, decides which frames
+are kept. A network that finds foreground becomes decode and encode, one for each role of a frame. Sizes of
+images, frames of the memory and objects may differ from call to call.
 """
 
 from __future__ import annotations
