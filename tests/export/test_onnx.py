@@ -256,6 +256,11 @@ def test_the_command_writes_into_an_empty_folder_only(tmp_path: Path) -> None:
     assert "not empty" in str(result.exception)
 
 
+def write_again(graphs: Path, graph: nn.Module, inputs: Any, path: str, **options: Any) -> None:
+    """Write the graph that was traced before, which takes a second less for all of them."""
+    Path(path).write_bytes((graphs / f"{Path(path).name.split('.')[1]}.onnx").read_bytes())
+
+
 @pytest.mark.parametrize("existing", [False, True])
 def test_an_interrupted_export_leaves_nothing_of_its_own(
     existing: bool, graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -280,7 +285,7 @@ def test_an_interrupted_export_leaves_nothing_of_its_own(
     assert traced
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     if not existing:
-        monkeypatch.setattr(torch.onnx, "export", trace)
+        monkeypatch.setattr(torch.onnx, "export", partial(write_again, graphs))
         assert CliRunner().invoke(app, words).exit_code == 0
         assert {path.name for path in folder.iterdir()} == {path.name for path in graphs.iterdir()}
 
