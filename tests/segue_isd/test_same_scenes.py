@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,33 +17,10 @@ from segue_isd.presets import COMMON, HARD
 from segue_isd.scene import build_scene, scene_seed
 from segue_isd.templates import TEMPLATES
 from segue_isd.textures import Textures
+from tests.fingerprint import fingerprint
 
 NUMBERS = Path(__file__).with_name("same_scenes.json")
 CROWDED = replace(HARD, cast=CastOptions(people=(3, 5), bags=1.0, extras=1.0, camouflage=0.5))
-
-
-def numbers(value: Any) -> Iterator[float]:
-    """All numbers of a value, in their order; of a text those of its letters."""
-    if is_dataclass(value):
-        for item in fields(value):
-            if not item.name.startswith("_"):
-                yield from numbers(getattr(value, item.name))
-    elif isinstance(value, str):
-        yield from value.encode()
-    elif isinstance(value, Mapping):
-        yield from numbers([*value.items()])
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from numbers(item)
-    elif value is not None:
-        yield from np.asarray(value, np.float64).ravel()
-
-
-def fingerprint(value: Any) -> list[float]:
-    """How many numbers there are, and two sums in which each counts differently."""
-    found = np.fromiter(numbers(value), np.float64)
-    at = np.arange(len(found))
-    return [len(found), *(float(found @ np.cos(step * at)) for step in (0.7, 2.9))]
 
 
 def scene_of(template: str) -> list[float]:
