@@ -54,7 +54,7 @@ def composites(tmp_path_factory: pytest.TempPathFactory) -> ForegroundSequence:
 
 
 def require_same_end(recipe: Any, folder: Path) -> None:
-    """Train two steps at once, and one after another; whatever drew random numbers between must not matter."""
+    """Train two steps at once, and one after another; random numbers drawn between must not matter."""
     settings = loop.RunSettings(folder / "whole", 2, seed=1, accelerator="cpu", report=lambda _: None)
     whole = read_checkpoint(loop.train(recipe, settings)).tensors
     parts = replace(settings, out=folder / "parts")

@@ -10,7 +10,7 @@ from segue.arrays import BoolArray, Float32Array
 from segue.errors import DatasetError
 from segue_train.instance_augment import InstanceClip
 from segue_train.instance_losses import tight_boxes
-from segue_train.ytvis_clips import ClipBatches
+from segue_train.ytvis_clips import ClipBatches, valid_places
 from tests.segue_train.instance_sets import BRIGHT, DARK, drawn_image
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
@@ -64,3 +64,10 @@ def test_another_clip_is_taken_where_one_shows_nothing() -> None:
         _ = ClipBatches(1, 0, [Places(2, empty=(0, 1))], batch=1)[0]
     with pytest.raises(DatasetError, match="no clip"):
         ClipBatches(1, 0, [], batch=1)
+
+
+def test_what_is_padded_is_no_valid_place() -> None:
+    inside = valid_places(torch.tensor([[2, 3], [4, 1]]), 4, 5)
+    expected = torch.zeros(2, 4, 5, dtype=torch.bool)
+    expected[0, :2, :3] = expected[1, :4, :1] = True
+    assert torch.equal(inside, expected)

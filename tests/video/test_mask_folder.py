@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from segue.errors import SinkError
 from segue.masks import read_index_mask
 from segue.types import Segmentation
 from segue.video import PngSink, read_marker, replay
-from segue.video.mask_folder import LARGEST_RECORD, MARKER, RECORDS
+from segue.video.mask_folder import LARGEST_RECORD, MARKER, RECORDS, Record
 from tests.video.making import fill_disk_at, needs_full_disk, result
 
 
@@ -64,6 +66,29 @@ def test_a_record_torn_by_a_crash_is_dropped(tmp_path: Path) -> None:
     with PngSink(tmp_path, resume=True) as sink:
         write(sink, range(3, 5))
     assert [back.index for back in replay(tmp_path)] == [0, 1, 2, 3, 4]
+
+
+OBJECT = {"id": 3, "label": "dog", "score": 0.5}
+RECORD = {"file": "00001.png", "index": 1, "time": 0.5, "objects": [OBJECT]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"file": name} for name in ("../00001.png", "00001.txt", "a/b.png", "a\0.png", 1)),
+        *({"index": index} for index in (-1, 2**63, 1.0, True, "1")),
+        *({"time": time} for time in ("0", None, True)),
+        *({"objects": [OBJECT | {"id": id}]} for id in (-1, 65536, 1.0, True)),
+        *({"objects": [OBJECT | {"score": score}]} for score in ("1", None, False)),
+        {"objects": [OBJECT | {"label": 7}]},
+    ],
+    ids=str,
+)
+def test_a_line_of_the_record_that_is_none_is_refused(change: dict[str, Any]) -> None:
+    line = json.dumps(RECORD) + "\n"
+    assert Record.read(line).line() == line
+    with pytest.raises(ValueError, match=r"file|frame|number|label"):
+        Record.read(json.dumps(RECORD | change))
 
 
 def test_overwriting_removes_the_old_masks_and_nothing_else(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,7 @@ class Behaviour:
     pages: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)  # in seconds, of each request
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -48,6 +51,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         behaviour, wanted = self.behaviour, self.headers.get("Range")
         behaviour.asked.append((self.path, wanted))
+        behaviour.times.append(time.monotonic())
         if behaviour.redirect and self.path == "/moved":
             self.send_response(302)
             self.send_header("Location", behaviour.redirect)
@@ -162,8 +166,12 @@ def test_without_any_checksum_nothing_is_downloaded(server: tuple[str, Behaviour
 
 def test_a_server_that_is_busy_is_asked_again(server: tuple[str, Behaviour], tmp_path: Path) -> None:
     address, behaviour = server
-    behaviour.failures = 2
-    assert fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path, pause=0).exists()
+    behaviour.failures = 3
+    assert fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path, pause=0.01).exists()
+    assert all(
+        later - earlier >= pause
+        for (earlier, later), pause in zip(pairwise(behaviour.times), (0.01, 0.02, 0.04), strict=True)
+    )
     behaviour.failures = 99
     with pytest.raises(DownloadError, match="503 Server Error: Service Unavailable"):
         fetch(Remote(f"{address}/m", "m", DIGEST), tmp_path, pause=0)
