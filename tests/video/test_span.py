@@ -60,7 +60,7 @@ def test_frames_of_a_span_are_those_of_range(total: int, start: int, end: int | 
     if expected:
         assert [frame.index for frame in source] == expected
     else:
-        with pytest.raises(SourceError, match="no frame to read"):
+        with pytest.raises(SourceError):
             list(source)
 
 

@@ -270,5 +270,5 @@ def test_brushes_of_label_studio_are_read_and_ours_are_read_by_it() -> None:
 
 
 def test_brushes_of_other_images_are_refused() -> None:
-    with pytest.raises(DatasetError, match="5x4"):
+    with pytest.raises(DatasetError):
         decode_brush(brush_rle(np.zeros((3, 3))), (4, 5))

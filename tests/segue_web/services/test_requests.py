@@ -45,7 +45,7 @@ def test_an_invalid_address_is_refused(address: str, tmp_path: Path) -> None:
 
 def test_entities_are_refused() -> None:
     bomb = '<!DOCTYPE v [<!ENTITY a "x"><!ENTITY b "&a;&a;">]><View>&b;</View>'
-    with pytest.raises(RequestError, match="label_config"):
+    with pytest.raises(RequestError):
         Tags.of(bomb)
 
 
@@ -54,7 +54,7 @@ def test_a_download_ends_in_time() -> None:
     start = time.monotonic()
     with Dripping() as address:
         opened = Media(address=address, download_seconds=0.3).opened("/slow.png")
-        with pytest.raises(RequestError, match=r"slow\.png"):
+        with pytest.raises(RequestError):
             opened.__enter__()
     assert time.monotonic() - start < 5
 
