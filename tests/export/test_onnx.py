@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -39,10 +39,14 @@ from segue.export.onnx import export_onnx  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Graphs that read images of more than 800 positions from coarse to fine, as sessions do meanwhile."""
     folder = tmp_path_factory.mktemp("graphs")
-    export_onnx(lively_lite(), folder)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        for place in ("models.memory.tracker", "export.onnx"):
+            patch.setattr(f"segue.{place}.COARSE_ABOVE", 800)
+        export_onnx(lively_lite(), folder)
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +71,9 @@ def test_the_tracker_gives_the_masks_of_a_session(
     assert len(np.unique(expected)) == objects + 1
 
 
-def test_the_tracker_reads_large_images_from_coarse_to_fine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for place in ("models.memory.tracker", "export.onnx"):
-        monkeypatch.setattr(f"segue.{place}.COARSE_ABOVE", 50)
-    export_onnx(lively_lite(), tmp_path)
-    frames, masks = clip(5, 12, 80, 96, 2)
-    tracker, session = follow.Tracker(tmp_path), TrackSession(lively_lite(), device="cpu")
+def test_the_tracker_reads_large_images_from_coarse_to_fine(graphs: Path) -> None:
+    frames, masks = clip(5, 8, 232, 240, 2)
+    tracker, session = follow.Tracker(graphs), TrackSession(lively_lite(), device="cpu")
     asked, run = [], tracker._run
     tracker._run = lambda graph, **inputs: asked.append(graph) or run(graph, **inputs)  # type: ignore[method-assign]
     for t, image in enumerate(frames):

@@ -73,7 +73,9 @@ def test_a_weight_file_makes_its_source(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
     save_file(fill_plainly(DeepLabV3).state_dict(), tmp_path / "deeplab.safetensors")
     source = first_frame("DeepLabV3", "masks", {"deeplab": tmp_path / "deeplab.safetensors"}, "cpu")
-    assert source(START).shape == (48, 64)
+    found, mask = source(START)
+    assert found is not None
+    assert found.shape[1:] == mask.shape == (48, 64)
     with pytest.raises(CheckpointError, match="there_is_none"):
         first_frame("DeepLabV3", "masks", {"deeplab": tmp_path / "there_is_none.safetensors"}, "cpu")
 

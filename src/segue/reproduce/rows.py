@@ -228,7 +228,7 @@ class TableRun:
         training = training_of(done.row, self.how)
         if done.row.first is not None:
             truth: Truth = "boxes" if self.table.dataset == "something" else "masks"
-            source = partial(first_frame, done.row.first, truth, self.how.weights, done.job.device)
+            source = first_frame(done.row.first, truth, self.how.weights, done.job.device)
             sequences = self.request.open()
             yield from with_first_frames(videos, source, sequences, done.folder, _images(done))
         elif training is not None and training.folds:

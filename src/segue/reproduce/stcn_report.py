@@ -65,75 +65,62 @@ class Candidate:
 Chosen = Mapping[int, Candidate]
 """Candidates by id of the ground truth; objects without one begin without a mask."""
 
-Show = Callable[[FloatingArray], None]
-"""Is shown the probabilities of all that was found on a first frame, (N, H, W), before any is chosen."""
-
-FirstFrame = Callable[[Start], UInt8Array]
-"""Draws the index mask of a first frame, (H, W), with ids of the ground truth."""
+FirstFrame = Callable[[Start], tuple[FloatingArray | None, UInt8Array]]
+"""Gives the probabilities (N, H, W) of all that a detector finds on a first frame, and the index mask (H, W)
+of what is chosen of it, with ids of the ground truth."""
 
 
 def first_frame(
-    name: str,
-    truth: Truth,
-    weights: Mapping[str, str | os.PathLike[str]],
-    device: str | None = None,
-    show: Show | None = None,
+    name: str, truth: Truth, weights: Mapping[str, str | os.PathLike[str]], device: str | None = None
 ) -> FirstFrame:
     """A source of first frames."""
     source = SOURCES[name]
-    choose: Callable[[Start], Chosen] = truth_itself
-    draw: Callable[[Start, Chosen], UInt8Array] = draw_boxes if truth == "boxes" else draw_masks
     if source.detector is None:
-        draw = (
+        fill = (
             partial(cut_boxes, device=device)
             if source.front is None
             else partial(draw_boxes, front=source.front)
         )
+        return lambda start: (None, fill(start, start.boxes))
+    file = weights.get(source.detector, weights.get(DETECTORS.find(source.detector).network or ""))
+    find: Callable[[Start], tuple[FloatingArray, Chosen]]
+    if source.detector in ("maskrcnn-v1", "maskrcnn", "pointrend"):
+        network = cast("MaskRCNN | PointRend", load(source.detector, file))
+        network.least_score = LEAST_SCORE
+        find = partial(nearest_instances, NetworkDetector(network, {}, device=choose_device(device)))
+    elif source.detector == "deeplab":
+        regions = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)
+        find = partial(nearest_regions, regions)
     else:
-        file = weights.get(source.detector, weights.get(DETECTORS.find(source.detector).network or ""))
-        if source.detector in ("maskrcnn-v1", "maskrcnn", "pointrend"):
-            network = cast("MaskRCNN | PointRend", load(source.detector, file))
-            network.least_score = LEAST_SCORE
-            found = NetworkDetector(network, {}, device=choose_device(device))
-            choose = partial(nearest_instances, found, show=show)
-        elif source.detector == "deeplab":
-            regions = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)
-            choose = partial(nearest_regions, regions, show=show)
-        else:
-            # Where boxes are wanted, the report takes those of LOST itself, without CRF.
-            refine: Refinement | None = source.features and ("none" if truth == "boxes" else "crf")
-            find = detector(
-                source.detector, weights=file, features=source.features, refine=refine, device=device
-            )
-            choose = partial(discovered, find, show=show)
-    return lambda start: draw(start, choose(start))
+        # Where boxes are wanted, the report takes those of LOST itself, without CRF.
+        refine: Refinement | None = source.features and ("none" if truth == "boxes" else "crf")
+        candidates = detector(
+            source.detector, weights=file, features=source.features, refine=refine, device=device
+        )
+        find = partial(discovered, candidates)
+
+    def drawn(start: Start) -> tuple[FloatingArray, UInt8Array]:
+        found, chosen = find(start)
+        if truth == "masks":
+            return found, draw_masks(start, chosen)
+        return found, draw_boxes(start, {number: item.box for number, item in chosen.items()})
+
+    return drawn
 
 
-def truth_itself(start: Start) -> Chosen:
-    """Each object is its own candidate."""
-    return {
-        number: Candidate(box, (start.truth == number).astype(np.float32))
-        for number, box in start.boxes.items()
-    }
-
-
-def nearest_instances(find: NetworkDetector, start: Start, *, show: Show | None = None) -> Chosen:
+def nearest_instances(find: NetworkDetector, start: Start) -> tuple[FloatingArray, Chosen]:
     """For each object the instance whose box is nearest to its own."""
     found = find.detections(start.frames[0].image)
     planes, boxes, scores = (item.cpu().numpy() for item in (found.masks, found.boxes, found.scores))
-    if show is not None:
-        show(planes[np.argsort(-scores, kind="stable")])
-    return _nearest(start, planes, boxes, scores)
+    return planes[np.argsort(-scores, kind="stable")], _nearest(start, planes, boxes, scores)
 
 
-def nearest_regions(find: Detector, start: Start, *, show: Show | None = None) -> Chosen:
+def nearest_regions(find: Detector, start: Start) -> tuple[FloatingArray, Chosen]:
     """For each object the region whose box is nearest to its own."""
     found = find(start.frames[0])
-    if show is not None:
-        show(found.probabilities[1:])
     boxes = np.array([item.box for item in found.objects], np.float64)
     scores = np.array([item.score for item in found.objects])
-    return _nearest(start, found.probabilities[1:], boxes, scores)
+    return found.probabilities[1:], _nearest(start, found.probabilities[1:], boxes, scores)
 
 
 def nearest_detections(
@@ -161,11 +148,9 @@ def _nearest(start: Start, planes: FloatingArray, boxes: FloatingArray, scores: 
     return candidates
 
 
-def discovered(find: Detector, start: Start, *, show: Show | None = None) -> Chosen:
+def discovered(find: Detector, start: Start) -> tuple[FloatingArray, Chosen]:
     """Assign each candidate to the object with the nearest box; each object once."""
     found = find(start.frames[0], *start.frames[1 : 1 + find.lookahead])
-    if show is not None:
-        show(found.probabilities[1:])
     left = dict(start.boxes)
     chosen: dict[int, Candidate] = {}
     for item in found.objects:
@@ -174,7 +159,7 @@ def discovered(find: Detector, start: Start, *, show: Show | None = None) -> Cho
             number = min(left, key=lambda i: float(np.linalg.norm(np.array(left[i]) - box)))
             chosen[number] = Candidate(item.box, (found.mask == item.id).astype(np.float32))
             del left[number]
-    return chosen
+    return found.probabilities[1:], chosen
 
 
 def draw_masks(start: Start, chosen: Chosen) -> UInt8Array:
@@ -187,9 +172,8 @@ def draw_masks(start: Start, chosen: Chosen) -> UInt8Array:
     return mask
 
 
-def draw_boxes(start: Start, chosen: Chosen, front: Front = "later") -> UInt8Array:
+def draw_boxes(start: Start, boxes: Mapping[int, Box], front: Front = "later") -> UInt8Array:
     """Whole boxes; those in front cover the others."""
-    boxes = {number: item.box for number, item in chosen.items()}
     return fill_boxes(back_to_front(boxes, front), start.frames[0].size)
 
 
@@ -203,14 +187,14 @@ def back_to_front(boxes: Mapping[int, Box], front: Front) -> dict[int, Box]:
     return {number: boxes[number] for number in sorted(boxes, key=depth)}
 
 
-def cut_boxes(start: Start, chosen: Chosen, *, device: str | None = None) -> UInt8Array:
+def cut_boxes(start: Start, boxes: Mapping[int, Box], *, device: str | None = None) -> UInt8Array:
     """Masks of the boxes by segue-prompt; later ones cover earlier ones."""
     first = start.frames[0]
     prompter = Prompter(first, device=device)
     mask = np.zeros(first.size, np.uint8)
-    for number, item in chosen.items():
-        if fill_boxes({1: item.box}, first.size).any():  # else the box is outside of the image
-            mask[prompter(box=item.box).mask] = number
+    for number, box in boxes.items():
+        if fill_boxes({1: box}, first.size).any():  # else the box is outside of the image
+            mask[prompter(box=box).mask] = number
     return mask
 
 
@@ -237,23 +221,21 @@ def start_of(video: Sequence | BoxSequence) -> Start:
 
 def with_first_frames(
     videos: Iterator[Task],
-    source: Callable[[Show], FirstFrame],
+    draw: FirstFrame,
     sequences: Mapping[str, Sequence | BoxSequence],
     folder: Path,
     images: Path,
 ) -> Iterator[Task]:
     """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
-    found: list[FloatingArray] = []
-    draw = source(found.append)
     for video in videos:
         sequence = sequences[video.name]
         drawn = folder / SUBFOLDER / "prompts" / video.name / "found.png"
         if not drawn.exists():
             drawn.parent.mkdir(parents=True, exist_ok=True)
             start = start_of(sequence)
-            chosen = draw(start)
-            if found:
-                write_image(images / f"{video.name}.png", filtering_image(start, found.pop(), chosen))
+            found, chosen = draw(start)
+            if found is not None:
+                write_image(images / f"{video.name}.png", filtering_image(start, found, chosen))
             write_complete(drawn, encode_index_mask(chosen))
         mask = read_index_mask(drawn)
         if mask.any():
