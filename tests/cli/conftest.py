@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +16,47 @@ from segue.masks import write_index_mask
 from tests.cli.running import FRAMES, MASKS, Command, Outcome, command_in
 from tests.lite import lively_lite
 from tests.video.making import write_video
+
+AtFrame = Callable[..., AbstractContextManager[None]]
+
+
+@pytest.fixture
+def at_frame(monkeypatch: pytest.MonkeyPatch) -> AtFrame:
+    """Does something in a block before or after the sessions of a class take a frame."""
+
+    @contextmanager
+    def acting(
+        session: Any, index: int, act: Callable[[], object], *, before: bool = False
+    ) -> Iterator[None]:
+        step = session.step
+
+        def stepping(of: Any, frame: Any, *arguments: Any, **options: Any) -> Any:
+            if before and frame.index == index:
+                act()
+            result = step(of, frame, *arguments, **options)
+            if not before and frame.index == index:
+                act()
+            return result
+
+        with monkeypatch.context() as patch:
+            patch.setattr(session, "step", stepping)
+            yield
+
+    return acting
+
+
+@pytest.fixture
+def interrupt_at(at_frame: AtFrame) -> AtFrame:
+    """Lets Ctrl-C come in a block, right after the sessions of a class have taken a frame."""
+
+    def interrupting(session: Any, index: int, times: int = 1) -> AbstractContextManager[None]:
+        def interrupt() -> None:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+
+        return at_frame(session, index, interrupt)
+
+    return interrupting
 
 
 @pytest.fixture

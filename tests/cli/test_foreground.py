@@ -18,6 +18,7 @@ from segue.api.foreground import foreground
 from segue.masks import read_index_mask
 from segue.sessions.foreground import ForegroundSession
 from segue.sessions.two_passes import TwoPasses
+from tests.cli.conftest import AtFrame
 from tests.cli.running import Command, Outcome, contents
 from tests.sessions.scenes import square_mask, wall, with_squares
 from tests.video.making import write_video
@@ -52,19 +53,6 @@ def find(command: Command, camera: Path, tmp_path: Path) -> Command:
     return run
 
 
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, index: int) -> None:
-    """Let Ctrl-C come while this frame is looked at."""
-    step: Callable[..., Any] = ForegroundSession.step
-
-    def stepping(session: ForegroundSession, frame: Any, *arguments: Any) -> Any:
-        result = step(session, frame, *arguments)
-        if frame.index == index:
-            signal.raise_signal(signal.SIGINT)
-        return result
-
-    monkeypatch.setattr(ForegroundSession, "step", stepping)
-
-
 def test_a_video_becomes_masks_and_an_overlay(find: Command, camera: Path, tmp_path: Path) -> None:
     outcome = find()
     assert outcome.code == 0, outcome.err
@@ -95,10 +83,11 @@ def test_events_tell_who_came_when_and_where(find: Command, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("index", [0, pytest.param(11, marks=pytest.mark.slow), 23])
-def test_an_interrupted_run_goes_on_to_the_same_files(find: Command, tmp_path: Path, index: int) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_files(
+    interrupt_at: AtFrame, find: Command, tmp_path: Path, index: int
+) -> None:
     assert find(*ALL, "--output", tmp_path / "whole").code == 0
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, index)
+    with interrupt_at(ForegroundSession, index):
         outcome = find(*ALL)
     assert outcome.code == 130
     assert outcome.err == "interrupted; give the same command with --resume to go on\n"
@@ -106,11 +95,12 @@ def test_an_interrupted_run_goes_on_to_the_same_files(find: Command, tmp_path: P
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def test_events_are_complete_when_a_run_is_interrupted(find: Command, tmp_path: Path) -> None:
+def test_events_are_complete_when_a_run_is_interrupted(
+    interrupt_at: AtFrame, find: Command, tmp_path: Path
+) -> None:
     events = tmp_path / "events.csv"
     assert find("--passes", 1, "--events", tmp_path / "whole.csv", "--output", tmp_path / "whole").code == 0
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 20)
+    with interrupt_at(ForegroundSession, 20):
         outcome = find("--passes", 1, "--events", events)
     assert outcome.code == 130
     assert f"events: {events}" in outcome.out.splitlines()
@@ -121,18 +111,20 @@ def test_events_are_complete_when_a_run_is_interrupted(find: Command, tmp_path: 
     assert events.read_text() == (tmp_path / "whole.csv").read_text()
 
 
-def test_a_run_of_two_passes_goes_on_to_its_own_end_only(find: Command, tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 11)
+def test_a_run_of_two_passes_goes_on_to_its_own_end_only(
+    interrupt_at: AtFrame, find: Command, tmp_path: Path
+) -> None:
+    with interrupt_at(ForegroundSession, 11):
         assert find("--passes", 2).code == 130
     assert "end=None, now it is '16'" in find("--passes", 2, "--resume", "--end", 16).complaint
 
 
-def test_a_model_that_cannot_be_saved_goes_through_the_video_again(find: Command, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_saved_goes_through_the_video_again(
+    interrupt_at: AtFrame, find: Command, tmp_path: Path
+) -> None:
     arguments = ("--model", "mog2", *ALL)
     assert find(*arguments, "--output", tmp_path / "whole").code == 0
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 11)
+    with interrupt_at(ForegroundSession, 11):
         outcome = find(*arguments)
     assert outcome.err == "interrupted; give the same command with --resume to go through it again\n"
     assert find(*arguments, "--resume").code == 0
@@ -197,7 +189,7 @@ def interrupt_first_pass_at(monkeypatch: pytest.MonkeyPatch, count: int) -> None
 
 
 def test_two_passes_go_on_after_an_interruption_in_either(
-    find: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    interrupt_at: AtFrame, find: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert find("--passes", 2, "--output", tmp_path / "whole").code == 0
     with monkeypatch.context() as patch:
@@ -209,8 +201,8 @@ def test_two_passes_go_on_after_an_interruption_in_either(
     with monkeypatch.context() as patch:
         take: Callable[..., None] = TwoPasses.take
         patch.setattr(TwoPasses, "take", lambda self, frame: (learnt.append(frame.index), take(self, frame)))
-        interrupt_at(patch, 16)  # some results are written, others wait for the frames after them
-        assert find("--passes", 2, "--resume").code == 130
+        with interrupt_at(ForegroundSession, 16):  # some results are written, others wait for later frames
+            assert find("--passes", 2, "--resume").code == 130
     assert learnt == list(range(17, 24))  # those before were not looked at again
     with monkeypatch.context() as patch:
         patch.setattr(TwoPasses, "take", None)  # nothing is left to be learnt

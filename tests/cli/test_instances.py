@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import open_source
 from segue.video.mask_folder import read_records
 from segue.weights import write_checkpoint
+from tests.cli.conftest import AtFrame
 from tests.cli.running import Command, Outcome, contents
 from tests.lite import lively_instances, lively_lite
 
@@ -81,7 +81,9 @@ def test_the_command_writes_what_the_function_gives(
     assert {(item["id"], item["name"]) for item in coco["categories"]} == set(COCO_NAMES.items())
 
 
-def test_where_the_network_looks_is_shown_and_gone_on_with(find: Command, tmp_path: Path) -> None:
+def test_where_the_network_looks_is_shown_and_gone_on_with(
+    interrupt_at: AtFrame, find: Command, tmp_path: Path
+) -> None:
     assert find("--explain", tmp_path / "why", "--format", "png").code == 0
     strips = contents(tmp_path / "why")
     assert sorted(strips) == [f"{index:06d}.png" for index in range(8)]
@@ -90,35 +92,19 @@ def test_where_the_network_looks_is_shown_and_gone_on_with(find: Command, tmp_pa
         height, width, _ = np.asarray(Image.open(tmp_path / f"why/{index:06d}.png")).shape
         assert (height, width) == (48, 64 * (1 + count))
     assert max(objects) > 0
-    step = InstanceSession.step
-
-    def stepping(session: InstanceSession, frame: Any, *arguments: Any) -> Any:
-        result = step(session, frame, *arguments)
-        if frame.index == 4:
-            signal.raise_signal(signal.SIGINT)
-        return result
-
     again = ("--explain", tmp_path / "again", "--format", "png", "--output", tmp_path / "parts")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(InstanceSession, "step", stepping)
+    with interrupt_at(InstanceSession, 4):
         assert find(*again).code == 130
     assert find(*again, "--resume").code == 0
     assert contents(tmp_path / "again") == strips
 
 
 @pytest.mark.parametrize("index", [1, 6])
-def test_an_interrupted_run_goes_on_to_the_same_files(find: Command, tmp_path: Path, index: int) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_files(
+    interrupt_at: AtFrame, find: Command, tmp_path: Path, index: int
+) -> None:
     assert find(*ALL, "--output", tmp_path / "whole").code == 0
-    step = InstanceSession.step
-
-    def stepping(session: InstanceSession, frame: Any, *arguments: Any) -> Any:
-        result = step(session, frame, *arguments)
-        if frame.index == index:
-            signal.raise_signal(signal.SIGINT)
-        return result
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(InstanceSession, "step", stepping)
+    with interrupt_at(InstanceSession, index):
         assert find(*ALL).code == 130
     outcome = find(*ALL, "--resume")
     assert outcome.code == 0, outcome.err

@@ -17,6 +17,7 @@ from segue.jobs import frame_loop
 from segue.jobs.frame_loop import STATE
 from segue.sessions import TrackSession
 from segue.video import open_source
+from tests.cli.conftest import AtFrame
 from tests.cli.forked import run_forked
 from tests.cli.running import Command, contents
 
@@ -56,26 +57,11 @@ def whole(track: Command, tmp_path: Path, known: dict[str, bytes]) -> dict[str, 
     return known
 
 
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, index: int, times: int = 1) -> None:
-    """Let Ctrl-C come while this frame is segmented."""
-    step = TrackSession.step
-
-    def stepping(session: TrackSession, frame: Any, *arguments: Any, **options: Any) -> Any:
-        result = step(session, frame, *arguments, **options)
-        if frame.index == index:
-            for _ in range(times):
-                signal.raise_signal(signal.SIGINT)
-        return result
-
-    monkeypatch.setattr(TrackSession, "step", stepping)
-
-
 @pytest.mark.parametrize("index", [0, pytest.param(4, marks=pytest.mark.slow), 7])
 def test_an_interrupted_run_finishes_its_frame_and_goes_on_to_the_same_files(
-    track: Command, tmp_path: Path, whole: dict[str, bytes], index: int
+    interrupt_at: AtFrame, track: Command, tmp_path: Path, whole: dict[str, bytes], index: int
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, index)
+    with interrupt_at(TrackSession, index):
         outcome = track(*ALL)
     assert (outcome.code, outcome.err) == (130, GO_ON)
     folder = tmp_path / "out"
@@ -90,22 +76,20 @@ def test_an_interrupted_run_finishes_its_frame_and_goes_on_to_the_same_files(
 
 
 def test_a_run_can_be_interrupted_again_and_again(
-    track: Command, tmp_path: Path, whole: dict[str, bytes]
+    interrupt_at: AtFrame, track: Command, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
     for index in (1, 3, 6):
-        with pytest.MonkeyPatch.context() as patch:
-            interrupt_at(patch, index)
+        with interrupt_at(TrackSession, index):
             assert track(*ALL, "--resume").code == 130
     assert track(*ALL, "--resume").code == 0
     assert contents(tmp_path / "out") == whole
 
 
 def test_what_a_killed_run_was_writing_is_removed(
-    track: Command, tmp_path: Path, whole: dict[str, bytes]
+    interrupt_at: AtFrame, track: Command, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
     folder = tmp_path / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 4)
+    with interrupt_at(TrackSession, 4):
         assert track(*ALL).code == 130
     for name in (".job.json.0123abcd.partial", ".overlay.mp4.0123abcd.partial"):
         (folder / name).write_bytes(b"half")
@@ -113,9 +97,10 @@ def test_what_a_killed_run_was_writing_is_removed(
     assert contents(folder) == whole
 
 
-def test_a_second_interruption_ends_at_once(track: Command, tmp_path: Path, whole: dict[str, bytes]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 4, times=2)
+def test_a_second_interruption_ends_at_once(
+    interrupt_at: AtFrame, track: Command, tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    with interrupt_at(TrackSession, 4, times=2):
         outcome = track(*ALL)
     assert (outcome.code, outcome.err) == (130, GO_ON)
     assert not list((tmp_path / "out").rglob("*.partial"))
@@ -124,24 +109,22 @@ def test_a_second_interruption_ends_at_once(track: Command, tmp_path: Path, whol
 
 
 def test_prompts_and_a_full_memory_survive_the_interruption(
-    track: Command, inputs: Path, tmp_path: Path
+    interrupt_at: AtFrame, track: Command, inputs: Path, tmp_path: Path
 ) -> None:
     arguments = (
         *("--box", "2@5:3,3,30,30", "--mask", f"5@7={inputs / 'fifth.png'}", "--remove", "6@1", "--fill"),
         *("--mem-every", 1, "--memory-frames", 2, "--start", 1, "--max-size", 48),
     )
     assert track(*arguments, *ALL, "--output", tmp_path / "whole").code == 0
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 4)
+    with interrupt_at(TrackSession, 4):
         assert track(*arguments, *ALL).code == 130
     assert track(*arguments, *ALL, "--resume").code == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def test_a_run_can_go_on_to_another_end(track: Command, tmp_path: Path) -> None:
+def test_a_run_can_go_on_to_another_end(interrupt_at: AtFrame, track: Command, tmp_path: Path) -> None:
     assert track("--format", "png", "--end", 7, "--output", tmp_path / "whole").code == 0
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 4)
+    with interrupt_at(TrackSession, 4):
         assert track("--format", "png").code == 130
     assert track("--format", "png", "--resume", "--end", 7).code == 0
     masks, whole = (
@@ -154,20 +137,17 @@ def test_a_run_can_go_on_to_another_end(track: Command, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers there")
 def test_a_frame_under_way_is_finished_however_long_it_takes(
-    track: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at_frame: AtFrame, track: Command, tmp_path: Path
 ) -> None:
     handler = signal.getsignal(signal.SIGALRM)
-    step = TrackSession.step
 
-    def stepping(session: TrackSession, frame: Any, *arguments: Any, **options: Any) -> Any:
-        if frame.index == 3:
-            signal.raise_signal(signal.SIGINT)
-            assert signal.getsignal(signal.SIGALRM) == handler, "nothing may be raised in the middle of work"
-            assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-        return step(session, frame, *arguments, **options)
+    def interrupt() -> None:
+        signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGALRM) == handler, "nothing may be raised in the middle of work"
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
-    monkeypatch.setattr(TrackSession, "step", stepping)
-    assert track("--format", "png").code == 130
+    with at_frame(TrackSession, 3, interrupt, before=True):
+        assert track("--format", "png").code == 130
     assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 4
 
 
@@ -208,26 +188,26 @@ def test_a_killed_process_leaves_what_a_later_one_goes_on_with(
 
 
 def test_a_run_that_begins_anew_forgets_the_interrupted_one(
-    track: Command, tmp_path: Path, whole: dict[str, bytes]
+    at_frame: AtFrame, interrupt_at: AtFrame, track: Command, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 5)
+    with interrupt_at(TrackSession, 5):
         assert track(*ALL).code == 130
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrackSession, "step", lambda *_: (_ for _ in ()).throw(RuntimeError("a defect")))
-        with pytest.raises(RuntimeError, match="a defect"):
-            track(*ALL, "--overwrite")
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with at_frame(TrackSession, 0, fail, before=True), pytest.raises(ZeroDivisionError):
+        track(*ALL, "--overwrite")
     assert track(*ALL, "--resume").code == 0
     assert contents(tmp_path / "out") == whole
 
 
 def test_a_source_that_was_replaced_is_not_taken_for_the_old_one(
-    track: Command, inputs: Path, tmp_path: Path
+    interrupt_at: AtFrame, track: Command, inputs: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "clip.mp4"
     shutil.copy(inputs / "clip.mp4", source)
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 5)
+    with interrupt_at(TrackSession, 5):
         track("--format", "png", source=source)
     before, data = contents(tmp_path / "out"), source.read_bytes()
     source.write_bytes(data + b"more")
@@ -239,9 +219,10 @@ def test_a_source_that_was_replaced_is_not_taken_for_the_old_one(
     assert "it was written anew" in track("--format", "png", "--resume", source=source).complaint
 
 
-def test_another_run_is_not_taken_for_the_interrupted_one(track: Command, tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 5)
+def test_another_run_is_not_taken_for_the_interrupted_one(
+    interrupt_at: AtFrame, track: Command, tmp_path: Path
+) -> None:
+    with interrupt_at(TrackSession, 5):
         track("--format", "png")
     before = contents(tmp_path)
     others = [

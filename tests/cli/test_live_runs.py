@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from segue.sessions import TrackSession
 from segue.video import live, open_source
 from segue.video.mask_folder import read_marker
 from segue.video.video_sink import OverlayVideoSink
+from tests.cli.conftest import AtFrame
 from tests.cli.running import FRAMES, Command
 
 
@@ -65,18 +67,6 @@ def record(track: Command) -> Command:
     return lambda *arguments: track(*given, "--when-late", "all", *arguments, source="0")
 
 
-def at_frame(monkeypatch: pytest.MonkeyPatch, index: int, act: Callable[[], None]) -> None:
-    """Do something while this frame is segmented."""
-    step = TrackSession.step
-
-    def stepping(session: TrackSession, frame: Any, *arguments: Any, **options: Any) -> Any:
-        if frame.index == index:
-            act()
-        return step(session, frame, *arguments, **options)
-
-    monkeypatch.setattr(TrackSession, "step", stepping)
-
-
 def is_complete(folder: Path, frames: int) -> None:
     marker = read_marker(folder / "masks")
     assert marker is not None
@@ -101,12 +91,11 @@ def interrupt_twice() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_completes_what_a_camera_gave(
-    record: Command, camera: type[Camera], tmp_path: Path, number: signal.Signals
+    at_frame: AtFrame, record: Command, camera: type[Camera], tmp_path: Path, number: signal.Signals
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        if number == signal.SIGTERM:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        at_frame(patch, 5, lambda: signal.raise_signal(number))
+    if number == signal.SIGTERM:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with at_frame(TrackSession, 5, partial(signal.raise_signal, number), before=True):
         outcome = record()
     assert outcome.code == 0, outcome
     assert "masks" in outcome.out
@@ -114,7 +103,7 @@ def test_ctrl_c_completes_what_a_camera_gave(
 
 
 def test_ctrl_c_is_heard_while_a_camera_says_nothing(
-    record: Command, camera: type[Camera], tmp_path: Path
+    at_frame: AtFrame, record: Command, camera: type[Camera], tmp_path: Path
 ) -> None:
     camera.blocks_at = 6
     begun: list[float] = []
@@ -123,8 +112,7 @@ def test_ctrl_c_is_heard_while_a_camera_says_nothing(
         begun.append(time.monotonic())
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 
-    with pytest.MonkeyPatch.context() as patch:
-        at_frame(patch, 5, soon)
+    with at_frame(TrackSession, 5, soon, before=True):
         outcome = record()
     assert outcome.code == 0, outcome
     assert time.monotonic() - begun[0] < 10
@@ -157,9 +145,10 @@ def test_an_overlay_that_cannot_be_encoded_ends_no_run_on_a_camera(
     assert len(list((tmp_path / "out" / "masks").glob("*.png"))) > 1
 
 
-def test_a_second_ctrl_c_ends_at_once(record: Command, camera: type[Camera], tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        at_frame(patch, 5, interrupt_twice)
+def test_a_second_ctrl_c_ends_at_once(
+    at_frame: AtFrame, record: Command, camera: type[Camera], tmp_path: Path
+) -> None:
+    with at_frame(TrackSession, 5, interrupt_twice, before=True):
         outcome = record()
     assert outcome.code == 130
     assert "interrupted again" in outcome.err
@@ -203,10 +192,9 @@ def test_outputs_are_rotated_and_the_run_ends_after_its_time(
 
 
 def test_a_part_that_is_rotated_out_survives_an_end_at_once(
-    record: Command, camera: type[Camera], tmp_path: Path
+    at_frame: AtFrame, record: Command, camera: type[Camera], tmp_path: Path
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        at_frame(patch, 15, interrupt_twice)
+    with at_frame(TrackSession, 15, interrupt_twice, before=True):
         assert record("--rotate", "0.05s").code == 130
     first = min((tmp_path / "out").iterdir())
     is_complete(first, len(list((first / "masks").glob("*.png"))))

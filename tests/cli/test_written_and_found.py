@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from segue.jobs.record import identified, result_settings
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
-from segue.types import Frame, MaskPrompt, Segmentation
+from segue.types import MaskPrompt, Segmentation
 from segue.video import open_sinks, open_source
+from tests.cli.conftest import AtFrame
 from tests.cli.running import Command
 from tests.cli.scored import make_cdnet, make_davis, square
 
@@ -94,18 +96,9 @@ def test_scores_and_reports_replace_nothing_that_is_scored_and_not_each_other(
     ],
 )
 def test_a_run_with_another_task_is_not_the_interrupted_one(
-    track: Command, tmp_path: Path, options: tuple[str, ...], named: str
+    at_frame: AtFrame, track: Command, tmp_path: Path, options: tuple[str, ...], named: str
 ) -> None:
-    step = TrackSession.step
-
-    def stepping(session: TrackSession, frame: Frame, *arguments: Any, **given: Any) -> Any:
-        result = step(session, frame, *arguments, **given)
-        if frame.index == 2:
-            signal.raise_signal(signal.SIGTERM)
-        return result
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrackSession, "step", stepping)
+    with at_frame(TrackSession, 2, partial(signal.raise_signal, signal.SIGTERM)):
         assert track("--format", "png").code == 130
     assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 3
     assert f"was begun with {named}=" in track("--format", "png", "--resume", *options).complaint
