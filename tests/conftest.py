@@ -74,6 +74,13 @@ def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def saved_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs save their sessions after every frame, however long that takes."""
+    monkeypatch.setattr("segue.jobs.frame_loop.SAVE_EVERY_SECONDS", -1.0)
+    monkeypatch.setattr("segue.jobs.frame_loop.SAVE_SHARE", 1e9)
+
+
+@pytest.fixture
 def golden() -> Callable[[str], Golden]:
     """Reader of golden files by name: the full arrays where present, else the small copies."""
     return best_golden

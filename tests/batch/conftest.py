@@ -13,11 +13,15 @@ import cv2
 import numpy as np
 import pytest
 
-from segue.batch import Task
+from segue import jobs
+from segue.batch import Task, places
+from segue.batch import upload as uploading
 from tests.cli.forked import run_forked
 from tests.video.making import write_video
 
 Batch = Callable[..., "subprocess.CompletedProcess[str]"]
+UseStore = Callable[[Any], None]
+UseRun = Callable[[Callable[..., object]], None]
 
 
 def video(path: Path, frames: int, seed: int = 0) -> Path:
@@ -97,6 +101,23 @@ def store_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
     for name, value in {**keys, "AWS_MAX_ATTEMPTS": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def addresses_on(monkeypatch: pytest.MonkeyPatch) -> UseStore:
+    """Gives all addresses a file system of the test."""
+
+    def use(store: Any) -> None:
+        for module in (places, uploading):
+            monkeypatch.setattr(module, "file_system", lambda place: (store, place.removeprefix("s3://")))
+
+    return use
+
+
+@pytest.fixture
+def runs_of_jobs(monkeypatch: pytest.MonkeyPatch) -> UseRun:
+    """Gives workers a function that stands for :func:`segue.jobs.run`."""
+    return lambda run: monkeypatch.setattr(jobs, "run", run)
 
 
 def results(folder: Path) -> dict[str, bytes]:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue import jobs
 from segue.batch import Task
 from segue.batch.places import DONE, RESULT, key_of
 from segue.batch.work import JobConfig, ProgressRecorder, attempt
@@ -18,20 +17,21 @@ from segue.cancel import CancelToken
 from segue.jobs.values import ForegroundJob, Model, VideoJob, VideoSource
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import PngSink
+from tests.batch.conftest import UseRun
 from tests.kills import every_kill
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child process")
 
 
 @pytest.fixture
-def task(monkeypatch: pytest.MonkeyPatch) -> Task:
+def task(runs_of_jobs: UseRun) -> Task:
     """A video whose job writes two masks at once: most file operations of a worker are not those of a job."""
 
     def run(job: VideoJob, watch: ProgressRecorder, _: CancelToken) -> None:
         assert job.outputs.folder is not None
         write_masks(job.outputs.folder, resume=job.outputs.resume, overwrite=job.outputs.overwrite)
 
-    monkeypatch.setattr(jobs, "run", run)
+    runs_of_jobs(run)
     return Task("in/clip", "x", job=ForegroundJob(source=VideoSource(place="x"), model=Model(name="median")))
 
 
@@ -65,7 +65,6 @@ def test_after_a_kill_at_any_file_operation_the_same_video_is_complete(
     place: str, later: int, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its work folder is one that an earlier worker has left, with other weights: it is removed first."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # a kill loses nothing that was written
     output = str(tmp_path / "out")
     if place == "a store":
         fsspec = pytest.importorskip("fsspec")

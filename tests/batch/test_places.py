@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from segue.batch import places
 from segue.batch.places import (
     RESULT,
     fetch,
@@ -19,6 +18,7 @@ from segue.batch.places import (
     remote_identity,
 )
 from segue.errors import SegueError, SourceError
+from tests.batch.conftest import UseStore
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -106,14 +106,12 @@ class Told:
         return self._info
 
 
-def test_a_video_is_fetched_whatever_its_address_asks_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_video_is_fetched_whatever_its_address_asks_for(addresses_on: UseStore, tmp_path: Path) -> None:
     class Store(Told):
         def get_file(self, name: str, path: str) -> None:
             Path(path).write_bytes(b"video")
 
-    monkeypatch.setattr(places, "file_system", lambda place: (Store(), place))
+    addresses_on(Store())
     one = fetch("https://host/a.mp4?token=1", tmp_path)
     assert (one.suffix, one.read_bytes(), one.stat().st_mtime_ns) == (".mp4", b"video", 0)
     one.write_bytes(b"kept")
@@ -124,17 +122,17 @@ def test_a_video_is_fetched_whatever_its_address_asks_for(
     assert fetch("https://host/a.mp4?token=2", tmp_path) != one
 
 
-def test_what_has_no_length_is_not_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(places, "file_system", lambda place: (Told(size=None, type="file"), place))
+def test_what_has_no_length_is_not_downloaded(addresses_on: UseStore, tmp_path: Path) -> None:
+    addresses_on(Told(size=None, type="file"))
     with pytest.raises(SourceError, match="without an end"):
         fetch("http://camera/stream.mjpg", tmp_path)
 
 
-def test_a_folder_that_cannot_be_listed_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_told_without_its_password(addresses_on: UseStore) -> None:
     class Broken:
         def find(self, root: str) -> list[str]:
             raise OSError("no\nentry")
 
-    monkeypatch.setattr(places, "file_system", lambda place: (Broken(), place))
+    addresses_on(Broken())
     with pytest.raises(SourceError, match=r"^s3://bucket/videos: cannot be listed \(no entry\)$"):
         files_below("s3://me:secret@bucket/videos", {".mp4"})

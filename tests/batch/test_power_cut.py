@@ -13,7 +13,6 @@ from segue.batch.publish import digest_of, is_own
 from segue.batch.work import JobConfig, attempt
 from segue.cancel import CancelToken
 from segue.cli.batch import with_jobs
-from segue.jobs import frame_loop
 from tests.batch.conftest import video
 from tests.power import recorded
 
@@ -39,11 +38,10 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
+@pytest.mark.usefixtures("saved_often")
 def test_after_a_cut_at_any_moment_a_video_is_complete_or_done_again_to_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(frame_loop, "SAVE_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(frame_loop, "SAVE_SHARE", 1e9)  # the session is saved after every frame
     source, output = video(tmp_path / "video.mp4", FRAMES), tmp_path / "out"
     output.mkdir()
     with recorded(output) as disk:

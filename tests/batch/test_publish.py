@@ -6,16 +6,15 @@ import errno
 import io
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from segue.batch import upload as uploading
 from segue.batch.places import DONE, RESULT
 from segue.batch.publish import MOVING, digest_of, is_own, publish, stamp_of
 from segue.errors import SinkError
+from tests.batch.conftest import UseStore
 
 
 def work_with(tmp_path: Path, files: dict[str, bytes]) -> Path:
@@ -165,10 +164,10 @@ class Store:
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def store(addresses_on: UseStore) -> Store:
     made = Store({"bucket/out/mine/masks/0.png": b"of somebody", "bucket/out/notes": b"of somebody"})
-    monkeypatch.setattr(uploading, "file_system", lambda place: (made, place.removeprefix("s3://")))
-    return made  # type: ignore[return-value]
+    addresses_on(made)
+    return made
 
 
 def test_an_upload_that_breaks_off_is_gone_on_with_and_marked_last(store: Any, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from segue.batch import upload as uploading
 from segue.batch.places import DONE, RESULT
 from segue.batch.publish import publish
 from segue.errors import SinkError
-from tests.batch.conftest import video
+from tests.batch.conftest import UseRun, UseStore, video
 from tests.batch.test_publish import Store, work_with
 from tests.cli.running import Command
 
@@ -177,10 +177,11 @@ def test_an_output_that_takes_nothing_ends_the_batch_before_its_first_video(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
+    runs_of_jobs: UseRun,
 ) -> None:
     video(tmp_path / "a.mp4", 2)
     computed: list[object] = []
-    monkeypatch.setattr("segue.jobs.run", lambda *job: computed.append(job))
+    runs_of_jobs(lambda *job: computed.append(job))
     if fault == "read-only":
         proxy.refuses = lambda method, path: method == "PUT"
     elif fault == "cut":
@@ -205,14 +206,16 @@ def test_the_check_leaves_nothing_behind(proxy: Proxy) -> None:
     assert objects() == {}
 
 
-def test_a_store_that_does_not_answer_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_answer_is_not_waited_for_for_ever(
+    addresses_on: UseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     never = threading.Event()
 
     class Silent(Store):
         def put_file(self, path: str, name: str) -> None:
             never.wait()
 
-    monkeypatch.setattr(uploading, "file_system", lambda place: (Silent({}), "bucket"))
+    addresses_on(Silent({}))
     monkeypatch.setattr(uploading, "CHECK_SECONDS", 0.05)
     with pytest.raises(SinkError, match="s3://bucket: has not answered"):
         uploading.check_store("s3://bucket")
@@ -236,18 +239,19 @@ def md5(data: bytes) -> str:
     ids=["S3", "Google", "Azure", "encrypted by a key", "parts", "no tags"],
 )
 def test_content_is_read_back_only_where_a_store_tells_no_md5(
-    tags: Callable[[bytes], dict[str, Any]], read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tags: Callable[[bytes], dict[str, Any]], read: bool, tmp_path: Path, addresses_on: UseStore
 ) -> None:
-    store = Store({})
-    monkeypatch.setattr(store, "tags", tags)
-    monkeypatch.setattr(uploading, "file_system", lambda place: (store, place))
+    class Tagged(Store):
+        def tags(self, data: bytes) -> dict[str, Any]:
+            return tags(data)
+
+    store = Tagged({})
+    addresses_on(store)
     publish(work_with(tmp_path, {"0.png": b"1"}), "bucket://out", "a", "batch")
     assert ("bucket://out/a/0.png" in store.read) is read
 
 
-def test_a_file_of_the_same_size_with_other_bytes_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_of_the_same_size_with_other_bytes_is_noticed(tmp_path: Path, addresses_on: UseStore) -> None:
     class Flips(Store):
         def put_file(self, path: str, name: str) -> None:
             super().put_file(path, name)
@@ -255,7 +259,7 @@ def test_a_file_of_the_same_size_with_other_bytes_is_noticed(
                 self.objects[name] = bytes(255 - value for value in self.objects[name])
 
     store = Flips({})
-    monkeypatch.setattr(uploading, "file_system", lambda place: (store, place))
+    addresses_on(store)
     with pytest.raises(SinkError, match=r"0\.png: other bytes arrived"):
         publish(work_with(tmp_path, {"0.png": b"1", "1.png": b"2"}), "bucket://out", "a", "batch")
     assert f"bucket://out/a/{DONE}" not in store.objects

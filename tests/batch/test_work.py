@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue import jobs
 from segue.batch import State, Task, work
 from segue.batch.places import key_of
 from segue.batch.publish import digest_of, is_own
@@ -24,7 +23,7 @@ from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoJob,
 from segue.sessions import ForegroundSession
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.video.images import write_image
-from tests.batch.conftest import results
+from tests.batch.conftest import UseRun, results
 
 IMAGES = np.random.default_rng(4).integers(0, 256, (6, 24, 32, 3)).astype(np.uint8)
 
@@ -126,7 +125,7 @@ def test_a_video_whose_video_has_changed_meanwhile_begins_anew(
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[VideoJob]:
+def seen(runs_of_jobs: UseRun) -> list[VideoJob]:
     """The jobs that are run, in place of running them; each writes one file."""
     found: list[VideoJob] = []
 
@@ -137,7 +136,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[VideoJob]:
         job.outputs.folder.mkdir(parents=True, exist_ok=True)
         (job.outputs.folder / "result").write_bytes(b"done")
 
-    monkeypatch.setattr(jobs, "run", run)
+    runs_of_jobs(run)
     return found
 
 
@@ -217,7 +216,7 @@ def test_a_region_that_lies_elsewhere_is_fetched_too(
 )
 def test_a_video_that_cannot_be_done_is_reported_in_one_line_without_secrets(
     order: JobConfig,
-    monkeypatch: pytest.MonkeyPatch,
+    runs_of_jobs: UseRun,
     raised: BaseException,
     state: State,
     error: str | None,
@@ -225,7 +224,7 @@ def test_a_video_that_cannot_be_done_is_reported_in_one_line_without_secrets(
     def run(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(jobs, "run", run)
+    runs_of_jobs(run)
     task, worker = median("video.mp4"), f"{socket.gethostname()}:{os.getpid()}"
     expected = replace(task, state=state, error=error, worker=worker)
     assert attempt(task, order, CancelToken()) == expected
@@ -256,7 +255,7 @@ def test_a_video_whose_memory_ran_out_goes_on_from_what_is_saved(
 
 
 def test_what_cannot_be_resumed_is_done_anew_and_counted_once(
-    order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    order: JobConfig, tmp_path: Path, runs_of_jobs: UseRun
 ) -> None:
     unfinished = tmp_path / "scratch/work" / key_of("in/clip")
     (unfinished / "masks").mkdir(parents=True)
@@ -272,7 +271,7 @@ def test_what_cannot_be_resumed_is_done_anew_and_counted_once(
         unfinished.mkdir()
         (unfinished / "new.png").touch()
 
-    monkeypatch.setattr(jobs, "run", run)
+    runs_of_jobs(run)
     assert done(median("video.mp4"), order).frames == 5
     assert tried == [(True, False), (False, True)]
     assert [path.name for path in (tmp_path / "out/in/clip").glob("[!.]*")] == ["new.png"]

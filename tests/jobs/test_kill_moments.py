@@ -20,14 +20,12 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child p
 IMAGES = np.random.default_rng(4).integers(0, 256, (5, 8, 12, 3)).astype(np.uint8)
 
 
+@pytest.mark.usefixtures("saved_often")
 @pytest.mark.parametrize("later", [13, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("passes", [1, 2])
 def test_what_is_resumed_after_a_kill_equals_a_run_that_nothing_disturbed(
-    passes: int, later: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    passes: int, later: int, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # a kill loses nothing that was written
-    monkeypatch.setattr(frame_loop, "SAVE_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(frame_loop, "SAVE_SHARE", 1e9)  # the session is saved after every frame
     for index, image in enumerate(IMAGES):
         write_image(tmp_path / "video" / f"{index:05d}.png", image)
 
