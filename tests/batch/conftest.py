@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -112,6 +113,23 @@ def addresses_on(monkeypatch: pytest.MonkeyPatch) -> UseStore:
             monkeypatch.setattr(module, "file_system", lambda place: (store, place.removeprefix("s3://")))
 
     return use
+
+
+@pytest.fixture
+def far_apart(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Lets nothing be renamed from one of some folders into another, as where they are on two disks."""
+
+    def part(*disks: Path) -> None:
+        replace = Path.replace
+
+        def within(source: Path, target: Path) -> Path:
+            if any(source.is_relative_to(disk) != target.is_relative_to(disk) for disk in disks):
+                raise OSError(errno.EXDEV, "Invalid cross-device link")
+            return replace(source, target)
+
+        monkeypatch.setattr(Path, "replace", within)
+
+    return part
 
 
 @pytest.fixture

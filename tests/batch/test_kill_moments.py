@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +62,12 @@ def files_of(folder: Path) -> dict[str, bytes]:
     ],
 )
 def test_after_a_kill_at_any_file_operation_the_same_video_is_complete(
-    place: str, later: int, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: str,
+    later: int,
+    task: Task,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    far_apart: Callable[..., None],
 ) -> None:
     """Its work folder is one that an earlier worker has left, with other weights: it is removed first."""
     output = str(tmp_path / "out")
@@ -71,7 +76,7 @@ def test_after_a_kill_at_any_file_operation_the_same_video_is_complete(
         monkeypatch.setitem(fsspec.config.conf, "file", {"auto_mkdir": True})
         output = f"file://{output}"
     elif place == "another disk":
-        far_apart(monkeypatch, tmp_path / "scratch", tmp_path / "out")
+        far_apart(tmp_path / "scratch", tmp_path / "out")
     order = JobConfig(output=output, scratch=tmp_path / "scratch", batch="mine")
 
     def begin() -> None:
@@ -98,15 +103,3 @@ def test_after_a_kill_at_any_file_operation_the_same_video_is_complete(
         begin()
         moments += 1
     assert moments > 12
-
-
-def far_apart(monkeypatch: pytest.MonkeyPatch, *disks: Path) -> None:
-    """Nothing can be renamed from one of these folders into another."""
-    replace = Path.replace
-
-    def within(source: Path, target: Path) -> Path:
-        if any(source.is_relative_to(disk) != target.is_relative_to(disk) for disk in disks):
-            raise OSError(errno.EXDEV, "Invalid cross-device link")
-        return replace(source, target)
-
-    monkeypatch.setattr(Path, "replace", within)

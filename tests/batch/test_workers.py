@@ -93,6 +93,12 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
     return have
 
 
+@pytest.fixture
+def workers_do(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Task]], None]:
+    """Gives worker processes a function of this folder for each video."""
+    return lambda act: monkeypatch.setattr(engines, "_attempt_here", act)
+
+
 @pytest.mark.parametrize(
     ("asked", "device", "visible", "expected"),
     [
@@ -122,10 +128,10 @@ def test_workers_are_pinned_to_gpus(
 
 
 def test_each_worker_process_sees_its_gpu_stops_when_it_is_asked_and_ends_when_it_is_closed(
-    gpus: Callable[[str | None], None], monkeypatch: pytest.MonkeyPatch
+    gpus: Callable[[str | None], None], workers_do: Callable[[Callable[..., Task]], None]
 ) -> None:
     gpus("GPU-x,GPU-y")
-    monkeypatch.setattr(engines, "_attempt_here", sees_or_waits)
+    workers_do(sees_or_waits)
     workers = open_workers(JobConfig(), [task_on("cuda")] * 9)
     assert isinstance(workers, LocalWorkers)
     try:
@@ -143,17 +149,17 @@ def test_each_worker_process_sees_its_gpu_stops_when_it_is_asked_and_ends_when_i
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-x,GPU-y"
 
 
-def test_gpus_that_are_not_there_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(SegueError, match="--gpus 2"):
-        open_workers(JobConfig(gpus=2), [task_on(None)])
+def test_gpus_that_are_not_there_are_reported(gpus: Callable[[str | None], None]) -> None:
+    gpus("GPU-x,GPU-y")
+    with pytest.raises(SegueError, match="--gpus 3"):
+        open_workers(JobConfig(gpus=3), [task_on(None)])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
 def test_a_worker_that_the_kernel_kills_costs_its_own_video_a_try_and_is_reported_with_advice(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, tmp_path: Path, workers_do: Callable[[Callable[..., Task]], None]
 ) -> None:
-    monkeypatch.setattr(engines, "_attempt_here", dies_of_its_video)
+    workers_do(dies_of_its_video)
     workers = LocalWorkers(JobConfig(output=str(tmp_path), tries=1), 1, None)
     run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path)
     assert {row.name: (row.state, row.tries) for row in ledger.tasks()} == {

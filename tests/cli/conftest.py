@@ -22,19 +22,19 @@ AtFrame = Callable[..., AbstractContextManager[None]]
 
 @pytest.fixture
 def at_frame(monkeypatch: pytest.MonkeyPatch) -> AtFrame:
-    """Does something in a block before or after the sessions of a class take a frame."""
+    """Does something in a block before or after the sessions of a class take a frame, or any frame."""
 
     @contextmanager
     def acting(
-        session: Any, index: int, act: Callable[[], object], *, before: bool = False
+        session: Any, index: int | None, act: Callable[[], object], *, before: bool = False
     ) -> Iterator[None]:
         step = session.step
 
         def stepping(of: Any, frame: Any, *arguments: Any, **options: Any) -> Any:
-            if before and frame.index == index:
+            if before and index in (None, frame.index):
                 act()
             result = step(of, frame, *arguments, **options)
-            if not before and frame.index == index:
+            if not before and index in (None, frame.index):
                 act()
             return result
 

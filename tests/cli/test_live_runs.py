@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -157,16 +156,10 @@ def test_a_second_ctrl_c_ends_at_once(
 
 @pytest.mark.parametrize("policy", ["newest", "all"])
 def test_a_slow_run_takes_the_newest_frames_or_all(
-    record: Command, camera: type[Camera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+    at_frame: AtFrame, record: Command, camera: type[Camera], tmp_path: Path, policy: str
 ) -> None:
-    step = TrackSession.step
-
-    def stepping(session: TrackSession, frame: Any, *arguments: Any, **options: Any) -> Any:
-        time.sleep(0.05)  # the camera gives up to five frames meanwhile
-        return step(session, frame, *arguments, **options)
-
-    monkeypatch.setattr(TrackSession, "step", stepping)
-    outcome = record("--duration", "0.4s", "--when-late", policy, "--output", tmp_path / "out")
+    with at_frame(TrackSession, None, partial(time.sleep, 0.05)):  # the camera gives up to five frames then
+        outcome = record("--duration", "0.4s", "--when-late", policy, "--output", tmp_path / "out")
     assert outcome.code == 0, outcome
     taken = [int(path.stem) for path in sorted((tmp_path / "out" / "masks").glob("*.png"))]
     assert ("frames dropped" in outcome.err) == (policy == "newest")

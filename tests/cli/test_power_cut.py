@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from segue.jobs import frame_loop
 from tests.cli.running import Command
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see what is synced")
@@ -31,6 +31,13 @@ class Disk:
         self._names: dict[Path, dict[str, int]] = {root: {}}
         self._held: list[int] = []
         self.before_sync: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Takes the calls of ``fsync`` in a block."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", self.fsync)
+            yield
 
     def fsync(self, descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
@@ -83,9 +90,7 @@ def cuts(track: Command, tmp_path: Path, chosen: Callable[[int], bool]) -> list[
                 disk.cut(left[-1], all_names=all_names)
 
     disk.before_sync = before_sync
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frame_loop, "SAVE_EVERY_SECONDS", 0.0)
-        patch.setattr(os, "fsync", disk.fsync)
+    with disk.recording():
         outcome = track(*FORMATS, "--output", root / "out")
     disk.close()
     assert outcome.code == 0, outcome
@@ -106,12 +111,14 @@ def whole(track: Command, tmp_path: Path) -> dict[str, bytes]:
     return files(tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("saved_often")
 def test_a_run_goes_on_after_a_power_cut(track: Command, tmp_path: Path, whole: dict[str, bytes]) -> None:
     for left in cuts(track, tmp_path, lambda moment: moment % 13 == 3):
         goes_on(track, left, whole)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("saved_often")
 def test_a_run_goes_on_after_a_power_cut_at_any_moment(
     track: Command, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
@@ -123,8 +130,7 @@ def test_a_folder_that_is_overwritten_does_not_get_its_old_masks_back(track: Com
     """The new run is shorter: of the old one nothing may be left behind its end."""
     root = tmp_path / "disk"
     disk = Disk(root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", disk.fsync)
+    with disk.recording():
         assert track("--format", "png", "--output", root / "out").code == 0
         assert track("--format", "png", "--output", root / "out", "--overwrite", "--end", 3).code == 0
     disk.cut(tmp_path / "cut", all_names=False)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from segue.datasets import json_files
 from segue.datasets.json_files import CHUNK, entries
 from segue.datasets.ytvis import CocoImages
 from segue.errors import DatasetError
@@ -37,32 +36,26 @@ def listed(values: dict[str, Any]) -> list[tuple[str, int, Any]]:
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 64])
 @pytest.mark.parametrize("indent", [None, 2])
-def test_entries_are_the_same_wherever_a_piece_ends(
-    chunk: int, indent: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(json_files, "CHUNK", chunk)
+def test_entries_are_the_same_wherever_a_piece_ends(chunk: int, indent: int | None, tmp_path: Path) -> None:
     path, packed = tmp_path / "a.json", tmp_path / "a.zip"
     for escaped in (True, False):
         text = json.dumps(VALUES, indent=indent, ensure_ascii=escaped)
         path.write_text(" \n" + text + "\n ", encoding="utf-8")
-        assert list(entries(path, path)) == listed(VALUES)
+        assert list(entries(path, path, chunk=chunk)) == listed(VALUES)
         with zipfile.ZipFile(packed, "w") as archive:
             archive.write(path, "a.json")
-        assert list(entries(packed, packed)) == listed(VALUES)
+        assert list(entries(packed, packed, chunk=chunk)) == listed(VALUES)
         assert list(entries(text, path)) == listed(VALUES)
 
 
 @pytest.mark.parametrize(
     "text", ['{"a": [1 2]}', '{"a": tru}', '{"a": "b', '{"a": 1} 2', "[NaN]", '{"a": [1,', "[1]]"]
 )
-def test_what_is_wrong_is_found_wherever_a_piece_ends(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_wrong_is_found_wherever_a_piece_ends(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
     for chunk in (1, 3, 1000):
-        monkeypatch.setattr(json_files, "CHUNK", chunk)
         with pytest.raises(DatasetError, match="is not valid JSON"):
-            list(entries(tmp_path / "a.json", tmp_path / "a.json"))
+            list(entries(tmp_path / "a.json", tmp_path / "a.json", chunk=chunk))
 
 
 def test_a_large_file_takes_the_memory_of_its_longest_entry(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,22 @@ def failing(target: Callable[..., Any], at: int) -> Callable[..., Any]:
     return call
 
 
+Exhausted = Callable[[Any, str, int], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def exhausted(monkeypatch: pytest.MonkeyPatch) -> Exhausted:
+    """Lets a function of a class or module run out of memory at one of its calls, in a block."""
+
+    @contextmanager
+    def exhausting(owner: Any, name: str, at: int) -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, failing(getattr(owner, name), at))
+            yield
+
+    return exhausting
+
+
 PLACES = {
     "network": (STCNLite, "encode_query", track),
     "memory": (MemoryTable, "write", track),
@@ -60,13 +77,14 @@ PLACES = {
 }
 
 
+@pytest.mark.usefixtures("saved_often")
 @pytest.mark.parametrize("place", PLACES)
 def test_a_run_whose_memory_ended_goes_on_to_the_same_files(
     place: str,
     images: Path,  # noqa: F811
     tmp_path: Path,
     lite: STCNLite,
-    monkeypatch: pytest.MonkeyPatch,
+    exhausted: Exhausted,
 ) -> None:
     where, name, make = PLACES[place]
 
@@ -77,13 +95,11 @@ def test_a_run_whose_memory_ended_goes_on_to_the_same_files(
         run_open(open_job(job))
 
     run(tmp_path / "whole", resume=False)
-    monkeypatch.setattr("segue.jobs.frame_loop.SAVE_EVERY_SECONDS", -1.0)
     for at in (2, 4) if place in ("network", "first pass") else (3,):
-        with monkeypatch.context() as broken:
-            owner: Any = sys.modules[where] if isinstance(where, str) else where
-            broken.setattr(owner, name, failing(getattr(owner, name), at))
-            with pytest.raises(OutOfMemoryError, match=r"needed about \d+ MB more\); .*--resume") as found:
-                run(tmp_path / f"out{at}", resume=False)
+        owner: Any = sys.modules[where] if isinstance(where, str) else where
+        needed = pytest.raises(OutOfMemoryError, match=r"needed about \d+ MB more\); .*--resume")
+        with exhausted(owner, name, at), needed as found:
+            run(tmp_path / f"out{at}", resume=False)
         assert "damaged" not in str(found.value)
         run(tmp_path / f"out{at}", resume=True)
         assert contents(tmp_path / f"out{at}/masks") == contents(tmp_path / "whole/masks")
@@ -93,38 +109,31 @@ def test_a_good_state_is_not_called_damaged_because_memory_ends(
     images: Path,  # noqa: F811
     tmp_path: Path,
     lite: STCNLite,
-    monkeypatch: pytest.MonkeyPatch,
+    exhausted: Exhausted,
 ) -> None:
     def run(*, resume: bool) -> None:
         job = track(images, tmp_path / "out", resume)
         run_open(open_job(job.model_copy(update={"model": Model.of(lite)})))
 
-    with monkeypatch.context() as broken:
-        broken.setattr(STCNLite, "encode_query", failing(STCNLite.encode_query, 4))
-        with pytest.raises(OutOfMemoryError):
-            run(resume=False)
+    with exhausted(STCNLite, "encode_query", 4), pytest.raises(OutOfMemoryError):
+        run(resume=False)
     state = tmp_path / "out/masks" / STATE
     assert state.exists()
     saved = state.read_bytes()
-    for place in ("get_tensor", "restore"):
-        with monkeypatch.context() as broken:
-            if place == "restore":
-                broken.setattr(MemoryTable, "restore", failing(MemoryTable.restore, 1))
-            else:
-                broken.setattr(segue.state, "safe_open", failing(segue.state.safe_open, 1))
-            with pytest.raises(OutOfMemoryError):
-                run(resume=True)
+    for owner, name in ((segue.state, "safe_open"), (MemoryTable, "restore")):
+        with exhausted(owner, name, 1), pytest.raises(OutOfMemoryError):
+            run(resume=True)
         assert state.read_bytes() == saved
     run(resume=True)
     assert len(list((tmp_path / "out/masks").glob("*.png"))) == COUNT
 
 
-def test_results_of_a_function_say_it_too(lite: STCNLite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(STCNLite, "encode_query", failing(STCNLite.encode_query, 3))
-    results = segue.track(list(FRAMES), MASKS[0], model=lite, device="cpu")
-    assert next(results).index == 0
-    with pytest.raises(OutOfMemoryError, match="out of memory"):
-        list(results)
+def test_results_of_a_function_say_it_too(lite: STCNLite, exhausted: Exhausted) -> None:
+    with exhausted(STCNLite, "encode_query", 3):
+        results = segue.track(list(FRAMES), MASKS[0], model=lite, device="cpu")
+        assert next(results).index == 0
+        with pytest.raises(OutOfMemoryError):
+            list(results)
 
 
 LIMITED = """

@@ -11,9 +11,7 @@ import segue
 from segue.errors import CheckpointError, DatasetError, TrainingError
 from segue.models.stcn import STCNLite
 from segue.weights import write_checkpoint
-from segue_train.clips import ClipShape
 from segue_train.commands.making import refuse_trained
-from segue_train.recipes import stcn_lite
 from tests.clips import clip
 from tests.segue_train.commands import run
 from tests.segue_train.making import write_all, write_video
@@ -29,11 +27,8 @@ def start(tmp_path: Path) -> Path:
     return path
 
 
-def test_stcn_lite_is_trained_resumed_and_loaded(
-    tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = (ClipShape(1, 3, 32, 1), 0.5, 2)
-    monkeypatch.setattr(stcn_lite, "curriculum", lambda progress, rng: small)
+@pytest.mark.usefixtures("small_clips")
+def test_stcn_lite_is_trained_resumed_and_loaded(tmp_path: Path, start: Path) -> None:
     videos, stills = write_all(tmp_path)
     held_out = write_video(tmp_path / "held-out", "goat", *clip(7, 4, 48, 64, 1))
     command = (

@@ -16,7 +16,6 @@ from segue.sessions.foreground import ForegroundSession
 from segue.sessions.networks import foreground_segmenter
 from segue.types import Frame
 from segue.weights import load, load_strict, write_checkpoint
-from segue_train import foreground_pool
 from segue_train.recipes import mustan_lite as recipes
 from segue_train.trunks import load_mobilenet
 from tests.segue_train.commands import run
@@ -26,8 +25,7 @@ pytest.importorskip("lightning_fabric", reason="the extra train is not installed
 
 
 @pytest.fixture(autouse=True)
-def _small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreground_pool, "SHARD", 4)
+def _small_samples(small_shards: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "SAMPLE_SIZE", (48, 64))
     monkeypatch.setattr(recipes, "SHOWN_SIZE", (32, 48))
     monkeypatch.setattr(recipes, "BATCH", 2)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from segue.errors import DatasetError
-from segue_train import foreground_pool
 from segue_train.foreground_pool import Pool, PoolBatches, fill
 from segue_train.foreground_samples import Sample
 from segue_train.warp import Rng
@@ -29,9 +28,7 @@ class Numbers:
         return [Sample(window, scene, np.full(SHAPE, level, np.uint8))]
 
 
-@pytest.fixture(autouse=True)
-def _small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreground_pool, "SHARD", 4)
+pytestmark = pytest.mark.usefixtures("small_shards")
 
 
 def filled(folder: Path, maker: Numbers, samples: int = 10, seed: int = 1) -> Pool:

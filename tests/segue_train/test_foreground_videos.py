@@ -11,7 +11,6 @@ import pytest
 from segue.datasets.foreground import open_plain
 from segue.datasets.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
-from segue_train import foreground_pool
 from segue_train.footage import gather
 from segue_train.foreground_material import fill_pool, gather_foreground
 from segue_train.foreground_samples import UNLIT
@@ -81,8 +80,8 @@ def test_frames_without_a_common_scene_are_refused(tmp_path: Path) -> None:
         maker.samples(np.random.default_rng(0))
 
 
-def test_a_pool_is_filled_from_clips_and_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreground_pool, "SHARD", 4)
+@pytest.mark.usefixtures("small_shards")
+def test_a_pool_is_filled_from_clips_and_videos(tmp_path: Path) -> None:
     videos, stills = write_all(tmp_path)
     save_video(tmp_path / "videos", "walk", range(1, 9))
     save_video(tmp_path / "videos", "held", range(1, 9))

@@ -19,7 +19,6 @@ from segue.models.seqformer import SeqFormer, Size
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.weights import read_checkpoint, write_checkpoint
 from segue.weights.checkpoint import OPTIONS
-from segue_train.commands import making
 from segue_train.instance_augment import InstanceClip, cropped
 from segue_train.recipes.msstsvis import PublishedRecipe, load_trunk, start_from
 from segue_train.ytvis_clips import coco_channels
@@ -98,14 +97,6 @@ def test_coco_has_the_classes_of_both_editions() -> None:
     assert coco_channels(COCO, {3: "Dog", 9: "Tennis_Racket", 4: "otter"}) == {18: 3, 43: 9}
     with pytest.raises(DatasetError, match="no category of COCO"):
         coco_channels(COCO, {1: "otter"})
-
-
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the commands would run."""
-    found: dict[str, Any] = {}
-    monkeypatch.setattr(making, "train", lambda recipe, **settings: found.update(settings, recipe=recipe))
-    return found
 
 
 def test_options_reach_the_recipe(tmp_path: Path, seen: dict[str, Any]) -> None:

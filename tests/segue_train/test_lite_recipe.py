@@ -14,22 +14,12 @@ from segue.errors import DatasetError, TrainingError
 from segue.models.detection.classes import COCO_NAMES
 from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.weights import read_checkpoint
-from segue_train.commands import making
 from segue_train.recipes.msstsvis import LiteRecipe
 from tests.segue_train import commands
 from tests.segue_train.instance_sets import save_coco, save_ytvis
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the command would run."""
-    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
-    found: dict[str, Any] = {}
-    monkeypatch.setattr(making, "train", lambda recipe, **settings: found.update(settings, recipe=recipe))
-    return found
 
 
 def run(*arguments: object) -> str:

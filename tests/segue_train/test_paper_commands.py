@@ -13,7 +13,6 @@ import torch
 import segue
 from segue.errors import DatasetError, FlowError, TrainingError
 from segue.models.hofam import HOFAM
-from segue_train.commands import making
 from tests.flow.files import save_flo
 from tests.segue_train.commands import run
 from tests.segue_train.scenes import save_scene
@@ -64,14 +63,6 @@ def test_hofam_learns_from_the_flow_files_of_another_program_without_attention(
     (tmp_path / "flow/baseline/yard/1.flo").unlink()
     with pytest.raises(FlowError, match="2 flow files for 4 frames; give one for each frame"):
         run(*command, "--out", tmp_path / "again")
-
-
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the commands would run."""
-    found: dict[str, Any] = {}
-    monkeypatch.setattr(making, "train", lambda recipe, **settings: found.update(settings, recipe=recipe))
-    return found
 
 
 def test_options_of_mustan_reach_the_network(root: Path, tmp_path: Path, seen: dict[str, Any]) -> None:

@@ -15,7 +15,6 @@ from segue.datasets.davis import ImageMaskFolder
 from segue.errors import DatasetError
 from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.planes import tight_box
-from segue_train.commands import making
 from segue_train.footage import VOID, Footage
 from segue_train.prompt_samples import (
     PromptBatches,
@@ -107,15 +106,6 @@ def test_what_stays_carries_its_mask_and_a_click_where_it_was_most_wrong() -> No
         assert target[centre[0], centre[1]] == wanted
     objective(batch, 0.0, 1)
     assert max(objective.kept["corrections"].tolist()) <= 2
-
-
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the command would run."""
-    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
-    found: dict[str, Any] = {}
-    monkeypatch.setattr(making, "train", lambda recipe, **settings: found.update(settings, recipe=recipe))
-    return found
 
 
 def test_the_command_draws_kinds_by_their_shares_without_what_is_left_out(

@@ -97,11 +97,9 @@ def test_segue_prompt(material: Material, tmp_path: Path, monkeypatch: pytest.Mo
     require_same_end(prompt.PromptRecipe(groups=[(1.0, material.stills)]), tmp_path)
 
 
+@pytest.mark.usefixtures("small_clips")
 @pytest.mark.parametrize("teacher", [pytest.param(None, marks=pytest.mark.slow), "stcn-lite"])
-def test_stcn_lite(
-    teacher: str | None, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stcn_lite, "curriculum", lambda *_: (ClipShape(1, 3, 32, 2), 0.5, 2))
+def test_stcn_lite(teacher: str | None, material: Material, tmp_path: Path) -> None:
     require_same_end(stcn_lite.STCNLiteRecipe(material.videos, material.stills, teacher=teacher), tmp_path)
 
 

@@ -85,7 +85,9 @@ def _opened(path: Path) -> Iterator[TextIO]:
             yield stream
 
 
-def entries(source: str | Path, where: Path, longest: int | None = None) -> Iterator[JsonEntry]:
+def entries(
+    source: str | Path, where: Path, longest: int | None = None, chunk: int = CHUNK
+) -> Iterator[JsonEntry]:
     """Values of a JSON text or file, one after the other; lists at the top level come entry by entry."""
     # Of a file as much is held as its longest entry takes; entries of a text have a limit.
     try:
@@ -93,7 +95,7 @@ def entries(source: str | Path, where: Path, longest: int | None = None) -> Iter
             yield from _Reader(source, None, longest).entries()
             return
         with _opened(source) as stream:
-            yield from _Reader("", stream, longest).entries()
+            yield from _Reader("", stream, longest, chunk).entries()
     except (json.JSONDecodeError, _InvalidError, RecursionError) as error:
         raise DatasetError(f"{where} is not valid JSON: {error}") from error
     except _UNREADABLE as error:
@@ -145,8 +147,10 @@ _CUT = 16
 class _Reader:
     """A place in a JSON text, moved on value by value; more of the text comes from a stream."""
 
-    def __init__(self, text: str, stream: TextIO | None, longest: int | None = None) -> None:
-        self._text, self._stream, self._longest = text, stream, longest
+    def __init__(
+        self, text: str, stream: TextIO | None, longest: int | None = None, chunk: int = CHUNK
+    ) -> None:
+        self._text, self._stream, self._longest, self._chunk = text, stream, longest, chunk
         self._at = self._before = 0
 
     def entries(self) -> Iterator[JsonEntry]:
@@ -192,7 +196,7 @@ class _Reader:
         if self._stream is None:
             return False
         held = self._text[self._at :]
-        read = self._stream.read(max(CHUNK, len(held)))
+        read = self._stream.read(max(self._chunk, len(held)))
         if not read:
             self._stream = None
             return False

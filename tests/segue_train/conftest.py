@@ -1,0 +1,33 @@
+"""Fixtures of the tests of training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from segue_train import foreground_pool
+from segue_train.clips import ClipShape
+from segue_train.commands import making
+from segue_train.recipes import stcn_lite
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The recipe and settings that a command would train with."""
+    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(making, "train", lambda recipe, **settings: found.update(settings, recipe=recipe))
+    return found
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of a pool hold four samples."""
+    monkeypatch.setattr(foreground_pool, "SHARD", 4)
+
+
+@pytest.fixture
+def small_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips of stcn-lite have three frames of 32x32 at any time of a training."""
+    monkeypatch.setattr(stcn_lite, "curriculum", lambda *_: (ClipShape(1, 3, 32, 1), 0.5, 2))
