@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,9 @@ from segue.weights import read_checkpoint
 from segue_train.recipe import devices_of
 from tests.segue_train.scenes import save_scene
 
+# Threads add up in an order that differs from run to run. Adam makes of such an error in a gradient near 0 a
+# step as long as any other, of 1e-4: three steps gave differences of 5e-5 with two threads, and of 2e-6 with one.
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 TINY = {"width": "0.05", "size": "32x32", "batch": "2", "workers": "0", "device": "cpu", "log-every": "1"}
 
 
@@ -41,7 +45,8 @@ def begin(videos: Path, name: str, *more: str, **settings: str) -> subprocess.Po
     options = TINY | {"data": f"cdnet={videos}", "out": str(videos.with_name(name))} | settings
     words = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "segue", "train", "mustan2", *words, *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env=ONE_THREAD, **pipes)
 
 
 def steps(path: Path) -> tuple[str, str]:
@@ -77,7 +82,7 @@ def same_values(one: Path, other: Path) -> None:
     first, second = (read_checkpoint(path).tensors for path in (one, other))
     for name, value in first.items():
         if "running" not in name and "tracked" not in name:
-            assert torch.allclose(value, second[name], atol=1e-4), name
+            assert torch.allclose(value, second[name], atol=1e-5), name
 
 
 @pytest.mark.slow
@@ -105,6 +110,7 @@ def test_two_machines_learn_what_one_learns_from_two_batches_a_step(videos: Path
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env=ONE_THREAD,
         )
         for rank in (0, 1)
     ]
