@@ -255,6 +255,15 @@ def test_the_command_writes_into_an_empty_folder_only(tmp_path: Path) -> None:
     assert "not empty" in str(result.exception)
 
 
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_file_is_no_place_for_graphs_and_stays(tmp_path: Path, more: list[str]) -> None:
+    (tmp_path / "graphs").write_bytes(b"mine")
+    result = CliRunner().invoke(app, ["export", "stcn-lite", str(tmp_path / "graphs"), *more])
+    assert isinstance(result.exception, SinkError)
+    assert "is a file" in str(result.exception)
+    assert (tmp_path / "graphs").read_bytes() == b"mine"
+
+
 def write_again(graphs: Path, graph: nn.Module, inputs: Any, path: str, **options: Any) -> None:
     """Write the graph that was traced before, which takes a second less for all of them."""
     Path(path).write_bytes((graphs / f"{Path(path).name.split('.')[1]}.onnx").read_bytes())

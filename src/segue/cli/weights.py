@@ -190,7 +190,9 @@ def export(
     with locked([folder]):
         if folder.is_dir():
             remove_partial(folder)  # of an export that was killed
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not overwrite:
+        elif folder.exists():
+            raise SinkError(f"{folder}: is a file; graphs are written into a folder, give another name")
+        if folder.is_dir() and any(folder.iterdir()) and not overwrite:
             raise SinkError(f"{folder}: exists and is not empty; give --overwrite or another name")
         from segue.export.onnx import export_onnx  # imports PyTorch
         from segue.weights import load
