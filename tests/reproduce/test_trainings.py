@@ -20,7 +20,7 @@ from segue_train.recipe import devices_of
 from tests.segue_train.scenes import save_scene
 
 # Threads add up in an order that differs from run to run. Adam makes of such an error in a gradient near 0 a
-# step as long as any other, of 1e-4: three steps gave differences of 5e-5 with two threads, and of 2e-6 with one.
+# step as long as any other, of 1e-4: three steps gave differences of 5e-5 with two threads, of 2e-6 with one.
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 TINY = {"width": "0.05", "size": "32x32", "batch": "2", "workers": "0", "device": "cpu", "log-every": "1"}
 
