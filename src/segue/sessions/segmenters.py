@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, cast
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -27,6 +27,7 @@ from segue.models.base import (
 from segue.sessions.empty_scene import Look, Scene, once_per_scene
 from segue.sessions.explaining import Rows, explain
 from segue.sessions.extra_inputs import Extra
+from segue.sessions.recent import remembered
 from segue.types import Image
 from segue.weights.prepared import Prepared
 
@@ -40,7 +41,6 @@ MARGIN = 48
 STEP = 32
 """The sides of what a network sees are multiples of so many pixels: each size costs time at first."""
 
-Encoded = TypeVar("Encoded", "Look", "Scene")
 
 Window = tuple[slice, slice]
 """Rows and columns of a part of an image."""
@@ -231,11 +231,11 @@ class NetworkSegmenter(Segmenter):
                 return self._network.encode(known, role)
             image, statistics = parts
             look = self._tensor(scene.look.image.transpose(2, 0, 1))
-            maps = _remembered(self._looks, scene.look, lambda: self._network.encode(look, image), LOOKS)
+            maps = remembered(self._looks, scene.look, lambda: self._network.encode(look, image), LOOKS)
             return *maps, *self._network.encode(self._tensor(scene.planes), statistics)
 
         role = self._network.background
-        return _remembered(self._backgrounds, scene, encode, BACKGROUNDS)
+        return remembered(self._backgrounds, scene, encode, BACKGROUNDS)
 
     def _tensor(self, planes: npt.NDArray[np.uint8]) -> Tensor:
         """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
@@ -247,19 +247,6 @@ class NetworkSegmenter(Segmenter):
         pixels = to_device(torch.from_numpy(extended(image, self._network.size_multiple)), self._device)
         frames = pixels[None].permute(0, 3, 1, 2).to(self._dtype).div_(255)
         return frames.contiguous(memory_format=torch.channels_last)
-
-
-def _remembered(
-    known: WeakKeyDictionary[Encoded, Features], key: Encoded, encode: Callable[[], Features], most: int
-) -> Features:
-    """Features of a background or its image, of which the ``most`` that were used last are kept."""
-    found = known.pop(key, None)
-    if found is None:
-        while len(known) >= most:
-            del known[next(iter(known))]
-        found = encode()
-    known[key] = found
-    return found
 
 
 def differing(image: Image, scene: Scene, multiple: int) -> Window | None:

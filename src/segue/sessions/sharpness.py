@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,12 +13,12 @@ import numpy.typing as npt
 from segue.arrays import Float32Array, UInt8Array
 from segue.sessions.backgrounds import Background
 from segue.sessions.empty_scene import Look, Scene
+from segue.sessions.recent import remembered
 from segue.sessions.registration import half_grey
 from segue.sessions.segmenters import BACKGROUNDS, LOOKS
 from segue.sessions.stages import Stage, WorkFrame
 from segue.types import Image
 
-Kept = TypeVar("Kept")
 Kernel = npt.NDArray[np.float32]  # of an odd height and width, with the sum 1
 
 LESS_SHARP = 0.75  # share of the scene's energy of edges, in some direction, below which a frame is blurred
@@ -85,17 +85,8 @@ class ReferenceBlur(Stage):
             self._scene, self._blurred = scene, {}
         blur = relative_blur(frame.image, scene.image, frame.hidden)
         if blur is not None:
-            look = self._looks.pop(blur, None) or blur.of_look(scene.look)
-            frame.scene = self._blurred.pop(blur, None) or blur.of_scene(scene, look)
-            _keep(self._looks, blur, look, LOOKS)
-            _keep(self._blurred, blur, frame.scene, BACKGROUNDS)
-
-
-def _keep(known: dict[Blur, Kept], blur: Blur, value: Kept, most: int) -> None:
-    """Put a value last; if there are more than ``most``, the first goes."""
-    known[blur] = value
-    if len(known) > most:
-        del known[next(iter(known))]
+            look = remembered(self._looks, blur, lambda: blur.of_look(scene.look), LOOKS)
+            frame.scene = remembered(self._blurred, blur, lambda: blur.of_scene(scene, look), BACKGROUNDS)
 
 
 @lru_cache(maxsize=1)
