@@ -85,26 +85,28 @@ def names(*known: str) -> list[Any]:
 @pytest.mark.parametrize("name", names(*TRACKERS))
 def test_trackers_follow_on_a_device(name: str, request: pytest.FixtureRequest) -> None:
     network = tracker(name, request)
-    schedule = None if name == "sam2_network" else replace(network.schedule, mem_every=2)
+    how = {"short_side": 64} if name == "sam2_network" else {"mem_every": 2}
+    schedule = replace(network.schedule, **how)
+    frames = FRAMES[:6]
     there = partial(TrackSession, network, schedule, device=str(DEVICE))
-    if schedule is not None and name == "lite":
+    if name == "lite":
         schedule = replace(schedule, window=None)  # a device has no windows
     here = TrackSession(network, schedule, device="cpu")
     with LogicalDevice():
         session = there()
-        found = [session.step(FRAMES[0], MASKS[0].astype(np.int32))]
-        found += [session.step(frame) for frame in FRAMES[1:4]]
+        found = [session.step(frames[0], MASKS[0].astype(np.int32))]
+        found += [session.step(frame) for frame in frames[1:-2]]
         session.forget([1])
-        found.append(session.step(FRAMES[4]))
+        found.append(session.step(frames[-2]))
         state = session.state()
-        waits = count(lambda: found.append(session.step(FRAMES[5])))
+        waits = count(lambda: found.append(session.step(frames[-1])))
         other = there()
         other.restore(state)
-        again = other.step(FRAMES[5])
-    expected = [here.step(FRAMES[0], MASKS[0].astype(np.int32))]
-    expected += [here.step(frame) for frame in FRAMES[1:4]]
+        again = other.step(frames[-1])
+    expected = [here.step(frames[0], MASKS[0].astype(np.int32))]
+    expected += [here.step(frame) for frame in frames[1:-2]]
     here.forget([1])
-    expected += [here.step(frame) for frame in FRAMES[4:6]]
+    expected += [here.step(frame) for frame in frames[-2:]]
     np.testing.assert_array_equal(again.mask, found[-1].mask)
     for one, two in zip(found, expected, strict=True):
         assert (one.mask == two.mask).mean() > 0.99

@@ -254,7 +254,7 @@ class ObjectSteps:
             pointers = torch.cat([record.pointer for _, record in view.pointers])
             split = pointers.view(-1, MEMORY_WIDTH)
             tokens = len(split)
-            code = network.obj_ptr_tpos_proj(sine_distance(distances.to(place)).to(dtype))
+            code = network.obj_ptr_tpos_proj(sine_distance(to_device(distances, place)).to(dtype))
             memory.append(split.to(dtype))
             position.append(code.repeat_interleave(tokens // len(pointers), 0))
         if not memory:
