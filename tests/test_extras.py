@@ -59,7 +59,7 @@ def test_training_needs_its_extra_when_it_is_imported(monkeypatch: pytest.Monkey
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     monkeypatch.setitem(extras.EXTRAS, "train", ("no-such-package",))
-    with pytest.raises(MissingExtraError, match=r"\[train\]"):
+    with pytest.raises(MissingExtraError):
         importlib.import_module("segue_train.loop")
     for module in [name for name in sys.modules if name.startswith("segue_train")]:
         del sys.modules[module]  # the half that was imported is not for other tests
