@@ -152,7 +152,7 @@ def test_a_killed_worker_changes_no_byte(videos: Path, command: Command, tmp_pat
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_a_killed_batch_ends_its_workers_and_goes_on(command: Command, tmp_path: Path) -> None:
     for name in "ab":
-        video(tmp_path / "videos" / f"{name}.mp4", 30)
+        video(tmp_path / "videos" / f"{name}.mp4", 60)
     words = [sys.executable, "-m", "segue", "batch", "videos", *JOB, "-o", "out", "--workers", "1"]
     with subprocess.Popen(
         words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -166,7 +166,7 @@ def test_a_killed_batch_ends_its_workers_and_goes_on(command: Command, tmp_path:
     assert "there is a batch already" in command("batch", "videos", *JOB, "-o", "out").complaint
     assert "begun with" in command("batch", "videos", *JOB[:4], "-o", "out", "--resume").complaint
     assert command("batch", "videos", *JOB, "-o", "out", "--workers", 1, "--resume").code == 0
-    assert len(results(tmp_path / "out")) == 60
+    assert len(results(tmp_path / "out")) == 120
 
 
 def alive(pid: int) -> bool:
