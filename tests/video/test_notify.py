@@ -259,7 +259,9 @@ class Subscriber:
 
     @property
     def events(self) -> list[str]:
-        return [json.loads(body)["event"] for topic, body in self.received if topic == "cameras/front yard"]
+        """What came, each message once: one whose confirmation was lost comes again, with its id."""
+        bodies = [json.loads(body) for topic, body in self.received if topic == "cameras/front yard"]
+        return [*{body["id"]: body["event"] for body in bodies}.values()]
 
     @property
     def availability(self) -> list[bytes]:
