@@ -60,7 +60,7 @@ def test_the_resolution_can_be_chosen(tmp_path: Path) -> None:
     (tmp_path / "JPEGImages" / "480p").rename(tmp_path / "elsewhere")
     assert DavisFolder(tmp_path).names == ("goat",)
     assert DavisFolder(tmp_path, resolution="Full-Resolution").names == ("goat",)
-    with pytest.raises(DatasetError, match="no resolution 1080p"):
+    with pytest.raises(DatasetError):
         DavisFolder(tmp_path, resolution="1080p")
 
 
@@ -70,7 +70,7 @@ def test_a_split_file_or_a_list_chooses_the_sequences_and_their_order(tmp_path: 
     (tmp_path / "ImageSets" / "2017" / "val.txt").write_text("goat\nbear\n")
     assert DavisFolder(tmp_path, "val").names == ("goat", "bear")
     assert DavisFolder(tmp_path, ["camel", "bear"]).names == ("camel", "bear")
-    with pytest.raises(DatasetError, match=r"2016.val\.txt"):
+    with pytest.raises(DatasetError):
         DavisFolder(tmp_path, "val", year=2016)
 
 
@@ -110,33 +110,37 @@ def test_masks_of_0_and_255_come_as_0_and_1_even_after_empty_ones(tmp_path: Path
 def test_a_truncated_image_is_an_error_and_not_half_grey(tmp_path: Path) -> None:
     path = tmp_path / "JPEGImages" / "bear" / "9.jpg"
     save_image(path, np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    path.write_bytes(path.read_bytes()[:-500])
     save_palette(tmp_path / "Annotations" / "bear" / "9.png", np.ones((64, 64), np.uint8))
-    with pytest.raises(DatasetError, match=r"9\.jpg"):
+    assert DavisFolder(tmp_path)["bear"].read_image(0).shape == (64, 64, 3)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(DatasetError):
         DavisFolder(tmp_path)["bear"].read_image(0)
 
 
 def test_masks_that_are_no_8_bit_indices_are_refused(tmp_path: Path) -> None:
+    save_image(tmp_path / "index.png", SQUARE)
+    np.testing.assert_array_equal(read_index_mask(tmp_path / "index.png"), SQUARE)
     save_image(tmp_path / "colour.png", np.random.default_rng(2).integers(0, 256, (8, 10, 3), dtype=np.uint8))
-    with pytest.raises(DatasetError, match=r"colour\.png: "):
-        read_index_mask(tmp_path / "colour.png")
     Image.fromarray(SQUARE.astype(np.uint16) * 300).save(tmp_path / "deep.png")
-    with pytest.raises(DatasetError, match=r"deep\.png"):
-        read_index_mask(tmp_path / "deep.png")
+    for name in ("colour.png", "deep.png"):
+        with pytest.raises(DatasetError):
+            read_index_mask(tmp_path / name)
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no folder .*JPEGImages"):
-        DavisFolder(tmp_path)
+@pytest.mark.parametrize(
+    ("gone", "named"),
+    [
+        ("JPEGImages", "JPEGImages"),
+        ("JPEGImages/480p/camel", "camel"),
+        ("Annotations/480p/bear/10.png", "sequence bear: frame 1 "),
+        ("JPEGImages/480p/bear/11.png", r"sequence bear: .* 11\.png"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path: Path, gone: str, named: str) -> None:
     davis_root(tmp_path)
-    with pytest.raises(DatasetError, match=r"no folder .*goat"):
-        DavisFolder(tmp_path, ["goat"])
-    (tmp_path / "Annotations" / "480p" / "bear" / "10.png").unlink()
-    with pytest.raises(DatasetError, match="sequence bear: frame 1 "):
-        DavisFolder(tmp_path)["bear"].read_mask(1)
-    (tmp_path / "JPEGImages" / "480p" / "bear" / "11.png").unlink()
-    with pytest.raises(DatasetError, match=r"sequence bear: .* 11\.png"):
-        DavisFolder(tmp_path)
+    (tmp_path / gone).rename(tmp_path / "elsewhere")
+    with pytest.raises(DatasetError, match=named):
+        DavisFolder(tmp_path, ["bear", "camel"])["bear"].read_mask(1)
 
 
 def test_still_images_need_a_mask_each_and_the_other_way_round(tmp_path: Path) -> None:
@@ -148,9 +152,9 @@ def test_still_images_need_a_mask_each_and_the_other_way_round(tmp_path: Path) -
     assert [folder.read_image(i)[0, 0, 0] for i in range(2)] == [14, 70]
     np.testing.assert_array_equal([folder.read_mask(i) for i in range(2)], [SQUARE * 2, SQUARE])
     (masks / "10.png").unlink()
-    with pytest.raises(DatasetError, match="lacks the mask of 10"):
+    with pytest.raises(DatasetError):
         ImageMaskFolder(images, masks)
     (images / "10.jpg").unlink()
     (images / "2.jpg").rename(images / "3.jpg")
-    with pytest.raises(DatasetError, match="lacks the"):
+    with pytest.raises(DatasetError):
         ImageMaskFolder(images, masks)

@@ -66,7 +66,8 @@ def test_images_and_labels_belong_together_by_number_not_by_place(tmp_path: Path
     assert video.numbers == (2, 3, 10)
     assert list(video.labels) == [0, 2]
     assert video.scored == (1, 2, 10), "labels count without their images too"
-    with pytest.raises(DatasetError, match="room: frame 1 "):
+    np.testing.assert_array_equal(video.read_labels(2), square())
+    with pytest.raises(DatasetError):
         video.read_labels(1)
 
 
@@ -88,36 +89,39 @@ def test_a_name_that_two_categories_have_needs_its_category(tmp_path: Path) -> N
         videos["street"]
 
 
-@pytest.mark.parametrize("name", ["ROI.bmp", "temporalROI.txt", "input", "groundtruth"])
-def test_a_video_of_cdnet_that_lacks_a_part_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("part", "text", "named"),
+    [
+        *(
+            pytest.param(part, None, part, id=f"no {part}")
+            for part in ("ROI.bmp", "temporalROI.txt", "input", "groundtruth")
+        ),
+        *(
+            pytest.param("temporalROI.txt", text, r"temporalROI\.txt", id=f"region {text}")
+            for text in ("", "470", "470 1700 3", "a b", "12 9", "-1 4", "1" * 30 + " 5")
+        ),
+        pytest.param("input/cover.jpg", "", r"cover\.jpg: ", id="image without a number"),
+        pytest.param("input/copy471.jpg", "", "both of frame 471", id="two images of a number"),
+    ],
+)
+def test_what_a_video_of_cdnet_lacks_or_cannot_have_is_named(
+    tmp_path: Path, part: str, text: str | None, named: str
+) -> None:
     save_cdnet(tmp_path)
-    part = tmp_path / "baseline" / "highway" / name
-    part.rename(tmp_path / name)
-    with pytest.raises(DatasetError, match=f"highway.{name}"):
+    assert open_cdnet(tmp_path)["highway"].scored
+    path = tmp_path / "baseline" / "highway" / part
+    if text is None:
+        path.rename(tmp_path / part)
+    else:
+        path.write_text(text)
+    with pytest.raises(DatasetError, match=f"highway.*{named}"):
         open_cdnet(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["", "470", "470 1700 3", "a b", "12 9", "-1 4", "1" * 30 + " 5"])
-def test_a_damaged_temporal_region_is_an_error(tmp_path: Path, text: str) -> None:
-    save_cdnet_video(tmp_path / "baseline" / "office", {1: EMPTY}, temporal=text)
-    with pytest.raises(DatasetError, match=r"temporalROI\.txt"):
-        open_cdnet(tmp_path)
-
-
-def test_a_image_without_a_number_or_with_the_number_of_another_is_an_error(tmp_path: Path) -> None:
-    save_cdnet_video(tmp_path / "room", {1: EMPTY, 2: EMPTY})
-    extra = save(tmp_path / "room" / "input" / "cover.jpg", drawn_image())
-    with pytest.raises(DatasetError, match=r"cover\.jpg: "):
-        open_plain(tmp_path)
-    extra.rename(extra.with_name("copy2.jpg"))
-    with pytest.raises(DatasetError, match="both of frame 2"):
-        open_plain(tmp_path)
 
 
 def test_a_folder_without_videos_is_an_error_that_points_to_the_check(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="segue data check"):
         open_cdnet(tmp_path)
-    with pytest.raises(DatasetError, match="no folder"):
+    with pytest.raises(DatasetError):
         open_cdnet(tmp_path / "gone")
 
 
@@ -136,10 +140,12 @@ def test_sbi_is_matched_by_number_whatever_the_names_look_like(tmp_path: Path) -
 
 
 def test_a_video_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
-    for name in ("Board", "Board_a"):
+    for name in ("Board", "CAVIAR2_a", "Board_a"):
         save(tmp_path / name / "input" / "in1.png", drawn_image())
         save(tmp_path / name / "groundtruth" / "gt1.png", square())
-    with pytest.raises(DatasetError, match="Board"):
+        if name != "Board_a":
+            assert name.removesuffix("_a") in open_sbi(tmp_path).keys
+    with pytest.raises(DatasetError):
         open_sbi(tmp_path)
 
 
@@ -188,11 +194,8 @@ def test_composites_of_hofam_are_frame_flow_and_truth_side_by_side(tmp_path: Pat
     assert (read_flow(path) == 60).all()
     np.testing.assert_array_equal(video.read_labels(0), square())
     assert video.read_roi().shape == (6, 8)
-
-
-def test_a_composite_whose_width_is_not_three_panels_is_refused(tmp_path: Path) -> None:
-    save(tmp_path / "demo" / "test_1.png", drawn_image((6, 16)))
-    with pytest.raises(DatasetError, match="16 pixels wide"):
+    save(path, drawn_image((6, 16)))  # no three panels
+    with pytest.raises(DatasetError):
         open_hofam(tmp_path / "demo")["demo"].read_image(0)
 
 
@@ -200,10 +203,10 @@ def test_training_frames_are_read_by_video(tmp_path: Path) -> None:
     path = tmp_path / "lists.json"
     path.write_text(json.dumps({"PTZ": {"zoom": {"200": [1, 2, 3], "25": [2]}}}), encoding="utf-8")
     assert read_training_frames(path, 25) == {"PTZ/zoom": {2}}
-    with pytest.raises(DatasetError, match=r"PTZ/zoom .* 50"):
+    with pytest.raises(DatasetError):
         read_training_frames(path, 50)
     path.write_text('{"PTZ": [1]}', encoding="utf-8")
-    with pytest.raises(DatasetError, match="no list of training frames"):
+    with pytest.raises(DatasetError):
         read_training_frames(path, 25)
 
 
@@ -231,10 +234,9 @@ def test_of_a_video_only_the_frames_of_a_list_are_labelled(tmp_path: Path) -> No
     assert list(some.truths) == [2, 4]
     assert some.frames == video.frames
     assert list(some.labels) == [1, 3]
-    with pytest.raises(DatasetError, match=r"PTZ/zoom: .* 25"):
-        only_frames(video, lists, 25)
-    with pytest.raises(DatasetError, match="PTZ/zoom"):
-        only_frames(video, "published", 25)
+    for path in (lists, "published"):
+        with pytest.raises(DatasetError, match="PTZ/zoom"):
+            only_frames(video, path, 25)
 
 
 def draw_folds(seed: int) -> dict[str, int]:

@@ -92,17 +92,24 @@ def test_masks_that_cannot_be_read_are_named(tmp_path: Path, kind: str, data: by
         results.read("a", "1")
 
 
-def test_what_is_missing_or_there_twice_is_named(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("sequence", "mask", "named"),
+    [
+        ("camel", None, "camel"),
+        ("bear", None, "made/x/bear, made/y/bear"),
+        ("x/bear", "2", r"x/bear .* 2"),
+        ("goat", None, r"y/goat/1\.bmp and y/goat/1\.png"),
+    ],
+    ids=["no sequence", "two sequences", "no mask", "two masks"],
+)
+def test_what_is_missing_or_there_twice_is_named(
+    tmp_path: Path, kind: str, sequence: str, mask: str | None, named: str
+) -> None:
     files = {"x/bear/1.png": png(), "y/bear/1.png": png(), "y/goat/1.png": png(), "y/goat/1.bmp": png()}
     results = open_results(write(tmp_path, files, kind), suffixes={".png", ".bmp"})
-    with pytest.raises(DatasetError, match="camel"):
-        results.names("camel")
-    with pytest.raises(DatasetError, match="made/x/bear, made/y/bear"):
-        results.names("bear")
-    with pytest.raises(DatasetError, match=r"x/bear .* 2"):
-        results.read("x/bear", "2")
-    with pytest.raises(DatasetError, match=r"y/goat/1\.bmp and y/goat/1\.png"):
-        results.names("goat")
+    np.testing.assert_array_equal(results.read("x/bear", "1"), SQUARE)
+    with pytest.raises(DatasetError, match=named):
+        results.names(sequence) if mask is None else results.read(sequence, mask)
 
 
 def test_one_sequence_of_the_results_travels_to_another_process(tmp_path: Path, kind: str) -> None:
@@ -114,13 +121,11 @@ def test_one_sequence_of_the_results_travels_to_another_process(tmp_path: Path, 
 
 
 def test_places_without_masks_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nowhere"):
-        open_results(tmp_path / "nowhere")
-    with pytest.raises(DatasetError, match=r"holds no \.png file"):
-        open_results(tmp_path)
+    (tmp_path / "empty").mkdir()
     (tmp_path / "a.tar").write_bytes(b"no archive")
-    with pytest.raises(DatasetError, match=r"a\.tar"):
-        open_results(tmp_path / "a.tar")
+    for name in ("nowhere", "empty", "a.tar"):
+        with pytest.raises(DatasetError, match=name):
+            open_results(tmp_path / name)
 
 
 def test_folders_that_are_linked_in_a_circle_are_searched_to_a_depth(tmp_path: Path) -> None:
@@ -139,7 +144,7 @@ def test_members_that_leave_the_archive_are_refused(tmp_path: Path, name: str) -
 def test_members_that_unpack_to_too_much_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_MEMBER_BYTES", 1000)
     results = open_results(write(tmp_path, {"a/1.png": bytes(10**6), "a/2.png": png()}, "zip"))
-    with pytest.raises(DatasetError, match=r"1000000 .* 1000 "):
+    with pytest.raises(DatasetError):
         results.read("a", "1")
     np.testing.assert_array_equal(results.read("a", "2"), SQUARE)
 
@@ -154,9 +159,10 @@ def test_a_member_that_is_larger_than_it_says_is_damaged(tmp_path: Path) -> None
 
 def test_members_with_a_password_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, {"a/1.png": png()}, "zip")
+    np.testing.assert_array_equal(open_results(path).read("a", "1"), SQUARE)
     data = bytearray(path.read_bytes())
     data[data.index(b"PK\x03\x04") + 6] |= 1
     data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
-    with pytest.raises(DatasetError, match="cannot be unpacked"):
+    with pytest.raises(DatasetError):
         open_results(path).read("a", "1")

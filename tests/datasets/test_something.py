@@ -102,10 +102,10 @@ def test_videos_come_in_natural_order_and_can_be_chosen(tmp_path: Path) -> None:
     root = store(tmp_path / "data", frames)
     assert SomethingElseFolder(root).names == ("2", "13", "151201")
     assert SomethingElseFolder(root, ["13"]).names == ("13",)
-    with pytest.raises(DatasetError, match="video 99"):
-        SomethingElseFolder(root, ["99"])
-    with pytest.raises(DatasetError, match="there are 2, 13, 151201"):
-        SomethingElseFolder(root)["7"]
+    for call in (lambda name: SomethingElseFolder(root, [name]), SomethingElseFolder(root).__getitem__):
+        assert call("13")
+        with pytest.raises(DatasetError, match="99"):
+            call("99")
 
 
 def test_a_video_begins_with_its_first_box(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_video_begins_with_its_first_box(tmp_path: Path) -> None:
     assert len(video) == 2
     assert video.frames[0].name == "0002.jpg"
     assert not video.read_mask(1).any()
-    with pytest.raises(DatasetError, match="video 1 has no box"):
+    with pytest.raises(DatasetError):
         SomethingElseFolder(store(tmp_path / "none", {"1": [frame("1", 1)]}))
 
 
@@ -153,15 +153,11 @@ def test_a_video_whose_name_leads_elsewhere_is_no_video(tmp_path: Path, video: s
         SomethingElseFolder(root, [video])
 
 
-def test_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no folder .*videos"):
-        SomethingElseFolder(tmp_path)
-    (tmp_path / "videos").mkdir()
-    with pytest.raises(DatasetError, match=r"annotations\.json"):
-        SomethingElseFolder(tmp_path)
+@pytest.mark.parametrize("gone", ["videos", "annotations.json", "videos/1/0002.jpg"])
+def test_missing_files_are_named(tmp_path: Path, gone: str) -> None:
     root = store(tmp_path / "data", {"1": [frame("1", 1, label(1, 1, 9, 9)), frame("1", 2)]})
-    (root / "videos" / "1" / "0002.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"0002\.jpg"):
+    (root / gone).rename(tmp_path / "elsewhere")
+    with pytest.raises(DatasetError, match=Path(gone).name):
         SomethingElseFolder(root)
 
 
@@ -170,5 +166,5 @@ def test_as_many_boxes_are_read_as_an_index_mask_of_one_byte_has_room_for(tmp_pa
     root = store(tmp_path / "data", {"1": [frame("1", 1, *boxes[:254])]})
     assert len(SomethingElseFolder(root)["1"].labels) == 254
     root = store(tmp_path / "more", {"1": [frame("1", 1, *boxes)]})
-    with pytest.raises(DatasetError, match=r"255 boxes .* 254"):
+    with pytest.raises(DatasetError):
         SomethingElseFolder(root)["1"]

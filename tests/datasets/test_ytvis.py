@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,8 @@ def test_masks_that_would_not_fit_are_not_decoded(
 ) -> None:
     video = dataset.video(4)
     monkeypatch.setattr("segue.datasets.instances.MAX_CLIP_BYTES", 2 * 3 * HEIGHT * WIDTH - 1)
-    with pytest.raises(DatasetError, match="2 objects on 3 frames"):
+    assert decode_clip(dataset.annotations(video), range(2), video.size).ids.tolist() == [1, 2]
+    with pytest.raises(DatasetError):
         decode_clip(dataset.annotations(video), range(3), video.size)
 
 
@@ -140,11 +142,6 @@ def test_a_file_finds_the_images_beside_it(tmp_path: Path) -> None:
     assert opened.read_image(opened.video(4), 2).mean() == pytest.approx(20, abs=2)
 
 
-def test_a_root_without_annotations_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"split valid .*valid\.json"):
-        YTVISDataset.open(tmp_path, "valid")
-
-
 def test_a_test_set_without_annotations_can_be_read(tmp_path: Path) -> None:
     dataset = YTVISDataset(write(tmp_path / "test.json", {**content(), "annotations": None}))
     assert not dataset.annotated
@@ -161,16 +158,16 @@ def test_a_image_outside_of_its_folder_is_not_read(tmp_path: Path, name: str) ->
         dataset.read_image(dataset.videos[0], 0)
 
 
-def test_a_image_of_another_size_is_refused(tmp_path: Path) -> None:
+def test_a_image_of_another_size_is_refused_and_without_a_folder_each_is(
+    tmp_path: Path, dataset: YTVISDataset
+) -> None:
     write_images(tmp_path)
     Image.fromarray(np.zeros((HEIGHT, WIDTH + 1, 3), np.uint8)).save(tmp_path / "pond" / "00001.jpg")
-    dataset = YTVISDataset(write(tmp_path / "train.json", content()), tmp_path)
-    with pytest.raises(DatasetError, match=r"7x4, .* 6x4"):
-        dataset.read_image(dataset.videos[0], 1)
-
-
-def test_without_a_folder_no_image_can_be_read(dataset: YTVISDataset) -> None:
-    with pytest.raises(DatasetError, match="folder of images"):
+    images = YTVISDataset(dataset.path, tmp_path)
+    assert images.read_image(images.videos[0], 0).shape == (HEIGHT, WIDTH, 3)
+    with pytest.raises(DatasetError):
+        images.read_image(images.videos[0], 1)
+    with pytest.raises(DatasetError):
         dataset.read_image(dataset.videos[0], 0)
 
 
@@ -208,23 +205,23 @@ def test_what_is_wrong_in_the_file_is_named(
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    "text",
     [
-        ("{", "is not valid JSON"),
-        ('{"info": [1 2]}', "is not valid JSON"),
-        ('{"videos" []}', "is not valid JSON"),
-        ("{1: []}", "is not valid JSON"),
-        ('{"videos": []} x', "is not valid JSON"),
-        ('{"videos": [NaN]}', "NaN"),
-        ('{"videos": ' + "[" * 100_000, "is not valid JSON"),
-        ("7", "is not valid JSON"),
-        ("{}", "holds no videos"),
-        ("[]", "holds no videos"),
+        "{",
+        '{"info": [1 2]}',
+        '{"videos" []}',
+        "{1: []}",
+        '{"videos": []} x',
+        '{"videos": [NaN]}',
+        pytest.param('{"videos": ' + "[" * 100_000, id="deep"),
+        "7",
+        "{}",
+        "[]",
     ],
 )
-def test_a_text_that_is_no_annotation_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_a_text_that_is_no_annotation_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "train.json").write_text(text)
-    with pytest.raises(DatasetError, match=message):
+    with pytest.raises(DatasetError, match=r"train\.json"):
         YTVISDataset(tmp_path / "train.json")
 
 
@@ -244,41 +241,33 @@ def test_results_are_grouped_by_video_in_the_order_of_the_file(tmp_path: Path, d
 
 
 @pytest.mark.parametrize(
-    ("entry", "message"),
+    ("value", "place"),
     [
-        (result(video_id=5), "entry 1: no video 5"),
-        (result(score="0.5"), r"entry 1\.score"),
-        (result(score=None), r"entry 1\.score"),
-        (result(category_id=1.5), r"entry 1\.category_id"),
-        (result(segmentations=None), r"entry 1\.segmentations"),
+        ([result(), result(video_id=5)], "entry 1: no video 5"),
+        ([result(), result(score="0.5")], r"entry 1\.score"),
+        ([result(), result(score=None)], r"entry 1\.score"),
+        ([result(), result(category_id=1.5)], r"entry 1\.category_id"),
+        ([result(), result(segmentations=None)], r"entry 1\.segmentations"),
         (
-            result(segmentations=[{"size": [HEIGHT, WIDTH], "counts": [24]}]),
+            [result(), result(segmentations=[{"size": [HEIGHT, WIDTH], "counts": [24]}])],
             r"entry 1: segmentations\[0\]",
         ),
         (
-            result(segmentations=[None, {"size": [1, 1], "counts": "1"}]),
+            [result(), result(segmentations=[None, {"size": [1, 1], "counts": "1"}])],
             r"entry 1: segmentations\[1\]",
         ),
-        ({"video_id": 4}, r"entry 1\.category_id"),
-        (None, "entry 1"),
+        ([result(), {"video_id": 4}], r"entry 1\.category_id"),
+        ([result(), None], "entry 1"),
+        ([], "no result"),
+        ({"results": [1]}, "list of results"),
     ],
 )
 def test_a_wrong_result_is_named_by_its_place(
-    tmp_path: Path, dataset: YTVISDataset, entry: Any, message: str
+    tmp_path: Path, dataset: YTVISDataset, value: Any, place: str
 ) -> None:
-    path = write(tmp_path / "results.json", [result(), entry])
-    with pytest.raises(DatasetError, match=message):
+    path = write(tmp_path / "results.json", value)
+    with pytest.raises(DatasetError, match=place):
         read_results(path, dataset)
-
-
-@pytest.mark.parametrize(
-    ("value", "message"), [([], "holds no result"), ({"results": [1]}, "is not a list of results")]
-)
-def test_a_file_without_results_is_refused(
-    tmp_path: Path, dataset: YTVISDataset, value: Any, message: str
-) -> None:
-    with pytest.raises(DatasetError, match=message):
-        read_results(write(tmp_path / "results.json", value), dataset)
 
 
 def test_archives_must_hold_one_json_file(tmp_path: Path, dataset: YTVISDataset) -> None:
@@ -288,7 +277,7 @@ def test_archives_must_hold_one_json_file(tmp_path: Path, dataset: YTVISDataset)
     assert len(read_results(path, dataset)[4]) == 1
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("b.json", "[]")
-    with pytest.raises(DatasetError, match=r"holds 2 \.json files"):
+    with pytest.raises(DatasetError):
         read_results(path, dataset)
 
 
@@ -297,20 +286,29 @@ def test_damaged_and_huge_archives_are_refused(
 ) -> None:
     path = tmp_path / "results.zip"
     path.write_bytes(b"PK no archive")
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError):
         read_results(path, dataset)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("results.json", json.dumps([result()] * 100))
+    assert len(read_results(path, dataset)[4]) == 100
     monkeypatch.setattr("segue.datasets.json_files.MAX_BYTES", 5000)
-    with pytest.raises(DatasetError, match=r"results\.json unpacks"):
+    with pytest.raises(DatasetError):
         read_results(path, dataset)
 
 
-def test_missing_files_are_named(tmp_path: Path, dataset: YTVISDataset) -> None:
-    with pytest.raises(DatasetError, match=r"results\.json"):
-        read_results(tmp_path / "results.json", dataset)
-    with pytest.raises(DatasetError, match="nowhere"):
-        YTVISDataset(dataset.path, tmp_path / "nowhere")
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        pytest.param(lambda d: read_results(d.path.parent / "got.json", d), r"got\.json", id="results"),
+        pytest.param(lambda d: YTVISDataset(d.path, d.path.parent / "gone"), "gone", id="images"),
+        pytest.param(lambda d: YTVISDataset.open(d.path.parent, "valid"), r"valid\.json", id="split"),
+    ],
+)
+def test_missing_files_are_named(
+    dataset: YTVISDataset, call: Callable[[YTVISDataset], object], name: str
+) -> None:
+    with pytest.raises(DatasetError, match=name):
+        call(dataset)
 
 
 @pytest.mark.parametrize("missing", [{}, {"segmentation": []}, {"segmentation": None}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,35 +57,44 @@ def test_videos_can_be_chosen_and_the_description_can_lie_elsewhere(root: Path, 
     (root / "meta.json").rename(tmp_path / "other" / "meta.json")
     folder = YtvosFolder(root, meta=tmp_path / "other" / "meta.json", videos=["f-b"])
     assert [video.name for video in folder] == ["f-b"]
-    with pytest.raises(DatasetError, match="video 0c"):
-        YtvosFolder(root, meta=tmp_path / "other" / "meta.json", videos=["0c"])
-    with pytest.raises(DatasetError, match=r"meta\.json"):
-        YtvosFolder(root)
 
 
 @pytest.mark.parametrize("name", ["../0a", "/etc", "..", "a/b", "", "a\\b", ".hidden", "0a\n"])
 def test_names_that_leave_their_folder_are_refused(root: Path, name: str) -> None:
-    describe(root, {name: {"objects": {"1": CAT}}})
-    with pytest.raises(DatasetError, match=r"meta\.json: "):
-        YtvosFolder(root)
-    describe(root, {"0a": {"objects": {"1": {"category": "cat", "frames": [name]}}}})
-    with pytest.raises(DatasetError, match=r"meta\.json: "):
-        YtvosFolder(root)
+    video, frame = {"objects": {"1": CAT}}, {"category": "cat", "frames": [name]}
+    for videos in ({name: video}, {"0a": {"objects": {"1": frame}}}):
+        describe(root, videos)
+        with pytest.raises(DatasetError, match=r"meta\.json: "):
+            YtvosFolder(root)
 
 
-def test_files_that_are_missing_are_named(root: Path) -> None:
-    with pytest.raises(DatasetError, match="video 0c"):
-        YtvosFolder(root)["0c"]
-    with pytest.raises(DatasetError, match="video 0a: frame 00001"):
-        YtvosFolder(root)["0a"].read_mask("00001")
-    (root / "Annotations" / "0a" / "00005.png").unlink()
-    with pytest.raises(DatasetError, match=r"video 0a: .* 3 \(00005\)"):
-        YtvosFolder(root)
-    (root / "JPEGImages" / "0a" / "00010.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"video 0a: .* 00010"):
-        YtvosFolder(root)
+@pytest.mark.parametrize(
+    ("gone", "call", "named"),
+    [
+        ("meta.json", YtvosFolder, r"meta\.json"),
+        ("Annotations/0a/00005.png", YtvosFolder, r"video 0a: .* 3 \(00005\)"),
+        ("JPEGImages/0a/00010.jpg", YtvosFolder, r"video 0a: .* 00010"),
+        pytest.param("", lambda root: YtvosFolder(root)["0c"], "video 0c", id="a video"),
+        pytest.param("", lambda root: YtvosFolder(root, videos=["0c"]), "video 0c", id="chosen"),
+        pytest.param(
+            "", lambda root: YtvosFolder(root)["0a"].read_mask("00001"), "0a: .* 00001", id="a mask"
+        ),
+    ],
+)
+def test_files_that_are_missing_are_named(
+    root: Path, gone: str, call: Callable[[Path], object], named: str
+) -> None:
+    assert YtvosFolder(root).names == ("0a", "f-b")
+    if gone:
+        (root / gone).unlink()
+    with pytest.raises(DatasetError, match=named):
+        call(root)
+
+
+def test_a_description_of_no_video_is_refused(root: Path) -> None:
+    assert YtvosFolder(root).names == ("0a", "f-b")
     describe(root, {})
-    with pytest.raises(DatasetError, match="describes no video"):
+    with pytest.raises(DatasetError):
         YtvosFolder(root)
 
 
@@ -93,7 +103,7 @@ def test_categories_come_from_a_description_or_a_list(root: Path, tmp_path: Path
     (tmp_path / "seen.txt").write_text("cat\n\ngiant panda\n")
     assert read_categories(tmp_path / "seen.txt") == {"cat", "giant panda"}
     (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(DatasetError, match="names no category"):
+    with pytest.raises(DatasetError):
         read_categories(tmp_path / "empty.txt")
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError):
         read_categories(tmp_path / "none.txt")
