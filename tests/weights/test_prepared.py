@@ -50,7 +50,7 @@ def test_a_loaded_network_with_a_device_serves_every_session() -> None:
     assert shared.name == "stcn-lite"
     assert segue.TrackSession(shared).prepared is shared
     assert segue.load("stcn-lite", device="cpu", fast=False) is shared
-    with pytest.raises(ArgumentError, match="meta"):
+    with pytest.raises(ArgumentError):
         segue.TrackSession(shared, device="meta")
 
 
@@ -111,11 +111,11 @@ def test_a_prompter_for_each_image_reads_its_weights_once(monkeypatch: pytest.Mo
     segue.Prompter(image, device="cpu")
 
 
-def test_a_method_without_weights_cannot_be_prepared() -> None:
-    with pytest.raises(ArgumentError, match="mog2"):
-        segue.load("mog2", device="cpu")
-
-
-def test_a_misspelled_network_gets_a_suggestion() -> None:
-    with pytest.raises(segue.SegueError, match=r"did you mean stcn-lite\?"):
-        segue.load("stcnlite")
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [("mog2", "mog2"), ("stcnlite", r"did you mean stcn-lite\?")],
+    ids=["no weights", "typo"],
+)
+def test_what_is_no_network_cannot_be_prepared(name: str, named: str) -> None:
+    with pytest.raises(segue.SegueError, match=named):
+        segue.load(name, device="cpu")

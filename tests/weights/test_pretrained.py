@@ -98,30 +98,30 @@ def test_a_folder_serves_wherever_a_weight_file_does(folder: Path) -> None:
     check_available("track", "stcn-lite", folder)
     digest = model_digest(Model(name="own", weights=folder))
     assert digest is not None
-    with pytest.raises(CheckpointError, match="holds weights of stcn-lite, not of stcn"):
+    with pytest.raises(CheckpointError):
         load("stcn", folder)
 
 
 def test_an_earlier_network_is_not_replaced_unasked(folder: Path, tmp_path: Path) -> None:
     target = copied(folder, tmp_path / "it")
-    with pytest.raises(CheckpointError, match=r"has config\.json and model\.safetensors already"):
+    with pytest.raises(CheckpointError):
         segue.save_pretrained("nanodet", target)
     segue.save_pretrained("nanodet", target, overwrite=True)
     assert read_config(target)[0] == "nanodet"
     (tmp_path / "file").write_text("")
-    with pytest.raises(SinkError, match="cannot be written"):
+    with pytest.raises(SinkError):
         segue.save_pretrained("nanodet", tmp_path / "file" / "below")
 
 
 @pytest.mark.parametrize(
     ("config", "complaint"),
     [
-        ({"model_type": "bert"}, "model_type is 'bert', not 'segue'"),
-        ({"network": "nobody"}, "no network is called 'nobody'"),
-        ({"network": 3}, "network must be a text"),
-        ({"options": {"a": [1]}}, "options must be names with plain values"),
-        ({"options": {"width": 3}}, "name different options"),
-        ({"network": "nanodet"}, "holds weights of stcn-lite, not of nanodet"),
+        ({"model_type": "bert"}, "model_type is 'bert'"),
+        ({"network": "nobody"}, "nobody"),
+        ({"network": 3}, "network must"),
+        ({"options": {"a": [1]}}, "options must"),
+        ({"options": {"width": 3}}, "different options"),
+        ({"network": "nanodet"}, "stcn-lite, not of nanodet"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(
@@ -135,23 +135,25 @@ def test_a_folder_without_safetensors_is_refused_and_nothing_is_unpickled(
     folder: Path, tmp_path: Path
 ) -> None:
     target = copied(folder, tmp_path / "it")
-    (target / "model.safetensors").unlink()
     torch.save(load("stcn-lite-free").state_dict(), target / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="is a folder, not a file"):
+    assert equal(segue.from_pretrained(target), load("stcn-lite-free"))
+    (target / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError):
         segue.from_pretrained(target)
     (target / "config.json").write_text("[" * 100_000)
-    with pytest.raises(CheckpointError, match=r"config\.json: cannot be read \(nested too deeply\)"):
+    with pytest.raises(CheckpointError, match=r"config\.json"):
         segue.from_pretrained(target)
 
 
-def test_what_is_neither_a_folder_nor_a_repository_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="written as user/name"):
-        segue.from_pretrained("no such folder")
-    with pytest.raises(CheckpointError, match="its weights are of no network of the registry"):
-        segue.save_pretrained(nn.Linear(1, 1), "nowhere")
-    with pytest.raises(CheckpointError, match="its weights are of no network called stcn"):
-        segue.save_pretrained(load("nanodet"), "nowhere", name="stcn")
+def test_what_is_neither_a_folder_nor_a_repository_is_refused(tmp_path: Path) -> None:
     assert equal(segue.from_pretrained("nanodet"), load("nanodet"))
+    with pytest.raises(CheckpointError):
+        segue.from_pretrained("no such folder")
+    for network, name in ((nn.Linear(1, 1), None), (load("nanodet"), "stcn")):
+        with pytest.raises(CheckpointError):
+            segue.save_pretrained(network, tmp_path / "it", name=name)
+        assert not (tmp_path / "it").exists()
+    assert segue.save_pretrained(load("nanodet"), tmp_path / "it", name="nanodet").exists()
 
 
 @dataclass
@@ -270,7 +272,7 @@ def test_a_repository_is_downloaded_once_at_the_revision_asked_for(
     served.asked.clear()
     monkeypatch.setenv("SEGUE_OFFLINE", "1")
     assert equal(segue.from_pretrained("someone/lite", cache_dir=cache), load("stcn-lite"))
-    with pytest.raises(DownloadError, match="is not in the cache, and cannot be downloaded"):
+    with pytest.raises(DownloadError):
         segue.from_pretrained("someone/other", cache_dir=cache)
 
 
@@ -294,9 +296,11 @@ def test_a_model_of_another_library_is_downloaded_with_its_licence_and_checked(
     sizes = [len(served.commits[SECOND][name]) for name in ("config.json", "model.safetensors")]
     assert told == [("mit", sum(sizes))]
     served.digest = "0" * 64
-    with pytest.raises(DownloadError, match=r"model\.safetensors is not what the Hub has"):
+    with pytest.raises(DownloadError):
         get("bad")
     assert not [path for path in (tmp_path / "bad").rglob("model.safetensors") if path.exists()]
     monkeypatch.setenv("SEGUE_OFFLINE", "1")
-    with pytest.raises(DownloadError, match="SEGUE_OFFLINE"):
+    served.asked.clear()
+    with pytest.raises(DownloadError):
         get("good")
+    assert not served.asked

