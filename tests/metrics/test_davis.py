@@ -75,6 +75,7 @@ def test_a_scored_frame_without_prediction_is_named() -> None:
 def test_an_id_beyond_the_objects_is_refused_with_sequence_and_frame() -> None:
     truths = moving_squares()
     predictions = truths.copy()
+    assert score(predictions, truths, name="bear").objects
     predictions[2, 0, 0] = 7
     with pytest.raises(DatasetError, match=r"sequence bear, annotated frame 2: .* id 7"):
         score(predictions, truths, name="bear")

@@ -183,7 +183,8 @@ def test_what_the_writer_of_results_wrote_scores_1(tmp_path: Path) -> None:
 def test_a_video_that_is_added_twice_is_refused() -> None:
     accumulator = YTVISAccumulator(CATEGORIES)
     accumulator.update(3, [], [])
-    with pytest.raises(DatasetError, match="video 3"):
+    accumulator.update(4, [], [])
+    with pytest.raises(DatasetError):
         accumulator.update(3, [], [])
 
 

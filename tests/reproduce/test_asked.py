@@ -31,17 +31,19 @@ def test_options_are_for_all_or_for_a_network_or_a_row(tmp_path: Path) -> None:
     assert how.options_of("mustan2", rows["mustan2-cdnet-isd"])[4:] == ["--fast"]
     assert how.options_of("mustan2", rows["mustan2-cdnet"])[4:] == ["--fast", "--depth", "a b"]
     for text, message in (
-        ("mustan3=--fast", "--run mustan3: nothing has this name here; choose from "),
-        ("--roi 'a", "--run --roi 'a: No closing quotation"),
-        ("device cuda", "--run device cuda: give options, which begin with a dash, or NAME=OPTIONS"),
+        ("mustan3=--fast", "--run mustan3: "),
+        ("--roi 'a", "--run --roi 'a: "),
+        ("device cuda", "--run device cuda: .*NAME=OPTIONS"),
     ):
         with pytest.raises(SegueError, match=message):
             asked(tables, tmp_path, run=[text])
 
 
 def test_a_network_that_is_not_known_ends_before_anything_runs() -> None:
-    with pytest.raises(SegueError, match="nonet"):
-        How(model="nonet").for_tables(tables_of("stm", ["memory"]))
+    tables = tables_of("stm", ["memory"])
+    How(model="stcn").for_tables(tables)
+    with pytest.raises(SegueError):
+        How(model="nonet").for_tables(tables)
 
 
 def commands(texts: list[str]) -> list[list[str]]:
@@ -105,5 +107,5 @@ def test_a_training_of_folds_is_one_command_for_each_fold_that_is_there(tmp_path
     found = commands(list(row_lacks(row, tables[0], how, videos)))
     assert [words[words.index("--fold") + 1] for words in found] == ["2", "3"]
     assert all(words[words.index("--init") + 1] == "FILE" for words in found)
-    with pytest.raises(SegueError, match="mine is no video of CDnet2014"):
+    with pytest.raises(SegueError):
         list(row_lacks(row, tables[0], how, ["mine"]))

@@ -76,7 +76,7 @@ def test_a_weight_file_makes_its_source(monkeypatch: pytest.MonkeyPatch, tmp_pat
     found, mask = source(START)
     assert found is not None
     assert found.shape[1:] == mask.shape == (48, 64)
-    with pytest.raises(CheckpointError, match="there_is_none"):
+    with pytest.raises(CheckpointError):
         first_frame("DeepLabV3", "masks", {"deeplab": tmp_path / "there_is_none.safetensors"}, "cpu")
 
 
