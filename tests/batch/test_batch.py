@@ -343,7 +343,8 @@ def test_one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept(command: Comm
     assert "interrupted; give the same command with --resume to go on" in err.decode()
     assert "Traceback" not in err.decode()
     assert not [pid for pid in workers if alive(pid)]
-    assert set(names_and_states(tmp_path / "out").values()) == {"queued"}
+    states = set(names_and_states(tmp_path / "out").values())
+    assert "queued" in states <= {"queued", "done"}, "a busy machine may have done one of them"
     kept = {path: path.read_bytes() for path in tmp_path.glob("out/.segue-batch/work/*/masks/0*.png")}
     assert kept
     assert list(tmp_path.glob(f"out/.segue-batch/work/*/masks/{STATE}"))
