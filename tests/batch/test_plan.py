@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,12 +109,14 @@ def test_folders_and_patterns_leave_results_out(tmp_path: Path) -> None:
     touched(tmp_path, "a.mp4", "out/overlay.mp4", "out/.segue.result.json", "in/b.mp4", ".segue-batch/c.mp4")
     assert names_and_sources(tmp_path) == {"a": "a.mp4", "in/b": "b.mp4"}
     assert names_and_sources(tmp_path / "**" / "*.mp4") == {"a": "a.mp4", "b": "b.mp4"}
-    for place in (tmp_path / "out", tmp_path / "out" / "overlay.mp4"):
-        with pytest.raises(SourceError, match=f"^{re.escape(str(place))}: results of segue are no source"):
-            read_tasks([str(place)])
     (tmp_path / "list.csv").write_text("source\nin/b.mp4\nout/overlay.mp4\n")
-    with pytest.raises(SourceError, match=r"row 2: out/overlay\.mp4: results of segue"):
-        read_tasks([str(tmp_path / "list.csv")])
+    for place, named in (
+        ("out", "out: results of segue"),
+        ("out/overlay.mp4", r"out/overlay\.mp4: results of segue"),
+        ("list.csv", r"row 2: out/overlay\.mp4: results of segue"),
+    ):
+        with pytest.raises(SourceError, match=named):
+            read_tasks([str(tmp_path / place)])
 
 
 def test_where_there_is_no_video_each_inner_folder_is_one(tmp_path: Path) -> None:
@@ -123,10 +124,9 @@ def test_where_there_is_no_video_each_inner_folder_is_one(tmp_path: Path) -> Non
     assert names_and_sources(tmp_path) == {"v9": "v9", "v10": "v10"}
     assert names_and_sources(tmp_path / "v9") == {"v9": "v9"}
     touched(tmp_path / "only", "old/masks/.segue.json")
-    with pytest.raises(SourceError, match="there are no videos"):
-        read_tasks([str(tmp_path / "only")])
-    with pytest.raises(SourceError, match="no such file, folder or list"):
-        read_tasks([str(tmp_path / "none")])
+    for name in ("only", "none"):
+        with pytest.raises(SourceError, match=f"{tmp_path / name}: "):
+            read_tasks([str(tmp_path / name)])
 
 
 def test_the_ending_of_an_address_is_that_of_its_path() -> None:
@@ -179,18 +179,23 @@ def test_videos_of_a_remote_folder_are_named_by_their_place_there(monkeypatch: p
     assert asked[0] == ("s3://bucket/videos", plan.VIDEO_SUFFIXES)
 
 
-def test_an_error_of_one_video_has_its_name_and_one_of_all_has_none() -> None:
-    with pytest.raises(SegueError, match=r"^a \(s3://b/a.mp4\): box 'x' is"):
-        with_jobs([Task("a", "s3://me:secret@b/a.mp4", ("--box", "x"))], JobConfig())
-    with pytest.raises(SegueError, match=r"^box 'x' is"):
-        with_jobs([Task("a", "a.mp4")], JobConfig(options=("--box", "x")))
+@pytest.mark.parametrize(
+    ("own", "shared", "named"),
+    [(("--box", "x"), (), r"^a \(s3://b/a\.mp4\): box 'x'"), ((), ("--box", "x"), r"^box 'x'")],
+    ids=["one", "all"],
+)
+def test_an_error_of_one_video_has_its_name_and_one_of_all_has_none(
+    own: tuple[str, ...], shared: tuple[str, ...], named: str
+) -> None:
+    with pytest.raises(SegueError, match=named):
+        with_jobs([Task("a", "s3://me:secret@b/a.mp4", own)], JobConfig(options=shared))
 
 
 def test_a_list_that_is_no_text_or_not_there_is_told(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "bom.txt").write_bytes("\ufeffa.mp4\n".encode())
     for name in ("list.txt", "none.csv", "none.txt"):
-        with pytest.raises(SourceError, match=rf"{name}: the list cannot be read"):
+        with pytest.raises(SourceError, match=f"{name}: "):
             read_tasks([str(tmp_path / name)])
     assert [task.name for task in read_tasks([str(tmp_path / "bom.txt")])] == ["a"]
 
@@ -214,7 +219,8 @@ def test_a_list_that_is_no_text_or_not_there_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_names_that_lead_elsewhere_or_are_segues_own_are_refused(name: str) -> None:
-    with pytest.raises(SegueError, match="the name"):
+    check_name("a/b.mp4")
+    with pytest.raises(SegueError):
         check_name(name)
 
 

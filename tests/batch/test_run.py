@@ -96,7 +96,7 @@ def test_a_batch_is_gone_on_with_only_if_that_is_asked_for(opened: Any, tmp_path
     assert run_tasks([task_of("a"), task_of("b")], how, Watch()) == 1
     first = opened.how.batch
     assert opened.how.scratch == tmp_path / "fast"
-    with pytest.raises(SegueError, match="there is a batch already; give --resume"):
+    with pytest.raises(SegueError, match="--resume"):
         run_tasks([task_of("c")], how, Watch())
     opened.fails = ()
     watch = Watch()
@@ -147,11 +147,14 @@ def test_the_report_of_a_batch_replaces_only_its_own(opened: Any, tmp_path: Path
 
 
 def test_workers_that_broke_down_leave_a_saved_ledger_and_a_report(opened: Any, tmp_path: Path) -> None:
+    class TerminalError(SegueError):
+        """There is no terminal any more."""
+
     class Broken(Watch):
         def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[Sequence[Task]], None]]:
-            raise SegueError("the terminal is gone")
+            raise TerminalError("it is gone")
 
-    with pytest.raises(SegueError, match="the terminal is gone"):
+    with pytest.raises(TerminalError):
         run_tasks([task_of("a")], JobConfig(output="out"), Broken())
     assert (tmp_path / "out/report.html").exists()
 
@@ -166,12 +169,12 @@ def test_the_ledger_of_an_output_elsewhere_is_in_the_cache_folder(monkeypatch: p
 
 
 def test_what_lacks_is_found_before_anything_is_made(opened: Any, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no network is called 'medium'"):
+    with pytest.raises(CheckpointError):
         run_tasks([task_of("a"), task_of("b", model="medium")], JobConfig(output="out"), Watch())
     run_tasks([task_of("b", model="medium")], JobConfig(output="far", address="auto"), Watch())
     write_image(tmp_path / "videos/one/0.png", FRAMES[0])
     inside = Task("x", str(tmp_path / "videos/one"), job=job_of())
-    with pytest.raises(SinkError, match="videos/one: exists already, and this batch did not write it"):
+    with pytest.raises(SinkError, match="videos/one"):
         run_tasks([replace(inside, name="one")], JobConfig(output="videos"), Watch())
     assert not (tmp_path / "out").exists()
 
@@ -186,7 +189,7 @@ def test_two_batches_on_one_output_exclude_each_other_until_one_dies(opened: Any
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(SegueError, match="another run is writing there"):
+        with pytest.raises(SinkError):
             run_tasks([task_of("a")], JobConfig(output="out"), Watch())
         other.kill()
         other.wait()
@@ -205,7 +208,7 @@ def test_what_a_killed_batch_left_on_the_way_is_removed(opened: Any, tmp_path: P
 def test_a_place_of_somebody_else_is_told_before_any_video_begins(opened: Any, tmp_path: Path) -> None:
     (tmp_path / "out/b").mkdir(parents=True)
     (tmp_path / "out/b/thesis.txt").touch()
-    with pytest.raises(SinkError, match="this batch did not write it"):
+    with pytest.raises(SinkError):
         run_tasks([task_of("a"), task_of("b")], JobConfig(output="out"), Watch())
     assert opened.workers is None
 
@@ -215,7 +218,7 @@ def test_one_place_for_all_videos_is_refused(tmp_path: Path) -> None:
         job = ForegroundJob(
             source=VideoSource(place="x"), model=Model(name="median"), **{name: tmp_path / "a"}
         )
-        with pytest.raises(SegueError, match=f"--{name} names one place for all videos"):
+        with pytest.raises(SegueError, match=f"--{name} "):
             check_single_files(job)
     check_single_files(ForegroundJob(source=VideoSource(place="x"), model=Model(name="median")))
     check_single_files(TrackJob(source=VideoSource(place="x"), model=Model(name="stcn-lite")))
@@ -251,26 +254,24 @@ def test_the_parts_of_a_batch_are_all_of_it_and_share_nothing(opened: Any, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("first", "then", "named"),
     [
-        ({"shard": "1/3"}, "begun with --shard I/2; give the same, or another output"),
-        ({}, "begun with --shard I/2; give the same, or another output"),
-        ({"shard": "0/2"}, "--shard 0/2: give I/N"),
-        ({"shard": "3/2"}, "--shard 3/2: give I/N"),
-        ({"shard": "2"}, "--shard 2: give I/N"),
-        ({"shard": "1/2", "address": "local"}, "--address gives it to a cluster: give one"),
+        ("1/2", {"shard": "1/3"}, "--shard I/2"),
+        ("1/2", {}, "--shard I/2"),
+        ("1/2", {"shard": "0/2"}, "--shard 0/2"),
+        ("1/2", {"shard": "3/2"}, "--shard 3/2"),
+        ("1/2", {"shard": "2"}, "--shard 2"),
+        ("1/2", {"shard": "1/2", "address": "local"}, "--address"),
+        (None, {"shard": "1/2"}, "without --shard"),
     ],
 )
 def test_a_batch_is_divided_in_one_way(
-    opened: Any, tmp_path: Path, how: dict[str, Any], message: str
+    opened: Any, tmp_path: Path, first: str | None, then: dict[str, Any], named: str
 ) -> None:
     tasks = [task_of("a"), task_of("b")]
-    run_tasks(tasks, JobConfig(output="out", shard="1/2"), Watch())
-    with pytest.raises(SegueError, match=message):
-        run_tasks(tasks, JobConfig(output="out", **how), Watch())
-    run_tasks(tasks, JobConfig(output="whole"), Watch())
-    with pytest.raises(SegueError, match="begun without --shard"):
-        run_tasks(tasks, JobConfig(output="whole", shard="1/2"), Watch())
+    run_tasks(tasks, JobConfig(output="out", shard=first), Watch())
+    with pytest.raises(SegueError, match=named):
+        run_tasks(tasks, JobConfig(output="out", **then), Watch())
 
 
 def test_a_part_leaves_what_another_one_is_moving(opened: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,10 @@ def track(video: Path, *prompts: Any, **fields: Any) -> TrackJob:
 
 def test_objects_are_given_or_found_and_not_both(video: Path) -> None:
     for job in (track(video), track(video, RemovePrompt(1, frame=3))):
-        with pytest.raises(PromptError, match="say what to follow"):
+        with pytest.raises(PromptError):
             check_prompts(job)
     for fields in ({"prompts": (BoxPrompt(1, (1, 1, 9, 9)),)}, {"prompter": "segue-prompt"}):
-        with pytest.raises(PromptError, match="--text and --auto find"):
+        with pytest.raises(PromptError):
             check_prompts(track(video).model_copy(update={"finding": DetectorConfig(), **fields}))
     for value in (BoxPrompt(1, (1, 1, 9, 9)), PointPrompt(1, ((3, 3),)), MaskPrompt(0, "m.png")):
         check_prompts(track(video, value, RemovePrompt(1, frame=3)))
@@ -109,34 +110,31 @@ def test_options_of_foreground_reach_its_masks(video: Path, option: dict[str, An
     assert not np.array_equal(plain, changed)
 
 
-@pytest.mark.parametrize(
-    ("error", "argument", "options"),
-    [
-        (SegueError, "passes=2", {"passes": 2, "scene": "empty.png"}),
-        (SegueError, "two passes", {"passes": 2, "source": iter(FRAMES)}),
-        (FlowError, "--flow", {"flow": "flows"}),
-        (ArgumentError, "depth", {"depth": 3}),
-        (SourceError, "no such file", {"scene": "none.png"}),
-        (ArgumentError, "roi", {"roi": [[0, 1]]}),
-    ],
-)
-def test_what_foreground_cannot_mean_is_refused(
-    video: Path, error: type[Exception], argument: str, options: dict[str, Any]
+CANNOT_BE_MEANT: list[tuple[Callable[..., Any], type[Exception], str, dict[str, Any]]] = [
+    (segue.foreground, SegueError, "passes=2", {"passes": 2, "scene": "empty.png"}),
+    (segue.foreground, SegueError, "two passes", {"passes": 2, "source": iter(FRAMES)}),
+    (segue.foreground, FlowError, "--flow", {"flow": "flows"}),
+    (segue.foreground, ArgumentError, "depth", {"depth": 3}),
+    (segue.foreground, SourceError, "no such file", {"scene": "none.png"}),
+    (segue.foreground, ArgumentError, "roi", {"roi": [[0, 1]]}),
+    (segue.instances, ArgumentError, "classes", {"classes": ["dog", 7]}),
+    (segue.instances, ArgumentError, "names", {"names": 7}),
+    (segue.instances, PromptError, "unicorn", {"model": "msstsvis-lite", "classes": ["unicorn"]}),
+    (segue.instances, PromptError, "names", {"model": "nanodet+stcn-lite", "names": "ytvis2019"}),
+    (segue.instances, PromptError, "detector", {"model": "motion+stcn-lite"}),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "argument", "options"), CANNOT_BE_MEANT)
+def test_what_a_call_cannot_mean_is_refused(
+    video: Path, call: Callable[..., Any], error: type[Exception], argument: str, options: dict[str, Any]
 ) -> None:
+    model = {"model": TinyForeground()} if call is segue.foreground else {}
     with pytest.raises(error, match=argument):
-        segue.foreground(**{"source": video, "model": TinyForeground(), **options})
+        call(**{"source": video, **model, **options})
 
 
-def test_what_instances_cannot_mean_is_refused(video: Path) -> None:
-    for error, argument, options in (
-        (ArgumentError, "classes", {"classes": ["dog", 7]}),
-        (ArgumentError, "names", {"names": 7}),
-        (PromptError, "unicorn", {"model": "msstsvis-lite", "classes": ["unicorn"]}),
-        (PromptError, "names", {"model": "nanodet+stcn-lite", "names": "ytvis2019"}),
-        (PromptError, "detector", {"model": "motion+stcn-lite"}),
-    ):
-        with pytest.raises(error, match=argument):
-            segue.instances(video, **options)
+def test_the_names_of_instances_are_those_of_the_detector(video: Path) -> None:
     found = segue.instances(video, model="nanodet+stcn-lite", classes="person", device="cpu")
     assert found.names == DETECTORS.find("nanodet").categories
 
@@ -185,7 +183,10 @@ def test_a_source_may_change_its_frame_size_in_one_pass(tmp_path: Path) -> None:
     assert sizes == [(48, 64)] * 7
     with segue.open_source(paths["overlay"]) as drawn:
         assert [frame.size for frame in drawn] == sizes
-    with pytest.raises(SourceError, match="frame 4"):
-        list(segue.foreground(tmp_path / "video", model="mustan-lite", passes=2))
-    with pytest.raises(SourceError, match="frame 4"):
-        list(segue.track(tmp_path / "video", box=(1, 1, 20, 20)))
+    calls: list[Callable[[], Iterable[object]]] = [
+        lambda: segue.foreground(tmp_path / "video", model="mustan-lite", passes=2),
+        lambda: segue.track(tmp_path / "video", box=(1, 1, 20, 20)),
+    ]
+    for call in calls:
+        with pytest.raises(SourceError, match="frame 4"):
+            list(call())

@@ -162,7 +162,7 @@ def test_a_saved_run_is_gone_on_with(folder: Path, tmp_path: Path) -> None:
             signal.raise_signal(signal.SIGINT)
 
     results = segue.track(folder / "clip.mp4", MASKS[0], progress=stop, **options)
-    with pytest.raises(RunInterrupted, match="resume"):
+    with pytest.raises(RunInterrupted):
         results.save(tmp_path / "out", formats=["png", "coco"])
     assert not (tmp_path / "out" / "job.json").exists()
     assert (tmp_path / "out" / "masks" / STATE).exists()

@@ -64,9 +64,9 @@ def test_frames_come_in_chunks_and_on_their_stride(lite: STCNLite, monkeypatch: 
 
 
 def test_reverse_goes_with_prompts_on_frames_that_are_there(lite: STCNLite) -> None:
-    with pytest.raises(ArgumentError, match="reverse"):
+    with pytest.raises(ArgumentError):
         tracked(list(FRAMES), MASKS[0], lite, reverse=True, required={3})
-    with pytest.raises(ArgumentError, match="reverse"):
+    with pytest.raises(ArgumentError):
         tracked(list(FRAMES), segue.Auto(), lite, reverse=True)
     for missing in (LAST + 1, LAST + 100):
         with pytest.raises(PromptError, match=f"frame {missing}"):

@@ -31,7 +31,7 @@ def sampler(tmp_path: Path) -> ClipSampler:
 
 
 def test_without_videos_and_still_images_there_is_no_sampler() -> None:
-    with pytest.raises(DatasetError, match="neither videos nor still images"):
+    with pytest.raises(DatasetError):
         ClipSampler([], [])
 
 

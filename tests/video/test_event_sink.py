@@ -226,7 +226,7 @@ def test_a_zone_that_a_frame_shows_in_part_is_told_with_the_part(
     tmp_path: Path, text: str, percent: int
 ) -> None:
     sink = partial(EventSink, tmp_path / "events.csv", size=(20, 30), zones=[Zone.parse(text)])
-    with pytest.warns(ZoneWarning, match=r"zone (door|line): .*30x20") as told, sink():
+    with pytest.warns(ZoneWarning) as told, sink():
         pass
     (message,) = (str(each.message) for each in told if each.category is ZoneWarning)
     assert abs(int(message.split(":")[1].split("%")[0]) - percent) <= 1
