@@ -53,28 +53,27 @@ def test_stcn_lite_is_trained_resumed_and_loaded(tmp_path: Path, start: Path) ->
     segue.load("stcn-lite", weights=tmp_path / "run" / "stcn-lite-best.safetensors")
 
 
-def test_each_stage_wants_its_kind_of_data(tmp_path: Path, start: Path) -> None:
+VALIDATED = "stcn-lite --data VIDEOS --data STILLS --start START --validate VIDEOS --validate-on boat"
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "named"),
+    [
+        pytest.param("stcn --stage 0 --data VIDEOS --start START", DatasetError, "stage 0", id="stills"),
+        pytest.param("stcn --stage 3 --data STILLS --start START", DatasetError, "stage 3", id="videos"),
+        pytest.param("stcn --stage 0 --data STILLS", TrainingError, "--init-value", id="start"),
+        pytest.param("stcn-lite --data STILLS", TrainingError, "MobileNetV2", id="encoder"),
+        pytest.param(VALIDATED, DatasetError, "boat.*--exclude", id="validated"),
+    ],
+)
+def test_each_command_wants_its_data_and_its_start(
+    tmp_path: Path, start: Path, command: str, kind: type[Exception], named: str
+) -> None:
     videos, stills = write_all(tmp_path)
-    rest = ("--out", tmp_path / "run", "--start", start)
-    with pytest.raises(DatasetError, match="stage 0 trains on still images only, but there are videos"):
-        run("stcn", "--stage", 0, "--data", videos, *rest)
-    with pytest.raises(DatasetError, match="stage 3 trains on videos only, but there are still images"):
-        run("stcn", "--stage", 3, "--data", stills, *rest)
+    places = {"VIDEOS": videos, "STILLS": stills, "START": start}
+    with pytest.raises(kind, match=named):
+        run(*(places.get(word, word) for word in command.split()), "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_there_must_be_something_to_start_from(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="--init-value"):
-        run("stcn", "--stage", 0, "--data", tmp_path, "--out", tmp_path)
-    with pytest.raises(TrainingError, match="MobileNetV2"):
-        run("stcn-lite", "--data", tmp_path, "--out", tmp_path)
-
-
-def test_nothing_is_both_trained_and_validated_on(tmp_path: Path, start: Path) -> None:
-    videos, stills = write_all(tmp_path)
-    with pytest.raises(DatasetError, match=r"boat.*--exclude"):
-        run("stcn-lite", "--data", videos, "--data", stills, "--start", start, "--out", tmp_path / "run",
-            "--validate", videos, "--validate-on", "boat")  # fmt: skip
 
 
 def test_no_video_is_both_trained_and_validated_on() -> None:

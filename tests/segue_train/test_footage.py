@@ -43,15 +43,14 @@ def test_a_list_of_sequences_takes_a_part_of_one_folder(tmp_path: Path) -> None:
     material = gather([f"2@{videos}", str(stills)], subsets=chosen, report=silent)
     assert [item.name for item in material.videos] == ["kite", "kite"]
     assert len(material.stills) == 4
-    with pytest.raises(DatasetError, match="no folder elsewhere of videos among the data"):
-        gather([str(videos)], subsets={"elsewhere": ["kite"]}, report=silent)
-    with pytest.raises(DatasetError, match="swan"):
-        gather([str(videos)], subsets={str(videos): ["swan"]}, report=silent)
+    for folder, sequence, named in (("elsewhere", "kite", "elsewhere"), (str(videos), "swan", "swan")):
+        with pytest.raises(DatasetError, match=named):
+            gather([str(videos)], subsets={folder: [sequence]}, report=silent)
     listed.write_text("\n")
     with pytest.raises(DatasetError):
         read_subset(listed)
 
 
 def test_a_folder_of_neither_kind_is_refused_with_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"not one of still images.*JPEGImages.*IMAGES:MASKS"):
+    with pytest.raises(DatasetError, match=r"JPEGImages.*IMAGES:MASKS"):
         gather([str(tmp_path)], report=silent)

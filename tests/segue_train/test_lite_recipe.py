@@ -70,22 +70,29 @@ def test_footage_of_all_forms_has_classes_of_coco(tmp_path: Path, seen: dict[str
     assert batch["masks"].amax() <= (batch["labels"] != 0).sum(1).amax()
 
 
-def test_what_is_wrong_is_named(tmp_path: Path, seen: dict[str, Any]) -> None:
-    data, out = ("--data", stills(tmp_path / "s")), ("--out", tmp_path / "run")
-    names = tmp_path / "names.json"
-    for text, complaint in (
-        ('{"toy": "otter"}', "toy: COCO has no category otter"),
-        ('{"toy": 3}', "names.json is no .* toy"),
-        ("[]", "names.json is no "),
-        ("{", "names.json is no "),
-    ):
-        names.write_text(text)
-        with pytest.raises(DatasetError, match=complaint):
-            run(*data, *out, "--names", names)
-    with pytest.raises(TrainingError, match="kinds are owl, toy"):
-        run(*data, *out, "--share", "cat=2")
-    with pytest.raises(DatasetError, match="LAYOUT one of"):
-        run("--data", "davis=x", *out)
+@pytest.mark.parametrize(
+    ("names", "options", "kind", "named"),
+    [
+        pytest.param('{"toy": "otter"}', "--names names.json", DatasetError, "toy.*otter", id="category"),
+        pytest.param('{"toy": 3}', "--names names.json", DatasetError, "names.json.* toy", id="number"),
+        pytest.param("[]", "--names names.json", DatasetError, "names.json", id="list"),
+        pytest.param("{", "--names names.json", DatasetError, "names.json", id="torn"),
+        pytest.param("{}", "--share cat=2", TrainingError, "owl, toy", id="share"),
+        pytest.param("{}", "--data davis=x", DatasetError, "LAYOUT", id="layout"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    names: str,
+    options: str,
+    kind: type[Exception],
+    named: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("names.json").write_text(names)
+    with pytest.raises(kind, match=named):
+        run("--data", stills(tmp_path / "s"), "--out", "run", *options.split())
 
 
 def test_a_run_writes_weights_that_say_their_parts(tmp_path: Path) -> None:

@@ -74,9 +74,10 @@ def test_a_batch_depends_on_the_seed_and_its_number_alone(stills: list[Footage])
 
 
 def test_images_without_objects_are_an_error(stills: list[Footage], tmp_path: Path) -> None:
+    assert read_sources([(1.0, stills)])
     for path in (tmp_path / "masks").iterdir():
         cv2.imwrite(str(path), np.zeros((90, 120), np.uint8))
-    with pytest.raises(DatasetError, match="no image with an object"):
+    with pytest.raises(DatasetError):
         read_sources([(1.0, stills)])
 
 

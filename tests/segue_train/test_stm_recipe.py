@@ -80,15 +80,22 @@ def test_stills_give_clips_of_up_to_three_objects(tmp_path: Path) -> None:
     assert ids == {0, 1, 2, 3}
 
 
-def test_the_command_asks_for_what_it_needs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "kind", "named"),
+    [
+        pytest.param("--data STILLS", TrainingError, "ResNet-50", id="start"),
+        pytest.param("--data VIDEOS --start START", DatasetError, "stage 0", id="videos"),
+        pytest.param("--data STILLS --start START --side 40", TrainingError, "multiple of 16", id="side"),
+    ],
+)
+def test_the_command_asks_for_what_it_needs(
+    tmp_path: Path, options: str, kind: type[Exception], named: str
+) -> None:
     videos, stills = write_all(tmp_path)
-    rest = ("--out", tmp_path / "run", "--start", tmp_path / "start.safetensors")
-    with pytest.raises(TrainingError, match="ResNet-50"):
-        run("stm", "--stage", 0, "--data", stills, "--out", tmp_path / "run")
-    with pytest.raises(DatasetError, match="stage 0 trains on still images only, but there are videos"):
-        run("stm", "--stage", 0, "--data", videos, *rest)
-    with pytest.raises(TrainingError, match="multiple of 16"):
-        run("stm", "--stage", 0, "--data", stills, "--side", 40, *rest)
+    places = {"VIDEOS": videos, "STILLS": stills, "START": tmp_path / "start.safetensors"}
+    words = [places.get(word, word) for word in options.split()]
+    with pytest.raises(kind, match=named):
+        run("stm", "--stage", 0, *words, "--out", tmp_path / "run")
 
 
 def test_both_encoders_start_from_one_resnet(tmp_path: Path) -> None:
