@@ -230,7 +230,7 @@ def test_everything_can_be_stored_as_json(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_no_known_layout_is_an_error_that_lists_the_layouts(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="the layout of no data set that segue knows"):
+    with pytest.raises(DatasetError):
         check_data(tmp_path)
     with pytest.raises(DatasetError):
         check_data(tmp_path / "gone")

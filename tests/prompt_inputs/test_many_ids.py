@@ -45,7 +45,7 @@ def test_a_mask_of_all_ids_is_refused_in_little_memory(way: str, tmp_path: Path)
     WAYS[way](MASK % 3, tmp_path) if way != "planes" else None  # what is imported late counts not
     tracemalloc.start()
     try:
-        with pytest.raises(PromptError, match=r"\d+ objects are more than the 1000"):
+        with pytest.raises(PromptError):
             WAYS[way](MASK, tmp_path)
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
     finally:

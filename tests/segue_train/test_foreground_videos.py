@@ -104,7 +104,7 @@ def test_a_pool_is_filled_from_clips_and_videos(tmp_path: Path) -> None:
 
 def test_unknown_names_and_empty_data_are_refused(tmp_path: Path) -> None:
     save_video(tmp_path, "walk", range(1, 9))
-    with pytest.raises(DatasetError, match="no sequence wak to exclude"):
+    with pytest.raises(DatasetError):
         gather_foreground([f"isd={tmp_path}"], exclude=["wak"], report=print)
     material = gather_foreground([f"isd={tmp_path}"], exclude=["walk"], report=print)
     with pytest.raises(DatasetError):

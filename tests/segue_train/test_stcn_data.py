@@ -54,5 +54,5 @@ def test_small_objects_are_passed_over_where_asked(tmp_path: Path) -> None:
 
 
 def test_no_footage_is_an_error() -> None:
-    with pytest.raises(DatasetError, match="--data"):
+    with pytest.raises(DatasetError):
         SampleBatches(1, 0, StillSamples([], 64), 2, None)

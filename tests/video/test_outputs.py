@@ -217,7 +217,7 @@ def test_an_output_that_is_the_source_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_formats_with_one_place_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SinkError, match="coco and events"):
+    with pytest.raises(SinkError):
         open_sinks(tmp_path, ["coco", "events"], video(), places={"events": tmp_path / "x/../coco.json"})
     assert list(tmp_path.iterdir()) == []
 

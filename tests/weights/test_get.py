@@ -218,7 +218,7 @@ def test_a_page_without_a_confirmation_is_no_weight_file(
     entry = served(dino_entry(), address, behaviour, DINO(64, depth=1).state_dict(), tmp_path)
     only(entry)
     behaviour.pages = {"/file.pth": "<html>Quota exceeded</html>"}
-    with pytest.raises(DownloadError, match="a page of text instead of the file"):
+    with pytest.raises(DownloadError):
         get(entry, trust=lambda _: True)
     assert not cached(entry).exists()
 
