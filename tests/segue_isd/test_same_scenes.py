@@ -1,4 +1,4 @@
-"""A data set of a seed is the same in every version: whoever makes it again compares with published scores.
+"""A data set of a seed is the same in every version, so that scores on it can be compared.
 
 ``python -m tests.segue_isd.test_same_scenes`` writes the numbers anew, after a change that is meant.
 """
