@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 
+from segue import notices
 from segue.cancel import CancelToken
 from segue.cli.watch import read_cameras, save_zones
-from segue.errors import SegueError
+from segue.errors import SegueError, SinkError
+from segue.jobs import writing
 from segue.jobs.camera_page import CameraPage
 from segue.jobs.cameras import Camera, CameraWarning, watch_cameras
 from segue.video import Reconnect
 from segue.video.event_table import Event
+from tests.cli.forked import run_forked
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
 from tests.cli.running import Command
 from tests.cli.test_cameras import entered, rows
@@ -87,6 +95,47 @@ def test_cameras_share_a_process_and_each_has_its_events(
     assert "zone-enter" not in {row["event"] for row in rows(tmp_path / "out/yard.csv")}
 
 
+def reader_is_gone() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def reader_does_not_read() -> int:
+    _, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    return writer
+
+
+def disk_is_full() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks, and has /dev/full")
+@pytest.mark.parametrize("output", [reader_is_gone, reader_does_not_read, disk_is_full])
+def test_a_standard_output_that_takes_nothing_costs_no_event_of_the_tables(
+    output: Callable[[], int], camera: str, tmp_path: Path
+) -> None:
+    def before() -> None:
+        notices.LAST_SECONDS = 0.2
+        sys.stdout = os.fdopen(output(), "w")
+
+    path = two_cameras(tmp_path, camera)
+    ended = run_forked("watch", path, "--output", tmp_path / "out", before=before)
+    assert ended.returncode == 0, ended
+    said = ended.stderr
+    assert said.count("warning: ") == (output is not reader_does_not_read), said
+    assert "standard output does not" in said
+    told = sum(int(number) for number in re.findall(r"frames, (\d+) events", said))
+    tables = [rows(tmp_path / "out" / f"{name}.csv") for name in ("gate", "yard")]
+    assert all(len(entered(table)) > 2 for table in tables)
+    assert sum(map(len, tables)) == told, "no row was written twice, none is missing"
+
+
 @pytest.mark.filterwarnings("ignore::segue.video.live.LiveWarning")
 def test_a_camera_that_fails_does_not_disturb_the_others(camera: str, tmp_path: Path) -> None:
     path = two_cameras(tmp_path, camera)
@@ -112,6 +161,30 @@ def test_a_camera_that_fails_does_not_disturb_the_others(camera: str, tmp_path: 
     assert {event.source for event in seen} == {"gate"}
     assert not lost.well
     assert lost.state()["error"]
+
+
+@pytest.mark.filterwarnings("ignore::segue.jobs.cameras.CameraWarning")
+@pytest.mark.parametrize("options", [{}, {"rotate": "1h"}])
+def test_a_camera_goes_on_after_a_disk_that_was_full_for_a_moment(
+    camera: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    full, record = [True], writing.write_record
+
+    def write(*arguments: Any) -> None:
+        if full.pop():
+            full.append(False)
+            raise SinkError("job.json: cannot be written (the disk is full)")
+        full.append(False)
+        record(*arguments)
+
+    monkeypatch.setattr(writing, "write_record", write)
+    jobs = read_cameras(two_cameras(tmp_path, camera, **options), tmp_path / "out")
+    gate = Camera("gate", jobs["gate"], lambda *_: None, lambda _: None, patience=QUICK)
+    before = threading.active_count()
+    gate.watch(CancelToken())
+    assert gate.state()["restarts"] == 1
+    assert gate.state()["events"] > 2
+    assert threading.active_count() <= before
 
 
 def test_the_page_tells_people_and_programs_how_cameras_are(

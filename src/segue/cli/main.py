@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import warnings
+from contextlib import suppress
 from contextvars import copy_context
 from functools import cache
 from typing import Annotated, Any
@@ -149,4 +150,5 @@ def _with_home(word: str) -> str:
 
 def _complain(kind: str, message: object) -> None:
     """Write a message as it is, on one line: names in it neither end the line nor command the terminal."""
-    print(f"{kind}: {printable(str(message))}", file=sys.stderr)
+    with suppress(OSError):  # a terminal that is gone ends no run, and the exit code says it, too
+        print(f"{kind}: {printable(str(message))}", file=sys.stderr)

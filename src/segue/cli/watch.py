@@ -7,9 +7,10 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -22,10 +23,10 @@ from segue.allocation import share_heap
 from segue.cancel import CancelToken, cancel_on_signals
 from segue.cli.running import parse_job
 from segue.errors import SegueError, UndeliveredError
-from segue.inputs import check_file
+from segue.inputs import check_file, printable
 from segue.jobs.plan import check_needs
 from segue.jobs.values import ForegroundJob
-from segue.notices import notice
+from segue.notices import LineWriter, is_quiet
 from segue.reports.terminal import interruptible
 from segue.video.event_table import Event
 from segue.video.partial import write_complete
@@ -78,32 +79,59 @@ def watch(
     share_heap()
     pool = ThreadPoolExecutor(cores // threads, thread_name_prefix="segue-network")
     lock = Lock()
+    with interruptible(), _lines() as (events, notices):
 
-    def tell(name: str, text: str) -> None:
-        notice(f"{datetime.now():%H:%M:%S} {name}: {text}")
+        def tell(name: str, text: str) -> None:
+            notices(f"{datetime.now():%H:%M:%S} {name}: {text}")
 
-    def show(event: Event) -> None:
-        with lock:
-            sys.stdout.write(json.dumps(asdict(event)) + "\n")
-            sys.stdout.flush()
+        def show(event: Event) -> None:
+            events(json.dumps(asdict(event)))
 
-    cameras = [Camera(name, job, tell, show, pool) for name, job in jobs.items()]
-    by_name = {camera.name: camera for camera in cameras}
+        cameras = [Camera(name, job, tell, show, pool) for name, job in jobs.items()]
+        by_name = {camera.name: camera for camera in cameras}
 
-    def save(name: str, zones: list[str]) -> None:
-        with lock:
-            by_name[name].change(save_zones(file, output, name, zones))
+        def save(name: str, zones: list[str]) -> None:
+            with lock:
+                by_name[name].change(save_zones(file, output, name, zones))
 
-    with interruptible(), nullcontext() if port is None else CameraPage(cameras, port, save) as page:
-        if page is not None:
-            notice(f"cameras: {page.address}")
-        with cancel_on_signals(CancelToken()) as stop:
-            watch_cameras(cameras, stop)
-    for camera in cameras:
-        state = camera.state()
-        notice(f"{camera.name}: {state['frames']} frames, {state['events']} events")
+        with nullcontext() if port is None else CameraPage(cameras, port, save) as page:
+            if page is not None:
+                notices(f"cameras: {page.address}")
+            with cancel_on_signals(CancelToken()) as stop:
+                watch_cameras(cameras, stop)
+        for camera in cameras:
+            state = camera.state()
+            notices(f"{camera.name}: {state['frames']} frames, {state['events']} events")
     if left := sum(camera.undelivered for camera in cameras):
         raise UndeliveredError(f"{left} events not delivered; the next run sends them")
+
+
+@contextmanager
+def _lines() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """What writes events to the standard output, and notices and warnings to the standard error.
+
+    No camera waits for who reads them.
+    """
+    quiet, before = is_quiet(), warnings.showwarning
+    errors = LineWriter(sys.stderr)
+    lost = "their tables have them, the standard output does not"
+    events = LineWriter(
+        sys.stdout, lambda reason: errors.write(f"warning: events are lost here ({reason}); {lost}")
+    )
+
+    def notice(text: str) -> None:
+        if not quiet:
+            errors.write(printable(text))
+
+    warnings.showwarning = lambda message, *_: errors.write(f"warning: {printable(str(message))}")
+    try:
+        yield events.write, notice
+    finally:
+        warnings.showwarning = before
+        events.close()
+        if events.lost:
+            notice(f"{events.lost} events: {lost}")
+        errors.close()
 
 
 def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:

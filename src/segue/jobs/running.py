@@ -119,9 +119,6 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
     saves = getattr(session, "restorable", True) and not (source.endless or opened.in_memory)
     states = masks if saves else None
     begun = time.perf_counter()
-    observer.ready(source, opened.zones)
-    if outputs.notifier is not None:
-        observer.messages(outputs.notifier)
 
     def report(frame: Frame, result: Segmentation) -> None:
         # A run that is resumed goes through its first results again, without a strip.
@@ -129,11 +126,14 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
             write_image(explain / f"{result.index:06d}.png", strip)
         observer.frame(frame, result, opened.note(result))
 
-    source.on_change(outputs.connection)
-    loop = FrameRun(opened, outputs.sink, states, report)
     try:
-        cancel.on_cancel(source.stop)
         with interrupt_on_signals(), outputs.sink as sink:
+            observer.ready(source, opened.zones)
+            if outputs.notifier is not None:
+                observer.messages(outputs.notifier)
+            source.on_change(outputs.connection)
+            loop = FrameRun(opened, sink, states, report)
+            cancel.on_cancel(source.stop)
             if passes is not None:
                 observer.begin(passes.title, passes.total or opened.total)
                 sink.flush()  # the folder says from now on which run it belongs to

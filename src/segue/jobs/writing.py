@@ -42,9 +42,9 @@ class JobOutputs:
         self.notifier = self._open_notifier()
         self._home: HomeAssistant | None = None
         job = opened.job
-        if self.notifier is not None and isinstance(job, ForegroundJob) and job.home_assistant:
-            self._home = HomeAssistant(self.notifier, opened.source.name, opened.zones)
         try:
+            if self.notifier is not None and isinstance(job, ForegroundJob) and job.home_assistant:
+                self._home = HomeAssistant(self.notifier, opened.source.name, opened.zones)
             self.sink = self._open_sink()
         except BaseException:
             self.stop()
@@ -52,10 +52,10 @@ class JobOutputs:
 
     def connection(self, change: ConnectionChange) -> None:
         """Tell everybody that a live source was lost or is back."""
-        self._observer.connection(change)
         self.sink.connection(change)
         if self.notifier is not None:
             self.notifier.announce(change.online)
+        self._observer.connection(change)
 
     def record(self) -> None:
         """Write the job beside its results; parts of a run have records of their own."""
@@ -128,9 +128,13 @@ class JobOutputs:
             on_clip=self._encoding if alone else None,
             on_event=partial(self._event, places.snapshots),
         )
-        self.written.update(sinks.paths)
         if places is not self._places:
-            self._record(places, sinks.paths)
+            try:
+                self._record(places, sinks.paths)
+            except BaseException:
+                sinks.sink.abort()  # else its files stay locked as long as the process lives
+                raise
+        self.written.update(sinks.paths)
         return sinks.sink
 
     def _earlier(self) -> tuple[Path, ...]:
@@ -146,10 +150,10 @@ class JobOutputs:
 
     def _event(self, images: Path | None, event: Event) -> None:
         self.counts.add(asdict(event))
-        if self._home is not None:
-            self._home.see(event, images)
         if self.notifier is not None:
             self.notifier.send(asdict(event))
+        if self._home is not None:
+            self._home.see(event, images)
         self._observer.event(event)
 
     def _encoding(self, done: int, total: int) -> None:

@@ -119,8 +119,6 @@ class EventSink(SpooledSink):
         known = known_size(size)
         if known is not None:  # before anything is on the disk
             self._check_zones(known)
-        self._notifier = None if notify is None else Notifier(notify)
-        super().__init__(path, size)
         self._rules = rules or EventRules()
         self._visits: dict[int, _Visit] = {}
         self._live, self._append = live, append
@@ -143,6 +141,12 @@ class EventSink(SpooledSink):
         if append and snapshots is not None:
             self._count = max(self._count, snapshots.last)
         self._views = None if name is None else BestViews(name)
+        super().__init__(path, size)
+        try:
+            self._notifier = None if notify is None else Notifier(notify)
+        except BaseException:
+            super().abort()
+            raise
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         if self._live and self._table is None:
@@ -330,14 +334,14 @@ class EventSink(SpooledSink):
         if self._snapshots is not None and event.object:
             image, clip = self._snapshots.add(self._count, event)
             event = replace(event, snapshot=image, clip=clip)
+        if self._table is None:
+            self._put(json.dumps(asdict(event)).encode())
+        else:  # the table comes first: whoever is told of an event finds its row
+            with writing(self._file.final):
+                self._table.add(asdict(event))
+                self._table.flush()
         self._counts.add(asdict(event))
         if self._notifier is not None:
             self._notifier.send(asdict(event))
         if self._on_event is not None:
             self._on_event(event)
-        if self._table is None:
-            self._put(json.dumps(asdict(event)).encode())
-            return
-        with writing(self._file.final):
-            self._table.add(asdict(event))
-            self._table.flush()

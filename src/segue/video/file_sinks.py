@@ -32,9 +32,13 @@ class SpooledSink(FileSink):
     def __init__(self, path: str | Path, size: Size) -> None:
         path = Path(path)
         super().__init__(path, size)
-        with writing(path):
-            # Nameless: it is gone when the process is, however that ends.
-            self._spool = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+        try:
+            with writing(path):
+                # Nameless: it is gone when the process is, however that ends.
+                self._spool = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+        except SinkError:
+            self._file.discard()
+            raise
 
     def _put(self, entry: bytes) -> None:
         with writing(self._file.final):

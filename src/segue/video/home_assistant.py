@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,9 @@ class HomeAssistant:
         elif inside is not None and event.event == "zone-leave":
             inside.discard(event.object)
             self._show(event.zone)
-        if images is not None and event.snapshot and (images / event.snapshot).exists():
-            self._notifier.keep(f"{self._topic}/image", (images / event.snapshot).read_bytes())
+        if images is not None and event.snapshot:
+            with suppress(OSError):  # a full disk has no room for it
+                self._notifier.keep(f"{self._topic}/image", (images / event.snapshot).read_bytes())
 
     def _state(self, zone: str) -> str:
         return f"{self._topic}/zone/{_identifier(zone)}"

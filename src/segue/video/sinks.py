@@ -235,7 +235,11 @@ class BackgroundSink(Sink):
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="segue-sink", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # there are too many threads
+            sink.abort()
+            raise
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         """Queue the result of a frame; an error of an earlier frame is raised here.
