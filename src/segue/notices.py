@@ -126,6 +126,6 @@ class LineWriter:
 
 
 def _write_nowhere(stream: TextIO | None) -> None:
-    """Let whatever is still written to a stream vanish, so that the end of the process does not wait for it."""
+    """Let whatever is still written to a stream vanish: the end of the process does not wait for a reader."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]

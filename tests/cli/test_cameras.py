@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from segue.errors import SinkError
 from segue.jobs import writing
 from segue.video.rotation import parts_of
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
@@ -113,6 +114,26 @@ def test_an_object_that_was_there_at_a_crash_leaves_once_in_the_parts_of_the_nex
         row["object"] for table in tables() for row in rows(table) if row["event"] in ("leave", "end")
     )
     assert came == left
+
+
+def test_a_part_is_complete_where_the_disk_has_no_room_for_the_next_one(
+    watch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records: list[Path] = []
+
+    def write_record(job: object, folder: Path, written: object) -> None:
+        records.append(folder)
+        if len(records) == 2:
+            raise SinkError(f"{folder}: cannot be written (the disk is full)")
+
+    monkeypatch.setattr(writing, "write_record", write_record)
+    assert watch("--rotate", "0.1s", "--format", "npz").complaint
+    [first] = parts_of(tmp_path / "events.csv")
+    assert np.load(records[0] / "masks.npz")["masks"].size
+    came = Counter(row["event"] for row in rows(first))
+    assert came["enter"] == came["leave"] + came["end"]
+    left = [path for path in tmp_path.rglob(".*") if path.is_file()]
+    assert not left, "locks and half-written files"
 
 
 def test_a_camera_with_events_writes_these_and_their_images_and_goes_on(

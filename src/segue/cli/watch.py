@@ -111,6 +111,9 @@ def _lines() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
     """What writes events to the standard output, and notices and warnings to the standard error.
 
     No camera waits for who reads them.
+
+    Yields:
+        Both, each takes a line.
     """
     quiet, before = is_quiet(), warnings.showwarning
     errors = LineWriter(sys.stderr)

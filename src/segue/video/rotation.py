@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,20 +27,31 @@ class RotatingSink(Sink):
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         if frame.time >= self._begin + self._seconds:
-            complete, self._part = self._part, None
             # Parts begin at multiples of their length, whatever frames are lost between.
             self._begin = frame.time // self._seconds * self._seconds
-            following = self._open_part(self._begin)
-            if complete is not None:
-                try:
-                    complete.hand_over(following)
-                    complete.close()
-                except BaseException:
-                    following.abort()
-                    raise
-            self._part = following
+            self._rotate()
         if self._part is not None:
             self._part.write(frame, segmentation)
+
+    def _rotate(self) -> None:
+        """Complete the part, and go on with another one; where there can be none, its objects end with it."""
+        complete, self._part = self._part, None
+        with ExitStack() as after_failure:
+            if complete is not None:
+                after_failure.callback(complete.abort)
+            try:
+                following = self._open_part(self._begin)
+            except BaseException:
+                if complete is not None:
+                    complete.close()
+                    after_failure.pop_all()
+                raise
+            after_failure.callback(following.abort)
+            if complete is not None:
+                complete.hand_over(following)
+                complete.close()
+            after_failure.pop_all()
+        self._part = following
 
     def flush(self) -> None:
         if self._part is not None:
