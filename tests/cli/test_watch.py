@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -28,7 +30,7 @@ from segue.video.event_table import Event
 from tests.cli.forked import run_forked
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
 from tests.cli.running import Command
-from tests.cli.test_cameras import entered, rows
+from tests.cli.test_cameras import DEAD, entered, rows
 from tests.video.test_notify import Listener
 
 
@@ -270,6 +272,60 @@ def test_zones_that_are_drawn_on_the_page_are_saved_in_the_file_and_watched(
     again = read_cameras(path, tmp_path / "out")
     assert again["yard"].zones == (wall,)
     assert again["gate"] == jobs["gate"]
+
+
+WALL = "wall=0%,0% 100%,0% 100%,100% 0%,100%"
+
+
+def wait_for(true: Callable[[], object], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not become true in time"
+        threading.Event().wait(0.01)
+
+
+@contextmanager
+def watched(camera: Camera) -> Iterator[threading.Thread]:
+    stop = CancelToken()
+    thread = threading.Thread(target=camera.watch, args=(stop,), daemon=True)
+    thread.start()
+    yield thread
+    stop.cancel()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore::segue.video.notify.NotifyWarning")
+def test_changed_zones_count_also_while_the_receiver_of_messages_is_down(
+    camera: str, listener: Listener, tmp_path: Path
+) -> None:
+    seen = list[Event]()
+    job = read_cameras(two_cameras(tmp_path, camera, end=100_000, notify=DEAD), tmp_path / "out")["yard"]
+    yard = Camera("yard", job, lambda *_: None, seen.append, patience=QUICK)
+    with watched(yard):
+        wait_for(lambda: seen)
+        yard.change(job.model_copy(update={"zones": (WALL,)}))
+        wait_for(lambda: any(event.zone == "wall" and event.event == "zone-enter" for event in seen))
+        assert yard.undelivered
+        yard.change(job.model_copy(update={"zones": (WALL,), "notify": listener.address}))
+        wait_for(lambda: "zone-enter" in listener.kinds)
+    assert yard.state()["restarts"] == 0
+    told = [(event.event, event.object) for event in seen]
+    wait_for(lambda: len(listener.received) == len(told))
+    assert [(message["event"], message["object"]) for message in listener.received] == told
+
+
+def test_zones_that_are_saved_before_the_first_frame_are_no_failure(camera: str, tmp_path: Path) -> None:
+    job = read_cameras(two_cameras(tmp_path, camera, end=100_000), tmp_path / "out")["yard"]
+    silent = socket.create_server(("127.0.0.1", 0))  # a camera that never answers
+    address = f"http://127.0.0.1:{silent.getsockname()[1]}/yard"
+    source = job.source.model_copy(update={"place": address})
+    yard = Camera("yard", job.model_copy(update={"source": source}), lambda *_: None, lambda _: None)
+    with silent, watched(yard):
+        wait_for(lambda: yard._source is not None)
+        yard.change(job.model_copy(update={"zones": (WALL,)}))
+        wait_for(lambda: yard.state()["events"])
+        assert (yard.state()["restarts"], yard.state()["error"]) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from segue.errors import SinkError
-from segue.video import EventSink, Reconnect
+from segue.video import EventSink, Reconnect, notify
 from segue.video.event_table import Event
 from segue.video.home_assistant import HomeAssistant
-from segue.video.message_queue import MessageQueue
+from segue.video.message_queue import Message, MessageQueue
 from segue.video.notify import Notifier, NotifyWarning
 from segue.video.rotation import RotatingSink
 from segue.video.snapshots import Snapshots
@@ -159,6 +159,65 @@ def test_a_message_that_is_refused_does_not_hold_up_the_others(listener: Listene
 
 
 @pytest.mark.filterwarnings("ignore::segue.video.notify.NotifyWarning")
+def test_new_messages_do_not_wait_for_one_that_is_refused_again_and_again(listener: Listener) -> None:
+    listener.refuses = "odd"
+    notifier = Notifier(listener.address, patience=Reconnect(first_delay=60.0, max_delay=60.0))
+    notifier.send({"event": "odd"})
+    until(lambda: listener.kinds == ["odd"])
+    notifier.send({"event": "enter"})
+    until(lambda: notifier.undelivered == 1)
+    assert listener.kinds == ["odd", "enter"]
+    listener.refuses = ""
+    assert notifier.close(5.0) == 0, "at the end it is tried once more"
+
+
+class FullDisk(MessageQueue):
+    """A queue whose methods fail as on a full disk, as often as a test says."""
+
+    failures: dict[str, int]
+
+    def _fail(self, method: str) -> None:
+        if self.failures.get(method):
+            self.failures[method] -= 1
+            raise SinkError("queue: messages cannot wait there (database or disk is full)")
+
+    def put(self, message: Message) -> bool:
+        self._fail("put")
+        return super().put(message)
+
+    def remove(self, id: str) -> None:
+        self._fail("remove")
+        super().remove(id)
+
+    def first(self) -> Message | None:
+        self._fail("first")
+        return super().first()
+
+    def postpone(self, id: str) -> None:
+        self._fail("postpone")
+        super().postpone(id)
+
+
+@pytest.mark.parametrize("method", ["put", "remove", "first", "postpone"])
+@pytest.mark.parametrize("failures", [1, 4, 10**6])
+def test_messages_arrive_although_their_file_fails(
+    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, failures: int
+) -> None:
+    monkeypatch.setattr(notify, "MessageQueue", FullDisk)
+    monkeypatch.setattr(FullDisk, "failures", {method: failures}, raising=False)
+    listener.statuses = [400, 204] if method == "postpone" else [204]
+    names = [f"e{number}" for number in range(5)]
+    for_ever = failures == 10**6
+    with pytest.warns(NotifyWarning) as warned:
+        left = send(listener.address, *names, limit=0.4 if for_ever else 5.0, queue=tmp_path / "queue")
+    if method == "put" or not for_ever:
+        assert left == 0
+        assert {*listener.kinds} == {*names}
+    assert len({message["id"] for message in listener.received}) == len({*listener.kinds})
+    assert len(warned) <= 2, "it is said once, also when there was something else to say"
+
+
+@pytest.mark.filterwarnings("ignore::segue.video.notify.NotifyWarning")
 def test_the_next_run_delivers_what_waits_in_the_file(listener: Listener, tmp_path: Path) -> None:
     queue = tmp_path / ".events.undelivered"
     assert send("http://127.0.0.1:9/events", "one", "two", limit=0.1, queue=queue) == 2
@@ -169,15 +228,28 @@ def test_the_next_run_delivers_what_waits_in_the_file(listener: Listener, tmp_pa
 
 
 def test_a_queue_is_bounded_and_knows_its_messages(tmp_path: Path) -> None:
+    def first() -> str:
+        message = queue.first()
+        return "" if message is None else message.id
+
     queue = MessageQueue(tmp_path / "queue", most=3)
-    assert [queue.put(str(number), b"%d" % number) for number in (1, 2, 2, 3, 4, 5)].count(False) == 1
+    new = [queue.put(Message(str(number), b"%d" % number)) for number in (1, 2, 2, 3, 4, 5)]
+    assert new.count(False) == 1
     assert (len(queue), queue.lost) == (3, 2)
-    number, body = queue.first() or (0, b"")
-    assert body == b"3"
-    queue.postpone(number)
-    assert (queue.first() or (0, b""))[1] == b"4"
+    assert first() == "3"
+    queue.postpone("3")
+    assert first() == "4"
     queue.close()
     assert len(MessageQueue(tmp_path / "queue")) == 3
+
+
+def test_the_bound_of_a_queue_counts_messages_that_wait() -> None:
+    queue = MessageQueue(most=5)
+    queue.put(Message("waits", b""))
+    for number in range(10):
+        queue.put(Message(str(number), b""))
+        queue.remove(str(number))
+    assert (len(queue), queue.lost) == (1, 0)
 
 
 def test_a_file_that_is_no_queue_is_an_error(tmp_path: Path) -> None:

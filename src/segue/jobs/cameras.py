@@ -77,13 +77,18 @@ class Camera(Observer):
         self._notifier: Notifier | None = None
         self._last: tuple[Frame, Segmentation] | None = None
         self._seen, self._delay = -float("inf"), 0.0
-        self._changed = False
+        self._current = job  # what runs now
 
     def change(self, job: ForegroundJob) -> None:
         """Go on with another job; what runs now ends first."""
-        self.job, self._changed = job, True
+        self.job = job
         if (source := self._source) is not None:
             source.stop()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run is to end because the job has changed."""
+        return self.job is not self._current
 
     @property
     def undelivered(self) -> int:
@@ -142,34 +147,34 @@ class Camera(Observer):
         failures = 0
         while not stop.cancelled:
             before = self._frames
-            self._changed = False
+            failure: Exception | None = None
+            self._current = self.job
             try:
-                self._run(stop)
-                if self._changed:
-                    continue
-                return
+                self._run(self._current, stop)
             except KeyboardInterrupt:  # a file that has an end was to stop
-                if self._changed and not stop.cancelled:
-                    continue
-                return
-            except UndeliveredError as error:
-                self._tell(self.name, str(error))
-                return
+                pass
             except Exception as error:  # another camera goes on
-                self._fail(memory_error(error) or error)
+                failure = memory_error(error) or error
+            if self.goes_on and not stop.cancelled:
+                continue  # however the run has ended; what it could not deliver waits for the next one
+            if isinstance(failure, UndeliveredError):
+                self._tell(self.name, str(failure))
+            if failure is None or isinstance(failure, UndeliveredError):
+                return
+            self._fail(failure)
             failures = 1 if self._frames > before else failures + 1
             self._restarts += 1
             stop.wait(self._patience.delay(failures))
 
-    def _run(self, stop: CancelToken) -> None:
-        source = open_video(self.job.source)
+    def _run(self, job: ForegroundJob, stop: CancelToken) -> None:
+        source = open_video(job.source)
         source.name = self.name
         self._source = source
-        if self._changed:  # meanwhile; it has stopped the source before
+        if self.goes_on:  # meanwhile; it has stopped the source before
             source.stop()
         stop.on_cancel(source.stop)
         try:
-            opened = open_job(self.job, source=source)
+            opened = open_job(job, source=source)
             opened.pool = self._pool
             run_open(opened, self, stop)
         finally:

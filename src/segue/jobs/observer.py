@@ -21,6 +21,11 @@ class Observer:
     All methods but :meth:`event` and :meth:`connection` are called in the thread that runs the job.
     """
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether another run with the same outputs follows at once; it sends the messages that wait."""
+        return False
+
     def notice(self, text: str) -> None:
         """Receive a notice for the person who runs the job.
 

@@ -71,7 +71,7 @@ class JobOutputs:
         if notifier.undelivered:
             self._observer.begin("messages", notifier.total)
         try:
-            seconds = LAST_SECONDS if endless else FILE_SECONDS
+            seconds = 0.0 if self._observer.goes_on else LAST_SECONDS if endless else FILE_SECONDS
             left = notifier.close(seconds, self._observer.count, keep=endless)
         except KeyboardInterrupt:  # all else is complete
             left = notifier.undelivered

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from segue.errors import SinkError
@@ -20,6 +21,15 @@ create table if not exists messages (
     refused integer not null default 0
 )
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What waits to be delivered, and how often its receiver has refused it."""
+
+    id: str
+    body: bytes
+    refused: int = 0
 
 
 class MessageQueue:
@@ -58,41 +68,46 @@ class MessageQueue:
         with self._using() as base:
             return int(base.execute("select count(*) from messages").fetchone()[0])
 
-    def put(self, id: str, body: bytes) -> bool:
+    def put(self, message: Message) -> bool:
         """Add a message, and say whether it is new; one of that id may wait already."""
         with self._using() as base:
             added = base.execute(
-                "insert or ignore into messages (id, body) values (?, ?)", (id, body)
+                "insert or ignore into messages (id, body) values (?, ?)", (message.id, message.body)
             ).rowcount
-            bound = "select max(number) - ? from messages"
-            self.lost += base.execute(
-                f"delete from messages where number <= ({bound})", (self._most,)
-            ).rowcount
+            newest = "select number from messages order by number desc limit ?"
+            waiting = base.execute("select count(*) from messages").fetchone()[0]
+            if waiting > self._most:
+                self.lost += base.execute(
+                    f"delete from messages where number not in ({newest})", (self._most,)
+                ).rowcount
             return added > 0
 
-    def first(self) -> tuple[int, bytes] | None:
-        """Number and body of the message whose turn it is; those that were refused come last."""
+    def first(self) -> Message | None:
+        """The message whose turn it is; those that were refused come last."""
         with self._using() as base:
-            found = base.execute("select number, body from messages order by refused, number limit 1")
-            row: tuple[int, bytes] | None = found.fetchone()
-            return row
+            found = base.execute("select id, body, refused from messages order by refused, number limit 1")
+            row: tuple[str, bytes, int] | None = found.fetchone()
+            return None if row is None else Message(*row)
 
-    def remove(self, number: int) -> None:
+    def remove(self, id: str) -> None:
         """Forget a message, which was delivered."""
         with self._using() as base:
-            base.execute("delete from messages where number = ?", (number,))
+            base.execute("delete from messages where id = ?", (id,))
 
-    def postpone(self, number: int) -> None:
+    def postpone(self, id: str) -> None:
         """Try the others first."""
         with self._using() as base:
-            base.execute("update messages set refused = refused + 1 where number = ?", (number,))
+            base.execute("update messages set refused = refused + 1 where id = ?", (id,))
 
-    def close(self, *, keep: bool = True) -> None:
-        """Close the file, and remove it where nothing waits in it, or nothing is to be kept."""
+    def close(self, *, keep: bool = True, shared: bool = False) -> None:
+        """Close the file, and remove it where nothing is to be kept, or nothing waits in it.
+
+        A ``shared`` one, which another run has opened meanwhile, stays in any case.
+        """
         with self._lock, suppress(sqlite3.Error):
             empty = self._base.execute("select count(*) from messages").fetchone()[0] == 0
             self._base.close()
-            if self._path is not None and (empty or not keep):
+            if self._path is not None and not shared and (empty or not keep):
                 self._path.unlink(missing_ok=True)
 
     @contextmanager

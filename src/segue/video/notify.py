@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.client import HTTPException
@@ -22,7 +23,7 @@ from segue.errors import SinkError
 from segue.extras import install_command
 from segue.video.addresses import public_address
 from segue.video.live import Reconnect
-from segue.video.message_queue import MessageQueue
+from segue.video.message_queue import Message, MessageQueue
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessageInfo
@@ -35,6 +36,9 @@ LAST_SECONDS = 10.0
 
 FILE_SECONDS = 60.0
 """Seconds that the end of a run over a file waits for messages."""
+
+MOST_UNSAVED = 1000
+"""Messages that wait in memory while their file takes none."""
 
 GOODBYE = 2.0
 """Seconds for telling a broker that the run has ended."""
@@ -98,8 +102,12 @@ class Notifier:
         self._shown = public_address(address)
         self._queue = MessageQueue(queue)
         self._total, self._delivered = len(self._queue), 0
-        self._failures, self._warned = 0, False
-        self._keep = True
+        self._failures = self._refusals = self._file_failures = 0  # in a row
+        self._refused_until = 0.0  # refused messages are not tried before
+        self._warned: set[str] = set()  # of what since it was last well
+        self._unsaved: deque[Message] = deque()  # those that the file had no room for
+        self._arrived: set[str] = set()  # ids of those that the file could not forget
+        self._keep, self._gave_up = True, False
         self._ends: float | None = None  # when the run ends without what has not arrived
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="segue-notify", daemon=True)
@@ -118,16 +126,16 @@ class Notifier:
     def send(self, values: Mapping[str, Any]) -> None:
         """Send values, soon."""
         id = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
-        lost = self._queue.lost
-        try:
-            self._total += self._queue.put(id, json.dumps({"id": id, **values}).encode())
-        except SinkError as error:  # no room: the event is in its file
-            self._total += 1
-            self._warn(f"a message is lost ({error})")
-            return
-        if self._queue.lost > lost == 0:
-            self._warn("too many messages wait; the oldest ones are lost")
         with self._news:
+            self._total += 1
+            self._unsaved.append(Message(id, json.dumps({"id": id, **values}).encode()))
+            try:
+                self._update_file()
+            except SinkError as error:  # its event is in the table
+                self._warn_once("file", f"{error}; it is tried again")
+            if len(self._unsaved) > MOST_UNSAVED:
+                self._unsaved.popleft()
+                self._warn_once("lost", "too many messages wait; the oldest ones are lost")
             self._news.notify_all()
 
     def announce(self, online: bool) -> None:
@@ -169,11 +177,12 @@ class Notifier:
         while self._thread.is_alive() and (self._ends or 0.0) + GOODBYE > time.monotonic():
             report(self._delivered)
             self._thread.join(0.1)
+        self._gave_up = self._thread.is_alive()
         return self.undelivered
 
     def _end_by(self, moment: float) -> None:
         with self._news:
-            self._ends, self._failures = moment, 0
+            self._ends, self._failures, self._refused_until = moment, 0, 0.0
             self._news.notify_all()
 
     @property
@@ -183,44 +192,92 @@ class Notifier:
 
     def _work(self) -> None:
         try:
-            while self._left > 0:
-                message = self._next()
-                if message is None:
-                    break
-                self._try(*message)
-        except SinkError as error:
-            self._warn(str(error))
+            while self._left > 0 and (message := self._next()) is not None:
+                self._try(message)
         finally:
             self._receiver.close()
-            self._queue.close(keep=self._keep)
+            with self._news, suppress(SinkError):  # it was said
+                self._update_file()
+            self._queue.close(keep=self._keep, shared=self._gave_up)
 
-    def _next(self) -> tuple[int, bytes] | None:
+    def _next(self) -> Message | None:
         """The message whose turn it is, as soon as there is one; None at the end."""
-        while True:
-            with self._news:
-                if (message := self._queue.first()) is not None or self._ends is not None:
+        with self._news:
+            while True:
+                message, again = self._first()
+                if message is not None or (self._ends is not None and (again is None or self._left <= 0)):
                     return message
-                self._news.wait()
+                seconds = min(self._left, float("inf") if again is None else again - time.monotonic())
+                self._news.wait(None if seconds == float("inf") else max(0.0, seconds))
 
-    def _try(self, number: int, body: bytes) -> None:
+    def _first(self) -> tuple[Message | None, float | None]:
+        """The message whose turn it is, or None and the time to look again, or None and None."""
+        try:
+            self._update_file()
+            message = self._queue.first()
+        except SinkError as error:
+            self._file_failures += 1
+            self._warn_once("file", f"{error}; it is tried again")
+            if self._unsaved:
+                return self._unsaved[0], None
+            return None, time.monotonic() + self._patience.delay(self._file_failures)
+        self._file_failures = 0
+        self._warned.discard("file")
+        if message is not None and message.refused and time.monotonic() < self._refused_until:
+            return None, self._refused_until
+        return message, None
+
+    def _update_file(self) -> None:
+        """Have the file take what was sent, and forget what has arrived."""
+        for id in [*self._arrived]:
+            self._queue.remove(id)
+            self._arrived.discard(id)
+        while self._unsaved:
+            lost = self._queue.lost
+            self._total -= not self._queue.put(self._unsaved[0])
+            self._unsaved.popleft()
+            if self._queue.lost > lost:
+                self._warn_once("lost", "too many messages wait; the oldest ones are lost")
+
+    def _try(self, message: Message) -> None:
         timeout = min(LONGEST_ANSWER, self._patience.timeout * 2.0 ** min(self._failures, 10))
         try:
-            self._receiver.deliver(body, max(0.1, min(timeout, self._left)))
+            self._receiver.deliver(message.body, max(0.1, min(timeout, self._left)))
+        except RefusedError as error:  # the others do not wait for this one
+            self._refusals += 1
+            self._refused_until = time.monotonic() + self._patience.delay(self._refusals)
+            self._warn_once("refused", f"not notified of an event ({error}); it is tried again")
+            try:
+                self._queue.postpone(message.id)
+            except SinkError:
+                self._unsaved.rotate(-1)
+                self._pause(self._patience.delay(self._refusals))
         except (OSError, ValueError, HTTPException) as error:
-            if isinstance(error, RefusedError):
-                self._queue.postpone(number)
             self._failures += 1
-            if not self._warned:
-                self._warned = True
-                reason = str(getattr(error, "reason", None) or error or type(error).__name__)
-                self._warn(f"not notified of an event ({reason}); it is tried again")
-            delay, ends = min(self._patience.delay(self._failures), self._left), self._ends
-            with self._news:
-                self._news.wait_for(lambda: self._ends != ends, max(0.0, delay))
+            reason = str(getattr(error, "reason", None) or error or type(error).__name__)
+            self._warn_once("receiver", f"not notified of an event ({reason}); it is tried again")
+            self._pause(self._patience.delay(self._failures))
         else:
-            self._queue.remove(number)
+            with self._news:
+                self._arrived.add(message.id)
+                self._unsaved = deque(each for each in self._unsaved if each.id != message.id)
             self._delivered += 1
-            self._failures, self._warned = 0, False
+            self._failures = 0
+            self._warned.discard("receiver")
+            if message.refused:
+                self._refusals, self._refused_until = 0, 0.0
+                self._warned.discard("refused")
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless the end of the run changes."""
+        ends = self._ends
+        with self._news:
+            self._news.wait_for(lambda: self._ends != ends, max(0.0, min(seconds, self._left)))
+
+    def _warn_once(self, what: str, text: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            self._warn(text)
 
     def _warn(self, text: str) -> None:
         warnings.warn(f"{self._shown}: {text}", NotifyWarning, stacklevel=4)
