@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -25,7 +26,7 @@ from segue.errors import SegueError, SinkError
 from segue.jobs import writing
 from segue.jobs.camera_page import CameraPage
 from segue.jobs.cameras import Camera, CameraWarning, watch_cameras
-from segue.video import Reconnect
+from segue.video import Reconnect, partial
 from segue.video.event_table import Event
 from tests.cli.forked import run_forked
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
@@ -240,7 +241,7 @@ def test_zones_that_are_drawn_on_the_page_are_saved_in_the_file_and_watched(
     stop = CancelToken()
 
     def save(name: str, zones: list[str]) -> None:
-        yard.change(save_zones(path, tmp_path / "out", name, zones))
+        yard.change(save_zones(path, tmp_path / "out", name, zones, yard.job.zones))
 
     def post(zones: object, **headers: str) -> int:
         given = {"Content-Type": "application/json", **headers}
@@ -328,6 +329,9 @@ def test_zones_that_are_saved_before_the_first_frame_are_no_failure(camera: str,
         assert (yard.state()["restarts"], yard.state()["error"]) == (0, "")
 
 
+TWO = "[cameras.gate]\nsource = '0'\n[cameras.yard]\nsource = '1'"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -342,6 +346,19 @@ def test_zones_that_are_saved_before_the_first_frame_are_no_failure(camera: str,
         ("[cameras.gate]\nsource = ''", "camera gate: source"),
         ("[cameras.gate]\nsource = '0'\nnotify = 'ftp://broker/{name}'", "camera gate: notify"),
         ("[cameras.gate]\nsource = '0'\nnotify = ''", "camera gate: notify"),
+        ("[defaults]\nevents = 'e.csv'\n" + TWO, "gate and yard would both write e.csv"),
+        ("[defaults]\nsnapshots = 's'\n" + TWO, "gate and yard would both write s;"),
+        ("[defaults]\noutput = 'o'\nformat = 'png'\n" + TWO, "gate and yard would both write o;"),
+        (
+            "[cameras.gate]\nsource = '0'\nevents = 'a.csv'\n"
+            "[cameras.yard]\nsource = '1'\nevents = './a.json'",
+            "gate and yard would both write a;",
+        ),
+        (
+            "[defaults]\nnotify = 'mqtt://me:a@Host:1883/x'\n[cameras.gate]\nsource = '0'\n"
+            "home-assistant = true\n[cameras.yard]\nsource = '1'\nnotify = 'mqtt://host/%78'",
+            "gate and yard have one topic",
+        ),
     ],
 )
 def test_a_file_that_means_nothing_is_refused_with_the_camera(
@@ -351,6 +368,106 @@ def test_a_file_that_means_nothing_is_refused_with_the_camera(
     with pytest.raises(SegueError, match=message):
         [*map(str, read_cameras(path, tmp_path).values())]
     assert str(path) in command("watch", path).complaint
+
+
+def test_a_name_stands_for_the_camera_everywhere_also_in_its_source(tmp_path: Path) -> None:
+    path = cameras_file(
+        tmp_path,
+        """
+        [defaults]
+        source = "rtsp://host/{name}"
+        events = "{name}/events.csv"
+        zone = ["{name} door=0,0 9,0 9,9"]
+        [cameras.gate]
+        [cameras.yard]
+        source = "http://{name}.local/stream"
+        """,
+    )
+    gate, yard = read_cameras(path, tmp_path).values()
+    assert (gate.source.place, yard.source.place) == ("rtsp://host/gate", "http://yard.local/stream")
+    assert (gate.events, yard.events) == (Path("gate/events.csv"), Path("yard/events.csv"))
+    assert yard.zones == ("yard door=0,0 9,0 9,9",)
+
+
+A, B, C, D = (f"{name}=0%,0% 50%,0% 50%,{number}%" for number, name in enumerate("abcd", 10))
+FILE = f"""# the cameras of the house
+[cameras.gate]
+source = '0'
+zone = [
+    '{A}', # by the door
+    # and by hand, since the page was opened:
+    '{B}', # of the neighbour
+    "c=0,0 .5,0 .5,.12",
+]
+[cameras.yard]
+source = '1' # later
+"""
+
+
+def saved(path: Path, *zones: str, known: tuple[str, ...]) -> str:
+    """What is in a file of cameras after the zones of one were saved."""
+    job = save_zones(path, path.parent, "gate", zones, known)
+    assert job == read_cameras(path, path.parent)["gate"]
+    return path.read_bytes().decode()
+
+
+def test_saving_zones_keeps_what_was_written_by_hand(tmp_path: Path) -> None:
+    path = cameras_file(tmp_path, FILE)
+    assert saved(path, A, C, known=(A, C)) == FILE
+    without = FILE.replace(f"    '{A}', # by the door\n", "")
+    assert saved(path, C, D, known=(A, C)) == without.replace('.12",\n', f'.12",\n    "{D}",\n')
+    path.write_text(FILE)
+    moved = A.replace("10%", "90%")
+    assert saved(path, moved, C, known=(A, C)) == FILE.replace(f"'{A}'", f'"{moved}"')
+
+
+def test_saving_zones_keeps_the_ends_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "cameras.toml"
+    alone = "[cameras.gate]\nsource = '0'\n"
+    for text in (FILE, alone):
+        path.write_bytes(text.replace("\n", "\r\n").encode())
+        after = saved(path, A, D, known=())
+        assert D in after
+        assert after.count("\n") == after.count("\r\n") > 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no modes and owners of files")
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_saving_zones_keeps_link_mode_and_owner_of_the_file(tmp_path: Path, mode: int) -> None:
+    real = tmp_path / "etc" / "cameras.toml"
+    real.parent.mkdir()
+    real.write_text(FILE)
+    if os.getuid() == 0:
+        os.chown(real, 1234, 4321)
+    real.chmod(mode)
+    link, before = tmp_path / "cameras.toml", real.stat()
+    link.symlink_to(Path("etc/cameras.toml"))
+    assert D in saved(link, D, known=())
+    after = real.stat()
+    assert link.is_symlink()
+    assert D in real.read_text()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert [*real.parent.iterdir()] == [real]
+
+
+def test_a_file_whose_owner_cannot_be_kept_is_written_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = cameras_file(tmp_path, FILE)
+    number = path.stat().st_ino
+
+    def fstat(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(st_uid=-1, st_gid=-1)
+
+    def chown(*_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(partial.os, "fstat", fstat)
+        patch.setattr(partial.os, "chown", chown, raising=False)
+        assert C not in saved(path, known=(A, B, C))
+    assert path.stat().st_ino == number
+    assert len(path.read_text()) < len(FILE), "nothing of the longer text is left"
 
 
 def test_a_file_says_the_options_of_each_camera(tmp_path: Path) -> None:

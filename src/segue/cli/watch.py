@@ -29,7 +29,10 @@ from segue.jobs.values import ForegroundJob
 from segue.notices import LineWriter, is_quiet
 from segue.reports.terminal import interruptible
 from segue.video.event_table import Event
-from segue.video.partial import write_complete
+from segue.video.notify import topic_of
+from segue.video.outputs import default_folder
+from segue.video.partial import rewrite
+from segue.video.zones import Zone
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -92,7 +95,8 @@ def watch(
 
         def save(name: str, zones: list[str]) -> None:
             with lock:
-                by_name[name].change(save_zones(file, output, name, zones))
+                camera = by_name[name]
+                camera.change(save_zones(file, output, name, zones, camera.job.zones))
 
         with nullcontext() if port is None else CameraPage(cameras, port, save) as page:
             if page is not None:
@@ -151,14 +155,18 @@ def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
     return _jobs_of(path.read_bytes(), path, output)
 
 
-def save_zones(path: Path, output: Path, name: str, zones: Sequence[str]) -> ForegroundJob:
-    """Write the zones of a camera into a file of cameras; all else in it stays, comments too.
+def save_zones(
+    path: Path, output: Path, name: str, zones: Sequence[str], known: Sequence[str] = ()
+) -> ForegroundJob:
+    """Change the zones of a camera in a file of cameras; all else in it stays, also what was written by hand.
 
     Args:
-        path: TOML file.
+        path: TOML file, which is read again.
         output: as for :func:`read_cameras`.
         name: camera in it.
-        zones: as `--zone` takes them; none removes those of the camera.
+        zones: as `--zone` takes them.
+        known: those that were there when somebody began to change them; zones of the file that are not among
+            these stay.
 
     Returns:
         The job of the camera, with these zones.
@@ -169,17 +177,35 @@ def save_zones(path: Path, output: Path, name: str, zones: Sequence[str]) -> For
     import tomlkit  # late: few runs need it
 
     check_file(path, SegueError, LARGEST)
-    jobs = _jobs_of(path.read_bytes(), path, output)
+    data = path.read_bytes()
+    jobs = _jobs_of(data, path, output)
     if name not in jobs:
         raise SegueError(f"{path}: has no camera {name} any more")
-    content = tomlkit.parse(path.read_text("utf-8"))
-    table = cast(Any, content)["cameras"][name]
-    listed = tomlkit.array()
-    listed.extend(zones)
-    table["zone"] = listed.multiline(len(zones) > 1)
-    written = tomlkit.dumps(content).encode()
-    job = _jobs_of(written, path, output)[name]
-    write_complete(path, written)
+    before = {zone.name: zone for zone in map(Zone.parse, known)}
+    wanted = {zone.name: text for text, zone in zip(zones, map(Zone.parse, zones), strict=True)}
+    changed = {zone: text for zone, text in wanted.items() if before.get(zone) != Zone.parse(text)}
+
+    text = data.decode()
+    content: Any = tomlkit.parse(text)
+    table = content["cameras"][name]
+    there = table.get("zone", content.get("defaults", {}).get("zone", []))
+    listed = table.get("zone")
+    if not isinstance(listed, list):  # one alone, or those of all cameras
+        listed = tomlkit.array()
+        listed.extend([there] if isinstance(there, str) else there)
+        table["zone"] = listed.multiline(len(listed) + len(changed) > 1)
+    for place in reversed(range(len(listed))):
+        zone = Zone.parse(_named(listed[place], name)).name
+        if zone in changed:
+            listed[place] = changed.pop(zone)
+        elif zone in before and zone not in wanted:
+            del listed[place]
+    listed.extend(changed.values())
+    new = tomlkit.dumps(content)
+    if "\r\n" in text and not re.search(r"(?<!\r)\n", text):
+        new = re.sub(r"(?<!\r)\n", "\r\n", new)
+    job = _jobs_of(new.encode(), path, output)[name]
+    rewrite(path, new.encode())
     return job
 
 
@@ -195,16 +221,52 @@ def _jobs_of(text: bytes, path: Path, output: Path) -> dict[str, ForegroundJob]:
     for name, values in cameras.items():
         if not _NAME.fullmatch(name):
             raise SegueError(f"{path}: camera {name!r}: a name has letters, digits, - and _")
-        if not isinstance(values, dict) or not isinstance(values.get("source"), (str, int)):
+        given = {"events": str(output / f"{name}.csv"), **defaults}
+        given |= values if isinstance(values, dict) else {"source": None}
+        if not isinstance(given.get("source"), (str, int)):
             raise SegueError(f"{path}: [cameras.{name}] needs a source")
-        given = {"events": str(output / f"{name}.csv"), **defaults, **values}
         try:
             job = parse_job("foreground", [*_words(name, given)])
             check_needs([job])
         except SegueError as error:
             raise SegueError(f"{path}: camera {name}: {error}") from None
         jobs[name] = cast(ForegroundJob, job)
+    _check_apart(jobs, path)
     return jobs
+
+
+def _check_apart(jobs: Mapping[str, ForegroundJob], path: Path) -> None:
+    """Refuse two cameras that would write one file or folder, or answer for one topic of Home Assistant."""
+    users: dict[object, str] = {}
+    for name, job in jobs.items():
+        for place in _places(name, job):
+            other = users.setdefault(place.resolve(), name)
+            if other != name:
+                raise SegueError(
+                    f"{path}: cameras {other} and {name} would both write {place}; give each a place of its "
+                    "own, such as one with {name}"
+                )
+    told = {name: topic_of(job.notify) for name, job in jobs.items() if job.notify is not None}
+    for name, topic in told.items():
+        others = [other for other in told if other != name and told[other] == topic]
+        if topic is not None and others and jobs[name].home_assistant:
+            raise SegueError(
+                f"{path}: cameras {name} and {others[0]} have one topic, and home-assistant needs one for "
+                "each; give mqtt://HOST/cameras/{name}"
+            )
+
+
+def _places(name: str, job: ForegroundJob) -> Iterator[Path]:
+    """Files and folders that a camera writes."""
+    if job.events is not None:
+        yield job.events
+        yield job.snapshots or job.events.with_suffix("")
+    if job.outputs.formats:
+        yield job.outputs.folder or default_folder(name)
+
+
+def _named(text: object, name: str) -> str:
+    return str(text).replace("{name}", name)
 
 
 def _words(name: str, values: Mapping[str, Any]) -> Iterator[str]:
@@ -212,9 +274,9 @@ def _words(name: str, values: Mapping[str, Any]) -> Iterator[str]:
     for key, value in values.items():
         flag = f"--{key.replace('_', '-')}"
         if key == "source":
-            yield str(value)
+            yield _named(value, name)
         elif isinstance(value, bool):
             yield flag if value else f"--no-{flag[2:]}"
         else:
             for item in value if isinstance(value, list) else [value]:
-                yield f"{flag}={item}".replace("{name}", name)
+                yield f"{flag}={_named(item, name)}"

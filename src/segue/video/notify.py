@@ -46,6 +46,9 @@ GOODBYE = 2.0
 _BUSY = (408, 425, 429)
 """Answers of HTTP below 500 that say nothing of the message."""
 
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+"""Usual ports of brokers."""
+
 ONLINE, OFFLINE = b"online", b"offline"
 
 
@@ -290,7 +293,7 @@ def check_receiver(address: str) -> SplitResult:
         known = bool(parts.hostname) and parts.port != 0
     except ValueError:
         known = False
-    by_mqtt = known and parts.scheme in ("mqtt", "mqtts") and bool(_topic(parts))
+    by_mqtt = known and parts.scheme in _PORTS and bool(_topic(parts))
     if not by_mqtt and not (known and parts.scheme in ("http", "https")):
         raise SinkError(
             "notify: events are sent to an address http://HOST/..., https://HOST/..., mqtt://HOST/TOPIC "
@@ -303,6 +306,14 @@ def check_receiver(address: str) -> SplitResult:
         except ImportError:
             raise SinkError(f"notify: MQTT needs paho-mqtt: {install_command('mqtt')}") from None
     return parts
+
+
+def topic_of(address: str) -> tuple[str, int, str] | None:
+    """Host, port and topic of an address of a broker; None for another address."""
+    parts = check_receiver(address)
+    if parts.scheme not in _PORTS:
+        return None
+    return str(parts.hostname), parts.port or _PORTS[parts.scheme], _topic(parts)
 
 
 def _receiver(address: str, patience: Reconnect) -> Receiver:
@@ -374,7 +385,7 @@ class MqttReceiver(Receiver):
         longest = min(LAST_SECONDS, patience.max_delay)
         client.reconnect_delay_set(patience.first_delay, longest)  # type: ignore[arg-type]
         client.on_connect, client.on_disconnect = self._hear, self._lose
-        client.connect_async(str(parts.hostname), parts.port or (8883 if secure else 1883))
+        client.connect_async(str(parts.hostname), parts.port or _PORTS[parts.scheme])
         client.loop_start()  # connects, also to a broker that is not there yet, and again when it was lost
 
     def deliver(self, body: bytes, timeout: float) -> None:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from secrets import token_hex
 from filelock import FileLock, Timeout
 
 from segue.errors import SinkError
-from segue.system import remove_lock, rename, sync_file, sync_folder
+from segue.system import remove_lock, rename, sync_file, sync_folder, sync_open_file
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space",
@@ -105,6 +106,35 @@ def write_complete(path: Path, data: bytes, *, sync_name: bool = True) -> None:
     """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before."""
     with replacing(path, sync_name=sync_name) as partial:
         partial.write_bytes(data)
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    """Write a file of the user anew in one step: it stays where a link leads, with its mode and owner.
+
+    Where this process may not give the new file to its owner, the old one is written over.
+    """
+    path = path.resolve()
+    with writing(path):
+        before = path.stat()
+        partial = PartialFile(path)
+        try:
+            # It may hold passwords: nobody else reads it before it has its mode.
+            descriptor = os.open(partial.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                new = os.fstat(file.fileno())
+                if (new.st_uid, new.st_gid) != (before.st_uid, before.st_gid):
+                    os.chown(partial.path, before.st_uid, before.st_gid)
+                partial.path.chmod(stat.S_IMODE(before.st_mode))
+                file.write(data)
+            partial.commit()
+        except PermissionError:
+            with path.open("r+b") as file:
+                file.write(data)
+                file.truncate()
+                file.flush()
+                sync_open_file(file.fileno())
+        finally:
+            partial.discard()
 
 
 def make_folder(folder: Path) -> None:
