@@ -452,6 +452,34 @@ def test_zones_and_the_last_event_appear_in_home_assistant(broker: Broker, tmp_p
     subscriber.end()
 
 
+def test_zones_that_are_removed_disappear_from_home_assistant(broker: Broker) -> None:
+    broker.start()
+    other = Notifier(broker.address.replace("front", "back"))
+    HomeAssistant(other, "back", [Zone.parse("wall=0,0 60,0 60,119")])
+    for names in (("old", "door"), ("door", "gate")):  # two runs
+        notifier = Notifier(broker.address, patience=QUICK)
+        until(lambda: notifier._receiver._connected.is_set())  # type: ignore[attr-defined]  # noqa: B023
+        HomeAssistant(notifier, "front", [Zone.parse(f"{name}=0,0 60,0 60,119") for name in names])
+        notifier.send({"event": "enter"})
+        until(lambda: notifier.undelivered == 0)  # noqa: B023
+        until(lambda: shown(broker) == {*names, "wall"})  # noqa: B023
+        assert notifier.close() == 0
+    assert shown(broker) == {"door", "gate", "wall"}
+    assert other.close() == 0
+
+
+def shown(broker: Broker) -> set[str]:
+    """The zones that Home Assistant would show, each with its state."""
+    subscriber = Subscriber(broker.port, "#")
+    until(lambda: len({topic for topic, _ in subscriber.received if topic.endswith("availability")}) == 2)
+    subscriber.end()
+    kept = {topic: body for topic, body in dict(subscriber.received).items() if body}
+    about = [json.loads(body) for topic, body in kept.items() if topic.endswith("/config")]
+    zones = {each["name"]: each["state_topic"] for each in about if "state_topic" in each}
+    states = {topic for topic in kept if "/zone/" in topic}
+    return {*zones} if {*zones.values()} == states else set()
+
+
 def test_home_assistant_needs_a_broker() -> None:
     notifier = Notifier("http://127.0.0.1:9/")
     with pytest.raises(SinkError):

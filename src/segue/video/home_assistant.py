@@ -22,6 +22,8 @@ PREFIX = "homeassistant"
 class HomeAssistant:
     """Announces a binary sensor for each zone, and a camera with the image of the last event.
 
+    Sensors of zones that are no more are removed.
+
     A sensor is on while somebody is in its zone. All messages are kept by the broker, and the entities are
     unavailable while the camera is.
 
@@ -44,6 +46,7 @@ class HomeAssistant:
             self._announce("binary_sensor", f"zone_{_identifier(zone)}", zone, more)
             self._show(zone)
         self._announce("camera", "last_event", "Last event", {"topic": f"{self._topic}/image"})
+        notifier.keep_no_other((self._config("binary_sensor", "+"), f"{self._topic}/zone/+"))
 
     def see(self, event: Event, images: Path | None) -> None:
         """Take an event, whose image is in a folder."""
@@ -65,7 +68,7 @@ class HomeAssistant:
         self._notifier.keep(self._state(zone), b"ON" if self._inside[zone] else b"OFF")
 
     def _announce(self, kind: str, entity: str, name: str, more: Mapping[str, Any]) -> None:
-        device = f"segue_{_identifier(self._topic)}"
+        device = self._device
         about = {
             "name": name,
             "unique_id": f"{device}_{entity}",
@@ -73,7 +76,14 @@ class HomeAssistant:
             "device": {"identifiers": [device], "name": self._name, "manufacturer": "segue"},
             **more,
         }
-        self._notifier.keep(f"{PREFIX}/{kind}/{device}/{entity}/config", json.dumps(about).encode())
+        self._notifier.keep(self._config(kind, entity), json.dumps(about).encode())
+
+    @property
+    def _device(self) -> str:
+        return f"segue_{_identifier(self._topic)}"
+
+    def _config(self, kind: str, entity: str) -> str:
+        return f"{PREFIX}/{kind}/{self._device}/{entity}/config"
 
 
 def _identifier(name: str) -> str:

@@ -11,7 +11,7 @@ import time
 import urllib.request
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -78,6 +78,9 @@ class Receiver:
 
     def keep(self, topic: str, body: bytes) -> None:
         """Have a broker keep the newest message of a topic for whoever asks."""
+
+    def keep_no_other(self, filters: Sequence[str]) -> None:
+        """Have a broker forget what it keeps of topics (+ is any part) that :meth:`keep` was not given."""
 
     def close(self) -> None:
         """End the connection."""
@@ -153,6 +156,10 @@ class Notifier:
     def keep(self, topic: str, body: bytes) -> None:
         """Have the broker keep the newest message of a topic for whoever asks; nobody else gets it."""
         self._receiver.keep(topic, body)
+
+    def keep_no_other(self, filters: Sequence[str]) -> None:
+        """Have the broker forget what earlier runs had it keep; ``+`` in a topic is any part."""
+        self._receiver.keep_no_other(filters)
 
     def stop(self) -> None:
         """Send nothing more; what waits in a file stays there for the next run."""
@@ -372,6 +379,7 @@ class MqttReceiver(Receiver):
         self.topic = self._topic = topic = _topic(parts)
         self._availability = f"{topic}/availability"
         self._kept = {self._availability: ONLINE}  # by topic
+        self._filters: Sequence[str] = ()
         self._connected, self._refusal = threading.Event(), ""
         self._sent: tuple[bytes, MQTTMessageInfo] | None = None  # the client sends it until it is confirmed
         self._client = client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv311)
@@ -384,7 +392,7 @@ class MqttReceiver(Receiver):
         # A broker that is back is to hear of it before the end of the run; any number of seconds will do.
         longest = min(LAST_SECONDS, patience.max_delay)
         client.reconnect_delay_set(patience.first_delay, longest)  # type: ignore[arg-type]
-        client.on_connect, client.on_disconnect = self._hear, self._lose
+        client.on_connect, client.on_disconnect, client.on_message = self._hear, self._lose, self._forget
         client.connect_async(str(parts.hostname), parts.port or _PORTS[parts.scheme])
         client.loop_start()  # connects, also to a broker that is not there yet, and again when it was lost
 
@@ -410,6 +418,11 @@ class MqttReceiver(Receiver):
         if self._connected.is_set():
             self._client.publish(topic, body, qos=1, retain=True)
 
+    def keep_no_other(self, filters: Sequence[str]) -> None:
+        self._filters = filters
+        if self._connected.is_set():
+            self._ask()
+
     def close(self) -> None:
         if self._connected.is_set():
             said = self._client.publish(self._availability, OFFLINE, qos=1, retain=True)
@@ -424,6 +437,16 @@ class MqttReceiver(Receiver):
             self._connected.set()
             for topic, body in [*self._kept.items()]:
                 self._client.publish(topic, body, qos=1, retain=True)
+            self._ask()
+
+    def _ask(self) -> None:
+        """Ask for what the broker keeps; a broker that does not allow it keeps all."""
+        if self._filters:
+            self._client.subscribe([(each, 1) for each in self._filters])
+
+    def _forget(self, _: Any, __: Any, message: Any) -> None:
+        if message.retain and message.payload and message.topic not in self._kept:
+            self._client.publish(message.topic, b"", qos=1, retain=True)
 
     def _lose(self, *_: Any) -> None:
         self._connected.clear()
