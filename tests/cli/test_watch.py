@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,11 +24,12 @@ import pytest
 from segue import notices
 from segue.cancel import CancelToken
 from segue.cli.watch import read_cameras, save_zones
-from segue.errors import SegueError, SinkError
-from segue.jobs import writing
+from segue.errors import SegueError, SinkError, SourceError
+from segue.jobs import cameras, writing
 from segue.jobs.camera_page import CameraPage
 from segue.jobs.cameras import Camera, CameraWarning, watch_cameras
-from segue.video import Reconnect, partial
+from segue.jobs.opened import OpenJob
+from segue.video import Reconnect, live, partial
 from segue.video.event_table import Event
 from tests.cli.forked import run_forked
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
@@ -188,6 +191,92 @@ def test_a_camera_goes_on_after_a_disk_that_was_full_for_a_moment(
     assert gate.state()["restarts"] == 1
     assert gate.state()["events"] > 2
     assert threading.active_count() <= before
+
+
+def fails_at_a_frame(patch: pytest.MonkeyPatch) -> None:
+    frame = Camera.frame
+
+    def fail(self: Camera, *arguments: Any) -> None:
+        frame(self, *arguments)
+        if self.state()["frames"] % 30 == 0:
+            raise RuntimeError("a frame")
+
+    patch.setattr(Camera, "frame", fail)
+
+
+def fails_at_an_event(patch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise SinkError("an event")
+
+    patch.setattr(Camera, "event", fail)
+
+
+def fails_at_its_outputs(patch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise SinkError("a record")
+
+    patch.setattr(writing, "write_record", fail)
+
+
+def is_lost(patch: pytest.MonkeyPatch) -> None:
+    images = live.NetworkReader.images
+
+    def breaking(self: live.NetworkReader, start: float = 0) -> Iterator[object]:
+        for image in images(self, start):
+            if image.index == 30:
+                raise SourceError("lost; gave up")
+            yield image
+
+    patch.setattr(live.NetworkReader, "images", breaking)
+
+
+def is_changed(patch: pytest.MonkeyPatch) -> None:
+    frame = Camera.frame
+
+    def change(self: Camera, *arguments: Any) -> None:
+        frame(self, *arguments)
+        if self.state()["frames"] % 30 == 0:
+            self.change(self.job.model_copy())
+
+    patch.setattr(Camera, "frame", change)
+
+
+@pytest.mark.filterwarnings("ignore::segue.jobs.cameras.CameraWarning")
+@pytest.mark.parametrize(
+    "fault", [fails_at_a_frame, fails_at_an_event, fails_at_its_outputs, is_lost, is_changed]
+)
+@pytest.mark.parametrize("options", [{}, {"rotate": "1h"}])
+def test_a_run_that_has_ended_leaves_nothing_in_memory(
+    camera: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[[pytest.MonkeyPatch], None],
+    options: dict[str, str],
+) -> None:
+    opened: list[weakref.ref[OpenJob]] = []
+    sessions: list[weakref.ref[object]] = []
+    open_job, stop = cameras.open_job, CancelToken()
+
+    def open_and_note(*arguments: Any, **given: Any) -> OpenJob:
+        job = open_job(*arguments, **given)
+        if len(opened) == 2:
+            stop.cancel()
+        opened.append(weakref.ref(job))
+        sessions.append(weakref.ref(job.session))
+        return job
+
+    monkeypatch.setattr(cameras, "open_job", open_and_note)
+    fault(monkeypatch)
+    job = read_cameras(two_cameras(tmp_path, camera, end=10_000, **options), tmp_path / "out")["gate"]
+    gate = Camera("gate", job, lambda *_: None, lambda _: None, patience=QUICK)
+    gc.collect()
+    gc.disable()  # sessions hold much memory in few objects, so that it comes too late
+    try:
+        gate.watch(stop)
+        assert len(opened) == 3
+        assert not [ref() for ref in (*opened, *sessions) if ref() is not None]
+    finally:
+        gc.enable()
 
 
 def test_the_page_tells_people_and_programs_how_cameras_are(

@@ -147,21 +147,18 @@ class Camera(Observer):
         failures = 0
         while not stop.cancelled:
             before = self._frames
-            failure: Exception | None = None
             self._current = self.job
             try:
                 self._run(self._current, stop)
+                failed = False
             except KeyboardInterrupt:  # a file that has an end was to stop
-                pass
+                failed = False
             except Exception as error:  # another camera goes on
-                failure = memory_error(error) or error
+                failed = not self.goes_on and self._fail(memory_error(error) or error)
             if self.goes_on and not stop.cancelled:
                 continue  # however the run has ended; what it could not deliver waits for the next one
-            if isinstance(failure, UndeliveredError):
-                self._tell(self.name, str(failure))
-            if failure is None or isinstance(failure, UndeliveredError):
+            if not failed:
                 return
-            self._fail(failure)
             failures = 1 if self._frames > before else failures + 1
             self._restarts += 1
             stop.wait(self._patience.delay(failures))
@@ -183,12 +180,17 @@ class Camera(Observer):
             self._dropped, self._damaged = self._dropped + source.dropped, self._damaged + source.damaged
             source.close()
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> bool:
+        """Say what has happened, and whether it is a failure after which the camera begins again."""
+        if isinstance(error, UndeliveredError):
+            self._tell(self.name, str(error))
+            return False
         kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
         text = kind + " ".join(str(error).split())
         if text != self._error:  # else it has been said
             warnings.warn(f"{self.name}: {text}; it begins again", CameraWarning, stacklevel=2)
         self._error = text
+        return True
 
     def notice(self, text: str) -> None:
         self._tell(self.name, text)

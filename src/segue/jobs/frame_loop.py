@@ -52,7 +52,7 @@ class FrameLoop:
         *,
         required: Container[int] | None = None,
     ) -> None:
-        self._session, self._step, self._required = session, step or session.step, required
+        self._session, self._given_step, self._required = session, step, required
         self.waiting: deque[Frame] = deque()
         self.taken: int | None = None
         self._wanted = 0  # frames that have or get a result
@@ -76,6 +76,9 @@ class FrameLoop:
                     yield self.waiting.popleft(), result
             between()
 
+    def _step(self, frame: Frame) -> Segmentation | None:
+        return (self._given_step or self._session.step)(frame)
+
     def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
         """The results that are due after the last frame."""
         for result in self._session.finish():
@@ -94,7 +97,7 @@ class FrameRun(FrameLoop):
     def __init__(
         self, opened: OpenJob, sink: Sink, folder: Path | None, report: Callable[[Frame, Segmentation], None]
     ) -> None:
-        super().__init__(opened.session, self._take_through, required=opened.required)
+        super().__init__(opened.session, required=opened.required)
         self._opened, self._sink, self._folder, self._report = opened, sink, folder, report
         self.done, self.lost = 0, cast("SourceError | None", None)
         self.restored: Path | None = None
@@ -173,7 +176,7 @@ class FrameRun(FrameLoop):
         """The results that are due after the last frame."""
         return _blamed_on(self.restored, super().finish())
 
-    def _take_through(self, frame: Frame) -> Segmentation | None:
+    def _step(self, frame: Frame) -> Segmentation | None:
         with _blaming(self.restored):
             pool = self._opened.pool
             return (

@@ -157,6 +157,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
         raise RunInterrupted(_hint(opened, masks, states is not None)) from None
     finally:
         cancel.forget(source.stop)  # a token may outlive the source
+        source.on_change(observer.connection)  # and the source what the run has opened
         outputs.stop()
     observer.end(loop.done, seconds)
     for name, path in written.items():
@@ -164,7 +165,10 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
     if loop.lost is not None:
         if undelivered:
             observer.notice(undelivered)
-        raise loop.lost
+        try:
+            raise loop.lost
+        finally:
+            loop.lost = None  # else it would keep itself, and with its traceback the session
     for name, path in opened.finish().items():
         observer.written(name, path)
         written[name] = path

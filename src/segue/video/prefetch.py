@@ -60,8 +60,11 @@ class Prefetcher(Generic[Item]):
                 self._changed.notify_all()
                 return item
             error, self._error = self._error, None
-        if error is not None and not self._closed:
-            raise error
+        try:
+            if error is not None and not self._closed:
+                raise error
+        finally:
+            del error  # else it would keep itself, and with its traceback all that its user has opened
         raise StopIteration
 
     def _is_decided(self) -> bool:

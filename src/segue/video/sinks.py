@@ -264,10 +264,13 @@ class BackgroundSink(Sink):
     def close(self) -> None:
         """Write what is queued and complete the other sink; after a failure abort it and raise."""
         self._stop()
-        if self._error is not None:
-            self._sink.abort()
-        self._raise_error()
-        self._sink.close()
+        if self._error is None:
+            self._end(self._sink.close)
+            return
+        try:
+            self._raise_error()
+        finally:
+            self.abort()
 
     def suspend(self) -> None:
         """Write what is queued and suspend the other sink; after a failure raise."""
@@ -278,7 +281,12 @@ class BackgroundSink(Sink):
     def abort(self) -> None:
         """Write what is queued, so that a later run can go on after it, then abort the other sink."""
         self._stop()
-        self._sink.abort()
+        self._end(self._sink.abort)
+
+    def _end(self, how: Callable[[], None]) -> None:
+        how()
+        # The other one and the error may know who holds this one, and keep all that the run has opened.
+        self._sink, self._error = Sink(), None
 
     def _stop(self) -> None:
         if self._thread.is_alive():
