@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import html
 import json
+import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from segue.errors import SegueError
-from segue.inputs import parse_json
+from segue.inputs import parse_json, whole_number
 from segue.jobs.cameras import Camera, metrics
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -118,8 +122,86 @@ Click its corners in the image; two points are a line.</span><p class="says" rol
 MOST_BYTES = 1 << 16
 """Longest list of zones that a page may send."""
 
+MOST_CONNECTIONS = 40
+"""Clients at a time; each has a thread and a file of the process, which cameras need, too."""
+
+HEAD_SECONDS, BODY_SECONDS, BODY_RATE = 10.0, 20.0, 16_384
+"""Time for the head of a request, and for its body, with a second more for so many bytes."""
+
+ANSWER_SECONDS = 60.0
+"""Time for making an answer, and for its client to read it."""
+
+LOOK_SECONDS = 0.1
+"""How often connections are looked at whose time is over."""
+
 Save = Callable[[str, list[str]], None]
 """Takes the name of a camera and its zones; raises SegueError if these mean nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    """A server with a time for each head, body and answer.
+
+    Where ``MOST_CONNECTIONS`` are open, the one that has been waited for the longest makes room for a new
+    one; those whose request is complete stay.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128  # with fewer, many clients at once wait for a second
+
+    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", port), handler)
+        self._lock = threading.Lock()
+        self._ends: dict[socket.socket, float] = {}  # when the time of a connection is over
+        self._begins: dict[socket.socket, float] = {}  # of those that owe us a part of their request
+
+    def wait_for(self, connection: socket.socket, seconds: float, *, owes: bool) -> None:
+        """Give a connection some seconds more; it ``owes`` a part of its request, or we an answer."""
+        with self._lock:
+            if connection in self._ends:
+                self._ends[connection] = time.monotonic() + seconds
+                if not owes:
+                    self._begins.pop(connection, None)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            full = len(self._ends) >= MOST_CONNECTIONS
+            if full and self._begins:
+                self._drop(min(self._begins, key=lambda each: self._begins[each]))
+            elif full:
+                request.close()
+                return
+            self._begins[request] = time.monotonic()
+            self._ends[request] = time.monotonic() + HEAD_SECONDS
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._ends.pop(request, None)
+            self._begins.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            for connection in [each for each, end in self._ends.items() if end < now]:
+                self._drop(connection)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # a client that goes away is no defect
+            super().handle_error(request, client_address)
+
+    def server_close(self) -> None:
+        super().server_close()
+        with self._lock:
+            for connection in [*self._ends]:
+                self._drop(connection)
+
+    def _drop(self, connection: socket.socket) -> None:
+        """End a connection; its thread, which reads or writes, finds it closed."""
+        self._ends.pop(connection, None)
+        self._begins.pop(connection, None)
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 class CameraPage(AbstractContextManager["CameraPage"]):
@@ -138,7 +220,10 @@ class CameraPage(AbstractContextManager["CameraPage"]):
         by_name = {camera.name: camera for camera in cameras}
 
         class Handler(BaseHTTPRequestHandler):
+            server: _Server
+
             def do_GET(self) -> None:
+                self.server.wait_for(self.connection, ANSWER_SECONDS, owes=False)
                 if self.headers.get("Host", "").partition(":")[0] not in LOOPBACK:
                     self._answer(403, "text/plain", b"this page is for this machine")
                     return
@@ -174,12 +259,17 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                 ):
                     self._answer(403, "text/plain", b"zones are saved by the page of this machine alone")
                     return
-                size = self.headers.get("Content-Length", "")
-                if camera is None or save is None or not size.isdecimal() or int(size) > MOST_BYTES:
+                size = whole_number(self.headers.get("Content-Length", ""))
+                if camera is None or save is None or size is None or not 0 <= size <= MOST_BYTES:
                     self._answer(404 if camera is None else 400, "text/plain", b"no such camera, or no zones")
                     return
+                self.server.wait_for(self.connection, BODY_SECONDS + size / BODY_RATE, owes=True)
+                body = self.rfile.read(size)
+                self.server.wait_for(self.connection, ANSWER_SECONDS, owes=False)
                 try:
-                    zones = parse_json(self.rfile.read(int(size)).decode())
+                    if len(body) < size:
+                        raise SegueError("zones: the request is not complete")
+                    zones = parse_json(body.decode())
                     if not isinstance(zones, list) or not all(isinstance(zone, str) for zone in zones):
                         raise SegueError("zones: give a list of texts such as door=5%,10% 50%,10% 50%,90%")
                     save(camera.name, zones)
@@ -201,10 +291,10 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                 pass
 
         try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+            self._server = _Server(port, Handler)
         except OSError as error:
             raise SegueError(f"port {port}: {error.strerror}; give another --port") from None
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(LOOK_SECONDS,), daemon=True)
         self._thread.start()
 
     @property
