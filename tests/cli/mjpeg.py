@@ -17,9 +17,23 @@ JPEGS = [cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]))[1].tobytes
 
 
 class _Camera(BaseHTTPRequestHandler):
-    """Shows a square that crosses a room, again and again, as MJPEG with 250 frames a second."""
+    """Shows a square that crosses a room, again and again, as MJPEG with 250 frames a second.
+
+    Whoever asks for ``snapshot.jpg`` gets the next image alone.
+    """
+
+    asked = 0
 
     def do_GET(self) -> None:
+        if self.path.endswith("snapshot.jpg"):
+            jpeg = JPEGS[_Camera.asked % len(JPEGS)]
+            _Camera.asked += 1
+            self.send_response(200)
+            self.send_header("Content-Type", "image/jpeg")
+            self.send_header("Content-Length", str(len(jpeg)))
+            self.end_headers()
+            self.wfile.write(jpeg)
+            return
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
         self.end_headers()

@@ -30,6 +30,12 @@ def camera() -> Iterator[str]:
 
 
 @pytest.fixture
+def snapshots() -> Iterator[str]:
+    with mjpeg_camera() as address:
+        yield address.replace("gate", "snapshot.jpg")
+
+
+@pytest.fixture
 def watch(command: Command, camera: str, tmp_path: Path) -> Callable[..., Outcome]:
     """Runs ``segue foreground`` on three times that the square crosses the room."""
 
@@ -161,6 +167,17 @@ def test_only_cameras_are_continued_by_append(command: Command, tmp_path: Path) 
     cv2.imwrite(str(tmp_path / "1.png"), np.zeros((48, 64, 3), np.uint8))
     outcome = command("foreground", tmp_path / "1.png", "--append", "--output", tmp_path / "out")
     assert "has an end; --append is for cameras" in outcome.complaint
+
+
+def test_an_address_of_single_images_is_watched_as_a_camera_is(
+    command: Command, snapshots: str, tmp_path: Path
+) -> None:
+    outcome = command(
+        "foreground", snapshots, "--model", "median", "--device", "cpu", "--fps", 40, "--end", 2 * len(JPEGS),
+        "--when-late", "all", "--events", tmp_path / "events.csv",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome
+    assert len(entered(rows(tmp_path / "events.csv"))) >= 1
 
 
 DEAD = "http://127.0.0.1:9/events"  # nobody listens there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -353,6 +354,62 @@ def test_mjpeg_by_http_is_timed_as_it_arrives(serve: Callable[..., Server]) -> N
         frames.extend(source)
     assert len(frames) >= 29
     assert frames[28].time < 28 / 25 / 2  # they come at once, and FFmpeg's own stamps say 25 a second
+
+
+def jpeg(value: int) -> bytes:
+    return cv2.imencode(".jpg", np.full((48, 64, 3), value, np.uint8))[1].tobytes()
+
+
+def test_mjpeg_whose_first_part_has_no_boundary_is_read(serve: Callable[..., Server]) -> None:
+    """As ESP32 cameras send it, and browsers show it."""
+    images, boundary = [jpeg(20 * number) for number in range(10)], b"\r\n--frame\r\n"
+    parts = [
+        b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(image) + image + boundary
+        for image in images
+    ]
+    content = b"".join(parts)
+    server = serve(content, [len(content)], kind="multipart/x-mixed-replace; boundary=frame")
+    with open_source(server.address("stream"), reconnect=QUICK, when_late="all") as source:
+        taken = [frame.image.mean() for frame in itertools.islice(source, 9)]
+        assert source.endless
+    assert taken == pytest.approx([20 * number for number in range(9)], abs=2)
+
+
+def test_an_address_of_single_images_is_asked_at_a_rate(serve: Callable[..., Server]) -> None:
+    content = jpeg(100)
+    server = serve(content, [len(content)], tell_length=True)
+    for name in ("snapshot.jpg", "cgi-bin/snapshot"):
+        asked = server.requests
+        with open_source(server.address(name), fps=20.0, when_late="all") as source:
+            times = [frame.time for frame in itertools.islice(source, 4)]
+            assert (source.endless, source.fps) == (True, 20.0)
+        assert server.requests - asked >= 4
+        steps = np.diff(times) * 20
+        assert steps == pytest.approx(np.rint(steps)), "a busy machine leaves some out"
+        assert all(steps > 0.9)
+
+
+def test_a_single_image_is_one_frame_unless_more_are_asked_for(serve: Callable[..., Server]) -> None:
+    content = jpeg(100)
+    server = serve(content, [len(content)], tell_length=True)
+    with open_source(server.address("photo.jpg")) as source:
+        assert len([*source]) == 1
+    with open_source(server.address("photo.jpg"), duration=0.6) as source:
+        assert len([*source]) == 2
+
+
+def test_an_address_of_images_that_cannot_be_read_is_given_up(serve: Callable[..., Server]) -> None:
+    content = jpeg(100)[:200]
+    server = serve(content, [len(content)], tell_length=True)
+    with pytest.raises(SourceError, match=r"snapshot\.jpg: lost"):
+        list(open_source(server.address("snapshot.jpg"), fps=100.0, reconnect=QUICK))
+
+
+def test_an_address_that_answers_with_a_page_is_no_video(serve: Callable[..., Server]) -> None:
+    content = b"<!doctype html><title>login</title>" * 100
+    server = serve(content, [len(content)], tell_length=True, kind="text/html")
+    with pytest.raises(SourceError, match="no video, stream or image"):
+        list(open_source(server.address("login"), reconnect=QUICK))
 
 
 class Flaky(Reader):

@@ -168,6 +168,8 @@ class _Server(ThreadingHTTPServer):
             if full and self._begins:
                 self._drop(min(self._begins, key=lambda each: self._begins[each]))
             elif full:
+                with suppress(OSError):
+                    request.sendall(b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
                 request.close()
                 return
             self._begins[request] = time.monotonic()

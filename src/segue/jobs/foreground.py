@@ -84,6 +84,7 @@ class OpenForeground(OpenJob):
             follow = "auto"
         chosen = partial(_chosen_frames, source, options.fps, job.depth, known)
         source.varies = not twice
+        source.poll(options.fps)
         self.frames = chosen()
         if twice:
             background = LearntBackground(VideoScenes(), of_this_video=True)

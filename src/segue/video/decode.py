@@ -151,13 +151,19 @@ def known_codecs() -> list[str]:
 
 
 def open_container(
-    address: str, where: str, options: dict[str, str] | None = None, timeout: float | None = None
+    address: str,
+    where: str,
+    options: dict[str, str] | None = None,
+    timeout: float | None = None,
+    format: str | None = None,
 ) -> av.container.InputContainer:
-    """Open what has a video stream."""
+    """Open what has a video stream; ``format`` is what FFmpeg is to take it for."""
     try:
         container = cast(
             "av.container.InputContainer",
-            av.open(address, mode="r", container_options=options or {}, timeout=timeout, **_TITLES),
+            av.open(
+                address, mode="r", format=format, container_options=options or {}, timeout=timeout, **_TITLES
+            ),
         )
     except av.error.InvalidDataError as error:
         raise SourceError(f"{where}: not a video, or cut off before its index ({error.strerror})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -15,6 +16,7 @@ import av.error
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.container import InputContainer
 
 from segue.cancel import CancelToken
 from segue.errors import SourceError
@@ -43,6 +45,12 @@ _FEW = 3
 
 _NO_TIMES = 0x80
 """Flag of formats whose stamps FFmpeg makes up, such as MJPEG by HTTP (AVFMT_NOTIMESTAMPS)."""
+
+POLLED_FPS = 2.0
+"""Images a second that an address of single images is asked for, unless somebody says how many."""
+
+_MOST_MISSED = 3
+"""Single images in a row that cannot be read before their address counts as lost."""
 
 FIRST_TRIES = 5
 """Failures in a row after which a source that never gave a frame is given up."""
@@ -152,14 +160,14 @@ class NetworkReader(_LiveReader):
     @property
     def endless(self) -> bool:
         """Whether this is a live stream and no video; known from the first frame on."""
-        return not (self._duration or self._bytes)
+        return self._is_polled or not (self._duration or self._bytes)
 
     def __init__(self, address: str, fps: float | None, reconnect: Reconnect) -> None:
         where = public_address(address)
         name = urlsplit(where).path.rstrip("/").rpartition("/")[2].partition(".")[0] or "stream"
         super().__init__(where, name, reconnect)
         self._address = address
-        self.fps = fps
+        self.fps = self.polls = fps
         self._last = -1.0
         self._start: float | None = None
         self._passed = 0
@@ -168,14 +176,32 @@ class NetworkReader(_LiveReader):
         self._duration = 0.0
         self._promised = 0.0
         self._has_times = True
+        self._is_single = False  # one image, and no stream
+        self._asked = 0.0  # seconds from the beginning of a connection at which an image was asked for
+
+    @property
+    def _is_polled(self) -> bool:
+        return self._is_single and self.polls is not None
 
     def _connection(self) -> Generator[SourceImage, None, str | None]:
+        missed, begun, place = 0, time.monotonic(), 0
+        self._asked = 0.0
         try:
-            for time, item in self._new_items():
-                yield self._image(time, partial(to_rgb, item, f"{self.where}: frame {self._given}"))
+            while missed < _MOST_MISSED:
+                given = self._given
+                for moment, item in self._new_items():
+                    yield self._image(moment, partial(to_rgb, item, f"{self.where}: frame {self._given}"))
+                if not self._is_polled:
+                    break
+                missed = missed + 1 if self._given == given else 0
+                rate, passed = self.polls or POLLED_FPS, time.monotonic() - begun
+                place = max(place + 1, math.floor(passed * rate))
+                self._asked = place / rate
+                if self._stopped.wait(self._asked - passed):
+                    return None
             if self._is_complete():
                 return None
-            reason = "the stream ended"
+            reason = "no image can be read" if missed else "the stream ended"
         except (av.error.FFmpegError, OSError) as error:
             reason = describe(error)
         except SourceError as error:
@@ -194,7 +220,8 @@ class NetworkReader(_LiveReader):
             elif self._bytes and place < self._passed:
                 continue
             else:
-                time = self._clock.time_of(item.time if self._has_times else None)
+                stamp = self._asked if self._is_polled else item.time
+                time = self._clock.time_of(stamp if self._has_times else None)
             if time is None or time <= self._last:
                 continue
             self._passed = place + 1
@@ -215,20 +242,42 @@ class NetworkReader(_LiveReader):
         elif self._address.lower().startswith("http"):
             # Where a server cuts a file short, FFmpeg asks for the rest of it by a range.
             options = {"reconnect": str(int(self._by_range)), "reconnect_delay_max": "0"}
-        with open_container(self._address, self.where, options, self._reconnect.timeout) as container:
+        with self._open(options) as container:
             stream = video_stream(container)
-            self._duration = max(container.duration or 0, 0) / av.time_base
+            name = container.format.name
+            self._is_single = name == "image2" or name.endswith("_pipe")
             size: int | None = container.size  # of a stream without end None, or an error below 0
-            self._bytes = max(size or 0, 0)
+            duration = max(container.duration or 0, 0) / av.time_base
+            self._duration, self._bytes = (0.0, 0) if self._is_polled else (duration, max(size or 0, 0))
+            if self._is_polled:
+                self.fps = self.polls
             alone = len(container.streams) == 1
             self._promised = promised_end(stream) or (self._duration if alone else 0.0)
-            self._has_times = bool(self._bytes) or not int(container.format.flags) & _NO_TIMES
-            if self._has_times:
+            untimed = int(container.format.flags) & _NO_TIMES and not self._bytes
+            self._has_times = self._is_polled or not untimed
+            if self._has_times and not self._is_polled:
                 self.fps = frame_rate(stream) or self.fps
             for item in decode(container, stream):
                 if self._stopped.cancelled:
                     return
                 yield item
+
+    def _open(self, options: dict[str, str]) -> InputContainer:
+        """Open what the address answers with, also MJPEG of a camera that begins without a boundary."""
+        timeout = self._reconnect.timeout
+        try:
+            return open_container(self._address, self.where, options, timeout)
+        except SourceError as error:
+            unknown = isinstance(error.__cause__, av.error.InvalidDataError)
+            if not unknown or not self._address.lower().startswith("http"):
+                raise
+        # Images are found by their own beginnings then; FFmpeg is to look at the first one alone.
+        options = {**options, "analyzeduration": "1"}
+        container = open_container(self._address, self.where, options, timeout, format="mjpeg")
+        if not video_stream(container).width:
+            container.close()
+            raise SourceError(f"{self.where}: answers with no video, stream or image that FFmpeg can read")
+        return container
 
     def _is_complete(self) -> bool:
         """Whether this is a video, not a live stream, and was read to its end."""

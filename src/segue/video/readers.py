@@ -79,6 +79,7 @@ class Reader:
         works_ahead: whether reading in a thread pays and is allowed.
         pixel_aspect: width of a pixel by its height; images are stored, and masks made, without regard to it.
         turns: quarter turns, counterclockwise, that metadata of the source add to its images.
+        polls: images a second that an address of single images is asked for; None asks it once.
         keeps: what must stay as long as it reads, such as a temporary file.
         on_change: called in the thread that reads, when a live source is lost or is back.
     """
@@ -94,6 +95,7 @@ class Reader:
     works_ahead: bool = True
     pixel_aspect: Fraction = Fraction(1)
     turns: int = 0
+    polls: float | None = None
     keeps: object = None
     on_change: Callable[[ConnectionChange], None]
 

@@ -37,7 +37,7 @@ from segue.video.given_sources import NAME, Capture, check_open, images_of, path
 from segue.video.identity import VideoSource
 from segue.video.images import AnimationReader, ImageReader, count_frames, open_folder, open_pattern
 from segue.video.kinds import IMAGE_SUFFIXES
-from segue.video.live import CameraReader, NetworkReader, Reconnect
+from segue.video.live import POLLED_FPS, CameraReader, NetworkReader, Reconnect
 from segue.video.prefetch import Prefetcher
 from segue.video.readers import ArrayReader, ConnectionChange, DamageError, Reader
 from segue.video.span import Span
@@ -197,6 +197,15 @@ class Source(AbstractContextManager["Source"]):
             call: receives what changed, in the thread that reads.
         """
         self._reader.on_change = call
+
+    def poll(self, fps: float | None = None) -> None:
+        """Take an address that gives single images for a camera, and ask it again and again.
+
+        Args:
+            fps: images a second; None is what the source was opened with, or 2. Sources of other kinds
+                stay as they are.
+        """
+        self._reader.polls = fps or self._reader.polls or POLLED_FPS
 
     def __iter__(self) -> Iterator[Frame]:
         if self._used and self._reader.once:
@@ -380,7 +389,8 @@ def open_source(
         stride: take every ``stride``-th frame from ``start`` on; frames keep the index of the source.
         duration: end so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00".
         max_size: bound on the longer side in pixels; larger frames are reduced by averaging.
-        fps: frames a second of sources that have no clock (images, arrays: 25 if not given).
+        fps: frames a second of sources that have no clock (images, arrays: 25 if not given). An address that
+            gives a single image is asked so often, and 2 times a second with a ``duration``; else once.
         colour: channel order of arrays and tensors; ``bgr`` as from ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first, as videos of PyTorch often have.
         on_damage: what a frame that cannot be read does: "stop" ends with an error after the frames before
@@ -423,6 +433,8 @@ def open_source(
     reader = _reader_of(source, fps, reconnect or Reconnect(), bgr=colour == "bgr", first=layout == "tchw")
     if colour == "bgr" and not isinstance(reader, ArrayReader):
         raise SourceError(f"colour: bgr is for arrays in memory; {reader.where} is read as RGB")
+    if duration is not None:
+        reader.polls = reader.polls or POLLED_FPS
     if layout == "tchw" and not isinstance(reader, ArrayReader):
         raise SourceError(f"layout: tchw is for arrays in memory; {reader.where} is none")
     warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
