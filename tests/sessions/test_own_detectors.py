@@ -131,6 +131,14 @@ def test_phrases_choose_and_label_the_finds_of_a_detector() -> None:
         asked("boat, bus", names={0: "car", 1: "boat"})
 
 
+def test_the_detector_that_phrases_are_asked_of_stays_as_it_was() -> None:
+    find = own(*GIVEN, names={0: "car", 1: "boat"})
+    boats = ask(find, parse_phrases("boat"))
+    cars = ask(find, parse_phrases("red car"))
+    assert finds(find) == BOTH
+    assert (finds(boats), finds(cars)) == ([BOTH[1]], [("red car", *BOTH[0][1:])])
+
+
 def test_a_detector_of_a_program_finds_what_is_tracked() -> None:
     frames = [np.roll(IMAGE, shift, 1) for shift in (0, 2)]
     auto = segue.Auto(own(BOXES[1:], [0.9], ["car"]))

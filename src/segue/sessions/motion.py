@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -40,7 +41,7 @@ class MotionDetector:
         max_objects: int = 1,
         prompter: MakePrompter | None = None,
     ) -> None:
-        self._tracker = tracker
+        self._tracker, self._lock = tracker, Lock()
         self._flow = flow or DIS()
         self._max_objects = max_objects
         self._prompter = prompter or Prompter
@@ -70,8 +71,9 @@ class MotionDetector:
 
     def there_and_back(self, frame: Frame, following: Frame, mask: IndexMask) -> IndexMask:
         """A mask (H, W) after the way to the next frame and back; unchanged where it gets lost."""
-        there = self._follow(frame, following, mask)
-        back = self._follow(following, frame, there) if there.any() else there
+        with self._lock:  # runs in several threads may share the detector
+            there = self._follow(frame, following, mask)
+            back = self._follow(following, frame, there) if there.any() else there
         return back if back.any() else mask
 
     def _follow(self, start: Frame, end: Frame, mask: IndexMask) -> IndexMask:
