@@ -119,7 +119,7 @@ def test_files_of_settings_count_by_their_content_wherever_they_lie(tmp_path: Pa
         return {
             "model": {"name": "stm", "weights": f"{place}/w", "digest": digest},
             "scene": f"{place}/empty.png sha256={digest}",
-            "prompts": {"-1": [{"kind": "mask", "path": f"{place}/m.png", "digest": digest}]},
+            "first": [{"kind": "mask", "path": f"{place}/m.png", "digest": digest}],
         }
 
     PngSink(tmp_path, settings=settings("here", "12")).flush()
