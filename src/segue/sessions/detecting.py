@@ -173,7 +173,7 @@ def choose_for_text(phrases: Sequence[Phrase]) -> str:
 
 
 def ask(found: Detector, phrases: Sequence[Phrase]) -> PhraseDetector:
-    """A detector with classes, or with labels of any kind, asked for phrases; it does not change itself."""
+    """A detector that is asked for phrases, of one with classes or other labels, which stays as it is."""
     rules = getattr(found, "rules", None) or Rules()
     if found.names and hasattr(found, "rules"):  # its bound on objects counts those that are wanted
         meant = (name for name in found.names.values() if any(phrase.fits(name) for phrase in phrases))

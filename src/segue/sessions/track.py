@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from segue.arrays import id_type
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
 from segue.layers.running import own_precision, to_cpu, to_device
@@ -296,7 +297,7 @@ class TrackSession(Checkpointable, Session):
         kept = tracked.probabilities if tracked.compact is None else tracked.compact
         channels, best, totals, said, kept = to_cpu(channel, best, totals, said, kept)
         numbers = np.array([0, *tracked.ids])
-        mask = numbers.astype(np.uint8 if numbers.max() < 256 else np.uint16)[channels.numpy()]
+        mask = numbers.astype(id_type(numbers.max()))[channels.numpy()]
         inside = np.bincount(channels.numpy().ravel(), best.numpy().ravel(), minlength=len(numbers))
         extents = measure(mask)
         objects = []
