@@ -33,7 +33,7 @@ Flow = npt.NDArray[np.float32]
 RAFT_STRIDE, RAFT_SMALLEST = 8, 128  # sides that RAFT takes: multiples of the first, at least the second
 
 DIS_SMALLEST, QUICK_SMALLEST = 16, 32
-"""Least sides for DIS by its two presets: OpenCV refuses smaller images, or writes outside of their memory."""
+"""Least sides for DIS by its two presets: OpenCV refuses smaller images, or writes outside their memory."""
 
 GAPS = (1, 3, 5)  # frames back from the current one to those of HOFAM's three channels
 SINGLE_GAP = (1,)  # the same for STAM, whose flow image has one channel

@@ -55,8 +55,9 @@ class TransformersTracker(Checkpointable):
     """
 
     prompts: frozenset[PromptKind] = frozenset({"box", "point"})
-    state_fields: ClassVar[dict[str, Any]] = {"_seen": 0, "_kept": ...}
+    state_fields: ClassVar[dict[str, Any]] = {"_seen": 0, "_kept": ..., "_since_seed": 0}
     _seen: int
+    _since_seed: int  # after what is kept, which begins a new inference session
 
     def __init__(self, network: TransformersVideo, setup: Setup) -> None:
         for item in fields(SCHEDULE):
@@ -72,7 +73,6 @@ class TransformersTracker(Checkpointable):
 
     def reset(self) -> None:
         self._session: Any = self._new_session()
-        self._since_seed = 0
         self._last: tuple[Tensor, Tensor] | None = None
         self.restart()
 

@@ -217,14 +217,14 @@ class TrackSession(Checkpointable, Session):
         if not ids:
             yield
             return
-        before = self.tracker.state(copy=False).clone()
+        before = self.tracker.state(copy=False)  # neither forgetting nor a frame that fails writes into it
         try:
             self.tracker.forget(ids)
             yield
         except BaseException:
-            self.torn = None
-            with self.changing("going back"):
-                self.tracker.restore(before)
+            if self.torn is None:
+                with self.changing("going back"):
+                    self.tracker.restore(before)
             raise
 
     @one_thread_at_a_time

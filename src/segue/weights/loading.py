@@ -19,7 +19,6 @@ from segue.inputs import sha256, user_path
 from segue.registry import MODELS, Entry, NetworkTask
 from segue.video.partial import writing
 from segue.weights.available import (
-    WEIGHT_FILE,
     downloaded,
     entry_for,
     missing_weights,
@@ -86,18 +85,30 @@ def kept_or_read(name: str, weights: str | os.PathLike[str] | None = None) -> An
     kept = _KEPT.get()
     if kept is None:
         return read_network(name, weights)
-    key = name, None if weights is None else os.fspath(weights)
+    key = name, weights_identity(name, weights)
     if key not in kept:
         kept[key] = read_network(name, weights)
     return kept[key]
 
 
-def used_file(name: str, weights: str | os.PathLike[str] | None) -> Path | None:
-    """The file from which a network is read; None for a method without weights."""
+def weights_identity(name: str, weights: str | os.PathLike[str] | None) -> Hashable:
+    """What changes when a file of the weights of a network is replaced; cheaper than their content."""
     entry = MODELS.find(name)
-    if not takes_weights(entry, weights):
-        return None if entry.folder is None else entry.folder() / WEIGHT_FILE
-    return _default_file(entry) if weights is None else weight_file(weights)
+    if takes_weights(entry, weights):
+        files = [_default_file(entry) if weights is None else weight_file(weights)]
+    elif entry.folder is None:  # a method
+        return None
+    else:  # in the layout of another library, perhaps in several parts
+        folder = entry.folder()
+        files = sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")])
+    return tuple(map(_file_identity, files))
+
+
+def _file_identity(path: Path) -> Hashable:
+    if not path.exists():
+        return str(path)
+    status = path.stat()
+    return os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> Any:

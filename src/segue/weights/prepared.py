@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import RLock
 from typing import Any, Generic, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -25,7 +24,7 @@ from segue.layers.threads import free_threads
 from segue.registry import NetworkTask
 from segue.weights.available import entry_for
 from segue.weights.identity import network_digest
-from segue.weights.loading import kept_networks, kept_or_read, read_network, used_file
+from segue.weights.loading import kept_networks, kept_or_read, read_network, weights_identity
 
 Network = TypeVar("Network")
 
@@ -135,7 +134,7 @@ def prepare(
         if isinstance(network, str):
             if task is not None:
                 entry_for(task, network)
-            name, by_file = network, (network, _file_identity(used_file(network, weights)), adapt, *how)
+            name, by_file = network, (network, weights_identity(network, weights), adapt, *how)
 
             def read() -> Prepared[Network]:
                 made = read_network(name, weights)
@@ -215,14 +214,6 @@ def _size(network: nn.Module) -> int:
     """Bytes of parameters and buffers."""
     tensors = [*network.parameters(), *network.buffers()]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _file_identity(path: Path | None) -> Hashable:
-    """What changes when a file is replaced; cheaper than its content."""
-    if path is None or not path.exists():
-        return str(path)
-    status = path.stat()
-    return os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _state_number(network: nn.Module) -> int:
