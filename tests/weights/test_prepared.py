@@ -14,7 +14,9 @@ from torch import nn
 
 import segue
 from segue.errors import ArgumentError
-from segue.weights import Prepared, keep_networks, load, prepare, write_checkpoint
+from segue.registry import MODELS
+from segue.weights import Prepared, convert, keep_networks, load, prepare, write_checkpoint
+from segue.weights.download import own_file
 from segue.weights.loading import weights_identity
 
 
@@ -106,6 +108,15 @@ def test_weights_in_several_files_are_known_by_all_of_them(tmp_path: Path) -> No
     assert weights_identity(f"hf:{tmp_path}", None) == before
     parts[1].write_bytes(b"other weights")
     assert weights_identity(f"hf:{tmp_path}", None) != before
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in MODELS if entry.bundled is not None])
+def test_networks_take_no_random_numbers_of_the_program(name: str, tmp_path: Path) -> None:
+    entry, before = MODELS.find(name), torch.get_rng_state()
+    for fast in (False, True):
+        prepare(load(name), device="cpu", fast=fast)
+    convert(own_file(entry), tmp_path / "converted.safetensors")
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_large_network_leaves_the_memory_with_its_last_session_unless_it_is_kept() -> None:

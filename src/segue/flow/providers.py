@@ -152,7 +152,8 @@ def _raft_small() -> Any:
     except (ImportError, RuntimeError) as error:
         # A torchvision that was built for another torch fails with a RuntimeError.
         raise FlowError(f"raft needs a torchvision that fits torch {torch.__version__}: {error}") from error
-    return flow.raft_small(weights=None)
+    with torch.random.fork_rng(devices=[]):  # its weights come from a file
+        return flow.raft_small(weights=None)
 
 
 def _grey(image: Image) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,11 @@ _RANDOM = {
     torch.Tensor.uniform_,
 }
 """What fills the weights of a new network; the other functions of ``torch.nn.init`` call these."""
+
+
+def own_random_numbers() -> AbstractContextManager[None]:
+    """Inside, layers that are made take no numbers from the generator of the program."""
+    return torch.random.fork_rng(devices=[])
 
 
 class Unfilled(TorchFunctionMode):
@@ -115,7 +120,8 @@ def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> An
     """A network with its weights, read from its file; a method without weights."""
     entry = MODELS.find(name)
     takes = takes_weights(entry, weights)
-    made = _filled(entry, _weight_file(entry, weights)) if takes else entry.build()
+    with own_random_numbers():
+        made = _filled(entry, _weight_file(entry, weights)) if takes else entry.build()
     if entry.threshold is not None:
         setattr(made, "score" if entry.task == "instances" else "threshold", entry.threshold)
     return made
@@ -184,7 +190,7 @@ def _filled(entry: Entry, path: Path) -> nn.Module:
         raise CheckpointError(f"{path}: holds weights of {other.name}, not of {entry.name}")
     options = read_options(path, checkpoint.metadata)
     try:
-        with torch.random.fork_rng(devices=[]), Unfilled():  # the file has all weights
+        with Unfilled():  # the file has all weights
             network: nn.Module = entry.build(**options)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {entry.name} cannot be built as this file asks: {error}") from error
@@ -217,7 +223,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
         known = ", ".join(entry.name for entry in MODELS if entry.signature)
         some = ", ".join(list(tensors)[:3])
         raise CheckpointError(f"{source}: weights of none of {known}; its names begin with {some}")
-    with Unfilled():
+    with own_random_numbers(), Unfilled():
         shapes = entry.build().state_dict()
     matched = match(Path(source), entry.renamed(tensors), shapes)
     write_checkpoint(target, matched, {"network": entry.name, "source_sha256": sha256(source)})

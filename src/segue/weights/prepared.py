@@ -24,7 +24,13 @@ from segue.layers.threads import free_threads
 from segue.registry import NetworkTask
 from segue.weights.available import entry_for
 from segue.weights.identity import network_digest
-from segue.weights.loading import kept_networks, kept_or_read, read_network, weights_identity
+from segue.weights.loading import (
+    kept_networks,
+    kept_or_read,
+    own_random_numbers,
+    read_network,
+    weights_identity,
+)
 
 Network = TypeVar("Network")
 
@@ -137,8 +143,10 @@ def prepare(
             name, by_file = network, (network, weights_identity(network, weights), adapt, *how)
 
             def read() -> Prepared[Network]:
-                made = read_network(name, weights)
-                return _prepared(made if adapt is None else adapt(made), place, fast, name)
+                with own_random_numbers():
+                    made = read_network(name, weights)
+                    made = made if adapt is None else adapt(made)
+                return _prepared(made, place, fast, name)
 
             return _shared(by_file, read)
         module = cast(nn.Module, network)
@@ -205,7 +213,7 @@ def _prepared(
         raise ArgumentError(f"{name or kind_of(network)} is no network, and runs on the processor")
     # A session may prepare its prompter while it takes a frame.
     precision = choose_precision(network, device, fast)
-    with torch.inference_mode(False), own_precision(device):
+    with torch.inference_mode(False), own_precision(device), own_random_numbers():
         copy = inference_copy(network, device, precision)
     return Prepared(copy, device, precision, digest or network_digest(network), name)
 
