@@ -17,6 +17,7 @@ from segue.cache import cache_folder
 from segue.errors import CheckpointError, DownloadError
 from segue.inputs import sha256, user_path
 from segue.registry import MODELS, Entry, NetworkTask
+from segue.system import rename, sync_folder
 from segue.video.partial import writing
 from segue.weights.available import (
     downloaded,
@@ -241,7 +242,8 @@ def install(source: Path, *, overwrite: bool = False) -> tuple[Path, Entry]:
             if target.exists() and not overwrite:
                 raise CheckpointError(f"{target}: exists already; give --overwrite to replace it")
             with writing(target):
-                coming.replace(target)
+                rename(coming, target)  # it was synced when it was written
+                sync_folder(folder)
         finally:
             coming.unlink(missing_ok=True)
     return target, entry
