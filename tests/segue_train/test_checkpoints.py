@@ -50,7 +50,7 @@ def test_what_replaces_a_file_reaches_the_disk_before_its_name(
     fsync, replace = os.fsync, Path.replace
 
     def syncing(descriptor: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         fsync(descriptor)
 
     def replacing(self: Path, target: Path) -> Path:
