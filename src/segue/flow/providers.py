@@ -66,9 +66,9 @@ class DIS:
     def __call__(self, first: Image, second: Image) -> Flow:
         height, width = first.shape[:2]
         below, right = (max(self._smallest - side, 0) for side in (height, width))
-        grey = _grey(first), _grey(second)
+        grey: list[Any] = [_grey(first), _grey(second)]
         if below or right:
-            grey = tuple(cv2.copyMakeBorder(each, 0, below, 0, right, cv2.BORDER_REPLICATE) for each in grey)
+            grey = [cv2.copyMakeBorder(each, 0, below, 0, right, cv2.BORDER_REPLICATE) for each in grey]
         flow: Any = self._search.calc(*grey, None)  # type: ignore[call-overload]
         return np.ascontiguousarray(flow[:height, :width], np.float32)
 
