@@ -81,7 +81,7 @@ class TrackSession(Checkpointable, Session):
     _size: tuple[int, int] | None = checkpointed(None)
     _next_index: int = checkpointed(0)
     tracker: Tracker = checkpointed()
-    _crowd: Crowd = checkpointed(Crowd)
+    _crowd: Crowd = checkpointed(Crowd, later=True)
 
     def __init__(
         self,
@@ -320,13 +320,6 @@ class TrackSession(Checkpointable, Session):
 
     def _reset_transient_state(self) -> None:
         self.reset()
-
-    def _take_over(self, state: SessionState) -> None:
-        parts = state.values["parts"]
-        if "_crowd" not in parts:  # of a version before there were any
-            values = {**state.values, "parts": {**parts, "_crowd": Crowd().state().values}}
-            state = SessionState(state.tensors, values)
-        super()._take_over(state)
 
     def _config_fingerprint(self) -> dict[str, Any]:
         return {
