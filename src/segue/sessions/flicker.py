@@ -59,7 +59,8 @@ def row_gains(now: Float32Array, before: Float32Array) -> Float32Array | None:
     None where the images are alike, but for one gain of all, or differ in another way. Both are reduced, see
     :func:`segue.sessions.changes.reduced`.
     """
-    lit: BoolArray = ((before > DARK) & (before < BRIGHT) & (now > DARK) & (now < BRIGHT)).all(2)
+    known = (before > DARK) & (before < BRIGHT) & (now > DARK) & (now < BRIGHT)
+    lit: BoolArray = np.asarray(known.all(2))
     logs = np.log(np.maximum(now, 1).sum(2) / np.maximum(before, 1).sum(2))
     logs[~lit] = np.nan
     if lit.mean() < 0.5:
