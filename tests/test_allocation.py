@@ -67,3 +67,33 @@ print(sum(name == "mallopt" for name in asked) > 0)
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["True", "0", "True"]
+
+
+PRODUCTS = """
+import resource
+import numpy as np
+from segue.allocation import reserve_products
+reserve_products()
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + (4 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+assert (np.ones((200, 200)) @ np.ones((200, 200)) == 200).all()
+try:
+    reserve_products.__wrapped__()
+except MemoryError as error:
+    print(error)
+"""
+"""Multiplies matrices where no memory is left; prints what is said of a place without any."""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and RLIMIT_AS")
+def test_products_have_their_memory_before_it_ends() -> None:
+    made = subprocess.run(
+        [sys.executable, "-c", PRODUCTS],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert (made.returncode, made.stderr) == (0, "")
+    assert "out of memory" in made.stdout

@@ -159,3 +159,24 @@ def test_a_part_that_is_missing_in_a_state_is_a_damaged_state() -> None:
     state.values["fixed"] = [0, 1, 2]
     with pytest.raises(CheckpointError):
         Shelf().restore(state)
+
+
+class Grown(Keeper):
+    """A keeper of a later version."""
+
+    count: int = checkpointed(3, later=True)
+    part: Keeper = checkpointed(Keeper, later=True)
+
+
+def test_a_state_of_an_earlier_version_leaves_what_was_added_later_as_it_begins() -> None:
+    old, new = Keeper(), Grown()
+    new.restart()
+    old.recent.append(1)
+    new.restore(old.state())
+    assert (list(new.recent), new.count, list(new.part.recent)) == ([1], 3, [])
+    new.count = 5
+    new.part.recent.append(2)
+    other = Grown()
+    other.restart()
+    other.restore(new.state())
+    assert (other.count, list(other.part.recent)) == (5, [2])

@@ -7,7 +7,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
+
+from segue.errors import OutOfMemoryError, memory_is_short
 
 KEPT = 256 << 20
 """Bytes of freed memory at the end of the heap that stay with the process."""
@@ -18,6 +21,9 @@ LARGEST_IN_HEAP = 32 << 20
 LEAST_APART = 1 << 17
 """Bytes from which on pieces lie apart from the heap inside of :func:`apart_from_heap`."""
 
+PRODUCT_ROOM = 48 << 20
+"""Bytes that OpenBLAS takes for matrix products, at most; 32 MiB on x86."""
+
 ENVIRONMENT = {
     # Worker threads of PyTorch otherwise spin while they wait for one another, for long: where a decoder, an
     # encoder or another program wants a core too, that makes two threads slower than one.
@@ -25,10 +31,12 @@ ENVIRONMENT = {
     # Threads that sleep at once take up to 1.9 times as long on an idle machine; short spins cost little.
     # GNU's OpenMP, which PyTorch has on Linux, takes this before the policy; others know the policy alone.
     "GOMP_SPINCOUNT": "20000",
+    # OpenCV writes lines of its own beside the one that says what failed.
+    "OPENCV_LOG_LEVEL": "FATAL",
     # Operations that Apple's GPU lacks are computed on the processor.
     "PYTORCH_ENABLE_MPS_FALLBACK": "1",
 }
-"""What PyTorch reads when it is loaded."""
+"""What PyTorch and OpenCV read when they are loaded."""
 
 _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
@@ -48,6 +56,21 @@ def prepare_process() -> None:
         library.mallopt(_MMAP_THRESHOLD, LARGEST_IN_HEAP)
         library.mallopt(_TRIM_THRESHOLD, KEPT)
         _heap = library
+
+
+@cache
+def reserve_products() -> None:
+    """Have NumPy's OpenBLAS take its memory now: where it cannot have it later, it ends the process.
+
+    Raises:
+        OutOfMemoryError: it is not there.
+    """
+    import numpy as np
+
+    if memory_is_short(PRODUCT_ROOM):
+        raise OutOfMemoryError(f"needed about {PRODUCT_ROOM / 1e6:.0f} MB more")
+    some = np.ones((2, 2))
+    some @ some.T  # a matrix by itself goes to the one routine that takes the memory for any size
 
 
 def share_heap() -> None:

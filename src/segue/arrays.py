@@ -20,6 +20,11 @@ Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 
 
+def id_type(highest: int) -> type[np.uint8 | np.uint16]:
+    """Type of an index mask whose highest id is that."""
+    return np.uint8 if highest < 256 else np.uint16
+
+
 def as_array(value: Any) -> Any:
     """A tensor of PyTorch as an array; anything else as it is. PyTorch is not imported for it."""
     if not hasattr(value, "detach"):

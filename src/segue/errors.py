@@ -107,10 +107,13 @@ ROOM = 256 << 20
 """Bytes that can be had where memory is not what failed."""
 
 
-def memory_is_short() -> bool:
-    """Whether the process may have little more memory; FFmpeg gives no reason for what it cannot do then."""
+def memory_is_short(room: int = ROOM) -> bool:
+    """Whether the process may not have so many bytes more.
+
+    FFmpeg gives no reason for what it cannot do then, and Python itself may fail in odd ways.
+    """
     try:
-        mmap.mmap(-1, ROOM).close()
+        mmap.mmap(-1, room).close()
     except OSError:
         return True
     return False
@@ -146,7 +149,8 @@ def _means_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, SegueError):  # it may speak of memory in another way
         return False
-    if type(error).__module__ == "av.error" and memory_is_short():
+    odd = type(error).__module__ == "av.error" or isinstance(error, (SystemError, ImportError))
+    if odd and memory_is_short():
         return True
     known = isinstance(error, (RuntimeError, OSError, ImportError)) or type(error).__module__ in _LIBRARIES
     return known and _OUT_OF_MEMORY.search(str(error)) is not None

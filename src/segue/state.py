@@ -146,17 +146,21 @@ class _StateField:
 
     initial: Any
     new_item: str | Callable[[], Any] | None
+    later: bool
 
 
-def checkpointed(initial: Any = ..., *, new_item: str | Callable[[], Any] | None = None) -> Any:
+def checkpointed(
+    initial: Any = ..., *, new_item: str | Callable[[], Any] | None = None, later: bool = False
+) -> Any:
     """Declare an attribute of a :class:`Checkpointable` that its state contains.
 
     Args:
         initial: its first value, or what makes it; without one the class sets it itself.
         new_item: of a list or dict of checkpointables whose number varies, what makes an empty one, or the
             name of the attribute that does.
+        later: whether it was added later: states of earlier versions leave it as it begins.
     """
-    return _StateField(initial, new_item)
+    return _StateField(initial, new_item, later)
 
 
 class Checkpointable:
@@ -176,6 +180,7 @@ class Checkpointable:
     state_fields: ClassVar[dict[str, Any]] = {}
     state_types: ClassVar[tuple[type, ...]] = ()
     _new_items: ClassVar[dict[str, str | Callable[[], Any]]] = {}
+    _later: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Collect the declared attributes; one that nothing has set is then missing, as usual."""
@@ -186,6 +191,7 @@ class Checkpointable:
         cls.state_fields = cls.state_fields | {name: each.initial for name, each in declared.items()}
         makers = {name: each.new_item for name, each in declared.items() if each.new_item is not None}
         cls._new_items = cls._new_items | makers
+        cls._later = cls._later | {name for name, each in declared.items() if each.later}
 
     def __init__(self) -> None:
         self.restart()
@@ -263,6 +269,8 @@ class Checkpointable:
         for name in self.state_fields:
             if name in state.values["parts"]:
                 getattr(self, name).restore(state.part(name))
+                continue
+            if name in self._later and name not in state.values:
                 continue
             saved = state.values[name]
             if not isinstance(saved, list):

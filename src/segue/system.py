@@ -93,6 +93,25 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def sync_tree(folder: Path) -> None:
+    """Return when all that lies below a folder has reached the disk; a rename says nothing of that."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync_file(Path(place) / name)
+        sync_folder(Path(place))
+
+
+def replace_file(source: Path, target: Path, *, sync_name: bool = True) -> None:
+    """Give a complete file its name, in place of one that has it, after its content has reached the disk.
+
+    Else a loss of power can leave an empty file: the name kept, the content not.
+    """
+    sync_file(source)
+    rename(source, target)
+    if sync_name:
+        sync_folder(target.parent)
+
+
 def rename(source: Path, target: Path) -> None:
     """Give a file another name, in one step; a file that has it is replaced."""
     _patiently(lambda: source.replace(target))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from segue.errors import CheckpointError, SinkError
 from segue.inputs import first_line
+from segue.system import replace_file
 from segue.weights import write_checkpoint
 from segue.weights.checkpoint import OPTIONS
 from segue_train.origin import require_same
@@ -84,7 +85,7 @@ def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
     try:
         fabric.save(partial, state)
         if fabric.is_global_zero:
-            partial.replace(path)
+            replace_file(partial, path)
     except (OSError, RuntimeError) as error:
         # PyTorch reports a full disk as a RuntimeError of its file writer.
         partial.unlink(missing_ok=True)

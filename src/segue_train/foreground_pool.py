@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from segue.errors import DatasetError
 from segue.flow.providers import FlowImages, flow_provider
+from segue.system import replace_file
 from segue.types import Image
 from segue_train.foreground_samples import Sample, collate
 from segue_train.recipe import Batch, Batches, in_passes
@@ -111,7 +112,7 @@ class _Shards(Dataset[int]):
         partial = path.with_suffix(".part")
         with partial.open("wb") as file:
             np.save(file, rows, allow_pickle=False)
-        partial.replace(path)
+        replace_file(partial, path)
         return number
 
     def _path(self, number: int) -> Path:

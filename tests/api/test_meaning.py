@@ -111,6 +111,37 @@ def test_a_session_refuses_a_second_thread_and_goes_on() -> None:
     assert [found[0].index, session.step(FRAMES[1]).index] == [0, 1]
 
 
+def test_a_session_that_finds_objects_refuses_a_second_thread_everywhere() -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    session = segue.ForegroundSession("median", device="cpu")
+    kept, prepare = session.state(), session._prepare
+
+    def wait(frame: segue.Frame) -> None:
+        inside.set()
+        assert go_on.wait(10)
+        prepare(frame)
+
+    session._prepare = wait  # type: ignore[method-assign]
+    thread = threading.Thread(target=session.step, args=[FRAMES[0]])
+    thread.start()
+    assert inside.wait(10)
+    uses: list[Callable[[], object]] = [
+        session.state,
+        session.reset,
+        lambda: session.restore(kept),
+        lambda: list(session.finish()),
+        lambda: session.step(FRAMES[1]),
+    ]
+    try:
+        for use in uses:
+            with pytest.raises(SegueError, match="thread"):
+                use()
+    finally:
+        go_on.set()
+        thread.join()
+    assert len(list(session.finish())) <= session.lag + 1
+
+
 def test_a_plain_function_is_no_detector() -> None:
     with pytest.raises(ArgumentError):
         segue.Auto(lambda frame: None)  # type: ignore[arg-type, return-value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -106,6 +107,35 @@ def test_results_come_whole_from_another_disk(
     assert files_of(output) == {"a/masks/0.png": b"1"}
     assert not (tmp_path / "scratch" / "work").exists()
     assert not list((output / MOVING).glob("*/*"))
+
+
+@pytest.mark.parametrize("goes_back", [True, False])
+def test_results_that_cannot_be_replaced_stay(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goes_back: bool
+) -> None:
+    publish(work_with(tmp_path, {"masks/0.png": b"old"}), str(output), "a", "batch")
+    before, replace, final = files_of(output), Path.replace, output / "a"
+    failures = [True] * (1 if goes_back else 2)
+
+    def failing(self: Path, target: Path) -> Path:
+        if target == final and failures:
+            failures.pop()
+            raise OSError(errno.EIO, "the disk fails")
+        return replace(self, target)
+
+    work = work_with(tmp_path, {"masks/0.png": b"new"})
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(SinkError) as caught:
+        publish(work, str(output), "a", "batch")
+    if goes_back:
+        assert files_of(output) == before
+        assert not list((output / MOVING).glob("*/*"))
+    else:
+        (old,) = (output / MOVING).glob("*/*/old")
+        assert str(old) in str(caught.value)
+        assert (old / "masks/0.png").read_bytes() == b"old"
+    publish(work, str(output), "a", "batch")
+    assert (final / "masks/0.png").read_bytes() == b"new"
 
 
 class Store:

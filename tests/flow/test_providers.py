@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import FlowError
-from segue.flow import DIS, RAFT, Farneback, FlowImages, FlowProvider, flow_provider
+from segue.flow import DIS, RAFT, Farneback, FlowImages, FlowProvider, against_scene, flow_provider
 from segue.flow import providers as module
 from segue.types import Image
 from segue.weights import write_checkpoint
@@ -108,3 +108,17 @@ def test_a_flow_image_has_the_largest_gap_in_red(size: tuple[int, int], unit: fl
     # 20 pixels of an image of 256 x 256 are white, whatever the size of the frames.
     assert image[0, 0].tolist() == [255, round(255 * 5 * unit / 20), round(255 * 2 * unit / 20)]
     assert FlowImages(Moved(), (1,))(now, earlier[:1]).shape == (*size, 1)
+
+
+SMALL = [(1, 1), (2, 1), (11, 11), (5, 400), (12, 64), (400, 12), (16, 100), (24, 320), (40, 9)]
+"""Sizes that OpenCV refuses, or at which it writes outside of its memory."""
+
+
+@pytest.mark.parametrize("provider", [DIS(), DIS(quick=True), Farneback()])
+@pytest.mark.parametrize("size", SMALL)
+def test_images_of_any_size_have_a_flow(size: tuple[int, int], provider: FlowProvider) -> None:
+    first, second = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    flow = provider(first, second)
+    assert flow.shape == (*size, 2)
+    assert np.isfinite(flow).all()
+    assert np.isfinite(against_scene(flow)).all()

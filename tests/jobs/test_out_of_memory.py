@@ -18,7 +18,7 @@ from PIL import Image
 
 import segue
 import segue.state
-from segue.errors import OutOfMemoryError
+from segue.errors import OutOfMemoryError, memory_error
 from segue.jobs.frame_loop import STATE
 from segue.jobs.running import open_job, run_open
 from segue.jobs.values import Model
@@ -156,6 +156,31 @@ for words in json.loads(sys.argv[1]):
             code = end.code
     print(json.dumps([code, said.getvalue()]))
 """
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_AS")
+@pytest.mark.parametrize("megabytes", [350, 450])
+def test_a_command_that_cannot_even_begin_says_so_in_one_line(megabytes: int) -> None:
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({megabytes << 20},) * 2); "
+    words = ["track", "film", "--box", "1,1,9,9"]
+    made = subprocess.run(
+        [sys.executable, "-c", f"{limited}from segue.__main__ import main; main()", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 2
+    assert made.stderr.startswith("error: out of memory")
+    assert made.stderr.count("\n") == 1
+
+
+def test_an_error_without_a_reason_is_short_memory_where_memory_is_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert memory_error(SystemError("error return without exception set")) is None
+    monkeypatch.setattr("segue.errors.memory_is_short", lambda: True)
+    assert memory_error(SystemError("error return without exception set")) is not None
+    assert memory_error(ValueError("x")) is None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and RLIMIT_AS")

@@ -117,6 +117,12 @@ def test_what_a_job_rests_on_is_known_by_content(tmp_path: Path) -> None:
     assert changed == {"model", "prompts"}
 
 
+def test_what_explains_masks_does_not_count() -> None:
+    source, model = VideoSource(place="video.mp4"), Model(name="mustan-lite")
+    plain = ForegroundJob(source=source, model=model)
+    assert result_settings(plain.model_copy(update={"explain": Path("why")})) == result_settings(plain)
+
+
 def test_only_fields_for_files_count_by_the_content_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

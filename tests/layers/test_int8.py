@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from segue.errors import SegueError
 from segue.layers.activated import Activation
 from segue.layers.fused import FusedConv2d
 from segue.layers.int8 import RELU6_SCALE, FineInt8Conv2d, Int8Conv2d, quantize, use_int8
@@ -178,3 +179,11 @@ def test_a_published_network_is_rounded_where_a_program_says_so(xmem_network: XM
         exact, found = (session.step(frame, None if number else masks[0]) for session in sessions)
         assert np.abs(exact.probabilities - found.probabilities).mean() < 0.05  # as measured: 0.03
     assert not np.array_equal(exact.probabilities, found.probabilities)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_map_without_a_range_is_an_error_of_the_network(value: float) -> None:
+    x = torch.zeros(1, 2, 3, 3)
+    x[0, 1, 1, 1] = value
+    with pytest.raises(SegueError, match="NaN or infinity"):
+        quantize(x)

@@ -29,3 +29,14 @@ def test_equals_the_layer_and_the_activation(shape: tuple[int, ...], activation:
     fused = FusedLinear(linear)
     assert torch.allclose(fused(x), expected, atol=1e-5)
     assert torch.allclose(fused(x[..., 1:, :]), expected[..., 1:, :], atol=1e-5), "for another number of rows"
+
+
+@torch.inference_mode()
+def test_bits_do_not_depend_on_the_first_call() -> None:
+    torch.manual_seed(0)
+    linear, x = ActivatedLinear(256, 64), torch.randn(40, 256)
+    first = FusedLinear(linear)(x[:1])
+    for rows in (2, 40):
+        fused = FusedLinear(linear)
+        fused(x[:rows])
+        assert torch.equal(fused(x[:1]), first)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from segue.errors import ArgumentError
 from segue.layers.linear import ActivatedLinear
 from segue.layers.onednn import can_fuse
-from segue.layers.running import choose_device, has_bfloat16, inference_copy
+from segue.layers.running import choose_device, has_bfloat16, inference_copy, own_precision
 from segue.models.segue_prompt import SeguePrompt
 from segue.sessions import TrackSession
 from segue.weights import Prepared, load, prepare
@@ -144,3 +145,25 @@ def test_a_device_may_be_a_number_or_auto() -> None:
         for number in (0, "0"):
             with pytest.raises(ArgumentError):
                 choose_device(number)
+
+
+def test_a_thread_that_ends_leaves_the_default_type_to_those_that_compute() -> None:
+    entered, left = Event(), Event()
+
+    def other() -> torch.dtype:
+        with own_precision(CPU):
+            entered.set()
+            assert left.wait(10)
+            return torch.ones(1).dtype
+
+    torch.set_default_dtype(torch.float64)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            with own_precision(CPU):
+                found = pool.submit(other)
+                assert entered.wait(10)
+            left.set()
+            assert found.result() == torch.float32
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)

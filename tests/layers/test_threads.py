@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 import torch
@@ -64,6 +65,22 @@ def test_threads_are_as_many_as_free_cores_and_the_number_of_the_caller_comes_ba
         assert torch.get_num_threads() == CORES
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_thread_that_begins_meanwhile_has_the_number_of_the_process() -> None:
+    machine, before = Machine(others=2.0), torch.get_num_threads()
+    neighbours, found = machine.neighbours(), list[int]()
+    machine.run(1)
+    try:
+        torch.set_num_threads(2)
+        with free_threads(neighbours):
+            assert torch.get_num_threads() == 1
+            other = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+            other.start()
+            other.join()
+    finally:
+        torch.set_num_threads(before)
+    assert found == [2]
 
 
 def test_more_threads_than_the_caller_wants_are_never_taken() -> None:

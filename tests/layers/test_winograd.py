@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -81,3 +83,24 @@ def test_threads_share_the_strips_and_give_the_same_bytes() -> None:
         torch.set_num_threads(threads)
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
+
+
+def test_there_is_one_pool_however_often_the_number_of_threads_changes() -> None:
+    conv = nn.Conv2d(96, 96, 3, padding=1).requires_grad_(False)
+    x, before = torch.randn(1, 96, 64, 40), torch.get_num_threads()
+    assert winograd.gains(x, 96)
+    try:
+        for count in (3, 2, 4, 2, 3, 4, 1):
+            torch.set_num_threads(count)
+            winograd.convolve(x, conv.weight, conv.bias)
+            begun: list[int] = []
+            other = threading.Thread(target=lambda: begun.append(torch.get_num_threads()))  # noqa: B023
+            other.start()
+            other.join()
+            assert begun == [count]  # a thread that begins has the number of the process
+    finally:
+        torch.set_num_threads(before)
+    helpers = [thread for thread in threading.enumerate() if thread.name.startswith("segue-winograd")]
+    for helper in helpers:
+        helper.join(0.1)  # those of a pool that was closed end by themselves
+    assert sum(helper.is_alive() for helper in helpers) <= 3

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segue.errors import ArgumentError
 from segue.prompts.proposals import Proposals
 from segue.sessions.association import DetectionTrack
 from segue.sessions.detected import (
@@ -72,3 +73,9 @@ def test_a_mask_that_one_detection_contradicts_stays() -> None:
 def test_what_is_smaller_than_the_smallest_is_nothing(height: int, there: bool) -> None:
     assert 1 < SMALLEST * SIZE[0] * SIZE[1] < 2
     assert (carved((10, 10, 11, 10 + height), {}) is not None) == there
+
+
+def test_an_option_out_of_its_range_is_named() -> None:
+    for name in ("every", "top", "score"):
+        with pytest.raises(ArgumentError, match=name):
+            DetectionOptions(**{name: -1})

@@ -156,6 +156,16 @@ def test_forgetting_an_object_removes_the_frames_that_only_it_needs() -> None:
     assert bank.tables == []
 
 
+def test_forgetting_writes_nothing_into_a_state_that_shares_the_memory() -> None:
+    entries = random_frames(10, 3, 2, SIZE, present=[[1], [1, 2], [1, 2]])
+    bank = filled_bank(entries)
+    shared, copied = bank.state(copy=False), bank.state()
+    bank.forget([1])
+    assert all(torch.equal(tensor, copied.tensors[name]) for name, tensor in shared.tensors.items())
+    bank.restore(shared)
+    remembers(bank, entries)
+
+
 def test_an_object_that_comes_back_has_no_memory_of_before() -> None:
     entries = random_frames(11, 3, 2, SIZE)
     bank = filled_bank(entries[:2])

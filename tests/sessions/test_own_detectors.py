@@ -118,6 +118,15 @@ def test_what_is_no_detector_is_refused() -> None:
         detector(3)  # type: ignore[arg-type]
 
 
+def test_a_frame_may_have_more_objects_than_a_byte_has_values() -> None:
+    columns, rows = np.meshgrid(np.arange(20) * 4, np.arange(15) * 4)
+    boxes = np.stack([columns, rows, columns + 4, rows + 4], -1).reshape(-1, 4)
+    find = own(boxes, [1.0] * 300, [None] * 300, max_objects=300)
+    found = find(Frame(0, 0.0, IMAGE))
+    assert [item.id for item in found.objects] == list(range(1, 301))
+    assert np.bincount(found.mask.ravel()).tolist() == [0, *[16] * 300]
+
+
 def asked(text: str, **options: Any) -> list[tuple[str | None, float, Any]]:
     return finds(ask(own(*GIVEN, **options), parse_phrases(text)))
 
@@ -129,6 +138,14 @@ def test_phrases_choose_and_label_the_finds_of_a_detector() -> None:
     assert asked("blue car, red boat") == []
     with pytest.raises(PromptError):
         asked("boat, bus", names={0: "car", 1: "boat"})
+
+
+def test_the_detector_that_phrases_are_asked_of_stays_as_it_was() -> None:
+    find = own(*GIVEN, names={0: "car", 1: "boat"})
+    boats = ask(find, parse_phrases("boat"))
+    cars = ask(find, parse_phrases("red car"))
+    assert finds(find) == BOTH
+    assert (finds(boats), finds(cars)) == ([BOTH[1]], [("red car", *BOTH[0][1:])])
 
 
 def test_a_detector_of_a_program_finds_what_is_tracked() -> None:

@@ -11,7 +11,7 @@ import torch
 
 import segue
 from segue.sessions.instances import WindowOptions
-from segue.types import IndexMask, PointPrompt
+from segue.types import Image, IndexMask, PointPrompt
 from tests.clips import clip
 
 FRAMES, MASKS = clip(11, 4, 64, 96, 2)
@@ -62,6 +62,32 @@ def test_masks_are_the_same_under_autocast_and_with_another_default_type(name: s
         assert all(map(np.array_equal, SESSIONS[name](), expected))
         assert torch.get_default_dtype() == torch.float64
     assert any(mask.any() for mask in expected) or name in ("foreground", "instances")
+
+
+def explained(session: segue.ForegroundSession | segue.InstanceSession) -> list[Image | None]:
+    session.explain()
+    results = [session.step(frame) for frame in FRAMES]
+    return [session.explanation for result in (*results, *session.finish()) if result is not None]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: segue.ForegroundSession("mustan-lite", device="cpu"),
+        lambda: segue.InstanceSession(
+            "msstsvis-lite", WindowOptions(short_side=64, score=0.01, window=2, overlap=1), device="cpu"
+        ),
+    ],
+)
+def test_explanations_are_the_same_under_autocast_and_with_another_default_type(
+    make: Callable[[], segue.ForegroundSession | segue.InstanceSession],
+) -> None:
+    expected = explained(make())
+    assert any(image is not None for image in expected)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert all(map(np.array_equal, explained(make()), expected))
+    with double_precision():
+        assert all(map(np.array_equal, explained(make()), expected))
 
 
 def test_tracking_leaves_the_random_generator_and_the_threads_of_the_program() -> None:

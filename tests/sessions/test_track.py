@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from segue.errors import CheckpointError, PromptError, SegueError, SinkError, SourceError
 from segue.layers.running import choose_device, has_bfloat16, has_int8
@@ -291,6 +292,28 @@ def test_an_object_can_be_removed(lite: STCNLite, plain: list[Segmentation]) -> 
     for result in results[4:]:
         assert result.ids == (1, 3)
         assert not (result.mask == 2).any()
+
+
+class Copies(TorchDispatchMode):
+    """Counts inside of it the bytes of tensors that are copied."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func.overloadpacket.__name__ in ("clone", "_to_copy", "copy_"):
+            self.bytes += made.nbytes
+        return made
+
+
+def test_the_removal_of_an_object_copies_no_memory(lite: STCNLite) -> None:
+    session = new_session(lite)
+    follow(session, {0: FIRST}, end=4)
+    held = session.tracker.memories[0].tables[0].nbytes  # type: ignore[attr-defined]
+    with Copies() as copies, session._forgotten([2]):
+        pass
+    assert session.ids == (1, 3)
+    assert copies.bytes < 0.05 * held
 
 
 def test_without_any_object_left_masks_are_empty_until_one_comes(lite: STCNLite) -> None:

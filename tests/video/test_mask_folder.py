@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.errors import SinkError
+from segue.errors import ResumeError, SinkError
 from segue.masks import read_index_mask
 from segue.types import Segmentation
 from segue.video import PngSink, read_marker, replay
@@ -112,6 +112,21 @@ def test_resuming_with_other_settings_is_refused_by_name(tmp_path: Path) -> None
     PngSink(tmp_path, settings={"model": "stcn", "top_k": 20}).flush()
     with pytest.raises(SinkError, match="top_k=20"):
         PngSink(tmp_path, settings={"model": "stcn", "top_k": 50}, resume=True)
+
+
+def test_files_of_settings_count_by_their_content_wherever_they_lie(tmp_path: Path) -> None:
+    def settings(place: str, digest: str) -> dict[str, Any]:
+        return {
+            "model": {"name": "stm", "weights": f"{place}/w", "digest": digest},
+            "scene": f"{place}/empty.png sha256={digest}",
+            "first": [{"kind": "mask", "path": f"{place}/m.png", "digest": digest}],
+        }
+
+    PngSink(tmp_path, settings=settings("here", "12")).flush()
+    PngSink(tmp_path, settings=settings("there", "12"), resume=True)
+    for name, value in settings("here", "34").items():
+        with pytest.raises(ResumeError):
+            PngSink(tmp_path, settings={**settings("here", "12"), name: value}, resume=True)
 
 
 def test_a_damaged_marker_is_named(tmp_path: Path) -> None:

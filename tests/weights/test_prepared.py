@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,10 @@ from torch import nn
 
 import segue
 from segue.errors import ArgumentError
-from segue.weights import Prepared, keep_networks, load, prepare, write_checkpoint
+from segue.registry import MODELS
+from segue.weights import Prepared, convert, keep_networks, load, prepare, write_checkpoint
+from segue.weights.download import own_file
+from segue.weights.loading import weights_identity
 
 
 def weights_of(session: segue.TrackSession) -> set[int]:
@@ -82,6 +87,36 @@ def test_another_weight_file_under_the_same_name_is_read(tmp_path: object) -> No
     assert prepare("stcn-lite", file, device="cpu") is before
     write_checkpoint(file, {name: value * 2 for name, value in state.items()}, {"network": "stcn-lite"})
     assert prepare("stcn-lite", file, device="cpu").digest != before.digest
+
+
+def test_another_weight_file_is_read_where_networks_are_kept(tmp_path: Path) -> None:
+    file, state = tmp_path / "weights.safetensors", load("stcn-lite").state_dict()
+    write_checkpoint(file, state, {"network": "stcn-lite"})
+    with keep_networks({}):
+        before = load("stcn-lite", file)
+        assert load("stcn-lite", file) is before
+        write_checkpoint(file, {name: value * 2 for name, value in state.items()}, {"network": "stcn-lite"})
+        assert load("stcn-lite", file) is not before
+
+
+def test_weights_in_several_files_are_known_by_all_of_them(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "sam2_video"}))
+    parts = [tmp_path / f"model-{part:05d}-of-00002.safetensors" for part in (1, 2)]
+    for part in parts:
+        part.write_bytes(b"weights")
+    before = weights_identity(f"hf:{tmp_path}", None)
+    assert weights_identity(f"hf:{tmp_path}", None) == before
+    parts[1].write_bytes(b"other weights")
+    assert weights_identity(f"hf:{tmp_path}", None) != before
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in MODELS if entry.bundled is not None])
+def test_networks_take_no_random_numbers_of_the_program(name: str, tmp_path: Path) -> None:
+    entry, before = MODELS.find(name), torch.get_rng_state()
+    for fast in (False, True):
+        prepare(load(name), device="cpu", fast=fast)
+    convert(own_file(entry), tmp_path / "converted.safetensors")
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_large_network_leaves_the_memory_with_its_last_session_unless_it_is_kept() -> None:

@@ -16,7 +16,7 @@ from segue.batch.places import RESULT, SUBFOLDER, key_of
 from segue.batch.upload import upload
 from segue.errors import SinkError
 from segue.inputs import sha256
-from segue.system import remove_folder, rename, sync_file, sync_folder
+from segue.system import remove_folder, rename, sync_folder, sync_tree
 from segue.video.addresses import is_url
 from segue.video.partial import make_folder, write_complete, writing
 
@@ -94,23 +94,43 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
     with writing(final):
         make_folder(final.parent)
         make_folder(moving)
-        _sync(work)
+        sync_tree(work)
         try:
             if final.exists():
                 rename(final, old)
-            rename(work, final)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            shutil.copytree(work, coming, symlinks=True)  # it lies on another disk
-            _sync(coming)
-            rename(coming, final)
-            with suppress(OSError):  # all is copied
-                remove_folder(work)
+            _move(work, coming, final)
+        except BaseException as error:
+            _go_back(old, final, error)
+            raise
         finally:
-            shutil.rmtree(moving, ignore_errors=True)
+            if os.path.lexists(final) or not os.path.lexists(old):
+                shutil.rmtree(moving, ignore_errors=True)
         sync_folder(final.parent)
     return digest, stamp_of(final)
+
+
+def _move(work: Path, coming: Path, final: Path) -> None:
+    """Give a folder its final name; where it lies on another disk, by a copy beside it."""
+    try:
+        rename(work, final)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copytree(work, coming, symlinks=True)
+        sync_tree(coming)
+        rename(coming, final)
+        with suppress(OSError):  # all is copied
+            remove_folder(work)
+
+
+def _go_back(old: Path, final: Path, reason: BaseException) -> None:
+    """Give the results that were to be replaced their name again."""
+    if not os.path.lexists(old) or os.path.lexists(final):
+        return
+    try:
+        rename(old, final)
+    except OSError:
+        raise SinkError(f"{final}: the results before are in {old} now, and new ones cannot come") from reason
 
 
 def digest_of(folder: Path) -> str:
@@ -141,11 +161,3 @@ def _files(folder: str | Path) -> Iterator[os.DirEntry[str]]:
                 yield entry
             elif not entry.is_symlink():
                 yield from _files(entry.path)
-
-
-def _sync(folder: Path) -> None:
-    """Return when all that lies below a folder has reached the disk; a rename says nothing of that."""
-    for place, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            sync_file(Path(place) / name)
-        sync_folder(Path(place))

@@ -25,9 +25,12 @@ import segue
 from segue.allocation import prepare_process
 from segue.cancel import interrupt_on_signals
 from segue.cli.quiet import quiet_option
-from segue.errors import SegueError, memory_errors
+from segue.errors import OutOfMemoryError, SegueError, memory_errors, memory_is_short
 from segue.inputs import printable
 from segue.registry import COMMANDS
+
+COMMAND_ROOM = 448 << 20
+"""Bytes of addresses that OpenCV, NumPy and the others take as they are loaded; PyTorch takes more."""
 
 
 class LazyGroup(TyperGroup):
@@ -59,7 +62,10 @@ class LazyGroup(TyperGroup):
 @cache
 def load_command(name: str) -> Any:
     """Import a command or group of commands; once, for a batch parses the options of every video."""
-    found = COMMANDS.find(name).load()
+    entry = COMMANDS.find(name)
+    if memory_is_short(COMMAND_ROOM):  # libraries crash as they are loaded
+        raise OutOfMemoryError(f"a command needs about {COMMAND_ROOM >> 20} MB to begin")
+    found = entry.load()
     loaded = typer.Typer(rich_markup_mode="markdown")
     if isinstance(found, typer.Typer):
         loaded.add_typer(found, name=name)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from segue.arrays import BoolArray, Box, IndexMask
+from segue.arrays import BoolArray, Box, IndexMask, id_type
 from segue.errors import PromptError
 from segue.masks.measure import measure
 from segue.masks.values import MAX_ID
@@ -34,7 +34,7 @@ def composed(
     given = [None] * len(masks) if labels is None else labels
     names = [None if label is None else str(label) for label in given]
     certain = [1.0] * len(masks) if scores is None else [float(score) for score in scores]
-    merged = np.zeros(size, np.uint16 if max(numbers, default=0) > 255 else np.uint8)
+    merged = np.zeros(size, id_type(max(numbers, default=0)))
     for place in np.argsort(certain, kind="stable"):
         if masks[place].shape != size:
             (rows, columns), (height, width) = masks[place].shape, size

@@ -434,7 +434,7 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
     finer = {"f4": 4, "f2": 2} if lite else {"f8": 8, "f4": 4}
     features = "key", "thin", "joint", *finer
     scale = min(finer.values())  # of log-odds
-    image = torch.randint(0, 256, (*SAMPLE, 3), dtype=torch.uint8)
+    image = torch.randint(0, 256, (*SAMPLE, 3), dtype=torch.uint8, generator=torch.Generator())
     mask = torch.ones(SAMPLE, dtype=torch.int64)
     mask[:, SAMPLE[1] // 2 :] = 2
     # All that the graphs take and give, by name.
@@ -500,7 +500,7 @@ def _export_scene(network: ForegroundNetwork, folder: Path) -> list[Path]:
     graphs, maps = {}, {}
     for role in roles:
         planes = PLANES if network.capabilities.temporal_quantiles and role == network.background else 3
-        frame = torch.rand(1, planes, *SAMPLE)
+        frame = torch.rand(1, planes, *SAMPLE, generator=torch.Generator())
         with torch.inference_mode():
             maps[role] = network.encode(frame, role)
         name = "encode" if len(roles) == 1 else f"encode_{role}"

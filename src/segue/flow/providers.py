@@ -32,6 +32,9 @@ Flow = npt.NDArray[np.float32]
 
 RAFT_STRIDE, RAFT_SMALLEST = 8, 128  # sides that RAFT takes: multiples of the first, at least the second
 
+DIS_SMALLEST, QUICK_SMALLEST = 16, 32
+"""Least sides for DIS by its two presets: OpenCV refuses smaller images, or writes outside their memory."""
+
 GAPS = (1, 3, 5)  # frames back from the current one to those of HOFAM's three channels
 SINGLE_GAP = (1,)  # the same for STAM, whose flow image has one channel
 SCALE = 20.0  # pixels of motion that are white
@@ -55,13 +58,19 @@ class DIS:
     def __init__(self, *, quick: bool = False) -> None:
         preset = cv2.DISOPTICAL_FLOW_PRESET_FAST if quick else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
         self._quick, self._search = quick, cv2.DISOpticalFlow.create(preset)
+        self._smallest = QUICK_SMALLEST if quick else DIS_SMALLEST
 
     def __deepcopy__(self, memo: dict[int, object]) -> DIS:
         return DIS(quick=self._quick)
 
     def __call__(self, first: Image, second: Image) -> Flow:
-        flow = self._search.calc(_grey(first), _grey(second), None)  # type: ignore[call-overload]
-        return np.ascontiguousarray(flow, np.float32)
+        height, width = first.shape[:2]
+        below, right = (max(self._smallest - side, 0) for side in (height, width))
+        grey: list[Any] = [_grey(first), _grey(second)]
+        if below or right:
+            grey = [cv2.copyMakeBorder(each, 0, below, 0, right, cv2.BORDER_REPLICATE) for each in grey]
+        flow: Any = self._search.calc(*grey, None)  # type: ignore[call-overload]
+        return np.ascontiguousarray(flow[:height, :width], np.float32)
 
 
 class Farneback:
@@ -143,7 +152,8 @@ def _raft_small() -> Any:
     except (ImportError, RuntimeError) as error:
         # A torchvision that was built for another torch fails with a RuntimeError.
         raise FlowError(f"raft needs a torchvision that fits torch {torch.__version__}: {error}") from error
-    return flow.raft_small(weights=None)
+    with torch.random.fork_rng(devices=[]):  # its weights come from a file
+        return flow.raft_small(weights=None)
 
 
 def _grey(image: Image) -> npt.NDArray[np.uint8]:

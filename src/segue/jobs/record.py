@@ -54,6 +54,7 @@ NON_RESULT_FIELDS = {
     "name_events",
     "snapshots",
     "background",
+    "explain",
 }
 """Fields of jobs on which masks that are there do not depend."""
 

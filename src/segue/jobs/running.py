@@ -7,6 +7,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import cast
 
+from segue.allocation import reserve_products
 from segue.cancel import CancelToken, interrupt_on_signals
 from segue.errors import ArgumentError, UndeliveredError, memory_errors
 from segue.jobs.frame_loop import FrameRun, first_pass, forget_state
@@ -72,6 +73,7 @@ def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = Fals
 
     See :class:`segue.jobs.opened.OpenJob` for the arguments.
     """
+    reserve_products()
     for argument, item in runtime_objects(job):
         if item.value is None and (argument != "source" or source is None):
             raise ArgumentError(

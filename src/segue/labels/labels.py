@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from segue.arrays import BoolArray
+from segue.arrays import BoolArray, id_type
 from segue.errors import DatasetError
 from segue.labels.schema import (
     CHECKED,
@@ -66,7 +66,7 @@ def decoded(counts: str, size: tuple[int, int]) -> BoolArray:
 
 def composed(masks: Mapping[int, str], size: tuple[int, int]) -> IndexMask:
     """Index mask, (H, W), uint8 or uint16, of run lengths by object; later objects lie on top."""
-    mask = np.zeros(size, np.uint8 if max(masks, default=0) < 256 else np.uint16)
+    mask = np.zeros(size, id_type(max(masks, default=0)))
     for number, counts in masks.items():
         mask[decoded(counts, size)] = number
     return mask

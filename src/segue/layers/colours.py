@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from segue.arrays import Float32Array
 from segue.layers.activated import ConvNormReLU, Stages
@@ -203,7 +204,10 @@ def _levels_of(scene: Float32Array) -> tuple[npt.NDArray[Any], ...]:
 def _halving(weights: Sequence[Tensor], bias: Tensor | None = None) -> nn.Conv2d:
     """A 3x3 convolution with stride 2 of weights (C, cin, 3, 3) side by side."""
     weight = torch.cat(list(weights), 1)
-    conv = nn.Conv2d(weight.shape[1], weight.shape[0], 3, 2, 1, bias=bias is not None)
+    # Without random weights, which would take numbers from the generator of the program.
+    conv: nn.Conv2d = skip_init(
+        nn.Conv2d, weight.shape[1], weight.shape[0], 3, stride=2, padding=1, bias=bias is not None
+    )
     conv.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
     if bias is not None:
         conv.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.parametrize import is_parametrized
 
-from segue.layers.activated import BatchNormReLU
+from segue.layers.activated import ActivatedConv2d, BatchNormReLU
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -18,29 +21,57 @@ Module = TypeVar("Module", bound=nn.Module)
 def fold_batch_norms(module: Module) -> Module:
     """A copy of ``module`` for inference in which convolutions carry the batch norms that follow them."""
     clone = copy.deepcopy(module).eval().requires_grad_(False)
+    places = Counter(child for parent in clone.modules() for child in parent._modules.values())
     for parent in clone.modules():
-        for convolutions, name in convolutions_before(parent, nn.BatchNorm2d):
+        for names, name in list(convolutions_before(parent, nn.BatchNorm2d)):
             norm = parent.get_submodule(name)
+            convolutions = [parent.get_submodule(each) for each in names]
             assert isinstance(norm, nn.BatchNorm2d)
+            if norm.running_mean is None or not all(_is_plain(each, places) for each in convolutions):
+                continue
             for conv in convolutions:
-                _fold(parent.get_submodule(conv), norm, shifts=conv == convolutions[0])
+                _fold(conv, norm, shifts=conv is convolutions[0])
             setattr(parent, name, nn.ReLU(inplace=True) if isinstance(norm, BatchNormReLU) else nn.Identity())
     return clone
 
 
+def _is_plain(conv: nn.Module, places: Mapping[nn.Module | None, int]) -> bool:
+    """Whether a convolution computes with its weights as they are, in one place of the network."""
+    changed = conv._forward_pre_hooks or conv._forward_hooks or is_parametrized(conv)
+    known = isinstance(conv, ActivatedConv2d) or type(conv) is nn.Conv2d
+    return known and not changed and places[conv] == 1
+
+
 def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tuple[list[str], str]]:
-    """Names of the children of ``module`` that are convolutions before a norm, with the name of the norm."""
+    """Names of the children of ``module`` that are convolutions before a norm, with the name of the norm.
+
+    The attribute ``norms`` of a module names the convolutions whose sum each of its norms takes. In others
+    ``bn1`` follows ``conv1`` where it is defined after it and has as many channels.
+
+    Yields:
+        Names of convolutions, and the name of the norm.
+    """
     children = dict(module.named_children())
     if isinstance(module, nn.Sequential):
         for conv, after in itertools.pairwise(children):
             if isinstance(children[conv], nn.Conv2d) and isinstance(children[after], kind):
                 yield [conv], after
         return
-    norms: Mapping[str, str] = getattr(module, "norms", {})
-    for name, child in children.items():
-        conv = norms.get(name, "conv" + name.removeprefix("bn"))
-        if isinstance(child, kind) and isinstance(children.get(conv), nn.Conv2d):
-            yield [conv, *(other for other in children if other.startswith(conv + "_"))], name
+    norms: Mapping[str, Sequence[str]] = getattr(module, "norms", {})
+    order = [*children]
+    for place, (name, child) in enumerate(children.items()):
+        named = norms.get(name)
+        names = ["conv" + name.removeprefix("bn")] if named is None else named
+        known = order[:place] if named is None else order
+        found = [each for each in names if each in known and isinstance(children[each], nn.Conv2d)]
+        if isinstance(child, kind) and found and (named is not None or _follows(child, children[found[0]])):
+            yield found, name
+
+
+def _follows(norm: nn.Module, conv: nn.Module) -> bool:
+    """Whether a norm has as many channels as a convolution gives; a ReLU takes any."""
+    channels = getattr(norm, "num_features", None)
+    return channels is None or (isinstance(conv, nn.Conv2d) and channels == conv.out_channels)
 
 
 def _fold(conv: nn.Module, norm: nn.BatchNorm2d, *, shifts: bool) -> None:
@@ -49,14 +80,17 @@ def _fold(conv: nn.Module, norm: nn.BatchNorm2d, *, shifts: bool) -> None:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     share = 1.0 if shifts else 0.0
+    mean, variance = norm.running_mean.double(), norm.running_var.double()
+    scale = torch.ones_like(mean) if norm.weight is None else norm.weight.double()
+    shift = torch.zeros_like(mean) if norm.bias is None else norm.bias.double()
     weight, bias = fuse_conv_bn_weights(
         conv.weight.double(),
         None if conv.bias is None else conv.bias.double(),
-        norm.running_mean.double() * share,
-        norm.running_var.double(),
+        mean * share,
+        variance,
         norm.eps,
-        norm.weight.double(),
-        norm.bias.double() * share,
+        scale,
+        shift * share,
     )
     if shifts or conv.bias is not None:
         conv.bias = nn.Parameter(bias.to(conv.weight), requires_grad=False)

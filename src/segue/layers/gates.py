@@ -58,7 +58,7 @@ class PositionGate(nn.Module):
 class FRM(nn.Module):
     """Feature refinement: context maps mixed into one, compared with the frame's, as a gate on it."""
 
-    norms: ClassVar[Mapping[str, str]] = {"bn1": "mix", "bn2": "conv"}
+    norms: ClassVar[Mapping[str, Sequence[str]]] = {"bn1": ["mix"], "bn2": ["conv"]}
 
     def __init__(self, channels: int, maps: int, *, attention: bool = True) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class FRM(nn.Module):
 class FuseBlock(nn.Module):
     """Past, present and future reduced to one map, as a gate on the present."""
 
-    norms: ClassVar[Mapping[str, str]] = {"bn": "reduce"}
+    norms: ClassVar[Mapping[str, Sequence[str]]] = {"bn": ["reduce"]}
 
     def __init__(self, channels: int, *, attention: bool = True) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ Integer-Arithmetic-Only Inference" (CVPR 2018), section 2.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol, cast, runtime_checkable
@@ -15,6 +16,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from segue.errors import SegueError
 from segue.layers.fused import FusedConv2d
 from segue.layers.mobilenet import InvertedResidual
 from segue.layers.onednn import RELU
@@ -119,6 +121,10 @@ class FineInt8Conv2d(nn.Module):
 def quantize(x: Tensor) -> tuple[Tensor, float, int]:
     """A map (B, C, H, W), float32, as uint8, with the size of a step and the number that stands for 0."""
     low, high = (float(extreme) for extreme in x.permute(0, 2, 3, 1).reshape(-1).aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise SegueError(
+            "a map of the network holds NaN or infinity, which 8-bit integers do not have; leave out fast"
+        )
     low, high = min(low, 0.0), max(high, 0.0)
     step = (high - low) / LEVELS or 1.0
     zero = round(-low / step)

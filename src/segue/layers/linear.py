@@ -22,6 +22,11 @@ _ACTIVATIONS: dict[LinearActivation, tuple[Callable[[Tensor], Tensor], After]] =
 """The activations, and what oneDNN calls them; GELU is the exact one."""
 
 
+ROWS = 1024
+"""Rows for which weights are arranged, whatever comes first: a single row has other bits if they are arranged
+for it. For all numbers above 1 they are arranged alike."""
+
+
 class ActivatedLinear(nn.Linear):
     """A linear layer and the activation after it, which :func:`use_fused_linear` runs at once."""
 
@@ -67,8 +72,7 @@ class FusedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., cin) to (..., cout)."""
         if not isinstance(self._weight, Arranged):
-            rows = max(x.numel() // x.shape[-1], 1)
-            self._weight = Arranged(ONEDNN._reorder_linear_weight(self._weight, rows))
+            self._weight = Arranged(ONEDNN._reorder_linear_weight(self._weight, ROWS))
         return ONEDNN._linear_pointwise(x, self._weight.weight, self._bias, *self._after)
 
 

@@ -6,8 +6,8 @@ He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016); the strid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -188,10 +188,10 @@ class ResNet18(ResidualTrunk):
     """
 
     keeps_stem = True
+    norms: ClassVar[Mapping[str, Sequence[str]]] = {"bn1": ["conv1", "conv1_depth"]}
 
     def __init__(self, planes: int = 3, depth_channels: int = 0, width: float = 1.0) -> None:
         super().__init__(BasicBlock, (2, 2, 2, 2), nn.BatchNorm2d, planes=planes, width=width, bias=False)
-        # A name after conv1's, so that folding scales it by the norm as well.
         self.conv1_depth = stem_conv(depth_channels, self.conv1.out_channels) if depth_channels else None
         if self.conv1_depth is not None:
             nn.init.zeros_(self.conv1_depth.weight)

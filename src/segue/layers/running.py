@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
+from threading import Lock
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
@@ -103,23 +105,48 @@ def dtype_of_maps(precision: torch.dtype) -> torch.dtype:
     return torch.bfloat16 if precision == torch.bfloat16 else torch.float32
 
 
+class _DefaultType:
+    """The default type of PyTorch, one for the whole process: float32 as long as a session computes."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Nobody computes, as in a fork."""
+        self._lock, self._users, self._of_program = Lock(), 0, torch.float32
+
+    @contextmanager
+    def single(self) -> Iterator[None]:
+        """Inside, it is float32; the last of several threads sets it back."""
+        with self._lock:
+            if not self._users:
+                self._of_program = torch.get_default_dtype()
+                torch.set_default_dtype(torch.float32)
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    torch.set_default_dtype(self._of_program)
+
+
+_DEFAULT_TYPE = _DefaultType()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_DEFAULT_TYPE.reset)
+
+
 @contextmanager
 def own_precision(device: torch.device, precision: torch.dtype = torch.float32) -> Iterator[None]:
-    """Inside, new tensors are float32, and autocast is on for float16 alone, whatever the program has set.
-
-    PyTorch has one default type for the whole process, which is set back afterwards.
-    """
-    default, half = torch.get_default_dtype(), precision == torch.float16
+    """Inside, new tensors are float32, and autocast is on for float16 alone, whatever the program has set."""
+    half = precision == torch.float16
     mixed = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
-    if default == torch.float32 and not mixed and not half:
+    with (
+        _DEFAULT_TYPE.single(),
+        torch.autocast(device.type, torch.float16, enabled=half) if mixed or half else nullcontext(),
+    ):
         yield
-        return
-    torch.set_default_dtype(torch.float32)
-    try:
-        with torch.autocast(device.type, torch.float16, enabled=half) if mixed or half else nullcontext():
-            yield
-    finally:
-        torch.set_default_dtype(default)
 
 
 def inference_copy(network: Network, device: torch.device, precision: torch.dtype) -> Network:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from threading import Lock
 
 import torch
@@ -58,6 +59,69 @@ class Neighbours:
 NEIGHBOURS = Neighbours()
 
 
+class _ThreadCounts:
+    """Numbers of threads of PyTorch for single threads of the process.
+
+    ``torch.set_num_threads`` sets the number of its caller, and that with which every thread begins that uses
+    PyTorch for the first time later on. A thread of this class gives the second one back at once.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, in a fork, which has none of the threads."""
+        self._lock = Lock()  # a thread that begins meanwhile waits until the number of the process is back
+        self._restorer: ThreadPoolExecutor | None = None
+
+    def current(self) -> int:
+        """The number of this thread; its first call takes over that of the process."""
+        with self._lock:
+            return torch.get_num_threads()
+
+    def set(self, count: int) -> None:
+        """Set the number of this thread alone."""
+        with self._lock:
+            others = torch.get_num_threads()
+            if count == others:
+                return
+            torch.set_num_threads(count)
+            with suppress(RuntimeError):  # the interpreter ends, and no thread begins any more
+                if self._restorer is None:
+                    self._restorer = ThreadPoolExecutor(1, "segue-threads")
+                self._restorer.submit(_set_process_threads, others).result()
+
+
+def _set_process_threads(count: int) -> None:
+    torch.set_num_threads(count)  # of this thread, which computes nothing, and of those that begin later
+
+
+_COUNTS = _ThreadCounts()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_COUNTS.reset)
+
+
+def set_own_threads(count: int) -> None:
+    """Set the number of threads of PyTorch for this thread; others, and later ones, keep theirs."""
+    _COUNTS.set(count)
+
+
+@contextmanager
+def own_threads(count: int) -> Iterator[None]:
+    """Inside, this thread has that many threads of PyTorch, and afterwards its own number again."""
+    before = _COUNTS.current()
+    if count == before:
+        yield
+        return
+    try:
+        _COUNTS.set(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @contextmanager
 def free_threads(neighbours: Neighbours = NEIGHBOURS) -> Iterator[None]:
     """Inside, PyTorch has no more threads than there are cores that other programs leave, at least one.
@@ -65,17 +129,10 @@ def free_threads(neighbours: Neighbours = NEIGHBOURS) -> Iterator[None]:
     The threads of a layer wait for one another: beside a busy program two threads on two cores are slower
     than one. Afterwards this thread has the number of the caller again.
     """
-    threads = torch.get_num_threads()
-    if threads == 1:
+    threads = _COUNTS.current()
+    chosen = threads
+    if threads > 1:
+        free = round((os.cpu_count() or threads) - neighbours.cores())
+        chosen = max(1, min(threads, free))
+    with own_threads(chosen):
         yield
-        return
-    free = round((os.cpu_count() or threads) - neighbours.cores())
-    chosen = max(1, min(threads, free))
-    if chosen == threads:
-        yield
-        return
-    torch.set_num_threads(chosen)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -15,10 +15,13 @@ import functools
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import torch
 from torch import Tensor
+
+from segue.layers.threads import own_threads, set_own_threads
 
 TILE = 6
 TILE_BYTES = 4 * (TILE + 2) ** 2
@@ -105,42 +108,51 @@ def _run_all(jobs: list[Callable[[], None]], threads: int) -> None:
                 job()
 
     helpers = min(threads, len(jobs)) - 1
-    helping = [_workers(threads - 1).submit(work) for _ in range(helpers)]
+    helping = _WORKERS.submit(work, helpers, threads - 1) if helpers else []
     work()
     for helper in helping:
         if not helper.cancel():
             helper.result()
 
 
-@functools.cache
-def _workers(count: int) -> ThreadPoolExecutor:
-    """Threads that compute strips for all others, each of them on one thread of PyTorch."""
-    threads, started = torch.get_num_threads(), threading.Barrier(count + 1)
+class _Workers:
+    """Threads that compute strips for all others, each of them on one thread of PyTorch.
 
-    def start() -> None:
-        torch.get_num_threads()  # takes over the number of the process, which would happen later otherwise
-        torch.set_num_threads(1)
-        started.wait()
+    There is one pool, as large as the most that a caller has wanted; a larger one takes its place.
+    """
 
-    pool = ThreadPoolExecutor(count, "segue-winograd", initializer=start)
-    for _ in range(count):
-        pool.submit(int)
-    started.wait()
-    torch.set_num_threads(threads)  # also for threads that begin later
-    return pool
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, in a fork, which has none of the threads."""
+        self._lock, self._size = threading.Lock(), 0
+        self._pool: ThreadPoolExecutor | None = None
+
+    def submit(self, work: Callable[[], None], times: int, size: int) -> list[Future[None]]:
+        """Run a function several times, in a pool of at least ``size`` threads."""
+        with self._lock:
+            if self._pool is None or size > self._size:
+                if self._pool is not None:
+                    self._pool.shutdown(wait=False)  # what it has begun is finished
+                self._pool = ThreadPoolExecutor(size, "segue-winograd", functools.partial(set_own_threads, 1))
+                self._size = size
+            helping = []
+            with suppress(RuntimeError):  # the interpreter ends, and no thread begins any more
+                helping += [self._pool.submit(work) for _ in range(times)]
+            return helping
+
+
+_WORKERS = _Workers()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_workers.cache_clear)  # a fork has none of the threads
+    os.register_at_fork(after_in_child=_WORKERS.reset)
 
 
 @functools.cache
 def _use_one_thread() -> None:
-    """Let NNPACK make its pool, at its first call in a process, while PyTorch has one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    """Let NNPACK make its pool, at its first call in a process, while this thread has one of PyTorch."""
+    with own_threads(1):
         image, weight = torch.zeros(1, 1, TILE, TILE), torch.zeros(1, 1, 3, 3)
         torch._nnpack_spatial_convolution(image, weight, None, (1, 1))
-    finally:
-        torch.set_num_threads(threads)

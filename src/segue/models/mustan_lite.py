@@ -18,6 +18,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from segue.layers.activated import ConvNormReLU
 from segue.layers.colours import (
@@ -232,7 +233,9 @@ def _by_scene(fuse: ConvNormReLU, cin: int) -> tuple[nn.Conv2d, nn.Conv2d]:
     own, scene, past = weight.split((cin, cin, weight.shape[1] - 2 * cin), 1)
     parts = []
     for each, shift in ((torch.cat([own, past], 1), bias), (scene, None)):
-        conv = nn.Conv2d(each.shape[1], each.shape[0], 1, bias=shift is not None)
+        conv: nn.Conv2d = skip_init(
+            nn.Conv2d, each.shape[1], each.shape[0], kernel_size=1, bias=shift is not None
+        )
         conv.weight = nn.Parameter(each.clone(), requires_grad=False)
         if shift is not None:
             conv.bias = nn.Parameter(shift.detach().clone(), requires_grad=False)

@@ -9,6 +9,7 @@ computed once and broadcast.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -97,6 +98,8 @@ class QueryEncoder(ResidualTrunk):
 
 class MemoryEncoder(QueryEncoder):
     """The same, with weights of its own, over image, mask of the object and mask of the others."""
+
+    norms: ClassVar[Mapping[str, Sequence[str]]] = {"bn1": ["conv1", "conv1_m", "conv1_o"]}
 
     def __init__(self) -> None:
         super().__init__()

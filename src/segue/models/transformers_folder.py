@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from segue.errors import CheckpointError
 from segue.extras import missing_packages
 from segue.naming import first_few
@@ -23,12 +25,16 @@ def import_transformers() -> Any:
 
 @contextmanager
 def loading(library: Any, folder: Path) -> Iterator[None]:
-    """Inside, transformers shows no progress, and what it runs into is a CheckpointError."""
+    """Inside, transformers shows no progress, and what it runs into is a CheckpointError.
+
+    The random numbers with which it fills weights are not those of the program.
+    """
     logging = library.utils.logging
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     except Exception as error:  # whatever the library runs into with a foreign folder
         raise CheckpointError(f"{folder}: transformers cannot load it ({error})") from error
     finally:

@@ -20,7 +20,7 @@ from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutpu
 from segue.models.sam2.tracker import ObjectClicks, clicks_by_object, merged
 from segue.models.transformers_folder import import_transformers, loading, require_keys
 from segue.registry import PromptKind
-from segue.state import Checkpointable
+from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 
 SCHEDULE = Schedule(mem_every=1, top_k=None, memory_policy="all")
@@ -57,6 +57,7 @@ class TransformersTracker(Checkpointable):
     prompts: frozenset[PromptKind] = frozenset({"box", "point"})
     state_fields: ClassVar[dict[str, Any]] = {"_seen": 0, "_kept": ...}
     _seen: int
+    _since_seed: int = checkpointed(0, later=True)  # after what is kept, which begins a new inference session
 
     def __init__(self, network: TransformersVideo, setup: Setup) -> None:
         for item in fields(SCHEDULE):
@@ -72,7 +73,6 @@ class TransformersTracker(Checkpointable):
 
     def reset(self) -> None:
         self._session: Any = self._new_session()
-        self._since_seed = 0
         self._last: tuple[Tensor, Tensor] | None = None
         self.restart()
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import BoolArray, FloatingArray
+from segue.arrays import BoolArray, FloatingArray, id_type
 from segue.errors import PromptError
 from segue.masks import ObjectExtent, measure
 from segue.types import Box, Frame, IndexMask, ObjectInfo, Segmentation
@@ -94,7 +94,7 @@ def select(
     claimed = np.where(planes, probabilities[kept], -1.0)
     owner = np.where(np.any(planes, axis=0), claimed.argmax(0) + 1, 0)
     alive = np.bincount(owner.ravel(), minlength=len(kept) + 1)[1:] >= least
-    ids = np.append(0, alive.cumsum() * alive).astype(np.uint8)
+    ids: IndexMask = np.append(0, alive.cumsum() * alive).astype(id_type(len(kept)))
     mask, numbers = ids[owner], np.array(kept)[alive]
     objects = _objects(measure(mask), [names[i] for i in numbers], scores[numbers])
     claims = np.stack([mask == 0, *np.asarray(planes)[alive]])

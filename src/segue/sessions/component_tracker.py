@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import BoolArray, Float32Array, Float64Array
+from segue.arrays import BoolArray, Float32Array, Float64Array, id_type
 from segue.masks import ObjectExtent, measure
 from segue.masks.pieces import Window, window_of
 from segue.prompts.planes import grown, tight_box
@@ -109,7 +109,7 @@ class ComponentTracker(Checkpointable):
             self._move(track, extent.box, time, steady=number in followed, shared=number in shared)
             ids[number] = track.id
             objects[track.id] = ObjectInfo(track.id, None, score, extent.box, extent.area)
-        labels = ids.astype(np.uint8 if ids.max() < 256 else np.uint16)[tracked]
+        labels = ids.astype(id_type(ids.max()))[tracked]
         shown = tuple(objects[i] for i in sorted(objects) if i)
         return _whole(labels, mask.shape, window), shown
 

@@ -33,7 +33,8 @@ class ContrastGain:
             return values
         levels = (np.arange(256) - self.level) * self.gain + MIDDLE
         table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-        return np.asarray(cv2.LUT(values, table), np.uint8)
+        # OpenCV drops a last axis of one.
+        return np.asarray(cv2.LUT(values, table), np.uint8).reshape(values.shape)
 
     def of_scene(self, scene: Scene) -> Scene:
         """Background statistics in this contrast."""

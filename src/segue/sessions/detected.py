@@ -28,7 +28,7 @@ from segue.sessions.association import (
     overlaps,
     reidentify,
 )
-from segue.sessions.session import FindingSession
+from segue.sessions.session import FindingSession, one_thread_at_a_time
 from segue.sessions.track import TrackSession
 from segue.state import checkpointed
 from segue.types import Box, Frame, MaskPrompt, Prompt
@@ -65,7 +65,7 @@ class DetectionOptions:
     frames: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_number("window", self.every, least=1, whole=True)
+        check_number("every", self.every, least=1, whole=True)
         check_number("top", self.top, least=1, whole=True)
         check_number("score", self.score, least=0, most=1)
 
@@ -110,6 +110,7 @@ class DetectionSession(FindingSession):
         """The last id that was given: the number of objects found, as long as there are ids."""
         return self._last_id
 
+    @one_thread_at_a_time
     def reset(self) -> None:
         super().reset()
         self._session.reset()

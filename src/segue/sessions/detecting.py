@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -172,14 +173,14 @@ def choose_for_text(phrases: Sequence[Phrase]) -> str:
 
 
 def ask(found: Detector, phrases: Sequence[Phrase]) -> PhraseDetector:
-    """A detector with classes, or with labels of any kind, as one that phrases are asked of."""
+    """A detector that is asked for phrases, of one with classes or other labels, which stays as it is."""
     rules = getattr(found, "rules", None) or Rules()
-    made = PhraseDetector(found, phrases, rules)
     if found.names and hasattr(found, "rules"):  # its bound on objects counts those that are wanted
         meant = (name for name in found.names.values() if any(phrase.fits(name) for phrase in phrases))
         most = max(rules.max_objects, MOST_COLOURED) if any(p.colour for p in phrases) else rules.max_objects
+        found = copy(found)  # the caller, and runs that go on, have the detector as it was
         found.rules = replace(rules, classes=frozenset(meant), max_objects=most)
-    return made
+    return PhraseDetector(found, phrases, rules)
 
 
 def _check_options(name: str, options: DetectorOptions, taken: Collection[str]) -> None:

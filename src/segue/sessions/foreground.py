@@ -25,7 +25,7 @@ from segue.sessions.foreground_masks import ForegroundMasks
 from segue.sessions.networks import foreground_segmenter
 from segue.sessions.scene_events import REST, SceneEvents
 from segue.sessions.segmenters import Segmenter, SegmenterInput
-from segue.sessions.session import ExplainedSession
+from segue.sessions.session import ExplainedSession, one_thread_at_a_time
 from segue.sessions.stage_list import followed, stages_for
 from segue.sessions.stages import Change, StageList, WorkFrame
 from segue.sessions.subtractors import Subtractor
@@ -117,6 +117,7 @@ class ForegroundSession(ExplainedSession):
         self.lag = max(self._ahead, self._stages.ahead) + self._stages.lag
         self.reset()
 
+    @one_thread_at_a_time
     def reset(self) -> None:
         super().reset()
         self._frames, self._settling = deque(), deque(maxlen=REST - 1)
@@ -147,6 +148,7 @@ class ForegroundSession(ExplainedSession):
             return background.scenes
         return VideoScenes.of(background.scene or Scene.of(image))
 
+    @one_thread_at_a_time
     def state(self, *, copy: bool = True) -> SessionState:
         """As :meth:`Session.state`, due results with masks alone; only if :attr:`restorable`."""
         if not self.restorable:

@@ -17,6 +17,7 @@ from segue.masks import measure, resize_mask
 from segue.masks.measure import least_area
 from segue.masks.pieces import Pieces
 from segue.sessions.component_tracker import ComponentTracker
+from segue.sessions.crowd import CrowdWarning
 from segue.sessions.empty_scene import same_shape
 from segue.state import Checkpointable, checkpointed
 from segue.types import ObjectInfo, Segmentation
@@ -24,10 +25,6 @@ from segue.types import ObjectInfo, Segmentation
 FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects
 
 CROWD = 100  # objects on a frame from which on something other than objects is probably followed
-
-
-class CrowdWarning(UserWarning):
-    """A frame has more objects than is plausible; the message names the frame."""
 
 
 class ForegroundMasks(Checkpointable):

@@ -166,15 +166,15 @@ class InstanceSession(ExplainedSession):
             queries = ranked.indices[ranked.values >= options.score]
             masks = network.mask_logits(memory, decoded, 0, queries).float()
             embeddings = network.embeddings(decoded)[0, queries].float()
-        inside = masks > 0
-        kept = distinct(Overlap.of(inside, inside), DUPLICATE)[: options.top]
-        places = to_device(torch.tensor(kept, dtype=torch.int64), masks.device)
-        masks, inside, queries = masks[places], inside[places], queries[places]
+            inside = masks > 0
+            kept = distinct(Overlap.of(inside, inside), DUPLICATE)[: options.top]
+            places = to_device(torch.tensor(kept, dtype=torch.int64), masks.device)
+            masks, inside, queries = masks[places], inside[places], queries[places]
+            looks = None
+            if self._explains:
+                looks = network.attention(memory, decoded, queries).float().cpu().numpy()
         known = (values.numpy() for values in to_cpu(embeddings[places], scores[queries]))
         found = [Instance(*parts) for parts in zip(*known, inside, strict=True)]
-        looks = None
-        if self._explains:
-            looks = network.attention(memory, decoded, queries).cpu().numpy()
         return _Seen(found, masks, looks)
 
     @torch.inference_mode()

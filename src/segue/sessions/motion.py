@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Lock
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.arrays import id_type
 from segue.flow import DIS, FlowProvider, against_scene
 from segue.masks import measure, resize_mask
 from segue.models.geometry import ResizePadGeometry
@@ -40,7 +42,7 @@ class MotionDetector:
         max_objects: int = 1,
         prompter: MakePrompter | None = None,
     ) -> None:
-        self._tracker = tracker
+        self._tracker, self._lock = tracker, Lock()
         self._flow = flow or DIS()
         self._max_objects = max_objects
         self._prompter = prompter or Prompter
@@ -55,7 +57,7 @@ class MotionDetector:
         drawn = self.there_and_back(first, later[0], cut) if cut.any() else rough
         return found_in(first, _without_gaps(drawn))
 
-    def moving(self, first: Image, *later: Image) -> npt.NDArray[np.uint8]:
+    def moving(self, first: Image, *later: Image) -> IndexMask:
         """Rough index mask (H, W) of what moves from the first image to each of the later ones."""
         size = first.shape[:2]
         if min(size) < LEAST_SIDE:
@@ -66,12 +68,13 @@ class MotionDetector:
         steady = np.min(ways, axis=0)
         strength = cv2.GaussianBlur(steady, (0, 0), SMOOTH)
         regions = _strongest(np.asarray(strength, np.float32), self._max_objects)
-        return np.asarray(resize_mask(regions, size), np.uint8)
+        return resize_mask(regions, size)
 
     def there_and_back(self, frame: Frame, following: Frame, mask: IndexMask) -> IndexMask:
         """A mask (H, W) after the way to the next frame and back; unchanged where it gets lost."""
-        there = self._follow(frame, following, mask)
-        back = self._follow(following, frame, there) if there.any() else there
+        with self._lock:  # runs in several threads may share the detector
+            there = self._follow(frame, following, mask)
+            back = self._follow(following, frame, there) if there.any() else there
         return back if back.any() else mask
 
     def _follow(self, start: Frame, end: Frame, mask: IndexMask) -> IndexMask:
@@ -80,16 +83,16 @@ class MotionDetector:
         return self._tracker.step(end).mask
 
 
-def cut_out(image: Image, mask: IndexMask, make: MakePrompter) -> npt.NDArray[np.uint8]:
+def cut_out(image: Image, mask: IndexMask, make: MakePrompter) -> IndexMask:
     """Objects of a rough index mask (H, W), each drawn anew by a prompter; the first keep their pixels."""
-    cut = np.zeros(mask.shape, np.uint8)
+    cut = np.zeros_like(mask)
     prompter = make(image)
     for number in measure(mask):
         cut[prompter.answer(ImagePrompts(mask=mask == number)).mask & (cut == 0)] = number
     return cut
 
 
-def _strongest(strength: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.uint8]:
+def _strongest(strength: npt.NDArray[np.float32], count: int) -> IndexMask:
     """Index mask of the regions with the most motion, the strongest first."""
     from scipy import ndimage  # late, for a quick start
 
@@ -101,12 +104,13 @@ def _strongest(strength: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.
     areas = ndimage.sum_labels(np.ones_like(strength), labels, numbers)
     motion = ndimage.sum_labels(strength, labels, numbers)
     kept = [i for i in np.argsort(-motion, kind="stable") if areas[i] >= SMALLEST * strength.size][:count]
-    table = np.zeros(number + 1, np.uint8)
+    table = np.zeros(number + 1, id_type(len(kept)))
     for rank, i in enumerate(kept, start=1):
         table[i + 1] = rank if motion[i] >= WEAKEST * motion[kept[0]] else 0
-    return np.asarray(table[labels], np.uint8)
+    return np.asarray(table[labels])
 
 
-def _without_gaps(mask: IndexMask) -> npt.NDArray[np.uint8]:
+def _without_gaps(mask: IndexMask) -> IndexMask:
     """An index mask whose ids go on from 1."""
-    return np.searchsorted([0, *measure(mask)], mask).astype(np.uint8)
+    numbers = [0, *measure(mask)]
+    return np.searchsorted(numbers, mask).astype(id_type(len(numbers)))

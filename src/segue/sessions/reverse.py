@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
-import numpy as np
-
+from segue.arrays import id_type
 from segue.errors import PromptError, SourceDamageError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle, measure
 from segue.models.base import FramePrompts
@@ -93,7 +92,7 @@ class ReversePass(Checkpointable, Passes):
         if not found:
             return result
         highest = max((*result.ids, *(item.id for item, _ in found)))
-        mask: IndexMask = result.mask.astype(np.uint8 if highest < 256 else np.uint16)
+        mask: IndexMask = result.mask.astype(id_type(highest))
         for item, counts in found:
             inside = decode_rle(Rle(size=list(mask.shape), counts=counts))
             mask[inside & (mask == 0)] = item.id

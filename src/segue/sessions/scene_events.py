@@ -12,6 +12,7 @@ from segue.models.geometry import reduced_to
 from segue.sessions.backgrounds import Background
 from segue.sessions.camera import VIEW_SIDE, CameraStep
 from segue.sessions.changes import LONG_SIDE, change_between, farthest, is_shown
+from segue.sessions.flicker import Flicker
 from segue.sessions.panning import PanDetector
 from segue.sessions.stages import Change
 from segue.sessions.views import LIT, Views, difference
@@ -44,6 +45,7 @@ class SceneEvents(Checkpointable):
 
     _before: Image | None = checkpointed(None)  # the last frame, RGB (h, w, 3), small
     _pan: PanDetector = checkpointed(PanDetector)
+    _flicker: Flicker = checkpointed(Flicker, later=True)
     views: Views = checkpointed(Views)
     _recent: deque[UInt8Array] = checkpointed(partial(deque, maxlen=REST + 1))  # RGB (h, w, 3), very small
     _since: int = checkpointed(0)  # frames since the change began
@@ -66,6 +68,9 @@ class SceneEvents(Checkpointable):
         small = reduced_to(image, VIEW_SIDE)
         if self._before is not None and self._before.shape != small.shape:
             self.restart()
+        self._flicker.look(small)
+        if self._before is not None:
+            small = self._flicker.without_bands(small, self._before)
         self.step = step = CameraStep(self._before, small)
         before, self._before = small if self._before is None else self._before, small
         if known is not None:
@@ -81,6 +86,9 @@ class SceneEvents(Checkpointable):
             self.views.leave()
             return Change.none
         seen = change_between(before, small, step)
+        # Another scene is not the same one in bands, and of no known view they are no other light.
+        if self._flicker.moved and (seen is Change.scene or self.views.current is None):
+            seen = Change.none
         event = self._event(seen, small, background, jump, panned=panned)
         if event is not Change.none:
             self._pan.restart()

@@ -185,7 +185,9 @@ class NetworkSegmenter(Segmenter):
     @torch.inference_mode()
     def explanation(self) -> Rows:
         frame, context, scene = self._last
-        return explain(self._network, self.capabilities, *self._features(frame, context, scene), frame.plane)
+        with self._guard():
+            features = self._features(frame, context, scene)
+            return explain(self._network, self.capabilities, *features, frame.plane)
 
     def _features(
         self,

@@ -20,13 +20,13 @@ Step = TypeVar("Step", bound=Callable[..., Any])
 
 
 def one_thread_at_a_time(step: Step) -> Step:
-    """A step that refuses a second thread while the first is in it: both would get results of one frame."""
+    """A method that refuses a second thread while a first one is in one of these methods of the session."""
 
     @wraps(step)
     def guarded(self: Any, *given: Any, **named: Any) -> Any:
         lock = vars(self).setdefault("_stepping", threading.RLock())
         if not lock.acquire(blocking=False):
-            raise SegueError("session: another thread is in step(); use one session per thread, or a lock")
+            raise SegueError("session: another thread uses it; use one session per thread, or a lock")
         try:
             with memory_errors():
                 return step(self, *given, **named)
@@ -39,7 +39,7 @@ def one_thread_at_a_time(step: Step) -> Step:
 class Session(Protocol):
     """Frames in, segmentations out, in order; holds all that time carries, in bounded memory.
 
-    One thread uses a session at a time; :meth:`step` refuses a second one.
+    One thread uses a session at a time; a second one is refused.
     """
 
     lag: int = 0
@@ -131,6 +131,7 @@ class FindingSession(Checkpointable, Session):
     _next_index: int = checkpointed(0)
     _due: deque[tuple[Segmentation, Image | None]] = checkpointed(deque)
 
+    @one_thread_at_a_time
     def reset(self) -> None:
         """Forget everything but the settings."""
         self.restart()
@@ -158,10 +159,29 @@ class FindingSession(Checkpointable, Session):
 
     def finish(self) -> Iterator[Segmentation]:
         """Give the results that are still due after the last frame."""
+        self._complete()
+        while (result := self._next_due()) is not None:
+            yield result
+
+    @one_thread_at_a_time
+    def state(self, *, copy: bool = True) -> SessionState:
+        """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
+        return super().state(copy=copy)
+
+    @one_thread_at_a_time
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called; see :meth:`Session.restore`."""
+        super().restore(state)
+
+    @one_thread_at_a_time
+    def _complete(self) -> None:
+        """Make all results that wait; no frame comes any more."""
         with self.changing("the end"):
             self._end()
-        while (result := self._give()) is not None:
-            yield result
+
+    @one_thread_at_a_time
+    def _next_due(self) -> Segmentation | None:
+        return self._give()
 
     def _reset_transient_state(self) -> None:
         self.reset()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -14,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from segue.arrays import Float32Array, id_type
 from segue.errors import ArgumentError, PromptError
 from segue.inputs import kind_of
 from segue.layers.running import own_precision, to_cpu, to_device
@@ -30,10 +33,11 @@ from segue.models.base import (
 from segue.prompt_inputs import PromptsLike, as_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
+from segue.sessions.crowd import CROWD, SPECK, Crowd, CrowdWarning, draw
 from segue.sessions.networks import track_network
 from segue.sessions.session import Session, check_size, one_thread_at_a_time
 from segue.state import Checkpointable, SessionState, checkpointed
-from segue.types import Frame, ObjectInfo, PointPrompt, Segmentation, check_count
+from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Segmentation, check_count
 from segue.video.readers import FrameLike, as_frame
 from segue.weights.prepared import Prepared
 
@@ -47,7 +51,8 @@ class TrackSession(Checkpointable, Session):
     """Follows objects; frames go in one by one, results come out at once.
 
     Objects can be added, corrected or removed on any frame. A corrected object takes the new mask from there
-    on; one that is out of sight stays known and may come back.
+    on; one that is out of sight stays known and may come back. Where more than 64 objects are followed, those
+    that are smaller than 20 pixels for the network keep their shape and follow the optical flow.
 
     Args:
         network: name for :func:`segue.load`; a network, which is not changed; or one that sessions share, as
@@ -76,6 +81,7 @@ class TrackSession(Checkpointable, Session):
     _size: tuple[int, int] | None = checkpointed(None)
     _next_index: int = checkpointed(0)
     tracker: Tracker = checkpointed()
+    _crowd: Crowd = checkpointed(Crowd, later=True)
 
     def __init__(
         self,
@@ -105,6 +111,7 @@ class TrackSession(Checkpointable, Session):
         with own_precision(self.device):
             self.tracker = prepared.network.tracker(prepared.network, setup)
         self.native = self.tracker.prompts if prompter is None else frozenset()
+        self._told_small = self._told_slow = False
         self.reset()
 
     @one_thread_at_a_time
@@ -116,12 +123,12 @@ class TrackSession(Checkpointable, Session):
     @property
     def ids(self) -> tuple[int, ...]:
         """Ids of the objects that are followed, ascending."""
-        return self.tracker.ids
+        return tuple(sorted((*self.tracker.ids, *self._crowd.places)))
 
     @property
     def requires_update(self) -> bool:
         """Whether the next frame changes the memory, so that it must not be skipped."""
-        return self.tracker.requires_update
+        return self.tracker.requires_update or bool(self._crowd.places)
 
     @one_thread_at_a_time
     def skip(self, frame: Frame) -> None:
@@ -145,6 +152,7 @@ class TrackSession(Checkpointable, Session):
         """
         with self.changing("forgetting objects"):
             self.tracker.forget(ids)
+            self._crowd.places = {i: each for i, each in self._crowd.places.items() if i not in ids}
         self._object_info = {i: said for i, said in self._object_info.items() if i not in ids}
 
     @one_thread_at_a_time
@@ -184,12 +192,17 @@ class TrackSession(Checkpointable, Session):
             found = _NO_PROMPTS
         else:
             found = prompts if isinstance(prompts, FramePrompts) else self.resolve(frame, prompts)
-        given = replace(found, mask=to_device(found.mask, self.device)) if found.ids else None
+        small = self._crowd.chosen(found, self.ids, self.schedule.short_side) if found.masked else {}
+        gone, moved = {*found.removed, *found.ids}, self._crowd.moved(frame.image)
+        crowd = {i: each for i, each in moved.items() if i not in gone} | small
+        own = _without(found, small)
+        given = replace(own, mask=to_device(own.mask, self.device)) if own.ids else None
+        begun = time.perf_counter()
         labels = {i: found.labels.get(i, self._object_info.get(i, (None,))[0]) for i in found.ids}
         said = {i: each for i, each in self._object_info.items() if i not in found.removed}
         said |= {i: (label, found.expected.get(i)) for i, label in labels.items()}
-        with self._forgotten(found.removed):
-            if given is None and not (self.ids and predict):
+        with self._forgotten((*found.removed, *small)):
+            if given is None and not (self.tracker.ids and predict):
                 self.tracker.skip()
                 tracked = None
             else:
@@ -197,9 +210,51 @@ class TrackSession(Checkpointable, Session):
                     tracked = self._tracked(frame, given, predict=predict)
         with self.changing(f"the result of frame {frame.index}"):
             self._size, self._object_info, self._next_index = frame.size, said, frame.index + 1
-            if tracked is None:
-                return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
-            return self._result(frame, tracked, found.expected)
+            self._crowd.take(crowd, frame.image)
+            result = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
+            if tracked is not None:
+                result = self._result(frame, tracked, found.expected)
+            self._tell_of_crowd(frame.index, small, given is None, time.perf_counter() - begun)
+            return self._with_crowd(result, crowd if predict else small)
+
+    def _tell_of_crowd(self, index: int, small: Collection[int], plain: bool, seconds: float) -> None:
+        """Say once that objects are followed in another way, and how long a frame of many takes."""
+        count = len(self.tracker.ids)
+        if small and not self._told_small:
+            self._told_small = True
+            text = (
+                f"frame {index}: {len(self.ids)} objects; {len(small)} of them have at most {SPECK} pixels a "
+                "side for the network, keep their shape and follow the optical flow; for masks of the "
+                f"network enlarge parts of the image with at most {CROWD} objects each"
+            )
+            warnings.warn(text, CrowdWarning, stacklevel=5)
+        if plain and count > CROWD and not self._told_slow:
+            self._told_slow = True
+            text = (
+                f"frame {index}: {count} objects, a frame takes about {seconds:.1f} s; follow fewer at a "
+                "time, or give a smaller short side"
+            )
+            warnings.warn(text, CrowdWarning, stacklevel=5)
+
+    def _with_crowd(self, result: Segmentation, crowd: Mapping[int, Float32Array]) -> Segmentation:
+        """A result of the tracker with the objects of the crowd in front."""
+        if not crowd:
+            return result
+        mask: IndexMask = result.mask.astype(id_type(max((*result.ids, *crowd))))
+        draw(mask, crowd)
+        extents, known = measure(mask), {item.id: item for item in result.objects}
+        objects = []
+        for i in sorted((*known, *crowd)):
+            item = known.get(i) or ObjectInfo(i, self._object_info.get(i, (None,))[0])
+            extent = extents.get(i)
+            if extent is None:
+                objects.append(replace(item, score=0.0, box=None, area=0))
+            else:
+                score = item.score if i in known else min(1.0, extent.area / len(crowd[i]))
+                objects.append(replace(item, score=score, box=extent.box, area=extent.area))
+        ids = tuple(sorted(crowd))
+        planes = partial(_planes_with_crowd, result, np.where(np.isin(mask, ids), mask, 0), ids)
+        return Segmentation(result.index, result.time, mask, tuple(objects), planes)
 
     def _tracked(self, frame: Frame, given: FramePrompts | None, *, predict: bool) -> TrackOutput:
         """Take a frame through the tracker, which is unchanged where that fails, or torn."""
@@ -213,17 +268,17 @@ class TrackSession(Checkpointable, Session):
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
         """Follow objects no longer, unless what follows fails: then they are followed as before."""
-        if not ids:
+        if not set(ids) & set(self.tracker.ids):
             yield
             return
-        before = self.tracker.state(copy=False).clone()
+        before = self.tracker.state(copy=False)  # neither forgetting nor a frame that fails writes into it
         try:
             self.tracker.forget(ids)
             yield
         except BaseException:
-            self.torn = None
-            with self.changing("going back"):
-                self.tracker.restore(before)
+            if self.torn is None:
+                with self.changing("going back"):
+                    self.tracker.restore(before)
             raise
 
     @one_thread_at_a_time
@@ -245,9 +300,12 @@ class TrackSession(Checkpointable, Session):
         self.check_whole()
         if not self.ids:
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
-        with self.prepared.inference_guard():
-            tracked = self.tracker.peek(frame.image)
-        return self._result(frame, tracked, {})
+        result = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
+        if self.tracker.ids:
+            with self.prepared.inference_guard():
+                tracked = self.tracker.peek(frame.image)
+            result = self._result(frame, tracked, {})
+        return self._with_crowd(result, self._crowd.moved(frame.image))
 
     @one_thread_at_a_time
     def state(self, *, copy: bool = True) -> SessionState:
@@ -296,7 +354,7 @@ class TrackSession(Checkpointable, Session):
         kept = tracked.probabilities if tracked.compact is None else tracked.compact
         channels, best, totals, said, kept = to_cpu(channel, best, totals, said, kept)
         numbers = np.array([0, *tracked.ids])
-        mask = numbers.astype(np.uint8 if numbers.max() < 256 else np.uint16)[channels.numpy()]
+        mask = numbers.astype(id_type(numbers.max()))[channels.numpy()]
         inside = np.bincount(channels.numpy().ravel(), best.numpy().ravel(), minlength=len(numbers))
         extents = measure(mask)
         objects = []
@@ -314,6 +372,30 @@ class TrackSession(Checkpointable, Session):
                 objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
         again = partial(expanded, kept, tracked.expand)
         return Segmentation(frame.index, frame.time, mask, tuple(objects), again)
+
+
+def _without(found: FramePrompts, ids: Collection[int]) -> FramePrompts:
+    """The prompts of a frame without those of some masks."""
+    if not ids:
+        return found
+    left = tuple(i for i in found.masked if i not in ids)
+    mask = torch.where(torch.isin(found.mask, torch.tensor(left, dtype=found.mask.dtype)), found.mask, 0)
+    return replace(found, mask=mask, masked=left)
+
+
+def _planes_with_crowd(
+    result: Segmentation, drawn: npt.NDArray[np.integer], ids: Sequence[int]
+) -> npt.NDArray[np.float32]:
+    """Probabilities of a result of the tracker, with objects in front that are as drawn, (H, W)."""
+    free = (drawn == 0).astype(np.float32)
+    background, *planes = result.probabilities
+    own = dict(zip(result.ids, planes, strict=True))
+    return np.stack(
+        [
+            background * free,
+            *((drawn == i).astype(np.float32) if i in ids else own[i] * free for i in sorted((*own, *ids))),
+        ]
+    )
 
 
 def expected_overlap(inside: float, total: float, area: int, confidence: tuple[float, float]) -> float:

@@ -434,7 +434,8 @@ def _index(name: str) -> int:
 
 
 def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
-    changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    before, now = _by_content(old), _by_content(new)
+    changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
     if "source" in changed and isinstance(old.get("source"), dict) and isinstance(new.get("source"), dict):
         known, given = (SourceIdentity.from_json(settings["source"]) for settings in (old, new))
         if difference := known.difference(given):
@@ -446,10 +447,22 @@ def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
     if not changed:
         return
     key = changed[0]
-    before, now = old.get(key), new.get(key)
-    if isinstance(before, dict) and isinstance(now, dict) and key != "prompts":
-        _check_settings(folder, before, now)
+    was, is_now = old.get(key), new.get(key)
+    if isinstance(was, dict) and isinstance(is_now, dict) and key != "prompts":
+        _check_settings(folder, was, is_now)
     raise ResumeError(
-        f"{folder}: was begun with {key}={before!r}, now it is {now!r}; "
+        f"{folder}: was begun with {key}={was!r}, now it is {is_now!r}; "
         "resume with the old settings, or give --overwrite"
     )
+
+
+def _by_content(value: Any) -> Any:
+    """Settings in which a file counts by its digest where they have it, wherever the file lies."""
+    if isinstance(value, str):
+        return value.rpartition(" sha256=")[2]
+    if isinstance(value, list):
+        return [_by_content(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    places = ("weights", "path") if value.get("digest") else ()
+    return {name: _by_content(item) for name, item in value.items() if name not in places}

@@ -15,7 +15,7 @@ from secrets import token_hex
 from filelock import FileLock, Timeout
 
 from segue.errors import SinkError
-from segue.system import remove_lock, rename, sync_file, sync_folder, sync_open_file
+from segue.system import remove_lock, replace_file, sync_folder, sync_open_file
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space",
@@ -67,12 +67,7 @@ class PartialFile:
     def commit(self, *, sync_name: bool = True) -> None:
         """Give the file its final name, after its content has reached the disk."""
         with writing(self.final):
-            # Else a loss of power can leave an empty file under the final name: the rename kept, the content
-            # not.
-            sync_file(self.path)
-            rename(self.path, self.final)
-            if sync_name:
-                sync_folder(self.final.parent)
+            replace_file(self.path, self.final, sync_name=sync_name)
 
     def discard(self) -> None:
         """Remove the file if it is there."""

@@ -21,6 +21,7 @@ from torch import Tensor
 from segue.errors import CheckpointError
 from segue.inputs import check_file, parse_json, user_path
 from segue.naming import first_few
+from segue.system import replace_file
 from segue.video.partial import PartialFile
 from segue.weights.available import weight_file
 from segue.weights.detectron import read_detectron
@@ -120,7 +121,7 @@ def write_checkpoint(
         save_file(apart, partial.path, described)
         # safetensors makes the file private; weights are as readable as any other file.
         partial.path.chmod(0o644)
-        partial.path.replace(path)
+        replace_file(partial.path, path)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"{path}: cannot write the weights: {reason}") from error

@@ -22,6 +22,7 @@ from segue.cache import ASSETS, cache_folder
 from segue.errors import DownloadError
 from segue.inputs import sha256
 from segue.registry import Entry
+from segue.system import replace_file
 
 if TYPE_CHECKING:
     from requests import Response
@@ -98,7 +99,7 @@ def fetch(
                 part.unlink()
             _fetch_from_any(remote, part, expected, report or (lambda done, total: None), pause)
             _agree(part, expected, remote, trust)
-            part.replace(target)
+            replace_file(part, target)
         except OSError as error:
             raise DownloadError(f"{target}: cannot be written: {error.strerror or error}") from error
     return target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from segue.cache import cache_folder
 from segue.errors import CheckpointError, DownloadError
 from segue.inputs import sha256, user_path
 from segue.registry import MODELS, Entry, NetworkTask
+from segue.system import rename, sync_folder
 from segue.video.partial import writing
 from segue.weights.available import (
-    WEIGHT_FILE,
     downloaded,
     entry_for,
     missing_weights,
@@ -41,6 +41,11 @@ _RANDOM = {
     torch.Tensor.uniform_,
 }
 """What fills the weights of a new network; the other functions of ``torch.nn.init`` call these."""
+
+
+def own_random_numbers() -> AbstractContextManager[None]:
+    """Inside, layers that are made take no numbers from the generator of the program."""
+    return torch.random.fork_rng(devices=[])
 
 
 class Unfilled(TorchFunctionMode):
@@ -86,25 +91,38 @@ def kept_or_read(name: str, weights: str | os.PathLike[str] | None = None) -> An
     kept = _KEPT.get()
     if kept is None:
         return read_network(name, weights)
-    key = name, None if weights is None else os.fspath(weights)
+    key = name, weights_identity(name, weights)
     if key not in kept:
         kept[key] = read_network(name, weights)
     return kept[key]
 
 
-def used_file(name: str, weights: str | os.PathLike[str] | None) -> Path | None:
-    """The file from which a network is read; None for a method without weights."""
+def weights_identity(name: str, weights: str | os.PathLike[str] | None) -> Hashable:
+    """What changes when a file of the weights of a network is replaced; cheaper than their content."""
     entry = MODELS.find(name)
-    if not takes_weights(entry, weights):
-        return None if entry.folder is None else entry.folder() / WEIGHT_FILE
-    return _default_file(entry) if weights is None else weight_file(weights)
+    if takes_weights(entry, weights):
+        files = [_default_file(entry) if weights is None else weight_file(weights)]
+    elif entry.folder is None:  # a method
+        return None
+    else:  # in the layout of another library, perhaps in several parts
+        folder = entry.folder()
+        files = sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")])
+    return tuple(map(_file_identity, files))
+
+
+def _file_identity(path: Path) -> Hashable:
+    if not path.exists():
+        return str(path)
+    status = path.stat()
+    return os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     """A network with its weights, read from its file; a method without weights."""
     entry = MODELS.find(name)
     takes = takes_weights(entry, weights)
-    made = _filled(entry, _weight_file(entry, weights)) if takes else entry.build()
+    with own_random_numbers():
+        made = _filled(entry, _weight_file(entry, weights)) if takes else entry.build()
     if entry.threshold is not None:
         setattr(made, "score" if entry.task == "instances" else "threshold", entry.threshold)
     return made
@@ -173,7 +191,7 @@ def _filled(entry: Entry, path: Path) -> nn.Module:
         raise CheckpointError(f"{path}: holds weights of {other.name}, not of {entry.name}")
     options = read_options(path, checkpoint.metadata)
     try:
-        with torch.random.fork_rng(devices=[]), Unfilled():  # the file has all weights
+        with Unfilled():  # the file has all weights
             network: nn.Module = entry.build(**options)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {entry.name} cannot be built as this file asks: {error}") from error
@@ -206,7 +224,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
         known = ", ".join(entry.name for entry in MODELS if entry.signature)
         some = ", ".join(list(tensors)[:3])
         raise CheckpointError(f"{source}: weights of none of {known}; its names begin with {some}")
-    with Unfilled():
+    with own_random_numbers(), Unfilled():
         shapes = entry.build().state_dict()
     matched = match(Path(source), entry.renamed(tensors), shapes)
     write_checkpoint(target, matched, {"network": entry.name, "source_sha256": sha256(source)})
@@ -224,7 +242,8 @@ def install(source: Path, *, overwrite: bool = False) -> tuple[Path, Entry]:
             if target.exists() and not overwrite:
                 raise CheckpointError(f"{target}: exists already; give --overwrite to replace it")
             with writing(target):
-                coming.replace(target)
+                rename(coming, target)  # it was synced when it was written
+                sync_folder(folder)
         finally:
             coming.unlink(missing_ok=True)
     return target, entry

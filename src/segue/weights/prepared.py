@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import RLock
 from typing import Any, Generic, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -25,7 +24,13 @@ from segue.layers.threads import free_threads
 from segue.registry import NetworkTask
 from segue.weights.available import entry_for
 from segue.weights.identity import network_digest
-from segue.weights.loading import kept_networks, kept_or_read, read_network, used_file
+from segue.weights.loading import (
+    kept_networks,
+    kept_or_read,
+    own_random_numbers,
+    read_network,
+    weights_identity,
+)
 
 Network = TypeVar("Network")
 
@@ -135,11 +140,13 @@ def prepare(
         if isinstance(network, str):
             if task is not None:
                 entry_for(task, network)
-            name, by_file = network, (network, _file_identity(used_file(network, weights)), adapt, *how)
+            name, by_file = network, (network, weights_identity(network, weights), adapt, *how)
 
             def read() -> Prepared[Network]:
-                made = read_network(name, weights)
-                return _prepared(made if adapt is None else adapt(made), place, fast, name)
+                with own_random_numbers():
+                    made = read_network(name, weights)
+                    made = made if adapt is None else adapt(made)
+                return _prepared(made, place, fast, name)
 
             return _shared(by_file, read)
         module = cast(nn.Module, network)
@@ -206,7 +213,7 @@ def _prepared(
         raise ArgumentError(f"{name or kind_of(network)} is no network, and runs on the processor")
     # A session may prepare its prompter while it takes a frame.
     precision = choose_precision(network, device, fast)
-    with torch.inference_mode(False), own_precision(device):
+    with torch.inference_mode(False), own_precision(device), own_random_numbers():
         copy = inference_copy(network, device, precision)
     return Prepared(copy, device, precision, digest or network_digest(network), name)
 
@@ -215,14 +222,6 @@ def _size(network: nn.Module) -> int:
     """Bytes of parameters and buffers."""
     tensors = [*network.parameters(), *network.buffers()]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _file_identity(path: Path | None) -> Hashable:
-    """What changes when a file is replaced; cheaper than its content."""
-    if path is None or not path.exists():
-        return str(path)
-    status = path.stat()
-    return os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _state_number(network: nn.Module) -> int:

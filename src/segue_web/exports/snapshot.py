@@ -13,6 +13,7 @@ from segue.errors import SegueError
 from segue.labels.labels import Labels
 from segue.labels.schema import CHECKED, AttributeDefinition
 from segue.masks import Rle, measure
+from segue.system import rename, sync_folder, sync_tree
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.partial import remove_partial, writing
 from segue_web.project import Project
@@ -167,6 +168,8 @@ def complete_folder(final: Path) -> Iterator[Path]:
         with writing(final):
             path.mkdir(parents=True)
             yield path
-            path.replace(final)
+            sync_tree(path)
+            rename(path, final)
+            sync_folder(final.parent)
     finally:
         shutil.rmtree(path, ignore_errors=True)

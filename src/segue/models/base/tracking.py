@@ -176,7 +176,7 @@ class Tracker(Protocol):
         """Let an image pass that nobody needs."""
 
     def forget(self, ids: Collection[int]) -> None:
-        """Stop following objects.
+        """Stop following objects; tensors that a state shares (see :meth:`state`) stay as they are.
 
         Args:
             ids: their ids; unknown ones are ignored.

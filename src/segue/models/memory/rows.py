@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from segue.state import Checkpointable
@@ -59,7 +60,10 @@ class Rows(Checkpointable):
         """Keep the first ``count`` rows."""
         self._count = count
 
-    def keep(self, places: Tensor) -> None:
-        """Keep the rows at some places, int64, in this order."""
-        self.put(0, self.rows[places])
+    def keep(self, places: Tensor, *, anew: bool = False) -> None:
+        """Keep the rows at some places, int64, in this order; ``anew`` leaves the table before as it is."""
+        kept = self.rows[places]
+        if anew and self._table is not None:
+            self._table = torch.zeros_like(self._table)
+        self.put(0, kept)
         self._count = len(places)

@@ -292,7 +292,10 @@ class MemoryTable(Checkpointable):
         return self._tables["use"].rows / self._tables["life"].rows
 
     def forget(self, ids: Iterable[int]) -> None:
-        """Remove objects, and rows that no object needs any longer; unknown ids are ignored."""
+        """Remove objects, and rows that no object needs any longer; unknown ids are ignored.
+
+        Tensors of a state that shares them stay as they are.
+        """
         self._received = None
         for i in ids:
             self.objects.pop(i, None)
@@ -301,9 +304,10 @@ class MemoryTable(Checkpointable):
             self.frames, self._tables = [], {}
             return
         first = min(self.objects.values())
-        self._keep_frames([n for n, frame in enumerate(self.frames) if frame.number >= first])
+        self._keep_frames([n for n, frame in enumerate(self.frames) if frame.number >= first], anew=True)
         long = max(self.prototypes_of(i) for i in self.objects)
-        self.keep_long(torch.arange(self.long - long, self.long, device=self._tables["keys"].rows.device))
+        kept = torch.arange(self.long - long, self.long, device=self._tables["keys"].rows.device)
+        self.keep_long(kept, anew=True)
 
     def temporary(self) -> list[int]:
         """Places of the frames that make room first, from old to new: those that are not pinned."""
@@ -347,7 +351,7 @@ class MemoryTable(Checkpointable):
         self._keep_frames([n for n in range(len(self.frames)) if n not in moved], recent=recent)
         self._append_long(rows, made)
 
-    def keep_long(self, kept: Tensor) -> None:
+    def keep_long(self, kept: Tensor, *, anew: bool = False) -> None:
         """Keep the prototypes at some places, int64, ascending, and remove the others."""
         long = self.long
         if len(kept) == long:
@@ -355,7 +359,8 @@ class MemoryTable(Checkpointable):
         for name, table in self._tables.items():
             if before := self._prototypes(name):
                 own = kept[kept >= long - before] - (long - before)
-                table.keep(torch.cat([own, torch.arange(before, len(table), device=kept.device)]))
+                rest = torch.arange(before, len(table), device=kept.device)
+                table.keep(torch.cat([own, rest]), anew=anew)
 
     @property
     def _is_coarse(self) -> bool:
@@ -422,7 +427,7 @@ class MemoryTable(Checkpointable):
         means = self.usage()[self.long :].view(end, -1).mean(1).tolist()
         return min(candidates, key=means.__getitem__)
 
-    def _keep_frames(self, kept: Sequence[int], *, recent: int | None = None) -> None:
+    def _keep_frames(self, kept: Sequence[int], *, recent: int | None = None, anew: bool = False) -> None:
         """Keep the frames at some places; with ``recent`` and ``official``, values as XMem's release does."""
         if len(kept) == len(self.frames):
             return
@@ -444,7 +449,7 @@ class MemoryTable(Checkpointable):
             rows = torch.arange(len(table), device=table.rows.device)
             by_frame = rows[before:].view(len(self.frames), size)
             chosen = [by_frame[place] for place in places.get(name, kept)]
-            table.keep(torch.cat([rows[:before], *chosen]))
+            table.keep(torch.cat([rows[:before], *chosen]), anew=anew)
         for i, number in entered.items():
             self.objects[i] = number
         self.frames = [self.frames[n] for n in kept]
