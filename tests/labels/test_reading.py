@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -547,11 +548,30 @@ def yolo(folder: Path, files: dict[str, str]) -> Path:
         ("data.yaml", "names:\n  # what there is\n  0: cat  # small\n  1: dog  # large\n"),
         ("data.yaml", "names: ['cat, small', dog]\n"),
         ("obj.names", "cat\ndog\n"),
+        ("data.yaml", "kpt_names:\n  0: [nose, tail]\nnames: [cat, dog]\n"),
+        ("data.yaml", "x-all: &all\n  1: |-\n    dog\nnames:\n  <<: *all\n  0: cat\n"),
+        ("data.yaml", "names:\n- cat\n- >-\n  dog\n"),
+        ("data.yaml", '{"names": {"0": "cat", "1": "d\\u006fg"}}'),
     ],
 )
 def test_classes_of_yolo_have_their_names(tmp_path: Path, file: str, text: str) -> None:
     box = {"obj_train_data/frame_000004.txt": "1 0.375 0.375 0.25 0.25\n"}
     assert read_labels(yolo(tmp_path, {file: text, **box}), VIDEO).names == {1: "dog"}
+
+
+@pytest.mark.parametrize("name", ["no", "1", "1e3", "2026-01-01", "null"])
+def test_a_class_of_yolo_may_be_called_what_yaml_takes_for_a_value(tmp_path: Path, name: str) -> None:
+    files = {"data.yaml": f"names: [cat, {name}]\n", "labels/frame_000004.txt": "1 0.375 0.375 0.25 0.25\n"}
+    assert read_labels(yolo(tmp_path, files), VIDEO).names == {1: name}
+
+
+@pytest.mark.parametrize(
+    "text", ["names: [cat", "names: !!python/object/apply:os.getcwd []", "names: {cat: 1}"]
+)
+def test_a_list_of_classes_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    files = {"data.yaml": text, "labels/frame_000004.txt": "1 0.375 0.375 0.25 0.25\n"}
+    with pytest.raises(SegueError, match=r"data\.yaml"):
+        read_labels(yolo(tmp_path, files), VIDEO)
 
 
 def test_a_folder_of_yolo_labels_alone_is_read(tmp_path: Path) -> None:
@@ -577,6 +597,44 @@ def test_ids_of_tracks_that_ultralytics_saves_are_kept(tmp_path: Path, score: st
         assert labels.planes(frame)[1][5, 5]
         assert labels.planes(frame)[2][5, 70]
         assert not (labels.planes(frame)[1] & labels.planes(frame)[2]).any()
+
+
+LOWER_RIGHT = ["0.5 1 0.5 0.5 1 0.5 1 1", "0.4 0.4 0.9 0.5 0.9 1"]
+"""Outlines in shares of the image whose last corner lies on its lower edge."""
+
+
+@pytest.mark.parametrize("outline", LOWER_RIGHT)
+def test_an_outline_may_end_at_the_lower_edge(tmp_path: Path, outline: str) -> None:
+    files = {f"labels/{name}.txt": f"0 {outline}\n" for name in FRAMES[:4]}
+    labels = read_labels(yolo(tmp_path, files), VIDEO)
+    corners = (np.array(outline.split(), float).reshape(-1, 2) * SIZE[::-1]).astype(np.int32)
+    expected = cv2.fillPoly(np.zeros(SIZE, np.uint8), [corners], 1) > 0
+    assert labels.names == {1: "class 0"}
+    for frame in range(4):
+        assert np.array_equal(shown(labels, frame), expected)
+
+
+@pytest.mark.parametrize("shape", ["0.5 0.5 0.25 0.5", "0.4 0.4 0.6 0.4 0.6 0.7 0.4 0.7"])
+def test_one_track_has_one_id_with_and_without_a_score(tmp_path: Path, shape: str) -> None:
+    alone = read_labels(yolo(tmp_path / "a", {"labels/frame_000000.txt": f"0 {shape}\n"}), VIDEO)
+    for end in ("1", "0.9 1"):
+        files = {f"labels/{name}.txt": f"0 {shape} {end}\n" for name in FRAMES[:4]}
+        labels = read_labels(yolo(tmp_path / end, files), VIDEO)
+        assert labels.names == alone.names
+        assert [labels.masks[frame] for frame in range(4)] == 4 * [alone.masks[0]]
+
+
+@pytest.mark.parametrize("shapes", [("0.2 0.5 0.2 0.5", "0.7 0.5 0.2 0.5"), LOWER_RIGHT])
+def test_scores_of_one_are_no_ids(tmp_path: Path, shapes: tuple[str, str]) -> None:
+    both = "".join(f"0 {shape} 1\n" for shape in shapes)
+    labels = read_labels(yolo(tmp_path, {f"labels/{name}.txt": both for name in FRAMES[:3]}), VIDEO)
+    assert [list(masks) for masks in labels.masks.values()] == 3 * [[1, 2]]
+
+
+def test_lines_of_frames_without_tracks_have_no_ids(tmp_path: Path) -> None:
+    box = "0.5 0.5 0.25 0.5"
+    files = {"labels/frame_000000.txt": f"0 {box}\n", "labels/frame_000001.txt": f"0 {box} 7\n0 {box} 2\n"}
+    assert read_labels(yolo(tmp_path, files), VIDEO).ids == {2: 7, 3: 2}
 
 
 def test_ultralytics_counts_the_frames_of_a_video_from_one(tmp_path: Path) -> None:
