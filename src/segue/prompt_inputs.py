@@ -435,6 +435,10 @@ class _OneImage:
     size: tuple[int, int]
     count: int = 1
     names: None = None
+    fps: None = None
+
+    def time(self, index: int) -> float:
+        return 0.0
 
 
 def read_masks(prompt: MaskPrompt, size: tuple[int, int]) -> list[MaskPrompt]:

@@ -22,7 +22,9 @@ from segue.video import PngSink
 
 SIZE = (60, 80)
 FRAMES = tuple(f"frame_{i:06d}" for i in range(10))
-VIDEO: Any = SimpleNamespace(size=SIZE, count=10, names=FRAMES, name="dog", fps=30.0)
+VIDEO: Any = SimpleNamespace(
+    size=SIZE, count=10, names=FRAMES, name="dog", fps=30.0, time=lambda index: index / 30
+)
 RESOURCE_FORK = bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(200)
 BOX = {"x": 25, "y": 25, "width": 25, "height": 25}
 """A box of Label Studio, in percent."""
@@ -336,6 +338,45 @@ def test_boxes_of_a_video_of_label_studio_follow_the_rate_of_the_tag(
     assert found[:15].any()
     assert not found[15:].any()
     assert abs(np.flatnonzero(found.any(0))[0] - 24) <= 80 * 0.6 / 6 * max(1, 30 / rate)
+
+
+def test_frames_of_a_tag_of_label_studio_are_moments(tmp_path: Path) -> None:
+    """The tag counts 10 frames a second; the video has three frames in its first second, then one a 0.1 s."""
+    times = [0, 0.4, 0.8, *(1 + i / 10 for i in range(11))]
+    video: Any = SimpleNamespace(size=SIZE, count=14, names=None, name="dog", fps=7.0, time=times.__getitem__)
+    sides = {"y": 0, "width": 25, "height": 25, "rotation": 0}
+    keys = [{"frame": 1, "x": 0, **sides}, {"frame": 11, "x": 50, **sides}, {"frame": 16, "x": 0, **sides}]
+    value = {"sequence": keys, "framesCount": 20, "duration": 2.0, "labels": ["car"]}
+    item = {
+        "id": 1,
+        "data": {"video": "dog.mp4"},
+        "annotations": [{"result": [region("videorectangle", value)]}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps([item]))
+    labels = read_labels(tmp_path / "a.json", video)
+    left = [int(np.flatnonzero(shown(labels, frame).any(0))[0]) for frame in range(14)]
+    assert left == [0, 16, 32, 40, 32, 24, 16, 8, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("form", ["coco", "cvat", "yolo"])
+def test_ids_that_two_classes_have_are_two_objects(tmp_path: Path, form: str) -> None:
+    left, right = filled(0, 0, 20, 20), filled(40, 0, 60, 20)
+    if form == "coco":
+        boxes: Any = [{"bbox": [0, 0, 20, 20], "category_id": 3}, {"bbox": [40, 0, 20, 20], "category_id": 4}]
+        path = coco(tmp_path / "a.json", *({"track_id": 1} | box for box in boxes))
+    elif form == "cvat":
+        box = '<box frame="0" xtl="{2}" xbr="{3}" ytl="0" ybr="20"/>'
+        track = f'<track id="{{0}}" label="{{1}}" group_id="1">{box}</track>'
+        path = cvat(tmp_path / "a.xml", track.format(0, "cat", 0, 20) + track.format(1, "dog", 40, 60))
+    else:
+        line = "{} {} 0.16666667 0.25 0.33333333 {}\n"
+        text = line.format(0, 0.125, 7) + line.format(1, 0.625, 7)
+        path = yolo(tmp_path, {"labels/frame_000000.txt": text})
+    labels = read_labels(path, VIDEO)
+    assert len(set(labels.names.values())) == 2
+    planes = labels.planes(0)
+    assert np.array_equal(planes[1], left)
+    assert np.array_equal(planes[2], right)
 
 
 def test_what_sam_gives_of_an_image_is_taken(tmp_path: Path) -> None:

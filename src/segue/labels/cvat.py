@@ -149,9 +149,9 @@ class _Reading:
     def object_of(self, item: ET.Element) -> int:
         """The object of a track or of a shape in an image; those of a group are one."""
         group, label = item.get("group_id", "0"), _wanted(item, "label")
-        if is_grouped := group not in ("", "0"):
-            same = ("group", group) if item.tag == "track" else ("group", group, label)
-        else:
+        is_grouped = group not in ("", "0")
+        same: tuple[str, ...] = ("group", group, label)
+        if not is_grouped:
             same = (
                 ("track", _wanted(item, "id")) if item.tag == "track" else ("shape", str(len(self.numbers)))
             )

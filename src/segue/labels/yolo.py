@@ -42,13 +42,14 @@ def read_yolo(labels: Labels, tree: Tree, files: list[str], video: Frames) -> No
     height, width = video.size
     rows = {name: _rows(tree.text(name), name) for name in files}
     with_ids = {odd for odd in (False, True) if _have_ids([_lines(each, odd) for each in rows.values()])}
+    per_class = any(_repeats(each, with_ids) for each in rows.values())
     numbering = Numbering()
     for index, name in by_frame(_from_zero(files, video), video).items():
         for row in rows[name]:
             kind, *values = map(float, row)
             own = int(values.pop()) if len(values) > 4 and _is_odd(row) in with_ids else None
             counts = _counts(values, canvas, (width, height), name)
-            number = numbering.number(index, int(kind), own)
+            number = numbering.number(index, int(kind), (kind, own) if own and per_class else own)
             label = classes.get(int(kind), f"class {int(kind)}")
             labels.add_object(number, label, own, category=label)
             labels.add_mask(index, number, counts)
@@ -76,6 +77,12 @@ def _is_odd(row: Sequence[str]) -> bool:
 def _lines(rows: list[list[str]], odd: bool) -> list[list[str]]:
     """Lines of a file that may end with an id, with an odd or an even number of values."""
     return [row for row in rows if len(row) > 5 and _is_odd(row) == odd]
+
+
+def _repeats(rows: list[list[str]], with_ids: set[bool]) -> bool:
+    """Whether objects of several classes have one id on a frame, so that each class has ids of its own."""
+    tracks = {(row[0], row[-1]) for row in rows if len(row) > 5 and _is_odd(row) in with_ids}
+    return len({own for _, own in tracks}) < len(tracks)
 
 
 def _have_ids(files: list[list[list[str]]]) -> bool:
