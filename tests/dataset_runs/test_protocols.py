@@ -90,6 +90,32 @@ def test_composites_bring_their_flow_and_are_not_aligned(tmp_path: Path) -> None
     assert (first.options.without, first.options.passes) == (("align", "rain"), 1)
 
 
+def test_images_of_an_earlier_data_set_do_not_stay_in_the_output(tmp_path: Path) -> None:
+    """Links go to the images that there are now, by number, and to no other."""
+    for data, frames in (("old", range(1, 6)), ("new", range(1, 4))):
+        save_video(tmp_path / data, "one", frames, False)
+        folder = tmp_path / data / "one"
+        for path in (folder / "input").iterdir():
+            path.rename(path.with_name(f"x{path.name[2:]}"))  # these names do not count as the masks do
+            path.with_name(f"x{path.name[2:]}").with_suffix(".txt").write_text("beside")
+        (folder / "input" / "in999999.png").write_bytes((folder / "input" / "x000001.png").read_bytes())
+        (job,) = video_jobs(tmp_path / data).values()
+        there = Path(str(job.source.place))
+        print(there)
+        assert {path.name: path.resolve().parent.parent.parent.name for path in there.iterdir()} == {
+            f"in{number:06d}.png": data for number in frames
+        }
+
+
+def test_composites_of_an_earlier_data_set_do_not_stay(tmp_path: Path) -> None:
+    save_composites(tmp_path / "demo")
+    (job, *_) = video_jobs(tmp_path / "demo", dataset="hofam").values()
+    left = Path(str(job.source.place)) / "in000999.png"
+    left.write_bytes(b"another composite")
+    video_jobs(tmp_path / "demo", dataset="hofam")
+    assert not left.exists()
+
+
 def test_all_videos_are_there_before_the_first_one_begins(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save_video(tmp_path / "set", name, range(1, 4), False)
