@@ -90,20 +90,15 @@ def test_composites_bring_their_flow_and_are_not_aligned(tmp_path: Path) -> None
     assert (first.options.without, first.options.passes) == (("align", "rain"), 1)
 
 
-def test_images_of_an_earlier_data_set_do_not_stay_in_the_output(tmp_path: Path) -> None:
-    """Links go to the images that there are now, by number, and to no other."""
-    for data, frames in (("old", range(1, 6)), ("new", range(1, 4))):
-        save_video(tmp_path / data, "one", frames, False)
-        folder = tmp_path / data / "one"
-        for path in (folder / "input").iterdir():
-            path.rename(path.with_name(f"x{path.name[2:]}"))  # these names do not count as the masks do
-            path.with_name(f"x{path.name[2:]}").with_suffix(".txt").write_text("beside")
-        (folder / "input" / "in999999.png").write_bytes((folder / "input" / "x000001.png").read_bytes())
-        (job,) = video_jobs(tmp_path / data).values()
-        there = Path(str(job.source.place))
-        print(there)
-        assert {path.name: path.resolve().parent.parent.parent.name for path in there.iterdir()} == {
-            f"in{number:06d}.png": data for number in frames
+def test_links_go_to_the_data_set_as_it_is_now(tmp_path: Path) -> None:
+    for data, count in (("old", 5), ("new", 3)):
+        paths = [tmp_path / data / f"{number}.png" for number in range(count)]
+        paths[0].parent.mkdir()
+        for path in [*paths, tmp_path / data / "9.png"]:  # another image lies beside them
+            path.write_bytes(path.parent.name.encode())
+        folder = protocols._alone(paths, [path.stem for path in paths], tmp_path / "links")
+        assert {path.name: path.read_text() for path in folder.iterdir()} == {
+            f"{number}.png": data for number in range(count)
         }
 
 

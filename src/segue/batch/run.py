@@ -37,6 +37,9 @@ from segue.video.partial import locked, make_folder, prepare, remove_partial, wr
 LEDGER = "ledger.sqlite"
 """File in the folder of a batch that has the outcome of every video."""
 
+BY_NAME = "by-name"
+"""File in the folder of a part of a batch whose videos are divided by their names."""
+
 ROUND_SECONDS = 0.5
 """The ledger is saved and progress is shown so often."""
 
@@ -71,9 +74,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
             f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
         )
     check_names(task.name for task in tasks)
-    if how.shard is not None:
-        part, parts = shard_of(how.shard)
-        tasks = tasks[part - 1 :: parts]
+    tasks, by_name = _part_of(tasks, how), how.shard is not None and not _by_position(how.output)
     if how.address is None:  # else networks are read on other machines
         # Sources and mask files are not looked for: one that is missing costs its own line, not the batch.
         check_needs(jobs_of(tasks), sources=False)
@@ -84,7 +85,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
             "folder": str(Path.cwd()),
         }
     )
-    with locked([home / LEDGER]), Ledger(home / LEDGER) as ledger:
+    with locked([home / LEDGER]), _ledger(home, by_name) as ledger:
         with writing(home):
             make_folder(home / "images")
         for folder in (home, home / "images"):  # what a killed batch has left
@@ -289,6 +290,28 @@ def shard_of(text: str) -> tuple[int, int]:
     if part is None or parts is None or not 1 <= part <= parts:
         raise SegueError(f"--shard {text}: give I/N, the number of the part, from 1, and how many there are")
     return part, parts
+
+
+def _by_position(output: str) -> bool:
+    """Whether a batch was begun when places in the list counted, not names."""
+    return any(path.exists() and not (path.parent / BY_NAME).exists() for path in ledgers_of(output))
+
+
+def _part_of(tasks: Sequence[Task], how: JobConfig) -> list[Task]:
+    """The videos of a part: each has its part by its name, so that a folder may grow anywhere."""
+    if how.shard is None:
+        return [*tasks]
+    part, parts = shard_of(how.shard)
+    if _by_position(how.output):
+        return [*tasks[part - 1 :: parts]]
+    return [task for task in tasks if int(key_of(task.name), 16) % parts == part - 1]
+
+
+def _ledger(home: Path, by_name: bool) -> Ledger:
+    """The ledger of a batch; its folder says first how the batch is divided, for the other parts."""
+    if by_name:
+        write_complete(home / BY_NAME, b"")
+    return Ledger(home / LEDGER)
 
 
 def ledgers_of(output: str) -> list[Path]:

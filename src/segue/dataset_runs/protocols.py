@@ -371,11 +371,9 @@ def composite_videos(request: Request, folder: Path, template: ForegroundJob) ->
     """Every composite by itself: its frame, and its flow as it is; its images are no video to align."""
     for video in open_videos(request):
         for name, read in (("frames", read_frame), ("flow", read_flow)):
-            images = {
-                f"in{number:06d}.png": path for number, path in zip(video.numbers, video.frames, strict=True)
-            }
-            _leave_only(folder / video.key / name, images)
-            for image, path in images.items():
+            names = [f"in{number:06d}.png" for number in video.numbers]
+            _leave_only(folder / video.key / name, names)
+            for image, path in zip(names, video.frames, strict=True):
                 target = folder / video.key / name / image
                 write_image(target, read(path))
                 # Written once more when the run goes on, it is the same source unless the composite changed.
