@@ -115,6 +115,21 @@ def remote_identity(place: str) -> SourceIdentity | None:
         return None
 
 
+def read_remote(place: str, limit: int) -> bytes:
+    """Content of a small remote file."""
+    try:
+        files, name = file_system(place)
+        with files.open(name, "rb") as file:
+            content: bytes = file.read(limit + 1)
+    except SegueError:
+        raise
+    except Exception as error:  # every fsspec backend has errors of its own
+        raise SourceError(f"{hide_secrets(place)}: cannot be read ({one_line(error)})") from None
+    if len(content) > limit:
+        raise SourceError(f"{hide_secrets(place)}: is longer than {limit >> 20} MiB")
+    return content
+
+
 def fetch(place: str, folder: Path) -> Path:
     """Bring a remote file into the folder of a video, unless it is there already."""
     files, name = file_system(place)
