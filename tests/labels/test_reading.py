@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -120,6 +121,18 @@ def test_boxes_of_cvat_are_turned_about_their_middle(tmp_path: Path) -> None:
     assert np.array_equal(
         shown(read_labels(coco(tmp_path / "a.json", item), VIDEO), 0), filled(35, 10, 45, 50)
     )
+
+
+def test_a_long_attribute_of_cvat_takes_time_by_its_length(tmp_path: Path) -> None:
+    """Four times as long takes far less than sixteen times as long."""
+    seconds = []
+    for length in (2 << 20, 8 << 20):
+        shape = f'<track id="0" label="a"><polygon frame="0" points="{"1,2;" * (length // 4)}"/></track>'
+        path, begin = cvat(tmp_path / "a.xml", shape), time.process_time()
+        with pytest.raises(SegueError, match="points"):
+            read_labels(path, VIDEO)
+        seconds.append(time.process_time() - begin)
+    assert seconds[1] < 10 * seconds[0]
 
 
 def test_ellipses_of_cvat_are_areas(tmp_path: Path) -> None:
