@@ -37,10 +37,16 @@ _ARENA_MAX = -8
 _heap: Any = None
 """The C library, where :func:`prepare_process` has set how it treats freed memory."""
 
+_is_prepared = False
+
 
 def prepare_process() -> None:
-    """Set threads and allocation for fast sessions, before PyTorch is imported; the commands do so."""
-    global _heap
+    """Set threads and allocation for fast sessions, before PyTorch is imported; the commands do so.
+
+    From then on Pillow opens images of 2²⁸ pixels in this process, too.
+    """
+    global _heap, _is_prepared
+    _is_prepared = True
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     library = _glibc()
@@ -48,6 +54,11 @@ def prepare_process() -> None:
         library.mallopt(_MMAP_THRESHOLD, LARGEST_IN_HEAP)
         library.mallopt(_TRIM_THRESHOLD, KEPT)
         _heap = library
+
+
+def is_prepared() -> bool:
+    """Whether settings of this process may be changed."""
+    return _is_prepared
 
 
 def share_heap() -> None:

@@ -29,6 +29,25 @@ def check_file(path: Path, error: type[SegueError], largest: int | None = None) 
         raise error(f"{path}: is {what}, not a file")
     if largest is not None and status.st_size > largest:
         raise error(f"{path}: has {status.st_size} bytes; at most {largest} are taken")
+    if status.st_size < _LONGEST_POINTER:
+        try:
+            start = path.read_bytes()
+        except OSError:  # reported by whoever reads it
+            return
+        if is_pointer(start):
+            raise error(f"{path}: {POINTER}")
+
+
+_POINTER_START = b"version https://git-lfs.github.com/spec/"
+_LONGEST_POINTER = 1024
+
+POINTER = "is a pointer of Git LFS, not the file itself; run `git lfs pull` in its repository"
+"""Says so of a file for which :func:`is_pointer` holds."""
+
+
+def is_pointer(start: bytes) -> bool:
+    """Whether a file that begins so is what Git keeps in place of a large file."""
+    return start.startswith(_POINTER_START)
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from segue.allocation import is_prepared
 from segue.arrays import IndexMask
-from segue.errors import SinkError, SourceError
-from segue.inputs import check_file, first_line, user_path
+from segue.errors import SinkError, SourceError, UnusableImageError
+from segue.inputs import POINTER, check_file, first_line, is_pointer, user_path
 from segue.masks.values import (
     DAVIS_PALETTE,
     MAX_ID,
@@ -145,6 +146,34 @@ _PHOTOGRAPH = 64
 """An image with transparency and more colours is a photograph."""
 
 
+def open_image(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS) -> Image.Image:
+    """Open the image of a file of at most so many pixels; it is not decoded yet."""
+    if not isinstance(file, str | Path):
+        if is_pointer(file.read(64)):
+            raise UnusableImageError(f"{where}: {POINTER}")
+        file.seek(0)
+    if is_prepared() and Image.MAX_IMAGE_PIXELS is not None:  # orthophotos and slides have more
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MAX_PIXELS)
+    try:
+        image = Image.open(file, formats=IMAGE_FORMATS)
+    except Image.DecompressionBombError as error:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        whose = f"Pillow takes here ({limit}); raise PIL.Image.MAX_IMAGE_PIXELS, or make it smaller"
+        if limit >= MAX_PIXELS:
+            whose = f"are taken; make it smaller, {MAX_PIXELS} pixels at most"
+        raise UnusableImageError(f"{where}: has more pixels than {whose}") from error
+    check_pixels(image.height, image.width, where, most)
+    return image
+
+
+def check_pixels(height: int, width: int, where: str, most: int = MAX_PIXELS) -> None:
+    """Refuse image sizes that only a damaged or hostile header can have."""
+    if height < 1 or width < 1 or height * width > most:
+        raise UnusableImageError(
+            f"{where}: images of {width}x{height} are refused; make them smaller, {most} pixels at most"
+        )
+
+
 @contextmanager
 def _opened(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """The image of a file, decoded; errors of Pillow come as SourceError."""
@@ -152,9 +181,7 @@ def _opened(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS) ->
         if isinstance(file, str | Path):
             file = user_path(file)
             check_file(file, SourceError)
-        with Image.open(file, formats=IMAGE_FORMATS) as image:
-            if image.width * image.height > most:
-                raise SourceError(f"{where}: a mask of {image.width}x{image.height} is refused")
+        with open_image(file, where, most) as image:
             image.load()
             yield image
     except IMAGE_ERRORS as error:

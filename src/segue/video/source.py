@@ -271,10 +271,9 @@ class Source(AbstractContextManager["Source"]):
             if not isinstance(image, DamageError):
                 last = image
             elif self._damage_policy == "stop":
-                raise SourceDamageError(
-                    f"{image}; frames read before it: {count} "
-                    "(--on-damage skip leaves such a frame out, hold repeats the one before it)"
-                ) from image
+                ways = " (--on-damage skip leaves such a frame out, hold repeats the one before it)"
+                text = f"{image}; frames read before it: {count}{'' if image.is_whole else ways}"
+                raise SourceDamageError(text) from image
             else:
                 self.damaged += 1
                 held = self._damage_policy == "hold" and last is not None
