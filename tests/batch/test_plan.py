@@ -106,7 +106,11 @@ def test_a_list_may_lie_in_an_object_store(tmp_path: Path) -> None:
             ("c", "s3://other/c.mp4"),
         ]
         assert [task.source for task in read_tasks(["memory://lists/all.txt"])] == ["memory://lists/in/a.mp4"]
-        store.pipe("/lists/all.csv", b"source,mask\na.mp4,first.png\n")
+        store.pipe("/lists/all.csv", b"source,mask,roi\na.mp4,3@first.png,roi.png\n")
+        (task,) = read_tasks(["memory://lists/all.csv"])
+        beside = ("--mask", "3@memory://lists/first.png", "--roi", "memory://lists/roi.png")
+        assert task.arguments == beside
+        store.pipe("/lists/all.csv", b"source,depth\na.mp4,depth\n")
         for name in ("all.csv", "none.csv"):
             with pytest.raises(SourceError, match=rf"memory://lists/{name}: "):
                 read_tasks([f"memory://lists/{name}"])

@@ -79,6 +79,7 @@ class Task:
         digest: SHA-256 over names and contents of its results.
         stamp: SHA-256 over names, sizes and times of its results, None at an address.
         image: JPEG of one frame with its objects, as long as the report lacks it.
+        refused: whether it failed because the store did not take its results; the ledger does not keep it.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Task:
     digest: str | None = None
     stamp: str | None = None
     image: bytes = b""
+    refused: bool = False
 
     @property
     def kept(self) -> tuple[str, tuple[str, ...]]:
@@ -200,7 +202,13 @@ def _expanded(text: str) -> Iterator[Task]:
         yield Task(path.stem, text)
     elif is_url(text):
         for item in files_below(text, VIDEO_SUFFIXES):
-            yield Task(os.path.splitext(item[len(text) :].lstrip("/"))[0], item)  # noqa: PTH122
+            name = os.path.splitext(item[len(text) :].lstrip("/"))[0]  # noqa: PTH122
+            try:
+                check_name(name)
+            except SegueError as error:  # keys of a store may be any text
+                notice(f"{hide_secrets(item)}: is left out: {error}; list it in a table with a `name`")
+            else:
+                yield Task(name, item)
     elif (place := user_path(text).absolute()).is_dir():
         _refuse_result(place, text)
         yield from _below(place)
@@ -340,7 +348,8 @@ def _arguments(row: Mapping[str, Any], table: str) -> Iterator[str]:
             yield from (f"--{column}", _mask(table, value) if column == "mask" else value)
     for column in PLACES:
         if value := str(row.get(column) or "").strip():
-            yield from (f"--{column}", _file_beside(table, value))
+            beside = _beside if column == "roi" else _folder_beside
+            yield from (f"--{column}", beside(table, value))
     if str(row.get("auto") or "").strip().lower() in ("1", "true", "yes", "auto"):
         yield "--auto"
     try:
@@ -352,11 +361,11 @@ def _arguments(row: Mapping[str, Any], table: str) -> Iterator[str]:
 def _mask(table: str, value: str) -> str:
     """``[FRAME@][ID=]PATH`` with the path taken from the table's folder."""
     head, mark, path = value.rpartition("=" if "=" in value else "@")
-    return f"{head}{mark}{_file_beside(table, path)}"
+    return f"{head}{mark}{_beside(table, path)}"
 
 
-def _file_beside(table: str, path: str) -> str:
-    """A file that is read on this machine."""
+def _folder_beside(table: str, path: str) -> str:
+    """A folder, which must be on this machine."""
     if is_url(table) and not is_url(path) and not user_path(path).is_absolute():
         raise SourceError(
             f"{path}: lies beside a list at an address; masks and folders are read from local paths"
