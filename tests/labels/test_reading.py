@@ -773,3 +773,23 @@ def test_void_of_masks_is_no_object_and_is_told_once_for_all_files(tmp_path: Pat
     assert set(labels.names) == {1}
     assert left_out(labels) == "3 areas of void (255)"
     assert np.array_equal(shown(labels, 0), filled(0, 0, 20, 20))
+
+
+@pytest.mark.parametrize("place", ["a.tif", "folder", "a.zip"])
+def test_a_stack_of_masks_has_a_page_for_each_frame(tmp_path: Path, place: str) -> None:
+    masks = [filled(4 * frame, 0, 4 * frame + 20, 20).astype(np.int32) * 3 for frame in range(10)]
+    first, *others = map(Image.fromarray, masks)
+    file = tmp_path / ("folder/a.tif" if place == "folder" else "a.tif")
+    file.parent.mkdir(exist_ok=True)
+    first.save(file, save_all=True, append_images=others)
+    if place == "a.zip":
+        with zipfile.ZipFile(tmp_path / place, "w") as archive:
+            archive.write(file, "masks/a.tif")
+    labels = read_labels(tmp_path / place, VIDEO)
+    assert labels.ids == {3: 3}
+    for frame, mask in enumerate(masks):
+        assert np.array_equal(labels.mask(frame), mask)
+    first.save(file, save_all=True, append_images=others[:4])
+    if place != "a.zip":
+        with pytest.raises(SegueError, match=r"5 pages.*10 frames"):
+            read_labels(tmp_path / place, VIDEO)

@@ -148,7 +148,7 @@ BOMB = png(np.zeros((2000, 2000)))
         (
             {},
             shape(kind="mask", points=BOX, mask=BOMB),
-            r"shapes\[0\]: mask: .*2000x2000 is refused",
+            r"shapes\[0\]: mask: .*2000x2000 are refused",
         ),
         (
             {},

@@ -72,7 +72,11 @@ def plan_prompts(
         turns=source.turns if source else 0,
         pixel_aspect=source.pixel_aspect if source else SQUARE,
     )
-    return {index: list(_prompts(given, size, first.size, fit)) for index, given in by_frame.items()}
+    total = None if source is None else source.total
+    return {
+        index: list(_prompts(given, size, first.size, fit, partial(read_masks, frame=index, frames=total)))
+        for index, given in by_frame.items()
+    }
 
 
 def _prompts(
@@ -80,6 +84,7 @@ def _prompts(
     size: tuple[int, int],
     frame_size: tuple[int, int],
     fit: Callable[[Any], Any],
+    read_masks: Callable[[MaskPrompt, tuple[int, int]], list[MaskPrompt]],
 ) -> Iterator[Prompt]:
     """Read and check the prompts of one frame in pixels of ``size``; frames have ``frame_size``."""
     for item in prompts:  # in their order: where they overlap, the later one wins

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import IO, Literal
 
 from pydantic import ValidationError
 
@@ -28,6 +28,7 @@ from segue.labels.text import first_problem
 from segue.labels.via import is_via, read_via
 from segue.labels.yolo import is_label, read_yolo
 from segue.masks import read_index_mask
+from segue.masks.files import MaskStack, stack_text
 from segue.masks.shapes import Canvas
 from segue.masks.values import ColourIds
 from segue.naming import first_few, frame_stem
@@ -71,7 +72,7 @@ def read_labels(path: Path, video: Frames, name: str | None = None) -> Labels:
                 raise DatasetError(f"holds no areas, only {left_out(labels)}")
             return labels
     raise SegueError(
-        f"{where}: give a folder or .zip of PNG masks, a .png, a .json of COCO, YouTube-VIS, Label Studio, "
+        f"{where}: give a folder or .zip of masks, a .png, .tif, a .json of COCO, YouTube-VIS, Label Studio, "
         "labelme, X-AnyLabeling or VIA, a CVAT .xml, or a folder or .zip of these or of YOLO labels"
     )
 
@@ -96,7 +97,20 @@ def _read_folder(labels: Labels, folder: Path, video: Frames) -> None:
 
 
 def _read_image(labels: Labels, path: Path, video: Frames) -> None:
-    labels.add_files({0: partial(read_index_mask, path, void=labels.leave_void_out)})
+    _read_pages(labels, path, str(path), video)
+
+
+def _read_pages(labels: Labels, file: Path | IO[bytes], where: str, video: Frames) -> None:
+    """The mask of an image file, or those of a stack with a page for each frame."""
+    with MaskStack.opened(file, where) as stack:
+        count = len(stack.pages)
+        ids: ColourIds = {}
+        if count > 1 and count != video.count:
+            frames = "one frame" if video.count == 1 else f"{video.count} frames"
+            raise DatasetError(f"holds {stack_text(count, stack.axes)}, but the video has {frames}")
+        labels.add_files(
+            {page: partial(stack.read, page, ids, labels.leave_void_out) for page in range(count)}
+        )
 
 
 def _read_archive(labels: Labels, path: Path, video: Frames) -> None:
@@ -134,6 +148,8 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
         read_yolo(labels, tree, texts, video)
     elif folders := _of_objects(masks, video):
         _read_folders_of_objects(labels, tree, folders, video)
+    elif len(masks) == 1 and _is_stack(tree, masks[0]):
+        _read_pages(labels, tree.mask_file(masks[0]), masks[0], video)
     elif masks:
         ids: ColourIds = {}
         files = by_frame({name: name for name in masks}, video)
@@ -142,6 +158,12 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
         )
     else:
         raise DatasetError("there are no PNG masks")
+
+
+def _is_stack(tree: Tree, name: str) -> bool:
+    """Whether a mask file has several pages."""
+    with MaskStack.opened(tree.mask_file(name), name) as stack:
+        return len(stack.pages) > 1
 
 
 def _kind_beside(tree: Tree, name: str, files: Iterable[str]) -> Literal["labelme", "images"] | None:
@@ -267,5 +289,10 @@ def _errors_named(where: str, path: Path) -> Iterator[None]:
         raise SegueError(f"{where}: cannot be read ({reason[:200]})") from None
 
 
-_READERS = {".zip": _read_archive, ".png": _read_image, ".json": _read_json, ".xml": _read_xml}
+_READERS = {
+    **dict.fromkeys((".png", ".tif", ".tiff", ".bmp", ".webp"), _read_image),
+    ".zip": _read_archive,
+    ".json": _read_json,
+    ".xml": _read_xml,
+}
 """By the suffix of a file."""
