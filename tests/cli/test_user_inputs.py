@@ -85,3 +85,31 @@ def test_other_words_too_many_are_named(command: Command, tmp_path: Path) -> Non
         run = command(*words)
         assert run.code == 2
         assert "(b)" in run.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--box 1003@2,2,9,9", "plate has 4 frames, which count from 0; shot.1003.png is frame 2"),
+        ("--box 4@2,2,9,9", "plate has 4 frames"),
+        ("--box 2@2,2,9,9 --end 2", "the frames end before 2"),
+        ("--text person --text-at 7", "plate has 4 frames"),
+    ],
+)
+def test_a_number_that_no_frame_has_is_refused_before_any_is_read(
+    track: Command, tmp_path: Path, words: str, said: str
+) -> None:
+    """Plates are numbered from 1001."""
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    for number, image in enumerate(FRAMES[:4], 1001):
+        Image.fromarray(image).save(folder / f"shot.{number}.png")
+    outcome = track(*words.split(), "--format", "png", source=folder, mask=None)
+    assert said in outcome.complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_frames_of_a_video_are_counted_exactly(track: Command, inputs: Path, tmp_path: Path) -> None:
+    given = ("--format", "png", "--fit")
+    assert "clip has 8 frames" in track("--box", "8@2,2,9,9", *given, mask=None).complaint
+    assert track("--box", "7@2,2,9,9", *given, mask=None).code == 0

@@ -42,6 +42,8 @@ def open_ahead(job: VideoJob) -> Source | None:
         ):
             places = OutputPlaces.of(job, source)
             free_paths(places.folder, outputs.formats or (), source, outputs, places.others)
+        if isinstance(job, TrackJob):
+            check_frames(job, source)
         if job.source.on_damage in (None, "stop"):  # else it may be another frame that comes first
             with source:
                 first, _ = first_frame(source.name, source)
@@ -77,6 +79,19 @@ def plan_prompts(
         index: list(_prompts(given, size, first.size, fit, partial(read_masks, frame=index, frames=total)))
         for index, given in by_frame.items()
     }
+
+
+def check_frames(job: TrackJob, source: Source) -> None:
+    """Refuse frames that the source is known not to have: of prompts, of texts, and required ones."""
+    asked = {
+        "a prompt": [prompt.frame for prompt in job.prompts if prompt.frame is not None],
+        "a text": (job.finding and job.finding.frames) or (),
+        "a result": job.required or (),
+    }
+    for what, frames in asked.items():
+        for index in sorted(frames):
+            if why := source.lacks_frame(index):
+                raise PromptError(f"there is {what} for frame {index}, but {why}")
 
 
 def _prompts(

@@ -161,6 +161,29 @@ class Source(AbstractContextManager["Source"]):
             return str(index)
         return f"{self.files[index].name} (frame {index})"
 
+    def lacks_frame(self, index: int) -> str:
+        """Tell whether a frame cannot come, as far as that is known before it is reached.
+
+        Args:
+            index: of the frame, from 0.
+
+        Returns:
+            Why it cannot come, and which frame the file of this number is; empty where it may come.
+        """
+        end = self._span.end
+        if isinstance(end, int) and index >= end:
+            return f"the frames end before {end}"
+        if self.total is None or index < self.total or self._reader.once:
+            return ""
+        count = self.total
+        with suppress(SourceError):
+            count = self._reader.count  # exact, where the header of a file may be wrong
+        if index < count:
+            return ""
+        same = [place for place, name in enumerate(self.names or ()) if last_number(name) == index]
+        shown = f"; {self.files[same[0]].name} is frame {same[0]}" if len(same) == 1 else ""
+        return f"{self.name} has {count} frame{'s' if count > 1 else ''}, which count from 0{shown}"
+
     @cached_property
     def _has_other_numbers(self) -> bool:
         """Whether the numbers in the names of its images are not their positions."""
