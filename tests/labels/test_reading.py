@@ -17,7 +17,7 @@ from PIL import Image
 from segue.errors import SegueError
 from segue.labels.labels import Labels
 from segue.labels.reading import left_out, read_labels
-from segue.masks import encode_rle, write_index_mask
+from segue.masks import DAVIS_PALETTE, encode_rle, write_index_mask
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import PngSink
 
@@ -793,3 +793,51 @@ def test_a_stack_of_masks_has_a_page_for_each_frame(tmp_path: Path, place: str) 
     if place != "a.zip":
         with pytest.raises(SegueError, match=r"5 pages.*10 frames"):
             read_labels(tmp_path / place, VIDEO)
+
+
+def coloured(mask: np.ndarray, colours: dict[int, tuple[int, int, int]]) -> Image.Image:
+    image = np.zeros((*SIZE, 3), np.uint8)
+    for value, colour in colours.items():
+        image[mask == value] = colour
+    return Image.fromarray(image)
+
+
+def save_cvat_masks(folder: Path, objects: list[dict[int, tuple[int, int]]], of_objects: bool = True) -> Path:
+    """Segmentation mask 1.1 of CVAT: each object of a frame by its number, with its left side and class."""
+    classes = {1: (255, 0, 204), 2: (0, 255, 133)}
+    listed = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncell:255,0,204::\nwall:0,255,133::\n"
+    folder.mkdir()
+    (folder / "labelmap.txt").write_text(listed)
+    for frame, shown in enumerate(objects):
+        by_object, by_class = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
+        for number, (left, kind) in shown.items():
+            by_object[5:15, left : left + 10], by_class[5:15, left : left + 10] = number, kind
+        numbered = {number: DAVIS_PALETTE[number] for number in shown}
+        images = {"SegmentationClass": coloured(by_class, classes)}
+        images |= {"SegmentationObject": coloured(by_object, numbered)} if of_objects else {}
+        for name, image in images.items():
+            (folder / name).mkdir(exist_ok=True)
+            image.save(folder / name / f"{FRAMES[frame]}.png")
+    return folder
+
+
+@pytest.mark.parametrize("of_objects", [True, False])
+def test_classes_of_masks_of_cvat_are_those_of_the_label_map(tmp_path: Path, of_objects: bool) -> None:
+    folder = save_cvat_masks(tmp_path / "a", [{1: (0, 1), 2: (40, 2)}, {1: (10, 1), 2: (50, 2)}], of_objects)
+    labels = read_labels(folder, VIDEO)
+    assert sorted(labels.class_of.values()) == ["cell", "wall"]
+    assert set(labels.names.values()) == {"cell", "wall"}
+    cell = next(number for number, name in labels.class_of.items() if name == "cell")
+    assert labels.colour_of[cell] == "#ff00cc"
+    for frame in (0, 1):
+        expected = filled(10 * frame, 5, 10 * frame + 10, 15)
+        assert np.array_equal(labels.planes(frame)[cell], expected)
+
+
+def test_numbers_that_count_the_objects_of_each_image_follow_the_classes(tmp_path: Path) -> None:
+    """The cell leaves: the wall is the first object of the second image."""
+    labels = read_labels(save_cvat_masks(tmp_path / "a", [{1: (0, 1), 2: (40, 2)}, {1: (40, 2)}]), VIDEO)
+    wall = next(number for number, name in labels.class_of.items() if name == "wall")
+    assert next(iter(labels.planes(0))) != wall
+    for frame in (0, 1):
+        assert np.array_equal(labels.planes(frame)[wall], filled(40, 5, 50, 15))

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import IO, Literal, TypeAlias
 
+import numpy as np
 from pydantic import ValidationError
 
 from segue.datasets.json_files import read_json_text
@@ -22,17 +23,19 @@ from segue.labels.coco import read_coco
 from segue.labels.cvat import read_cvat
 from segue.labels.label_studio import is_task, read_tasks
 from segue.labels.labelme import is_labelme, read_labelme
-from segue.labels.labels import Frames, Labels, by_frame
+from segue.labels.labels import Frames, Labels, Numbering, by_frame
 from segue.labels.opening import Tree, json_entries, read_text
 from segue.labels.text import first_problem
 from segue.labels.via import is_via, read_via
 from segue.labels.yolo import is_label, read_yolo
 from segue.masks import read_index_mask
-from segue.masks.files import MaskStack, stack_text
+from segue.masks.files import MaskStack, open_image, stack_text
 from segue.masks.shapes import Canvas
 from segue.masks.values import ColourIds
 from segue.naming import first_few, frame_stem
 from segue.video.mask_folder import read_records
+
+Colour: TypeAlias = "tuple[int, int, int]"
 
 WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
 """Results of segue in the folder of a video, in the order of search."""
@@ -43,7 +46,10 @@ DAMAGED = (
 )
 """Errors of readers for malformed files; a RecursionError is a RuntimeError."""
 
-_MASKS = ("SegmentationObject", "Annotations", "masks", "SegmentationClass")
+_OF_CLASSES = "SegmentationClass"
+"""Folder of masks whose colours are classes."""
+
+_MASKS = ("SegmentationObject", "Annotations", "masks", _OF_CLASSES)
 """Folders of masks beside other images, in the order of preference."""
 
 _IMAGES = frozenset({"JPEGImages", "images", "frames", "data", "obj_train_data"})
@@ -54,6 +60,12 @@ _LABELS = frozenset({"labels", "obj_train_data"})
 
 _ANNOTATIONS = ("annotations", "instances_", "_annotations.coco", "tasks", "result", "coco", "ytvis")
 """How the names of annotation files begin that stand beside masks."""
+
+_LABEL_MAPS = {
+    "labelmap.txt": r"(?P<label>[^:#]+):(?P<red>\d{1,3}),(?P<green>\d{1,3}),(?P<blue>\d{1,3}):.*",
+    "label_colors.txt": r"(?P<red>\d{1,3}) (?P<green>\d{1,3}) (?P<blue>\d{1,3})\s+(?P<label>\S.*)",
+}
+"""Lines of files that list the colours of classes, by name."""
 
 _PNG_NAME = re.compile(r"[^\"'/\\]+\.png(?=[\"'])", re.IGNORECASE)
 
@@ -156,8 +168,55 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
         labels.add_files(
             {index: partial(tree.mask, name, ids, labels.leave_void_out) for index, name in files.items()}
         )
+        if colours := _label_map(tree):
+            classes = {name: name for name in tree.ending(".png") if _OF_CLASSES in PurePosixPath(name).parts}
+            _name_classes(labels, tree, by_frame(classes, video) if classes else files, colours)
     else:
         raise DatasetError("there are no PNG masks")
+
+
+def _label_map(tree: Tree) -> dict[Colour, str]:
+    """Classes by their colour in masks, as CVAT lists them in a file beside."""
+    found: dict[Colour, str] = {}
+    for name in tree.ending(".txt"):
+        pattern = _LABEL_MAPS.get(PurePosixPath(name).name)
+        for line in tree.text(name).splitlines() if pattern else ():
+            if match := re.fullmatch(pattern or "", line.strip()):
+                *levels, label = match.group("red", "green", "blue", "label")
+                found[int(levels[0]), int(levels[1]), int(levels[2])] = label
+    return found
+
+
+def _name_classes(labels: Labels, tree: Tree, files: dict[int, str], colours: dict[Colour, str]) -> None:
+    """Give objects the classes that other masks show where they are.
+
+    Where an id is of several classes, ids count the objects of each image anew: the n-th of a class is one.
+    """
+    named: dict[tuple[int, int], str] = {}  # by frame and id
+    for index, planes in ((index, labels.planes(index)) for index in files if index in labels.masks):
+        with open_image(tree.mask_file(files[index]), files[index]) as image:
+            levels = np.array(image.convert("RGB"))
+        if levels.shape[:2] != labels.size:
+            raise DatasetError(f"{files[index]}: has another size than the video")
+        for number, plane in planes.items():
+            values, counts = np.unique(levels[plane], axis=0, return_counts=True)
+            red, green, blue = values[counts.argmax()].tolist()
+            named[index, number] = colours.get((red, green, blue), "")
+    classes: dict[int, set[str]] = {}
+    for (_, number), label in named.items():
+        classes.setdefault(number, set()).add(label)
+    levels_of = {label: "#{:02x}{:02x}{:02x}".format(*colour) for colour, label in colours.items()}
+    numbering, masks, known = Numbering(), labels.masks, labels.names
+    is_consistent = all(len(each) == 1 for each in classes.values())
+    labels.masks, labels.names, labels.ids = {}, {}, {}
+    for index, shown in masks.items():
+        labels.masks[index] = {}
+        for number, lengths in shown.items():
+            name = named.get((index, number)) or None
+            own = number if is_consistent else numbering.number(index, name)
+            looks = {"category": name, "colour": levels_of.get(name or "")}
+            labels.add_object(own, name or known[number], number if is_consistent else None, **looks)
+            labels.masks[index][own] = lengths
 
 
 def _is_stack(tree: Tree, name: str) -> bool:
