@@ -16,6 +16,7 @@ from segue.datasets.files import ByName, read_text
 from segue.datasets.stills import StillImages, open_stills
 from segue.errors import DatasetError
 from segue.inputs import user_path
+from segue.labels.stills import open_outlined
 from segue.naming import first_few
 from segue.registry import DATASETS, DatasetEntry
 from segue.types import Image
@@ -152,10 +153,13 @@ def _stills(text: str) -> list[Footage]:
         try:
             stills = open_stills(user_path(text))
         except DatasetError as error:
-            raise DatasetError(
-                f"{error}; videos lie in JPEGImages and Annotations, and folders of other names can be given "
-                "as IMAGES:MASKS"
-            ) from None
+            outlined = open_outlined(user_path(text))
+            if outlined is None:
+                raise DatasetError(
+                    f"{error}; outlines of YOLO or labelme; videos lie in JPEGImages and Annotations, and "
+                    "folders of other names can be given as IMAGES:MASKS"
+                ) from None
+            stills = outlined
     else:
         raise DatasetError(f"no folder {text}; folders of images and masks can be given as IMAGES:MASKS")
     return [Footage(name, stills, (i,)) for i, name in enumerate(stills.names)]

@@ -352,6 +352,15 @@ ENTRIES = (
         kind="stills",
     ),
     DatasetEntry(
+        "roboflow",
+        "an export of Roboflow in the form of COCO",
+        "yours",
+        "yours",
+        "[train/]_annotations.coco.json with outlines, images beside it",
+        lambda root: stills.is_roboflow(root) or stills.is_roboflow(root / "train"),
+        kind="stills",
+    ),
+    DatasetEntry(
         "duts",
         "DUTS",
         "http://saliencydetection.net/duts",
@@ -406,6 +415,16 @@ ENTRIES = (
         "terms on its page",
         "<name>_im.jpg, <name>_gt.png",
         stills.is_big,
+        kind="stills",
+    ),
+    DatasetEntry(
+        "annotated",
+        "images with outlines of YOLO or labelme",
+        "yours",
+        "yours",
+        "images/[train/]<name>.*, labels/[train/]<name>.txt; or <name>.*, <name>.json of labelme",
+        LazyCallable("segue.labels.stills:is_outlined"),
+        LazyCallable("segue.labels.stills:list_outlined"),
         kind="stills",
     ),
 )

@@ -24,6 +24,9 @@ _MOST_LINES = 10_000
 _MOST_YAML = 256 << 10
 """Characters of a .yaml file, whose reader is slow."""
 
+_ROUNDED = 5e-3
+"""Pixels by which a corner may be too small: shares of large images have six digits."""
+
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _NO_LABELS = frozenset(
     {"classes.txt", "labels.txt", "train.txt", "val.txt", "valid.txt", "test.txt", "README.txt"}
@@ -54,6 +57,28 @@ def read_yolo(labels: Labels, tree: Tree, files: list[str], video: Frames) -> No
             labels.add_object(number, label, own, category=label)
             labels.add_mask(index, number, counts)
         labels.masks.setdefault(index, {})
+
+
+def has_outlines(text: str) -> bool:
+    """Whether a text looks like the labels of an image: lines of a class and of at least four shares."""
+    rows = [line.split() for line in text.splitlines() if line.strip()][:_MOST_LINES]
+    return bool(rows) and all(
+        len(row) > 4 and row[0].isdecimal() and all(map(_NUMBER.fullmatch, row)) for row in rows
+    )
+
+
+def read_outlines(labels: Labels, text: str, name: str) -> None:
+    """The outlines of an image of a data set, each an object; it has neither scores nor ids of tracks."""
+    canvas = Canvas.of(labels.size)
+    height, width = labels.size
+    for number, row in enumerate(_rows(text, name), 1):
+        kind, *values = map(float, row)
+        if len(values) < 6:
+            raise DatasetError(f"{name}: a box is no mask; export outlines")
+        if len(values) % 2:
+            raise DatasetError(f"{name}: a line has {len(values)} numbers after its class, not pairs")
+        labels.add_object(number, f"class {int(kind)}")
+        labels.add_mask(0, number, _counts(values, canvas, (width, height), name))
 
 
 def _rows(text: str, name: str) -> list[list[str]]:
@@ -140,8 +165,8 @@ def _counts(values: list[float], canvas: Canvas, sides: tuple[int, int], name: s
         raise DatasetError(f"{name}: a line has {len(values)} numbers after its class; 4, or pairs from 6 on")
     if not all(-1 <= value <= 2 for value in values):
         raise DatasetError(f"{name}: a line has corners far outside the image; they are shares of its sides")
-    # The corners are pixels of the object, as ultralytics fills them.
-    corners = (np.array(values).reshape(-1, 2) * sides).astype(np.int32)
+    # The corners are pixels of the object, as ultralytics fills them; shares are rounded to six digits.
+    corners = np.floor(np.array(values).reshape(-1, 2) * sides + _ROUNDED).astype(np.int32)
     return canvas.plane(cv2.fillPoly(np.zeros(canvas.own, np.uint8), [corners], 1))
 
 
