@@ -22,6 +22,7 @@ from segue.video import open_source
 from segue.video.images import decode_image
 from segue.weights.checkpoint import read_checkpoint
 from segue_web.video import Video
+from tests.cli.running import Command
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 7340032\n"
 VIDEO: Any = SimpleNamespace(size=(48, 64), count=1, names=("0",), name="a", fps=None)
@@ -76,3 +77,14 @@ def test_a_pointer_in_an_archive_is_called_so(tmp_path: Path) -> None:
 def test_small_files_are_read_as_they_are(tmp_path: Path) -> None:
     Image.new("L", (3, 2), 1).save(tmp_path / "a.png")
     assert read_index_mask(tmp_path / "a.png").tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("words", ["annotate {} --no-browser", "view {}", "detect {}"])
+def test_an_address_of_a_file_leads_to_its_path(command: Command, tmp_path: Path, words: str) -> None:
+    """File managers copy addresses, in which blanks are %20."""
+    file = tmp_path / "my film.mp4"
+    file.touch()
+    address = f"file://{tmp_path}/my%20film.mp4"
+    run = command(*(address if word == "{}" else word for word in words.split()))
+    assert run.code == 2
+    assert f"give the path alone, without file://: {file}" in run.complaint
