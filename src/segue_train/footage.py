@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from segue.arrays import UInt8Array
+from segue.datasets.check import recognise
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, ImageMaskFolder, Sequence
 from segue.datasets.files import ByName, read_text
 from segue.datasets.stills import StillImages, open_stills
@@ -127,6 +128,13 @@ def named_data(text: str, kind: Literal["masks", "videos", "instances"]) -> tupl
         known = ", ".join(sorted(other.name for other in DATASETS if getattr(other, kind)))
         raise DatasetError(f"--data {text}: give LAYOUT=FOLDER, with LAYOUT one of {known}")
     return entry, opener(user_path(folder))
+
+
+def with_layout(text: str, kind: Literal["masks", "videos", "instances"]) -> str:
+    """``LAYOUT=FOLDER`` of a folder that has the layout of a data set of a kind; other texts as they are."""
+    folder = user_path(text)
+    entry = recognise(folder) if folder.is_dir() else None
+    return text if entry is None or getattr(entry, kind) is None else f"{entry.name}={text}"
 
 
 def object_ids(mask: UInt8Array, least: int = 1) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 from segue.datasets import inventories, stills
 from segue.datasets.cdnet import CDNET, VIDEO_KEYS, open_cdnet
 from segue.datasets.davis import DavisFolder
-from segue.datasets.foreground import ForegroundFolder, open_plain
+from segue.datasets.foreground import ForegroundFolder, is_plain, open_plain
 from segue.datasets.foreground_sets import (
     LASIESTA,
     LASIESTA_VIDEOS,
@@ -335,6 +335,7 @@ ENTRIES = (
         "yours",
         "yours",
         "<video>/input, <video>/groundtruth",
+        is_plain,
         videos=open_plain,
         help=ScoreHelp(
             "Any videos VIDEO/input/* with labels VIDEO/groundtruth/*: F and its like.",
