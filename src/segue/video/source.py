@@ -82,6 +82,7 @@ class Source(AbstractContextManager["Source"]):
     """
 
     varies = False
+    _told_size: tuple[int, int] | None = None
 
     def __init__(
         self,
@@ -363,13 +364,31 @@ class Source(AbstractContextManager["Source"]):
             self.original_size = (height, width)
         if self.original_size != (height, width) and not self.varies:
             first = f"{self.original_size[1]}x{self.original_size[0]}"
-            raise SourceError(
+            told = (
                 f"{self._reader.where}: frame {index} is {width}x{height}, the frames before it are {first}"
             )
+            if not self.endless:
+                raise SourceDamageError(told)
+            if (height, width) != self._told_size:  # a camera goes on
+                self._told_size = height, width
+                self._warn(f"{told}; it and those after it are scaled")
+            image = letterboxed(image, self.original_size)
+            height, width = self.original_size
         size = self._bounded((height, width))
         if size == (height, width):
             return image
         return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def letterboxed(image: Image, size: tuple[int, int]) -> Image:
+    """An image at another size, (H, W), in its own shape and with black borders where that differs."""
+    (height, width), (rows, columns) = size, image.shape[:2]
+    scale = min(height / rows, width / columns)
+    tall, wide = max(1, round(rows * scale)), max(1, round(columns * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    scaled = np.asarray(cv2.resize(image, (wide, tall), interpolation=method), np.uint8)
+    top, left = (height - tall) // 2, (width - wide) // 2
+    return np.pad(scaled, ((top, height - tall - top), (left, width - wide - left), (0, 0)))
 
 
 def open_source(
