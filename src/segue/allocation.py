@@ -45,10 +45,16 @@ _ARENA_MAX = -8
 _heap: Any = None
 """The C library, where :func:`prepare_process` has set how it treats freed memory."""
 
+_is_prepared = False
+
 
 def prepare_process() -> None:
-    """Set threads and allocation for fast sessions, before PyTorch is imported; the commands do so."""
-    global _heap
+    """Set threads and allocation for fast sessions, before PyTorch is imported; the commands do so.
+
+    From then on Pillow opens images of 2²⁸ pixels in this process, too.
+    """
+    global _heap, _is_prepared
+    _is_prepared = True
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     library = _glibc()
@@ -71,6 +77,11 @@ def reserve_products() -> None:
         raise OutOfMemoryError(f"needed about {PRODUCT_ROOM / 1e6:.0f} MB more")
     some = np.ones((2, 2))
     some @ some.T  # a matrix by itself goes to the one routine that takes the memory for any size
+
+
+def is_prepared() -> bool:
+    """Whether settings of this process may be changed."""
+    return _is_prepared
 
 
 def share_heap() -> None:

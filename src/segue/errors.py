@@ -31,6 +31,10 @@ class SourceError(SegueError):
     """A video, image folder, camera or array that cannot be read."""
 
 
+class UnusableImageError(SourceError):
+    """An image that is not damaged and yet cannot be taken: it is too large, not there, or elsewhere."""
+
+
 class SourceDamageError(SourceError):
     """A frame that cannot be read, where damage stops the run; the frames before it are good."""
 

@@ -12,6 +12,7 @@ import re
 import stat
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import unquote
 
 from segue.errors import ArgumentError, SegueError
 
@@ -21,7 +22,7 @@ def check_file(path: Path, error: type[SegueError], largest: int | None = None) 
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise error(f"{path}: no such file") from None
+        raise error(f"{path}: {path_advice(os.fspath(path)) or 'no such file'}") from None
     except (OSError, ValueError) as reason:
         raise error(f"{path}: cannot be read ({getattr(reason, 'strerror', None) or reason})") from None
     if not stat.S_ISREG(status.st_mode):
@@ -29,6 +30,25 @@ def check_file(path: Path, error: type[SegueError], largest: int | None = None) 
         raise error(f"{path}: is {what}, not a file")
     if largest is not None and status.st_size > largest:
         raise error(f"{path}: has {status.st_size} bytes; at most {largest} are taken")
+    if status.st_size < _LONGEST_POINTER:
+        try:
+            start = path.read_bytes()
+        except OSError:  # reported by whoever reads it
+            return
+        if is_pointer(start):
+            raise error(f"{path}: {POINTER}")
+
+
+_POINTER_START = b"version https://git-lfs.github.com/spec/"
+_LONGEST_POINTER = 1024
+
+POINTER = "is a pointer of Git LFS, not the file itself; run `git lfs pull` in its repository"
+"""Says so of a file for which :func:`is_pointer` holds."""
+
+
+def is_pointer(start: bytes) -> bool:
+    """Whether a file that begins so is what Git keeps in place of a large file."""
+    return start.startswith(_POINTER_START)
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
@@ -48,10 +68,22 @@ def exists(path: Path) -> bool:
 
 
 def not_there(path: str | os.PathLike[str]) -> str:
-    """Say that nothing is at a path, and what to give where it counts images as FFmpeg does."""
+    """Say that nothing is at a path, and what to give for an address or for numbers as FFmpeg writes them."""
+    if advice := path_advice(os.fspath(path)):
+        return f"{path}: {advice}"
     pattern = re.sub(r"%0?[0-9]*d", "*", os.fspath(path))
     hint = f"; for numbered images give the pattern {pattern!r}" if pattern != os.fspath(path) else ""
     return f"{path}: no such file or folder{hint}"
+
+
+def path_advice(text: str) -> str:
+    """What to give in place of an address of a file, as file managers copy them; empty for other texts."""
+    match = re.fullmatch(r"file:/+(?:localhost/)?(.*)", text, re.IGNORECASE | re.DOTALL)
+    if match is None:
+        return ""
+    path = unquote(match[1])
+    path = path if re.match("[A-Za-z]:", path) else f"/{path}"
+    return f"give the path alone, without file://{f': {path}' if exists(Path(path)) else ''}"
 
 
 def matching_paths(pattern: str) -> list[str]:

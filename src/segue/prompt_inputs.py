@@ -29,10 +29,10 @@ from segue.entries import SQUARE
 from segue.errors import DatasetError, PromptError, SegueError, SourceError
 from segue.inputs import kind_of, user_path
 from segue.masks import decode_rle, read_index_mask, resize_mask
-from segue.masks.files import index_values
+from segue.masks.files import MaskStack, index_values, stack_text
 from segue.masks.rle import check_size
 from segue.masks.tracks import RleTrack
-from segue.masks.values import MAX_ID, as_white, is_white, without_void
+from segue.masks.values import MAX_ID, as_white, is_white, warn_of_void, without_void
 from segue.types import (
     Box,
     BoxPrompt,
@@ -435,12 +435,19 @@ class _OneImage:
     size: tuple[int, int]
     count: int = 1
     names: None = None
+    fps: None = None
+
+    def time(self, index: int) -> float:
+        return 0.0
 
 
-def read_masks(prompt: MaskPrompt, size: tuple[int, int]) -> list[MaskPrompt]:
+def read_masks(
+    prompt: MaskPrompt, size: tuple[int, int], frame: int = 0, frames: int | None = 1
+) -> list[MaskPrompt]:
     """Prompts with their masks as arrays, (H, W); a file with ids becomes one for each of its objects.
 
-    ``size`` is height and width of the frame, which polygons of annotations need.
+    ``size`` is height and width of the frame, which polygons of annotations need. Its index ``frame`` and the
+    number of ``frames`` of the source choose the page of a stack.
     """
     if isinstance(prompt.mask, np.ndarray):
         return [prompt]
@@ -450,7 +457,7 @@ def read_masks(prompt: MaskPrompt, size: tuple[int, int]) -> list[MaskPrompt]:
     found = (
         _annotated(path, size)
         if path.suffix.lower() in ANNOTATIONS
-        else MaskPrompt.each(read_index_mask(path))
+        else MaskPrompt.each(_stored(path, frame, frames))
     )
     if not prompt.id:
         return found
@@ -461,6 +468,17 @@ def read_masks(prompt: MaskPrompt, size: tuple[int, int]) -> list[MaskPrompt]:
     if not found:
         raise PromptError("the mask is empty; draw at least one object")
     return [replace(prompt, mask=found[0].mask, label=prompt.label or found[0].label)]
+
+
+def _stored(path: Path, frame: int, frames: int | None) -> IndexMask:
+    """The index mask of a file, or of the page of a frame in a stack that has a page for each frame."""
+    with MaskStack.opened(path) as stack:
+        count = len(stack.pages)
+        if count > 1 and count != frames:
+            source = "" if frames is None else f", the source {frames} frame{'s' if frames > 1 else ''}"
+            pages = stack_text(count, stack.axes)
+            raise PromptError(f"holds {pages}{source}; give one page, or one for each frame")
+        return stack.read(frame if count > 1 else 0, {}, warn_of_void)
 
 
 def _annotated(path: Path, size: tuple[int, int]) -> list[MaskPrompt]:

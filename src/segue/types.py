@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -159,6 +159,7 @@ class Segmentation:
     _probabilities: Callable[[], npt.NDArray[np.float32]] | None = field(
         default=None, repr=False, compare=False
     )
+    _class_numbers: MutableMapping[str, int] | None = field(default=None, repr=False, compare=False)
 
     __eq__ = same_values
 
@@ -295,19 +296,24 @@ class Segmentation:
 
         return to_fiftyone(self)
 
-    def to_supervision(self) -> Any:
+    def to_supervision(self, classes: MutableMapping[str, int] | None = None) -> Any:
         """``supervision.Detections`` of what is visible, for its annotators, zones and counters.
+
+        Args:
+            classes: numbers of the classes by name; a new class gets the next one. Give the same dictionary
+                for all results of a session. None takes the numbers of files of results, which what
+                :func:`segue.track` and its like give knows for its whole run.
 
         Returns:
             One detection for each visible object: ``xyxy`` (N, 4) in pixels, ``mask`` (N, H, W) bool,
-            ``confidence`` (N,), ``tracker_id`` (N,) and the labels as ``class_name``.
+            ``confidence`` (N,), ``tracker_id`` (N,), ``class_id`` (N,) and the labels as ``class_name``.
 
         Raises:
             SegueError: supervision is not installed.
         """
         from segue.conversions.supervision import to_supervision
 
-        return to_supervision(self)
+        return to_supervision(self, self._class_numbers if classes is None else classes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,13 @@ from typing import Any, Literal
 import numpy as np
 
 from segue.arrays import UInt8Array
+from segue.datasets.check import recognise
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, ImageMaskFolder, Sequence
 from segue.datasets.files import ByName, read_text
 from segue.datasets.stills import StillImages, open_stills
 from segue.errors import DatasetError
 from segue.inputs import user_path
+from segue.labels.stills import open_outlined
 from segue.naming import first_few
 from segue.registry import DATASETS, DatasetEntry
 from segue.types import Image
@@ -128,6 +130,13 @@ def named_data(text: str, kind: Literal["masks", "videos", "instances"]) -> tupl
     return entry, opener(user_path(folder))
 
 
+def with_layout(text: str, kind: Literal["masks", "videos", "instances"]) -> str:
+    """``LAYOUT=FOLDER`` of a folder that has the layout of a data set of a kind; other texts as they are."""
+    folder = user_path(text)
+    entry = recognise(folder) if folder.is_dir() else None
+    return text if entry is None or getattr(entry, kind) is None else f"{entry.name}={text}"
+
+
 def object_ids(mask: UInt8Array, least: int = 1) -> list[int]:
     """Ids of the objects of a mask, ascending; void is none of them."""
     counts = np.bincount(mask.ravel(), minlength=VOID + 1)[1:VOID]
@@ -152,10 +161,13 @@ def _stills(text: str) -> list[Footage]:
         try:
             stills = open_stills(user_path(text))
         except DatasetError as error:
-            raise DatasetError(
-                f"{error}; videos lie in JPEGImages and Annotations, and folders of other names can be given "
-                "as IMAGES:MASKS"
-            ) from None
+            outlined = open_outlined(user_path(text))
+            if outlined is None:
+                raise DatasetError(
+                    f"{error}; outlines of YOLO or labelme; videos lie in JPEGImages and Annotations, and "
+                    "folders of other names can be given as IMAGES:MASKS"
+                ) from None
+            stills = outlined
     else:
         raise DatasetError(f"no folder {text}; folders of images and masks can be given as IMAGES:MASKS")
     return [Footage(name, stills, (i,)) for i, name in enumerate(stills.names)]

@@ -12,7 +12,7 @@ from segue.datasets.foreground import ForegroundSequence
 from segue.errors import DatasetError
 from segue.naming import first_few
 from segue_train.cut_outs import cut_outs_of_stills, cut_outs_of_videos
-from segue_train.footage import Material, gather, named_data
+from segue_train.footage import Material, gather, named_data, with_layout
 from segue_train.foreground_clips import ClipMaker, scenes_of
 from segue_train.foreground_pool import Maker, Pool, fill
 from segue_train.foreground_videos import FARTHEST, MovingCameras, StillCameras
@@ -38,7 +38,7 @@ def gather_foreground(
     report: Callable[[str], None],
 ) -> tuple[Material, StillVideos]:
     """Footage of folders, and videos of still cameras of data sets (``LAYOUT=FOLDER``)."""
-    folders = list(folders)
+    folders = [with_layout(text, "videos") for text in folders]
     plain = [text for text in folders if not _NAMED.fullmatch(text)]
     videos: dict[bool, list[ForegroundSequence]] = {True: [], False: []}
     rest = set(exclude)
@@ -98,7 +98,7 @@ def gather_videos(
     """List the videos of ``LAYOUT=FOLDER``, with a data set that has videos."""
     videos, unknown, folds = ForegroundVideos(), set(exclude), unseen_folds()
     for text in folders:
-        entry, opened = named_data(text, "videos")
+        entry, opened = named_data(with_layout(text, "videos"), "videos")
         for video in opened:
             names = {video.key, video.name, video.category}
             if not names.isdisjoint(exclude) or (fold is not None and folds.get(video.key) == fold):

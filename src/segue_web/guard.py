@@ -9,8 +9,10 @@ import secrets
 import ssl
 import threading
 import webbrowser
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +158,25 @@ def certificate(certfile: Path, keyfile: Path | None) -> dict[str, str]:
 def quiet_server(app: FastAPI, **limits: Any) -> uvicorn.Server:
     """A server that prints warnings only; ``limits`` are settings of uvicorn."""
     settings: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
-    settings |= {"http": PatientProtocol, "timeout_graceful_shutdown": 2} | limits
-    return uvicorn.Server(uvicorn.Config(app, **settings))
+    settings |= {"http": PatientProtocol, "interface": "asgi3", "timeout_graceful_shutdown": 2} | limits
+    return uvicorn.Server(uvicorn.Config(partial(_answer_at_the_end, app), **settings))
+
+
+async def _answer_at_the_end(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Pass a request on; one that is still computed when the server ends is refused, which is no defect."""
+    begun = False
+
+    async def noticed(message: Message) -> None:
+        nonlocal begun
+        begun = True
+        await send(message)
+
+    try:
+        await app(scope, receive, noticed)
+    except CancelledError:
+        if begun or scope["type"] != "http":
+            raise
+        await Response("the server ends", 503, {"Connection": "close"})(scope, receive, send)
 
 
 class LocalServer:

@@ -57,6 +57,14 @@ class PatientProtocol(H11Protocol):
         if self.cycle is not None:
             self.cycle.disconnected = True  # its answer goes nowhere
 
+    def shutdown(self) -> None:
+        """End when the server does: half a body is not waited for."""
+        self._notice()
+        if self._seen[0] is h11.SEND_BODY and self.waits_since is not None:
+            self._drop()
+        else:
+            super().shutdown()
+
     def _notice(self, come: int = 0) -> None:
         """See whether another head or body is waited for than before, or none; so many bytes have come."""
         # While we do not read, the client owes nothing.

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import cv2
 
 from segue.errors import SourceError
+from segue.notices import notice
 from segue.types import Frame, Image
 from segue.video.readers import DEFAULT_FPS, DamageError
 from segue.video.sinks import frame_name
-from segue.video.source import open_reader
+from segue.video.source import letterboxed, open_reader
 
 if TYPE_CHECKING:
     from segue.video.frame_index import FrameIndex
@@ -30,6 +31,7 @@ class Video:
     def __init__(self, path: Path, index: FrameIndex | None = None) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._told: set[tuple[int, int]] = set()  # sizes that differ from the first one
         self._reader = open_reader(path, index=index)
         self.name, self.names = self._reader.name, self._reader.names
         self.index = self._reader.index
@@ -106,7 +108,13 @@ class Video:
             image = self._reader.load(index).load()
         except DamageError as error:
             raise SourceError(str(error)) from error
-        if hasattr(self, "size") and image.shape[:2] != self.size:
-            name = self._reader.files[index].name if self.names else f"frame {index}"
-            raise SourceError(f"{name}: has another size than the first image")
-        return image
+        if not hasattr(self, "size") or image.shape[:2] == self.size:
+            return image
+        if self.names:
+            raise SourceError(f"{self._reader.files[index].name}: has another size than the first image")
+        height, width = image.shape[:2]
+        if (height, width) not in self._told:
+            self._told.add((height, width))
+            first = f"{self.size[1]}x{self.size[0]}"
+            notice(f"{self.path}: frame {index} is {width}x{height}, the first one {first}; it is scaled")
+        return letterboxed(image, self.size)

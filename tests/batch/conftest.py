@@ -16,7 +16,6 @@ import pytest
 
 from segue import jobs
 from segue.batch import Task, places
-from segue.batch import upload as uploading
 from tests.cli.forked import run_forked
 from tests.video.making import write_video
 
@@ -109,8 +108,7 @@ def addresses_on(monkeypatch: pytest.MonkeyPatch) -> UseStore:
     """Gives all addresses a file system of the test."""
 
     def use(store: Any) -> None:
-        for module in (places, uploading):
-            monkeypatch.setattr(module, "file_system", lambda place: (store, place.removeprefix("s3://")))
+        monkeypatch.setattr(places, "_store", lambda place: (store, place.removeprefix("s3://")))
 
     return use
 

@@ -130,8 +130,10 @@ def test_what_has_no_length_is_not_downloaded(addresses_on: UseStore, tmp_path: 
 
 def test_a_folder_that_cannot_be_listed_is_told_without_its_password(addresses_on: UseStore) -> None:
     class Broken:
-        def find(self, root: str) -> list[str]:
+        def find(self, root: str, **_: object) -> list[str]:
             raise OSError("no\nentry")
+
+        info = ls = find
 
     addresses_on(Broken())
     with pytest.raises(SourceError, match=r"^s3://bucket/videos: cannot be listed \(no entry\)$"):

@@ -91,6 +91,33 @@ def test_a_list_has_one_source_a_line_beside_it(tmp_path: Path) -> None:
     ]
 
 
+def test_a_list_may_lie_in_an_object_store(tmp_path: Path) -> None:
+    """Its relative sources are there, too; masks are read on this machine."""
+    fsspec = pytest.importorskip("fsspec", reason="the extra cluster is not installed")
+    store = fsspec.filesystem("memory")
+    mask = tmp_path / "first.png"
+    store.pipe("/lists/all.csv", f"source,mask\na.mp4,{mask}\n/local/b.mp4,\ns3://other/c.mp4,\n".encode())
+    store.pipe("/lists/all.txt", b"in/a.mp4\n")
+    try:
+        first, second, third = read_tasks(["memory://lists/all.csv"])
+        assert (first.source, first.arguments) == ("memory://lists/a.mp4", ("--mask", str(mask)))
+        assert [(task.name, task.source) for task in (second, third)] == [
+            ("b", "/local/b.mp4"),
+            ("c", "s3://other/c.mp4"),
+        ]
+        assert [task.source for task in read_tasks(["memory://lists/all.txt"])] == ["memory://lists/in/a.mp4"]
+        store.pipe("/lists/all.csv", b"source,mask,roi\na.mp4,3@first.png,roi.png\n")
+        (task,) = read_tasks(["memory://lists/all.csv"])
+        beside = ("--mask", "3@memory://lists/first.png", "--roi", "memory://lists/roi.png")
+        assert task.arguments == beside
+        store.pipe("/lists/all.csv", b"source,depth\na.mp4,depth\n")
+        for name in ("all.csv", "none.csv"):
+            with pytest.raises(SourceError, match=rf"memory://lists/{name}: "):
+                read_tasks([f"memory://lists/{name}"])
+    finally:
+        store.rm("/lists", recursive=True)
+
+
 def test_the_home_folder_is_meant_by_a_tilde_in_lists_and_patterns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

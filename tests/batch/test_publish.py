@@ -153,6 +153,11 @@ class Store:
 
     def invalidate_cache(self) -> None: ...
 
+    def info(self, name: str) -> dict[str, object]:
+        if name not in self.objects:
+            raise FileNotFoundError(name)
+        return {"size": len(self.objects[name])}
+
     def find(self, root: str, detail: bool = False) -> dict[str, dict[str, object]]:
         there = {name: data for name, data in self.objects.items() if name.startswith(f"{root}/")}
         return {name: {"size": len(data)} | self.tags(data) for name, data in there.items()}

@@ -237,8 +237,8 @@ def test_the_parts_of_a_batch_are_all_of_it_and_share_nothing(opened: Any, tmp_p
     tasks = [task_of(name) for name in "abcde"]
     for part in (1, 2, 3):
         assert run_tasks(tasks, JobConfig(output="out", shard=f"{part}/3"), Watch()) == 0
-    expected = [["a", "d"], ["b", "e"], ["c"]]
-    assert list(shard_names(tmp_path).values()) == expected
+    parts = shard_names(tmp_path)
+    assert sorted(name for names in parts.values() for name in names) == [*"abcde"]
     assert not (tmp_path / "out/report.html").exists()
     assert merge_reports("out") == Path("out/report.html")
     page = (tmp_path / "out/report.html").read_text()
@@ -247,10 +247,34 @@ def test_the_parts_of_a_batch_are_all_of_it_and_share_nothing(opened: Any, tmp_p
     (tmp_path / "out/report.html").write_text("of somebody else")
     assert merge_reports("out") == Path("out/.segue-batch/report.html")
     assert (tmp_path / "out/report.html").read_text() == "of somebody else"
-    more = JobConfig(output="out", shard="2/3", resume=True)
-    assert run_tasks([*tasks, *map(task_of, "fgh")], more, Watch()) == 0
-    assert shard_names(tmp_path)["shard-2-of-3"] == ["b", "e", "h"]
-    assert run_tasks([task_of("a")], JobConfig(output="few", shard="2/2"), Watch()) == 0
+    assert [run_tasks([task_of("a")], JobConfig(output="few", shard=f"{i}/2"), Watch()) for i in (1, 2)] == [
+        0,
+        0,
+    ]
+
+
+def test_a_folder_that_grows_moves_no_video_to_another_part(opened: Any, tmp_path: Path) -> None:
+    names = [f"v{number:02d}" for number in range(40)]
+    found = []
+    for given in (names[10:30], names):
+        for part in (1, 2, 3):
+            how = JobConfig(output="out", shard=f"{part}/3", resume=True)
+            assert run_tasks([*map(task_of, given)], how, Watch()) == 0
+        parts = shard_names(tmp_path)
+        assert sorted(name for each in parts.values() for name in each) == given
+        found.append({name: part for part, each in parts.items() for name in each})
+    assert found[0].items() <= found[1].items()
+    assert min(map(len, parts.values())) > 3
+
+
+def test_a_batch_that_was_divided_by_position_goes_on_so(opened: Any, tmp_path: Path) -> None:
+    tasks = [task_of(name) for name in "abcde"]
+    home = tmp_path / "out/.segue-batch/shard-2-of-3"
+    home.mkdir(parents=True)
+    Ledger(home / "ledger.sqlite").close()
+    for part in (1, 2, 3):
+        assert run_tasks(tasks, JobConfig(output="out", shard=f"{part}/3", resume=True), Watch()) == 0
+    assert [*shard_names(tmp_path).values()] == [["a", "d"], ["b", "e"], ["c"]]
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from segue.batch import places
 from segue.batch import upload as uploading
-from segue.batch.places import DONE, RESULT
+from segue.batch.places import DONE, RESULT, fetch, remote_identity
+from segue.batch.plan import read_tasks
 from segue.batch.publish import publish
-from segue.errors import SinkError
+from segue.errors import SegueError, SinkError, SourceError
 from tests.batch.conftest import UseRun, UseStore, video
 from tests.batch.test_publish import Store, work_with
 from tests.cli.running import Command
@@ -44,9 +46,12 @@ class Proxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 path = urlsplit(self.path).path
                 if proxy.refuses(self.command, path):
-                    self.send_response(403)
-                    self.send_header("Content-Length", "0")
+                    status, text = proxy.refusal
+                    text = b"" if self.command == "HEAD" else text
+                    self.send_response(status)
+                    self.send_header("Content-Length", str(len(text)))
                     self.end_headers()
+                    self.wfile.write(text)
                     return
                 if self.command == "PUT":
                     proxy.stored.append(path)
@@ -79,6 +84,7 @@ class Proxy:
         """Change nothing."""
         self.cuts: Callable[[str, str], bool] = lambda method, path: False
         self.refuses: Callable[[str, str], bool] = lambda method, path: False
+        self.refusal = (403, b"")
         self.stored: list[str] = []
 
     def close(self) -> None:
@@ -200,6 +206,33 @@ def test_an_output_that_takes_nothing_ends_the_batch_before_its_first_video(
     assert computed == []
 
 
+EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+
+
+def test_keys_that_have_expired_are_named(proxy: Proxy, tmp_path: Path) -> None:
+    """The first request of an upload and of a fetch is answered by a number alone."""
+    proxy.refusal, proxy.refuses = (400, EXPIRED), lambda method, path: True
+    with pytest.raises(SinkError, match=r"s3://videos/out/a: .*token has expired"):
+        publish(work_with(tmp_path, RESULTS), "s3://videos/out", "a", "batch")
+    with pytest.raises(SourceError, match=r"s3://videos/a\.mp4: .*token has expired"):
+        fetch("s3://videos/a.mp4", tmp_path)
+
+
+@pytest.mark.usefixtures("workers_here")
+def test_the_summary_says_how_to_go_on_with_what_failed(
+    proxy: Proxy, command: Command, tmp_path: Path
+) -> None:
+    video(tmp_path / "a.mp4", 2)
+    proxy.refuses = lambda method, path: method == "PUT" and path.startswith("/videos/out/a/")
+    run = command("batch", "a.mp4", *JOB, "-o", "s3://videos/out", "--workers", 1, "-q")
+    assert run.code == 1
+    assert "0 done, 1 failed" in run.out
+    assert "--retry-failed" in run.out.splitlines()[-1]
+    proxy.open()
+    again = command("batch", "--retry-failed", *JOB, "-o", "s3://videos/out", "--workers", 1, "-q")
+    assert (again.code, again.out) == (0, "0 queued, 0 running, 1 done, 0 failed\n")
+
+
 def test_the_check_leaves_nothing_behind(proxy: Proxy) -> None:
     uploading.check_store("s3://videos/out")
     assert len([path for path in proxy.stored if path.startswith("/videos/out/")]) == 1
@@ -207,19 +240,41 @@ def test_the_check_leaves_nothing_behind(proxy: Proxy) -> None:
 
 
 def test_a_store_that_does_not_answer_is_not_waited_for_for_ever(
-    addresses_on: UseStore, monkeypatch: pytest.MonkeyPatch
+    addresses_on: UseStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     never = threading.Event()
 
     class Silent(Store):
-        def put_file(self, path: str, name: str) -> None:
+        def put_file(self, *_: Any, **__: Any) -> Any:
             never.wait()
 
+        info = find = put_file
+
     addresses_on(Silent({}))
-    monkeypatch.setattr(uploading, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(places, "ANSWER_SECONDS", 0.05)
     with pytest.raises(SinkError, match="s3://bucket: has not answered"):
         uploading.check_store("s3://bucket")
+    with pytest.raises(SegueError, match=r"s3://bucket/videos: has not answered"):
+        read_tasks(["s3://bucket/videos"])
+    with pytest.raises(SegueError, match=r"s3://bucket/a\.mp4: has not answered"):
+        remote_identity("s3://bucket/a.mp4")
+    with pytest.raises(SegueError, match=r"s3://bucket/a\.mp4: has not answered"):
+        fetch("s3://bucket/a.mp4", tmp_path)
     never.set()
+
+
+def test_a_key_that_no_result_can_have_is_left_out_alone(
+    addresses_on: UseStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = ("bucket/in/a.mp4", "bucket/in/../b.mp4", "bucket/in/d/e.mp4")
+
+    class Keys(Store):
+        def unstrip_protocol(self, name: str) -> str:
+            return f"s3://{name}"
+
+    addresses_on(Keys(dict.fromkeys(keys, b"")))
+    assert [task.name for task in read_tasks(["s3://bucket/in"])] == ["a", "d/e"]
+    assert "s3://bucket/in/../b.mp4" in capsys.readouterr().err
 
 
 def md5(data: bytes) -> str:

@@ -20,7 +20,7 @@ from segue.batch.run import open_workers, run_batch, write_batch_report
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers
 from segue.cancel import CancelToken
-from segue.errors import SegueError
+from segue.errors import SegueError, SinkError
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue.video.identity import SourceIdentity
 from tests.batch.conftest import Script
@@ -58,6 +58,37 @@ def test_a_worker_that_can_do_no_video_ends_the_batch_with_everything_kept(
         run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path)
     assert states(ledger) == {"a": "done", "b": "running", "c": "queued"}
     assert workers.told == ["close"]
+
+
+REFUSED = {"state": "failed", "error": "keys have expired", "refused": True}
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_no_video_is_computed_whose_results_no_store_takes(
+    ledger: Ledger, tmp_path: Path, takes: bool
+) -> None:
+    """The store is asked at the first refusal; where it takes a small file, three in a row end the batch."""
+    asked = []
+
+    def check() -> None:
+        asked.append("check")
+        if not takes:
+            raise SinkError("the store takes nothing")
+
+    ledger.add([Task(name, name, identity=SourceIdentity(name, "file", 0)) for name in "de"])
+    workers: Any = Script({name: [REFUSED] for name in "abcd"})
+    said = "keys have expired.*2 videos wait" if takes else "the store takes nothing.*4 videos wait"
+    with pytest.raises(SinkError, match=rf"{said}.*--retry-failed"):
+        run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path, check=check)
+    assert "".join(workers.given) == ("abc" if takes else "a")
+    assert len(asked) == (2 if takes else 1)
+
+
+def test_results_that_a_store_takes_end_the_count_of_refusals(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.add([Task(name, name, identity=SourceIdentity(name, "file", 0)) for name in "de"])
+    workers: Any = Script({name: [REFUSED] for name in "abde"})
+    run_batch(ledger, ledger.tasks("queued"), workers, images=tmp_path)
+    assert states(ledger) == {name: "done" if name == "c" else "failed" for name in "abcde"}
 
 
 def test_an_interrupted_batch_queues_what_is_in_work(ledger: Ledger, tmp_path: Path) -> None:

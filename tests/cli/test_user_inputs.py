@@ -55,3 +55,61 @@ def test_a_box_takes_any_number_that_python_prints(track: Command, box: str, tmp
 
 def test_a_box_in_shares_of_the_image_is_refused(track: Command) -> None:
     assert "pixels" in track("--box", "0.1,0.1,0.5,0.6", "--format", "png", mask=None).complaint
+
+
+def test_names_that_the_shell_makes_of_a_pattern_lead_to_the_folder(command: Command, tmp_path: Path) -> None:
+    """The first name is the source; of the others few are shown, however many there are."""
+    frames = [tmp_path / f"{number:05d}.png" for number in range(8)]
+    for path in frames:
+        Image.new("RGB", (4, 4)).save(path)
+    run = command("track", *frames, "--mask", "first.png")
+    assert run.code == 2
+    assert str(frames[-1]) not in run.err
+    assert f"give the folder, {tmp_path}, or the pattern in quotes, '{tmp_path}/*.png'" in run.err
+
+
+@pytest.mark.parametrize("words", ["frames --box 60 40 110 90", "--box=60, 40, 110, 90"])
+@pytest.mark.parametrize("name", ["track", "batch"])
+def test_numbers_of_a_box_with_blanks_lead_to_commas(command: Command, name: str, words: str) -> None:
+    run = command(name, *words.split())
+    assert run.code == 2
+    assert run.complaint.strip().endswith("--box 60,40,110,90")
+
+
+def test_other_words_too_many_are_named(command: Command, tmp_path: Path) -> None:
+    videos = [tmp_path / f"{name}.mp4" for name in "ab"]
+    for video in videos:
+        video.touch()
+    assert "`segue batch` takes several" in command("foreground", *videos).err
+    for words in (("track", "a", "b"), ("train", "stcn", "b")):
+        run = command(*words)
+        assert run.code == 2
+        assert "(b)" in run.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--box 1003@2,2,9,9", "plate has 4 frames, which count from 0; shot.1003.png is frame 2"),
+        ("--box 4@2,2,9,9", "plate has 4 frames"),
+        ("--box 2@2,2,9,9 --end 2", "the frames end before 2"),
+        ("--text person --text-at 7", "plate has 4 frames"),
+    ],
+)
+def test_a_number_that_no_frame_has_is_refused_before_any_is_read(
+    track: Command, tmp_path: Path, words: str, said: str
+) -> None:
+    """Plates are numbered from 1001."""
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    for number, image in enumerate(FRAMES[:4], 1001):
+        Image.fromarray(image).save(folder / f"shot.{number}.png")
+    outcome = track(*words.split(), "--format", "png", source=folder, mask=None)
+    assert said in outcome.complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_frames_of_a_video_are_counted_exactly(track: Command, inputs: Path, tmp_path: Path) -> None:
+    given = ("--format", "png", "--fit")
+    assert "clip has 8 frames" in track("--box", "8@2,2,9,9", *given, mask=None).complaint
+    assert track("--box", "7@2,2,9,9", *given, mask=None).code == 0

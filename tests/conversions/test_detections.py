@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 import segue
 from segue.errors import DatasetError, PromptError
-from segue.types import ObjectInfo, Segmentation
+from segue.types import MaskPrompt, ObjectInfo, Segmentation
 
 SIZE = (6, 8)
 LEFT = np.zeros(SIZE, bool)
@@ -111,8 +113,15 @@ def test_what_others_found_is_followed() -> None:
         assert [(item.id, item.label) for item in result.objects] == [(4, "dog"), (9, "cat")]
 
 
+@pytest.fixture
+def supervision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package, or what stands for it: its ``Detections`` hold what they are given."""
+    if find_spec("supervision") is None:
+        monkeypatch.setitem(sys.modules, "supervision", SimpleNamespace(Detections=SimpleNamespace))
+
+
+@pytest.mark.usefixtures("supervision")
 def test_results_go_into_supervision_and_back() -> None:
-    pytest.importorskip("supervision", reason="supervision is not installed")
     result = Segmentation.from_supervision(detections(tracker_id=np.array([4, 9])))
     found = result.to_supervision()
     assert np.array_equal(found.xyxy, [[0, 1, 4, 5], [3, 2, 8, 6]])
@@ -120,7 +129,27 @@ def test_results_go_into_supervision_and_back() -> None:
     again = Segmentation.from_supervision(found)
     assert np.array_equal(again.mask, result.mask)
     assert [(item.id, item.label) for item in again.objects] == [(4, "dog"), (9, "cat")]
-    assert len(Segmentation(0, 0.0, np.zeros(SIZE, np.uint8)).to_supervision()) == 0
+    empty = Segmentation(0, 0.0, np.zeros(SIZE, np.uint8))
+    assert Segmentation.from_supervision(empty.to_supervision()) == empty
+
+
+@pytest.mark.usefixtures("supervision")
+def test_a_class_keeps_its_number_for_a_run() -> None:
+    """The one that files of results have: those of the network, then the next free ones."""
+    from tests.plugin.package.segue_blobs.trackers import ColourMemory
+
+    frames = [np.zeros((*SIZE, 3), np.uint8) for _ in range(3)]
+    frames[0][LEFT] = frames[1][LEFT] = 200, 0, 0
+    frames[1][RIGHT] = frames[2][RIGHT] = 0, 200, 0
+    dog, cat = MaskPrompt(1, LEFT & ~RIGHT, label="dog"), MaskPrompt(2, RIGHT, label="cat")
+    results = [*segue.track(frames, {0: [dog], 1: [cat]}, model=ColourMemory(), device="cpu")]
+    numbers = [
+        dict(zip(found.data["class_name"].tolist(), found.class_id.tolist(), strict=True))
+        for found in (result.to_supervision() for result in results)
+    ]
+    assert numbers == [{"dog": 1}, {"dog": 1, "cat": 2}, {"cat": 2}]
+    own = {"cat": 15}
+    assert [result.to_supervision(own).class_id.tolist() for result in results] == [[16], [16, 15], [15]]
 
 
 def test_empty_and_missing_segmentations_mean_the_box() -> None:

@@ -90,6 +90,27 @@ def test_composites_bring_their_flow_and_are_not_aligned(tmp_path: Path) -> None
     assert (first.options.without, first.options.passes) == (("align", "rain"), 1)
 
 
+def test_links_go_to_the_data_set_as_it_is_now(tmp_path: Path) -> None:
+    for data, count in (("old", 5), ("new", 3)):
+        paths = [tmp_path / data / f"{number}.png" for number in range(count)]
+        paths[0].parent.mkdir()
+        for path in [*paths, tmp_path / data / "9.png"]:  # another image lies beside them
+            path.write_bytes(path.parent.name.encode())
+        folder = protocols._alone(paths, [path.stem for path in paths], tmp_path / "links")
+        assert {path.name: path.read_text() for path in folder.iterdir()} == {
+            f"{number}.png": data for number in range(count)
+        }
+
+
+def test_composites_of_an_earlier_data_set_do_not_stay(tmp_path: Path) -> None:
+    save_composites(tmp_path / "demo")
+    (job, *_) = video_jobs(tmp_path / "demo", dataset="hofam").values()
+    left = Path(str(job.source.place)) / "in000999.png"
+    left.write_bytes(b"another composite")
+    video_jobs(tmp_path / "demo", dataset="hofam")
+    assert not left.exists()
+
+
 def test_all_videos_are_there_before_the_first_one_begins(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save_video(tmp_path / "set", name, range(1, 4), False)

@@ -106,6 +106,35 @@ def test_coco_gives_its_instances_and_crowds_are_void(tmp_path: Path) -> None:
     assert stills.read_image(0).shape == (*SIZE, 3)
 
 
+def roboflow(folder: Path, **about: object) -> Path:
+    """A split as Roboflow exports it; numbers begin at 0."""
+    corners = [2, 1, 7, 1, 7, 5, 2, 5]
+    item = {"id": 0, "image_id": 0, "category_id": 1, "bbox": [2, 1, 5, 4], "area": 20, "iscrowd": 0}
+    values = {
+        "images": [{"id": 0, "height": SIZE[0], "width": SIZE[1], "file_name": "a_png.rf.0f.png"}],
+        "annotations": [item | {"segmentation": [corners]} | about],
+        "categories": [{"id": 0, "name": "things"}, {"id": 1, "name": "ball"}],
+    }
+    write(folder / "a_png.rf.0f.png", np.full((*SIZE, 3), 50, np.uint8))
+    (folder / "_annotations.coco.json").write_text(json.dumps(values))
+    return folder
+
+
+def test_an_export_of_roboflow_is_read_by_its_training_split(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        roboflow(tmp_path / split)
+    for folder in (tmp_path, tmp_path / "train"):
+        stills = open_stills(folder)
+        assert stills.names == ("a_png.rf.0f",)
+        mask = np.zeros(SIZE, np.uint8)
+        mask[1:5, 2:7] = 1
+        assert np.array_equal(stills.read_mask(0), mask)
+        found = check_data(folder)
+        assert (found.kind, found.complete) == ("roboflow", True)
+    with pytest.raises(DatasetError, match="a box is no mask"):
+        open_stills(roboflow(tmp_path / "boxes", segmentation=[]))
+
+
 @pytest.mark.parametrize("gone", ["1.jpg", "1.png"])
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_class_of_fss_that_lacks_a_file_is_named_and_not_dropped(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from segue.masks import read_index_mask, write_index_mask
 from segue.video import open_source
 from segue.weights import write_checkpoint
+from segue_web.video import Video
 from tests.cli.running import Command
 from tests.lite import lively_lite
 from tests.video.making import write_video
@@ -92,3 +94,37 @@ def test_objects_are_followed_backwards_from_prompts_before_the_damage(
     masks = sorted(Path("out/masks").glob("*.png"))
     assert len(masks) == readable
     assert read_index_mask(masks[5]).max() == 1
+
+
+@pytest.fixture
+def resized(cut: Path) -> Path:
+    """A recording whose size changes: 12 frames, then 8 larger ones."""
+    images = [frame.image for frame, _ in zip(open_source(cut, on_damage="skip"), range(12), strict=False)]
+    larger = [cv2.resize(image, None, fx=2, fy=2) for image in images[:8]]
+    parts = [
+        write_video(cut.with_name(f"{number}.ts"), part, options={"bf": "0", "qp": "8"}, format="mpegts")
+        for number, part in enumerate((images, larger))
+    ]
+    joined = cut.with_name("resized.ts")
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return joined
+
+
+def test_two_passes_keep_the_frames_before_another_size(command: Command, resized: Path) -> None:
+    words = ("foreground", resized, "--model", "median", "--format", "png")
+    complaint = command(*words, "--passes", 2, "-o", "out").complaint
+    assert "frame 12 is" in complaint
+    assert len(list(Path("out/masks").glob("*.png"))) == 12
+    assert command(*words, "--passes", 1, "-o", "one").code == 0
+    assert len(list(Path("one/masks").glob("*.png"))) == 20
+
+
+def test_the_page_shows_frames_of_another_size_at_the_first_one(
+    resized: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = Video(resized)
+    assert (video.count, video.size) == (20, SIZE)
+    for index in range(12, 20):
+        left = column(index - 12)
+        assert video.frame(index).image[33:57, left + 3 : left + 17, 0].min() > 200
+    assert capsys.readouterr().err.count("is scaled") == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,13 +17,15 @@ from PIL import Image
 from segue.errors import SegueError
 from segue.labels.labels import Labels
 from segue.labels.reading import left_out, read_labels
-from segue.masks import encode_rle, write_index_mask
+from segue.masks import DAVIS_PALETTE, encode_rle, write_index_mask
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import PngSink
 
 SIZE = (60, 80)
 FRAMES = tuple(f"frame_{i:06d}" for i in range(10))
-VIDEO: Any = SimpleNamespace(size=SIZE, count=10, names=FRAMES, name="dog", fps=30.0)
+VIDEO: Any = SimpleNamespace(
+    size=SIZE, count=10, names=FRAMES, name="dog", fps=30.0, time=lambda index: index / 30
+)
 RESOURCE_FORK = bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(200)
 BOX = {"x": 25, "y": 25, "width": 25, "height": 25}
 """A box of Label Studio, in percent."""
@@ -117,6 +121,18 @@ def test_boxes_of_cvat_are_turned_about_their_middle(tmp_path: Path) -> None:
     assert np.array_equal(
         shown(read_labels(coco(tmp_path / "a.json", item), VIDEO), 0), filled(35, 10, 45, 50)
     )
+
+
+def test_a_long_attribute_of_cvat_takes_time_by_its_length(tmp_path: Path) -> None:
+    """Four times as long takes far less than sixteen times as long."""
+    seconds = []
+    for length in (2 << 20, 8 << 20):
+        shape = f'<track id="0" label="a"><polygon frame="0" points="{"1,2;" * (length // 4)}"/></track>'
+        path, begin = cvat(tmp_path / "a.xml", shape), time.process_time()
+        with pytest.raises(SegueError, match="points"):
+            read_labels(path, VIDEO)
+        seconds.append(time.process_time() - begin)
+    assert seconds[1] < 10 * seconds[0]
 
 
 def test_ellipses_of_cvat_are_areas(tmp_path: Path) -> None:
@@ -337,6 +353,45 @@ def test_boxes_of_a_video_of_label_studio_follow_the_rate_of_the_tag(
     assert abs(np.flatnonzero(found.any(0))[0] - 24) <= 80 * 0.6 / 6 * max(1, 30 / rate)
 
 
+def test_frames_of_a_tag_of_label_studio_are_moments(tmp_path: Path) -> None:
+    """The tag counts 10 frames a second; the video has three frames in its first second, then one a 0.1 s."""
+    times = [0, 0.4, 0.8, *(1 + i / 10 for i in range(11))]
+    video: Any = SimpleNamespace(size=SIZE, count=14, names=None, name="dog", fps=7.0, time=times.__getitem__)
+    sides = {"y": 0, "width": 25, "height": 25, "rotation": 0}
+    keys = [{"frame": 1, "x": 0, **sides}, {"frame": 11, "x": 50, **sides}, {"frame": 16, "x": 0, **sides}]
+    value = {"sequence": keys, "framesCount": 20, "duration": 2.0, "labels": ["car"]}
+    item = {
+        "id": 1,
+        "data": {"video": "dog.mp4"},
+        "annotations": [{"result": [region("videorectangle", value)]}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps([item]))
+    labels = read_labels(tmp_path / "a.json", video)
+    left = [int(np.flatnonzero(shown(labels, frame).any(0))[0]) for frame in range(14)]
+    assert left == [0, 16, 32, 40, 32, 24, 16, 8, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("form", ["coco", "cvat", "yolo"])
+def test_ids_that_two_classes_have_are_two_objects(tmp_path: Path, form: str) -> None:
+    left, right = filled(0, 0, 20, 20), filled(40, 0, 60, 20)
+    if form == "coco":
+        boxes: Any = [{"bbox": [0, 0, 20, 20], "category_id": 3}, {"bbox": [40, 0, 20, 20], "category_id": 4}]
+        path = coco(tmp_path / "a.json", *({"track_id": 1} | box for box in boxes))
+    elif form == "cvat":
+        box = '<box frame="0" xtl="{2}" xbr="{3}" ytl="0" ybr="20"/>'
+        track = f'<track id="{{0}}" label="{{1}}" group_id="1">{box}</track>'
+        path = cvat(tmp_path / "a.xml", track.format(0, "cat", 0, 20) + track.format(1, "dog", 40, 60))
+    else:
+        line = "{} {} 0.16666667 0.25 0.33333333 {}\n"
+        text = line.format(0, 0.125, 7) + line.format(1, 0.625, 7)
+        path = yolo(tmp_path, {"labels/frame_000000.txt": text})
+    labels = read_labels(path, VIDEO)
+    assert len(set(labels.names.values())) == 2
+    planes = labels.planes(0)
+    assert np.array_equal(planes[1], left)
+    assert np.array_equal(planes[2], right)
+
+
 def test_what_sam_gives_of_an_image_is_taken(tmp_path: Path) -> None:
     record = {
         "bbox": [20, 15, 20, 15],
@@ -547,11 +602,30 @@ def yolo(folder: Path, files: dict[str, str]) -> Path:
         ("data.yaml", "names:\n  # what there is\n  0: cat  # small\n  1: dog  # large\n"),
         ("data.yaml", "names: ['cat, small', dog]\n"),
         ("obj.names", "cat\ndog\n"),
+        ("data.yaml", "kpt_names:\n  0: [nose, tail]\nnames: [cat, dog]\n"),
+        ("data.yaml", "x-all: &all\n  1: |-\n    dog\nnames:\n  <<: *all\n  0: cat\n"),
+        ("data.yaml", "names:\n- cat\n- >-\n  dog\n"),
+        ("data.yaml", '{"names": {"0": "cat", "1": "d\\u006fg"}}'),
     ],
 )
 def test_classes_of_yolo_have_their_names(tmp_path: Path, file: str, text: str) -> None:
     box = {"obj_train_data/frame_000004.txt": "1 0.375 0.375 0.25 0.25\n"}
     assert read_labels(yolo(tmp_path, {file: text, **box}), VIDEO).names == {1: "dog"}
+
+
+@pytest.mark.parametrize("name", ["no", "1", "1e3", "2026-01-01", "null"])
+def test_a_class_of_yolo_may_be_called_what_yaml_takes_for_a_value(tmp_path: Path, name: str) -> None:
+    files = {"data.yaml": f"names: [cat, {name}]\n", "labels/frame_000004.txt": "1 0.375 0.375 0.25 0.25\n"}
+    assert read_labels(yolo(tmp_path, files), VIDEO).names == {1: name}
+
+
+@pytest.mark.parametrize(
+    "text", ["names: [cat", "names: !!python/object/apply:os.getcwd []", "names: {cat: 1}"]
+)
+def test_a_list_of_classes_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    files = {"data.yaml": text, "labels/frame_000004.txt": "1 0.375 0.375 0.25 0.25\n"}
+    with pytest.raises(SegueError, match=r"data\.yaml"):
+        read_labels(yolo(tmp_path, files), VIDEO)
 
 
 def test_a_folder_of_yolo_labels_alone_is_read(tmp_path: Path) -> None:
@@ -577,6 +651,44 @@ def test_ids_of_tracks_that_ultralytics_saves_are_kept(tmp_path: Path, score: st
         assert labels.planes(frame)[1][5, 5]
         assert labels.planes(frame)[2][5, 70]
         assert not (labels.planes(frame)[1] & labels.planes(frame)[2]).any()
+
+
+LOWER_RIGHT = ["0.5 1 0.5 0.5 1 0.5 1 1", "0.4 0.4 0.9 0.5 0.9 1"]
+"""Outlines in shares of the image whose last corner lies on its lower edge."""
+
+
+@pytest.mark.parametrize("outline", LOWER_RIGHT)
+def test_an_outline_may_end_at_the_lower_edge(tmp_path: Path, outline: str) -> None:
+    files = {f"labels/{name}.txt": f"0 {outline}\n" for name in FRAMES[:4]}
+    labels = read_labels(yolo(tmp_path, files), VIDEO)
+    corners = (np.array(outline.split(), float).reshape(-1, 2) * SIZE[::-1]).astype(np.int32)
+    expected = cv2.fillPoly(np.zeros(SIZE, np.uint8), [corners], 1) > 0
+    assert labels.names == {1: "class 0"}
+    for frame in range(4):
+        assert np.array_equal(shown(labels, frame), expected)
+
+
+@pytest.mark.parametrize("shape", ["0.5 0.5 0.25 0.5", "0.4 0.4 0.6 0.4 0.6 0.7 0.4 0.7"])
+def test_one_track_has_one_id_with_and_without_a_score(tmp_path: Path, shape: str) -> None:
+    alone = read_labels(yolo(tmp_path / "a", {"labels/frame_000000.txt": f"0 {shape}\n"}), VIDEO)
+    for end in ("1", "0.9 1"):
+        files = {f"labels/{name}.txt": f"0 {shape} {end}\n" for name in FRAMES[:4]}
+        labels = read_labels(yolo(tmp_path / end, files), VIDEO)
+        assert labels.names == alone.names
+        assert [labels.masks[frame] for frame in range(4)] == 4 * [alone.masks[0]]
+
+
+@pytest.mark.parametrize("shapes", [("0.2 0.5 0.2 0.5", "0.7 0.5 0.2 0.5"), LOWER_RIGHT])
+def test_scores_of_one_are_no_ids(tmp_path: Path, shapes: tuple[str, str]) -> None:
+    both = "".join(f"0 {shape} 1\n" for shape in shapes)
+    labels = read_labels(yolo(tmp_path, {f"labels/{name}.txt": both for name in FRAMES[:3]}), VIDEO)
+    assert [list(masks) for masks in labels.masks.values()] == 3 * [[1, 2]]
+
+
+def test_lines_of_frames_without_tracks_have_no_ids(tmp_path: Path) -> None:
+    box = "0.5 0.5 0.25 0.5"
+    files = {"labels/frame_000000.txt": f"0 {box}\n", "labels/frame_000001.txt": f"0 {box} 7\n0 {box} 2\n"}
+    assert read_labels(yolo(tmp_path, files), VIDEO).ids == {2: 7, 3: 2}
 
 
 def test_ultralytics_counts_the_frames_of_a_video_from_one(tmp_path: Path) -> None:
@@ -661,3 +773,71 @@ def test_void_of_masks_is_no_object_and_is_told_once_for_all_files(tmp_path: Pat
     assert set(labels.names) == {1}
     assert left_out(labels) == "3 areas of void (255)"
     assert np.array_equal(shown(labels, 0), filled(0, 0, 20, 20))
+
+
+@pytest.mark.parametrize("place", ["a.tif", "folder", "a.zip"])
+def test_a_stack_of_masks_has_a_page_for_each_frame(tmp_path: Path, place: str) -> None:
+    masks = [filled(4 * frame, 0, 4 * frame + 20, 20).astype(np.int32) * 3 for frame in range(10)]
+    first, *others = map(Image.fromarray, masks)
+    file = tmp_path / ("folder/a.tif" if place == "folder" else "a.tif")
+    file.parent.mkdir(exist_ok=True)
+    first.save(file, save_all=True, append_images=others)
+    if place == "a.zip":
+        with zipfile.ZipFile(tmp_path / place, "w") as archive:
+            archive.write(file, "masks/a.tif")
+    labels = read_labels(tmp_path / place, VIDEO)
+    assert labels.ids == {3: 3}
+    for frame, mask in enumerate(masks):
+        assert np.array_equal(labels.mask(frame), mask)
+    first.save(file, save_all=True, append_images=others[:4])
+    if place != "a.zip":
+        with pytest.raises(SegueError, match=r"5 pages.*10 frames"):
+            read_labels(tmp_path / place, VIDEO)
+
+
+def coloured(mask: np.ndarray, colours: dict[int, tuple[int, int, int]]) -> Image.Image:
+    image = np.zeros((*SIZE, 3), np.uint8)
+    for value, colour in colours.items():
+        image[mask == value] = colour
+    return Image.fromarray(image)
+
+
+def save_cvat_masks(folder: Path, objects: list[dict[int, tuple[int, int]]], of_objects: bool = True) -> Path:
+    """Segmentation mask 1.1 of CVAT: each object of a frame by its number, with its left side and class."""
+    classes = {1: (255, 0, 204), 2: (0, 255, 133)}
+    listed = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncell:255,0,204::\nwall:0,255,133::\n"
+    folder.mkdir()
+    (folder / "labelmap.txt").write_text(listed)
+    for frame, shown in enumerate(objects):
+        by_object, by_class = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
+        for number, (left, kind) in shown.items():
+            by_object[5:15, left : left + 10], by_class[5:15, left : left + 10] = number, kind
+        numbered = {number: DAVIS_PALETTE[number] for number in shown}
+        images = {"SegmentationClass": coloured(by_class, classes)}
+        images |= {"SegmentationObject": coloured(by_object, numbered)} if of_objects else {}
+        for name, image in images.items():
+            (folder / name).mkdir(exist_ok=True)
+            image.save(folder / name / f"{FRAMES[frame]}.png")
+    return folder
+
+
+@pytest.mark.parametrize("of_objects", [True, False])
+def test_classes_of_masks_of_cvat_are_those_of_the_label_map(tmp_path: Path, of_objects: bool) -> None:
+    folder = save_cvat_masks(tmp_path / "a", [{1: (0, 1), 2: (40, 2)}, {1: (10, 1), 2: (50, 2)}], of_objects)
+    labels = read_labels(folder, VIDEO)
+    assert sorted(labels.class_of.values()) == ["cell", "wall"]
+    assert set(labels.names.values()) == {"cell", "wall"}
+    cell = next(number for number, name in labels.class_of.items() if name == "cell")
+    assert labels.colour_of[cell] == "#ff00cc"
+    for frame in (0, 1):
+        expected = filled(10 * frame, 5, 10 * frame + 10, 15)
+        assert np.array_equal(labels.planes(frame)[cell], expected)
+
+
+def test_numbers_that_count_the_objects_of_each_image_follow_the_classes(tmp_path: Path) -> None:
+    """The cell leaves: the wall is the first object of the second image."""
+    labels = read_labels(save_cvat_masks(tmp_path / "a", [{1: (0, 1), 2: (40, 2)}, {1: (40, 2)}]), VIDEO)
+    wall = next(number for number, name in labels.class_of.items() if name == "wall")
+    assert next(iter(labels.planes(0))) != wall
+    for frame in (0, 1):
+        assert np.array_equal(labels.planes(frame)[wall], filled(40, 5, 50, 15))

@@ -22,7 +22,7 @@ from segue.labels.reading import left_out, read_labels
 
 SIZE = (60, 80)
 FRAMES = tuple(f"frame_{i:06d}" for i in range(4))
-VIDEO: Any = SimpleNamespace(size=SIZE, count=4, names=FRAMES, name="dog", fps=30.0)
+VIDEO: Any = SimpleNamespace(size=SIZE, count=4, names=FRAMES, name="dog", fps=30.0, time=lambda i: i / 30)
 BOX = [[1, 1], [5, 5]]
 SQUARE = [[20, 10], [40, 10], [40, 30], [20, 30]]
 
@@ -148,7 +148,7 @@ BOMB = png(np.zeros((2000, 2000)))
         (
             {},
             shape(kind="mask", points=BOX, mask=BOMB),
-            r"shapes\[0\]: mask: .*2000x2000 is refused",
+            r"shapes\[0\]: mask: .*2000x2000 are refused",
         ),
         (
             {},
@@ -245,6 +245,24 @@ def test_attributes_of_via_name_class_and_object(tmp_path: Path) -> None:
     assert {frame: [*masks] for frame, masks in labels.masks.items()} == {0: [1, 2], 1: [1]}
 
 
+def test_each_class_of_via_has_ids_of_its_own(tmp_path: Path) -> None:
+    about: list[list[dict[str, Any]]] = [
+        [{"class": "cat", "id": 1}, {"class": "dog", "id": 1}],
+        [{"class": "dog", "id": 1}, {"class": "bird", "id": 2}],
+        [{"id": 2}, {"class": "cat", "id": 1}],
+    ]
+    images = {
+        name: {"filename": name, "regions": [region("polygon", one, **CORNERS) for one in each]}
+        for name, each in zip(
+            ("frame_000000.jpg", "frame_000001.jpg", "frame_000002.jpg"), about, strict=True
+        )
+    }
+    (tmp_path / "a.json").write_text(json.dumps(images))
+    labels = read_labels(tmp_path / "a.json", VIDEO)
+    assert labels.class_of == {1: "cat", 2: "dog", 3: "bird"}
+    assert {frame: {*masks} for frame, masks in labels.masks.items()} == {0: {1, 2}, 1: {2, 3}, 2: {1, 3}}
+
+
 def via_3(path: Path, *metadata: Any, files: Any = (("frame_000001.jpg", 2),)) -> Path:
     project = {
         "project": {"pid": "__VIA_PROJECT_ID__", "vid_list": ["1"]},
@@ -283,8 +301,24 @@ def test_shapes_of_via_3_are_areas(tmp_path: Path) -> None:
     assert left_out(labels) == "1 tags, 1 lines"
 
 
+def video_at(times: list[float]) -> Any:
+    """A video with frames at these times."""
+    rate = (len(times) - 1) / times[-1]
+    return SimpleNamespace(
+        size=SIZE, count=len(times), names=None, name="dog", fps=rate, time=times.__getitem__
+    )
+
+
+def test_times_of_via_3_are_exact_where_the_rate_varies(tmp_path: Path) -> None:
+    video = video_at([0, 0.1, 0.2, 0.3, 1.3, 2.3, 2.333, 2.366, 2.4, 4.4])
+    shown = {0.0: 0, 0.133: 1, 0.2: 2, 1.2995: 4, 1.25: 3, 2.35: 6, 4.0: 8, 4.5: 9}
+    for time, frame in shown.items():
+        path = via_3(tmp_path / "a.json", {"z": [time], "xy": [7, *FLAT]}, files=(("dog.mp4", 4),))
+        assert [*read_labels(path, video).masks] == [frame], time
+
+
 def test_times_of_via_3_are_frames_of_this_video(tmp_path: Path) -> None:
-    video: Any = SimpleNamespace(size=SIZE, count=100, names=None, name="dog", fps=24.0)
+    video = video_at([i / 24 for i in range(100)])
     regions = [{"z": [z], "xy": [7, *FLAT], "av": {"1": "0"}} for z in (0.042, 0.917, 0.95)]
     other = {"vid": "2", "z": [1.0], "xy": [7, *FLAT], "av": {}}
     span = {"z": [0.5, 1.5], "xy": [], "av": {"1": "1"}}

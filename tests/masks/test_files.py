@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,3 +120,39 @@ def test_missing_and_damaged_masks_are_named(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=r"a\.png: ") as error:
             read_index_mask(tmp_path / "a.png")
         assert "\n" not in str(error.value)
+
+
+def stack_of(path: Path, *masks: np.ndarray, **about: Any) -> Path:
+    first, *others = map(Image.fromarray, masks)
+    first.save(path, save_all=True, append_images=others, **about)
+    return path
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int32])
+def test_a_page_of_a_stack_is_asked_for_by_its_number(tmp_path: Path, kind: type) -> None:
+    """Layers of labels, as napari and ImageJ save them, have a page a frame."""
+    masks = [np.full((4, 6), number, kind) for number in (3, 0, 300 if kind != np.uint8 else 7)]
+    path = stack_of(tmp_path / "a.tif", *masks)
+    for number, mask in enumerate(masks):
+        assert np.array_equal(read_index_mask(path, page=number), mask)
+    with pytest.raises(SourceError, match="3 pages"):
+        read_index_mask(path)
+    with pytest.raises(SourceError, match="page 3"):
+        read_index_mask(path, page=3)
+
+
+def test_a_smaller_copy_in_a_file_is_no_page(tmp_path: Path) -> None:
+    """Programs add previews; tag 254 says so."""
+    first, preview = (Image.fromarray(np.full(size, 5, np.uint8)) for size in ((8, 8), (2, 2)))
+    preview.encoderinfo = {"tiffinfo": {254: 1}}
+    first.save(tmp_path / "a.tif", save_all=True, append_images=[preview])
+    assert read_index_mask(tmp_path / "a.tif").shape == (8, 8)
+
+
+@pytest.mark.parametrize(
+    "text", ["ImageJ=1.54\nimages=6\nslices=2\nframes=3\n", '<OME><Pixels SizeZ="2" SizeT="3"/></OME>']
+)
+def test_slices_and_times_of_a_stack_are_told(tmp_path: Path, text: str) -> None:
+    path = stack_of(tmp_path / "a.tif", *(np.ones((4, 6), np.uint8) for _ in range(6)), description=text)
+    with pytest.raises(SourceError, match=r"6 pages \(2 slices at 3 times\)"):
+        read_index_mask(path)

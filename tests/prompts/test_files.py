@@ -16,7 +16,8 @@ from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.masks import write_index_mask
 from segue.prompt_inputs import as_prompts, typed_prompts
 from segue.prompts import resolve_prompts
-from segue.types import Frame
+from segue.types import Frame, MaskPrompt
+from segue.video import open_source
 
 SIZE = (12, 20)
 
@@ -102,3 +103,23 @@ def test_the_objects_of_an_annotated_image_are_followed_by_their_names(tmp_path:
         index_mask(f"7={path}")
     with pytest.raises(PromptError, match=r"many\.json: .*3 images"):
         index_mask(annotated(tmp_path / "many.json", ("dog", 2, 6), images=3))
+
+
+def test_a_frame_takes_its_page_of_a_stack(tmp_path: Path) -> None:
+    """The stack has a page for each frame of the source."""
+    masks = [np.roll(stripe(0, 3), 3 * number, axis=1) // 255 * 7 for number in range(5)]
+    first, *others = map(Image.fromarray, masks)
+    first.save(tmp_path / "labels.tif", save_all=True, append_images=others)
+    frames = [np.zeros((*SIZE, 3), np.uint8)] * 5
+    job = TrackJob(
+        source=VideoSource(place="stack.tif"),
+        model=Model(name="stcn-lite"),
+        prompts=typed_prompts([f"{number}@{tmp_path / 'labels.tif'}" for number in (0, 3)], [], [], []),
+    )
+    planned = plan_prompts(job, Frame(0, 0.0, frames[0]), SIZE, open_source(frames))
+    assert {index: prompts[0].id for index, prompts in planned.items()} == {0: 7, 3: 7}
+    for index, (prompt,) in planned.items():
+        assert isinstance(prompt, MaskPrompt)
+        assert np.array_equal(prompt.mask, masks[index] > 0)
+    with pytest.raises(PromptError, match=r"labels\.tif: holds 5 pages, the source 4 frames"):
+        plan_prompts(job, Frame(0, 0.0, frames[0]), SIZE, open_source(frames[:4]))

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from segue.api.foreground import foreground
+from segue.datasets.check import check_data
 from segue.errors import CheckpointError, SinkError
 from segue.flow import DIS, Farneback
 from segue.models.mustan_lite import MustanLite
@@ -16,6 +18,7 @@ from segue.sessions.foreground import ForegroundSession
 from segue.sessions.networks import foreground_segmenter
 from segue.types import Frame
 from segue.weights import load, load_strict, write_checkpoint
+from segue_train.foreground_material import gather_videos
 from segue_train.recipes import mustan_lite as recipes
 from segue_train.trunks import load_mobilenet
 from tests.segue_train.commands import run
@@ -105,3 +108,27 @@ def test_a_backbone_of_another_kind_is_refused(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "other.safetensors", {"conv1.weight": torch.zeros(1)}, {})
     with pytest.raises(CheckpointError, match=r"other\.safetensors.*MobileNetV2"):
         load_mobilenet(MustanLite().encoder, tmp_path / "other.safetensors", "unit")
+
+
+def test_a_labelled_camera_of_ones_own_is_training_data(tmp_path: Path, start: Path) -> None:
+    """Every sixth image is labelled, by its number; without other footage there are no artificial clips."""
+    rng = np.random.default_rng(0)
+    for number in range(1, 25):
+        image = rng.integers(60, 90, (60, 80, 3), np.uint8)
+        label = np.zeros((60, 80), np.uint8)
+        label[20:40, number : number + 20] = 255
+        image[label > 0] = 200
+        for folder, values in (("input", image), ("groundtruth", label)):
+            if folder == "input" or number % 6 == 0:
+                path = tmp_path / "MYCAM" / "yard" / folder / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(values).save(path)
+    found = check_data(tmp_path / "MYCAM")
+    assert (found.kind, found.complete, found.videos[0].labelled) == ("foreground", True, 4)
+    command = ("mustan-lite", "--steps", 1, "--device", "cpu", "--precision", "32-true", "--start", start)
+    said = run(*command, "--data", tmp_path / "MYCAM", "--out", tmp_path / "lite")
+    assert "1 videos of still cameras" in said
+    assert "--samples 0" in said
+    assert (tmp_path / "lite" / "mustan-lite.safetensors").is_file()
+    videos = gather_videos([str(tmp_path / "MYCAM")])
+    assert [video.key for video in videos.real] == ["yard"]

@@ -77,7 +77,8 @@ def test_a_batch_depends_on_seed_and_number_alone(videos: list[ForegroundSequenc
 @pytest.mark.parametrize(
     ("data", "exclude", "message"),
     [
-        ("FOLDER", [], "give LAYOUT=FOLDER"),
+        ("FOLDER/nothing", [], "give LAYOUT=FOLDER"),
+        ("FOLDER", ["baseline", "shadow"], "no videos to train on"),
         ("what=FOLDER", [], "one of cdnet, foreground, hofam, isd"),
         ("cdnet=FOLDER", ["kitchen"], "no scene or category kitchen"),
         ("cdnet=FOLDER", ["baseline", "shadow"], "no videos to train on"),

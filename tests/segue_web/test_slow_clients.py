@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
@@ -224,6 +225,43 @@ def test_a_client_that_goes_away_within_its_body_leaves_no_traceback(
             b"Content-Length: 100\r\n\r\nabc"
         )
     page.close()
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("which", ["service", "page"])
+def test_half_bodies_leave_no_traceback_when_the_server_ends(
+    which: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = request.getfixturevalue(which)
+    path = b"/predict" if which == "service" else b"/secret/import/a.png"
+    head = b"POST " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
+    with ExitStack() as stack:
+        clients = [stack.enter_context(server.client()) for _ in range(8)]
+        for client in clients:
+            origin = b"Origin: http://127.0.0.1\r\n" if which == "page" else b""
+            client.sendall(head + origin + b"\r\n{")
+        server.health()  # all of it has come
+        server.close()
+        assert [client.recv(100) for client in clients] == [b""] * len(clients)
+    assert not caplog.records
+
+
+def test_a_request_that_is_computed_when_the_server_ends_is_refused(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, begun = FastAPI(), threading.Event()
+
+    @app.get("/health")
+    async def health() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    server = serve(app, timeout_graceful_shutdown=0)
+    with server.client() as client:
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert begun.wait(20)
+        server.close()
+        assert client.recv(100).startswith(b"HTTP/1.1 503 ")
     assert not [record for record in caplog.records if record.exc_info]
 
 

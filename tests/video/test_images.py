@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segue import allocation
 from segue.errors import SourceError
 from segue.video import open_source
 from segue.video.images import Range, decode_image, read_image
@@ -133,11 +134,35 @@ def test_images_of_two_sizes_are_an_error_that_tells_both(folder: Path) -> None:
         list(open_source(folder))
 
 
-def test_a_header_that_claims_an_absurd_size_is_refused(tmp_path: Path) -> None:
+def test_a_header_that_claims_an_absurd_size_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # restored afterwards
+    monkeypatch.setattr(allocation, "_is_prepared", True)
     path = tmp_path / "a.ppm"
     path.write_bytes(b"P6 70000 70000 255\n" + bytes(100))
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match=f"{2**28} pixels") as caught:
         list(open_source(tmp_path))
+    assert "--on-damage" not in str(caught.value), "nothing is damaged"
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg", "a.bmp", "a.webp"])
+def test_commands_open_larger_images_than_pillow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Orthophotos and slides have more pixels than Pillow allows, 178,956,970."""
+    Image.fromarray(corners()).save(tmp_path / name)
+    expected = read_image(tmp_path / name)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    monkeypatch.setattr(allocation, "_is_prepared", False)
+    with pytest.raises(SourceError, match=r"MAX_IMAGE_PIXELS") as caught:
+        [*open_source(tmp_path / name)]
+    assert "--on-damage" not in str(caught.value)
+    assert Image.MAX_IMAGE_PIXELS == 10, "the program is that of somebody else"
+    monkeypatch.setattr(allocation, "_is_prepared", True)
+    (frame,) = open_source(tmp_path / name)
+    assert np.array_equal(frame.image, expected)
+    assert np.array_equal(decode_image((tmp_path / name).read_bytes(), name), expected)
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a.png", "a.tiff"])

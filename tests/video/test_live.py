@@ -434,6 +434,41 @@ class Flaky(Reader):
             yield SourceImage(index, index / 10, partial(load, index))
 
 
+class Resized(Reader):
+    """Gives frames whose size changes twice."""
+
+    name = where = "resized"
+    sizes = ((48, 64), (48, 64), (96, 128), (96, 128), (48, 32))
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live
+
+    @property
+    def endless(self) -> bool:
+        return self._live
+
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
+        for index, size in enumerate(self.sizes):
+            yield SourceImage(index, index / 10, partial(drawn_image, index, size))
+
+
+def test_a_stream_goes_on_at_the_first_size_where_its_own_changes() -> None:
+    """A file ends there, and what comes before is good."""
+    said: list[str] = []
+    options = {"max_size": None, "on_damage": None, "prefetch": 0, "warn": said.append}
+    frames = [*Source(Resized(live=True), Span(), **options)]
+    assert [frame.size for frame in frames] == [(48, 64)] * 5
+    assert [int(frame.image[20, 32, 0]) for frame in frames] == [level(index) for index in range(5)]
+    assert not frames[4].image[:, :15].any(), "it keeps its shape"
+    assert len(said) == 2
+    assert "frame 2 is 128x96" in said[0]
+    assert "frame 4 is 32x48" in said[1]
+    taken = []
+    with pytest.raises(SourceDamageError, match="frame 2 is 128x96, the frames before it are 64x48"):
+        taken.extend(Source(Resized(live=False), Span(), **options))
+    assert len(taken) == 2
+
+
 def test_damage_ends_files_and_is_counted_in_streams() -> None:
     said: list[str] = []
     options = {"max_size": None, "on_damage": None, "prefetch": 0, "warn": said.append}

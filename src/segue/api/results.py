@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
@@ -69,6 +70,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self._opened = opened
         self._watch = _Watch(opened, progress)
         self._pairs = _pairs_of(opened, self._watch)
+        self._class_numbers = {name: number for number, name in opened.names.items()}
         self._taking = threading.RLock()
 
     def __iter__(self) -> Results[S]:
@@ -80,7 +82,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
     def __next__(self) -> Segmentation:
         with self._one_thread():
-            return next(self._pairs)[1]
+            return replace(next(self._pairs)[1], _class_numbers=self._class_numbers)
 
     @contextmanager
     def _one_thread(self) -> Iterator[None]:

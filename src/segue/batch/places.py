@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection
+import threading
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from segue.errors import SegueError, SourceError
+from segue.errors import SegueError, SinkError, SourceError
 from segue.extras import install_command
 from segue.naming import is_hidden
 from segue.video.addresses import public_address, stored_address
@@ -30,6 +32,21 @@ RESULT = ".segue.result.json"
 DONE = ".segue.done"
 """File that is written last among the results of a video at a remote place: the digest of all others."""
 
+ANSWER_SECONDS = 60.0
+"""A store has so long to answer, and longer for large files and lists."""
+
+LIST_SECONDS = 1800.0
+"""A list of all files below a place may take so long."""
+
+LEAST_RATE = 64 << 10
+"""Bytes a second that arrive at least where a store answers."""
+
+UNKNOWN_SIZE = 1 << 40
+"""Bytes of a file whose server does not tell how many there are."""
+
+_CALLS = frozenset({"info", "exists", "cat_file", "pipe_file", "put_file", "get_file", "rm_file", "find"})
+"""Calls of a file system that ask the store."""
+
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
 
 _CHANGED = ("mtime", "LastModified", "last_modified", "updated", "created")
@@ -39,6 +56,10 @@ _TAGS = ("ETag", "etag", "checksum", "md5Hash", "generation")
 """Names under which object stores tell what identifies the content of an object."""
 
 _TIME = TypeAdapter(datetime)
+
+
+class StoreSilentError(SourceError, SinkError):
+    """A store that accepts requests and does not answer."""
 
 
 def hide_secrets(text: str) -> str:
@@ -92,7 +113,11 @@ def files_below(place: str, suffixes: Collection[str]) -> list[str]:
     """Addresses of the files below ``place`` with one of these endings, sorted, without results of segue."""
     files, root = file_system(place)
     try:
+        with suppress(OSError):  # a long list takes longer than the first answer
+            files.info(root)
         found = files.find(root)
+    except StoreSilentError:
+        raise
     except Exception as error:  # every fsspec backend has errors of its own
         raise SourceError(f"{hide_secrets(place)}: cannot be listed ({one_line(error)})") from None
     marks = (f"/{RESULT}", f"/{DONE}", f"/{MARKER}", f"/{RECORDS}")
@@ -111,8 +136,24 @@ def remote_identity(place: str) -> SourceIdentity | None:
     try:
         files, name = file_system(place)
         return _identity(place, files.info(name))
+    except StoreSilentError:  # no other file would be answered, either
+        raise
     except Exception:  # the worker that fetches it says what is wrong
         return None
+
+
+def read_remote(place: str, limit: int) -> bytes:
+    """Content of a small remote file."""
+    try:
+        files, name = file_system(place)
+        content: bytes = files.cat_file(name, start=0, end=limit + 1)
+    except SegueError:
+        raise
+    except Exception as error:  # every fsspec backend has errors of its own
+        raise SourceError(f"{hide_secrets(place)}: cannot be read ({one_line(error)})") from None
+    if len(content) > limit:
+        raise SourceError(f"{hide_secrets(place)}: is longer than {limit >> 20} MiB")
+    return content
 
 
 def fetch(place: str, folder: Path) -> Path:
@@ -136,6 +177,8 @@ def fetch(place: str, folder: Path) -> Path:
                     raise OSError(f"{arrived} of {identity.size} bytes arrived; try again")
         time = identity.modified_ns or 0
         os.utime(target, ns=(time, time))  # the same source when it is fetched again
+    except StoreSilentError:
+        raise
     except Exception as error:  # every fsspec backend has errors of its own
         raise SourceError(f"{hide_secrets(place)}: cannot be fetched ({one_line(error)})") from None
     return target
@@ -152,7 +195,12 @@ def _identity(place: str, info: dict[str, Any]) -> SourceIdentity:
 
 
 def file_system(place: str) -> tuple[Any, str]:
-    """The file system of fsspec for an address, and the path there."""
+    """The file system of fsspec for an address, whose calls end, and the path there."""
+    files, root = _store(place)
+    return AnsweringStore(files, place), root
+
+
+def _store(place: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError:
@@ -163,3 +211,57 @@ def file_system(place: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(place)  # type: ignore[no-any-return]
     except (ImportError, ValueError) as error:
         raise SegueError(f"{hide_secrets(place)}: {one_line(error)}") from None
+
+
+class AnsweringStore:
+    """A file system of fsspec that says so if it accepts a request and does not answer.
+
+    Clients of object stores ask again for many minutes before they give up.
+    """
+
+    def __init__(self, files: Any, place: str) -> None:
+        self._files, self._place = files, place
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._files, name)
+        return partial(self._answer, name, value) if name in _CALLS else value
+
+    def _answer(self, name: str, call: Callable[..., Any], *given: Any, **options: Any) -> Any:
+        try:
+            return self._within(self._seconds(name, given), partial(call, *given, **options))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            # Errors of single files come without text, such as 400 for keys that have expired.
+            if name in ("info", "exists"):
+                folder = str(given[0]).rpartition("/")[0]
+                self._within(ANSWER_SECONDS, partial(self._files.ls, folder, refresh=True), error)
+            raise
+
+    def _seconds(self, name: str, given: Sequence[Any]) -> float:
+        size = 0
+        if name == "put_file":
+            size = Path(given[0]).stat().st_size
+        elif name == "get_file":
+            size = self.info(given[0]).get("size") or UNKNOWN_SIZE
+        return (LIST_SECONDS if name == "find" else ANSWER_SECONDS) + size / LEAST_RATE
+
+    def _within(self, seconds: float, call: Callable[[], Any], error: Exception | None = None) -> Any:
+        """What a call gives; one that says why an ``error`` came up need not find anything."""
+        given: list[Any] = []
+        raised: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                given.append(call())
+            except BaseException as problem:
+                raised.append(problem)
+
+        thread = threading.Thread(target=run, daemon=True)  # a request that hangs cannot be ended
+        thread.start()
+        thread.join(seconds)
+        if raised and not (error is not None and isinstance(raised[0], FileNotFoundError)):
+            raise raised[0] from error
+        if not given and not raised:
+            raise StoreSilentError(f"{hide_secrets(self._place)}: has not answered for {seconds:.0f} seconds")
+        return given[0] if given else None

@@ -20,6 +20,7 @@ from segue.batch.places import (
     hide_secrets,
     is_result,
     lacks_secrets,
+    read_remote,
     remote_identity,
     without_secrets,
 )
@@ -35,6 +36,9 @@ from segue.video.kinds import IMAGE_SUFFIXES, LIST_SUFFIXES, VIDEO_SUFFIXES, is_
 
 LIVE_SCHEMES = SCHEMES - {"http", "https"}
 """Schemes of addresses of streams, which have no end."""
+
+MOST_LIST = 256 << 20
+"""Bytes of a list at an address."""
 
 REPORT = "report.html"
 """The page of a batch, in the output."""
@@ -75,6 +79,7 @@ class Task:
         digest: SHA-256 over names and contents of its results.
         stamp: SHA-256 over names, sizes and times of its results, None at an address.
         image: JPEG of one frame with its objects, as long as the report lacks it.
+        refused: whether it failed because the store did not take its results; the ledger does not keep it.
     """
 
     name: str
@@ -91,6 +96,7 @@ class Task:
     digest: str | None = None
     stamp: str | None = None
     image: bytes = b""
+    refused: bool = False
 
     @property
     def kept(self) -> tuple[str, tuple[str, ...]]:
@@ -190,13 +196,19 @@ def _expanded(text: str) -> Iterator[Task]:
     if glob.has_magic(text) and not is_url(text) and not Path(text).exists():
         yield from _matching(text)
     elif path.suffix.lower() in LIST_SUFFIXES:
-        yield from _listed(user_path(text))
+        yield from _listed(text if is_url(text) else str(user_path(text)))
     elif is_url(text) and (path.suffix.lower() in VIDEO_SUFFIXES or _is_live(text)):
         _refuse_live(text)
         yield Task(path.stem, text)
     elif is_url(text):
         for item in files_below(text, VIDEO_SUFFIXES):
-            yield Task(os.path.splitext(item[len(text) :].lstrip("/"))[0], item)  # noqa: PTH122
+            name = os.path.splitext(item[len(text) :].lstrip("/"))[0]  # noqa: PTH122
+            try:
+                check_name(name)
+            except SegueError as error:  # keys of a store may be any text
+                notice(f"{hide_secrets(item)}: is left out: {error}; list it in a table with a `name`")
+            else:
+                yield Task(name, item)
     elif (place := user_path(text).absolute()).is_dir():
         _refuse_result(place, text)
         yield from _below(place)
@@ -283,57 +295,61 @@ def _below(folder: Path) -> Iterator[Task]:
             yield Task(item.name or item.resolve().name, str(item))
 
 
-def _listed(path: Path) -> Iterator[Task]:
+def _listed(path: str) -> Iterator[Task]:
+    """The videos of a list, which may lie at an address."""
+    shown = hide_secrets(path)
     names: dict[tuple[str, tuple[str, ...]], str] = {}
     for number, row in enumerate(_rows(path), 1):
         source = str(row.get("source") or "").strip()
         if not source:
-            raise SourceError(f"{path}: row {number} has no source")
+            raise SourceError(f"{shown}: row {number} has no source")
         name = str(row.get("name") or "") or PurePosixPath(_path_of(source)).stem
         try:
             check_name(name)
             task = Task(name, _beside(path, source), tuple(_arguments(row, path)))
         except SegueError as error:
-            raise SourceError(f"{path}: row {number}: {error}") from None
-        if is_url(source):
-            _refuse_live(source)
+            raise SourceError(f"{shown}: row {number}: {error}") from None
+        if is_url(task.source):
+            _refuse_live(task.source)
         else:
-            _refuse_result(Path(task.source).parent, f"{path}: row {number}: {source}")
+            _refuse_result(Path(task.source).parent, f"{shown}: row {number}: {source}")
         if names.setdefault((task.source, task.arguments), name) != name:
             raise SourceError(
-                f"{path}: row {number}: the same video with the same options as an earlier row, by another "
+                f"{shown}: row {number}: the same video with the same options as an earlier row, by another "
                 "name; leave one of them out"
             )
         yield task
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+def _rows(path: str) -> Iterator[Mapping[str, Any]]:
     """The rows of a table, or of a text with a source a line."""
+    shown, suffix = hide_secrets(path), PurePosixPath(_path_of(path)).suffix.lower()
     try:
-        text = path.read_text("utf-8-sig")
+        text = (read_remote(path, MOST_LIST) if is_url(path) else Path(path).read_bytes()).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: the list cannot be read ({error})") from None
-    if path.suffix.lower() in (".txt", ".list"):
+        raise SourceError(f"{shown}: the list cannot be read ({error})") from None
+    if suffix in (".txt", ".list"):
         sources = map(str.strip, text.splitlines())
         yield from ({"source": source} for source in sources if source and source[0] != "#")
         return
-    table = csv.DictReader(io.StringIO(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    table = csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",")
     if unknown := sorted(set(table.fieldnames or ()) - KNOWN_COLUMNS):
         known = ", ".join(sorted(KNOWN_COLUMNS))
-        raise SourceError(f"{path}: column {unknown[0]!r} is not known; choose from {known}")
+        raise SourceError(f"{shown}: column {unknown[0]!r} is not known; choose from {known}")
     for row in table:
         if None in row:
-            raise SourceError(f"{path}: a row has more values than columns; quote those with commas")
+            raise SourceError(f"{shown}: a row has more values than columns; quote those with commas")
         yield row
 
 
-def _arguments(row: Mapping[str, Any], table: Path) -> Iterator[str]:
+def _arguments(row: Mapping[str, Any], table: str) -> Iterator[str]:
     for column in PROMPTS:
         for value in filter(None, map(str.strip, str(row.get(column) or "").split(";"))):
             yield from (f"--{column}", _mask(table, value) if column == "mask" else value)
     for column in PLACES:
         if value := str(row.get(column) or "").strip():
-            yield from (f"--{column}", _beside(table, value))
+            beside = _beside if column == "roi" else _folder_beside
+            yield from (f"--{column}", beside(table, value))
     if str(row.get("auto") or "").strip().lower() in ("1", "true", "yes", "auto"):
         yield "--auto"
     try:
@@ -342,11 +358,29 @@ def _arguments(row: Mapping[str, Any], table: Path) -> Iterator[str]:
         raise SourceError(f"the options cannot be read ({error})") from None
 
 
-def _mask(table: Path, value: str) -> str:
+def _mask(table: str, value: str) -> str:
     """``[FRAME@][ID=]PATH`` with the path taken from the table's folder."""
     head, mark, path = value.rpartition("=" if "=" in value else "@")
     return f"{head}{mark}{_beside(table, path)}"
 
 
-def _beside(table: Path, path: str) -> str:
-    return path if is_url(path) else str((table.parent / user_path(path)).absolute())
+def _folder_beside(table: str, path: str) -> str:
+    """A folder, which must be on this machine."""
+    if is_url(table) and not is_url(path) and not user_path(path).is_absolute():
+        raise SourceError(
+            f"{path}: lies beside a list at an address; masks and folders are read from local paths"
+        )
+    return _beside(table, path)
+
+
+def _beside(table: str, path: str) -> str:
+    """A path or address; one that is relative begins at the folder of the table."""
+    if is_url(path):
+        return path
+    place = user_path(path)
+    if not is_url(table):
+        return str((Path(table).parent / place).absolute())
+    if place.is_absolute():
+        return str(place)
+    folder = table.partition("?")[0].partition("#")[0].rpartition("/")[0]
+    return f"{folder}/{PurePosixPath(path.replace(os.sep, '/'))}"

@@ -24,7 +24,7 @@ from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers, OwnProcess, RayTasks, gpus_of
 from segue.cache import cache_folder
 from segue.cancel import CancelToken, cancel_on_signals
-from segue.errors import SegueError
+from segue.errors import SegueError, SinkError
 from segue.inputs import printable, whole_number
 from segue.jobs.plan import check_needs
 from segue.jobs.record import model_digest
@@ -37,6 +37,9 @@ from segue.video.partial import locked, make_folder, prepare, remove_partial, wr
 LEDGER = "ledger.sqlite"
 """File in the folder of a batch that has the outcome of every video."""
 
+BY_NAME = "by-name"
+"""File in the folder of a part of a batch whose videos are divided by their names."""
+
 ROUND_SECONDS = 0.5
 """The ledger is saved and progress is shown so often."""
 
@@ -47,6 +50,9 @@ What they saved before is kept all the same, and every mask that is written."""
 
 SHOWN = 2000
 """Videos in the table and among the images at most; all that failed are listed."""
+
+MOST_REFUSED = 3
+"""A batch ends when a store has refused the results of so many videos one after the other."""
 
 Workers = LocalWorkers | OwnProcess | RayTasks
 
@@ -71,9 +77,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
             f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
         )
     check_names(task.name for task in tasks)
-    if how.shard is not None:
-        part, parts = shard_of(how.shard)
-        tasks = tasks[part - 1 :: parts]
+    tasks, by_name = _part_of(tasks, how), how.shard is not None and not _by_position(how.output)
     if how.address is None:  # else networks are read on other machines
         # Sources and mask files are not looked for: one that is missing costs its own line, not the batch.
         check_needs(jobs_of(tasks), sources=False)
@@ -84,7 +88,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
             "folder": str(Path.cwd()),
         }
     )
-    with locked([home / LEDGER]), Ledger(home / LEDGER) as ledger:
+    with locked([home / LEDGER]), _ledger(home, by_name) as ledger:
         with writing(home):
             make_folder(home / "images")
         for folder in (home, home / "images"):  # what a killed batch has left
@@ -144,7 +148,8 @@ def _run_waiting(
     try:
         workers = open_workers(how, waiting)
         with observer.watching(ledger) as show:
-            run_batch(ledger, waiting, workers, images=home / "images", show=show)
+            check = partial(check_store, how.output) if is_url(how.output) and how.address is None else None
+            run_batch(ledger, waiting, workers, images=home / "images", show=show, check=check)
     finally:
         # Parts have a page each beside their ledgers; merge_reports writes the one of all.
         whole = how.shard is None
@@ -184,17 +189,22 @@ def run_batch(
     images: Path,
     show: Callable[[Sequence[Task]], None] = lambda _: None,
     cancel: CancelToken | None = None,
+    check: Callable[[], None] | None = None,
 ) -> None:
-    """Do videos, the longest first."""
+    """Do videos, the longest first, as long as their results can be stored.
+
+    ``check`` raises SegueError where nothing can be; it is asked when the results of a video are refused.
+    """
     queue = sorted(tasks, key=lambda task: task.size)  # the longest last
     running: dict[Future[Task], Task] = {}
     losses = Counter[str]()
+    refusals = _Refusals(check)
     with ExitStack() as stack:
         stack.callback(ledger.save)
         stack.callback(workers.close)
         token = stack.enter_context(cancel_on_signals(cancel))
         while queue or running:
-            stopping = token.cancelled
+            stopping = token.cancelled or refusals.reason is not None
             while queue and not stopping and len(running) < workers.room:
                 task = queue.pop()
                 task = replace(task, state="running", tries=task.tries + 1)
@@ -222,6 +232,7 @@ def run_batch(
                     queue.append(task)
                     continue
                 ledger.record(task)
+                refusals.note(task)
                 if task.image:
                     write_complete(images / f"{key_of(task.name)}.jpg", task.image)
                 news.append(task)
@@ -229,7 +240,34 @@ def run_batch(
             show(news)
             if stopping:
                 ledger.recover()
-                raise KeyboardInterrupt
+                if refusals.reason is None:
+                    raise KeyboardInterrupt
+                left = f"{ledger.counts()['queued']} videos wait"
+                raise SinkError(
+                    f"{refusals.reason}; {left}: mend it, then give the same command with --retry-failed"
+                )
+
+
+class _Refusals:
+    """Results that a store does not take: no further video is computed where it would take none."""
+
+    def __init__(self, check: Callable[[], None] | None) -> None:
+        self.reason: str | None = None
+        self._check, self._count = check, 0
+
+    def note(self, task: Task) -> None:
+        """Count the refusals since results were taken."""
+        if not task.refused:
+            self._count = 0 if task.state == "done" else self._count
+            return
+        self._count += 1
+        if self._count >= MOST_REFUSED:
+            self.reason = f"{task.error}; so of {self._count} videos one after the other"
+        elif self._check is not None:
+            try:
+                self._check()
+            except SegueError as error:
+                self.reason = str(error)
 
 
 def check_known(ledger: Ledger, known: Sequence[Task], how: JobConfig) -> Iterator[str]:
@@ -289,6 +327,28 @@ def shard_of(text: str) -> tuple[int, int]:
     if part is None or parts is None or not 1 <= part <= parts:
         raise SegueError(f"--shard {text}: give I/N, the number of the part, from 1, and how many there are")
     return part, parts
+
+
+def _by_position(output: str) -> bool:
+    """Whether a batch was begun when places in the list counted, not names."""
+    return any(path.exists() and not (path.parent / BY_NAME).exists() for path in ledgers_of(output))
+
+
+def _part_of(tasks: Sequence[Task], how: JobConfig) -> list[Task]:
+    """The videos of a part: each has its part by its name, so that a folder may grow anywhere."""
+    if how.shard is None:
+        return [*tasks]
+    part, parts = shard_of(how.shard)
+    if _by_position(how.output):
+        return [*tasks[part - 1 :: parts]]
+    return [task for task in tasks if int(key_of(task.name), 16) % parts == part - 1]
+
+
+def _ledger(home: Path, by_name: bool) -> Ledger:
+    """The ledger of a batch; its folder says first how the batch is divided, for the other parts."""
+    if by_name:
+        write_complete(home / BY_NAME, b"")
+    return Ledger(home / LEDGER)
 
 
 def ledgers_of(output: str) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,46 +12,33 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from segue.batch.places import DONE, RESULT, file_system, hide_secrets, one_line
+from segue.batch.places import DONE, RESULT, StoreSilentError, file_system, hide_secrets, one_line
 from segue.errors import SegueError, SinkError
 from segue.naming import first_few
 
 CHECK = ".segue.check"
 """Folder in the output of files that are written and removed to see whether that is possible."""
 
-CHECK_SECONDS = 60.0
-"""A store has so long to take a small file before the first video."""
-
 TRIES = 3
 """A file whose bytes do not arrive is uploaded so often."""
 
 
+class UploadError(SinkError):
+    """Results that a store does not take."""
+
+
 def check_store(output: str) -> None:
     """See that results can be uploaded: bring a small file there, compare it, and remove it again."""
-    raised: list[BaseException] = []
-
-    def attempt() -> None:
-        try:
-            with (
-                _uploading(output, "results cannot be written there"),
-                TemporaryDirectory(prefix="segue-") as here,
-            ):
-                sample = Path(here, token_hex(8))  # others may look at the same time
-                sample.write_text(sample.name)
-                files, root = file_system(output)
-                folder = f"{root.rstrip('/')}/{CHECK}"
-                _send(files, folder, {f"{folder}/{sample.name}": sample})
-                files.rm_file(f"{folder}/{sample.name}")
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=attempt, daemon=True)  # a request that hangs cannot be ended
-    thread.start()
-    thread.join(CHECK_SECONDS)
-    if raised:
-        raise raised[0]
-    if thread.is_alive():
-        raise SinkError(f"{hide_secrets(output)}: has not answered for {CHECK_SECONDS:.0f} seconds")
+    with (
+        _uploading(output, "results cannot be written there"),
+        TemporaryDirectory(prefix="segue-") as here,
+    ):
+        sample = Path(here, token_hex(8))  # others may look at the same time
+        sample.write_text(sample.name)
+        files, root = file_system(output)
+        folder = f"{root.rstrip('/')}/{CHECK}"
+        _send(files, folder, {f"{folder}/{sample.name}": sample})
+        files.rm_file(f"{folder}/{sample.name}")
 
 
 def upload(work: Path, place: str, mark: bytes, digest: str) -> None:
@@ -99,10 +85,12 @@ def _uploading(place: str, what: str) -> Iterator[None]:
     """Turn errors of a store into one that names the place."""
     try:
         yield
+    except StoreSilentError as error:
+        raise UploadError(str(error)) from None
     except SegueError:
         raise
     except Exception as error:  # every fsspec backend has errors of its own
-        raise SinkError(f"{hide_secrets(place)}: {what} ({one_line(error)})") from None
+        raise UploadError(f"{hide_secrets(place)}: {what} ({one_line(error)})") from None
 
 
 def _send(files: Any, root: str, wanted: Mapping[str, Path]) -> None:

@@ -21,6 +21,7 @@ from segue.allocation import prepare_process
 from segue.batch.places import fetch, key_of, one_line
 from segue.batch.plan import Task
 from segue.batch.publish import publish
+from segue.batch.upload import UploadError
 from segue.cancel import CancelToken
 from segue.errors import OutOfMemoryError, ResumeError, SegueError, memory_error
 from segue.jobs.observer import Observer
@@ -163,7 +164,8 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
             _NETWORKS.clear()  # the next video begins with what it needs itself
             error = OutOfMemoryError(exhausted.needed, MEMORY_ADVICE)
         kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
-        outcome = ended(state="failed", error=kind + one_line(error))
+        refused = isinstance(error, UploadError)
+        outcome = ended(state="failed", error=kind + one_line(error), refused=refused)
     finally:
         cancel.forget(video.cancel)
     shutil.rmtree(fetched, ignore_errors=True)

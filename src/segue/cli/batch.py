@@ -222,3 +222,5 @@ def _report(how: JobConfig) -> None:
     for row in failed:
         text = f"{row.name} ({hide_secrets(row.source)}), {row.tries} tries: {row.error}"
         typer.echo(printable(f"failed: {text}"))
+    if failed:
+        typer.echo("the same command with --retry-failed does these again")

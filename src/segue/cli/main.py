@@ -12,9 +12,11 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from functools import cache
+from itertools import takewhile
 from typing import Annotated, Any
 
 import typer
@@ -36,8 +38,12 @@ COMMAND_ROOM = 448 << 20
 class LazyGroup(TyperGroup):
     """Imports a command when it is run: most of them need PyTorch, which takes seconds."""
 
+    _words: Sequence[str] = ()  # those of the command
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, _, rest = super().resolve_command(ctx, args)
+        check_numbers(rest)
+        self._words = [*rest]
         return name, None if name is None else load_command(name), rest
 
     def invoke(self, ctx: Any) -> Any:
@@ -51,12 +57,63 @@ class LazyGroup(TyperGroup):
                 wanted = str(getattr(error, "option_name", "")).lstrip("-")
                 close = get_close_matches(wanted, [name.lstrip("-") for name in possible])
                 error.possibilities = [f"--{name}" for name in close]  # type: ignore[attr-defined]
+            if type(error).__name__ == "UsageError" and (surplus := _surplus(error, self._words)):
+                error.message = surplus_text(surplus)  # type: ignore[attr-defined]
             raise
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands with the whole first line of their help."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help or "") for name, command in self.commands.items()])
+
+
+_NUMBERS = frozenset({"--box", "--point"})
+"""Options whose value is several numbers."""
+
+_NUMBER = re.compile(r"-?[0-9.]+,?")
+
+
+def check_numbers(words: Sequence[str]) -> None:
+    """Refuse numbers of a box or a point that are separated by blanks, each a word of its own."""
+    for place, word in enumerate(words):
+        name, mark, value = word.partition("=")
+        if name in _NUMBERS:
+            given = [value] if mark else []
+            given += takewhile(_NUMBER.fullmatch, words[place + 1 :])
+            if len(given) > 1 and _NUMBER.fullmatch(given[0]):
+                joined = ",".join(number.rstrip(",") for number in given)
+                raise SegueError(f"{name} {' '.join(given)}: separate its numbers by commas: {name} {joined}")
+
+
+def _surplus(error: Any, words: Sequence[str]) -> list[str]:
+    """The words of a command line that no argument of its command takes, in an error of it."""
+    command = getattr(error.ctx, "command", None)
+    if command is None or hasattr(command, "commands"):
+        return []
+    if error.ctx.info_name in words:  # that of a group
+        words = words[words.index(error.ctx.info_name) + 1 :]
+    try:
+        return list(command.make_parser(error.ctx).parse_args([*words])[1])
+    except Exception:  # something else is wrong with them
+        return []
+
+
+def surplus_text(surplus: Sequence[str]) -> str:
+    """What to do about words that no argument takes, such as the names that a shell makes of a pattern."""
+    from pathlib import Path  # imported late to keep start-up short
+
+    from segue.naming import first_few
+    from segue.video.kinds import is_image
+
+    text = f"{len(surplus)} words too many ({first_few(surplus, 2)})"
+    files = [*map(Path, surplus)]
+    if not all(path.is_file() for path in files):
+        return text
+    folders = {path.parent for path in files}
+    if len(folders) == 1 and all(map(is_image, files)):
+        pattern = f"{files[0].parent}/*{files[0].suffix}"
+        return f"{text}: give the folder, {files[0].parent}, or the pattern in quotes, '{pattern}'"
+    return f"{text}: give one source; `segue batch` takes several"
 
 
 @cache

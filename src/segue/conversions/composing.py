@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,11 @@ Row: TypeAlias = "tuple[int, str | None, float, Box | None, int]"
 
 Composed: TypeAlias = "tuple[IndexMask, list[Row]]"
 """Index mask (H, W) and its objects, by ascending id."""
+
+
+def class_number(label: str, numbers: MutableMapping[str, int]) -> int:
+    """The number of a class; a new one gets the next free number from 1 on."""
+    return numbers.setdefault(label, max(numbers.values(), default=0) + 1)
 
 
 def composed(

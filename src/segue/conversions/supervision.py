@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segue.conversions.composing import Composed, composed
+from segue.conversions.composing import Composed, class_number, composed
 from segue.errors import PromptError, SegueError
 from segue.masks.measure import fill_boxes
 
@@ -31,22 +32,21 @@ def labels_of(detections: Any) -> Any:
     return detections.data.get("class_name", detections.class_id)
 
 
-def to_supervision(result: Segmentation) -> Any:
+def to_supervision(result: Segmentation, numbers: MutableMapping[str, int] | None) -> Any:
     """supervision's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_supervision`."""
     try:
         from supervision import Detections
     except ImportError as error:
         raise SegueError(f"{error}: install supervision (pip install supervision)") from error
+    size = result.mask.shape
     seen = [item for item in result.objects if item.box is not None]
-    if not seen:
-        return Detections.empty()
     labels = [item.label or "object" for item in seen]
-    classes = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    numbers = {} if numbers is None else numbers
     return Detections(
-        xyxy=np.array([item.box for item in seen], np.float32),
-        mask=np.stack([result.mask == item.id for item in seen]),
+        xyxy=np.array([item.box for item in seen], np.float32).reshape(-1, 4),
+        mask=np.stack([result.mask == item.id for item in seen]) if seen else np.zeros((0, *size), np.bool_),
         confidence=np.array([item.score for item in seen], np.float32),
-        class_id=np.array([classes[label] for label in labels]),
-        tracker_id=np.array([item.id for item in seen]),
-        data={"class_name": np.array(labels)},
+        class_id=np.array([class_number(label, numbers) for label in labels], np.int64),
+        tracker_id=np.array([item.id for item in seen], np.int64),
+        data={"class_name": np.array(labels, np.str_)},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -349,20 +349,32 @@ def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
     there = list_images(own) if own.is_dir() else []
     if there == list(paths) and [path.stem for path in paths] == list(names):
         return own
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, name in zip(paths, names, strict=True):
-        link = folder / f"{name}{path.suffix}"
-        if not link.is_symlink():
-            link.symlink_to(path.resolve())
+    links = {f"{name}{path.suffix}": path.resolve() for path, name in zip(paths, names, strict=True)}
+    _leave_only(folder, links)
+    for name, target in links.items():
+        link = folder / name
+        if not (link.is_symlink() and link.readlink() == target):  # the data set was moved or replaced
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
     return folder
+
+
+def _leave_only(folder: Path, names: Collection[str]) -> None:
+    """Make a folder of the output, and remove images of an earlier data set from it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.name not in names:
+            path.unlink()
 
 
 def composite_videos(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
     """Every composite by itself: its frame, and its flow as it is; its images are no video to align."""
     for video in open_videos(request):
         for name, read in (("frames", read_frame), ("flow", read_flow)):
-            for number, path in zip(video.numbers, video.frames, strict=True):
-                target = folder / video.key / name / f"in{number:06d}.png"
+            names = [f"in{number:06d}.png" for number in video.numbers]
+            _leave_only(folder / video.key / name, names)
+            for image, path in zip(names, video.frames, strict=True):
+                target = folder / video.key / name / image
                 write_image(target, read(path))
                 # Written once more when the run goes on, it is the same source unless the composite changed.
                 time = path.stat().st_mtime_ns

@@ -11,7 +11,7 @@ from typing import Any
 from segue.datasets import inventories, stills
 from segue.datasets.cdnet import CDNET, VIDEO_KEYS, open_cdnet
 from segue.datasets.davis import DavisFolder
-from segue.datasets.foreground import ForegroundFolder, open_plain
+from segue.datasets.foreground import ForegroundFolder, is_plain, open_plain
 from segue.datasets.foreground_sets import (
     LASIESTA,
     LASIESTA_VIDEOS,
@@ -335,6 +335,7 @@ ENTRIES = (
         "yours",
         "yours",
         "<video>/input, <video>/groundtruth",
+        is_plain,
         videos=open_plain,
         help=ScoreHelp(
             "Any videos VIDEO/input/* with labels VIDEO/groundtruth/*: F and its like.",
@@ -349,6 +350,15 @@ ENTRIES = (
         "annotations/instances_train2017.json, train2017/*.jpg",
         lambda root: any((root / "annotations").glob("instances_train*.json")),
         instances=lambda root: CocoImages.open(root, "train2017"),
+        kind="stills",
+    ),
+    DatasetEntry(
+        "roboflow",
+        "an export of Roboflow in the form of COCO",
+        "yours",
+        "yours",
+        "[train/]_annotations.coco.json with outlines, images beside it",
+        lambda root: stills.is_roboflow(root) or stills.is_roboflow(root / "train"),
         kind="stills",
     ),
     DatasetEntry(
@@ -406,6 +416,16 @@ ENTRIES = (
         "terms on its page",
         "<name>_im.jpg, <name>_gt.png",
         stills.is_big,
+        kind="stills",
+    ),
+    DatasetEntry(
+        "annotated",
+        "images with outlines of YOLO or labelme",
+        "yours",
+        "yours",
+        "images/[train/]<name>.*, labels/[train/]<name>.txt; or <name>.*, <name>.json of labelme",
+        LazyCallable("segue.labels.stills:is_outlined"),
+        LazyCallable("segue.labels.stills:list_outlined"),
         kind="stills",
     ),
 )

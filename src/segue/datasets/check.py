@@ -74,7 +74,7 @@ def check_data(
     root = user_path(root)
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
-    entry = _recognise(root) if kind is None else _known(kind)
+    entry = _recognised(root) if kind is None else _known(kind)
     inventory = _listed(entry, root)
     videos = []
     for name, check in inventory.parts.items():
@@ -126,9 +126,13 @@ def _refused(entry: DatasetEntry, root: Path) -> str | None:
     return None
 
 
-def _recognise(root: Path) -> DatasetEntry:
-    for entry in DATASETS:
-        if entry.fits is not None and entry.fits(root):
-            return entry
+def recognise(root: Path) -> DatasetEntry | None:
+    """The entry of the data set whose layout a folder has; None of another folder."""
+    return next((entry for entry in DATASETS if entry.fits is not None and entry.fits(root)), None)
+
+
+def _recognised(root: Path) -> DatasetEntry:
+    if (entry := recognise(root)) is not None:
+        return entry
     layouts = "; ".join(f"{entry.name}: {entry.layout}" for entry in DATASETS if entry.fits)
     raise DatasetError(f"{root} has the layout of no data set that segue knows ({layouts})")

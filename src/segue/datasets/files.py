@@ -15,11 +15,10 @@ from segue.arrays import UInt8Array
 from segue.errors import DatasetError, SourceError
 from segue.inputs import check_file
 from segue.masks import StoredMask, read_stored_mask
-from segue.masks.files import IMAGE_ERRORS, IMAGE_FORMATS, read_levels
+from segue.masks.files import IMAGE_ERRORS, open_image, read_levels
 from segue.naming import first_few, is_hidden, natural_key
 from segue.types import Image as RgbImage
 from segue.video.kinds import IMAGE_SUFFIXES as IMAGE_SUFFIXES
-from segue.video.readers import check_pixels
 
 Video = TypeVar("Video")
 
@@ -75,8 +74,7 @@ def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
     if isinstance(file, Path):
         check_file(file, DatasetError)
     try:
-        with Image.open(file, formats=IMAGE_FORMATS) as image:
-            check_pixels(image.height, image.width, where)
+        with open_image(file, where) as image:
             yield image
     except (*IMAGE_ERRORS, SourceError) as error:
         raise DatasetError(f"{where} is not a readable image: {error}") from error

@@ -136,6 +136,10 @@ class ForegroundSequence:
         return np.ones(size, np.bool_) if self.roi is None else read_region(self.roi, size)
 
 
+_PARTS = ("input", "groundtruth")
+"""Folders of a video with its images and its labels."""
+
+
 class ForegroundFolder(ByName[ForegroundSequence]):
     """The videos of a data set below ``root`` in their order, found when it is opened.
 
@@ -229,8 +233,12 @@ def open_plain(root: Path | str, *, binary: bool = False) -> ForegroundFolder:
 
 def video_folders(root: Path) -> list[Path]:
     """Folders in ``root`` that hold a folder ``input`` or ``groundtruth``, in natural order."""
-    parts = ("input", "groundtruth")
-    return [folder for folder in subfolders(root) if any((folder / part).is_dir() for part in parts)]
+    return [folder for folder in subfolders(root) if any((folder / part).is_dir() for part in _PARTS)]
+
+
+def is_plain(root: Path) -> bool:
+    """Whether a folder holds a video with labels, as :func:`open_plain` opens it."""
+    return any(all((folder / part).is_dir() for part in _PARTS) for folder in video_folders(root))
 
 
 def read_video(folder: Path, category: str = "") -> ForegroundSequence:

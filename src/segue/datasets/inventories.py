@@ -303,10 +303,11 @@ def list_stills(root: Path) -> Inventory:
         stills = open_stills(root)
     except DatasetError as error:
         return Inventory({}, problems=(str(error),))
-    return Inventory({"images": partial(_check_stills, stills)})
+    return Inventory({"images": partial(check_stills, stills)})
 
 
-def _check_stills(stills: StillImages) -> CheckedVideo:
+def check_stills(stills: StillImages) -> CheckedVideo:
+    """Still images with masks, as one video."""
     wrong = []
     for i, name in enumerate(stills.names):
         try:

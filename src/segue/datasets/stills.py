@@ -12,6 +12,7 @@
 | the repacked sets of STCN | ``<name>.jpg``, ``<name>.png`` in one folder | saliency |
 | PASCAL VOC | ``JPEGImages/<name>.jpg``, ``SegmentationObject/<name>.png`` | index |
 | COCO | ``annotations/instances_<split>.json``, ``<split>/<name>.jpg`` | polygons |
+| COCO of Roboflow | ``[train/]_annotations.coco.json``, images beside it | polygons |
 
 A saliency mask is grey: from half of its range on a pixel is the object.
 """
@@ -37,7 +38,7 @@ from segue.datasets.files import (
     read_rgb,
     subfolders,
 )
-from segue.datasets.ytvis import CocoImages
+from segue.datasets.ytvis import CocoImages, OutlinedImages
 from segue.errors import DatasetError
 from segue.inputs import user_path
 from segue.naming import first_few, natural_key
@@ -46,6 +47,9 @@ from segue.types import Image
 VOID = 255
 HALF = 128  # grey level from which on a pixel of a saliency mask is the object
 MOST_OBJECTS = 254  # of an image; 255 is void
+
+ROBOFLOW = "_annotations.coco.json"
+"""File beside the images of a split that Roboflow exports."""
 
 Files = dict[str, Path]  # by their names without endings
 
@@ -229,6 +233,11 @@ def _coco(folder: Path) -> StillImages | None:
     return CocoStills(images)
 
 
+def _roboflow(folder: Path) -> StillImages | None:
+    place = next((place for place in (folder, folder / "train") if is_roboflow(place)), None)
+    return None if place is None else CocoStills(OutlinedImages(place / ROBOFLOW, place))
+
+
 def _one_folder(folder: Path) -> StillImages | None:
     """One folder with ``<name>.jpg`` and ``<name>.png``, or with ``<name>_im.*`` and ``<name>_gt.png``."""
     for place in (folder, folder / "Imgs", folder / "MSRA10K_Imgs_GT" / "Imgs"):
@@ -285,8 +294,24 @@ ECSSD = _Folders("images", "ground_truth_mask", "saliency")
 HRSOD = _Folders("HRSOD_train", "HRSOD_train_mask", "saliency")
 VOC = _Folders("JPEGImages", "SegmentationObject", "index")
 
-LAYOUTS: tuple[Layout, ...] = (_plain, ECSSD, DUTS, DUTS_TEST, HRSOD, VOC, _coco, _one_folder, _classes)
+LAYOUTS: tuple[Layout, ...] = (
+    _plain,
+    ECSSD,
+    DUTS,
+    DUTS_TEST,
+    HRSOD,
+    VOC,
+    _coco,
+    _roboflow,
+    _one_folder,
+    _classes,
+)
 """Readers of layouts, tried in order; each returns None if the folder has another layout."""
+
+
+def is_roboflow(folder: Path) -> bool:
+    """Whether a folder is a split of an export of Roboflow in the form of COCO."""
+    return (folder / ROBOFLOW).is_file()
 
 
 def is_msra10k(folder: Path) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from segue.datasets.files import read_rgb
 from segue.datasets.instances import ClipInstances, DetectedInstance, Instance, decode_clip
@@ -379,6 +379,25 @@ class CocoImages(YTVISDataset):
     _frames_key: ClassVar[str] = "images"
     _video_record = _Image
     _annotation_record = _ImageAnnotation
+
+
+class _Outlined(_ImageAnnotation):
+    """An annotation with an outline, whose number nothing is evaluated by."""
+
+    id: int = Field(ge=0, lt=2**63)
+
+    @field_validator("segmentation")
+    @classmethod
+    def _no_box(cls, value: Any) -> Any:
+        if not value:
+            raise ValueError("a box is no mask; export outlines")
+        return value
+
+
+class OutlinedImages(CocoImages):
+    """The images of an annotation file to learn masks from, as Roboflow exports it."""
+
+    _annotation_record = _Outlined
 
 
 def video_entry(number: int, names: Sequence[str], size: tuple[int, int]) -> dict[str, Any]:

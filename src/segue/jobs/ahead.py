@@ -42,6 +42,8 @@ def open_ahead(job: VideoJob) -> Source | None:
         ):
             places = OutputPlaces.of(job, source)
             free_paths(places.folder, outputs.formats or (), source, outputs, places.others)
+        if isinstance(job, TrackJob):
+            check_frames(job, source)
         if job.source.on_damage in (None, "stop"):  # else it may be another frame that comes first
             with source:
                 first, _ = first_frame(source.name, source)
@@ -72,7 +74,24 @@ def plan_prompts(
         turns=source.turns if source else 0,
         pixel_aspect=source.pixel_aspect if source else SQUARE,
     )
-    return {index: list(_prompts(given, size, first.size, fit)) for index, given in by_frame.items()}
+    total = None if source is None else source.total
+    return {
+        index: list(_prompts(given, size, first.size, fit, partial(read_masks, frame=index, frames=total)))
+        for index, given in by_frame.items()
+    }
+
+
+def check_frames(job: TrackJob, source: Source) -> None:
+    """Refuse frames that the source is known not to have: of prompts, of texts, and required ones."""
+    asked = {
+        "a prompt": [prompt.frame for prompt in job.prompts if prompt.frame is not None],
+        "a text": (job.finding and job.finding.frames) or (),
+        "a result": job.required or (),
+    }
+    for what, frames in asked.items():
+        for index in sorted(frames):
+            if why := source.lacks_frame(index):
+                raise PromptError(f"there is {what} for frame {index}, but {why}")
 
 
 def _prompts(
@@ -80,6 +99,7 @@ def _prompts(
     size: tuple[int, int],
     frame_size: tuple[int, int],
     fit: Callable[[Any], Any],
+    read_masks: Callable[[MaskPrompt, tuple[int, int]], list[MaskPrompt]],
 ) -> Iterator[Prompt]:
     """Read and check the prompts of one frame in pixels of ``size``; frames have ``frame_size``."""
     for item in prompts:  # in their order: where they overlap, the later one wins

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from segue.detectors import DEFAULT
 from segue.errors import ArgumentError, PromptError, SourceError
-from segue.jobs.ahead import plan_prompts
+from segue.jobs.ahead import check_frames, plan_prompts
 from segue.jobs.opened import OpenJob, first_frame
 from segue.jobs.values import (
     DetectorConfig,
@@ -131,6 +131,8 @@ class _OpenTracker(OpenJob):
         if job.options.reverse and (job.finding or self.required is not None):
             raise ArgumentError("reverse follows given objects, on all frames: leave out auto and required")
         super().__init__(job, source, strict=strict)
+        if strict:  # else a program has the results before it hears of it
+            check_frames(job, self.source)
         if job.options.reverse and self.source.once:
             raise SourceError(
                 f"{self.source.name}: can be read only once, and nothing is followed backwards; "

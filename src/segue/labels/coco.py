@@ -41,6 +41,15 @@ class _Head:
     of_tracks: bool = True  # whether an annotation is of a track, not of an image
     schema: LabelSchema = field(default_factory=LabelSchema)
     keys: set[str] = field(default_factory=set)
+    ids_of_class: bool = False  # whether an image has one id in two classes, so that each has ids of its own
+    _class_of: dict[tuple[Any, Any], Any] = field(default_factory=dict)  # by image and id
+
+    def note_class(self, item: Item) -> None:
+        """Note the class of an annotation with the id of an object."""
+        track, category = _track_of(item), item.get("category_id")
+        if track is not None and track not in self.objects:
+            first = self._class_of.setdefault((item.get("image_id"), track), category)
+            self.ids_of_class |= first != category
 
     def looks(self, category: Any, track: Any) -> tuple[str | None, dict[str, object]]:
         """Name of an object, and its class and colour."""
@@ -80,6 +89,7 @@ def _take(head: _Head, key: str, place: int, value: Any) -> None:
     if (key, place >= 0) == _ANNOTATION:
         head.annotated = True
         head.of_tracks &= "image_id" not in value
+        head.note_class(value)
     if key == "categories" and place >= 0:
         head.classes[value["id"]] = str(value["name"])
         head.colours[value["id"]] = value.get("color")
@@ -116,6 +126,7 @@ def _read_list(labels: Labels, text: str, where: str, video: Frames) -> None:
     videos: set[Any] = set()
     for _, _, item in json_entries(text, where):
         kinds.add("segmentations" in item)
+        head.note_class(item)
         videos.add(item.get("video_id") if "segmentations" in item else None)
         if "image_id" in item:
             head.images.setdefault(str(item["image_id"]), {"id": item["image_id"]})
@@ -215,10 +226,11 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
         if not _area(counts, video.size):
             labels.left_out["shapes without an area"] += 1
             continue
-        track = item.get("track_id", item.get("instance_id", about.get("track_id")))
-        alone = ("alone", item.get("id", len(numbers)))
-        number = numbers.setdefault(alone if track is None else track, len(numbers) + 1)
+        track = _track_of(item)
         category = None if "predicted_iou" in item and "category_id" not in item else item["category_id"]
+        same = (track, category) if head.ids_of_class else track
+        alone = ("alone", item.get("id", len(numbers)))
+        number = numbers.setdefault(alone if track is None else same, len(numbers) + 1)
         name, looks = head.looks(category, track)
         own, there = _divided(about, head.schema, looks.get("category"))
         labels.add_object(number, name, track, own, **looks)
@@ -228,6 +240,13 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
     labels.settle_frame_attributes()
     if all(isinstance(track, int) for track in numbers):  # else in the order of the file
         labels.sort_objects(labels.ids.__getitem__)
+
+
+def _track_of(item: Item) -> Any:
+    """The id of the object of an annotation, which several images may show; None where it has none."""
+    about = item.get("attributes")
+    own = about.get("track_id") if isinstance(about, dict) else None
+    return item.get("track_id", item.get("instance_id", own))
 
 
 def _divided(about: Item, schema: LabelSchema, category: object) -> tuple[Item, Item]:

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -29,6 +29,9 @@ from segue.naming import first_few, frame_stem, natural_key
 
 MAX_CORNERS = 1 << 20
 """Characters of the corners of a polygon."""
+
+_MOST_READ = 16 << 20
+"""Characters that are parsed at a time at most; their elements are in memory together."""
 
 _NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-9]$")
 """Never occurs in numbers separated by commas; matching the whole text would take memory for each number."""
@@ -101,7 +104,7 @@ class _Mask(_Shape):
     def counts(self, canvas: Canvas) -> bytes:
         window = canvas.window(self.left, self.top, self.width, self.height)
         area = self.width * self.height
-        if _NO_RUNS.search(self.rle) or self.rle.count(",") > area:
+        if self.rle.count(",") > area or _NO_RUNS.search(self.rle):
             raise DatasetError("the run lengths of a mask are not numbers separated by commas, or too many")
         # Not by a list of Python's numbers, which would take ten times the memory.
         runs = np.fromstring(self.rle, np.int64, sep=",")
@@ -149,9 +152,9 @@ class _Reading:
     def object_of(self, item: ET.Element) -> int:
         """The object of a track or of a shape in an image; those of a group are one."""
         group, label = item.get("group_id", "0"), _wanted(item, "label")
-        if is_grouped := group not in ("", "0"):
-            same = ("group", group) if item.tag == "track" else ("group", group, label)
-        else:
+        is_grouped = group not in ("", "0")
+        same: tuple[str, ...] = ("group", group, label)
+        if not is_grouped:
             same = (
                 ("track", _wanted(item, "id")) if item.tag == "track" else ("shape", str(len(self.numbers)))
             )
@@ -187,7 +190,7 @@ class _Reading:
 def read_cvat(labels: Labels, text: str, video: Frames) -> None:
     """Areas on the frames that the file lists; tracks of a group are one object."""
     text = refuse_entities(text)
-    _, root = next(ET.iterparse(io.StringIO(text), ("start",)))
+    _, root = next(_parsed(text, "start"))
     if root.tag != "annotations":
         raise DatasetError(f"is no file of CVAT: it begins with <{root.tag[:40]}>, not <annotations>")
     reading = _Reading(labels, video)
@@ -234,9 +237,27 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
     labels.sort_objects(lambda number: reading.levels.get(number, 0.0))
 
 
+class _GrowingReads(io.StringIO):
+    """A text that is read in larger and larger pieces.
+
+    Expat looks at an attribute from its beginning again with each piece, and one may be most of the file.
+    """
+
+    _length = 1 << 16
+
+    def read(self, size: int | None = -1) -> str:
+        self._length = min(2 * self._length, _MOST_READ)
+        return super().read(self._length)
+
+
+def _parsed(text: str, event: Literal["start", "end"] = "end") -> Iterator[tuple[str, ET.Element]]:
+    """Elements of a text where they begin or end, the first ones before all of it is read."""
+    return ET.iterparse(_GrowingReads(text), (event,))
+
+
 def _items(text: str) -> Iterator[ET.Element]:
     """Tracks and images, one after the other."""
-    for _, item in ET.iterparse(io.StringIO(text)):
+    for _, item in _parsed(text):
         if item.tag in ("track", "image"):
             yield item
             item.clear()
@@ -250,7 +271,7 @@ def _tasks(text: str, classes: dict[str, ClassDefinition]) -> list[_Task]:
     """The tasks that the head of a file describes; its labels are added to ``classes``."""
     tasks: list[_Task] = []
     sizes: dict[str, int | None] = {}
-    for _, item in ET.iterparse(io.StringIO(text)):
+    for _, item in _parsed(text):
         if item.tag == "label":
             given = [_attribute(one) for one in item.iter("attribute")]
             name = item.findtext("name", "")

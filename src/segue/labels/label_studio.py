@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from segue.errors import DatasetError
 from segue.inputs import is_number
-from segue.labels.labels import Frames, Labels, by_frame, other_videos
+from segue.labels.labels import Frames, Labels, by_frame, frame_at, other_videos
 from segue.labels.opening import json_entries
 from segue.labels.schema import (
     CHECKED,
@@ -67,6 +67,19 @@ def frames_in_tag(value: Item, rate: float | None, count: int | None = None) -> 
         ratio = float(frames) / float(duration) / rate
         return 1.0 if abs(ratio - 1) < SAME_RATE else ratio
     return float(frames) / count if count else 1.0
+
+
+def index_at(video: Frames, frame: float, ratio: float) -> int:
+    """The frame that a video shows at one of the tag, which counts from 1 and by the clock."""
+    if not video.fps:
+        return round((frame - 1) / ratio)
+    half = min(1.0, ratio) / 2  # not where two frames meet
+    return frame_at(video, (frame - 1 + half) / (ratio * video.fps))
+
+
+def tag_position(video: Frames, index: int, ratio: float) -> float:
+    """Where a frame of the video lies among those of the tag, from 1 on."""
+    return 1 + ratio * (video.fps * video.time(index) if video.fps else index)
 
 
 def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str | None = None) -> None:
@@ -316,19 +329,20 @@ def _followed(value: Item, video: Frames) -> Iterator[tuple[int, Item]]:
     """The boxes of a region of a video on each frame, between its key frames by straight lines."""
     keys = [key for key in value.get("sequence") or () if isinstance(key, dict)][:MOST_KEYS]
     keys.sort(key=lambda key: _numbers(key, "frame")[0])
-    ratio = frames_in_tag(value, getattr(video, "fps", None), video.count)
-    last = video.count * ratio
+    ratio = frames_in_tag(value, video.fps, video.count)
+    last = tag_position(video, video.count - 1, ratio)
     for key, after in zip(keys, [*keys[1:], None], strict=True):
-        begin = _numbers(key, "frame")[0]
-        end = _numbers(after, "frame")[0] if after else (last + 1 if key.get("enabled", True) else begin + 1)
-        for frame in range(max(0, round((begin - 1) / ratio)), min(video.count, round((end - 1) / ratio))):
-            share = 0.0 if after is None else ((frame * ratio + 1) - begin) / max(1e-9, end - begin)
-            sides = ("x", "y", "width", "height", "rotation")
-            now = _numbers(key, *sides)
-            then = now if after is None or not key.get("enabled", True) else _numbers(after, *sides)
-            if key.get("enabled", True) or frame == round((begin - 1) / ratio):
-                mixed = (a + (b - a) * min(1.0, max(0.0, share)) for a, b in zip(now, then, strict=True))
-                yield frame, dict(zip(sides, mixed, strict=True))
+        begin, is_shown = _numbers(key, "frame")[0], key.get("enabled", True)
+        first = index_at(video, begin, ratio)
+        end = _numbers(after, "frame")[0] if after else max(begin, last) + 1
+        until = index_at(video, end, ratio) if after else (video.count if is_shown else first + 1)
+        sides = ("x", "y", "width", "height", "rotation")
+        now = _numbers(key, *sides)
+        then = now if after is None or not is_shown else _numbers(after, *sides)
+        for index in range(max(0, first), min(video.count, until if is_shown else min(first + 1, until))):
+            share = (tag_position(video, index, ratio) - begin) / max(1e-9, end - begin)
+            mixed = (a + (b - a) * min(1.0, max(0.0, share)) for a, b in zip(now, then, strict=True))
+            yield index, dict(zip(sides, mixed, strict=True))
 
 
 def decode_brush(values: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.bool_]:

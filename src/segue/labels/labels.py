@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,11 +40,14 @@ MAX_MASKS = 300_000
 
 _OCCLUDED = LabelSchema(attributes=(AttributeDefinition(name=OCCLUDED, type="check", of="frame"),))
 
+CLOCK = 1e-3
+"""Seconds to which programs round times."""
+
 T = TypeVar("T")
 
 
 class Frames(Protocol):
-    """What readers must know of a video: height and width, number of frames, and names of its images."""
+    """What readers must know of a video: height and width, number of frames, names of its images, times."""
 
     @property
     def size(self) -> tuple[int, int]: ...
@@ -51,6 +55,9 @@ class Frames(Protocol):
     def count(self) -> int: ...
     @property
     def names(self) -> tuple[str, ...] | None: ...
+    @property
+    def fps(self) -> float | None: ...  # the mean rate; None where frames have no times
+    def time(self, index: int) -> float: ...  # seconds from the first frame
 
 
 def held_at(values: Mapping[int, str], frame: int) -> str | None:
@@ -239,6 +246,15 @@ class Numbering:
 def by_frame(named: Mapping[str, T], video: Frames) -> dict[int, T]:
     """Named items by frame; see :func:`segue.naming.match_frames`."""
     return dict(zip(match_frames([*named], video.count, video.names), named.values(), strict=True))
+
+
+def frame_at(video: Frames, seconds: float) -> int:
+    """The frame that a video shows at a time: the last one that begins before; -1 or ``count`` if none."""
+    if not video.fps:
+        raise DatasetError("has times, but the video has no frame rate")
+    if seconds + CLOCK >= video.time(video.count - 1) + 1 / video.fps:
+        return video.count
+    return bisect_right(range(video.count), seconds + CLOCK, key=video.time) - 1
 
 
 def check_images(number: int, video: Frames) -> None:

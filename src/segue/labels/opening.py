@@ -65,14 +65,17 @@ class Tree:
 
     def mask(self, name: str, ids: ColourIds, void: Callable[[str], None]) -> StoredMask:
         """Index mask of a file; ``void`` takes the message that 255 is void there."""
+        return read_index_mask(self.mask_file(name), name if self._archive else "", ids=ids, void=void)
+
+    def mask_file(self, name: str) -> Path | io.BytesIO:
+        """A mask file, to be opened."""
         if self._archive is None:
-            return read_index_mask(self._path / name, ids=ids, void=void)
+            return self._path / name
         info = self._members[name]
         if info.file_size > MAX_MASK_BYTES:
             raise DatasetError(f"a mask is larger than {MAX_MASK_BYTES >> 20} MiB")
         with self._archive.open(info) as file:
-            content = io.BytesIO(file.read(MAX_MASK_BYTES + 1))
-            return read_index_mask(content, name, ids=ids, void=void)
+            return io.BytesIO(file.read(MAX_MASK_BYTES + 1))
 
 
 def _below(root: Path) -> Iterator[str]:

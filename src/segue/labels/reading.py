@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import IO, Literal, TypeAlias
 
+import numpy as np
 from pydantic import ValidationError
 
 from segue.datasets.json_files import read_json_text
@@ -22,16 +23,19 @@ from segue.labels.coco import read_coco
 from segue.labels.cvat import read_cvat
 from segue.labels.label_studio import is_task, read_tasks
 from segue.labels.labelme import is_labelme, read_labelme
-from segue.labels.labels import Frames, Labels, by_frame
+from segue.labels.labels import Frames, Labels, Numbering, by_frame
 from segue.labels.opening import Tree, json_entries, read_text
 from segue.labels.text import first_problem
 from segue.labels.via import is_via, read_via
 from segue.labels.yolo import is_label, read_yolo
 from segue.masks import read_index_mask
+from segue.masks.files import MaskStack, open_image, stack_text
 from segue.masks.shapes import Canvas
 from segue.masks.values import ColourIds
 from segue.naming import first_few, frame_stem
 from segue.video.mask_folder import read_records
+
+Colour: TypeAlias = "tuple[int, int, int]"
 
 WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
 """Results of segue in the folder of a video, in the order of search."""
@@ -42,7 +46,10 @@ DAMAGED = (
 )
 """Errors of readers for malformed files; a RecursionError is a RuntimeError."""
 
-_MASKS = ("SegmentationObject", "Annotations", "masks", "SegmentationClass")
+_OF_CLASSES = "SegmentationClass"
+"""Folder of masks whose colours are classes."""
+
+_MASKS = ("SegmentationObject", "Annotations", "masks", _OF_CLASSES)
 """Folders of masks beside other images, in the order of preference."""
 
 _IMAGES = frozenset({"JPEGImages", "images", "frames", "data", "obj_train_data"})
@@ -53,6 +60,12 @@ _LABELS = frozenset({"labels", "obj_train_data"})
 
 _ANNOTATIONS = ("annotations", "instances_", "_annotations.coco", "tasks", "result", "coco", "ytvis")
 """How the names of annotation files begin that stand beside masks."""
+
+_LABEL_MAPS = {
+    "labelmap.txt": r"(?P<label>[^:#]+):(?P<red>\d{1,3}),(?P<green>\d{1,3}),(?P<blue>\d{1,3}):.*",
+    "label_colors.txt": r"(?P<red>\d{1,3}) (?P<green>\d{1,3}) (?P<blue>\d{1,3})\s+(?P<label>\S.*)",
+}
+"""Lines of files that list the colours of classes, by name."""
 
 _PNG_NAME = re.compile(r"[^\"'/\\]+\.png(?=[\"'])", re.IGNORECASE)
 
@@ -71,7 +84,7 @@ def read_labels(path: Path, video: Frames, name: str | None = None) -> Labels:
                 raise DatasetError(f"holds no areas, only {left_out(labels)}")
             return labels
     raise SegueError(
-        f"{where}: give a folder or .zip of PNG masks, a .png, a .json of COCO, YouTube-VIS, Label Studio, "
+        f"{where}: give a folder or .zip of masks, a .png, .tif, a .json of COCO, YouTube-VIS, Label Studio, "
         "labelme, X-AnyLabeling or VIA, a CVAT .xml, or a folder or .zip of these or of YOLO labels"
     )
 
@@ -96,7 +109,20 @@ def _read_folder(labels: Labels, folder: Path, video: Frames) -> None:
 
 
 def _read_image(labels: Labels, path: Path, video: Frames) -> None:
-    labels.add_files({0: partial(read_index_mask, path, void=labels.leave_void_out)})
+    _read_pages(labels, path, str(path), video)
+
+
+def _read_pages(labels: Labels, file: Path | IO[bytes], where: str, video: Frames) -> None:
+    """The mask of an image file, or those of a stack with a page for each frame."""
+    with MaskStack.opened(file, where) as stack:
+        count = len(stack.pages)
+        ids: ColourIds = {}
+        if count > 1 and count != video.count:
+            frames = "one frame" if video.count == 1 else f"{video.count} frames"
+            raise DatasetError(f"holds {stack_text(count, stack.axes)}, but the video has {frames}")
+        labels.add_files(
+            {page: partial(stack.read, page, ids, labels.leave_void_out) for page in range(count)}
+        )
 
 
 def _read_archive(labels: Labels, path: Path, video: Frames) -> None:
@@ -134,14 +160,69 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
         read_yolo(labels, tree, texts, video)
     elif folders := _of_objects(masks, video):
         _read_folders_of_objects(labels, tree, folders, video)
+    elif len(masks) == 1 and _is_stack(tree, masks[0]):
+        _read_pages(labels, tree.mask_file(masks[0]), masks[0], video)
     elif masks:
         ids: ColourIds = {}
         files = by_frame({name: name for name in masks}, video)
         labels.add_files(
             {index: partial(tree.mask, name, ids, labels.leave_void_out) for index, name in files.items()}
         )
+        if colours := _label_map(tree):
+            classes = {name: name for name in tree.ending(".png") if _OF_CLASSES in PurePosixPath(name).parts}
+            _name_classes(labels, tree, by_frame(classes, video) if classes else files, colours)
     else:
         raise DatasetError("there are no PNG masks")
+
+
+def _label_map(tree: Tree) -> dict[Colour, str]:
+    """Classes by their colour in masks, as CVAT lists them in a file beside."""
+    found: dict[Colour, str] = {}
+    for name in tree.ending(".txt"):
+        pattern = _LABEL_MAPS.get(PurePosixPath(name).name)
+        for line in tree.text(name).splitlines() if pattern else ():
+            if match := re.fullmatch(pattern or "", line.strip()):
+                *levels, label = match.group("red", "green", "blue", "label")
+                found[int(levels[0]), int(levels[1]), int(levels[2])] = label
+    return found
+
+
+def _name_classes(labels: Labels, tree: Tree, files: dict[int, str], colours: dict[Colour, str]) -> None:
+    """Give objects the classes that other masks show where they are.
+
+    Where an id is of several classes, ids count the objects of each image anew: the n-th of a class is one.
+    """
+    named: dict[tuple[int, int], str] = {}  # by frame and id
+    for index, planes in ((index, labels.planes(index)) for index in files if index in labels.masks):
+        with open_image(tree.mask_file(files[index]), files[index]) as image:
+            levels = np.array(image.convert("RGB"))
+        if levels.shape[:2] != labels.size:
+            raise DatasetError(f"{files[index]}: has another size than the video")
+        for number, plane in planes.items():
+            values, counts = np.unique(levels[plane], axis=0, return_counts=True)
+            red, green, blue = values[counts.argmax()].tolist()
+            named[index, number] = colours.get((red, green, blue), "")
+    classes: dict[int, set[str]] = {}
+    for (_, number), label in named.items():
+        classes.setdefault(number, set()).add(label)
+    levels_of = {label: "#{:02x}{:02x}{:02x}".format(*colour) for colour, label in colours.items()}
+    numbering, masks, known = Numbering(), labels.masks, labels.names
+    is_consistent = all(len(each) == 1 for each in classes.values())
+    labels.masks, labels.names, labels.ids = {}, {}, {}
+    for index, shown in masks.items():
+        labels.masks[index] = {}
+        for number, lengths in shown.items():
+            name = named.get((index, number)) or None
+            own = number if is_consistent else numbering.number(index, name)
+            looks = {"category": name, "colour": levels_of.get(name or "")}
+            labels.add_object(own, name or known[number], number if is_consistent else None, **looks)
+            labels.masks[index][own] = lengths
+
+
+def _is_stack(tree: Tree, name: str) -> bool:
+    """Whether a mask file has several pages."""
+    with MaskStack.opened(tree.mask_file(name), name) as stack:
+        return len(stack.pages) > 1
 
 
 def _kind_beside(tree: Tree, name: str, files: Iterable[str]) -> Literal["labelme", "images"] | None:
@@ -267,5 +348,10 @@ def _errors_named(where: str, path: Path) -> Iterator[None]:
         raise SegueError(f"{where}: cannot be read ({reason[:200]})") from None
 
 
-_READERS = {".zip": _read_archive, ".png": _read_image, ".json": _read_json, ".xml": _read_xml}
+_READERS = {
+    **dict.fromkeys((".png", ".tif", ".tiff", ".bmp", ".webp"), _read_image),
+    ".zip": _read_archive,
+    ".json": _read_json,
+    ".xml": _read_xml,
+}
 """By the suffix of a file."""

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from segue.datasets.json_files import Record, validated
 from segue.errors import DatasetError
 from segue.inputs import is_number
-from segue.labels.labels import Frames, Labels, Numbering, by_frame, other_videos
+from segue.labels.labels import Frames, Labels, Numbering, by_frame, frame_at, other_videos
 from segue.labels.opening import json_entries
 from segue.masks.shapes import Canvas
 from segue.naming import natural_key
@@ -48,9 +48,6 @@ _NO_AREAS = {"point": "points", "line": "lines", "polyline": "lines"}
 
 _VIDEO = 4
 """Type of a file that is a video."""
-
-_CLOCK = 1e-3
-"""Seconds to which version 3 rounds times."""
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Values = dict[str, Any]
@@ -119,6 +116,25 @@ class _Found:
     about: _Values
     rotation: float = 0  # clockwise, in degrees
 
+    @property
+    def texts(self) -> dict[str, str | int]:
+        """The attributes that say something."""
+        return {
+            key: value for key, value in self.about.items() if isinstance(value, str | int) and value != ""
+        }
+
+    @property
+    def track(self) -> str | int | None:
+        """The id of the object."""
+        return next((value for key, value in self.texts.items() if key.lower() in _TRACKS), None)
+
+    @property
+    def category(self) -> str | None:
+        """The class of the object."""
+        named = {key.lower(): value for key, value in self.texts.items() if key.lower() not in _TRACKS}
+        found = next((named[key] for key in (*_CLASSES, *named) if key in named), None)
+        return None if found is None else str(found)
+
     def counts(self, canvas: Canvas) -> bytes | None:
         """Run lengths; None where the shape is no area."""
         given = self.numbers
@@ -166,12 +182,16 @@ def _is_image(value: object) -> bool:
 
 
 def read_via(labels: Labels, text: str, where: str, video: Frames) -> None:
-    """Read regions; see :class:`segue.labels.labels.Numbering` for which of them are one object."""
+    """Read regions: one class and id are one object, without ids the n-th of a class on each frame."""
     members = {key: value for key, place, value in json_entries(text, where) if place < 0}
     frames = (
         _of_project_3(members, labels, video) if members.keys() >= _PROJECT_3 else _of_images(members, video)
     )
     canvas, numbering = Canvas.of(video.size), Numbering()
+    classes: dict[str | int | None, set[str]] = {}  # of each id
+    for region in (region for regions in frames.values() for region in regions):
+        if region.category is not None:
+            classes.setdefault(region.track, set()).add(region.category)
     for index, regions in sorted(frames.items()):
         labels.masks.setdefault(index, {})
         for region in regions:
@@ -182,17 +202,11 @@ def read_via(labels: Labels, text: str, where: str, video: Frames) -> None:
             if counts is None:
                 labels.left_out[_NO_AREAS.get(region.shape, f"shapes {region.shape[:40]}")] += 1
                 continue
-            texts = {
-                key: value
-                for key, value in region.about.items()
-                if isinstance(value, str | int) and value != ""
-            }
-            track = next((texts[key] for key in texts if key.lower() in _TRACKS), None)
-            named = {key.lower(): value for key, value in texts.items() if key.lower() not in _TRACKS}
-            category = next((named[key] for key in (*_CLASSES, *named) if key in named), None)
-            name = None if category is None else str(category)
-            number = numbering.number(index, name, track)
-            labels.add_object(number, name, track, texts, category=name)
+            track, name = region.track, region.category
+            if name is None and track is not None and len(known := classes.get(track, set())) == 1:
+                name = next(iter(known))  # it stands with another region of this id
+            number = numbering.number(index, name, None if track is None else (name, track))
+            labels.add_object(number, name, track, region.texts, category=name)
             labels.add_mask(index, number, counts)
 
 
@@ -284,10 +298,10 @@ def _region_3(one: _Metadata, where: str, attributes: Mapping[str, _Attribute]) 
 
 def _frame_at(time: float, where: str, video: Frames) -> int:
     """The frame that a video shows at a time."""
-    rate = getattr(video, "fps", None)
-    if not rate:
-        raise DatasetError(f"{where}.z: is a time, but the video has no frame rate")
-    index = int((time + _CLOCK) * rate)
+    try:
+        index = frame_at(video, time)
+    except DatasetError as error:
+        raise DatasetError(f"{where}.z: {error}") from None
     if not 0 <= index < video.count:
         raise DatasetError(f"{where}.z: the video has no frame at {time:g} s")
     return index

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import pairwise
+from math import dist
 from pathlib import PurePosixPath
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
+import yaml
 
 from segue.errors import DatasetError
+from segue.inputs import first_line
 from segue.labels.labels import Frames, Labels, Numbering, by_frame
 from segue.labels.opening import Tree
 from segue.masks.shapes import Canvas
 from segue.naming import frame_stem
 
 _MOST_LINES = 10_000
+_MOST_YAML = 256 << 10
+"""Characters of a .yaml file, whose reader is slow."""
+
+_ROUNDED = 5e-3
+"""Pixels by which a corner may be too small: shares of large images have six digits."""
+
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
-_NAMED = re.compile(r"^\s*(?:-\s+|['\"]?([0-9]{1,6})['\"]?\s*:\s*)(.+?)\s*$", re.DOTALL)
-_COMMENT = re.compile(r"(?:^|(?<=[ \t]))#.*$", re.MULTILINE)
-_IN_LIST = re.compile(r"""(?:"[^"]*"|'[^']*'|[^,'"]+)+""")
 _NO_LABELS = frozenset(
     {"classes.txt", "labels.txt", "train.txt", "val.txt", "valid.txt", "test.txt", "README.txt"}
 )
@@ -37,20 +44,41 @@ def read_yolo(labels: Labels, tree: Tree, files: list[str], video: Frames) -> No
     canvas = Canvas.of(video.size)
     height, width = video.size
     rows = {name: _rows(tree.text(name), name) for name in files}
-    have_ids = _have_ids(row for each in rows.values() for row in each)
+    with_ids = {odd for odd in (False, True) if _have_ids([_lines(each, odd) for each in rows.values()])}
+    per_class = any(_repeats(each, with_ids) for each in rows.values())
     numbering = Numbering()
     for index, name in by_frame(_from_zero(files, video), video).items():
         for row in rows[name]:
             kind, *values = map(float, row)
-            own = int(values.pop()) if have_ids else None
-            if have_ids and len(values) > 5 and len(values) % 2:
-                values.pop()  # the score of an outline
+            own = int(values.pop()) if len(values) > 4 and _is_odd(row) in with_ids else None
             counts = _counts(values, canvas, (width, height), name)
-            number = numbering.number(index, int(kind), own)
+            number = numbering.number(index, int(kind), (kind, own) if own and per_class else own)
             label = classes.get(int(kind), f"class {int(kind)}")
             labels.add_object(number, label, own, category=label)
             labels.add_mask(index, number, counts)
         labels.masks.setdefault(index, {})
+
+
+def has_outlines(text: str) -> bool:
+    """Whether a text looks like the labels of an image: lines of a class and of at least four shares."""
+    rows = [line.split() for line in text.splitlines() if line.strip()][:_MOST_LINES]
+    return bool(rows) and all(
+        len(row) > 4 and row[0].isdecimal() and all(map(_NUMBER.fullmatch, row)) for row in rows
+    )
+
+
+def read_outlines(labels: Labels, text: str, name: str) -> None:
+    """The outlines of an image of a data set, each an object; it has neither scores nor ids of tracks."""
+    canvas = Canvas.of(labels.size)
+    height, width = labels.size
+    for number, row in enumerate(_rows(text, name), 1):
+        kind, *values = map(float, row)
+        if len(values) < 6:
+            raise DatasetError(f"{name}: a box is no mask; export outlines")
+        if len(values) % 2:
+            raise DatasetError(f"{name}: a line has {len(values)} numbers after its class, not pairs")
+        labels.add_object(number, f"class {int(kind)}")
+        labels.add_mask(0, number, _counts(values, canvas, (width, height), name))
 
 
 def _rows(text: str, name: str) -> list[list[str]]:
@@ -66,12 +94,53 @@ def _rows(text: str, name: str) -> list[list[str]]:
     return rows
 
 
-def _have_ids(rows: Iterable[list[str]]) -> bool:
-    """Whether all lines end with the id of a track, as ultralytics saves them: a whole number from 1 on."""
-    # A share of the image or a score may be 1, but not on each of several lines and never more.
-    last = [row[-1] if len(row) > 5 and row[-1].isdecimal() else "0" for row in rows]
-    ids = [int(one) if len(one) < 10 else 0 for one in last]
-    return bool(ids) and min(ids) > 0 and (max(ids) > 1 or len(ids) > 2)
+def _is_odd(row: Sequence[str]) -> bool:
+    """Whether an odd number of values follows the class: a shape has an even one, score and id one each."""
+    return len(row) % 2 == 0
+
+
+def _lines(rows: list[list[str]], odd: bool) -> list[list[str]]:
+    """Lines of a file that may end with an id, with an odd or an even number of values."""
+    return [row for row in rows if len(row) > 5 and _is_odd(row) == odd]
+
+
+def _repeats(rows: list[list[str]], with_ids: set[bool]) -> bool:
+    """Whether objects of several classes have one id on a frame, so that each class has ids of its own."""
+    tracks = {(row[0], row[-1]) for row in rows if len(row) > 5 and _is_odd(row) in with_ids}
+    return len({own for _, own in tracks}) < len(tracks)
+
+
+def _have_ids(files: list[list[list[str]]]) -> bool:
+    """Whether all these lines of a folder end with the id of a track, as ultralytics saves them.
+
+    An id is a whole number from 1 on; so is 1 as a score or as a share of the image.
+    """
+    rows = [row for file in files for row in file]
+    if not all(row[-1].isdecimal() and 0 < len(row[-1].lstrip("0")) < 10 for row in rows):
+        return False
+    if any(int(row[-1]) > 1 for row in rows):
+        return True
+    # Either way an odd number of values gives the same masks, and no track has two of them on a frame.
+    return bool(rows) and max(map(len, files)) == 1 and all(_has_score(row) for row in rows)
+
+
+def _has_score(row: list[str]) -> bool:
+    """Whether the last two of an even number of values are a score and an id rather than a corner."""
+    values = [float(one) for one in row[1:]]
+    if len(values) % 2 or not 0 <= values[-2] <= 1:
+        return False
+    if len(values) == 6:  # a box by its middle lies in the image
+        x, y, w, h = values[:4]
+        return values[-2] < 1 and 0 < w <= 2.001 * min(x, 1 - x) and 0 < h <= 2.001 * min(y, 1 - y)
+    # They are no corner of the outline if they lie far from the corners beside them.
+    return _detours(values)[-1] > 2 * max(_detours(values[:-2]))
+
+
+def _detours(values: list[float]) -> list[float]:
+    """By how much each corner of an outline makes it longer."""
+    corners = [*zip(values[::2], values[1::2], strict=True)]
+    around = [corners[-1], *corners, corners[0]]
+    return [dist(a, b) + dist(b, c) - dist(a, c) for (a, b), (_, c) in pairwise(pairwise(around))]
 
 
 def _from_zero(files: list[str], video: Frames) -> dict[str, str]:
@@ -86,16 +155,18 @@ def _from_zero(files: list[str], video: Frames) -> dict[str, str]:
 
 
 def _counts(values: list[float], canvas: Canvas, sides: tuple[int, int], name: str) -> bytes:
-    """Run lengths of a line without its class: a box by its middle, perhaps with a score, or corners."""
+    """Run lengths of a line without class and id: a box by its middle or corners, perhaps with a score."""
     if len(values) in (4, 5):
         x, y, w, h = (value * sides[i % 2] for i, value in enumerate(values[:4]))
         return canvas.box(x - w / 2, y - h / 2, w, h)
+    if len(values) % 2 and 0 <= values[-1] <= 1:
+        values = values[:-1]  # the score of an outline
     if len(values) < 6 or len(values) % 2:
         raise DatasetError(f"{name}: a line has {len(values)} numbers after its class; 4, or pairs from 6 on")
     if not all(-1 <= value <= 2 for value in values):
         raise DatasetError(f"{name}: a line has corners far outside the image; they are shares of its sides")
-    # The corners are pixels of the object, as ultralytics fills them.
-    corners = (np.array(values).reshape(-1, 2) * sides).astype(np.int32)
+    # The corners are pixels of the object, as ultralytics fills them; shares are rounded to six digits.
+    corners = np.floor(np.array(values).reshape(-1, 2) * sides + _ROUNDED).astype(np.int32)
     return canvas.plane(cv2.fillPoly(np.zeros(canvas.own, np.uint8), [corners], 1))
 
 
@@ -104,30 +175,35 @@ def _classes(tree: Tree) -> dict[int, str]:
     for name in tree.ending(".txt", ".names"):
         if PurePosixPath(name).name in ("classes.txt", "obj.names"):
             return dict(enumerate(line.strip() for line in tree.text(name).splitlines() if line.strip()))
-    found: dict[int, str] = {}
     for name in tree.ending(".yaml", ".yml"):
-        text = _COMMENT.sub("", tree.text(name))
-        _, _, rest = text.partition("names:")
-        rest = rest.lstrip(" ")
-        if rest[:1] in ("[", "{"):
-            inside = rest[1:].partition("]" if rest[0] == "[" else "}")[0]
-            lines = [f"- {one}" if rest[0] == "[" else one for one in _IN_LIST.findall(inside) if one.strip()]
-        else:
-            lines = rest.splitlines()
-        for line in filter(str.strip, lines):
-            match = _NAMED.match(line)
-            if match is None:
-                break
-            found[len(found) if match[1] is None else int(match[1])] = _plain(match[2])
-    return found
+        text = tree.text(name)
+        if "names" in text and (found := _names(text, name)):
+            return found
+    return {}
 
 
-def _plain(text: str) -> str:
-    """A text of YAML without its quotes."""
-    text = text.strip()
-    if text[:1] == text[-1:] == '"':
-        try:
-            return str(json.loads(text))
-        except ValueError:
-            pass
-    return text.strip("'\"")
+class _TextLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """Safe, and takes each value as the text that stands there: ``no`` and ``1`` may be names of classes."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [one for one in known if one[0].endswith(":merge")]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _names(text: str, where: str) -> dict[int, str]:
+    """The classes by number that ``names`` of a .yaml file lists; empty where it has no such list."""
+    if len(text) > _MOST_YAML:
+        raise DatasetError(f"{where} has more than {_MOST_YAML >> 10} KiB; leave its `names` alone")
+    try:
+        content: Any = yaml.load(text, Loader=_TextLoader)
+    except yaml.YAMLError as error:
+        raise DatasetError(f"{where}: is no YAML ({first_line(error)})") from None
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict):
+        return {}
+    if odd := [key for key in names if not re.fullmatch(r"[0-9]{1,6}", str(key))]:
+        raise DatasetError(f"{where}: {str(odd[0])[:40]!r} of `names` is no number of a class")
+    return {int(key): value.strip() for key, value in names.items() if isinstance(value, str)}

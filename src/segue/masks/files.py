@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
+from segue.allocation import is_prepared
 from segue.arrays import IndexMask
-from segue.errors import SinkError, SourceError
-from segue.inputs import check_file, first_line, user_path
+from segue.errors import SinkError, SourceError, UnusableImageError
+from segue.inputs import POINTER, check_file, first_line, is_pointer, user_path
 from segue.masks.values import (
     DAVIS_PALETTE,
     MAX_ID,
@@ -67,6 +71,7 @@ def read_index_mask(
     *,
     ids: ColourIds | None = None,
     void: Callable[[str], None] | None = warn_of_void,
+    page: int | None = None,
 ) -> StoredMask:
     """Read a mask file as an index mask, (H, W), uint8 or (16-bit files) uint16.
 
@@ -82,17 +87,70 @@ def read_index_mask(
         where: name of an open file in messages.
         ids: ids of further colours, which masks of one video share; new colours are added.
         void: takes the message that 255 is void in the mask; None where it is known to be an id.
+        page: number of a page, from 0, of a file of several, such as a stack of TIFF; None is the only one.
 
     Returns:
         Index mask, (H, W): 0 is background, every other value an id, up to 255 (uint8) or 65535 (uint16).
 
     Raises:
-        SourceError: the file is missing or damaged, has more than 2**28 pixels or ids outside 0 to 65535, or
-            can be read in two ways; the message says both.
+        SourceError: the file is missing or damaged, has more than 2**28 pixels, several pages or ids outside
+            0 to 65535, or can be read in two ways; the message says both.
     """
     where = where or str(path)
-    with _opened(path, where) as image:
+    with _opened(path, where, page=page) as image:
         return index_values(image, where, {} if ids is None else ids, void=void)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskStack:
+    """A file of masks that is open: its pages in order, without smaller copies of others.
+
+    Attributes:
+        pages: where each lies in the file.
+        axes: its pages by the axes that the file names, such as ``2 slices at 12 times``; empty for one axis.
+    """
+
+    pages: tuple[int, ...]
+    axes: str
+    _image: Image.Image
+    _where: str
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: str | Path | IO[bytes], where: str = "") -> Iterator[MaskStack]:
+        """Open a file of one page or several."""
+        where = where or str(path)
+        with _decoding(where), _image_of(path, where) as image:
+            yield cls(tuple(_pages(image)), _axes(image), image, where)
+
+    def read(self, page: int, ids: ColourIds | None, void: Callable[[str], None] | None) -> StoredMask:
+        """Index mask, (H, W), of a page; ``ids`` and ``void`` are as for :func:`read_index_mask`."""
+        with _decoding(self._where):
+            self._image.seek(self.pages[page])
+            self._image.load()
+        return index_values(self._image, self._where, ids, void=void)
+
+
+def _pages(image: Image.Image) -> Iterator[int]:
+    """The pages of an image file; a smaller copy of another one is none, nor is a view for other screens."""
+    count = 1 if image.format in _LOSSY else int(getattr(image, "n_frames", 1))
+    for number in range(count):
+        if count > 1 and isinstance(image, TiffImageFile):
+            image.seek(number)
+            if int(image.tag_v2.get(_SUBFILE, 0)) & 1:
+                continue
+        yield number
+
+
+def _axes(image: Image.Image) -> str:
+    """The slices and times of a stack, as ImageJ and OME write them."""
+    if not isinstance(image, TiffImageFile):
+        return ""
+    text = str(image.tag_v2.get(_DESCRIPTION, ""))[:_LONGEST_DESCRIPTION]
+    slices, times = (re.search(rf"\b(?:{names})=\"?([0-9]{{1,6}})\b", text) for names in _AXES)
+    if slices is None or times is None or int(slices[1]) < 2:
+        return ""
+    return f"{slices[1]} slices at {times[1]} times"
 
 
 def index_values(
@@ -138,6 +196,14 @@ def read_levels(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS
 
 _LOSSY = ("JPEG", "MPO")
 
+_DESCRIPTION, _SUBFILE = 270, 254
+"""Tags of TIFF: a text, and whether a page is a smaller copy of another one."""
+
+_LONGEST_DESCRIPTION = 1 << 20
+
+_AXES = ("slices|SizeZ", "frames|SizeT")
+"""Names of the numbers of slices and times."""
+
 _NOISE = 0.1
 """Share of greys in a JPEG of one white object, at its edges."""
 
@@ -145,20 +211,69 @@ _PHOTOGRAPH = 64
 """An image with transparency and more colours is a photograph."""
 
 
-@contextmanager
-def _opened(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS) -> Iterator[Image.Image]:
-    """The image of a file, decoded; errors of Pillow come as SourceError."""
+def open_image(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS) -> Image.Image:
+    """Open the image of a file of at most so many pixels; it is not decoded yet."""
+    if not isinstance(file, str | Path):
+        if is_pointer(file.read(64)):
+            raise UnusableImageError(f"{where}: {POINTER}")
+        file.seek(0)
+    if is_prepared() and Image.MAX_IMAGE_PIXELS is not None:  # orthophotos and slides have more
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MAX_PIXELS)
     try:
-        if isinstance(file, str | Path):
-            file = user_path(file)
-            check_file(file, SourceError)
-        with Image.open(file, formats=IMAGE_FORMATS) as image:
-            if image.width * image.height > most:
-                raise SourceError(f"{where}: a mask of {image.width}x{image.height} is refused")
-            image.load()
-            yield image
+        image = Image.open(file, formats=IMAGE_FORMATS)
+    except Image.DecompressionBombError as error:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        whose = f"Pillow takes here ({limit}); raise PIL.Image.MAX_IMAGE_PIXELS, or make it smaller"
+        if limit >= MAX_PIXELS:
+            whose = f"are taken; make it smaller, {MAX_PIXELS} pixels at most"
+        raise UnusableImageError(f"{where}: has more pixels than {whose}") from error
+    check_pixels(image.height, image.width, where, most)
+    return image
+
+
+def check_pixels(height: int, width: int, where: str, most: int = MAX_PIXELS) -> None:
+    """Refuse image sizes that only a damaged or hostile header can have."""
+    if height < 1 or width < 1 or height * width > most:
+        raise UnusableImageError(
+            f"{where}: images of {width}x{height} are refused; make them smaller, {most} pixels at most"
+        )
+
+
+@contextmanager
+def _opened(
+    file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS, page: int | None = None
+) -> Iterator[Image.Image]:
+    """The image of a file, or a page of several, decoded; errors of Pillow come as SourceError."""
+    with _decoding(where), _image_of(file, where, most) as image:
+        pages = [*_pages(image)]
+        if page is None and len(pages) > 1:
+            raise SourceError(f"{where}: holds {stack_text(len(pages), _axes(image))}; give one page")
+        if page is not None and not 0 <= page < len(pages):
+            raise SourceError(f"{where}: has no page {page}; it has {len(pages)}")
+        if getattr(image, "n_frames", 1) > 1:
+            image.seek(pages[page or 0])
+        image.load()
+        yield image
+
+
+def stack_text(pages: int, axes: str) -> str:
+    """A number of pages, in words."""
+    return f"{pages} pages{f' ({axes})' if axes else ''}"
+
+
+@contextmanager
+def _decoding(where: str) -> Iterator[None]:
+    try:
+        yield
     except IMAGE_ERRORS as error:
         raise SourceError(f"{where}: not a readable mask image ({first_line(error)})") from error
+
+
+def _image_of(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS) -> Image.Image:
+    if isinstance(file, str | Path):
+        file = user_path(file)
+        check_file(file, SourceError)
+    return open_image(file, where, most)
 
 
 def _mask_values(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[StoredMask, bool]:

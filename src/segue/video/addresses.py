@@ -7,6 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 from segue.errors import SourceError
+from segue.inputs import path_advice
 
 SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt"})
 """Schemes of addresses that are read over the network."""
@@ -35,8 +36,8 @@ def check_place(place: str) -> None:
 
 def _unread_address(address: str) -> str:
     """Say what reads an address that no single run reads, such as one of an object store."""
-    if address.lower().startswith("file://"):
-        return f"{public_address(address)}: give the path alone, without file://"
+    if advice := path_advice(address):
+        return f"{public_address(address)}: {advice}"
     read = ", ".join(sorted(SCHEMES))
     return (
         f"{public_address(address)}: a run over one video reads files and {read}; `segue batch` reads object "

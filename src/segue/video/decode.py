@@ -19,9 +19,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from segue.errors import SourceError
+from segue.masks.files import check_pixels
 from segue.types import Image
 from segue.video.hdr import to_sdr
-from segue.video.readers import DamageError, check_pixels
+from segue.video.readers import DamageError
 
 # Titles are not always the UTF-8 that the formats want; the video is none the worse for that. From version 19
 # on PyAV takes them as they come.

@@ -16,6 +16,7 @@ from typing import IO, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from segue.conversions.composing import class_number
 from segue.errors import SinkError
 from segue.masks import Rle, decode_rle, encode_objects, rle_area, rle_box
 from segue.masks.outlines import coco_polygons
@@ -210,8 +211,7 @@ class CocoSink(SpooledSink):
             stream.write("}")
 
     def _category(self, label: str | None) -> int:
-        name = "object" if label is None else label
-        return self._categories.setdefault(name, max(self._categories.values(), default=0) + 1)
+        return class_number("object" if label is None else label, self._categories)
 
     def _frames(self) -> Iterator[tuple[int, float, tuple[int, int], list[Any]]]:
         """Index, time, size and objects of each frame."""

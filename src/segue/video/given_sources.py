@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import cv2
-from PIL import Image as PillowImage
 
 from segue.errors import SourceError
 from segue.inputs import exists, kind_of
+from segue.masks.files import IMAGE_ERRORS, open_image
 from segue.types import Image
 
 NAME = "video"
@@ -52,9 +52,9 @@ def path_of(file: Any) -> tuple[Path, object]:
         raise SourceError(f"source: {kind_of(file)} gives text; open the file in binary mode, 'rb'") from None
     copy.flush()
     try:
-        with PillowImage.open(copy.name) as image:
+        with open_image(copy.name, "source") as image:
             suffix = f".{(image.format or 'png').lower()}"
-    except (OSError, ValueError):
+    except (*IMAGE_ERRORS, SourceError):
         return Path(copy.name), copy
     renamed = tempfile.NamedTemporaryFile(suffix=suffix)  # noqa: SIM115
     copy.seek(0)

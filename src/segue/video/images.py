@@ -20,15 +20,15 @@ from PIL import Image as PillowImage
 from PIL import ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from segue.errors import SourceError
+from segue.errors import SourceError, UnusableImageError
 from segue.inputs import check_file, exists, matching_paths, user_path
-from segue.masks.files import IMAGE_ERRORS, IMAGE_FORMATS, encode_png
+from segue.masks.files import IMAGE_ERRORS, encode_png, open_image
 from segue.naming import first_few, is_hidden, natural_key
 from segue.notices import notice
 from segue.types import Image
 from segue.video.kinds import IMAGE_SUFFIXES, is_image, is_video, one_kind
 from segue.video.partial import write_complete, writing
-from segue.video.readers import DEFAULT_FPS, DamageError, Reader, SourceImage, as_rgb, check_pixels
+from segue.video.readers import DEFAULT_FPS, DamageError, Reader, SourceImage, as_rgb
 
 DEEP_SAMPLES = 16
 """Images of a folder, spread over it, in which the range of values of more than 8 bits is looked for."""
@@ -175,8 +175,7 @@ def read_image(path: Path, scale: Range | None = None) -> Image:
 def decode_image(data: bytes, where: str) -> Image:
     """RGB image of the bytes of an image file, (H, W, 3), uint8, turned upright as its EXIF data say."""
     try:
-        with _decoding(where), PillowImage.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
-            check_pixels(image.height, image.width, where)
+        with _decoding(where), open_image(io.BytesIO(data), where) as image:
             if _frames_of(image) > 1:
                 raise SourceError(f"{where}: holds {_frames_of(image)} frames; give one image")
             return to_rgb(image, where)
@@ -204,9 +203,8 @@ def count_frames(path: Path) -> int:
 def _opened(path: Path) -> Iterator[PillowImage.Image]:
     """An image file, not decoded yet; what Pillow raises inside the block comes as a DamageError."""
     with _decoding(str(path)):
-        check_file(path, SourceError)
-        with PillowImage.open(path, formats=IMAGE_FORMATS) as image:
-            check_pixels(image.height, image.width, str(path))
+        check_file(path, UnusableImageError)
+        with open_image(path, str(path)) as image:
             yield image
 
 
@@ -216,7 +214,9 @@ def _decoding(where: str) -> Iterator[None]:
     try:
         yield
     except SourceError as error:
-        raise DamageError(str(error)) from error
+        damage = DamageError(str(error))
+        damage.is_whole = isinstance(error, UnusableImageError)
+        raise damage from error
     except IMAGE_ERRORS as error:
         reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error).split("\n")[0]
         raise DamageError(f"{where}: unreadable image ({reason or type(error).__name__})") from error

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from segue.arrays import as_array
 from segue.errors import SourceError
 from segue.inputs import kind_of
-from segue.masks.files import MAX_PIXELS
+from segue.masks.files import check_pixels
 from segue.types import Frame, Image
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ DEFAULT_FPS = 25.0
 
 class DamageError(Exception):
     """An image that cannot be read while its neighbours perhaps can; the message is one line."""
+
+    is_whole = False  # it is not damaged, and still cannot be taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +158,6 @@ class Reader:
 
     def interrupt(self) -> None:
         """Make a blocked :meth:`images` in another thread end soon; files do not block for long."""
-
-
-def check_pixels(height: int, width: int, where: str) -> None:
-    """Refuse image sizes that only a damaged or hostile header can have."""
-    if height < 1 or width < 1 or height * width > MAX_PIXELS:
-        raise SourceError(f"{where}: images of {width}x{height} are refused (limit {MAX_PIXELS} pixels)")
 
 
 def as_rgb(value: Any, where: str) -> Image:

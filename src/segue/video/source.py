@@ -82,6 +82,7 @@ class Source(AbstractContextManager["Source"]):
     """
 
     varies = False
+    _told_size: tuple[int, int] | None = None
 
     def __init__(
         self,
@@ -160,6 +161,29 @@ class Source(AbstractContextManager["Source"]):
         if not 0 <= index < len(self.names or ()) or not self._has_other_numbers:
             return str(index)
         return f"{self.files[index].name} (frame {index})"
+
+    def lacks_frame(self, index: int) -> str:
+        """Tell whether a frame cannot come, as far as that is known before it is reached.
+
+        Args:
+            index: of the frame, from 0.
+
+        Returns:
+            Why it cannot come, and which frame the file of this number is; empty where it may come.
+        """
+        end = self._span.end
+        if isinstance(end, int) and index >= end:
+            return f"the frames end before {end}"
+        if self.total is None or index < self.total or self._reader.once:
+            return ""
+        count = self.total
+        with suppress(SourceError):
+            count = self._reader.count  # exact, where the header of a file may be wrong
+        if index < count:
+            return ""
+        same = [place for place, name in enumerate(self.names or ()) if last_number(name) == index]
+        shown = f"; {self.files[same[0]].name} is frame {same[0]}" if len(same) == 1 else ""
+        return f"{self.name} has {count} frame{'s' if count > 1 else ''}, which count from 0{shown}"
 
     @cached_property
     def _has_other_numbers(self) -> bool:
@@ -280,10 +304,9 @@ class Source(AbstractContextManager["Source"]):
             if not isinstance(image, DamageError):
                 last = image
             elif self._damage_policy == "stop":
-                raise SourceDamageError(
-                    f"{image}; frames read before it: {count} "
-                    "(--on-damage skip leaves such a frame out, hold repeats the one before it)"
-                ) from image
+                ways = " (--on-damage skip leaves such a frame out, hold repeats the one before it)"
+                text = f"{image}; frames read before it: {count}{'' if image.is_whole else ways}"
+                raise SourceDamageError(text) from image
             else:
                 self.damaged += 1
                 held = self._damage_policy == "hold" and last is not None
@@ -350,13 +373,31 @@ class Source(AbstractContextManager["Source"]):
             self.original_size = (height, width)
         if self.original_size != (height, width) and not self.varies:
             first = f"{self.original_size[1]}x{self.original_size[0]}"
-            raise SourceError(
+            told = (
                 f"{self._reader.where}: frame {index} is {width}x{height}, the frames before it are {first}"
             )
+            if not self.endless:
+                raise SourceDamageError(told)
+            if (height, width) != self._told_size:  # a camera goes on
+                self._told_size = height, width
+                self._warn(f"{told}; it and those after it are scaled")
+            image = letterboxed(image, self.original_size)
+            height, width = self.original_size
         size = self._bounded((height, width))
         if size == (height, width):
             return image
         return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def letterboxed(image: Image, size: tuple[int, int]) -> Image:
+    """An image at another size, (H, W), in its own shape and with black borders where that differs."""
+    (height, width), (rows, columns) = size, image.shape[:2]
+    scale = min(height / rows, width / columns)
+    tall, wide = max(1, round(rows * scale)), max(1, round(columns * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    scaled = np.asarray(cv2.resize(image, (wide, tall), interpolation=method), np.uint8)
+    top, left = (height - tall) // 2, (width - wide) // 2
+    return np.pad(scaled, ((top, height - tall - top), (left, width - wide - left), (0, 0)))
 
 
 def open_source(

@@ -42,8 +42,9 @@ class Pooled(Data):
 
     data: list[str] = option()
     """What clips are made of: a folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/
-    (still images). Videos of still cameras: LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, sbi, limu,
-    hofam, foreground. Several may be given."""
+    (still images). Videos of still cameras: a folder with VIDEO/input and VIDEO/groundtruth, or
+    LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, sbi, limu, hofam, foreground. Several may be
+    given."""
 
     pool: FilePath | None = option(None)
     """Folder of the samples that are drawn.  [default: OUT/pool]"""
@@ -71,13 +72,18 @@ class Pooled(Data):
             f"{len(footage.videos)} videos and {len(footage.stills)} still images for clips, "
             f"{sum(map(len, still_cameras.values()))} videos of still cameras"
         )
+        samples = self.samples if footage.videos or footage.stills else 0
+        if samples < self.samples:
+            notice(
+                "no artificial clips, which need labelled stills or videos of moving objects (--samples 0)"
+            )
         foreground.fill_pool(
             pool,
             footage,
             still_cameras,
             MustanLite.offsets,
             pool_recipes.SAMPLE_SIZE,
-            samples=self.samples,
+            samples=samples,
             seed=run["seed"],
             workers=run["workers"],
             report=notice,
@@ -118,8 +124,8 @@ class VideoData(OptionModel):
     """Labelled videos."""
 
     data: list[str] | None = option()
-    """Labelled videos, LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, sbi, limu, hofam, foreground;
-    several may be given."""
+    """Labelled videos: a folder with VIDEO/input and VIDEO/groundtruth, or LAYOUT=FOLDER with LAYOUT one of
+    cdnet, isd, lasiesta, sbi, limu, hofam, foreground; several may be given."""
 
     exclude: str = option("")
     """Scenes or categories to leave out, separated by commas."""

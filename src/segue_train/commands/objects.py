@@ -59,8 +59,8 @@ class Clips(Labelled):
 
     data: list[str] = option()
     """Folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), COCO, PASCAL
-    VOC, DUTS, ECSSD, HRSOD, BIG, FSS-1000 or MSRA10K as published, or IMAGES:MASKS; several may be given.
-    5@FOLDER counts five times."""
+    VOC, DUTS, ECSSD, HRSOD, BIG, FSS-1000 or MSRA10K as published, outlines of Roboflow (COCO), YOLO or
+    labelme, or IMAGES:MASKS; several may be given. 5@FOLDER counts five times."""
 
     validation_data: FilePath | None = option(None, flags="validate")
     """DAVIS-style folder to measure J&F on while training."""
@@ -277,8 +277,8 @@ class LabelledImages(Labelled):
 
     data: list[str] = option()
     """Folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), COCO, PASCAL
-    VOC, DUTS, ECSSD, HRSOD, BIG, FSS-1000 or MSRA10K as published, or IMAGES:MASKS; several may be given.
-    2@FOLDER counts twice."""
+    VOC, DUTS, ECSSD, HRSOD, BIG, FSS-1000 or MSRA10K as published, outlines of Roboflow (COCO), YOLO or
+    labelme, or IMAGES:MASKS; several may be given. 2@FOLDER counts twice."""
 
     share: str = option("")
     """How often kinds are drawn, such as videos=2,coco=1.5; others count 1."""

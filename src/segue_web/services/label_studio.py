@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from pydantic import AliasPath, ConfigDict, Field, model_validator
 
 from segue.errors import SegueError
 from segue.extras import requires_extra
-from segue.labels.label_studio import decode_brush, frames_in_tag
+from segue.labels.label_studio import decode_brush, frames_in_tag, index_at, tag_position
 from segue.labels.text import refuse_entities
 from segue.masks.outlines import parts_of
 from segue.prompts.answers import ImagePrompts
@@ -26,6 +27,7 @@ from segue_web.exports.tools import brush_rle
 from segue_web.services.assistant import Assistant, RequestError, image_file
 from segue_web.services.media import Media
 from segue_web.services.requests import Body, Coordinate, Service
+from segue_web.video import Video
 
 with requires_extra("web"):
     from fastapi import FastAPI
@@ -237,21 +239,19 @@ def _followed(
     sequences = [sorted(region.value.sequence, key=lambda key: key.frame) for region in drawn]
     if not any(sequences):
         raise RequestError("draw a box around the object on a frame of the video")
-    with open_source(path) as source:
-        size, fps = source.size, source.fps or 25.0
-    assert size is not None
-    # The tag counts frames at a rate of its own, which its regions tell.
-    ratio = frames_in_tag(drawn[0].value.model_extra or {}, fps)
+    with closing(Video(path)) as video:
+        # The tag counts frames at a rate of its own, which its regions tell.
+        ratio = frames_in_tag(drawn[0].value.model_extra or {}, video.fps)
+        places = [{index_at(video, key.frame, ratio): key for key in sequence} for sequence in sequences]
     prompts: dict[int, list[Prompt]] = {}
-    for number, sequence in enumerate(sequences, 1):
-        by_index = {round((key.frame - 1) / ratio): key for key in sequence}
+    for number, by_index in enumerate(places, 1):
         for index, key in by_index.items():
-            prompts.setdefault(index, []).append(BoxPrompt(number, _box(key, size)))
+            prompts.setdefault(index, []).append(BoxPrompt(number, _box(key, video.size)))
     first, last = min(prompts), max(prompts)
     with open_source(path, start=first, end=last + 1 + frames) as source:
         after = [result for result in assistant.track(source, prompts) if result.index > last]
     return [
-        _video_region(region, sequence, number, after, (fps, ratio), tags)
+        _video_region(region, sequence, number, after, (video, ratio), tags)
         for number, (region, sequence) in enumerate(zip(drawn, sequences, strict=True), 1)
     ]
 
@@ -261,20 +261,20 @@ def _video_region(
     sequence: list[Key],
     number: int,
     after: Sequence[Segmentation],
-    rates: tuple[float, float],
+    rates: tuple[Video, float],
     tags: Tags,
 ) -> dict[str, Any]:
-    """The region with further boxes; ``rates``: of the video, and frames of the tag for each frame."""
-    fps, ratio = rates
+    """The region with further boxes; ``rates``: the video, and frames of the tag for each of its frames."""
+    video, ratio = rates
     keys, scores, shown = [key.model_dump() for key in sequence], [], True
     for result in after:
         item = next((item for item in result.objects if item.id == number), None)
         if item is None:
             continue
-        frame = round(result.index * ratio) + 1
+        frame = round(tag_position(video, result.index, ratio))
         if keys and keys[-1]["frame"] >= frame:  # the tag has fewer frames than the video
             continue
-        when = {"frame": frame, "time": frame / ratio / fps, "rotation": 0}
+        when = {"frame": frame, "time": frame / ratio / video.fps, "rotation": 0}
         if item.box is not None:
             height, width = result.mask.shape
             x0, y0, x1, y1 = item.box

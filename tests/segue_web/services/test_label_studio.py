@@ -167,7 +167,7 @@ def test_a_box_of_a_video_is_followed(client: TestClient) -> None:
 
 
 def test_frames_of_a_video_follow_the_rate_of_the_tag(client: TestClient) -> None:
-    """The video has 25 frames a second, the tag half of them: its second frame is the third of the video."""
+    """The tag has half the frames of the video: its second frame is the third of the video."""
     key = {"frame": 2, "enabled": True, "rotation": 0, "time": 0.08, **box_of(*tight(2))}
     value = {"framesCount": 20, "duration": 1.6, "sequence": [key], "labels": ["fish"]}
     region = {"id": "a", "type": "videorectangle", "from_name": "box", "to_name": "video", "value": value}

@@ -1,0 +1,138 @@
+"""Still images whose masks are outlines in files beside them, as YOLO and labelme keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from segue.arrays import UInt8Array
+from segue.datasets.files import IMAGE_SUFFIXES, image_size, read_rgb
+from segue.datasets.inventories import Inventory, check_stills
+from segue.datasets.stills import MOST_OBJECTS
+from segue.errors import DatasetError
+from segue.labels.labelme import is_labelme, read_labelme
+from segue.labels.labels import Labels, decoded
+from segue.labels.opening import Tree, read_text
+from segue.labels.yolo import has_outlines, is_label, read_outlines
+from segue.naming import first_few, frame_stem
+from segue.types import Image
+
+_SPLIT = "train"
+"""Where some folders are called so, those beside them are for validation and tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OneImage:
+    """What readers of annotations must know of an image."""
+
+    size: tuple[int, int]
+    names: tuple[str, ...]
+    count: int = 1
+    fps: None = None
+
+    def time(self, index: int) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OutlinedStills:
+    """Images and files with the outlines of their objects; the smaller one of two lies in front."""
+
+    folder: Path
+    pairs: tuple[tuple[str, str], ...]  # an image and its labels each, below the folder
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the images without their endings."""
+        return tuple(PurePosixPath(image).stem for image, _ in self.pairs)
+
+    def read_image(self, i: int) -> Image:
+        """An image. Returns RGB (H, W, 3), uint8."""
+        return read_rgb(self.folder / self.pairs[i][0])
+
+    def read_mask(self, i: int) -> UInt8Array:
+        """The mask of an image. Returns an index mask (H, W), uint8."""
+        image, name = self.pairs[i]
+        size = image_size(self.folder / image)
+        labels, where = Labels(size), str(self.folder / name)
+        text = read_text(self.folder / name)
+        if name.endswith(".txt"):
+            read_outlines(labels, text, where)
+        else:
+            if any(kind in text for kind in ('"rectangle"', '"rotation"')):
+                raise DatasetError(f"{where}: a box is no mask; draw outlines")
+            read_labelme(labels, {where: lambda: text}, _OneImage(size, (frame_stem(name),)))
+        mask = np.zeros(size, np.uint8)
+        shown = labels.masks.get(0, {})
+        largest = sorted(shown, key=partial(labels.area, 0), reverse=True)[:MOST_OBJECTS]
+        for value, number in enumerate(largest, 1):
+            mask[decoded(shown[number], size)] = value
+        return mask
+
+    def check(self, i: int) -> None:
+        """See that the outlines of an image can be read."""
+        self.read_mask(i)
+
+
+def open_outlined(folder: Path) -> OutlinedStills | None:
+    """The images of a folder with labels of YOLO or labelme; None of another folder."""
+    tree = Tree(folder)
+    images = {
+        str(PurePosixPath(name).with_suffix("")): name
+        for name in tree.names
+        if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    }
+    texts = [name for name in tree.ending(".txt") if is_label(name)]
+    pairs = [*_with_labels(images, texts)]
+    first = next((text for _, name in pairs if (text := read_text(folder / name)).strip()), "")
+    if not pairs or not has_outlines(first):
+        found = tree.ending(".json")
+        if not found or not is_labelme(tree.text(found[0])):
+            return None
+        pairs = [*_with_labels(images, found)]
+        if lonely := {*found} - {name for _, name in pairs}:
+            raise DatasetError(f"{folder} lacks the image of {first_few(sorted(lonely))}")
+    trained = [pair for pair in pairs if any(part.startswith(_SPLIT) for part in _folders(pair[1]))]
+    shown = tuple(pair for pair in trained or pairs if read_text(folder / pair[1]).strip())
+    return OutlinedStills(folder, shown) if shown else None
+
+
+def is_outlined(folder: Path) -> bool:
+    """Whether a folder has images with labels of YOLO or labelme."""
+    try:
+        return open_outlined(folder) is not None
+    except DatasetError:  # images of files of labelme are missing
+        return True
+
+
+def list_outlined(folder: Path) -> Inventory:
+    """The images of a folder with labels of YOLO or labelme, to be checked."""
+    try:
+        stills = open_outlined(folder)
+    except DatasetError as error:
+        return Inventory({}, problems=(str(error),))
+    return Inventory({} if stills is None else {"images": partial(check_stills, stills)})
+
+
+def _folders(name: str) -> tuple[str, ...]:
+    return PurePosixPath(name).parts[:-1]
+
+
+def _with_labels(images: dict[str, str], labels: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Files of labels with their images: beside them, in ``images`` for ``labels``, or alone of a name."""
+    alike: dict[str, list[str]] = {}
+    for place in images:
+        alike.setdefault(PurePosixPath(place).name, []).append(place)
+    for name in labels:
+        path = PurePosixPath(name).with_suffix("")
+        parts = [*path.parts]
+        if "labels" in parts[:-1]:
+            parts[len(parts) - 2 - parts[-2::-1].index("labels")] = "images"
+        only = alike.get(path.name, [])
+        places = (str(path), "/".join(parts), *(only if len(only) == 1 else ()))
+        if image := next((images[place] for place in places if place in images), None):
+            yield image, name
