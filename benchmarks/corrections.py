@@ -8,8 +8,8 @@ Example::
 stcn-lite follows the objects of each video from the mask of the first frame; of videos of DAVIS those of val
 count. Of the frames whose mask is wrong, ``--frames`` of each object are clicked, evenly chosen. A click is
 ideal: the deepest pixel of the largest error against the truth. It is answered by :func:`segue.prompts.correct`,
-which the page, ``segue track`` and :class:`segue.PointPrompt` use (``correct``), or by the whole answer of the
-prompter (``anew``). A mask is worse where its J is more than .005 below that before the clicks. Kinds of errors:
+which the page, ``segue track`` and :class:`segue.PointPrompt` use (``correct``; ``saved`` without the tracker's
+probability, as in the page), or by the whole answer of the prompter (``anew``). A mask is worse where its J is more than .005 below that before the clicks. Kinds of errors:
 a ``border`` is thin beside the object; what is deeper is a part ``lost``, or a neighbour ``taken``.
 """
 
@@ -80,7 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", action="append", required=True, help="folder of videos as DAVIS has them")
     parser.add_argument("--videos", help="only these, separated by commas")
-    parser.add_argument("--ways", default="correct", help="of correct and anew")
+    parser.add_argument("--ways", default="correct", help="of correct, saved and anew")
     parser.add_argument("--prompter", default="segue-prompt", help="its name, or a file of weights")
     parser.add_argument("--network", default="stcn-lite", help="that tracks")
     parser.add_argument("--frames", type=int, default=8, help="most frames of an object")
@@ -224,7 +224,12 @@ def corrected(prompter: ImagePrompter, mask: Float32Array, clicks: Sequence[Clic
     return correct(prompter, mask, clicks).probability
 
 
-WAYS: dict[str, Way] = {"correct": corrected, "anew": anew}
+def saved(prompter: ImagePrompter, mask: Float32Array, clicks: Sequence[Click]) -> Float32Array:
+    """The public way with a mask that was saved: its probability is not known."""
+    return correct(prompter, mask > 0.5, clicks).mask.astype(np.float32)
+
+
+WAYS: dict[str, Way] = {"correct": corrected, "saved": saved, "anew": anew}
 
 
 def report(outcomes: Sequence[Outcome]) -> None:

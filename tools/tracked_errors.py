@@ -45,6 +45,9 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=0, help="artificial clips, in place of the videos")
     parser.add_argument("--runs", type=int, default=4, help="runs through each video")
     parser.add_argument("--exclude", default="", help="videos to leave out, separated by commas")
+    parser.add_argument(
+        "--left-out", action="store_true", help="clips of the stills that no training of segue-prompt sees"
+    )
     parser.add_argument("--kept", type=int, default=6, help="most frames of a run")
     parser.add_argument("--side", type=int, default=320, help="of artificial clips, in pixels")
     parser.add_argument("--seed", type=int, default=1)
@@ -54,7 +57,7 @@ def main() -> None:
     material = gather(arguments.data, exclude=[n for n in arguments.exclude.split(",") if n], report=print)
     rng = np.random.default_rng(arguments.seed)
     if arguments.clips:
-        stills = [still for still in material.stills if not left_out(still.name)]
+        stills = [still for still in material.stills if left_out(still.name) == arguments.left_out]
         runs = clips(rng, ClipSampler(material.videos, stills), arguments.clips, arguments.side)
     else:
         runs = videos(rng, material.videos, arguments.runs)

@@ -47,6 +47,7 @@ Sample = tuple[Image, Image, Image, Image]
 (S, S), in parts of :data:`ONCE`; all uint8."""
 
 ONCE = 64
+HARD = 0.4  # how often the probability of a tracked mask is not known, as where it was saved or imported
 KEPT = 2.0  # how much a pixel counts that was right in the mask so far
 MENDED = 2.5  # the same in the error that is clicked
 ELSEWHERE = 0.5  # the same in other errors, which a click is not about
@@ -143,6 +144,8 @@ class CorrectionSampler:
         number = int(rng.integers(len(self.frames)))
         truth = self.frames.read_mask(number)
         given, known = read_grey(self.tracked[number]), truth != VOID
+        if rng.random() < HARD:
+            given = np.where(given > 127, np.uint8(255), np.uint8(0))
         clicks: list[tuple[int, int, bool]] = []
         for _ in range(1 + int(rng.choice(3, p=(0.6, 0.25, 0.15)))):
             if clicks:  # the one before has done what it was meant for

@@ -256,6 +256,19 @@ class ImagePrompter(ABC):
         """
         return self._segment(prompts.checked(self.size))
 
+    def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
+        """Answers to a click that corrects a mask, one for each window that is looked at.
+
+        Args:
+            prompts: the mask so far and all clicks on the object.
+            click: the new one of them.
+            reach: its distance to the outline of the mask, in pixels.
+
+        Returns:
+            At least one answer; :func:`segue.prompts.correct` takes the mean of their log-odds.
+        """
+        return [self.answer(prompts)]
+
     @abstractmethod
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         """The answer to prompts that are checked."""

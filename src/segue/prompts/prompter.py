@@ -55,6 +55,13 @@ WHOLE_MARGIN = 0.05
 
 WHOLE_AREA, WHOLE_SHARE = 1.2, 0.8  # how much larger it is, and the share of the surest mask that it holds
 
+NEAR_MARGIN = 0.12  # what a crop shows around a mask that a click corrects, as a share of its sides
+DEPTHS, LONGS = 10.0, 0.3
+"""Half the sides of the squares around such a click: in its distances to the outline, and as a share of the longer
+side of the mask."""
+
+LEAST_HALF = 24.0  # the same at least, in pixels
+
 COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
 
 
@@ -130,6 +137,20 @@ class Prompter(ImagePrompter):
         if found.mask.any():
             found = found.joined(self._closer(prompts, found))
         return found.calibrated(kind)
+
+    def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
+        """Look at the whole mask with the click, at what is near the click, and between; see the base class."""
+        prompts = prompts.checked(self.size)
+        if prompts.mask is None:
+            return [self.answer(prompts)]
+        x, y = click[0] + 0.5, click[1] + 0.5
+        whole = around([tight_box(prompts.mask > 0.5), (*click, click[0] + 1, click[1] + 1)])
+        long = max(whole[2] - whole[0], whole[3] - whole[1])
+        halves = (max(LEAST_HALF, DEPTHS * reach), max(LEAST_HALF, LONGS * long))
+        squares = [(x - half, y - half, x + half, y + half) for half in halves]
+        windows = [box_window(window, self.size) for window in (grown(whole, NEAR_MARGIN), *squares)]
+        found = [answer for window in windows for answer in self._ask(prompts, "around", window)]
+        return [found[0].calibrated("mask"), *found[1:]]
 
     def _closer(self, prompts: ImagePrompts, found: MaskPrediction) -> MaskPrediction:
         """Look once more at what was found, in a crop that shows little else, after each click."""
