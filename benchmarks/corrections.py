@@ -24,7 +24,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from segue.arrays import BoolArray, Float32Array, UInt8Array
@@ -34,7 +33,7 @@ from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, correct, fi
 from segue.sessions import TrackSession
 from segue.types import Image
 from segue.weights import prepare
-from segue_train.footage import VOID, object_ids
+from segue_train.footage import VOID
 from segue_train.prompt_samples import click_on, largest_error
 
 CLICKS = 3
@@ -93,9 +92,7 @@ def main() -> int:
     cases = [
         case
         for folder in arguments.data
-        for case in tracked_cases(
-            Path(folder), wanted, arguments.network, arguments.frames, arguments.cache
-        )
+        for case in tracked_cases(Path(folder), wanted, arguments.network, arguments.frames, arguments.cache)
     ]
     make = find_prompter(arguments.prompter, device="cpu")
     for name in arguments.ways.split(","):

@@ -23,6 +23,7 @@ from segue_train.recipe import Batch, Batches, stacked
 from segue_train.warp import Kinds, Pair, Rng, picked
 
 LEFT_OUT = 10  # every so-manieth still image, by the hash of its name, is not trained on
+LEAST_DEPTH = 2.0  # pixels of an error that a correction clicks
 LEAST_PIXELS = 60  # smaller objects are not asked for
 
 
@@ -43,8 +44,8 @@ def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> Kinds[Pai
 
 
 Sample = tuple[Image, Image, Image, Image]
-"""A crop (S, S, 3), its target (S, S) of 0, 1 and void, prompt planes (4, S, S), and how much each pixel counts
-(S, S), in parts of :data:`ONCE`; all uint8."""
+"""A crop (S, S, 3), its target (S, S) of 0, 1 and void, prompt planes (4, S, S), and how much each pixel
+counts (S, S), in parts of :data:`ONCE`; all uint8."""
 
 ONCE = 64
 HARD = 0.4  # how often the probability of a tracked mask is not known, as where it was saved or imported
@@ -122,8 +123,8 @@ class CorrectionSampler:
     """Draws crops of frames that a tracker got wrong, with clicks on its errors.
 
     Args:
-        folder: ``images``, ``masks`` (0, 1, void) and ``tracked`` (probability, 0 to 255), whose files have the
-            same names, as ``tools/tracked_errors.py`` writes them.
+        folder: ``images``, ``masks`` (0, 1, void) and ``tracked`` (probability, 0 to 255), whose files have
+            the same names, as ``tools/tracked_errors.py`` writes them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -147,17 +148,17 @@ class CorrectionSampler:
         if rng.random() < HARD:
             given = np.where(given > 127, np.uint8(255), np.uint8(0))
         clicks: list[tuple[int, int, bool]] = []
+        error, missing = largest_error(given > 127, truth)
         for _ in range(1 + int(rng.choice(3, p=(0.6, 0.25, 0.15)))):
             if clicks:  # the one before has done what it was meant for
                 given = np.where(piece_at(error, clicks[-1][:2]), np.uint8(255 * missing), given)
-            error, missing = largest_error(given > 127, truth)
-            if _depth(error).max() < 2:
-                break
+                error, missing = largest_error(given > 127, truth)
+            if _depth(error).max() < LEAST_DEPTH:
+                return None
             clicks.append((*click_on(error, rng, 0.6), missing))
-        if not clicks:
-            return None
         meant = piece_at(error, clicks[-1][:2])
-        window = _around_click(rng, (given > 127) | (truth == 1), clicks[-1])
+        depth = float(_depth(error)[clicks[-1][1], clicks[-1][0]])
+        window = _around_click(rng, (given > 127) | (truth == 1), clicks[-1][:2], depth)
         matrix = _placed(rng, window, side)
         crop = _shrunk_warp(self.frames.read_image(number), matrix, side)
         target = _warped_mask((truth == 1).astype(np.uint8), matrix, side)
@@ -197,16 +198,20 @@ def piece_at(mask: BoolArray, place: tuple[int, int]) -> BoolArray:
     return np.asarray((labels == own) & (own > 0))
 
 
-def _around_click(rng: Rng, object: BoolArray, click: tuple[int, int, bool]) -> Box:
-    """A crop that shows the object and the click, or what is near the click."""
-    x, y, _ = click
+def _around_click(rng: Rng, object: BoolArray, click: tuple[int, int], depth: float) -> Box:
+    """A crop that shows the object and the click, or what is near the click, as :meth:`Prompter.near` looks."""
+    x, y = click
     x0, y0, x1, y1 = tight_box(object)
-    if rng.random() < 0.5:
+    kind = rng.random()
+    if kind < 0.5:
         x0, y0, x1, y1 = min(x0, x), min(y0, y), max(x1, x + 1.0), max(y1, y + 1.0)
         w, h = x1 - x0, y1 - y0
         left, top, right, bottom = rng.uniform(0.05, 0.45, 4)
         return box_window((x0 - w * left, y0 - h * top, x1 + w * right, y1 + h * bottom), object.shape)
-    reach = max(24.0, warp.log_uniform(rng, 0.15, 0.6) * max(x1 - x0, y1 - y0))
+    reach = warp.log_uniform(rng, 5, 20) * depth
+    if kind < 0.75:
+        reach = warp.log_uniform(rng, 0.15, 0.6) * max(x1 - x0, y1 - y0)
+    reach = float(np.clip(reach, 24.0, max(object.shape)))
     dx, dy = rng.uniform(-0.25, 0.25, 2) * reach
     return box_window((x + dx - reach, y + dy - reach, x + dx + reach, y + dy + reach), object.shape)
 
@@ -221,8 +226,8 @@ def _blurred_for(mask: Image, matrix: warp.Matrix) -> Image:
 class PromptBatches(Batches):
     """Batches of fresh samples alone; the objective adds those that stay for a correction.
 
-    Items hold ``images`` (B, 3, S, S), ``targets`` (B, S, S), ``planes`` (B, 4, S, S) and ``counts`` (B, S, S),
-    uint8.
+    Items hold ``images`` (B, 3, S, S), ``targets`` (B, S, S), ``planes`` (B, 4, S, S) and ``counts``
+    (B, S, S), uint8.
     """
 
     sampler: PromptSampler

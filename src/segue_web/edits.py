@@ -70,9 +70,7 @@ class Edits:
         if not points and box is None:
             raise PromptError("give a point or a box")
         clicks = clicks_within(points, *self._video.size)
-        previous, added, mends = await self._run(
-            lambda: self._corrected_by(frame, object, seen, clicks, box)
-        )
+        previous, added, mends = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
         adds = previous is None or any(inside for _, _, inside in added)
         if mends:
             answer, score = await self._worker.ask("correct", frame, previous, clicks, len(added))

@@ -24,7 +24,7 @@ from segue.prompt_inputs import (
     read_masks,
 )
 from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter
-from segue.prompts.correct import correct
+from segue.prompts.correction import correct
 from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
 from segue.types import (

@@ -149,8 +149,8 @@ class Prompter(ImagePrompter):
         halves = (max(LEAST_HALF, DEPTHS * reach), max(LEAST_HALF, LONGS * long))
         squares = [(x - half, y - half, x + half, y + half) for half in halves]
         windows = [box_window(window, self.size) for window in (grown(whole, NEAR_MARGIN), *squares)]
-        found = [answer for window in windows for answer in self._ask(prompts, "around", window)]
-        return [found[0].calibrated("mask"), *found[1:]]
+        first, *others = self._ask(prompts, "around", *windows)
+        return [first.calibrated("mask"), *others]
 
     def _closer(self, prompts: ImagePrompts, found: MaskPrediction) -> MaskPrediction:
         """Look once more at what was found, in a crop that shows little else, after each click."""

@@ -27,7 +27,7 @@ REACH = 4.0
 
 LEAST_REACH = 24.0  # pixels of the least reach
 SURE = 0.002  # probabilities are taken for no surer than this and 1 minus this
-SOFT = 0.05  # probability outside of a mask of which only booleans are known; inside it is 1 minus this
+SOFT = 0.02  # probability outside of a mask of which only booleans are known; inside it is 1 minus this
 LEAST_DISK = 2.0  # pixels around a click that change where the answer changes nothing there, at most
 
 
