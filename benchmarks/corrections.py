@@ -2,15 +2,16 @@
 
 Example::
 
-    python benchmarks/corrections.py --data ../shared/data/vos/davis2016_240p --data ../shared/data/vos/pumavos
-    python benchmarks/corrections.py --data ../shared/data/vos/davis2016_480p --ways correct,anew --cache runs/tracked
+    python benchmarks/corrections.py --data ../shared/data/vos/davis2016_240p --frames 4
+    python benchmarks/corrections.py --data ../shared/data/vos/davis2016_480p --ways correct,anew --list
 
-stcn-lite follows the objects of each video from the mask of the first frame; of videos of DAVIS those of val
-count. Of the frames whose mask is wrong, ``--frames`` of each object are clicked, evenly chosen. A click is
-ideal: the deepest pixel of the largest error against the truth. It is answered by :func:`segue.prompts.correct`,
-which the page, ``segue track`` and :class:`segue.PointPrompt` use (``correct``; ``saved`` without the tracker's
-probability, as in the page), or by the whole answer of the prompter (``anew``). A mask is worse where its J is more than .005 below that before the clicks. Kinds of errors:
-a ``border`` is thin beside the object; what is deeper is a part ``lost``, or a neighbour ``taken``.
+stcn-lite follows the objects of each video from the mask of the first frame; of videos of DAVIS those of
+val count. Of the frames whose mask is wrong, ``--frames`` of each object are clicked, evenly chosen. A
+click is ideal: the deepest pixel of the largest error against the truth. Ways to answer it: ``correct``,
+which is :func:`segue.prompts.correct` and what :class:`segue.PointPrompt` does; ``saved``, the same without
+the probability of the tracker, as in the page; ``anew``, the whole answer of the prompter. A mask is worse
+where its J is more than .005 below that before the clicks. Kinds of errors: a ``border`` is thin beside the
+object; what is deeper is a part ``lost``, or a neighbour ``taken``.
 """
 
 from __future__ import annotations

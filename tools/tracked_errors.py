@@ -5,10 +5,10 @@ Example::
     python tools/tracked_errors.py runs/errors --data ../shared/data/vos/davis2016_360p_train
     python tools/tracked_errors.py runs/errors --data ../shared/data/static --clips 3000 --seed 2
 
-A network follows one object through a video with its true mask on the first frame, and on from there with gaps
-between the frames; or, with ``--clips``, through artificial clips of still images. Frames whose mask differs
-from the truth are written to ``OUT/images``, ``OUT/masks`` (0, 1, 255 unlabelled) and ``OUT/tracked``
-(probability of the object, 0 to 255). Sequences of DAVIS val are left out.
+A network follows one object through a video with its true mask on the first frame, and on from there with
+gaps between the frames; or, with ``--clips``, through artificial clips of still images. Frames whose mask
+differs from the truth are written to ``OUT/images``, ``OUT/masks`` (0, 1, 255 unlabelled) and
+``OUT/tracked`` (probability of the object, 0 to 255). Sequences of DAVIS val are left out.
 """
 
 from __future__ import annotations

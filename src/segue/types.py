@@ -428,8 +428,8 @@ class BoxPrompt(Prompt):
 class PointPrompt(Prompt):
     """The object is under every point of ``positive`` and under none of ``negative``.
 
-    Points of an object that is followed, or that has a mask, correct that: each changes the region under it alone.
-    With ``whole`` the prompter segments the whole object anew.
+    Points of an object that is followed, or that has a mask, correct that: each changes the region under it
+    alone. With ``whole`` the prompter segments the whole object anew.
     """
 
     positive: tuple[Point, ...] = ()

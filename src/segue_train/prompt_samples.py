@@ -199,7 +199,7 @@ def piece_at(mask: BoolArray, place: tuple[int, int]) -> BoolArray:
 
 
 def _around_click(rng: Rng, object: BoolArray, click: tuple[int, int], depth: float) -> Box:
-    """A crop that shows the object and the click, or what is near the click, as :meth:`Prompter.near` looks."""
+    """A crop that shows the object and the click, or what is near it, as :meth:`Prompter.near` looks."""
     x, y = click
     x0, y0, x1, y1 = tight_box(object)
     kind = rng.random()

@@ -65,12 +65,18 @@ class Edits:
         seen: Revision,
         points: Clicks = (),
         box: BoxCorners | None = None,
+        whole: bool = False,
     ) -> dict[str, Any]:
-        """Make a mask of all clicks and the box of an object, None for a new one, and save it."""
+        """Make a mask of all clicks and the box of an object, None for a new one, and save it.
+
+        Clicks on a tracked or imported mask change the regions under them alone, unless ``whole`` asks for
+        the whole object anew.
+        """
         if not points and box is None:
             raise PromptError("give a point or a box")
         clicks = clicks_within(points, *self._video.size)
         previous, added, mends = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
+        mends = mends and not whole
         adds = previous is None or any(inside for _, _, inside in added)
         if mends:
             answer, score = await self._worker.ask("correct", frame, previous, clicks, len(added))

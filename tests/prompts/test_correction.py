@@ -165,3 +165,39 @@ class TestPointPrompt:
         assert got[limb].all()
         assert not got[30, 35]
         assert (got & body).sum() == 0 or got[30, 45]
+
+
+class TestCandidates:
+    """Different objects that a click may mean."""
+
+    def test_they_differ_and_the_first_is_the_answer(self) -> None:
+        class Several(Fixed):
+            def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
+                masks = [
+                    disk(40, 30, 10),
+                    disk(40, 30, 10.5),
+                    disk(40, 30, 22),
+                    disk(40, 30, 4),
+                    disk(40, 30, 2),
+                ]
+                iou = np.array([0.5, 0.9, 0.6, 0.7, 0.3], np.float32)
+                return MaskPrediction(SIZE, (0, 0, SIZE[1], SIZE[0]), iou, np.stack(masks).astype(np.float32))
+
+        found = Several(disk(0, 0, 1)).candidates(ImagePrompts(points=[(40, 30)]))
+        assert [round(float(each.iou[0]), 1) for each in found] == [0.5, 0.7, 0.6]
+        assert [len(each) for each in found] == [1, 1, 1]
+
+    def test_those_of_segue_prompt_begin_with_its_answer(self) -> None:
+        image = np.random.default_rng(3).normal((40, 70, 120), 6, (120, 160, 3))
+        image[30:90, 30:130] += (170, 60, -80)
+        image[50:70, 70:90] += (-90, 90, 60)
+        prompter = Prompter(np.clip(image, 0, 255).astype(np.uint8), device="cpu")
+        prompts = ImagePrompts(points=[(80, 60)])
+        found = prompter.candidates(prompts)
+        np.testing.assert_array_equal(found[0].mask, prompter.answer(prompts).mask)
+        assert 1 < len(found) <= 3
+        for number, each in enumerate(found):
+            for other in found[:number]:
+                assert (each.mask & other.mask).sum() < 0.75 * (each.mask | other.mask).sum()
+        boxed = ImagePrompts(box=(30, 30, 130, 90))
+        np.testing.assert_array_equal(prompter.candidates(boxed)[0].mask, prompter.answer(boxed).mask)

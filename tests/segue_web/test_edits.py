@@ -205,6 +205,17 @@ def test_clicks_on_a_tracked_or_imported_mask_leave_the_rest_of_it(tmp_path: Pat
     assert not desk.plane[10, 10]
 
 
+def test_the_whole_object_can_be_asked_for_anew(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    plane = np.zeros(SIZE, np.bool_)
+    plane[5:25, 5:25] = True
+    with desk.project.change("mask"):
+        desk.project.put(0, {1: (plane, FrameAnnotation("tracked", 0.6))})
+    asyncio.run(desk.edits.click(**desk.about(), points=((40, 20, True),), whole=True))
+    assert desk.worker.corrected == []
+    assert not desk.plane[6, 6]
+
+
 def test_clicks_that_made_a_mask_go_on_making_it(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "p")
     desk.click(15, 15, True)

@@ -1,10 +1,10 @@
 """Clicks that correct a mask: what is under a click changes, and nothing else.
 
-An answer of a prompter is a whole mask, whose outline is often worse than that of a tracked mask where nobody
-clicked. So a click may only add or only take away, and only the connected region that it lies in. Near the click
-the mask is known to be wrong, and the answer decides; with the distance, the log-odds of the mask count more and
-more. How far a click reaches follows from its distance to the outline: one on a border that slipped is meant for a
-strip, one in the middle of a lost limb for the limb.
+An answer of a prompter is a whole mask, whose outline is often worse than that of a tracked mask where
+nobody clicked. So a click may only add or only take away, and only the connected region that it lies in.
+Near the click the mask is known to be wrong, and the answer decides; with the distance, the log-odds of the
+mask count more. How far a click reaches follows from its distance to the outline: one on a border that
+slipped is meant for a strip, one in the middle of a lost limb for the limb.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Click = tuple[float, float, bool]
 """A place (x, y) in pixels, and whether it lies on the object."""
 
 REACH = 4.0
-"""Distance from a click, in distances from it to the outline, from which on the mask counts as much as the answer."""
+"""Distance to a click, in its distances to the outline, from which on the mask counts as the answer does."""
 
 LEAST_REACH = 24.0  # pixels of the least reach
 SURE = 0.002  # probabilities are taken for no surer than this and 1 minus this

@@ -19,7 +19,7 @@ from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, distinct
 from segue.prompts.planes import tight_box
 from segue.types import Box, Image, Point
 
@@ -70,6 +70,10 @@ class MotionPrompter(ImagePrompter):
         super().__init__(image)
         self._prompter, self._neighbour = prompter, neighbour
         self._last: tuple[ImagePrompts, MaskPrediction] | None = None  # the page asks where the pointer rests
+
+    def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
+        """The first is what moves with the click, the others are those of the prompter."""
+        return distinct(self.answer(prompts).one(0), self._prompter.candidates(prompts))
 
     def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """The looks of the prompter itself: a mask says how much is meant."""

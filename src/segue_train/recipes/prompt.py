@@ -170,8 +170,8 @@ def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor, cou
 
     The first mask answers for itself; of the two others only the better one learns, half as much, so that
     they come to hold what else the prompt may mean. Pixels near edges count up to seven times, clicked ones
-    three times. Of the frames of a tracker, what was right counts more, so that it stays, and errors that were
-    not clicked count less (``counts``, uint8 in parts of ``ONCE``).
+    three times. Of the frames of a tracker, what was right counts more, so that it stays, and errors that
+    were not clicked count less (``counts``, uint8 in parts of ``ONCE``).
     """
     known = (targets != VOID).float()
     truth = (targets == 1).float()
