@@ -251,8 +251,8 @@ class Edits:
             plane, paint = change(project.plane(frame, number), Paint(on, off))
             project.put(frame, {number: (plane, FrameAnnotation("given", score))})
             points, box, mends = prompts or (said.points, said.box, said.mends)
-            on, off = _runs(paint.on), _runs(paint.off)
-            project.correct(frame, number, Correction(points, box, on, off, mends=mends))
+            painted = _runs(paint.on), _runs(paint.off)
+            project.correct(frame, number, Correction(points, box, *painted, mends=mends))
         return {"object": number}
 
 

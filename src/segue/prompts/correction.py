@@ -69,7 +69,11 @@ def correct(
         x, y, inside = clicks[count - 1]
         if (given[int(y), int(x)] > 0.5) == inside or not (given > 0.5).any():
             continue
-        looks = prompter.near(_prompts(clicks[:count], given), (x, y), depth_at(given > 0.5, (x, y)))
+        asked = _prompts(clicks[:count], given)
+        if isinstance(prompter, ImagePrompter):
+            looks = prompter.near(asked, (x, y), depth_at(given > 0.5, (x, y)))
+        else:  # of a plug-in that only answers
+            looks = [prompter.answer(asked)]
         given = mended(given, looks, clicks[count - 1], least)
         iou = looks[0].iou[0]
     height, width = prompter.size
@@ -127,7 +131,7 @@ def _mean(looks: Sequence[MaskPrediction], size: tuple[int, ...]) -> tuple[Float
         x0, y0, x1, y1 = look.window
         total[y0:y1, x0:x1] += _log_odds(look.probability[y0:y1, x0:x1])
         count[y0:y1, x0:x1] += 1
-    return total / np.maximum(count, 1), count > 0
+    return total / np.maximum(count, np.float32(1)), count > 0
 
 
 def _log_odds(probability: Float32Array, least: float = SURE) -> Float32Array:
