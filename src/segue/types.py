@@ -432,10 +432,15 @@ class BoxPrompt(Prompt):
 
 @dataclass(frozen=True, slots=True)
 class PointPrompt(Prompt):
-    """The object is under every point of ``positive`` and under none of ``negative``."""
+    """The object is under every point of ``positive`` and under none of ``negative``.
+
+    Points of an object that is followed, or that has a mask, correct that: each changes the region under it
+    alone. With ``whole`` the prompter segments the whole object anew.
+    """
 
     positive: tuple[Point, ...] = ()
     negative: tuple[Point, ...] = ()
+    whole: bool = field(default=False, kw_only=True)
     kind: Literal["point"] = field(default="point", kw_only=True, repr=False)
 
     def scaled(self, across: float, down: float) -> PointPrompt:

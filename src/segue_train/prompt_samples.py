@@ -5,11 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from segue.arrays import BoolArray, Float32Array
+from segue.datasets.davis import ImageMaskFolder
+from segue.datasets.labels import read_grey
 from segue.errors import DatasetError
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS
 from segue.prompts.planes import box_window, draw_disk, draw_stroke, tight_box
@@ -20,6 +23,7 @@ from segue_train.recipe import Batch, Batches, stacked
 from segue_train.warp import Kinds, Pair, Rng, picked
 
 LEFT_OUT = 10  # every so-manieth still image, by the hash of its name, is not trained on
+LEAST_DEPTH = 2.0  # pixels of an error that a correction clicks
 LEAST_PIXELS = 60  # smaller objects are not asked for
 
 
@@ -39,8 +43,15 @@ def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> Kinds[Pai
     return Kinds(sources)
 
 
-Sample = tuple[Image, Image, Image]
-"""A crop (S, S, 3), its target (S, S) of 0, 1 and void, and prompt planes (4, S, S), all uint8."""
+Sample = tuple[Image, Image, Image, Image]
+"""A crop (S, S, 3), its target (S, S) of 0, 1 and void, prompt planes (4, S, S), and how much each pixel
+counts (S, S), in parts of :data:`ONCE`; all uint8."""
+
+ONCE = 64
+HARD = 0.4  # how often the probability of a tracked mask is not known, as where it was saved or imported
+KEPT = 2.0  # how much a pixel counts that was right in the mask so far
+MENDED = 2.5  # the same in the error that is clicked
+ELSEWHERE = 0.5  # the same in other errors, which a click is not about
 
 
 class PromptSampler:
@@ -75,7 +86,8 @@ class PromptSampler:
         inside = target == 1
         if inside.sum() < 16:
             return None
-        return _photographed(rng, crop), target, _prompts(rng, inside, kind)
+        once = np.full(target.shape, ONCE, np.uint8)
+        return _photographed(rng, crop), target, _prompts(rng, inside, kind), once
 
     def _on_other_ground(self, rng: Rng, crop: Image, target: Image, side: int) -> Pair:
         """The object alone on a part of another image."""
@@ -107,22 +119,133 @@ class PromptSampler:
         return changed, np.where(pasted, np.uint8(0), target)
 
 
+class CorrectionSampler:
+    """Draws crops of frames that a tracker got wrong, with clicks on its errors.
+
+    Args:
+        folder: ``images``, ``masks`` (0, 1, void) and ``tracked`` (probability, 0 to 255), whose files have
+            the same names, as ``tools/tracked_errors.py`` writes them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.frames = ImageMaskFolder(folder / "images", folder / "masks")
+        self.tracked = [folder / "tracked" / path.name for path in self.frames.masks]
+        if missing := [path.name for path in self.tracked if not path.is_file()]:
+            raise DatasetError(f"{folder / 'tracked'}: lacks {missing[0]} and {len(missing) - 1} others")
+
+    def draw(self, rng: Rng, side: int) -> Sample:
+        """A random sample of ``side`` pixels with an error that was clicked."""
+        for _ in range(20):
+            sample = self._attempt(rng, side)
+            if sample is not None:
+                return sample
+        raise DatasetError("20 frames in a row have no error that can be clicked; are the masks right?")
+
+    def _attempt(self, rng: Rng, side: int) -> Sample | None:
+        number = int(rng.integers(len(self.frames)))
+        truth = self.frames.read_mask(number)
+        given, known = read_grey(self.tracked[number]), truth != VOID
+        if rng.random() < HARD:
+            given = np.where(given > 127, np.uint8(255), np.uint8(0))
+        clicks: list[tuple[int, int, bool]] = []
+        error, missing = largest_error(given > 127, truth)
+        for _ in range(1 + int(rng.choice(3, p=(0.6, 0.25, 0.15)))):
+            if clicks:  # the one before has done what it was meant for
+                given = np.where(piece_at(error, clicks[-1][:2]), np.uint8(255 * missing), given)
+                error, missing = largest_error(given > 127, truth)
+            if _depth(error).max() < LEAST_DEPTH:
+                return None
+            clicks.append((*click_on(error, rng, 0.6), missing))
+        meant = piece_at(error, clicks[-1][:2])
+        depth = float(_depth(error)[clicks[-1][1], clicks[-1][0]])
+        window = _around_click(rng, (given > 127) | (truth == 1), clicks[-1][:2], depth)
+        matrix = _placed(rng, window, side)
+        crop = _shrunk_warp(self.frames.read_image(number), matrix, side)
+        target = _warped_mask((truth == 1).astype(np.uint8), matrix, side)
+        if not known.all():
+            target[warp.apply(truth, matrix, side, mask=True) == VOID] = VOID
+        planes = np.zeros((PLANES, side, side), np.uint8)
+        planes[PREVIOUS] = cv2.warpAffine(_blurred_for(given, matrix), matrix[:2], (side, side))
+        for x, y, inside in clicks:
+            at = matrix @ (x + 0.5, y + 0.5, 1)
+            if 0 <= at[0] < side and 0 <= at[1] < side:
+                draw_disk(planes[POSITIVE if inside else NEGATIVE], (float(at[0]), float(at[1])))
+        clicked = _warped_mask(meant.astype(np.uint8), matrix, side) == 1
+        return _photographed(rng, crop), target, planes, counted(planes[PREVIOUS], target, clicked)
+
+
+def counted(given: Image, target: Image, clicked: BoolArray) -> Image:
+    """How much each pixel of a correction counts, in parts of :data:`ONCE`.
+
+    Args:
+        given: the mask so far (S, S), 0 to 255.
+        target: (S, S) of 0, 1 and void.
+        clicked: the error that was clicked, (S, S).
+
+    Returns:
+        (S, S), uint8.
+    """
+    right = (given > 127) == (target == 1)
+    counts = np.where(right, np.uint8(KEPT * ONCE), np.uint8(ELSEWHERE * ONCE))
+    counts[clicked & ~right] = MENDED * ONCE
+    return counts
+
+
+def piece_at(mask: BoolArray, place: tuple[int, int]) -> BoolArray:
+    """The connected part of a mask that a pixel (x, y) lies in."""
+    labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[1]
+    own = labels[place[1], place[0]]
+    return np.asarray((labels == own) & (own > 0))
+
+
+def _around_click(rng: Rng, object: BoolArray, click: tuple[int, int], depth: float) -> Box:
+    """A crop that shows the object and the click, or what is near it, as :meth:`Prompter.near` looks."""
+    x, y = click
+    x0, y0, x1, y1 = tight_box(object)
+    kind = rng.random()
+    if kind < 0.5:
+        x0, y0, x1, y1 = min(x0, x), min(y0, y), max(x1, x + 1.0), max(y1, y + 1.0)
+        w, h = x1 - x0, y1 - y0
+        left, top, right, bottom = rng.uniform(0.05, 0.45, 4)
+        return box_window((x0 - w * left, y0 - h * top, x1 + w * right, y1 + h * bottom), object.shape)
+    reach = warp.log_uniform(rng, 5, 20) * depth
+    if kind < 0.75:
+        reach = warp.log_uniform(rng, 0.15, 0.6) * max(x1 - x0, y1 - y0)
+    reach = float(np.clip(reach, 24.0, max(object.shape)))
+    dx, dy = rng.uniform(-0.25, 0.25, 2) * reach
+    return box_window((x + dx - reach, y + dy - reach, x + dx + reach, y + dy + reach), object.shape)
+
+
+def _blurred_for(mask: Image, matrix: warp.Matrix) -> Image:
+    """A mask that a warp can shrink without steps."""
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+    return mask if scale > 0.7 else np.asarray(cv2.GaussianBlur(mask, (0, 0), 0.4 / scale), np.uint8)
+
+
 @dataclass(frozen=True)
 class PromptBatches(Batches):
     """Batches of fresh samples alone; the objective adds those that stay for a correction.
 
-    Items hold ``images`` (B, 3, S, S), ``targets`` (B, S, S) and ``planes`` (B, 4, S, S), uint8.
+    Items hold ``images`` (B, 3, S, S), ``targets`` (B, S, S), ``planes`` (B, 4, S, S) and ``counts``
+    (B, S, S), uint8.
     """
 
     sampler: PromptSampler
     shape: Callable[[float], tuple[int, int]]  # side and number of samples at a point of training in [0, 1]
+    corrections: Sequence[CorrectionSampler] = ()
+    corrected: float = 0.0  # share of the samples that are corrections of a tracker
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng((self.seed, number))
         side, fresh = self.shape(number / self.count)
-        samples = (self.sampler.draw(rng, side) for _ in range(fresh))
-        images, targets, planes = map(stacked, zip(*samples, strict=True))
-        return {"images": images.movedim(-1, 1), "targets": targets, "planes": planes}
+        samples = (self._draw(rng, side) for _ in range(fresh))
+        images, targets, planes, counts = map(stacked, zip(*samples, strict=True))
+        return {"images": images.movedim(-1, 1), "targets": targets, "planes": planes, "counts": counts}
+
+    def _draw(self, rng: Rng, side: int) -> Sample:
+        if self.corrections and rng.random() < self.corrected:
+            return picked(rng, self.corrections).draw(rng, side)
+        return self.sampler.draw(rng, side)
 
 
 def _any_object(rng: Rng, mask: Image) -> Image:

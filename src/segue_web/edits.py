@@ -65,16 +65,25 @@ class Edits:
         seen: Revision,
         points: Clicks = (),
         box: BoxCorners | None = None,
+        whole: bool = False,
     ) -> dict[str, Any]:
-        """Make a mask of all clicks and the box of an object, None for a new one, and save it."""
+        """Make a mask of all clicks and the box of an object, None for a new one, and save it.
+
+        Clicks on a tracked or imported mask change the regions under them alone, unless ``whole`` asks for
+        the whole object anew.
+        """
         if not points and box is None:
             raise PromptError("give a point or a box")
         clicks = clicks_within(points, *self._video.size)
-        previous, added = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
-        on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
-        prompts = ImagePrompts(box, on, off, mask=previous)
+        previous, added, mends = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
+        mends = mends and not whole
         adds = previous is None or any(inside for _, _, inside in added)
-        answer, score = await self._worker.ask("click", frame, prompts, None if adds else previous)
+        if mends:
+            answer, score = await self._worker.ask("correct", frame, previous, clicks, len(added))
+        else:
+            on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
+            prompts = ImagePrompts(box, on, off, mask=previous)
+            answer, score = await self._worker.ask("click", frame, prompts, None if adds else previous)
 
         def over(_: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
             kept = paint.without(added, answer)
@@ -83,23 +92,29 @@ class Edits:
             return kept.over(answer), kept
 
         given: dict[str, Any] = await self._run(
-            lambda: self._give(frame, object, seen, "click", over, (tuple(clicks), box), score)
+            lambda: self._give(frame, object, seen, "click", over, (tuple(clicks), box, mends), score)
         )
         return given
 
     def _corrected_by(
         self, frame: int, number: int | None, seen: int, points: list[Click], box: Box | None
-    ) -> tuple[BoolArray | None, list[Click]]:
-        """The mask that further clicks correct, None where it is asked for anew, and those clicks."""
+    ) -> tuple[BoolArray | None, list[Click], bool]:
+        """The mask that further clicks correct, None where it is asked for anew, and those clicks.
+
+        Also whether that mask was tracked or imported, so that they must leave the rest of it as it is.
+        """
         self._project.check_edit(frame, seen, number)
-        if number is None or number not in self._project.marks(frame):
-            return None, points
+        marks = self._project.marks(frame)
+        if number is None or number not in marks:
+            return None, points, False
         before = self._project.correction(frame, number) or Correction()
         known = list(before.points)
         added = points[len(known) :]
         if points[: len(known)] != known or not added or before.box != box:
-            return None, [point for point in points if point not in known]
-        return self._project.plane(frame, number), added
+            return None, [point for point in points if point not in known], False
+        plane = self._project.plane(frame, number)
+        mends = before.mends or (not known and marks[number].kind != "given")
+        return plane, added, bool(mends and box is None and plane.any())
 
     def stroke(
         self,
@@ -191,7 +206,7 @@ class Edits:
         """Give an object the mask that an object, the same or another one, has on a frame."""
         copied = self._copied(of_frame, of_object)
         pasted = copied, Paint(copied, np.zeros_like(copied))
-        return self._give(frame, object, seen, "paste", lambda _, __: pasted, ((), None))
+        return self._give(frame, object, seen, "paste", lambda _, __: pasted, ((), None, False))
 
     def spread(
         self, frame: Index, object: Number, seen: Revision, first: Index, last: Index
@@ -223,7 +238,7 @@ class Edits:
         seen: int,
         label: str,
         change: Callable[[BoolArray, Paint], tuple[BoolArray, Paint]],
-        prompts: tuple[tuple[Click, ...], Box | None] | None = None,
+        prompts: tuple[tuple[Click, ...], Box | None, bool] | None = None,
         score: float = 1.0,
     ) -> dict[str, Any]:
         """Save what a person said of an object on a frame, and the IoU to be expected of its mask."""
@@ -235,8 +250,9 @@ class Edits:
             on, off = (project.decoded(frame, counts) for counts in (said.on, said.off))
             plane, paint = change(project.plane(frame, number), Paint(on, off))
             project.put(frame, {number: (plane, FrameAnnotation("given", score))})
-            points, box = prompts or (said.points, said.box)
-            project.correct(frame, number, Correction(points, box, _runs(paint.on), _runs(paint.off)))
+            points, box, mends = prompts or (said.points, said.box, said.mends)
+            painted = _runs(paint.on), _runs(paint.off)
+            project.correct(frame, number, Correction(points, box, *painted, mends=mends))
         return {"object": number}
 
 

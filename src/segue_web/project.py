@@ -55,6 +55,7 @@ class Correction:
     on: str = ""  # pixels that were painted
     off: str = ""  # pixels that were erased
     untracked: tuple[Side, ...] = SIDES  # where the object was not tracked since
+    mends: bool = False  # the points correct a mask that was tracked or imported
 
 
 MarkedMask = tuple[BoolArray, FrameAnnotation]
@@ -157,6 +158,7 @@ class Project(Store):
             data.get("on", ""),
             data.get("off", ""),
             tuple(data.get("untracked", ())),
+            bool(data.get("mends", False)),
         )
 
     def masks(self, frame: int) -> dict[int, str]:

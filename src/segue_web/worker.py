@@ -23,7 +23,15 @@ from segue.allocation import prepare_process
 from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.errors import OutOfMemoryError, SegueError, memory_errors
 from segue.masks import encode_rle
-from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, MaskPrediction, find_prompter
+from segue.prompts import (
+    Click,
+    ImagePrompter,
+    ImagePrompts,
+    MakePrompter,
+    MaskPrediction,
+    correct,
+    find_prompter,
+)
 from segue.prompts.motion import MotionPrompter
 from segue.prompts.phrases import parse_phrases
 from segue.registry import DETECTORS
@@ -107,7 +115,15 @@ class Tools:
         """The mask (H, W) that prompts mean, and the IoU to be expected."""
         mask = None if prompts.mask is None else self._probability(index, prompts.mask)
         answer = self.prompter(index).answer(replace(prompts, mask=mask))
-        found = answer.mask if bound is None else answer.mask & bound
+        return self._kept(index, answer, answer.mask if bound is None else answer.mask & bound)
+
+    def correct(self, index: int, mask: BoolArray, clicks: list[Click], new: int) -> tuple[BoolArray, float]:
+        """A mask (H, W) with what its last clicks change under them, and the IoU to be expected."""
+        answer = correct(self.prompter(index), self._probability(index, mask), clicks, new=new)
+        return self._kept(index, answer, answer.mask)
+
+    def _kept(self, index: int, answer: MaskPrediction, found: BoolArray) -> tuple[BoolArray, float]:
+        """Keep the probabilities of an answer for further clicks."""
         levels = (answer.probability * 255).astype(np.uint8)
         levels = np.where(found, np.maximum(levels, 128), np.minimum(levels, 127))  # the mask stays the same
         self._answers.append((index, levels))

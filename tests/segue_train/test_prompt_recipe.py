@@ -17,6 +17,11 @@ from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePr
 from segue.prompts.planes import tight_box
 from segue_train.footage import VOID, Footage
 from segue_train.prompt_samples import (
+    ELSEWHERE,
+    KEPT,
+    MENDED,
+    ONCE,
+    CorrectionSampler,
     PromptBatches,
     PromptSampler,
     left_out,
@@ -47,10 +52,11 @@ def test_every_sample_shows_its_object_and_says_something_true_of_it(stills: lis
     sampler, rng = PromptSampler(read_sources([(1.0, stills)])), np.random.default_rng(3)
     kinds = set()
     for _ in range(60):
-        _, target, planes = sampler.draw(rng, 64)
+        _, target, planes, counts = sampler.draw(rng, 64)
         inside = target == 1
         said = planes.any((1, 2))
         assert inside.sum() >= 16
+        assert (counts == ONCE).all()
         assert said.any()
         kinds.add(tuple(said))
         positive = planes[POSITIVE] > 0
@@ -92,6 +98,7 @@ def test_what_stays_carries_its_mask_and_a_click_where_it_was_most_wrong() -> No
         "images": torch.randint(0, 255, (6, 3, 160, 160), dtype=torch.uint8),
         "targets": targets,
         "planes": planes,
+        "counts": torch.full_like(targets, ONCE),
     }
     loss, _ = objective(batch, 0.0, 0)
     assert math.isfinite(loss.item())
@@ -107,6 +114,85 @@ def test_what_stays_carries_its_mask_and_a_click_where_it_was_most_wrong() -> No
         assert target[centre[0], centre[1]] == wanted
     objective(batch, 0.0, 1)
     assert max(objective.kept["corrections"].tolist()) <= 2
+
+
+@pytest.fixture
+def tracked(tmp_path: Path) -> Path:
+    """Frames of one disk, where the tracker lost a part and took a neighbour."""
+    folder, rng = tmp_path / "tracked_errors", np.random.default_rng(0)
+    for kind in ("images", "masks", "tracked"):
+        (folder / kind).mkdir(parents=True)
+    for number in range(3):
+        mask, given = np.zeros((90, 120), np.uint8), np.zeros((90, 120), np.uint8)
+        cv2.circle(mask, (50, 45), 25, 1, -1)
+        mask[:3] = VOID
+        given[mask == 1] = 230
+        given[:, 58:] = 0
+        given[60:80, 95:110] = 200
+        cv2.imwrite(str(folder / "images" / f"{number}.jpg"), rng.integers(0, 255, (90, 120, 3), np.uint8))
+        cv2.imwrite(str(folder / "masks" / f"{number}.png"), mask)
+        cv2.imwrite(str(folder / "tracked" / f"{number}.png"), given)
+    return folder
+
+
+def test_a_correction_has_the_mask_of_a_tracker_and_a_click_on_its_largest_error(tracked: Path) -> None:
+    sampler, rng = CorrectionSampler(tracked), np.random.default_rng(1)
+    seen = set()
+    for _ in range(60):
+        _, target, planes, counts = sampler.draw(rng, 64)
+        assert not planes[BOX].any()
+        given = planes[PREVIOUS] > 127
+        right = given == (target == 1)
+        assert set(np.unique(counts)) <= {int(value * ONCE) for value in (ELSEWHERE, KEPT, MENDED)}
+        np.testing.assert_array_equal(counts == int(KEPT * ONCE), right)
+        on, off = planes[POSITIVE] > 0, planes[NEGATIVE] > 0
+        seen.add((bool(on.any()), bool(off.any())))
+        if on.any() and not off.any():
+            y, x = np.argwhere(on).mean(0).round().astype(int)
+            assert target[y, x] == 1
+    assert {(True, False), (True, True)} <= seen
+
+
+def test_frames_without_what_a_tracker_made_of_them_are_an_error(tracked: Path) -> None:
+    (tracked / "tracked" / "1.png").unlink()
+    with pytest.raises(DatasetError, match=r"1\.png"):
+        CorrectionSampler(tracked)
+
+
+def test_a_share_of_the_samples_corrects_a_tracker(stills: list[Footage], tracked: Path) -> None:
+    sampler = PromptSampler(read_sources([(1.0, stills)]))
+    batches = PromptBatches(1, 5, sampler, lambda _: (64, 80), [CorrectionSampler(tracked)], 0.5)
+    corrects = (batches[0]["counts"] != ONCE).flatten(1).any(1).float()
+    assert 0.3 < corrects.mean() < 0.7
+
+
+def test_a_correction_that_stays_keeps_what_was_not_clicked() -> None:
+    torch.manual_seed(0)
+    objective = PromptObjective(SeguePrompt())
+    size = (6, 160, 160)
+    targets = torch.zeros(size, dtype=torch.uint8)
+    targets[:, 40:120, 40:120] = 1
+    planes = torch.zeros(6, 4, 160, 160, dtype=torch.uint8)
+    planes[:, PREVIOUS, :20, :20] = 255  # far from the click, and wrong
+    planes[:, POSITIVE, 78:82, 78:82] = 255
+    batch = {
+        "images": torch.randint(0, 255, (6, 3, 160, 160), dtype=torch.uint8),
+        "targets": targets,
+        "planes": planes,
+        "counts": torch.full(size, int(KEPT * ONCE), dtype=torch.uint8),
+    }
+    objective(batch, 0.0, 0)
+    for sample in objective.kept["planes"]:
+        changed = (sample[PREVIOUS] > 127) != (planes[0, PREVIOUS] > 127)
+        labels = cv2.connectedComponents(changed.numpy().astype(np.uint8), connectivity=4)[1]
+        touched = np.unique(labels[78:82, 78:82])
+        assert set(np.unique(labels)) - {0} <= set(touched)
+
+
+def test_a_checkpoint_of_before_corrections_can_be_resumed() -> None:
+    objective = PromptObjective(SeguePrompt())
+    objective.set_extra_state({"targets": torch.zeros(2, 8, 8, dtype=torch.uint8)})
+    assert (objective.kept["counts"] == ONCE).all()
 
 
 def test_the_command_draws_kinds_by_their_shares_without_what_is_left_out(

@@ -50,7 +50,8 @@ def stcn(material: Material) -> Any:
 def prompts(material: Material) -> Any:
     sampler = PromptSampler(read_sources([(1.0, material.stills), (0.5, material.videos)]))
     batches = PromptBatches(6, 3, sampler, lambda progress: (48, 4))
-    return [batches[number] for number in range(6)]
+    known = ("images", "targets", "planes")
+    return [{name: batches[number][name] for name in known} for number in range(6)]
 
 
 def foreground(material: Material) -> Any:

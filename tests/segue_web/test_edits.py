@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,8 @@ from segue.arrays import BoolArray
 from segue.errors import PromptError
 from segue.prompts import ImagePrompts
 from segue_web.edits import NEAREST, Edits
-from segue_web.project import Project
+from segue_web.messages import Click
+from segue_web.project import FrameAnnotation, Project
 
 SIZE = (40, 60)
 
@@ -26,7 +28,22 @@ SIZE = (40, 60)
 class WanderingWorker:
     """Answers with disks around the clicks and the box, wherever the mask was before."""
 
-    async def ask(self, _: str, __: int, prompts: ImagePrompts, bound: BoolArray | None) -> Any:
+    def __init__(self) -> None:
+        self.corrected: list[tuple[int, int]] = []
+
+    async def ask(self, what: str, _: int, *given: Any) -> Any:
+        return self.correct(*given) if what == "correct" else self.click(*given)
+
+    def correct(self, mask: BoolArray, clicks: list[Click], new: int) -> Any:
+        """What the last clicks change under them."""
+        self.corrected = [*self.corrected, (len(clicks), new)]
+        for x, y, inside in clicks[-new:]:
+            disk = np.zeros(SIZE, np.uint8)
+            cv2.circle(disk, (int(x), int(y)), 3, 1, -1)
+            mask = mask | (disk > 0) if inside else mask & (disk == 0)
+        return mask, 0.7
+
+    def click(self, prompts: ImagePrompts, bound: BoolArray | None) -> Any:
         plane = np.zeros(SIZE, np.uint8)
         if prompts.box is not None:
             x0, y0, x1, y1 = map(int, prompts.box)
@@ -50,8 +67,9 @@ class Desk:
         async def run(call: Callable[[], Any]) -> Any:
             return call()
 
-        worker = cast(Any, WanderingWorker())
-        self.edits = Edits(video, self.project, cast(Callable[..., Awaitable[Any]], run), worker)
+        self.worker = WanderingWorker()
+        wandering = cast(Any, self.worker)
+        self.edits = Edits(video, self.project, cast(Callable[..., Awaitable[Any]], run), wandering)
 
     @property
     def plane(self) -> BoolArray:
@@ -167,3 +185,39 @@ def test_a_box_keeps_a_polygon_and_the_clicks_go_on_from_it(tmp_path: Path) -> N
     desk.click(7, 7, False)
     assert desk.plane.sum() < 100
     assert desk.plane[2:12, 2].all(), "far from the click"
+
+
+@pytest.mark.parametrize("kind", ["tracked", "imported"])
+def test_clicks_on_a_tracked_or_imported_mask_leave_the_rest_of_it(tmp_path: Path, kind: Any) -> None:
+    desk = Desk(tmp_path / "p")
+    plane = np.zeros(SIZE, np.bool_)
+    plane[5:25, 5:25] = True
+    with desk.project.change("mask"):
+        desk.project.put(0, {1: (plane, FrameAnnotation(kind, 0.6))})
+    desk.click(40, 20, True)
+    desk.click(10, 10, False)
+
+    assert desk.worker.corrected == [(1, 1), (2, 1)], "each click is new once"
+    changed = desk.plane != plane
+    rows, columns = np.nonzero(changed)
+    assert (np.minimum(np.hypot(columns - 40, rows - 20), np.hypot(columns - 10, rows - 10)) <= 4).all()
+    assert desk.plane[20, 40]
+    assert not desk.plane[10, 10]
+
+
+def test_the_whole_object_can_be_asked_for_anew(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    plane = np.zeros(SIZE, np.bool_)
+    plane[5:25, 5:25] = True
+    with desk.project.change("mask"):
+        desk.project.put(0, {1: (plane, FrameAnnotation("tracked", 0.6))})
+    asyncio.run(desk.edits.click(**desk.about(), points=((40, 20, True),), whole=True))
+    assert desk.worker.corrected == []
+    assert not desk.plane[6, 6]
+
+
+def test_clicks_that_made_a_mask_go_on_making_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    desk.click(15, 15, True)
+    desk.click(40, 20, True)
+    assert desk.worker.corrected == []

@@ -7,17 +7,20 @@ from segue.lazy import lazy_names
 if TYPE_CHECKING:
     from segue.prompts.annotation import resolve_prompts
     from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter, MaskPrediction
+    from segue.prompts.correction import Click, correct
     from segue.prompts.motion import MotionPrompter
     from segue.prompts.prompter import Prompter
     from segue.prompts.prompters import find_prompter
 
 __all__ = [
+    "Click",
     "ImagePrompter",
     "ImagePrompts",
     "MakePrompter",
     "MaskPrediction",
     "MotionPrompter",
     "Prompter",
+    "correct",
     "find_prompter",
     "resolve_prompts",
 ]
@@ -27,6 +30,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "segue.prompts.annotation": "resolve_prompts",
         "segue.prompts.answers": "MaskPrediction MakePrompter ImagePrompter ImagePrompts",
+        "segue.prompts.correction": "Click correct",
         "segue.prompts.motion": "MotionPrompter",
         "segue.prompts.prompter": "Prompter",
         "segue.prompts.prompters": "find_prompter",

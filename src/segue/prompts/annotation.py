@@ -24,6 +24,7 @@ from segue.prompt_inputs import (
     read_masks,
 )
 from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter
+from segue.prompts.correction import correct
 from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
 from segue.types import (
@@ -176,7 +177,12 @@ def _mask(
         if box is not None and not (box[0] <= x < box[2] and box[1] <= y < box[3]):
             raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
     off = [point for prompt in points for point in prompt.negative]
-    answer = prompter().answer(ImagePrompts(box, on, off, mask=mask))
+    if mask is None:
+        answer = prompter().answer(ImagePrompts(box, on, off))
+    else:
+        clicks = [*((*at, True) for at in on), *((*at, False) for at in off)]
+        anew = any(prompt.whole for prompt in points)
+        answer = correct(prompter(), mask, clicks, new=len(clicks), whole=anew)
     if not answer.mask.any():
         raise PromptError(
             "nothing is found in the box; give a mask, or fill the box (fill=True)"

@@ -20,11 +20,16 @@ from segue.arrays import Float32Array, as_array
 from segue.errors import PromptError
 from segue.inputs import kind_of
 from segue.prompt_inputs import as_box, as_points, check_points, clip_box, points_of
+from segue.prompts.planes import pixels
 from segue.types import Box, Image, Point
 
 Stroke = Sequence[Point]
 PixelWindow = tuple[int, int, int, int]  # a window in whole pixels
 
+
+CANDIDATES = 3  # most answers to choose from
+SAME = 0.6  # IoU of two masks from which on they are no two candidates
+COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
 
 CLOSER_WEIGHT = 2.0  # of a closer look in the mean of two
 
@@ -185,6 +190,21 @@ class MaskPrediction:
         iou = np.asarray((self.iou + closer.iou) / 2, np.float32)
         return replace(self, window=(x0, y0, x1, y1), planes=planes, iou=iou)
 
+    def one(self, k: int) -> MaskPrediction:
+        """One of the masks alone."""
+        return replace(self, iou=self.iou[k : k + 1], planes=self.planes[k : k + 1])
+
+    def small(self) -> npt.NDArray[np.bool_]:
+        """The first mask at a size at which masks are compared with one another, (h, w)."""
+        shrunk = COMPARED_SIDE / max(COMPARED_SIDE, *self.size)
+        size = max(1, round(self.size[0] * shrunk)), max(1, round(self.size[1] * shrunk))
+        left, top, right, bottom = (edge * shrunk for edge in self.window)
+        x0, y0, x1, y1 = pixels((left, top, right, bottom), size)
+        mask = np.zeros(size, np.bool_)
+        plane = cv2.resize(self.planes[0], (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+        mask[y0:y1, x0:x1] = plane > 0.5
+        return mask
+
     @property
     def cut_off(self) -> bool:
         """Whether the first mask reaches an edge of its window that is not one of the image."""
@@ -231,6 +251,21 @@ class MaskPrediction:
         return whole
 
 
+def distinct(first: MaskPrediction, others: Sequence[MaskPrediction]) -> list[MaskPrediction]:
+    """A few answers that differ from one another: the first, and the surest of the others."""
+    chosen, seen = [first], [first.small()]
+    for other in sorted(others, key=lambda answer: -float(answer.iou[0])):
+        mask = other.small()
+        if len(chosen) < CANDIDATES and mask.any() and all(_overlap(mask, each) < SAME for each in seen):
+            chosen.append(other)
+            seen.append(mask)
+    return chosen
+
+
+def _overlap(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
 class ImagePrompter(ABC):
     """Answers prompts on one image, RGB (H, W, 3), uint8.
 
@@ -255,6 +290,36 @@ class ImagePrompter(ABC):
             PromptError: see :meth:`ImagePrompts.checked`.
         """
         return self._segment(prompts.checked(self.size))
+
+    def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
+        """Different objects that prompts may point at: the whole, a part, something smaller or larger.
+
+        Args:
+            prompts: box, points, strokes and earlier mask of one object; they are checked.
+
+        Returns:
+            At most :data:`CANDIDATES` answers of one mask each with its predicted IoU. The first is that of
+            :meth:`answer`, the others go by their predicted IoU.
+
+        Raises:
+            PromptError: see :meth:`ImagePrompts.checked`.
+        """
+        answer = self.answer(prompts)
+        first, *others = (answer.one(k) for k in range(len(answer)))
+        return distinct(first, others)
+
+    def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
+        """Answers to a click that corrects a mask, one for each window that is looked at.
+
+        Args:
+            prompts: the mask so far and all clicks on the object.
+            click: the new one of them.
+            reach: its distance to the outline of the mask, in pixels.
+
+        Returns:
+            At least one answer; :func:`segue.prompts.correct` takes the mean of their log-odds.
+        """
+        return [self.answer(prompts)]
 
     @abstractmethod
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:

@@ -19,9 +19,9 @@ from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, distinct
 from segue.prompts.planes import tight_box
-from segue.types import Box, Image
+from segue.types import Box, Image, Point
 
 LONG_SIDE = 320  # longer side of the images whose flow is computed, in pixels
 LEAST_MOTION = 1.0  # pixels of those that half of the first mask must move against the scene
@@ -70,6 +70,14 @@ class MotionPrompter(ImagePrompter):
         super().__init__(image)
         self._prompter, self._neighbour = prompter, neighbour
         self._last: tuple[ImagePrompts, MaskPrediction] | None = None  # the page asks where the pointer rests
+
+    def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
+        """The first is what moves with the click, the others are those of the prompter."""
+        return distinct(self.answer(prompts).one(0), self._prompter.candidates(prompts))
+
+    def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
+        """The looks of the prompter itself: a mask says how much is meant."""
+        return self._prompter.near(prompts, click, reach)
 
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         if prompts.box is not None or prompts.mask is not None:

@@ -15,7 +15,14 @@ from torch import Tensor
 from segue.arrays import Float32Array
 from segue.layers.running import to_device
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, PixelWindow, Stroke
+from segue.prompts.answers import (
+    ImagePrompter,
+    ImagePrompts,
+    MaskPrediction,
+    PixelWindow,
+    Stroke,
+    distinct,
+)
 from segue.prompts.planes import (
     around,
     box_window,
@@ -55,7 +62,12 @@ WHOLE_MARGIN = 0.05
 
 WHOLE_AREA, WHOLE_SHARE = 1.2, 0.8  # how much larger it is, and the share of the surest mask that it holds
 
-COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
+NEAR_MARGIN = 0.12  # what a crop shows around a mask that a click corrects, as a share of its sides
+DEPTHS, LONGS = 10.0, 0.3
+"""Half the sides of the squares around such a click: in its distances to the outline, and as a share of the
+longer side of the mask."""
+
+LEAST_HALF = 24.0  # the same at least, in pixels
 
 
 class Prompter(ImagePrompter):
@@ -115,7 +127,7 @@ class Prompter(ImagePrompter):
         new = kind == "box" or prompts.mask is None
         if prompts.box is None and prompts.mask is None:
             tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
-            first = tried[_whole_of([_small(one) for one in tried], [float(one.iou[0]) for one in tried])]
+            first = tried[_whole_of([one.small() for one in tried], [float(one.iou[0]) for one in tried])]
             if not first.mask.any():
                 return first
             prompts = replace(prompts, mask=first.probability)
@@ -130,6 +142,32 @@ class Prompter(ImagePrompter):
         if found.mask.any():
             found = found.joined(self._closer(prompts, found))
         return found.calibrated(kind)
+
+    def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
+        """Also the masks of the crops in which a first click was looked at; see the base class."""
+        prompts = prompts.checked(self.size)
+        if prompts.box is not None or prompts.mask is not None:
+            return super().candidates(prompts)
+        first = self.answer(prompts)
+        tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
+        masks = [
+            answer.one(k).calibrated(prompts.calibration) for answer in tried for k in range(len(answer))
+        ]
+        return distinct(first.one(0), [mask for mask in masks if mask.planes.max() > 0.5])
+
+    def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
+        """Look at the whole mask with the click, and at what is near the click; see the base class."""
+        prompts = prompts.checked(self.size)
+        if prompts.mask is None:
+            return [self.answer(prompts)]
+        x, y = click[0] + 0.5, click[1] + 0.5
+        whole = around([tight_box(prompts.mask > 0.5), (*click, click[0] + 1, click[1] + 1)])
+        long = max(whole[2] - whole[0], whole[3] - whole[1])
+        halves = (max(LEAST_HALF, DEPTHS * reach), max(LEAST_HALF, LONGS * long))
+        squares = [(x - half, y - half, x + half, y + half) for half in halves]
+        windows = [box_window(window, self.size) for window in (grown(whole, NEAR_MARGIN), *squares)]
+        first, *others = self._ask(prompts, "around", *windows)
+        return [first.calibrated("mask"), *others]
 
     def _closer(self, prompts: ImagePrompts, found: MaskPrediction) -> MaskPrediction:
         """Look once more at what was found, in a crop that shows little else, after each click."""
@@ -235,18 +273,6 @@ def _whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) -
         if larger and sure[number] >= sure[surest] - WHOLE_MARGIN:
             chosen = number
     return chosen
-
-
-def _small(answer: MaskPrediction) -> npt.NDArray[np.bool_]:
-    """The first mask of an answer at a size at which masks are compared with one another, (h, w)."""
-    shrunk = COMPARED_SIDE / max(COMPARED_SIDE, *answer.size)
-    size = max(1, round(answer.size[0] * shrunk)), max(1, round(answer.size[1] * shrunk))
-    left, top, right, bottom = (edge * shrunk for edge in answer.window)
-    x0, y0, x1, y1 = pixels((left, top, right, bottom), size)
-    mask = np.zeros(size, np.bool_)
-    plane = cv2.resize(answer.planes[0], (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
-    mask[y0:y1, x0:x1] = plane > 0.5
-    return mask
 
 
 def _draw(prompts: ImagePrompts, place: PixelWindow, side: int) -> Float32Array:

@@ -10,19 +10,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import field
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.arrays import Float32Array, UInt8Array
 from segue.models.segue_prompt import NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
 from segue.options import option
 from segue.prompts.planes import draw_disk
 from segue_train.footage import VOID, Footage
 from segue_train.losses import dice_distance
-from segue_train.prompt_samples import PromptBatches, PromptSampler, click_on, largest_error, read_sources
+from segue_train.prompt_samples import (
+    ONCE,
+    CorrectionSampler,
+    PromptBatches,
+    PromptSampler,
+    click_on,
+    counted,
+    largest_error,
+    piece_at,
+    read_sources,
+)
 from segue_train.recipe import UNCHECKED, Batch, Loss, checked_dataclass, warmed_cosine
 from segue_train.trunks import MobileNetRecipe
 
@@ -31,6 +44,7 @@ STEPS = 4000
 SHAPES = ((0.5, 160, 6, 16), (1.0, 192, 5, 12))
 STAY = 0.75  # probability that a sample may stay for a correction, where there is room
 MOST_CORRECTIONS = 6
+OTHERS = 0.5  # weight of the better one of the two other masks in the loss
 
 
 @checked_dataclass()
@@ -48,6 +62,13 @@ class PromptRecipe(MobileNetRecipe):
     rate: Annotated[float, option(gt=0)] = field(default=1.5e-3, kw_only=True)
     """Highest learning rate; about a quarter of it where a training goes on from good weights."""
 
+    corrections: Annotated[list[str], option()] = field(default_factory=list, kw_only=True)
+    """Folder of frames with the errors of a tracker, as `tools/tracked_errors.py` writes them; several may be
+    given."""
+
+    corrected: Annotated[float, option(ge=0, le=1)] = field(default=0.45, kw_only=True)
+    """Share of the samples that correct an error of --corrections."""
+
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.2, "": 1.0}
 
     def network(self) -> nn.Module:
@@ -59,7 +80,9 @@ class PromptRecipe(MobileNetRecipe):
             _, side, fresh, _ = next(row for row in SHAPES if progress < row[0])
             return side, fresh
 
-        return PromptBatches(count, seed, PromptSampler(read_sources(self.groups)), shape)
+        tracked = [CorrectionSampler(Path(folder)) for folder in self.corrections]
+        sampler = PromptSampler(read_sources(self.groups))
+        return PromptBatches(count, seed, sampler, shape, tracked, self.corrected)
 
     def learning_rate(self, progress: float, step: int) -> float:
         return warmed_cosine(progress, step, warm_up=100, floor=0.01)
@@ -79,6 +102,8 @@ class PromptObjective(nn.Module):
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Go on with the samples of a checkpoint."""
+        if state and "counts" not in state:  # of before tracked masks were corrected
+            state = {**state, "counts": torch.full_like(state["targets"], ONCE)}
         self.kept = state
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
@@ -92,7 +117,9 @@ class PromptObjective(nn.Module):
             batch = {name: torch.cat([value, self.kept[name].to(device)]) for name, value in batch.items()}
         images = batch["images"].float().div(255).to(memory_format=torch.channels_last)
         logits, quality = self.network(images, batch["planes"].float() / 255)
-        loss, parts = losses(logits.float(), quality.float(), batch["targets"], batch["planes"])
+        loss, parts = losses(
+            logits.float(), quality.float(), batch["targets"], batch["planes"], batch["counts"]
+        )
         fresh = batch["corrections"] == 0
         parts["iou1"] = parts["iou"][fresh].mean()
         parts["iou"] = parts["iou"].mean()
@@ -115,36 +142,53 @@ class PromptObjective(nn.Module):
         masks = F.interpolate(logits[index, :1].float(), size=size, mode="bilinear")[:, 0]
         for k, mask in enumerate(masks.sigmoid().numpy(force=True)):
             planes, target = kept["planes"][k].numpy(), kept["targets"][k].numpy()
+            tracked = (kept["counts"][k] != ONCE).any()
+            if tracked:
+                mask = _mended(planes, mask)
             planes[PREVIOUS] = np.round(255 * mask)
             error, missing = largest_error(mask > 0.5, target)
             if error.any():
-                draw_disk(planes[POSITIVE if missing else NEGATIVE], click_on(error, rng))
+                place = click_on(error, rng)
+                draw_disk(planes[POSITIVE if missing else NEGATIVE], place)
+                if tracked:
+                    clicked = torch.from_numpy(counted(planes[PREVIOUS], target, piece_at(error, place)))
+                    kept["counts"][k] = clicked
         kept["corrections"] += 1
         return kept
 
 
-def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor) -> Loss:
+def _mended(planes: UInt8Array, mask: Float32Array) -> Float32Array:
+    """The mask so far with what an answer changes where it was clicked; as in `segue.prompts.correct`."""
+    given = np.divide(planes[PREVIOUS], 255, dtype=np.float32)
+    labels = cv2.connectedComponents(((mask > 0.5) != (given > 0.5)).astype(np.uint8), connectivity=4)[1]
+    clicked = planes[POSITIVE : NEGATIVE + 1].any(0)
+    return np.where(np.isin(labels, np.setdiff1d(labels[clicked], 0)), mask, given)
+
+
+def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor, counts: Tensor) -> Loss:
     """Loss of mask logits (N, 3, S/2, S/2) and of their predicted IoU (N, 3).
 
-    The first mask answers for itself; of the two others only the better one learns, a third as much, so that
+    The first mask answers for itself; of the two others only the better one learns, half as much, so that
     they come to hold what else the prompt may mean. Pixels near edges count up to seven times, clicked ones
-    three times.
+    three times. Of the frames of a tracker, what was right counts more, so that it stays, and errors that
+    were not clicked count less (``counts``, uint8 in parts of ``ONCE``).
     """
     known = (targets != VOID).float()
     truth = (targets == 1).float()
     logits = F.interpolate(logits, size=targets.shape[-2:], mode="bilinear")
     edge = (truth - F.avg_pool2d(truth[:, None], 15, 1, 7, count_include_pad=False)[:, 0]).abs()
     clicked = (planes[:, POSITIVE : NEGATIVE + 1].amax(1) > 0).float()
-    weight = known * (1 + 6 * edge + 2 * clicked)
+    weight = known * (1 + 6 * edge + 2 * clicked) * (counts.float() / ONCE)
     each = truth[:, None].expand_as(logits)
     entropy = F.binary_cross_entropy_with_logits(logits, each, reduction="none")
     entropy = (entropy * weight[:, None]).sum((2, 3)) / weight.sum((1, 2)).clamp(min=1)[:, None]
     probability = logits.sigmoid() * known[:, None]
-    dice = dice_distance(probability, each, (2, 3))
+    meant = (counts >= ONCE).float()[:, None]
+    dice = dice_distance(probability * meant, each * meant, (2, 3))
     whole = entropy + dice
     found = (probability > 0.5).float()
     both = (found * each).sum((2, 3))
     iou = both / (found.sum((2, 3)) + truth.sum((1, 2))[:, None] - both).clamp(min=1)
     judged = F.binary_cross_entropy_with_logits(quality, iou.detach())
-    loss = whole[:, 0].mean() + 0.3 * whole[:, 1:].amin(1).mean() + 0.15 * judged
+    loss = whole[:, 0].mean() + OTHERS * whole[:, 1:].amin(1).mean() + 0.15 * judged
     return loss, {"entropy": entropy[:, 0].mean(), "dice": dice[:, 0].mean(), "iou": iou[:, 0].detach()}

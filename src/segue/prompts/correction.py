@@ -1,0 +1,139 @@
+"""Clicks that correct a mask: what is under a click changes, and nothing else.
+
+An answer of a prompter is a whole mask, whose outline is often worse than that of a tracked mask where
+nobody clicked. So a click may only add or only take away, and only the connected region that it lies in.
+Near the click the mask is known to be wrong, and the answer decides; with the distance, the log-odds of the
+mask count more. How far a click reaches follows from its distance to the outline: one on a border that
+slipped is meant for a strip, one in the middle of a lost limb for the limb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.arrays import BoolArray, Float32Array
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
+from segue.types import Point
+
+Click = tuple[float, float, bool]
+"""A place (x, y) in pixels, and whether it lies on the object."""
+
+REACH = 4.0
+"""Distance to a click, in its distances to the outline, from which on the mask counts as the answer does."""
+
+LEAST_REACH = 24.0  # pixels of the least reach
+SURE = 0.002  # probabilities are taken for no surer than this and 1 minus this
+SOFT = 0.02  # probability outside of a mask of which only booleans are known; inside it is 1 minus this
+LEAST_DISK = 2.0  # pixels around a click that change where the answer changes nothing there, at most
+
+
+def correct(
+    prompter: ImagePrompter,
+    mask: npt.NDArray[np.generic],
+    clicks: Sequence[Click],
+    *,
+    new: int = 1,
+    whole: bool = False,
+) -> MaskPrediction:
+    """Correct a mask by clicks, each of which changes the region under it alone.
+
+    Args:
+        prompter: answers prompts on the image.
+        mask: the mask so far, (H, W): probability in [0, 1], or booleans.
+        clicks: all clicks on the object so far, the latest last.
+        new: how many of the last ones are new. The others are known to agree with the mask.
+        whole: take the whole answer of the prompter to all clicks, whatever it changes.
+
+    Returns:
+        One mask. Each new click has the label that it asks for, unless a later one took that away; pixels in
+        no region under a new click are as before. Where the mask so far is empty, it is the whole answer.
+
+    Raises:
+        PromptError: see :meth:`ImagePrompts.checked`.
+
+    Example:
+        >>> prompter = segue.Prompter(frame)  # doctest: +SKIP
+        >>> better = correct(prompter, result.probabilities[1], [(300, 200, True)])
+    """
+    prompts = _prompts(clicks, mask).checked(prompter.size)
+    given = prompts.mask
+    if whole or given is None:
+        return prompter.answer(prompts)
+    least = SURE if np.asarray(mask).dtype.kind == "f" else SOFT
+    iou = np.float32(np.nan)
+    for count in range(len(clicks) - new + 1, len(clicks) + 1):
+        x, y, inside = clicks[count - 1]
+        if (given[int(y), int(x)] > 0.5) == inside or not (given > 0.5).any():
+            continue
+        asked = _prompts(clicks[:count], given)
+        if isinstance(prompter, ImagePrompter):
+            looks = prompter.near(asked, (x, y), depth_at(given > 0.5, (x, y)))
+        else:  # of a plug-in that only answers
+            looks = [prompter.answer(asked)]
+        given = mended(given, looks, clicks[count - 1], least)
+        iou = looks[0].iou[0]
+    height, width = prompter.size
+    return MaskPrediction(prompter.size, (0, 0, width, height), np.array([iou], np.float32), given[None])
+
+
+def _prompts(clicks: Sequence[Click], mask: npt.NDArray[np.generic]) -> ImagePrompts:
+    on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
+    return ImagePrompts(points=on, negative=off, mask=mask)
+
+
+def depth_at(mask: BoolArray, place: Point) -> float:
+    """Distance in pixels from a place to the outline of a mask, in or outside of it."""
+    x, y = int(place[0]), int(place[1])
+    same = (mask == mask[y, x]).astype(np.uint8)
+    return float(cv2.distanceTransform(same, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[y, x])
+
+
+def mended(
+    given: Float32Array, looks: Sequence[MaskPrediction], click: Click, least: float = SURE
+) -> Float32Array:
+    """Change a mask where the answers to a click say so.
+
+    Args:
+        given: probability of the mask so far, (H, W).
+        looks: answers to the click, each in a window of its own.
+        click: one that does not agree with the mask.
+        least: the mask is taken for no surer than this and 1 minus this.
+
+    Returns:
+        Probability, (H, W): beyond 0.5 by the answers where the mask changes, else as given.
+    """
+    x, y, inside = int(click[0]), int(click[1]), click[2]
+    mask = given > 0.5
+    answer, seen = _mean(looks, given.shape)
+    rows, columns = np.ogrid[: given.shape[0], : given.shape[1]]
+    distance = np.hypot(rows - y, columns - x).astype(np.float32)
+    depth = depth_at(mask, click[:2])
+    trust = np.minimum(1, distance / max(LEAST_REACH, REACH * depth))
+    odds = answer + trust * _log_odds(given, least)
+    wanted = (odds > 0) == inside
+    changes = wanted & seen & (mask != inside)
+    if not changes[y, x]:
+        changes = (distance <= min(LEAST_DISK, depth / 2)) & (mask != inside)
+    labels = cv2.connectedComponents(changes.astype(np.uint8), connectivity=4)[1]
+    region = (labels == labels[y, x]) & changes
+    sure = np.abs(odds) if inside else -np.abs(odds)
+    return np.where(region, np.clip(1 / (1 + np.exp(-sure)), SURE, 1 - SURE), given).astype(np.float32)
+
+
+def _mean(looks: Sequence[MaskPrediction], size: tuple[int, ...]) -> tuple[Float32Array, BoolArray]:
+    """Mean log-odds of the first masks of answers where they look, and where any of them does."""
+    total, count = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    for look in looks:
+        x0, y0, x1, y1 = look.window
+        total[y0:y1, x0:x1] += _log_odds(look.probability[y0:y1, x0:x1])
+        count[y0:y1, x0:x1] += 1
+    return total / np.maximum(count, np.float32(1)), count > 0
+
+
+def _log_odds(probability: Float32Array, least: float = SURE) -> Float32Array:
+    clipped = np.clip(probability, least, 1 - least)
+    return np.asarray(np.log(clipped / (1 - clipped)), np.float32)
